@@ -1,0 +1,183 @@
+//! What touches storage: volume drivers, target helpers, and the one place that runs external programs.
+//!
+//! Drivers know nothing of actors. Their verbs **block**: they run in worker threads of the VolumeManager, which gives
+//! each a [`Work`] to look at: how long it may take, and whether it was cancelled. Every verb looks before it acts, so that
+//! doing it twice, or again after a kill in its middle, ends in the same state.
+
+pub mod command;
+pub mod fake;
+pub mod file;
+pub mod target;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::model::service::PoolStats;
+use crate::model::{SnapshotId, VolumeId, VolumeSpec};
+
+/// A worker's limits: every loop and every wait in a driver looks at it.
+#[derive(Clone, Debug)]
+pub struct Work {
+    deadline: Instant,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Work {
+    /// Work that may take this long.
+    #[must_use]
+    pub fn within(limit: Duration) -> Self {
+        Self { deadline: Instant::now() + limit, cancelled: Arc::default() }
+    }
+
+    /// Time left; zero when it is up.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks the worker to stop: commands are ended, loops leave at their next look.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// `Err` when there is nothing more to be done: time is up, or somebody cancelled.
+    pub fn check(&self) -> Result<(), DriverError> {
+        if self.is_cancelled() {
+            return Err(DriverError::Cancelled);
+        }
+        if self.remaining().is_zero() {
+            return Err(DriverError::TimedOut);
+        }
+        Ok(())
+    }
+}
+
+/// Why a driver could not do it. `client` texts name no path, no address and no secret: volume owners read them.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// There is no room.
+    #[error("no space: {operator}")]
+    NoSpace {
+        /// For the log.
+        operator: String,
+    },
+    /// What it needs is not there (a source volume, a folder, a program).
+    #[error("not found: {operator}")]
+    NotFound {
+        /// For the volume's owner.
+        client: String,
+        /// For the log.
+        operator: String,
+    },
+    /// It is in use.
+    #[error("busy: {operator}")]
+    Busy {
+        /// For the log.
+        operator: String,
+    },
+    /// The request can never be done here (shrinking, a connector without initiator).
+    #[error("refused: {client}")]
+    Refused {
+        /// For the volume's owner.
+        client: String,
+    },
+    /// It took longer than it may.
+    #[error("timed out")]
+    TimedOut,
+    /// It was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Anything else: a failed command, an I/O error.
+    #[error("{operator}")]
+    Failed {
+        /// For the volume's owner.
+        client: String,
+        /// For the log.
+        operator: String,
+    },
+}
+
+/// Shorthand for what drivers answer.
+pub type DriverResult<T> = Result<T, DriverError>;
+
+/// What a driver tells of itself, once for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverInfo {
+    /// The vendor, as Cinder shows it.
+    pub vendor_name: String,
+    /// The driver's version.
+    pub driver_version: String,
+}
+
+/// What a driver may tell of a volume it made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeUpdate {
+    /// The driver's own id for it.
+    pub provider_id: Option<String>,
+}
+
+/// A thing found on the storage that has a name of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The volume.
+    pub id: VolumeId,
+    /// Its size in bytes, as found.
+    pub bytes: u64,
+}
+
+/// A storage backend. Each verb blocks, looks at its [`Work`], and may be called twice.
+pub trait VolumeDriver: Send + Sync {
+    /// What it is.
+    fn info(&self) -> DriverInfo;
+
+    /// Makes ready: checks that what it needs is there. Called at start, and again with backoff after a failure.
+    fn setup(&self, work: &Work) -> DriverResult<()>;
+
+    /// Makes an empty volume of `volume.size` GiB. One of ours that exists with that size is a success.
+    fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate>;
+
+    /// Makes a volume with a snapshot's content.
+    fn create_volume_from_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<VolumeUpdate>;
+
+    /// Makes a volume with another volume's content.
+    fn create_cloned_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        source: VolumeId,
+    ) -> DriverResult<VolumeUpdate>;
+
+    /// Takes it away, with whatever a half-made one left. What is not there counts as done.
+    fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
+
+    /// Grows it to `new_size` GiB. One that has that size already is a success.
+    fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()>;
+
+    /// Takes a snapshot.
+    fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
+
+    /// Takes a snapshot away. What is not there counts as done.
+    fn delete_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
+
+    /// Its pools, as they are now. `allocated_capacity_gb` is left to the manager.
+    fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>>;
+
+    /// What it has that carries a volume name of ours.
+    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>>;
+
+    /// The file or device that a target exports; `None` where the driver has nothing to export.
+    fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;
+}

@@ -1,0 +1,66 @@
+//! Target helpers: how a volume becomes reachable (cinder: `volume/targets/`; facts in `cinder/lvm_iscsi.md` 4 to 8).
+
+pub mod chap;
+pub mod fake;
+pub mod tgt;
+
+use std::path::Path;
+
+use super::{DriverResult, Work};
+use crate::model::volume::Secret;
+use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
+
+/// An export as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// `ip:port[;ip2:port],tid iqn lun` (cinder: `provider_location`).
+    pub provider_location: String,
+    /// `CHAP user password`.
+    pub provider_auth: Option<Secret>,
+}
+
+/// A way to export volumes. Each verb blocks, looks at its [`Work`], and may be called twice.
+pub trait TargetDriver: Send + Sync {
+    /// `iSCSI`, `NVMe-oF`: what the pools report.
+    fn storage_protocol(&self) -> &'static str;
+
+    /// Makes ready: starts or finds the daemon. `Err` means that nothing can be exported now, and why.
+    fn setup(&self, work: &Work) -> DriverResult<()>;
+
+    /// Exports `backing_store` under the volume's name. An export that is there already is kept; `volume.provider_auth` is
+    /// used again if it is set, else a fresh secret is made.
+    fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export>;
+
+    /// Takes the export away, sessions and all. What is not there counts as done.
+    fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
+
+    /// Lets an initiator in, and says how to connect.
+    fn initialize_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        export: &Export,
+        connector: &Connector,
+        mode: AttachMode,
+    ) -> DriverResult<ConnectionInfo>;
+
+    /// Lets it in no longer; `None` means all of them.
+    fn terminate_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        connector: Option<&Connector>,
+    ) -> DriverResult<()>;
+
+    /// The backing store has grown: say so to those who are connected, as far as can be.
+    fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
+
+    /// Volume names that are exported now.
+    fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>>;
+
+    /// A number that changes when the daemon was started anew, so that exports must be restored; `None` while it is dead.
+    fn generation(&self) -> Option<u64>;
+
+    /// Ends what was started. Called once, at shutdown.
+    fn shutdown(&self);
+}

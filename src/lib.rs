@@ -1,0 +1,34 @@
+//! Pumice: a block storage service that speaks the Cinder API, as one program built of actors.
+//!
+//! The map of the house. One way only: `web` → `actors` → `flow`, `store`, `transport`, `drivers` → `model`.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`model`] | records, their state machines, errors of the domain; no I/O |
+//! | [`messages`] | what crosses an actor's border, one file per receiving actor |
+//! | [`transport`] | addresses, `cast` and `call`, frames, peers, bounded and counted mailboxes |
+//! | [`store`] | the `Store` trait, sled, and the typed catalog on top |
+//! | [`flow`] | steps and reverts |
+//! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry |
+//! | [`drivers`] | volume drivers, target helpers, external commands |
+//! | [`web`] | Cinder's REST API, identity, inspection |
+//! | [`config`], [`cli`] | typed configuration; the commands people type |
+//!
+//! # The way of one volume
+//!
+//! `POST /v3/volumes` → [`web`] checks the request's shape and calls the **Api** actor → it checks the request against the
+//! catalog, asks the **Quota** actor to hold room, and commits record, usage and operation in one durable transaction →
+//! 202. It casts to the **Scheduler**, which filters and weighs the pools of all hosts, records its choice and casts to that
+//! host's **VolumeManager** → its worker has the driver make the volume → a report comes back to the Api actor, which
+//! makes the record `available`, or sends it to the Scheduler again without that pool, or marks it `error`.
+
+pub mod actors;
+pub mod cli;
+pub mod config;
+pub mod drivers;
+pub mod flow;
+pub mod messages;
+pub mod model;
+pub mod store;
+pub mod transport;
+pub mod web;

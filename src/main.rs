@@ -1,0 +1,3 @@
+//! The `pumice` program: everything it does lives in the library.
+
+fn main() {}

@@ -1,0 +1,57 @@
+//! To the **Registry** actor: who is alive, and what operators said of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{call, cast, topic};
+use crate::model::{Service, Timestamp};
+
+topic!(
+    /// The Registry actor.
+    RegistryTopic = "registry", versions 1..=1
+);
+
+/// A service is alive. Sent every `report_interval`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// `cinder-volume`, `cinder-scheduler`.
+    pub binary: String,
+    /// `host` or `host@backend`.
+    pub host: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Whether its driver works (shown as `backend_state`); `None` where there is none.
+    pub backend_up: Option<bool>,
+}
+cast!(Heartbeat => RegistryTopic, "heartbeat", since 1);
+
+/// All services, with when each was last heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListServices {}
+
+/// A service, and whether it is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its record.
+    pub service: Service,
+    /// When it was last heard of; `None` if not since this process started.
+    pub heard_at: Option<Timestamp>,
+    /// Whether that is recent enough (`service_down_time`).
+    pub up: bool,
+    /// Whether its driver works.
+    pub backend_up: Option<bool>,
+}
+call!(ListServices => RegistryTopic, "list_services", since 1, reply Vec<ServiceView>);
+
+/// Take a service out of scheduling, or put it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetServiceDisabled {
+    /// `cinder-volume`, …; empty matches any, as the host alone may name it.
+    pub binary: String,
+    /// `host` or `host@backend`.
+    pub host: String,
+    /// Out, or back.
+    pub disabled: bool,
+    /// Why.
+    pub reason: Option<String>,
+}
+call!(SetServiceDisabled => RegistryTopic, "set_service_disabled", since 1, reply Service);

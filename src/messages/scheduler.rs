@@ -1,0 +1,104 @@
+//! To the **Scheduler** actor: find a pool, and know the pools.
+
+use serde::{Deserialize, Serialize};
+
+use super::{call, cast, topic};
+use crate::model::service::BackendStats;
+use crate::model::{OperationId, PoolName, VolumeId, VolumeSpec};
+use std::collections::BTreeMap;
+
+topic!(
+    /// The Scheduler actor.
+    SchedulerTopic = "scheduler", versions 1..=1
+);
+
+/// What a pool must satisfy (cinder: `request_spec` and `filter_properties`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestSpec {
+    /// The volume to place.
+    pub volume_id: VolumeId,
+    /// GiB that must be free: the size, or the growth.
+    pub size: u32,
+    /// The zone asked for; `None` means any.
+    pub availability_zone: Option<String>,
+    /// Extra specs of the type.
+    pub extra_specs: BTreeMap<String, String>,
+    /// Only this pool's backend will do (clone, snapshot's volume).
+    pub resource_backend: Option<PoolName>,
+    /// Scheduler hints, as JSON text.
+    pub hints: Option<String>,
+    /// Pools that failed in earlier attempts.
+    pub tried: Vec<PoolName>,
+}
+
+/// Place a new volume and have its backend make it. The Scheduler records the choice before it tells the backend; the
+/// outcome comes to the Api actor as a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateVolume {
+    /// The journaled operation.
+    pub operation: OperationId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// What a pool must satisfy.
+    pub request: RequestSpec,
+    /// What the backend is to be told; its `pool` is filled in here.
+    pub volume: UnplacedVolume,
+}
+cast!(CreateVolume => SchedulerTopic, "create_volume", since 1);
+
+/// A [`VolumeSpec`] that has no pool yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnplacedVolume(VolumeSpec);
+
+impl UnplacedVolume {
+    /// Takes the pool off a spec, whatever it says there.
+    #[must_use]
+    pub fn new(spec: VolumeSpec) -> Self {
+        Self(spec)
+    }
+
+    /// The spec, placed.
+    #[must_use]
+    pub fn on(mut self, pool: PoolName) -> VolumeSpec {
+        self.0.pool = pool;
+        self.0
+    }
+}
+
+/// Whether the volume's present pool has room for its growth, taken from it at once if so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidateExtend {
+    /// Where it is.
+    pub pool: PoolName,
+    /// What the pool must satisfy; `size` is the growth.
+    pub request: RequestSpec,
+    /// Whether it is attached (the pool must then support `online_extend`).
+    pub attached: bool,
+}
+call!(ValidateExtend => SchedulerTopic, "validate_extend", since 1, reply ());
+
+/// A backend's report of itself. Sent to every scheduler, each report interval and after each change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateServiceCapabilities {
+    /// What it reports.
+    pub stats: BackendStats,
+}
+cast!(UpdateServiceCapabilities => SchedulerTopic, "update_service_capabilities", since 1);
+
+/// The pools as the scheduler sees them now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetPools {}
+
+/// One pool in the scheduler's view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: PoolName,
+    /// Whether it may be chosen: alive, enabled, not frozen.
+    pub usable: bool,
+    /// Its backend's last report.
+    pub backend: BackendStats,
+    /// Which of the backend's pools it is.
+    pub index: u32,
+}
+call!(GetPools => SchedulerTopic, "get_pools", since 1, reply Vec<PoolView>);

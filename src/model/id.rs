@@ -1,0 +1,107 @@
+//! Ids as types of their own, so that a volume's id cannot be handed where an attachment's is due.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $make:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A fresh id that nothing else has.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "an id has no default: each is new")]
+            pub fn new() -> Self {
+                Self($make)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id!(/// Names a volume. Version 4, as Cinder's are.
+    VolumeId, Uuid::new_v4());
+uuid_id!(/// Names a snapshot.
+    SnapshotId, Uuid::new_v4());
+uuid_id!(/// Names an attachment of a volume to a host.
+    AttachmentId, Uuid::new_v4());
+uuid_id!(/// Names a volume type.
+    VolumeTypeId, Uuid::new_v4());
+uuid_id!(/// Names a user message (`GET /messages`).
+    MessageId, Uuid::new_v4());
+uuid_id!(/// Names a service row (`GET /os-services`).
+    ServiceId, Uuid::new_v4());
+uuid_id!(/// Names an operation in the journal. Version 7, so that operations sort by their beginning.
+    OperationId, Uuid::now_v7());
+uuid_id!(/// Names a quota hold between the check of a request and its commit.
+    ReservationId, Uuid::now_v7());
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The text as clients see it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(/// A project (tenant). Text, for identity services choose their own forms.
+    ProjectId);
+text_id!(/// A user. Text, for the same reason.
+    UserId);

@@ -1,0 +1,34 @@
+//! Plain records, their state machines and the errors of the domain.
+//!
+//! Everything here is data and pure functions over data: no I/O, no clock, no actor. Whoever wants to know what a
+//! volume *is*, or which state may follow which, reads this folder and nothing else. It uses nothing of ours.
+
+pub mod attachment;
+pub mod context;
+pub mod error;
+pub mod host;
+pub mod id;
+pub mod operation;
+pub mod quota;
+pub mod service;
+pub mod spec;
+pub mod time;
+pub mod user_message;
+pub mod volume;
+pub mod volume_type;
+
+pub use attachment::{AttachMode, Attachment, AttachmentStatus, ConnectionInfo, Connector};
+pub use context::Context;
+pub use error::{Error, ErrorKind, Result};
+pub use host::{BackendName, PoolName};
+pub use id::{
+    AttachmentId, MessageId, OperationId, ProjectId, ReservationId, ServiceId, SnapshotId, UserId, VolumeId,
+    VolumeTypeId,
+};
+pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};
+pub use service::{PoolStats, Service};
+pub use spec::VolumeSpec;
+pub use time::Timestamp;
+pub use user_message::UserMessage;
+pub use volume::{AttachStatus, MigrationStatus, Volume, VolumeStatus};
+pub use volume_type::VolumeType;

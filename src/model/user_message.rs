@@ -1,0 +1,86 @@
+//! User messages: why something went wrong after its 202, in words for its owner (`GET /messages`).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{MessageId, ProjectId, Timestamp};
+
+/// How long a message is kept (cinder: `message_ttl`).
+pub const MESSAGE_TTL: std::time::Duration = std::time::Duration::from_secs(2_592_000);
+
+macro_rules! coded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal, $text:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Cinder's number for it, as it stands in an event id.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// Cinder's words for it.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+coded!(
+    /// What was being done (cinder: `message/message_field.py`, `Action`). Stored: only ever appended to.
+    #[expect(missing_docs, reason = "the text beside each says it")]
+    Action {
+        ScheduleAllocateVolume = "001", "schedule allocate volume";
+        AttachVolume = "002", "attach volume";
+        UpdateAttachment = "004", "update attachment";
+        ExtendVolume = "007", "extend volume";
+        CreateVolumeFromBackend = "008", "create volume from backend storage";
+        // Cinder has no action for it: a failed delete leaves no message there. Ours does.
+        DeleteVolume = "101", "delete volume";
+        DetachVolume = "102", "detach volume";
+    }
+);
+
+coded!(
+    /// What went wrong (cinder: `message/message_field.py`, `Detail`). Stored: only ever appended to.
+    #[expect(missing_docs, reason = "the text beside each says it")]
+    Detail {
+        UnknownError = "001", "An unknown error occurred.";
+        DriverNotInitialized = "002", "Driver is not initialized at present.";
+        NoBackendAvailable = "003", "Could not find any available weighted backend.";
+        DriverFailedExtend = "010", "Volume Driver failed to extend volume.";
+        DriverFailedCreate = "012", "Driver failed to create the volume.";
+        DriverFailedDelete = "101", "Driver failed to delete the volume.";
+        DriverFailedExport = "102", "Driver failed to export the volume.";
+        HostUnreachable = "103", "The host of the volume did not answer in time.";
+    }
+);
+
+/// A user message as the catalog keeps it (stored form of version 1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose it is.
+    pub project_id: ProjectId,
+    /// The request that failed.
+    pub request_id: String,
+    /// `VOLUME`, `VOLUME_SNAPSHOT`, …
+    pub resource_type: String,
+    /// What it is about.
+    pub resource_uuid: Option<Uuid>,
+    /// What was being done.
+    pub action: Action,
+    /// What went wrong.
+    pub detail: Detail,
+    /// The cause in the backend's words, fit for a tenant's eyes; follows the standard text.
+    pub cause: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}

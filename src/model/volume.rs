@@ -1,0 +1,252 @@
+//! The volume record and its states.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{OperationId, PoolName, ProjectId, ServiceId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId};
+
+macro_rules! status_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in Cinder's order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word clients see.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(UnknownWord(text.to_owned())),
+                }
+            }
+        }
+    };
+}
+pub(crate) use status_enum;
+
+/// A status word that is none of the known ones.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a known status")]
+pub struct UnknownWord(pub String);
+
+status_enum!(
+    /// What a volume is doing (cinder: `objects/fields.py`, `VolumeStatus`). Only ever appended to: it is stored.
+    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    VolumeStatus {
+        Creating = "creating",
+        Available = "available",
+        Deleting = "deleting",
+        Error = "error",
+        ErrorDeleting = "error_deleting",
+        ErrorManaging = "error_managing",
+        Managing = "managing",
+        Attaching = "attaching",
+        InUse = "in-use",
+        Detaching = "detaching",
+        Maintenance = "maintenance",
+        RestoringBackup = "restoring-backup",
+        ErrorRestoring = "error_restoring",
+        Reserved = "reserved",
+        AwaitingTransfer = "awaiting-transfer",
+        BackingUp = "backing-up",
+        ErrorBackingUp = "error_backing-up",
+        ErrorExtending = "error_extending",
+        Downloading = "downloading",
+        Uploading = "uploading",
+        Retyping = "retyping",
+        Extending = "extending",
+        Reverting = "reverting",
+        Unmanaging = "unmanaging",
+        ErrorManagingDeleting = "error_managing_deleting",
+        ErrorUnmanaging = "error_unmanaging",
+    }
+);
+
+impl VolumeStatus {
+    /// The word clients see: three states of managing are shown as their plainer kin (cinder: `objects/volume.py`).
+    #[must_use]
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Managing => Self::Creating.as_str(),
+            Self::ErrorManaging => Self::Error.as_str(),
+            Self::ErrorManagingDeleting => Self::Deleting.as_str(),
+            other => other.as_str(),
+        }
+    }
+
+    /// True for a state that an operation of ours must end; false where the volume rests, or waits for its client
+    /// (`reserved`, `attaching`, `detaching`, `awaiting-transfer`, `maintenance`).
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Creating
+                | Self::Deleting
+                | Self::Managing
+                | Self::RestoringBackup
+                | Self::BackingUp
+                | Self::Downloading
+                | Self::Uploading
+                | Self::Retyping
+                | Self::Extending
+                | Self::Reverting
+                | Self::Unmanaging
+                | Self::ErrorManagingDeleting
+        )
+    }
+
+    /// True for the states whose name says that something went wrong.
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        self.as_str().starts_with("error")
+    }
+}
+
+status_enum!(
+    /// Whether anything is attached (cinder: `VolumeAttachStatus`).
+    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    AttachStatus {
+        Attached = "attached",
+        Attaching = "attaching",
+        Detached = "detached",
+        Reserved = "reserved",
+        ErrorAttaching = "error_attaching",
+        ErrorDetaching = "error_detaching",
+        Deleted = "deleted",
+    }
+);
+
+status_enum!(
+    /// How a migration stands (cinder: `db` column `migration_status`).
+    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    MigrationStatus {
+        Migrating = "migrating",
+        Error = "error",
+        Success = "success",
+        Completing = "completing",
+        None = "none",
+        Starting = "starting",
+    }
+);
+
+/// A volume as the catalog keeps it.
+///
+/// This struct is also the stored form of version 1 (`store::record`): a change to its fields is a new version there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its id.
+    pub id: VolumeId,
+    /// The project that pays for it.
+    pub project_id: ProjectId,
+    /// Who made it.
+    pub user_id: UserId,
+    /// The name its owner gave it.
+    pub name: Option<String>,
+    /// The owner's description.
+    pub description: Option<String>,
+    /// Size in GiB.
+    pub size: u32,
+    /// What it is doing.
+    pub status: VolumeStatus,
+    /// The status to go back to when the running operation ends (`extending`, `backing-up`, …).
+    pub previous_status: Option<VolumeStatus>,
+    /// Whether anything is attached.
+    pub attach_status: AttachStatus,
+    /// How a migration stands, if there was one.
+    pub migration_status: Option<MigrationStatus>,
+    /// Its type; `None` only for volumes adopted from a Cinder that had none.
+    pub volume_type_id: Option<VolumeTypeId>,
+    /// Its availability zone.
+    pub availability_zone: String,
+    /// The pool it lives on, once the scheduler chose one.
+    pub host: Option<PoolName>,
+    /// Whether the host has anything of it: true from the moment a backend was told to make it.
+    pub placed: bool,
+    /// The owner's metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// `readonly` and `attached_mode`, which only the service writes.
+    pub admin_metadata: BTreeMap<String, String>,
+    /// Properties of the image it was made from.
+    pub image_metadata: BTreeMap<String, String>,
+    /// The snapshot it was made from.
+    pub snapshot_id: Option<SnapshotId>,
+    /// The volume it was cloned from.
+    pub source_volid: Option<VolumeId>,
+    /// Its group.
+    pub group_id: Option<Uuid>,
+    /// Whether one can boot from it.
+    pub bootable: bool,
+    /// Whether several attachments may exist at once.
+    pub multiattach: bool,
+    /// The key of an encrypted volume.
+    pub encryption_key_id: Option<Uuid>,
+    /// Replication, in Cinder's word.
+    pub replication_status: Option<String>,
+    /// False for hidden helpers (migration copies, image cache).
+    pub consumes_quota: bool,
+    /// Where it is exported: `ip:port,tid iqn lun` (cinder: `provider_location`).
+    pub provider_location: Option<String>,
+    /// How an initiator proves itself: `CHAP user password`. Secret: never logged or shown but in `connection_info`.
+    pub provider_auth: Option<Secret>,
+    /// The driver's own id for it, where it has one.
+    pub provider_id: Option<String>,
+    /// The service that has it.
+    pub service_uuid: Option<ServiceId>,
+    /// Whether its target is shared with other volumes.
+    pub shared_targets: Option<bool>,
+    /// The operation that will end the current transient status.
+    pub operation: Option<OperationId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Option<Timestamp>,
+    /// When the scheduler last placed it.
+    pub scheduled_at: Option<Timestamp>,
+    /// When it became available for the first time.
+    pub launched_at: Option<Timestamp>,
+}
+
+/// Text that must not be seen: it prints as stars.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,48 @@
+//! Volume types: a name for "what kind of volume", with extra specs that steer the scheduler.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{ProjectId, Timestamp, VolumeTypeId};
+
+/// The type that a new catalog has (cinder: migration `add default volume type`).
+pub const DEFAULT_TYPE_NAME: &str = "__DEFAULT__";
+
+/// A volume type as the catalog keeps it (stored form of version 1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeType {
+    /// Its id.
+    pub id: VolumeTypeId,
+    /// Its name, unique.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether every project may use it.
+    pub is_public: bool,
+    /// Requirements and hints for the scheduler and the driver.
+    pub extra_specs: BTreeMap<String, String>,
+    /// The projects that may use a private type.
+    pub projects: BTreeSet<ProjectId>,
+    /// Its QoS specs.
+    pub qos_specs_id: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Option<Timestamp>,
+}
+
+impl VolumeType {
+    /// Whether a project may see and use it.
+    #[must_use]
+    pub fn is_open_to(&self, project: &ProjectId) -> bool {
+        self.is_public || self.projects.contains(project)
+    }
+
+    /// Whether its volumes may have several attachments: extra spec `multiattach` = `<is> True`.
+    #[must_use]
+    pub fn is_multiattach(&self) -> bool {
+        self.extra_specs.get("multiattach").is_some_and(|spec| spec == "<is> True")
+    }
+}

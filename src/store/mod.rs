@@ -1,0 +1,153 @@
+//! Where state lives: a small ordered key-value contract, its implementations, and the typed catalog on top.
+//!
+//! The contract ([`Store`]) is what sled and etcd both can honour: point reads, ordered scans, and **conditional commits
+//! of several keys at once**. What is committed is durable before the commit returns. Nothing above `store` knows which
+//! engine is below; nothing but `catalog` knows how keys are laid out.
+
+pub mod catalog;
+pub mod memory;
+pub mod record;
+pub mod sled;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A key: bytes, ordered as bytes are. Built by `catalog` only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub Vec<u8>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// Grows with every commit; tells whether a value is still the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// A stored value and the commit that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The bytes.
+    pub value: Bytes,
+    /// The commit that wrote them.
+    pub revision: Revision,
+}
+
+/// What must still hold for a commit to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing is stored there.
+    Absent(Key),
+    /// What is stored there is what was read.
+    Unchanged(Key, Revision),
+}
+
+/// One change of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Store these bytes.
+    Put(Key, Vec<u8>),
+    /// Store nothing there.
+    Delete(Key),
+    /// Add to a counter (absent counts as 0; the value is a big-endian `i64`). Never below 0: a sum below is set to 0
+    /// and reported in the log, for it means that somebody miscounted.
+    Add {
+        /// The counter.
+        key: Key,
+        /// What to add.
+        delta: i64,
+    },
+}
+
+/// A bound on a sum of counters after the commit, checked together with the conditions: this is what makes quota exact
+/// even if two control nodes commit at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The counters whose sum is bounded (`in_use` and `reserved`).
+    pub keys: Vec<Key>,
+    /// What it may be at most.
+    pub limit: i64,
+    /// What to name in [`CommitError::OverCeiling`].
+    pub name: String,
+}
+
+/// Several changes that happen together or not at all, if the conditions hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// What must hold before.
+    pub conditions: Vec<Condition>,
+    /// What is changed.
+    pub changes: Vec<Change>,
+    /// What must hold after.
+    pub ceilings: Vec<Ceiling>,
+}
+
+/// A range of keys to read in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Only keys that begin so.
+    pub prefix: Vec<u8>,
+    /// Start behind this key (before it, if `reverse`).
+    pub after: Option<Key>,
+    /// Whether to go from the end.
+    pub reverse: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The engine failed. What was asked may or may not have happened only if `maybe_done`.
+#[derive(Debug, thiserror::Error)]
+#[error("store: {what}")]
+pub struct StoreError {
+    /// What we were doing.
+    pub what: String,
+    /// Whether there is no room on the disk.
+    pub no_space: bool,
+    /// The engine's own words.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Why a commit did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A condition did not hold: somebody else was faster. Read again and decide again.
+    #[error("store: a condition on {0:?} did not hold")]
+    Conflict(Key),
+    /// A sum would exceed its bound.
+    #[error("store: {name} would be {sum}, over {limit}")]
+    OverCeiling {
+        /// Which bound.
+        name: String,
+        /// What it would have been.
+        sum: i64,
+        /// The bound.
+        limit: i64,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An ordered key-value store with conditional commits.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What is stored there.
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError>;
+
+    /// What is stored there, for many keys, in their order.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError>;
+
+    /// Entries in key order.
+    async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError>;
+
+    /// Makes all changes durably, or none. When it returns `Ok`, a power cut cannot undo it.
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+
+    /// Bytes on disk, for watching it grow; `None` where the engine does not tell.
+    async fn size_on_disk(&self) -> Result<Option<u64>, StoreError>;
+}

@@ -1,0 +1,29 @@
+//! How actors reach each other: `cast` and `call` on a typed handle that is the same for a local and a remote actor.
+//!
+//! ```text
+//!   Handle<T> ──> Router ──┬── local:  Endpoint (bounded, counted) ──> actix actor
+//!                          └── remote: Peer (bincode frames on TCP) ──> Router of the other node ──> Endpoint …
+//! ```
+//!
+//! What it promises: a message is delivered at most once; what was refused at the door (`Unreachable`, `Overloaded`,
+//! `TooLarge`, `UnsupportedVersion`) surely did not happen, what ended in `Timeout` or `Lost` may have. Mailboxes are
+//! bounded here, by permits that travel with the message, because actix bounds each `Addr` on its own. What it does not
+//! do: retry, or remember; that is the journal's.
+
+pub mod address;
+pub mod codec;
+pub mod endpoint;
+pub mod frame;
+pub mod handle;
+pub mod handshake;
+pub mod listener;
+pub mod peer;
+pub mod router;
+pub mod serve;
+pub mod stats;
+
+pub use address::Address;
+pub use endpoint::Endpoint;
+pub use handle::{CallError, Handle};
+pub use router::Router;
+pub use serve::{Actor, Serve, Started};

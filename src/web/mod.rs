@@ -1,0 +1,12 @@
+//! The face to clients: Cinder's REST API v3, identity, inspection.
+//!
+//! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and turns answers into Cinder's words. It
+//! reads from the catalog; every change it asks of an actor, by message. No rule of the domain lives here.
+
+pub mod caller;
+pub mod fault;
+pub mod microversion;
+pub mod policy;
+pub mod state;
+pub mod v3;
+pub mod views;

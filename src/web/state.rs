@@ -1,0 +1,32 @@
+//! What every handler can reach: the catalog to read, handles to write.
+
+use crate::messages::api::ApiTopic;
+use crate::messages::quota::QuotaTopic;
+use crate::messages::registry::RegistryTopic;
+use crate::messages::scheduler::SchedulerTopic;
+use crate::store::catalog::Catalog;
+use crate::transport::{Handle, Router};
+
+/// Shared by all workers (`web::Data<WebState>`).
+pub struct WebState {
+    /// For reading.
+    pub catalog: Catalog,
+    /// For changing.
+    pub api: Handle<ApiTopic>,
+    /// For limits.
+    pub quota: Handle<QuotaTopic>,
+    /// For pools.
+    pub scheduler: Handle<SchedulerTopic>,
+    /// For services.
+    pub registry: Handle<RegistryTopic>,
+    /// For inspection.
+    pub router: Router,
+    /// Default limits of the configuration, by resource.
+    pub default_limits: crate::model::quota::Deltas,
+    /// The type a volume gets when none is given.
+    pub default_volume_type: String,
+    /// The zone a volume gets when none is given.
+    pub default_availability_zone: String,
+    /// How long a call to an actor may take.
+    pub call_timeout: std::time::Duration,
+}
