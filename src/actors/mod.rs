@@ -1,1 +1,3 @@
-//! The actors.
+//! The actors: who decides and who acts.
+
+pub mod volume_manager;

@@ -28,7 +28,10 @@ impl Work {
     /// Work that may take this long.
     #[must_use]
     pub fn within(limit: Duration) -> Self {
-        Self { deadline: Instant::now() + limit, cancelled: Arc::default() }
+        Self {
+            deadline: Instant::now() + limit,
+            cancelled: Arc::default(),
+        }
     }
 
     /// Time left; zero when it is up.

@@ -28,11 +28,19 @@ impl<E> FailAt<E> {
 
 impl<E> Observer<E> for FailAt<E> {
     fn before(&self, _flow: &'static str, step: &'static str) -> Result<(), E> {
-        if self.at == At::Before(step) { Err((self.error)(step)) } else { Ok(()) }
+        if self.at == At::Before(step) {
+            Err((self.error)(step))
+        } else {
+            Ok(())
+        }
     }
 
     fn after(&self, _flow: &'static str, step: &'static str) -> Result<(), E> {
-        if self.at == At::After(step) { Err((self.error)(step)) } else { Ok(()) }
+        if self.at == At::After(step) {
+            Err((self.error)(step))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -81,8 +89,11 @@ mod tests {
     async fn a_flow_succeeds_and_twice_is_once() {
         for twice in [false, true] {
             let mut state = Vec::new();
-            let observer: Rc<dyn crate::flow::Observer<String>> =
-                if twice { Rc::new(Twice) } else { Rc::new(Unobserved) };
+            let observer: Rc<dyn crate::flow::Observer<String>> = if twice {
+                Rc::new(Twice)
+            } else {
+                Rc::new(Unobserved)
+            };
             let report = flow().run(&mut state, 1, observer).await;
             assert_eq!(report.result, Ok(()));
             assert_eq!(state, ["a", "b", "c"]);
@@ -94,7 +105,9 @@ mod tests {
         for step in flow().step_names() {
             for at in [At::Before(step), At::After(step)] {
                 let mut state = Vec::new();
-                let report = flow().run(&mut state, 1, Rc::new(FailAt::new(at, |s| s.to_owned()))).await;
+                let report = flow()
+                    .run(&mut state, 1, Rc::new(FailAt::new(at, |s| s.to_owned())))
+                    .await;
                 assert_eq!(report.result, Err(step.to_owned()));
                 assert!(state.is_empty(), "{at:?} left {state:?}");
             }

@@ -63,18 +63,31 @@ pub struct Flow<S, E> {
 
 /// How a flow ended, with its steps and their times.
 #[derive(Debug)]
-pub struct FlowReport<E> {
+pub struct FlowReport<E, T = ()> {
     /// Each step that was begun.
     pub steps: Vec<StepRecord>,
     /// `Err` if one failed; all that were done have been reverted then.
-    pub result: Result<(), E>,
+    pub result: Result<T, E>,
+}
+
+impl<E, T> FlowReport<E, T> {
+    /// The same report with another success.
+    pub fn map<U>(self, what: impl FnOnce(T) -> U) -> FlowReport<E, U> {
+        FlowReport {
+            steps: self.steps,
+            result: self.result.map(what),
+        }
+    }
 }
 
 impl<S, E: std::fmt::Display> Flow<S, E> {
     /// A flow without steps.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, steps: Vec::new() }
+        Self {
+            name,
+            steps: Vec::new(),
+        }
     }
 
     /// And then this one.
@@ -119,10 +132,16 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
                         record.outcome = StepOutcome::Reverted;
                     }
                 }
-                return FlowReport { steps: records, result: Err(error) };
+                return FlowReport {
+                    steps: records,
+                    result: Err(error),
+                };
             }
         }
-        FlowReport { steps: records, result: Ok(()) }
+        FlowReport {
+            steps: records,
+            result: Ok(()),
+        }
     }
 
     /// `Err` with whether the step was done all the same.
@@ -132,10 +151,14 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
         state: &mut S,
         observer: &dyn Observer<E>,
     ) -> Result<(), (E, bool)> {
-        observer.before(self.name, step.name()).map_err(|error| (error, false))?;
+        observer
+            .before(self.name, step.name())
+            .map_err(|error| (error, false))?;
         for _ in 0..observer.times() {
             step.execute(state).await.map_err(|error| (error, false))?;
         }
-        observer.after(self.name, step.name()).map_err(|error| (error, true))
+        observer
+            .after(self.name, step.name())
+            .map_err(|error| (error, true))
     }
 }

@@ -8,8 +8,8 @@ use super::volume::CommandId;
 use super::{call, cast, topic};
 use crate::model::volume::Secret;
 use crate::model::{
-    AttachMode, AttachStatus, Attachment, AttachmentId, BackendName, ConnectionInfo, Connector, MigrationStatus,
-    Timestamp, Volume, VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
+    AttachMode, AttachStatus, Attachment, AttachmentId, BackendName, ConnectionInfo, Connector,
+    MigrationStatus, Timestamp, Volume, VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
 };
 
 topic!(

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::volume::status_enum;
 use super::volume::UnknownWord;
+use super::volume::status_enum;
 use super::{AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
 use std::fmt;
 use std::str::FromStr;
@@ -54,7 +54,10 @@ impl Connector {
     /// A field that holds text.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<String> {
-        self.to_json().get(field).and_then(|value| value.as_str()).map(str::to_owned)
+        self.to_json()
+            .get(field)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
     }
 
     /// The initiator's name (an IQN), without which nothing can be exported over iSCSI.
@@ -72,7 +75,10 @@ impl Connector {
     /// Whether the host wants every portal (`"multipath": true`).
     #[must_use]
     pub fn multipath(&self) -> bool {
-        self.to_json().get("multipath").and_then(serde_json::Value::as_bool).unwrap_or(false)
+        self.to_json()
+            .get("multipath")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false)
     }
 }
 
@@ -87,7 +93,10 @@ pub struct ConnectionInfo {
 
 impl ConnectionInfo {
     /// Keeps `data`.
-    pub fn new(driver_volume_type: impl Into<String>, data: serde_json::Map<String, serde_json::Value>) -> Self {
+    pub fn new(
+        driver_volume_type: impl Into<String>,
+        data: serde_json::Map<String, serde_json::Value>,
+    ) -> Self {
         Self {
             driver_volume_type: driver_volume_type.into(),
             data: serde_json::Value::Object(data).to_string(),

@@ -52,7 +52,11 @@ pub const GENERIC_FAULT: &str =
 
 impl Error {
     fn new(kind: ErrorKind, client: impl Into<String>) -> Self {
-        Self { kind, client: client.into(), operator: None }
+        Self {
+            kind,
+            client: client.into(),
+            operator: None,
+        }
     }
 
     /// 400 with this text.
@@ -63,7 +67,10 @@ impl Error {
     /// 403 with Cinder's text for a policy rule.
     #[must_use]
     pub fn forbidden_by(rule: &str) -> Self {
-        Self::new(ErrorKind::Forbidden, format!("Policy doesn't allow {rule} to be performed."))
+        Self::new(
+            ErrorKind::Forbidden,
+            format!("Policy doesn't allow {rule} to be performed."),
+        )
     }
 
     /// 404 with this text.

@@ -31,12 +31,18 @@ pub struct BadHost(String);
 impl BackendName {
     /// Puts one together.
     pub fn new(host: impl Into<String>, backend: impl Into<String>) -> Self {
-        Self { host: host.into(), backend: backend.into() }
+        Self {
+            host: host.into(),
+            backend: backend.into(),
+        }
     }
 
     /// The pool of that name on this backend.
     pub fn pool(&self, pool: impl Into<String>) -> PoolName {
-        PoolName { backend: self.clone(), pool: pool.into() }
+        PoolName {
+            backend: self.clone(),
+            pool: pool.into(),
+        }
     }
 }
 
@@ -68,9 +74,10 @@ impl FromStr for PoolName {
     type Err = BadHost;
     fn from_str(text: &str) -> Result<Self, BadHost> {
         match text.split_once('#') {
-            Some((backend, pool)) if !pool.is_empty() => {
-                Ok(backend.parse::<BackendName>().map_err(|_| BadHost(text.to_owned()))?.pool(pool))
-            }
+            Some((backend, pool)) if !pool.is_empty() => Ok(backend
+                .parse::<BackendName>()
+                .map_err(|_| BadHost(text.to_owned()))?
+                .pool(pool)),
             _ => Err(BadHost(text.to_owned())),
         }
     }

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{OperationId, PoolName, ProjectId, ServiceId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId};
+use super::{
+    OperationId, PoolName, ProjectId, ServiceId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId,
+};
 
 macro_rules! status_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {

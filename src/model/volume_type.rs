@@ -43,6 +43,8 @@ impl VolumeType {
     /// Whether its volumes may have several attachments: extra spec `multiattach` = `<is> True`.
     #[must_use]
     pub fn is_multiattach(&self) -> bool {
-        self.extra_specs.get("multiattach").is_some_and(|spec| spec == "<is> True")
+        self.extra_specs
+            .get("multiattach")
+            .is_some_and(|spec| spec == "<is> True")
     }
 }

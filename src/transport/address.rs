@@ -16,12 +16,18 @@ pub struct Address {
 impl Address {
     /// Any actor of the topic.
     pub fn any(topic: impl Into<String>) -> Self {
-        Self { topic: topic.into(), server: None }
+        Self {
+            topic: topic.into(),
+            server: None,
+        }
     }
 
     /// That one.
     pub fn of(topic: impl Into<String>, server: impl Into<String>) -> Self {
-        Self { topic: topic.into(), server: Some(server.into()) }
+        Self {
+            topic: topic.into(),
+            server: Some(server.into()),
+        }
     }
 }
 

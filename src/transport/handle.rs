@@ -52,7 +52,10 @@ impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused(error) => error,
-            CallError::Unreachable(_) | CallError::Overloaded(_) | CallError::Timeout(_) | CallError::Lost(_) => {
+            CallError::Unreachable(_)
+            | CallError::Overloaded(_)
+            | CallError::Timeout(_)
+            | CallError::Lost(_) => {
                 Self::unavailable("The service is temporarily unable to handle the request.", 1)
                     .with_operator(&error)
             }
@@ -70,13 +73,24 @@ pub struct Handle<T: Topic> {
 
 impl<T: Topic> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Self { router: self.router.clone(), address: self.address.clone(), topic: PhantomData }
+        Self {
+            router: self.router.clone(),
+            address: self.address.clone(),
+            topic: PhantomData,
+        }
     }
 }
 
 impl<T: Topic> Handle<T> {
     pub(super) fn new(router: Router, server: Option<String>) -> Self {
-        Self { router, address: Address { topic: T::NAME.to_owned(), server }, topic: PhantomData }
+        Self {
+            router,
+            address: Address {
+                topic: T::NAME.to_owned(),
+                server,
+            },
+            topic: PhantomData,
+        }
     }
 
     /// Where it leads.

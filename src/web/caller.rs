@@ -37,7 +37,11 @@ impl Caller {
 
     /// 404 unless the negotiated version is 3.`minor` or newer.
     pub fn since(&self, minor: u16) -> Result<(), Fault> {
-        if self.version.at_least(minor) { Ok(()) } else { Err(Fault::no_such_resource()) }
+        if self.version.at_least(minor) {
+            Ok(())
+        } else {
+            Err(Fault::no_such_resource())
+        }
     }
 
     /// `self` and `bookmark` links of a thing, as Cinder writes them.

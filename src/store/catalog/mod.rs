@@ -11,8 +11,8 @@ use super::{CommitError, Revision, Store, StoreError};
 use crate::model::quota::{Resource, Usage};
 use crate::model::user_message::UserMessage;
 use crate::model::{
-    Attachment, AttachmentId, BackendName, MessageId, Operation, OperationId, ProjectId, Service, Volume, VolumeId,
-    VolumeType, VolumeTypeId,
+    Attachment, AttachmentId, BackendName, MessageId, Operation, OperationId, ProjectId, Service, Volume,
+    VolumeId, VolumeType, VolumeTypeId,
 };
 
 /// A record as it was read, and when it was written.
@@ -387,7 +387,11 @@ impl Changes {
     }
 
     /// A project's own limits, all of them.
-    pub fn put_project_limits(&mut self, _project: &ProjectId, _limits: &BTreeMap<Resource, i64>) -> &mut Self {
+    pub fn put_project_limits(
+        &mut self,
+        _project: &ProjectId,
+        _limits: &BTreeMap<Resource, i64>,
+    ) -> &mut Self {
         todo!()
     }
 

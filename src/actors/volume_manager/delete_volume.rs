@@ -1,0 +1,146 @@
+//! Delete volume, the manager's flow. It only goes forward: a delete that failed half-way is done again.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `notify_delete_start` | `volume.delete.start` was emitted |
+//! | `remove_export` | nobody can reach it |
+//! | `delete_volume` | its storage is gone (what was not there counts as gone) |
+//! | `notify_delete_end` | it is struck out of the book, `volume.delete.end` was emitted |
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::notify::notify;
+use super::parts::Parts;
+use crate::drivers::DriverError;
+use crate::flow::{Flow, FlowReport, Observer, Step};
+use crate::messages::api::Outcome;
+use crate::model::VolumeSpec;
+
+/// What the steps share.
+pub struct Deleting {
+    parts: Arc<Parts>,
+    volume: VolumeSpec,
+    limit: Duration,
+    parked: bool,
+}
+
+/// Runs the flow for one command. `None` if the manager is stopping.
+pub async fn run(
+    parts: Arc<Parts>,
+    volume: VolumeSpec,
+    limit: Duration,
+    attempt: u32,
+    observer: Rc<dyn Observer<DriverError>>,
+) -> Option<FlowReport<DriverError, Outcome>> {
+    let mut deleting = Deleting {
+        parts,
+        volume,
+        limit,
+        parked: false,
+    };
+    let report = flow().run(&mut deleting, attempt, observer).await;
+    if deleting.parked {
+        None
+    } else {
+        Some(report.map(|()| Outcome::Deleted))
+    }
+}
+
+/// The flow.
+#[must_use]
+pub fn flow() -> Flow<Deleting, DriverError> {
+    Flow::new("delete_volume")
+        .then(NotifyDeleteStart)
+        .then(RemoveExport)
+        .then(DeleteVolume)
+        .then(NotifyDeleteEnd)
+}
+
+struct NotifyDeleteStart;
+
+#[async_trait(?Send)]
+impl Step<Deleting, DriverError> for NotifyDeleteStart {
+    fn name(&self) -> &'static str {
+        "notify_delete_start"
+    }
+
+    async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
+        notify("volume.delete.start", &deleting.volume);
+        Ok(())
+    }
+}
+
+struct RemoveExport;
+
+#[async_trait(?Send)]
+impl Step<Deleting, DriverError> for RemoveExport {
+    fn name(&self) -> &'static str {
+        "remove_export"
+    }
+
+    async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
+        let exported = deleting.parts.ledger().is_exported(deleting.volume.id)
+            || deleting.volume.provider_location.is_some();
+        let Some(target) = deleting.parts.target.clone().filter(|_| exported) else {
+            return Ok(());
+        };
+        let volume = deleting.volume.clone();
+        let removed = deleting
+            .parts
+            .drive(Some(volume.id), deleting.limit, move |_, work| {
+                target.remove_export(work, &volume)
+            })
+            .await;
+        removed.map_err(|error| park(error, &mut deleting.parked))?;
+        deleting
+            .parts
+            .ledger()
+            .disconnected(deleting.volume.id, None, true);
+        Ok(())
+    }
+}
+
+struct DeleteVolume;
+
+#[async_trait(?Send)]
+impl Step<Deleting, DriverError> for DeleteVolume {
+    fn name(&self) -> &'static str {
+        "delete_volume"
+    }
+
+    async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
+        let volume = deleting.volume.clone();
+        let deleted = deleting
+            .parts
+            .drive(Some(volume.id), deleting.limit, move |driver, work| {
+                driver.delete_volume(work, &volume)
+            })
+            .await;
+        deleted.map_err(|error| park(error, &mut deleting.parked))
+    }
+}
+
+struct NotifyDeleteEnd;
+
+#[async_trait(?Send)]
+impl Step<Deleting, DriverError> for NotifyDeleteEnd {
+    fn name(&self) -> &'static str {
+        "notify_delete_end"
+    }
+
+    async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
+        deleting.parts.ledger().strike(deleting.volume.id);
+        notify("volume.delete.end", &deleting.volume);
+        Ok(())
+    }
+}
+
+/// A step's error from a worker's: `None` means that the manager is stopping.
+pub(super) fn park(error: Option<DriverError>, parked: &mut bool) -> DriverError {
+    *parked = error.is_none();
+    error.unwrap_or(DriverError::Cancelled)
+}

@@ -1,0 +1,238 @@
+//! A manager's life: make the driver ready, learn what it has, restore its exports; then report, and watch the target daemon.
+//!
+//! A driver that does not start is tried again with backoff, for ever, and the backend is reported `down` with the reason
+//! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::VolumeManager;
+use super::parts::Readiness;
+use crate::drivers::DriverError;
+use crate::messages::api::{BackendStarted, ListBackendVolumes};
+use crate::messages::registry::{Heartbeat, RegistryTopic};
+use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
+use crate::model::service::BackendStats;
+use crate::model::{AttachMode, Context, PoolStats, Timestamp};
+
+/// How often the target daemon is looked at, and whether a report is due.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How many volumes are learned at once.
+const LEARN_PAGE: u32 = 200;
+
+/// How long gathering stats may take before the backend counts as down.
+const STATS_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a question to the Api actor may take.
+const ASK: Duration = Duration::from_secs(30);
+
+/// Runs until the actor ends.
+pub(super) async fn run(manager: Rc<VolumeManager>) {
+    let context = Context::internal("volume_manager");
+    set_up_driver(&manager, &context).await;
+    set_up_target(&manager).await;
+    learn(&manager, &context).await;
+    let mut generation = restore_exports(&manager).await;
+    let _ = manager.parts.readiness.send_replace(Readiness::Up);
+    tracing::info!(backend = %manager.parts.backend, "backend is up");
+    report(&manager, &context).await;
+    let started = BackendStarted {
+        backend: manager.parts.backend.clone(),
+        at: Timestamp::now(),
+    };
+    if let Err(error) = manager.api.cast(&context, started).await {
+        tracing::warn!(%error, "the control node was not told of this backend's start; it repeats commands anyway");
+    }
+    let mut reported = Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        let now = manager
+            .parts
+            .target
+            .as_ref()
+            .and_then(|target| target.generation());
+        if now.is_some() && now != generation {
+            tracing::warn!(backend = %manager.parts.backend, "the target daemon was started anew; restoring exports");
+            generation = restore_exports(&manager).await;
+        }
+        if reported.elapsed() >= manager.parts.options.report_interval {
+            report(&manager, &context).await;
+            reported = Instant::now();
+        }
+    }
+}
+
+async fn set_up_driver(manager: &VolumeManager, context: &Context) {
+    let (mut pause, longest) = manager.parts.options.retry;
+    loop {
+        let limit = manager.parts.options.command_timeout;
+        match manager
+            .parts
+            .drive(None, limit, |driver, work| driver.setup(work))
+            .await
+        {
+            Ok(()) => return,
+            Err(error) => {
+                let reason = error.map_or_else(|| "stopping".to_owned(), |error| error.to_string());
+                tracing::error!(backend = %manager.parts.backend, reason, retry_in = ?pause, "driver does not start");
+                let _ = manager
+                    .parts
+                    .readiness
+                    .send_replace(Readiness::Down(reason.clone()));
+                send(manager, context, Vec::new(), Some(reason)).await;
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+async fn set_up_target(manager: &VolumeManager) {
+    let Some(target) = manager.parts.target.clone() else {
+        return;
+    };
+    let limit = manager.parts.options.command_timeout;
+    if let Err(Some(error)) = manager
+        .parts
+        .drive(None, limit, move |_, work| target.setup(work))
+        .await
+    {
+        tracing::error!(
+            backend = %manager.parts.backend,
+            %error,
+            "volumes of this backend cannot be attached; all else works"
+        );
+    }
+}
+
+/// Fills the book from the catalog. Without it nothing could be told of what is allocated, so it is asked until it answers.
+async fn learn(manager: &VolumeManager, context: &Context) {
+    let mut after = None;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let question = ListBackendVolumes {
+            backend: manager.parts.backend.clone(),
+            after,
+            limit: LEARN_PAGE,
+        };
+        match manager.api.call(context, question, ASK).await {
+            Ok(page) => {
+                manager.parts.ledger().learn(&page);
+                match page.last() {
+                    Some(last) if page.len() == LEARN_PAGE as usize => after = Some(last.volume.id),
+                    _ => return,
+                }
+            }
+            Err(error) => {
+                tracing::info!(backend = %manager.parts.backend, %error, "waiting for a control node");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+}
+
+/// Exports all that must be exported. Returns the daemon's generation that this was done for.
+async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
+    let target = manager.parts.target.clone()?;
+    let generation = target.generation();
+    let limit = manager.parts.options.command_timeout;
+    let exports = manager.parts.ledger().exports();
+    for exported in exports {
+        let id = exported.volume.id;
+        let Ok((target, path)) = manager.parts.export_parts(&exported.volume) else {
+            continue;
+        };
+        let restored = manager
+            .parts
+            .drive(Some(id), limit, move |_, work| {
+                let mode = if exported.volume.readonly {
+                    AttachMode::Ro
+                } else {
+                    AttachMode::Rw
+                };
+                let export = target.ensure_export(work, &exported.volume, &path)?;
+                for connector in &exported.connectors {
+                    target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
+                }
+                Ok::<(), DriverError>(())
+            })
+            .await;
+        match restored {
+            Ok(()) => tracing::info!(volume = %id, "export restored"),
+            Err(Some(error)) => tracing::error!(volume = %id, %error, "an export could not be restored"),
+            Err(None) => return None,
+        }
+    }
+    generation
+}
+
+/// Stats to every scheduler, and a heartbeat.
+async fn report(manager: &VolumeManager, context: &Context) {
+    match manager
+        .parts
+        .drive(None, STATS_LIMIT, |driver, work| driver.stats(work))
+        .await
+    {
+        Ok(pools) => send(manager, context, pools, None).await,
+        Err(Some(error)) => {
+            tracing::error!(backend = %manager.parts.backend, %error, "no stats: the backend counts as down");
+            send(manager, context, Vec::new(), Some(error.to_string())).await;
+        }
+        Err(None) => {}
+    }
+}
+
+async fn send(manager: &VolumeManager, context: &Context, pools: Vec<PoolStats>, reason: Option<String>) {
+    let parts = &manager.parts;
+    let info = parts.driver.get().info();
+    let pools = {
+        let ledger = parts.ledger();
+        pools
+            .into_iter()
+            .map(|pool| PoolStats {
+                allocated_capacity_gb: ledger.allocated(&pool.pool_name),
+                reserved_percentage: parts.options.reserved_percentage,
+                max_over_subscription_ratio: parts.options.max_over_subscription_ratio,
+                ..pool
+            })
+            .collect()
+    };
+    let stats = BackendStats {
+        backend: parts.backend.clone(),
+        volume_backend_name: parts.options.volume_backend_name.clone(),
+        vendor_name: info.vendor_name,
+        driver_version: info.driver_version,
+        storage_protocol: parts
+            .target
+            .as_ref()
+            .map_or("file", |target| target.storage_protocol())
+            .to_owned(),
+        availability_zone: parts.options.availability_zone.clone(),
+        up: reason.is_none(),
+        reason: reason.clone(),
+        pools,
+        timestamp: Timestamp::now(),
+    };
+    let heartbeat = Heartbeat {
+        binary: "cinder-volume".to_owned(),
+        host: parts.backend.to_string(),
+        availability_zone: parts.options.availability_zone.clone(),
+        backend_up: Some(reason.is_none()),
+    };
+    let schedulers = manager.router.any::<SchedulerTopic>();
+    if schedulers
+        .fanout(context, UpdateServiceCapabilities { stats })
+        .await
+        == 0
+    {
+        tracing::debug!(backend = %parts.backend, "no scheduler heard the stats");
+    }
+    manager
+        .router
+        .any::<RegistryTopic>()
+        .fanout(context, heartbeat)
+        .await;
+}

@@ -1,0 +1,151 @@
+//! What every verb of a manager works with. It outlives the actor: a manager that was built anew after a panic finds the
+//! work of the one before, and its book, where they were.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::answers::Answers;
+use super::failure::settled;
+use super::ledger::Ledger;
+use super::slot::{DriverFactory, DriverSlot};
+use super::worker::{WorkError, Workers};
+use crate::drivers::target::TargetDriver;
+use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
+use crate::model::{BackendName, VolumeId, VolumeSpec};
+
+/// How a manager behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `volume_backend_name`, by which types are steered here.
+    pub volume_backend_name: String,
+    /// The zone it is in.
+    pub availability_zone: String,
+    /// How many driver verbs may run at once.
+    pub max_workers: usize,
+    /// How long one driver verb may take at most.
+    pub command_timeout: Duration,
+    /// How often stats and a heartbeat are sent.
+    pub report_interval: Duration,
+    /// How long to wait before a driver that would not start is tried again: the first time, and at most.
+    pub retry: (Duration, Duration),
+    /// Per cent of each pool that is kept free.
+    pub reserved_percentage: u8,
+    /// How far thin pools may be over-subscribed.
+    pub max_over_subscription_ratio: crate::model::service::OverSubscription,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            volume_backend_name: "file".to_owned(),
+            availability_zone: "nova".to_owned(),
+            max_workers: 4,
+            command_timeout: Duration::from_secs(600),
+            report_interval: Duration::from_secs(10),
+            retry: (Duration::from_secs(1), Duration::from_secs(30)),
+            reserved_percentage: 0,
+            max_over_subscription_ratio: crate::model::service::OverSubscription::Ratio(20.0),
+        }
+    }
+}
+
+/// Whether the driver is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet known.
+    Starting,
+    /// It is.
+    Up,
+    /// It is not, for this reason.
+    Down(String),
+}
+
+/// See the module.
+pub struct Parts {
+    /// `host@backend`.
+    pub backend: BackendName,
+    /// How it behaves.
+    pub options: Options,
+    /// Its threads.
+    pub workers: Arc<Workers>,
+    /// Its driver.
+    pub driver: DriverSlot,
+    /// How its volumes are exported, if they can be.
+    pub target: Option<Arc<dyn TargetDriver>>,
+    /// Whether the driver is ready.
+    pub readiness: tokio::sync::watch::Sender<Readiness>,
+    ledger: Mutex<Ledger>,
+    answers: Mutex<Answers>,
+}
+
+impl Parts {
+    /// Puts a backend together; nothing is started.
+    #[must_use]
+    pub fn new(
+        backend: BackendName,
+        driver: DriverFactory,
+        target: Option<Arc<dyn TargetDriver>>,
+        options: Options,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            workers: Workers::new(options.max_workers),
+            driver: DriverSlot::new(driver),
+            readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
+            ledger: Mutex::default(),
+            answers: Mutex::default(),
+            backend,
+            options,
+            target,
+        })
+    }
+
+    /// The book. Hold it shortly, and never across an await.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answers given. Hold it shortly, and never across an await.
+    pub fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a driver verb in a worker, alone on the volume, and builds the driver anew if it panics.
+    ///
+    /// # Errors
+    /// The driver's answer; `None` if the manager is stopping.
+    pub async fn drive<T: Send + 'static>(
+        &self,
+        volume: Option<VolumeId>,
+        limit: Duration,
+        verb: impl FnOnce(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
+    ) -> Result<T, Option<DriverError>> {
+        let driver = self.driver.get();
+        let limit = limit.min(self.options.command_timeout);
+        let answer = self
+            .workers
+            .run(volume, limit, move |work| verb(driver.as_ref(), work))
+            .await;
+        answer.map_err(|error| {
+            if let WorkError::Panicked(text) = &error {
+                tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
+                self.driver.rebuild();
+            }
+            settled(error)
+        })
+    }
+
+    /// The target and the volume's backing store, or why there is neither.
+    ///
+    /// # Errors
+    /// `Failed` in words for the volume's owner.
+    pub fn export_parts(&self, volume: &VolumeSpec) -> DriverResult<(Arc<dyn TargetDriver>, PathBuf)> {
+        let (Some(target), Some(path)) = (&self.target, self.driver.get().backing_store(volume)) else {
+            return Err(DriverError::Failed {
+                client: "The backend of this volume cannot export volumes.".to_owned(),
+                operator: format!("backend {} has no target helper", self.backend),
+            });
+        };
+        Ok((Arc::clone(target), path))
+    }
+}
