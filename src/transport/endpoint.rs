@@ -1,4 +1,274 @@
 //! A local actor as the router sees it: bounded, counted, re-pointed when the actor is built anew.
+//!
+//! An endpoint has a door for each message its actor serves. A door checks, counts and takes a place in the mailbox
+//! before anything else happens; what it refuses surely was not handled.
 
-/// A registered way to one local actor.
-pub struct Endpoint {}
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::mailbox::{Envelope, ReplyTo, Ticket};
+use super::stats::{ActorReport, ActorStats, MessageStats, State};
+use super::supervisor::{Supervise, Supervisor};
+use super::undelivered::Ring;
+use super::{Actor, Address, CallError, Serve, codec};
+use crate::messages::{Message, Pattern, Topic};
+use crate::model::Context;
+
+/// A registered way to one local actor. Cheap to clone; the actor lives until [`Endpoint::shutdown`].
+#[derive(Clone)]
+pub struct Endpoint {
+    stats: Arc<ActorStats>,
+    versions: (u16, u16),
+    doors: Arc<HashMap<&'static str, Box<dyn Door>>>,
+    supervisor: Arc<dyn Supervise>,
+}
+
+impl Endpoint {
+    pub(super) fn new<A: Actor>(
+        supervisor: Arc<Supervisor<A>>,
+        doors: HashMap<&'static str, Box<dyn Door>>,
+    ) -> Self {
+        Self {
+            stats: Arc::clone(supervisor.stats()),
+            versions: A::Topic::VERSIONS,
+            doors: Arc::new(doors),
+            supervisor,
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        self.stats.address()
+    }
+
+    /// The versions of its topic that it speaks.
+    #[must_use]
+    pub fn versions(&self) -> (u16, u16) {
+        self.versions
+    }
+
+    /// Where its actor stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.stats.state()
+    }
+
+    /// Messages waiting or in work.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.stats.depth()
+    }
+
+    /// What it is doing. Never waits for the actor.
+    #[must_use]
+    pub fn report(&self, node: &str) -> ActorReport {
+        self.stats.report(node)
+    }
+
+    /// Lets nothing in any more, waits for at most `within` until all that is in is handled, and ends the actor. True
+    /// if nothing was lost by it.
+    pub async fn shutdown(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        if self.stats.state() != State::Failed {
+            self.stats.set_state(State::Stopped);
+        }
+        let drained = self.drained(until).await;
+        self.supervisor.stop();
+        // Tasks are dropped by their arbiter a moment later. A grace of its own: `within` may be spent.
+        let gone = wait_until(&self.stats, Instant::now() + END_GRACE, |stats| {
+            !stats.is_living()
+        })
+        .await;
+        if !gone {
+            tracing::warn!(actor = %self.address(), "the actor did not end in time");
+        }
+        drained
+    }
+
+    /// Waits until the mailbox is empty and nothing is in work; false if that took too long.
+    pub(super) async fn drained(&self, until: Instant) -> bool {
+        wait_until(&self.stats, until, |stats| stats.depth() == 0).await
+    }
+
+    pub(super) fn remember_undelivered_in(&self, ring: &Arc<Ring>) {
+        // Registered twice, it keeps its first ring.
+        let _ = self.stats.ring.set(Arc::clone(ring));
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state(), State::Failed | State::Stopped)
+    }
+
+    /// Lets a message in that was made in this process.
+    pub(super) fn deliver<M: Message>(
+        &self,
+        context: &Context,
+        message: M,
+        deadline: Option<Instant>,
+        reply: Option<ReplyTo<M::Reply>>,
+    ) -> Result<(), CallError> {
+        let door = self
+            .doors
+            .get(M::NAME)
+            .and_then(|door| door.as_any().downcast_ref::<TypedDoor<M>>());
+        match door {
+            Some(door) => door.enter(self, context.clone(), message, deadline, reply),
+            None => Err(self.unknown(M::SINCE)),
+        }
+    }
+
+    /// Lets a message in that came as bytes.
+    pub(super) fn deliver_bytes(
+        &self,
+        name: &str,
+        context: Context,
+        payload: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<Pending, CallError> {
+        match self.doors.get(name) {
+            Some(door) => door.enter_bytes(self, context, payload, deadline),
+            None => Err(self.unknown(self.versions.1.saturating_add(1))),
+        }
+    }
+
+    fn unknown(&self, needs: u16) -> CallError {
+        CallError::UnsupportedVersion {
+            to: self.address().clone(),
+            speaks: self.versions.1,
+            needs,
+        }
+    }
+}
+
+/// How long a stopped actor's tasks may take to be dropped.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+async fn wait_until(stats: &ActorStats, until: Instant, condition: impl Fn(&ActorStats) -> bool) -> bool {
+    let wait = async {
+        loop {
+            let mut change = std::pin::pin!(stats.changed.notified());
+            // Listening before looking: a change in between is not missed.
+            change.as_mut().enable();
+            if condition(stats) {
+                return;
+            }
+            change.await;
+        }
+    };
+    tokio::time::timeout_at(until, wait).await.is_ok()
+}
+
+/// A message that came as bytes and was let in.
+pub(super) enum Pending {
+    /// A cast: nobody waits.
+    Cast,
+    /// A call: its reply as bytes, or why there is none.
+    Call(BoxFuture<'static, Result<Vec<u8>, CallError>>),
+}
+
+/// The door for one kind of message.
+pub(super) trait Door: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn enter_bytes(
+        &self,
+        endpoint: &Endpoint,
+        context: Context,
+        payload: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<Pending, CallError>;
+}
+
+type Deliver<M> = Box<dyn Fn(Envelope<M>) -> Result<(), Envelope<M>> + Send + Sync>;
+
+struct TypedDoor<M: Message> {
+    stats: Arc<MessageStats>,
+    deliver: Deliver<M>,
+}
+
+/// A door for `M` to the supervisor's actor.
+pub(super) fn door<A: Serve<M>, M: Message<To = A::Topic>>(supervisor: &Arc<Supervisor<A>>) -> Box<dyn Door> {
+    let stats = supervisor.stats().add_message(M::NAME);
+    let supervisor = Arc::clone(supervisor);
+    Box::new(TypedDoor::<M> {
+        stats,
+        deliver: Box::new(move |envelope| supervisor.deliver(envelope)),
+    })
+}
+
+impl<M: Message> TypedDoor<M> {
+    fn enter(
+        &self,
+        endpoint: &Endpoint,
+        context: Context,
+        message: M,
+        deadline: Option<Instant>,
+        reply: Option<ReplyTo<M::Reply>>,
+    ) -> Result<(), CallError> {
+        let unreachable = || CallError::Unreachable(endpoint.address().clone());
+        if !endpoint.is_open() {
+            MessageStats::add(&self.stats.refused);
+            return Err(unreachable());
+        }
+        let ticket = Ticket::take(&endpoint.stats, &self.stats, M::NAME, &context.request_id)
+            .ok_or_else(|| CallError::Overloaded(endpoint.address().clone()))?;
+        (self.deliver)(Envelope {
+            context,
+            message,
+            ticket,
+            deadline,
+            reply,
+        })
+        .map_err(|envelope| {
+            envelope.ticket.refused();
+            unreachable()
+        })
+    }
+}
+
+impl<M: Message> Door for TypedDoor<M> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn enter_bytes(
+        &self,
+        endpoint: &Endpoint,
+        context: Context,
+        payload: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<Pending, CallError> {
+        let message = codec::decode::<M>(payload).map_err(|error| {
+            MessageStats::add(&self.stats.refused);
+            CallError::Refused(crate::model::Error::internal(format!(
+                "unreadable {}: {error}",
+                M::NAME
+            )))
+        })?;
+        match M::PATTERN {
+            Pattern::Cast => {
+                self.enter(endpoint, context, message, deadline, None)?;
+                Ok(Pending::Cast)
+            }
+            Pattern::Call => {
+                let (reply, answer) = oneshot::channel();
+                self.enter(endpoint, context, message, deadline, Some(reply))?;
+                let address = endpoint.address().clone();
+                Ok(Pending::Call(Box::pin(async move {
+                    let reply = answer.await.unwrap_or(Err(CallError::Lost(address)))?;
+                    codec::encode(&reply).map_err(|error| {
+                        CallError::Refused(crate::model::Error::internal(format!(
+                            "unwritable reply: {error}"
+                        )))
+                    })
+                })))
+            }
+        }
+    }
+}

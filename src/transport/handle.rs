@@ -48,6 +48,20 @@ pub enum CallError {
     Refused(#[from] Error),
 }
 
+impl CallError {
+    /// In one word, why the message surely was not handled; `None` if it was or may have been.
+    #[must_use]
+    pub fn undelivered(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(_) => Some("unreachable"),
+            Self::Overloaded(_) => Some("overloaded"),
+            Self::TooLarge { .. } => Some("too large"),
+            Self::UnsupportedVersion { .. } => Some("unsupported version"),
+            Self::Timeout(_) | Self::Lost(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         match error {

@@ -21,9 +21,20 @@ pub mod peer;
 pub mod router;
 pub mod serve;
 pub mod stats;
+pub mod supervisor;
+pub mod undelivered;
+
+mod mailbox;
+mod shell;
 
 pub use address::Address;
 pub use endpoint::Endpoint;
 pub use handle::{CallError, Handle};
 pub use router::Router;
-pub use serve::{Actor, Serve, Started};
+pub use serve::{Actor, EndpointBuilder, Serve, Started};
+pub use stats::ActorReport;
+
+/// Locks; a panic elsewhere while it was held leaves plain data behind, not a broken promise.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

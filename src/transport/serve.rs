@@ -4,10 +4,16 @@
 //! actix actor behind (`Shell`) keeps the permits, counts, catches panics, and keeps actix replaceable. Several messages are
 //! handled at once, interleaving at each await: hold no invariant (and no `RefCell` borrow) across one.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::Endpoint;
+use super::endpoint::{self, Door};
+use super::shell::Tasks;
+use super::stats::ActorStats;
+use super::supervisor::{Supervise, Supervisor};
+use super::{Address, Endpoint};
 use crate::messages::{Message, Topic};
 use crate::model::{Context, Error};
 
@@ -25,6 +31,8 @@ pub trait Actor: 'static {
 /// Serves one kind of message.
 pub trait Serve<M: Message>: Actor {
     /// Handles it. The future is polled on the actor's arbiter: nothing in it may block.
+    ///
+    /// Messages begin in the order in which they came; when one awaits, the next may begin.
     fn serve(
         self: Rc<Self>,
         context: Context,
@@ -33,57 +41,88 @@ pub trait Serve<M: Message>: Actor {
 }
 
 /// What an actor gets at its start.
-pub struct Started {}
+pub struct Started {
+    address: Address,
+    tasks: Rc<Tasks>,
+}
 
 impl Started {
-    /// Runs a task on the actor's arbiter until it ends or the actor does.
-    pub fn spawn(&self, _task: impl Future<Output = ()> + 'static) {
-        todo!()
+    pub(super) fn new(address: Address, tasks: Rc<Tasks>) -> Self {
+        Self { address, tasks }
+    }
+
+    /// The address others reach it by.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Runs a task on the actor's arbiter until it ends or the actor does. A panic in it counts as the actor's own.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.tasks.spawn_own(task);
     }
 }
 
 /// Builds an endpoint for actor `A`: which messages it serves, how many may wait, how it is made (and made again).
 ///
 /// ```ignore
-/// let endpoint = EndpointBuilder::new(None, 1024, move || Ok(ApiActor::new(deps.clone())))
+/// let endpoint = EndpointBuilder::new(None, 1024, move || Rc::new(ApiActor::new(deps.clone())))
 ///     .serves::<CreateVolume>()
 ///     .serves::<DeleteVolume>()
 ///     .start();          // on the current arbiter; `.start_on(&arbiter)` for another
 /// router.register(endpoint);
 /// ```
 pub struct EndpointBuilder<A: Actor> {
-    _actor: std::marker::PhantomData<fn() -> A>,
+    supervisor: Arc<Supervisor<A>>,
+    doors: HashMap<&'static str, Box<dyn Door>>,
 }
 
 impl<A: Actor> EndpointBuilder<A> {
     /// `server` is its own part of the address; `bound` is how many messages may be waiting or in work; `factory` makes
-    /// the actor, and makes it anew after a panic.
+    /// the actor, and makes it anew after a panic. It is called on the arbiter that the actor runs on.
     pub fn new(
-        _server: Option<String>,
-        _bound: usize,
-        _factory: impl Fn() -> Rc<A> + Send + Sync + 'static,
+        server: Option<String>,
+        bound: usize,
+        factory: impl Fn() -> Rc<A> + Send + Sync + 'static,
     ) -> Self {
-        todo!()
+        let address = Address {
+            topic: A::Topic::NAME.to_owned(),
+            server,
+        };
+        let stats = Arc::new(ActorStats::new(address, bound));
+        Self {
+            supervisor: Arc::new(Supervisor::new(factory, stats)),
+            doors: HashMap::new(),
+        }
     }
 
     /// It serves this message.
     #[must_use]
-    pub fn serves<M: Message<To = A::Topic>>(self) -> Self
+    pub fn serves<M: Message<To = A::Topic>>(mut self) -> Self
     where
         A: Serve<M>,
     {
-        todo!()
+        if !self.doors.contains_key(M::NAME) {
+            self.doors
+                .insert(M::NAME, endpoint::door::<A, M>(&self.supervisor));
+        }
+        self
     }
 
     /// Starts it on the current arbiter, supervised.
     #[must_use]
     pub fn start(self) -> Endpoint {
-        todo!()
+        self.supervisor.build();
+        Endpoint::new(self.supervisor, self.doors)
     }
 
-    /// Starts it on that arbiter, supervised.
+    /// Starts it on that arbiter, supervised. Messages sent before it is up wait for it.
     #[must_use]
-    pub fn start_on(self, _arbiter: &actix::ArbiterHandle) -> Endpoint {
-        todo!()
+    pub fn start_on(self, arbiter: &actix::ArbiterHandle) -> Endpoint {
+        let supervisor = Arc::clone(&self.supervisor);
+        if !arbiter.spawn_fn(move || supervisor.build()) {
+            self.supervisor.give_up("its arbiter is not running".to_owned());
+        }
+        Endpoint::new(self.supervisor, self.doors)
     }
 }

@@ -1,1 +1,398 @@
-//! To be written.
+//! What an actor is doing, counted outside it.
+//!
+//! A stuck actor is the one an operator wants to look into, so nothing here goes through its mailbox: the door, the
+//! shell and the supervisor count into atomics (and one small mutex for "what it does now"), and
+//! [`ActorStats::report`] reads them from any thread. Labels are message names only, never ids of volumes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::undelivered::Ring;
+use super::{Address, lock};
+use crate::model::Timestamp;
+
+/// Upper bounds of the time histograms, in seconds; one more bucket is without end.
+pub const BUCKETS: [f64; 14] = [
+    0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
+
+/// Where an actor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not built yet; messages wait.
+    Starting,
+    /// At work.
+    Running,
+    /// Panicked, to be built anew; messages wait.
+    Restarting,
+    /// Panicked too often; it stays down and the node counts as unhealthy.
+    Failed,
+    /// Ended on purpose.
+    Stopped,
+}
+
+impl State {
+    const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Running,
+        Self::Restarting,
+        Self::Failed,
+        Self::Stopped,
+    ];
+}
+
+/// A histogram of times with [`BUCKETS`] as bounds.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts one time.
+    pub fn observe(&self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let bucket = BUCKETS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(BUCKETS.len());
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_micros.fetch_add(micros(time), Ordering::Relaxed);
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn report(&self) -> HistogramReport {
+        let mut count = 0;
+        let mut buckets = Vec::with_capacity(BUCKETS.len());
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            count += bucket.load(Ordering::Relaxed);
+            if let Some(le) = BUCKETS.get(index) {
+                buckets.push(BucketReport { le: *le, count });
+            }
+        }
+        let sum_seconds = Duration::from_micros(self.sum_micros.load(Ordering::Relaxed)).as_secs_f64();
+        HistogramReport {
+            buckets,
+            count,
+            sum_seconds,
+        }
+    }
+}
+
+/// A histogram as Prometheus has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HistogramReport {
+    /// Cumulative counts; the bucket without end is `count`.
+    pub buckets: Vec<BucketReport>,
+    /// How many.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_seconds: f64,
+}
+
+/// One cumulative bucket.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BucketReport {
+    /// Its upper bound in seconds.
+    pub le: f64,
+    /// How many were that fast or faster.
+    pub count: u64,
+}
+
+/// The counters of one kind of message to one actor.
+#[derive(Debug, Default)]
+pub struct MessageStats {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) handled: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) queue_time: Histogram,
+    pub(super) handler_time: Histogram,
+}
+
+impl MessageStats {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report(&self, message: &'static str) -> MessageReport {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        MessageReport {
+            message,
+            accepted: read(&self.accepted),
+            refused: read(&self.refused),
+            expired: read(&self.expired),
+            handled: read(&self.handled),
+            failed: read(&self.failed),
+            panicked: read(&self.panicked),
+            lost: read(&self.lost),
+            queue_time: self.queue_time.report(),
+            handler_time: self.handler_time.report(),
+        }
+    }
+}
+
+/// One kind of message to one actor, since the process started.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MessageReport {
+    /// Its name.
+    pub message: &'static str,
+    /// Taken in at the door.
+    pub accepted: u64,
+    /// Refused at the door: full, or the actor is down.
+    pub refused: u64,
+    /// Dropped unhandled, for their deadline had passed.
+    pub expired: u64,
+    /// Handled to the end, well or not.
+    pub handled: u64,
+    /// Of those handled, the ones that ended in an error.
+    pub failed: u64,
+    /// Ended by a panic of their own handler.
+    pub panicked: u64,
+    /// Accepted, but ended with an actor that panicked or stopped.
+    pub lost: u64,
+    /// From the door to the handler.
+    pub queue_time: HistogramReport,
+    /// In the handler.
+    pub handler_time: HistogramReport,
+}
+
+/// Something an actor does at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InWork {
+    /// The message.
+    pub message: &'static str,
+    /// On whose behalf.
+    pub request_id: String,
+    /// Since when; the time it waited before is not in it.
+    pub since: Timestamp,
+}
+
+/// Why an actor last ended when it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastFailure {
+    /// When.
+    pub when: Timestamp,
+    /// What it was doing and the panic's text.
+    pub text: String,
+}
+
+/// An actor as inspection shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ActorReport {
+    /// Its address, `topic@server`.
+    pub address: String,
+    /// The node it lives on.
+    pub node: String,
+    /// How many times it was built; 1 is the first life.
+    pub incarnation: u64,
+    /// Where it stands.
+    pub state: State,
+    /// Messages waiting or in work.
+    pub depth: usize,
+    /// How many may be.
+    pub bound: usize,
+    /// What it does now, the longest first.
+    pub in_work: Vec<InWork>,
+    /// By kind of message, sorted by name.
+    pub messages: Vec<MessageReport>,
+    /// How many times it was built anew.
+    pub restarts: u64,
+    /// Why it last had to be.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// The counters of one actor; they outlive its incarnations.
+#[derive(Debug)]
+pub struct ActorStats {
+    address: Address,
+    bound: usize,
+    depth: AtomicUsize,
+    state: AtomicU8,
+    incarnation: AtomicU64,
+    next_ticket: AtomicU64,
+    in_work: Mutex<HashMap<u64, InWork>>,
+    messages: Mutex<Vec<(&'static str, Arc<MessageStats>)>>,
+    last_failure: Mutex<Option<LastFailure>>,
+    /// Shells and tasks that still hold the actor.
+    living: AtomicUsize,
+    /// Told whenever `depth`, `living` or `state` change for the better.
+    pub(super) changed: Notify,
+    /// Where undelivered messages are kept, once registered with a router.
+    pub(super) ring: OnceLock<Arc<Ring>>,
+}
+
+impl ActorStats {
+    pub(super) fn new(address: Address, bound: usize) -> Self {
+        Self {
+            address,
+            bound,
+            depth: AtomicUsize::new(0),
+            state: AtomicU8::new(State::Starting as u8),
+            incarnation: AtomicU64::new(0),
+            next_ticket: AtomicU64::new(0),
+            in_work: Mutex::default(),
+            messages: Mutex::default(),
+            last_failure: Mutex::default(),
+            living: AtomicUsize::new(0),
+            changed: Notify::new(),
+            ring: OnceLock::new(),
+        }
+    }
+
+    /// The actor's address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State::ALL
+            .get(usize::from(self.state.load(Ordering::Acquire)))
+            .copied()
+            .unwrap_or(State::Failed)
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Messages waiting or in work.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Acquire)
+    }
+
+    /// Takes one place in the mailbox if there is one.
+    pub(super) fn enter(&self) -> bool {
+        self.depth
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
+                (depth < self.bound).then_some(depth + 1)
+            })
+            .is_ok()
+    }
+
+    pub(super) fn leave(&self) {
+        self.depth.fetch_sub(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn is_living(&self) -> bool {
+        self.living.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn born(self: &Arc<Self>) -> Living {
+        self.living.fetch_add(1, Ordering::AcqRel);
+        Living(Arc::clone(self))
+    }
+
+    /// Another incarnation is up; its number.
+    pub(super) fn next_incarnation(&self) -> u64 {
+        self.incarnation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(super) fn add_message(&self, name: &'static str) -> Arc<MessageStats> {
+        let stats = Arc::new(MessageStats::default());
+        let mut messages = lock(&self.messages);
+        messages.push((name, Arc::clone(&stats)));
+        messages.sort_unstable_by_key(|(name, _)| *name);
+        stats
+    }
+
+    pub(super) fn begin_work(&self, work: InWork) -> u64 {
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        lock(&self.in_work).insert(ticket, work);
+        ticket
+    }
+
+    pub(super) fn end_work(&self, ticket: u64) {
+        lock(&self.in_work).remove(&ticket);
+    }
+
+    pub(super) fn failed(&self, text: String) {
+        *lock(&self.last_failure) = Some(LastFailure {
+            when: Timestamp::now(),
+            text,
+        });
+    }
+
+    /// What it is doing, for inspection. Never waits for the actor.
+    #[must_use]
+    pub fn report(&self, node: &str) -> ActorReport {
+        let incarnation = self.incarnation.load(Ordering::Acquire);
+        let mut in_work: Vec<_> = lock(&self.in_work).values().cloned().collect();
+        in_work.sort_by(|a, b| (a.since, &a.request_id).cmp(&(b.since, &b.request_id)));
+        ActorReport {
+            address: self.address.to_string(),
+            node: node.to_owned(),
+            incarnation,
+            state: self.state(),
+            depth: self.depth(),
+            bound: self.bound,
+            in_work,
+            messages: lock(&self.messages)
+                .iter()
+                .map(|(name, stats)| stats.report(name))
+                .collect(),
+            restarts: incarnation.saturating_sub(1),
+            last_failure: lock(&self.last_failure).clone(),
+        }
+    }
+}
+
+/// Held by whatever keeps an incarnation alive, so that a shutdown can wait for its end.
+pub(super) struct Living(Arc<ActorStats>);
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.0.living.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_waiters();
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUCKETS, Histogram};
+    use std::time::Duration;
+
+    #[test]
+    fn a_histogram_counts_each_time_once_and_cumulates_upwards() {
+        let histogram = Histogram::default();
+        for millis in [0, 3, 3, 700, 3_600_000] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        let report = histogram.report();
+        assert_eq!(report.count, 5);
+        assert_eq!(report.buckets.len(), BUCKETS.len());
+        assert!(report.buckets.is_sorted_by_key(|bucket| bucket.count));
+        let at = |le: f64| {
+            report
+                .buckets
+                .iter()
+                .find(|b| (b.le - le).abs() < 1e-9)
+                .map(|b| b.count)
+        };
+        assert_eq!(
+            (at(0.0001), at(0.005), at(1.0), at(60.0)),
+            (Some(1), Some(3), Some(4), Some(4))
+        );
+        assert!((report.sum_seconds - 3600.706).abs() < 1e-6);
+    }
+}

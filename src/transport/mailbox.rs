@@ -1,0 +1,197 @@
+//! The envelope a message travels in, and the ticket that counts it.
+//!
+//! actix bounds each `Addr`, not each actor: a fresh clone of the address gets round its limit, and web handlers clone. So
+//! the bound is ours. A [`Ticket`] is a place in the mailbox: taken at the door, given back when it is dropped, which is
+//! when the handler ends, when it panics, or when the message is thrown away with a dead actor. It counts whichever
+//! it was.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::stats::{ActorStats, InWork, MessageStats};
+use super::{CallError, Serve};
+use crate::messages::{Message, Pattern};
+use crate::model::{Context, Timestamp};
+
+/// A place in a mailbox, and the account of what became of the message that holds it.
+pub(super) struct Ticket {
+    actor: Arc<ActorStats>,
+    message: Arc<MessageStats>,
+    name: &'static str,
+    request_id: String,
+    taken_at: Instant,
+    begun: Option<(Instant, u64)>,
+    settled: bool,
+}
+
+impl Ticket {
+    /// Takes a place; `None` if the mailbox is full.
+    pub(super) fn take(
+        actor: &Arc<ActorStats>,
+        message: &Arc<MessageStats>,
+        name: &'static str,
+        request_id: &str,
+    ) -> Option<Self> {
+        if !actor.enter() {
+            MessageStats::add(&message.refused);
+            return None;
+        }
+        MessageStats::add(&message.accepted);
+        Some(Self {
+            actor: Arc::clone(actor),
+            message: Arc::clone(message),
+            name,
+            request_id: request_id.to_owned(),
+            taken_at: Instant::now(),
+            begun: None,
+            settled: false,
+        })
+    }
+
+    fn begin(&mut self) {
+        let now = Instant::now();
+        self.message.queue_time.observe(now - self.taken_at);
+        let work = InWork {
+            message: self.name,
+            request_id: self.request_id.clone(),
+            since: Timestamp::now(),
+        };
+        self.begun = Some((now, self.actor.begin_work(work)));
+    }
+
+    fn expired(mut self) {
+        self.settled = true;
+        MessageStats::add(&self.message.expired);
+        tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = self.request_id,
+            waited = ?self.taken_at.elapsed(), "dropped a message whose deadline had passed");
+        self.note("expired");
+    }
+
+    fn handled(mut self, well: bool) {
+        self.settled = true;
+        MessageStats::add(&self.message.handled);
+        if !well {
+            MessageStats::add(&self.message.failed);
+        }
+    }
+
+    fn panicked(mut self) {
+        self.settled = true;
+        MessageStats::add(&self.message.panicked);
+        self.note("panicked");
+    }
+
+    /// The actor went down between the door and its mailbox: as good as refused.
+    pub(super) fn refused(mut self) {
+        self.settled = true;
+        MessageStats::add(&self.message.refused);
+    }
+
+    fn note(&self, reason: &str) {
+        if let Some(ring) = self.actor.ring.get() {
+            ring.push(self.actor.address(), self.name, &self.request_id, reason);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some((since, work)) = self.begun {
+            self.message.handler_time.observe(since.elapsed());
+            self.actor.end_work(work);
+        }
+        if !self.settled {
+            MessageStats::add(&self.message.lost);
+            tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = self.request_id,
+                begun = self.begun.is_some(), "lost a message with its actor");
+            self.note("lost");
+        }
+        self.actor.leave();
+    }
+}
+
+/// Where the answer to a call goes. Dropping it unanswered tells the caller `Lost`.
+pub(super) type ReplyTo<R> = oneshot::Sender<Result<R, CallError>>;
+
+/// A message on its way through a mailbox.
+pub(super) struct Envelope<M: Message> {
+    pub(super) context: Context,
+    pub(super) message: M,
+    pub(super) ticket: Ticket,
+    /// When its sender stops waiting; `None` for a cast.
+    pub(super) deadline: Option<Instant>,
+    /// `None` for a cast whose fate nobody awaits.
+    pub(super) reply: Option<ReplyTo<M::Reply>>,
+}
+
+impl<M: Message> actix::Message for Envelope<M> {
+    type Result = ();
+}
+
+impl<M: Message> Envelope<M> {
+    /// Handles the message, unless its time is over, and answers.
+    ///
+    /// # Errors
+    /// The text of the handler's panic, after which the actor is not to be trusted with anything.
+    pub(super) async fn open<A: Serve<M>>(self, actor: Rc<A>) -> Result<(), String> {
+        let Self {
+            context,
+            message,
+            mut ticket,
+            deadline,
+            reply,
+        } = self;
+        let address = ticket.actor.address().clone();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            ticket.expired();
+            if let Some(reply) = reply {
+                // The caller may have left at its deadline: then nobody is to be told.
+                let _ = reply.send(Err(CallError::Timeout(address)));
+            }
+            return Ok(());
+        }
+        let span = tracing::info_span!("serve", actor = %address, message = M::NAME, request_id = context.request_id);
+        ticket.begin();
+        // The call of `serve` itself may panic too, so it happens inside the caught future.
+        let work = async move { actor.serve(context, message).await };
+        match std::panic::AssertUnwindSafe(work)
+            .catch_unwind()
+            .instrument(span.clone())
+            .await
+        {
+            Ok(result) => {
+                if M::PATTERN == Pattern::Cast
+                    && let Err(error) = &result
+                {
+                    let _entered = span.enter();
+                    tracing::warn!(error = error.for_operator(), "a cast was handled in vain");
+                }
+                // The place is free before the caller hears of it, so that it can take it again at once.
+                ticket.handled(result.is_ok());
+                if let Some(reply) = reply {
+                    // A caller that has left decides nothing and misses nothing.
+                    let _ = reply.send(result.map_err(CallError::Refused));
+                }
+                Ok(())
+            }
+            Err(panic) => {
+                ticket.panicked();
+                Err(format!("{} panicked: {}", M::NAME, panic_text(&*panic)))
+            }
+        }
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

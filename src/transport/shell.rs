@@ -1,0 +1,182 @@
+//! The one actix actor: it carries a plain struct of ours and opens envelopes for it.
+//!
+//! Each handler runs as a task of its own on the actor's arbiter, so that a slow one holds up no other (and because
+//! actix polls every future of an actor whenever one of them wakes). The tasks are tied to the shell: when it ends,
+//! they are aborted, their tickets given back and their callers told `Lost`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use actix::{Actor as _, ActorContext, Addr, Context, Handler};
+use futures_util::FutureExt;
+use tokio::task::AbortHandle;
+
+use super::mailbox::{Envelope, panic_text};
+use super::stats::{ActorStats, Living};
+use super::supervisor::{Parcel, Supervisor};
+use super::{Actor, Serve, Started};
+use crate::messages::Message;
+
+/// Tasks that end with the actor.
+pub(super) struct Tasks {
+    running: RefCell<HashMap<u64, AbortHandle>>,
+    next: Cell<u64>,
+    stats: Arc<ActorStats>,
+    /// Told when a task panics.
+    on_panic: Box<dyn Fn(String)>,
+}
+
+impl Tasks {
+    /// Runs a task; an `Err` it ends in is a panic's text.
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = Result<(), String>> + 'static) {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        let entry = Entry {
+            id,
+            tasks: Rc::downgrade(self),
+            _living: self.stats.born(),
+        };
+        let handle = tokio::task::spawn_local(async move {
+            let ended = task.await;
+            if let Err(text) = ended
+                && let Some(tasks) = entry.tasks.upgrade()
+            {
+                (tasks.on_panic)(text);
+            }
+            drop(entry);
+        });
+        self.running.borrow_mut().insert(id, handle.abort_handle());
+    }
+
+    /// Runs a task of the actor's own; a panic in it ends the actor, for without its timers it would only limp.
+    pub(super) fn spawn_own(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let caught = std::panic::AssertUnwindSafe(task).catch_unwind();
+        self.spawn(async move {
+            caught
+                .await
+                .map_err(|panic| format!("a task panicked: {}", panic_text(&*panic)))
+        });
+    }
+
+    fn abort_all(&self) {
+        let running = self.running.take();
+        for handle in running.into_values() {
+            handle.abort();
+        }
+    }
+}
+
+/// A task's line in the table, struck when the task ends or is aborted.
+struct Entry {
+    id: u64,
+    tasks: Weak<Tasks>,
+    _living: Living,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(tasks) = self.tasks.upgrade() {
+            tasks.running.borrow_mut().remove(&self.id);
+        }
+    }
+}
+
+/// One incarnation of an actor.
+pub(super) struct Shell<A: Actor> {
+    actor: Rc<A>,
+    supervisor: Arc<Supervisor<A>>,
+    incarnation: u64,
+    tasks: Rc<Tasks>,
+    /// Set by the first panic: what comes after is kept for the next incarnation.
+    ending: Rc<Cell<bool>>,
+    held: Vec<Parcel<A>>,
+    ended: bool,
+    _living: Living,
+}
+
+/// Ends the shell. Sent behind all messages that are already in the mailbox.
+pub(super) struct End;
+
+impl actix::Message for End {
+    type Result = ();
+}
+
+impl<A: Actor> Shell<A> {
+    pub(super) fn launch(actor: Rc<A>, supervisor: &Arc<Supervisor<A>>, incarnation: u64) -> Addr<Self> {
+        let ending = Rc::new(Cell::new(false));
+        let on_panic = {
+            let (ending, supervisor) = (Rc::clone(&ending), Arc::clone(supervisor));
+            Box::new(move |text: String| {
+                ending.set(true);
+                supervisor.panicked(incarnation, text);
+            })
+        };
+        let stats = supervisor.stats();
+        let tasks = Rc::new(Tasks {
+            running: RefCell::default(),
+            next: Cell::new(0),
+            stats: Arc::clone(stats),
+            on_panic,
+        });
+        let shell = Self {
+            actor,
+            supervisor: Arc::clone(supervisor),
+            incarnation,
+            tasks,
+            ending,
+            held: Vec::new(),
+            ended: false,
+            _living: stats.born(),
+        };
+        shell.start()
+    }
+}
+
+impl<A: Actor> actix::Actor for Shell<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        let started = Started::new(self.supervisor.stats().address().clone(), Rc::clone(&self.tasks));
+        let actor = Rc::clone(&self.actor);
+        let begun = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.started(&started)));
+        if let Err(panic) = begun {
+            (self.tasks.on_panic)(format!("its start panicked: {}", panic_text(&*panic)));
+        }
+    }
+}
+
+impl<M: Message, A: Serve<M>> Handler<Envelope<M>> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<M>, _: &mut Self::Context) {
+        if self.ending.get() {
+            self.held.push(Box::new(move |next| next.do_send(envelope)));
+        } else {
+            self.tasks.spawn(envelope.open(Rc::clone(&self.actor)));
+        }
+    }
+}
+
+impl<A: Actor> Handler<End> for Shell<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: End, context: &mut Self::Context) {
+        self.ended = true;
+        self.tasks.abort_all();
+        context.stop();
+        self.supervisor.ended(std::mem::take(&mut self.held));
+    }
+}
+
+impl<A: Actor> Drop for Shell<A> {
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+        if !self.ended {
+            // Its arbiter was stopped beneath it: nothing can run it any more.
+            self.supervisor.vanished(self.incarnation);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Builds an actor, and builds it anew after a panic.
+//!
+//! actix's own supervisor does not survive a panic, and restarts the *same* value. Ours makes a fresh one from its
+//! factory: at most [`MOST_RESTARTS`] times in [`RESTART_WINDOW`], with a little more patience each time; then the actor
+//! is `failed` and the node unhealthy. What was in work when it panicked is lost, what had not begun waits for the
+//! next incarnation in its order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::time::Instant;
+
+use super::mailbox::{Envelope, panic_text};
+use super::shell::{End, Shell};
+use super::stats::{ActorStats, State};
+use super::{Actor, Serve, lock};
+use crate::messages::Message;
+
+/// How many times an actor is built anew within the window before it is given up.
+pub const MOST_RESTARTS: usize = 5;
+/// The window.
+pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
+/// The wait before the first restart of a window; it doubles with each.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+
+/// A message kept for an incarnation that is not there yet.
+pub(super) type Parcel<A> = Box<dyn FnOnce(&Addr<Shell<A>>) + Send>;
+
+/// The way to the present incarnation.
+enum Slot<A: Actor> {
+    /// It is there.
+    Up {
+        incarnation: u64,
+        address: Addr<Shell<A>>,
+    },
+    /// It is being built; what waits is bounded by the tickets it holds.
+    Waiting(Vec<Parcel<A>>),
+    /// There is none and will be none.
+    Down,
+}
+
+/// The life of one actor through its incarnations. Lives on any thread; builds on the actor's arbiter only.
+pub(super) struct Supervisor<A: Actor> {
+    factory: Box<dyn Fn() -> Rc<A> + Send + Sync>,
+    stats: Arc<ActorStats>,
+    slot: Mutex<Slot<A>>,
+    restarts: Mutex<VecDeque<Instant>>,
+}
+
+impl<A: Actor> Supervisor<A> {
+    pub(super) fn new(factory: impl Fn() -> Rc<A> + Send + Sync + 'static, stats: Arc<ActorStats>) -> Self {
+        Self {
+            factory: Box::new(factory),
+            stats,
+            slot: Mutex::new(Slot::Waiting(Vec::new())),
+            restarts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn stats(&self) -> &Arc<ActorStats> {
+        &self.stats
+    }
+
+    /// Puts a message into the mailbox of the present or the next incarnation.
+    ///
+    /// # Errors
+    /// The message, if there is and will be none.
+    pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> Result<(), Envelope<M>>
+    where
+        A: Serve<M>,
+    {
+        match &mut *lock(&self.slot) {
+            // Never refuses: the ticket in the envelope is the bound.
+            Slot::Up { address, .. } => address.do_send(envelope),
+            Slot::Waiting(waiting) => waiting.push(Box::new(move |next| next.do_send(envelope))),
+            Slot::Down => return Err(envelope),
+        }
+        Ok(())
+    }
+
+    /// Builds an incarnation. To be called on the actor's arbiter.
+    pub(super) fn build(self: &Arc<Self>) {
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.factory)()));
+        let actor = match built {
+            Ok(actor) => actor,
+            Err(panic) => {
+                self.note_failure(format!("its factory panicked: {}", panic_text(&*panic)));
+                self.ended(Vec::new());
+                return;
+            }
+        };
+        let mut slot = lock(&self.slot);
+        if let Slot::Waiting(waiting) = &mut *slot {
+            let incarnation = self.stats.next_incarnation();
+            let address = Shell::launch(actor, self, incarnation);
+            for parcel in waiting.drain(..) {
+                parcel(&address);
+            }
+            *slot = Slot::Up { incarnation, address };
+            self.stats.set_state(State::Running);
+        }
+    }
+
+    /// A handler or a task of that incarnation panicked. Called on its arbiter.
+    pub(super) fn panicked(&self, incarnation: u64, text: String) {
+        self.note_failure(text);
+        let mut slot = lock(&self.slot);
+        if let Slot::Up {
+            incarnation: present,
+            address,
+        } = &*slot
+            && *present == incarnation
+        {
+            // Under the lock, so that nothing gets into the old mailbox behind the end.
+            address.do_send(End);
+            self.stats.set_state(State::Restarting);
+            *slot = Slot::Waiting(Vec::new());
+        }
+    }
+
+    /// An incarnation has ended; `held` had not begun. Called on its arbiter.
+    pub(super) fn ended(self: &Arc<Self>, mut held: Vec<Parcel<A>>) {
+        let mut slot = lock(&self.slot);
+        let Slot::Waiting(waiting) = &mut *slot else {
+            return;
+        };
+        held.append(waiting);
+        *waiting = held;
+        let Some(backoff) = self.next_backoff() else {
+            tracing::error!(actor = %self.stats.address(), "the actor panicked too often and is given up");
+            self.stats.set_state(State::Failed);
+            let dead = std::mem::replace(&mut *slot, Slot::Down);
+            drop(slot);
+            // Outside the lock: the tickets in it speak to the router's ring.
+            drop(dead);
+            return;
+        };
+        drop(slot);
+        self.stats.set_state(State::Restarting);
+        let supervisor = Arc::clone(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(backoff).await;
+            supervisor.build();
+        });
+    }
+
+    /// How long to wait before the next restart; `None` if there have been too many.
+    fn next_backoff(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let mut restarts = lock(&self.restarts);
+        restarts.retain(|at| now - *at < RESTART_WINDOW);
+        let before = restarts.len();
+        if before >= MOST_RESTARTS {
+            return None;
+        }
+        restarts.push_back(now);
+        Some(FIRST_BACKOFF * (1 << before))
+    }
+
+    fn note_failure(&self, text: String) {
+        tracing::error!(actor = %self.stats.address(), failure = text, "the actor panicked");
+        self.stats.failed(text);
+    }
+
+    /// Its arbiter is gone and took the incarnation along.
+    pub(super) fn vanished(&self, incarnation: u64) {
+        let mut slot = lock(&self.slot);
+        if matches!(&*slot, Slot::Up { incarnation: present, .. } if *present == incarnation) {
+            *slot = Slot::Down;
+            self.stats.set_state(State::Stopped);
+        }
+    }
+}
+
+/// What an endpoint asks of a supervisor without knowing its actor.
+pub(super) trait Supervise: Send + Sync {
+    /// Ends the actor for good. Messages in work or waiting are lost.
+    fn stop(&self);
+    /// Gives it up: it could not be started at all.
+    fn give_up(&self, text: String);
+}
+
+impl<A: Actor> Supervise for Supervisor<A> {
+    fn stop(&self) {
+        let before = std::mem::replace(&mut *lock(&self.slot), Slot::Down);
+        if let Slot::Up { address, .. } = &before {
+            address.do_send(End);
+        }
+        if self.stats.state() != State::Failed {
+            self.stats.set_state(State::Stopped);
+        }
+    }
+
+    fn give_up(&self, text: String) {
+        self.note_failure(text);
+        let before = std::mem::replace(&mut *lock(&self.slot), Slot::Down);
+        drop(before);
+        self.stats.set_state(State::Failed);
+    }
+}

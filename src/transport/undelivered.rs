@@ -1,0 +1,77 @@
+//! Messages that nobody handled, the last few of them, for whoever asks "where did it go?".
+//!
+//! Cinder's lost casts leave volumes in `creating` without a trace. Here each refused, expired or lost message leaves a
+//! line in a bounded ring. Only names and ids are kept: payloads may hold secrets.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use super::lock;
+use crate::model::Timestamp;
+
+/// How many are remembered.
+pub const KEPT: usize = 256;
+
+/// A message that was not handled, or not known to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Undelivered {
+    /// When it was given up.
+    pub at: Timestamp,
+    /// To whom it was sent.
+    pub to: String,
+    /// Its name.
+    pub message: String,
+    /// On whose behalf.
+    pub request_id: String,
+    /// Why: `overloaded`, `unreachable`, `expired`, `lost`, …
+    pub reason: String,
+}
+
+/// The ring.
+#[derive(Debug, Default)]
+pub struct Ring {
+    lines: Mutex<VecDeque<Undelivered>>,
+}
+
+impl Ring {
+    /// Adds a line; the oldest goes when it is full.
+    pub fn push(&self, to: &impl ToString, message: &str, request_id: &str, reason: impl Into<String>) {
+        let line = Undelivered {
+            at: Timestamp::now(),
+            to: to.to_string(),
+            message: message.to_owned(),
+            request_id: request_id.to_owned(),
+            reason: reason.into(),
+        };
+        let mut lines = lock(&self.lines);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// All lines, the oldest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Undelivered> {
+        lock(&self.lines).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Ring};
+
+    #[test]
+    fn the_ring_keeps_the_newest() {
+        let ring = Ring::default();
+        for n in 0..=KEPT {
+            ring.push(&"api", "report", &n.to_string(), "lost");
+        }
+        let lines = ring.lines();
+        assert_eq!(lines.len(), KEPT);
+        assert_eq!(lines[0].request_id, "1");
+        assert_eq!(lines[KEPT - 1].request_id, KEPT.to_string());
+    }
+}
