@@ -1,14 +1,22 @@
 //! Who calls, and in which version: what a handler knows of its request besides path, query and body.
+//!
+//! Handlers take a [`Caller`] as their first argument. By then the middleware has checked the token and put a [`Context`]
+//! aside; taking the `Caller` negotiates the version and compares the project in the path with the token's, in that
+//! order, and only for requests that some handler serves: unknown routes are 404 before anybody looks at versions, as in
+//! Cinder.
 
-use std::future::Ready;
+use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use serde_json::{Value, json};
 
 use super::fault::Fault;
-use super::microversion::Microversion;
+use super::links;
+use super::microversion::{self, Microversion};
 use super::policy::Rule;
-use crate::model::Context;
+use super::state::Door;
+use crate::model::{Context, ProjectId};
 
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
 #[derive(Clone, Debug)]
@@ -23,16 +31,36 @@ pub struct Caller {
     pub path_project: Option<String>,
 }
 
+/// What `OpenStack-API-Version` of the answer shall say; put aside for the middleware.
+#[derive(Clone, Debug)]
+pub(super) struct VersionEcho(pub String);
+
 impl Caller {
     /// 403 unless the caller may do this in its own project.
-    pub fn may(&self, _rule: Rule) -> Result<(), Fault> {
-        todo!()
+    pub fn may(&self, rule: Rule) -> Result<(), Fault> {
+        self.may_in(rule, &self.context.project_id)
+    }
+
+    /// 403 unless the caller may do this in that project: its own, or any if it is an administrator.
+    pub fn may_in(&self, rule: Rule, project: &ProjectId) -> Result<(), Fault> {
+        if rule.allows(&self.context, project) {
+            Ok(())
+        } else {
+            Err(rule.refusal().into())
+        }
     }
 
     /// Whether the caller may do this in its own project.
     #[must_use]
     pub fn can(&self, rule: Rule) -> bool {
-        self.may(rule).is_ok()
+        rule.allows(&self.context, &self.context.project_id)
+    }
+
+    /// Whether the caller may see something of that project: its own, or any if it is an administrator. What may not be
+    /// seen is answered as if it were not there.
+    #[must_use]
+    pub fn sees(&self, project: &ProjectId) -> bool {
+        self.context.is_admin || self.context.project_id == *project
     }
 
     /// 404 unless the negotiated version is 3.`minor` or newer.
@@ -44,18 +72,155 @@ impl Caller {
         }
     }
 
-    /// `self` and `bookmark` links of a thing, as Cinder writes them.
+    /// `self` and `bookmark` links of a thing, as Cinder writes them: with the project if the request's path had it.
     #[must_use]
-    pub fn links(&self, _collection: &str, _id: &str) -> serde_json::Value {
-        todo!()
+    pub fn links(&self, collection: &str, id: &str) -> Value {
+        let project = self.project_segment();
+        json!([
+            {"rel": "self", "href": format!("{}/v3/{project}{collection}/{id}", self.base_url)},
+            {"rel": "bookmark", "href": format!("{}/{project}{collection}/{id}", self.base_url)},
+        ])
     }
+
+    /// The link to the page after this one, as the value of `<collection>_links`. `path` is what follows the project
+    /// (`volumes/detail`), `query` the request's own query.
+    #[must_use]
+    pub fn next_link(&self, path: &str, query: &str, last_id: &str) -> Value {
+        let query = links::next_query(query, last_id);
+        json!([{"rel": "next", "href": format!("{}/v3/{}{path}?{query}", self.base_url, self.project_segment())}])
+    }
+
+    fn project_segment(&self) -> String {
+        self.path_project
+            .as_ref()
+            .map(|project| format!("{project}/"))
+            .unwrap_or_default()
+    }
+
+    fn of(request: &HttpRequest) -> Result<Self, Fault> {
+        if let Some(ready) = request.extensions().get::<Self>() {
+            return Ok(ready.clone());
+        }
+        let Some(context) = request.extensions().get::<Context>().cloned() else {
+            return Err(Fault::internal(format!(
+                "no context for {}: the route is outside the door",
+                request.path()
+            )));
+        };
+        let version = agree(request)?;
+        let path_project = links::path_project(request.path()).map(str::to_owned);
+        if path_project
+            .as_deref()
+            .is_some_and(|project| project != context.project_id.as_str())
+        {
+            return Err(Fault::bad_request("Malformed request url"));
+        }
+        let base_url = match request.app_data::<web::Data<Door>>() {
+            Some(door) => door.links.base_url(request),
+            None => links::LinkOptions::default().base_url(request),
+        };
+        Ok(Self {
+            context,
+            version,
+            base_url,
+            path_project,
+        })
+    }
+}
+
+/// Negotiates the version, and puts aside what the answer shall say of it.
+fn agree(request: &HttpRequest) -> Result<Microversion, Fault> {
+    let headers: Vec<&str> = request
+        .headers()
+        .get_all(microversion::HEADER)
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let joined = headers.join(",");
+    let named = request
+        .headers()
+        .contains_key(microversion::HEADER)
+        .then_some(joined.as_str());
+    let agreed = Microversion::negotiate(named);
+    let echo = match &agreed {
+        Ok(version) => Some(format!("volume {version}")),
+        Err(refusal) => refusal.echo(),
+    };
+    if let Some(echo) = echo {
+        request.extensions_mut().insert(VersionEcho(echo));
+    }
+    agreed.map_err(Fault::from)
 }
 
 impl FromRequest for Caller {
     type Error = Fault;
     type Future = Ready<Result<Self, Fault>>;
 
-    fn from_request(_request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        todo!()
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn caller(path: &str, version: Option<&str>) -> Result<Caller, Fault> {
+        let mut request = TestRequest::with_uri(path).insert_header(("Host", "localhost"));
+        if let Some(version) = version {
+            request = request.insert_header(("OpenStack-API-Version", version));
+        }
+        let request = request.to_http_request();
+        request.extensions_mut().insert(Context {
+            project_id: "0a".into(),
+            ..Context::internal("test")
+        });
+        Caller::of(&request)
+    }
+
+    #[test]
+    fn another_project_in_the_path_is_a_malformed_url() {
+        let fault = caller("/v3/0b/volumes", None).unwrap_err();
+        assert_eq!(
+            (fault.status.as_u16(), fault.message.as_str()),
+            (400, "Malformed request url")
+        );
+        assert!(caller("/v3/volumes", None).unwrap().path_project.is_none());
+    }
+
+    #[test]
+    fn a_bad_version_is_told_before_a_bad_project() {
+        assert_eq!(
+            caller("/v3/0b/volumes", Some("volume 3.72")).unwrap_err().status,
+            406
+        );
+    }
+
+    #[test]
+    fn links_have_the_project_only_if_the_path_has_it() {
+        let with = caller("/v3/0a/volumes", Some("volume 3.71")).unwrap();
+        assert_eq!(
+            with.links("volumes", "v"),
+            json!([
+                {"rel": "self", "href": "http://localhost/v3/0a/volumes/v"},
+                {"rel": "bookmark", "href": "http://localhost/0a/volumes/v"},
+            ])
+        );
+        let without = caller("/v3/volumes?limit=1", None).unwrap();
+        assert_eq!(
+            without.links("volumes", "v")[0]["href"],
+            "http://localhost/v3/volumes/v"
+        );
+        assert_eq!(
+            without.next_link("volumes", "limit=1", "v")[0]["href"],
+            "http://localhost/v3/volumes?limit=1&marker=v"
+        );
+    }
+
+    #[test]
+    fn a_request_that_came_around_the_door_is_our_fault() {
+        let request = TestRequest::with_uri("/v3/volumes").to_http_request();
+        assert_eq!(Caller::of(&request).unwrap_err().status, 500);
     }
 }

@@ -5,8 +5,10 @@
 
 pub mod caller;
 pub mod fault;
+pub mod links;
 pub mod microversion;
 pub mod policy;
+pub mod request;
 pub mod state;
 pub mod v3;
 pub mod views;

@@ -30,3 +30,11 @@ pub struct WebState {
     /// How long a call to an actor may take.
     pub call_timeout: std::time::Duration,
 }
+
+/// What the door to the house knows: who may come in, how links begin, whether we can serve (`web::Data<Door>`).
+pub struct Door {
+    /// How links begin.
+    pub links: super::links::LinkOptions,
+    /// How large a body may be, in bytes.
+    pub max_body_size: usize,
+}

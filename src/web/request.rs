@@ -1,0 +1,158 @@
+//! The body of a request, read as Cinder reads it (cinder: `api/openstack/wsgi.py`, `get_body` and `deserialize`).
+//!
+//! An empty body, or one without a `Content-Type`, is no body at all. Another type than JSON is 415, what does not parse
+//! is 400, what is larger than the limit is 413 and not read any further.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::state::Door;
+
+/// What a request may weigh, unless told otherwise (oslo.middleware: `max_request_body_size`).
+pub const MAX_BODY_SIZE: usize = 114_688;
+
+/// A JSON body. `None` if the request had none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body(pub Option<Value>);
+
+impl Body {
+    /// The body's one entry by that name, as an object: `{"volume": {...}}`.
+    ///
+    /// # Errors
+    /// 400 if there is no such object.
+    pub fn entity(&self, name: &str) -> Result<&serde_json::Map<String, Value>, Fault> {
+        self.0
+            .as_ref()
+            .and_then(|body| body.get(name))
+            .and_then(Value::as_object)
+            .ok_or_else(|| Fault::bad_request(format!("Missing required element '{name}' in request body.")))
+    }
+}
+
+/// Whether the type is one that holds JSON for us. Parameters (`; charset=…`) do not matter.
+#[must_use]
+pub fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.eq_ignore_ascii_case("application/vnd.openstack.volume+json")
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 if there is more, 400 if the connection broke.
+pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<BytesMut, Fault> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Fault::too_large(limit));
+    }
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Fault::malformed().with_operator(error))?;
+        if body.len() + chunk.len() > limit {
+            return Err(Fault::too_large(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What a body means, given its type.
+///
+/// # Errors
+/// 415 for another type than JSON, 400 for what does not parse.
+pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Option<Value>, Fault> {
+    let Some(content_type) = content_type.filter(|_| !body.is_empty()) else {
+        return Ok(None);
+    };
+    if !is_json(content_type) {
+        return Err(Fault::unsupported_media_type());
+    }
+    serde_json::from_slice(body)
+        .map(Some)
+        .map_err(|_| Fault::bad_request("Malformed request body"))
+}
+
+impl FromRequest for Body {
+    type Error = Fault;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let mut payload = payload.take();
+        Box::pin(async move {
+            let limit = request
+                .app_data::<web::Data<Door>>()
+                .map_or(MAX_BODY_SIZE, |door| door.max_body_size);
+            let body = read(&request, &mut payload, limit).await?;
+            let content_type = request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok());
+            decode(content_type, &body).map(Body)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_json_is_read() {
+        let json = Some("application/json; charset=utf-8");
+        assert_eq!(decode(json, br#"{"a": 1}"#), Ok(Some(json!({"a": 1}))));
+        assert_eq!(
+            decode(Some("application/vnd.openstack.volume+json"), b"{}"),
+            Ok(Some(json!({})))
+        );
+        assert_eq!(decode(None, b"{}"), Ok(None));
+        assert_eq!(decode(Some("text/xml"), b""), Ok(None));
+        assert_eq!(decode(Some("text/xml"), b"<a/>").unwrap_err().status, 415);
+        let broken = decode(json, b"{").unwrap_err();
+        assert_eq!(
+            (broken.status.as_u16(), broken.message.as_str()),
+            (400, "Malformed request body")
+        );
+        let deep = "[".repeat(100_000);
+        assert_eq!(decode(json, deep.as_bytes()).unwrap_err().status, 400);
+    }
+
+    #[actix_web::test]
+    async fn a_body_beyond_the_limit_is_refused_whether_announced_or_not() {
+        for announce in [true, false] {
+            let mut request = TestRequest::post().set_payload(vec![b' '; 11]);
+            if announce {
+                request = request.insert_header((header::CONTENT_LENGTH, 11));
+            }
+            let (request, mut payload) = request.to_http_parts();
+            assert_eq!(read(&request, &mut payload, 10).await.unwrap_err().status, 413);
+        }
+        let (request, mut payload) = TestRequest::post().set_payload(vec![b' '; 10]).to_http_parts();
+        assert_eq!(read(&request, &mut payload, 10).await.unwrap().len(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body: Vec<u8>, kind in proptest::option::of(".*")) {
+            let _ = decode(kind.as_deref(), &body);
+            let _ = decode(Some("application/json"), &body);
+        }
+    }
+}
