@@ -1,1 +1,444 @@
-//! To be written.
+//! A driver that keeps volumes in memory: for tests of flows, and for load tests, where storage is not what is measured.
+//!
+//! It refuses what a real backend would refuse (no room, a missing source, shrinking), so that flows meet the same answers. The
+//! handle is cheap to clone; all clones see the same storage.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use super::faults::Fault;
+use super::faults::Faults;
+use super::{DriverError, DriverInfo, DriverResult, Found, VolumeDriver, VolumeUpdate, Work};
+use crate::model::service::{Capacity, OverSubscription};
+use crate::model::{PoolStats, SnapshotId, VolumeId, VolumeSpec};
+
+const GIB: u64 = 1 << 30;
+
+/// How a fake backend is.
+#[derive(Clone, Debug)]
+pub struct FakeOptions {
+    /// Its one pool.
+    pub pool_name: String,
+    /// How many GiB fit; `None` for no end.
+    pub capacity_gib: Option<u64>,
+    /// How long each verb takes.
+    pub latency: Duration,
+    /// Whether its volumes have something that a target can export.
+    pub exportable: bool,
+}
+
+impl Default for FakeOptions {
+    fn default() -> Self {
+        Self {
+            pool_name: "fake".to_owned(),
+            capacity_gib: None,
+            latency: Duration::ZERO,
+            exportable: true,
+        }
+    }
+}
+
+/// The verbs, for scripts and counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of the driver's verbs")]
+pub enum Verb {
+    Setup,
+    CreateVolume,
+    CreateVolumeFromSnapshot,
+    CreateClonedVolume,
+    DeleteVolume,
+    ExtendVolume,
+    CreateSnapshot,
+    DeleteSnapshot,
+    Stats,
+    ListVolumes,
+}
+
+#[derive(Default)]
+struct Storage {
+    /// Sizes in GiB.
+    volumes: BTreeMap<VolumeId, u32>,
+    snapshots: BTreeMap<SnapshotId, (VolumeId, u32)>,
+}
+
+impl Storage {
+    fn used_gib(&self) -> u64 {
+        let volumes = self.volumes.values().copied().map(u64::from);
+        let snapshots = self.snapshots.values().map(|(_, size)| u64::from(*size));
+        volumes.chain(snapshots).sum()
+    }
+}
+
+/// A handle on one fake backend.
+#[derive(Clone)]
+pub struct FakeDriver {
+    options: Arc<FakeOptions>,
+    storage: Arc<Mutex<Storage>>,
+    faults: Arc<Faults<Verb>>,
+}
+
+impl Default for FakeDriver {
+    fn default() -> Self {
+        Self::new(FakeOptions::default())
+    }
+}
+
+impl FakeDriver {
+    /// An empty backend.
+    #[must_use]
+    pub fn new(options: FakeOptions) -> Self {
+        Self {
+            faults: Arc::new(Faults::new(options.latency)),
+            options: Arc::new(options),
+            storage: Arc::default(),
+        }
+    }
+
+    /// The next call of `verb` that has no fault yet gets this one.
+    pub fn script(&self, verb: Verb, fault: Fault) {
+        self.faults.push(verb, fault);
+    }
+
+    /// The next `times` calls of `verb` fail with this.
+    pub fn fail_next(&self, verb: Verb, times: usize, error: fn() -> DriverError) {
+        for _ in 0..times {
+            self.faults.push(verb, Fault::Fails(error));
+        }
+    }
+
+    /// Forgets all faults to come.
+    pub fn heal(&self) {
+        self.faults.clear();
+    }
+
+    /// How often `verb` was called.
+    #[must_use]
+    pub fn calls(&self, verb: Verb) -> usize {
+        self.faults.calls(verb)
+    }
+
+    /// Whether the volume is there.
+    #[must_use]
+    pub fn exists(&self, id: VolumeId) -> bool {
+        self.storage().volumes.contains_key(&id)
+    }
+
+    /// The volume's size in GiB, if it is there.
+    #[must_use]
+    pub fn size(&self, id: VolumeId) -> Option<u32> {
+        self.storage().volumes.get(&id).copied()
+    }
+
+    /// The volumes that are there.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<VolumeId> {
+        self.storage().volumes.keys().copied().collect()
+    }
+
+    /// The snapshots that are there.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<SnapshotId> {
+        self.storage().snapshots.keys().copied().collect()
+    }
+
+    /// Takes a volume away behind the service's back, as an operator might.
+    pub fn lose(&self, id: VolumeId) {
+        self.storage().volumes.remove(&id);
+    }
+
+    fn storage(&self) -> MutexGuard<'_, Storage> {
+        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room_for(&self, storage: &Storage, gib: u32) -> DriverResult<()> {
+        match self.options.capacity_gib {
+            Some(capacity) if storage.used_gib() + u64::from(gib) > capacity => Err(DriverError::NoSpace {
+                operator: format!(
+                    "{gib} GiB do not fit, {} of {capacity} are used",
+                    storage.used_gib()
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&self, storage: &mut Storage, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+        match storage.volumes.get(&volume.id) {
+            Some(size) if *size == volume.size => {}
+            Some(size) => {
+                return Err(failed(format!(
+                    "{} is there with {size} GiB",
+                    volume.storage_name()
+                )));
+            }
+            None => {
+                self.room_for(storage, volume.size)?;
+                storage.volumes.insert(volume.id, volume.size);
+            }
+        }
+        Ok(VolumeUpdate::default())
+    }
+}
+
+fn failed(operator: String) -> DriverError {
+    DriverError::Failed {
+        client: "The storage backend failed.".to_owned(),
+        operator,
+    }
+}
+
+fn missing(what: &str) -> DriverError {
+    DriverError::NotFound {
+        client: format!("The {what} is not on the storage backend."),
+        operator: format!("no such {what}"),
+    }
+}
+
+fn fits(volume: &VolumeSpec, source_gib: u32) -> DriverResult<()> {
+    if volume.size < source_gib {
+        return Err(DriverError::Refused {
+            client: "The volume is smaller than its source.".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+impl VolumeDriver for FakeDriver {
+    fn info(&self) -> DriverInfo {
+        DriverInfo {
+            vendor_name: "Open Source".to_owned(),
+            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        self.faults.run(Verb::Setup, work, || Ok(()))
+    }
+
+    fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+        self.faults
+            .run(Verb::CreateVolume, work, || self.put(&mut self.storage(), volume))
+    }
+
+    fn create_volume_from_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<VolumeUpdate> {
+        self.faults.run(Verb::CreateVolumeFromSnapshot, work, || {
+            let mut storage = self.storage();
+            let (_, size) = *storage
+                .snapshots
+                .get(&snapshot)
+                .ok_or_else(|| missing("snapshot"))?;
+            fits(volume, size)?;
+            self.put(&mut storage, volume)
+        })
+    }
+
+    fn create_cloned_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        source: VolumeId,
+    ) -> DriverResult<VolumeUpdate> {
+        self.faults.run(Verb::CreateClonedVolume, work, || {
+            let mut storage = self.storage();
+            let size = *storage
+                .volumes
+                .get(&source)
+                .ok_or_else(|| missing("source volume"))?;
+            fits(volume, size)?;
+            self.put(&mut storage, volume)
+        })
+    }
+
+    fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        self.faults.run(Verb::DeleteVolume, work, || {
+            self.storage().volumes.remove(&volume.id);
+            Ok(())
+        })
+    }
+
+    fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
+        self.faults.run(Verb::ExtendVolume, work, || {
+            let mut storage = self.storage();
+            let size = *storage.volumes.get(&volume.id).ok_or_else(|| missing("volume"))?;
+            if new_size < size {
+                return Err(DriverError::Refused {
+                    client: "A volume cannot be shrunk.".to_owned(),
+                });
+            }
+            self.room_for(&storage, new_size - size)?;
+            storage.volumes.insert(volume.id, new_size);
+            Ok(())
+        })
+    }
+
+    fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.faults.run(Verb::CreateSnapshot, work, || {
+            let mut storage = self.storage();
+            let size = *storage.volumes.get(&volume.id).ok_or_else(|| missing("volume"))?;
+            if !storage.snapshots.contains_key(&snapshot) {
+                self.room_for(&storage, size)?;
+                storage.snapshots.insert(snapshot, (volume.id, size));
+            }
+            Ok(())
+        })
+    }
+
+    fn delete_snapshot(&self, work: &Work, _volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.faults.run(Verb::DeleteSnapshot, work, || {
+            self.storage().snapshots.remove(&snapshot);
+            Ok(())
+        })
+    }
+
+    fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>> {
+        self.faults.run(Verb::Stats, work, || {
+            let storage = self.storage();
+            let used = storage.used_gib();
+            let (total, free) = match self.options.capacity_gib {
+                Some(capacity) => (
+                    Capacity::Gib(super::gib_number(capacity * GIB)),
+                    Capacity::Gib(super::gib_number(capacity.saturating_sub(used) * GIB)),
+                ),
+                None => (Capacity::Infinite, Capacity::Infinite),
+            };
+            Ok(vec![PoolStats {
+                pool_name: self.options.pool_name.clone(),
+                total_capacity_gb: total,
+                free_capacity_gb: free,
+                allocated_capacity_gb: 0.0,
+                provisioned_capacity_gb: super::gib_number(used * GIB),
+                reserved_percentage: 0,
+                max_over_subscription_ratio: OverSubscription::Ratio(1.0),
+                thin_provisioning_support: false,
+                thick_provisioning_support: true,
+                multiattach: true,
+                online_extend_support: true,
+                total_volumes: u64::try_from(storage.volumes.len() + storage.snapshots.len())
+                    .unwrap_or(u64::MAX),
+                extra: BTreeMap::new(),
+            }])
+        })
+    }
+
+    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>> {
+        self.faults.run(Verb::ListVolumes, work, || {
+            let found = |(id, size): (&VolumeId, &u32)| Found {
+                id: *id,
+                bytes: u64::from(*size) * GIB,
+            };
+            Ok(self.storage().volumes.iter().map(found).collect())
+        })
+    }
+
+    fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
+        self.options
+            .exportable
+            .then(|| PathBuf::from("/fake").join(volume.storage_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{FakeDriver, FakeOptions, Fault, Verb};
+    use crate::drivers::testing::volume;
+    use crate::drivers::{DriverError, VolumeDriver, Work};
+    use crate::model::SnapshotId;
+
+    fn work() -> Work {
+        Work::within(Duration::from_secs(10))
+    }
+
+    #[test]
+    fn a_full_backend_says_so_and_keeps_nothing() {
+        let driver = FakeDriver::new(FakeOptions {
+            capacity_gib: Some(3),
+            ..FakeOptions::default()
+        });
+        let (small, big) = (volume(2), volume(2));
+        driver.create_volume(&work(), &small).unwrap();
+        driver.create_volume(&work(), &small).unwrap();
+        assert!(matches!(
+            driver.create_volume(&work(), &big),
+            Err(DriverError::NoSpace { .. })
+        ));
+        assert_eq!(driver.volumes(), [small.id]);
+        driver.extend_volume(&work(), &small, 3).unwrap();
+        driver.extend_volume(&work(), &small, 3).unwrap();
+        assert_eq!(driver.size(small.id), Some(3));
+        driver.delete_volume(&work(), &small).unwrap();
+        driver.delete_volume(&work(), &small).unwrap();
+        assert!(driver.volumes().is_empty());
+    }
+
+    #[test]
+    fn snapshots_and_clones_need_their_source() {
+        let driver = FakeDriver::default();
+        let (source, copy) = (volume(1), volume(2));
+        let snapshot = SnapshotId::new();
+        assert!(matches!(
+            driver.create_cloned_volume(&work(), &copy, source.id),
+            Err(DriverError::NotFound { .. })
+        ));
+        driver.create_volume(&work(), &source).unwrap();
+        driver.create_snapshot(&work(), &source, snapshot).unwrap();
+        driver
+            .create_volume_from_snapshot(&work(), &copy, snapshot)
+            .unwrap();
+        assert!(driver.exists(copy.id));
+    }
+
+    #[test]
+    fn scripted_faults_come_in_order_and_once() {
+        let driver = FakeDriver::default();
+        let volume = volume(1);
+        driver.fail_next(Verb::CreateVolume, 2, || DriverError::TimedOut);
+        driver.script(
+            Verb::CreateVolume,
+            Fault::FailsAfter(|| DriverError::Busy {
+                operator: String::new(),
+            }),
+        );
+        assert!(matches!(
+            driver.create_volume(&work(), &volume),
+            Err(DriverError::TimedOut)
+        ));
+        assert!(matches!(
+            driver.create_volume(&work(), &volume),
+            Err(DriverError::TimedOut)
+        ));
+        assert!(!driver.exists(volume.id));
+        assert!(matches!(
+            driver.create_volume(&work(), &volume),
+            Err(DriverError::Busy { .. })
+        ));
+        assert!(driver.exists(volume.id));
+        driver.create_volume(&work(), &volume).unwrap();
+        assert_eq!(driver.calls(Verb::CreateVolume), 4);
+    }
+
+    #[test]
+    fn a_hanging_verb_ends_when_cancelled() {
+        let driver = FakeDriver::default();
+        driver.script(Verb::Stats, Fault::Hangs);
+        let work = work();
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let hanging = scope.spawn(|| driver.stats(&work));
+            while driver.calls(Verb::Stats) == 0 {
+                std::thread::yield_now();
+            }
+            work.cancel();
+            assert!(matches!(hanging.join().unwrap(), Err(DriverError::Cancelled)));
+        });
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -6,8 +6,11 @@
 
 pub mod command;
 pub mod fake;
+mod faults;
 pub mod file;
 pub mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -183,4 +186,14 @@ pub trait VolumeDriver: Send + Sync {
 
     /// The file or device that a target exports; `None` where the driver has nothing to export.
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;
+}
+
+/// Bytes as GiB, the way stats tell them.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a number of bytes that matters has far less than 52 bits of MiB"
+)]
+fn gib_number(bytes: u64) -> f64 {
+    const MIB: u64 = 1 << 20;
+    (bytes / MIB) as f64 / 1024.0
 }

@@ -1,1 +1,210 @@
-//! To be written.
+//! CHAP secrets: how an initiator proves itself (cinder: `volume/utils.py: generate_username, generate_password`).
+//!
+//! The name has 20 characters and the password 16, of letters and digits that cannot be taken for one another (no `0 1 I O l`).
+//! They come from the operating system's generator, and every export gets its own. A volume remembers them as
+//! `CHAP name password` (`provider_auth`).
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::drivers::DriverError;
+use crate::model::volume::Secret;
+
+/// Length of a name.
+pub const NAME_LENGTH: usize = 20;
+
+/// Length of a password. RFC 7143 asks for 12 at least; initiators of Windows take 16 at most.
+pub const PASSWORD_LENGTH: usize = 16;
+
+const GROUPS: [&[u8]; 3] = [
+    b"23456789",
+    b"ABCDEFGHJKLMNPQRSTUVWXYZ",
+    b"abcdefghijkmnopqrstuvwxyz",
+];
+
+/// A name and its password. It prints as stars.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Chap {
+    name: String,
+    password: String,
+}
+
+impl Chap {
+    /// Fresh ones.
+    ///
+    /// # Errors
+    /// The operating system has no random numbers to give.
+    pub fn generate() -> Result<Self, DriverError> {
+        let mut dice = Dice::default();
+        Ok(Self {
+            name: dice.word(NAME_LENGTH)?,
+            password: dice.word(PASSWORD_LENGTH)?,
+        })
+    }
+
+    /// Reads `CHAP name password`; `None` if it is anything else. Whoever is handed the parts puts them on a command line
+    /// or into a request, so nothing but letters, digits and a few harmless signs is let through.
+    #[must_use]
+    pub fn parse(provider_auth: &Secret) -> Option<Self> {
+        let mut words = provider_auth.reveal().split(' ');
+        let (method, name, password) = (words.next()?, words.next()?, words.next()?);
+        let plain = |word: &str| {
+            !word.is_empty()
+                && word.len() <= 128
+                && !word.starts_with('-')
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        (method == "CHAP" && words.next().is_none() && plain(name) && plain(password)).then(|| Self {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    /// `CHAP name password`.
+    #[must_use]
+    pub fn to_provider_auth(&self) -> Secret {
+        Secret::new(format!("CHAP {} {}", self.name, self.password))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The password, for those who hand it on.
+    #[must_use]
+    pub fn reveal_password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl std::fmt::Debug for Chap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Chap(***)")
+    }
+}
+
+/// Fair dice: bytes that would favour some numbers are thrown away.
+#[derive(Default)]
+struct Dice {
+    bytes: Vec<u8>,
+}
+
+impl Dice {
+    /// A number below `sides` (2 to 255).
+    fn roll(&mut self, sides: usize) -> Result<usize, DriverError> {
+        let fair = 256 / sides * sides;
+        loop {
+            if self.bytes.is_empty() {
+                let mut fresh = [0; 64];
+                SysRng
+                    .try_fill_bytes(&mut fresh)
+                    .map_err(|error| DriverError::Failed {
+                        client: "The storage backend could not make a secret.".to_owned(),
+                        operator: format!("no random numbers for a CHAP secret: {error}"),
+                    })?;
+                self.bytes.extend_from_slice(&fresh);
+            }
+            if let Some(byte) = self.bytes.pop()
+                && usize::from(byte) < fair
+            {
+                return Ok(usize::from(byte) % sides);
+            }
+        }
+    }
+
+    /// A word with at least one character of each group, in no particular place.
+    fn word(&mut self, length: usize) -> Result<String, DriverError> {
+        let all = GROUPS.concat();
+        let mut word = Vec::with_capacity(length);
+        for group in GROUPS {
+            word.push(group[self.roll(group.len())?]);
+        }
+        while word.len() < length {
+            word.push(all[self.roll(all.len())?]);
+        }
+        for place in (1..word.len()).rev() {
+            let other = self.roll(place + 1)?;
+            word.swap(place, other);
+        }
+        Ok(word.into_iter().map(char::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::{Chap, Dice};
+    use crate::model::volume::Secret;
+
+    #[test]
+    fn secrets_are_long_readable_and_never_the_same() {
+        let mut seen = HashSet::new();
+        for _ in 0..200 {
+            let chap = Chap::generate().unwrap();
+            assert_eq!((chap.name().len(), chap.reveal_password().len()), (20, 16));
+            for word in [chap.name(), chap.reveal_password()] {
+                assert!(
+                    word.bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() && !b"01IOl".contains(&byte)),
+                    "{word}"
+                );
+                assert!(word.bytes().any(|byte| byte.is_ascii_digit()), "{word}");
+                assert!(word.bytes().any(|byte| byte.is_ascii_uppercase()), "{word}");
+                assert!(word.bytes().any(|byte| byte.is_ascii_lowercase()), "{word}");
+                assert!(seen.insert(word.to_owned()));
+            }
+            assert_eq!(Chap::parse(&chap.to_provider_auth()), Some(chap));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let chap = Chap::generate().unwrap();
+        assert!(!format!("{chap:?}").contains(chap.reveal_password()));
+    }
+
+    #[test]
+    fn dice_are_fair() {
+        let mut dice = Dice::default();
+        let mut counts = [0_u32; 3];
+        for _ in 0..30_000 {
+            counts[dice.roll(3).unwrap()] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (9_000..11_000).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_chap_secret_is_not_taken_for_one() {
+        for bad in [
+            "",
+            "CHAP",
+            "CHAP u",
+            "CHAP u p x",
+            "chap u p",
+            "CHAP  p",
+            "CHAP u,password=x p",
+            "CHAP -u p",
+            "CHAP u \n",
+        ] {
+            assert_eq!(Chap::parse(&Secret::new(bad)), None, "{bad:?}");
+        }
+        assert!(Chap::parse(&Secret::new("CHAP user password")).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_read(text in ".*") {
+            let _ = Chap::parse(&Secret::new(text));
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod chap;
 pub mod fake;
+pub mod iscsi;
 pub mod tgt;
 
 use std::path::Path;
