@@ -1,3 +1,7 @@
 //! The `pumice` program: everything it does lives in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pumice::cli::run()
+}

@@ -1,1 +1,166 @@
 //! The commands people type.
+//!
+//! Exit codes: 0 done, 1 failed, 2 not understood: a wrong command line or a wrong configuration, of which all faults are
+//! told before anything is opened.
+
+pub mod check_config;
+pub mod logging;
+pub mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Faults, Flag, Surroundings};
+
+/// A command line or a configuration that was not understood.
+const EXIT_USAGE: u8 = 2;
+
+/// A block storage service that speaks the Cinder API.
+#[derive(Debug, Parser)]
+#[command(name = "pumice", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service. Without a configuration: everything in this process, state in node.data_dir.
+    Serve(ServeArgs),
+    /// Say what is wrong with a configuration, or that it is right.
+    CheckConfig(CheckConfigArgs),
+}
+
+/// Options of `pumice serve`.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// The configuration; `pumice check-config --defaults` shows what can be in it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where state, volumes and credentials are kept (node.data_dir).
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the REST API listens (web.listen).
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Options of `pumice check-config`.
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// The configuration to check, together with this environment.
+    #[arg(value_name = "FILE", required_unless_present = "defaults")]
+    pub file: Option<PathBuf>,
+    /// Print every key with its default and what it means.
+    #[arg(long, conflicts_with = "file")]
+    pub defaults: bool,
+}
+
+impl ServeArgs {
+    /// What the command line says of the configuration. A path is meant from where the command was typed.
+    ///
+    /// # Errors
+    /// The data directory is no text, or the current directory is gone.
+    fn flags(&self) -> Result<Vec<Flag>, std::io::Error> {
+        let mut flags = Vec::new();
+        if let Some(path) = &self.data_dir {
+            let path = std::path::absolute(path)?.into_os_string().into_string();
+            let value = path.map_err(|_| std::io::Error::other("--data-dir must be UTF-8"))?;
+            flags.push(Flag {
+                name: "--data-dir",
+                section: "node",
+                key: "data_dir",
+                value,
+            });
+        }
+        if let Some(address) = self.listen {
+            flags.push(Flag {
+                name: "--listen",
+                section: "web",
+                key: "listen",
+                value: address.to_string(),
+            });
+        }
+        Ok(flags)
+    }
+}
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
+        Command::Serve(args) => serve_with(&args),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "nothing is logged before the configuration says how"
+)]
+fn serve_with(args: &ServeArgs) -> ExitCode {
+    let flags = match args.flags() {
+        Ok(flags) => flags,
+        Err(error) => {
+            eprintln!("pumice: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let config = match Config::load(args.config.as_deref(), &Surroundings::of_this_process(), &flags) {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    if let Err(error) = logging::start(&config.log) {
+        eprintln!("pumice: {error}");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    match serve::serve(config) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!(error = error.as_ref(), "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells all faults of a configuration.
+#[expect(clippy::print_stderr, reason = "this is where the command's answer goes")]
+fn refuse(faults: &Faults) -> ExitCode {
+    eprintln!("{faults}");
+    let count = faults.0.len();
+    eprintln!(
+        "pumice: {count} fault{} in the configuration; nothing was started",
+        if count == 1 { "" } else { "s" }
+    );
+    ExitCode::from(EXIT_USAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Command};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_serve_become_the_highest_layer() {
+        let cli = Cli::parse_from(["pumice", "serve", "--data-dir", "d", "--listen", "127.0.0.1:0"]);
+        let Command::Serve(args) = cli.command else {
+            panic!("serve")
+        };
+        let flags = args.flags().unwrap();
+        assert_eq!(flags.len(), 2);
+        assert!(flags[0].value.starts_with('/') && flags[0].value.ends_with("/d"));
+        assert_eq!((flags[1].key, flags[1].value.as_str()), ("listen", "127.0.0.1:0"));
+    }
+}

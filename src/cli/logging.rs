@@ -1,0 +1,144 @@
+//! Where log lines go, and in which form.
+//!
+//! Lines go to standard error: text where it is a terminal, JSON elsewhere, unless the configuration says so. A line that
+//! belongs to a request stands in the request's span ([`request_span`]), so it carries `request_id` without naming it.
+//! Secrets are of types that print as stars; nothing here has to hide them.
+
+use std::io::IsTerminal;
+
+use tracing::Span;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::Log;
+use crate::config::log::Format;
+
+/// Logging cannot be set up as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// `log.filter` is no filter.
+    #[error(
+        "log.filter: '{filter}' is no filter: write a level, and exceptions as in \"info,pumice::web=debug\""
+    )]
+    Filter {
+        /// What it is.
+        filter: String,
+        /// Why not.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Somebody was faster.
+    #[error("logging is set up already")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// The span of one request's way: all lines within carry its id.
+#[must_use]
+pub fn request_span(request_id: &str) -> Span {
+    tracing::info_span!("request", request_id)
+}
+
+/// Sets logging up for this process.
+///
+/// # Errors
+/// A bad filter, or logging that is set up already.
+pub fn start(log: &Log) -> Result<(), LoggingError> {
+    let json = match log.format {
+        Format::Json => true,
+        Format::Text => false,
+        Format::Auto => !std::io::stderr().is_terminal(),
+    };
+    subscriber(&log.filter, json, std::io::stderr)?
+        .try_init()
+        .map_err(LoggingError::Twice)
+}
+
+/// A subscriber that writes to `writer`.
+fn subscriber<W>(
+    filter: &str,
+    json: bool,
+    writer: W,
+) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LoggingError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).map_err(|source| LoggingError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    Ok(if json {
+        Box::new(
+            lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(true)
+                .finish(),
+        )
+    } else {
+        Box::new(lines.with_ansi(std::io::stderr().is_terminal()).finish())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::{LoggingError, request_span, subscriber};
+    use crate::model::volume::Secret;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(json: bool) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber("info", json, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let _inside = request_span("req-1").entered();
+            tracing::info!(size = 3, secret = ?Secret::new("hunter2"), "volume created");
+            tracing::debug!("not to be seen");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_carries_its_request_and_no_secret() {
+        let text = logged(false);
+        assert!(
+            text.contains("req-1") && text.contains("volume created") && text.contains("size=3"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("hunter2") && !text.contains("not to be seen"),
+            "{text}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&logged(true)).unwrap();
+        assert_eq!(line["message"], "volume created");
+        assert_eq!(line["spans"][0]["request_id"], "req-1");
+        assert!(!line.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bad_filter_is_told() {
+        let error = subscriber("pumice=loud", false, std::io::sink).err().unwrap();
+        assert!(matches!(error, LoggingError::Filter { .. }), "{error}");
+    }
+}

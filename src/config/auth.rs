@@ -1,0 +1,49 @@
+//! `[auth]`: who may call.
+
+use serde::Deserialize;
+
+use super::reading::{plain, section};
+use super::units::Duration;
+use crate::model::volume::Secret;
+
+/// How a caller is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The identity service of our own, with the users below.
+    Embedded,
+    /// Everyone is believed and is an administrator. For trying things out.
+    Noauth,
+}
+
+plain! { Strategy: "\"embedded\" or \"noauth\"" }
+
+section! {
+    /// A user of the embedded identity service.
+    User as "{ name = \"…\", password = \"…\" or password_hash = \"…\", project = \"…\", roles = [\"…\"] }" {
+        /// The name to log in with.
+        name: String = String::new(),
+        /// The password in the clear. Prefer `password_hash`.
+        password: Option<Secret> = None,
+        /// The password's argon2 hash in PHC form (`$argon2id$v=19$…`).
+        password_hash: Option<Secret> = None,
+        /// The project the user's tokens are for; made when it is first named.
+        project: String = "admin".to_owned(),
+        /// The user's roles in it: `admin`, `member`, `reader`. Each includes those after it.
+        roles: Vec<String> = vec!["member".to_owned()],
+    }
+}
+
+section! {
+    /// Who may call.
+    Auth {
+        /// How a caller is known.
+        strategy: Strategy = Strategy::Embedded,
+        /// How long a token holds.
+        token_lifetime: Duration = Duration::from_hours(12),
+        /// The region's name in the service catalog.
+        region: String = "RegionOne".to_owned(),
+        /// The users. Empty: `admin` with a random password is made at the first start, and `clouds.yaml` says how to log in.
+        users: Vec<User> = Vec::new(),
+    }
+}

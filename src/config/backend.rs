@@ -1,0 +1,111 @@
+//! `[backend.<name>]`: a place for volumes, with its driver and its target.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+use super::reading::{plain, section};
+use super::units::Duration;
+
+/// The name of the backend that is there when none is configured.
+pub const DEFAULT_BACKEND: &str = "file";
+
+/// A volume driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// Sparse files in a folder.
+    File,
+    /// Nothing at all: for tests of everything else.
+    Fake,
+}
+
+plain! { Driver: "\"file\" or \"fake\"" }
+
+/// How volumes become reachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// iSCSI by a `tgtd` of our own; needs the program, neither root nor kernel modules.
+    Tgt,
+    /// Connection data that lead nowhere: for tests.
+    Fake,
+    /// Not at all: attaching is refused.
+    None,
+}
+
+plain! { Target: "\"tgt\", \"fake\" or \"none\"" }
+
+/// How far thin volumes may exceed the space there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OverSubscription {
+    /// So many times the capacity; at least 1.
+    Ratio(f64),
+    /// Worked out from what is provisioned and used.
+    Auto,
+}
+
+plain! { OverSubscription: "a ratio of at least 1 in quotes, such as \"20.0\", or \"auto\"" }
+
+impl FromStr for OverSubscription {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(ratio) if ratio.is_finite() && ratio >= 1.0 => Ok(Self::Ratio(ratio)),
+            _ => Err(format!("'{text}' is no ratio")),
+        }
+    }
+}
+
+impl fmt::Display for OverSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(ratio) => write!(f, "{ratio:?}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OverSubscription {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+section! {
+    /// A place for volumes, with its driver and its target.
+    Backend {
+        /// What makes the volumes.
+        driver: Driver = Driver::File,
+        /// The name that volume types are steered by (`volume_backend_name` of a type's extra specs). Empty: the section's name.
+        volume_backend_name: String = String::new(),
+        /// The folder of the volumes. Empty: `volumes/<name>` in `node.data_dir`.
+        path: PathBuf = PathBuf::new(),
+        /// How they become reachable.
+        target: Target = Target::Tgt,
+        /// Where the target listens, and what initiators are told.
+        target_portal: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3261)),
+        /// What a target's name begins with; the volume's name follows (cinder: `target_prefix`).
+        target_prefix: String = "iqn.2010-10.org.openstack:".to_owned(),
+        /// Per cent of the space that are kept free (cinder: `reserved_percentage`).
+        reserved_percentage: u8 = 0,
+        /// How far thin volumes may exceed the space (cinder: `max_over_subscription_ratio`).
+        max_over_subscription_ratio: OverSubscription = OverSubscription::Ratio(20.0),
+        /// How many commands it carries out at once.
+        max_workers: usize = 4,
+        /// How long one external command may take.
+        command_timeout: Duration = Duration::from_mins(10),
+        /// Whether initiators must prove themselves by CHAP (cinder makes it for every volume).
+        chap: bool = true,
+        /// Further capabilities of its pools, for the extra specs of volume types.
+        capabilities: BTreeMap<String, String> = BTreeMap::new(),
+    }
+}

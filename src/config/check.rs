@@ -1,0 +1,283 @@
+//! What no single value can tell: whether the values make sense together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::auth::Strategy;
+use super::backend::Target;
+use super::node::Role;
+use super::reading::Notes;
+use super::units::Duration;
+use super::{Config, scheduler};
+
+/// Notes what makes no sense. Paths are checked for their form only: what they lead to is seen at start.
+pub(super) fn check(config: &Config, notes: &mut Notes) {
+    node(config, notes);
+    web(config, notes);
+    auth(config, notes);
+    transport(config, notes);
+    scheduler(config, notes);
+    times(config, notes);
+    quota(config, notes);
+    backends(config, notes);
+}
+
+fn node(config: &Config, notes: &mut Notes) {
+    let node = &config.node;
+    if node.roles.is_empty() {
+        notes.senseless(&["node.roles"], "is empty; name \"control\", \"volume\" or both");
+    }
+    if node.host.contains(['@', '#', '/']) || node.host.contains(char::is_whitespace) {
+        notes.senseless(
+            &["node.host"],
+            "must have no '@', '#', '/' or blank: it becomes part of host@backend#pool",
+        );
+    }
+    if node.availability_zone.is_empty() || node.availability_zone.len() > 255 {
+        notes.senseless(&["node.availability_zone"], "must have 1 to 255 characters");
+    }
+    if node.data_dir.is_relative() {
+        notes.senseless(&["node.data_dir"], "must be an absolute path");
+    }
+}
+
+fn web(config: &Config, notes: &mut Notes) {
+    let web = &config.web;
+    if !(1..=256).contains(&web.workers) {
+        notes.senseless(&["web.workers"], "must be from 1 to 256");
+    }
+    if web.max_body_size.0 < 1024 {
+        notes.senseless(&["web.max_body_size"], "must be at least 1KiB");
+    }
+    if web.max_page_size == 0 {
+        notes.senseless(&["web.max_page_size"], "must be at least 1");
+    }
+    if let Some(url) = web.public_endpoint() {
+        let rest = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' ']))
+        {
+            notes.senseless(
+                &["web.public_endpoint"],
+                "must be a URL such as https://storage.example.org:8776",
+            );
+        }
+    }
+}
+
+fn auth(config: &Config, notes: &mut Notes) {
+    let auth = &config.auth;
+    if auth.strategy == Strategy::Noauth && !config.web.listen.ip().is_loopback() {
+        let problem =
+            "lets everyone be an administrator, so web.listen must be on the loopback (127.0.0.1 or ::1)";
+        notes.senseless(&["auth.strategy", "web.listen"], problem);
+    }
+    if auth.region.is_empty() {
+        notes.senseless(&["auth.region"], "must not be empty");
+    }
+    for (index, user) in auth.users.iter().enumerate() {
+        let key = |name: &str| format!("auth.users[{index}].{name}");
+        if user.name.is_empty() {
+            notes.senseless(&[&key("name")], "is missing");
+        } else if auth.users[..index].iter().any(|other| other.name == user.name) {
+            notes.senseless(&[&key("name")], format!("'{}' is there twice", user.name));
+        }
+        match (&user.password, &user.password_hash) {
+            (None, None) => {
+                notes.senseless(&[&key("password")], "is missing: give password or password_hash")
+            }
+            (Some(_), Some(_)) => {
+                notes.senseless(
+                    &[&key("password")],
+                    "stands beside password_hash: give one of them",
+                );
+            }
+            (Some(password), None) if password.reveal().is_empty() => {
+                notes.senseless(&[&key("password")], "must not be empty");
+            }
+            (None, Some(hash)) if !hash.reveal().starts_with("$argon2") => {
+                notes.senseless(
+                    &[&key("password_hash")],
+                    "must be an argon2 hash ($argon2id$v=19$…)",
+                );
+            }
+            _ => {}
+        }
+        if user.project.is_empty() {
+            notes.senseless(&[&key("project")], "must not be empty");
+        }
+        if user.roles.is_empty() {
+            notes.senseless(&[&key("roles")], "is empty; name admin, member or reader");
+        }
+    }
+}
+
+fn transport(config: &Config, notes: &mut Notes) {
+    let transport = &config.transport;
+    let control = config.node.has(Role::Control);
+    if !transport.listen.ip().is_loopback() {
+        let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
+        notes.senseless(&["transport.listen"], problem);
+    }
+    if control && transport.listen == config.web.listen && transport.listen.port() != 0 {
+        notes.senseless(
+            &["transport.listen", "web.listen"],
+            "is web.listen's address, too",
+        );
+    }
+    if transport.join.iter().any(|address| !address.ip().is_loopback()) {
+        let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
+        notes.senseless(&["transport.join"], problem);
+    }
+    if !control && transport.join.is_empty() {
+        let problem = "is empty, but this node has no control role: name a control node's transport.listen";
+        notes.senseless(&["transport.join", "node.roles"], problem);
+    }
+    if control && !transport.join.is_empty() {
+        let problem = "is for nodes without the control role; several control nodes are not there yet";
+        notes.senseless(&["transport.join", "node.roles"], problem);
+    }
+    if transport.mailbox_bound == 0 {
+        notes.senseless(&["transport.mailbox_bound"], "must be at least 1");
+    }
+    if !(16 << 10..=64 << 20).contains(&transport.max_frame.0) {
+        notes.senseless(&["transport.max_frame"], "must be from 16KiB to 64MiB");
+    }
+}
+
+fn scheduler(config: &Config, notes: &mut Notes) {
+    let chosen = [
+        ("scheduler.filters", &config.scheduler.filters, scheduler::FILTERS),
+        (
+            "scheduler.weighers",
+            &config.scheduler.weighers,
+            scheduler::WEIGHERS,
+        ),
+    ];
+    for (key, names, known) in chosen {
+        for (index, name) in names.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                notes.senseless(&[key], format!("knows no '{name}'; there are {known}"));
+            } else if names[..index].contains(name) {
+                notes.senseless(&[key], format!("names '{name}' twice"));
+            }
+        }
+    }
+    if config.scheduler.max_attempts == 0 {
+        notes.senseless(&["scheduler.max_attempts"], "must be at least 1");
+    }
+    if !config.scheduler.capacity_weight_multiplier.is_finite() {
+        notes.senseless(
+            &["scheduler.capacity_weight_multiplier"],
+            "must be a finite number",
+        );
+    }
+}
+
+fn times(config: &Config, notes: &mut Notes) {
+    let positive: [(&str, Duration); 14] = [
+        ("web.call_timeout", config.web.call_timeout),
+        ("auth.token_lifetime", config.auth.token_lifetime),
+        ("transport.ping_interval", config.transport.ping_interval),
+        ("transport.handshake_timeout", config.transport.handshake_timeout),
+        ("service.report_interval", config.service.report_interval),
+        ("service.down_time", config.service.down_time),
+        ("quota.reservation_expire", config.quota.reservation_expire),
+        ("operations.create_deadline", config.operations.create_deadline),
+        ("operations.delete_deadline", config.operations.delete_deadline),
+        ("operations.extend_deadline", config.operations.extend_deadline),
+        (
+            "operations.attachment_deadline",
+            config.operations.attachment_deadline,
+        ),
+        ("operations.retry_initial", config.operations.retry_initial),
+        ("operations.retry_max", config.operations.retry_max),
+        (
+            "store.flush_window",
+            Duration(config.store.flush_window.0 + std::time::Duration::from_millis(1)),
+        ),
+    ];
+    let ten_years = Duration::from_hours(10 * 366 * 24);
+    for (key, span) in positive {
+        if span.0.is_zero() {
+            notes.senseless(&[key], "must be longer than nothing");
+        } else if span > ten_years {
+            notes.senseless(&[key], "must be less than ten years");
+        }
+    }
+    if config.service.down_time <= config.service.report_interval {
+        let problem = "must be longer than service.report_interval, or every service counts as down between two reports";
+        notes.senseless(&["service.down_time", "service.report_interval"], problem);
+    }
+    if config.operations.retry_max < config.operations.retry_initial {
+        let problem = "must not be shorter than operations.retry_initial";
+        notes.senseless(&["operations.retry_max", "operations.retry_initial"], problem);
+    }
+    if config.store.flush_window > Duration::from_secs(1) {
+        notes.senseless(
+            &["store.flush_window"],
+            "must be at most 1s: every answer waits for it",
+        );
+    }
+    if config.store.max_batch == 0 {
+        notes.senseless(&["store.max_batch"], "must be at least 1");
+    }
+    if config.store.cache_size.0 < 1 << 20 {
+        notes.senseless(&["store.cache_size"], "must be at least 1MiB");
+    }
+}
+
+fn quota(config: &Config, notes: &mut Notes) {
+    for (name, limit) in config.quota.limits() {
+        if !(-1..=crate::model::quota::MAX).contains(&limit) {
+            let problem = format!("must be from -1 (no limit) to {}", crate::model::quota::MAX);
+            notes.senseless(&[&format!("quota.{name}")], problem);
+        }
+    }
+}
+
+fn backends(config: &Config, notes: &mut Notes) {
+    if config.volume.default_volume_type.is_empty() {
+        notes.senseless(&["volume.default_volume_type"], "must not be empty");
+    }
+    let mut portals: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    let mut folders: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
+    for (name, backend) in &config.backend {
+        let key = |field: &str| format!("backend.{name}.{field}");
+        if backend.path.is_relative() {
+            notes.senseless(&[&key("path")], "must be an absolute path");
+        } else if let Some(other) = folders.insert(&backend.path, name) {
+            notes.senseless(
+                &[&key("path")],
+                format!("is the folder of backend '{other}', too"),
+            );
+        }
+        if backend.reserved_percentage > 100 {
+            notes.senseless(&[&key("reserved_percentage")], "must be from 0 to 100");
+        }
+        if !(1..=256).contains(&backend.max_workers) {
+            notes.senseless(&[&key("max_workers")], "must be from 1 to 256");
+        }
+        if backend.command_timeout.0.is_zero() {
+            notes.senseless(&[&key("command_timeout")], "must be longer than nothing");
+        }
+        let prefix_is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c);
+        if !backend.target_prefix.starts_with("iqn.") || !backend.target_prefix.chars().all(prefix_is_plain) {
+            let problem = "must be the beginning of an iSCSI name, such as \"iqn.2010-10.org.openstack:\"";
+            notes.senseless(&[&key("target_prefix")], problem);
+        }
+        if backend.target == Target::Tgt && config.node.has(Role::Volume) {
+            if backend.target_portal.port() == 0 || backend.target_portal.ip().is_unspecified() {
+                let problem = "is what initiators are told: name an address and a port";
+                notes.senseless(&[&key("target_portal")], problem);
+            } else if let Some(other) = portals.insert(backend.target_portal, name) {
+                notes.senseless(
+                    &[&key("target_portal")],
+                    format!("is the portal of backend '{other}', too"),
+                );
+            }
+        }
+    }
+}

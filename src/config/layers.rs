@@ -1,0 +1,167 @@
+//! Layers of configuration: a file, above it the environment, above it the command line. The highest that names a key
+//! gives its value; the defaults lie below all.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Origin, nearest};
+use super::reading::{Leaf, Notes, Place, Section};
+
+/// Environment variables of ours begin so and have a double underscore between section and key.
+pub(super) const PREFIX: &str = "PUMICE_";
+const BACKEND: &str = "backend";
+
+/// All values given, by section and key, highest layer first served.
+#[derive(Debug, Default)]
+pub(super) struct Layers<'t> {
+    sections: BTreeMap<String, BTreeMap<String, Leaf<'t>>>,
+    pub(super) backends: BTreeMap<String, BTreeMap<String, Leaf<'t>>>,
+}
+
+impl<'t> Layers<'t> {
+    /// Lays a file over what is there. What TOML cannot read is noted, and `false` returned; the rest of it is kept.
+    pub(super) fn add_file(
+        &mut self,
+        path: &'t str,
+        text: &'t str,
+        known: &[&str],
+        notes: &mut Notes,
+    ) -> bool {
+        let place = Place::File { path, text };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let origin = place.origin(error.span().map_or(0, |span| span.start));
+            notes.fault(origin, "", error.message().replace('\n', ", "));
+        }
+        for (name, value) in document.into_inner() {
+            let origin = place.origin(name.span().start);
+            let name = name.into_inner().into_owned();
+            let at = value.span();
+            match value.into_inner() {
+                DeValue::Table(table) if name == BACKEND => self.add_backends(table, &place, notes),
+                DeValue::Table(table) if known.contains(&name.as_str()) => {
+                    self.sections
+                        .entry(name)
+                        .or_default()
+                        .extend(leaves(table, &place));
+                }
+                _ if known.contains(&name.as_str()) || name == BACKEND => {
+                    notes.fault(
+                        place.origin(at.start),
+                        name.clone(),
+                        format!("is a section: write [{name}]"),
+                    );
+                }
+                _ => unknown_section(origin, &name, known, notes),
+            }
+        }
+        errors.is_empty()
+    }
+
+    fn add_backends(&mut self, table: DeTable<'t>, place: &Place<'t>, notes: &mut Notes) {
+        for (name, value) in table {
+            let origin = place.origin(name.span().start);
+            let name = name.into_inner().into_owned();
+            let key = format!("{BACKEND}.{name}");
+            if !is_backend_name(&name) {
+                let problem =
+                    "is no name for a backend: write small letters, digits, '-' and '_', a letter first";
+                notes.fault(origin, key, problem);
+                continue;
+            }
+            match value.into_inner() {
+                DeValue::Table(table) => {
+                    notes.origins.insert(key, origin);
+                    self.backends
+                        .entry(name)
+                        .or_default()
+                        .extend(leaves(table, place));
+                }
+                _ => notes.fault(origin, key.clone(), format!("is a section: write [{key}]")),
+            }
+        }
+    }
+
+    /// Lays one environment variable over what is there. Those that are not ours are passed by.
+    pub(super) fn add_variable(&mut self, name: &str, value: &'t str, known: &[&str], notes: &mut Notes) {
+        let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
+            return;
+        };
+        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+        let place = Place::Environment(name.to_owned());
+        let leaf = Leaf::text(value, place.clone());
+        if section == BACKEND {
+            match key.split_once("__") {
+                Some((backend, key)) => {
+                    // A variable's name cannot have a '-': `MY_FILE` is `my-file` if there is one.
+                    let named = self
+                        .backends
+                        .keys()
+                        .find(|name| name.replace('-', "_") == backend);
+                    let backend = named.cloned().unwrap_or_else(|| backend.to_owned());
+                    self.backends
+                        .entry(backend)
+                        .or_default()
+                        .insert(key.to_owned(), leaf);
+                }
+                None => {
+                    let problem = format!("names no key: write {PREFIX}BACKEND__<NAME>__<KEY>");
+                    notes.fault(place.origin(0), BACKEND, problem);
+                }
+            }
+        } else if known.contains(&section.as_str()) {
+            self.sections.entry(section).or_default().insert(key, leaf);
+        } else {
+            unknown_section(place.origin(0), &section, known, notes);
+        }
+    }
+
+    /// Lays an option of the command line over what is there.
+    pub(super) fn add_flag(&mut self, flag: &str, section: &str, key: &str, value: &'t str) {
+        let leaf = Leaf::text(value, Place::Flag(flag.to_owned()));
+        self.sections
+            .entry(section.to_owned())
+            .or_default()
+            .insert(key.to_owned(), leaf);
+    }
+
+    /// Takes a section's values out.
+    pub(super) fn take(&mut self, name: &str) -> Section<'t> {
+        Section {
+            path: name.to_owned(),
+            values: self.sections.remove(name).unwrap_or_default(),
+        }
+    }
+}
+
+fn leaves<'t>(table: DeTable<'t>, place: &Place<'t>) -> impl Iterator<Item = (String, Leaf<'t>)> {
+    table.into_iter().map(|(name, value)| {
+        (
+            name.into_inner().into_owned(),
+            Leaf {
+                value,
+                place: place.clone(),
+            },
+        )
+    })
+}
+
+fn unknown_section(origin: Origin, name: &str, known: &[&str], notes: &mut Notes) {
+    let mut all = known.to_vec();
+    all.push("backend.<name>");
+    let meant = nearest(name, known.iter().copied().chain([BACKEND]));
+    let problem = match meant {
+        Some(meant) => format!("is no known section; did you mean '{meant}'?"),
+        None => format!("is no known section; known are {}", all.join(", ")),
+    };
+    notes.fault(origin, name, problem);
+}
+
+fn is_backend_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
+        && name.len() <= 64
+}

@@ -1,0 +1,41 @@
+//! `[node]`: which machine this is and what it does.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::reading::{plain, section};
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// REST API, Api, Quota, Scheduler, Registry, and the state.
+    Control,
+    /// A VolumeManager for each backend; needs no state and no catalog.
+    Volume,
+}
+
+plain! { Vec<Role>: "a list out of \"control\" and \"volume\"" }
+
+section! {
+    /// Which machine this is and what it does.
+    Node {
+        /// The machine's name in `host@backend#pool`. Empty: its hostname.
+        host: String = String::new(),
+        /// What this process does.
+        roles: Vec<Role> = vec![Role::Control, Role::Volume],
+        /// Where state, volumes and credentials are kept. Empty: `$XDG_STATE_HOME/pumice`, else `~/.local/state/pumice`.
+        data_dir: PathBuf = PathBuf::new(),
+        /// The availability zone of this node's backends.
+        availability_zone: String = "nova".to_owned(),
+    }
+}
+
+impl Node {
+    /// Whether it has this role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}

@@ -1,0 +1,321 @@
+//! Reading sections key by key, so that one bad value does not hide the next.
+//!
+//! `serde` stops at the first fault of a document. Here each key is deserialized on its own; what is wrong is noted with
+//! its place, the default stands in, and reading goes on. A key that no field asked for is unknown: noted, too.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::fault::{Fault, Origin, nearest};
+use super::units::{ByteSize, Duration};
+use crate::model::volume::Secret;
+
+/// Where a value stands: enough to tell its line.
+#[derive(Clone, Debug)]
+pub(super) enum Place<'t> {
+    File { path: &'t str, text: &'t str },
+    Environment(String),
+    Flag(String),
+}
+
+impl Place<'_> {
+    pub(super) fn origin(&self, offset: usize) -> Origin {
+        match self {
+            Self::File { path, text } => {
+                let before = text.get(..offset).unwrap_or(text);
+                let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+                Origin::File {
+                    path: (*path).to_owned(),
+                    line: Some(line),
+                }
+            }
+            Self::Environment(name) => Origin::Environment(name.clone()),
+            Self::Flag(flag) => Origin::Flag(flag.clone()),
+        }
+    }
+}
+
+/// A value and where it was given.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf<'t> {
+    pub(super) value: Spanned<DeValue<'t>>,
+    pub(super) place: Place<'t>,
+}
+
+impl<'t> Leaf<'t> {
+    /// The text of an environment variable or an option: what it is depends on who asks.
+    pub(super) fn text(text: &'t str, place: Place<'t>) -> Self {
+        Self {
+            value: Spanned::new(0..text.len(), DeValue::String(text.into())),
+            place,
+        }
+    }
+
+    fn is_bare_text(&self) -> bool {
+        !matches!(self.place, Place::File { .. })
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.place.origin(self.value.span().start)
+    }
+}
+
+/// The values of one section.
+#[derive(Clone, Debug)]
+pub(super) struct Section<'t> {
+    /// `web`, `backend.file`, `auth.users[0]`.
+    pub(super) path: String,
+    pub(super) values: BTreeMap<String, Leaf<'t>>,
+}
+
+/// Faults so far, and who gave which key.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) faults: Vec<Fault>,
+    pub(super) origins: BTreeMap<String, Origin>,
+}
+
+impl Notes {
+    pub(super) fn fault(&mut self, origin: Origin, key: impl Into<String>, problem: impl Into<String>) {
+        self.faults.push(Fault {
+            origin,
+            key: key.into(),
+            problem: problem.into(),
+        });
+    }
+
+    /// A fault of the sense rather than the form, about `keys[0]`. Silent if one of the keys has a fault already: what
+    /// stands in for it is the default, and nobody meant that.
+    pub(super) fn senseless(&mut self, keys: &[&str], problem: impl Into<String>) {
+        let known = |key: &str| self.faults.iter().any(|fault| fault.key.starts_with(key));
+        if let Some(key) = keys.first().filter(|_| !keys.iter().any(|key| known(key))) {
+            let origin = self.origins.get(*key).cloned().unwrap_or(Origin::Default);
+            self.fault(origin, *key, problem);
+        }
+    }
+}
+
+/// A type that a key can have.
+pub(super) trait Setting: Sized {
+    /// What to write, for who wrote something else.
+    const FORM: &'static str;
+
+    /// Reads it; what is wrong goes to the notes.
+    fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self>;
+}
+
+pub(super) fn read_plain<T: DeserializeOwned + Setting>(
+    leaf: &Leaf<'_>,
+    key: &str,
+    notes: &mut Notes,
+) -> Option<T> {
+    match T::deserialize(leaf.value.clone().into_deserializer()) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let problem = format!("{}; write {}", error.message().trim_end(), T::FORM);
+            notes.fault(leaf.origin(), key, problem);
+            None
+        }
+    }
+}
+
+/// Types that `serde` reads well enough.
+macro_rules! plain {
+    ($($type:ty: $form:literal),* $(,)?) => {$(
+        impl $crate::config::reading::Setting for $type {
+            const FORM: &'static str = $form;
+
+            fn read(
+                leaf: &$crate::config::reading::Leaf<'_>,
+                key: &str,
+                notes: &mut $crate::config::reading::Notes,
+            ) -> Option<Self> {
+                $crate::config::reading::read_plain(leaf, key, notes)
+            }
+        }
+    )*};
+}
+pub(super) use plain;
+
+plain! {
+    bool: "true or false",
+    u8: "a whole number from 0 to 255",
+    u32: "a whole number such as 3",
+    usize: "a whole number such as 2",
+    i64: "a whole number such as 10, or -1 for no limit",
+    f64: "a number such as 1.0",
+    String: "a text in quotes",
+    PathBuf: "a path in quotes",
+    SocketAddr: "IP:PORT in quotes, such as \"127.0.0.1:8776\"",
+    Vec<SocketAddr>: "a list of IP:PORT, such as [\"127.0.0.1:8777\"]",
+    Vec<String>: "a list of texts, such as [\"a\", \"b\"]",
+    BTreeMap<String, String>: "a table of texts, such as { tier = \"gold\" }",
+    Duration: "a number and a unit out of ms, s, m, h, d, such as \"30s\"",
+    ByteSize: "a whole number and a unit out of B, KiB, MiB, GiB, TiB, such as \"16MiB\"",
+}
+
+impl Setting for Option<Secret> {
+    const FORM: &'static str = "a text in quotes";
+
+    fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self> {
+        // By hand, for `serde` would quote what it does not like.
+        match leaf.value.get_ref() {
+            DeValue::String(text) => Some(Some(Secret::new(text.as_ref()))),
+            other => {
+                let problem = format!("is of type {}; write {}", other.type_str(), Self::FORM);
+                notes.fault(leaf.origin(), key, problem);
+                None
+            }
+        }
+    }
+}
+
+impl<T: FromSection> Setting for Vec<T> {
+    const FORM: &'static str = T::FORM;
+
+    fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self> {
+        let Some(items) = leaf.value.get_ref().as_array() else {
+            let problem = format!(
+                "is of type {}; write a list of {}",
+                leaf.value.get_ref().type_str(),
+                Self::FORM
+            );
+            notes.fault(leaf.origin(), key, problem);
+            return None;
+        };
+        let mut read = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{key}[{index}]");
+            let Some(table) = item.get_ref().as_table() else {
+                let origin = leaf.place.origin(item.span().start);
+                notes.fault(origin, path, format!("is not a table; write {}", Self::FORM));
+                continue;
+            };
+            let values = table
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        name.get_ref().to_string(),
+                        Leaf {
+                            value: value.clone(),
+                            place: leaf.place.clone(),
+                        },
+                    )
+                })
+                .collect();
+            read.push(T::from_section(Section { path, values }, notes));
+        }
+        Some(read)
+    }
+}
+
+/// A struct that is read from a section; made by [`section!`].
+pub(super) trait FromSection: Sized + Default {
+    /// How one is written inside a list.
+    const FORM: &'static str = "a table";
+    /// Its keys.
+    const KEYS: &'static [&'static str];
+
+    /// Reads all of it; unknown keys and bad values go to the notes, defaults stand in.
+    fn from_section(section: Section<'_>, notes: &mut Notes) -> Self;
+}
+
+impl Section<'_> {
+    /// The value of a key, if one is given and right.
+    pub(super) fn take<T: Setting>(&mut self, name: &str, notes: &mut Notes) -> Option<T> {
+        let leaf = self.values.remove(name)?;
+        let key = format!("{}.{name}", self.path);
+        notes.origins.insert(key.clone(), leaf.origin());
+        if !leaf.is_bare_text() {
+            return T::read(&leaf, &key, notes);
+        }
+        // `PUMICE_WEB__WORKERS=4` is a number, `PUMICE_NODE__HOST=4` a name, `PUMICE_NODE__ROLES='["control"]'` a list:
+        // as text first, then as TOML.
+        let mut as_text = Notes::default();
+        if let Some(value) = T::read(&leaf, &key, &mut as_text) {
+            return Some(value);
+        }
+        let text = leaf.value.get_ref().as_str().unwrap_or_default();
+        match DeValue::parse(text) {
+            Ok(value) => T::read(
+                &Leaf {
+                    value,
+                    place: leaf.place.clone(),
+                },
+                &key,
+                notes,
+            )
+            .or_else(|| {
+                if !notes.faults.iter().any(|fault| fault.key.starts_with(&key)) {
+                    notes.fault(leaf.origin(), key.as_str(), format!("write {}", T::FORM));
+                }
+                None
+            }),
+            Err(_) if as_text.faults.is_empty() => {
+                notes.fault(leaf.origin(), key, format!("cannot be read; write {}", T::FORM));
+                None
+            }
+            Err(_) => {
+                notes.faults.append(&mut as_text.faults);
+                None
+            }
+        }
+    }
+
+    /// Whatever no field took is unknown.
+    pub(super) fn refuse_rest(self, known: &[&str], notes: &mut Notes) {
+        for (name, leaf) in self.values {
+            let mut problem = "is no known key".to_owned();
+            match nearest(&name, known.iter().copied()) {
+                Some(meant) => problem.push_str(&format!("; did you mean '{meant}'?")),
+                None => problem.push_str(&format!("; known are {}", known.join(", "))),
+            }
+            notes.fault(leaf.origin(), format!("{}.{name}", self.path), problem);
+        }
+    }
+}
+
+/// Writes a section's struct: fields with their documentation and default, and how it is read.
+macro_rules! section {
+    (
+        $(#[$doc:meta])*
+        $name:ident $(as $form:literal)? {
+            $( $(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr, )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $( $(#[$field_doc])* pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $crate::config::reading::FromSection for $name {
+            $( const FORM: &'static str = $form; )?
+            const KEYS: &'static [&'static str] = &[$( stringify!($field) ),*];
+
+            fn from_section(
+                mut section: $crate::config::reading::Section<'_>,
+                notes: &mut $crate::config::reading::Notes,
+            ) -> Self {
+                let default = Self::default();
+                let read = Self {
+                    $( $field: section.take(stringify!($field), notes).unwrap_or(default.$field), )*
+                };
+                section.refuse_rest(Self::KEYS, notes);
+                read
+            }
+        }
+    };
+}
+pub(super) use section;

@@ -1,0 +1,331 @@
+//! What someone who writes a configuration would notice.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+    let mut variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    variables.push(("HOME".to_owned(), "/home/alice".to_owned()));
+    Surroundings {
+        variables,
+        hostname: "rock".to_owned(),
+    }
+}
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, Faults> {
+    Config::from_layers(Some(("p.toml", text)), &surroundings(variables), &[])
+}
+
+fn faults(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    load(text, variables)
+        .expect_err("faults")
+        .0
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let documented = load(DEFAULTS, &[]).expect("the embedded file is right");
+    let nothing = Config::from_layers(None, &surroundings(&[]), &[]).expect("defaults are right");
+    assert_eq!(documented, nothing);
+
+    let mut unresolved = Layers::default();
+    let mut notes = Notes::default();
+    assert!(unresolved.add_file("p", DEFAULTS, SECTIONS, &mut notes));
+    assert_eq!(Config::read(&mut unresolved, &mut notes), Config::default());
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_is_known() {
+    let document: toml::Table = DEFAULTS.parse().expect("TOML");
+    let keys = |section: &toml::Value| -> BTreeSet<String> {
+        section.as_table().expect("a section").keys().cloned().collect()
+    };
+    let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
+    let sections: [(&str, &[&str]); 11] = [
+        ("node", Node::KEYS),
+        ("web", Web::KEYS),
+        ("auth", Auth::KEYS),
+        ("log", Log::KEYS),
+        ("store", Store::KEYS),
+        ("transport", Transport::KEYS),
+        ("scheduler", Scheduler::KEYS),
+        ("service", Service::KEYS),
+        ("quota", Quota::KEYS),
+        ("volume", Volume::KEYS),
+        ("operations", Operations::KEYS),
+    ];
+    for (name, known_keys) in sections {
+        assert_eq!(keys(&document[name]), known(known_keys), "[{name}]");
+    }
+    assert_eq!(
+        keys(&document["backend"][backend::DEFAULT_BACKEND]),
+        known(Backend::KEYS),
+        "[backend.file]"
+    );
+    let named: BTreeSet<_> = document.keys().map(String::as_str).collect();
+    let all: BTreeSet<_> = SECTIONS.iter().copied().chain(["backend"]).collect();
+    assert_eq!(named, all);
+}
+
+#[test]
+fn each_documented_key_has_its_sentence() {
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(lines[index - 1].starts_with("# "), "line {}: {line}", index + 1);
+        }
+    }
+}
+
+#[test]
+fn this_machine_fills_in_what_was_left_out() {
+    let config = load("[node]\navailability_zone = \"z1\"\n", &[]).expect("right");
+    assert_eq!(config.node.host, "rock");
+    assert_eq!(config.node.data_dir, Path::new("/home/alice/.local/state/pumice"));
+    assert_eq!(config.volume.default_availability_zone, "z1");
+    let file = &config.backend["file"];
+    assert_eq!(file.volume_backend_name, "file");
+    assert_eq!(
+        file.path,
+        Path::new("/home/alice/.local/state/pumice/volumes/file")
+    );
+
+    let config = load("", &[("XDG_STATE_HOME", "/state")]).expect("right");
+    assert_eq!(config.node.data_dir, Path::new("/state/pumice"));
+}
+
+#[test]
+fn the_higher_layer_wins() {
+    let text = "[web]\nlisten = \"127.0.0.1:1\"\nworkers = 3\nmax_page_size = 7\n";
+    let flags = [Flag {
+        name: "--listen",
+        section: "web",
+        key: "listen",
+        value: "127.0.0.1:3".to_owned(),
+    }];
+    let around = surroundings(&[
+        ("PUMICE_WEB__LISTEN", "127.0.0.1:2"),
+        ("PUMICE_WEB__WORKERS", "4"),
+    ]);
+    let web = Config::from_layers(Some(("p.toml", text)), &around, &flags)
+        .expect("right")
+        .web;
+    assert_eq!((web.listen.port(), web.workers, web.max_page_size), (3, 4, 7));
+}
+
+#[test]
+fn the_environment_gives_every_kind_of_value() {
+    let config = load(
+        "[backend.my-file]\n",
+        &[
+            ("PUMICE_NODE__HOST", "4"),
+            ("PUMICE_NODE__ROLES", "[\"control\"]"),
+            ("PUMICE_WEB__MAX_BODY_SIZE", "1MiB"),
+            ("PUMICE_WEB__ENABLE_PROXY_HEADERS", "true"),
+            ("PUMICE_SCHEDULER__CAPACITY_WEIGHT_MULTIPLIER", "-1.0"),
+            ("PUMICE_QUOTA__VOLUMES", "-1"),
+            ("PUMICE_AUTH__USERS", r#"[{ name = "bob", password = "x" }]"#),
+            ("PUMICE_BACKEND__MY_FILE__PATH", "/srv/v"),
+            ("PUMICE_BACKEND__MY_FILE__CAPABILITIES", r#"{ tier = "gold" }"#),
+            ("PUMICE_UNRELATED", "passed by"),
+        ],
+    )
+    .expect("right");
+    assert_eq!(config.node.host, "4");
+    assert_eq!(config.node.roles, [Role::Control]);
+    assert_eq!(config.web.max_body_size, ByteSize::mib(1));
+    assert!(config.web.enable_proxy_headers);
+    assert!((config.scheduler.capacity_weight_multiplier + 1.0).abs() < f64::EPSILON);
+    assert_eq!(config.quota.volumes, -1);
+    assert_eq!(config.auth.users[0].name, "bob");
+    assert_eq!(config.backend.keys().collect::<Vec<_>>(), ["my-file"]);
+    assert_eq!(config.backend["my-file"].path, Path::new("/srv/v"));
+    assert_eq!(config.backend["my-file"].capabilities["tier"], "gold");
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_places() {
+    let text = "\
+[web]
+lisen = \"127.0.0.1:1\"
+workers = \"two\"
+max_body_size = \"16MB\"
+[wbe]
+[node]
+roles = []
+[transport]
+listen = \"0.0.0.0:8777\"
+[scheduler]
+filters = [\"CapasityFilter\"]
+[backend.Bad]
+";
+    let told = faults(
+        text,
+        &[("PUMICE_LOG__FORMAT", "xml"), ("PUMICE_QUOTA__VOLUMS", "1")],
+    );
+    let expected = [
+        "p.toml:2: web.lisen: is no known key; did you mean 'listen'?",
+        "p.toml:3: web.workers: invalid type: string \"two\", expected usize; write a whole number such as 2",
+        "p.toml:4: web.max_body_size: '16MB' is not a number of bytes; write a whole number and a unit",
+        "p.toml:5: wbe: is no known section; did you mean 'web'?",
+        "p.toml:7: node.roles: is empty; name \"control\", \"volume\" or both",
+        "p.toml:9: transport.listen: must be on the loopback",
+        "p.toml:11: scheduler.filters: knows no 'CapasityFilter'; there are AvailabilityZoneFilter",
+        "p.toml:12: backend.Bad: is no name for a backend",
+        "environment variable PUMICE_LOG__FORMAT: log.format: unknown variant `xml`",
+        "environment variable PUMICE_QUOTA__VOLUMS: quota.volums: is no known key; did you mean 'volumes'?",
+    ];
+    for expected in expected {
+        assert!(
+            told.iter().any(|fault| fault.starts_with(expected)),
+            "{expected}\nin {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_with_its_lines() {
+    let told = faults("[web\nlisten = \n[node]\nhots = \"a\"\n", &[]);
+    assert!(
+        told.iter().any(|fault| fault.starts_with("p.toml:1: ")),
+        "{told:#?}"
+    );
+    assert!(told.iter().all(|fault| fault.starts_with("p.toml:")), "{told:#?}");
+}
+
+#[test]
+fn a_missing_file_is_told() {
+    let error =
+        Config::load(Some(Path::new("/nonexistent/p.toml")), &surroundings(&[]), &[]).expect_err("gone");
+    assert!(
+        error
+            .to_string()
+            .starts_with("/nonexistent/p.toml: cannot be read: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_together_is_told() {
+    let cases = [
+        (
+            "[service]\nreport_interval = \"60s\"\n",
+            "service.down_time: must be longer than service.report_interval",
+        ),
+        ("[node]\nroles = [\"volume\"]\n", "transport.join: is empty"),
+        (
+            "[transport]\njoin = [\"127.0.0.1:1\"]\n",
+            "transport.join: is for nodes without the control role",
+        ),
+        (
+            "[node]\nroles = [\"volume\"]\n[transport]\njoin = [\"10.0.0.1:1\"]\n",
+            "p.toml:4: transport.join: must be on",
+        ),
+        (
+            "[auth]\nstrategy = \"noauth\"\n[web]\nlisten = \"0.0.0.0:8776\"\n",
+            "p.toml:2: auth.strategy: lets everyone",
+        ),
+        ("[quota]\nvolumes = -2\n", "quota.volumes: must be from -1"),
+        (
+            "[backend.a]\n[backend.b]\n",
+            "backend.b.target_portal: is the portal of backend 'a', too",
+        ),
+        (
+            "[backend.a]\nreserved_percentage = 101\n",
+            "p.toml:2: backend.a.reserved_percentage: must be from 0 to 100",
+        ),
+        (
+            "[backend.a]\nmax_over_subscription_ratio = \"0.5\"\n",
+            "'0.5' is no ratio; write a ratio of at least 1",
+        ),
+        (
+            "[backend.a]\ntarget_prefix = \"no name\"\n",
+            "backend.a.target_prefix: must be the beginning of",
+        ),
+        ("[node]\nhost = \"a@b\"\n", "node.host: must have no '@'"),
+        (
+            "[node]\ndata_dir = \"here\"\n",
+            "node.data_dir: must be an absolute path",
+        ),
+        (
+            "[web]\npublic_endpoint = \"example.org\"\n",
+            "web.public_endpoint: must be a URL",
+        ),
+        (
+            "[operations]\nretry_initial = \"2m\"\n",
+            "operations.retry_max: must not be shorter",
+        ),
+        (
+            "[[auth.users]]\nname = \"a\"\n",
+            "auth.users[0].password: is missing",
+        ),
+        ("web = 3\n", "p.toml:1: web: is a section: write [web]"),
+        (
+            "[backend]\nfile = 3\n",
+            "p.toml:2: backend.file: is a section: write [backend.file]",
+        ),
+        (
+            "[auth]\nusers = 3\n",
+            "p.toml:2: auth.users: is of type integer; write a list of {",
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = faults(text, &[]);
+        assert!(
+            told.iter().any(|fault| fault.contains(expected)),
+            "{text}: {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn no_password_is_ever_told() {
+    let file = "[[auth.users]]\nname = \"a\"\npassword = 271828\n[[auth.users]]\nname = \"b\"\npasword = \"271828\"\n";
+    let told = faults(file, &[("PUMICE_AUTH__USERS", "271828")]).join("\n");
+    assert!(!told.contains("271828"), "{told}");
+    let told = faults(file, &[]).join("\n");
+    assert!(
+        told.contains("p.toml:3: auth.users[0].password: is of type integer"),
+        "{told}"
+    );
+    assert!(
+        told.contains("p.toml:6: auth.users[1].pasword: is no known key; did you mean 'password'?"),
+        "{told}"
+    );
+    assert!(!told.contains("271828"), "{told}");
+
+    let right = "[[auth.users]]\nname = \"a\"\npassword = \"271828\"\n";
+    assert!(!format!("{:?}", load(right, &[]).expect("right")).contains("271828"));
+}
+
+#[test]
+fn backends_that_are_named_replace_the_one_that_is_there_by_default() {
+    let config = load("[backend.a]\ndriver = \"fake\"\n", &[]).expect("right");
+    assert_eq!(config.backend.keys().collect::<Vec<_>>(), ["a"]);
+    let config = load("", &[("PUMICE_BACKEND__FILE__TARGET", "none")]).expect("right");
+    assert_eq!(config.backend["file"].target, backend::Target::None);
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_it_panic(text in "([a-z\\[\\]\\.=\"0-9 {},#]|\\n){0,200}") {
+        let _ = load(&text, &[]);
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(value in ".{0,40}") {
+        for name in ["WEB__LISTEN", "WEB__WORKERS", "AUTH__USERS", "NODE__ROLES", "BACKEND__FILE__CAPABILITIES"] {
+            let _ = load("", &[(&format!("PUMICE_{name}"), &value)]);
+        }
+    }
+}

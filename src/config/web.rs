@@ -1,0 +1,34 @@
+//! `[web]`: the REST API.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::reading::section;
+use super::units::{ByteSize, Duration};
+
+section! {
+    /// The REST API.
+    Web {
+        /// Where it listens. Plain HTTP: put a TLS proxy in front before leaving the loopback.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8776)),
+        /// Threads that handle requests.
+        workers: usize = 2,
+        /// The largest request body (cinder: `osapi_max_request_body_size`).
+        max_body_size: ByteSize = ByteSize::kib(112),
+        /// The URL that links in answers and the catalog begin with. Empty: as the client addressed us (cinder: `public_endpoint`).
+        public_endpoint: String = String::new(),
+        /// How long a request waits for an actor before it is answered with 503.
+        call_timeout: Duration = Duration::from_secs(60),
+        /// The most items of one page of a list (cinder: `osapi_max_limit`).
+        max_page_size: usize = 1000,
+        /// Whether `X-Forwarded-*` is believed. Only behind a proxy that sets it (cinder: `enable_proxy_headers_parsing`).
+        enable_proxy_headers: bool = false,
+    }
+}
+
+impl Web {
+    /// The public URL, if one is set.
+    #[must_use]
+    pub fn public_endpoint(&self) -> Option<&str> {
+        Some(self.public_endpoint.as_str()).filter(|url| !url.is_empty())
+    }
+}
