@@ -1,3 +1,6 @@
 //! The actors: who decides and who acts.
 
+pub mod quota;
+pub mod registry;
+pub mod scheduler;
 pub mod volume_manager;

@@ -1,0 +1,269 @@
+//! The decision: out of all pools, the one for this volume, and why not the others.
+//!
+//! ```text
+//!   every known pool ─ InService ─ IgnoreAttemptedHostsFilter ─ ResourceBackend ─ configured filters ─ weighers ─ best
+//! ```
+//!
+//! A pure function. Each pool that is dropped has the reason written beside it, because "no valid backend was found" is no
+//! answer. Among pools of equal weight the one with the least allocated comes first (Cinder takes any), so that pools that
+//! do not know their room are filled evenly all the same.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::filters::{self, Ask, Filter, UnknownName};
+use super::pools::PoolState;
+use super::weighers::{self, Multipliers, Weigher, normalise};
+use crate::model::{PoolName, Timestamp, VolumeId};
+
+/// A decision names at most so many pools one by one; of further ones only the counts remain.
+const NAMED_POOLS: usize = 64;
+/// A refusal's text quotes at most so many reasons.
+const QUOTED_REASONS: usize = 3;
+
+/// A pool that might be chosen.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// The pool.
+    pub pool: &'a PoolState,
+    /// Why it may not be used now, whatever is asked for.
+    pub unusable: Option<String>,
+}
+
+/// Which filters and weighers decide, in order.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    filters: Vec<Filter>,
+    weighers: Vec<Weigher>,
+}
+
+impl Chain {
+    /// The configured chain.
+    ///
+    /// # Errors
+    /// [`UnknownName`] if a filter or weigher of such a name is not built.
+    pub fn new(
+        filters: &[impl AsRef<str>],
+        weighers: &[impl AsRef<str>],
+        multipliers: Multipliers,
+    ) -> Result<Self, UnknownName> {
+        Ok(Self {
+            filters: filters::chain(filters)?,
+            weighers: weighers::chain(weighers, multipliers)?,
+        })
+    }
+}
+
+/// A stage of the chain, and how many pools came through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// The filter.
+    pub name: &'static str,
+    /// Pools before it.
+    pub before: usize,
+    /// Pools after it.
+    pub after: usize,
+}
+
+/// What was found of one pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// The pool.
+    #[serde(serialize_with = "as_text")]
+    pub pool: PoolName,
+    /// The filter that dropped it.
+    pub dropped_by: Option<&'static str>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its weight, if it was not dropped.
+    pub weight: Option<f64>,
+    /// Each weigher's share of that.
+    pub weights: BTreeMap<&'static str, f64>,
+}
+
+/// A decision, with its reasons.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// For which volume.
+    pub volume_id: VolumeId,
+    /// GiB asked for.
+    pub size: u32,
+    /// When.
+    pub decided_at: Timestamp,
+    /// The pool, if there was one.
+    #[serde(serialize_with = "as_optional_text")]
+    pub chosen: Option<PoolName>,
+    /// How many pools each stage left.
+    pub stages: Vec<Stage>,
+    /// Each pool; not all of them where there are very many.
+    pub pools: Vec<Verdict>,
+    /// How many pools are not named above.
+    pub unnamed: usize,
+}
+
+fn as_text<S: Serializer>(pool: &PoolName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(pool)
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+fn as_optional_text<S: Serializer>(pool: &Option<PoolName>, serializer: S) -> Result<S::Ok, S::Error> {
+    match pool {
+        Some(pool) => serializer.collect_str(pool),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Decision {
+    /// `AvailabilityZoneFilter 24→24, CapacityFilter 24→0`.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let stages = self
+            .stages
+            .iter()
+            .map(|stage| format!("{} {}→{}", stage.name, stage.before, stage.after));
+        stages.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Why no pool was chosen, in a sentence for an operator.
+    #[must_use]
+    pub fn why_none(&self) -> String {
+        if self.pools.is_empty() {
+            return "no backend has reported a pool yet".to_owned();
+        }
+        let reasons = self.pools.iter().filter_map(|verdict| {
+            let (filter, reason) = (verdict.dropped_by?, verdict.reason.as_deref()?);
+            Some(format!("{}: {reason} ({filter})", verdict.pool))
+        });
+        let quoted: Vec<String> = reasons.take(QUOTED_REASONS).collect();
+        format!("{}; {}", self.counts(), quoted.join("; "))
+    }
+}
+
+/// Runs the chain.
+#[must_use]
+pub fn pick(ask: &Ask<'_>, candidates: &[Candidate<'_>], chain: &Chain) -> Decision {
+    let mut sieve = Sieve::new(candidates);
+    sieve.stage("InService", |candidate| {
+        candidate.unusable.clone().map_or(Ok(()), Err)
+    });
+    sieve.stage("IgnoreAttemptedHostsFilter", |candidate| {
+        not_tried(candidate.pool, ask)
+    });
+    if let Some(needed) = &ask.request.resource_backend {
+        sieve.stage("ResourceBackend", |candidate| {
+            match candidate.pool.name().backend == needed.backend {
+                true => Ok(()),
+                false => Err(format!("the volume's source is on {}", needed.backend)),
+            }
+        });
+    }
+    for filter in &chain.filters {
+        sieve.stage(filter.name, |candidate| (filter.passes)(candidate.pool, ask));
+    }
+    sieve.weigh(ask, &chain.weighers);
+    sieve.decide(ask)
+}
+
+/// Cinder's `IgnoreAttemptedHostsFilter`, always on: a pool that failed for this volume is never asked again.
+fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
+    if ask.request.tried.contains(pool.name()) {
+        return Err("it failed in an earlier attempt".to_owned());
+    }
+    ask.excluded
+        .get(pool.name())
+        .map_or(Ok(()), |why| Err(why.clone()))
+}
+
+/// What is left of the candidates, stage by stage.
+struct Sieve<'a> {
+    candidates: &'a [Candidate<'a>],
+    verdicts: Vec<Verdict>,
+    left: Vec<usize>,
+    stages: Vec<Stage>,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(candidates: &'a [Candidate<'a>]) -> Self {
+        let fresh = |candidate: &Candidate<'_>| Verdict {
+            pool: candidate.pool.name().clone(),
+            dropped_by: None,
+            reason: None,
+            weight: None,
+            weights: BTreeMap::new(),
+        };
+        Self {
+            candidates,
+            verdicts: candidates.iter().map(fresh).collect(),
+            left: (0..candidates.len()).collect(),
+            stages: Vec::new(),
+        }
+    }
+
+    fn stage(&mut self, name: &'static str, passes: impl Fn(&Candidate<'_>) -> Result<(), String>) {
+        let before = self.left.len();
+        let (candidates, verdicts) = (self.candidates, &mut self.verdicts);
+        self.left.retain(|&index| match passes(&candidates[index]) {
+            Ok(()) => true,
+            Err(reason) => {
+                verdicts[index].dropped_by = Some(name);
+                verdicts[index].reason = Some(reason);
+                false
+            }
+        });
+        self.stages.push(Stage {
+            name,
+            before,
+            after: self.left.len(),
+        });
+    }
+
+    fn weigh(&mut self, ask: &Ask<'_>, weighers: &[Weigher]) {
+        let pools: Vec<&PoolState> = self
+            .left
+            .iter()
+            .map(|&index| self.candidates[index].pool)
+            .collect();
+        for &index in &self.left {
+            self.verdicts[index].weight = Some(0.0);
+        }
+        for weigher in weighers {
+            let values = normalise(&(weigher.values)(&pools, ask, weigher.multiplier));
+            for (&index, value) in self.left.iter().zip(values) {
+                let (verdict, share) = (&mut self.verdicts[index], weigher.multiplier * value);
+                verdict.weights.insert(weigher.name, share);
+                verdict.weight = verdict.weight.map(|sum| sum + share);
+            }
+        }
+    }
+
+    fn decide(mut self, ask: &Ask<'_>) -> Decision {
+        let weight = |index: &usize| self.verdicts[*index].weight.unwrap_or(f64::NEG_INFINITY);
+        let allocated = |index: &usize| self.candidates[*index].pool.allocated();
+        let best = self.left.iter().min_by(|a, b| {
+            // Candidates come in the order of names, and of equals the first is taken.
+            weight(b)
+                .total_cmp(&weight(a))
+                .then_with(|| allocated(a).total_cmp(&allocated(b)))
+        });
+        let best = best.copied();
+        let chosen = best.map(|index| self.candidates[index].pool.name().clone());
+        if let Some(index) = best.filter(|index| *index >= NAMED_POOLS) {
+            self.verdicts.swap(NAMED_POOLS - 1, index);
+        }
+        let unnamed = self.verdicts.len().saturating_sub(NAMED_POOLS);
+        self.verdicts.truncate(NAMED_POOLS);
+        Decision {
+            volume_id: ask.request.volume_id,
+            size: ask.request.size,
+            decided_at: Timestamp::now(),
+            chosen,
+            stages: self.stages,
+            pools: self.verdicts,
+            unnamed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

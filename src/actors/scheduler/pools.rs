@@ -1,0 +1,403 @@
+//! The pools of all hosts, as far as they are known: their last reports, less what was promised since.
+//!
+//! A choice takes room from its pool at once (Cinder's `consume_from_volume`), so that the next choice sees it gone. What
+//! was taken is kept by claim, apart from the report: a new report replaces what the backend said, but a claim goes on
+//! counting until its operation is known to have ended, for only then does the backend's own sum surely contain it.
+//! (Cinder forgets its promises at each report, and can promise the same room twice to creates that wait in a queue.)
+//!
+//! Plain data; the actor keeps it behind a short mutex, outside of itself, so that it outlives a panic.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::capability::{Capabilities, capabilities};
+use super::capacity::over_subscription_ratio;
+use super::pick::Candidate;
+use crate::messages::scheduler::PoolView;
+use crate::model::service::{BackendStats, Capacity, PoolStats};
+use crate::model::{BackendName, OperationId, PoolName, VolumeId};
+
+/// One pool, as the scheduler sees it.
+#[derive(Clone, Debug)]
+pub struct PoolState {
+    name: PoolName,
+    zone: String,
+    stats: PoolStats,
+    capabilities: Capabilities,
+    ratio: f64,
+    taken: u64,
+}
+
+impl PoolState {
+    fn new(backend: &BackendStats, stats: &PoolStats) -> Self {
+        Self {
+            name: backend.backend.pool(&stats.pool_name),
+            zone: backend.availability_zone.clone(),
+            capabilities: capabilities(backend, stats),
+            ratio: over_subscription_ratio(stats),
+            taken: 0,
+            stats: stats.clone(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &PoolName {
+        &self.name
+    }
+
+    /// Its availability zone.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// What it is able to.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn total(&self) -> Capacity {
+        self.stats.total_capacity_gb
+    }
+
+    /// Its free space, less what was promised since its report.
+    #[must_use]
+    pub fn free(&self) -> Capacity {
+        match self.stats.free_capacity_gb {
+            Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
+            unknown => unknown,
+        }
+    }
+
+    /// GiB provisioned on it, with what was promised since its report.
+    #[must_use]
+    pub fn provisioned(&self) -> f64 {
+        self.stats.provisioned_capacity_gb + self.taken_gib()
+    }
+
+    /// GiB of our volumes on it, with what was promised since its report.
+    #[must_use]
+    pub fn allocated(&self) -> f64 {
+        self.stats.allocated_capacity_gb + self.taken_gib()
+    }
+
+    /// Per cent that is kept free.
+    #[must_use]
+    pub fn reserved_percentage(&self) -> u8 {
+        self.stats.reserved_percentage
+    }
+
+    /// How far it may be over-subscribed; counts only for thin volumes.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    /// Whether it makes thin volumes.
+    #[must_use]
+    pub fn is_thin(&self) -> bool {
+        self.stats.thin_provisioning_support
+    }
+
+    /// Whether an attached volume can grow on it.
+    #[must_use]
+    pub fn has_online_extend(&self) -> bool {
+        self.stats.online_extend_support
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 GiB")]
+    fn taken_gib(&self) -> f64 {
+        self.taken as f64
+    }
+}
+
+/// On whose behalf room was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// A volume being made by this operation.
+    Create(OperationId),
+    /// A volume that grows.
+    Extend(VolumeId),
+}
+
+#[derive(Clone, Debug)]
+struct Taken {
+    pool: PoolName,
+    gib: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Backend {
+    stats: BackendStats,
+    received_at: Instant,
+    pools: Vec<PoolState>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Pools {
+    backends: BTreeMap<BackendName, Backend>,
+    taken: HashMap<Claim, Taken>,
+}
+
+/// What an operator said of a backend's service: `Some` says why it must not be used.
+pub type Standing<'a> = &'a dyn Fn(&BackendName) -> Option<String>;
+
+impl Pools {
+    /// Whether any backend has ever reported.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.backends.is_empty()
+    }
+
+    /// Whether this backend has ever reported.
+    #[must_use]
+    pub fn knows(&self, backend: &BackendName) -> bool {
+        self.backends.contains_key(backend)
+    }
+
+    /// Takes a report in; `settled` are claims whose operations have ended, which the report therefore contains.
+    /// `false` if the report is older than the known one, and dropped. A backend that was silent for `down_time` is
+    /// believed whatever its clock says: it may have been set back.
+    pub fn accept(
+        &mut self,
+        stats: BackendStats,
+        now: Instant,
+        down_time: Duration,
+        settled: &[Claim],
+    ) -> bool {
+        let known = self.backends.get(&stats.backend);
+        if let Some(known) = known
+            && stats.timestamp < known.stats.timestamp
+            && now.duration_since(known.received_at) <= down_time
+        {
+            return false;
+        }
+        for claim in settled {
+            self.taken.remove(claim);
+        }
+        let mut pools: Vec<PoolState> = stats
+            .pools
+            .iter()
+            .map(|pool| PoolState::new(&stats, pool))
+            .collect();
+        // A broken driver has no pools to tell of; what was known of them still explains why none was chosen.
+        if pools.is_empty()
+            && !stats.up
+            && let Some(known) = known
+        {
+            pools.clone_from(&known.pools);
+        }
+        for pool in &mut pools {
+            let claims = self.taken.values().filter(|taken| taken.pool == pool.name);
+            pool.taken = claims.map(|taken| u64::from(taken.gib)).sum();
+        }
+        self.backends.insert(
+            stats.backend.clone(),
+            Backend {
+                stats,
+                received_at: now,
+                pools,
+            },
+        );
+        true
+    }
+
+    /// The claims on a backend's pools: whoever brings its next report says which of them are settled.
+    #[must_use]
+    pub fn claims_on(&self, backend: &BackendName) -> Vec<Claim> {
+        let on_it = self
+            .taken
+            .iter()
+            .filter(|(_, taken)| taken.pool.backend == *backend);
+        on_it.map(|(claim, _)| *claim).collect()
+    }
+
+    /// Takes room from a pool. A claim holds room on one pool: what it held before is given back first, so twice is once.
+    pub fn take(&mut self, claim: Claim, pool: &PoolName, gib: u32) {
+        self.give_back(&claim);
+        if let Some(state) = self.pool_mut(pool) {
+            state.taken += u64::from(gib);
+        }
+        self.taken.insert(
+            claim,
+            Taken {
+                pool: pool.clone(),
+                gib,
+            },
+        );
+    }
+
+    /// Gives back what a claim holds, if anything.
+    pub fn give_back(&mut self, claim: &Claim) {
+        let Some(taken) = self.taken.remove(claim) else {
+            return;
+        };
+        if let Some(state) = self.pool_mut(&taken.pool) {
+            state.taken = state.taken.saturating_sub(u64::from(taken.gib));
+        }
+    }
+
+    fn pool_mut(&mut self, name: &PoolName) -> Option<&mut PoolState> {
+        self.backends
+            .get_mut(&name.backend)?
+            .pools
+            .iter_mut()
+            .find(|pool| pool.name == *name)
+    }
+
+    /// Every known pool, in the order of names, and whether it may be used now.
+    #[must_use]
+    pub fn candidates(
+        &self,
+        now: Instant,
+        down_time: Duration,
+        standing: Standing<'_>,
+    ) -> Vec<Candidate<'_>> {
+        let mut all = Vec::new();
+        for (name, backend) in &self.backends {
+            let unusable = backend.unusable(now, down_time).or_else(|| standing(name));
+            all.extend(backend.pools.iter().map(|pool| Candidate {
+                pool,
+                unusable: unusable.clone(),
+            }));
+        }
+        all
+    }
+
+    /// Every known pool with what was promised since its report taken off, for those who look.
+    #[must_use]
+    pub fn views(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Vec<PoolView> {
+        let mut views = Vec::new();
+        for (name, backend) in &self.backends {
+            let usable = backend
+                .unusable(now, down_time)
+                .or_else(|| standing(name))
+                .is_none();
+            let mut stats = backend.stats.clone();
+            stats.pools = backend.pools.iter().map(PoolState::adjusted).collect();
+            views.extend((0_u32..).zip(&backend.pools).map(|(index, pool)| PoolView {
+                name: pool.name.clone(),
+                usable,
+                backend: stats.clone(),
+                index,
+            }));
+        }
+        views
+    }
+}
+
+impl PoolState {
+    fn adjusted(&self) -> PoolStats {
+        PoolStats {
+            free_capacity_gb: self.free(),
+            provisioned_capacity_gb: self.provisioned(),
+            allocated_capacity_gb: self.allocated(),
+            ..self.stats.clone()
+        }
+    }
+}
+
+impl Backend {
+    fn unusable(&self, now: Instant, down_time: Duration) -> Option<String> {
+        let age = now.duration_since(self.received_at);
+        if age > down_time {
+            return Some(format!("its last report is {} s old", age.as_secs()));
+        }
+        if !self.stats.up {
+            let reason = self.stats.reason.as_deref().unwrap_or("no reason given");
+            return Some(format!("its driver does not work: {reason}"));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Claim, Pools};
+    use crate::actors::scheduler::testing;
+    use crate::model::service::Capacity;
+    use crate::model::{OperationId, Timestamp};
+
+    const DOWN: Duration = Duration::from_secs(60);
+
+    fn free(pools: &Pools) -> f64 {
+        let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
+        match candidates[0].pool.free() {
+            Capacity::Gib(free) => free,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_promised_stays_promised_over_reports_until_its_operation_ends() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let stats = testing::backend("h", "lvm", &["p"]);
+        let pool = stats.backend.pool("p");
+        let claim = Claim::Create(OperationId::new());
+        assert!(pools.accept(stats.clone(), now, DOWN, &[]));
+        pools.take(claim, &pool, 30);
+        pools.take(claim, &pool, 30);
+        assert_eq!(free(&pools), 70.0, "twice is once");
+        assert!(pools.accept(stats.clone(), now, DOWN, &[]));
+        assert_eq!(free(&pools), 70.0);
+        assert_eq!(pools.claims_on(&stats.backend), [claim]);
+        assert!(pools.accept(stats.clone(), now, DOWN, &[claim]));
+        assert_eq!(free(&pools), 100.0);
+        pools.give_back(&claim);
+        assert_eq!(free(&pools), 100.0);
+    }
+
+    #[test]
+    fn a_failed_attempt_gives_its_room_back() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let stats = testing::backend("h", "lvm", &["p"]);
+        let claim = Claim::Create(OperationId::new());
+        pools.accept(stats.clone(), now, DOWN, &[]);
+        pools.take(claim, &stats.backend.pool("p"), 30);
+        pools.give_back(&claim);
+        assert_eq!(free(&pools), 100.0);
+    }
+
+    #[test]
+    fn an_older_report_is_dropped_unless_the_backend_was_silent_for_long() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let stats = testing::backend("h", "lvm", &["p"]);
+        let mut older = stats.clone();
+        older.timestamp = Timestamp(stats.timestamp.0 - 1);
+        assert!(pools.accept(stats, now, DOWN, &[]));
+        assert!(!pools.accept(older.clone(), now, DOWN, &[]));
+        assert!(pools.accept(older, now + DOWN + Duration::from_secs(1), DOWN, &[]));
+    }
+
+    #[test]
+    fn a_backend_that_is_silent_or_broken_or_out_of_service_says_why() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let mut stats = testing::backend("h", "lvm", &["p"]);
+        pools.accept(stats.clone(), now, DOWN, &[]);
+        let why = |pools: &Pools, later| pools.candidates(now + later, DOWN, &|_| None)[0].unusable.clone();
+        assert_eq!(why(&pools, DOWN), None);
+        assert_eq!(why(&pools, DOWN * 2).unwrap(), "its last report is 120 s old");
+        let disabled = |_: &_| Some("its service is disabled".to_owned());
+        assert!(pools.candidates(now, DOWN, &disabled)[0].unusable.is_some());
+        assert!(!pools.views(now, DOWN, &disabled)[0].usable);
+        stats.up = false;
+        stats.reason = Some("no such folder".into());
+        stats.pools.clear();
+        pools.accept(stats, now, DOWN, &[]);
+        assert_eq!(
+            why(&pools, Duration::ZERO).unwrap(),
+            "its driver does not work: no such folder"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Pools and requests for the tests of this room.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::filters::Ask;
+use super::pools::{PoolState, Pools};
+use crate::messages::scheduler::RequestSpec;
+use crate::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
+use crate::model::{BackendName, Timestamp, VolumeId};
+
+/// An empty thin pool of 100 GiB.
+pub(super) fn pool(name: &str) -> PoolStats {
+    PoolStats {
+        pool_name: name.into(),
+        total_capacity_gb: Capacity::Gib(100.0),
+        free_capacity_gb: Capacity::Gib(100.0),
+        allocated_capacity_gb: 0.0,
+        provisioned_capacity_gb: 0.0,
+        reserved_percentage: 0,
+        max_over_subscription_ratio: OverSubscription::Ratio(20.0),
+        thin_provisioning_support: true,
+        thick_provisioning_support: false,
+        multiattach: true,
+        online_extend_support: true,
+        total_volumes: 0,
+        extra: BTreeMap::new(),
+    }
+}
+
+/// A backend that works.
+pub(super) fn backend(host: &str, name: &str, pools: &[&str]) -> BackendStats {
+    BackendStats {
+        backend: BackendName::new(host, name),
+        volume_backend_name: name.into(),
+        vendor_name: "Open Source".into(),
+        driver_version: "1.0".into(),
+        storage_protocol: "iSCSI".into(),
+        availability_zone: "nova".into(),
+        up: true,
+        reason: None,
+        pools: pools.iter().map(|name| pool(name)).collect(),
+        timestamp: Timestamp::now(),
+    }
+}
+
+/// What the scheduler makes of a reported pool.
+pub(super) fn state(stats: PoolStats) -> PoolState {
+    let (mut pools, now) = (Pools::default(), Instant::now());
+    let mut backend = backend("h", "lvm", &[]);
+    backend.pools.push(stats);
+    pools.accept(backend, now, Duration::from_secs(60), &[]);
+    pools.candidates(now, Duration::from_secs(60), &|_| None)[0]
+        .pool
+        .clone()
+}
+
+/// A request for so many GiB, anywhere.
+pub(super) fn request(size: u32) -> RequestSpec {
+    RequestSpec {
+        volume_id: VolumeId::new(),
+        size,
+        availability_zone: None,
+        extra_specs: BTreeMap::new(),
+        resource_backend: None,
+        hints: None,
+        tried: Vec::new(),
+    }
+}
+
+/// Whether a filter lets this pool through.
+pub(super) fn passes(
+    filter: fn(&PoolState, &Ask<'_>) -> Result<(), String>,
+    pool: &PoolState,
+    request: &RequestSpec,
+) -> bool {
+    let excluded = BTreeMap::new();
+    filter(
+        pool,
+        &Ask {
+            request,
+            online_extend: false,
+            excluded: &excluded,
+        },
+    )
+    .is_ok()
+}

@@ -1,0 +1,78 @@
+//! `CapacityWeigher`: the more room, the better (or, with a negative multiplier, the fuller, the better).
+
+use super::Ask;
+use crate::actors::scheduler::capacity::{is_thick, virtual_free};
+use crate::actors::scheduler::pools::PoolState;
+
+/// What a pool of unknown room counts beyond the largest known room, when stacking: so many times the span of all.
+const OFFSET_FACTOR: f64 = 100.0;
+/// The same when all known rooms are equal.
+const OFFSET_LEAST: f64 = 10_000.0;
+
+/// Virtual free space. Pools that do not know theirs come last: −1 when spreading, far above all others when stacking.
+pub(super) fn values(pools: &[&PoolState], ask: &Ask<'_>, multiplier: f64) -> Vec<f64> {
+    let thick = is_thick(&ask.request.extra_specs);
+    let rooms: Vec<Option<f64>> = pools.iter().map(|pool| virtual_free(pool, thick)).collect();
+    let unknown = if multiplier > 0.0 { -1.0 } else { beyond(&rooms) };
+    rooms.into_iter().map(|room| room.unwrap_or(unknown)).collect()
+}
+
+fn beyond(rooms: &[Option<f64>]) -> f64 {
+    let known = || rooms.iter().flatten().copied();
+    let (min, max) = (
+        known().fold(f64::INFINITY, f64::min),
+        known().fold(f64::NEG_INFINITY, f64::max),
+    );
+    match max - min {
+        span if span > 0.0 => max + OFFSET_FACTOR * span,
+        _ if max.is_finite() => max + OFFSET_LEAST,
+        // None is known, so all are equal, and any number will do.
+        _ => OFFSET_LEAST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Ask;
+    use crate::actors::scheduler::testing;
+    use crate::model::service::{Capacity, PoolStats};
+
+    fn values(frees: &[Option<f64>], multiplier: f64) -> Vec<f64> {
+        let pools: Vec<_> = frees
+            .iter()
+            .map(|free| {
+                let free_capacity_gb = free.map_or(Capacity::Unknown, Capacity::Gib);
+                let stats = PoolStats {
+                    thin_provisioning_support: false,
+                    free_capacity_gb,
+                    ..testing::pool("p")
+                };
+                testing::state(stats)
+            })
+            .collect();
+        let (request, excluded) = (testing::request(1), BTreeMap::new());
+        let ask = Ask {
+            request: &request,
+            online_extend: false,
+            excluded: &excluded,
+        };
+        super::values(&pools.iter().collect::<Vec<_>>(), &ask, multiplier)
+    }
+
+    #[test]
+    fn a_pool_that_does_not_know_its_room_comes_last_when_spreading() {
+        assert_eq!(values(&[Some(20.0), None, Some(30.0)], 1.0), [20.0, -1.0, 30.0]);
+    }
+
+    #[test]
+    fn and_last_when_stacking() {
+        assert_eq!(
+            values(&[Some(20.0), None, Some(30.0)], -1.0),
+            [20.0, 1030.0, 30.0]
+        );
+        assert_eq!(values(&[Some(20.0), None], -1.0), [20.0, 10_020.0]);
+        assert_eq!(values(&[None, None], -1.0), [10_000.0, 10_000.0]);
+    }
+}
