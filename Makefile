@@ -1,0 +1,47 @@
+# One command for everything. `make run` tries it out, `make test` says whether it is right.
+
+CARGO ?= cargo
+# What the tests of real storage need; `make run` needs the first only, to attach volumes.
+RUN_PACKAGES := tgt
+TEST_PACKAGES := tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv
+
+.PHONY: run test lint format clippy deny unit docs clients bench help
+
+help: ## Say what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: ## Run the service with defaults; state in ~/.local/state/pumice
+	@scripts/install-packages $(RUN_PACKAGES) || echo "Going on without: volumes cannot be attached." >&2
+	@exec $(CARGO) run --quiet --locked -- serve
+
+test: ## All that must pass: format, clippy, tests, documentation, real clients
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(MAKE) --no-print-directory format clippy deny unit docs clients
+
+lint: format clippy deny docs ## What needs no running service
+
+format:
+	@$(CARGO) fmt --check
+
+clippy:
+	@$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked" >&2; fi
+
+unit: ## Tests in Rust
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --cargo-quiet --status-level fail --final-status-level fail; \
+	else $(CARGO) test --quiet --locked --lib --bins --tests; fi
+	@$(CARGO) test --quiet --locked --doc
+
+docs:
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps
+
+clients: ## Tests with real clients against real processes and real iSCSI
+	@$(CARGO) build --quiet --locked --bin pumice
+	@tests/clients/run
+
+bench: ## Measure
+	@$(CARGO) bench --locked
