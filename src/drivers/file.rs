@@ -1,1 +1,277 @@
-//! To be written.
+//! Volumes as sparse files in a folder: storage for one machine, with nothing to install (cinder: `volume/drivers/remotefs.py` is
+//! the nearest relative; names are those of its LVM driver).
+//!
+//! `volume-<id>` is a volume, `_snapshot-<id>` a snapshot, each an independent file of mode 0600. A file appears under its name
+//! whole or not at all: it is made as `.new-<name>`, synced, and renamed. What a killed run left under such a name is removed by
+//! the next setup, create or delete.
+//!
+//! Copies share blocks where the file system can (XFS, btrfs), and are sparse elsewhere. Of a volume that is being written, the
+//! former are a point in time and the latter are not, which is why the API asks for `force`.
+
+mod copy;
+mod folder;
+mod known;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use self::folder::{Folder, Name, io_error};
+use self::known::Known;
+use super::{DriverError, DriverInfo, DriverResult, Found, VolumeDriver, VolumeUpdate, Work, gib_number};
+use crate::model::service::{Capacity, OverSubscription};
+use crate::model::{PoolStats, SnapshotId, VolumeId, VolumeSpec};
+
+const GIB: u64 = 1 << 30;
+
+/// How a file backend is.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// The folder. It is made, with mode 0700, by the first setup of a process and never later: a folder that vanished is a
+    /// disk that was not mounted.
+    pub path: PathBuf,
+    /// Its one pool; the backend's name, as in Cinder.
+    pub pool_name: String,
+    /// Per cent that is kept free.
+    pub reserved_percentage: u8,
+    /// How far it may be over-subscribed.
+    pub max_over_subscription_ratio: OverSubscription,
+    /// What else its pool reports.
+    pub extra: BTreeMap<String, String>,
+}
+
+impl FileOptions {
+    /// Cinder's defaults for a pool of that name in that folder.
+    pub fn new(path: impl Into<PathBuf>, pool_name: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            pool_name: pool_name.into(),
+            reserved_percentage: 0,
+            max_over_subscription_ratio: OverSubscription::Ratio(20.0),
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// The driver. See the module.
+pub struct FileDriver {
+    options: FileOptions,
+    folder: Folder,
+    known: Known,
+}
+
+impl FileDriver {
+    /// A driver that has touched nothing yet.
+    #[must_use]
+    pub fn new(options: FileOptions) -> Self {
+        Self {
+            folder: Folder::new(options.path.clone()),
+            known: Known::default(),
+            options,
+        }
+    }
+
+    /// Makes the file `name` of so many bytes, filled by `fill` first, unless it is there.
+    fn make(
+        &self,
+        work: &Work,
+        name: Name,
+        bytes: u64,
+        fill: impl FnOnce(&File) -> DriverResult<()>,
+    ) -> DriverResult<()> {
+        work.check()?;
+        self.folder.check()?;
+        match self.folder.size(name)? {
+            Some(found) if found == bytes => {
+                self.known.put(name, bytes);
+                return Ok(());
+            }
+            Some(found) => {
+                return Err(DriverError::Failed {
+                    client: "The storage backend has another volume of that name.".to_owned(),
+                    operator: format!("{name} exists with {found} bytes where {bytes} were asked for"),
+                });
+            }
+            None => {}
+        }
+        let draft = self.folder.draft(name)?;
+        fill(draft.file())?;
+        draft.grow(bytes)?;
+        work.check()?;
+        draft.publish()?;
+        self.known.put(name, bytes);
+        Ok(())
+    }
+
+    /// Makes `name` with the content of `source`, of `bytes` or as many as the source has.
+    fn copy(&self, work: &Work, source: Name, name: Name, bytes: Option<u64>) -> DriverResult<()> {
+        work.check()?;
+        self.folder.check()?;
+        let held = self.folder.size(source)?.ok_or_else(|| missing(source))?;
+        let bytes = bytes.unwrap_or(held);
+        if bytes < held {
+            return Err(DriverError::Refused {
+                client: "The volume is smaller than its source.".to_owned(),
+            });
+        }
+        self.make(work, name, bytes, |to| {
+            let path = self.folder.path_of(source);
+            let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
+            copy::copy(work, &from, to, held)
+        })
+    }
+
+    fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
+        work.check()?;
+        self.folder.check()?;
+        self.folder.remove(name)?;
+        self.known.strike(name);
+        Ok(())
+    }
+
+    fn scan(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
+        self.known.replace(|| {
+            self.folder.check()?;
+            self.folder.list(work)
+        })
+    }
+}
+
+fn missing(name: Name) -> DriverError {
+    DriverError::NotFound {
+        client: format!("The {} is not on the storage backend.", name.kind()),
+        operator: format!("no file {name}"),
+    }
+}
+
+fn bytes_of(gib: u32) -> u64 {
+    u64::from(gib) * GIB
+}
+
+impl VolumeDriver for FileDriver {
+    fn info(&self) -> DriverInfo {
+        DriverInfo {
+            vendor_name: "Open Source".to_owned(),
+            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        work.check()?;
+        self.folder.make()?;
+        self.folder.remove_drafts()?;
+        self.scan(work)?;
+        Ok(())
+    }
+
+    fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+        self.make(work, Name::Volume(volume.id), bytes_of(volume.size), |_| Ok(()))?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn create_volume_from_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<VolumeUpdate> {
+        let (from, to) = (Name::Snapshot(snapshot), Name::Volume(volume.id));
+        self.copy(work, from, to, Some(bytes_of(volume.size)))?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn create_cloned_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        source: VolumeId,
+    ) -> DriverResult<VolumeUpdate> {
+        let (from, to) = (Name::Volume(source), Name::Volume(volume.id));
+        self.copy(work, from, to, Some(bytes_of(volume.size)))?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        self.remove(work, Name::Volume(volume.id))
+    }
+
+    fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
+        work.check()?;
+        self.folder.check()?;
+        let (name, bytes) = (Name::Volume(volume.id), bytes_of(new_size));
+        let held = self.folder.size(name)?.ok_or_else(|| missing(name))?;
+        if held > bytes {
+            return Err(DriverError::Refused {
+                client: "A volume cannot be shrunk.".to_owned(),
+            });
+        }
+        if held < bytes {
+            self.folder.extend(name, bytes)?;
+        }
+        self.known.put(name, bytes);
+        Ok(())
+    }
+
+    fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        let name = Name::Snapshot(snapshot);
+        work.check()?;
+        self.folder.check()?;
+        // One that is there is whole, whatever its volume's size has become since.
+        if self.folder.size(name)?.is_some() {
+            return Ok(());
+        }
+        self.copy(work, Name::Volume(volume.id), name, None)
+    }
+
+    fn delete_snapshot(&self, work: &Work, _volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.remove(work, Name::Snapshot(snapshot))
+    }
+
+    fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>> {
+        work.check()?;
+        self.folder.check()?;
+        let (total, free) = self.folder.space()?;
+        let (count, provisioned) = match self.known.totals() {
+            Some(totals) => totals,
+            None => {
+                let all = self.scan(work)?;
+                (all.len(), all.iter().map(|(_, bytes)| bytes).sum())
+            }
+        };
+        Ok(vec![PoolStats {
+            pool_name: self.options.pool_name.clone(),
+            total_capacity_gb: Capacity::Gib(gib_number(total)),
+            free_capacity_gb: Capacity::Gib(gib_number(free)),
+            allocated_capacity_gb: 0.0,
+            provisioned_capacity_gb: gib_number(provisioned),
+            reserved_percentage: self.options.reserved_percentage,
+            max_over_subscription_ratio: self.options.max_over_subscription_ratio,
+            thin_provisioning_support: true,
+            thick_provisioning_support: false,
+            multiattach: true,
+            online_extend_support: true,
+            total_volumes: u64::try_from(count).unwrap_or(u64::MAX),
+            extra: self.options.extra.clone(),
+        }])
+    }
+
+    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>> {
+        let volume = |(name, bytes)| match name {
+            Name::Volume(id) => Some(Found { id, bytes }),
+            Name::Snapshot(_) => None,
+        };
+        Ok(self.scan(work)?.into_iter().filter_map(volume).collect())
+    }
+
+    fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
+        let path = self.folder.path_of(Name::Volume(volume.id));
+        Some(if path.is_absolute() { path } else { absolute(&path) })
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! The folder: names, drafts that become files at once, and the difference between an empty folder and one that is not there.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::{SnapshotId, VolumeId};
+
+const DRAFT: &str = ".new-";
+
+/// What a file of ours is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    /// `volume-<id>`
+    Volume(VolumeId),
+    /// `_snapshot-<id>`
+    Snapshot(SnapshotId),
+}
+
+impl Name {
+    /// Reads a file's name; `None` for what is not ours, and for another spelling of what might be.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let name = if let Some(id) = text.strip_prefix("volume-") {
+            Self::Volume(id.parse().ok()?)
+        } else {
+            Self::Snapshot(text.strip_prefix("_snapshot-")?.parse().ok()?)
+        };
+        (name.to_string() == text).then_some(name)
+    }
+
+    /// The word for owners.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Volume(_) => "volume",
+            Self::Snapshot(_) => "snapshot",
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume(id) => write!(f, "volume-{id}"),
+            Self::Snapshot(id) => write!(f, "_snapshot-{id}"),
+        }
+    }
+}
+
+/// The folder of a backend.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Device and inode, once seen: another folder in its place is a disk that was unmounted or swapped.
+    identity: Mutex<Option<(u64, u64)>>,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            identity: Mutex::default(),
+        }
+    }
+
+    pub(super) fn path_of(&self, name: Name) -> PathBuf {
+        self.path.join(name.to_string())
+    }
+
+    fn draft_path(&self, name: Name) -> PathBuf {
+        self.path.join(format!("{DRAFT}{name}"))
+    }
+
+    /// Makes the folder if this process has not seen it yet, and takes it for the right one.
+    pub(super) fn make(&self) -> DriverResult<()> {
+        let first = self.seen().is_none();
+        if first {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.path)
+                .map_err(|error| io_error("make", &self.path, &error))?;
+        }
+        let (identity, mode) = self.look()?;
+        if mode & 0o007 != 0 {
+            tracing::warn!(path = %self.path.display(), mode = format!("{mode:o}"), "everybody may look into the volume folder");
+        }
+        *self.seen() = Some(identity);
+        // Shows at once, and not at the first volume, that nothing can be written here.
+        rustix::fs::access(
+            &self.path,
+            rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+        )
+        .map_err(|error| io_error("write to", &self.path, &error.into()))
+    }
+
+    /// Whether the folder is there, and the same as ever. Without this, a disk that is not mounted would look like an empty one,
+    /// and a delete would be done.
+    pub(super) fn check(&self) -> DriverResult<()> {
+        let (identity, _) = self.look()?;
+        let mut seen = self.seen();
+        match *seen {
+            Some(before) if before != identity => Err(gone(&self.path, "is another one than before")),
+            _ => {
+                *seen = Some(identity);
+                Ok(())
+            }
+        }
+    }
+
+    fn look(&self) -> DriverResult<((u64, u64), u32)> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if found.is_dir() => {
+                Ok(((found.dev(), found.ino()), found.permissions().mode() & 0o777))
+            }
+            Ok(_) => Err(gone(&self.path, "is not a folder")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(&self.path, "is not there")),
+            Err(error) => Err(io_error("look at", &self.path, &error)),
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Option<(u64, u64)>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The size of a file, if it is there.
+    pub(super) fn size(&self, name: Name) -> DriverResult<Option<u64>> {
+        let path = self.path_of(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => Ok(Some(found.len())),
+            Ok(_) => Err(DriverError::Failed {
+                client: "The storage backend has something else of that name.".to_owned(),
+                operator: format!("{} is not a regular file", path.display()),
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("look at", &path, &error)),
+        }
+    }
+
+    /// An empty file that has no name yet.
+    pub(super) fn draft(&self, name: Name) -> DriverResult<Draft<'_>> {
+        let path = self.draft_path(name);
+        unlink(&path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .read(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| io_error("make", &path, &error))?;
+        Ok(Draft {
+            folder: self,
+            name,
+            path,
+            file,
+            published: false,
+        })
+    }
+
+    /// Makes a file longer, for good.
+    pub(super) fn extend(&self, name: Name, bytes: u64) -> DriverResult<()> {
+        let path = self.path_of(name);
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|error| io_error("open", &path, &error))?;
+        file.set_len(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| io_error("extend", &path, &error))
+    }
+
+    /// Removes a file and its draft, for good. What is not there counts as removed.
+    pub(super) fn remove(&self, name: Name) -> DriverResult<()> {
+        let (draft, file) = (unlink(&self.draft_path(name))?, unlink(&self.path_of(name))?);
+        if draft || file { self.sync() } else { Ok(()) }
+    }
+
+    /// Removes what a killed run left half-made.
+    pub(super) fn remove_drafts(&self) -> DriverResult<()> {
+        for entry in self.entries()? {
+            let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
+            let name = entry.file_name();
+            let draft = name
+                .to_str()
+                .and_then(|text| text.strip_prefix(DRAFT))
+                .and_then(Name::parse);
+            if let Some(name) = draft {
+                tracing::info!(file = %name, "removing a half-made file of an earlier run");
+                unlink(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of ours and their sizes.
+    pub(super) fn list(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
+        let mut all = Vec::new();
+        for (index, entry) in self.entries()?.enumerate() {
+            if index % 1024 == 0 {
+                work.check()?;
+            }
+            let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
+            let Some(name) = entry.file_name().to_str().and_then(Name::parse) else {
+                continue;
+            };
+            match entry.metadata() {
+                Ok(found) if found.is_file() => all.push((name, found.len())),
+                Ok(_) => {}
+                // Deleted since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error("look at", &entry.path(), &error)),
+            }
+        }
+        Ok(all)
+    }
+
+    fn entries(&self) -> DriverResult<std::fs::ReadDir> {
+        std::fs::read_dir(&self.path).map_err(|error| io_error("list", &self.path, &error))
+    }
+
+    /// Bytes in all, and bytes that we may still write.
+    pub(super) fn space(&self) -> DriverResult<(u64, u64)> {
+        let found = rustix::fs::statvfs(&self.path)
+            .map_err(|error| io_error("measure", &self.path, &error.into()))?;
+        Ok((
+            found.f_blocks.saturating_mul(found.f_frsize),
+            found.f_bavail.saturating_mul(found.f_frsize),
+        ))
+    }
+
+    /// Names that were made or removed stay so.
+    fn sync(&self) -> DriverResult<()> {
+        File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| io_error("sync", &self.path, &error))
+    }
+}
+
+/// A file on its way to its name. Dropped before that, it is gone.
+pub(super) struct Draft<'a> {
+    folder: &'a Folder,
+    name: Name,
+    path: PathBuf,
+    file: File,
+    published: bool,
+}
+
+impl Draft<'_> {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes it that long; what is new is a hole.
+    pub(super) fn grow(&self, bytes: u64) -> DriverResult<()> {
+        self.file
+            .set_len(bytes)
+            .map_err(|error| io_error("make", &self.path, &error))
+    }
+
+    /// Gives it its name, durably.
+    pub(super) fn publish(mut self) -> DriverResult<()> {
+        let to = self.folder.path_of(self.name);
+        self.file
+            .sync_all()
+            .map_err(|error| io_error("sync", &self.path, &error))?;
+        let renamed = match rustix::fs::renameat_with(CWD, &self.path, CWD, &to, RenameFlags::NOREPLACE) {
+            // A file system without this flag: nobody else makes files of that name here.
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::rename(&self.path, &to),
+            result => result,
+        };
+        renamed.map_err(|error| io_error("name", &to, &error.into()))?;
+        self.published = true;
+        self.folder.sync()
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = unlink(&self.path)
+        {
+            tracing::warn!(%error, "a half-made file stays until the next start");
+        }
+    }
+}
+
+/// Whether there was anything to remove.
+fn unlink(path: &Path) -> DriverResult<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("remove", path, &error)),
+    }
+}
+
+fn gone(path: &Path, how: &str) -> DriverError {
+    DriverError::Failed {
+        client: "The storage backend's folder is not available.".to_owned(),
+        operator: format!("the volume folder {} {how}: is its disk mounted?", path.display()),
+    }
+}
+
+/// A failed copy; which of the two files it was, the system does not say.
+pub(super) fn copy_error(error: &io::Error) -> DriverError {
+    io_error("copy within", Path::new("the volume folder"), error)
+}
+
+/// An error of the system, by who must act.
+pub(super) fn io_error(what: &str, path: &Path, error: &io::Error) -> DriverError {
+    let operator = format!("cannot {what} {}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DriverError::NoSpace { operator },
+        ErrorKind::FileTooLarge => {
+            tracing::warn!(operator, "a volume is larger than the file system can hold");
+            DriverError::Refused {
+                client: "The volume is larger than the storage backend can hold.".to_owned(),
+            }
+        }
+        _ => DriverError::Failed {
+            client: "The storage backend failed.".to_owned(),
+            operator,
+        },
+    }
+}
