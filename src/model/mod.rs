@@ -8,6 +8,7 @@ pub mod context;
 pub mod error;
 pub mod host;
 pub mod id;
+pub mod identity;
 pub mod operation;
 pub mod quota;
 pub mod service;
@@ -25,6 +26,7 @@ pub use id::{
     AttachmentId, MessageId, OperationId, ProjectId, ReservationId, ServiceId, SnapshotId, UserId, VolumeId,
     VolumeTypeId,
 };
+pub use identity::{Project, RoleAssignment, Token, TokenHash, User};
 pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};
 pub use service::{PoolStats, Service};
 pub use spec::VolumeSpec;

@@ -1,1 +1,103 @@
-//! To be written.
+//! The store of tests and simulations: a sorted map under a mutex. It keeps the whole contract but durability.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::evaluate::evaluate;
+use super::{CommitError, Entry, Key, Revision, Scan, Store, StoreError, Transaction};
+
+/// A store in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<Key, Entry>,
+    revision: u64,
+    failures_due: u32,
+}
+
+impl MemoryStore {
+    /// Lets the next `times` commits fail as a broken disk would, with nothing done. For tests.
+    pub fn fail_next_commits(&self, times: u32) {
+        self.lock().failures_due = times;
+    }
+
+    /// All that is stored, in key order. For tests that compare.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Key, Entry)> {
+        self.lock()
+            .entries
+            .iter()
+            .map(|(key, entry)| (key.clone(), entry.clone()))
+            .collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Every change of the state is one call that cannot panic half-way, so a poisoned lock guards whole data.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        Ok(self.lock().entries.get(key).cloned())
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let state = self.lock();
+        Ok(keys.iter().map(|key| state.entries.get(key).cloned()).collect())
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
+        let Some((low, high)) = scan.bounds() else {
+            return Ok(Vec::new());
+        };
+        let state = self.lock();
+        let range = state.entries.range::<Key, _>((low.as_ref(), high.as_ref()));
+        let owned = |(key, entry): (&Key, &Entry)| (key.clone(), entry.clone());
+        Ok(if scan.reverse {
+            range.rev().take(scan.limit).map(owned).collect()
+        } else {
+            range.take(scan.limit).map(owned).collect()
+        })
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        let mut state = self.lock();
+        if state.failures_due > 0 {
+            state.failures_due -= 1;
+            return Err(StoreError::new("a failure that a test asked for").into());
+        }
+        let writes = evaluate(&transaction, |key| Ok(state.entries.get(key).cloned()))?;
+        state.revision += 1;
+        let revision = Revision(state.revision);
+        for (key, value) in writes {
+            match value {
+                Some(value) => {
+                    state.entries.insert(
+                        key,
+                        Entry {
+                            value: Bytes::from(value),
+                            revision,
+                        },
+                    );
+                }
+                None => {
+                    state.entries.remove(&key);
+                }
+            }
+        }
+        Ok(revision)
+    }
+
+    async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+}

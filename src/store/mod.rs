@@ -3,9 +3,19 @@
 //! The contract ([`Store`]) is what sled and etcd both can honour: point reads, ordered scans, and **conditional commits
 //! of several keys at once**. What is committed is durable before the commit returns. Nothing above `store` knows which
 //! engine is below; nothing but `catalog` knows how keys are laid out.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `evaluate` | what a transaction does to what is stored, as one pure function that every engine uses |
+//! | [`memory`] | the engine of tests and simulations |
+//! | [`sled`] | the engine of a machine of its own |
+//! | [`record`] | how records become bytes, and stay readable by later versions |
+//! | [`catalog`] | records, their indexes and the counters of quota |
 
 pub mod catalog;
+mod evaluate;
 pub mod memory;
+mod range;
 pub mod record;
 pub mod sled;
 
@@ -86,7 +96,14 @@ pub struct Transaction {
     pub ceilings: Vec<Ceiling>,
 }
 
-/// A range of keys to read in order.
+/// No key may begin with this byte: what does is the engine's own.
+pub const RESERVED: u8 = 0;
+
+/// The most bytes that one value may have. Values are kept small because engines are at their worst with large ones; a
+/// record that would be larger is refused at the door, before anything is written.
+pub const MAX_VALUE: usize = 256 * 1024;
+
+/// A range of keys to read in order. A key that it is to start behind need not exist, nor begin with the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// Only keys that begin so.
@@ -107,9 +124,30 @@ pub struct StoreError {
     pub what: String,
     /// Whether there is no room on the disk.
     pub no_space: bool,
+    /// Whether what was asked may be there after a restart all the same: the engine failed while making it durable.
+    pub maybe_done: bool,
     /// The engine's own words.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// A failure without a cause from below; surely nothing was done.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            no_space: false,
+            maybe_done: false,
+            source: None,
+        }
+    }
+
+    /// With the words of what is below.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
 }
 
 /// Why a commit did not happen.
@@ -144,6 +182,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Entries in key order.
     async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError>;
+
+    /// Several ranges at once, in their order: one trip where a thousand would be too many.
+    async fn scan_many(&self, scans: Vec<Scan>) -> Result<Vec<Vec<(Key, Entry)>>, StoreError> {
+        let mut answers = Vec::with_capacity(scans.len());
+        for scan in scans {
+            answers.push(self.scan(scan).await?);
+        }
+        Ok(answers)
+    }
 
     /// Makes all changes durably, or none. When it returns `Ok`, a power cut cannot undo it.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;

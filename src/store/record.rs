@@ -1,1 +1,325 @@
-//! To be written.
+//! How records become bytes, and stay readable by later versions of the program.
+//!
+//! A stored record is `kind u8 · version u8 · bincode`: little-endian integers of fixed width, no trailing bytes. The kind
+//! tells what it is even to someone who holds only the bytes; the version tells which struct to read it by.
+//!
+//! # Changing a record
+//!
+//! bincode tells no fields apart, so *any* change of a record's fields is a new version:
+//! 1. copy the struct as it was into `src/store/record/` as `VolumeV1` (with the types it is made of, if they change too);
+//! 2. raise [`Record::VERSION`] and read the older form in [`Record::upgrade`];
+//! 3. keep the golden file of the old version in `tests/golden/records` and add one for the new: the test reads both.
+//!
+//! Old records are read for ever, and written anew in the new form whenever they change. Enums only ever get new variants
+//! at their end. A record of a version above ours is refused with [`RecordError::Newer`]: the program was downgraded.
+
+use std::collections::BTreeMap;
+
+use bincode::Options;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_VALUE, StoreError};
+use crate::model::identity::{Project, RoleAssignment, Token, User};
+use crate::model::quota::Resource;
+use crate::model::{Attachment, Operation, Service, UserMessage, Volume, VolumeType};
+
+/// Something that is stored.
+pub trait Record: Serialize + DeserializeOwned {
+    /// Tells kinds of records apart. Never given twice.
+    const KIND: u8;
+    /// The version that is written.
+    const VERSION: u8;
+    /// What to call it in an error.
+    const NAME: &'static str;
+
+    /// Reads an older form. Called only with versions below [`Record::VERSION`].
+    ///
+    /// # Errors
+    /// When the bytes are damaged, or nothing was ever written in that version.
+    fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
+        let _ = bytes;
+        Err(RecordError::NeverWas {
+            name: Self::NAME,
+            version,
+        })
+    }
+}
+
+/// Why bytes are not a record, or a record cannot become bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Too few bytes to be anything.
+    #[error("a {0} of less than two bytes")]
+    Short(&'static str),
+    /// Another kind of record lies there.
+    #[error("a record of kind {found} where a {name} is due")]
+    OtherKind {
+        /// What is due.
+        name: &'static str,
+        /// What is there.
+        found: u8,
+    },
+    /// It was written by a later version of this program.
+    #[error(
+        "a {name} of version {version}, but this program knows versions up to {known}: was it downgraded?"
+    )]
+    Newer {
+        /// What it is.
+        name: &'static str,
+        /// Its version.
+        version: u8,
+        /// The newest version known here.
+        known: u8,
+    },
+    /// Nothing was ever written in that version.
+    #[error("a {name} of version {version}, which never was")]
+    NeverWas {
+        /// What it is.
+        name: &'static str,
+        /// Its version.
+        version: u8,
+    },
+    /// The bytes are damaged.
+    #[error("a damaged {name}")]
+    Damaged {
+        /// What it is.
+        name: &'static str,
+        /// What does not fit.
+        #[source]
+        source: bincode::Error,
+    },
+    /// It would be larger than [`MAX_VALUE`].
+    #[error("a {name} of {size} bytes, over {MAX_VALUE}")]
+    TooLarge {
+        /// What it is.
+        name: &'static str,
+        /// Its size.
+        size: u64,
+    },
+}
+
+impl From<RecordError> for StoreError {
+    fn from(error: RecordError) -> Self {
+        Self::new(error.to_string()).caused_by(error)
+    }
+}
+
+/// The bytes of a record.
+///
+/// # Errors
+/// [`RecordError::TooLarge`] if it is.
+pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = vec![R::KIND, R::VERSION];
+    write(record, &mut bytes).map_err(|source| RecordError::Damaged {
+        name: R::NAME,
+        source,
+    })?;
+    if bytes.len() > MAX_VALUE {
+        return Err(RecordError::TooLarge {
+            name: R::NAME,
+            size: bytes.len() as u64,
+        });
+    }
+    Ok(bytes)
+}
+
+/// The record of these bytes.
+///
+/// # Errors
+/// Each [`RecordError`] but `TooLarge`.
+pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
+    let [kind, version, body @ ..] = bytes else {
+        return Err(RecordError::Short(R::NAME));
+    };
+    if *kind != R::KIND {
+        return Err(RecordError::OtherKind {
+            name: R::NAME,
+            found: *kind,
+        });
+    }
+    match *version {
+        version if version == R::VERSION => read(R::NAME, body),
+        version if version > R::VERSION => Err(RecordError::Newer {
+            name: R::NAME,
+            version,
+            known: R::VERSION,
+        }),
+        version => R::upgrade(version, body),
+    }
+}
+
+/// The bytes of a part of a record, without kind and version: the golden tests show with it that the variants of stored
+/// enums keep their numbers.
+///
+/// # Errors
+/// When the type is none that bincode can write.
+pub fn encode_part(part: &impl Serialize) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = Vec::new();
+    write(part, &mut bytes).map_err(|source| RecordError::Damaged { name: "part", source })?;
+    Ok(bytes)
+}
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .reject_trailing_bytes()
+}
+
+fn write(value: &impl Serialize, to: &mut Vec<u8>) -> bincode::Result<()> {
+    options().serialize_into(to, value)
+}
+
+/// Reads a stored form; for [`Record::upgrade`] too. A slice bounds what is allocated: no more than it has bytes, but for
+/// the elements' width in memory, and values are bounded by [`MAX_VALUE`].
+fn read<T: DeserializeOwned>(name: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
+    options()
+        .deserialize(bytes)
+        .map_err(|source| RecordError::Damaged { name, source })
+}
+
+/// Limits of a project or a quota class, as stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits(pub BTreeMap<Resource, i64>);
+
+/// What the catalog says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// How keys are laid out.
+    pub version: u32,
+}
+
+macro_rules! records {
+    ($($kind:literal $name:literal $record:ty, version $version:literal;)+) => {
+        $(impl Record for $record {
+            const KIND: u8 = $kind;
+            const VERSION: u8 = $version;
+            const NAME: &'static str = $name;
+        })+
+    };
+}
+
+records! {
+    1 "volume" Volume, version 1;
+    2 "attachment" Attachment, version 1;
+    3 "volume type" VolumeType, version 1;
+    4 "operation" Operation, version 1;
+    5 "limits" Limits, version 1;
+    6 "service" Service, version 1;
+    7 "user message" UserMessage, version 1;
+    8 "layout" Layout, version 1;
+    9 "user" User, version 1;
+    10 "project" Project, version 1;
+    11 "role assignment" RoleAssignment, version 1;
+    12 "token" Token, version 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::{MAX_VALUE, Record, RecordError, decode, encode, read};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct PebbleV1 {
+        weight: u32,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Pebble {
+        weight: u32,
+        colour: String,
+    }
+
+    impl Record for PebbleV1 {
+        const KIND: u8 = 250;
+        const VERSION: u8 = 1;
+        const NAME: &'static str = "pebble";
+    }
+
+    impl Record for Pebble {
+        const KIND: u8 = 250;
+        const VERSION: u8 = 3;
+        const NAME: &'static str = "pebble";
+
+        fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
+            match version {
+                1 => read(Self::NAME, bytes).map(|PebbleV1 { weight }| Self {
+                    weight,
+                    colour: "grey".into(),
+                }),
+                _ => Err(RecordError::NeverWas {
+                    name: Self::NAME,
+                    version,
+                }),
+            }
+        }
+    }
+
+    fn pebble() -> Pebble {
+        Pebble {
+            weight: 3,
+            colour: "red".into(),
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written() {
+        assert_eq!(decode::<Pebble>(&encode(&pebble()).unwrap()).unwrap(), pebble());
+    }
+
+    #[test]
+    fn an_older_record_is_upgraded_and_a_newer_one_refused() {
+        let old = encode(&PebbleV1 { weight: 7 }).unwrap();
+        assert_eq!(
+            decode::<Pebble>(&old).unwrap(),
+            Pebble {
+                weight: 7,
+                colour: "grey".into()
+            }
+        );
+        let new = encode(&pebble()).unwrap();
+        let error = decode::<PebbleV1>(&new).unwrap_err();
+        assert!(error.to_string().contains("downgraded"), "{error}");
+        let never = [250, 2, 0, 0];
+        assert!(matches!(
+            decode::<Pebble>(&never),
+            Err(RecordError::NeverWas { version: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error_and_never_a_panic() {
+        let whole = encode(&pebble()).unwrap();
+        for end in 0..whole.len() {
+            assert!(decode::<Pebble>(&whole[..end]).is_err());
+        }
+        let mut longer = whole.clone();
+        longer.push(0);
+        assert!(matches!(
+            decode::<Pebble>(&longer),
+            Err(RecordError::Damaged { .. })
+        ));
+        let mut other = whole.clone();
+        other[0] = 1;
+        assert!(matches!(
+            decode::<Pebble>(&other),
+            Err(RecordError::OtherKind { found: 1, .. })
+        ));
+        let mut boundless = whole;
+        boundless[6..14].fill(0xff);
+        assert!(matches!(
+            decode::<Pebble>(&boundless),
+            Err(RecordError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn a_record_without_measure_is_refused() {
+        let large = Pebble {
+            weight: 1,
+            colour: "x".repeat(MAX_VALUE),
+        };
+        assert!(matches!(encode(&large), Err(RecordError::TooLarge { .. })));
+    }
+}

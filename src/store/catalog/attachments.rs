@@ -1,0 +1,150 @@
+//! Attachments: their rows and reads.
+
+use super::changes::{Changes, Rows};
+use super::keys::{self, key, last_id};
+use super::query::ListError;
+use super::read::{BATCH, Walk, sees};
+use super::{Catalog, Stored};
+use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
+use crate::store::{Condition, Key, Scan, StoreError};
+
+impl Catalog {
+    /// An attachment by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn attachment(&self, id: AttachmentId) -> Result<Option<Stored<Attachment>>, StoreError> {
+        self.record(&record_key(id)).await
+    }
+
+    /// The attachments of a volume, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_attachments(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>, StoreError> {
+        let mut attachments = Vec::new();
+        let mut walk = Walk::new(of_volume(id), false);
+        while let Some(rows) = walk.next(self).await? {
+            let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
+            attachments.extend(self.records(&keys).await?);
+        }
+        Ok(attachments)
+    }
+
+    /// The attachments of many volumes at once, in the order of `ids`: a page of volumes needs one trip, not a thousand.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volumes_attachments(&self, ids: &[VolumeId]) -> Result<Vec<Vec<Attachment>>, StoreError> {
+        let scans = ids
+            .iter()
+            .map(|id| Scan {
+                prefix: of_volume(*id),
+                after: None,
+                reverse: false,
+                limit: BATCH,
+            })
+            .collect();
+        let rows = self.store.scan_many(scans).await?;
+        let keys: Vec<Key> = rows
+            .iter()
+            .flatten()
+            .filter_map(|(row, _)| key_of_row(row))
+            .collect();
+        // One that vanished in between leaves a gap here, so records are handed out by their volume, not by count.
+        let mut attachments = self.records::<Attachment>(&keys).await?.into_iter().peekable();
+        let mut of_volumes = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut of_this = Vec::new();
+            while let Some(attachment) = attachments.next_if(|attachment| attachment.volume_id == *id) {
+                of_this.push(attachment.record);
+            }
+            of_volumes.push(of_this);
+        }
+        Ok(of_volumes)
+    }
+
+    /// Attachments of a project (`None`: of all), newest first, behind `marker`.
+    ///
+    /// # Errors
+    /// `UnknownMarker` when the marker is no attachment, or one of another project; or when the store fails.
+    pub async fn attachments(
+        &self,
+        project: Option<&ProjectId>,
+        marker: Option<AttachmentId>,
+        limit: usize,
+    ) -> Result<Vec<Attachment>, ListError> {
+        let after = match marker {
+            None => None,
+            Some(id) => match self.attachment(id).await? {
+                Some(marker) if sees(project, &marker.project_id) => Some(created_row(project, &marker)),
+                _ => return Err(ListError::UnknownMarker(id.to_string())),
+            },
+        };
+        let prefix = key(keys::ATTACHMENT_BY_CREATED).scope(project).prefix();
+        self.newest(prefix, after, limit, |id| record_key(AttachmentId(id)))
+            .await
+    }
+}
+
+impl Changes {
+    /// A new attachment.
+    pub fn insert_attachment(&mut self, attachment: &Attachment) -> &mut Self {
+        let key = record_key(attachment.id);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, attachment);
+        self.replace_rows(Rows::new(), rows(attachment));
+        self
+    }
+
+    /// An attachment as it is to be now.
+    pub fn update_attachment(&mut self, was: &Stored<Attachment>, now: &Attachment) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        self.replace_rows(rows(was), rows(now));
+        self
+    }
+
+    /// Without this attachment.
+    pub fn delete_attachment(&mut self, was: &Stored<Attachment>) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.replace_rows(rows(was), Rows::new());
+        self
+    }
+}
+
+pub(super) fn record_key(id: AttachmentId) -> Key {
+    key(keys::ATTACHMENT).id(id.0).end()
+}
+
+/// All index rows of an attachment.
+pub(super) fn rows(attachment: &Attachment) -> Rows {
+    let of_volume = key(keys::ATTACHMENT_BY_VOLUME).id(attachment.volume_id.0);
+    [
+        of_volume.time(attachment.created_at).id(attachment.id.0).end(),
+        created_row(None, attachment),
+        created_row(Some(&attachment.project_id), attachment),
+    ]
+    .into_iter()
+    .map(|row| (row, Vec::new()))
+    .collect()
+}
+
+fn of_volume(id: VolumeId) -> Vec<u8> {
+    key(keys::ATTACHMENT_BY_VOLUME).id(id.0).prefix()
+}
+
+fn created_row(scope: Option<&ProjectId>, attachment: &Attachment) -> Key {
+    key(keys::ATTACHMENT_BY_CREATED)
+        .scope(scope)
+        .time(attachment.created_at)
+        .id(attachment.id.0)
+        .end()
+}
+
+fn key_of_row(row: &Key) -> Option<Key> {
+    last_id(row).map(|id| record_key(AttachmentId(id)))
+}

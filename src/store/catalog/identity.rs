@@ -1,0 +1,200 @@
+//! Users, projects, roles and tokens of the embedded identity.
+//!
+//! Users and projects are few: whoever looks for a name walks them. Tokens are many and come and go, so they are found by
+//! their hash, and the expired ones by their expiry.
+
+use super::changes::{Changes, Rows};
+use super::keys::{self, bytes_time, key};
+use super::{Catalog, Stored};
+use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};
+use crate::store::{Condition, Key, StoreError};
+
+impl Catalog {
+    /// A user by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn user(&self, id: &UserId) -> Result<Option<Stored<User>>, StoreError> {
+        self.record(&user_key(id)).await
+    }
+
+    /// All users, by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn users(&self) -> Result<Vec<Stored<User>>, StoreError> {
+        self.all(key(keys::USER).prefix()).await
+    }
+
+    /// A user by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn user_by_name(&self, domain: &str, name: &str) -> Result<Option<Stored<User>>, StoreError> {
+        Ok(self
+            .users()
+            .await?
+            .into_iter()
+            .find(|user| user.domain == domain && user.name == name))
+    }
+
+    /// A project by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn project(&self, id: &ProjectId) -> Result<Option<Stored<Project>>, StoreError> {
+        self.record(&project_key(id)).await
+    }
+
+    /// All projects, by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn projects(&self) -> Result<Vec<Stored<Project>>, StoreError> {
+        self.all(key(keys::PROJECT).prefix()).await
+    }
+
+    /// A project by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn project_by_name(
+        &self,
+        domain: &str,
+        name: &str,
+    ) -> Result<Option<Stored<Project>>, StoreError> {
+        Ok(self
+            .projects()
+            .await?
+            .into_iter()
+            .find(|found| found.domain == domain && found.name == name))
+    }
+
+    /// The roles that a user has, in each of its projects.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn roles_of(&self, user: &UserId) -> Result<Vec<Stored<RoleAssignment>>, StoreError> {
+        self.all(key(keys::ROLES).text(user.as_str()).prefix()).await
+    }
+
+    /// What a token stands for. It may have expired: the caller knows the time.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn token(&self, hash: &TokenHash) -> Result<Option<Stored<Token>>, StoreError> {
+        self.record(&token_key(hash)).await
+    }
+
+    /// Up to `limit` tokens that have expired by now, the longest expired first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn expired_tokens(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Stored<Token>>, StoreError> {
+        let rows = self
+            .range(key(keys::TOKEN_BY_EXPIRY).prefix(), None, false, limit)
+            .await?;
+        let expired: Vec<Key> = rows
+            .iter()
+            .filter_map(|(row, _)| expiry_and_hash(row))
+            .take_while(|(expiry, _)| *expiry <= now)
+            .map(|(_, hash)| token_key(&hash))
+            .collect();
+        self.records(&expired).await
+    }
+}
+
+impl Changes {
+    /// A user as it is to be now (new or known by id). Whoever calls this has seen that the name is free.
+    pub fn put_user(&mut self, user: &User) -> &mut Self {
+        self.put(user_key(&user.id), user);
+        self
+    }
+
+    /// Without this user. Its roles and tokens are taken away by the caller.
+    pub fn delete_user(&mut self, was: &Stored<User>) -> &mut Self {
+        let key = user_key(&was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self
+    }
+
+    /// A project as it is to be now (new or known by id). Whoever calls this has seen that the name is free.
+    pub fn put_project(&mut self, project: &Project) -> &mut Self {
+        self.put(project_key(&project.id), project);
+        self
+    }
+
+    /// Without this project.
+    pub fn delete_project(&mut self, was: &Stored<Project>) -> &mut Self {
+        let key = project_key(&was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self
+    }
+
+    /// The roles of a user in a project, all of them; none of them forgets the assignment.
+    pub fn put_roles(&mut self, assignment: &RoleAssignment) -> &mut Self {
+        let key = key(keys::ROLES)
+            .text(assignment.user_id.as_str())
+            .text(assignment.project_id.as_str())
+            .end();
+        if assignment.roles.is_empty() {
+            self.delete(key);
+        } else {
+            self.put(key, assignment);
+        }
+        self
+    }
+
+    /// A new token; a conflict if its hash is taken, which means that a token was made from a poor random source.
+    pub fn put_token(&mut self, token: &Token) -> &mut Self {
+        let key = token_key(&token.hash);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, token);
+        self.replace_rows(Rows::new(), token_rows(token));
+        self
+    }
+
+    /// Without this token: it was revoked, or has expired.
+    pub fn delete_token(&mut self, was: &Stored<Token>) -> &mut Self {
+        let key = token_key(&was.hash);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.replace_rows(token_rows(was), Rows::new());
+        self
+    }
+}
+
+fn user_key(id: &UserId) -> Key {
+    key(keys::USER).text(id.as_str()).end()
+}
+
+fn project_key(id: &ProjectId) -> Key {
+    key(keys::PROJECT).text(id.as_str()).end()
+}
+
+pub(super) fn token_key(hash: &TokenHash) -> Key {
+    key(keys::TOKEN).bytes(&hash.0).end()
+}
+
+/// All index rows of a token.
+pub(super) fn token_rows(token: &Token) -> Rows {
+    Rows::from([(
+        key(keys::TOKEN_BY_EXPIRY)
+            .time(token.expires_at)
+            .bytes(&token.hash.0)
+            .end(),
+        Vec::new(),
+    )])
+}
+
+/// What the key of a row of the expiry index says.
+pub(super) fn expiry_and_hash(row: &Key) -> Option<(Timestamp, TokenHash)> {
+    let (expiry, hash) = row.0.get(keys::TOKEN_BY_EXPIRY.len()..)?.split_at_checked(8)?;
+    Some((bytes_time(expiry)?, TokenHash(hash.try_into().ok()?)))
+}

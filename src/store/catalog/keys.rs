@@ -1,0 +1,235 @@
+//! How keys are laid out, so that the order of their bytes is the order that lists need.
+//!
+//! A key is the name of its table (two letters), then its parts. Numbers are big-endian, times with the sign bit turned, so
+//! that both sort as they count. Text is escaped (`00` → `00 ff`) and ended (`00 01`), so that no text is a prefix of
+//! another and order is kept. What may be missing begins with `01` (missing, sorts first) or `02`. A *scope* is everybody
+//! (`01`) or one project (`02` and its id).
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `V.` | created_at, id | volume; in this order it is also the list of all volumes |
+//! | `vi` | id | created_at: where the volume is |
+//! | `vc` | project, created_at, id | the volumes of a project |
+//! | `vn`, `vs`, `vz` | scope, name / status / size, created_at, id | by name, status, size |
+//! | `vb` | host, backend, id | the volumes of a backend; value: created_at |
+//! | `vt` | project, `c` or `g` | counter: volumes, GiB |
+//! | `vk` | type id | counter: volumes of the type |
+//! | `A.`, `av`, `ac` | id; volume, created_at, id; scope, created_at, id | attachments |
+//! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
+//! | `O.` | id | operations |
+//! | `Q.` | project, resource, `u` or `r` | counters: in use, reserved |
+//! | `Lp`, `Lc` | project; class | limits |
+//! | `S.` | binary, host | services |
+//! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
+//! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
+//! | `It`, `ix` | hash; expires_at, hash | tokens |
+//! | `F.` | | the layout's own version |
+
+use uuid::Uuid;
+
+use crate::model::{ProjectId, Timestamp, VolumeId};
+use crate::store::Key;
+
+/// The name of a table: the first two bytes of its keys.
+pub(super) type Table = &'static [u8; 2];
+
+pub(super) const VOLUME: Table = b"V.";
+pub(super) const VOLUME_BY_ID: Table = b"vi";
+pub(super) const VOLUME_BY_CREATED: Table = b"vc";
+pub(super) const VOLUME_BY_NAME: Table = b"vn";
+pub(super) const VOLUME_BY_STATUS: Table = b"vs";
+pub(super) const VOLUME_BY_SIZE: Table = b"vz";
+pub(super) const VOLUME_BY_BACKEND: Table = b"vb";
+pub(super) const VOLUME_TOTALS: Table = b"vt";
+pub(super) const VOLUMES_OF_TYPE: Table = b"vk";
+pub(super) const ATTACHMENT: Table = b"A.";
+pub(super) const ATTACHMENT_BY_VOLUME: Table = b"av";
+pub(super) const ATTACHMENT_BY_CREATED: Table = b"ac";
+pub(super) const VOLUME_TYPE: Table = b"T.";
+pub(super) const VOLUME_TYPE_BY_NAME: Table = b"tn";
+pub(super) const OPERATION: Table = b"O.";
+pub(super) const USAGE: Table = b"Q.";
+pub(super) const PROJECT_LIMITS: Table = b"Lp";
+pub(super) const CLASS_LIMITS: Table = b"Lc";
+pub(super) const SERVICE: Table = b"S.";
+pub(super) const MESSAGE: Table = b"M.";
+pub(super) const MESSAGE_BY_CREATED: Table = b"mc";
+pub(super) const MESSAGE_BY_EXPIRY: Table = b"mx";
+pub(super) const USER: Table = b"Iu";
+pub(super) const PROJECT: Table = b"Ip";
+pub(super) const ROLES: Table = b"Ir";
+pub(super) const TOKEN: Table = b"It";
+pub(super) const TOKEN_BY_EXPIRY: Table = b"ix";
+pub(super) const LAYOUT: Table = b"F.";
+
+const MISSING: u8 = 1;
+const PRESENT: u8 = 2;
+
+/// Puts a key together, part by part.
+#[derive(Clone)]
+pub(super) struct KeyOf(Vec<u8>);
+
+/// Begins a key of this table.
+pub(super) fn key(table: Table) -> KeyOf {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend_from_slice(table);
+    KeyOf(bytes)
+}
+
+impl KeyOf {
+    pub(super) fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn id(self, id: Uuid) -> Self {
+        self.bytes(id.as_bytes())
+    }
+
+    pub(super) fn number(self, number: u32) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    pub(super) fn time(self, time: Timestamp) -> Self {
+        self.bytes(&time_bytes(time))
+    }
+
+    pub(super) fn text(mut self, text: &str) -> Self {
+        for byte in text.bytes() {
+            self.0.push(byte);
+            if byte == 0 {
+                self.0.push(0xff);
+            }
+        }
+        self.bytes(&[0, 1])
+    }
+
+    pub(super) fn optional_text(self, text: Option<&str>) -> Self {
+        match text {
+            None => self.byte(MISSING),
+            Some(text) => self.byte(PRESENT).text(text),
+        }
+    }
+
+    /// A project, or everybody.
+    pub(super) fn scope(self, project: Option<&ProjectId>) -> Self {
+        self.optional_text(project.map(ProjectId::as_str))
+    }
+
+    /// The key as it is now.
+    pub(super) fn end(self) -> Key {
+        Key(self.0)
+    }
+
+    /// What the keys that go on from here begin with.
+    pub(super) fn prefix(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A time as bytes that sort.
+pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
+    let mut bytes = time.0.to_be_bytes();
+    bytes[0] ^= 0x80;
+    bytes
+}
+
+/// The time of such bytes.
+pub(super) fn bytes_time(bytes: &[u8]) -> Option<Timestamp> {
+    let mut bytes: [u8; 8] = bytes.try_into().ok()?;
+    bytes[0] ^= 0x80;
+    Some(Timestamp(i64::from_be_bytes(bytes)))
+}
+
+/// The id that a key ends with.
+pub(super) fn last_id(key: &Key) -> Option<Uuid> {
+    key.0.last_chunk::<16>().map(|bytes| Uuid::from_bytes(*bytes))
+}
+
+/// Where a volume's record is.
+pub(super) fn volume_key(created_at: Timestamp, id: VolumeId) -> Key {
+    key(VOLUME).time(created_at).id(id.0).end()
+}
+
+/// Where the record is that a row of an index points to, if its key ends with created_at and id.
+pub(super) fn volume_key_of_row(row: &Key) -> Option<Key> {
+    row.0.last_chunk::<24>().map(|tail| key(VOLUME).bytes(tail).end())
+}
+
+/// A text that [`KeyOf::text`] wrote, and what follows it.
+pub(super) fn split_text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let mut text = Vec::new();
+    let mut rest = bytes;
+    loop {
+        match rest {
+            [0, 1, rest @ ..] => return Some((String::from_utf8(text).ok()?, rest)),
+            [0, 0xff, next @ ..] => {
+                text.push(0);
+                rest = next;
+            }
+            [0, ..] | [] => return None,
+            [byte, next @ ..] => {
+                text.push(*byte);
+                rest = next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn awkward_text() -> impl Strategy<Value = String> {
+        proptest::collection::vec(
+            prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('ÿ'), any::<char>()],
+            0..5,
+        )
+        .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_their_parts_do(
+            a in (proptest::option::of(awkward_text()), any::<u32>(), any::<i64>()),
+            b in (proptest::option::of(awkward_text()), any::<u32>(), any::<i64>()),
+        ) {
+            let of = |(text, number, time): &(Option<String>, u32, i64)| {
+                key(VOLUME).optional_text(text.as_deref()).number(*number).time(Timestamp(*time)).end()
+            };
+            prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn parts_are_read_back(text in awkward_text(), time: i64) {
+            let bytes = key(USAGE).text(&text).time(Timestamp(time)).prefix();
+            let (read, rest) = split_text(&bytes[2..]).unwrap();
+            prop_assert_eq!(read, text);
+            prop_assert_eq!(bytes_time(rest), Some(Timestamp(time)));
+        }
+
+        #[test]
+        fn damaged_text_is_no_text(bytes: Vec<u8>) {
+            let _ = split_text(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_project_is_no_prefix_of_another() {
+        let prefix = key(VOLUME_BY_CREATED).scope(Some(&"p".into())).prefix();
+        assert!(
+            !key(VOLUME_BY_CREATED)
+                .scope(Some(&"pq".into()))
+                .end()
+                .0
+                .starts_with(&prefix)
+        );
+    }
+}

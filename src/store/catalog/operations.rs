@@ -1,0 +1,86 @@
+//! The journal: operations that are under way, and what they hold of the quota.
+
+use super::changes::Changes;
+use super::keys::{self, key};
+use super::quota::{Counted, usage_key};
+use super::read::stored;
+use super::{Catalog, Stored};
+use crate::model::quota::Deltas;
+use crate::model::{Operation, OperationId, ProjectId};
+use crate::store::{Condition, Key, StoreError};
+
+impl Catalog {
+    /// A journal entry by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn operation(&self, id: OperationId) -> Result<Option<Stored<Operation>>, StoreError> {
+        self.record(&record_key(id)).await
+    }
+
+    /// Open operations by id (so, oldest first), behind `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn operations(
+        &self,
+        after: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Stored<Operation>>, StoreError> {
+        let entries = self
+            .range(key(keys::OPERATION).prefix(), after.map(record_key), false, limit)
+            .await?;
+        entries.iter().map(|(key, entry)| stored(key, entry)).collect()
+    }
+}
+
+impl Changes {
+    /// A new journal entry; what it holds of the quota is added to `reserved`.
+    pub fn insert_operation(&mut self, operation: &Operation) -> &mut Self {
+        let key = record_key(operation.id);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, operation);
+        self.hold(&operation.project_id, &operation.reserved, 1);
+        self
+    }
+
+    /// A journal entry as it is to be now; `reserved` follows the difference.
+    pub fn update_operation(&mut self, was: &Stored<Operation>, now: &Operation) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        if was.project_id != now.project_id || was.reserved != now.reserved {
+            // Added before it is taken away, so that the counter is not seen below what others hold.
+            self.hold(&now.project_id, &now.reserved, 1);
+            self.hold(&was.project_id, &was.reserved, -1);
+        }
+        self
+    }
+
+    /// The operation has ended: without its entry, and without what it held.
+    pub fn end_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.hold(&was.project_id, &was.reserved, -1);
+        self
+    }
+
+    fn hold(&mut self, project: &ProjectId, reserved: &Deltas, sign: i64) {
+        for (resource, amount) in reserved {
+            self.add(
+                usage_key(project, resource, Counted::Reserved),
+                sign * held(*amount),
+            );
+        }
+    }
+}
+
+/// What a delta holds: only growth is reserved (cinder: `quota_reserve` adds positive deltas only).
+pub(super) fn held(amount: i64) -> i64 {
+    amount.max(0)
+}
+
+pub(super) fn record_key(id: OperationId) -> Key {
+    key(keys::OPERATION).id(id.0).end()
+}

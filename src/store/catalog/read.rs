@@ -1,0 +1,145 @@
+//! How records and ranges of them are read.
+
+use super::query::ListError;
+use super::{Catalog, Stored};
+use crate::model::ProjectId;
+use crate::store::record::{Record, decode};
+use crate::store::{Entry, Key, Scan, StoreError};
+
+/// How many entries are read at once where all of a range is walked: enough to pay for the trip, few enough to hold.
+pub(super) const BATCH: usize = 1024;
+
+impl Catalog {
+    /// The record there.
+    pub(super) async fn record<R: Record>(&self, key: &Key) -> Result<Option<Stored<R>>, StoreError> {
+        self.store
+            .get(key)
+            .await?
+            .map(|entry| stored(key, &entry))
+            .transpose()
+    }
+
+    /// The records there, in the order of `keys`; what is gone is left out.
+    pub(super) async fn records<R: Record>(&self, keys: &[Key]) -> Result<Vec<Stored<R>>, StoreError> {
+        let entries = self.store.get_many(keys).await?;
+        keys.iter()
+            .zip(entries)
+            .filter_map(|(key, entry)| Some(stored(key, &entry?)))
+            .collect()
+    }
+
+    /// Up to `limit` entries behind `after`.
+    pub(super) async fn range(
+        &self,
+        prefix: Vec<u8>,
+        after: Option<Key>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, StoreError> {
+        self.store
+            .scan(Scan {
+                prefix,
+                after,
+                reverse,
+                limit,
+            })
+            .await
+    }
+
+    /// All records that begin so. For tables that are small by nature.
+    pub(super) async fn all<R: Record>(&self, prefix: Vec<u8>) -> Result<Vec<Stored<R>>, StoreError> {
+        let mut walk = Walk::new(prefix, false);
+        let mut records = Vec::new();
+        while let Some(entries) = walk.next(self).await? {
+            for (key, entry) in entries {
+                records.push(stored(&key, &entry)?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// A page of an index whose rows end with the id of what they point to, newest first. `marker` is the row to begin
+    /// behind.
+    pub(super) async fn newest<R: Record>(
+        &self,
+        prefix: Vec<u8>,
+        marker: Option<Key>,
+        limit: usize,
+        record_key: impl Fn(uuid::Uuid) -> Key,
+    ) -> Result<Vec<R>, ListError> {
+        let rows = self.range(prefix, marker, true, limit).await?;
+        let keys: Vec<Key> = rows
+            .iter()
+            .filter_map(|(row, _)| super::keys::last_id(row))
+            .map(record_key)
+            .collect();
+        Ok(self
+            .records(&keys)
+            .await?
+            .into_iter()
+            .map(|stored| stored.record)
+            .collect())
+    }
+}
+
+/// Decodes what was read; the error says where it lay.
+pub(super) fn stored<R: Record>(key: &Key, entry: &Entry) -> Result<Stored<R>, StoreError> {
+    match decode(&entry.value) {
+        Ok(record) => Ok(Stored {
+            record,
+            revision: entry.revision,
+        }),
+        Err(error) => Err(StoreError::new(format!("{error} at {key:?}")).caused_by(error)),
+    }
+}
+
+/// Whether someone who sees `scope` (`None`: everything) sees what is of `project`.
+pub(super) fn sees(scope: Option<&ProjectId>, project: &ProjectId) -> bool {
+    scope.is_none_or(|scope| scope == project)
+}
+
+/// Goes through a range in batches, with no more than one batch in memory.
+pub(super) struct Walk {
+    prefix: Vec<u8>,
+    after: Option<Key>,
+    reverse: bool,
+    batch: usize,
+    ended: bool,
+}
+
+impl Walk {
+    pub(super) fn new(prefix: Vec<u8>, reverse: bool) -> Self {
+        Self {
+            prefix,
+            after: None,
+            reverse,
+            batch: BATCH,
+            ended: false,
+        }
+    }
+
+    pub(super) fn behind(mut self, after: Option<Key>) -> Self {
+        self.after = after;
+        self
+    }
+
+    /// Reads so many at first, where few may be enough, and twice as many each time again.
+    pub(super) fn beginning_with(mut self, batch: usize) -> Self {
+        self.batch = batch.clamp(1, BATCH);
+        self
+    }
+
+    /// The next batch; `None` at the end.
+    pub(super) async fn next(&mut self, catalog: &Catalog) -> Result<Option<Vec<(Key, Entry)>>, StoreError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let entries = catalog
+            .range(self.prefix.clone(), self.after.clone(), self.reverse, self.batch)
+            .await?;
+        self.ended = entries.len() < self.batch;
+        self.batch = (self.batch * 2).min(BATCH);
+        self.after = entries.last().map(|(key, _)| key.clone());
+        Ok((!entries.is_empty()).then_some(entries))
+    }
+}

@@ -1,0 +1,95 @@
+//! Records for tests.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::model::{
+    AttachStatus, Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, OperationKind,
+    Timestamp, Volume, VolumeId, VolumeStatus,
+};
+
+static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
+
+/// A time later than all before.
+pub(super) fn tick() -> Timestamp {
+    Timestamp(CLOCK.fetch_add(1_000, Ordering::Relaxed))
+}
+
+pub(super) fn volume(project: &str, name: &str, size: u32) -> Volume {
+    Volume {
+        id: VolumeId::new(),
+        project_id: project.into(),
+        user_id: "user".into(),
+        name: Some(name.to_owned()),
+        description: None,
+        size,
+        status: VolumeStatus::Available,
+        previous_status: None,
+        attach_status: AttachStatus::Detached,
+        migration_status: None,
+        volume_type_id: None,
+        availability_zone: "nova".to_owned(),
+        host: None,
+        placed: false,
+        metadata: Default::default(),
+        admin_metadata: Default::default(),
+        image_metadata: Default::default(),
+        snapshot_id: None,
+        source_volid: None,
+        group_id: None,
+        bootable: false,
+        multiattach: false,
+        encryption_key_id: None,
+        replication_status: None,
+        consumes_quota: true,
+        provider_location: None,
+        provider_auth: None,
+        provider_id: None,
+        service_uuid: None,
+        shared_targets: None,
+        operation: None,
+        created_at: tick(),
+        updated_at: None,
+        scheduled_at: None,
+        launched_at: None,
+    }
+}
+
+pub(super) fn attachment(volume: &Volume) -> Attachment {
+    Attachment {
+        id: AttachmentId::new(),
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        instance_uuid: None,
+        status: AttachmentStatus::Reserved,
+        mode: None,
+        attached_host: None,
+        mountpoint: None,
+        connector: None,
+        connection_info: None,
+        operation: None,
+        created_at: tick(),
+        updated_at: None,
+        attached_at: None,
+        detached_at: None,
+    }
+}
+
+pub(super) fn operation(volume: &Volume) -> Operation {
+    let created_at = tick();
+    Operation {
+        id: OperationId::new(),
+        kind: OperationKind::CreateVolume { hints: None },
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        user_id: volume.user_id.clone(),
+        request_id: "req-1".to_owned(),
+        attempt: 1,
+        pool: None,
+        tried: Vec::new(),
+        previous_status: None,
+        reserved: Default::default(),
+        steps: Vec::new(),
+        created_at,
+        deadline: created_at.plus(std::time::Duration::from_secs(3600)),
+    }
+}

@@ -1,0 +1,104 @@
+//! Volume types. There are few, so only names have an index: it keeps them unique.
+
+use std::cmp::Reverse;
+
+use super::changes::Changes;
+use super::keys::{self, key};
+use super::volumes::type_counter;
+use super::{Catalog, Stored};
+use crate::model::{VolumeType, VolumeTypeId};
+use crate::store::{Ceiling, Condition, Key, StoreError};
+
+/// What [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) names when a type that is to be deleted has
+/// volumes.
+pub const TYPE_IN_USE: &str = "volumes of a type that is to be deleted";
+
+impl Catalog {
+    /// A type by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_type(&self, id: VolumeTypeId) -> Result<Option<Stored<VolumeType>>, StoreError> {
+        self.record(&record_key(id)).await
+    }
+
+    /// A type by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_type_by_name(&self, name: &str) -> Result<Option<Stored<VolumeType>>, StoreError> {
+        let row_key = name_key(name);
+        let Some(row) = self.store.get(&row_key).await? else {
+            return Ok(None);
+        };
+        let id = uuid::Uuid::from_slice(&row.value)
+            .map_err(|error| StoreError::new(format!("{row_key:?} holds no id")).caused_by(error))?;
+        // A type that was renamed in between has another name by now.
+        Ok(self
+            .volume_type(VolumeTypeId(id))
+            .await?
+            .filter(|found| found.name == name))
+    }
+
+    /// All types, newest first. There are few.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_types(&self) -> Result<Vec<Stored<VolumeType>>, StoreError> {
+        let mut types = self.all::<VolumeType>(key(keys::VOLUME_TYPE).prefix()).await?;
+        types.sort_by_key(|found| Reverse((found.created_at, found.id)));
+        Ok(types)
+    }
+}
+
+impl Changes {
+    /// A new type; a conflict if its id or name is taken.
+    pub fn insert_volume_type(&mut self, volume_type: &VolumeType) -> &mut Self {
+        let key = record_key(volume_type.id);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, volume_type);
+        self.take_name(volume_type);
+        self
+    }
+
+    /// A type as it is to be now; a conflict if the new name is taken.
+    pub fn update_volume_type(&mut self, was: &Stored<VolumeType>, now: &VolumeType) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        if was.name != now.name {
+            self.delete(name_key(&was.name));
+            self.take_name(now);
+        }
+        self
+    }
+
+    /// Without this type. The commit fails with `OverCeiling` named [`TYPE_IN_USE`] if any volume is of it.
+    pub fn delete_volume_type(&mut self, was: &Stored<VolumeType>) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.delete(name_key(&was.name));
+        let volumes = type_counter(was.id);
+        self.ceiling(Ceiling {
+            keys: vec![volumes],
+            limit: 0,
+            name: TYPE_IN_USE.to_owned(),
+        });
+        self
+    }
+
+    fn take_name(&mut self, volume_type: &VolumeType) {
+        let key = name_key(&volume_type.name);
+        self.condition(Condition::Absent(key.clone()));
+        self.put_row(key, volume_type.id.0.as_bytes().to_vec());
+    }
+}
+
+pub(super) fn record_key(id: VolumeTypeId) -> Key {
+    key(keys::VOLUME_TYPE).id(id.0).end()
+}
+
+pub(super) fn name_key(name: &str) -> Key {
+    key(keys::VOLUME_TYPE_BY_NAME).text(name).end()
+}

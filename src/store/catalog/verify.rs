@@ -1,0 +1,1 @@
+//! Whether all of the catalog still agrees with itself.

@@ -1,0 +1,256 @@
+//! Volumes: their rows and counters, and reads that are not lists.
+
+use uuid::Uuid;
+
+use super::changes::{Changes, Rows};
+use super::keys::{self, key, last_id, time_bytes, volume_key};
+use super::{Catalog, Stored};
+use crate::model::{BackendName, ProjectId, Volume, VolumeId, VolumeType, VolumeTypeId};
+use crate::store::evaluate::counter_value;
+use crate::store::{Condition, Key, StoreError};
+
+impl Catalog {
+    /// A volume by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume(&self, id: VolumeId) -> Result<Option<Stored<Volume>>, StoreError> {
+        let row_key = id_key(id);
+        let Some(row) = self.store.get(&row_key).await? else {
+            return Ok(None);
+        };
+        self.record(&record_key_of(&row_key, &row.value, id.0)?).await
+    }
+
+    /// The volumes of these ids; what is unknown is left out.
+    pub(super) async fn volumes_by_id(&self, ids: &[VolumeId]) -> Result<Vec<Stored<Volume>>, StoreError> {
+        let row_keys: Vec<Key> = ids.iter().map(|id| id_key(*id)).collect();
+        let rows = self.store.get_many(&row_keys).await?;
+        let mut record_keys = Vec::with_capacity(ids.len());
+        for ((id, row_key), row) in ids.iter().zip(&row_keys).zip(rows) {
+            if let Some(row) = row {
+                record_keys.push(record_key_of(row_key, &row.value, id.0)?);
+            }
+        }
+        self.records(&record_keys).await
+    }
+
+    /// The volumes of one backend, by id, behind `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn backend_volumes(
+        &self,
+        backend: &BackendName,
+        after: Option<VolumeId>,
+        limit: usize,
+    ) -> Result<Vec<Stored<Volume>>, StoreError> {
+        let of_backend = key(keys::VOLUME_BY_BACKEND)
+            .text(&backend.host)
+            .text(&backend.backend);
+        let after = after.map(|id| of_backend.clone().id(id.0).end());
+        let rows = self.range(of_backend.prefix(), after, false, limit).await?;
+        let mut record_keys = Vec::with_capacity(rows.len());
+        for (row_key, row) in &rows {
+            let id = last_id(row_key).ok_or_else(|| damaged(row_key))?;
+            record_keys.push(record_key_of(row_key, &row.value, id)?);
+        }
+        let mut volumes = self.records::<Volume>(&record_keys).await?;
+        // One may have moved since its row was read.
+        volumes.retain(|volume| volume.host.as_ref().is_some_and(|pool| pool.backend == *backend));
+        Ok(volumes)
+    }
+
+    /// Whether any volume is of this type.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn type_in_use(&self, id: VolumeTypeId) -> Result<bool, StoreError> {
+        Ok(self.counter(&type_counter(id)).await? > 0)
+    }
+
+    /// A counter; 0 if it never counted.
+    pub(super) async fn counter(&self, key: &Key) -> Result<i64, StoreError> {
+        self.store
+            .get(key)
+            .await?
+            .map_or(Ok(0), |entry| counter_value(key, &entry.value))
+    }
+}
+
+impl Changes {
+    /// A new volume; a conflict if its id is taken.
+    pub fn insert_volume(&mut self, volume: &Volume) -> &mut Self {
+        self.condition(Condition::Absent(id_key(volume.id)));
+        self.put(record_key(volume), volume);
+        self.replace_rows(Rows::new(), rows(volume));
+        self.count_volume(volume, 1);
+        self
+    }
+
+    /// A volume as it is to be now; a conflict if it changed since it was read. Its id and `created_at` stay.
+    pub fn update_volume(&mut self, was: &Stored<Volume>, now: &Volume) -> &mut Self {
+        let key = record_key(was);
+        if key != record_key(now) {
+            self.fail(StoreError::new(format!(
+                "volume {}: neither id nor created_at may change",
+                was.id
+            )));
+        }
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        self.replace_rows(rows(was), rows(now));
+        if was.project_id != now.project_id || was.volume_type_id != now.volume_type_id {
+            self.count_volume(was, -1);
+            self.count_volume(now, 1);
+        } else {
+            self.add(
+                totals_key(&now.project_id, Total::Gib),
+                i64::from(now.size) - i64::from(was.size),
+            );
+        }
+        self
+    }
+
+    /// Without this volume; a conflict if it changed since it was read.
+    pub fn delete_volume(&mut self, was: &Stored<Volume>) -> &mut Self {
+        let key = record_key(was);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.replace_rows(rows(was), Rows::new());
+        self.count_volume(was, -1);
+        self
+    }
+
+    /// Demands that this type is still as it was read, so that no volume is made of a type that was just deleted.
+    pub fn require_volume_type(&mut self, was: &Stored<VolumeType>) -> &mut Self {
+        self.unchanged(&super::types::record_key(was.id), was.revision);
+        self
+    }
+
+    fn count_volume(&mut self, volume: &Volume, sign: i64) {
+        self.add(totals_key(&volume.project_id, Total::Volumes), sign);
+        self.add(
+            totals_key(&volume.project_id, Total::Gib),
+            sign * i64::from(volume.size),
+        );
+        if let Some(id) = volume.volume_type_id {
+            self.add(type_counter(id), sign);
+        }
+    }
+}
+
+/// What is counted of all volumes of a project, whether they consume quota or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Total {
+    Volumes,
+    Gib,
+}
+
+pub(super) fn totals_key(project: &ProjectId, total: Total) -> Key {
+    let letter = match total {
+        Total::Volumes => b'c',
+        Total::Gib => b'g',
+    };
+    key(keys::VOLUME_TOTALS).text(project.as_str()).byte(letter).end()
+}
+
+pub(super) fn type_counter(id: VolumeTypeId) -> Key {
+    key(keys::VOLUMES_OF_TYPE).id(id.0).end()
+}
+
+pub(super) fn record_key(volume: &Volume) -> Key {
+    volume_key(volume.created_at, volume.id)
+}
+
+fn id_key(id: VolumeId) -> Key {
+    key(keys::VOLUME_BY_ID).id(id.0).end()
+}
+
+/// All index rows of a volume.
+pub(super) fn rows(volume: &Volume) -> Rows {
+    let everybody_and_project = [None, Some(&volume.project_id)];
+    let mut rows = Rows::new();
+    rows.insert(id_key(volume.id), time_bytes(volume.created_at).to_vec());
+    rows.insert(
+        key(keys::VOLUME_BY_CREATED)
+            .text(volume.project_id.as_str())
+            .time(volume.created_at)
+            .id(volume.id.0)
+            .end(),
+        Vec::new(),
+    );
+    for index in [ValueIndex::Name, ValueIndex::Status, ValueIndex::Size] {
+        for scope in everybody_and_project {
+            rows.insert(index.row(scope, volume), Vec::new());
+        }
+    }
+    if let Some(pool) = &volume.host {
+        let row = key(keys::VOLUME_BY_BACKEND)
+            .text(&pool.backend.host)
+            .text(&pool.backend.backend);
+        rows.insert(row.id(volume.id.0).end(), time_bytes(volume.created_at).to_vec());
+    }
+    rows
+}
+
+/// An index by a value of the volume; rows of the same value are in order of `created_at` and id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueIndex {
+    Name,
+    Status,
+    Size,
+}
+
+impl ValueIndex {
+    fn table(self) -> keys::Table {
+        match self {
+            Self::Name => keys::VOLUME_BY_NAME,
+            Self::Status => keys::VOLUME_BY_STATUS,
+            Self::Size => keys::VOLUME_BY_SIZE,
+        }
+    }
+
+    /// What all rows of this scope begin with.
+    pub(super) fn prefix(self, scope: Option<&ProjectId>) -> Vec<u8> {
+        key(self.table()).scope(scope).prefix()
+    }
+
+    /// What the rows of this value begin with; `None` if no volume can have it.
+    pub(super) fn value_prefix(self, scope: Option<&ProjectId>, value: &str) -> Option<Vec<u8>> {
+        let in_scope = key(self.table()).scope(scope);
+        Some(match self {
+            Self::Name => in_scope.optional_text(Some(value)).prefix(),
+            Self::Status => in_scope.text(value).prefix(),
+            Self::Size => {
+                // As text: a filter `01` matches no volume of size 1.
+                let size = value
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|size| size.to_string() == value)?;
+                in_scope.number(size).prefix()
+            }
+        })
+    }
+
+    /// The row of a volume.
+    pub(super) fn row(self, scope: Option<&ProjectId>, volume: &Volume) -> Key {
+        let in_scope = key(self.table()).scope(scope);
+        let valued = match self {
+            Self::Name => in_scope.optional_text(volume.name.as_deref()),
+            Self::Status => in_scope.text(volume.status.shown()),
+            Self::Size => in_scope.number(volume.size),
+        };
+        valued.time(volume.created_at).id(volume.id.0).end()
+    }
+}
+
+/// Where the record is that a row with created_at as its value points to.
+fn record_key_of(row_key: &Key, value: &[u8], id: Uuid) -> Result<Key, StoreError> {
+    let created_at = keys::bytes_time(value).ok_or_else(|| damaged(row_key))?;
+    Ok(volume_key(created_at, VolumeId(id)))
+}
+
+fn damaged(row_key: &Key) -> StoreError {
+    StoreError::new(format!("the index row {row_key:?} is damaged"))
+}
