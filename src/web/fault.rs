@@ -344,6 +344,7 @@ mod tests {
         let store = StoreError {
             what: "reading".to_owned(),
             no_space: false,
+            maybe_done: false,
             source: Some(Box::new(std::io::Error::other("bad sector"))),
         };
         let fault = Fault::from(store);
