@@ -1,0 +1,216 @@
+//! `make bench`: what Pumice does, beside what the same machine does without it, measured in the same run.
+//!
+//! Machines are shared and noisy, so each figure stands beside a limit taken seconds before or after, and beside the target
+//! this project set itself for two cores. It exits 1 if a target is missed by more than the noise we allow (`--strict`).
+
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a report for people, of small counts")]
+#![expect(missing_docs, reason = "a program, not a library")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use pumice::store::Store;
+use support::http::{Client, closed_loop, request};
+use support::server::Server;
+use support::{bare, calls};
+
+/// The configuration under test: the fake driver, no quota in the way.
+const CONFIG: &str = r#"
+[log]
+filter = "warn"
+
+[quota]
+volumes = -1
+gigabytes = -1
+
+[backend.fake]
+driver = "fake"
+target = "none"
+"#;
+
+struct Report {
+    missed: usize,
+}
+
+impl Report {
+    /// One line: what, how much, the limit beside it, the ratio, the target.
+    fn line(&mut self, what: &str, value: f64, unit: &str, limit: (&str, f64), target: Target) {
+        let (name, bound) = limit;
+        let ratio = if bound > 0.0 { value / bound } else { f64::NAN };
+        let (met, goal) = match target {
+            Target::AtLeast(goal) => (value >= goal, format!("at least {goal}")),
+            Target::AtMost(goal) => (value <= goal, format!("at most {goal}")),
+            Target::None => (true, "-".to_owned()),
+        };
+        self.missed += usize::from(!met);
+        println!(
+            "{what:<44} {value:>10.1} {unit:<7} limit {bound:>10.1} ({name}), ratio {ratio:.2}; target {goal}: {}",
+            if met { "met" } else { "MISSED" }
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+    None,
+}
+
+fn main() -> Result<()> {
+    actix_rt::System::new().block_on(async {
+        let local = tokio::task::LocalSet::new();
+        local.run_until(run()).await
+    })
+}
+
+async fn run() -> Result<()> {
+    let mut report = Report { missed: 0 };
+    println!("pumice {} on {} cores", env!("CARGO_PKG_VERSION"), std::thread::available_parallelism()?);
+    creates_and_shows(&mut report).await?;
+    pages(&mut report).await?;
+    calls(&mut report).await?;
+    println!("{} of the targets missed", report.missed);
+    if report.missed > 0 && std::env::args().any(|argument| argument == "--strict") {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn folder() -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("bench.toml"), CONFIG)?;
+    Ok(folder)
+}
+
+async fn creates_and_shows(report: &mut Report) -> Result<()> {
+    let folder = folder()?;
+    let version = Instant::now();
+    std::process::Command::new(env!("CARGO_BIN_EXE_pumice")).arg("--version").output()?;
+    let bare_start = version.elapsed().as_secs_f64() * 1000.0;
+    let server = Server::start(folder.path()).await?;
+    let ready = server.ready_in.as_secs_f64() * 1000.0;
+    report.line("start to ready, empty (ms)", ready, "ms", ("pumice --version", bare_start), Target::AtMost(300.0));
+    let idle = server.resident()?;
+
+    let path = format!("/v3/{}/volumes", server.project);
+    let create = |index: usize| {
+        let body = format!(r#"{{"volume": {{"size": 1, "name": "bench-{index}", "metadata": {{"run": "bench"}}}}}}"#);
+        request("POST", &path, &server.token, &body)
+    };
+    closed_loop(server.address, 64, 500, 202, create).await?;
+    let made = closed_loop(server.address, 64, 9_500, 202, create).await?;
+    let drained = server.drain().await?;
+    let resident = server.resident()?;
+    let store: Arc<dyn Store> = bare::sled(&folder.path().join("bare"))?;
+    let commits = bare::commits(store, 64, 9_500).await?;
+    let fsyncs = bare::fsyncs(folder.path())?;
+    report.line(
+        "creates, 202 answered, 64 clients",
+        made.per_second,
+        "/s",
+        ("bare durable commits, 64 at once", commits),
+        Target::AtLeast(1_500.0),
+    );
+    println!(
+        "    p50 {:.1} ms, p99 {:.1} ms; the last was available {:.2} s after the last 202; fsyncs/s one at a time {fsyncs:.0}",
+        made.p50.as_secs_f64() * 1e3,
+        made.p99.as_secs_f64() * 1e3,
+        drained.as_secs_f64()
+    );
+    report.line("resident memory at 10,000 volumes", resident, "MiB", ("empty", idle), Target::AtMost(60.0));
+
+    let ids = list_ids(&server).await?;
+    let show = |index: usize| {
+        let path = format!("/v3/{}/volumes/{}", server.project, ids[index % ids.len()]);
+        request("GET", &path, &server.token, "")
+    };
+    let body = Client::connect(server.address).await?.send(&show(0)).await?.body;
+    closed_loop(server.address, 32, 2_000, 200, show).await?;
+    let shown = closed_loop(server.address, 32, 60_000, 200, show).await?;
+    let (address, handle) = bare::http(body.leak())?;
+    let bare = closed_loop(address, 32, 60_000, 200, show).await?;
+    handle.stop(false).await;
+    report.line(
+        "shows, 32 clients",
+        shown.per_second,
+        "/s",
+        ("bare actix-web, same bytes", bare.per_second),
+        Target::AtLeast(10_000.0),
+    );
+    println!("    p50 {:.2} ms, p99 {:.2} ms", shown.p50.as_secs_f64() * 1e3, shown.p99.as_secs_f64() * 1e3);
+    Ok(())
+}
+
+async fn list_ids(server: &Server) -> Result<Vec<String>> {
+    let path = format!("/v3/{}/volumes?limit=1000", server.project);
+    let answer = Client::connect(server.address).await?.send(&request("GET", &path, &server.token, "")).await?;
+    let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
+    let volumes = page["volumes"].as_array().context("no volumes in the page")?;
+    Ok(volumes.iter().filter_map(|volume| volume["id"].as_str().map(str::to_owned)).collect())
+}
+
+async fn pages(report: &mut Report) -> Result<()> {
+    for count in [1_000, 100_000] {
+        let folder = folder()?;
+        let project = support::populate::project_of_first_start(folder.path()).await?;
+        support::populate::volumes(folder.path(), &project, count).await?;
+        let server = Server::start(folder.path()).await?;
+        let ready = server.ready_in.as_secs_f64() * 1000.0;
+        let path = format!("/v3/{}/volumes/detail?limit=1000", server.project);
+        let ask = request("GET", &path, &server.token, "");
+        let (page, size) = best_of(server.address, &ask, 15).await?;
+        let body = Client::connect(server.address).await?.send(&ask).await?.body;
+        let (address, handle) = bare::http(body.leak())?;
+        let (bare, _) = best_of(address, &ask, 15).await?;
+        handle.stop(false).await;
+        report.line(
+            &format!("1,000-volume detail page of {count}"),
+            page,
+            "ms",
+            (&format!("bare actix-web, same {} KiB", size / 1024), bare),
+            Target::AtMost(15.0),
+        );
+        let resident = server.resident()?;
+        println!("    ready in {ready:.0} ms, resident {resident:.0} MiB with {count} volumes");
+    }
+    Ok(())
+}
+
+/// The median of `times` requests after two to warm up, in ms, and the answer's size.
+async fn best_of(address: SocketAddr, ask: &[u8], times: usize) -> Result<(f64, usize)> {
+    let mut client = Client::connect(address).await?;
+    let mut taken = Vec::new();
+    let mut size = 0;
+    for index in 0..times + 2 {
+        let sent = Instant::now();
+        let answer = client.send(ask).await?;
+        anyhow::ensure!(answer.status == 200, "a page was answered {}", answer.status);
+        size = answer.body.len();
+        if index >= 2 {
+            taken.push(sent.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    taken.sort_by(f64::total_cmp);
+    Ok((taken[taken.len() / 2], size))
+}
+
+async fn calls(report: &mut Report) -> Result<()> {
+    for (name, in_flight, count) in [("one at a time", 1, 20_000), ("64 in flight", 64, 200_000)] {
+        let (rate, size) = calls::round_trips(in_flight, count).await?;
+        let bare = bare::round_trips(size, in_flight, count).await?;
+        report.line(
+            &format!("actor calls over TCP, {name}"),
+            rate,
+            "/s",
+            (&format!("bare TCP, {size} bytes each way"), bare),
+            Target::None,
+        );
+    }
+    Ok(())
+}
+

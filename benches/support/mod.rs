@@ -1,0 +1,5 @@
+//! What the benchmarks share.
+
+pub mod bare;
+pub mod http;
+pub mod server;
