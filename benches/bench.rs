@@ -3,7 +3,11 @@
 //! Machines are shared and noisy, so each figure stands beside a limit taken seconds before or after, and beside the target
 //! this project set itself for two cores. It exits 1 if a target is missed by more than the noise we allow (`--strict`).
 
-#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a report for people, of small counts")]
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a report for people, of small counts"
+)]
 #![expect(missing_docs, reason = "a program, not a library")]
 
 mod support;
@@ -70,7 +74,11 @@ fn main() -> Result<()> {
 
 async fn run() -> Result<()> {
     let mut report = Report { missed: 0 };
-    println!("pumice {} on {} cores", env!("CARGO_PKG_VERSION"), std::thread::available_parallelism()?);
+    println!(
+        "pumice {} on {} cores",
+        env!("CARGO_PKG_VERSION"),
+        std::thread::available_parallelism()?
+    );
     creates_and_shows(&mut report).await?;
     pages(&mut report).await?;
     calls(&mut report).await?;
@@ -90,16 +98,26 @@ fn folder() -> Result<tempfile::TempDir> {
 async fn creates_and_shows(report: &mut Report) -> Result<()> {
     let folder = folder()?;
     let version = Instant::now();
-    std::process::Command::new(env!("CARGO_BIN_EXE_pumice")).arg("--version").output()?;
+    std::process::Command::new(env!("CARGO_BIN_EXE_pumice"))
+        .arg("--version")
+        .output()?;
     let bare_start = version.elapsed().as_secs_f64() * 1000.0;
     let server = Server::start(folder.path()).await?;
     let ready = server.ready_in.as_secs_f64() * 1000.0;
-    report.line("start to ready, empty (ms)", ready, "ms", ("pumice --version", bare_start), Target::AtMost(300.0));
+    report.line(
+        "start to ready, empty (ms)",
+        ready,
+        "ms",
+        ("pumice --version", bare_start),
+        Target::AtMost(300.0),
+    );
     let idle = server.resident()?;
 
     let path = format!("/v3/{}/volumes", server.project);
     let create = |index: usize| {
-        let body = format!(r#"{{"volume": {{"size": 1, "name": "bench-{index}", "metadata": {{"run": "bench"}}}}}}"#);
+        let body = format!(
+            r#"{{"volume": {{"size": 1, "name": "bench-{index}", "metadata": {{"run": "bench"}}}}}}"#
+        );
         request("POST", &path, &server.token, &body)
     };
     closed_loop(server.address, 64, 500, 202, create).await?;
@@ -122,7 +140,13 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
         made.p99.as_secs_f64() * 1e3,
         drained.as_secs_f64()
     );
-    report.line("resident memory at 10,000 volumes", resident, "MiB", ("empty", idle), Target::AtMost(60.0));
+    report.line(
+        "resident memory at 10,000 volumes",
+        resident,
+        "MiB",
+        ("empty", idle),
+        Target::AtMost(60.0),
+    );
 
     let ids = list_ids(&server).await?;
     let show = |index: usize| {
@@ -142,16 +166,26 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
         ("bare actix-web, same bytes", bare.per_second),
         Target::AtLeast(10_000.0),
     );
-    println!("    p50 {:.2} ms, p99 {:.2} ms", shown.p50.as_secs_f64() * 1e3, shown.p99.as_secs_f64() * 1e3);
+    println!(
+        "    p50 {:.2} ms, p99 {:.2} ms",
+        shown.p50.as_secs_f64() * 1e3,
+        shown.p99.as_secs_f64() * 1e3
+    );
     Ok(())
 }
 
 async fn list_ids(server: &Server) -> Result<Vec<String>> {
     let path = format!("/v3/{}/volumes?limit=1000", server.project);
-    let answer = Client::connect(server.address).await?.send(&request("GET", &path, &server.token, "")).await?;
+    let answer = Client::connect(server.address)
+        .await?
+        .send(&request("GET", &path, &server.token, ""))
+        .await?;
     let page: serde_json::Value = serde_json::from_slice(&answer.body)?;
     let volumes = page["volumes"].as_array().context("no volumes in the page")?;
-    Ok(volumes.iter().filter_map(|volume| volume["id"].as_str().map(str::to_owned)).collect())
+    Ok(volumes
+        .iter()
+        .filter_map(|volume| volume["id"].as_str().map(str::to_owned))
+        .collect())
 }
 
 async fn pages(report: &mut Report) -> Result<()> {
@@ -213,4 +247,3 @@ async fn calls(report: &mut Report) -> Result<()> {
     }
     Ok(())
 }
-

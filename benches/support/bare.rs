@@ -43,9 +43,15 @@ pub async fn commits(store: Arc<dyn Store>, committers: usize, count: usize) -> 
                     ceilings: Vec::new(),
                 };
                 for row in 0..8 {
-                    transaction.changes.push(Change::Put(Key(format!("bench/row/{row}/{name}").into_bytes()), vec![]));
+                    transaction.changes.push(Change::Put(
+                        Key(format!("bench/row/{row}/{name}").into_bytes()),
+                        vec![],
+                    ));
                 }
-                transaction.changes.push(Change::Put(Key(format!("bench/op/{name}").into_bytes()), vec![7; 200]));
+                transaction.changes.push(Change::Put(
+                    Key(format!("bench/op/{name}").into_bytes()),
+                    vec![7; 200],
+                ));
                 for counter in 0..4 {
                     let key = Key(format!("bench/count/{counter}").into_bytes());
                     transaction.changes.push(Change::Add { key, delta: 1 });
@@ -83,7 +89,9 @@ pub async fn round_trips(size: usize, in_flight: usize, count: usize) -> Result<
     // The other end has a thread of its own, as another node would.
     let listener = listener.into_std()?;
     let echo = std::thread::spawn(move || -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let _ = ready.send(());

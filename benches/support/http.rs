@@ -23,7 +23,11 @@ pub struct Answer {
 /// Builds a request once, to be sent many times.
 pub fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let token = if token.is_empty() { String::new() } else { format!("X-Auth-Token: {token}\r\n") };
+    let token = if token.is_empty() {
+        String::new()
+    } else {
+        format!("X-Auth-Token: {token}\r\n")
+    };
     format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
          OpenStack-API-Version: volume 3.71\r\n{token}\r\n{body}"
@@ -35,7 +39,10 @@ impl Client {
     pub async fn connect(to: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(64 * 1024) })
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(64 * 1024),
+        })
     }
 
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
@@ -53,15 +60,25 @@ impl Client {
         let status = head.get(9..12).context("no status line")?.parse()?;
         let length: usize = head
             .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::trim).map(str::to_owned))
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .map(str::trim)
+                    .map(str::to_owned)
+            })
             .map_or(Ok(0), |text| text.parse())?;
-        self.buffer.reserve((head_end + length).saturating_sub(self.buffer.len()));
+        self.buffer
+            .reserve((head_end + length).saturating_sub(self.buffer.len()));
         while self.buffer.len() < head_end + length {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 bail!("the server hung up in the middle of an answer");
             }
         }
-        Ok(Answer { status, head, body: self.buffer[head_end..head_end + length].to_vec() })
+        Ok(Answer {
+            status,
+            head,
+            body: self.buffer[head_end..head_end + length].to_vec(),
+        })
     }
 }
 
@@ -93,11 +110,17 @@ pub async fn closed_loop(
             let mut times = Vec::new();
             loop {
                 let index = next.replace(next.get() + 1);
-                let Some(request) = requests.get(index) else { return Ok::<_, anyhow::Error>(times) };
+                let Some(request) = requests.get(index) else {
+                    return Ok::<_, anyhow::Error>(times);
+                };
                 let sent = Instant::now();
                 let answer = client.send(request).await?;
                 if answer.status != expect {
-                    bail!("answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                    bail!(
+                        "answered {}: {}",
+                        answer.status,
+                        String::from_utf8_lossy(&answer.body)
+                    );
                 }
                 times.push(sent.elapsed());
             }
@@ -110,5 +133,9 @@ pub async fn closed_loop(
     let wall = started.elapsed().as_secs_f64();
     times.sort_unstable();
     let rank = |q: usize| times.get(times.len() * q / 100).copied().unwrap_or_default();
-    Ok(Load { per_second: times.len() as f64 / wall, p50: rank(50), p99: rank(99) })
+    Ok(Load {
+        per_second: times.len() as f64 / wall,
+        p50: rank(50),
+        p99: rank(99),
+    })
 }

@@ -47,15 +47,23 @@ impl Server {
                 break begun.elapsed();
             }
             if let Some(status) = child.try_wait()? {
-                bail!("pumice ended with {status}: {}", std::fs::read_to_string(data.join("bench.log"))?);
+                bail!(
+                    "pumice ended with {status}: {}",
+                    std::fs::read_to_string(data.join("bench.log"))?
+                );
             }
             if begun.elapsed() > Duration::from_secs(60) {
                 bail!("pumice is not ready after a minute");
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let mut server =
-            Self { child, address, token: String::new(), project: String::new(), ready_in };
+        let mut server = Self {
+            child,
+            address,
+            token: String::new(),
+            project: String::new(),
+            ready_in,
+        };
         server.log_in(data).await?;
         Ok(server)
     }
@@ -73,27 +81,45 @@ impl Server {
                 "name": "admin", "domain": {"id": "default"}, "password": password}}},
             "scope": {"project": {"name": "admin", "domain": {"id": "default"}}}}});
         let mut client = Client::connect(self.address).await?;
-        let answer = client.send(&request("POST", "/identity/v3/auth/tokens", "", &body.to_string())).await?;
+        let answer = client
+            .send(&request(
+                "POST",
+                "/identity/v3/auth/tokens",
+                "",
+                &body.to_string(),
+            ))
+            .await?;
         if answer.status != 201 {
-            bail!("login answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+            bail!(
+                "login answered {}: {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            );
         }
         self.token = answer
             .head
             .lines()
             .find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("x-subject-token").then(|| value.trim().to_owned())
+                name.eq_ignore_ascii_case("x-subject-token")
+                    .then(|| value.trim().to_owned())
             })
             .context("no token in the answer")?;
         let token: serde_json::Value = serde_json::from_slice(&answer.body)?;
-        self.project = token["token"]["project"]["id"].as_str().context("no project in the token")?.to_owned();
+        self.project = token["token"]["project"]["id"]
+            .as_str()
+            .context("no project in the token")?
+            .to_owned();
         Ok(())
     }
 
     /// Resident memory in MiB.
     pub fn resident(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
         Ok(kib / 1024.0)
     }

@@ -23,6 +23,7 @@ use super::parts::Parts;
 use crate::drivers::{DriverError, VolumeUpdate};
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
+use crate::messages::volume::CommandId;
 use crate::model::VolumeSpec;
 use crate::model::spec::VolumeSource;
 
@@ -33,6 +34,8 @@ const CLEAN_UP_LIMIT: Duration = Duration::from_secs(60);
 pub struct Making {
     /// The backend.
     pub parts: Arc<Parts>,
+    /// Whose command this is.
+    pub command: CommandId,
     /// What to make.
     pub volume: VolumeSpec,
     /// Time for it.
@@ -46,9 +49,10 @@ pub struct Making {
 impl Making {
     /// At the beginning.
     #[must_use]
-    pub fn new(parts: Arc<Parts>, volume: VolumeSpec, limit: Duration) -> Self {
+    pub fn new(parts: Arc<Parts>, command: CommandId, volume: VolumeSpec, limit: Duration) -> Self {
         Self {
             parts,
+            command,
             volume,
             limit,
             update: VolumeUpdate::default(),
@@ -71,9 +75,9 @@ pub fn flow() -> Flow<Making, DriverError> {
 /// Runs the flow for one command. `None` if the manager is stopping.
 pub async fn run(
     mut making: Making,
-    attempt: u32,
     observer: Rc<dyn Observer<DriverError>>,
 ) -> Option<FlowReport<DriverError, Outcome>> {
+    let attempt = making.command.attempt;
     let report = flow().run(&mut making, attempt, observer).await;
     if making.parked {
         return None;
@@ -150,10 +154,16 @@ impl Step<Making, DriverError> for CreateVolume {
     }
 
     async fn execute(&self, making: &mut Making) -> Result<(), DriverError> {
-        let volume = making.volume.clone();
+        let (volume, parts) = (making.volume.clone(), making.parts.clone());
+        let operation = making.command.operation;
         let made = making
             .parts
             .drive(Some(volume.id), making.limit, move |driver, work| {
+                // Looked at under the volume's lock: a delete that came later may have been done first.
+                if parts.ledger().is_buried(volume.id, operation) {
+                    let client = "The volume was deleted meanwhile.".to_owned();
+                    return Err(DriverError::Refused { client });
+                }
                 match volume.source {
                     VolumeSource::Raw => driver.create_volume(work, &volume),
                     VolumeSource::Snapshot { id, .. } => {

@@ -18,11 +18,13 @@ use super::parts::Parts;
 use crate::drivers::DriverError;
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
+use crate::messages::volume::CommandId;
 use crate::model::VolumeSpec;
 
 /// What the steps share.
 pub struct Deleting {
     parts: Arc<Parts>,
+    command: CommandId,
     volume: VolumeSpec,
     limit: Duration,
     parked: bool,
@@ -31,18 +33,19 @@ pub struct Deleting {
 /// Runs the flow for one command. `None` if the manager is stopping.
 pub async fn run(
     parts: Arc<Parts>,
+    command: CommandId,
     volume: VolumeSpec,
     limit: Duration,
-    attempt: u32,
     observer: Rc<dyn Observer<DriverError>>,
 ) -> Option<FlowReport<DriverError, Outcome>> {
     let mut deleting = Deleting {
         parts,
+        command,
         volume,
         limit,
         parked: false,
     };
-    let report = flow().run(&mut deleting, attempt, observer).await;
+    let report = flow().run(&mut deleting, command.attempt, observer).await;
     if deleting.parked {
         None
     } else {
@@ -113,10 +116,12 @@ impl Step<Deleting, DriverError> for DeleteVolume {
     }
 
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
-        let volume = deleting.volume.clone();
+        let (volume, parts) = (deleting.volume.clone(), deleting.parts.clone());
+        let operation = deleting.command.operation;
         let deleted = deleting
             .parts
             .drive(Some(volume.id), deleting.limit, move |driver, work| {
+                parts.ledger().bury(volume.id, operation);
                 driver.delete_volume(work, &volume)
             })
             .await;

@@ -1,10 +1,13 @@
 //! What a manager knows of its backend without asking the storage: which volumes it has, what they are worth, which are
 //! exported and to whom. Filled at start from the catalog (by message), kept up by each command.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::messages::api::BackendVolume;
-use crate::model::{Connector, VolumeId, VolumeSpec};
+use crate::model::{Connector, OperationId, VolumeId, VolumeSpec};
+
+/// How many deleted volumes are remembered. They need to be only for as long as a command can be on its way.
+const BURIED: usize = 4096;
 
 /// An export that must be restored when the target daemon was started anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Exported {
 pub struct Ledger {
     sizes: HashMap<VolumeId, (String, u32)>,
     exports: HashMap<VolumeId, Exported>,
+    buried: HashMap<VolumeId, OperationId>,
+    burials: VecDeque<VolumeId>,
 }
 
 impl Ledger {
@@ -32,6 +37,25 @@ impl Ledger {
     pub fn strike(&mut self, id: VolumeId) {
         self.sizes.remove(&id);
         self.exports.remove(&id);
+    }
+
+    /// Remembers that this operation deletes the volume: a create that was sent before it and arrives after it must not
+    /// bring the volume back.
+    pub fn bury(&mut self, id: VolumeId, by: OperationId) {
+        if self.buried.insert(id, by).is_none() {
+            self.burials.push_back(id);
+            if self.burials.len() > BURIED
+                && let Some(oldest) = self.burials.pop_front()
+            {
+                self.buried.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether a later operation has deleted the volume. Operations' ids sort by their beginning.
+    #[must_use]
+    pub fn is_buried(&self, id: VolumeId, before: OperationId) -> bool {
+        self.buried.get(&id).is_some_and(|by| *by > before)
     }
 
     /// Sum of the sizes on a pool, in GiB (`allocated_capacity_gb`).
@@ -93,5 +117,39 @@ impl Ledger {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BURIED, Ledger};
+    use crate::model::{OperationId, VolumeId};
+
+    #[test]
+    fn a_create_from_before_the_delete_does_not_bring_a_volume_back() {
+        let (volume, create) = (VolumeId::new(), OperationId::new());
+        let delete = OperationId::new();
+        let mut ledger = Ledger::default();
+        assert!(!ledger.is_buried(volume, create));
+        ledger.bury(volume, delete);
+        assert!(ledger.is_buried(volume, create));
+        assert!(!ledger.is_buried(volume, OperationId::new()));
+        for _ in 0..2 * BURIED {
+            ledger.bury(VolumeId::new(), delete);
+        }
+        assert!(ledger.buried.len() <= BURIED);
+    }
+
+    #[test]
+    fn what_is_allocated_is_the_sum_of_what_was_entered() {
+        let mut ledger = Ledger::default();
+        let (one, two) = (VolumeId::new(), VolumeId::new());
+        ledger.enter(one, "p", 3);
+        ledger.enter(two, "p", 4);
+        ledger.enter(two, "p", 5);
+        ledger.enter(VolumeId::new(), "q", 100);
+        assert!((ledger.allocated("p") - 8.0).abs() < f64::EPSILON);
+        ledger.strike(one);
+        assert!((ledger.allocated("p") - 5.0).abs() < f64::EPSILON);
     }
 }

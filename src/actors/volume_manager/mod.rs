@@ -210,8 +210,8 @@ impl Serve<CreateVolume> for VolumeManager {
             WhenDown::Refuse,
             remaining_ms,
             |this, limit| async move {
-                let making = create_volume::Making::new(this.parts.clone(), volume, limit);
-                create_volume::run(making, command.attempt, this.observer.clone()).await
+                let making = create_volume::Making::new(this.parts.clone(), command, volume, limit);
+                create_volume::run(making, this.observer.clone()).await
             },
         )
         .await;
@@ -232,14 +232,7 @@ impl Serve<DeleteVolume> for VolumeManager {
             WhenDown::Wait,
             remaining_ms,
             |this, limit| async move {
-                delete_volume::run(
-                    this.parts.clone(),
-                    volume,
-                    limit,
-                    command.attempt,
-                    this.observer.clone(),
-                )
-                .await
+                delete_volume::run(this.parts.clone(), command, volume, limit, this.observer.clone()).await
             },
         )
         .await;
