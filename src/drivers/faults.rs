@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{DriverError, DriverResult, Work};
 
 /// What a scripted call does.
+#[derive(Clone, Copy, Debug)]
 pub enum Fault {
     /// It does nothing and answers this.
     Fails(fn() -> DriverError),

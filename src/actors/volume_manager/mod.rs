@@ -22,6 +22,8 @@ mod notify;
 pub mod parts;
 pub mod slot;
 pub mod terminate_connection;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 use std::future::Future;
