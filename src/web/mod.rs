@@ -3,12 +3,19 @@
 //! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and turns answers into Cinder's words. It
 //! reads from the catalog; every change it asks of an actor, by message. No rule of the domain lives here.
 
+pub mod auth;
 pub mod caller;
 pub mod fault;
+pub mod healthcheck;
+pub mod identity;
+pub mod inspect;
 pub mod links;
 pub mod microversion;
+pub mod middleware;
 pub mod policy;
 pub mod request;
+pub mod server;
 pub mod state;
 pub mod v3;
+pub mod versions;
 pub mod views;

@@ -1,5 +1,9 @@
 //! What every handler can reach: the catalog to read, handles to write.
 
+use super::auth::Strategy;
+use super::healthcheck::Readiness;
+use super::links::LinkOptions;
+use super::request::MAX_BODY_SIZE;
 use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
@@ -33,8 +37,28 @@ pub struct WebState {
 
 /// What the door to the house knows: who may come in, how links begin, whether we can serve (`web::Data<Door>`).
 pub struct Door {
+    /// How callers are told apart.
+    pub strategy: Strategy,
     /// How links begin.
-    pub links: super::links::LinkOptions,
+    pub links: LinkOptions,
     /// How large a body may be, in bytes.
     pub max_body_size: usize,
+    /// Whether the start is over.
+    pub readiness: Readiness,
+    /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
+    pub unhealthy: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
+}
+
+impl Door {
+    /// A door with the defaults of the configuration, not ready yet.
+    #[must_use]
+    pub fn new(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            links: LinkOptions::default(),
+            max_body_size: MAX_BODY_SIZE,
+            readiness: Readiness::starting(),
+            unhealthy: None,
+        }
+    }
 }

@@ -1,0 +1,107 @@
+//! Who asks: from a token to a user in a project, by the strategy that the operator chose.
+//!
+//! Nothing but version documents, logins and the health check is answered without a token. What a stranger reads is what
+//! keystonemiddleware says, so that clients find the way to log in.
+
+mod noauth;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use async_trait::async_trait;
+use serde_json::json;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::state::Door;
+use crate::model::{ProjectId, UserId};
+
+/// Someone with a valid token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The user.
+    pub user_id: UserId,
+    /// The project the token is for; empty for a token without scope, which no policy lets through.
+    pub project_id: ProjectId,
+    /// The roles there, implied ones included.
+    pub roles: Vec<String>,
+    /// Whether policy counts the user as an administrator.
+    pub is_admin: bool,
+}
+
+/// Knows tokens.
+#[async_trait]
+pub trait Authenticator: Send + Sync + 'static {
+    /// Who holds this token; `None` if nobody does (any more).
+    ///
+    /// # Errors
+    /// When it cannot tell: the store or the identity service is not there.
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault>;
+
+    /// Where to log in, for `WWW-Authenticate`.
+    fn login_uri(&self, base_url: &str) -> String;
+}
+
+/// How callers are told apart.
+#[derive(Clone)]
+pub enum Strategy {
+    /// By tokens of an identity service.
+    Tokens(Arc<dyn Authenticator>),
+    /// Not at all: a token is `user:project`, and everyone is an administrator (cinder: `auth_strategy = noauth`). For
+    /// tests on a machine of one's own.
+    NoAuth,
+}
+
+/// What becomes of a request at the door.
+pub enum Admission {
+    /// It goes on.
+    Come(Principal),
+    /// It is answered here.
+    Answer(HttpResponse),
+}
+
+/// Looks at a request's token.
+pub async fn admit(door: &Door, request: &HttpRequest) -> Admission {
+    let token = token(request);
+    match &door.strategy {
+        Strategy::NoAuth => match token {
+            Some(token) => Admission::Come(noauth::principal(token)),
+            None => Admission::Answer(noauth::hand_out(request, &door.links.base_url(request))),
+        },
+        Strategy::Tokens(authenticator) => {
+            let found = match token {
+                Some(token) => authenticator.authenticate(token).await,
+                None => Ok(None),
+            };
+            match found {
+                Ok(Some(principal)) => Admission::Come(principal),
+                Ok(None) => Admission::Answer(unauthorized(
+                    &authenticator.login_uri(&door.links.base_url(request)),
+                )),
+                Err(fault) => Admission::Answer(HttpResponse::from_error(fault)),
+            }
+        }
+    }
+}
+
+/// The token in a request's headers.
+#[must_use]
+pub fn token(request: &HttpRequest) -> Option<&str> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    text("x-auth-token")
+        .or_else(|| text("x-storage-token"))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// keystonemiddleware's 401.
+fn unauthorized(login_uri: &str) -> HttpResponse {
+    let mut response = HttpResponse::Unauthorized();
+    if let Ok(value) = HeaderValue::try_from(format!("Keystone uri=\"{login_uri}\"")) {
+        response.insert_header((header::WWW_AUTHENTICATE, value));
+    }
+    response.json(json!({"error": {
+        "code": 401,
+        "title": "Unauthorized",
+        "message": "The request you have made requires authentication.",
+    }}))
+}

@@ -1,0 +1,55 @@
+//! No authentication, as Cinder has it (cinder: `api/middleware/auth.py`, `NoAuthMiddleware`).
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Principal;
+
+/// A token is `user:project`; one word is both.
+pub(super) fn principal(token: &str) -> Principal {
+    let (user, project) = token.split_once(':').unwrap_or((token, ""));
+    let project = if project.is_empty() { user } else { project };
+    Principal {
+        user_id: user.into(),
+        project_id: project.into(),
+        roles: Vec::new(),
+        is_admin: true,
+    }
+}
+
+/// Who comes without a token gets one: 204 with `X-Auth-Token`.
+pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> HttpResponse {
+    let wish = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("admin")
+    };
+    let token = format!("{}:{}", wish("x-auth-user"), wish("x-auth-project-id"));
+    HttpResponse::NoContent()
+        .insert_header(("X-Auth-Token", token))
+        .insert_header((
+            "X-Server-Management-Url",
+            format!("{base_url}{}", request.uri().to_string().trim_end_matches('/')),
+        ))
+        .content_type("text/plain; charset=UTF-8")
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_user_and_project() {
+        let who = |token| {
+            let principal = principal(token);
+            (principal.user_id.0, principal.project_id.0)
+        };
+        assert_eq!(who("u:p"), ("u".to_owned(), "p".to_owned()));
+        assert_eq!(who("u"), ("u".to_owned(), "u".to_owned()));
+        assert_eq!(who("u:"), ("u".to_owned(), "u".to_owned()));
+        assert_eq!(who("u:p:q"), ("u".to_owned(), "p:q".to_owned()));
+        assert!(principal("u").is_admin);
+    }
+}

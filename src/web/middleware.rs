@@ -1,0 +1,254 @@
+//! What every request passes on its way in and out.
+//!
+//! ```text
+//!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
+//!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
+//! ```
+//!
+//! `edge` is cinder's `request_id` and `faultwrap` in one, `guard` its `authtoken` and `keystonecontext`.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{StatusCode, Uri};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+use futures_util::FutureExt;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::auth::{self, Admission};
+use super::caller::VersionEcho;
+use super::fault::{self, Fault};
+use super::microversion;
+use super::state::Door;
+use crate::model::Context;
+
+/// The request's own id and that of the request it belongs to.
+#[derive(Clone, Debug)]
+pub struct RequestIds {
+    /// `req-<uuid>`, made here.
+    pub local: String,
+    /// `X-OpenStack-Request-ID` of the request, if it has the right form.
+    pub global: Option<String>,
+}
+
+impl RequestIds {
+    fn of(headers: &HeaderMap) -> Self {
+        let global = headers
+            .get("x-openstack-request-id")
+            .and_then(|value| value.to_str().ok());
+        Self {
+            local: format!("req-{}", Uuid::new_v4()),
+            global: global.filter(|id| is_request_id(id)).map(str::to_owned),
+        }
+    }
+}
+
+/// Whether a text is `req-` and a UUID in lower case (oslo.middleware: `ID_FORMAT`). Anything else could be a forged log
+/// line.
+#[must_use]
+pub fn is_request_id(text: &str) -> bool {
+    text.strip_prefix("req-").is_some_and(|id| {
+        id.len() == 36
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f' | b'-'))
+            && Uuid::try_parse(id).is_ok()
+    })
+}
+
+/// The outermost: ids, span, log line, and the last net under a panic.
+///
+/// # Errors
+/// Only when a handler panicked; the error's answer is Cinder's 500.
+pub async fn edge(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let began = Instant::now();
+    let ids = RequestIds::of(request.headers());
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+    let peer = request.peer_addr();
+    let span = tracing::info_span!("request", request_id = %ids.local, %method, %path);
+    if let Some(global) = &ids.global {
+        span.in_scope(|| tracing::debug!(global_request_id = %global, "linked"));
+    }
+    request.extensions_mut().insert(ids.clone());
+    trim_slash(&mut request);
+
+    let answered = AssertUnwindSafe(next.call(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let _inside = span.enter();
+    let mut response = match answered {
+        Ok(Ok(response)) => refine(response),
+        Ok(Err(error)) => return Err(error),
+        Err(panic) => {
+            let words = panic_words(&*panic);
+            tracing::error!(error = %words, status = 500, "handler panicked");
+            let mut answer = HttpResponse::from_error(Fault::internal(words));
+            stamp(answer.headers_mut(), &ids.local);
+            return Err(actix_web::error::InternalError::from_response("panic", answer).into());
+        }
+    };
+    stamp(response.headers_mut(), &ids.local);
+    let status = response.status().as_u16();
+    if let Some(words) = response.response().error().and_then(|error| {
+        let fault: &Fault = error.as_error()?;
+        fault.operator.as_deref()
+    }) {
+        match status {
+            503 => tracing::warn!(status, error = %words, "request failed"),
+            500.. => tracing::error!(status, error = %words, "request failed"),
+            _ => tracing::info!(status, error = %words, "request refused"),
+        }
+    }
+    tracing::info!(
+        status,
+        duration_ms = began.elapsed().as_secs_f64() * 1e3,
+        peer = peer.map(tracing::field::display),
+        "answered"
+    );
+    Ok(response)
+}
+
+/// Makes actix's own answers Cinder's, and says which version was spoken.
+fn refine<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    // A path that is served, but not with this method: the Routes library knows no 405.
+    let bare = response.response().error().is_none() && response.headers().get("content-type").is_none();
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && bare {
+        return response
+            .into_response(fault::unknown_route())
+            .map_into_right_body();
+    }
+    let echo = response
+        .request()
+        .extensions()
+        .get::<VersionEcho>()
+        .map(|VersionEcho(echo)| echo.clone());
+    let mut response = response.map_into_left_body();
+    if let Some(value) = echo.and_then(|echo| HeaderValue::try_from(echo).ok()) {
+        let headers = response.headers_mut();
+        headers.insert(HeaderName::from_static(microversion::HEADER), value);
+        headers.insert(
+            HeaderName::from_static("vary"),
+            HeaderValue::from_static("OpenStack-API-Version"),
+        );
+    }
+    response
+}
+
+fn stamp(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-compute-request-id"), value.clone());
+        headers.insert(HeaderName::from_static("x-openstack-request-id"), value);
+    }
+}
+
+/// `/v3/<…>/` is `/v3/<…>`: the Routes library takes a slash at the end for none. `/v3/` itself stays, it is another
+/// answer than `/v3`.
+fn trim_slash(request: &mut ServiceRequest) {
+    let Some(trimmed) = trimmed(request.uri()) else {
+        return;
+    };
+    request.match_info_mut().set(Url::new(trimmed.clone()));
+    request.head_mut().uri = trimmed;
+}
+
+fn trimmed(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    let short = path.strip_suffix('/')?;
+    if short.is_empty() || short == "/v3" || short.ends_with('/') {
+        return None;
+    }
+    let text = match uri.query() {
+        Some(query) => format!("{short}?{query}"),
+        None => short.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(text.try_into().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    words.unwrap_or("a panic without words").to_owned()
+}
+
+/// Lets in who has a token, with a [`Context`] for the handlers; answers all others.
+///
+/// # Errors
+/// None of its own.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let admission = match request.app_data::<web::Data<Door>>().cloned() {
+        Some(door) => auth::admit(&door, request.request()).await,
+        None => Admission::Answer(HttpResponse::from_error(Fault::internal("the door was not hung"))),
+    };
+    let principal = match admission {
+        Admission::Come(principal) => principal,
+        Admission::Answer(answer) => return Ok(request.into_response(answer).map_into_right_body()),
+    };
+    let ids = request.extensions().get::<RequestIds>().cloned();
+    let ids = ids.unwrap_or_else(|| RequestIds::of(request.headers()));
+    let traceparent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
+    let context = Context {
+        request_id: ids.local,
+        global_request_id: ids.global,
+        user_id: principal.user_id,
+        project_id: principal.project_id,
+        roles: principal.roles,
+        is_admin: principal.is_admin,
+        // The one form there is has 55 characters (W3C trace context, version 00).
+        traceparent: traceparent.filter(|text| text.len() == 55).map(str::to_owned),
+    };
+    request.extensions_mut().insert(context);
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_id_is_linked() {
+        assert!(is_request_id("req-0e9c2b1a-7a3f-4f5e-9c1d-2b3a4c5d6e7f"));
+        for forged in [
+            "0e9c2b1a-7a3f-4f5e-9c1d-2b3a4c5d6e7f",
+            "req-0E9C2B1A-7A3F-4F5E-9C1D-2B3A4C5D6E7F",
+            "req-0e9c2b1a7a3f4f5e9c1d2b3a4c5d6e7f",
+            "req-0e9c2b1a-7a3f-4f5e-9c1d-2b3a4c5d6e7f\nadmin logged in",
+            "",
+        ] {
+            assert!(!is_request_id(forged), "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_means_nothing_but_behind_v3() {
+        let trimmed = |uri: &str| trimmed(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(
+            trimmed("/v3/0a/volumes/?limit=1"),
+            Some("/v3/0a/volumes?limit=1".to_owned())
+        );
+        assert_eq!(trimmed("/v3/0a/"), Some("/v3/0a".to_owned()));
+        assert_eq!(trimmed("/v3/"), None);
+        assert_eq!(trimmed("/"), None);
+        assert_eq!(trimmed("/v3/0a//"), None);
+        assert_eq!(trimmed("/v3/0a"), None);
+    }
+}

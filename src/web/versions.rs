@@ -1,0 +1,72 @@
+//! The version documents: the first thing that every client reads (cinder: `api/versions.py`).
+//!
+//! `/` answers 300 and `/v3/` 200 with the same text; `/v3` leads to `/v3/`. Anybody may read them, also under
+//! `/v3/{project_id}/`, for clients that choose a microversion look there first.
+
+use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::caller::VersionEcho;
+use super::microversion::Microversion;
+use super::state::Door;
+
+/// When the newest version was made (cinder: `api_version_request.UPDATED`).
+const UPDATED: &str = "2023-08-31T00:00:00Z";
+
+/// Mounts them. To be called before the routes of `/v3`, which would swallow them.
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(web::resource("/").get(all))
+        .service(web::resource("/v3").get(redirect))
+        .service(web::resource("/v3/").get(index))
+        .service(web::resource("/v3/{project_id:[0-9a-f-]+}").get(index));
+}
+
+/// The document, for clients that reach us by this base.
+#[must_use]
+pub fn document(base_url: &str) -> Value {
+    json!({"versions": [{
+        "id": "v3.0",
+        "status": "CURRENT",
+        "version": Microversion::MAX.to_string(),
+        "min_version": Microversion::MIN.to_string(),
+        "updated": UPDATED,
+        "links": [
+            {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
+            {"rel": "self", "href": format!("{base_url}/v3/")},
+        ],
+        "media-types": [{
+            "base": "application/json",
+            "type": "application/vnd.openstack.volume+json;version=3",
+        }],
+    }]})
+}
+
+async fn all(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    note_version(&request);
+    HttpResponse::MultipleChoices().json(document(&door.links.base_url(&request)))
+}
+
+async fn index(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    note_version(&request);
+    HttpResponse::Ok().json(document(&door.links.base_url(&request)))
+}
+
+async fn redirect(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+    HttpResponse::Found()
+        .insert_header((header::LOCATION, format!("{}/v3/", door.links.base_url(&request))))
+        .finish()
+}
+
+/// The answer is the same for all versions, so nobody is refused here for a version that we do not speak: the document
+/// is what tells which ones we do.
+fn note_version(request: &HttpRequest) {
+    let header = request
+        .headers()
+        .get(super::microversion::HEADER)
+        .and_then(|value| value.to_str().ok());
+    let version = Microversion::negotiate(header).unwrap_or(Microversion::MIN);
+    request
+        .extensions_mut()
+        .insert(VersionEcho(format!("volume {version}")));
+}

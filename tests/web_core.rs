@@ -1,0 +1,400 @@
+//! What every client meets before it reaches a volume: versions, request ids, the door, errors. Real HTTP over loopback.
+
+use std::net::SocketAddr;
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use pumice::web::auth::Strategy;
+use pumice::web::caller::Caller;
+use pumice::web::fault::{self, Fault, UNKNOWN_ROUTE};
+use pumice::web::healthcheck::Readiness;
+use pumice::web::request::Body;
+use pumice::web::server::{ServerOptions, mount_volumes, run_with};
+use pumice::web::state::Door;
+use pumice::web::{healthcheck, versions};
+
+const PROJECT: &str = "0123456789abcdef0123456789abcdef";
+
+async fn list(_caller: Caller) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"volumes": []}))
+}
+
+async fn messages(caller: Caller) -> Result<HttpResponse, Fault> {
+    caller.since(3)?;
+    Ok(HttpResponse::Ok().json(json!({"messages": []})))
+}
+
+async fn create(_caller: Caller, Body(body): Body) -> HttpResponse {
+    HttpResponse::Accepted().json(body)
+}
+
+async fn whoami(caller: Caller) -> HttpResponse {
+    let context = caller.context;
+    HttpResponse::Ok().json(json!({"user": context.user_id, "global": context.global_request_id}))
+}
+
+async fn burst(caller: Caller) -> HttpResponse {
+    panic!("the password of {} is hunter2", caller.context.user_id)
+}
+
+/// Stand-ins for the routes of volumes: what is tested here is in front of them.
+fn volumes(cfg: &mut web::ServiceConfig) {
+    cfg.service(web::resource("/volumes").get(list).post(create))
+        .service(web::resource("/messages").get(messages))
+        .service(web::resource("/whoami").get(whoami))
+        .service(web::resource("/burst").get(burst));
+}
+
+/// A server of its own for each test, without authentication.
+struct Site {
+    address: SocketAddr,
+    readiness: Readiness,
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+}
+
+impl Site {
+    fn open() -> Self {
+        Self::with(Door::new(Strategy::NoAuth))
+    }
+
+    fn with(door: Door) -> Self {
+        let readiness = door.readiness.clone();
+        let door = web::Data::new(door);
+        let options = ServerOptions {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            workers: 1,
+            ..ServerOptions::default()
+        };
+        let (server, addresses) = run_with(&options, move |cfg| {
+            cfg.app_data(door.clone())
+                .configure(versions::configure)
+                .configure(healthcheck::configure);
+            mount_volumes(cfg, volumes);
+            cfg.default_service(web::to(async || fault::unknown_route()));
+        })
+        .unwrap();
+        actix_web::rt::spawn(server);
+        Self {
+            address: addresses[0],
+            readiness,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+        let mut request = awc::Client::builder()
+            .disable_redirects()
+            .finish()
+            .request(method.parse().unwrap(), format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.insert_header((*name, *value));
+        }
+        let mut response = match body {
+            Some(body) => request.send_body(body.to_owned()).await.unwrap(),
+            None => request.send().await.unwrap(),
+        };
+        let text = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        Answer {
+            status: response.status().as_u16(),
+            headers,
+            text,
+        }
+    }
+
+    /// A GET with a token and a version.
+    async fn get(&self, path: &str, version: Option<&str>) -> Answer {
+        let token = format!("admin:{PROJECT}");
+        let version = version.map(|version| format!("volume {version}"));
+        let mut headers = vec![("X-Auth-Token", token.as_str())];
+        headers.extend(
+            version
+                .as_deref()
+                .map(|version| ("OpenStack-API-Version", version)),
+        );
+        self.send("GET", &path.replace("{project_id}", PROJECT), &headers, None)
+            .await
+    }
+}
+
+#[actix_web::test]
+async fn the_version_document_is_given_to_anyone_wherever_clients_look() {
+    let site = Site::open();
+    let base = format!("http://{}", site.address);
+    for (path, status) in [("/", 300), ("/v3/", 200), ("/v3/0a9f/", 200), ("/v3/0a9f", 200)] {
+        let answer = site.send("GET", path, &[], None).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(
+            answer.json(),
+            json!({"versions": [{
+                "id": "v3.0", "status": "CURRENT", "version": "3.71", "min_version": "3.0",
+                "updated": "2023-08-31T00:00:00Z",
+                "links": [
+                    {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
+                    {"rel": "self", "href": format!("{base}/v3/")},
+                ],
+                "media-types": [{
+                    "base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"
+                }],
+            }]})
+        );
+        assert_eq!(answer.header("OpenStack-API-Version"), Some("volume 3.0"));
+    }
+    let redirect = site.send("GET", "/v3", &[], None).await;
+    assert_eq!(
+        (redirect.status, redirect.header("location")),
+        (302, Some(format!("{base}/v3/").as_str()))
+    );
+    assert_eq!(redirect.text, "");
+}
+
+#[actix_web::test]
+async fn links_follow_the_host_and_trusted_proxies_only() {
+    let forwarded = [
+        ("Host", "inner"),
+        ("X-Forwarded-Host", "cloud.example"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let href = |answer: &Answer| answer.json()["versions"][0]["links"][1]["href"].clone();
+
+    let site = Site::open();
+    assert_eq!(
+        href(&site.send("GET", "/", &forwarded, None).await),
+        "http://inner/v3/"
+    );
+
+    let mut door = Door::new(Strategy::NoAuth);
+    door.links.proxy_headers = true;
+    assert_eq!(
+        href(&Site::with(door).send("GET", "/", &forwarded, None).await),
+        "https://cloud.example/v3/"
+    );
+
+    let mut door = Door::new(Strategy::NoAuth);
+    door.links.public_endpoint = Some("https://cloud.example/volume".to_owned());
+    let site = Site::with(door);
+    assert_eq!(
+        href(&site.send("GET", "/", &forwarded, None).await),
+        "https://cloud.example/volume/v3/"
+    );
+}
+
+#[actix_web::test]
+async fn the_health_check_says_whether_to_send_requests() {
+    let site = Site::open();
+    let check = async || {
+        let answer = site.send("GET", "/healthcheck", &[], None).await;
+        (answer.status, answer.text)
+    };
+    assert_eq!(check().await, (503, "starting".to_owned()));
+    site.readiness.ready();
+    assert_eq!(check().await, (200, "OK".to_owned()));
+    site.readiness.unready("draining");
+    assert_eq!(check().await, (503, "draining".to_owned()));
+}
+
+#[actix_web::test]
+async fn versions_are_negotiated_as_cinder_does() {
+    let site = Site::open();
+    let volumes = "/v3/{project_id}/volumes";
+    for (path, version, status, body) in [
+        (
+            volumes,
+            "3.72",
+            406,
+            json!({"computeFault": {"code": 406, "message":
+            "Version 3.72 is not supported by the API. Minimum is 3.0 and maximum is 3.71."}}),
+        ),
+        (
+            volumes,
+            "2.0",
+            406,
+            json!({"computeFault": {"code": 406, "message":
+            "Version 2.0 is not supported by the API. Minimum is 3.0 and maximum is 3.71."}}),
+        ),
+        (
+            volumes,
+            "x",
+            400,
+            json!({"badRequest": {"code": 400, "message":
+            "API Version String x is of invalid format. Must be of format MajorNum.MinorNum."}}),
+        ),
+        (volumes, "latest", 200, json!({"volumes": []})),
+        (
+            "/v3/{project_id}/messages",
+            "3.0",
+            404,
+            json!({"itemNotFound": {"code": 404, "message":
+            "The resource could not be found."}}),
+        ),
+        (
+            "/v3/ffffffffffffffffffffffffffffffff/volumes",
+            "3.71",
+            400,
+            json!({"badRequest": {"code": 400,
+            "message": "Malformed request url"}}),
+        ),
+        ("/v3/volumes", "3.71", 200, json!({"volumes": []})),
+        ("/v3/{project_id}/volumes/", "3.71", 200, json!({"volumes": []})),
+    ] {
+        let answer = site.get(path, Some(version)).await;
+        assert_eq!((answer.status, answer.json()), (status, body), "{path} {version}");
+    }
+    let other = [
+        ("X-Auth-Token", "admin:0a"),
+        ("OpenStack-API-Version", "compute 2.1"),
+    ];
+    let answer = site.send("GET", "/v3/volumes", &other, None).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["badRequest"]["message"], fault::GENERIC_BAD_REQUEST);
+}
+
+#[actix_web::test]
+async fn answers_say_which_version_was_spoken() {
+    let site = Site::open();
+    for (version, echo) in [
+        (None, "volume 3.0"),
+        (Some("3.27"), "volume 3.27"),
+        (Some("latest"), "volume 3.71"),
+        (Some("3.72"), "volume 3.72"),
+    ] {
+        let answer = site.get("/v3/{project_id}/volumes", version).await;
+        assert_eq!(answer.header("OpenStack-API-Version"), Some(echo));
+        assert_eq!(answer.header("Vary"), Some("OpenStack-API-Version"));
+    }
+    let nowhere = site.get("/v3/{project_id}/nosuch", Some("3.72")).await;
+    assert_eq!(
+        (nowhere.status, nowhere.header("OpenStack-API-Version")),
+        (404, None)
+    );
+}
+
+#[actix_web::test]
+async fn unknown_paths_and_methods_are_plain_404s() {
+    let site = Site::open();
+    for (method, path) in [
+        ("GET", "/v2/"),
+        ("GET", "/v3/{project_id}/nosuch"),
+        ("PATCH", "/v3/{project_id}/volumes"),
+        ("PUT", "/v3/volumes"),
+        ("GET", "/v3//volumes"),
+        ("POST", "/"),
+        ("GET", "/..%2f..%2fetc/passwd"),
+    ] {
+        let headers = [("X-Auth-Token", "admin:0123456789abcdef0123456789abcdef")];
+        let answer = site
+            .send(method, &path.replace("{project_id}", PROJECT), &headers, None)
+            .await;
+        assert_eq!(
+            (answer.status, answer.text.as_str()),
+            (404, UNKNOWN_ROUTE),
+            "{method} {path}"
+        );
+        assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+        assert!(answer.header("x-openstack-request-id").is_some());
+    }
+}
+
+#[actix_web::test]
+async fn every_answer_has_a_request_id_and_a_well_formed_one_is_linked() {
+    let site = Site::open();
+    let answer = site.send("GET", "/", &[], None).await;
+    let id = answer.header("x-openstack-request-id").unwrap();
+    assert!(pumice::web::middleware::is_request_id(id), "{id}");
+    assert_eq!(answer.header("x-compute-request-id"), Some(id));
+
+    let mine = "req-0e9c2b1a-7a3f-4f5e-9c1d-2b3a4c5d6e7f";
+    let headers = [("X-Auth-Token", "u:0a"), ("X-OpenStack-Request-ID", mine)];
+    let answer = site.send("GET", "/v3/whoami", &headers, None).await;
+    assert_eq!(answer.json(), json!({"user": "u", "global": mine}));
+    assert_ne!(answer.header("x-openstack-request-id"), Some(mine));
+}
+
+#[actix_web::test]
+async fn without_authentication_a_token_is_handed_out() {
+    let site = Site::open();
+    let headers = [("X-Auth-User", "u"), ("X-Auth-Project-Id", "0a")];
+    let answer = site.send("GET", "/v3/volumes", &headers, None).await;
+    assert_eq!(
+        (answer.status, answer.header("X-Auth-Token")),
+        (204, Some("u:0a"))
+    );
+    let answer = site.send("GET", "/v3/0a/volumes", &[], None).await;
+    assert_eq!(
+        (answer.status, answer.header("X-Auth-Token")),
+        (204, Some("admin:admin"))
+    );
+}
+
+#[actix_web::test]
+async fn a_body_is_json_of_bounded_size() {
+    let site = Site::open();
+    let post = async |kind: Option<&str>, body: &str| {
+        let mut headers = vec![("X-Auth-Token", "u:0a")];
+        headers.extend(kind.map(|kind| ("Content-Type", kind)));
+        site.send("POST", "/v3/0a/volumes", &headers, Some(body)).await
+    };
+    let json = Some("application/json");
+    let fine = post(json, r#"{"volume": {"size": 1}}"#).await;
+    assert_eq!((fine.status, fine.json()), (202, json!({"volume": {"size": 1}})));
+
+    let wrong = post(Some("application/xml"), "<a/>").await;
+    assert_eq!(wrong.status, 415);
+    assert_eq!(
+        wrong.json(),
+        json!({"badMediaType": {"code": 415, "message": "Unsupported Content-Type"}})
+    );
+
+    let broken = post(json, "{").await;
+    assert_eq!(
+        broken.json(),
+        json!({"badRequest": {"code": 400, "message": "Malformed request body"}})
+    );
+
+    let large = format!("{{\"a\": \"{}\"}}", "x".repeat(114_688));
+    let refused = post(json, &large).await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.json()["overLimit"]["code"], 413);
+    assert_eq!(refused.header("Retry-After"), None);
+}
+
+#[actix_web::test]
+async fn a_handler_that_panics_answers_500_and_the_server_goes_on() {
+    let site = Site::open();
+    let answer = site
+        .send("GET", "/v3/burst", &[("X-Auth-Token", "u:0a")], None)
+        .await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json()["computeFault"]["code"], 500);
+    assert!(!answer.text.contains("hunter2"), "{}", answer.text);
+    assert!(answer.header("x-openstack-request-id").is_some());
+    assert_eq!(
+        site.send("GET", "/v3/volumes", &[("X-Auth-Token", "u:0a")], None)
+            .await
+            .status,
+        200
+    );
+}
