@@ -1,1 +1,337 @@
-//! To be written.
+//! The one place that runs external programs.
+//!
+//! A program gets a list of arguments and never a shell, an environment of our making, a process group of its own, and the time
+//! its [`Work`] has. When that is up, or the work is cancelled, the whole group is ended, grandchildren too: first asked, then
+//! killed. What it prints is read as it comes, so that it never blocks, and kept up to a bound. Secrets among the arguments are
+//! shown as `***` in logs and errors.
+//!
+//! A program that ends is noticed at once (`pidfd`), so one that takes a millisecond costs a millisecond. Cancellation is looked
+//! for every [`LOOK`].
+
+mod child;
+pub mod daemon;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::{DriverError, DriverResult, Work};
+
+/// Where programs are looked for: administration tools live in the `sbin` folders, which a user's `PATH` may lack.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How often a running program's work is looked at.
+pub const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a program that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How much is kept of what a program prints, unless told otherwise.
+const KEPT: usize = 64 << 10;
+
+/// A program and its arguments, to be run as often as needed.
+#[derive(Clone)]
+pub struct Command {
+    program: OsString,
+    package: &'static str,
+    args: Vec<Arg>,
+    env: Vec<(OsString, OsString)>,
+    stdin: Option<Vec<u8>>,
+    limit: Duration,
+    keep: usize,
+}
+
+#[derive(Clone)]
+struct Arg {
+    text: OsString,
+    secret: bool,
+}
+
+impl Command {
+    /// A program by name, or by a path with a slash; `package` is the Debian package that has it.
+    pub fn new(program: impl Into<OsString>, package: &'static str) -> Self {
+        Self {
+            program: program.into(),
+            package,
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: None,
+            limit: Duration::MAX,
+            keep: KEPT,
+        }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, text: impl Into<OsString>) -> Self {
+        self.args.push(Arg {
+            text: text.into(),
+            secret: false,
+        });
+        self
+    }
+
+    /// Several more.
+    #[must_use]
+    pub fn args<T: Into<OsString>>(self, texts: impl IntoIterator<Item = T>) -> Self {
+        texts.into_iter().fold(self, Self::arg)
+    }
+
+    /// One more, which is shown as `***`. Other users of the machine can still read it in `/proc` while the program runs: use
+    /// standard input where a program allows it.
+    #[must_use]
+    pub fn secret_arg(mut self, text: impl Into<OsString>) -> Self {
+        self.args.push(Arg {
+            text: text.into(),
+            secret: true,
+        });
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// What it reads; nothing if not told. Never shown.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// It may take this long, even if its work may take longer.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// How many bytes are kept of each of its outputs; the rest is read and thrown away.
+    #[must_use]
+    pub fn keep(mut self, bytes: usize) -> Self {
+        self.keep = bytes;
+        self
+    }
+
+    /// Runs it to its end, whatever that is.
+    ///
+    /// # Errors
+    /// It could not be started, or did not end in time, or its work was cancelled.
+    pub fn output(&self, work: &Work) -> Result<Output, CommandError> {
+        let begun = std::time::Instant::now();
+        let result = child::run(self, work);
+        let took = begun.elapsed();
+        match &result {
+            Ok(output) => tracing::debug!(command = %self, status = %output.status, ?took, "command ended"),
+            Err(error) => tracing::debug!(command = %self, %error, ?took, "command failed"),
+        }
+        result
+    }
+
+    /// Runs it, and takes any exit code but zero for a failure.
+    ///
+    /// # Errors
+    /// As [`Self::output`], and [`CommandError::Exit`].
+    pub fn run(&self, work: &Work) -> Result<Output, CommandError> {
+        let output = self.output(work)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        Err(CommandError::Exit {
+            command: self.to_string(),
+            status: output.status,
+            stderr: self.masked(&output.stderr.text()),
+        })
+    }
+
+    /// Whether the program is installed.
+    ///
+    /// # Errors
+    /// [`CommandError::Missing`] if it is not.
+    pub fn find(&self) -> Result<PathBuf, CommandError> {
+        let executable =
+            |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        let found = if self.program.as_encoded_bytes().contains(&b'/') {
+            Some(PathBuf::from(&self.program)).filter(|path| executable(path))
+        } else {
+            std::env::split_paths(PATH)
+                .map(|folder| folder.join(&self.program))
+                .find(|path| executable(path))
+        };
+        found.ok_or_else(|| self.missing())
+    }
+
+    fn missing(&self) -> CommandError {
+        CommandError::Missing {
+            program: self.program.to_string_lossy().into_owned(),
+            package: self.package,
+        }
+    }
+
+    /// Text without our secrets in it.
+    fn masked(&self, text: &str) -> String {
+        self.args
+            .iter()
+            .filter(|arg| arg.secret && !arg.text.is_empty())
+            .fold(text.to_owned(), |text, arg| {
+                text.replace(&*arg.text.to_string_lossy(), "***")
+            })
+    }
+
+    /// As the operating system wants it: alone in its group, in an environment of ours, in the root folder.
+    #[expect(clippy::disallowed_types, reason = "this is the one place")]
+    fn prepare(&self) -> std::process::Command {
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new(&self.program);
+        command
+            .args(self.args.iter().map(|arg| &arg.text))
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .env("HOME", "/")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .process_group(0);
+        command
+    }
+
+    fn spawn_error(&self, error: std::io::Error) -> CommandError {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            self.missing()
+        } else {
+            CommandError::Start {
+                command: self.to_string(),
+                source: error,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program.to_string_lossy())?;
+        for arg in &self.args {
+            let text = if arg.secret { OsStr::new("***") } else { &arg.text };
+            write!(f, " {}", text.to_string_lossy().escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a program ended, and what it printed.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit code, or the signal it died of.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: Captured,
+    /// Its standard error.
+    pub stderr: Captured,
+}
+
+/// The beginning of what a program printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// As much of it as was to be kept.
+    pub bytes: Vec<u8>,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+impl Captured {
+    /// As text; what is no UTF-8 is replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// Why a program did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It is not installed.
+    #[error("the program {program} is not installed: it is in the package {package}")]
+    Missing {
+        /// Its name.
+        program: String,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// The system would not start it.
+    #[error("cannot start {command}")]
+    Start {
+        /// With its arguments, without secrets.
+        command: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It ended, and not well.
+    #[error("{command}: {status}: {}", stderr.trim())]
+    Exit {
+        /// With its arguments, without secrets.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said about it.
+        stderr: String,
+    },
+    /// It took longer than it may, and was ended.
+    #[error("{command} took too long and was ended")]
+    TimedOut {
+        /// With its arguments, without secrets.
+        command: String,
+    },
+    /// Its work was cancelled, and it was ended.
+    #[error("{command} was cancelled")]
+    Cancelled {
+        /// With its arguments, without secrets.
+        command: String,
+    },
+}
+
+impl From<CommandError> for DriverError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::TimedOut { command } => {
+                tracing::warn!(command, "a command took too long and was ended");
+                Self::TimedOut
+            }
+            CommandError::Cancelled { .. } => Self::Cancelled,
+            CommandError::Missing { .. } => Self::NotFound {
+                client: "The storage backend is not available.".to_owned(),
+                operator: error.to_string(),
+            },
+            CommandError::Start { command, source } => Self::Failed {
+                client: "The storage backend failed.".to_owned(),
+                operator: format!("cannot start {command}: {source}"),
+            },
+            CommandError::Exit { .. } => Self::Failed {
+                client: "The storage backend failed.".to_owned(),
+                operator: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Shorthand for those who want the answer as text.
+///
+/// # Errors
+/// As [`Command::run`].
+pub fn text(command: &Command, work: &Work) -> DriverResult<String> {
+    Ok(command.run(work)?.stdout.text())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! One run of a program: feed it, read it, wait for it, and end it when its time is up.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::{Captured, Command, CommandError, GRACE, LOOK, Output};
+use crate::drivers::{DriverError, Work};
+
+/// How long one may take to die of SIGKILL before it is left to a thread of its own: one in uninterruptible sleep waits for its
+/// disk, and nobody should wait with it.
+const DYING: Duration = Duration::from_secs(5);
+
+pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError> {
+    let mut running = Running::start(command)?;
+    let deadline = Instant::now().checked_add(command.limit);
+    loop {
+        let stop = match work.check() {
+            Ok(()) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Some(CommandError::TimedOut {
+                    command: command.to_string(),
+                })
+            }
+            Ok(()) => None,
+            Err(DriverError::Cancelled) => Some(CommandError::Cancelled {
+                command: command.to_string(),
+            }),
+            Err(_) => Some(CommandError::TimedOut {
+                command: command.to_string(),
+            }),
+        };
+        if let Some(error) = stop {
+            running.end();
+            return Err(error);
+        }
+        let left = deadline.map_or(LOOK, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        if running.serve(left.min(work.remaining()).min(LOOK)) {
+            return running.finish().map_err(|source| CommandError::Start {
+                command: command.to_string(),
+                source,
+            });
+        }
+    }
+}
+
+/// A program under way. Dropped before its end, it is killed.
+struct Running {
+    /// `None` once it was waited for, or left to another thread.
+    child: Option<Child>,
+    group: Pid,
+    pidfd: OwnedFd,
+    stdin: Option<(ChildStdin, Vec<u8>)>,
+    stdout: Stream<ChildStdout>,
+    stderr: Stream<ChildStderr>,
+}
+
+struct Stream<S> {
+    source: Option<S>,
+    captured: Captured,
+    keep: usize,
+}
+
+impl Running {
+    fn start(command: &Command) -> Result<Self, CommandError> {
+        let mut child = command
+            .prepare()
+            .stdin(if command.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| command.spawn_error(error))?;
+        let group = Pid::from_child(&child);
+        let opened = rustix::process::pidfd_open(group, PidfdFlags::empty());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take().zip(command.stdin.clone());
+        let ends = [
+            stdin.as_ref().map(|(pipe, _)| pipe.as_fd()),
+            stdout.as_ref().map(AsFd::as_fd),
+            stderr.as_ref().map(AsFd::as_fd),
+        ];
+        let prepared = opened.and_then(|pidfd| {
+            for end in ends.into_iter().flatten() {
+                rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
+            }
+            Ok(pidfd)
+        });
+        match prepared {
+            Ok(pidfd) => Ok(Self {
+                child: Some(child),
+                group,
+                pidfd,
+                stdin,
+                stdout: Stream::new(stdout, command.keep),
+                stderr: Stream::new(stderr, command.keep),
+            }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(command.spawn_error(error.into()))
+            }
+        }
+    }
+
+    /// Waits until something happens, but no longer than `limit`, and tends to it. True once the program has ended.
+    fn serve(&mut self, limit: Duration) -> bool {
+        let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
+        if let Some((pipe, _)) = &self.stdin {
+            fds.push(PollFd::new(pipe, PollFlags::OUT));
+        }
+        if let Some(pipe) = &self.stdout.source {
+            fds.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        if let Some(pipe) = &self.stderr.source {
+            fds.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        let timeout = Timespec::try_from(limit).unwrap_or(Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        });
+        // An interrupted or failed poll is as good as one that timed out: whoever called looks again.
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+        let ended = !fds[0].revents().is_empty();
+        self.feed();
+        self.stdout.drain();
+        self.stderr.drain();
+        ended
+    }
+
+    fn feed(&mut self) {
+        let Some((pipe, bytes)) = &mut self.stdin else {
+            return;
+        };
+        while !bytes.is_empty() {
+            match pipe.write(bytes) {
+                Ok(count) => {
+                    bytes.drain(..count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // It does not want to read it all: its business.
+                Err(_) => break,
+            }
+        }
+        self.stdin = None;
+    }
+
+    /// The end of one that ended by itself. What a grandchild may print later is not waited for.
+    fn finish(mut self) -> std::io::Result<Output> {
+        self.stdout.drain();
+        self.stderr.drain();
+        let mut child = self.child.take().ok_or(ErrorKind::NotFound)?;
+        let status = child.wait()?;
+        Ok(Output {
+            status,
+            stdout: std::mem::take(&mut self.stdout.captured),
+            stderr: std::mem::take(&mut self.stderr.captured),
+        })
+    }
+
+    /// Ends the whole group: asks, waits a little, kills.
+    fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE && !self.serve(LOOK) {}
+        self.kill();
+    }
+
+    /// Kills the group and collects the child. It has not been waited for until then, so its group's number is not another's.
+    fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        self.signal(Signal::KILL);
+        let killed = Instant::now();
+        while killed.elapsed() < DYING {
+            if self.serve(LOOK) {
+                let _ = child.wait();
+                return;
+            }
+        }
+        tracing::error!(
+            pid = child.id(),
+            "a killed program does not die: it waits for its disk"
+        );
+        // The thread ends when the disk answers.
+        let _ = std::thread::Builder::new()
+            .name("reaper".to_owned())
+            .spawn(move || child.wait());
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended by itself: then there is nobody to signal.
+        let _ = rustix::process::kill_process_group(self.group, signal);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl<S: Read> Stream<S> {
+    fn new(source: Option<S>, keep: usize) -> Self {
+        Self {
+            source,
+            captured: Captured::default(),
+            keep,
+        }
+    }
+
+    /// Reads what is there, and keeps what is to be kept.
+    fn drain(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        while let Some(source) = &mut self.source {
+            match source.read(&mut buffer) {
+                Ok(0) => self.source = None,
+                Ok(count) => {
+                    let room = self.keep - self.captured.bytes.len();
+                    self.captured.bytes.extend_from_slice(&buffer[..count.min(room)]);
+                    self.captured.truncated |= count > room;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => self.source = None,
+            }
+        }
+    }
+}
