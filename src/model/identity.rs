@@ -82,4 +82,8 @@ pub struct Token {
     pub expires_at: Timestamp,
     /// Names the token in logs and audits, where its text must not be (Keystone: `audit_ids`).
     pub audit_id: Uuid,
+    /// The `audit_id` of the first of a chain of tokens, each asked for with the one before; `None` for the first itself.
+    pub audit_chain: Option<Uuid>,
+    /// How the user was known: `password`, `token`.
+    pub methods: Vec<String>,
 }
