@@ -1,0 +1,269 @@
+//! The store of a machine of its own: sled, with one writer thread that makes many commits durable by one flush.
+//!
+//! ```text
+//! commit ─┐                ┌ evaluate one after the other, over what is stored and what this group wrote before
+//! commit ─┼─ queue ─ writer┼ one sled batch for all that hold
+//! commit ─┘  (bounded)     └ flush, fdatasync ─ then each gets its own answer
+//! ```
+//!
+//! A commit that conflicts fails alone. While the disk works, others queue up and share the next flush.
+//!
+//! What sled 0.34 does not do by itself, and is done here:
+//! - **Its `flush` does not sync the file** on Linux (`sync_file_range` only: neither the file's size nor the drive's cache
+//!   is dealt with). We call `fdatasync` on the data file ourselves before we answer.
+//! - **It only tidies up in its own flush thread.** Without one the file grows for ever, so it runs, though nothing is left
+//!   to it to flush.
+//! - **A batch keeps readers out** while it is applied, so groups are bounded.
+//! - **A full disk breaks it** until it is opened again: commits are refused while there is still room for it to go on.
+//! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
+//!   which revision commits were durable, and less than that is refused at open.
+//! - **It panics on some kinds of damage**: that becomes an error at open, and an answer to whoever waits later.
+//!
+//! After a failed flush nobody knows what is on the disk, so the store takes no more commits until it is opened again.
+
+mod open;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sled::{Db, IVec};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{CommitError, Entry, Key, RESERVED, Revision, Scan, Store, StoreError, Transaction};
+pub use open::OpenError;
+use writer::Request;
+pub use writer::WriterStats;
+
+/// The keys that are the engine's own.
+const FORMAT_KEY: &[u8] = &[RESERVED, b'f'];
+const REVISION_KEY: &[u8] = &[RESERVED, b'r'];
+
+/// What can be chosen of the engine.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    /// Bytes of pages that sled keeps in memory. It takes somewhat more than it is told.
+    pub cache_capacity: u64,
+    /// Commits are refused while the disk has fewer free bytes than this.
+    pub min_free: u64,
+    /// How many commits may wait for the writer; whoever comes next waits to be let in.
+    pub queue: usize,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            cache_capacity: 16 * 1024 * 1024,
+            min_free: 64 * 1024 * 1024,
+            queue: 1024,
+        }
+    }
+}
+
+/// A store in a directory. Dropping it waits for the commits that were accepted.
+pub struct SledStore {
+    db: Db,
+    // `None` only while it is being dropped: the writer ends when its last sender is gone.
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+    stats: Arc<WriterStats>,
+    path: PathBuf,
+    // Fields are dropped in order, so the directory is let go last.
+    _lock: File,
+}
+
+impl SledStore {
+    /// Opens the store in this directory, or makes one. Blocks; do it before actors are started.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        let opened = open::open(path, options)?;
+        let stats = Arc::new(WriterStats::default());
+        let (requests, queue) = mpsc::channel(options.queue.max(1));
+        let writer = writer::start(
+            writer::Writer {
+                db: opened.db.clone(),
+                data_file: opened.data_file,
+                path: path.to_owned(),
+                min_free: options.min_free,
+                revision: opened.revision,
+                stats: Arc::clone(&stats),
+            },
+            queue,
+        )
+        .map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            db: opened.db,
+            requests: Some(requests),
+            writer: Some(writer),
+            stats,
+            path: path.to_owned(),
+            _lock: opened.lock,
+        })
+    }
+
+    /// What the writer did so far.
+    #[must_use]
+    pub fn stats(&self) -> &WriterStats {
+        &self.stats
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let db = self.db.clone();
+        match tokio::task::spawn_blocking(move || read(&db)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::new("a read of the store ended early").caused_by(error)),
+        }
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the store's writer had died");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        // Not worth a thread: microseconds if the page is in memory, one read of the page cache if not.
+        get(&self.db, key)
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        if keys.len() <= 4 {
+            return keys.iter().map(|key| get(&self.db, key)).collect();
+        }
+        let keys = keys.to_vec();
+        self.blocking(move |db| keys.iter().map(|key| get(db, key)).collect())
+            .await
+    }
+
+    async fn scan(&self, range: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
+        self.blocking(move |db| scan(db, &range)).await
+    }
+
+    async fn scan_many(&self, ranges: Vec<Scan>) -> Result<Vec<Vec<(Key, Entry)>>, StoreError> {
+        self.blocking(move |db| ranges.iter().map(|range| scan(db, range)).collect())
+            .await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        let gone = || StoreError::new("the store is closed");
+        let (answer, answered) = oneshot::channel();
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests
+            .send(Request { transaction, answer })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| {
+            let mut error = StoreError::new("the store's writer ended before it answered");
+            error.maybe_done = true;
+            Err(error.into())
+        })
+    }
+
+    async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {
+        self.blocking(|db| {
+            db.size_on_disk()
+                .map(Some)
+                .map_err(|error| failed("measuring the store", error))
+        })
+        .await
+    }
+}
+
+fn get(db: &Db, key: &Key) -> Result<Option<Entry>, StoreError> {
+    match db.get(&key.0) {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => unpack(key, &value).map(Some),
+        Err(error) => Err(failed(format!("reading {key:?}"), error)),
+    }
+}
+
+fn scan(db: &Db, range: &Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
+    let Some((low, high)) = range.bounds() else {
+        return Ok(Vec::new());
+    };
+    // The engine's own keys come before all others.
+    let foreign = Key(vec![RESERVED + 1]);
+    let low = match low {
+        Bound::Included(key) | Bound::Excluded(key) if key < foreign => Bound::Included(foreign),
+        low => low,
+    };
+    let low = low.map(|key| key.0);
+    let high = high.map(|key| key.0);
+    if let (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) = (&low, &high)
+        && low >= high
+    {
+        return Ok(Vec::new());
+    }
+    let mut entries = Vec::new();
+    let mut rows = db.range::<Vec<u8>, _>((low, high));
+    while entries.len() < range.limit {
+        let row = if range.reverse {
+            rows.next_back()
+        } else {
+            rows.next()
+        };
+        let Some(row) = row else { break };
+        let (key, value) = row.map_err(|error| failed("reading a range", error))?;
+        let key = Key(key.to_vec());
+        let entry = unpack(&key, &value)?;
+        entries.push((key, entry));
+    }
+    Ok(entries)
+}
+
+/// A value as it lies in sled: the revision that wrote it, then its bytes.
+fn pack(revision: Revision, value: &[u8]) -> IVec {
+    let mut packed = Vec::with_capacity(8 + value.len());
+    packed.extend_from_slice(&revision.0.to_be_bytes());
+    packed.extend_from_slice(value);
+    IVec::from(packed)
+}
+
+fn unpack(key: &Key, packed: &[u8]) -> Result<Entry, StoreError> {
+    match packed.split_first_chunk::<8>() {
+        Some((revision, value)) => Ok(Entry {
+            value: Bytes::copy_from_slice(value),
+            revision: Revision(u64::from_be_bytes(*revision)),
+        }),
+        None => Err(StoreError::new(format!("what is stored at {key:?} is damaged"))),
+    }
+}
+
+fn failed(what: impl Into<String>, error: sled::Error) -> StoreError {
+    let no_space =
+        matches!(&error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
+    StoreError {
+        no_space,
+        ..StoreError::new(what).caused_by(error)
+    }
+}

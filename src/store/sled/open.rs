@@ -1,0 +1,264 @@
+//! Opening: the directory's lock, sled's own recovery, and the format's version, each with its clear refusal.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sled::Db;
+
+use super::{FORMAT_KEY, REVISION_KEY, SledOptions};
+use crate::store::{Revision, StoreError};
+
+/// How values and the engine's own keys are laid out by this program.
+const FORMAT: u32 = 1;
+
+/// How long to wait for sled to let go of its file. It closes it in the background, some time after it was dropped.
+const SLED_CLOSES_WITHIN: Duration = Duration::from_secs(10);
+
+/// The file that says up to which revision commits were durable.
+const WATERMARK: &str = "watermark";
+
+/// How often sled's own thread tidies up.
+const TIDY_EVERY_MS: u64 = 500;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store in {} is in use by another process{}", path.display(), holder.as_deref().unwrap_or(""))]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// ` (pid …)`, if it left its id.
+        holder: Option<String>,
+    },
+    /// What lies there cannot be read.
+    #[error("the store in {} is damaged: {what}; restore it from an export or a backup", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// In which way.
+        what: String,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "the store in {} is of format {found}, but this program knows formats up to {FORMAT}: was it downgraded?",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The file system said no.
+    #[error("cannot open the store in {}: {source}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Its words.
+        source: std::io::Error,
+    },
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        let no_space = matches!(&error, OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        Self {
+            no_space,
+            ..Self::new(error.to_string()).caused_by(error)
+        }
+    }
+}
+
+/// What an open store consists of.
+pub(super) struct Opened {
+    pub(super) db: Db,
+    /// Sled's data file, to sync it ourselves.
+    pub(super) data_file: File,
+    /// Held as long as the store is open.
+    pub(super) lock: File,
+    /// The last commit.
+    pub(super) revision: Revision,
+}
+
+pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(path).map_err(io)?;
+    let lock = lock(path)?;
+    let db = recover(path, options)?;
+    let data_file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path.join("db"))
+        .map_err(io)?;
+    let revision = read_format(path, &db)?;
+    check_watermark(path, revision)?;
+    data_file.sync_all().map_err(io)?;
+    write_watermark(path, revision).map_err(io)?;
+    // A new file is only found after a power cut if its directory was synced too.
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io)?;
+    Ok(Opened {
+        db,
+        data_file,
+        lock,
+        revision,
+    })
+}
+
+/// Takes the directory. Our own lock comes before sled's, for sled looks into its files before it locks them.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path.join("lock"))
+        .map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let holder = file.read_to_string(&mut pid).ok().filter(|_| !pid.is_empty());
+            let holder = holder.map(|_| format!(" (pid {})", pid.trim()));
+            return Err(OpenError::Locked {
+                path: path.to_owned(),
+                holder,
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(io(source)),
+    }
+    file.set_len(0).map_err(io)?;
+    write!(file, "{}", std::process::id()).map_err(io)?;
+    Ok(file)
+}
+
+/// Lets sled open its files and replay its log.
+fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
+    let give_up = Instant::now() + SLED_CLOSES_WITHIN;
+    loop {
+        let config = sled::Config::new()
+            .path(path)
+            .mode(sled::Mode::LowSpace)
+            .cache_capacity(options.cache_capacity)
+            .flush_every_ms(Some(TIDY_EVERY_MS));
+        // Sled asserts what it expects of its files; what was damaged may break that.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let damaged = |what: String| OpenError::Damaged {
+            path: path.to_owned(),
+            what,
+        };
+        return match opened {
+            Ok(Ok(db)) => Ok(db),
+            // We hold our own lock, so this can only be an earlier store of this very process, closing.
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+                if Instant::now() < give_up {
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                Err(OpenError::Locked {
+                    path: path.to_owned(),
+                    holder: None,
+                })
+            }
+            Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io {
+                path: path.to_owned(),
+                source,
+            }),
+            Ok(Err(error)) => Err(damaged(error.to_string())),
+            Err(panic) => Err(damaged(super::writer::panic_text(panic.as_ref()))),
+        };
+    }
+}
+
+/// Compares what sled recovered with what is known to have been durable: sled takes a log that it cannot read for one that
+/// ends there, and would open a ruined store as an older or an empty one.
+fn check_watermark(path: &Path, recovered: Revision) -> Result<(), OpenError> {
+    let text = match std::fs::read_to_string(path.join(WATERMARK)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => {
+            return Err(OpenError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    // A power cut may leave it empty, for it is not synced: then it says nothing.
+    match text.trim().parse::<u64>() {
+        Ok(durable) if recovered.0 < durable => Err(OpenError::Damaged {
+            path: path.to_owned(),
+            what: format!(
+                "commits up to {durable} were made, but only those up to {} can be read",
+                recovered.0
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Notes that commits up to this one are durable. Not synced itself: it may lag behind, but never runs ahead.
+pub(super) fn write_watermark(path: &Path, durable: Revision) -> std::io::Result<()> {
+    let new = path.join("watermark.new");
+    std::fs::write(&new, durable.0.to_string())?;
+    std::fs::rename(new, path.join(WATERMARK))
+}
+
+/// Checks the format, or writes it into a new store, and reads the last revision.
+fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
+    let damaged = |what: String| OpenError::Damaged {
+        path: path.to_owned(),
+        what,
+    };
+    let read = |key: &[u8]| db.get(key).map_err(|error| damaged(error.to_string()));
+    match read(FORMAT_KEY)? {
+        Some(format) => {
+            let format: [u8; 4] = format
+                .as_ref()
+                .try_into()
+                .map_err(|_| damaged("its format's version is no number".into()))?;
+            let found = u32::from_be_bytes(format);
+            if found > FORMAT {
+                return Err(OpenError::Newer {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+        }
+        None if db.is_empty() => {
+            let written = db
+                .insert(FORMAT_KEY, FORMAT.to_be_bytes().to_vec())
+                .and_then(|_| db.flush());
+            written.map_err(|error| match error {
+                sled::Error::Io(source) => OpenError::Io {
+                    path: path.to_owned(),
+                    source,
+                },
+                other => damaged(other.to_string()),
+            })?;
+        }
+        None => {
+            return Err(damaged(
+                "it has entries but no format version, so it is none of ours".into(),
+            ));
+        }
+    }
+    match read(REVISION_KEY)? {
+        None => Ok(Revision(0)),
+        Some(revision) => match revision.as_ref().try_into() {
+            Ok(bytes) => Ok(Revision(u64::from_be_bytes(bytes))),
+            Err(_) => Err(damaged("its revision is no number".into())),
+        },
+    }
+}

@@ -1,0 +1,122 @@
+//! What only this engine can be asked: refusals at open, failures, closing.
+
+use super::*;
+use crate::store::Change;
+
+fn put(key: &str, value: &str) -> Transaction {
+    Transaction {
+        changes: vec![Change::Put(Key(key.into()), value.into())],
+        ..Transaction::default()
+    }
+}
+
+fn open(path: &Path) -> Result<SledStore, OpenError> {
+    SledStore::open(path, &SledOptions::default())
+}
+
+#[actix::test]
+async fn what_was_committed_is_there_after_opening_again_and_revisions_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = {
+        let store = open(directory.path()).unwrap();
+        store.commit(put("a", "1")).await.unwrap()
+    };
+    let store = open(directory.path()).unwrap();
+    let entry = store.get(&Key(b"a".to_vec())).await.unwrap().unwrap();
+    assert_eq!((entry.value.as_ref(), entry.revision), (b"1".as_slice(), first));
+    assert!(store.commit(put("b", "2")).await.unwrap() > first);
+}
+
+#[actix::test]
+async fn a_store_in_use_is_refused_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let _store = open(directory.path()).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Locked { .. }), "{text}");
+    assert!(text.contains(&std::process::id().to_string()), "{text}");
+}
+
+#[actix::test]
+async fn a_later_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    store.db.insert(FORMAT_KEY, 9_u32.to_be_bytes().to_vec()).unwrap();
+    drop(store);
+    assert!(matches!(
+        open(directory.path()),
+        Err(OpenError::Newer { found: 9, .. })
+    ));
+}
+
+#[actix::test]
+async fn a_store_of_somebody_else_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = sled::open(directory.path()).unwrap();
+    db.insert("theirs", "x").unwrap();
+    db.flush().unwrap();
+    drop(db);
+    assert!(matches!(open(directory.path()), Err(OpenError::Damaged { .. })));
+}
+
+#[actix::test]
+async fn garbage_in_place_of_files_is_damage_and_no_panic() {
+    for file in ["conf", "db"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).unwrap();
+        for n in 0..200 {
+            store.commit(put(&format!("k{n}"), "v")).await.unwrap();
+        }
+        drop(store);
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name == file || name.starts_with("snap") {
+                let length = usize::try_from(path.metadata().unwrap().len()).unwrap();
+                std::fs::write(&path, vec![0xa5; length.max(64)]).unwrap();
+            }
+        }
+        let error = open(directory.path()).err().unwrap();
+        assert!(
+            matches!(error, OpenError::Damaged { .. } | OpenError::Io { .. }),
+            "{file}: {error}"
+        );
+    }
+}
+
+#[actix::test]
+async fn a_full_disk_refuses_commits_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SledOptions {
+        min_free: u64::MAX,
+        ..SledOptions::default()
+    };
+    let store = SledStore::open(directory.path(), &options).unwrap();
+    match store.commit(put("a", "1")).await {
+        Err(CommitError::Store(error)) => assert!(error.no_space && !error.maybe_done, "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.get(&Key(b"a".to_vec())).await.unwrap(), None);
+}
+
+#[actix::test]
+async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let only_first = |value: &str| Transaction {
+        conditions: vec![crate::store::Condition::Absent(Key(b"one".to_vec()))],
+        ..put("one", value)
+    };
+    let commits = (0..200).map(|n| {
+        let store = &store;
+        async move { store.commit(only_first(&n.to_string())).await }
+    });
+    let results = futures_util::future::join_all(commits).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, Ok(_) | Err(CommitError::Conflict(_))))
+    );
+}
