@@ -1,5 +1,8 @@
 //! What an actor, and whoever talks to one, may count on within one process.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
+#[expect(dead_code, reason = "this file uses a part of it")]
 mod transport_support;
 
 use std::sync::atomic::Ordering::SeqCst;

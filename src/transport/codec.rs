@@ -4,9 +4,9 @@
 //! `DefaultOptions` alone writes other bytes than bincode's free functions do. What to know of it:
 //!
 //! - Its `with_limit` is ignored when decoding from a slice. What bounds a message is the frame it came in
-//!   ([`super::frame`]); what bounds the memory it turns into is that no element of a list may be of size zero (eight
-//!   bytes of `Vec<()>` spin for seconds) and that frames are small. serde reserves at most 1 MiB ahead for a claimed
-//!   length.
+//!   ([`super::frame`]); what bounds the memory it turns into is that frames are small, that serde reserves at most
+//!   1 MiB ahead for a claimed length, and that no element of a list is of size zero: eight bytes of `Vec<()>` spin
+//!   for seconds. Lists within headers, which every peer can send, are [`bounded`] besides.
 //! - A field added at the end breaks old readers, and old bytes break the new one, `serde(default)` or not. So a message
 //!   never changes; a new one gets a new name.
 //! - `skip_serializing_if` corrupts; `flatten`, `untagged`, internal tags and `serde_json::Value` do not make the trip.
@@ -36,12 +36,20 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(options().serialize(value)?)
 }
 
+/// Adds a value's bytes to a buffer.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_into<T: Serialize + ?Sized>(buffer: &mut Vec<u8>, value: &T) -> Result<(), CodecError> {
+    Ok(options().serialize_into(buffer, value)?)
+}
+
 /// How many bytes a value takes, without writing them.
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> Result<u64, CodecError> {
-    Ok(options().serialized_size(value)?)
+pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> Result<usize, CodecError> {
+    Ok(usize::try_from(options().serialized_size(value)?).unwrap_or(usize::MAX))
 }
 
 /// The value that these bytes are, all of them.
@@ -50,4 +58,127 @@ pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> Result<u64, CodecError>
 /// They are not one, or there are more of them than it takes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(options().deserialize(bytes)?)
+}
+
+/// `#[serde(with = "bounded")]` for a list that a stranger may send: its count is checked before any room is made for it.
+pub mod bounded {
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serialize, Serializer};
+
+    /// The most elements such a list may have.
+    pub const MOST: usize = 4096;
+
+    /// Writes the list as any other.
+    ///
+    /// # Errors
+    /// The serializer's, and a list that is too long.
+    pub fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        if list.len() > MOST {
+            return Err(serde::ser::Error::custom(format_args!(
+                "{} elements, {MOST} may be",
+                list.len()
+            )));
+        }
+        list.serialize(serializer)
+    }
+
+    /// Reads a list of at most [`MOST`] elements.
+    ///
+    /// # Errors
+    /// The deserializer's, and a list that claims more.
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_seq(Bounded(PhantomData))
+    }
+
+    struct Bounded<T>(PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST} elements")
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut sequence: S) -> Result<Vec<T>, S::Error> {
+            if let Some(claimed) = sequence.size_hint()
+                && claimed > MOST
+            {
+                return Err(S::Error::invalid_length(claimed, &self));
+            }
+            let mut list = Vec::new();
+            while let Some(element) = sequence.next_element()? {
+                if list.len() == MOST {
+                    return Err(S::Error::invalid_length(MOST + 1, &self));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    use super::{bounded, decode, encode, encode_into, encoded_size};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Listed {
+        before: u8,
+        #[serde(with = "bounded")]
+        list: Vec<u16>,
+    }
+
+    #[test]
+    fn integers_are_fixed_and_little_endian_and_trailing_bytes_are_refused() {
+        assert_eq!(
+            encode(&(1_u8, 2_u32, "ab")).unwrap(),
+            [1, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b']
+        );
+        assert_eq!(decode::<u16>(&[1, 0]).unwrap(), 1);
+        assert!(decode::<u16>(&[1, 0, 0]).is_err());
+        assert!(decode::<u16>(&[1]).is_err());
+    }
+
+    #[test]
+    fn a_list_that_claims_too_much_is_refused_before_it_is_read() {
+        let mut bytes = vec![0];
+        bytes.extend_from_slice(&u64::MAX.to_le_bytes());
+        assert!(decode::<Listed>(&bytes).is_err());
+        let full = Listed {
+            before: 1,
+            list: vec![7; bounded::MOST],
+        };
+        assert_eq!(decode::<Listed>(&encode(&full).unwrap()).unwrap(), full);
+        assert!(
+            encode(&Listed {
+                before: 1,
+                list: vec![7; bounded::MOST + 1]
+            })
+            .is_err()
+        );
+        let mut bytes = vec![0];
+        encode_into(&mut bytes, &vec![7_u16; bounded::MOST + 1]).unwrap();
+        assert!(decode::<Listed>(&bytes).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_and_every_cut_is_noticed(
+            value: (u64, Option<String>, Vec<(bool, i32)>), cut: prop::sample::Index,
+        ) {
+            let bytes = encode(&value).unwrap();
+            prop_assert_eq!(bytes.len(), encoded_size(&value).unwrap());
+            prop_assert_eq!(decode::<(u64, Option<String>, Vec<(bool, i32)>)>(&bytes).unwrap(), value);
+            let cut = cut.index(bytes.len());
+            prop_assert!(decode::<(u64, Option<String>, Vec<(bool, i32)>)>(&bytes[..cut]).is_err());
+        }
+    }
 }

@@ -12,13 +12,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::header::MessageHeader;
 use super::mailbox::{Envelope, ReplyTo, Ticket};
 use super::stats::{ActorReport, ActorStats, MessageStats, State};
 use super::supervisor::{Supervise, Supervisor};
 use super::undelivered::Ring;
 use super::{Actor, Address, CallError, Serve, codec};
 use crate::messages::{Message, Pattern, Topic};
-use crate::model::Context;
+use crate::model::{Context, Error};
 
 /// A registered way to one local actor. Cheap to clone; the actor lives until [`Endpoint::shutdown`].
 #[derive(Clone)]
@@ -124,17 +125,23 @@ impl Endpoint {
         }
     }
 
-    /// Lets a message in that came as bytes.
+    /// Lets a message in that came as bytes in a frame of that pattern.
     pub(super) fn deliver_bytes(
         &self,
-        name: &str,
-        context: Context,
+        header: MessageHeader,
+        pattern: Pattern,
         payload: &[u8],
         deadline: Option<Instant>,
     ) -> Result<Pending, CallError> {
-        match self.doors.get(name) {
-            Some(door) => door.enter_bytes(self, context, payload, deadline),
-            None => Err(self.unknown(self.versions.1.saturating_add(1))),
+        match self.doors.get(header.message.as_str()) {
+            Some(door) if door.pattern() == pattern => {
+                door.enter_bytes(self, header.context, payload, deadline)
+            }
+            Some(_) => {
+                let text = format!("{} did not come as what it is, cast or call", header.message);
+                Err(CallError::Refused(Error::internal(text)))
+            }
+            None => Err(self.unknown(header.version)),
         }
     }
 
@@ -176,6 +183,7 @@ pub(super) enum Pending {
 /// The door for one kind of message.
 pub(super) trait Door: Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn pattern(&self) -> Pattern;
     fn enter_bytes(
         &self,
         endpoint: &Endpoint,
@@ -185,7 +193,7 @@ pub(super) trait Door: Send + Sync {
     ) -> Result<Pending, CallError>;
 }
 
-type Deliver<M> = Box<dyn Fn(Envelope<M>) -> Result<(), Envelope<M>> + Send + Sync>;
+type Deliver<M> = Box<dyn Fn(Envelope<M>) -> bool + Send + Sync>;
 
 struct TypedDoor<M: Message> {
     stats: Arc<MessageStats>,
@@ -218,23 +226,28 @@ impl<M: Message> TypedDoor<M> {
         }
         let ticket = Ticket::take(&endpoint.stats, &self.stats, M::NAME, &context.request_id)
             .ok_or_else(|| CallError::Overloaded(endpoint.address().clone()))?;
-        (self.deliver)(Envelope {
+        if (self.deliver)(Envelope {
             context,
             message,
             ticket,
             deadline,
             reply,
-        })
-        .map_err(|envelope| {
-            envelope.ticket.refused();
-            unreachable()
-        })
+        }) {
+            Ok(())
+        } else {
+            // It went down after we looked.
+            Err(unreachable())
+        }
     }
 }
 
 impl<M: Message> Door for TypedDoor<M> {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn pattern(&self) -> Pattern {
+        M::PATTERN
     }
 
     fn enter_bytes(
@@ -246,10 +259,7 @@ impl<M: Message> Door for TypedDoor<M> {
     ) -> Result<Pending, CallError> {
         let message = codec::decode::<M>(payload).map_err(|error| {
             MessageStats::add(&self.stats.refused);
-            CallError::Refused(crate::model::Error::internal(format!(
-                "unreadable {}: {error}",
-                M::NAME
-            )))
+            CallError::Refused(Error::internal(format!("unreadable {}: {error}", M::NAME)))
         })?;
         match M::PATTERN {
             Pattern::Cast => {
@@ -263,9 +273,7 @@ impl<M: Message> Door for TypedDoor<M> {
                 Ok(Pending::Call(Box::pin(async move {
                     let reply = answer.await.unwrap_or(Err(CallError::Lost(address)))?;
                     codec::encode(&reply).map_err(|error| {
-                        CallError::Refused(crate::model::Error::internal(format!(
-                            "unwritable reply: {error}"
-                        )))
+                        CallError::Refused(Error::internal(format!("unwritable reply: {error}")))
                     })
                 })))
             }

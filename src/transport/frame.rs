@@ -1,1 +1,424 @@
-//! To be written.
+//! Frames: what bytes on a connection are, before anybody asks what they mean.
+//!
+//! ```text
+//!   len: u32 LE │ kind: u8 │ header_len: u16 LE │ header │ payload        len counts all that follows it
+//! ```
+//!
+//! Two parts, so that they can fail apart: a header always decodes on its own, and one that does not means that the
+//! other side speaks something else, so the connection is closed. A payload is decoded by its receiver's type alone, and
+//! one that does not decode is an error *reply*. Sizes are checked before sending and before a byte is kept; buffers
+//! grow as bytes arrive, so a claimed megabyte costs nothing until it is there.
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
+
+use super::codec::{self, CodecError};
+
+/// The largest frame by default. Commands are small; long lists go in pages.
+pub const MAX_FRAME: usize = 1024 * 1024;
+/// The largest frame before a peer is known.
+pub const MAX_HANDSHAKE_FRAME: usize = 64 * 1024;
+/// `kind` and `header_len`.
+const FIXED: usize = 3;
+/// `len`.
+const PREFIX: usize = 4;
+/// How much is read at once, and so how much a frame may cost before it is there.
+const CHUNK: usize = 16 * 1024;
+
+/// What a frame is for. The numbers are the wire's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The dialer says who it is.
+    Hello = 1,
+    /// The listener says who it is.
+    Welcome = 2,
+    /// The other will not have us, and says why.
+    Refuse = 3,
+    /// A message nobody waits for.
+    Cast = 4,
+    /// A message that is to be answered.
+    Call = 5,
+    /// The answer to a call, or why a cast was refused.
+    Reply = 6,
+    /// A cast was queued; nothing more.
+    Accepted = 7,
+    /// The caller does not wait any more.
+    Cancel = 8,
+    /// Are you there?
+    Ping = 9,
+    /// I am.
+    Pong = 10,
+    /// I am leaving on purpose.
+    Goodbye = 11,
+    /// What I serve, now.
+    Announce = 12,
+    /// The dialer knows the secret.
+    Proof = 13,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Hello,
+        Self::Welcome,
+        Self::Refuse,
+        Self::Cast,
+        Self::Call,
+        Self::Reply,
+        Self::Accepted,
+        Self::Cancel,
+        Self::Ping,
+        Self::Pong,
+        Self::Goodbye,
+        Self::Announce,
+        Self::Proof,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Why bytes are not a frame, or a frame has no bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It is larger than may be.
+    #[error("a frame of {bytes} bytes is larger than {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What may be.
+        limit: usize,
+    },
+    /// Its length leaves no room for what each frame has.
+    #[error("a frame of {0} bytes is too short to be one")]
+    TooShort(usize),
+    /// Its kind is none.
+    #[error("{0} is no kind of frame")]
+    UnknownKind(u8),
+    /// It is not the kind that is due here.
+    #[error("a frame of kind {0:?} is not due here")]
+    Unexpected(Kind),
+    /// Its header is not what that kind of frame has.
+    #[error("the header of a frame of kind {0:?} does not decode: {1}")]
+    BadHeader(Kind, #[source] CodecError),
+    /// A value has no bytes.
+    #[error("a value cannot be encoded: {0}")]
+    Encode(#[from] CodecError),
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The connection ended within a frame.
+    #[error("the connection ended within a frame")]
+    Truncated,
+}
+
+/// A frame as it came: its header not decoded yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is for.
+    pub kind: Kind,
+    /// The bytes of its header.
+    pub header: Bytes,
+    /// The bytes of its payload.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// Its header, as the type that its kind has.
+    ///
+    /// # Errors
+    /// `BadHeader`: the other side speaks something else.
+    pub fn decode_header<H: serde::de::DeserializeOwned>(&self) -> Result<H, FrameError> {
+        codec::decode(&self.header).map_err(|error| FrameError::BadHeader(self.kind, error))
+    }
+}
+
+/// Writes a frame whose payload is bytes already.
+///
+/// # Errors
+/// `TooLarge`, with the limit; `Encode`.
+pub fn encode_raw<H: Serialize>(
+    kind: Kind,
+    header: &H,
+    payload: &[u8],
+    limit: usize,
+) -> Result<Vec<u8>, FrameError> {
+    let mut frame = begin(kind, header, payload.len(), limit)?;
+    frame.extend_from_slice(payload);
+    Ok(frame)
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// As [`encode_raw`].
+pub fn encode<H: Serialize, P: Serialize>(
+    kind: Kind,
+    header: &H,
+    payload: &P,
+    limit: usize,
+) -> Result<Vec<u8>, FrameError> {
+    let mut frame = begin(kind, header, codec::encoded_size(payload)?, limit)?;
+    codec::encode_into(&mut frame, payload)?;
+    Ok(frame)
+}
+
+/// Writes all of a frame but its payload, if it fits with it.
+fn begin<H: Serialize>(kind: Kind, header: &H, payload: usize, limit: usize) -> Result<Vec<u8>, FrameError> {
+    let header_size = codec::encoded_size(header)?;
+    let header_len = u16::try_from(header_size).map_err(|_| FrameError::TooLarge {
+        bytes: header_size,
+        limit: usize::from(u16::MAX),
+    })?;
+    let bytes = FIXED.saturating_add(header_size).saturating_add(payload);
+    let len = u32::try_from(bytes).ok().filter(|_| bytes <= limit);
+    let len = len.ok_or(FrameError::TooLarge { bytes, limit })?;
+    let mut frame = Vec::with_capacity(PREFIX + bytes);
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.push(kind as u8);
+    frame.extend_from_slice(&header_len.to_le_bytes());
+    codec::encode_into(&mut frame, header)?;
+    Ok(frame)
+}
+
+/// Takes the next frame off the front of `buffer`, if all of it is there; else says how many bytes are missing at least.
+///
+/// # Errors
+/// `TooLarge`, `TooShort`, `UnknownKind`: there is no telling where the next frame begins, so the connection is to be closed.
+pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>, FrameError> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX>() else {
+        return Ok(Err(PREFIX - buffer.len()));
+    };
+    let len = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
+    if len > limit {
+        return Err(FrameError::TooLarge { bytes: len, limit });
+    }
+    if len < FIXED {
+        return Err(FrameError::TooShort(len));
+    }
+    if let Some(&byte) = buffer.get(PREFIX)
+        && Kind::from_byte(byte).is_none()
+    {
+        return Err(FrameError::UnknownKind(byte));
+    }
+    if let Some(missing) = (PREFIX + len)
+        .checked_sub(buffer.len())
+        .filter(|missing| *missing > 0)
+    {
+        return Ok(Err(missing));
+    }
+    buffer.advance(PREFIX);
+    let mut frame = buffer.split_to(len).freeze();
+    let byte = frame.get_u8();
+    let kind = Kind::from_byte(byte).ok_or(FrameError::UnknownKind(byte))?;
+    let header_len = usize::from(frame.get_u16_le());
+    if header_len > frame.len() {
+        return Err(FrameError::TooShort(len));
+    }
+    let header = frame.split_to(header_len);
+    Ok(Ok(Frame {
+        kind,
+        header,
+        payload: frame,
+    }))
+}
+
+/// Reads frames off a connection.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    stream: R,
+    buffer: BytesMut,
+    limit: usize,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// A reader that takes frames of up to `limit` bytes.
+    pub fn new(stream: R, limit: usize) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            limit,
+        }
+    }
+
+    /// Takes other sizes from now on: the peer is known now.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// The next frame; `None` if the connection ended between two. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// All that say that the bytes are no frame, or that the connection broke: nothing more can be read from it.
+    pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            let missing = match parse(&mut self.buffer, self.limit)? {
+                Ok(frame) => return Ok(Some(frame)),
+                Err(missing) => missing,
+            };
+            self.buffer.reserve(missing.min(CHUNK));
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Truncated)
+                };
+            }
+        }
+    }
+
+    /// Exactly `N` bytes that come before any frame.
+    ///
+    /// # Errors
+    /// The connection broke or ended.
+    pub async fn preamble<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        let mut bytes = [0; N];
+        self.stream.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// The stream, to write to.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.stream
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite> FrameReader<S> {
+    /// Splits the stream, so that it can be written to while it is read. What was read already stays with the reader.
+    #[must_use]
+    pub fn split(self) -> (FrameReader<ReadHalf<S>>, WriteHalf<S>) {
+        let (read, write) = tokio::io::split(self.stream);
+        (
+            FrameReader {
+                stream: read,
+                buffer: self.buffer,
+                limit: self.limit,
+            },
+            write,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse_all(bytes: &[u8], limit: usize) -> Result<Vec<Frame>, FrameError> {
+        let mut buffer = BytesMut::from(bytes);
+        let mut frames = Vec::new();
+        while let Ok(frame) = parse(&mut buffer, limit)? {
+            frames.push(frame);
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn a_frame_that_does_not_fit_is_refused_before_it_is_written_and_before_it_is_read() {
+        let written = encode_raw(Kind::Cast, &7_u64, &[0; 89], 100).unwrap();
+        assert_eq!(written.len(), 104);
+        let refused = encode_raw(Kind::Cast, &7_u64, &[0; 90], 100);
+        assert!(matches!(
+            refused,
+            Err(FrameError::TooLarge {
+                bytes: 101,
+                limit: 100
+            })
+        ));
+        assert!(matches!(
+            parse_all(&written, 99),
+            Err(FrameError::TooLarge {
+                bytes: 100,
+                limit: 99
+            })
+        ));
+        // Its first four bytes are enough to see it.
+        assert!(matches!(
+            parse_all(&written[..4], 99),
+            Err(FrameError::TooLarge { .. })
+        ));
+        let header = encode_raw(Kind::Cast, &vec![0_u8; 70_000], &[], MAX_FRAME);
+        assert!(matches!(header, Err(FrameError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn what_is_no_frame_is_seen_as_early_as_can_be() {
+        assert!(matches!(
+            parse_all(&[2, 0, 0, 0], 100),
+            Err(FrameError::TooShort(2))
+        ));
+        assert!(matches!(
+            parse_all(&[9, 0, 0, 0, 99], 100),
+            Err(FrameError::UnknownKind(99))
+        ));
+        assert!(matches!(
+            parse_all(&[3, 0, 0, 0, 9, 1, 0], 100),
+            Err(FrameError::TooShort(3))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_claimed_length_costs_nothing_until_the_bytes_are_there() {
+        let mut bytes = encode_raw(Kind::Cast, &7_u64, &vec![0; 1_000_000], MAX_FRAME).unwrap();
+        bytes.truncate(100);
+        let mut reader = FrameReader::new(bytes.as_slice(), MAX_FRAME);
+        assert!(matches!(reader.next().await, Err(FrameError::Truncated)));
+        assert!(
+            reader.buffer.capacity() <= 4 * CHUNK,
+            "{}",
+            reader.buffer.capacity()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_frames_or_refused_and_never_more_than_they_are(bytes: Vec<u8>, limit in 0_usize..200) {
+            if let Ok(frames) = parse_all(&bytes, limit) {
+                let taken: usize = frames.iter().map(|f| PREFIX + FIXED + f.header.len() + f.payload.len()).sum();
+                prop_assert!(taken <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn frames_are_read_back_however_the_bytes_are_cut(
+            sent in prop::collection::vec((0_usize..13, any::<u64>(), any::<Vec<u8>>()), 0..5),
+            cuts in prop::collection::vec(1_usize..40, 1..5),
+        ) {
+            let mut bytes = Vec::new();
+            for (kind, header, payload) in &sent {
+                bytes.extend(encode(Kind::ALL[*kind], header, payload, MAX_FRAME).unwrap());
+            }
+            let mut buffer = BytesMut::new();
+            let (mut frames, mut rest, mut cuts) = (Vec::new(), bytes.as_slice(), cuts.iter().cycle());
+            loop {
+                match parse(&mut buffer, MAX_FRAME).unwrap() {
+                    Ok(frame) => frames.push(frame),
+                    Err(_) if rest.is_empty() => break,
+                    Err(_) => {
+                        let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                        buffer.extend_from_slice(now);
+                        rest = later;
+                    }
+                }
+            }
+            prop_assert!(buffer.is_empty());
+            prop_assert_eq!(frames.len(), sent.len());
+            for (frame, (kind, header, payload)) in frames.iter().zip(&sent) {
+                prop_assert_eq!(frame.kind, Kind::ALL[*kind]);
+                prop_assert_eq!(frame.decode_header::<u64>().unwrap(), *header);
+                prop_assert_eq!(&codec::decode::<Vec<u8>>(&frame.payload).unwrap(), payload);
+            }
+        }
+
+        #[test]
+        fn a_frame_cut_anywhere_is_waited_for(payload: Vec<u8>) {
+            let bytes = encode_raw(Kind::Reply, &1_u64, &payload, MAX_FRAME).unwrap();
+            for cut in 0..bytes.len() {
+                prop_assert!(parse_all(&bytes[..cut], MAX_FRAME).unwrap().is_empty());
+            }
+        }
+    }
+}

@@ -113,10 +113,11 @@ impl<T: Topic> Handle<T> {
         &self.address
     }
 
-    /// Sends, and returns as soon as the message is accepted for delivery.
+    /// Sends, and returns as soon as the message is accepted for delivery: it is in the actor's mailbox, nothing more.
     ///
     /// # Errors
-    /// `Unreachable`, `Overloaded`, `TooLarge` or `UnsupportedVersion`: it surely was not delivered.
+    /// `Unreachable`, `Overloaded`, `TooLarge` or `UnsupportedVersion`: it surely was not delivered. `Timeout` or `Lost`,
+    /// on the way to another node: it may have been.
     pub async fn cast<M: Cast + crate::messages::Message<To = T>>(
         &self,
         context: &Context,

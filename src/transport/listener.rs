@@ -1,1 +1,166 @@
-//! To be written.
+//! Where other nodes come in.
+//!
+//! Handshakes happen off the accept loop, each with a time limit and only so many at once, so that whoever connects and
+//! says nothing holds up nobody for long. Until there is TLS, only the machine's own addresses may be listened on: the
+//! transport carries commands that change storage, and CHAP secrets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::DialedBy;
+use super::net::TcpListener;
+use super::options::TransportOptions;
+use super::{Router, connection, handshake, lock};
+
+/// A socket that is listened on. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
+#[derive(Debug)]
+pub struct ListenerHandle {
+    local_addr: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl ListenerHandle {
+    /// The address, with the port that was found if none was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Lets nobody in any more. Who is in stays.
+    pub fn close(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// The port is this machine's own, or nobody minds.
+///
+/// # Errors
+/// `InvalidInput`, which names the configuration's `key`.
+pub(super) fn check_private(addr: SocketAddr, options: &TransportOptions, key: &str) -> io::Result<()> {
+    if addr.ip().is_loopback() || options.allow_plaintext {
+        return Ok(());
+    }
+    let text = format!(
+        "{key}: {addr} is not an address of this machine alone, and connections are not encrypted; use 127.0.0.1"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+pub(super) async fn listen(
+    router: &Router,
+    addr: SocketAddr,
+    options: TransportOptions,
+) -> io::Result<ListenerHandle> {
+    check_private(addr, &options, "transport.listen")?;
+    let listener = TcpListener::bind(addr).await?;
+    let local_addr = listener.local_addr()?;
+    let stop = router.leaving().child_token();
+    tracing::info!(%local_addr, node = router.node(), "listening for other nodes");
+    tokio::spawn(accept_all(router.clone(), listener, options, stop.clone()));
+    Ok(ListenerHandle { local_addr, stop })
+}
+
+async fn accept_all(
+    router: Router,
+    listener: TcpListener,
+    options: TransportOptions,
+    stop: CancellationToken,
+) {
+    let handshakes = Arc::new(Semaphore::new(options.max_handshakes));
+    let complaints = Arc::new(Complaints::default());
+    loop {
+        let next = async {
+            let permit = Arc::clone(&handshakes).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = stop.cancelled() => return,
+            next = next => next,
+        };
+        let Ok(permit) = permit else { return };
+        match accepted {
+            Ok((stream, remote)) => {
+                // Small frames are to leave at once. A socket that refuses this works all the same.
+                let _ = stream.set_nodelay(true);
+                let (router, options, complaints) =
+                    (router.clone(), options.clone(), Arc::clone(&complaints));
+                tokio::spawn(async move {
+                    welcome(&router, stream, remote.to_string(), options, permit, &complaints).await;
+                });
+            }
+            Err(error) => {
+                // Out of file handles, say: trying again at once would only spin.
+                complaints.complain(&"accept", &error);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    router: &Router,
+    stream: S,
+    remote: String,
+    options: TransportOptions,
+    permit: OwnedSemaphorePermit,
+    complaints: &Complaints,
+) {
+    let accepted = handshake::accept(stream, router.introduction(), &options, |them, announcement| {
+        let admitted = router.admit(
+            them.clone(),
+            announcement.clone(),
+            DialedBy::Them,
+            remote.clone(),
+            &options,
+        )?;
+        let (version, ours) = router.announcement();
+        Ok((ours, (admitted, version)))
+    })
+    .await;
+    drop(permit);
+    match accepted {
+        Ok((introduced, (mut admitted, version))) => {
+            if let Some(queue) = admitted.queue.take() {
+                connection::run(router, &admitted.peer, introduced.reader, queue, version).await;
+            }
+        }
+        Err(error) => complaints.complain(&remote, &error),
+    }
+}
+
+/// Says why connections came to nothing, but not as often as a stranger may want: [`MOST_COMPLAINTS`] in
+/// [`COMPLAINTS_WINDOW`].
+#[derive(Debug, Default)]
+struct Complaints {
+    window: Mutex<Option<(Instant, u32)>>,
+}
+
+const MOST_COMPLAINTS: u32 = 20;
+const COMPLAINTS_WINDOW: Duration = Duration::from_secs(10);
+
+impl Complaints {
+    fn complain(&self, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
+        let now = Instant::now();
+        let mut window = lock(&self.window);
+        let (since, count) = match *window {
+            Some((since, count)) if now - since < COMPLAINTS_WINDOW => (since, count),
+            _ => (now, 0),
+        };
+        *window = Some((since, count.saturating_add(1)));
+        drop(window);
+        match count {
+            0..MOST_COMPLAINTS => {
+                tracing::warn!(%remote, %reason, "a connection from another node came to nothing");
+            }
+            MOST_COMPLAINTS => tracing::warn!("many connections come to nothing; not all are told of here"),
+            _ => {}
+        }
+    }
+}

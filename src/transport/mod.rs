@@ -11,25 +11,38 @@
 //! do: retry, or remember; that is the journal's.
 
 pub mod address;
+pub mod admission;
 pub mod codec;
 pub mod endpoint;
 pub mod frame;
 pub mod handle;
 pub mod handshake;
+pub mod header;
+pub mod join;
 pub mod listener;
-pub mod peer;
+pub mod net;
+pub mod options;
+pub mod outbound;
+pub mod peers;
+pub mod proof;
 pub mod router;
 pub mod serve;
 pub mod stats;
 pub mod supervisor;
 pub mod undelivered;
 
+mod connection;
 mod mailbox;
+mod peer;
 mod shell;
 
 pub use address::Address;
 pub use endpoint::Endpoint;
 pub use handle::{CallError, Handle};
+pub use join::JoinedPeer;
+pub use listener::ListenerHandle;
+pub use options::TransportOptions;
+pub use peers::{PeerChange, PeerEvent, PeerReport};
 pub use router::Router;
 pub use serve::{Actor, EndpointBuilder, Serve, Started};
 pub use stats::ActorReport;

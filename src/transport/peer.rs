@@ -1,1 +1,350 @@
-//! To be written.
+//! One connection to one life of another node, as senders see it: what it serves, what waits for an answer.
+//!
+//! The bytes are moved by [`super::connection`]. Here a message becomes a frame, gets a number, and its sender is told
+//! the answer by that number; or `Lost`, as soon as the connection is closed.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::DialedBy;
+use super::frame::{self, FrameError, Kind};
+use super::header::{Announcement, Goodbye, Identity, MessageHeader, Numbered, ReplyHeader, ReplyStatus};
+use super::options::TransportOptions;
+use super::outbound::{Item, Outbound};
+use super::{Address, CallError, codec, lock};
+use crate::messages::Message;
+use crate::model::{Context, Error, Timestamp};
+
+/// What came back for a message.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A cast was queued.
+    Accepted,
+    /// It ended in some way.
+    Reply(ReplyStatus, Bytes),
+}
+
+/// Counters of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) frames_in: AtomicU64,
+    pub(super) frames_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    /// Of the last ping; 0 until there was one.
+    pub(super) rtt_micros: AtomicU64,
+}
+
+/// A connection to a peer.
+pub(super) struct Peer {
+    /// Tells two connections to the same node apart.
+    pub(super) number: u64,
+    pub(super) them: Identity,
+    pub(super) dialed_by: DialedBy,
+    pub(super) remote: String,
+    pub(super) since: Timestamp,
+    pub(super) options: TransportOptions,
+    pub(super) outbound: Outbound,
+    pub(super) traffic: Traffic,
+    pub(super) closing: CancellationToken,
+    pub(super) heard: Mutex<Instant>,
+    /// What is being answered for the peer, by its numbers.
+    answering: Mutex<HashMap<u64, AbortHandle>>,
+    answered: Notify,
+    announced: RwLock<Arc<Announcement>>,
+    /// Who waits, by our numbers; `None` once it is closed.
+    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+    next: AtomicU64,
+    reason: Mutex<Option<String>>,
+    limit: usize,
+}
+
+impl Peer {
+    pub(super) fn new(
+        number: u64,
+        them: Identity,
+        announcement: Announcement,
+        dialed_by: DialedBy,
+        remote: String,
+        options: TransportOptions,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Item>) {
+        let (outbound, queue) = Outbound::new(options.outbound_messages, options.outbound_bytes);
+        let limit = options
+            .max_frame
+            .min(usize::try_from(them.max_frame).unwrap_or(usize::MAX));
+        let peer = Self {
+            number,
+            them,
+            dialed_by,
+            remote,
+            since: Timestamp::now(),
+            options,
+            outbound,
+            traffic: Traffic::default(),
+            closing: CancellationToken::new(),
+            heard: Mutex::new(Instant::now()),
+            answering: Mutex::default(),
+            answered: Notify::new(),
+            announced: RwLock::new(Arc::new(announcement)),
+            waiting: Mutex::new(Some(HashMap::new())),
+            next: AtomicU64::new(1),
+            reason: Mutex::default(),
+            limit,
+        };
+        (Arc::new(peer), queue)
+    }
+
+    /// The largest frame that both take.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(super) fn announced(&self) -> Arc<Announcement> {
+        Arc::clone(&self.announced.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn announce(&self, announcement: Announcement) {
+        *self.announced.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(announcement);
+    }
+
+    /// How many messages wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.waiting).as_ref().map_or(0, HashMap::len)
+    }
+
+    /// Ends the connection. Everybody who waits on it is told `Lost`. The first reason counts.
+    pub(super) fn close(&self, reason: impl Into<String>) {
+        lock(&self.reason).get_or_insert_with(|| reason.into());
+        self.closing.cancel();
+        let waiting = lock(&self.waiting).take();
+        // Outside the lock: each of them wakes somebody.
+        drop(waiting);
+        let answering = std::mem::take(&mut *lock(&self.answering));
+        self.answered.notify_waiters();
+        for task in answering.into_values() {
+            // Its answer has nowhere to go; what it waits for goes on.
+            task.abort();
+        }
+    }
+
+    /// Sends the answer to one of theirs when it is there, unless they cancel it before.
+    pub(super) fn answer_when_ready(
+        self: &Arc<Self>,
+        id: u64,
+        answer: impl Future<Output = Result<Vec<u8>, CallError>> + Send + 'static,
+    ) {
+        let mut answering = lock(&self.answering);
+        // A number used twice: the first keeps it.
+        let Entry::Vacant(entry) = answering.entry(id) else {
+            return;
+        };
+        let peer = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let result = answer.await;
+            // Held until the reply is queued, so that no goodbye gets before it.
+            let mut answering = lock(&peer.answering);
+            if answering.remove(&id).is_some() {
+                peer.reply(id, result);
+                peer.answered.notify_waiters();
+            }
+        });
+        entry.insert(task.abort_handle());
+    }
+
+    /// They do not wait for it any more. What was begun for it goes on.
+    pub(super) fn cancelled(&self, id: u64) {
+        if let Some(task) = lock(&self.answering).remove(&id) {
+            self.answered.notify_waiters();
+            task.abort();
+        }
+    }
+
+    /// Waits until they have been answered all they asked.
+    pub(super) async fn all_answered(&self) {
+        loop {
+            let mut answered = std::pin::pin!(self.answered.notified());
+            answered.as_mut().enable();
+            if lock(&self.answering).is_empty() {
+                return;
+            }
+            answered.await;
+        }
+    }
+
+    /// Why it was closed.
+    pub(super) fn reason(&self) -> String {
+        lock(&self.reason).clone().unwrap_or_else(|| "open".to_owned())
+    }
+
+    /// Tells the peer that we leave, and closes once that is written.
+    pub(super) fn say_goodbye(&self, reason: &str) {
+        self.send_always(
+            Kind::Goodbye,
+            &Goodbye {
+                reason: reason.to_owned(),
+            },
+        );
+        self.outbound.end();
+    }
+
+    /// Queues a frame without payload that may not be shed.
+    pub(super) fn send_always<H: Serialize>(&self, kind: Kind, header: &H) {
+        match frame::encode(kind, header, &(), self.limit) {
+            Ok(frame) => self.outbound.send_always(frame),
+            Err(error) => {
+                tracing::error!(peer = self.them.node, ?kind, %error, "a frame could not be written")
+            }
+        }
+    }
+
+    /// Sends a message and gives it a number; its fate comes through the ticket.
+    ///
+    /// # Errors
+    /// It surely was not sent.
+    pub(super) fn send<M: Message>(
+        self: &Arc<Self>,
+        kind: Kind,
+        to: &Address,
+        context: &Context,
+        message: &M,
+        remaining_ms: Option<u64>,
+    ) -> Result<Awaited, CallError> {
+        if let Some((_, speaks)) = self.announced().versions(&to.topic)
+            && speaks < M::SINCE
+        {
+            return Err(CallError::UnsupportedVersion {
+                to: to.clone(),
+                speaks,
+                needs: M::SINCE,
+            });
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let header = MessageHeader {
+            id,
+            to: to.clone(),
+            message: M::NAME.to_owned(),
+            version: M::SINCE,
+            remaining_ms,
+            context: context.clone(),
+        };
+        let frame = frame::encode(kind, &header, message, self.limit).map_err(|error| match error {
+            FrameError::TooLarge { bytes, limit } => CallError::TooLarge {
+                to: to.clone(),
+                bytes,
+                limit,
+            },
+            other => CallError::Refused(Error::internal(format!("{} to {to}: {other}", M::NAME))),
+        })?;
+        let (sender, answer) = oneshot::channel();
+        match &mut *lock(&self.waiting) {
+            Some(waiting) => waiting.insert(id, sender),
+            None => return Err(CallError::Unreachable(to.clone())),
+        };
+        let awaited = Awaited {
+            id,
+            peer: Arc::clone(self),
+            answer,
+            cancel: kind == Kind::Call,
+        };
+        if self.outbound.send(frame).is_err() {
+            awaited.forget();
+            return Err(CallError::Overloaded(to.clone()));
+        }
+        Ok(awaited)
+    }
+
+    /// The peer answered one of ours. Answers that nobody waits for any more are dropped.
+    pub(super) fn answered(&self, id: u64, answer: Answer) {
+        let waiting = lock(&self.waiting)
+            .as_mut()
+            .and_then(|waiting| waiting.remove(&id));
+        if let Some(sender) = waiting {
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Sends the answer to one of theirs.
+    pub(super) fn reply(&self, id: u64, result: Result<Vec<u8>, CallError>) {
+        let (status, payload) = match result {
+            Ok(payload) => (ReplyStatus::Done, payload),
+            Err(error) => match super::header::Failure::from_error(error) {
+                Ok(failure) => (ReplyStatus::Failed(failure), Vec::new()),
+                Err(refused) => (ReplyStatus::Refused, codec::encode(&refused).unwrap_or_default()),
+            },
+        };
+        let frame = frame::encode_raw(Kind::Reply, &ReplyHeader { id, status }, &payload, self.limit);
+        match frame {
+            Ok(frame) => self.outbound.send_always(frame),
+            Err(FrameError::TooLarge { bytes, limit }) => {
+                let status = ReplyStatus::Failed(super::header::Failure::TooLarge {
+                    bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+                    limit: u64::try_from(limit).unwrap_or(u64::MAX),
+                });
+                self.send_always(Kind::Reply, &ReplyHeader { id, status });
+            }
+            Err(error) => tracing::error!(peer = self.them.node, %error, "a reply could not be written"),
+        }
+    }
+}
+
+/// A message that was sent, whose fate is not known yet. Dropping it tells the peer that nobody waits.
+pub(super) struct Awaited {
+    id: u64,
+    peer: Arc<Peer>,
+    answer: oneshot::Receiver<Answer>,
+    cancel: bool,
+}
+
+impl Awaited {
+    /// The answer, or `None` if the connection was closed before it came.
+    pub(super) async fn answer(mut self) -> Option<Answer> {
+        let answer = (&mut self.answer).await.ok();
+        self.cancel = false;
+        answer
+    }
+
+    fn forget(mut self) {
+        self.cancel = false;
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let was_waiting = lock(&self.peer.waiting)
+            .as_mut()
+            .and_then(|waiting| waiting.remove(&self.id))
+            .is_some();
+        if was_waiting && self.cancel {
+            self.peer.send_always(Kind::Cancel, &Numbered { id: self.id });
+        }
+    }
+}
+
+/// What a sender is told for an answer.
+pub(super) fn outcome<R: serde::de::DeserializeOwned>(
+    to: &Address,
+    answer: Option<Answer>,
+) -> Result<R, CallError> {
+    let unreadable =
+        |error| CallError::Refused(Error::internal(format!("unreadable reply from {to}: {error}")));
+    match answer {
+        None => Err(CallError::Lost(to.clone())),
+        Some(Answer::Accepted) => codec::decode(&[]).map_err(unreadable),
+        Some(Answer::Reply(ReplyStatus::Done, payload)) => codec::decode(&payload).map_err(unreadable),
+        Some(Answer::Reply(ReplyStatus::Refused, payload)) => {
+            Err(CallError::Refused(codec::decode(&payload).unwrap_or_else(
+                |error| Error::internal(format!("{to} refused for a reason that cannot be read: {error}")),
+            )))
+        }
+        Some(Answer::Reply(ReplyStatus::Failed(failure), _)) => Err(failure.into_error(to)),
+    }
+}

@@ -3,18 +3,31 @@
 //! Reads (each send) take a shared lock for the time of one look-up; writes (an actor registers) are rare. What is local
 //! goes before what is remote: with one control node, nothing travels that need not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::admission::DialedBy;
+use super::frame::Kind;
+use super::handshake::Introduction;
+use super::header::{Announcement, Identity, Incarnation, Refusal, Refuse, TopicVersions, remaining_ms};
+use super::join::JoinedPeer;
+use super::listener::ListenerHandle;
+use super::options::TransportOptions;
+use super::outbound::Item;
+use super::peer::{Peer, outcome};
+use super::peers::{Link, PeerChange, PeerEvent, PeerReport, Peers};
 use super::stats::{ActorReport, State};
 use super::undelivered::{Ring, Undelivered};
-use super::{Address, CallError, Endpoint, Handle};
+use super::{Address, CallError, Endpoint, Handle, listener};
 use crate::messages::{Call, Cast, Message, Topic};
 use crate::model::Context;
 
@@ -25,23 +38,54 @@ pub struct Router {
 }
 
 struct Inner {
-    node: String,
+    introduction: Introduction,
+    begun: Instant,
     endpoints: RwLock<HashMap<String, Vec<Endpoint>>>,
+    /// Counts changes of `endpoints`, for those who announce them.
+    served: watch::Sender<u64>,
+    peers: Peers,
     ring: Arc<Ring>,
     /// Spreads casts without a server over a topic's actors.
     turn: AtomicUsize,
+    leaving: CancellationToken,
 }
 
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("introduction", &self.inner.introduction)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long peers may take to take in our goodbye.
+const GOODBYE_GRACE: Duration = Duration::from_secs(1);
+
 impl Router {
-    /// A router for a node of that name, without endpoints or peers.
+    /// A router for a node of that name, without endpoints or peers, whose starts nobody counts.
     #[must_use]
     pub fn new(node: &str) -> Self {
+        Self::with_boot(node, 0)
+    }
+
+    /// A router for a node of that name that was started so many times (counted on disk): peers never take an earlier life
+    /// for a later one.
+    #[must_use]
+    pub fn with_boot(node: &str, boot: u64) -> Self {
+        let introduction = Introduction {
+            node: node.to_owned(),
+            incarnation: Incarnation::new(boot),
+        };
         Self {
             inner: Arc::new(Inner {
-                node: node.to_owned(),
+                introduction,
+                begun: Instant::now(),
                 endpoints: RwLock::default(),
+                served: watch::Sender::new(0),
+                peers: Peers::default(),
                 ring: Arc::default(),
                 turn: AtomicUsize::new(0),
+                leaving: CancellationToken::new(),
             }),
         }
     }
@@ -49,7 +93,13 @@ impl Router {
     /// The node's name.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.inner.node
+        &self.inner.introduction.node
+    }
+
+    /// Which life of the node this is.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.inner.introduction.incarnation
     }
 
     /// A handle to any actor of the topic.
@@ -64,7 +114,8 @@ impl Router {
         Handle::new(self.clone(), Some(server.to_owned()))
     }
 
-    /// Makes a local actor reachable. One that was registered under the same address before is so no longer.
+    /// Makes a local actor reachable, here and for all peers. One that was registered under the same address before is
+    /// so no longer.
     pub fn register(&self, endpoint: Endpoint) {
         endpoint.remember_undelivered_in(&self.inner.ring);
         let mut endpoints = self
@@ -75,6 +126,33 @@ impl Router {
         let of_topic = endpoints.entry(endpoint.address().topic.clone()).or_default();
         of_topic.retain(|other| other.address() != endpoint.address());
         of_topic.push(endpoint);
+        self.inner.served.send_modify(|version| *version += 1);
+    }
+
+    /// Lets other nodes in at that address, on the calling thread's runtime.
+    ///
+    /// # Errors
+    /// The socket's, and `InvalidInput` for an address that others than this machine could reach.
+    pub async fn listen(&self, addr: SocketAddr, options: TransportOptions) -> io::Result<ListenerHandle> {
+        listener::listen(self, addr, options).await
+    }
+
+    /// Keeps a connection to `host:port` up, on the calling thread's runtime.
+    pub fn join(&self, address: impl Into<String>, options: TransportOptions) -> JoinedPeer {
+        super::join::join(self, address.into(), options)
+    }
+
+    /// Is told when peers come, go, and announce other endpoints. Who lags behind 256 events misses some: then
+    /// [`Router::peers`] has the truth.
+    #[must_use]
+    pub fn watch_peers(&self) -> broadcast::Receiver<PeerEvent> {
+        self.inner.peers.watch()
+    }
+
+    /// All peers, and all addresses that are sought in vain.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerReport> {
+        self.inner.peers.reports()
     }
 
     /// All local actors, sorted by address.
@@ -83,7 +161,7 @@ impl Router {
         let mut reports: Vec<_> = self
             .endpoints()
             .iter()
-            .map(|endpoint| endpoint.report(&self.inner.node))
+            .map(|endpoint| endpoint.report(self.node()))
             .collect();
         reports.sort_by(|a, b| a.address.cmp(&b.address));
         reports
@@ -103,10 +181,11 @@ impl Router {
             .all(|endpoint| endpoint.state() != State::Failed)
     }
 
-    /// Waits for at most `within` until the local actors have handled what they have, then ends them. True if nothing
-    /// was lost by it.
+    /// Lets nothing in from other nodes any more, waits for at most `within` until the local actors have handled what
+    /// they have, ends them and says goodbye to the peers. True if nothing was lost by it.
     pub async fn shutdown(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
+        self.inner.leaving.cancel();
         let endpoints = self.endpoints();
         // First with open doors, for what is in work may need to ask a neighbour.
         let drained = join_all(endpoints.iter().map(|endpoint| endpoint.drained(until))).await;
@@ -116,7 +195,23 @@ impl Router {
                 .map(|endpoint| endpoint.shutdown(until.saturating_duration_since(Instant::now()))),
         )
         .await;
+        self.say_goodbye().await;
         drained.into_iter().chain(ended).all(|well| well)
+    }
+
+    async fn say_goodbye(&self) {
+        let peers = self.inner.peers.all();
+        let closed = join_all(peers.iter().map(|peer| async {
+            // The actors have ended, so each answer is there, if only `Lost`; it goes before the goodbye.
+            peer.all_answered().await;
+            peer.say_goodbye("the node is shutting down");
+            peer.closing.cancelled().await;
+        }));
+        if tokio::time::timeout(GOODBYE_GRACE, closed).await.is_err() {
+            for peer in &peers {
+                peer.close("it did not take in the goodbye in time");
+            }
+        }
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
@@ -140,7 +235,11 @@ impl Router {
             return of_topic.iter().find(|endpoint| endpoint.address() == to).cloned();
         }
         let open: Vec<_> = of_topic.iter().filter(|endpoint| endpoint.is_open()).collect();
-        let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = if open.len() > 1 {
+            self.inner.turn.fetch_add(1, Ordering::Relaxed)
+        } else {
+            0
+        };
         open.get(turn.checked_rem(open.len())?).copied().cloned()
     }
 
@@ -167,7 +266,10 @@ impl Router {
     ) -> Result<(), CallError> {
         let sent = match self.local(to) {
             Some(endpoint) => endpoint.deliver(context, message, None, None),
-            None => Err(CallError::Unreachable(to.clone())),
+            None => match self.inner.peers.serving(to, M::SINCE) {
+                Some(peer) => cast_remote(&peer, to, context, &message).await,
+                None => Err(CallError::Unreachable(to.clone())),
+            },
         };
         self.note(to, M::NAME, context, sent)
     }
@@ -181,7 +283,27 @@ impl Router {
                 accepted += usize::from(self.note(endpoint.address(), M::NAME, context, sent).is_ok());
             }
         }
+        let mut remote = Vec::new();
+        for peer in self.inner.peers.all() {
+            let endpoints: Vec<_> = peer
+                .announced()
+                .endpoints
+                .iter()
+                .filter(|at| at.topic == topic)
+                .cloned()
+                .collect();
+            remote.extend(endpoints.into_iter().map(|at| (Arc::clone(&peer), at)));
+        }
+        let sent = remote.iter().map(|(peer, at)| async {
+            let sent = cast_remote(peer, at, context, &message).await;
+            self.note(at, M::NAME, context, sent).is_ok()
+        });
         accepted
+            + join_all(sent)
+                .await
+                .into_iter()
+                .filter(|accepted| *accepted)
+                .count()
     }
 
     pub(super) async fn call<M: Call>(
@@ -193,9 +315,132 @@ impl Router {
     ) -> Result<M::Reply, CallError> {
         let answer = match self.local(to) {
             Some(endpoint) => call_local(&endpoint, context, message, within).await,
-            None => Err(CallError::Unreachable(to.clone())),
+            None => match self.inner.peers.serving(to, M::SINCE) {
+                Some(peer) => call_remote(&peer, to, context, &message, within).await,
+                None => Err(CallError::Unreachable(to.clone())),
+            },
         };
         self.note(to, M::NAME, context, answer)
+    }
+}
+
+/// What connections ask of the router.
+impl Router {
+    pub(super) fn introduction(&self) -> &Introduction {
+        &self.inner.introduction
+    }
+
+    /// Cancelled when the node begins to shut down.
+    pub(super) fn leaving(&self) -> &CancellationToken {
+        &self.inner.leaving
+    }
+
+    /// A clock for round trips: microseconds since this router was made, at least 1.
+    pub(super) fn uptime_micros(&self) -> u64 {
+        u64::try_from(self.inner.begun.elapsed().as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    /// The local actor for a peer's message; none while the node shuts down.
+    pub(super) fn open_endpoint(&self, to: &Address) -> Option<Endpoint> {
+        if self.inner.leaving.is_cancelled() {
+            None
+        } else {
+            self.local(to)
+        }
+    }
+
+    /// What this node serves, and which version of that list it is.
+    pub(super) fn announcement(&self) -> (u64, Announcement) {
+        let endpoints = self
+            .inner
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let version = *self.inner.served.borrow();
+        let open = || endpoints.values().flatten().filter(|endpoint| endpoint.is_open());
+        let mut addresses: Vec<_> = open().map(|endpoint| endpoint.address().clone()).collect();
+        addresses.sort();
+        let topics: BTreeMap<_, _> = open()
+            .map(|endpoint| (endpoint.address().topic.clone(), endpoint.versions()))
+            .collect();
+        let topics = topics
+            .into_iter()
+            .map(|(topic, (min, max))| TopicVersions { topic, min, max })
+            .collect();
+        (
+            version,
+            Announcement {
+                endpoints: addresses,
+                topics,
+            },
+        )
+    }
+
+    pub(super) fn served(&self) -> watch::Receiver<u64> {
+        self.inner.served.subscribe()
+    }
+
+    pub(super) fn peer(&self, node: &str) -> Option<Arc<Peer>> {
+        self.inner.peers.get(node)
+    }
+
+    pub(super) fn peer_changed(&self, peer: &Peer) {
+        self.inner.peers.tell(peer, PeerChange::Announced);
+    }
+
+    pub(super) fn add_link(&self, link: &Arc<Link>) {
+        self.inner.peers.add_link(link);
+    }
+
+    /// Takes a new connection in, or says why not.
+    pub(super) fn admit(
+        &self,
+        them: Identity,
+        announcement: Announcement,
+        dialed_by: DialedBy,
+        remote: String,
+        options: &TransportOptions,
+    ) -> Result<Admitted, Refuse> {
+        if self.inner.leaving.is_cancelled() {
+            let text = "this node is shutting down".to_owned();
+            return Err(Refuse {
+                reason: Refusal::Leaving,
+                text,
+            });
+        }
+        let number = self.inner.peers.next_number();
+        let (peer, queue) = Peer::new(number, them, announcement, dialed_by, remote, options.clone());
+        self.inner.peers.admit(self.node(), &peer)?;
+        tracing::info!(peer = peer.them.node, remote = peer.remote, incarnation = %peer.them.incarnation,
+            "connected to another node");
+        Ok(Admitted {
+            router: self.clone(),
+            peer,
+            queue: Some(queue),
+        })
+    }
+}
+
+/// A connection in the table. It leaves the table when this is dropped, by whatever way that happens.
+pub(super) struct Admitted {
+    router: Router,
+    pub(super) peer: Arc<Peer>,
+    /// For whoever runs the connection.
+    pub(super) queue: Option<mpsc::UnboundedReceiver<Item>>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.peer.close("the connection was given up before it began");
+        self.router.inner.peers.retire(&self.peer);
+        tracing::info!(
+            peer = self.peer.them.node,
+            remote = self.peer.remote,
+            reason = self.peer.reason(),
+            "no longer connected to another node"
+        );
     }
 }
 
@@ -212,5 +457,32 @@ async fn call_local<M: Message>(
         Ok(Ok(answer)) => answer,
         Ok(Err(_dropped)) => Err(CallError::Lost(endpoint.address().clone())),
         Err(_elapsed) => Err(CallError::Timeout(endpoint.address().clone())),
+    }
+}
+
+async fn call_remote<M: Message>(
+    peer: &Arc<Peer>,
+    to: &Address,
+    context: &Context,
+    message: &M,
+    within: Duration,
+) -> Result<M::Reply, CallError> {
+    let sent = peer.send(Kind::Call, to, context, message, Some(remaining_ms(within)))?;
+    match tokio::time::timeout(within, sent.answer()).await {
+        Ok(answer) => outcome(to, answer),
+        Err(_elapsed) => Err(CallError::Timeout(to.clone())),
+    }
+}
+
+async fn cast_remote<M: Message>(
+    peer: &Arc<Peer>,
+    to: &Address,
+    context: &Context,
+    message: &M,
+) -> Result<(), CallError> {
+    let sent = peer.send(Kind::Cast, to, context, message, None)?;
+    match tokio::time::timeout(peer.options.accept_timeout, sent.answer()).await {
+        Ok(answer) => outcome(to, answer),
+        Err(_elapsed) => Err(CallError::Timeout(to.clone())),
     }
 }

@@ -64,11 +64,8 @@ impl<A: Actor> Supervisor<A> {
         &self.stats
     }
 
-    /// Puts a message into the mailbox of the present or the next incarnation.
-    ///
-    /// # Errors
-    /// The message, if there is and will be none.
-    pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> Result<(), Envelope<M>>
+    /// Puts a message into the mailbox of the present or the next incarnation; false if there is and will be none.
+    pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> bool
     where
         A: Serve<M>,
     {
@@ -76,9 +73,12 @@ impl<A: Actor> Supervisor<A> {
             // Never refuses: the ticket in the envelope is the bound.
             Slot::Up { address, .. } => address.do_send(envelope),
             Slot::Waiting(waiting) => waiting.push(Box::new(move |next| next.do_send(envelope))),
-            Slot::Down => return Err(envelope),
+            Slot::Down => {
+                envelope.ticket.refused();
+                return false;
+            }
         }
-        Ok(())
+        true
     }
 
     /// Builds an incarnation. To be called on the actor's arbiter.

@@ -1,5 +1,7 @@
 //! An actor to try the transport with: it adds, sleeps, panics and remembers, as it is told.
 
+pub mod net;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
@@ -59,6 +61,11 @@ message!(Note, "note", Cast, since 1, ());
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Echo(pub Vec<u8>);
 message!(Echo, "echo", Call, since 1, Vec<u8>);
+
+/// Answers with so many bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Inflate(pub u32);
+message!(Inflate, "inflate", Call, since 1, Vec<u8>);
 
 /// Known to nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -148,6 +155,12 @@ impl Serve<Echo> for Trier {
     }
 }
 
+impl Serve<Inflate> for Trier {
+    async fn serve(self: Rc<Self>, _: Context, message: Inflate) -> Result<Vec<u8>, Error> {
+        Ok(vec![0; message.0 as usize])
+    }
+}
+
 /// An endpoint with a trial actor behind it, and what to look at it by.
 pub struct Bench {
     /// The endpoint.
@@ -182,6 +195,7 @@ pub fn trier(server: Option<&str>, bound: usize) -> Bench {
         .serves::<Panic>()
         .serves::<Note>()
         .serves::<Echo>()
+        .serves::<Inflate>()
         .start();
     Bench {
         endpoint,

@@ -1,0 +1,101 @@
+//! Which of two connections to the same node stays.
+//!
+//! Both ends decide alone and must decide alike, so the rule looks only at what both know: the lives of the node, and
+//! who dialed. A new life ends the old one at once; of two dials that met halfway, the one from the smaller name stays;
+//! when the same side dials twice, it has given its first connection up.
+
+use super::header::{Incarnation, Refusal};
+
+/// Who dialed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DialedBy {
+    /// This node.
+    Us,
+    /// The peer.
+    Them,
+}
+
+/// What becomes of a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There was none: it is taken.
+    Take,
+    /// It takes the place of the present one, which is closed.
+    Replace,
+    /// The present one stays.
+    Refuse(Refusal),
+}
+
+/// Decides between the present connection to a node and a new one.
+#[must_use]
+pub fn admit(
+    us: &str,
+    them: &str,
+    present: Option<(Incarnation, DialedBy)>,
+    new: (Incarnation, DialedBy),
+) -> Verdict {
+    let Some((present_life, present_dial)) = present else {
+        return Verdict::Take;
+    };
+    let (new_life, new_dial) = new;
+    if present_life != new_life {
+        return if new_life.boot < present_life.boot {
+            Verdict::Refuse(Refusal::Stale)
+        } else {
+            Verdict::Replace
+        };
+    }
+    let smaller = if us < them { DialedBy::Us } else { DialedBy::Them };
+    if present_dial == new_dial || new_dial == smaller {
+        Verdict::Replace
+    } else {
+        Verdict::Refuse(Refusal::Duplicate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn life(boot: u64, random: u64) -> Incarnation {
+        Incarnation { boot, random }
+    }
+
+    #[test]
+    fn a_later_life_ends_the_earlier_one_and_never_the_other_way_round() {
+        let (old, new) = (life(1, 9), life(2, 3));
+        for dial in [DialedBy::Us, DialedBy::Them] {
+            assert_eq!(
+                admit("a", "b", Some((old, DialedBy::Us)), (new, dial)),
+                Verdict::Replace
+            );
+            let stale = admit("a", "b", Some((new, DialedBy::Us)), (old, dial));
+            assert_eq!(stale, Verdict::Refuse(Refusal::Stale));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ends_keep_the_same_one_of_two_dials_whichever_they_saw_first(
+            names in ("[a-c]{1,3}", "[a-c]{1,3}").prop_filter("two nodes", |(a, b)| a != b),
+            first_at_one: bool,
+            first_at_other: bool,
+        ) {
+            let (one, other) = names;
+            let dials = [DialedBy::Us, DialedBy::Them];
+            let kept = |us: &str, them: &str, ours_first: bool| {
+                let (first, second) = if ours_first { (dials[0], dials[1]) } else { (dials[1], dials[0]) };
+                match admit(us, them, Some((life(1, 1), first)), (life(1, 1), second)) {
+                    Verdict::Replace => second,
+                    _ => first,
+                }
+            };
+            let at_one = kept(&one, &other, first_at_one);
+            let at_other = kept(&other, &one, first_at_other);
+            // The same dial, seen from its two ends.
+            prop_assert_ne!(at_one, at_other);
+        }
+    }
+}

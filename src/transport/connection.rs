@@ -1,0 +1,203 @@
+//! Moves the bytes of one connection, both ways, until it ends; and says why it did.
+//!
+//! Three loops in one task: the reader takes frames and hands messages to the router, the writer empties the queue, the
+//! ticker pings on the same socket that carries the work, so that a stuck one is noticed. Whichever ends first ends all.
+//! A frame that makes no sense ends this connection and touches nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::endpoint::Pending;
+use super::frame::{self, Frame, FrameError, FrameReader, Kind};
+use super::handshake;
+use super::header::{Goodbye, MessageHeader, Numbered, ReplyHeader};
+use super::outbound::Item;
+use super::peer::{Answer, Peer};
+use super::{CallError, Router, lock};
+use crate::messages::Pattern;
+
+/// A peer that was silent for so many pings is given up.
+const SUSPECT_AFTER: u32 = 3;
+/// How much is written at once.
+const BATCH_BYTES: usize = 64 * 1024;
+const BATCH_FRAMES: usize = 128;
+
+/// Runs a connection until it ends. When it returns, the peer is closed and nobody waits on it.
+pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+    router: &Router,
+    peer: &Arc<Peer>,
+    reader: FrameReader<S>,
+    queue: mpsc::UnboundedReceiver<Item>,
+    announced_version: u64,
+) {
+    let (reader, writer) = reader.split();
+    let reason = tokio::select! {
+        biased;
+        () = peer.closing.cancelled() => peer.reason(),
+        reason = read(router, peer, reader) => reason,
+        reason = write(peer, writer, queue) => reason,
+        reason = tick(router, peer, announced_version) => reason,
+    };
+    peer.close(reason);
+}
+
+fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(u64::try_from(amount).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reader: FrameReader<R>) -> String {
+    loop {
+        // A peer that asks faster than it reads the answers waits here.
+        peer.outbound.wait_for_room().await;
+        let frame = match reader.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return "the peer closed the connection".to_owned(),
+            Err(error) => return error.to_string(),
+        };
+        *lock(&peer.heard) = Instant::now();
+        add(&peer.traffic.frames_in, 1);
+        add(&peer.traffic.bytes_in, frame.header.len() + frame.payload.len());
+        match dispatch(router, peer, &frame) {
+            Ok(None) => {}
+            Ok(Some(reason)) => return format!("the peer said goodbye: {reason}"),
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// Does what a frame says. `Some` is the peer's reason for leaving.
+fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<String>, FrameError> {
+    match frame.kind {
+        Kind::Cast => deliver(router, peer, Pattern::Cast, frame)?,
+        Kind::Call => deliver(router, peer, Pattern::Call, frame)?,
+        Kind::Reply => {
+            let header: ReplyHeader = frame.decode_header()?;
+            peer.answered(header.id, Answer::Reply(header.status, frame.payload.clone()));
+        }
+        Kind::Accepted => peer.answered(frame.decode_header::<Numbered>()?.id, Answer::Accepted),
+        Kind::Cancel => {
+            peer.cancelled(frame.decode_header::<Numbered>()?.id);
+        }
+        Kind::Ping => {
+            let ping: Numbered = frame.decode_header()?;
+            peer.send_always(Kind::Pong, &ping);
+        }
+        Kind::Pong => {
+            let sent = frame.decode_header::<Numbered>()?.id;
+            let rtt = router.uptime_micros().saturating_sub(sent);
+            peer.traffic.rtt_micros.store(rtt, Ordering::Relaxed);
+        }
+        Kind::Announce => {
+            peer.announce(handshake::announcement(frame)?);
+            router.peer_changed(peer);
+        }
+        Kind::Goodbye => return Ok(Some(frame.decode_header::<Goodbye>()?.reason)),
+        Kind::Hello | Kind::Welcome | Kind::Refuse | Kind::Proof => {
+            return Err(FrameError::Unexpected(frame.kind));
+        }
+    }
+    Ok(None)
+}
+
+/// Lets a peer's message in and sees to its answer.
+fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -> Result<(), FrameError> {
+    let header: MessageHeader = frame.decode_header()?;
+    let id = header.id;
+    let deadline = header
+        .remaining_ms
+        .and_then(|left| Instant::now().checked_add(Duration::from_millis(left)));
+    let pending = match router.open_endpoint(&header.to) {
+        Some(endpoint) => endpoint.deliver_bytes(header, pattern, &frame.payload, deadline),
+        None => Err(CallError::Unreachable(header.to)),
+    };
+    match pending {
+        Ok(Pending::Cast) => peer.send_always(Kind::Accepted, &Numbered { id }),
+        Ok(Pending::Call(answer)) => peer.answer_when_ready(id, answer),
+        Err(error) => peer.reply(id, Err(error)),
+    }
+    Ok(())
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    peer: &Peer,
+    mut writer: W,
+    mut queue: mpsc::UnboundedReceiver<Item>,
+) -> String {
+    let patience = peer.options.ping_interval * SUSPECT_AFTER;
+    let mut items = Vec::with_capacity(BATCH_FRAMES);
+    let mut batch = Vec::new();
+    loop {
+        if queue.recv_many(&mut items, BATCH_FRAMES).await == 0 {
+            return "nobody sends any more".to_owned();
+        }
+        let (mut frames, mut ending) = (0, false);
+        let mut items = items.drain(..).peekable();
+        while let Some(item) = items.next() {
+            match item {
+                Item::Frame(frame) if !ending => {
+                    frames += 1;
+                    batch.extend_from_slice(&frame);
+                }
+                Item::Frame(_) => {}
+                Item::End => ending = true,
+            }
+            if batch.len() < BATCH_BYTES && items.peek().is_some() {
+                continue;
+            }
+            let written = async {
+                writer.write_all(&batch).await?;
+                writer.flush().await
+            };
+            match tokio::time::timeout(patience, written).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error.to_string(),
+                Err(_elapsed) => return format!("the peer took nothing for {patience:?}"),
+            }
+            add(&peer.traffic.frames_out, frames);
+            add(&peer.traffic.bytes_out, batch.len());
+            peer.outbound.written(frames, batch.len());
+            frames = 0;
+            batch.clear();
+        }
+        if batch.capacity() > 4 * BATCH_BYTES {
+            batch = Vec::new();
+        }
+        if ending {
+            // It may be gone already; then it knows.
+            let _ = writer.shutdown().await;
+            return "this node said goodbye".to_owned();
+        }
+    }
+}
+
+async fn tick(router: &Router, peer: &Peer, mut announced_version: u64) -> String {
+    let interval = peer.options.ping_interval;
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut served = router.served();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let silent = lock(&peer.heard).elapsed();
+                if silent >= interval * SUSPECT_AFTER {
+                    return format!("the peer was silent for {silent:?}");
+                }
+                peer.send_always(Kind::Ping, &Numbered { id: router.uptime_micros() });
+            }
+            Ok(version) = async { served.wait_for(|version| *version != announced_version).await.map(|v| *v) } => {
+                announced_version = version;
+                let (version, announcement) = router.announcement();
+                announced_version = announced_version.max(version);
+                match frame::encode(Kind::Announce, &(), &announcement, peer.limit()) {
+                    Ok(frame) => peer.outbound.send_always(frame),
+                    Err(error) => tracing::error!(peer = peer.them.node, %error, "an announcement could not be written"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Keeps a connection to an address up: dials, waits, dials again.
+//!
+//! Between attempts it waits a random time from zero to a bound that doubles with each failure (full jitter), so that a
+//! control node that comes back is not met by all its volume nodes at once. A connection that held for a while makes the
+//! bound small again.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::admission::DialedBy;
+use super::handshake::{self, HandshakeError};
+use super::header::Refusal;
+use super::listener::check_private;
+use super::net::TcpStream;
+use super::options::TransportOptions;
+use super::peers::{Link, LinkState};
+use super::{Router, connection, lock};
+use crate::model::Timestamp;
+
+/// An address that is kept connected to. Dropping it changes nothing; [`JoinedPeer::leave`] ends it.
+#[derive(Debug)]
+pub struct JoinedPeer {
+    link: Arc<Link>,
+    router: Router,
+}
+
+impl JoinedPeer {
+    /// Does not connect any more, and says goodbye if it is connected.
+    pub fn leave(&self) {
+        self.link.leave.cancel();
+        let node = lock(&self.link.state).node.clone();
+        if let Some(peer) = node.and_then(|node| self.router.peer(&node))
+            && peer.dialed_by == DialedBy::Us
+        {
+            peer.say_goodbye("it was told to leave");
+        }
+    }
+}
+
+pub(super) fn join(router: &Router, address: String, options: TransportOptions) -> JoinedPeer {
+    let link = Arc::new(Link {
+        address,
+        leave: router.leaving().child_token(),
+        state: Mutex::new(LinkState {
+            node: None,
+            attempts: 0,
+            since: Timestamp::now(),
+            last_error: None,
+        }),
+    });
+    router.add_link(&link);
+    tokio::spawn(keep(router.clone(), Arc::clone(&link), options));
+    JoinedPeer {
+        link,
+        router: router.clone(),
+    }
+}
+
+async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
+    let mut failures = 0;
+    while !link.leave.is_cancelled() {
+        wait_while_connected(&router, &link).await;
+        lock(&link.state).attempts += 1;
+        let began = Instant::now();
+        let ended = tokio::select! {
+            ended = attempt(&router, &link, &options) => ended,
+            () = stopped_before_connecting(&link) => return,
+        };
+        if let Err(error) = &ended {
+            let refusal = error.refusal();
+            if refusal == Some(Refusal::Duplicate) {
+                tracing::debug!(address = link.address, "the other node's own connection stays");
+            } else {
+                tracing::warn!(address = link.address, %error, "no connection to the other node");
+            }
+            lock(&link.state).last_error = Some(error.to_string());
+        }
+        failures = if ended.is_ok() && began.elapsed() >= options.healthy_after {
+            0
+        } else {
+            failures + 1
+        };
+        let wait = rand::random_range(Duration::ZERO..=longest_wait(&options, failures));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = link.leave.cancelled() => {}
+        }
+    }
+}
+
+/// The bound of the wait after so many failures in a row.
+fn longest_wait(options: &TransportOptions, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    options
+        .first_backoff
+        .saturating_mul(1 << doublings)
+        .min(options.longest_backoff)
+}
+
+/// The node may have dialed us: then there is nothing to do until that connection ends.
+async fn wait_while_connected(router: &Router, link: &Link) {
+    let node = lock(&link.state).node.clone();
+    if let Some(peer) = node.and_then(|node| router.peer(&node)) {
+        tokio::select! {
+            () = peer.closing.cancelled() => {}
+            () = link.leave.cancelled() => {}
+        }
+    }
+}
+
+/// Ends an attempt that is told to leave while it is not connected yet. Once it is, the goodbye ends it in its own way.
+async fn stopped_before_connecting(link: &Link) {
+    link.leave.cancelled().await;
+    if lock(&link.state).attempts == 0 {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Connects, and runs the connection until it ends.
+async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Result<(), HandshakeError> {
+    let within = options.handshake_timeout;
+    let connect = TcpStream::connect(link.address.as_str());
+    let stream = match tokio::time::timeout(within, connect).await {
+        Ok(stream) => stream?,
+        Err(_elapsed) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+    };
+    let remote = stream.peer_addr()?;
+    check_private(remote, options, "transport.join")?;
+    // Small frames are to leave at once. A socket that refuses this works all the same.
+    let _ = stream.set_nodelay(true);
+    let (version, ours) = router.announcement();
+    let met = handshake::dial(stream, router.introduction(), &ours, options).await?;
+    lock(&link.state).node = Some(met.them.node.clone());
+    let mut admitted = router
+        .admit(
+            met.them,
+            met.announcement,
+            DialedBy::Us,
+            remote.to_string(),
+            options,
+        )
+        .map_err(HandshakeError::TurnedAway)?;
+    lock(&link.state).attempts = 0;
+    if let Some(queue) = admitted.queue.take() {
+        connection::run(router, &admitted.peer, met.reader, queue, version).await;
+    }
+    let mut state = lock(&link.state);
+    state.since = Timestamp::now();
+    state.last_error = Some(admitted.peer.reason());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_ten_seconds() {
+        let options = TransportOptions::default();
+        let waits: Vec<_> = (1..=9).map(|n| longest_wait(&options, n).as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(longest_wait(&options, u32::MAX), Duration::from_secs(10));
+        assert_eq!(longest_wait(&options, 0), Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,321 @@
+//! The table of peers: one connection for each node, who is told when they come and go.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{self, DialedBy, Verdict};
+use super::header::{Identity, Refusal, Refuse, TopicVersions};
+use super::peer::Peer;
+use super::{Address, lock};
+use crate::model::Timestamp;
+
+/// What is told of peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerEvent {
+    /// Which node.
+    pub node: String,
+    /// Which life of it, `boot-random`.
+    pub incarnation: String,
+    /// What happened to it.
+    pub change: PeerChange,
+    /// What it serves: after the change, or until it went.
+    pub endpoints: Vec<Address>,
+}
+
+/// What happened to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    /// It is connected; if it was before, that life or that connection has ended and calls on it are lost.
+    Up,
+    /// It serves other endpoints than before.
+    Announced,
+    /// It is connected no more.
+    Down {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A peer as inspection shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PeerReport {
+    /// The node; `None` for an address where nobody has answered yet.
+    pub node: Option<String>,
+    /// `connected`, or `connecting`.
+    pub state: &'static str,
+    /// The other end of the connection, or where it is sought.
+    pub remote: String,
+    /// Which life of the node.
+    pub incarnation: Option<String>,
+    /// Who dialed.
+    pub dialed_by: DialedBy,
+    /// Since when it is connected, or was sought in vain.
+    pub since: Timestamp,
+    /// What it serves.
+    pub endpoints: Vec<String>,
+    /// In which versions.
+    pub topics: Vec<TopicVersions>,
+    /// Messages sent to it that wait for an answer.
+    pub waiting: usize,
+    /// Messages that wait to be written.
+    pub outbound_messages: usize,
+    /// Bytes that wait to be written.
+    pub outbound_bytes: usize,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Bytes received, without prefixes.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Round trip of the last ping, in seconds; `None` until there was one.
+    pub rtt_seconds: Option<f64>,
+    /// Seconds since it was last heard of.
+    pub silent_seconds: Option<f64>,
+    /// Attempts since it was last connected.
+    pub attempts: u64,
+    /// Why the last attempt or the last connection ended.
+    pub last_error: Option<String>,
+}
+
+/// An address that is kept connected to.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) address: String,
+    pub(super) leave: CancellationToken,
+    pub(super) state: Mutex<LinkState>,
+}
+
+#[derive(Debug)]
+pub(super) struct LinkState {
+    /// The node found there last.
+    pub(super) node: Option<String>,
+    pub(super) attempts: u64,
+    pub(super) since: Timestamp,
+    pub(super) last_error: Option<String>,
+}
+
+pub(super) struct Peers {
+    table: RwLock<HashMap<String, Arc<Peer>>>,
+    links: Mutex<Vec<Weak<Link>>>,
+    events: broadcast::Sender<PeerEvent>,
+    next: AtomicU64,
+    turn: AtomicUsize,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            table: RwLock::default(),
+            links: Mutex::default(),
+            events: broadcast::channel(256).0,
+            next: AtomicU64::new(1),
+            turn: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Peers {
+    pub(super) fn next_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn watch(&self) -> broadcast::Receiver<PeerEvent> {
+        self.events.subscribe()
+    }
+
+    pub(super) fn tell(&self, peer: &Peer, change: PeerChange) {
+        // Nobody may be listening.
+        let _ = self.events.send(PeerEvent {
+            node: peer.them.node.clone(),
+            incarnation: peer.them.incarnation.to_string(),
+            change,
+            endpoints: peer.announced().endpoints.clone(),
+        });
+    }
+
+    /// Takes a new connection in, or says why not. One that it takes the place of is closed.
+    pub(super) fn admit(&self, us: &str, peer: &Arc<Peer>) -> Result<(), Refuse> {
+        let Identity {
+            node, incarnation, ..
+        } = &peer.them;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let present = table.get(node);
+        if present.is_none() && table.len() >= peer.options.max_peers {
+            return Err(Refuse {
+                reason: Refusal::Full,
+                text: "this node has as many peers as it may".to_owned(),
+            });
+        }
+        let lives = present.map(|present| (present.them.incarnation, present.dialed_by));
+        match admission::admit(us, node, lives, (*incarnation, peer.dialed_by)) {
+            Verdict::Refuse(reason) => {
+                let text = "a connection to this node stays that came before".to_owned();
+                return Err(Refuse { reason, text });
+            }
+            Verdict::Take | Verdict::Replace => {}
+        }
+        let before = table.insert(node.clone(), Arc::clone(peer));
+        drop(table);
+        if let Some(before) = before {
+            before.close("another connection to the node took its place");
+        }
+        self.tell(peer, PeerChange::Up);
+        Ok(())
+    }
+
+    /// A connection has ended.
+    pub(super) fn retire(&self, peer: &Peer) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        // If another took its place, the node is not down.
+        if table
+            .get(&peer.them.node)
+            .is_some_and(|present| present.number == peer.number)
+        {
+            table.remove(&peer.them.node);
+            drop(table);
+            self.tell(
+                peer,
+                PeerChange::Down {
+                    reason: peer.reason(),
+                },
+            );
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Peer>> {
+        self.table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn get(&self, node: &str) -> Option<Arc<Peer>> {
+        self.table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(node)
+            .cloned()
+    }
+
+    /// A peer that serves this address and understands messages of that version; one that only serves it, if there is
+    /// none such. Several take turns.
+    pub(super) fn serving(&self, to: &Address, since: u16) -> Option<Arc<Peer>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut serving: Vec<_> = table
+            .values()
+            .filter(|peer| peer.announced().serves(to))
+            .collect();
+        let understands = |peer: &Arc<Peer>| {
+            peer.announced()
+                .versions(&to.topic)
+                .is_some_and(|(_, max)| max >= since)
+        };
+        if serving.iter().any(|peer| understands(peer)) {
+            serving.retain(|peer| understands(peer));
+        }
+        serving.sort_unstable_by(|a, b| a.them.node.cmp(&b.them.node));
+        let turn = if serving.len() > 1 {
+            self.turn.fetch_add(1, Ordering::Relaxed)
+        } else {
+            0
+        };
+        serving
+            .get(turn.checked_rem(serving.len())?)
+            .map(|peer| Arc::clone(peer))
+    }
+
+    pub(super) fn add_link(&self, link: &Arc<Link>) {
+        let mut links = lock(&self.links);
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(link));
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn reports(&self) -> Vec<PeerReport> {
+        let links = self.links();
+        let mut reports: Vec<_> = self.all().iter().map(|peer| connected(peer, &links)).collect();
+        for link in links {
+            let state = lock(&link.state);
+            let found = state.node.as_deref().is_some_and(|node| self.get(node).is_some());
+            if !found && !link.leave.is_cancelled() {
+                reports.push(sought(&link.address, &state));
+            }
+        }
+        reports.sort_by(|a, b| (&a.node, &a.remote).cmp(&(&b.node, &b.remote)));
+        reports
+    }
+}
+
+fn connected(peer: &Peer, links: &[Arc<Link>]) -> PeerReport {
+    let announced = peer.announced();
+    let (outbound_messages, outbound_bytes) = peer.outbound.waiting();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let seconds = |micros| std::time::Duration::from_micros(micros).as_secs_f64();
+    let heard = *lock(&peer.heard);
+    let last_error = links.iter().find_map(|link| {
+        let state = lock(&link.state);
+        (state.node.as_ref() == Some(&peer.them.node))
+            .then(|| state.last_error.clone())
+            .flatten()
+    });
+    PeerReport {
+        node: Some(peer.them.node.clone()),
+        state: "connected",
+        remote: peer.remote.clone(),
+        incarnation: Some(peer.them.incarnation.to_string()),
+        dialed_by: peer.dialed_by,
+        since: peer.since,
+        endpoints: announced.endpoints.iter().map(ToString::to_string).collect(),
+        topics: announced.topics.clone(),
+        waiting: peer.waiting(),
+        outbound_messages,
+        outbound_bytes,
+        frames_in: read(&peer.traffic.frames_in),
+        frames_out: read(&peer.traffic.frames_out),
+        bytes_in: read(&peer.traffic.bytes_in),
+        bytes_out: read(&peer.traffic.bytes_out),
+        rtt_seconds: Some(read(&peer.traffic.rtt_micros))
+            .filter(|rtt| *rtt > 0)
+            .map(seconds),
+        silent_seconds: Some(Instant::now().saturating_duration_since(heard).as_secs_f64()),
+        attempts: 0,
+        last_error,
+    }
+}
+
+fn sought(address: &str, state: &LinkState) -> PeerReport {
+    PeerReport {
+        node: state.node.clone(),
+        state: "connecting",
+        remote: address.to_owned(),
+        incarnation: None,
+        dialed_by: DialedBy::Us,
+        since: state.since,
+        endpoints: Vec::new(),
+        topics: Vec::new(),
+        waiting: 0,
+        outbound_messages: 0,
+        outbound_bytes: 0,
+        frames_in: 0,
+        frames_out: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        rtt_seconds: None,
+        silent_seconds: None,
+        attempts: state.attempts,
+        last_error: state.last_error.clone(),
+    }
+}

@@ -1,0 +1,110 @@
+//! Proving the shared secret without sending it: HMAC-SHA256 over both ends' introductions.
+//!
+//! Each end's proof covers both identities with their fresh nonces, under a label of its own, so that it can neither be
+//! replayed on another connection nor sent back to whoever made it. It says who speaks at the handshake; it does not
+//! encrypt or sign what follows, so it takes the place of TLS on the machine's own addresses only.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::codec;
+use super::header::Identity;
+use crate::model::volume::Secret;
+
+/// Whose proof it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Who connected.
+    Dialer,
+    /// Who was connected to.
+    Listener,
+}
+
+fn mac(secret: &Secret, side: Side, dialer: &Identity, listener: &Identity) -> Hmac<Sha256> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(match side {
+        Side::Dialer => b"pumice transport 1 dialer\0",
+        Side::Listener => b"pumice transport 1 listener\0",
+    });
+    let transcript = codec::encode(&(dialer, listener)).expect("an identity is plain data");
+    mac.update(&transcript);
+    mac
+}
+
+/// The proof of one side; `None` without a secret.
+#[must_use]
+pub fn prove(
+    secret: Option<&Secret>,
+    side: Side,
+    dialer: &Identity,
+    listener: &Identity,
+) -> Option<[u8; 32]> {
+    secret.map(|secret| mac(secret, side, dialer, listener).finalize().into_bytes().into())
+}
+
+/// Whether the other side's proof is good. Without a secret of our own nothing is asked of it, and a proof it offers
+/// all the same means that it would not trust us: that is no match either.
+#[must_use]
+pub fn verify(
+    secret: Option<&Secret>,
+    side: Side,
+    dialer: &Identity,
+    listener: &Identity,
+    proof: Option<&[u8; 32]>,
+) -> bool {
+    match (secret, proof) {
+        (None, None) => true,
+        (Some(secret), Some(proof)) => mac(secret, side, dialer, listener).verify_slice(proof).is_ok(),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::header::Incarnation;
+
+    fn identity(node: &str, nonce: u8) -> Identity {
+        let incarnation = Incarnation { boot: 1, random: 2 };
+        Identity {
+            node: node.to_owned(),
+            incarnation,
+            max_frame: 9,
+            nonce: [nonce; 32],
+        }
+    }
+
+    #[test]
+    fn a_proof_holds_for_one_secret_one_side_and_one_connection() {
+        let secret = Secret::new("s");
+        let (a, b) = (identity("a", 1), identity("b", 2));
+        let proof = prove(Some(&secret), Side::Dialer, &a, &b);
+        assert!(verify(Some(&secret), Side::Dialer, &a, &b, proof.as_ref()));
+        assert!(!verify(Some(&secret), Side::Listener, &a, &b, proof.as_ref()));
+        assert!(!verify(
+            Some(&Secret::new("t")),
+            Side::Dialer,
+            &a,
+            &b,
+            proof.as_ref()
+        ));
+        assert!(!verify(
+            Some(&secret),
+            Side::Dialer,
+            &identity("a", 3),
+            &b,
+            proof.as_ref()
+        ));
+        assert!(!verify(
+            Some(&secret),
+            Side::Dialer,
+            &a,
+            &identity("c", 2),
+            proof.as_ref()
+        ));
+        assert!(!verify(Some(&secret), Side::Dialer, &a, &b, None));
+        assert!(!verify(None, Side::Dialer, &a, &b, proof.as_ref()));
+        assert!(verify(None, Side::Dialer, &a, &b, None));
+    }
+}
