@@ -1,0 +1,187 @@
+//! Nothing acknowledged is lost, nothing is stuck, nothing is left behind: the whole program is killed again and again while
+//! clients make, grow and delete volumes, and is then held against what the clients were told.
+
+mod client;
+mod process;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use client::Client;
+use process::Pumice;
+
+/// How often the program is killed in `make test`. `PUMICE_CRASH_KILLS` sets another number for longer runs.
+const KILLS: usize = 12;
+
+/// What clients were told, by volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// 202 to the create.
+    Created,
+    /// A delete was sent; its answer may or may not have come.
+    DeleteSent,
+    /// 202 to the delete.
+    Deleted,
+}
+
+type Ledger = Arc<Mutex<BTreeMap<String, Told>>>;
+
+#[test]
+fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> {
+    let kills = std::env::var("PUMICE_CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let folder = tempfile::tempdir()?;
+    let mut pumice = Pumice::start(folder.path())?;
+    let told = Ledger::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let address = Arc::new(Mutex::new(pumice.address));
+    let clients: Vec<_> = (0..4)
+        .map(|index| {
+            let (told, stop, address) = (told.clone(), stop.clone(), address.clone());
+            std::thread::spawn(move || work(index, &told, &stop, &address))
+        })
+        .collect();
+    for kill in 0..kills {
+        // A prime step walks through all phases of the flows instead of hitting the same one.
+        std::thread::sleep(Duration::from_millis(60 + (kill as u64 * 137) % 400));
+        pumice.kill()?;
+        pumice = Pumice::start(folder.path())?;
+        *address.lock().unwrap() = pumice.address;
+    }
+    stop.store(true, Ordering::Release);
+    for client in clients {
+        client.join().expect("a client thread ends");
+    }
+    let told = told.lock().unwrap().clone();
+    ensure!(told.len() >= kills, "only {} volumes were made: the clients did not get to work", told.len());
+
+    wait_for_rest(&pumice)?;
+    compare(&pumice, &told)?;
+    pumice.stop()?;
+    look_behind(folder.path())?;
+    println!("survived {kills} kills; {} volumes were made, {} deleted", told.len(), deleted(&told));
+    Ok(())
+}
+
+fn deleted(told: &BTreeMap<String, Told>) -> usize {
+    told.values().filter(|told| **told == Told::Deleted).count()
+}
+
+/// Makes volumes and deletes some of them, until told to stop. A broken connection is what this test is about.
+fn work(index: usize, told: &Ledger, stop: &AtomicBool, address: &Mutex<std::net::SocketAddr>) {
+    let mut round = 0_usize;
+    while !stop.load(Ordering::Acquire) {
+        let to = *address.lock().unwrap();
+        let Ok(mut client) = Client::connect(to) else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        while !stop.load(Ordering::Acquire) {
+            round += 1;
+            if step(&mut client, index, round, told).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn step(client: &mut Client, index: usize, round: usize, told: &Ledger) -> Result<()> {
+    let body = format!(r#"{{"volume": {{"size": 1, "name": "crash-{index}-{round}"}}}}"#);
+    let made = client.send("POST", "/volumes", &body)?;
+    if made.status != 202 {
+        // Overloaded or not ready: that is an answer too.
+        std::thread::sleep(Duration::from_millis(5));
+        return Ok(());
+    }
+    let id = made.json()?["volume"]["id"].as_str().context("no id")?.to_owned();
+    told.lock().unwrap().insert(id.clone(), Told::Created);
+    if round.is_multiple_of(3) {
+        let shown = client.send("GET", &format!("/volumes/{id}"), "")?;
+        ensure!(shown.status == 200, "a volume just made is answered {}", shown.status);
+        if shown.json()?["volume"]["status"] == "available" {
+            told.lock().unwrap().insert(id.clone(), Told::DeleteSent);
+            if client.send("DELETE", &format!("/volumes/{id}"), "")?.status == 202 {
+                told.lock().unwrap().insert(id, Told::Deleted);
+            }
+        }
+    } else if round.is_multiple_of(5) {
+        client.send("POST", &format!("/volumes/{id}/action"), r#"{"os-extend": {"new_size": 2}}"#)?;
+    }
+    Ok(())
+}
+
+/// Waits until every operation has ended by itself.
+fn wait_for_rest(pumice: &Pumice) -> Result<()> {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut client = Client::connect(pumice.address)?;
+        let open = client.send_raw("GET", "/inspect/operations", "")?.json()?;
+        let count = open["operations"].as_array().context("no operations in the answer")?.len();
+        if count == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < limit, "{count} operations are still open after a minute: {open}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Holds what is against what clients were told.
+fn compare(pumice: &Pumice, told: &BTreeMap<String, Told>) -> Result<()> {
+    let mut client = Client::connect(pumice.address)?;
+    let volumes = all_volumes(&mut client)?;
+    for volume in volumes.values() {
+        let status = volume["status"].as_str().context("no status")?;
+        ensure!(matches!(status, "available"), "a volume rests in {status}: {volume}");
+    }
+    for (id, told) in told {
+        match told {
+            Told::Created => ensure!(volumes.contains_key(id), "volume {id} was acknowledged and is gone"),
+            Told::Deleted => ensure!(!volumes.contains_key(id), "volume {id} was deleted and is there"),
+            Told::DeleteSent => {}
+        }
+    }
+    let quota = client.send("GET", &format!("/os-quota-sets/{}?usage=True", client::PROJECT), "")?.json()?;
+    let sizes: u64 = volumes.values().filter_map(|volume| volume["size"].as_u64()).sum();
+    ensure!(quota["quota_set"]["volumes"]["in_use"] == volumes.len(), "{quota} for {} volumes", volumes.len());
+    ensure!(quota["quota_set"]["gigabytes"]["in_use"] == sizes, "{quota} for {sizes} GiB");
+    for resource in ["volumes", "gigabytes"] {
+        ensure!(quota["quota_set"][resource]["reserved"] == 0, "{resource} is reserved for nobody: {quota}");
+    }
+    Ok(())
+}
+
+fn all_volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
+    let mut all = BTreeMap::new();
+    let mut marker = String::new();
+    loop {
+        let page = client.send("GET", &format!("/volumes/detail?limit=500{marker}"), "")?.json()?;
+        let volumes = page["volumes"].as_array().context("no volumes")?;
+        let Some(last) = volumes.last() else { return Ok(all) };
+        marker = format!("&marker={}", last["id"].as_str().context("no id")?);
+        for volume in volumes {
+            all.insert(volume["id"].as_str().context("no id")?.to_owned(), volume.clone());
+        }
+    }
+}
+
+/// With the program stopped: the catalog is consistent, and the files are those of its volumes, no more, no fewer.
+fn look_behind(folder: &Path) -> Result<()> {
+    let (findings, records) = process::read_catalog(folder)?;
+    ensure!(findings.is_empty(), "the catalog is not consistent: {findings:#?}");
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(folder.join("data/volumes/file"))? {
+        files.insert(entry?.file_name().into_string().ok().context("a file name that is no text")?);
+    }
+    ensure!(
+        files == records,
+        "without a record: {:?}; without a file: {:?}",
+        files.difference(&records).collect::<Vec<_>>(),
+        records.difference(&files).collect::<Vec<_>>()
+    );
+    Ok(())
+}

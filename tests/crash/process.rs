@@ -1,0 +1,119 @@
+//! The program as a process, and its state when it is not running.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use pumice::store::Store;
+use pumice::store::catalog::{Catalog, VolumeQuery};
+
+use crate::client::Client;
+
+/// Files, no target, everybody an administrator, and room for all.
+const CONFIG: &str = r#"
+[auth]
+strategy = "noauth"
+
+[quota]
+volumes = -1
+gigabytes = -1
+
+[backend.file]
+driver = "file"
+target = "none"
+"#;
+
+pub struct Pumice {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Pumice {
+    /// Starts it on the folder's data and waits until it serves.
+    pub fn start(folder: &Path) -> Result<Self> {
+        let config = folder.join("pumice.toml");
+        std::fs::write(&config, CONFIG)?;
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let child = Command::new(env!("CARGO_BIN_EXE_pumice"))
+            .arg("serve")
+            .args(["--listen", &address.to_string()])
+            .arg("--config")
+            .arg(config)
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let mut pumice = Self { child, address };
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(mut client) = Client::connect(address)
+                && client.send_raw("GET", "/healthcheck", "").is_ok_and(|answer| answer.status == 200)
+            {
+                return Ok(pumice);
+            }
+            if let Some(status) = pumice.child.try_wait()? {
+                bail!("it ended with {status}: {}", std::fs::read_to_string(folder.join("log"))?);
+            }
+            ensure!(Instant::now() < limit, "it does not serve after half a minute");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM; it must end within 10 seconds, with 0.
+    pub fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.child.id())?;
+        let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "it ended with {status}");
+                return Ok(());
+            }
+            ensure!(Instant::now() < limit, "it has not stopped 10 s after SIGTERM");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Pumice {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the checker finds in the catalog, and the storage names of its volumes.
+pub fn read_catalog(folder: &Path) -> Result<(Vec<String>, BTreeSet<String>)> {
+    actix_rt::System::new().block_on(async {
+        let store: Arc<dyn Store> = Arc::new(pumice::store::sled::SledStore::open(
+            &folder.join("data/store"),
+            pumice::store::sled::SledOptions::default(),
+        )?);
+        let catalog = Catalog::open(store).await?;
+        let findings = catalog.verify().await?.iter().map(|finding| format!("{finding:?}")).collect();
+        let mut names = BTreeSet::new();
+        let mut marker = None;
+        loop {
+            let query = VolumeQuery { marker, limit: 1000, ..VolumeQuery::default() };
+            let page = catalog.volumes(&query).await?;
+            let Some(last) = page.records.last() else { return Ok((findings, names)) };
+            marker = Some(last.id);
+            names.extend(page.records.iter().map(|volume| format!("volume-{}", volume.id)));
+        }
+    })
+}
