@@ -1,5 +1,7 @@
 //! What the benchmarks share.
 
 pub mod bare;
+pub mod calls;
 pub mod http;
+pub mod populate;
 pub mod server;

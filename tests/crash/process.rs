@@ -102,10 +102,10 @@ pub fn read_catalog(folder: &Path) -> Result<(Vec<String>, BTreeSet<String>)> {
     actix_rt::System::new().block_on(async {
         let store: Arc<dyn Store> = Arc::new(pumice::store::sled::SledStore::open(
             &folder.join("data/store"),
-            pumice::store::sled::SledOptions::default(),
+            &pumice::store::sled::SledOptions::default(),
         )?);
         let catalog = Catalog::open(store).await?;
-        let findings = catalog.verify().await?.iter().map(|finding| format!("{finding:?}")).collect();
+        let findings = pumice::store::catalog::verify::verify(&catalog).await?.iter().map(|finding| format!("{finding:?}")).collect();
         let mut names = BTreeSet::new();
         let mut marker = None;
         loop {
