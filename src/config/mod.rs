@@ -321,6 +321,12 @@ impl Config {
         if self.auth.users.iter().any(|user| user.password.is_some()) {
             warnings.push("auth.users has passwords in the clear: prefer password_hash".to_owned());
         }
+        let alone = self.node.has(Role::Control) && self.node.has(Role::Volume);
+        if !alone && self.transport.secret().is_none() {
+            warnings.push(
+                "transport.secret is empty: every process of this machine can pose as a node".to_owned(),
+            );
+        }
         warnings
     }
 }

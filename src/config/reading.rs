@@ -175,6 +175,14 @@ impl Setting for Option<Secret> {
     }
 }
 
+impl Setting for Secret {
+    const FORM: &'static str = <Option<Secret>>::FORM;
+
+    fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self> {
+        <Option<Self>>::read(leaf, key, notes).flatten()
+    }
+}
+
 impl<T: FromSection> Setting for Vec<T> {
     const FORM: &'static str = T::FORM;
 
