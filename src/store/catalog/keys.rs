@@ -33,34 +33,45 @@ use crate::store::Key;
 /// The name of a table: the first two bytes of its keys.
 pub(super) type Table = &'static [u8; 2];
 
-pub(super) const VOLUME: Table = b"V.";
-pub(super) const VOLUME_BY_ID: Table = b"vi";
-pub(super) const VOLUME_BY_CREATED: Table = b"vc";
-pub(super) const VOLUME_BY_NAME: Table = b"vn";
-pub(super) const VOLUME_BY_STATUS: Table = b"vs";
-pub(super) const VOLUME_BY_SIZE: Table = b"vz";
-pub(super) const VOLUME_BY_BACKEND: Table = b"vb";
-pub(super) const VOLUME_TOTALS: Table = b"vt";
-pub(super) const VOLUMES_OF_TYPE: Table = b"vk";
-pub(super) const ATTACHMENT: Table = b"A.";
-pub(super) const ATTACHMENT_BY_VOLUME: Table = b"av";
-pub(super) const ATTACHMENT_BY_CREATED: Table = b"ac";
-pub(super) const VOLUME_TYPE: Table = b"T.";
-pub(super) const VOLUME_TYPE_BY_NAME: Table = b"tn";
-pub(super) const OPERATION: Table = b"O.";
-pub(super) const USAGE: Table = b"Q.";
-pub(super) const PROJECT_LIMITS: Table = b"Lp";
-pub(super) const CLASS_LIMITS: Table = b"Lc";
-pub(super) const SERVICE: Table = b"S.";
-pub(super) const MESSAGE: Table = b"M.";
-pub(super) const MESSAGE_BY_CREATED: Table = b"mc";
-pub(super) const MESSAGE_BY_EXPIRY: Table = b"mx";
-pub(super) const USER: Table = b"Iu";
-pub(super) const PROJECT: Table = b"Ip";
-pub(super) const ROLES: Table = b"Ir";
-pub(super) const TOKEN: Table = b"It";
-pub(super) const TOKEN_BY_EXPIRY: Table = b"ix";
-pub(super) const LAYOUT: Table = b"F.";
+macro_rules! tables {
+    ($($name:ident = $bytes:literal;)+) => {
+        $(pub(super) const $name: Table = $bytes;)+
+
+        /// Every table there is.
+        pub(super) const ALL: &[Table] = &[$($name,)+];
+    };
+}
+
+tables! {
+    VOLUME = b"V.";
+    VOLUME_BY_ID = b"vi";
+    VOLUME_BY_CREATED = b"vc";
+    VOLUME_BY_NAME = b"vn";
+    VOLUME_BY_STATUS = b"vs";
+    VOLUME_BY_SIZE = b"vz";
+    VOLUME_BY_BACKEND = b"vb";
+    VOLUME_TOTALS = b"vt";
+    VOLUMES_OF_TYPE = b"vk";
+    ATTACHMENT = b"A.";
+    ATTACHMENT_BY_VOLUME = b"av";
+    ATTACHMENT_BY_CREATED = b"ac";
+    VOLUME_TYPE = b"T.";
+    VOLUME_TYPE_BY_NAME = b"tn";
+    OPERATION = b"O.";
+    USAGE = b"Q.";
+    PROJECT_LIMITS = b"Lp";
+    CLASS_LIMITS = b"Lc";
+    SERVICE = b"S.";
+    MESSAGE = b"M.";
+    MESSAGE_BY_CREATED = b"mc";
+    MESSAGE_BY_EXPIRY = b"mx";
+    USER = b"Iu";
+    PROJECT = b"Ip";
+    ROLES = b"Ir";
+    TOKEN = b"It";
+    TOKEN_BY_EXPIRY = b"ix";
+    LAYOUT = b"F.";
+}
 
 const MISSING: u8 = 1;
 const PRESENT: u8 = 2;

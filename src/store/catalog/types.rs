@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::changes::Changes;
+use super::changes::{Changes, Rows};
 use super::keys::{self, key};
 use super::volumes::type_counter;
 use super::{Catalog, Stored};
@@ -99,6 +99,11 @@ pub(super) fn record_key(id: VolumeTypeId) -> Key {
     key(keys::VOLUME_TYPE).id(id.0).end()
 }
 
-pub(super) fn name_key(name: &str) -> Key {
+/// All index rows of a type.
+pub(super) fn rows(volume_type: &VolumeType) -> Rows {
+    Rows::from([(name_key(&volume_type.name), volume_type.id.0.as_bytes().to_vec())])
+}
+
+fn name_key(name: &str) -> Key {
     key(keys::VOLUME_TYPE_BY_NAME).text(name).end()
 }

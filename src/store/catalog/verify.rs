@@ -1,1 +1,399 @@
 //! Whether all of the catalog still agrees with itself.
+//!
+//! Every record is read and its index rows looked up; every index row is read and its record looked up; every counter is
+//! summed up again. Meant for a catalog at rest: a commit in between can look like a fault. Memory grows with the number of
+//! projects and types, not of volumes.
+
+mod finding;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::changes::Rows;
+use super::keys::{self, Table, bytes_time, key, last_id, volume_key, volume_key_of_row};
+use super::operations::held;
+use super::read::{Walk, stored};
+use super::volumes::{Total, totals_key, type_counter};
+use super::{Catalog, attachments, identity, messages, operations, types, volumes};
+use crate::model::quota::{Resource, Usage, volume_deltas};
+use crate::model::{
+    Attachment, MessageId, Operation, OperationId, ProjectId, Token, UserMessage, Volume, VolumeId,
+    VolumeType, VolumeTypeId,
+};
+use crate::store::evaluate::counter_value;
+use crate::store::record::{Layout, Limits, Record};
+use crate::store::{Entry, Key, StoreError};
+
+pub use finding::Finding;
+
+/// Everything in the catalog that does not agree with the rest; empty if all is well.
+///
+/// # Errors
+/// When the store fails, or a counter of usage is damaged. Any other damage is a finding.
+pub async fn verify(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
+    let mut check = Check {
+        catalog,
+        findings: Vec::new(),
+    };
+    check.tables().await?;
+    check.volumes_and_usage().await?;
+    check.others().await?;
+    check.index_rows().await?;
+    Ok(check.findings)
+}
+
+struct Check<'a> {
+    catalog: &'a Catalog,
+    findings: Vec<Finding>,
+}
+
+type UsageOf = BTreeMap<(ProjectId, Resource), Usage>;
+
+impl Check<'_> {
+    /// Jumps from table to table, so that keys of no table are found without reading all the others.
+    async fn tables(&mut self) -> Result<(), StoreError> {
+        let known: BTreeSet<&[u8]> = keys::ALL.iter().map(|table| table.as_slice()).collect();
+        let mut after = None;
+        while let Some((key, _)) = self.catalog.range(Vec::new(), after, false, 1).await?.pop() {
+            let table = key.0.get(..2).unwrap_or(&key.0);
+            after = Some(if known.contains(table) {
+                // Behind all keys of this table: none goes on with so many of the highest byte.
+                Key([table, [0xff; 64].as_slice()].concat())
+            } else {
+                self.findings.push(Finding::UnknownKey { key: key.clone() });
+                key
+            });
+        }
+        Ok(())
+    }
+
+    /// Volumes, what they sum up to, and operations, whose reservations are the other half of usage.
+    async fn volumes_and_usage(&mut self) -> Result<(), StoreError> {
+        let type_names: BTreeMap<VolumeTypeId, String> = self
+            .read_all::<VolumeType>(keys::VOLUME_TYPE)
+            .await?
+            .into_iter()
+            .map(|kind| (kind.id, kind.name))
+            .collect();
+        let mut expected = UsageOf::new();
+        let mut totals: BTreeMap<Key, i64> = BTreeMap::new();
+        let mut walk = Walk::new(key(keys::VOLUME).prefix(), false);
+        while let Some(entries) = walk.next(self.catalog).await? {
+            let volumes: Vec<Volume> = self.readable(entries, volumes::rows).await?;
+            for volume in &volumes {
+                *totals
+                    .entry(totals_key(&volume.project_id, Total::Volumes))
+                    .or_default() += 1;
+                *totals
+                    .entry(totals_key(&volume.project_id, Total::Gib))
+                    .or_default() += i64::from(volume.size);
+                let mut type_name = None;
+                if let Some(id) = volume.volume_type_id {
+                    *totals.entry(type_counter(id)).or_default() += 1;
+                    type_name = type_names.get(&id).map(String::as_str);
+                    if type_name.is_none() {
+                        self.findings.push(Finding::VolumeWithoutType {
+                            volume: volume.id,
+                            volume_type: id,
+                        });
+                    }
+                }
+                if volume.consumes_quota {
+                    for (resource, amount) in volume_deltas(volume.size, type_name) {
+                        expected
+                            .entry((volume.project_id.clone(), resource))
+                            .or_default()
+                            .in_use += amount;
+                    }
+                }
+            }
+            self.volumes_have_operations(&volumes).await?;
+        }
+        let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
+        while let Some(entries) = walk.next(self.catalog).await? {
+            for operation in self.readable::<Operation>(entries, |_| Rows::new()).await? {
+                for (resource, amount) in &operation.reserved {
+                    let usage = expected
+                        .entry((operation.project_id.clone(), resource.clone()))
+                        .or_default();
+                    usage.reserved += held(*amount);
+                }
+                if !self.volume_is_there(operation.volume_id).await? {
+                    let volume = operation.volume_id;
+                    self.findings.push(Finding::OperationWithoutVolume {
+                        operation: operation.id,
+                        volume,
+                    });
+                }
+            }
+        }
+        self.compare_usage(&expected).await?;
+        self.compare_totals(totals).await
+    }
+
+    async fn volumes_have_operations(&mut self, volumes: &[Volume]) -> Result<(), StoreError> {
+        for volume in volumes {
+            match volume.operation {
+                Some(id) => self.operation_is_open(volume.id, id).await?,
+                None if volume.status.is_transient() => {
+                    self.findings.push(Finding::Stuck {
+                        volume: volume.id,
+                        status: volume.status,
+                    });
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn operation_is_open(
+        &mut self,
+        volume: VolumeId,
+        operation: OperationId,
+    ) -> Result<(), StoreError> {
+        if self
+            .catalog
+            .store
+            .get(&operations::record_key(operation))
+            .await?
+            .is_none()
+        {
+            self.findings
+                .push(Finding::DanglingOperation { volume, operation });
+        }
+        Ok(())
+    }
+
+    /// Asks the index, so that a volume that cannot be read is found once, not for all that belongs to it too.
+    async fn volume_is_there(&self, id: VolumeId) -> Result<bool, StoreError> {
+        Ok(self.catalog.store.get(&volumes::id_key(id)).await?.is_some())
+    }
+
+    async fn compare_usage(&mut self, expected: &UsageOf) -> Result<(), StoreError> {
+        let found = self.catalog.all_usage().await?;
+        let all: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+        for of in all {
+            let (project, resource) = of.clone();
+            let found = found.get(of).copied().unwrap_or_default();
+            let expected = expected.get(of).copied().unwrap_or_default();
+            if found.in_use != expected.in_use {
+                self.findings.push(Finding::WrongInUse {
+                    project: project.clone(),
+                    resource: resource.clone(),
+                    stored: found.in_use,
+                    expected: expected.in_use,
+                });
+            }
+            if found.reserved != expected.reserved {
+                self.findings.push(Finding::WrongReserved {
+                    project,
+                    resource,
+                    stored: found.reserved,
+                    expected: expected.reserved,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_totals(&mut self, mut expected: BTreeMap<Key, i64>) -> Result<(), StoreError> {
+        for table in [keys::VOLUME_TOTALS, keys::VOLUMES_OF_TYPE] {
+            let mut walk = Walk::new(key(table).prefix(), false);
+            while let Some(counters) = walk.next(self.catalog).await? {
+                for (counter, entry) in counters {
+                    let expected = expected.remove(&counter).unwrap_or(0);
+                    let stored = match counter_value(&counter, &entry.value) {
+                        Ok(stored) => stored,
+                        Err(error) => {
+                            self.findings.push(Finding::Unreadable {
+                                key: counter,
+                                why: error.what,
+                            });
+                            continue;
+                        }
+                    };
+                    if stored != expected {
+                        self.findings.push(Finding::WrongTotal {
+                            counter,
+                            stored,
+                            expected,
+                        });
+                    }
+                }
+            }
+        }
+        let missing = expected.into_iter().filter(|(_, expected)| *expected != 0);
+        self.findings
+            .extend(missing.map(|(counter, expected)| Finding::WrongTotal {
+                counter,
+                stored: 0,
+                expected,
+            }));
+        Ok(())
+    }
+
+    /// The kinds of records that nothing is summed up over.
+    async fn others(&mut self) -> Result<(), StoreError> {
+        let mut walk = Walk::new(key(keys::ATTACHMENT).prefix(), false);
+        while let Some(entries) = walk.next(self.catalog).await? {
+            for attachment in self.readable::<Attachment>(entries, attachments::rows).await? {
+                if !self.volume_is_there(attachment.volume_id).await? {
+                    self.findings.push(Finding::AttachmentWithoutVolume {
+                        volume: attachment.volume_id,
+                    });
+                }
+                if let Some(id) = attachment.operation {
+                    self.operation_is_open(attachment.volume_id, id).await?;
+                }
+            }
+        }
+        self.read_rows::<VolumeType>(keys::VOLUME_TYPE, types::rows)
+            .await?;
+        self.read_rows::<UserMessage>(keys::MESSAGE, messages::rows)
+            .await?;
+        self.read_rows::<Token>(keys::TOKEN, identity::token_rows).await?;
+        self.read_rows::<Limits>(keys::PROJECT_LIMITS, |_| Rows::new())
+            .await?;
+        self.read_rows::<Limits>(keys::CLASS_LIMITS, |_| Rows::new())
+            .await?;
+        self.read_rows::<crate::model::Service>(keys::SERVICE, |_| Rows::new())
+            .await?;
+        self.read_rows::<crate::model::User>(keys::USER, |_| Rows::new())
+            .await?;
+        self.read_rows::<crate::model::Project>(keys::PROJECT, |_| Rows::new())
+            .await?;
+        self.read_rows::<crate::model::RoleAssignment>(keys::ROLES, |_| Rows::new())
+            .await?;
+        self.read_rows::<Layout>(keys::LAYOUT, |_| Rows::new()).await
+    }
+
+    /// Every index row, back to its record.
+    async fn index_rows(&mut self) -> Result<(), StoreError> {
+        let by_tail = |row: &Key, _: &[u8]| volume_key_of_row(row);
+        let by_value =
+            |row: &Key, value: &[u8]| Some(volume_key(bytes_time(value)?, VolumeId(last_id(row)?)));
+        for table in [
+            keys::VOLUME_BY_CREATED,
+            keys::VOLUME_BY_NAME,
+            keys::VOLUME_BY_STATUS,
+            keys::VOLUME_BY_SIZE,
+        ] {
+            self.rows_have_records::<Volume>(table, by_tail, volumes::rows)
+                .await?;
+        }
+        for table in [keys::VOLUME_BY_ID, keys::VOLUME_BY_BACKEND] {
+            self.rows_have_records::<Volume>(table, by_value, volumes::rows)
+                .await?;
+        }
+        for table in [keys::ATTACHMENT_BY_VOLUME, keys::ATTACHMENT_BY_CREATED] {
+            let of_row = |row: &Key, _: &[u8]| {
+                Some(attachments::record_key(crate::model::AttachmentId(last_id(row)?)))
+            };
+            self.rows_have_records::<Attachment>(table, of_row, attachments::rows)
+                .await?;
+        }
+        let of_row = |_: &Key, value: &[u8]| {
+            Some(types::record_key(VolumeTypeId(
+                uuid::Uuid::from_slice(value).ok()?,
+            )))
+        };
+        self.rows_have_records::<VolumeType>(keys::VOLUME_TYPE_BY_NAME, of_row, types::rows)
+            .await?;
+        for table in [keys::MESSAGE_BY_CREATED, keys::MESSAGE_BY_EXPIRY] {
+            let of_row = |row: &Key, _: &[u8]| Some(messages::record_key(MessageId(last_id(row)?)));
+            self.rows_have_records::<UserMessage>(table, of_row, messages::rows)
+                .await?;
+        }
+        let of_row =
+            |row: &Key, _: &[u8]| identity::expiry_and_hash(row).map(|(_, hash)| identity::token_key(&hash));
+        self.rows_have_records::<Token>(keys::TOKEN_BY_EXPIRY, of_row, identity::token_rows)
+            .await
+    }
+
+    async fn rows_have_records<R: Record>(
+        &mut self,
+        table: Table,
+        record_of: impl Fn(&Key, &[u8]) -> Option<Key>,
+        rows_of: impl Fn(&R) -> Rows,
+    ) -> Result<(), StoreError> {
+        let mut walk = Walk::new(key(table).prefix(), false);
+        while let Some(rows) = walk.next(self.catalog).await? {
+            for (row, entry) in rows {
+                let belongs = match record_of(&row, &entry.value) {
+                    None => false,
+                    Some(record) => match self.catalog.store.get(&record).await? {
+                        None => false,
+                        // One that cannot be read was found already.
+                        Some(found) => match stored::<R>(&record, &found) {
+                            Ok(found) => rows_of(&found).contains_key(&row),
+                            Err(_) => true,
+                        },
+                    },
+                };
+                if !belongs {
+                    self.findings.push(Finding::StrayRow { row });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_rows<R: Record>(
+        &mut self,
+        table: Table,
+        rows_of: impl Fn(&R) -> Rows,
+    ) -> Result<(), StoreError> {
+        let mut walk = Walk::new(key(table).prefix(), false);
+        while let Some(entries) = walk.next(self.catalog).await? {
+            self.readable::<R>(entries, &rows_of).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_all<R: Record>(&mut self, table: Table) -> Result<Vec<R>, StoreError> {
+        let mut walk = Walk::new(key(table).prefix(), false);
+        let mut records = Vec::new();
+        while let Some(entries) = walk.next(self.catalog).await? {
+            records.extend(
+                entries
+                    .iter()
+                    .filter_map(|(key, entry)| Some(stored::<R>(key, entry).ok()?.record)),
+            );
+        }
+        Ok(records)
+    }
+
+    /// The records that can be read, each looked at for its rows.
+    async fn readable<R: Record>(
+        &mut self,
+        entries: Vec<(Key, Entry)>,
+        rows_of: impl Fn(&R) -> Rows,
+    ) -> Result<Vec<R>, StoreError> {
+        let mut records = Vec::with_capacity(entries.len());
+        for (key, entry) in entries {
+            let record = match stored::<R>(&key, &entry) {
+                Ok(found) => found.record,
+                Err(error) => {
+                    self.findings.push(Finding::Unreadable { key, why: error.what });
+                    continue;
+                }
+            };
+            let rows = rows_of(&record);
+            let row_keys: Vec<Key> = rows.keys().cloned().collect();
+            let found = self.catalog.store.get_many(&row_keys).await?;
+            for ((row, value), found) in rows.into_iter().zip(found) {
+                if found.is_none_or(|entry| entry.value != value) {
+                    self.findings.push(Finding::MissingRow {
+                        record: key.clone(),
+                        row,
+                    });
+                }
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests;

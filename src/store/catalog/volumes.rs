@@ -163,7 +163,7 @@ pub(super) fn record_key(volume: &Volume) -> Key {
     volume_key(volume.created_at, volume.id)
 }
 
-fn id_key(id: VolumeId) -> Key {
+pub(super) fn id_key(id: VolumeId) -> Key {
     key(keys::VOLUME_BY_ID).id(id.0).end()
 }
 

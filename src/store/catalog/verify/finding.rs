@@ -1,0 +1,164 @@
+//! What can be found wrong with a catalog, in words for who runs it.
+
+use std::fmt;
+
+use crate::model::quota::Resource;
+use crate::model::{OperationId, ProjectId, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::store::Key;
+
+/// Something that does not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A record that cannot be read.
+    Unreadable {
+        /// Where.
+        key: Key,
+        /// Why.
+        why: String,
+    },
+    /// An index row that should be there is not, or says something else: the record is missing from a list.
+    MissingRow {
+        /// Whose row.
+        record: Key,
+        /// The row.
+        row: Key,
+    },
+    /// An index row that no record asks for.
+    StrayRow {
+        /// The row.
+        row: Key,
+    },
+    /// A key of no table that this program knows.
+    UnknownKey {
+        /// The key.
+        key: Key,
+    },
+    /// A counter of volumes, GiB, or volumes of a type is not what the volumes sum up to.
+    WrongTotal {
+        /// The counter.
+        counter: Key,
+        /// What it says.
+        stored: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// `in_use` is not the sum over the volumes that consume quota.
+    WrongInUse {
+        /// Whose.
+        project: ProjectId,
+        /// Of what.
+        resource: Resource,
+        /// What the counter says.
+        stored: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// `reserved` is not the sum over the open operations.
+    WrongReserved {
+        /// Whose.
+        project: ProjectId,
+        /// Of what.
+        resource: Resource,
+        /// What the counter says.
+        stored: i64,
+        /// What it should say.
+        expected: i64,
+    },
+    /// A volume is in a state that an operation must end, but has none: it is stuck.
+    Stuck {
+        /// The volume.
+        volume: VolumeId,
+        /// Its status.
+        status: VolumeStatus,
+    },
+    /// A volume or an attachment names an operation that is not open.
+    DanglingOperation {
+        /// The volume.
+        volume: VolumeId,
+        /// What it names.
+        operation: OperationId,
+    },
+    /// An operation is about a volume that is not there.
+    OperationWithoutVolume {
+        /// The operation.
+        operation: OperationId,
+        /// What it is about.
+        volume: VolumeId,
+    },
+    /// An attachment is of a volume that is not there.
+    AttachmentWithoutVolume {
+        /// The attachment's volume.
+        volume: VolumeId,
+    },
+    /// A volume is of a type that is not there.
+    VolumeWithoutType {
+        /// The volume.
+        volume: VolumeId,
+        /// Its type.
+        volume_type: VolumeTypeId,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { key, why } => write!(f, "the record at {key:?} cannot be read: {why}"),
+            Self::MissingRow { record, row } => write!(f, "{record:?} has no index row {row:?}"),
+            Self::StrayRow { row } => write!(f, "the index row {row:?} belongs to no record"),
+            Self::UnknownKey { key } => write!(f, "{key:?} is of no known table"),
+            Self::WrongTotal {
+                counter,
+                stored,
+                expected,
+            } => {
+                write!(
+                    f,
+                    "the counter {counter:?} says {stored}, but the volumes sum up to {expected}"
+                )
+            }
+            Self::WrongInUse {
+                project,
+                resource,
+                stored,
+                expected,
+            } => {
+                write!(
+                    f,
+                    "project {project} has {stored} {} in use, but its volumes sum up to {expected}",
+                    resource.0
+                )
+            }
+            Self::WrongReserved {
+                project,
+                resource,
+                stored,
+                expected,
+            } => write!(
+                f,
+                "project {project} has {stored} {} reserved, but its operations hold {expected}",
+                resource.0
+            ),
+            Self::Stuck { volume, status } => {
+                write!(f, "volume {volume} is {status}, and no operation will end that")
+            }
+            Self::DanglingOperation { volume, operation } => {
+                write!(
+                    f,
+                    "volume {volume} waits for operation {operation}, which is not open"
+                )
+            }
+            Self::OperationWithoutVolume { operation, volume } => {
+                write!(
+                    f,
+                    "operation {operation} is about volume {volume}, which is not there"
+                )
+            }
+            Self::AttachmentWithoutVolume { volume } => {
+                write!(f, "an attachment is of volume {volume}, which is not there")
+            }
+            Self::VolumeWithoutType { volume, volume_type } => {
+                write!(f, "volume {volume} is of type {volume_type}, which is not there")
+            }
+        }
+    }
+}

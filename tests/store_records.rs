@@ -1,0 +1,422 @@
+//! The bytes of every stored record, kept as files: a change of the stored form cannot pass unseen.
+//!
+//! When a record gets a new version, its old files stay and must still be read; `PUMICE_WRITE_GOLDEN=1 cargo test --test
+//! store_records` writes the files that are missing, and never touches one that is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use pumice::model::operation::{OperationKind, StepOutcome, StepRecord};
+use pumice::model::quota::Resource;
+use pumice::model::user_message::{Action, Detail};
+use pumice::model::volume::Secret;
+use pumice::model::*;
+use pumice::store::record::{Layout, Limits, Record, decode, encode, encode_part};
+use uuid::Uuid;
+
+fn golden(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "golden", "records", name]
+        .iter()
+        .collect()
+}
+
+/// Compares with the file, which is written if that was asked for and there is none.
+fn check_text(name: &str, text: &str) {
+    let path = golden(name);
+    if !path.exists() && std::env::var_os("PUMICE_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; PUMICE_WRITE_GOLDEN=1 writes it", path.display()));
+    assert_eq!(
+        text, kept,
+        "{name}: the stored form changed; see src/store/record.rs for what to do"
+    );
+}
+
+/// Hex in lines, so that a difference can be seen.
+fn hex_lines(bytes: &[u8]) -> String {
+    bytes.chunks(32).map(|line| hex::encode(line) + "\n").collect()
+}
+
+fn check<R: Record + PartialEq + Debug>(form: &str, record: &R) {
+    let bytes = encode(record).unwrap();
+    let name = R::NAME.replace(' ', "_");
+    check_text(&format!("{name}.{form}.v{}.hex", R::VERSION), &hex_lines(&bytes));
+    assert_eq!(&decode::<R>(&bytes).unwrap(), record);
+    for version in 1..R::VERSION {
+        let old = std::fs::read_to_string(golden(&format!("{name}.{form}.v{version}.hex"))).unwrap();
+        let bytes = hex::decode(old.replace('\n', "")).unwrap();
+        decode::<R>(&bytes).unwrap_or_else(|error| panic!("{name} of version {version}: {error}"));
+    }
+}
+
+fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn time(n: i64) -> Timestamp {
+    Timestamp(1_700_000_000_000_000 + n)
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn connector() -> Connector {
+    let object =
+        serde_json::json!({"initiator": "iqn.1994-05.com.example:a", "host": "node", "multipath": false});
+    Connector::from_json(object.as_object().unwrap())
+}
+
+fn bare_volume() -> Volume {
+    Volume {
+        id: VolumeId(id(1)),
+        project_id: "project".into(),
+        user_id: "user".into(),
+        name: None,
+        description: None,
+        size: 1,
+        status: VolumeStatus::Creating,
+        previous_status: None,
+        attach_status: AttachStatus::Detached,
+        migration_status: None,
+        volume_type_id: None,
+        availability_zone: "nova".into(),
+        host: None,
+        placed: false,
+        metadata: BTreeMap::new(),
+        admin_metadata: BTreeMap::new(),
+        image_metadata: BTreeMap::new(),
+        snapshot_id: None,
+        source_volid: None,
+        group_id: None,
+        bootable: false,
+        multiattach: false,
+        encryption_key_id: None,
+        replication_status: None,
+        consumes_quota: true,
+        provider_location: None,
+        provider_auth: None,
+        provider_id: None,
+        service_uuid: None,
+        shared_targets: None,
+        operation: None,
+        created_at: time(1),
+        updated_at: None,
+        scheduled_at: None,
+        launched_at: None,
+    }
+}
+
+#[test]
+fn volumes_keep_their_form() {
+    check("bare", &bare_volume());
+    check(
+        "full",
+        &Volume {
+            name: Some("däta".into()),
+            description: Some("of all".into()),
+            size: u32::MAX,
+            status: VolumeStatus::Extending,
+            previous_status: Some(VolumeStatus::InUse),
+            attach_status: AttachStatus::Attached,
+            migration_status: Some(MigrationStatus::Success),
+            volume_type_id: Some(VolumeTypeId(id(2))),
+            host: Some(BackendName::new("node", "lvm").pool("fast")),
+            placed: true,
+            metadata: pairs(&[("a", "1"), ("b", "")]),
+            admin_metadata: pairs(&[("readonly", "False")]),
+            image_metadata: pairs(&[("os", "linux")]),
+            snapshot_id: Some(SnapshotId(id(3))),
+            source_volid: Some(VolumeId(id(4))),
+            group_id: Some(id(5)),
+            bootable: true,
+            multiattach: true,
+            encryption_key_id: Some(id(6)),
+            replication_status: Some("disabled".into()),
+            consumes_quota: false,
+            provider_location: Some("127.0.0.1:3260,1 iqn 1".into()),
+            provider_auth: Some(Secret::new("CHAP u p")),
+            provider_id: Some("7".into()),
+            service_uuid: Some(ServiceId(id(8))),
+            shared_targets: Some(true),
+            operation: Some(OperationId(id(9))),
+            updated_at: Some(time(2)),
+            scheduled_at: Some(time(3)),
+            launched_at: Some(time(4)),
+            ..bare_volume()
+        },
+    );
+}
+
+#[test]
+fn attachments_keep_their_form() {
+    let bare = Attachment {
+        id: AttachmentId(id(1)),
+        volume_id: VolumeId(id(2)),
+        project_id: "project".into(),
+        instance_uuid: None,
+        status: AttachmentStatus::Reserved,
+        mode: None,
+        attached_host: None,
+        mountpoint: None,
+        connector: None,
+        connection_info: None,
+        operation: None,
+        created_at: time(1),
+        updated_at: None,
+        attached_at: None,
+        detached_at: None,
+    };
+    check("bare", &bare);
+    let data = serde_json::json!({"target_lun": 1, "auth_password": "p"});
+    check(
+        "full",
+        &Attachment {
+            instance_uuid: Some(id(3)),
+            status: AttachmentStatus::Attached,
+            mode: Some(AttachMode::Ro),
+            attached_host: Some("node".into()),
+            mountpoint: Some("/dev/vdb".into()),
+            connector: Some(connector()),
+            connection_info: Some(ConnectionInfo::new("iscsi", data.as_object().unwrap().clone())),
+            operation: Some(OperationId(id(4))),
+            updated_at: Some(time(2)),
+            attached_at: Some(time(3)),
+            detached_at: Some(time(4)),
+            ..bare
+        },
+    );
+}
+
+#[test]
+fn types_and_limits_and_services_keep_their_form() {
+    check(
+        "full",
+        &VolumeType {
+            id: VolumeTypeId(id(1)),
+            name: "fast".into(),
+            description: Some("flash".into()),
+            is_public: false,
+            extra_specs: pairs(&[("multiattach", "<is> True")]),
+            projects: BTreeSet::from(["p".into(), "q".into()]),
+            qos_specs_id: Some(id(2)),
+            created_at: time(1),
+            updated_at: Some(time(2)),
+        },
+    );
+    check(
+        "full",
+        &Limits(BTreeMap::from([
+            (Resource::volumes(), 10),
+            (Resource::gigabytes(), -1),
+        ])),
+    );
+    check("full", &Layout { version: 1 });
+    check(
+        "full",
+        &Service {
+            id: ServiceId(id(1)),
+            binary: "cinder-volume".into(),
+            host: "node@lvm".into(),
+            availability_zone: "nova".into(),
+            disabled: true,
+            disabled_reason: Some("old disks".into()),
+            frozen: false,
+            created_at: time(1),
+            updated_at: Some(time(2)),
+        },
+    );
+}
+
+fn operation(kind: OperationKind) -> Operation {
+    Operation {
+        id: OperationId(id(1)),
+        kind,
+        volume_id: VolumeId(id(2)),
+        project_id: "project".into(),
+        user_id: "user".into(),
+        request_id: "req-1".into(),
+        attempt: 2,
+        pool: Some(BackendName::new("node", "lvm").pool("fast")),
+        tried: vec![(BackendName::new("other", "lvm").pool("slow"), "no space".into())],
+        previous_status: Some(VolumeStatus::Available),
+        reserved: BTreeMap::from([(Resource::gigabytes(), 3)]),
+        steps: [
+            StepOutcome::Running,
+            StepOutcome::Done,
+            StepOutcome::Failed("why".into()),
+            StepOutcome::Reverted,
+        ]
+        .into_iter()
+        .map(|outcome| StepRecord {
+            name: "make".into(),
+            attempt: 1,
+            started_at: time(1),
+            finished_at: Some(time(2)),
+            outcome,
+        })
+        .collect(),
+        created_at: time(3),
+        deadline: time(4),
+    }
+}
+
+fn operation_kinds() -> Vec<OperationKind> {
+    let attachment_id = AttachmentId(id(7));
+    vec![
+        OperationKind::CreateVolume {
+            hints: Some("{}".into()),
+        },
+        OperationKind::DeleteVolume {
+            cascade: true,
+            force: false,
+        },
+        OperationKind::ExtendVolume { new_size: 5 },
+        OperationKind::UpdateAttachment {
+            attachment_id,
+            connector: connector(),
+            mode: AttachMode::Rw,
+        },
+        OperationKind::DeleteAttachment { attachment_id },
+        OperationKind::InitializeConnection {
+            connector: connector(),
+        },
+        OperationKind::TerminateConnection { connector: None },
+    ]
+}
+
+#[test]
+fn operations_keep_their_form() {
+    for kind in operation_kinds() {
+        check(kind.name(), &operation(kind));
+    }
+}
+
+#[test]
+fn user_messages_keep_their_form() {
+    check(
+        "full",
+        &UserMessage {
+            id: MessageId(id(1)),
+            project_id: "project".into(),
+            request_id: "req-1".into(),
+            resource_type: "VOLUME".into(),
+            resource_uuid: Some(id(2)),
+            action: Action::CreateVolumeFromBackend,
+            detail: Detail::DriverFailedCreate,
+            cause: Some("no space".into()),
+            created_at: time(1),
+            expires_at: time(2),
+        },
+    );
+}
+
+#[test]
+fn identity_keeps_its_form() {
+    check(
+        "full",
+        &User {
+            id: "u".into(),
+            name: "admin".into(),
+            password_hash: Secret::new("$argon2id$"),
+            domain: "default".into(),
+            default_project: Some("p".into()),
+            enabled: true,
+        },
+    );
+    check(
+        "full",
+        &Project {
+            id: "p".into(),
+            name: "admin".into(),
+            domain: "default".into(),
+            enabled: true,
+        },
+    );
+    let roles = BTreeSet::from(["admin".to_owned(), "member".to_owned()]);
+    check(
+        "full",
+        &RoleAssignment {
+            user_id: "u".into(),
+            project_id: "p".into(),
+            roles: roles.clone(),
+        },
+    );
+    check(
+        "full",
+        &Token {
+            hash: TokenHash([7; 32]),
+            user_id: "u".into(),
+            project_id: Some("p".into()),
+            roles,
+            issued_at: time(1),
+            expires_at: time(2),
+            audit_id: id(3),
+            audit_chain: Some(id(4)),
+            methods: vec!["password".into()],
+        },
+    );
+}
+
+/// Variants of stored enums are told apart by their place: this list may only grow at the end of each enum.
+#[test]
+fn variants_of_stored_enums_keep_their_numbers() {
+    let mut lines = String::new();
+    let mut line = |of: &str, variant: &str, bytes: Vec<u8>| {
+        let number = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+        lines += &format!("{of} {number} {variant}\n");
+    };
+    macro_rules! words {
+        ($($of:ident)+) => {$(
+            for value in $of::ALL {
+                line(stringify!($of), value.as_str(), encode_part(value).unwrap());
+            }
+        )+};
+    }
+    words!(VolumeStatus AttachStatus MigrationStatus AttachmentStatus AttachMode);
+    for kind in operation_kinds() {
+        line("OperationKind", kind.name(), encode_part(&kind).unwrap());
+    }
+    for outcome in [
+        StepOutcome::Running,
+        StepOutcome::Done,
+        StepOutcome::Failed("".into()),
+        StepOutcome::Reverted,
+    ] {
+        line(
+            "StepOutcome",
+            &format!("{outcome:?}"),
+            encode_part(&outcome).unwrap(),
+        );
+    }
+    for action in [
+        Action::ScheduleAllocateVolume,
+        Action::AttachVolume,
+        Action::UpdateAttachment,
+        Action::ExtendVolume,
+        Action::CreateVolumeFromBackend,
+        Action::DeleteVolume,
+        Action::DetachVolume,
+    ] {
+        line("Action", &format!("{action:?}"), encode_part(&action).unwrap());
+    }
+    for detail in [
+        Detail::UnknownError,
+        Detail::DriverNotInitialized,
+        Detail::NoBackendAvailable,
+        Detail::DriverFailedExtend,
+        Detail::DriverFailedCreate,
+        Detail::DriverFailedDelete,
+        Detail::DriverFailedExport,
+        Detail::HostUnreachable,
+    ] {
+        line("Detail", &format!("{detail:?}"), encode_part(&detail).unwrap());
+    }
+    check_text("enums.txt", &lines);
+}
