@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::model::VolumeStatus;
 use crate::store::catalog::samples::{attachment, operation, volume};
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Store, Transaction};
