@@ -1,1 +1,222 @@
-//! The **Registry** actor.
+//! The **Registry** actor: who is alive, and what operators said of them.
+//!
+//! Heartbeats are kept in memory: they are worth nothing after a restart. What must outlive one, that a service exists
+//! and whether it is disabled, is written to the catalog, once and when it changes. Readers who cannot wait for an actor
+//! read [`Liveness`].
+
+mod liveness;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effective_down_time};
+use crate::messages::registry::{Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled};
+use crate::model::{Context, Error, Service, ServiceId, Timestamp};
+use crate::store::catalog::Catalog;
+use crate::transport::serve::EndpointBuilder;
+use crate::transport::{Actor, Serve, Started};
+
+/// How long to wait before the catalog is asked again for the services of earlier lives.
+const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What may be configured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often the services of this process report (`[service] report_interval`).
+    pub report_interval: Duration,
+    /// The services that live in this process and have no heartbeat of their own: its scheduler.
+    pub own: Vec<Heartbeat>,
+    /// How many messages may wait.
+    pub mailbox_bound: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            report_interval: Duration::from_secs(10),
+            own: Vec::new(),
+            mailbox_bound: 1024,
+        }
+    }
+}
+
+impl Options {
+    /// With the scheduler of this process, by the name of its host and its zone.
+    #[must_use]
+    pub fn with_scheduler(mut self, host: &str, availability_zone: &str) -> Self {
+        self.own.push(Heartbeat {
+            binary: SCHEDULER_BINARY.to_owned(),
+            host: host.to_owned(),
+            availability_zone: availability_zone.to_owned(),
+            backend_up: None,
+        });
+        self
+    }
+}
+
+/// See the module.
+pub struct Registry {
+    catalog: Catalog,
+    liveness: Arc<Liveness>,
+    options: Options,
+    /// Held while a record is read, decided on and written, so that no two messages write the same one.
+    writing: Mutex<()>,
+}
+
+/// The endpoint, ready to be started and registered.
+#[must_use]
+pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> EndpointBuilder<Registry> {
+    EndpointBuilder::new(None, options.mailbox_bound, move || {
+        Rc::new(Registry {
+            catalog: catalog.clone(),
+            liveness: Arc::clone(&liveness),
+            options: options.clone(),
+            writing: Mutex::new(()),
+        })
+    })
+    .serves::<Heartbeat>()
+    .serves::<ListServices>()
+    .serves::<SetServiceDisabled>()
+}
+
+impl Registry {
+    async fn load(&self) {
+        while !self.liveness.is_loaded() {
+            match self.catalog.services().await {
+                Ok(services) => self
+                    .liveness
+                    .load(services.into_iter().map(|stored| stored.record)),
+                Err(error) => {
+                    tracing::error!(%error, "services could not be read; trying again");
+                    tokio::time::sleep(LOAD_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    async fn beat(&self, beat: &Heartbeat) -> Result<(), Error> {
+        self.liveness.loaded().await;
+        let known = self.liveness.get(&beat.binary, &beat.host);
+        if known.is_none_or(|known| known.service.availability_zone != beat.availability_zone) {
+            self.write_down(beat).await?;
+        }
+        self.liveness
+            .heard(&beat.binary, &beat.host, beat.backend_up, Instant::now());
+        Ok(())
+    }
+
+    /// A service that is new, or came back in another zone.
+    async fn write_down(&self, beat: &Heartbeat) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        let service = match self.liveness.get(&beat.binary, &beat.host) {
+            Some(known) if known.service.availability_zone == beat.availability_zone => return Ok(()),
+            Some(known) => Service {
+                availability_zone: beat.availability_zone.clone(),
+                updated_at: Some(Timestamp::now()),
+                ..known.service
+            },
+            None => Service {
+                id: ServiceId::new(),
+                binary: beat.binary.clone(),
+                host: beat.host.clone(),
+                availability_zone: beat.availability_zone.clone(),
+                disabled: false,
+                disabled_reason: None,
+                frozen: false,
+                created_at: Timestamp::now(),
+                updated_at: None,
+            },
+        };
+        tracing::info!(
+            binary = service.binary,
+            host = service.host,
+            zone = service.availability_zone,
+            "service seen"
+        );
+        self.put(service).await
+    }
+
+    /// Durable first, known then.
+    async fn put(&self, service: Service) -> Result<(), Error> {
+        let mut changes = self.catalog.change();
+        changes.put_service(&service);
+        changes
+            .commit()
+            .await
+            .map_err(|error| Error::internal(format!("writing a service: {error}")))?;
+        self.liveness.put(service);
+        Ok(())
+    }
+}
+
+impl Actor for Registry {
+    type Topic = RegistryTopic;
+
+    fn started(self: Rc<Self>, started: &Started) {
+        let registry = Rc::clone(&self);
+        started.spawn(async move {
+            registry.load().await;
+            let mut interval = tokio::time::interval(registry.options.report_interval);
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                interval.tick().await;
+                for beat in &registry.options.own {
+                    if let Err(error) = registry.beat(beat).await {
+                        tracing::error!(
+                            error = error.for_operator(),
+                            host = beat.host,
+                            "own heartbeat failed"
+                        );
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Serve<Heartbeat> for Registry {
+    async fn serve(self: Rc<Self>, _context: Context, beat: Heartbeat) -> Result<(), Error> {
+        self.beat(&beat).await
+    }
+}
+
+impl Serve<ListServices> for Registry {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        _message: ListServices,
+    ) -> Result<Vec<ServiceView>, Error> {
+        self.liveness.loaded().await;
+        Ok(self.liveness.views(Instant::now()))
+    }
+}
+
+impl Serve<SetServiceDisabled> for Registry {
+    async fn serve(self: Rc<Self>, _context: Context, message: SetServiceDisabled) -> Result<Service, Error> {
+        self.liveness.loaded().await;
+        let _writing = self.writing.lock().await;
+        let mut changed = None;
+        for mut service in self.liveness.services_of(&message.binary, &message.host) {
+            service.disabled = message.disabled;
+            service.disabled_reason = message.reason.clone().filter(|_| message.disabled);
+            service.updated_at = Some(Timestamp::now());
+            self.put(service.clone()).await?;
+            tracing::info!(
+                binary = service.binary,
+                host = service.host,
+                disabled = service.disabled,
+                reason = service.disabled_reason,
+                "service taken out of, or put back into, scheduling"
+            );
+            changed.get_or_insert(service);
+        }
+        changed.ok_or_else(|| {
+            let SetServiceDisabled { binary, host, .. } = &message;
+            Error::not_found(format!("Service {binary} could not be found on host {host}."))
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! Who is alive and who may be used: the registry's knowledge, for readers who must not wait for an actor.
+//!
+//! The Registry actor writes it; the Scheduler reads it at each choice. It outlives a panic of either. Locks are held for
+//! one look-up or one entry, never over an await.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::messages::registry::ServiceView;
+use crate::model::{BackendName, Service, ServiceId, Timestamp};
+
+/// The name under which clients know VolumeManagers.
+pub const VOLUME_BINARY: &str = "cinder-volume";
+/// The name under which clients know schedulers.
+pub const SCHEDULER_BINARY: &str = "cinder-scheduler";
+
+/// After how long a silent service counts as down: `down_time`, but at least two and a half report intervals, or a
+/// service would be down between two reports (cinder: `service.py`, `basic_config_check`).
+#[must_use]
+pub fn effective_down_time(report_interval: Duration, down_time: Duration) -> Duration {
+    if down_time > report_interval {
+        return down_time;
+    }
+    let raised = report_interval * 5 / 2;
+    tracing::warn!(
+        ?down_time,
+        ?report_interval,
+        ?raised,
+        "service down_time is too short and was raised"
+    );
+    raised
+}
+
+/// A service, and when it was last heard of.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its record.
+    pub service: Service,
+    /// When it was last heard of, on both clocks; `None` if not since this process started.
+    pub heard_at: Option<(Instant, Timestamp)>,
+    /// Whether its driver works; `None` where there is none.
+    pub backend_up: Option<bool>,
+}
+
+/// Host, then binary: one host's services stand together.
+type Key = (String, String);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Liveness {
+    down_time: Duration,
+    services: RwLock<BTreeMap<Key, Known>>,
+    loaded: watch::Sender<bool>,
+}
+
+impl Liveness {
+    /// Knows nobody yet. `down_time` as by [`effective_down_time`].
+    #[must_use]
+    pub fn new(down_time: Duration) -> Self {
+        Self {
+            down_time,
+            services: RwLock::default(),
+            loaded: watch::Sender::new(false),
+        }
+    }
+
+    /// After how long a silent service counts as down.
+    #[must_use]
+    pub fn down_time(&self) -> Duration {
+        self.down_time
+    }
+
+    /// Returns once the services of earlier lives were read from the catalog.
+    pub async fn loaded(&self) {
+        // It cannot fail: the sender is ours.
+        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
+    }
+
+    /// Whether [`Liveness::loaded`] would return at once.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        *self.loaded.borrow()
+    }
+
+    /// Why an operator's word forbids new work for this backend; `None` if nothing does. A service that was never heard
+    /// of is not forbidden: its first report may come before its first heartbeat.
+    #[must_use]
+    pub fn forbids(&self, backend: &BackendName) -> Option<String> {
+        let services = self.read();
+        let service = &services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service;
+        if service.disabled {
+            return Some(match service.disabled_reason.as_deref() {
+                Some(reason) => format!("its service is disabled: {reason}"),
+                None => "its service is disabled".to_owned(),
+            });
+        }
+        service.frozen.then(|| "its service is frozen".to_owned())
+    }
+
+    /// The record's id of a backend's service, if it is known (`service_uuid` of its volumes).
+    #[must_use]
+    pub fn service_id(&self, backend: &BackendName) -> Option<ServiceId> {
+        Some(
+            self.read()
+                .get(&key(VOLUME_BINARY, &backend.to_string()))?
+                .service
+                .id,
+        )
+    }
+
+    /// The backends that are to be expected: every VolumeManager ever seen that nobody took out of service.
+    #[must_use]
+    pub fn expected_backends(&self) -> Vec<BackendName> {
+        let services = self.read();
+        let volume = services.values().map(|known| &known.service);
+        let wanted = volume.filter(|service| service.binary == VOLUME_BINARY && !service.disabled);
+        wanted.filter_map(|service| service.host.parse().ok()).collect()
+    }
+
+    /// What is known of a service.
+    #[must_use]
+    pub fn get(&self, binary: &str, host: &str) -> Option<Known> {
+        self.read().get(&key(binary, host)).cloned()
+    }
+
+    /// All services in the order of their making, as clients see them.
+    #[must_use]
+    pub fn views(&self, now: Instant) -> Vec<ServiceView> {
+        let view = |known: &Known| ServiceView {
+            service: known.service.clone(),
+            heard_at: known.heard_at.map(|(_, wall)| wall),
+            up: known
+                .heard_at
+                .is_some_and(|(at, _)| now.duration_since(at) <= self.down_time),
+            backend_up: known.backend_up,
+        };
+        let mut views: Vec<ServiceView> = self.read().values().map(view).collect();
+        views.sort_by_key(|view| view.service.created_at);
+        views
+    }
+
+    /// The services of that host, by `binary`, or all of them if it is empty.
+    pub(super) fn services_of(&self, binary: &str, host: &str) -> Vec<Service> {
+        let services = self.read();
+        let of_host = services
+            .values()
+            .map(|known| &known.service)
+            .filter(|service| service.host == host);
+        of_host
+            .filter(|service| binary.is_empty() || service.binary == binary)
+            .cloned()
+            .collect()
+    }
+
+    /// What was read from the catalog. Does not overwrite what was heard in the meantime.
+    pub(super) fn load(&self, services: impl IntoIterator<Item = Service>) {
+        for service in services {
+            self.put(service);
+        }
+        self.loaded.send_replace(true);
+    }
+
+    /// A service as it is in the catalog now.
+    pub(super) fn put(&self, service: Service) {
+        let mut services = self.write();
+        match services.get_mut(&key(&service.binary, &service.host)) {
+            Some(known) => known.service = service,
+            None => {
+                let key = key(&service.binary, &service.host);
+                services.insert(
+                    key,
+                    Known {
+                        service,
+                        heard_at: None,
+                        backend_up: None,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A heartbeat came. `false` if the service is not known.
+    pub(super) fn heard(&self, binary: &str, host: &str, backend_up: Option<bool>, now: Instant) -> bool {
+        let mut services = self.write();
+        let Some(known) = services.get_mut(&key(binary, host)) else {
+            return false;
+        };
+        known.heard_at = Some((now, Timestamp::now()));
+        known.backend_up = backend_up;
+        true
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Known>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Known>> {
+        self.services.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(binary: &str, host: &str) -> Key {
+    (host.to_owned(), binary.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Liveness, VOLUME_BINARY, effective_down_time};
+    use crate::model::{BackendName, Service, ServiceId, Timestamp};
+
+    fn service(host: &str) -> Service {
+        Service {
+            id: ServiceId::new(),
+            binary: VOLUME_BINARY.into(),
+            host: host.into(),
+            availability_zone: "nova".into(),
+            disabled: false,
+            disabled_reason: None,
+            frozen: false,
+            created_at: Timestamp::now(),
+            updated_at: None,
+        }
+    }
+
+    #[test]
+    fn a_service_is_up_until_it_was_silent_for_the_down_time() {
+        let (liveness, now) = (Liveness::new(Duration::from_secs(60)), Instant::now());
+        liveness.put(service("h@lvm"));
+        assert!(!liveness.views(now)[0].up, "not heard of since the start");
+        assert!(liveness.heard(VOLUME_BINARY, "h@lvm", Some(true), now));
+        assert!(liveness.views(now + Duration::from_secs(60))[0].up);
+        assert!(!liveness.views(now + Duration::from_secs(61))[0].up);
+        assert!(!liveness.heard(VOLUME_BINARY, "x@lvm", None, now));
+    }
+
+    #[test]
+    fn a_disabled_or_frozen_service_gets_no_new_work() {
+        let (liveness, backend) = (
+            Liveness::new(Duration::from_secs(60)),
+            BackendName::new("h", "lvm"),
+        );
+        assert_eq!(liveness.forbids(&backend), None);
+        let mut service = service("h@lvm");
+        service.frozen = true;
+        liveness.put(service.clone());
+        assert_eq!(liveness.forbids(&backend).unwrap(), "its service is frozen");
+        assert_eq!(liveness.expected_backends(), [backend.clone()]);
+        service.disabled = true;
+        service.disabled_reason = Some("new disks".into());
+        liveness.put(service);
+        assert_eq!(
+            liveness.forbids(&backend).unwrap(),
+            "its service is disabled: new disks"
+        );
+        assert!(liveness.expected_backends().is_empty());
+    }
+
+    #[test]
+    fn a_down_time_shorter_than_the_reports_is_raised() {
+        let seconds = Duration::from_secs;
+        assert_eq!(effective_down_time(seconds(10), seconds(60)), seconds(60));
+        assert_eq!(effective_down_time(seconds(10), seconds(10)), seconds(25));
+    }
+}
