@@ -1,12 +1,239 @@
 //! The **Scheduler** actor: finds a pool for a volume, and knows the pools.
+//!
+//! Deciding is not doing: [`pick`], [`filters`] and [`weighers`] are pure functions over [`pools`]; the flow in
+//! [`create_volume`] records a choice and tells the backend; the actor here carries messages, and lets wait what may
+//! find its pool in a moment: right after a start, when backends have not reported yet, and while a host cannot be reached.
+//!
+//! Commands come at least once. What is in work or waiting already is not begun again.
 
 pub mod capability;
 pub mod capacity;
+pub mod create_volume;
 pub mod decisions;
 pub mod filters;
+mod parts;
 pub mod pick;
 pub mod pools;
+mod validate_extend;
+mod waiting;
 pub mod weighers;
 
 #[cfg(test)]
 mod testing;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::create_volume::{Scheduling, SchedulingError, flow};
+pub use self::parts::{Options, Parts};
+use self::pools::Claim;
+use self::waiting::Waiting;
+use crate::flow::{Observer, Unobserved};
+use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
+use crate::messages::scheduler::{
+    CreateVolume, GetPools, PoolView, SchedulerTopic, UpdateServiceCapabilities, ValidateExtend,
+};
+use crate::messages::volume::CommandId;
+use crate::model::{BackendName, Context, Error, StepRecord, VolumeStatus};
+use crate::transport::serve::EndpointBuilder;
+use crate::transport::{Actor, CallError, Serve, Started};
+
+/// What a client reads when no pool passes (cinder: `NoValidBackend`).
+pub const NO_VALID_BACKEND: &str = "No valid backend was found. No weighed backends available";
+
+/// How often what waits is tried again when no report comes.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+/// How many pools one run tries to tell.
+const RUNS: usize = 16;
+/// After so many reads of the catalog in a row others have their turn.
+const LOOKS_AT_ONCE: usize = 64;
+/// A volume that is to grow may not be `extending` yet: its claim is young.
+const YOUNG_CLAIM: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Scheduler {
+    parts: Arc<Parts>,
+    waiting: Waiting,
+    observer: Rc<dyn Observer<SchedulingError>>,
+}
+
+/// The endpoint, ready to be started and registered.
+#[must_use]
+pub fn endpoint(parts: Arc<Parts>) -> EndpointBuilder<Scheduler> {
+    EndpointBuilder::new(None, parts.options.mailbox_bound, move || {
+        Rc::new(Scheduler {
+            waiting: Waiting::new(parts.options.waiting_bound),
+            parts: Arc::clone(&parts),
+            observer: Rc::new(Unobserved),
+        })
+    })
+    .serves::<CreateVolume>()
+    .serves::<ValidateExtend>()
+    .serves::<UpdateServiceCapabilities>()
+    .serves::<GetPools>()
+}
+
+impl Scheduler {
+    /// Places a volume, or lets it wait, or reports that it cannot be placed. `since` is when it came first.
+    async fn place(&self, context: Context, command: CreateVolume, since: Instant) {
+        let id = CommandId {
+            operation: command.operation,
+            attempt: command.attempt,
+        };
+        let Some(_working) = self.waiting.work_on(id) else {
+            tracing::debug!(operation = %id.operation, attempt = id.attempt, "already in work");
+            return;
+        };
+        let volume = command.request.volume_id;
+        let mut state = Scheduling::new(Arc::clone(&self.parts), context, command);
+        for _ in 0..RUNS {
+            let run = flow()
+                .run(&mut state, id.attempt, Rc::clone(&self.observer))
+                .await;
+            match run.result {
+                Ok(()) => return,
+                Err(error @ SchedulingError::Superseded(_)) => {
+                    tracing::debug!(%volume, operation = %id.operation, %error, "nothing to schedule");
+                    return;
+                }
+                Err(error @ SchedulingError::Store(_)) => {
+                    tracing::error!(%volume, operation = %id.operation, %error, "not scheduled; it will come again");
+                    return;
+                }
+                Err(SchedulingError::Undeliverable { pool, error }) => {
+                    tracing::warn!(%volume, %pool, %error, "backend could not be told");
+                    self.note_undeliverable(&pool.backend, &error);
+                    if state.was_placed() {
+                        // It may have been told earlier. The command comes again; this place stays.
+                        return;
+                    }
+                    if !matches!(error, CallError::Unreachable(_)) {
+                        state.exclude(pool, error.to_string());
+                    }
+                }
+                Err(SchedulingError::NoValidBackend(why)) => {
+                    let (context, command) = state.into_command();
+                    if self.parts.may_wait(since) {
+                        tracing::debug!(%volume, why, "waiting for a pool");
+                        self.waiting.park(context, command, since);
+                    } else {
+                        self.refuse(&context, id, why, run.steps).await;
+                    }
+                    return;
+                }
+            }
+        }
+        tracing::warn!(%volume, operation = %id.operation, "no backend could be told; it will come again");
+    }
+
+    fn note_undeliverable(&self, backend: &BackendName, error: &CallError) {
+        if matches!(error, CallError::Unreachable(_)) {
+            self.parts
+                .pools()
+                .leave_out(backend, Instant::now() + self.parts.options.leave_out_for);
+        }
+    }
+
+    async fn refuse(&self, context: &Context, command: CommandId, why: String, steps: Vec<StepRecord>) {
+        tracing::warn!(operation = %command.operation, attempt = command.attempt, why, "no valid backend");
+        let outcome = Outcome::Failed(Failure {
+            kind: FailureKind::NoValidBackend,
+            client: NO_VALID_BACKEND.to_owned(),
+            operator: why,
+        });
+        let report = Report {
+            command,
+            from: None,
+            outcome,
+            steps,
+        };
+        if let Err(error) = self.parts.router.any::<ApiTopic>().cast(context, report).await {
+            tracing::warn!(operation = %command.operation, %error, "report not delivered; the command will come again");
+        }
+    }
+
+    /// Of the claims on a backend, those whose operations have ended: its report contains what came of them.
+    async fn settled(&self, backend: &BackendName) -> Vec<Claim> {
+        let claims = self.parts.pools().claims_on(backend);
+        let mut settled = Vec::new();
+        for (index, (claim, taken_at)) in claims.into_iter().enumerate() {
+            if index % LOOKS_AT_ONCE == LOOKS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let has_ended = match claim {
+                Claim::Create(operation) if self.waiting.is_working_on(operation) => Ok(false),
+                Claim::Create(operation) => self.parts.catalog.operation(operation).await.map(|stored| {
+                    let place = stored.as_ref().and_then(|operation| operation.pool.as_ref());
+                    place.is_none_or(|pool| pool.backend != *backend)
+                }),
+                Claim::Extend(_) if taken_at.elapsed() < YOUNG_CLAIM => Ok(false),
+                Claim::Extend(volume) => {
+                    let volume = self.parts.catalog.volume(volume).await;
+                    volume.map(|stored| stored.is_none_or(|volume| volume.status != VolumeStatus::Extending))
+                }
+            };
+            match has_ended {
+                Ok(true) => settled.push(claim),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%backend, %error, "what was promised stays promised"),
+            }
+        }
+        settled
+    }
+
+    /// Tries what waits again, at each report and from time to time.
+    async fn tend_the_waiting(self: Rc<Self>) {
+        let mut reports = self.parts.reports.subscribe();
+        loop {
+            tokio::select! {
+                _ = reports.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN_EVERY), if !self.waiting.is_empty() => {}
+                () = self.waiting.parked() => continue,
+            }
+            for (context, command, since) in self.waiting.take_all() {
+                self.place(context, command, since).await;
+            }
+        }
+    }
+}
+
+impl Actor for Scheduler {
+    type Topic = SchedulerTopic;
+
+    fn started(self: Rc<Self>, started: &Started) {
+        started.spawn(Rc::clone(&self).tend_the_waiting());
+    }
+}
+
+impl Serve<CreateVolume> for Scheduler {
+    async fn serve(self: Rc<Self>, context: Context, message: CreateVolume) -> Result<(), Error> {
+        if !self.waiting.has(&message) {
+            self.place(context, message, Instant::now()).await;
+        }
+        Ok(())
+    }
+}
+
+impl Serve<UpdateServiceCapabilities> for Scheduler {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        message: UpdateServiceCapabilities,
+    ) -> Result<(), Error> {
+        let backend = message.stats.backend.clone();
+        let settled = self.settled(&backend).await;
+        if !self.parts.accept(message.stats, &settled) {
+            tracing::debug!(%backend, "a report older than the known one was dropped");
+        }
+        Ok(())
+    }
+}
+
+impl Serve<GetPools> for Scheduler {
+    async fn serve(self: Rc<Self>, _context: Context, _message: GetPools) -> Result<Vec<PoolView>, Error> {
+        Ok(self.parts.pool_views())
+    }
+}

@@ -130,6 +130,7 @@ pub enum Claim {
 struct Taken {
     pool: PoolName,
     gib: u32,
+    at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -144,6 +145,8 @@ struct Backend {
 pub struct Pools {
     backends: BTreeMap<BackendName, Backend>,
     taken: HashMap<Claim, Taken>,
+    /// Backends that a message could not be sent to, and until when they are not tried again.
+    unreachable: BTreeMap<BackendName, Instant>,
 }
 
 /// What an operator said of a backend's service: `Some` says why it must not be used.
@@ -179,6 +182,8 @@ impl Pools {
         {
             return false;
         }
+        // Who reports can be reached.
+        self.unreachable.remove(&stats.backend);
         for claim in settled {
             self.taken.remove(claim);
         }
@@ -209,18 +214,18 @@ impl Pools {
         true
     }
 
-    /// The claims on a backend's pools: whoever brings its next report says which of them are settled.
+    /// The claims on a backend's pools, and since when: whoever brings its next report says which of them are settled.
     #[must_use]
-    pub fn claims_on(&self, backend: &BackendName) -> Vec<Claim> {
+    pub fn claims_on(&self, backend: &BackendName) -> Vec<(Claim, Instant)> {
         let on_it = self
             .taken
             .iter()
             .filter(|(_, taken)| taken.pool.backend == *backend);
-        on_it.map(|(claim, _)| *claim).collect()
+        on_it.map(|(claim, taken)| (*claim, taken.at)).collect()
     }
 
     /// Takes room from a pool. A claim holds room on one pool: what it held before is given back first, so twice is once.
-    pub fn take(&mut self, claim: Claim, pool: &PoolName, gib: u32) {
+    pub fn take(&mut self, claim: Claim, pool: &PoolName, gib: u32, now: Instant) {
         self.give_back(&claim);
         if let Some(state) = self.pool_mut(pool) {
             state.taken += u64::from(gib);
@@ -230,8 +235,20 @@ impl Pools {
             Taken {
                 pool: pool.clone(),
                 gib,
+                at: now,
             },
         );
+    }
+
+    /// A backend could not be reached: it is left out until then, or until it reports.
+    pub fn leave_out(&mut self, backend: &BackendName, until: Instant) {
+        self.unreachable.insert(backend.clone(), until);
+    }
+
+    /// Whether any backend is left out now because it could not be reached.
+    #[must_use]
+    pub fn leaves_any_out(&self, now: Instant) -> bool {
+        self.unreachable.values().any(|until| now < *until)
     }
 
     /// Gives back what a claim holds, if anything.
@@ -262,13 +279,21 @@ impl Pools {
     ) -> Vec<Candidate<'_>> {
         let mut all = Vec::new();
         for (name, backend) in &self.backends {
-            let unusable = backend.unusable(now, down_time).or_else(|| standing(name));
+            let unusable = backend
+                .unusable(now, down_time)
+                .or_else(|| standing(name))
+                .or_else(|| self.unreachable(name, now));
             all.extend(backend.pools.iter().map(|pool| Candidate {
                 pool,
                 unusable: unusable.clone(),
             }));
         }
         all
+    }
+
+    fn unreachable(&self, backend: &BackendName, now: Instant) -> Option<String> {
+        let until = self.unreachable.get(backend)?;
+        (now < *until).then(|| "its host could not be reached a moment ago".to_owned())
     }
 
     /// Every known pool with what was promised since its report taken off, for those who look.
@@ -346,12 +371,12 @@ mod tests {
         let pool = stats.backend.pool("p");
         let claim = Claim::Create(OperationId::new());
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
-        pools.take(claim, &pool, 30);
-        pools.take(claim, &pool, 30);
+        pools.take(claim, &pool, 30, now);
+        pools.take(claim, &pool, 30, now);
         assert_eq!(free(&pools), 70.0, "twice is once");
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
         assert_eq!(free(&pools), 70.0);
-        assert_eq!(pools.claims_on(&stats.backend), [claim]);
+        assert_eq!(pools.claims_on(&stats.backend), [(claim, now)]);
         assert!(pools.accept(stats.clone(), now, DOWN, &[claim]));
         assert_eq!(free(&pools), 100.0);
         pools.give_back(&claim);
@@ -364,7 +389,7 @@ mod tests {
         let stats = testing::backend("h", "lvm", &["p"]);
         let claim = Claim::Create(OperationId::new());
         pools.accept(stats.clone(), now, DOWN, &[]);
-        pools.take(claim, &stats.backend.pool("p"), 30);
+        pools.take(claim, &stats.backend.pool("p"), 30, now);
         pools.give_back(&claim);
         assert_eq!(free(&pools), 100.0);
     }
@@ -378,6 +403,19 @@ mod tests {
         assert!(pools.accept(stats, now, DOWN, &[]));
         assert!(!pools.accept(older.clone(), now, DOWN, &[]));
         assert!(pools.accept(older, now + DOWN + Duration::from_secs(1), DOWN, &[]));
+    }
+
+    #[test]
+    fn a_backend_that_cannot_be_reached_is_left_out_until_it_reports() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let stats = testing::backend("h", "lvm", &["p"]);
+        pools.accept(stats.clone(), now, DOWN, &[]);
+        pools.leave_out(&stats.backend, now + DOWN / 2);
+        let usable = |pools: &Pools, at| pools.candidates(at, DOWN, &|_| None)[0].unusable.is_none();
+        assert!(!usable(&pools, now) && pools.leaves_any_out(now));
+        assert!(usable(&pools, now + DOWN / 2) && !pools.leaves_any_out(now + DOWN / 2));
+        pools.accept(stats, now, DOWN, &[]);
+        assert!(usable(&pools, now));
     }
 
     #[test]

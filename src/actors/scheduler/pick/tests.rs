@@ -124,7 +124,7 @@ fn pools_that_do_not_know_their_room_are_filled_evenly() {
     let mut hosts = Vec::new();
     for _ in 0..4 {
         let chosen = decide(&pools, &testing::request(5)).chosen.unwrap();
-        pools.take(Claim::Create(OperationId::new()), &chosen, 5);
+        pools.take(Claim::Create(OperationId::new()), &chosen, 5, Instant::now());
         hosts.push(chosen.backend.host);
     }
     assert_eq!(hosts, ["a", "b", "a", "b"]);
@@ -233,7 +233,7 @@ proptest! {
             let thick = request.extra_specs.contains_key("provisioning:type");
             let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
             let room = virtual_free(state(&candidates, &chosen), thick);
-            pools.take(Claim::Create(OperationId::new()), &chosen, request.size);
+            pools.take(Claim::Create(OperationId::new()), &chosen, request.size, Instant::now());
             if let Some(room) = room {
                 let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
                 let left = virtual_free(state(&candidates, &chosen), thick).unwrap();

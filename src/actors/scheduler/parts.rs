@@ -1,0 +1,250 @@
+//! What the Scheduler knows and what it is built with, kept outside of the actor so that a panic forgets nothing and
+//! others can look without asking.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::decisions::Decisions;
+use super::filters::{Ask, UnknownName};
+use super::pick::{Chain, Decision, pick};
+use super::pools::{Claim, Pools};
+use super::weighers::Multipliers;
+use crate::actors::registry::Liveness;
+use crate::messages::scheduler::{PoolView, RequestSpec};
+use crate::model::service::BackendStats;
+use crate::model::{BackendName, PoolName};
+use crate::store::catalog::Catalog;
+use crate::transport::Router;
+
+/// What may be configured (`[scheduler]`).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Filters, in order.
+    pub filters: Vec<String>,
+    /// Weighers.
+    pub weighers: Vec<String>,
+    /// What each weigher is multiplied by.
+    pub multipliers: Multipliers,
+    /// How long after the start a request that no pool passes waits for backends that did not report yet
+    /// (cinder: `scheduler_driver_init_wait_time`).
+    pub init_wait: Duration,
+    /// How long after the very first report such a request waits for backends nobody knows of yet.
+    pub settle: Duration,
+    /// How long a request waits for a host that cannot be reached, if no other will do.
+    pub unreachable_patience: Duration,
+    /// For how long a host that could not be reached is left out, unless it reports.
+    pub leave_out_for: Duration,
+    /// How many requests may wait so; further ones are forgotten, and come again.
+    pub waiting_bound: usize,
+    /// For how many volumes the last decision is kept.
+    pub kept_decisions: usize,
+    /// How many messages may wait.
+    pub mailbox_bound: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            filters: ["AvailabilityZoneFilter", "CapacityFilter", "CapabilitiesFilter"]
+                .map(str::to_owned)
+                .into(),
+            weighers: vec!["CapacityWeigher".to_owned()],
+            multipliers: Multipliers::default(),
+            init_wait: Duration::from_secs(60),
+            settle: Duration::from_secs(2),
+            unreachable_patience: Duration::from_secs(60),
+            leave_out_for: Duration::from_secs(5),
+            waiting_bound: 10_000,
+            kept_decisions: 1000,
+            mailbox_bound: 1024,
+        }
+    }
+}
+
+/// See the module.
+pub struct Parts {
+    pub(super) catalog: Catalog,
+    pub(super) router: Router,
+    pub(super) options: Options,
+    liveness: Arc<Liveness>,
+    chain: Chain,
+    pools: Mutex<Pools>,
+    decisions: Decisions,
+    started_at: Instant,
+    /// When the first report came.
+    first_report: Mutex<Option<Instant>>,
+    /// Changes with every report.
+    pub(super) reports: watch::Sender<u64>,
+}
+
+/// No pool passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPool {
+    /// Why, for an operator.
+    pub why: String,
+}
+
+impl Parts {
+    /// Knows no pools yet.
+    ///
+    /// # Errors
+    /// [`UnknownName`] if the options name a filter or weigher that is not built.
+    pub fn new(
+        catalog: Catalog,
+        router: Router,
+        liveness: Arc<Liveness>,
+        options: Options,
+    ) -> Result<Arc<Self>, UnknownName> {
+        Ok(Arc::new(Self {
+            chain: Chain::new(&options.filters, &options.weighers, options.multipliers)?,
+            decisions: Decisions::new(options.kept_decisions),
+            pools: Mutex::default(),
+            started_at: Instant::now(),
+            first_report: Mutex::default(),
+            reports: watch::Sender::new(0),
+            catalog,
+            router,
+            liveness,
+            options,
+        }))
+    }
+
+    /// The last decision for each volume, with its reasons.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Every known pool as it stands now.
+    #[must_use]
+    pub fn pool_views(&self) -> Vec<PoolView> {
+        self.pools()
+            .views(Instant::now(), self.liveness.down_time(), &|backend| {
+                self.liveness.forbids(backend)
+            })
+    }
+
+    pub(super) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    /// Held for one decision or one report, never over an await.
+    pub(super) fn pools(&self) -> MutexGuard<'_, Pools> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Chooses a pool for a claim and takes its room at once. What the claim held before is given back first.
+    pub(super) fn choose(
+        &self,
+        claim: Claim,
+        request: &RequestSpec,
+        excluded: &BTreeMap<PoolName, String>,
+    ) -> Result<PoolName, NoPool> {
+        let ask = Ask {
+            request,
+            online_extend: false,
+            excluded,
+        };
+        self.decide(claim, &ask, |_| true)
+    }
+
+    /// Takes the growth of a volume from the pool it is on, if that passes.
+    pub(super) fn grow(
+        &self,
+        claim: Claim,
+        request: &RequestSpec,
+        online_extend: bool,
+        on: &PoolName,
+    ) -> Result<PoolName, NoPool> {
+        let excluded = BTreeMap::new();
+        self.decide(
+            claim,
+            &Ask {
+                request,
+                online_extend,
+                excluded: &excluded,
+            },
+            |pool| pool == on,
+        )
+    }
+
+    fn decide(
+        &self,
+        claim: Claim,
+        ask: &Ask<'_>,
+        among: impl Fn(&PoolName) -> bool,
+    ) -> Result<PoolName, NoPool> {
+        let now = Instant::now();
+        let mut pools = self.pools();
+        pools.give_back(&claim);
+        let mut candidates = pools.candidates(now, self.liveness.down_time(), &|backend| {
+            self.liveness.forbids(backend)
+        });
+        candidates.retain(|candidate| among(candidate.pool.name()));
+        let decision = pick(ask, &candidates, &self.chain);
+        if let Some(chosen) = &decision.chosen {
+            pools.take(claim, chosen, ask.request.size, now);
+        }
+        drop(pools);
+        self.remember(decision)
+    }
+
+    fn remember(&self, decision: Decision) -> Result<PoolName, NoPool> {
+        let (volume, size, counts) = (decision.volume_id, decision.size, decision.counts());
+        let result = match decision.chosen.clone() {
+            Some(chosen) => {
+                tracing::info!(%volume, size, pool = %chosen, filters = counts, "pool chosen");
+                Ok(chosen)
+            }
+            None => {
+                let why = decision.why_none();
+                tracing::info!(%volume, size, why, "no pool passes");
+                Err(NoPool { why })
+            }
+        };
+        self.decisions.keep(Arc::new(decision));
+        result
+    }
+
+    /// Takes a report in. `false` if it is older than the known one.
+    pub(super) fn accept(&self, stats: BackendStats, settled: &[Claim]) -> bool {
+        let now = Instant::now();
+        let accepted = self
+            .pools()
+            .accept(stats, now, self.liveness.down_time(), settled);
+        self.first_report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(now);
+        self.reports.send_modify(|count| *count = count.wrapping_add(1));
+        accepted
+    }
+
+    /// Whether a request that no pool passes may still find one: backends that are to be expected did not report yet, or
+    /// one could not be reached a moment ago. `since` is when the request began to wait.
+    pub(super) fn may_wait(&self, since: Instant) -> bool {
+        let now = Instant::now();
+        let options = &self.options;
+        if now.duration_since(self.started_at) < options.init_wait && self.is_incomplete(now) {
+            return true;
+        }
+        now.duration_since(since) < options.unreachable_patience && self.pools().leaves_any_out(now)
+    }
+
+    /// Whether backends are likely to report that have not yet.
+    fn is_incomplete(&self, now: Instant) -> bool {
+        let first = *self.first_report.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none_or(|first| now.duration_since(first) < self.options.settle)
+            || !self.liveness.is_loaded()
+        {
+            return true;
+        }
+        let expected: Vec<BackendName> = self.liveness.expected_backends();
+        let pools = self.pools();
+        expected.iter().any(|backend| !pools.knows(backend))
+    }
+}

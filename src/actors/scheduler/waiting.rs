@@ -1,0 +1,99 @@
+//! What is in work, and what waits for a pool.
+//!
+//! Bounded: what finds no place here is forgotten, and comes again, for commands come until they are reported.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::messages::scheduler::CreateVolume;
+use crate::messages::volume::CommandId;
+use crate::model::{Context, OperationId};
+
+/// See the module.
+pub(super) struct Waiting {
+    bound: usize,
+    /// Operations and their attempts.
+    working: RefCell<BTreeSet<(OperationId, u32)>>,
+    parked: RefCell<HashMap<OperationId, (Context, CreateVolume, Instant)>>,
+    told: Notify,
+}
+
+/// Somebody works on a command until this is dropped.
+pub(super) struct Working<'a> {
+    waiting: &'a Waiting,
+    id: (OperationId, u32),
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.waiting.working.borrow_mut().remove(&self.id);
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            working: RefCell::default(),
+            parked: RefCell::default(),
+            told: Notify::new(),
+        }
+    }
+
+    /// `None` if somebody does already.
+    pub(super) fn work_on(&self, id: CommandId) -> Option<Working<'_>> {
+        let id = (id.operation, id.attempt);
+        let is_new = self.working.borrow_mut().insert(id);
+        is_new.then_some(Working { waiting: self, id })
+    }
+
+    pub(super) fn is_working_on(&self, operation: OperationId) -> bool {
+        self.working
+            .borrow()
+            .range((operation, 0)..=(operation, u32::MAX))
+            .next()
+            .is_some()
+    }
+
+    /// Whether this very command waits already.
+    pub(super) fn has(&self, command: &CreateVolume) -> bool {
+        let parked = self.parked.borrow();
+        parked
+            .get(&command.operation)
+            .is_some_and(|(_, waiting, _)| waiting.attempt == command.attempt)
+    }
+
+    pub(super) fn park(&self, context: Context, command: CreateVolume, since: Instant) {
+        let mut parked = self.parked.borrow_mut();
+        if parked.len() >= self.bound && !parked.contains_key(&command.operation) {
+            tracing::warn!(operation = %command.operation, "too many requests wait for a pool; this one will come again");
+            return;
+        }
+        parked.insert(command.operation, (context, command, since));
+        self.told.notify_one();
+    }
+
+    /// Returns when something was parked.
+    pub(super) async fn parked(&self) {
+        self.told.notified().await;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parked.borrow().is_empty()
+    }
+
+    /// All that waits; the longest-waiting first.
+    pub(super) fn take_all(&self) -> Vec<(Context, CreateVolume, Instant)> {
+        let mut all: Vec<_> = self
+            .parked
+            .borrow_mut()
+            .drain()
+            .map(|(_, waiting)| waiting)
+            .collect();
+        all.sort_by_key(|(_, _, since)| *since);
+        all
+    }
+}
