@@ -26,9 +26,16 @@ format:
 clippy:
 	@$(CARGO) clippy --quiet --locked --all-targets -- -D warnings
 
+# Advisories need their list from the network: where it cannot be had, that is said, and the rest is checked.
 deny:
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check; \
-	else echo "cargo-deny is not installed: licences and advisories were not checked" >&2; fi
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo "cargo-deny is not installed: licences and advisories were not checked" >&2; \
+	else \
+		$(CARGO) deny --log-level error check licenses bans sources >/dev/null && \
+		if $(CARGO) deny --log-level off fetch db >/dev/null 2>&1; \
+		then $(CARGO) deny --log-level error check advisories >/dev/null; \
+		else echo "the list of advisories cannot be had: they were not checked" >&2; fi; \
+	fi
 
 unit: ## Tests in Rust
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \

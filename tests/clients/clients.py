@@ -1,0 +1,178 @@
+"""The same verbs through three clients, so that one scenario can be played with each."""
+
+import json
+import subprocess
+
+import openstack
+
+CONNECTOR = {
+    "initiator": "iqn.2010-10.org.openstack:tester",
+    "ip": "127.0.0.1",
+    "host": "tester",
+    "platform": "x86_64",
+    "os_type": "linux2",
+    "multipath": False,
+    "mountpoint": "/dev/vdb",
+}
+
+
+class Failed(Exception):
+    """The client says no."""
+
+
+class Sdk:
+    """openstacksdk."""
+
+    def __init__(self, pumice, bin_dir):
+        del bin_dir
+        self.cloud = openstack.connect(
+            cloud="pumice", load_envvars=False, config_files=[str(pumice.clouds_yaml)], app_name="pumice-tests"
+        )
+        self.volume = self.cloud.block_storage
+
+    def create(self, name, size):
+        return self.volume.create_volume(name=name, size=size).id
+
+    def show(self, name):
+        volume = self.volume.find_volume(name, ignore_missing=False)
+        volume = self.volume.get_volume(volume.id)
+        return {"id": volume.id, "status": volume.status, "size": volume.size, "metadata": volume.metadata}
+
+    def names(self):
+        return {volume.name for volume in self.volume.volumes()}
+
+    def extend(self, name, size):
+        self.volume.extend_volume(self.show(name)["id"], size)
+
+    def set_metadata(self, name, **metadata):
+        self.volume.set_volume_metadata(self.show(name)["id"], **metadata)
+
+    def attach(self, name):
+        attachment = self.volume.create_attachment(self.show(name)["id"], connector=CONNECTOR, instance=None)
+        self.volume.complete_attachment(attachment)
+        return attachment.id, attachment.connection_info
+
+    def detach(self, attachment):
+        self.volume.delete_attachment(attachment, ignore_missing=False)
+
+    def delete(self, name):
+        self.volume.delete_volume(self.show(name)["id"], ignore_missing=False)
+
+
+class Cli:
+    program = ""
+
+    def __init__(self, pumice, bin_dir):
+        self.bin_dir = bin_dir
+        self.env = pumice.client_env()
+        self.sdk = Sdk(pumice, bin_dir)
+
+    def run(self, *words):
+        done = subprocess.run(
+            [str(self.bin_dir / self.program), *words], env=self.env, capture_output=True, text=True, timeout=120
+        )
+        if done.returncode != 0:
+            raise Failed(f"{self.program} {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+class OpenStack(Cli):
+    """openstackclient."""
+
+    program = "openstack"
+
+    def json(self, *words):
+        return json.loads(self.run(*words, "-f", "json"))
+
+    def create(self, name, size):
+        return self.json("volume", "create", "--size", str(size), name)["id"]
+
+    def show(self, name):
+        volume = self.json("volume", "show", name)
+        return {
+            "id": volume["id"],
+            "status": volume["status"],
+            "size": volume["size"],
+            "metadata": volume["properties"],
+        }
+
+    def names(self):
+        return {volume["Name"] for volume in self.json("volume", "list")}
+
+    def extend(self, name, size):
+        self.run("volume", "set", "--size", str(size), name)
+
+    def set_metadata(self, name, **metadata):
+        words = [word for key, value in metadata.items() for word in ("--property", f"{key}={value}")]
+        self.run("volume", "set", *words, name)
+
+    def attach(self, name):
+        # `volume attachment create` asks a compute service for the server, which is not there.
+        attachment, connection = self.sdk.attach(name)
+        listed = self.json("volume", "attachment", "list")
+        assert attachment in {row["ID"] for row in listed}, listed
+        return attachment, connection
+
+    def detach(self, attachment):
+        self.run("volume", "attachment", "delete", attachment)
+
+    def delete(self, name):
+        self.run("volume", "delete", name)
+
+
+class Cinder(Cli):
+    """cinderclient."""
+
+    program = "cinder"
+
+    @staticmethod
+    def rows(text):
+        """The tables that it prints, line by line."""
+        rows = []
+        for line in text.splitlines():
+            if line.startswith("|"):
+                rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+        return rows
+
+    def properties(self, *words):
+        return {row[0]: row[1] for row in self.rows(self.run(*words)) if len(row) == 2}
+
+    def create(self, name, size):
+        return self.properties("create", "--name", name, str(size))["id"]
+
+    def show(self, name):
+        volume = self.properties("show", name)
+        pairs = (pair.split(":") for pair in volume["metadata"].split(",") if ":" in pair)
+        return {
+            "id": volume["id"],
+            "status": volume["status"],
+            "size": int(volume["size"]),
+            "metadata": {key.strip(" '{}"): value.strip(" '{}") for key, value in pairs},
+        }
+
+    def names(self):
+        header, *rows = self.rows(self.run("list"))
+        return {row[header.index("Name")] for row in rows}
+
+    def extend(self, name, size):
+        self.run("extend", name, str(size))
+
+    def set_metadata(self, name, **metadata):
+        self.run("metadata", name, "set", *(f"{key}={value}" for key, value in metadata.items()))
+
+    def attach(self, name):
+        words = ["--connect", "True", "--initiator", CONNECTOR["initiator"], "--ip", CONNECTOR["ip"]]
+        words += ["--host", CONNECTOR["host"], "--mountpoint", CONNECTOR["mountpoint"]]
+        made = self.properties("attachment-create", *words, name)
+        self.run("attachment-complete", made["id"])
+        lun = {"target_lun": int(made["target_lun"])} if "target_lun" in made else {}
+        return made["id"], {"data": {**made, **lun}}
+
+    def detach(self, attachment):
+        self.run("attachment-delete", attachment)
+
+    def delete(self, name):
+        self.run("delete", name)
+
+
+ALL = {"openstacksdk": Sdk, "openstack": OpenStack, "cinder": Cinder}
