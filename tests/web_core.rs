@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 
 use actix_web::{HttpResponse, web};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::fault::{self, Fault, UNKNOWN_ROUTE};
 use pumice::web::healthcheck::Readiness;
 use pumice::web::request::Body;
-use pumice::web::server::{ServerOptions, mount_volumes, run_with};
+use pumice::web::server::{mount_volumes, run_with};
 use pumice::web::state::Door;
 use pumice::web::{healthcheck, versions};
+
+mod web_support;
+use web_support::{Answer, loopback, send};
 
 const PROJECT: &str = "0123456789abcdef0123456789abcdef";
 
@@ -52,26 +55,6 @@ struct Site {
     readiness: Readiness,
 }
 
-/// What came back.
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    text: String,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
-    }
-}
-
 impl Site {
     fn open() -> Self {
         Self::with(Door::new(Strategy::NoAuth))
@@ -80,12 +63,7 @@ impl Site {
     fn with(door: Door) -> Self {
         let readiness = door.readiness.clone();
         let door = web::Data::new(door);
-        let options = ServerOptions {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-            workers: 1,
-            ..ServerOptions::default()
-        };
-        let (server, addresses) = run_with(&options, move |cfg| {
+        let (server, addresses) = run_with(&loopback(), move |cfg| {
             cfg.app_data(door.clone())
                 .configure(versions::configure)
                 .configure(healthcheck::configure);
@@ -101,28 +79,7 @@ impl Site {
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
-        let mut request = awc::Client::builder()
-            .disable_redirects()
-            .finish()
-            .request(method.parse().unwrap(), format!("http://{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.insert_header((*name, *value));
-        }
-        let mut response = match body {
-            Some(body) => request.send_body(body.to_owned()).await.unwrap(),
-            None => request.send().await.unwrap(),
-        };
-        let text = String::from_utf8(response.body().await.unwrap().to_vec()).unwrap();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-            .collect();
-        Answer {
-            status: response.status().as_u16(),
-            headers,
-            text,
-        }
+        send(self.address, method, path, headers, body.map(str::to_owned)).await
     }
 
     /// A GET with a token and a version.

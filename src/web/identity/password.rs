@@ -1,0 +1,221 @@
+//! Passwords: argon2id, off the arbiters, a few at a time.
+//!
+//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits its turn, not
+//! for ever. A user who does not exist costs the same check, against a hash that nothing fits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::Semaphore;
+
+use super::options::PasswordCost;
+use crate::model::volume::Secret;
+
+/// How long a login may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Longer passwords are not looked at (Keystone: `max_password_length`).
+const LONGEST: usize = 4096;
+
+/// Why a password could not be checked or hashed.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many logins are waiting.
+    #[error("too many logins are waiting for their turn")]
+    Busy,
+    /// The hash of the configuration or the store is none that we know.
+    #[error("the stored password hash is not a valid argon2 string: {0}")]
+    BadHash(String),
+    /// Hashing failed.
+    #[error("cannot hash a password: {0}")]
+    Hashing(String),
+}
+
+/// Hashes and checks.
+pub struct Passwords {
+    cost: PasswordCost,
+    turns: Arc<Semaphore>,
+    /// Fits nothing; for users who do not exist.
+    decoy: Secret,
+}
+
+impl Passwords {
+    /// Ready to check, `workers` at once.
+    ///
+    /// # Errors
+    /// When the cost is none that argon2 allows.
+    pub fn new(cost: PasswordCost, workers: usize) -> Result<Self, PasswordError> {
+        let secret: [u8; 32] = rand::random();
+        let decoy = hash(cost, &secret)?;
+        Ok(Self {
+            cost,
+            turns: Arc::new(Semaphore::new(workers.max(1))),
+            decoy,
+        })
+    }
+
+    /// The PHC string of a password.
+    ///
+    /// # Errors
+    /// When hashing fails or nobody's turn comes.
+    pub async fn hash(&self, password: &Secret) -> Result<Secret, PasswordError> {
+        let (cost, password) = (self.cost, password.clone());
+        self.in_turn(move || hash(cost, password.reveal().as_bytes()))
+            .await?
+    }
+
+    /// Waits for a turn to check a password.
+    ///
+    /// # Errors
+    /// `Busy` after a while.
+    pub async fn turn(&self) -> Result<Turn<'_>, PasswordError> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        match turn {
+            Ok(Ok(permit)) => Ok(Turn {
+                passwords: self,
+                permit,
+            }),
+            _ => Err(PasswordError::Busy),
+        }
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        self.turn().await?.run(work).await
+    }
+}
+
+/// The right to check one password.
+pub struct Turn<'a> {
+    passwords: &'a Passwords,
+    permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Turn<'_> {
+    /// Whether the password fits. `None` stands for a user who does not exist: it takes as long, and nothing fits.
+    ///
+    /// # Errors
+    /// When the stored hash is none.
+    pub async fn verify(self, stored: Option<&Secret>, password: &Secret) -> Result<bool, PasswordError> {
+        let known = stored.is_some() && password.reveal().len() <= LONGEST;
+        let stored = stored.unwrap_or(&self.passwords.decoy).clone();
+        let password = if known { password.clone() } else { Secret::new("") };
+        let fits = self.run(move || verify(&stored, &password)).await??;
+        Ok(fits && known)
+    }
+
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let permit = self.permit;
+        // The permit goes along: a client that hangs up does not free the core that still computes.
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        done.await
+            .map_err(|error| PasswordError::Hashing(error.to_string()))
+    }
+}
+
+fn hash(cost: PasswordCost, password: &[u8]) -> Result<Secret, PasswordError> {
+    let params = Params::new(cost.memory_kib, cost.passes, 1, None)
+        .map_err(|error| PasswordError::Hashing(error.to_string()))?;
+    let hash: PasswordHash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password(password)
+        .map_err(|error| PasswordError::Hashing(error.to_string()))?;
+    Ok(Secret::new(hash.to_string()))
+}
+
+fn verify(stored: &Secret, password: &Secret) -> Result<bool, PasswordError> {
+    let stored =
+        PasswordHash::new(stored.reveal()).map_err(|error| PasswordError::BadHash(error.to_string()))?;
+    // Compares in constant time, with the cost that the stored hash names.
+    Ok(Argon2::default()
+        .verify_password(password.reveal().as_bytes(), &stored)
+        .is_ok())
+}
+
+/// Whether a text can be checked against at all, so that a slip of the pen is told at start and not at the first login.
+///
+/// # Errors
+/// When it is no PHC string of argon2.
+pub fn check_hash(stored: &Secret) -> Result<(), PasswordError> {
+    let hash =
+        PasswordHash::new(stored.reveal()).map_err(|error| PasswordError::BadHash(error.to_string()))?;
+    if !hash.algorithm.as_str().starts_with("argon2") || hash.hash.is_none() {
+        return Err(PasswordError::BadHash(format!("algorithm {}", hash.algorithm)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cheap() -> Passwords {
+        Passwords::new(
+            PasswordCost {
+                memory_kib: 8,
+                passes: 1,
+            },
+            1,
+        )
+        .unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_password_fits_its_own_hash_only() {
+        let passwords = cheap();
+        let stored = passwords.hash(&Secret::new("right")).await.unwrap();
+        assert!(
+            stored.reveal().starts_with("$argon2id$v=19$m=8,t=1,p=1$"),
+            "{}",
+            stored.reveal()
+        );
+        let fits = async |stored, password: &str| {
+            passwords
+                .turn()
+                .await
+                .unwrap()
+                .verify(stored, &Secret::new(password))
+                .await
+                .unwrap()
+        };
+        assert!(fits(Some(&stored), "right").await);
+        assert!(!fits(Some(&stored), "wrong").await);
+        assert!(!fits(Some(&stored), "").await);
+        assert!(!fits(Some(&stored), &"x".repeat(5000)).await);
+        assert!(!fits(None, "right").await);
+        assert!(!fits(None, "").await);
+    }
+
+    #[actix_web::test]
+    async fn a_hash_of_the_configuration_is_looked_at_before_anyone_logs_in() {
+        let good = cheap().hash(&Secret::new("x")).await.unwrap();
+        assert!(check_hash(&good).is_ok());
+        for bad in [
+            "",
+            "secret",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            "$argon2id$v=19$m=8,t=1,p=1",
+        ] {
+            assert!(check_hash(&Secret::new(bad)).is_err(), "{bad}");
+        }
+        let known = Secret::new("nonsense");
+        let turn = cheap();
+        let answer = turn
+            .turn()
+            .await
+            .unwrap()
+            .verify(Some(&known), &Secret::new("x"))
+            .await;
+        assert!(matches!(answer, Err(PasswordError::BadHash(_))));
+    }
+}

@@ -1,0 +1,168 @@
+//! Errors as Keystone's clients know them: `{"error": {"code": 401, "message": "…", "title": "Unauthorized"}}`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+
+use super::password::PasswordError;
+use crate::store::{CommitError, StoreError};
+use crate::web::fault::{Fault, chain};
+
+/// Keystone's text for whoever is not known.
+const WHO_ARE_YOU: &str = "The request you have made requires authentication.";
+/// Keystone's text for a fault of its own.
+const UNEXPECTED: &str = "An unexpected error prevented the server from fulfilling your request.";
+
+/// An answer that is an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status}: {message}")]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The client's text.
+    pub message: String,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// 400 with this text.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 400 because something is missing (keystone: `ValidationError`).
+    #[must_use]
+    pub fn expecting(attribute: &str, target: &str) -> Self {
+        Self::bad_request(format!(
+            "Expecting to find {attribute} in {target}. The server could not comply with the request since it is \
+             either malformed or otherwise incorrect. The client is assumed to be in error."
+        ))
+    }
+
+    /// 401. Which part was wrong is nobody's business.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, WHO_ARE_YOU)
+    }
+
+    /// 401 with a reason that gives nothing away.
+    pub fn unauthorized_because(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// 403 for an action by its Keystone name.
+    #[must_use]
+    pub fn forbidden(action: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("You are not authorized to perform the requested action: {action}."),
+        )
+    }
+
+    /// 403 with this text.
+    pub fn forbidden_because(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404 for a thing of that kind.
+    #[must_use]
+    pub fn not_found(kind: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Could not find {kind}: {id}."))
+    }
+
+    /// 404 for a route.
+    #[must_use]
+    pub fn no_such_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "The resource could not be found.")
+    }
+
+    /// 429: too many failures.
+    #[must_use]
+    pub fn slow_down(wait: std::time::Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("Too many failed logins. Try again in {seconds} seconds."),
+            )
+        }
+    }
+
+    /// 503: not now.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self {
+            retry_after: Some(5),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service is currently unavailable. Please try again later.",
+            )
+        }
+    }
+
+    /// 500; the operator's words are logged here and now, within the request's span.
+    pub fn internal(operator: impl std::fmt::Display) -> Self {
+        tracing::error!(error = %operator, "identity request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        response.json(json!({"error": {
+            "code": self.status.as_u16(),
+            "message": self.message,
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+        }}))
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::internal(chain(&error))
+    }
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        Self::internal(chain(&error))
+    }
+}
+
+impl From<PasswordError> for Refusal {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => {
+                tracing::warn!(%error, "login refused");
+                Self::busy()
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<Fault> for Refusal {
+    /// For bodies that are too large, of the wrong type, or no JSON.
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.status, fault.message)
+    }
+}

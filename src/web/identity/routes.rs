@@ -1,0 +1,247 @@
+//! Routes of logging in: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`).
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use super::directory::Directory;
+use super::login::Login;
+use super::refusal::Refusal;
+use super::tokens::Session;
+use super::{Identity, lookups, tokens, view};
+use crate::web::auth;
+use crate::web::links::decode_query;
+use crate::web::request::Body;
+use crate::web::state::Door;
+
+/// Mounts `/identity/…`.
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        web::scope("/identity")
+            .wrap(from_fn(manners))
+            .service(web::resource("").get(versions))
+            .service(web::resource("/v3").get(version))
+            .service(
+                web::resource("/v3/auth/tokens")
+                    .post(issue)
+                    .get(show)
+                    .route(web::head().to(show))
+                    .delete(revoke),
+            )
+            .configure(lookups::configure)
+            .default_service(web::to(nowhere)),
+    );
+}
+
+async fn nowhere() -> Result<HttpResponse, Refusal> {
+    Err(Refusal::no_such_route())
+}
+
+/// What Keystone adds to its answers: where to log in, and that answers depend on who asks.
+async fn manners(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let base = base(request.request());
+    let mut response = next.call(request).await?;
+    let refused = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("X-Auth-Token"));
+    if let (true, Ok(value)) = (
+        refused,
+        HeaderValue::try_from(format!("Keystone uri=\"{base}/identity/v3\"")),
+    ) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    Ok(response)
+}
+
+fn base(request: &HttpRequest) -> String {
+    request
+        .app_data::<web::Data<Door>>()
+        .map(|door| door.links.base_url(request))
+        .unwrap_or_default()
+}
+
+/// Who asks the identity service, and what it knows.
+pub(super) struct Asker {
+    pub(super) identity: web::Data<Identity>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) session: Arc<Session>,
+    /// `http://host`.
+    pub(super) base: String,
+    /// `http://host/identity/v3`.
+    pub(super) api: String,
+}
+
+impl Asker {
+    /// 403 unless the asker is an administrator.
+    pub(super) fn administrates(&self, action: &str) -> Result<(), Refusal> {
+        if self.is_admin() {
+            Ok(())
+        } else {
+            Err(Refusal::forbidden(action))
+        }
+    }
+
+    pub(super) fn is_admin(&self) -> bool {
+        self.session.principal.is_admin
+    }
+
+    /// The catalog of the token's project; `None` for a token without one.
+    pub(super) fn catalog(&self, session: &Session) -> Option<serde_json::Value> {
+        let project = session.token.project_id.as_ref()?;
+        Some(view::catalog(
+            &self.base,
+            &self.identity.options.region,
+            project.as_str(),
+        ))
+    }
+
+    async fn of(request: HttpRequest) -> Result<Self, Refusal> {
+        let identity = request
+            .app_data::<web::Data<Identity>>()
+            .cloned()
+            .ok_or_else(|| Refusal::internal("the identity service is not mounted"))?;
+        let token = auth::token(&request).ok_or_else(Refusal::unauthorized)?;
+        let session = identity.session(token).await?.ok_or_else(Refusal::unauthorized)?;
+        let base = base(&request);
+        let directory = identity.directory.load_full();
+        Ok(Self {
+            identity,
+            directory,
+            session,
+            api: format!("{base}/identity/v3"),
+            base,
+        })
+    }
+}
+
+impl FromRequest for Asker {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        Box::pin(Self::of(request.clone()))
+    }
+}
+
+async fn versions(request: HttpRequest) -> HttpResponse {
+    let api = format!("{}/identity/v3", base(&request));
+    HttpResponse::MultipleChoices()
+        .insert_header((header::LOCATION, format!("{api}/")))
+        .json(json!({"versions": {"values": [view::version(&api)]}}))
+}
+
+async fn version(request: HttpRequest) -> HttpResponse {
+    let api = format!("{}/identity/v3", base(&request));
+    HttpResponse::Ok().json(json!({"version": view::version(&api)}))
+}
+
+/// A JSON body with Keystone's errors.
+struct Json(Option<serde_json::Value>);
+
+impl FromRequest for Json {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Body::from_request(request, payload);
+        Box::pin(async move { Ok(Self(body.await?.0)) })
+    }
+}
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-subject-token");
+
+async fn issue(
+    request: HttpRequest,
+    identity: web::Data<Identity>,
+    Json(body): Json,
+) -> Result<HttpResponse, Refusal> {
+    let login = Login::parse(body.as_ref())?;
+    let (text, token) = identity.login(&login, peer(&request)).await?;
+    let catalog = token
+        .project_id
+        .as_ref()
+        .filter(|_| wants_catalog(&request))
+        .map(|project| view::catalog(&base(&request), &identity.options.region, project.as_str()));
+    let body = view::token(&token, &identity.directory.load(), catalog).ok_or_else(Refusal::unauthorized)?;
+    Ok(HttpResponse::Created()
+        .insert_header((SUBJECT, text.reveal()))
+        .json(body))
+}
+
+async fn show(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusal> {
+    let (text, subject) = subject(&request, &asker, "identity:validate_token").await?;
+    let catalog = asker.catalog(&subject).filter(|_| wants_catalog(&request));
+    let body = view::token(&subject.token, &asker.directory, catalog).ok_or_else(|| no_token(""))?;
+    Ok(HttpResponse::Ok().insert_header((SUBJECT, text)).json(body))
+}
+
+async fn revoke(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusal> {
+    let (text, subject) = subject(&request, &asker, "identity:revoke_token").await?;
+    asker.identity.tokens.revoke(&tokens::hash(&text)).await?;
+    tracing::info!(user_id = %subject.token.user_id, audit_id = %subject.token.audit_id, "token revoked");
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The token in `X-Subject-Token`, if the asker may know of it: one's own tokens, or all for an administrator.
+async fn subject(
+    request: &HttpRequest,
+    asker: &Asker,
+    action: &str,
+) -> Result<(String, Arc<Session>), Refusal> {
+    let text = request
+        .headers()
+        .get(SUBJECT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let subject = asker.identity.session(text).await?;
+    match subject {
+        Some(subject) if asker.is_admin() || subject.token.user_id == asker.session.token.user_id => {
+            Ok((text.to_owned(), subject))
+        }
+        // Whether somebody else's token is good is no business of a stranger's.
+        Some(_) => Err(Refusal::forbidden(action)),
+        None if asker.is_admin() => Err(no_token(text)),
+        None => Err(Refusal::forbidden(action)),
+    }
+}
+
+/// The text is not repeated: it may be good elsewhere.
+fn no_token(_text: &str) -> Refusal {
+    Refusal::not_found("token", "the one in X-Subject-Token")
+}
+
+fn wants_catalog(request: &HttpRequest) -> bool {
+    !decode_query(request.query_string())
+        .iter()
+        .any(|(name, _)| name == "nocatalog")
+}
+
+/// Whom failures are counted by. Behind a trusted proxy, the last address that it names: earlier ones are hearsay.
+fn peer(request: &HttpRequest) -> IpAddr {
+    let trusted = request
+        .app_data::<web::Data<Door>>()
+        .is_some_and(|door| door.links.proxy_headers);
+    let forwarded = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .last()
+        .filter(|_| trusted)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|last| last.trim().parse().ok());
+    forwarded
+        .or_else(|| request.peer_addr().map(|address| address.ip()))
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
