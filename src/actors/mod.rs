@@ -1,5 +1,6 @@
 //! The actors: who decides and who acts.
 
+pub mod api;
 pub mod quota;
 pub mod registry;
 pub mod scheduler;

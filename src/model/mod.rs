@@ -14,6 +14,7 @@ pub mod quota;
 pub mod service;
 pub mod spec;
 pub mod time;
+pub mod transitions;
 pub mod user_message;
 pub mod volume;
 pub mod volume_type;

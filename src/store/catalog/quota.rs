@@ -6,8 +6,8 @@ use super::Catalog;
 use super::changes::Changes;
 use super::keys::{self, key, split_text};
 use super::read::Walk;
-use crate::model::ProjectId;
 use crate::model::quota::{Deltas, Resource, Usage};
+use crate::model::{Operation, ProjectId};
 use crate::store::evaluate::counter_value;
 use crate::store::record::Limits;
 use crate::store::{Ceiling, Key, StoreError};
@@ -58,6 +58,59 @@ impl Catalog {
     /// When the store fails.
     pub async fn class_limits(&self, class: &str) -> Result<BTreeMap<Resource, i64>, StoreError> {
         self.limits(&class_limits_key(class)).await
+    }
+
+    /// Adds to a change what makes the counters and limits of a type follow its new name (cinder:
+    /// `QUOTAS.update_quota_resource`). Whoever changes such a counter must require the type unchanged in its commit.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rename_type_in_quota(
+        &self,
+        changes: &mut Changes,
+        old: &str,
+        new: &str,
+    ) -> Result<(), StoreError> {
+        let renamed = |resource: &Resource| -> Option<Resource> {
+            ["volumes", "gigabytes", "snapshots"]
+                .into_iter()
+                .find(|kind| resource.0 == format!("{kind}_{old}"))
+                .map(|kind| Resource(format!("{kind}_{new}")))
+        };
+        for ((project, resource), usage) in self.all_usage().await? {
+            if let Some(new) = renamed(&resource).filter(|_| usage.in_use != 0) {
+                let moved = Deltas::from([(resource, -usage.in_use), (new, usage.in_use)]);
+                changes.add_usage(&project, &moved);
+            }
+        }
+        let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
+        while let Some(rows) = walk.next(self).await? {
+            for (row_key, _) in rows {
+                let Some(was) = self.record::<Operation>(&row_key).await? else {
+                    continue;
+                };
+                if was.reserved.keys().any(|resource| renamed(resource).is_some()) {
+                    let mut now = was.record.clone();
+                    now.reserved = rename_keys(&was.reserved, renamed);
+                    changes.update_operation(&was, &now);
+                }
+            }
+        }
+        for table in [keys::PROJECT_LIMITS, keys::CLASS_LIMITS] {
+            let mut walk = Walk::new(key(table).prefix(), false);
+            while let Some(rows) = walk.next(self).await? {
+                for (row_key, _) in rows {
+                    let Some(was) = self.record::<Limits>(&row_key).await? else {
+                        continue;
+                    };
+                    if was.0.keys().any(|resource| renamed(resource).is_some()) {
+                        changes.unchanged(&row_key, was.revision);
+                        changes.put(row_key, &Limits(rename_keys(&was.0, renamed)));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn limits(&self, key: &Key) -> Result<BTreeMap<Resource, i64>, StoreError> {
@@ -111,6 +164,16 @@ impl Changes {
         }
         self
     }
+}
+
+fn rename_keys(
+    by_resource: &BTreeMap<Resource, i64>,
+    renamed: impl Fn(&Resource) -> Option<Resource>,
+) -> BTreeMap<Resource, i64> {
+    by_resource
+        .iter()
+        .map(|(resource, number)| (renamed(resource).unwrap_or_else(|| resource.clone()), *number))
+        .collect()
 }
 
 /// Which of the two counters of a resource.

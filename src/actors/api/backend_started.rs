@@ -1,0 +1,44 @@
+//! A backend was (re)started: whatever was on its way to it, or in it, may be lost, so it is sent again at once.
+
+use std::rc::Rc;
+
+use tracing::info;
+
+use super::ApiActor;
+use super::lookup::store_failed;
+use crate::messages::api::BackendStarted;
+use crate::model::{Context, Result};
+
+/// How many operations are read at once.
+const BATCH: usize = 256;
+
+impl ApiActor {
+    /// Serves [`BackendStarted`].
+    pub(super) async fn backend_started(
+        self: Rc<Self>,
+        _context: Context,
+        message: BackendStarted,
+    ) -> Result<()> {
+        let (mut after, mut count) = (None, 0_usize);
+        loop {
+            let page = self.deps.catalog.operations(after, BATCH).await;
+            let page = page.map_err(|error| store_failed(&error))?;
+            for operation in &page {
+                if operation
+                    .pool
+                    .as_ref()
+                    .is_some_and(|pool| pool.backend == message.backend)
+                {
+                    self.look_soon(operation);
+                    count += 1;
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() >= BATCH => after = Some(last.id),
+                _ => break,
+            }
+        }
+        info!(backend = %message.backend, count, "a backend was started, its operations are sent again");
+        Ok(())
+    }
+}

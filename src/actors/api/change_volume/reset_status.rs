@@ -1,0 +1,70 @@
+//! `os-reset_status`: an administrator's word on what a volume is.
+//!
+//! It overtakes whatever is being done: the operation ends in the same commit, and a late report finds it gone.
+
+use super::Changed;
+use crate::actors::api::ApiActor;
+use crate::actors::api::lookup::Unchanged;
+use crate::model::transitions::{check_reset, follow_attachments};
+use crate::model::{AttachStatus, MigrationStatus, Operation, Timestamp, Volume, VolumeStatus};
+use crate::store::catalog::Stored;
+
+impl ApiActor {
+    pub(super) async fn try_to_reset(
+        &self,
+        was: &Stored<Volume>,
+        status: Option<VolumeStatus>,
+        attach_status: Option<AttachStatus>,
+        migration_status: Option<MigrationStatus>,
+    ) -> Result<Changed, Unchanged> {
+        let attachments = self.attachments_of(was.id).await?;
+        check_reset(status, !attachments.is_empty())?;
+        let mut changes = self.deps.catalog.change();
+        let mut overtaken = Vec::new();
+        let mut volume = was.record.clone();
+        if status.is_some() {
+            overtaken.extend(self.overtake(&mut changes, was).await?);
+            volume.operation = None;
+            volume.previous_status = None;
+        }
+        if attach_status == Some(AttachStatus::Detached) {
+            for attachment in &attachments {
+                changes.delete_attachment(attachment);
+                let Some(id) = attachment.operation else { continue };
+                if overtaken.iter().any(|operation: &Operation| operation.id == id) {
+                    continue;
+                }
+                if let Some(open) = self.deps.catalog.operation(id).await? {
+                    changes.end_operation(&open);
+                    overtaken.push(open.record);
+                }
+                if volume.operation == Some(id) {
+                    volume.operation = None;
+                }
+            }
+            if !attachments.is_empty() {
+                follow_attachments(&mut volume, []);
+            }
+            volume.admin_metadata.remove("attached_mode");
+        }
+        if let Some(attach_status) = attach_status {
+            volume.attach_status = attach_status;
+        }
+        match migration_status {
+            Some(MigrationStatus::None) => volume.migration_status = None,
+            Some(other) => volume.migration_status = Some(other),
+            None => {}
+        }
+        if let Some(status) = status {
+            volume.status = status;
+        }
+        volume.updated_at = Some(Timestamp::now());
+        changes.update_volume(was, &volume);
+        changes.commit().await?;
+        Ok(Changed {
+            volume,
+            begun: None,
+            overtaken,
+        })
+    }
+}

@@ -1,0 +1,307 @@
+//! The command that an open operation stands for, built from records alone: whoever has the journal can send it again.
+
+use std::collections::BTreeMap;
+
+use crate::messages::volume::CommandId;
+use crate::messages::{scheduler, volume};
+use crate::model::spec::VolumeSource;
+use crate::model::{
+    AttachMode, Attachment, BackendName, Context, Operation, OperationKind, PoolName, ProjectId, Timestamp,
+    Volume, VolumeSpec,
+};
+use crate::transport::{CallError, Router};
+
+/// A message to the scheduler or to a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Find a pool for the volume.
+    Schedule(Box<scheduler::CreateVolume>),
+    /// To this backend.
+    Create(BackendName, Box<volume::CreateVolume>),
+    /// To this backend.
+    Delete(BackendName, Box<volume::DeleteVolume>),
+    /// To this backend.
+    Extend(BackendName, Box<volume::ExtendVolume>),
+    /// To this backend.
+    Connect(BackendName, Box<volume::InitializeConnection>),
+    /// To this backend.
+    Disconnect(BackendName, Box<volume::TerminateConnection>),
+}
+
+/// What a command is built from.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    /// The operation.
+    pub operation: &'a Operation,
+    /// Its volume.
+    pub volume: &'a Volume,
+    /// The volume's attachments; only connection commands look at them.
+    pub attachments: &'a [Attachment],
+    /// Extra specs of the volume's type.
+    pub extra_specs: &'a BTreeMap<String, String>,
+    /// The volume that a clone is made from.
+    pub source: Option<&'a Volume>,
+}
+
+/// The operation's current command; `None` if there is nobody to send it to.
+#[must_use]
+pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
+    let Records {
+        operation, volume, ..
+    } = *records;
+    let id = CommandId {
+        operation: operation.id,
+        attempt: operation.attempt,
+    };
+    let remaining_ms = u64::try_from(operation.deadline.since(now).as_millis()).unwrap_or(u64::MAX);
+    let pool = operation.pool.as_ref();
+    if let (OperationKind::CreateVolume { hints }, None) = (&operation.kind, pool) {
+        return Some(Command::Schedule(Box::new(schedule(records, id, hints.clone()))));
+    }
+    let pool = pool?;
+    let backend = pool.backend.clone();
+    let spec = spec_of(records, pool.clone());
+    Some(match &operation.kind {
+        OperationKind::CreateVolume { .. } => Command::Create(
+            backend,
+            Box::new(volume::CreateVolume {
+                command: id,
+                volume: spec,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::DeleteVolume { .. } => Command::Delete(
+            backend,
+            Box::new(volume::DeleteVolume {
+                command: id,
+                volume: spec,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::ExtendVolume { new_size } => Command::Extend(
+            backend,
+            Box::new(volume::ExtendVolume {
+                command: id,
+                volume: spec,
+                new_size: *new_size,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::UpdateAttachment {
+            attachment_id,
+            connector,
+            mode,
+        } => {
+            let alone = !records
+                .attachments
+                .iter()
+                .any(|other| other.id != *attachment_id && other.connection_info.is_some());
+            Command::Connect(
+                backend,
+                Box::new(volume::InitializeConnection {
+                    command: id,
+                    volume: if alone { with_fresh_secret(spec) } else { spec },
+                    attachment: Some(*attachment_id),
+                    connector: connector.clone(),
+                    mode: *mode,
+                    remaining_ms,
+                }),
+            )
+        }
+        OperationKind::InitializeConnection { connector } => Command::Connect(
+            backend,
+            Box::new(volume::InitializeConnection {
+                command: id,
+                mode: if spec.readonly {
+                    AttachMode::Ro
+                } else {
+                    AttachMode::Rw
+                },
+                volume: spec,
+                attachment: None,
+                connector: connector.clone(),
+                remaining_ms,
+            }),
+        ),
+        OperationKind::DeleteAttachment { attachment_id } => {
+            let connector = records
+                .attachments
+                .iter()
+                .find(|attachment| attachment.id == *attachment_id)
+                .and_then(|attachment| attachment.connector.clone());
+            let others: Vec<_> =
+                others_that_stay(volume, records.attachments, operation, *attachment_id).collect();
+            let host = connector.as_ref().and_then(crate::model::Connector::host);
+            Command::Disconnect(
+                backend,
+                Box::new(volume::TerminateConnection {
+                    command: id,
+                    volume: spec,
+                    connector_stays: host.is_some() && others.iter().any(|other| host_of(other) == host),
+                    export_stays: !others.is_empty(),
+                    connector,
+                    remaining_ms,
+                }),
+            )
+        }
+        OperationKind::TerminateConnection { connector } => {
+            // A named initiator leaves, others of the old way are not known of: the export stays until the detach.
+            let export_stays = connector.is_some() || records.attachments.iter().any(holds_the_export);
+            let host = connector.as_ref().and_then(crate::model::Connector::host);
+            Command::Disconnect(
+                backend,
+                Box::new(volume::TerminateConnection {
+                    command: id,
+                    volume: spec,
+                    connector_stays: host.is_some()
+                        && records
+                            .attachments
+                            .iter()
+                            .any(|other| other.connection_info.is_some() && host_of(other) == host),
+                    export_stays,
+                    connector: connector.clone(),
+                    remaining_ms,
+                }),
+            )
+        }
+    })
+}
+
+/// Whether an attachment needs the volume's export.
+#[must_use]
+pub fn holds_the_export(attachment: &Attachment) -> bool {
+    use crate::model::AttachmentStatus::{Attached, Attaching, ErrorDetaching};
+    attachment.connection_info.is_some()
+        || attachment.operation.is_some()
+        || matches!(attachment.status, Attached | Attaching | ErrorDetaching)
+}
+
+/// The other attachments that keep the export when this one goes. One that is going itself does not: of two that leave
+/// at once, the later must take the export with it. (`Volume::operation` names the one that does, so that nobody connects
+/// meanwhile.)
+fn others_that_stay<'a>(
+    volume: &Volume,
+    attachments: &'a [Attachment],
+    operation: &Operation,
+    leaving: crate::model::AttachmentId,
+) -> impl Iterator<Item = &'a Attachment> {
+    let takes_the_export = volume.operation == Some(operation.id);
+    attachments
+        .iter()
+        .filter(move |other| !takes_the_export && other.id != leaving && holds_the_export(other))
+}
+
+fn host_of(attachment: &Attachment) -> Option<String> {
+    attachment
+        .connector
+        .as_ref()
+        .and_then(crate::model::Connector::host)
+}
+
+/// Nobody is connected: whoever knew the old secret shall not come in with it.
+fn with_fresh_secret(mut spec: VolumeSpec) -> VolumeSpec {
+    spec.provider_auth = None;
+    spec
+}
+
+fn schedule(records: &Records<'_>, id: CommandId, hints: Option<String>) -> scheduler::CreateVolume {
+    let Records {
+        operation,
+        volume,
+        source,
+        extra_specs,
+        ..
+    } = *records;
+    // The scheduler fills the pool in; the type has no way to say "none yet".
+    let nowhere = BackendName::new("", "").pool("");
+    scheduler::CreateVolume {
+        operation: id.operation,
+        attempt: id.attempt,
+        request: scheduler::RequestSpec {
+            volume_id: volume.id,
+            size: volume.size,
+            availability_zone: Some(volume.availability_zone.clone()).filter(|zone| !zone.is_empty()),
+            extra_specs: extra_specs.clone(),
+            resource_backend: source.and_then(|source| source.host.clone()),
+            hints,
+            tried: operation.tried.iter().map(|(pool, _)| pool.clone()).collect(),
+        },
+        volume: scheduler::UnplacedVolume::new(spec_of(records, nowhere)),
+    }
+}
+
+fn spec_of(records: &Records<'_>, pool: PoolName) -> VolumeSpec {
+    spec(records.volume, records.source, records.extra_specs, pool)
+}
+
+/// What a backend is told of the volume.
+#[must_use]
+pub fn spec(
+    volume: &Volume,
+    source: Option<&Volume>,
+    extra_specs: &BTreeMap<String, String>,
+    pool: PoolName,
+) -> VolumeSpec {
+    VolumeSpec {
+        id: volume.id,
+        project_id: volume.project_id.clone(),
+        size: volume.size,
+        pool,
+        multiattach: volume.multiattach,
+        readonly: is_readonly(volume),
+        encrypted: volume.encryption_key_id.is_some(),
+        extra_specs: extra_specs.clone(),
+        source: match volume.source_volid {
+            Some(id) => VolumeSource::Volume {
+                id,
+                size: source.map_or(volume.size, |source| source.size),
+            },
+            None => VolumeSource::Raw,
+        },
+        provider_location: volume.provider_location.clone(),
+        provider_auth: volume.provider_auth.clone(),
+    }
+}
+
+/// Whether the volume may only be read (`os-update_readonly_flag`).
+#[must_use]
+pub fn is_readonly(volume: &Volume) -> bool {
+    volume
+        .admin_metadata
+        .get("readonly")
+        .is_some_and(|flag| flag == "True")
+}
+
+/// The context of what an operation does after its request is gone.
+#[must_use]
+pub fn context_of(operation: &Operation) -> Context {
+    Context {
+        request_id: operation.request_id.clone(),
+        user_id: operation.user_id.clone(),
+        project_id: ProjectId::clone(&operation.project_id),
+        ..Context::internal("api")
+    }
+}
+
+/// Sends it.
+///
+/// # Errors
+/// What the door said; it surely was not delivered then.
+pub async fn send(router: &Router, context: &Context, command: Command) -> Result<(), CallError> {
+    fn to(router: &Router, backend: &BackendName) -> crate::transport::Handle<volume::VolumeTopic> {
+        router.server(&backend.to_string())
+    }
+    match command {
+        Command::Schedule(message) => {
+            router
+                .any::<scheduler::SchedulerTopic>()
+                .cast(context, *message)
+                .await
+        }
+        Command::Create(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Delete(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Extend(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Connect(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Disconnect(backend, message) => to(router, &backend).cast(context, *message).await,
+    }
+}

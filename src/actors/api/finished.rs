@@ -1,0 +1,109 @@
+//! Operations that have ended, with their steps: for those who ask where the time went (`/inspect/operations`).
+//!
+//! Shared between the actor, which writes, and `web`, which reads; bounded, in memory, newest kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::model::{Operation, OperationId, StepRecord, Timestamp, VolumeId};
+
+/// How many ended operations are remembered.
+const KEPT: usize = 1000;
+/// For how many open operations the steps are remembered that no journal entry holds yet.
+const LIVE: usize = 4096;
+
+/// An operation that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The journal entry as it was last, with all steps.
+    pub operation: Operation,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Why it failed, for the operator; `None` if it did not.
+    pub failure: Option<String>,
+}
+
+/// The ring of ended operations. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct FinishedOperations {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    finished: VecDeque<Finished>,
+    /// Steps of open operations, by operation.
+    live: HashMap<OperationId, Vec<StepRecord>>,
+}
+
+impl FinishedOperations {
+    /// An empty ring.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The last ones, newest first.
+    #[must_use]
+    pub fn latest(&self, limit: usize) -> Vec<Finished> {
+        self.lock().finished.iter().rev().take(limit).cloned().collect()
+    }
+
+    /// One by id, if it is remembered.
+    #[must_use]
+    pub fn get(&self, id: OperationId) -> Option<Finished> {
+        self.lock()
+            .finished
+            .iter()
+            .rev()
+            .find(|finished| finished.operation.id == id)
+            .cloned()
+    }
+
+    /// Those of a volume, newest first.
+    #[must_use]
+    pub fn of_volume(&self, id: VolumeId) -> Vec<Finished> {
+        self.lock()
+            .finished
+            .iter()
+            .rev()
+            .filter(|finished| finished.operation.volume_id == id)
+            .cloned()
+            .collect()
+    }
+
+    /// The steps of an open operation that its journal entry does not hold (yet).
+    #[must_use]
+    pub fn live_steps(&self, id: OperationId) -> Vec<StepRecord> {
+        self.lock().live.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Remembers steps of an open operation; when too many are open, those of this one are not remembered.
+    pub(super) fn note_steps(&self, id: OperationId, steps: Vec<StepRecord>) {
+        let mut inner = self.lock();
+        if inner.live.len() < LIVE || inner.live.contains_key(&id) {
+            inner.live.entry(id).or_default().extend(steps);
+        }
+    }
+
+    /// Takes the remembered steps of an operation.
+    pub(super) fn take_steps(&self, id: OperationId) -> Vec<StepRecord> {
+        self.lock().live.remove(&id).unwrap_or_default()
+    }
+
+    /// Remembers an ended operation, and forgets the oldest.
+    pub(super) fn push(&self, finished: Finished) {
+        let mut inner = self.lock();
+        inner.live.remove(&finished.operation.id);
+        if inner.finished.len() >= KEPT {
+            inner.finished.pop_front();
+        }
+        inner.finished.push_back(finished);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

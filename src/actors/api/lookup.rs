@@ -1,0 +1,246 @@
+//! Finding what a request names, in Cinder's words where it is not there, and turning store failures into answers.
+//!
+//! Ids come as the client wrote them: what cannot be read as an id is not found, with the client's own text. Another
+//! project's thing is not found either, unless the caller is an administrator.
+
+use uuid::Uuid;
+
+use super::ApiActor;
+use crate::model::quota::Resource;
+use crate::model::{
+    Attachment, AttachmentId, Context, Error, ErrorKind, ProjectId, Result, Volume, VolumeId, VolumeType,
+    VolumeTypeId,
+};
+use crate::store::catalog::Stored;
+use crate::store::{CommitError, StoreError};
+
+/// How often a change is decided anew when others were faster.
+pub(super) const TRIES: u32 = 32;
+
+/// The store failed: the client may come back, the operator reads why.
+pub(super) fn store_failed(error: &StoreError) -> Error {
+    if error.no_space {
+        return Error::unavailable("The service is temporarily unable to handle the request.", 60)
+            .with_operator(error);
+    }
+    Error::internal(error)
+}
+
+/// Runs an attempt at a change until it is not overtaken. `$attempt` is an expression that gives
+/// `Result<T, CommitFailed>`, evaluated anew each time.
+macro_rules! until_not_overtaken {
+    ($attempt:expr) => {{
+        let mut tries = 0_u32;
+        loop {
+            match $attempt {
+                Ok(value) => break Ok(value),
+                Err($crate::actors::api::lookup::Unchanged::Overtaken) => {
+                    tries += 1;
+                    if tries >= $crate::actors::api::lookup::TRIES {
+                        break Err($crate::model::Error::unavailable(
+                            "The service is temporarily unable to handle the request.",
+                            1,
+                        )
+                        .with_operator("overtaken too often by other changes"));
+                    }
+                }
+                Err($crate::actors::api::lookup::Unchanged::Refused(error)) => break Err(error),
+            }
+        }
+    }};
+}
+pub(super) use until_not_overtaken;
+
+/// Why an attempt at a change changed nothing.
+#[derive(Debug)]
+pub(super) enum Unchanged {
+    /// Somebody changed what it was decided on; read and decide again.
+    Overtaken,
+    /// For good.
+    Refused(Error),
+}
+
+impl From<Error> for Unchanged {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Unchanged {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(store_failed(&error))
+    }
+}
+
+impl From<CommitError> for Unchanged {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(_) => Self::Overtaken,
+            CommitError::Store(error) => error.into(),
+            CommitError::OverCeiling { name, sum, limit } => Self::Refused(Error::internal(format!(
+                "{name} would be {sum}, over {limit}, where nothing grows"
+            ))),
+        }
+    }
+}
+
+impl ApiActor {
+    /// The volume that a client names.
+    pub(super) async fn find_volume(&self, context: &Context, id: &str) -> Result<Stored<Volume>> {
+        let parsed: VolumeId = id.parse().map_err(|_| Error::volume_not_found(id))?;
+        self.deps
+            .catalog
+            .volume(parsed)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .filter(|volume| may_see(context, &volume.project_id))
+            .ok_or_else(|| Error::volume_not_found(id))
+    }
+
+    /// The attachment that a client names.
+    pub(super) async fn find_attachment(&self, context: &Context, id: &str) -> Result<Stored<Attachment>> {
+        let not_found = || {
+            Error::not_found(format!(
+                "Volume attachment could not be found with filter: attachment_id = {id}."
+            ))
+        };
+        let parsed: AttachmentId = id.parse().map_err(|_| not_found())?;
+        self.deps
+            .catalog
+            .attachment(parsed)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .filter(|attachment| may_see(context, &attachment.project_id))
+            .ok_or_else(not_found)
+    }
+
+    /// The type that a client names, by id or by name (cinder: `volume_types.get_by_name_or_id`).
+    pub(super) async fn find_volume_type(&self, context: &Context, name: &str) -> Result<Stored<VolumeType>> {
+        let open = |found: &Stored<VolumeType>| context.is_admin || found.is_open_to(&context.project_id);
+        let catalog = &self.deps.catalog;
+        let id = Uuid::parse_str(name).ok().map(VolumeTypeId);
+        if let Some(id) = id
+            && let Some(found) = catalog
+                .volume_type(id)
+                .await
+                .map_err(|error| store_failed(&error))?
+            && open(&found)
+        {
+            return Ok(found);
+        }
+        let by_name = catalog
+            .volume_type_by_name(name)
+            .await
+            .map_err(|error| store_failed(&error))?;
+        by_name.filter(open).ok_or_else(|| match id {
+            Some(_) => type_not_found(name),
+            None => Error::not_found(format!("Volume type with name {name} could not be found.")),
+        })
+    }
+
+    /// A type by its id, for administrators.
+    pub(super) async fn volume_type(&self, id: VolumeTypeId) -> Result<Stored<VolumeType>> {
+        self.deps
+            .catalog
+            .volume_type(id)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| type_not_found(id))
+    }
+
+    /// The type of a volume; `None` where it has none.
+    pub(super) async fn type_of(&self, volume: &Volume) -> Result<Option<Stored<VolumeType>>> {
+        let Some(id) = volume.volume_type_id else {
+            return Ok(None);
+        };
+        self.deps
+            .catalog
+            .volume_type(id)
+            .await
+            .map_err(|error| store_failed(&error))
+    }
+
+    /// The type that requests without one get.
+    pub(super) async fn default_volume_type(&self) -> Result<Stored<VolumeType>> {
+        let name = &self.options.default_volume_type;
+        let found = self.deps.catalog.volume_type_by_name(name).await;
+        found.map_err(|error| store_failed(&error))?.ok_or_else(|| Error {
+            kind: ErrorKind::Internal,
+            client: format!(
+                "The request cannot be fulfilled as the default volume type {name} cannot be found."
+            ),
+            operator: None,
+        })
+    }
+
+    /// The attachments of a volume.
+    pub(super) async fn attachments_of(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>> {
+        self.deps
+            .catalog
+            .volume_attachments(id)
+            .await
+            .map_err(|error| store_failed(&error))
+    }
+}
+
+/// 404 in Cinder's words for a type's id.
+pub(super) fn type_not_found(id: impl std::fmt::Display) -> Error {
+    Error::not_found(format!("Volume type {id} could not be found."))
+}
+
+pub(super) fn may_see(context: &Context, project: &ProjectId) -> bool {
+    context.is_admin || context.project_id == *project
+}
+
+/// 413 in Cinder's words (cinder: `quota_utils.process_reserve_over_quota`): `delta` more of the resource would be `sum`,
+/// over `limit`.
+pub(super) fn over_quota(name: &str, delta: i64, sum: i64, limit: i64) -> Error {
+    if name.contains("gigabytes") {
+        let consumed = sum.saturating_sub(delta);
+        return Error::over_quota(format!(
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {name} quota. Requested \
+             {delta}G, quota is {limit}G and {consumed}G has been consumed."
+        ));
+    }
+    Error::over_quota(format!(
+        "VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'."
+    ))
+}
+
+/// The answer for a commit that adds these to what a project has.
+pub(super) fn growth_failed(error: CommitError, deltas: &crate::model::quota::Deltas) -> Unchanged {
+    match error {
+        CommitError::OverCeiling { name, sum, limit } => {
+            let delta = deltas.get(&Resource(name.clone())).copied().unwrap_or(0);
+            Unchanged::Refused(over_quota(&name, delta, sum, limit))
+        }
+        other => other.into(),
+    }
+}
+
+/// The size that a type's `provisioning:min_vol_size` and `max_vol_size` leave (cinder: `provision_filter_on_size`).
+///
+/// # Errors
+/// 400 outside of it.
+pub(super) fn check_type_size(volume_type: &VolumeType, size: u32) -> Result<()> {
+    let bound = |key: &str| {
+        volume_type
+            .extra_specs
+            .get(key)
+            .and_then(|text| text.trim().parse::<u64>().ok())
+    };
+    let name = &volume_type.name;
+    if let Some(least) = bound("provisioning:min_vol_size").filter(|least| u64::from(size) < *least) {
+        return Err(Error::invalid_input(format!(
+            "Specified volume size of '{size}' is less than the minimum required size of '{least}' for volume type \
+             '{name}'."
+        )));
+    }
+    if let Some(most) = bound("provisioning:max_vol_size").filter(|most| u64::from(size) > *most) {
+        return Err(Error::invalid_input(format!(
+            "Specified volume size of '{size}' is greater than the maximum allowable size of '{most}' for volume \
+             type '{name}'."
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! The journal's runner: it owns every open operation.
+//!
+//! ```text
+//!   start ── load all ──> look at each ──┬── its deadline passed ──> end it with an error
+//!                             ↑          ├── send its command ──┬── accepted: leave it alone for `patience`, doubling
+//!                             │          │                      └── refused at the door: again in 1 s, 2 s, … 30 s
+//!                             └──────────┴── (its report came: nothing is looked at any more)
+//! ```
+//!
+//! The journal in the store is the truth: a look reads the operation afresh, for the scheduler writes its choice there. What
+//! is kept in memory is a time per operation. A backend that says it was started gets what it had again at once.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use tracing::{debug, error, info, warn};
+
+use super::commands::{self, Records};
+use super::lookup::store_failed;
+use super::timers::Entry;
+use super::verdict::Answer;
+use super::{ApiActor, Finished, specs_of};
+use crate::messages::scheduler::SchedulerTopic;
+use crate::model::{Error, Operation, OperationId, OperationKind, Result, Timestamp, Volume};
+use crate::store::catalog::Stored;
+use crate::transport::CallError;
+
+/// How many operations are loaded or looked at in one go.
+const BATCH: usize = 256;
+
+impl ApiActor {
+    /// Runs as long as the actor does.
+    pub(super) async fn run_operations(self: Rc<Self>) {
+        while let Err(error) = self.load_operations().await {
+            warn!(
+                error = error.for_operator(),
+                "cannot read the journal, trying again"
+            );
+            tokio::time::sleep(self.options.retry_initial).await;
+        }
+        loop {
+            let due = self.timers.take_due(Instant::now(), BATCH);
+            if due.is_empty() {
+                self.timers.wait().await;
+                continue;
+            }
+            for id in due {
+                self.look_at(id).await;
+            }
+        }
+    }
+
+    async fn load_operations(&self) -> Result<()> {
+        let (mut after, mut count) = (None, 0_usize);
+        let now = Instant::now();
+        loop {
+            let page = self.deps.catalog.operations(after, BATCH).await;
+            let page = page.map_err(|error| store_failed(&error))?;
+            for operation in &page {
+                // The scheduler has heard of no backend yet, and would say that there is none.
+                let unplaced =
+                    operation.pool.is_none() && matches!(operation.kind, OperationKind::CreateVolume { .. });
+                let due = if unplaced {
+                    now + self.options.scheduling_grace
+                } else {
+                    now
+                };
+                // One that was begun since the start is known already.
+                if self.timers.get(operation.id).is_none() {
+                    self.set_timer(operation, due, 0);
+                    count += 1;
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() >= BATCH => after = Some(last.id),
+                _ => break,
+            }
+        }
+        if count > 0 {
+            info!(count, "open operations go on");
+        }
+        Ok(())
+    }
+
+    /// Sees to an operation whose time has come.
+    async fn look_at(&self, id: OperationId) {
+        if let Err(error) = self.try_to_look_at(id).await {
+            warn!(operation = %id, error = error.for_operator(), "cannot see to an operation, trying again");
+            if let Some(entry) = self.timers.get(id) {
+                let due = Instant::now() + self.pause(entry.tries);
+                self.timers.set(
+                    id,
+                    Entry {
+                        due,
+                        tries: entry.tries + 1,
+                        ..entry
+                    },
+                );
+            }
+        }
+    }
+
+    async fn try_to_look_at(&self, id: OperationId) -> Result<()> {
+        let found = self
+            .deps
+            .catalog
+            .operation(id)
+            .await
+            .map_err(|error| store_failed(&error))?;
+        let Some(operation) = found else {
+            self.timers.cancel(id);
+            self.waiters.sweep(id);
+            return Ok(());
+        };
+        if Timestamp::now() >= operation.deadline {
+            warn!(operation = %id, volume = %operation.volume_id, verb = operation.kind.name(), "operation timed out");
+            return self.time_out(&operation).await;
+        }
+        let volume = self.deps.catalog.volume(operation.volume_id).await;
+        let Some(volume) = volume.map_err(|error| store_failed(&error))? else {
+            return self.end_moot(&operation).await;
+        };
+        let tries = self.timers.get(id).map_or(0, |entry| entry.tries);
+        if tries > 0 {
+            debug!(operation = %id, tries, "sending a command again");
+        }
+        self.send_command(&operation, &volume, tries).await
+    }
+
+    /// Sends an operation's command for the first time. Failing to is no failure: the journal sends it again.
+    pub(super) async fn begin(&self, operation: &Operation, volume: &Volume) {
+        self.set_timer(operation, Instant::now() + self.options.retry_initial, 0);
+        if let Err(error) = self.send_command(operation, volume, 0).await {
+            warn!(operation = %operation.id, error = error.for_operator(), "cannot send a command yet");
+        }
+    }
+
+    /// Sends an operation's current command, and sets when it is looked at next.
+    async fn send_command(&self, operation: &Operation, volume: &Volume, tries: u32) -> Result<()> {
+        let volume_type = self.type_of(volume).await?;
+        let attachments: Vec<_> = match operation.kind {
+            OperationKind::CreateVolume { .. }
+            | OperationKind::DeleteVolume { .. }
+            | OperationKind::ExtendVolume { .. } => Vec::new(),
+            _ => self
+                .attachments_of(volume.id)
+                .await?
+                .into_iter()
+                .map(|stored| stored.record)
+                .collect(),
+        };
+        let source = match (&operation.kind, volume.source_volid) {
+            (OperationKind::CreateVolume { .. }, Some(id)) => self
+                .deps
+                .catalog
+                .volume(id)
+                .await
+                .map_err(|error| store_failed(&error))?,
+            _ => None,
+        };
+        let extra_specs = specs_of(volume_type.as_deref());
+        let records = Records {
+            operation,
+            volume,
+            attachments: &attachments,
+            extra_specs: &extra_specs,
+            source: source.as_deref(),
+        };
+        self.dispatch(&records, tries).await;
+        Ok(())
+    }
+
+    /// Sends the command that these records make, and sets when the operation is looked at next.
+    pub(super) async fn dispatch(&self, records: &Records<'_>, tries: u32) {
+        let operation = records.operation;
+        let Some(command) = commands::command(records, Timestamp::now()) else {
+            error!(operation = %operation.id, "an operation has no backend to go to");
+            self.set_timer(operation, Instant::now() + self.options.retry_max, tries + 1);
+            return;
+        };
+        // Set before it is sent: the report may be here before the sending returns.
+        self.set_timer(operation, Instant::now() + self.patience(tries), tries + 1);
+        let sent = commands::send(&self.deps.router, &commands::context_of(operation), command).await;
+        let Err(refused) = sent else { return };
+        let pause = match refused {
+            CallError::Unreachable(_) | CallError::Overloaded(_) => {
+                debug!(operation = %operation.id, %refused, "a command was refused at the door");
+                self.pause(tries)
+            }
+            _ => {
+                error!(operation = %operation.id, %refused, "a command cannot be sent");
+                self.options.retry_max
+            }
+        };
+        if self.timers.get(operation.id).is_some() {
+            self.set_timer(operation, Instant::now() + pause, tries + 1);
+        }
+    }
+
+    fn set_timer(&self, operation: &Operation, due: Instant, tries: u32) {
+        let left = operation.deadline.since(Timestamp::now());
+        let due = due.min(Instant::now() + left);
+        self.timers.set(
+            operation.id,
+            Entry {
+                due,
+                deadline: operation.deadline,
+                tries,
+            },
+        );
+    }
+
+    /// How long an accepted command is left alone.
+    fn patience(&self, tries: u32) -> Duration {
+        let patience = self.options.patience.saturating_mul(1 << tries.min(4));
+        jittered(patience.min(self.options.patience.max(self.options.retry_max)))
+    }
+
+    /// How long to wait after a refusal.
+    fn pause(&self, tries: u32) -> Duration {
+        let pause = self.options.retry_initial.saturating_mul(1 << tries.min(10));
+        jittered(pause.min(self.options.retry_max))
+    }
+
+    /// Ends an operation whose volume is gone.
+    async fn end_moot(&self, operation: &Stored<Operation>) -> Result<()> {
+        let mut changes = self.deps.catalog.change();
+        changes.end_operation(operation);
+        match changes.commit().await {
+            Ok(_) | Err(crate::store::CommitError::Conflict(_)) => {}
+            Err(error) => return Err(Error::internal(error)),
+        }
+        let gone = Err(Error::volume_not_found(operation.volume_id));
+        self.has_ended(&operation.record, &gone);
+        Ok(())
+    }
+
+    /// The operation is in the journal no longer: timers, waiters and those who look in are told.
+    pub(super) fn has_ended(&self, operation: &Operation, answer: &Result<Answer>) {
+        self.timers.cancel(operation.id);
+        self.waiters.wake(operation.id, answer);
+        let mut operation = operation.clone();
+        let steps = self.deps.finished.take_steps(operation.id);
+        operation.steps.splice(0..0, steps);
+        self.deps.finished.push(Finished {
+            operation,
+            finished_at: Timestamp::now(),
+            failure: answer.as_ref().err().map(|error| error.for_operator().to_owned()),
+        });
+    }
+
+    /// Another request overtook this operation, and has ended it in its own commit.
+    pub(super) fn was_overtaken(&self, operation: &Operation) {
+        let overtaken = Err(Error::conflict(
+            "Resource conflict: the operation was overtaken by another request",
+        ));
+        self.has_ended(operation, &overtaken);
+    }
+
+    /// Sends it now, whatever its timer says.
+    pub(super) fn look_soon(&self, operation: &Operation) {
+        self.set_timer(operation, Instant::now(), 0);
+    }
+
+    /// The scheduler, for calls.
+    pub(super) fn scheduler(&self) -> &crate::transport::Handle<SchedulerTopic> {
+        &self.deps.scheduler
+    }
+}
+
+/// Up to a quarter more, so that what was refused together does not come back together.
+fn jittered(span: Duration) -> Duration {
+    let quarter = u64::try_from(span.as_millis() / 4).unwrap_or(u64::MAX);
+    span + Duration::from_millis(rand::rng().random_range(0..=quarter))
+}

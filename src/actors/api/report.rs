@@ -1,0 +1,287 @@
+//! What a backend (or the scheduler) says came of a command.
+//!
+//! A report is dropped unless its operation is open, in that attempt, with that backend. Everything it changes is one
+//! commit: the volume, its attachment, the usage, the user message, and the end of the operation. Reading, deciding and
+//! committing are repeated if somebody else was faster.
+
+use std::rc::Rc;
+
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::ApiActor;
+use super::lookup::{Unchanged, store_failed, until_not_overtaken};
+use super::verdict::{self, Answer, Case, Complaint, Fate, Verdict};
+use crate::messages::api::{Failure, FailureKind, Outcome, Report};
+use crate::model::quota::{Deltas, extend_deltas, volume_deltas};
+use crate::model::user_message::MESSAGE_TTL;
+use crate::model::{
+    AttachStatus, Attachment, Context, Error, MessageId, Operation, OperationKind, Result, StepRecord,
+    Timestamp, UserMessage, Volume,
+};
+use crate::store::catalog::{Changes, Stored};
+
+impl ApiActor {
+    /// Serves [`Report`].
+    pub(super) async fn report(self: Rc<Self>, _context: Context, report: Report) -> Result<()> {
+        if let Outcome::Failed(failure) = &report.outcome {
+            info!(
+                operation = %report.command.operation,
+                attempt = report.command.attempt,
+                kind = ?failure.kind,
+                why = failure.operator,
+                "a command failed"
+            );
+        }
+        until_not_overtaken!(self.try_report(&report).await)
+    }
+
+    async fn try_report(&self, report: &Report) -> Result<(), Unchanged> {
+        let id = report.command.operation;
+        let Some(operation) = self.deps.catalog.operation(id).await? else {
+            debug!(operation = %id, "a report of an operation that has ended");
+            self.timers.cancel(id);
+            return Ok(());
+        };
+        if operation.attempt != report.command.attempt || !may_report(&operation, report) {
+            debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report is dropped");
+            return Ok(());
+        }
+        let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
+        self.conclude(&operation, &report.steps, decide).await
+    }
+
+    /// The operation's deadline has passed.
+    pub(super) async fn time_out(&self, operation: &Stored<Operation>) -> Result<()> {
+        let decide = |case: &Case<'_>| Some(verdict::give_up(case));
+        match self.conclude(operation, &[], decide).await {
+            // Whoever was faster has ended it, or moved it on: the next look will see.
+            Ok(()) => Ok(()),
+            Err(Unchanged::Overtaken) => {
+                self.look_soon(operation);
+                Ok(())
+            }
+            Err(Unchanged::Refused(error)) => Err(error),
+        }
+    }
+
+    /// Decides about an open operation, commits that, and tells everybody.
+    async fn conclude(
+        &self,
+        operation: &Stored<Operation>,
+        steps: &[StepRecord],
+        decide: impl Fn(&Case<'_>) -> Option<Verdict>,
+    ) -> Result<(), Unchanged> {
+        let mut changes = self.deps.catalog.change();
+        let Some(volume) = self.deps.catalog.volume(operation.volume_id).await? else {
+            changes.end_operation(operation);
+            changes.commit().await?;
+            self.has_ended(operation, &Err(Error::volume_not_found(operation.volume_id)));
+            return Ok(());
+        };
+        let attachments = self.attachments_for(operation, &volume).await?;
+        let plain: Vec<Attachment> = attachments.iter().map(|stored| stored.record.clone()).collect();
+        let case = Case {
+            operation,
+            volume: &volume,
+            attachments: &plain,
+            max_attempts: self.options.max_attempts,
+            now: Timestamp::now(),
+        };
+        let Some(mut verdict) = decide(&case) else {
+            warn!(operation = %operation.id, verb = operation.kind.name(), "a report does not fit its operation");
+            return Ok(());
+        };
+        self.name_the_zone(&mut verdict).await?;
+        self.add_changes(&mut changes, &verdict, operation, &volume, &attachments)
+            .await?;
+        if let Some(again) = &mut verdict.again {
+            again.steps.extend(self.deps.finished.live_steps(operation.id));
+            again.steps.extend_from_slice(steps);
+            changes.update_operation(operation, again);
+        } else {
+            changes.end_operation(operation);
+        }
+        changes.commit().await?;
+        self.tell(operation, steps, verdict).await;
+        Ok(())
+    }
+
+    async fn attachments_for(
+        &self,
+        operation: &Operation,
+        volume: &Volume,
+    ) -> Result<Vec<Stored<Attachment>>> {
+        let status_alone = verdict::owns_the_status(&operation.kind)
+            && volume.attach_status == AttachStatus::Detached
+            && !matches!(operation.kind, OperationKind::DeleteVolume { .. });
+        if status_alone {
+            Ok(Vec::new())
+        } else {
+            self.attachments_of(volume.id).await
+        }
+    }
+
+    async fn add_changes(
+        &self,
+        changes: &mut Changes,
+        verdict: &Verdict,
+        operation: &Operation,
+        volume: &Stored<Volume>,
+        attachments: &[Stored<Attachment>],
+    ) -> Result<()> {
+        match &verdict.volume {
+            Fate::Stays => {}
+            Fate::Becomes(now) => {
+                changes.update_volume(volume, now);
+            }
+            Fate::Goes => self.remove_volume(changes, volume, attachments).await?,
+        }
+        let id = verdict::attachment_of(&operation.kind);
+        if let Some(was) = attachments.iter().find(|attachment| Some(attachment.id) == id) {
+            match &verdict.attachment {
+                Fate::Stays => {}
+                Fate::Becomes(now) => {
+                    changes.update_attachment(was, now);
+                }
+                Fate::Goes => {
+                    changes.delete_attachment(was);
+                }
+            }
+        }
+        if verdict.growth > 0 && volume.consumes_quota {
+            let volume_type = self.type_of(volume).await?;
+            if let Some(volume_type) = &volume_type {
+                // The counters bear its name.
+                changes.require_volume_type(volume_type);
+            }
+            let deltas = extend_deltas(
+                verdict.growth,
+                volume_type.as_ref().map(|found| found.name.as_str()),
+            );
+            changes.add_usage(&volume.project_id, &deltas);
+        }
+        if let Some(complaint) = &verdict.complaint {
+            changes.insert_message(&message(operation, complaint));
+        }
+        Ok(())
+    }
+
+    /// The volume's record goes, with its attachments and with what it counts for.
+    pub(super) async fn remove_volume(
+        &self,
+        changes: &mut Changes,
+        volume: &Stored<Volume>,
+        attachments: &[Stored<Attachment>],
+    ) -> Result<()> {
+        changes.delete_volume(volume);
+        for attachment in attachments {
+            changes.delete_attachment(attachment);
+        }
+        if volume.consumes_quota {
+            let volume_type = self.type_of(volume).await?;
+            if let Some(volume_type) = &volume_type {
+                // The counters bear its name.
+                changes.require_volume_type(volume_type);
+            }
+            let counted = volume_deltas(volume.size, volume_type.as_ref().map(|found| found.name.as_str()));
+            let returned: Deltas = counted
+                .into_iter()
+                .map(|(resource, delta)| (resource, -delta))
+                .collect();
+            changes.add_usage(&volume.project_id, &returned);
+        }
+        Ok(())
+    }
+
+    /// A type that is offered in several zones leaves the zone open until a host is found: it is the host's.
+    async fn name_the_zone(&self, verdict: &mut Verdict) -> Result<()> {
+        let Fate::Becomes(volume) = &mut verdict.volume else {
+            return Ok(());
+        };
+        let (true, Some(pool)) = (volume.availability_zone.is_empty(), &volume.host) else {
+            return Ok(());
+        };
+        let host = pool.backend.to_string();
+        let services = self
+            .deps
+            .catalog
+            .services()
+            .await
+            .map_err(|error| store_failed(&error))?;
+        volume.availability_zone = services.iter().find(|service| service.host == host).map_or_else(
+            || self.options.default_zone().to_owned(),
+            |service| service.availability_zone.clone(),
+        );
+        Ok(())
+    }
+
+    /// Those who look in, those who wait, and the next backend.
+    async fn tell(&self, operation: &Operation, steps: &[StepRecord], verdict: Verdict) {
+        if let Some(again) = verdict.again {
+            let _ = self.deps.finished.take_steps(operation.id);
+            info!(operation = %again.id, attempt = again.attempt, volume = %again.volume_id, "trying another pool");
+            if let Fate::Becomes(volume) = verdict.volume {
+                self.begin(&again, &volume).await;
+            }
+            return;
+        }
+        let mut ended = operation.clone();
+        ended.steps.extend(self.deps.finished.take_steps(operation.id));
+        ended.steps.extend_from_slice(steps);
+        let answer = verdict.answer.unwrap_or(Ok(Answer::Done));
+        self.has_ended(&ended, &answer);
+    }
+
+    /// Writes a user message about a request that came to nothing before there was an operation.
+    pub(super) fn complaint_about(context: &Context, volume: &Volume, complaint: &Complaint) -> UserMessage {
+        new_message(&volume.project_id, &context.request_id, volume.id.0, complaint)
+    }
+}
+
+/// A host reports for itself only, and the scheduler only that there is no host.
+fn may_report(operation: &Operation, report: &Report) -> bool {
+    match &report.from {
+        Some(backend) => operation
+            .pool
+            .as_ref()
+            .is_some_and(|pool| pool.backend == *backend),
+        None => matches!(
+            &report.outcome,
+            Outcome::Failed(Failure {
+                kind: FailureKind::NoValidBackend | FailureKind::Request,
+                ..
+            })
+        ),
+    }
+}
+
+fn message(operation: &Operation, complaint: &Complaint) -> UserMessage {
+    new_message(
+        &operation.project_id,
+        &operation.request_id,
+        operation.volume_id.0,
+        complaint,
+    )
+}
+
+fn new_message(
+    project: &crate::model::ProjectId,
+    request_id: &str,
+    volume: Uuid,
+    complaint: &Complaint,
+) -> UserMessage {
+    let now = Timestamp::now();
+    UserMessage {
+        id: MessageId::new(),
+        project_id: project.clone(),
+        request_id: request_id.to_owned(),
+        resource_type: "VOLUME".to_owned(),
+        resource_uuid: Some(volume),
+        action: complaint.action,
+        detail: complaint.detail,
+        cause: complaint.cause.clone(),
+        created_at: now,
+        expires_at: now.plus(MESSAGE_TTL),
+    }
+}

@@ -1,0 +1,154 @@
+//! When to look at which open operation again: a heap of times, without the operations themselves.
+//!
+//! Ten thousand open operations cost ten thousand small entries. What is cancelled stays in the heap until its time comes
+//! or the heap is cleaned; an entry that does not agree with the table is skipped.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Instant;
+
+use crate::model::{OperationId, Timestamp};
+
+/// What is known of an open operation between two looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// When it is looked at next.
+    pub(super) due: Instant,
+    /// When it is given up.
+    pub(super) deadline: Timestamp,
+    /// How often in a row its command was refused at the door, or sent without a report following.
+    pub(super) tries: u32,
+}
+
+/// The timers of one actor.
+#[derive(Default)]
+pub(super) struct Timers {
+    inner: RefCell<Inner>,
+    changed: tokio::sync::Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<OperationId, Entry>,
+    heap: BinaryHeap<Reverse<(Instant, OperationId)>>,
+}
+
+impl Timers {
+    /// Looks at this operation then, and forgets what was set for it before.
+    pub(super) fn set(&self, id: OperationId, entry: Entry) {
+        let mut inner = self.inner.borrow_mut();
+        inner.entries.insert(id, entry);
+        let is_next = inner.heap.peek().is_none_or(|Reverse((due, _))| entry.due < *due);
+        inner.heap.push(Reverse((entry.due, id)));
+        if inner.heap.len() > 4 * inner.entries.len() + 1024 {
+            let entries = std::mem::take(&mut inner.entries);
+            inner.heap = entries
+                .iter()
+                .map(|(id, entry)| Reverse((entry.due, *id)))
+                .collect();
+            inner.entries = entries;
+        }
+        if is_next {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Looks at it no longer: it has ended.
+    pub(super) fn cancel(&self, id: OperationId) {
+        self.inner.borrow_mut().entries.remove(&id);
+    }
+
+    /// What is set for it.
+    pub(super) fn get(&self, id: OperationId) -> Option<Entry> {
+        self.inner.borrow().entries.get(&id).copied()
+    }
+
+    /// Takes up to `limit` operations whose time has come. Each stays known until it is set again or cancelled.
+    pub(super) fn take_due(&self, now: Instant, limit: usize) -> Vec<OperationId> {
+        let mut inner = self.inner.borrow_mut();
+        let mut due = Vec::new();
+        while due.len() < limit {
+            match inner.heap.peek() {
+                Some(Reverse((at, _))) if *at <= now => {}
+                _ => break,
+            }
+            let Some(Reverse((at, id))) = inner.heap.pop() else {
+                break;
+            };
+            if inner.entries.get(&id).is_some_and(|entry| entry.due == at) {
+                due.push(id);
+            }
+        }
+        due
+    }
+
+    /// Waits until the next one is due, or an earlier one is set.
+    pub(super) async fn wait(&self) {
+        let next = self.inner.borrow().heap.peek().map(|Reverse((due, _))| *due);
+        match next {
+            Some(due) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = self.changed.notified() => {}
+                }
+            }
+            None => self.changed.notified().await,
+        }
+    }
+
+    /// How many operations are open.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.inner.borrow().entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Entry, Timers};
+    use crate::model::{OperationId, Timestamp};
+
+    fn entry(due: Instant) -> Entry {
+        Entry {
+            due,
+            deadline: Timestamp(i64::MAX),
+            tries: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_due_comes_once_in_order_and_what_was_set_anew_comes_at_its_new_time() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        let ids: Vec<_> = (0..4).map(|_| OperationId::new()).collect();
+        for (n, id) in ids.iter().enumerate() {
+            timers.set(*id, entry(start + Duration::from_secs(10 - n as u64)));
+        }
+        timers.set(ids[3], entry(start + Duration::from_secs(60)));
+        timers.cancel(ids[2]);
+        assert_eq!(timers.take_due(start, 10), []);
+        assert_eq!(
+            timers.take_due(start + Duration::from_secs(30), 10),
+            [ids[1], ids[0]]
+        );
+        assert_eq!(timers.take_due(start + Duration::from_secs(30), 10), []);
+        assert_eq!(timers.take_due(start + Duration::from_secs(60), 10), [ids[3]]);
+    }
+
+    #[test]
+    fn the_heap_does_not_grow_with_operations_that_have_ended() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        for n in 0..100_000_u64 {
+            let id = OperationId::new();
+            timers.set(
+                id,
+                entry(start + Duration::from_secs(30) + Duration::from_micros(n)),
+            );
+            timers.cancel(id);
+        }
+        assert_eq!(timers.len(), 0);
+        assert!(timers.inner.borrow().heap.len() < 2000);
+    }
+}

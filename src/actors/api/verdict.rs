@@ -1,0 +1,503 @@
+//! What a report, or the lack of one, makes of an operation and its volume.
+//!
+//! Pure: a [`Case`] and an outcome give a [`Verdict`], which `report` then commits under the condition that nothing of the
+//! case has changed since. A verdict never leaves the volume in a transient status without an operation.
+
+use crate::messages::api::{Failure, FailureKind, Outcome};
+use crate::model::transitions::follow_attachments;
+use crate::model::user_message::{Action, Detail};
+use crate::model::{
+    Attachment, AttachmentId, AttachmentStatus, ConnectionInfo, Error, Operation, OperationKind, Timestamp,
+    Volume, VolumeStatus,
+};
+
+/// What is known when a report comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The operation, whose attempt is the report's.
+    pub operation: &'a Operation,
+    /// Its volume.
+    pub volume: &'a Volume,
+    /// The volume's attachments (may be left out where the volume has none).
+    pub attachments: &'a [Attachment],
+    /// How many pools may be tried for a new volume.
+    pub max_attempts: u32,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// What becomes of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate<R> {
+    /// Stays as it is.
+    Stays,
+    /// Is this from now on.
+    Becomes(Box<R>),
+    /// Is taken away.
+    Goes,
+}
+
+/// A user message to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// What was being done.
+    pub action: Action,
+    /// What went wrong.
+    pub detail: Detail,
+    /// In the backend's words, fit for the owner's eyes.
+    pub cause: Option<String>,
+}
+
+/// What one who waits for the operation is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It is done, and this is how to connect.
+    Connected(Box<ConnectionInfo>),
+}
+
+/// What is to be committed, and told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The volume.
+    pub volume: Fate<Volume>,
+    /// The operation's attachment, if it is about one.
+    pub attachment: Fate<Attachment>,
+    /// `None` ends the operation; else it goes on as this.
+    pub again: Option<Box<Operation>>,
+    /// GiB that the volume grew by.
+    pub growth: u32,
+    /// The message for its owner.
+    pub complaint: Option<Complaint>,
+    /// For those who wait; `None` while the operation goes on.
+    pub answer: Option<Result<Answer, Error>>,
+}
+
+impl Verdict {
+    fn done(answer: Answer) -> Self {
+        Self {
+            volume: Fate::Stays,
+            attachment: Fate::Stays,
+            again: None,
+            growth: 0,
+            complaint: None,
+            answer: Some(Ok(answer)),
+        }
+    }
+
+    fn failed(error: Error) -> Self {
+        Self {
+            answer: Some(Err(error)),
+            ..Self::done(Answer::Done)
+        }
+    }
+
+    /// The operation ends, nothing else changes: what it was about is gone, or somebody else's now.
+    #[must_use]
+    pub fn moot() -> Self {
+        Self::failed(Error::conflict(
+            "Resource conflict: the operation was overtaken by another request",
+        ))
+    }
+}
+
+/// What a report makes of the case; `None` if it does not fit the operation, and is to be dropped.
+#[must_use]
+pub fn settle(case: &Case<'_>, outcome: &Outcome) -> Option<Verdict> {
+    if owns_the_status(&case.operation.kind) && case.volume.operation != Some(case.operation.id) {
+        return Some(Verdict::moot());
+    }
+    match (&case.operation.kind, outcome) {
+        (_, Outcome::Failed(failure)) => Some(failed(case, failure)),
+        (OperationKind::CreateVolume { .. }, Outcome::Created { provider_id }) => {
+            Some(created(case, provider_id.clone()))
+        }
+        (OperationKind::DeleteVolume { .. }, Outcome::Deleted) => Some(Verdict {
+            volume: Fate::Goes,
+            ..Verdict::done(Answer::Done)
+        }),
+        (OperationKind::ExtendVolume { new_size }, Outcome::Extended) => Some(extended(case, *new_size)),
+        (
+            OperationKind::UpdateAttachment { .. } | OperationKind::InitializeConnection { .. },
+            Outcome::Connected { .. },
+        ) => Some(connected(case, outcome)),
+        (
+            OperationKind::DeleteAttachment { .. } | OperationKind::TerminateConnection { .. },
+            Outcome::Disconnected { export_removed },
+        ) => Some(disconnected(case, *export_removed)),
+        _ => None,
+    }
+}
+
+/// What the passing of the deadline makes of it.
+#[must_use]
+pub fn give_up(case: &Case<'_>) -> Verdict {
+    let failure = Failure {
+        kind: FailureKind::TimedOut,
+        client: "The operation timed out.".to_owned(),
+        operator: "its deadline passed".to_owned(),
+    };
+    settle(case, &Outcome::Failed(failure)).unwrap_or_else(Verdict::moot)
+}
+
+/// Whether the volume's status belongs to this kind of operation while it runs.
+#[must_use]
+pub fn owns_the_status(kind: &OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::CreateVolume { .. }
+            | OperationKind::DeleteVolume { .. }
+            | OperationKind::ExtendVolume { .. }
+    )
+}
+
+/// The attachment that an operation is about.
+#[must_use]
+pub fn attachment_of(kind: &OperationKind) -> Option<AttachmentId> {
+    match kind {
+        OperationKind::UpdateAttachment { attachment_id, .. }
+        | OperationKind::DeleteAttachment { attachment_id } => Some(*attachment_id),
+        _ => None,
+    }
+}
+
+impl Case<'_> {
+    /// The volume without this operation.
+    fn released(&self) -> Volume {
+        let mut volume = self.volume.clone();
+        if volume.operation == Some(self.operation.id) {
+            volume.operation = None;
+            if owns_the_status(&self.operation.kind) {
+                volume.previous_status = None;
+            }
+        }
+        volume.updated_at = Some(self.now);
+        volume
+    }
+
+    /// The volume at rest: attached as its attachments are.
+    fn resting(&self) -> Volume {
+        let mut volume = self.released();
+        volume.status = VolumeStatus::Available;
+        follow_attachments(
+            &mut volume,
+            self.attachments.iter().map(|attachment| attachment.status),
+        );
+        volume
+    }
+
+    fn with_status(&self, status: VolumeStatus) -> Volume {
+        let mut volume = self.released();
+        volume.status = status;
+        volume
+    }
+
+    fn attachment(&self) -> Option<&Attachment> {
+        let id = attachment_of(&self.operation.kind)?;
+        self.attachments.iter().find(|attachment| attachment.id == id)
+    }
+
+    /// The volume, following its attachments with this one as it is to be (`None`: without it).
+    fn following(&self, id: AttachmentId, becomes: Option<AttachmentStatus>) -> Volume {
+        let mut volume = self.released();
+        let others = self
+            .attachments
+            .iter()
+            .filter(|other| other.id != id)
+            .map(|other| other.status);
+        follow_attachments(&mut volume, others.chain(becomes));
+        volume
+    }
+}
+
+fn created(case: &Case<'_>, provider_id: Option<String>) -> Verdict {
+    let mut volume = case.resting();
+    volume.launched_at = volume.launched_at.or(Some(case.now));
+    volume.provider_id = provider_id;
+    volume.placed = true;
+    Verdict {
+        volume: Fate::Becomes(Box::new(volume)),
+        ..Verdict::done(Answer::Done)
+    }
+}
+
+fn extended(case: &Case<'_>, new_size: u32) -> Verdict {
+    let mut volume = case.resting_as_before();
+    let growth = new_size.saturating_sub(volume.size);
+    volume.size = new_size;
+    Verdict {
+        volume: Fate::Becomes(Box::new(volume)),
+        growth,
+        ..Verdict::done(Answer::Done)
+    }
+}
+
+impl Case<'_> {
+    /// The volume in the status it had before the operation.
+    fn resting_as_before(&self) -> Volume {
+        let before = self
+            .volume
+            .previous_status
+            .or(self.operation.previous_status)
+            .unwrap_or(VolumeStatus::Available);
+        self.with_status(before)
+    }
+}
+
+fn connected(case: &Case<'_>, outcome: &Outcome) -> Verdict {
+    let Outcome::Connected {
+        connection_info,
+        provider_location,
+        provider_auth,
+    } = outcome
+    else {
+        return Verdict::moot();
+    };
+    let with_export = |mut volume: Volume| {
+        volume.provider_location = Some(provider_location.clone());
+        volume.provider_auth.clone_from(provider_auth);
+        Fate::Becomes(Box::new(volume))
+    };
+    let answer = Answer::Connected(Box::new(connection_info.clone()));
+    let OperationKind::UpdateAttachment { connector, mode, .. } = &case.operation.kind else {
+        return Verdict {
+            volume: with_export(case.released()),
+            ..Verdict::done(answer)
+        };
+    };
+    let Some(was) = case.attachment() else {
+        return Verdict {
+            volume: with_export(case.released()),
+            ..Verdict::moot()
+        };
+    };
+    let mut attachment = was.clone();
+    attachment.status = AttachmentStatus::Attaching;
+    attachment.mode = Some(*mode);
+    attachment.attached_host = Some(connector.host().unwrap_or_default());
+    attachment.mountpoint = Some(connector.text("mountpoint").unwrap_or_else(|| "na".to_owned()));
+    attachment.connector = Some(connector.clone());
+    attachment.connection_info = Some(connection_info.clone());
+    attachment.operation = None;
+    attachment.attached_at = Some(case.now);
+    attachment.updated_at = Some(case.now);
+    Verdict {
+        volume: with_export(case.following(was.id, Some(attachment.status))),
+        attachment: Fate::Becomes(Box::new(attachment)),
+        ..Verdict::done(answer)
+    }
+}
+
+fn disconnected(case: &Case<'_>, export_removed: bool) -> Verdict {
+    let attachment = attachment_of(&case.operation.kind);
+    let mut volume = match attachment {
+        Some(id) => case.following(id, None),
+        None => case.released(),
+    };
+    if export_removed {
+        volume.provider_location = None;
+        volume.provider_auth = None;
+    }
+    if attachment.is_some() {
+        volume.admin_metadata.remove("attached_mode");
+    }
+    Verdict {
+        volume: Fate::Becomes(Box::new(volume)),
+        attachment: if case.attachment().is_some() {
+            Fate::Goes
+        } else {
+            Fate::Stays
+        },
+        ..Verdict::done(Answer::Done)
+    }
+}
+
+fn failed(case: &Case<'_>, failure: &Failure) -> Verdict {
+    match &case.operation.kind {
+        OperationKind::CreateVolume { .. } => create_failed(case, failure),
+        OperationKind::DeleteVolume { .. } => delete_failed(case, failure),
+        OperationKind::ExtendVolume { .. } => extend_failed(case, failure),
+        OperationKind::UpdateAttachment { .. } => attachment_failed(
+            case,
+            failure,
+            AttachmentStatus::ErrorAttaching,
+            (Action::UpdateAttachment, Detail::DriverFailedExport),
+            "Unable to update the attachment.",
+        ),
+        OperationKind::DeleteAttachment { .. } => attachment_failed(
+            case,
+            failure,
+            AttachmentStatus::ErrorDetaching,
+            (Action::DetachVolume, Detail::UnknownError),
+            "Unable to terminate volume connection from backend.",
+        ),
+        OperationKind::InitializeConnection { .. } => Verdict {
+            volume: Fate::Becomes(Box::new(case.released())),
+            ..Verdict::failed(told(
+                failure,
+                "Unable to fetch connection information from backend.",
+            ))
+        },
+        OperationKind::TerminateConnection { .. } => Verdict {
+            volume: Fate::Becomes(Box::new(case.released())),
+            ..Verdict::failed(told(
+                failure,
+                "Unable to terminate volume connection from backend.",
+            ))
+        },
+    }
+}
+
+/// Another pool, while attempts are left and nothing is left behind on this one. A backend that timed out may still
+/// have, or yet make, something of the volume: it keeps its host, so that the delete will clean up there.
+fn create_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
+    let operation = case.operation;
+    let another_may = matches!(
+        failure.kind,
+        FailureKind::Backend | FailureKind::NoSpace | FailureKind::Busy
+    );
+    if let (true, Some(pool)) = (
+        another_may && operation.attempt < case.max_attempts,
+        &operation.pool,
+    ) {
+        let mut again = operation.clone();
+        again.attempt += 1;
+        again.tried.push((pool.clone(), failure.client.clone()));
+        again.pool = None;
+        let mut volume = case.volume.clone();
+        volume.host = None;
+        volume.placed = false;
+        volume.scheduled_at = Some(case.now);
+        volume.updated_at = Some(case.now);
+        return Verdict {
+            volume: Fate::Becomes(Box::new(volume)),
+            again: Some(Box::new(again)),
+            answer: None,
+            ..Verdict::done(Answer::Done)
+        };
+    }
+    let (action, detail, cause) = match failure.kind {
+        FailureKind::NoValidBackend => (
+            Action::ScheduleAllocateVolume,
+            Detail::NoBackendAvailable,
+            operation.tried.last().map(|(_, why)| why.clone()),
+        ),
+        FailureKind::TimedOut if operation.pool.is_none() => (
+            Action::ScheduleAllocateVolume,
+            Detail::UnknownError,
+            Some(failure.client.clone()),
+        ),
+        FailureKind::TimedOut => (
+            Action::CreateVolumeFromBackend,
+            Detail::HostUnreachable,
+            Some(failure.client.clone()),
+        ),
+        _ => (
+            Action::CreateVolumeFromBackend,
+            Detail::DriverFailedCreate,
+            Some(failure.client.clone()),
+        ),
+    };
+    Verdict {
+        volume: Fate::Becomes(Box::new(case.with_status(VolumeStatus::Error))),
+        complaint: Some(Complaint {
+            action,
+            detail,
+            cause,
+        }),
+        ..Verdict::failed(told(failure, "Unable to create the volume."))
+    }
+}
+
+fn delete_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
+    // Something on the backend depends on it: nothing was touched (cinder: `VolumeIsBusy`).
+    let (status, detail) = match failure.kind {
+        FailureKind::Busy => (
+            case.operation
+                .previous_status
+                .filter(|s| !s.is_transient())
+                .unwrap_or(VolumeStatus::Available),
+            Detail::DriverFailedDelete,
+        ),
+        FailureKind::TimedOut => (VolumeStatus::ErrorDeleting, Detail::HostUnreachable),
+        _ => (VolumeStatus::ErrorDeleting, Detail::DriverFailedDelete),
+    };
+    Verdict {
+        volume: Fate::Becomes(Box::new(case.with_status(status))),
+        complaint: Some(Complaint {
+            action: Action::DeleteVolume,
+            detail,
+            cause: Some(failure.client.clone()),
+        }),
+        ..Verdict::failed(told(failure, "Unable to delete the volume."))
+    }
+}
+
+/// Where the volume surely has its old size it goes back to what it was; where it may be half grown it says so.
+fn extend_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
+    let (volume, detail) = match failure.kind {
+        FailureKind::NoValidBackend => (case.resting_as_before(), Detail::NoBackendAvailable),
+        FailureKind::NoSpace | FailureKind::Request | FailureKind::Busy => {
+            (case.resting_as_before(), Detail::DriverFailedExtend)
+        }
+        FailureKind::TimedOut => (
+            case.with_status(VolumeStatus::ErrorExtending),
+            Detail::HostUnreachable,
+        ),
+        FailureKind::Backend => (
+            case.with_status(VolumeStatus::ErrorExtending),
+            Detail::DriverFailedExtend,
+        ),
+    };
+    Verdict {
+        volume: Fate::Becomes(Box::new(volume)),
+        complaint: Some(Complaint {
+            action: Action::ExtendVolume,
+            detail,
+            cause: Some(failure.client.clone()),
+        }),
+        ..Verdict::failed(told(failure, "Unable to extend the volume."))
+    }
+}
+
+fn attachment_failed(
+    case: &Case<'_>,
+    failure: &Failure,
+    status: AttachmentStatus,
+    (action, detail): (Action, Detail),
+    text: &str,
+) -> Verdict {
+    let Some(was) = case.attachment() else {
+        return Verdict {
+            volume: Fate::Becomes(Box::new(case.released())),
+            ..Verdict::moot()
+        };
+    };
+    let mut attachment = was.clone();
+    attachment.status = status;
+    attachment.operation = None;
+    attachment.updated_at = Some(case.now);
+    Verdict {
+        volume: Fate::Becomes(Box::new(case.following(was.id, Some(status)))),
+        attachment: Fate::Becomes(Box::new(attachment)),
+        complaint: Some(Complaint {
+            action,
+            detail: if failure.kind == FailureKind::TimedOut {
+                Detail::HostUnreachable
+            } else {
+                detail
+            },
+            cause: Some(failure.client.clone()),
+        }),
+        ..Verdict::failed(told(failure, text))
+    }
+}
+
+/// The client's error for a failure: its own fault in the backend's words, else in Cinder's.
+fn told(failure: &Failure, text: &str) -> Error {
+    match failure.kind {
+        FailureKind::Request => Error::invalid_input(&failure.client),
+        _ => Error::backend(text).with_operator(&failure.operator),
+    }
+}

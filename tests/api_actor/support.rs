@@ -1,0 +1,644 @@
+//! A world for the Api actor: the memory store, local transport, and scripted neighbours that do as real ones do unless
+//! told otherwise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pumice::actors::api::{ApiActor, ApiDeps, FinishedOperations, Options, endpoint};
+use pumice::flow::Observer;
+use pumice::messages::api::{
+    ApiTopic, CreateVolume, Failure, FailureKind, Outcome, Report, VolumeTypeChange,
+};
+use pumice::messages::quota::{Commit, QuotaTopic, Reserve, Reserved, Rollback};
+use pumice::messages::scheduler::{self, SchedulerTopic, ValidateExtend};
+use pumice::messages::volume::{self, CommandId, VolumeTopic};
+use pumice::messages::{Call, Message};
+use pumice::model::quota::{Resource, Usage};
+use pumice::model::volume::Secret;
+use pumice::model::{
+    AttachmentId, BackendName, ConnectionInfo, Connector, Context, Error, Operation, PoolName, ProjectId,
+    ReservationId, UserId, UserMessage, Volume, VolumeId, VolumeStatus, VolumeType,
+};
+use pumice::store::catalog::{Catalog, VolumeQuery};
+use pumice::store::memory::MemoryStore;
+use pumice::transport::serve::EndpointBuilder;
+use pumice::transport::{Actor, CallError, Handle, Router, Serve};
+
+/// What a scripted neighbour does with a message.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// What it should.
+    Work,
+    /// Nothing: the message is lost.
+    Lose,
+    /// Says that it failed.
+    Fail(FailureKind),
+    /// Does it and says so twice.
+    SayTwice,
+}
+
+/// A command as a backend got it.
+#[derive(Clone, Debug)]
+pub enum Got {
+    Schedule(scheduler::CreateVolume),
+    ValidateExtend(ValidateExtend),
+    Create(volume::CreateVolume),
+    Delete(volume::DeleteVolume),
+    Extend(volume::ExtendVolume),
+    Connect(volume::InitializeConnection),
+    Disconnect(volume::TerminateConnection),
+}
+
+impl Got {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Schedule(_) => "schedule",
+            Self::ValidateExtend(_) => "validate_extend",
+            Self::Create(_) => "create",
+            Self::Delete(_) => "delete",
+            Self::Extend(_) => "extend",
+            Self::Connect(_) => "connect",
+            Self::Disconnect(_) => "disconnect",
+        }
+    }
+}
+
+/// What the neighbours are to do, and have got.
+#[derive(Default)]
+pub struct Script {
+    pub got: Vec<Got>,
+    /// The next deeds by verb; `Work` when there are none.
+    pub deeds: BTreeMap<&'static str, VecDeque<Deed>>,
+    /// What is done when `deeds` has nothing: `Work` unless set.
+    pub always: BTreeMap<&'static str, Deed>,
+    pub pools: VecDeque<PoolName>,
+    pub limits: Vec<(Resource, i64)>,
+    pub holds: Vec<ReservationId>,
+    pub refuse_quota: Option<Error>,
+    pub exports: usize,
+}
+
+pub type Shared = Arc<Mutex<Script>>;
+
+pub struct World {
+    pub catalog: Catalog,
+    pub router: Router,
+    pub api: Handle<ApiTopic>,
+    pub script: Shared,
+    pub finished: FinishedOperations,
+    pub options: Options,
+}
+
+pub fn quick() -> Options {
+    Options {
+        retry_initial: Duration::from_millis(10),
+        retry_max: Duration::from_millis(50),
+        patience: Duration::from_millis(50),
+        scheduling_grace: Duration::from_millis(10),
+        wait_limit: Duration::from_secs(5),
+        call_timeout: Duration::from_secs(5),
+        ..Options::default()
+    }
+}
+
+pub fn pool(text: &str) -> PoolName {
+    text.parse().unwrap()
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(quick()).await
+    }
+
+    /// A world with one backend, `h1@fake`.
+    pub async fn with(options: Options) -> Self {
+        let world = Self::without_api(options).await;
+        world.start_api();
+        world
+    }
+
+    pub async fn without_api(options: Options) -> Self {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let router = Router::new("test");
+        let script: Shared = Arc::default();
+        script.lock().unwrap().pools = VecDeque::from([pool("h1@fake#p")]);
+        let world = Self {
+            api: router.any(),
+            finished: FinishedOperations::new(),
+            catalog,
+            router,
+            script,
+            options,
+        };
+        world.start_quota();
+        world.start_scheduler();
+        world.start_backend("h1@fake");
+        world
+    }
+
+    pub fn deps(&self) -> ApiDeps {
+        ApiDeps {
+            catalog: self.catalog.clone(),
+            quota: self.router.any(),
+            scheduler: self.router.any(),
+            router: self.router.clone(),
+            finished: self.finished.clone(),
+        }
+    }
+
+    pub fn start_api(&self) {
+        self.router
+            .register(endpoint(self.deps(), self.options.clone()).start());
+    }
+
+    pub fn start_observed_api(&self, observer: fn() -> Rc<dyn Observer<Error>>) {
+        let (deps, options) = (self.deps(), self.options.clone());
+        let builder = EndpointBuilder::new(None, 64, move || {
+            Rc::new(ApiActor::observed(deps.clone(), options.clone(), observer()))
+        });
+        self.router
+            .register(builder.serves::<CreateVolume>().serves::<Report>().start());
+    }
+
+    pub fn start_quota(&self) {
+        let script = self.script.clone();
+        let builder = EndpointBuilder::new(None, 1024, move || Rc::new(FakeQuota(script.clone())));
+        self.router.register(
+            builder
+                .serves::<Reserve>()
+                .serves::<Commit>()
+                .serves::<Rollback>()
+                .start(),
+        );
+    }
+
+    pub fn start_scheduler(&self) {
+        let (script, router, catalog) = (self.script.clone(), self.router.clone(), self.catalog.clone());
+        let builder = EndpointBuilder::new(None, 4096, move || {
+            Rc::new(FakeScheduler {
+                script: script.clone(),
+                router: router.clone(),
+                catalog: catalog.clone(),
+            })
+        });
+        self.router.register(
+            builder
+                .serves::<scheduler::CreateVolume>()
+                .serves::<ValidateExtend>()
+                .start(),
+        );
+    }
+
+    pub fn start_backend(&self, name: &str) {
+        let (script, router) = (self.script.clone(), self.router.clone());
+        let backend: BackendName = name.parse().unwrap();
+        let builder = EndpointBuilder::new(Some(name.to_owned()), 4096, move || {
+            Rc::new(FakeBackend {
+                script: script.clone(),
+                router: router.clone(),
+                backend: backend.clone(),
+            })
+        });
+        self.router.register(
+            builder
+                .serves::<volume::CreateVolume>()
+                .serves::<volume::DeleteVolume>()
+                .serves::<volume::ExtendVolume>()
+                .serves::<volume::InitializeConnection>()
+                .serves::<volume::TerminateConnection>()
+                .start(),
+        );
+    }
+
+    pub fn will(&self, verb: &'static str, deeds: impl IntoIterator<Item = Deed>) {
+        self.script
+            .lock()
+            .unwrap()
+            .deeds
+            .entry(verb)
+            .or_default()
+            .extend(deeds);
+    }
+
+    pub fn always(&self, verb: &'static str, deed: Deed) {
+        self.script.lock().unwrap().always.insert(verb, deed);
+    }
+
+    pub fn got(&self, verb: &str) -> Vec<Got> {
+        let script = self.script.lock().unwrap();
+        script
+            .got
+            .iter()
+            .filter(|got| got.name() == verb)
+            .cloned()
+            .collect()
+    }
+
+    pub async fn call<M: Call + Message<To = ApiTopic>>(&self, message: M) -> Result<M::Reply, Error> {
+        self.call_as(&member(), message).await
+    }
+
+    pub async fn call_as<M: Call + Message<To = ApiTopic>>(
+        &self,
+        context: &Context,
+        message: M,
+    ) -> Result<M::Reply, Error> {
+        match self.api.call(context, message, Duration::from_secs(20)).await {
+            Ok(reply) => Ok(reply),
+            Err(CallError::Refused(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// A volume that is made, and rests.
+    pub async fn volume(&self, size: u32) -> Volume {
+        let volume = self.call(create(size)).await.unwrap();
+        self.until(volume.id, VolumeStatus::Available).await
+    }
+
+    /// Waits until the volume is that, and nothing is being done to it.
+    pub async fn until(&self, id: VolumeId, status: VolumeStatus) -> Volume {
+        self.wait(&format!("{id} to be {status}"), async || {
+            let volume = self.catalog.volume(id).await.unwrap()?;
+            (volume.status == status).then(|| volume.record.clone())
+        })
+        .await
+    }
+
+    pub async fn until_gone(&self, id: VolumeId) {
+        self.wait("the volume to be gone", async || {
+            self.catalog.volume(id).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until nothing is open.
+    pub async fn until_quiet(&self) {
+        self.wait("all operations to end", async || {
+            self.operations().await.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    pub async fn wait<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        for _ in 0..2000 {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!(
+            "waited in vain for {what}; operations: {:?}",
+            self.operations().await
+        );
+    }
+
+    pub async fn operations(&self) -> Vec<Operation> {
+        let stored = self.catalog.operations(None, 1000).await.unwrap();
+        stored.into_iter().map(|stored| stored.record).collect()
+    }
+
+    pub async fn volumes(&self) -> Vec<Volume> {
+        let query = VolumeQuery {
+            limit: 1000,
+            ..VolumeQuery::default()
+        };
+        self.catalog.volumes(&query).await.unwrap().records
+    }
+
+    pub async fn usage(&self, resource: &str) -> Usage {
+        let usage = self.catalog.usage(&project()).await.unwrap();
+        usage
+            .get(&Resource(resource.to_owned()))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub async fn messages(&self) -> Vec<UserMessage> {
+        self.catalog.messages(Some(&project()), None, 100).await.unwrap()
+    }
+
+    pub async fn new_type(&self, name: &str, specs: &[(&str, &str)]) -> VolumeType {
+        self.call_as(
+            &admin(),
+            pumice::messages::api::CreateVolumeType {
+                name: name.to_owned(),
+                description: None,
+                is_public: true,
+                extra_specs: specs
+                    .iter()
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect(),
+            },
+        )
+        .await
+        .unwrap()
+    }
+
+    pub async fn change_type(
+        &self,
+        id: pumice::model::VolumeTypeId,
+        change: VolumeTypeChange,
+    ) -> Result<VolumeType, Error> {
+        self.call_as(&admin(), pumice::messages::api::UpdateVolumeType { id, change })
+            .await
+    }
+
+    /// Writes a volume straight to the catalog, in whatever state.
+    pub async fn put(&self, volume: &Volume) {
+        let mut changes = self.catalog.change();
+        match self.catalog.volume(volume.id).await.unwrap() {
+            Some(was) => changes.update_volume(&was, volume),
+            None => changes.insert_volume(volume),
+        };
+        changes.commit().await.unwrap();
+    }
+}
+
+pub fn project() -> ProjectId {
+    ProjectId::from("p1")
+}
+
+pub fn member() -> Context {
+    Context {
+        request_id: "req-1".to_owned(),
+        global_request_id: None,
+        user_id: UserId::from("u1"),
+        project_id: project(),
+        roles: vec!["member".to_owned()],
+        is_admin: false,
+        traceparent: None,
+    }
+}
+
+pub fn stranger() -> Context {
+    Context {
+        project_id: ProjectId::from("p2"),
+        ..member()
+    }
+}
+
+pub fn admin() -> Context {
+    Context {
+        is_admin: true,
+        ..member()
+    }
+}
+
+pub fn create(size: u32) -> CreateVolume {
+    CreateVolume {
+        size: Some(size),
+        ..CreateVolume::default()
+    }
+}
+
+pub fn connector(host: &str) -> Connector {
+    let text = serde_json::json!({"host": host, "initiator": format!("iqn.{host}")});
+    Connector::from_json(text.as_object().unwrap())
+}
+
+struct FakeQuota(Shared);
+
+impl Actor for FakeQuota {
+    type Topic = QuotaTopic;
+}
+
+impl Serve<Reserve> for FakeQuota {
+    async fn serve(self: Rc<Self>, _context: Context, message: Reserve) -> Result<Reserved, Error> {
+        let mut script = self.0.lock().unwrap();
+        if let Some(error) = script.refuse_quota.clone() {
+            return Err(error);
+        }
+        assert!(!message.deltas.is_empty());
+        let id = ReservationId::new();
+        script.holds.push(id);
+        Ok(Reserved {
+            id,
+            limits: script.limits.clone(),
+        })
+    }
+}
+
+impl Serve<Commit> for FakeQuota {
+    async fn serve(self: Rc<Self>, _context: Context, message: Commit) -> Result<(), Error> {
+        self.0.lock().unwrap().holds.retain(|hold| *hold != message.id);
+        Ok(())
+    }
+}
+
+impl Serve<Rollback> for FakeQuota {
+    async fn serve(self: Rc<Self>, _context: Context, message: Rollback) -> Result<(), Error> {
+        self.0.lock().unwrap().holds.retain(|hold| *hold != message.id);
+        Ok(())
+    }
+}
+
+fn next_deed(script: &Shared, got: Got) -> Deed {
+    let mut script = script.lock().unwrap();
+    let verb = got.name();
+    script.got.push(got);
+    let next = script.deeds.get_mut(verb).and_then(VecDeque::pop_front);
+    next.or_else(|| script.always.get(verb).cloned())
+        .unwrap_or(Deed::Work)
+}
+
+struct FakeScheduler {
+    script: Shared,
+    router: Router,
+    catalog: Catalog,
+}
+
+impl Actor for FakeScheduler {
+    type Topic = SchedulerTopic;
+}
+
+impl Serve<scheduler::CreateVolume> for FakeScheduler {
+    async fn serve(self: Rc<Self>, context: Context, message: scheduler::CreateVolume) -> Result<(), Error> {
+        let command = CommandId {
+            operation: message.operation,
+            attempt: message.attempt,
+        };
+        match next_deed(&self.script, Got::Schedule(message.clone())) {
+            Deed::Lose => return Ok(()),
+            Deed::Fail(kind) => {
+                say(&self.router, &context, command, None, failed(kind)).await;
+                return Ok(());
+            }
+            Deed::Work | Deed::SayTwice => {}
+        }
+        let chosen = {
+            let pools = &self.script.lock().unwrap().pools;
+            pools
+                .iter()
+                .find(|pool| !message.request.tried.contains(pool))
+                .cloned()
+        };
+        let Some(chosen) = chosen else {
+            say(
+                &self.router,
+                &context,
+                command,
+                None,
+                failed(FailureKind::NoValidBackend),
+            )
+            .await;
+            return Ok(());
+        };
+        let volume = self.catalog.volume(message.request.volume_id).await.unwrap();
+        let operation = self.catalog.operation(message.operation).await.unwrap();
+        let (Some(volume), Some(operation)) = (volume, operation) else {
+            return Ok(());
+        };
+        if operation.attempt != message.attempt || operation.pool.is_some() {
+            return Ok(());
+        }
+        let mut placed = volume.record.clone();
+        placed.host = Some(chosen.clone());
+        placed.placed = true;
+        let mut at_work = operation.record.clone();
+        at_work.pool = Some(chosen.clone());
+        let mut changes = self.catalog.change();
+        changes
+            .update_volume(&volume, &placed)
+            .update_operation(&operation, &at_work);
+        if changes.commit().await.is_err() {
+            return Ok(());
+        }
+        let to: Handle<VolumeTopic> = self.router.server(&chosen.backend.to_string());
+        let told = volume::CreateVolume {
+            command,
+            volume: message.volume.on(chosen),
+            remaining_ms: 1000,
+        };
+        let _ = to.cast(&context, told).await;
+        Ok(())
+    }
+}
+
+impl Serve<ValidateExtend> for FakeScheduler {
+    async fn serve(self: Rc<Self>, _context: Context, message: ValidateExtend) -> Result<(), Error> {
+        match next_deed(&self.script, Got::ValidateExtend(message)) {
+            Deed::Fail(_) => Err(Error::bad_request("No valid backend was found.")),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct FakeBackend {
+    script: Shared,
+    router: Router,
+    backend: BackendName,
+}
+
+impl Actor for FakeBackend {
+    type Topic = VolumeTopic;
+}
+
+impl FakeBackend {
+    async fn act(&self, context: &Context, command: CommandId, got: Got, outcome: Outcome) {
+        let from = Some(self.backend.clone());
+        match next_deed(&self.script, got) {
+            Deed::Work => say(&self.router, context, command, from, outcome).await,
+            Deed::SayTwice => {
+                say(&self.router, context, command, from.clone(), outcome.clone()).await;
+                say(&self.router, context, command, from, outcome).await;
+            }
+            Deed::Lose => {}
+            Deed::Fail(kind) => say(&self.router, context, command, from, failed(kind)).await,
+        }
+    }
+}
+
+pub fn failed(kind: FailureKind) -> Outcome {
+    Outcome::Failed(Failure {
+        kind,
+        client: "It broke.".to_owned(),
+        operator: "it broke".to_owned(),
+    })
+}
+
+pub async fn say(
+    router: &Router,
+    context: &Context,
+    command: CommandId,
+    from: Option<BackendName>,
+    outcome: Outcome,
+) {
+    let api: Handle<ApiTopic> = router.any();
+    api.cast(
+        context,
+        Report {
+            command,
+            from,
+            outcome,
+            steps: Vec::new(),
+        },
+    )
+    .await
+    .unwrap();
+}
+
+impl Serve<volume::CreateVolume> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::CreateVolume) -> Result<(), Error> {
+        let outcome = Outcome::Created { provider_id: None };
+        self.act(&context, m.command, Got::Create(m.clone()), outcome)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::DeleteVolume> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolume) -> Result<(), Error> {
+        self.act(&context, m.command, Got::Delete(m.clone()), Outcome::Deleted)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::ExtendVolume> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::ExtendVolume) -> Result<(), Error> {
+        self.act(&context, m.command, Got::Extend(m.clone()), Outcome::Extended)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::InitializeConnection> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::InitializeConnection) -> Result<(), Error> {
+        let secret = {
+            let mut script = self.script.lock().unwrap();
+            script.exports += 1;
+            m.volume
+                .provider_auth
+                .clone()
+                .unwrap_or_else(|| Secret::new(format!("CHAP u {}", script.exports)))
+        };
+        let data = serde_json::json!({"auth_password": secret.reveal()});
+        let outcome = Outcome::Connected {
+            connection_info: ConnectionInfo::new("iscsi", data.as_object().unwrap().clone()),
+            provider_location: "127.0.0.1:3260,1 iqn 1".to_owned(),
+            provider_auth: Some(secret),
+        };
+        self.act(&context, m.command, Got::Connect(m.clone()), outcome)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::TerminateConnection> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::TerminateConnection) -> Result<(), Error> {
+        let outcome = Outcome::Disconnected {
+            export_removed: !m.export_stays,
+        };
+        self.act(&context, m.command, Got::Disconnect(m.clone()), outcome)
+            .await;
+        Ok(())
+    }
+}
+
+/// An id nobody has.
+pub fn nobody() -> AttachmentId {
+    AttachmentId::new()
+}
