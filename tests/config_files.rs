@@ -1,0 +1,120 @@
+//! The configurations that come with Pumice are right, and the reference says what the documented defaults say.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pumice(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_pumice"))
+        .args(args)
+        .env_clear()
+        .env("HOME", "/home/alice")
+        .output()
+        .expect("the program runs")
+}
+
+fn toml_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            toml_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_configuration_that_comes_along_is_right() {
+    let mut files = Vec::new();
+    toml_files(&root().join("config"), &mut files);
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let output = pumice(&["check-config", file.to_str().expect("text")]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{told}");
+    }
+}
+
+#[test]
+fn a_wrong_one_is_told_and_ends_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, "[web]\nlisen = 1\n[quota]\nvolumes = \"many\"\n").expect("written");
+    for command in [["check-config"].as_slice(), ["serve", "--config"].as_slice()] {
+        let output = pumice(&[command, &[file.to_str().expect("text")]].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains("wrong.toml:2: web.lisen: is no known key; did you mean 'listen'?"),
+            "{told}"
+        );
+        assert!(
+            told.contains("wrong.toml:4: quota.volumes: invalid type"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn the_printed_defaults_are_a_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("defaults.toml");
+    std::fs::write(&file, pumice(&["check-config", "--defaults"]).stdout).expect("written");
+    assert_eq!(
+        pumice(&["check-config", file.to_str().expect("text")])
+            .status
+            .code(),
+        Some(0)
+    );
+}
+
+/// The reference page, made from the documented defaults.
+fn reference(defaults: &str) -> String {
+    let mut page = "# Configuration\n\n\
+        Made from `config/pumice.toml` (`UPDATE=1 cargo test --test config_files` writes it anew), which is the default \
+        itself. Each key can also be given in the environment as `PUMICE_<SECTION>__<KEY>`.\n"
+        .to_owned();
+    let mut words: Vec<&str> = Vec::new();
+    for line in defaults.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            words.push(comment);
+        } else if let Some(section) = line.strip_prefix('[') {
+            let section = section
+                .trim_end_matches(']')
+                .replace("backend.file", "backend.<name>");
+            let about = words.join(" ");
+            write!(
+                page,
+                "\n## `[{section}]`\n\n{about}\n\n| key | default | meaning |\n|---|---|---|\n"
+            )
+            .expect("written");
+            words.clear();
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            let meaning = words.join(" ").replace('|', "\\|");
+            writeln!(page, "| `{key}` | `{value}` | {meaning} |").expect("written");
+            words.clear();
+        } else {
+            words.clear();
+        }
+    }
+    page
+}
+
+#[test]
+fn the_reference_says_what_the_documented_defaults_say() {
+    let made = reference(pumice::config::DEFAULTS);
+    let page = root().join("docs/reference/config.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&page, &made).expect("written");
+    }
+    let there = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(
+        there == made,
+        "docs/reference/config.md is behind: UPDATE=1 cargo test --test config_files"
+    );
+}
