@@ -69,6 +69,9 @@ impl Client {
             }
             got.extend_from_slice(&chunk[..read]);
         }
-        Ok(Answer { status, body: got[head_end..].to_vec() })
+        Ok(Answer {
+            status,
+            body: got[head_end..].to_vec(),
+        })
     }
 }

@@ -34,7 +34,10 @@ type Ledger = Arc<Mutex<BTreeMap<String, Told>>>;
 
 #[test]
 fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> {
-    let kills = std::env::var("PUMICE_CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills = std::env::var("PUMICE_CRASH_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS);
     let folder = tempfile::tempdir()?;
     let mut pumice = Pumice::start(folder.path())?;
     let told = Ledger::default();
@@ -58,13 +61,21 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
         client.join().expect("a client thread ends");
     }
     let told = told.lock().unwrap().clone();
-    ensure!(told.len() >= kills, "only {} volumes were made: the clients did not get to work", told.len());
+    ensure!(
+        told.len() >= kills,
+        "only {} volumes were made: the clients did not get to work",
+        told.len()
+    );
 
     wait_for_rest(&pumice)?;
     compare(&pumice, &told)?;
     pumice.stop()?;
     look_behind(folder.path())?;
-    println!("survived {kills} kills; {} volumes were made, {} deleted", told.len(), deleted(&told));
+    println!(
+        "survived {kills} kills; {} volumes were made, {} deleted",
+        told.len(),
+        deleted(&told)
+    );
     Ok(())
 }
 
@@ -102,7 +113,11 @@ fn step(client: &mut Client, index: usize, round: usize, told: &Ledger) -> Resul
     told.lock().unwrap().insert(id.clone(), Told::Created);
     if round.is_multiple_of(3) {
         let shown = client.send("GET", &format!("/volumes/{id}"), "")?;
-        ensure!(shown.status == 200, "a volume just made is answered {}", shown.status);
+        ensure!(
+            shown.status == 200,
+            "a volume just made is answered {}",
+            shown.status
+        );
         if shown.json()?["volume"]["status"] == "available" {
             told.lock().unwrap().insert(id.clone(), Told::DeleteSent);
             if client.send("DELETE", &format!("/volumes/{id}"), "")?.status == 202 {
@@ -110,7 +125,11 @@ fn step(client: &mut Client, index: usize, round: usize, told: &Ledger) -> Resul
             }
         }
     } else if round.is_multiple_of(5) {
-        client.send("POST", &format!("/volumes/{id}/action"), r#"{"os-extend": {"new_size": 2}}"#)?;
+        client.send(
+            "POST",
+            &format!("/volumes/{id}/action"),
+            r#"{"os-extend": {"new_size": 2}}"#,
+        )?;
     }
     Ok(())
 }
@@ -121,11 +140,17 @@ fn wait_for_rest(pumice: &Pumice) -> Result<()> {
     loop {
         let mut client = Client::connect(pumice.address)?;
         let open = client.send_raw("GET", "/inspect/operations", "")?.json()?;
-        let count = open["operations"].as_array().context("no operations in the answer")?.len();
+        let count = open["operations"]
+            .as_array()
+            .context("no operations in the answer")?
+            .len();
         if count == 0 {
             return Ok(());
         }
-        ensure!(Instant::now() < limit, "{count} operations are still open after a minute: {open}");
+        ensure!(
+            Instant::now() < limit,
+            "{count} operations are still open after a minute: {open}"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -136,21 +161,46 @@ fn compare(pumice: &Pumice, told: &BTreeMap<String, Told>) -> Result<()> {
     let volumes = all_volumes(&mut client)?;
     for volume in volumes.values() {
         let status = volume["status"].as_str().context("no status")?;
-        ensure!(matches!(status, "available"), "a volume rests in {status}: {volume}");
+        ensure!(
+            matches!(status, "available"),
+            "a volume rests in {status}: {volume}"
+        );
     }
     for (id, told) in told {
         match told {
-            Told::Created => ensure!(volumes.contains_key(id), "volume {id} was acknowledged and is gone"),
+            Told::Created => ensure!(
+                volumes.contains_key(id),
+                "volume {id} was acknowledged and is gone"
+            ),
             Told::Deleted => ensure!(!volumes.contains_key(id), "volume {id} was deleted and is there"),
             Told::DeleteSent => {}
         }
     }
-    let quota = client.send("GET", &format!("/os-quota-sets/{}?usage=True", client::PROJECT), "")?.json()?;
-    let sizes: u64 = volumes.values().filter_map(|volume| volume["size"].as_u64()).sum();
-    ensure!(quota["quota_set"]["volumes"]["in_use"] == volumes.len(), "{quota} for {} volumes", volumes.len());
-    ensure!(quota["quota_set"]["gigabytes"]["in_use"] == sizes, "{quota} for {sizes} GiB");
+    let quota = client
+        .send(
+            "GET",
+            &format!("/os-quota-sets/{}?usage=True", client::PROJECT),
+            "",
+        )?
+        .json()?;
+    let sizes: u64 = volumes
+        .values()
+        .filter_map(|volume| volume["size"].as_u64())
+        .sum();
+    ensure!(
+        quota["quota_set"]["volumes"]["in_use"] == volumes.len(),
+        "{quota} for {} volumes",
+        volumes.len()
+    );
+    ensure!(
+        quota["quota_set"]["gigabytes"]["in_use"] == sizes,
+        "{quota} for {sizes} GiB"
+    );
     for resource in ["volumes", "gigabytes"] {
-        ensure!(quota["quota_set"][resource]["reserved"] == 0, "{resource} is reserved for nobody: {quota}");
+        ensure!(
+            quota["quota_set"][resource]["reserved"] == 0,
+            "{resource} is reserved for nobody: {quota}"
+        );
     }
     Ok(())
 }
@@ -159,9 +209,13 @@ fn all_volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
     let mut all = BTreeMap::new();
     let mut marker = String::new();
     loop {
-        let page = client.send("GET", &format!("/volumes/detail?limit=500{marker}"), "")?.json()?;
+        let page = client
+            .send("GET", &format!("/volumes/detail?limit=500{marker}"), "")?
+            .json()?;
         let volumes = page["volumes"].as_array().context("no volumes")?;
-        let Some(last) = volumes.last() else { return Ok(all) };
+        let Some(last) = volumes.last() else {
+            return Ok(all);
+        };
         marker = format!("&marker={}", last["id"].as_str().context("no id")?);
         for volume in volumes {
             all.insert(volume["id"].as_str().context("no id")?.to_owned(), volume.clone());
@@ -172,10 +226,19 @@ fn all_volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
 /// With the program stopped: the catalog is consistent, and the files are those of its volumes, no more, no fewer.
 fn look_behind(folder: &Path) -> Result<()> {
     let (findings, records) = process::read_catalog(folder)?;
-    ensure!(findings.is_empty(), "the catalog is not consistent: {findings:#?}");
+    ensure!(
+        findings.is_empty(),
+        "the catalog is not consistent: {findings:#?}"
+    );
     let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(folder.join("data/volumes/file"))? {
-        files.insert(entry?.file_name().into_string().ok().context("a file name that is no text")?);
+        files.insert(
+            entry?
+                .file_name()
+                .into_string()
+                .ok()
+                .context("a file name that is no text")?,
+        );
     }
     ensure!(
         files == records,

@@ -38,7 +38,10 @@ impl Pumice {
         let config = folder.join("pumice.toml");
         std::fs::write(&config, CONFIG)?;
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"))?;
         let child = Command::new(env!("CARGO_BIN_EXE_pumice"))
             .arg("serve")
             .args(["--listen", &address.to_string()])
@@ -54,12 +57,17 @@ impl Pumice {
         let limit = Instant::now() + Duration::from_secs(30);
         loop {
             if let Ok(mut client) = Client::connect(address)
-                && client.send_raw("GET", "/healthcheck", "").is_ok_and(|answer| answer.status == 200)
+                && client
+                    .send_raw("GET", "/healthcheck", "")
+                    .is_ok_and(|answer| answer.status == 200)
             {
                 return Ok(pumice);
             }
             if let Some(status) = pumice.child.try_wait()? {
-                bail!("it ended with {status}: {}", std::fs::read_to_string(folder.join("log"))?);
+                bail!(
+                    "it ended with {status}: {}",
+                    std::fs::read_to_string(folder.join("log"))?
+                );
             }
             ensure!(Instant::now() < limit, "it does not serve after half a minute");
             std::thread::sleep(Duration::from_millis(5));
@@ -105,13 +113,23 @@ pub fn read_catalog(folder: &Path) -> Result<(Vec<String>, BTreeSet<String>)> {
             &pumice::store::sled::SledOptions::default(),
         )?);
         let catalog = Catalog::open(store).await?;
-        let findings = pumice::store::catalog::verify::verify(&catalog).await?.iter().map(|finding| format!("{finding:?}")).collect();
+        let findings = pumice::store::catalog::verify::verify(&catalog)
+            .await?
+            .iter()
+            .map(|finding| format!("{finding:?}"))
+            .collect();
         let mut names = BTreeSet::new();
         let mut marker = None;
         loop {
-            let query = VolumeQuery { marker, limit: 1000, ..VolumeQuery::default() };
+            let query = VolumeQuery {
+                marker,
+                limit: 1000,
+                ..VolumeQuery::default()
+            };
             let page = catalog.volumes(&query).await?;
-            let Some(last) = page.records.last() else { return Ok((findings, names)) };
+            let Some(last) = page.records.last() else {
+                return Ok((findings, names));
+            };
             marker = Some(last.id);
             names.extend(page.records.iter().map(|volume| format!("volume-{}", volume.id)));
         }

@@ -38,7 +38,7 @@ use crate::store::catalog::{Catalog, Changes};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve, Started};
 
-/// How often expired holds are swept out when none expires sooner.
+/// How often expired holds are swept out when none expires sooner; more often if holds stand shorter.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What may be configured.
@@ -305,7 +305,7 @@ impl Actor for Quota {
         let quota = Rc::clone(&self);
         started.spawn(async move {
             loop {
-                let latest = Instant::now() + SWEEP_EVERY;
+                let latest = Instant::now() + SWEEP_EVERY.min(quota.options.reservation_expire);
                 let next = quota
                     .holds()
                     .next_expiry()

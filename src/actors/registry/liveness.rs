@@ -252,7 +252,7 @@ mod tests {
         service.frozen = true;
         liveness.put(service.clone());
         assert_eq!(liveness.forbids(&backend).unwrap(), "its service is frozen");
-        assert_eq!(liveness.expected_backends(), [backend.clone()]);
+        assert_eq!(liveness.expected_backends(), vec![backend.clone()]);
         service.disabled = true;
         service.disabled_reason = Some("new disks".into());
         liveness.put(service);

@@ -90,11 +90,11 @@ mod tests {
         assert_eq!(room(stats.clone(), false), Some(60.0));
         assert_eq!(room(stats.clone(), true), Some(26.5));
         let tight = PoolStats {
-            free_capacity_gb: Capacity::Gib(3.14159),
+            free_capacity_gb: Capacity::Gib(2.71428),
             thin_provisioning_support: false,
             ..stats
         };
-        assert_eq!(room(tight, false), Some(3.14));
+        assert_eq!(room(tight, false), Some(2.71));
     }
 
     #[test]

@@ -21,12 +21,12 @@ pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         }
         return Err("it keeps a share of a capacity that it does not know".to_owned());
     };
-    // Written so that "not a number" fails, here and below: reports come from elsewhere.
-    if !(total > 0.0) {
+    // Not a number fails, here and below: reports come from elsewhere.
+    if total.is_nan() || total <= 0.0 {
         return Err(format!("its total capacity is {total:.2} GiB"));
     }
     let thick = is_thick(&ask.request.extra_specs);
-    if pool.is_thin() && !thick && !(pool.ratio() >= 1.0) {
+    if pool.is_thin() && !thick && (pool.ratio().is_nan() || pool.ratio() < 1.0) {
         return Err(format!(
             "its over-subscription ratio {:.2} is below 1",
             pool.ratio()

@@ -1,0 +1,458 @@
+//! A scheduler with neighbours that write down what they are told.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pumice::actors::registry::{self, Liveness, VOLUME_BINARY};
+use pumice::actors::scheduler::{self, Options, Parts};
+use pumice::messages::api::{ApiTopic, Report};
+use pumice::messages::registry::{Heartbeat, ListServices, RegistryTopic, SetServiceDisabled};
+use pumice::messages::scheduler::{
+    CreateVolume, GetPools, RequestSpec, SchedulerTopic, UnplacedVolume, UpdateServiceCapabilities,
+};
+use pumice::messages::volume::{self, VolumeTopic};
+use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
+use pumice::model::spec::VolumeSource;
+use pumice::model::{
+    AttachStatus, Context, Error, Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId,
+    VolumeSpec, VolumeStatus,
+};
+use pumice::store::catalog::Catalog;
+use pumice::store::memory::MemoryStore;
+use pumice::transport::serve::EndpointBuilder;
+use pumice::transport::{Actor, Handle, Router, Serve};
+
+const SIZE: u32 = 10;
+
+/// A scheduler, a catalog with one volume that is to be placed, and who listens.
+pub struct World {
+    pub parts: Arc<Parts>,
+    pub volume: VolumeId,
+    pub operation: OperationId,
+    catalog: Catalog,
+    router: Router,
+    told: Arc<Mutex<Vec<(String, volume::CreateVolume)>>>,
+    reports: Arc<Mutex<Vec<Report>>>,
+}
+
+/// Waits for nothing.
+pub fn impatient() -> Options {
+    Options {
+        init_wait: Duration::ZERO,
+        settle: Duration::ZERO,
+        unreachable_patience: Duration::ZERO,
+        ..Options::default()
+    }
+}
+
+/// A backend with one thin pool `p` of that size, not over-subscribed.
+pub fn stats(backend: &str, gib: f64) -> BackendStats {
+    BackendStats {
+        backend: backend.parse().unwrap(),
+        volume_backend_name: "lvm".into(),
+        vendor_name: "Open Source".into(),
+        driver_version: "1".into(),
+        storage_protocol: "iSCSI".into(),
+        availability_zone: "nova".into(),
+        up: true,
+        reason: None,
+        pools: vec![PoolStats {
+            pool_name: "p".into(),
+            total_capacity_gb: Capacity::Gib(gib),
+            free_capacity_gb: Capacity::Gib(gib),
+            allocated_capacity_gb: 0.0,
+            provisioned_capacity_gb: 0.0,
+            reserved_percentage: 0,
+            max_over_subscription_ratio: OverSubscription::Ratio(1.0),
+            thin_provisioning_support: true,
+            thick_provisioning_support: false,
+            multiattach: true,
+            online_extend_support: true,
+            total_volumes: 0,
+            extra: BTreeMap::new(),
+        }],
+        timestamp: Timestamp::now(),
+    }
+}
+
+/// Looks until there is something, for a while.
+pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found)
+        .await
+        .expect("it should have happened by now")
+}
+
+struct Backend {
+    name: String,
+    told: Arc<Mutex<Vec<(String, volume::CreateVolume)>>>,
+    busy: bool,
+}
+
+impl Actor for Backend {
+    type Topic = VolumeTopic;
+}
+
+impl Serve<volume::CreateVolume> for Backend {
+    async fn serve(self: Rc<Self>, _context: Context, message: volume::CreateVolume) -> Result<(), Error> {
+        if self.busy {
+            std::future::pending::<()>().await;
+        }
+        self.told.lock().unwrap().push((self.name.clone(), message));
+        Ok(())
+    }
+}
+
+struct Api(Arc<Mutex<Vec<Report>>>);
+
+impl Actor for Api {
+    type Topic = ApiTopic;
+}
+
+impl Serve<Report> for Api {
+    async fn serve(self: Rc<Self>, _context: Context, message: Report) -> Result<(), Error> {
+        self.0.lock().unwrap().push(message);
+        Ok(())
+    }
+}
+
+impl World {
+    pub async fn new(options: Options) -> Self {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let router = Router::new("test");
+        let liveness = Arc::new(Liveness::new(Duration::from_secs(60)));
+        let parts = Parts::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options).unwrap();
+        let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
+        let noted = Arc::clone(&reports);
+        let api = EndpointBuilder::new(None, 64, move || Rc::new(Api(Arc::clone(&noted)))).serves::<Report>();
+        router.register(api.start());
+        router.register(registry::endpoint(catalog.clone(), liveness, registry::Options::default()).start());
+        router.register(scheduler::endpoint(Arc::clone(&parts)).start());
+        let volume = volume();
+        let operation = operation(&volume);
+        let mut changes = catalog.change();
+        changes.insert_volume(&volume).insert_operation(&operation);
+        changes.commit().await.unwrap();
+        let world = Self {
+            parts,
+            volume: volume.id,
+            operation: operation.id,
+            catalog,
+            router,
+            told: Arc::default(),
+            reports,
+        };
+        // Services of earlier lives are known once this is answered.
+        world
+            .registry()
+            .call(&context(), ListServices {}, Duration::from_secs(5))
+            .await
+            .unwrap();
+        world
+    }
+
+    /// With these backends, each of 100 GiB, listening and reported; impatient.
+    pub async fn with_backends(backends: &[&str]) -> Self {
+        let world = Self::new(impatient()).await;
+        for backend in backends {
+            world.listen(backend);
+            world.report(stats(backend, 100.0)).await;
+        }
+        world
+    }
+
+    pub fn listen(&self, backend: &str) {
+        self.start_backend(backend, 64, false);
+    }
+
+    /// It takes one message and never ends it; there is no room for another.
+    pub async fn listen_but_be_busy(&self, backend: &str) {
+        self.start_backend(backend, 1, true);
+        let filler = volume::CreateVolume {
+            command: volume::CommandId {
+                operation: OperationId::new(),
+                attempt: 1,
+            },
+            volume: self
+                .command()
+                .await
+                .volume
+                .on(format!("{backend}#p").parse().unwrap()),
+            remaining_ms: 1,
+        };
+        self.router
+            .server::<VolumeTopic>(backend)
+            .cast(&context(), filler)
+            .await
+            .unwrap();
+    }
+
+    fn start_backend(&self, backend: &str, bound: usize, busy: bool) {
+        let (name, told) = (backend.to_owned(), Arc::clone(&self.told));
+        let endpoint = EndpointBuilder::new(Some(name.clone()), bound, move || {
+            Rc::new(Backend {
+                name: name.clone(),
+                told: Arc::clone(&told),
+                busy,
+            })
+        });
+        self.router
+            .register(endpoint.serves::<volume::CreateVolume>().start());
+    }
+
+    /// What the backend was told.
+    pub fn told(&self, backend: &str) -> Vec<volume::CreateVolume> {
+        let told = self.told.lock().unwrap();
+        told.iter()
+            .filter(|(name, _)| name == backend)
+            .map(|(_, message)| message.clone())
+            .collect()
+    }
+
+    /// What the Api actor was told.
+    pub fn reports(&self) -> Vec<Report> {
+        self.reports.lock().unwrap().clone()
+    }
+
+    pub fn scheduler(&self) -> Handle<SchedulerTopic> {
+        self.router.any()
+    }
+
+    fn registry(&self) -> Handle<RegistryTopic> {
+        self.router.any()
+    }
+
+    /// A report comes and is taken in.
+    pub async fn report(&self, stats: BackendStats) {
+        let name = stats.backend.clone();
+        let timestamp = stats.timestamp;
+        self.scheduler()
+            .cast(&context(), UpdateServiceCapabilities { stats })
+            .await
+            .unwrap();
+        eventually(|| {
+            let views = self.parts.pool_views();
+            views
+                .iter()
+                .any(|view| view.name.backend == name && view.backend.timestamp == timestamp)
+                .then_some(())
+        })
+        .await;
+    }
+
+    pub async fn heartbeat(&self, backend: &str) {
+        let beat = Heartbeat {
+            binary: VOLUME_BINARY.into(),
+            host: backend.into(),
+            availability_zone: "nova".into(),
+            backend_up: Some(true),
+        };
+        self.registry().cast(&context(), beat).await.unwrap();
+        loop {
+            let services = self
+                .registry()
+                .call(&context(), ListServices {}, Duration::from_secs(5))
+                .await
+                .unwrap();
+            if services
+                .iter()
+                .any(|view| view.service.host == backend && view.up)
+            {
+                return;
+            }
+        }
+    }
+
+    pub async fn disable(&self, backend: &str) {
+        let message = SetServiceDisabled {
+            binary: String::new(),
+            host: backend.into(),
+            disabled: true,
+            reason: None,
+        };
+        self.registry()
+            .call(&context(), message, Duration::from_secs(5))
+            .await
+            .unwrap();
+    }
+
+    pub fn request(&self) -> RequestSpec {
+        RequestSpec {
+            volume_id: self.volume,
+            size: SIZE,
+            availability_zone: None,
+            extra_specs: BTreeMap::new(),
+            resource_backend: None,
+            hints: None,
+            tried: Vec::new(),
+        }
+    }
+
+    /// The command that the Api actor would send.
+    pub async fn command(&self) -> CreateVolume {
+        let (operation, volume) = self.records().await;
+        let spec = VolumeSpec {
+            id: volume.id,
+            project_id: volume.project_id,
+            size: volume.size,
+            pool: "none@none#none".parse().unwrap(),
+            multiattach: false,
+            readonly: false,
+            encrypted: false,
+            extra_specs: BTreeMap::new(),
+            source: VolumeSource::Raw,
+            provider_location: None,
+            provider_auth: None,
+        };
+        CreateVolume {
+            operation: operation.id,
+            attempt: operation.attempt,
+            request: self.request(),
+            volume: UnplacedVolume::new(spec),
+        }
+    }
+
+    pub async fn schedule(&self, command: CreateVolume) {
+        self.scheduler().cast(&context(), command).await.unwrap();
+    }
+
+    /// Returns when all that the scheduler was sent so far has been handled.
+    pub async fn scheduler_is_idle(&self) {
+        self.scheduler()
+            .call(&context(), GetPools {}, Duration::from_secs(5))
+            .await
+            .unwrap();
+        eventually(|| {
+            let actors = self.router.actors();
+            let scheduler = actors.iter().find(|actor| actor.address == "scheduler")?;
+            (scheduler.depth == 0).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn records(&self) -> (Operation, Volume) {
+        let operation = self
+            .catalog
+            .operation(self.operation)
+            .await
+            .unwrap()
+            .unwrap()
+            .record;
+        (
+            operation,
+            self.catalog.volume(self.volume).await.unwrap().unwrap().record,
+        )
+    }
+
+    /// As if an earlier life of the scheduler had placed it.
+    pub async fn place_on(&self, pool: &str) {
+        self.change(|operation, volume| {
+            operation.pool = pool.parse().ok();
+            volume.host = pool.parse().ok();
+            volume.placed = true;
+        })
+        .await;
+    }
+
+    /// As the Api actor does after a failure.
+    pub async fn begin_attempt(&self, attempt: u32) {
+        self.change(|operation, volume| {
+            operation.attempt = attempt;
+            operation.pool = None;
+            volume.host = None;
+        })
+        .await;
+    }
+
+    async fn change(&self, how: impl FnOnce(&mut Operation, &mut Volume)) {
+        let operation = self.catalog.operation(self.operation).await.unwrap().unwrap();
+        let volume = self.catalog.volume(self.volume).await.unwrap().unwrap();
+        let (mut new_operation, mut new_volume) = (operation.record.clone(), volume.record.clone());
+        how(&mut new_operation, &mut new_volume);
+        let mut changes = self.catalog.change();
+        changes
+            .update_operation(&operation, &new_operation)
+            .update_volume(&volume, &new_volume);
+        changes.commit().await.unwrap();
+    }
+
+    pub async fn end_operation(&self) {
+        let operation = self.catalog.operation(self.operation).await.unwrap().unwrap();
+        let mut changes = self.catalog.change();
+        changes.end_operation(&operation);
+        changes.commit().await.unwrap();
+    }
+}
+
+fn context() -> Context {
+    Context::internal("test")
+}
+
+fn volume() -> Volume {
+    Volume {
+        id: VolumeId::new(),
+        project_id: "p".into(),
+        user_id: "u".into(),
+        name: None,
+        description: None,
+        size: SIZE,
+        status: VolumeStatus::Creating,
+        previous_status: None,
+        attach_status: AttachStatus::Detached,
+        migration_status: None,
+        volume_type_id: None,
+        availability_zone: "nova".into(),
+        host: None,
+        placed: false,
+        metadata: BTreeMap::new(),
+        admin_metadata: BTreeMap::new(),
+        image_metadata: BTreeMap::new(),
+        snapshot_id: None,
+        source_volid: None,
+        group_id: None,
+        bootable: false,
+        multiattach: false,
+        encryption_key_id: None,
+        replication_status: None,
+        consumes_quota: true,
+        provider_location: None,
+        provider_auth: None,
+        provider_id: None,
+        service_uuid: None,
+        shared_targets: None,
+        operation: None,
+        created_at: Timestamp::now(),
+        updated_at: None,
+        scheduled_at: None,
+        launched_at: None,
+    }
+}
+
+fn operation(volume: &Volume) -> Operation {
+    let now = Timestamp::now();
+    Operation {
+        id: OperationId::new(),
+        kind: OperationKind::CreateVolume { hints: None },
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        user_id: volume.user_id.clone(),
+        request_id: "req-1".into(),
+        attempt: 1,
+        pool: None,
+        tried: Vec::new(),
+        previous_status: None,
+        reserved: BTreeMap::new(),
+        steps: Vec::new(),
+        created_at: now,
+        deadline: now.plus(Duration::from_secs(3600)),
+    }
+}
