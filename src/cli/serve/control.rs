@@ -1,0 +1,248 @@
+//! The control half of a node: the store, the Api, Quota, Scheduler and Registry actors, identity and the web server.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::Arbiter;
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+
+use super::BoxError;
+use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
+use crate::actors::registry::{self, Liveness, effective_down_time};
+use crate::actors::scheduler::{self, weighers::Multipliers};
+use crate::actors::quota;
+use crate::config::{Config, auth};
+use crate::messages::api::ApiTopic;
+use crate::messages::quota::QuotaTopic;
+use crate::messages::registry::RegistryTopic;
+use crate::messages::scheduler::SchedulerTopic;
+use crate::model::quota::{Deltas, Resource};
+use crate::store::Store;
+use crate::store::catalog::Catalog;
+use crate::store::sled::{SledOptions, SledStore};
+use crate::transport::Router;
+use crate::web::auth::Strategy;
+use crate::web::healthcheck::Readiness;
+use crate::web::identity::{Identity, IdentityOptions, UserOptions};
+use crate::web::links::LinkOptions;
+use crate::web::server::{self, ServerOptions, Site};
+use crate::web::state::{Door, WebState};
+
+/// How long requests under way may take to end at shutdown.
+const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// How often expired tokens are removed.
+const TIDY: Duration = Duration::from_secs(300);
+
+/// The control actors and the web server, running.
+pub struct Control {
+    arbiter: Arbiter,
+    server: ServerHandle,
+    readiness: Readiness,
+}
+
+impl Control {
+    /// Opens the store, starts the actors, and binds the web server; it answers 503 to health checks until [`Control::open`].
+    pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
+        let catalog = Catalog::open(open_store(config, data_dir).await?).await?;
+        let arbiter = Arbiter::new();
+        let finished = FinishedOperations::default();
+        start_actors(config, &catalog, router, &arbiter, finished)?;
+        let readiness = Readiness::starting();
+        let site = site(config, data_dir, catalog, router, readiness.clone()).await?;
+        let options = ServerOptions {
+            listen: vec![config.web.listen],
+            workers: config.web.workers,
+            shutdown_timeout: WEB_SHUTDOWN,
+            ..ServerOptions::default()
+        };
+        let (server, addresses) = server::run(&options, site)?;
+        for address in addresses {
+            tracing::info!(url = %format_args!("http://{address}"), "serving");
+        }
+        let handle = server.handle();
+        actix_rt::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the web server ended");
+            }
+        });
+        Ok(Self { arbiter, server: handle, readiness })
+    }
+
+    /// From now on requests are welcome.
+    pub fn open(&self) {
+        self.readiness.ready();
+    }
+
+    /// No new requests; those under way may end.
+    pub async fn close(&self) {
+        self.readiness.unready("stopping");
+        self.server.stop(true).await;
+    }
+
+    /// Ends what is left.
+    pub async fn end(self) {
+        self.arbiter.stop();
+    }
+}
+
+async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, BoxError> {
+    let path = data_dir.join("store");
+    let options = SledOptions { cache_capacity: config.store.cache_size.0, ..SledOptions::default() };
+    // Recovery reads the whole log: not on this thread, which listens for signals.
+    let store = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await??;
+    Ok(Arc::new(store))
+}
+
+fn start_actors(
+    config: &Config,
+    catalog: &Catalog,
+    router: &Router,
+    arbiter: &Arbiter,
+    finished: FinishedOperations,
+) -> Result<(), BoxError> {
+    let bound = config.transport.mailbox_bound;
+    let report_interval = config.service.report_interval.get();
+    let liveness = Arc::new(Liveness::new(effective_down_time(report_interval, config.service.down_time.get())));
+    let registry_options =
+        registry::Options { report_interval, mailbox_bound: bound, ..registry::Options::default() }
+            .with_scheduler(&config.node.host, &config.node.availability_zone);
+    let quota_options = quota::Options {
+        defaults: defaults(config),
+        reservation_expire: config.quota.reservation_expire.get(),
+        mailbox_bound: bound,
+        ..quota::Options::default()
+    };
+    let scheduler_options = scheduler::Options {
+        filters: config.scheduler.filters.clone(),
+        weighers: config.scheduler.weighers.clone(),
+        multipliers: Multipliers { capacity: config.scheduler.capacity_weight_multiplier },
+        mailbox_bound: bound,
+        ..scheduler::Options::default()
+    };
+    let parts = scheduler::Parts::new(catalog.clone(), router.clone(), liveness.clone(), scheduler_options)?;
+    let deps = ApiDeps {
+        catalog: catalog.clone(),
+        quota: router.any::<QuotaTopic>(),
+        scheduler: router.any::<SchedulerTopic>(),
+        router: router.clone(),
+        finished,
+    };
+    let on = &arbiter.handle();
+    router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start_on(on));
+    router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
+    router.register(scheduler::endpoint(parts).start_on(on));
+    router.register(api::endpoint(deps, api_options(config)).start_on(on));
+    Ok(())
+}
+
+fn api_options(config: &Config) -> api::Options {
+    let operations = &config.operations;
+    api::Options {
+        default_volume_type: config.volume.default_volume_type.clone(),
+        default_availability_zone: Some(config.volume.default_availability_zone.clone()),
+        storage_availability_zone: config.node.availability_zone.clone(),
+        allow_availability_zone_fallback: config.volume.allow_availability_zone_fallback,
+        cloned_volume_same_az: config.volume.cloned_volume_same_az,
+        max_attempts: config.scheduler.max_attempts,
+        deadlines: Deadlines {
+            create_volume: operations.create_deadline.get(),
+            delete_volume: operations.delete_deadline.get(),
+            extend_volume: operations.extend_deadline.get(),
+            update_attachment: operations.attachment_deadline.get(),
+            delete_attachment: operations.attachment_deadline.get(),
+            initialize_connection: operations.attachment_deadline.get(),
+            terminate_connection: operations.attachment_deadline.get(),
+        },
+        retry_initial: operations.retry_initial.get(),
+        retry_max: operations.retry_max.get(),
+        wait_limit: config.web.call_timeout.get(),
+        mailbox_bound: config.transport.mailbox_bound,
+        ..api::Options::default()
+    }
+}
+
+fn defaults(config: &Config) -> Deltas {
+    config.quota.limits().into_iter().map(|(name, limit)| (Resource(name.to_owned()), limit)).collect()
+}
+
+async fn site(
+    config: &Config,
+    data_dir: &Path,
+    catalog: Catalog,
+    router: &Router,
+    readiness: Readiness,
+) -> Result<Site, BoxError> {
+    let identity = match config.auth.strategy {
+        auth::Strategy::Noauth => None,
+        auth::Strategy::Embedded => {
+            let identity = Arc::new(Identity::open(catalog.clone(), identity_options(config, data_dir)).await?);
+            actix_rt::spawn(identity.clone().keep_tidy(TIDY));
+            Some(identity)
+        }
+    };
+    let strategy = match &identity {
+        Some(identity) => Strategy::Tokens(identity.clone()),
+        None => Strategy::NoAuth,
+    };
+    let watched = router.clone();
+    let door = Door {
+        links: LinkOptions {
+            public_endpoint: config.web.public_endpoint().map(str::to_owned),
+            proxy_headers: config.web.enable_proxy_headers,
+        },
+        max_body_size: config.web.max_body_size.as_usize(),
+        readiness,
+        unhealthy: Some(Box::new(move || {
+            (!watched.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())
+        })),
+        ..Door::new(strategy)
+    };
+    let state = WebState {
+        catalog,
+        api: router.any::<ApiTopic>(),
+        quota: router.any::<QuotaTopic>(),
+        scheduler: router.any::<SchedulerTopic>(),
+        registry: router.any::<RegistryTopic>(),
+        router: router.clone(),
+        default_limits: defaults(config),
+        default_volume_type: config.volume.default_volume_type.clone(),
+        default_availability_zone: config.volume.default_availability_zone.clone(),
+        call_timeout: config.web.call_timeout.get(),
+    };
+    Ok(Site { door: Data::new(door), state: Some(Data::new(state)), identity: identity.map(Data::from) })
+}
+
+fn identity_options(config: &Config, data_dir: &Path) -> IdentityOptions {
+    let users = config.auth.users.iter().map(|user| UserOptions {
+        name: user.name.clone(),
+        password: user.password.clone(),
+        password_hash: user.password_hash.clone(),
+        project: user.project.clone(),
+        roles: user.roles.clone(),
+    });
+    IdentityOptions {
+        users: users.collect(),
+        token_lifetime: config.auth.token_lifetime.get(),
+        region: config.auth.region.clone(),
+        clouds_dir: Some(data_dir.to_owned()),
+        url: local_url(config),
+        ..IdentityOptions::default()
+    }
+}
+
+/// How clients on this machine reach us.
+fn local_url(config: &Config) -> String {
+    if let Some(url) = config.web.public_endpoint() {
+        return url.to_owned();
+    }
+    let listen = config.web.listen;
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{}", listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("http://[::1]:{}", listen.port()),
+        _ => format!("http://{listen}"),
+    }
+}

@@ -1,0 +1,159 @@
+//! `pumice serve`: puts the rooms together, runs them, and takes them down in order.
+//!
+//! One process is a *node*. A node with the role `control` has the store, the Api, Quota, Scheduler and Registry actors and
+//! the web server; a node with the role `volume` has one VolumeManager for each backend. With both roles (the default)
+//! everything is in one process and no connection is needed; otherwise the volume node joins the control node.
+//!
+//! Down it goes in the order in which work flows: first no new requests, then the drivers' work is parked (its operations
+//! stay in the journal and go on after the next start), then the actors, the target daemons, the store.
+
+mod control;
+mod volume;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{Config, Role};
+use crate::transport::{Router, TransportOptions};
+
+/// How long all of the shutdown may take. Beyond it the process ends anyway: a killed Pumice loses nothing.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(9);
+
+/// How long actors may take to end what they have begun.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+
+type BoxError = Box<dyn std::error::Error>;
+
+/// Runs the service until it is told to stop.
+///
+/// # Errors
+/// Something that must be there at start is not: a port, the data directory, the store.
+pub fn serve(config: Config) -> Result<ExitCode, BoxError> {
+    actix_rt::System::new().block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<ExitCode, BoxError> {
+    // Before anything is started: a signal that comes early must not be lost.
+    let mut signals = Signals::new()?;
+    let data_dir = config.node.data_dir.clone();
+    prepare(&data_dir)?;
+    let (has_control, has_volume) = (config.node.has(Role::Control), config.node.has(Role::Volume));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        host = config.node.host,
+        control = has_control,
+        volume = has_volume,
+        data_dir = %data_dir.display(),
+        "pumice starts"
+    );
+    let router = Router::with_boot(&config.node.host, boot_number(&data_dir)?);
+    let control = if has_control { Some(control::Control::start(&config, &data_dir, &router).await?) } else { None };
+    let volumes = if has_volume { Some(volume::Volumes::start(&config, &data_dir, &router)?) } else { None };
+    let options = transport_options(&config);
+    let listener = match listen_address(&config) {
+        Some(address) => Some(router.listen(address, options.clone()).await?),
+        None => None,
+    };
+    if let Some(listener) = &listener {
+        tracing::info!(address = %listener.local_addr(), "waiting for volume nodes");
+    }
+    let peers: Vec<_> =
+        config.transport.join.iter().map(|address| router.join(address.to_string(), options.clone())).collect();
+    if let Some(control) = &control {
+        control.open();
+    }
+    let why = signals.wait().await;
+    tracing::info!(signal = why, "stopping");
+    let down = async {
+        if let Some(control) = &control {
+            control.close().await;
+        }
+        if let Some(volumes) = &volumes {
+            volumes.park();
+        }
+        if !router.shutdown(DRAIN_LIMIT).await {
+            tracing::warn!("some actors had not ended their work; it goes on after the next start");
+        }
+        drop(peers);
+        drop(listener);
+        if let Some(volumes) = volumes {
+            volumes.end().await;
+        }
+        if let Some(control) = control {
+            control.end().await;
+        }
+    };
+    tokio::select! {
+        () = down => tracing::info!("stopped"),
+        () = tokio::time::sleep(SHUTDOWN_LIMIT) => tracing::warn!("not everything stopped in time; leaving anyway"),
+        signal = signals.wait() => tracing::warn!(signal, "told again; leaving at once"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the data directory, readable by its owner alone: it holds volumes and credentials.
+fn prepare(data_dir: &Path) -> Result<(), BoxError> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|error| format!("node.data_dir: cannot make {}: {error}", data_dir.display()))?;
+    let mode = std::fs::metadata(data_dir)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(data_dir = %data_dir.display(), "others may look into the data directory; chmod 700 it");
+    }
+    Ok(())
+}
+
+/// Counts the starts of this node: part of its incarnation, so that peers tell a restarted node from a slow one.
+fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
+    let path: PathBuf = data_dir.join("boot");
+    let last: u64 = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().unwrap_or(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
+    };
+    let next = last + 1;
+    std::fs::write(&path, format!("{next}\n")).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(next)
+}
+
+/// Where to wait for volume nodes. A node that has every role needs no others, so it opens no port for them unless they
+/// can prove who they are.
+fn listen_address(config: &Config) -> Option<std::net::SocketAddr> {
+    let wanted = !config.node.has(Role::Volume) || config.transport.secret().is_some();
+    (config.node.has(Role::Control) && wanted).then_some(config.transport.listen)
+}
+
+fn transport_options(config: &Config) -> TransportOptions {
+    TransportOptions {
+        max_frame: config.transport.max_frame.as_usize(),
+        ping_interval: config.transport.ping_interval.get(),
+        handshake_timeout: config.transport.handshake_timeout.get(),
+        secret: config.transport.secret(),
+        ..TransportOptions::default()
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

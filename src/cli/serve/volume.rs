@@ -1,0 +1,109 @@
+//! The volume half of a node: one VolumeManager for each backend, with its driver and its target helper.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use actix_rt::Arbiter;
+
+use super::BoxError;
+use crate::actors::volume_manager::{self, Options, Parts, slot::DriverFactory};
+use crate::config::backend::{self, Backend};
+use crate::config::Config;
+use crate::drivers::VolumeDriver;
+use crate::drivers::fake::{FakeDriver, FakeOptions};
+use crate::drivers::file::FileDriver;
+use crate::drivers::target::TargetDriver;
+use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
+use crate::model::BackendName;
+use crate::model::service::OverSubscription;
+use crate::transport::Router;
+
+/// The backends of this node, running.
+pub struct Volumes {
+    arbiter: Arbiter,
+    backends: Vec<Arc<Parts>>,
+}
+
+impl Volumes {
+    /// Starts a manager for each configured backend. What is wrong with a backend is its manager's to report.
+    pub fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
+        let arbiter = Arbiter::new();
+        let mut backends = Vec::new();
+        for (name, backend) in &config.backend {
+            let parts = Parts::new(
+                BackendName::new(config.node.host.clone(), name.clone()),
+                driver(name, backend),
+                target(name, backend, data_dir),
+                options(backend, config),
+            );
+            let bound = config.transport.mailbox_bound;
+            let endpoint = volume_manager::endpoint(parts.clone(), router.clone(), bound);
+            router.register(endpoint.start_on(&arbiter.handle()));
+            backends.push(parts);
+        }
+        Ok(Self { arbiter, backends })
+    }
+
+    /// Cancels what the drivers do; the operations stay in the journal.
+    pub fn park(&self) {
+        for parts in &self.backends {
+            parts.workers.stop();
+        }
+    }
+
+    /// Ends the target daemons.
+    pub async fn end(self) {
+        for parts in self.backends {
+            if let Some(target) = parts.target.clone() {
+                let _ = tokio::task::spawn_blocking(move || target.shutdown()).await;
+            }
+        }
+        self.arbiter.stop();
+    }
+}
+
+fn driver(name: &str, backend: &Backend) -> DriverFactory {
+    match backend.driver {
+        backend::Driver::File => {
+            let path = backend.path.clone();
+            let name = name.to_owned();
+            Arc::new(move || Arc::new(FileDriver::new(path.clone(), name.clone())) as Arc<dyn VolumeDriver>)
+        }
+        backend::Driver::Fake => {
+            // One storage, however often the driver is made anew.
+            let fake = FakeDriver::new(FakeOptions { pool_name: name.to_owned(), ..FakeOptions::default() });
+            Arc::new(move || Arc::new(fake.clone()) as Arc<dyn VolumeDriver>)
+        }
+    }
+}
+
+fn target(name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn TargetDriver>> {
+    match backend.target {
+        backend::Target::None => None,
+        backend::Target::Fake => Some(Arc::new(FakeTarget::default())),
+        backend::Target::Tgt => Some(Arc::new(TgtTarget::new(TgtOptions {
+            portal: backend.target_portal,
+            target_prefix: backend.target_prefix.clone(),
+            run_dir: data_dir.join("tgt").join(name),
+            chap: backend.chap,
+            ..TgtOptions::default()
+        }))),
+    }
+}
+
+fn options(backend: &Backend, config: &Config) -> Options {
+    Options {
+        volume_backend_name: backend.volume_backend_name.clone(),
+        availability_zone: config.node.availability_zone.clone(),
+        max_workers: backend.max_workers,
+        command_timeout: backend.command_timeout.get(),
+        report_interval: config.service.report_interval.get(),
+        reserved_percentage: backend.reserved_percentage,
+        max_over_subscription_ratio: match backend.max_over_subscription_ratio {
+            backend::OverSubscription::Ratio(ratio) => OverSubscription::Ratio(ratio),
+            backend::OverSubscription::Auto => OverSubscription::Auto,
+        },
+        ..Options::default()
+    }
+}
