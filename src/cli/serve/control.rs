@@ -11,15 +11,15 @@ use actix_web::web::Data;
 
 use super::BoxError;
 use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
+use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
 use crate::actors::scheduler::{self, weighers::Multipliers};
-use crate::actors::quota;
 use crate::config::{Config, auth};
 use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::quota::{Deltas, Resource};
+use crate::model::quota::{Defaults, Deltas, Resource};
 use crate::store::Store;
 use crate::store::catalog::Catalog;
 use crate::store::sled::{SledOptions, SledStore};
@@ -69,7 +69,11 @@ impl Control {
                 tracing::error!(%error, "the web server ended");
             }
         });
-        Ok(Self { arbiter, server: handle, readiness })
+        Ok(Self {
+            arbiter,
+            server: handle,
+            readiness,
+        })
     }
 
     /// From now on requests are welcome.
@@ -91,7 +95,10 @@ impl Control {
 
 async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, BoxError> {
     let path = data_dir.join("store");
-    let options = SledOptions { cache_capacity: config.store.cache_size.0, ..SledOptions::default() };
+    let options = SledOptions {
+        cache_capacity: config.store.cache_size.0,
+        ..SledOptions::default()
+    };
     // Recovery reads the whole log: not on this thread, which listens for signals.
     let store = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await??;
     Ok(Arc::new(store))
@@ -106,12 +113,18 @@ fn start_actors(
 ) -> Result<(), BoxError> {
     let bound = config.transport.mailbox_bound;
     let report_interval = config.service.report_interval.get();
-    let liveness = Arc::new(Liveness::new(effective_down_time(report_interval, config.service.down_time.get())));
-    let registry_options =
-        registry::Options { report_interval, mailbox_bound: bound, ..registry::Options::default() }
-            .with_scheduler(&config.node.host, &config.node.availability_zone);
+    let liveness = Arc::new(Liveness::new(effective_down_time(
+        report_interval,
+        config.service.down_time.get(),
+    )));
+    let registry_options = registry::Options {
+        report_interval,
+        mailbox_bound: bound,
+        ..registry::Options::default()
+    }
+    .with_scheduler(&config.node.host, &config.node.availability_zone);
     let quota_options = quota::Options {
-        defaults: defaults(config),
+        defaults: limits(config),
         reservation_expire: config.quota.reservation_expire.get(),
         mailbox_bound: bound,
         ..quota::Options::default()
@@ -119,11 +132,18 @@ fn start_actors(
     let scheduler_options = scheduler::Options {
         filters: config.scheduler.filters.clone(),
         weighers: config.scheduler.weighers.clone(),
-        multipliers: Multipliers { capacity: config.scheduler.capacity_weight_multiplier },
+        multipliers: Multipliers {
+            capacity: config.scheduler.capacity_weight_multiplier,
+        },
         mailbox_bound: bound,
         ..scheduler::Options::default()
     };
-    let parts = scheduler::Parts::new(catalog.clone(), router.clone(), liveness.clone(), scheduler_options)?;
+    let parts = scheduler::Parts::new(
+        catalog.clone(),
+        router.clone(),
+        liveness.clone(),
+        scheduler_options,
+    )?;
     let deps = ApiDeps {
         catalog: catalog.clone(),
         quota: router.any::<QuotaTopic>(),
@@ -165,8 +185,26 @@ fn api_options(config: &Config) -> api::Options {
     }
 }
 
+fn limits(config: &Config) -> Defaults {
+    let quota = &config.quota;
+    Defaults {
+        volumes: quota.volumes,
+        snapshots: quota.snapshots,
+        gigabytes: quota.gigabytes,
+        backups: quota.backups,
+        backup_gigabytes: quota.backup_gigabytes,
+        groups: quota.groups,
+        per_volume_gigabytes: quota.per_volume_gigabytes,
+    }
+}
+
 fn defaults(config: &Config) -> Deltas {
-    config.quota.limits().into_iter().map(|(name, limit)| (Resource(name.to_owned()), limit)).collect()
+    config
+        .quota
+        .limits()
+        .into_iter()
+        .map(|(name, limit)| (Resource(name.to_owned()), limit))
+        .collect()
 }
 
 async fn site(
@@ -179,7 +217,8 @@ async fn site(
     let identity = match config.auth.strategy {
         auth::Strategy::Noauth => None,
         auth::Strategy::Embedded => {
-            let identity = Arc::new(Identity::open(catalog.clone(), identity_options(config, data_dir)).await?);
+            let identity =
+                Arc::new(Identity::open(catalog.clone(), identity_options(config, data_dir)).await?);
             actix_rt::spawn(identity.clone().keep_tidy(TIDY));
             Some(identity)
         }
@@ -213,7 +252,11 @@ async fn site(
         default_availability_zone: config.volume.default_availability_zone.clone(),
         call_timeout: config.web.call_timeout.get(),
     };
-    Ok(Site { door: Data::new(door), state: Some(Data::new(state)), identity: identity.map(Data::from) })
+    Ok(Site {
+        door: Data::new(door),
+        state: Some(Data::new(state)),
+        identity: identity.map(Data::from),
+    })
 }
 
 fn identity_options(config: &Config, data_dir: &Path) -> IdentityOptions {

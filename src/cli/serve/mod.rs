@@ -50,8 +50,16 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         "pumice starts"
     );
     let router = Router::with_boot(&config.node.host, boot_number(&data_dir)?);
-    let control = if has_control { Some(control::Control::start(&config, &data_dir, &router).await?) } else { None };
-    let volumes = if has_volume { Some(volume::Volumes::start(&config, &data_dir, &router)?) } else { None };
+    let control = if has_control {
+        Some(control::Control::start(&config, &data_dir, &router).await?)
+    } else {
+        None
+    };
+    let volumes = if has_volume {
+        Some(volume::Volumes::start(&config, &data_dir, &router)?)
+    } else {
+        None
+    };
     let options = transport_options(&config);
     let listener = match listen_address(&config) {
         Some(address) => Some(router.listen(address, options.clone()).await?),
@@ -60,8 +68,12 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     if let Some(listener) = &listener {
         tracing::info!(address = %listener.local_addr(), "waiting for volume nodes");
     }
-    let peers: Vec<_> =
-        config.transport.join.iter().map(|address| router.join(address.to_string(), options.clone())).collect();
+    let peers: Vec<_> = config
+        .transport
+        .join
+        .iter()
+        .map(|address| router.join(address.to_string(), options.clone()))
+        .collect();
     if let Some(control) = &control {
         control.open();
     }
@@ -118,7 +130,8 @@ fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
         Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
     };
     let next = last + 1;
-    std::fs::write(&path, format!("{next}\n")).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    std::fs::write(&path, format!("{next}\n"))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(next)
 }
 
@@ -147,7 +160,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn wait(&mut self) -> &'static str {

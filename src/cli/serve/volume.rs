@@ -7,14 +7,13 @@ use actix_rt::Arbiter;
 
 use super::BoxError;
 use crate::actors::volume_manager::{self, Options, Parts, slot::DriverFactory};
-use crate::config::backend::{self, Backend};
 use crate::config::Config;
+use crate::config::backend::{self, Backend};
 use crate::drivers::VolumeDriver;
 use crate::drivers::fake::{FakeDriver, FakeOptions};
-use crate::drivers::file::FileDriver;
+use crate::drivers::file::{FileDriver, FileOptions};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
-use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
 use crate::model::BackendName;
 use crate::model::service::OverSubscription;
 use crate::transport::Router;
@@ -33,7 +32,7 @@ impl Volumes {
         for (name, backend) in &config.backend {
             let parts = Parts::new(
                 BackendName::new(config.node.host.clone(), name.clone()),
-                driver(name, backend),
+                driver(backend),
                 target(name, backend, data_dir),
                 options(backend, config),
             );
@@ -63,16 +62,21 @@ impl Volumes {
     }
 }
 
-fn driver(name: &str, backend: &Backend) -> DriverFactory {
+fn driver(backend: &Backend) -> DriverFactory {
     match backend.driver {
         backend::Driver::File => {
-            let path = backend.path.clone();
-            let name = name.to_owned();
-            Arc::new(move || Arc::new(FileDriver::new(path.clone(), name.clone())) as Arc<dyn VolumeDriver>)
+            let options = FileOptions {
+                extra: backend.capabilities.clone(),
+                ..FileOptions::new(&backend.path, &backend.volume_backend_name)
+            };
+            Arc::new(move || Arc::new(FileDriver::new(options.clone())) as Arc<dyn VolumeDriver>)
         }
         backend::Driver::Fake => {
             // One storage, however often the driver is made anew.
-            let fake = FakeDriver::new(FakeOptions { pool_name: name.to_owned(), ..FakeOptions::default() });
+            let fake = FakeDriver::new(FakeOptions {
+                pool_name: backend.volume_backend_name.clone(),
+                ..FakeOptions::default()
+            });
             Arc::new(move || Arc::new(fake.clone()) as Arc<dyn VolumeDriver>)
         }
     }
@@ -82,13 +86,10 @@ fn target(name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn Targ
     match backend.target {
         backend::Target::None => None,
         backend::Target::Fake => Some(Arc::new(FakeTarget::default())),
-        backend::Target::Tgt => Some(Arc::new(TgtTarget::new(TgtOptions {
-            portal: backend.target_portal,
-            target_prefix: backend.target_prefix.clone(),
-            run_dir: data_dir.join("tgt").join(name),
-            chap: backend.chap,
-            ..TgtOptions::default()
-        }))),
+        backend::Target::Tgt => {
+            let _ = (name, backend, data_dir);
+            None
+        }
     }
 }
 
