@@ -14,6 +14,7 @@ pub mod microversion;
 pub mod middleware;
 pub mod policy;
 pub mod request;
+pub mod schema;
 pub mod server;
 pub mod state;
 pub mod v3;

@@ -35,6 +35,9 @@ pub struct WebState {
     pub call_timeout: std::time::Duration,
 }
 
+/// How many things a page of a list may have, unless told otherwise (cinder: `osapi_max_limit`).
+pub const DEFAULT_PAGE_SIZE: usize = 1000;
+
 /// What the door to the house knows: who may come in, how links begin, whether we can serve (`web::Data<Door>`).
 pub struct Door {
     /// How callers are told apart.
@@ -43,6 +46,8 @@ pub struct Door {
     pub links: LinkOptions,
     /// How large a body may be, in bytes.
     pub max_body_size: usize,
+    /// How many things a page of a list may have.
+    pub max_page_size: usize,
     /// Whether the start is over.
     pub readiness: Readiness,
     /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
@@ -57,6 +62,7 @@ impl Door {
             strategy,
             links: LinkOptions::default(),
             max_body_size: MAX_BODY_SIZE,
+            max_page_size: DEFAULT_PAGE_SIZE,
             readiness: Readiness::starting(),
             unhealthy: None,
         }

@@ -1,6 +1,140 @@
-//! To be written.
+//! Cinder's REST API v3: one file per resource, each with its routes and what they do.
+//!
+//! Every handler is the same few lines, in Cinder's order: is the route there in this version (404) → is the body as it
+//! should be (400) → is there such a thing, and may the caller see it (404) → may the caller do it (403) → ask the actor
+//! → show what came of it. What is read is read from the catalog; what is changed is changed by an actor.
 
 use actix_web::web;
+use actix_web::{HttpResponse, Resource};
+
+use super::caller::Caller;
+use super::fault::{Fault, unknown_route};
+use super::policy::Rule;
+use super::schema::python;
+use super::state::WebState;
+use crate::messages::api::ApiTopic;
+use crate::messages::{Call, Message};
+use crate::model::{Volume, VolumeId, VolumeType};
+use crate::store::catalog::Stored;
+
+mod attachments;
+mod availability_zones;
+mod clusters;
+mod default_types;
+mod extensions;
+mod later;
+mod limits;
+mod messages;
+mod query;
+mod quota_classes;
+mod quota_sets;
+mod quotas;
+mod resource_filters;
+mod scheduler_stats;
+mod services;
+mod type_access;
+mod type_encryption;
+mod type_extra_specs;
+mod types;
+mod volume_actions;
+mod volume_encryption;
+mod volume_list;
+mod volume_metadata;
+mod volume_query;
+mod volumes;
 
 /// Mounts the routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`.
-pub fn configure(_cfg: &mut web::ServiceConfig) {}
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    for resource in [
+        attachments::configure,
+        availability_zones::configure,
+        clusters::configure,
+        default_types::configure,
+        extensions::configure,
+        limits::configure,
+        messages::configure,
+        quota_classes::configure,
+        quota_sets::configure,
+        resource_filters::configure,
+        scheduler_stats::configure,
+        services::configure,
+        type_access::configure,
+        type_encryption::configure,
+        type_extra_specs::configure,
+        types::configure,
+        volume_encryption::configure,
+        volume_metadata::configure,
+        volume_actions::configure,
+        volume_list::configure,
+        volumes::configure,
+        later::configure,
+    ] {
+        resource(cfg);
+    }
+}
+
+/// A route's resource. A method that it does not know is as unknown as a path (Cinder: 404, not 405).
+fn resource(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(|| async { unknown_route() }))
+}
+
+/// `202` without a body.
+fn accepted() -> HttpResponse {
+    HttpResponse::Accepted().finish()
+}
+
+/// Asks the Api actor.
+async fn ask<M>(state: &WebState, caller: &Caller, message: M) -> Result<M::Reply, Fault>
+where
+    M: Call + Message<To = ApiTopic>,
+{
+    Ok(state
+        .api
+        .call(&caller.context, message, state.call_timeout)
+        .await?)
+}
+
+/// A volume that the caller may see, by the id it wrote.
+async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Volume>, Fault> {
+    let not_found = || Fault::not_found(format!("Volume {id} could not be found."));
+    let volume_id = python::uuid(id).map(VolumeId).ok_or_else(not_found)?;
+    let volume = state
+        .catalog
+        .volume(volume_id)
+        .await?
+        .filter(|volume| caller.sees(&volume.project_id));
+    let volume = volume.ok_or_else(not_found)?;
+    caller.may(Rule("volume:get"))?;
+    Ok(volume)
+}
+
+/// A type that the caller may see, by the id it wrote. Names are not looked at: clients find those in the list.
+async fn find_type(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<VolumeType>, Fault> {
+    let not_found = || Fault::not_found(format!("Volume type {id} could not be found."));
+    let type_id = python::uuid(id)
+        .map(crate::model::VolumeTypeId)
+        .ok_or_else(not_found)?;
+    let found = state.catalog.volume_type(type_id).await?;
+    found
+        .filter(|volume_type| sees_type(caller, volume_type))
+        .ok_or_else(not_found)
+}
+
+/// A type that the caller may see, by name or id.
+async fn find_type_by_name(
+    state: &WebState,
+    caller: &Caller,
+    name: &str,
+) -> Result<Stored<VolumeType>, Fault> {
+    if python::uuid(name).is_some() {
+        return find_type(state, caller, name).await;
+    }
+    let found = state.catalog.volume_type_by_name(name).await?;
+    found
+        .filter(|volume_type| sees_type(caller, volume_type))
+        .ok_or_else(|| Fault::not_found(format!("Volume type with name {name} could not be found.")))
+}
+
+fn sees_type(caller: &Caller, volume_type: &VolumeType) -> bool {
+    caller.context.is_admin || volume_type.is_open_to(&caller.context.project_id)
+}

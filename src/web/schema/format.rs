@@ -1,0 +1,196 @@
+//! Cinder's own checks beyond JSON schema (`format`), and the patterns of its keys (cinder: `api/validation/validators.py`).
+
+use serde_json::Value;
+
+use super::{Pattern, python};
+use crate::model::{MigrationStatus, VolumeStatus};
+
+/// A check by its name in Cinder's schemas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `uuid`
+    Uuid,
+    /// `name`: not blank.
+    Name,
+    /// `name_non_mandatory_remove_white_spaces`: at most 255 characters, trimmed.
+    VolumeName,
+    /// `description_non_mandatory_remove_white_spaces`: at most 255 characters, trimmed.
+    VolumeDescription,
+    /// `disabled_reason`: 1 to 255 characters, trimmed.
+    DisabledReason,
+    /// `mysql_text`: at most 65535 bytes.
+    LongText,
+    /// `validate_volume_reset_body`: at least one status.
+    ResetBody,
+    /// `volume_status`: a status that can be set.
+    VolumeStatus,
+    /// `volume_attach_status`: one that can be set.
+    AttachStatus,
+    /// `volume_migration_status`
+    MigrationStatus,
+}
+
+/// How a check says no.
+pub(super) enum FormatFault {
+    /// In its own words, which are told as they are.
+    Raised(String),
+    /// In jsonschema's words: the value is not a such-and-such.
+    IsNot(&'static str),
+}
+
+/// The longest name and description, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// The statuses that an administrator may set (cinder: `VolumeStatus.ALL` as the API shows it; what came later is not in
+/// it).
+fn settable_statuses() -> impl Iterator<Item = VolumeStatus> {
+    VolumeStatus::ALL
+        .iter()
+        .copied()
+        .take_while(|status| *status != VolumeStatus::Reverting)
+}
+
+impl Format {
+    pub(super) fn fault(self, value: &Value) -> Option<FormatFault> {
+        match self {
+            Self::Uuid => match value.as_str() {
+                Some(text) if python::uuid(text).is_some() => None,
+                _ => Some(FormatFault::IsNot("uuid")),
+            },
+            Self::Name => {
+                let name = value.as_str()?;
+                let why = if name.is_empty() {
+                    "None"
+                } else if name.trim().is_empty() {
+                    "empty"
+                } else {
+                    return None;
+                };
+                Some(FormatFault::Raised(format!(
+                    "An invalid 'name' value was provided. The 'name' can not be {why}."
+                )))
+            }
+            Self::VolumeName => length_fault(value, "name", 0),
+            Self::VolumeDescription => length_fault(value, "description", 0),
+            Self::DisabledReason => length_fault(value, "disabled_reason", 1),
+            Self::LongText => match value.as_str() {
+                Some(text) if text.len() > 65_535 => Some(FormatFault::IsNot("mysql_text")),
+                _ => None,
+            },
+            Self::ResetBody => {
+                let given = |field: &str| {
+                    value
+                        .get(field)
+                        .and_then(Value::as_str)
+                        .is_some_and(|word| !word.is_empty())
+                };
+                let any = value.is_null()
+                    || ["status", "attach_status", "migration_status"]
+                        .into_iter()
+                        .any(given);
+                (!any).then(|| {
+                    FormatFault::Raised(
+                        "Must specify 'status', 'attach_status' or 'migration_status' for update.".to_owned(),
+                    )
+                })
+            }
+            Self::VolumeStatus => word_fault(value, "Volume status", ('(', ')'), || {
+                settable_statuses().map(VolumeStatus::as_str).collect()
+            }),
+            Self::AttachStatus => word_fault(value, "Volume attach status", ('[', ']'), || {
+                vec!["attached", "detached"]
+            }),
+            Self::MigrationStatus => word_fault(value, "Volume migration status", ('(', ')'), || {
+                MigrationStatus::ALL
+                    .iter()
+                    .map(|status| status.as_str())
+                    .collect()
+            }),
+        }
+    }
+}
+
+fn length_fault(value: &Value, field: &str, least: usize) -> Option<FormatFault> {
+    let text = value.as_str().filter(|text| !text.is_empty())?;
+    let length = text.trim().chars().count();
+    let why = if length < least {
+        format!("less than {least}")
+    } else if length > MAX_LENGTH {
+        format!("more than {MAX_LENGTH}")
+    } else {
+        return None;
+    };
+    Some(FormatFault::Raised(format!(
+        "Invalid input received: {field} has {length} characters, {why}."
+    )))
+}
+
+/// Words are compared without regard to case; an absent or empty one is none.
+fn word_fault(
+    value: &Value,
+    what: &str,
+    (open, close): (char, char),
+    valid: impl FnOnce() -> Vec<&'static str>,
+) -> Option<FormatFault> {
+    let word = value.as_str().filter(|word| !word.is_empty())?;
+    let valid = valid();
+    if valid.contains(&word.to_lowercase().as_str()) {
+        return None;
+    }
+    let valid: Vec<String> = valid.into_iter().map(python::repr_text).collect();
+    Some(FormatFault::Raised(format!(
+        "{what}: {word} is invalid, valid statuses are: {open}{}{close}.",
+        valid.join(", ")
+    )))
+}
+
+fn made_of(text: &str, least: usize, most: usize, also: &[u8]) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte) || also.contains(&byte);
+    (least..=most).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Keys of metadata.
+pub(super) const METADATA_KEY: Pattern = Pattern {
+    text: "^[a-zA-Z0-9-_:. /]{1,255}$",
+    matches: |text| made_of(text, 1, 255, b" /"),
+};
+
+/// Keys of extra specs on their own route.
+pub(super) const EXTRA_SPEC_KEY: Pattern = Pattern {
+    text: "^[a-zA-Z0-9-_:.]{1,255}$",
+    matches: |text| made_of(text, 1, 255, b""),
+};
+
+/// Resources of a quota class.
+pub(super) const QUOTA_KEY: Pattern = Pattern {
+    text: "^[a-zA-Z0-9-_:. ]{1,300}$",
+    matches: |text| made_of(text, 1, 300, b" "),
+};
+
+/// Digits, at least one.
+pub(super) const DIGITS: Pattern = Pattern {
+    text: "^[0-9]+$",
+    matches: |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()),
+};
+
+/// Digits, or nothing.
+pub(super) const DIGITS_OR_NOTHING: Pattern = Pattern {
+    text: "^[0-9]*$",
+    matches: |text| text.bytes().all(|byte| byte.is_ascii_digit()),
+};
+
+/// `host`, `host@backend`, `host@backend#pool`.
+pub(super) const CINDER_HOST: Pattern = Pattern {
+    text: r"^[a-zA-Z0-9-._#@:/+\[\]]*$",
+    matches: |text| made_of(text, 0, usize::MAX, b"#@/+[]"),
+};
+
+/// Letters of any language, blanks, no control characters. (Cinder's own text for it lists every range of Unicode.)
+pub(super) const PRINTABLE: Pattern = Pattern {
+    text: "^[[:print:]]*$",
+    matches: |text| {
+        !text
+            .chars()
+            .any(|character| character.is_control() || "\u{2028}\u{2029}".contains(character))
+    },
+};

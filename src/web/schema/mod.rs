@@ -1,0 +1,451 @@
+//! Request validation: Cinder's JSON schemas as tables, and a small machine that tries them as Cinder does.
+//!
+//! Clients (and Tempest) read the text of a 400, so it matters not only *whether* a body is refused but *which* fault is
+//! told, and in which words. Cinder hands its schemas to the Python library `jsonschema` and tells the **first** fault
+//! that turns up when a schema's keywords are tried in the order they are written in, depth first. So do we: a [`Schema`]
+//! is a list of [`Check`]s in Cinder's order, and the first that fails answers (cinder: `api/validation/validators.py`).
+//!
+//! Everything here is pure. After the check of its shape, a body is turned into the message for the actor that does the
+//! work; look-ups, states and quota are that actor's business.
+
+use serde_json::{Map, Value};
+
+use super::fault::Fault;
+
+pub mod attachments;
+pub mod clusters;
+mod format;
+pub mod literal;
+mod parameter_types;
+pub mod python;
+pub mod quotas;
+pub mod services;
+pub mod volume_actions;
+pub mod volume_metadata;
+pub mod volume_types;
+pub mod volumes;
+
+pub use format::Format;
+
+/// What must hold of a value: checks that are tried in order. The first that fails answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema(pub &'static [Check]);
+
+/// One keyword of a JSON schema.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// `type`: one of these.
+    Type(&'static [Kind]),
+    /// `properties`: where an object has one of these, it is as told.
+    Properties(&'static [(&'static str, Schema)]),
+    /// `patternProperties`: where a key matches, its value is as told.
+    PatternProperties(Pattern, Schema),
+    /// `additionalProperties: False`: no keys but those that `properties` and `patternProperties` beside it know.
+    NoOthers,
+    /// `required`: an object has all of these.
+    Required(&'static [&'static str]),
+    /// `anyOf` and `oneOf` (Cinder's alternatives exclude each other): at least one of these.
+    AnyOf(&'static [Schema]),
+    /// `enum`: one of these.
+    Enum(&'static [Choice]),
+    /// `minLength`, in characters.
+    MinLength(usize),
+    /// `maxLength`, in characters.
+    MaxLength(usize),
+    /// `pattern` of a text.
+    Matches(Pattern),
+    /// `minimum` of a number, or of a text that is one.
+    Minimum(i64),
+    /// `maximum` of a number, or of a text that is one.
+    Maximum(i64),
+    /// `minProperties: 1`
+    NotEmpty,
+    /// `maxProperties: 1`
+    AtMostOne,
+    /// `items`: each is as told.
+    Items(Schema),
+    /// `uniqueItems: True`
+    UniqueItems,
+    /// `format`: one of Cinder's own checks.
+    Format(Format),
+}
+
+/// A JSON type, by its name in schemas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are JSON schema's and say what they mean")]
+pub enum Kind {
+    Object,
+    Array,
+    String,
+    Integer,
+    Boolean,
+    Null,
+}
+
+/// A value of an `enum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A boolean.
+    Bool(bool),
+    /// A text.
+    Text(&'static str),
+}
+
+/// A regular expression: its text, which faults show, and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// As Cinder writes it.
+    pub text: &'static str,
+    /// Whether a text matches.
+    pub matches: fn(&str) -> bool,
+}
+
+/// The first thing that is wrong with a body.
+#[derive(Clone, Debug, PartialEq)]
+enum Wrong<'v> {
+    /// Told as it is.
+    Plain(String),
+    /// Told with the last step of the way to the value, and the value.
+    At {
+        step: Option<String>,
+        value: &'v Value,
+        why: String,
+    },
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Array => "array",
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Null => "null",
+        }
+    }
+
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Self::Object => value.is_object(),
+            Self::Array => value.is_array(),
+            Self::String => value.is_string(),
+            // JSON schema draft 4: 1.0 is no integer, and neither is a boolean.
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Boolean => value.is_boolean(),
+            Self::Null => value.is_null(),
+        }
+    }
+}
+
+impl Choice {
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Self::Bool(choice) => value.as_bool() == Some(choice),
+            Self::Text(choice) => value.as_str() == Some(choice),
+        }
+    }
+
+    fn repr(self) -> String {
+        match self {
+            Self::Bool(true) => "True".to_owned(),
+            Self::Bool(false) => "False".to_owned(),
+            Self::Text(text) => python::repr_text(text),
+        }
+    }
+}
+
+impl Schema {
+    /// Refuses a body that is not as told.
+    ///
+    /// # Errors
+    /// 400 with the text that Cinder has for the first fault.
+    pub fn check(self, body: &Value) -> Result<(), Fault> {
+        self.first_fault(body, None).map_err(|wrong| {
+            Fault::bad_request(match wrong {
+                Wrong::Plain(text) => text,
+                Wrong::At { step: None, why, .. } => why,
+                Wrong::At {
+                    step: Some(step),
+                    value,
+                    why,
+                } => format!(
+                    "Invalid input for field/attribute {step}. Value: {}. {why}",
+                    python::text(value)
+                ),
+            })
+        })
+    }
+
+    /// Refuses a request without a body, and then like [`Schema::check`]. Cinder calls its method without the argument
+    /// `body` then, and tells of the `TypeError` in webob's general words.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn check_body(self, body: Option<&Value>) -> Result<&Value, Fault> {
+        let body = body.ok_or_else(Fault::malformed)?;
+        self.check(body)?;
+        Ok(body)
+    }
+
+    fn first_fault<'v>(self, value: &'v Value, step: Option<&str>) -> Result<(), Wrong<'v>> {
+        self.0
+            .iter()
+            .try_for_each(|check| check.first_fault(self, value, step))
+    }
+
+    fn knows(self, key: &str) -> bool {
+        self.0.iter().any(|check| match check {
+            Check::Properties(known) => known.iter().any(|(name, _)| *name == key),
+            Check::PatternProperties(pattern, _) => (pattern.matches)(key),
+            _ => false,
+        })
+    }
+
+    fn patterns(self) -> Vec<&'static str> {
+        let pattern = |check: &Check| match check {
+            Check::PatternProperties(pattern, _) => Some(pattern.text),
+            _ => None,
+        };
+        self.0.iter().filter_map(pattern).collect()
+    }
+}
+
+impl Check {
+    fn first_fault<'v>(self, schema: Schema, value: &'v Value, step: Option<&str>) -> Result<(), Wrong<'v>> {
+        let wrong = |why: String| {
+            Err(Wrong::At {
+                step: step.map(str::to_owned),
+                value,
+                why,
+            })
+        };
+        match self {
+            Self::Type(kinds) if !kinds.iter().any(|kind| kind.is(value)) => {
+                let names: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
+                wrong(format!(
+                    "{} is not of type {}",
+                    python::repr(value),
+                    names.join(", ")
+                ))
+            }
+            Self::Properties(known) => {
+                let Some(object) = value.as_object() else {
+                    return Ok(());
+                };
+                known
+                    .iter()
+                    .filter_map(|(name, schema)| Some((name, schema, object.get(*name)?)))
+                    .try_for_each(|(name, schema, value)| schema.first_fault(value, Some(name)))
+            }
+            Self::PatternProperties(pattern, schema) => value
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(key, _)| (pattern.matches)(key))
+                .try_for_each(|(key, value)| schema.first_fault(value, Some(key))),
+            Self::NoOthers => match value.as_object().and_then(|object| others(schema, object)) {
+                Some(why) => wrong(why),
+                None => Ok(()),
+            },
+            Self::Required(names) => {
+                let Some(object) = value.as_object() else {
+                    return Ok(());
+                };
+                match names.iter().find(|name| !object.contains_key(**name)) {
+                    Some(name) => wrong(format!("'{name}' is a required property")),
+                    None => Ok(()),
+                }
+            }
+            Self::AnyOf(schemas)
+                if schemas
+                    .iter()
+                    .all(|schema| schema.first_fault(value, None).is_err()) =>
+            {
+                wrong(format!(
+                    "{} is not valid under any of the given schemas",
+                    python::repr(value)
+                ))
+            }
+            Self::Enum(choices) if !choices.iter().any(|choice| choice.is(value)) => {
+                let choices: Vec<String> = choices.iter().map(|choice| choice.repr()).collect();
+                wrong(format!(
+                    "{} is not one of [{}]",
+                    python::repr(value),
+                    choices.join(", ")
+                ))
+            }
+            Self::MinLength(least) => match value.as_str() {
+                Some(text) if text.chars().count() < least => wrong(format!(
+                    "{} {}",
+                    python::repr(value),
+                    if least == 1 {
+                        "should be non-empty"
+                    } else {
+                        "is too short"
+                    }
+                )),
+                _ => Ok(()),
+            },
+            Self::MaxLength(most) => match value.as_str() {
+                Some(text) if text.chars().count() > most => {
+                    wrong(format!("{} is too long", python::repr(value)))
+                }
+                _ => Ok(()),
+            },
+            Self::Matches(pattern) => match value.as_str() {
+                Some(text) if !(pattern.matches)(text) => wrong(format!(
+                    "{} does not match {}",
+                    python::repr(value),
+                    python::repr_text(pattern.text)
+                )),
+                _ => Ok(()),
+            },
+            Self::Minimum(least) => match python::number(value) {
+                Some(number) if number.below(least) => {
+                    wrong(format!("{number} is less than the minimum of {least}"))
+                }
+                _ => Ok(()),
+            },
+            Self::Maximum(most) => match python::number(value) {
+                Some(number) if number.above(most) => {
+                    wrong(format!("{number} is greater than the maximum of {most}"))
+                }
+                _ => Ok(()),
+            },
+            Self::NotEmpty => match value.as_object() {
+                Some(object) if object.is_empty() => {
+                    wrong(format!("{} should be non-empty", python::repr(value)))
+                }
+                _ => Ok(()),
+            },
+            Self::AtMostOne => match value.as_object() {
+                Some(object) if object.len() > 1 => {
+                    wrong(format!("{} has too many properties", python::repr(value)))
+                }
+                _ => Ok(()),
+            },
+            Self::Items(schema) => value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .enumerate()
+                .try_for_each(|(index, item)| schema.first_fault(item, Some(&index.to_string()))),
+            Self::UniqueItems => match value.as_array() {
+                Some(items)
+                    if items
+                        .iter()
+                        .enumerate()
+                        .any(|(at, item)| items[..at].contains(item)) =>
+                {
+                    wrong(format!("{} has non-unique elements", python::repr(value)))
+                }
+                _ => Ok(()),
+            },
+            Self::Format(format) => match format.fault(value) {
+                None => Ok(()),
+                Some(format::FormatFault::Raised(text)) => Err(Wrong::Plain(text)),
+                Some(format::FormatFault::IsNot(name)) => {
+                    wrong(format!("{} is not a '{name}'", python::repr(value)))
+                }
+            },
+            Self::Type(_) | Self::AnyOf(_) | Self::Enum(_) => Ok(()),
+        }
+    }
+}
+
+/// What to say of keys that a schema does not know; `None` if it knows them all.
+fn others(schema: Schema, object: &Map<String, Value>) -> Option<String> {
+    let mut unknown: Vec<&str> = object
+        .keys()
+        .map(String::as_str)
+        .filter(|key| !schema.knows(key))
+        .collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    unknown.sort_unstable();
+    let one = unknown.len() == 1;
+    let unknown: Vec<String> = unknown.into_iter().map(python::repr_text).collect();
+    let unknown = unknown.join(", ");
+    let patterns = schema.patterns();
+    Some(if patterns.is_empty() {
+        format!(
+            "Additional properties are not allowed ({unknown} {} unexpected)",
+            if one { "was" } else { "were" }
+        )
+    } else {
+        let patterns: Vec<String> = patterns.into_iter().map(python::repr_text).collect();
+        format!(
+            "{unknown} {} not match any of the regexes: {}",
+            if one { "does" } else { "do" },
+            patterns.join(", ")
+        )
+    })
+}
+
+/// The one key of an action's body, and what it says: `{"os-extend": {...}}`.
+///
+/// # Errors
+/// 400 in Cinder's words, if there is no body or not one key.
+pub fn action(body: Option<&Value>) -> Result<(&str, &Value), Fault> {
+    let Some(body) = body else {
+        return Err(no_such_action("None"));
+    };
+    let object = body
+        .as_object()
+        .filter(|object| object.len() == 1)
+        .ok_or_else(|| Fault::bad_request("Malformed request body"))?;
+    match object.iter().next() {
+        Some((name, arguments)) => Ok((name, arguments)),
+        None => Err(Fault::bad_request("Malformed request body")),
+    }
+}
+
+/// 400 for an action that nobody knows.
+#[must_use]
+pub fn no_such_action(name: &str) -> Fault {
+    Fault::bad_request(format!(
+        "There is no such action: {name}. Verify the request body and Content-Type header and try again."
+    ))
+}
+
+/// A field's text; `None` if it is absent or null.
+fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str> {
+    object.get(field).and_then(Value::as_str)
+}
+
+/// A field's text, trimmed.
+fn trimmed(object: &Value, field: &str) -> Option<String> {
+    text(object, field).map(|text| text.trim().to_owned())
+}
+
+/// A field that holds a boolean or one of Cinder's words for one. The schema has refused everything else.
+fn boolean(object: &Value, field: &str) -> Option<bool> {
+    match object.get(field)? {
+        Value::Bool(value) => Some(*value),
+        Value::String(word) => python::bool_from_string(word),
+        _ => None,
+    }
+}
+
+/// A field that holds a UUID in any of its spellings.
+fn uuid(object: &Value, field: &str) -> Option<uuid::Uuid> {
+    text(object, field).and_then(python::uuid)
+}
+
+/// A field that holds an object of texts. Nulls are left out: to set nothing is to have nothing.
+fn text_map(object: &Value, field: &str) -> Option<std::collections::BTreeMap<String, String>> {
+    object.get(field)?.as_object().map(texts)
+}
+
+/// An object's texts.
+fn texts(object: &Map<String, Value>) -> std::collections::BTreeMap<String, String> {
+    object
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

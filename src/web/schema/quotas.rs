@@ -1,0 +1,110 @@
+//! Bodies of `os-quota-sets` and `os-quota-class-sets` (cinder: `api/schemas/quotas.py`, `quota_classes.py`, and the
+//! formats `quota_set` and `quota_class_set`). Which keys there are depends on the volume types, so they are an argument.
+
+use serde_json::{Map, Value};
+
+use super::Check::{
+    Matches, Maximum, MinLength, Minimum, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type,
+};
+use super::format::{DIGITS_OR_NOTHING, QUOTA_KEY};
+use super::parameter_types::MAX_INT;
+use super::{Kind, Schema, python};
+use crate::model::quota::Resource;
+use crate::web::fault::Fault;
+
+/// Keys that clients send back to us from an answer and that are no resources.
+const NO_RESOURCES: [&str; 2] = ["tenant_id", "id"];
+
+const QUOTA_SET: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("quota_set", Schema(&[Type(&[Kind::Object]), NotEmpty]))]),
+    Required(&["quota_set"]),
+    NoOthers,
+]);
+
+const CLASS_SET: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("quota_class_set", Schema(&[Type(&[Kind::Object])]))]),
+    Required(&["quota_class_set"]),
+    NoOthers,
+]);
+
+const CLASS_VALUES: Schema = Schema(&[
+    PatternProperties(
+        QUOTA_KEY,
+        Schema(&[
+            Type(&[Kind::Integer, Kind::String]),
+            Matches(DIGITS_OR_NOTHING),
+            Minimum(-1),
+            MinLength(1),
+            Maximum(MAX_INT),
+        ]),
+    ),
+    NoOthers,
+]);
+
+/// Reads `PUT /os-quota-sets/{project_id}`.
+///
+/// # Errors
+/// 400 for an unknown resource, or a limit that is no whole number of at least -1.
+pub fn quota_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<Vec<(Resource, i64)>, Fault> {
+    let set = object(QUOTA_SET.check_body(body)?, "quota_set")?;
+    let mut limits = Vec::new();
+    let mut unknown = Vec::new();
+    for (key, value) in set {
+        if NO_RESOURCES.contains(&key.as_str()) {
+            continue;
+        }
+        if knows(key) {
+            limits.push((Resource(key.clone()), limit(key, value)?));
+        } else {
+            unknown.push(key.as_str());
+        }
+    }
+    if unknown.is_empty() {
+        Ok(limits)
+    } else {
+        Err(Fault::invalid_input(format!(
+            "Bad key(s) in quota set: {}",
+            unknown.join(", ")
+        )))
+    }
+}
+
+/// Reads `PUT /os-quota-class-sets/{class}`.
+///
+/// # Errors
+/// 400 for an unknown resource, or a limit that is no whole number of at least -1.
+pub fn class_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<Vec<(Resource, i64)>, Fault> {
+    let set = object(CLASS_SET.check_body(body)?, "quota_class_set")?;
+    let unknown: Vec<&str> = set.keys().map(String::as_str).filter(|key| !knows(key)).collect();
+    if !unknown.is_empty() {
+        let unknown = unknown.join(", ");
+        return Err(Fault::invalid_input(format!(
+            "Bad key(s) in quota class set: {unknown}"
+        )));
+    }
+    // The schema's own way to the value, so that a fault is told of the key and not of the whole.
+    CLASS_VALUES.check(&Value::Object(set.clone()))?;
+    set.iter()
+        .map(|(key, value)| Ok((Resource(key.clone()), limit(key, value)?)))
+        .collect()
+}
+
+fn object<'v>(body: &'v Value, name: &str) -> Result<&'v Map<String, Value>, Fault> {
+    body[name].as_object().ok_or_else(Fault::malformed)
+}
+
+/// A limit (oslo.utils: `validate_integer`).
+fn limit(key: &str, value: &Value) -> Result<i64, Fault> {
+    let Some(number) = python::int(&python::text(value)) else {
+        return Err(Fault::bad_request(format!("{key} must be an integer")));
+    };
+    if number < -1 {
+        return Err(Fault::bad_request(format!("{key} must be >= -1")));
+    }
+    i64::try_from(number)
+        .ok()
+        .filter(|number| *number <= MAX_INT)
+        .ok_or_else(|| Fault::bad_request(format!("{key} must be <= {MAX_INT}")))
+}

@@ -1,0 +1,129 @@
+//! Bodies of `PUT /os-services/…` (cinder: `api/schemas/services.py`).
+
+use serde_json::Value;
+
+use super::Check::{
+    AnyOf, Format as FormatCheck, MaxLength, MinLength, NoOthers, Properties, Required, Type,
+};
+use super::parameter_types::{HOST, NULLABLE_STRING, STRING_255};
+use super::{Format, Kind, Schema, text};
+use crate::web::fault::Fault;
+
+macro_rules! disable {
+    ($($later:expr)?) => {
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("binary", STRING_255),
+                ("host", HOST),
+                ("cluster", NULLABLE_STRING),
+                ("service", STRING_255),
+                $($later,)?
+            ]),
+            AnyOf(&[Schema(&[Required(&["binary"])]), Schema(&[Required(&["service"])])]),
+            NoOthers,
+        ])
+    };
+}
+
+const ENABLE_AND_DISABLE: Schema = disable!();
+const DISABLE_LOG_REASON: Schema = disable!((
+    "disabled_reason",
+    Schema(&[
+        Type(&[Kind::String]),
+        MinLength(1),
+        MaxLength(255),
+        FormatCheck(Format::DisabledReason),
+    ])
+));
+
+const FREEZE_AND_THAW: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("cluster", NULLABLE_STRING), ("host", HOST)]),
+    NoOthers,
+]);
+
+const FAILOVER: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[
+        ("host", HOST),
+        ("backend_id", NULLABLE_STRING),
+        ("cluster", NULLABLE_STRING),
+    ]),
+    NoOthers,
+]);
+
+/// Which service, and what to do with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceChange {
+    /// `host` or `host@backend`; [`ServiceChange::host`] asks for it behind policy.
+    host: Option<String>,
+    /// The older word for `binary`; goes back to the client as it came.
+    pub service: String,
+    /// `cinder-volume`, …
+    pub binary: String,
+    /// Why it is taken out.
+    pub disabled_reason: Option<String>,
+}
+
+impl ServiceChange {
+    /// The host. Cinder asks for it behind policy.
+    ///
+    /// # Errors
+    /// 400 if there is none.
+    pub fn host(&self) -> Result<&str, Fault> {
+        self.host
+            .as_deref()
+            .ok_or_else(|| Fault::invalid_input("Host field is missing."))
+    }
+
+    /// The name that counts: `binary` before `service`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        if self.binary.is_empty() {
+            &self.service
+        } else {
+            &self.binary
+        }
+    }
+}
+
+/// Reads `enable`, `disable` (`with_reason` false) and `disable-log-reason` (true).
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn change(with_reason: bool, body: Option<&Value>) -> Result<ServiceChange, Fault> {
+    let schema = if with_reason {
+        DISABLE_LOG_REASON
+    } else {
+        ENABLE_AND_DISABLE
+    };
+    let body = schema.check_body(body)?;
+    let own = |field: &str| {
+        text(body, field)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    Ok(ServiceChange {
+        host: own("host"),
+        service: own("service").unwrap_or_default(),
+        binary: own("binary").unwrap_or_default(),
+        disabled_reason: own("disabled_reason"),
+    })
+}
+
+/// Looks at a body of `freeze` or `thaw`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn freeze_or_thaw(body: Option<&Value>) -> Result<(), Fault> {
+    FREEZE_AND_THAW.check_body(body).map(|_| ())
+}
+
+/// Looks at a body of `failover_host` or `failover`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn failover(body: Option<&Value>) -> Result<(), Fault> {
+    FAILOVER.check_body(body).map(|_| ())
+}

@@ -1,0 +1,193 @@
+//! Bodies of `/types`, their extra specs and their access lists (cinder: `api/schemas/volume_types.py`,
+//! `types_extra_specs.py`, `volume_type_access.py`).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type};
+use super::format::EXTRA_SPEC_KEY;
+use super::parameter_types::{
+    BOOLEAN, DESCRIPTION, EXTRA_SPECS_WITH_NULL, EXTRA_SPECS_WITHOUT_BLANKS, NAME, NULLABLE_STRING,
+    STRING_255, UPDATE_NAME,
+};
+use super::{Kind, Schema, boolean, text, text_map, texts};
+use crate::messages::api::{CreateVolumeType, VolumeTypeChange};
+use crate::web::fault::Fault;
+
+const CREATE: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[(
+        "volume_type",
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("name", NAME),
+                ("description", DESCRIPTION),
+                ("extra_specs", EXTRA_SPECS_WITH_NULL),
+                ("os-volume-type-access:is_public", BOOLEAN),
+            ]),
+            Required(&["name"]),
+            NoOthers,
+        ]),
+    )]),
+    Required(&["volume_type"]),
+    NoOthers,
+]);
+
+const UPDATE: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[(
+        "volume_type",
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("name", UPDATE_NAME),
+                ("description", DESCRIPTION),
+                ("is_public", BOOLEAN),
+            ]),
+            NoOthers,
+        ]),
+    )]),
+    Required(&["volume_type"]),
+    NoOthers,
+]);
+
+const SET_EXTRA_SPECS: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("extra_specs", EXTRA_SPECS_WITHOUT_BLANKS)]),
+    Required(&["extra_specs"]),
+    NoOthers,
+]);
+
+const SET_EXTRA_SPEC: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    PatternProperties(EXTRA_SPEC_KEY, NULLABLE_STRING),
+    NoOthers,
+    NotEmpty,
+    AtMostOne,
+]);
+
+macro_rules! project_access {
+    ($action:literal) => {
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[(
+                $action,
+                Schema(&[
+                    Type(&[Kind::Object]),
+                    Properties(&[("project", STRING_255)]),
+                    Required(&["project"]),
+                    NoOthers,
+                ]),
+            )]),
+            Required(&[$action]),
+            NoOthers,
+        ])
+    };
+}
+
+const ADD_PROJECT_ACCESS: Schema = project_access!("addProjectAccess");
+const REMOVE_PROJECT_ACCESS: Schema = project_access!("removeProjectAccess");
+
+/// Reads `POST /types`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn create(body: Option<&Value>) -> Result<CreateVolumeType, Fault> {
+    let volume_type = &CREATE.check_body(body)?["volume_type"];
+    Ok(CreateVolumeType {
+        name: text(volume_type, "name").unwrap_or_default().trim().to_owned(),
+        description: text(volume_type, "description").map(str::to_owned),
+        is_public: boolean(volume_type, "os-volume-type-access:is_public").unwrap_or(true),
+        extra_specs: text_map(volume_type, "extra_specs").unwrap_or_default(),
+    })
+}
+
+/// Reads `PUT /types/{id}`. [`check_update`] is asked after policy.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn update(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
+    let volume_type = &UPDATE.check_body(body)?["volume_type"];
+    Ok(VolumeTypeChange::Update {
+        name: text(volume_type, "name").map(|name| name.trim().to_owned()),
+        // Null cannot clear it: Cinder takes it for "not given".
+        description: text(volume_type, "description").map(|text| Some(text.to_owned())),
+        is_public: boolean(volume_type, "is_public"),
+    })
+}
+
+/// Refuses an update that changes nothing or leaves no name. Cinder looks at this behind policy.
+///
+/// # Errors
+/// 400.
+pub fn check_update(change: &VolumeTypeChange) -> Result<(), Fault> {
+    match change {
+        VolumeTypeChange::Update { name: Some(name), .. } if name.is_empty() => {
+            Err(Fault::bad_request("Volume type name can not be empty."))
+        }
+        VolumeTypeChange::Update {
+            name: None,
+            description: None,
+            is_public: None,
+        } => Err(Fault::bad_request(
+            "Specify volume type name, description, is_public or a combination thereof.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `POST /types/{id}/extra_specs`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn set_extra_specs(body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
+    Ok(text_map(SET_EXTRA_SPECS.check_body(body)?, "extra_specs").unwrap_or_default())
+}
+
+/// Reads `PUT /types/{id}/extra_specs/{key}`, a bare pair. [`check_key`] is asked after policy.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn set_extra_spec(body: Option<&Value>) -> Result<&serde_json::Map<String, Value>, Fault> {
+    SET_EXTRA_SPEC
+        .check_body(body)?
+        .as_object()
+        .ok_or_else(Fault::malformed)
+}
+
+/// The pair, if it is about the URL's key.
+///
+/// # Errors
+/// 400 if it is about another.
+pub fn check_key(
+    key: &str,
+    pair: &serde_json::Map<String, Value>,
+) -> Result<BTreeMap<String, String>, Fault> {
+    if pair.contains_key(key) {
+        Ok(texts(pair))
+    } else {
+        Err(Fault::bad_request("Request body and URI mismatch"))
+    }
+}
+
+/// Reads the actions of `POST /types/{id}/action`.
+///
+/// # Errors
+/// 400 for an action that is none, or that is not as Cinder wants it.
+pub fn access_action(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
+    let (action, arguments) = super::action(body)?;
+    let project = || text(arguments, "project").unwrap_or_default().to_owned();
+    match action {
+        "addProjectAccess" => {
+            ADD_PROJECT_ACCESS.check_body(body)?;
+            Ok(VolumeTypeChange::AddProjectAccess(project()))
+        }
+        "removeProjectAccess" => {
+            REMOVE_PROJECT_ACCESS.check_body(body)?;
+            Ok(VolumeTypeChange::RemoveProjectAccess(project()))
+        }
+        other => Err(super::no_such_action(other)),
+    }
+}

@@ -1,0 +1,304 @@
+//! `/attachments` (since 3.27): who has a volume, and how to reach it.
+
+use std::cmp::Ordering;
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::query::{Paging, Query, part_of};
+use super::{ask, find_volume, python, resource_filters};
+use crate::messages::api::{CompleteAttachment, DeleteAttachment};
+use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
+use crate::store::catalog::{Catalog, Direction, ListError};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema;
+use crate::web::state::WebState;
+use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
+use crate::web::views::{Items, Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        super::resource("/attachments")
+            .route(web::get().to(list))
+            .route(web::post().to(create)),
+    )
+    .service(super::resource("/attachments/detail").route(web::get().to(detail)))
+    // Cinder's router knows the word, and nobody behind it does.
+    .service(super::resource("/attachments/summary").route(web::get().to(no_summary)))
+    .service(
+        super::resource("/attachments/{attachment_id}")
+            .route(web::get().to(show))
+            .route(web::put().to(update))
+            .route(web::delete().to(delete)),
+    )
+    .service(super::resource("/attachments/{attachment_id}/action").route(web::post().to(act)));
+}
+
+/// The first version with attachments.
+const SINCE: u16 = 27;
+
+#[derive(Deserialize)]
+struct OfAttachment {
+    attachment_id: String,
+}
+
+fn not_found(id: &str) -> Fault {
+    Fault::not_found(format!(
+        "Volume attachment could not be found with filter: attachment_id = {id}."
+    ))
+}
+
+/// An attachment whose volume the caller may see. (Cinder shows those of others, with their secrets; we do not.)
+async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment, Fault> {
+    let attachment_id = python::uuid(id).map(AttachmentId).ok_or_else(|| not_found(id))?;
+    let found = state.catalog.attachment(attachment_id).await?;
+    let found = found.filter(|attachment| caller.sees(&attachment.project_id));
+    Ok(found.ok_or_else(|| not_found(id))?.record)
+}
+
+async fn no_summary(caller: Caller) -> Result<HttpResponse, Fault> {
+    caller.since(SINCE)?;
+    Err(Fault::no_such_resource())
+}
+
+async fn show(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfAttachment>,
+) -> Result<HttpResponse, Fault> {
+    caller.since(SINCE)?;
+    let attachment = find(&state, &caller, &path.attachment_id).await?;
+    ok(&Named("attachment", AttachmentDetail(&attachment)))
+}
+
+async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+    caller.since(SINCE)?;
+    let message = schema::attachments::create(caller.version, body.0.as_ref())?;
+    find_volume(&state, &caller, &message.volume_id).await?;
+    caller.may(Rule("volume:attachment_create"))?;
+    let attachment = ask(&state, &caller, message).await?;
+    ok(&Named("attachment", AttachmentDetail(&attachment)))
+}
+
+async fn update(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfAttachment>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    caller.since(SINCE)?;
+    let message = schema::attachments::update(&path.attachment_id, body.0.as_ref())?;
+    find(&state, &caller, &path.attachment_id).await?;
+    caller.may(Rule("volume:attachment_update"))?;
+    let attachment = ask(&state, &caller, message).await?;
+    ok(&Named("attachment", AttachmentDetail(&attachment)))
+}
+
+async fn delete(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfAttachment>,
+) -> Result<HttpResponse, Fault> {
+    caller.since(SINCE)?;
+    find(&state, &caller, &path.attachment_id).await?;
+    caller.may(Rule("volume:attachment_delete"))?;
+    let attachment_id = path.into_inner().attachment_id;
+    let others = ask(&state, &caller, DeleteAttachment { attachment_id }).await?;
+    ok(&Named("attachments", Items(others.iter().map(AttachmentSummary))))
+}
+
+async fn act(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfAttachment>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    match schema::action(body.0.as_ref())? {
+        ("os-complete", _) => {
+            caller.since(44)?;
+            schema::attachments::complete(body.0.as_ref())?;
+            find(&state, &caller, &path.attachment_id).await?;
+            caller.may(Rule("volume:attachment_complete"))?;
+            let attachment_id = path.into_inner().attachment_id;
+            ask(&state, &caller, CompleteAttachment { attachment_id }).await?;
+            Ok(HttpResponse::NoContent().finish())
+        }
+        (other, _) => Err(schema::no_such_action(other)),
+    }
+}
+
+async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    ok(&Named("attachments", Items(page.iter().map(AttachmentSummary))))
+}
+
+async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    ok(&Named("attachments", Items(page.iter().map(AttachmentDetail))))
+}
+
+/// A filter that attachments must match.
+type Filter = Box<dyn Fn(&Attachment) -> bool>;
+
+async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Vec<Attachment>, Fault> {
+    caller.since(SINCE)?;
+    let sorting = query.take_sorting()?;
+    let paging = query.take_paging()?;
+    if caller.version.at_least(31) {
+        resource_filters::reject_invalid(caller, &query, "attachment")?;
+    }
+    let everybody = caller.context.is_admin && query.get("all_tenants").is_some();
+    query.take("all_tenants");
+    let filters = filters(caller, &query);
+    let sort = sorting.keys(sort_key)?;
+    let project = (!everybody).then_some(&caller.context.project_id);
+    let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
+    let found = if filters.is_empty() && paging.offset == 0 && sort == newest_first {
+        indexed(&state.catalog, project, &paging).await?
+    } else {
+        let of_volume = query.get("volume_id").and_then(python::uuid).map(VolumeId);
+        let mut all = candidates(&state.catalog, project, of_volume).await?;
+        all.retain(|attachment| filters.iter().all(|filter| filter(attachment)));
+        all.sort_by(|a, b| compare(a, b, &sort));
+        part_of(all, &paging, |attachment| attachment.id.to_string())
+    };
+    found.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))
+}
+
+/// The usual page, along the catalog's index. `None` for an unknown marker.
+async fn indexed(
+    catalog: &Catalog,
+    project: Option<&ProjectId>,
+    paging: &Paging,
+) -> Result<Option<Vec<Attachment>>, Fault> {
+    let marker = match paging.marker.as_deref().map(python::uuid) {
+        None => None,
+        Some(Some(id)) => Some(AttachmentId(id)),
+        Some(None) => return Ok(None),
+    };
+    match catalog.attachments(project, marker, paging.limit).await {
+        Ok(page) => Ok(Some(page)),
+        Err(ListError::UnknownMarker(_)) => Ok(None),
+        Err(ListError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// All that may match: those of the one volume, or all of the project. Attachments are as few as things that are plugged in.
+async fn candidates(
+    catalog: &Catalog,
+    project: Option<&ProjectId>,
+    of_volume: Option<VolumeId>,
+) -> Result<Vec<Attachment>, Fault> {
+    if let Some(volume) = of_volume {
+        let found = catalog.volume_attachments(volume).await?;
+        let seen = |attachment: &Attachment| project.is_none_or(|project| *project == attachment.project_id);
+        return Ok(found
+            .into_iter()
+            .map(|stored| stored.record)
+            .filter(seen)
+            .collect());
+    }
+    match catalog.attachments(project, None, usize::MAX).await {
+        Ok(all) => Ok(all),
+        Err(ListError::UnknownMarker(marker)) => Err(not_found(&marker)),
+        Err(ListError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Before 3.31 a member's foreign filters are ignored. What is no field of an attachment matches nothing.
+fn filters(caller: &Caller, query: &Query) -> Vec<Filter> {
+    let allowed = resource_filters::of("attachment");
+    query
+        .filters()
+        .into_iter()
+        .filter(|(name, _)| caller.context.is_admin || allowed.contains(name))
+        .map(|(name, value)| filter(name, value.to_owned()))
+        .collect()
+}
+
+fn filter(name: &str, value: String) -> Filter {
+    let id = python::uuid(&value);
+    match name {
+        "id" => Box::new(move |attachment| Some(attachment.id.0) == id),
+        "volume_id" => Box::new(move |attachment| Some(attachment.volume_id.0) == id),
+        // An empty one filters nothing (cinder: `if search_opts.get('instance_id')`).
+        "instance_id" | "instance_uuid" if value.is_empty() => Box::new(|_| true),
+        "instance_id" | "instance_uuid" => {
+            Box::new(move |attachment| id.is_some() && attachment.instance_uuid == id)
+        }
+        "status" | "attach_status" => Box::new(move |attachment| attachment.status.as_str() == value),
+        "attached_host" => Box::new(move |attachment| attachment.attached_host.as_ref() == Some(&value)),
+        "attach_mode" => {
+            Box::new(move |attachment| attachment.mode.is_some_and(|mode| mode.as_str() == value))
+        }
+        "project_id" => Box::new(move |attachment| attachment.project_id.as_str() == value),
+        _ => Box::new(|_| false),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SortKey {
+    CreatedAt,
+    UpdatedAt,
+    Id,
+    VolumeId,
+    Instance,
+    Status,
+    Host,
+    Mode,
+    Mountpoint,
+    AttachedAt,
+    DetachedAt,
+}
+
+fn sort_key(name: &str) -> Option<SortKey> {
+    Some(match name {
+        "created_at" => SortKey::CreatedAt,
+        "updated_at" => SortKey::UpdatedAt,
+        "id" => SortKey::Id,
+        "volume_id" => SortKey::VolumeId,
+        "instance_uuid" => SortKey::Instance,
+        "attach_status" | "status" => SortKey::Status,
+        "attached_host" => SortKey::Host,
+        "attach_mode" => SortKey::Mode,
+        "mountpoint" => SortKey::Mountpoint,
+        "attach_time" => SortKey::AttachedAt,
+        "detach_time" => SortKey::DetachedAt,
+        _ => return None,
+    })
+}
+
+/// By the keys in turn, and by time and id where they are equal.
+fn compare(a: &Attachment, b: &Attachment, sort: &[(SortKey, Direction)]) -> Ordering {
+    let by = |key: SortKey| match key {
+        SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
+        SortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+        SortKey::Id => a.id.cmp(&b.id),
+        SortKey::VolumeId => a.volume_id.cmp(&b.volume_id),
+        SortKey::Instance => a.instance_uuid.cmp(&b.instance_uuid),
+        SortKey::Status => a.status.as_str().cmp(b.status.as_str()),
+        SortKey::Host => a.attached_host.cmp(&b.attached_host),
+        SortKey::Mode => a
+            .mode
+            .map(|mode| mode.as_str())
+            .cmp(&b.mode.map(|mode| mode.as_str())),
+        SortKey::Mountpoint => a.mountpoint.cmp(&b.mountpoint),
+        SortKey::AttachedAt => a.attached_at.cmp(&b.attached_at),
+        SortKey::DetachedAt => a.detached_at.cmp(&b.detached_at),
+    };
+    let rest = sort
+        .first()
+        .map_or(Direction::Descending, |(_, direction)| *direction);
+    sort.iter()
+        .copied()
+        .chain([(SortKey::CreatedAt, rest), (SortKey::Id, rest)])
+        .map(|(key, direction)| match direction {
+            Direction::Ascending => by(key),
+            Direction::Descending => by(key).reverse(),
+        })
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}

@@ -1,0 +1,52 @@
+//! `GET /os-availability-zone`: the zones of the volume services. A zone is available unless all in it are disabled.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use crate::messages::registry::ListServices;
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::state::WebState;
+use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::{Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(super::resource("/os-availability-zone").route(web::get().to(list)));
+}
+
+#[derive(Serialize)]
+struct Zone {
+    #[serde(rename = "zoneName")]
+    name: String,
+    #[serde(rename = "zoneState")]
+    state: ZoneState,
+}
+
+#[derive(Serialize)]
+struct ZoneState {
+    available: bool,
+}
+
+async fn list(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+    let services = state
+        .registry
+        .call(&caller.context, ListServices {}, state.call_timeout)
+        .await?;
+    let mut zones: BTreeMap<String, bool> = BTreeMap::new();
+    for seen in services
+        .into_iter()
+        .filter(|seen| seen.service.binary == VOLUME_BINARY)
+    {
+        *zones.entry(seen.service.availability_zone).or_default() |= !seen.service.disabled;
+    }
+    let zones: Vec<Zone> = zones
+        .into_iter()
+        .map(|(name, available)| Zone {
+            name,
+            state: ZoneState { available },
+        })
+        .collect();
+    ok(&Named("availabilityZoneInfo", zones))
+}

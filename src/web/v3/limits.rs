@@ -1,0 +1,46 @@
+//! `GET /limits`: the five limits that dashboards show, and how much of each is used. There are no rate limits.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::query::Query;
+use super::quotas;
+use crate::model::ProjectId;
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::state::WebState;
+use crate::web::views::quota::AbsoluteLimits;
+use crate::web::views::{Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(super::resource("/limits").route(web::get().to(list)));
+}
+
+#[derive(Serialize)]
+struct Limits<'a> {
+    rate: [(); 0],
+    absolute: AbsoluteLimits<'a>,
+}
+
+async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    // Since 3.39 an administrator may ask for another project, by either name.
+    let may_ask = caller.context.is_admin && caller.version.at_least(39);
+    let asked = query
+        .get("project_id")
+        .or_else(|| query.get("tenant_id"))
+        .filter(|_| may_ask);
+    let project = asked.map_or_else(|| caller.context.project_id.clone(), ProjectId::from);
+    let quotas = quotas::of_project(&state, &project).await?;
+    let with_usage = caller.can(Rule("limits_extension:used_limits"));
+    ok(&Named(
+        "limits",
+        Limits {
+            rate: [],
+            absolute: AbsoluteLimits {
+                quotas: &quotas,
+                with_usage,
+            },
+        },
+    ))
+}

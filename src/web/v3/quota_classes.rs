@@ -1,0 +1,76 @@
+//! `/os-quota-class-sets`: limits of classes. The class `default` is the site's default; nothing is in another class yet.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::quota_sets::check_length;
+use super::quotas;
+use crate::messages::quota::UpdateQuotaClass;
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema;
+use crate::web::state::WebState;
+use crate::web::views::quota::QuotaSet;
+use crate::web::views::{Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        super::resource("/os-quota-class-sets/{class}")
+            .route(web::get().to(show))
+            .route(web::put().to(update)),
+    );
+}
+
+#[derive(Deserialize)]
+struct OfClass {
+    class: String,
+}
+
+async fn show(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfClass>,
+) -> Result<HttpResponse, Fault> {
+    caller.may(Rule("volume_extension:quota_classes:get"))?;
+    let quotas = quotas::of_class(&state, &path.class).await?;
+    ok(&Named(
+        "quota_class_set",
+        QuotaSet {
+            quotas: &quotas,
+            with_usage: false,
+            id: Some(&path.class),
+        },
+    ))
+}
+
+async fn update(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfClass>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let known = quotas::all_resources(&state).await?;
+    let knows = |key: &str| known.iter().any(|resource| resource.0 == key);
+    let limits = schema::quotas::class_set(body.0.as_ref(), knows)?;
+    caller.may(Rule("volume_extension:quota_classes:update"))?;
+    check_length(&path.class, "quota_class_name")?;
+    let message = UpdateQuotaClass {
+        class: path.class.clone(),
+        limits,
+    };
+    state
+        .quota
+        .call(&caller.context, message, state.call_timeout)
+        .await?;
+    let quotas = quotas::of_class(&state, &path.class).await?;
+    ok(&Named(
+        "quota_class_set",
+        QuotaSet {
+            quotas: &quotas,
+            with_usage: false,
+            id: None,
+        },
+    ))
+}

@@ -1,0 +1,129 @@
+//! `/os-quota-sets`: how much a project may have, and how much it has.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::query::Query;
+use super::quotas;
+use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
+use crate::model::ProjectId;
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema;
+use crate::web::state::WebState;
+use crate::web::views::quota::QuotaSet;
+use crate::web::views::{Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        super::resource("/os-quota-sets/{target_id}")
+            .route(web::get().to(show))
+            .route(web::put().to(update))
+            .route(web::delete().to(delete)),
+    )
+    .service(super::resource("/os-quota-sets/{target_id}/defaults").route(web::get().to(defaults)));
+}
+
+/// The part of a path that names a project (not the one that the path begins with).
+#[derive(Deserialize)]
+struct OfProject {
+    target_id: String,
+}
+
+const SHOW: Rule = Rule("volume_extension:quotas:show");
+
+async fn show(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfProject>,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let project = ProjectId::from(path.target_id.as_str());
+    caller.may_in(SHOW, &project)?;
+    let with_usage = query.bool("usage")?;
+    let quotas = quotas::of_project(&state, &project).await?;
+    ok(&Named(
+        "quota_set",
+        QuotaSet {
+            quotas: &quotas,
+            with_usage,
+            id: Some(project.as_str()),
+        },
+    ))
+}
+
+async fn defaults(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfProject>,
+) -> Result<HttpResponse, Fault> {
+    let project = ProjectId::from(path.target_id.as_str());
+    caller.may_in(SHOW, &project)?;
+    let quotas = quotas::of_class(&state, quotas::DEFAULT_CLASS).await?;
+    ok(&Named(
+        "quota_set",
+        QuotaSet {
+            quotas: &quotas,
+            with_usage: false,
+            id: Some(project.as_str()),
+        },
+    ))
+}
+
+async fn update(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfProject>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let known = quotas::all_resources(&state).await?;
+    let knows = |key: &str| known.iter().any(|resource| resource.0 == key);
+    let limits = schema::quotas::quota_set(body.0.as_ref(), knows)?;
+    let project_id = ProjectId::from(path.target_id.as_str());
+    caller.may_in(Rule("volume_extension:quotas:update"), &project_id)?;
+    check_length(project_id.as_str(), "quota_set_name")?;
+    let message = UpdateQuotaSet {
+        project_id: project_id.clone(),
+        limits,
+    };
+    state
+        .quota
+        .call(&caller.context, message, state.call_timeout)
+        .await?;
+    let quotas = quotas::of_project(&state, &project_id).await?;
+    ok(&Named(
+        "quota_set",
+        QuotaSet {
+            quotas: &quotas,
+            with_usage: false,
+            id: None,
+        },
+    ))
+}
+
+async fn delete(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfProject>,
+) -> Result<HttpResponse, Fault> {
+    let project_id = ProjectId::from(path.target_id.as_str());
+    caller.may_in(Rule("volume_extension:quotas:delete"), &project_id)?;
+    state
+        .quota
+        .call(&caller.context, DeleteQuotaSet { project_id }, state.call_timeout)
+        .await?;
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// Refuses a name of more than 255 characters.
+pub(super) fn check_length(name: &str, what: &str) -> Result<(), Fault> {
+    let length = name.chars().count();
+    if length <= 255 {
+        return Ok(());
+    }
+    Err(Fault::invalid_input(format!(
+        "{what} has {length} characters, more than 255."
+    )))
+}

@@ -1,0 +1,60 @@
+//! What quota sets, quota class sets and limits have in common: which resources there are, and which limit holds.
+//!
+//! A project's own limit comes first, then the class `default`, then the configuration, then (for types) none
+//! (cinder: `quota.py`, `DbQuotaDriver`).
+
+use std::collections::BTreeMap;
+
+use crate::model::ProjectId;
+use crate::model::quota::{Resource, UNLIMITED};
+use crate::web::fault::Fault;
+use crate::web::state::WebState;
+use crate::web::views::quota::{Quota, resources};
+
+/// The class whose limits are the site's defaults.
+pub(super) const DEFAULT_CLASS: &str = "default";
+
+/// Every resource there is, in Cinder's order.
+pub(super) async fn all_resources(state: &WebState) -> Result<Vec<Resource>, Fault> {
+    let types = state.catalog.volume_types().await?;
+    Ok(resources(types.iter().map(|stored| stored.name.as_str())))
+}
+
+/// A project's quotas, with what it uses.
+pub(super) async fn of_project(state: &WebState, project: &ProjectId) -> Result<Vec<Quota>, Fault> {
+    let own = state.catalog.project_limits(project).await?;
+    let usage = state.catalog.usage(project).await?;
+    let mut quotas = of_class(state, DEFAULT_CLASS).await?;
+    for quota in &mut quotas {
+        quota.limit = own.get(&quota.resource).copied().unwrap_or(quota.limit);
+        quota.usage = usage.get(&quota.resource).copied().unwrap_or_default();
+    }
+    Ok(quotas)
+}
+
+/// A class's quotas; classes use nothing.
+pub(super) async fn of_class(state: &WebState, class: &str) -> Result<Vec<Quota>, Fault> {
+    let own: BTreeMap<Resource, i64> = state.catalog.class_limits(class).await?;
+    let resources = all_resources(state).await?;
+    Ok(resources
+        .into_iter()
+        .map(|resource| Quota {
+            limit: own
+                .get(&resource)
+                .or_else(|| state.default_limits.get(&resource))
+                .copied()
+                .unwrap_or_else(|| built_in(&resource)),
+            usage: crate::model::quota::Usage::default(),
+            resource,
+        })
+        .collect())
+}
+
+/// Cinder's own defaults, for what the configuration leaves out.
+fn built_in(resource: &Resource) -> i64 {
+    match resource.0.as_str() {
+        "volumes" | "snapshots" | "backups" | "groups" => 10,
+        "gigabytes" | "backup_gigabytes" => 1000,
+        _ => UNLIMITED,
+    }
+}

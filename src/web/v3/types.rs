@@ -1,0 +1,255 @@
+//! `/types`: what kinds of volumes there are.
+
+use std::cmp::Ordering;
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::query::{Query, part_of};
+use super::{accepted, ask, find_type, python, resource_filters};
+use crate::messages::api::{DeleteVolumeType, UpdateVolumeType};
+use crate::model::VolumeType;
+use crate::store::catalog::Direction;
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema::literal::{self, Literal};
+use crate::web::schema::volume_types as schema;
+use crate::web::state::WebState;
+use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
+use crate::web::views::{Listed, Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        super::resource("/types")
+            .route(web::get().to(list))
+            .route(web::post().to(create)),
+    )
+    .service(
+        super::resource("/types/{type_id}")
+            .route(web::get().to(show))
+            .route(web::put().to(update))
+            .route(web::delete().to(delete)),
+    );
+}
+
+/// The part of a path that names a type.
+#[derive(Deserialize)]
+pub(super) struct OfType {
+    pub(super) type_id: String,
+}
+
+async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> Result<HttpResponse, Fault> {
+    let text = query.text().to_owned();
+    caller.may(Rule("volume_extension:type_get_all"))?;
+    let paging = query.take_paging()?;
+    let sorting = query.take_sorting()?;
+    if caller.version.at_least(52) {
+        resource_filters::reject_invalid(&caller, &query, "volume_type")?;
+    }
+    let wanted = Wanted::read(&caller, &query)?;
+    let sort = sorting.keys(sort_key)?;
+    let stored = state.catalog.volume_types().await?;
+    let mut types: Vec<&VolumeType> = stored
+        .iter()
+        .map(|stored| &stored.record)
+        .filter(|one| wanted.matches(&caller, one))
+        .collect();
+    types.sort_by(|a, b| compare(a, b, &sort));
+    let page = part_of(types, &paging, |one| one.id.to_string()).ok_or_else(|| {
+        Fault::not_found(format!(
+            "Volume type {} could not be found.",
+            paging.marker.as_deref().unwrap_or_default()
+        ))
+    })?;
+    let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
+        (
+            "volume_type_links",
+            caller.next_link("types", &text, &last.id.to_string()),
+        )
+    });
+    ok(&Listed {
+        name: "volume_types",
+        items: page.iter().map(|one| TypeView::new(&caller, one)),
+        next,
+        count: None,
+    })
+}
+
+/// Which types are listed.
+struct Wanted {
+    /// `None`: both kinds.
+    is_public: Option<bool>,
+    /// These extra specs and values; `None`: whatever they have.
+    extra_specs: Option<std::collections::BTreeMap<String, String>>,
+    /// The caller filters by what it may not know.
+    nothing: bool,
+}
+
+impl Wanted {
+    fn read(caller: &Caller, query: &Query) -> Result<Self, Fault> {
+        let is_public = if caller.context.is_admin {
+            is_public(query.get("is_public"))?
+        } else {
+            Some(true)
+        };
+        let mut wanted = Self {
+            is_public,
+            extra_specs: None,
+            nothing: false,
+        };
+        let Some(text) = query.get("extra_specs").filter(|_| caller.version.at_least(52)) else {
+            return Ok(wanted);
+        };
+        match literal::read(text).and_then(Literal::into_text_map) {
+            Some(specs) => {
+                let sees_all = caller.can(Rule("volume_extension:types_extra_specs:read_sensitive"));
+                wanted.nothing = !sees_all && specs.keys().any(|key| !is_user_visible(key));
+                wanted.extra_specs = Some(specs);
+            }
+            None => wanted.nothing = true,
+        }
+        Ok(wanted)
+    }
+
+    fn matches(&self, caller: &Caller, one: &VolumeType) -> bool {
+        // Whoever asks for public types gets the private ones of its own project with them.
+        let openness = match self.is_public {
+            None => true,
+            Some(true) => one.is_open_to(&caller.context.project_id),
+            Some(false) => !one.is_public,
+        };
+        let specs = self
+            .extra_specs
+            .iter()
+            .flatten()
+            .all(|(key, value)| one.extra_specs.get(key).is_some_and(|spec| spec == value));
+        !self.nothing && openness && specs
+    }
+}
+
+fn is_public(text: Option<&str>) -> Result<Option<bool>, Fault> {
+    match text {
+        None => Ok(Some(true)),
+        Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
+        Some(text) => match python::bool_from_string(text) {
+            Some(is_public) => Ok(Some(is_public)),
+            None => Err(Fault::bad_request(format!("Invalid is_public filter [{text}]"))),
+        },
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SortKey {
+    CreatedAt,
+    UpdatedAt,
+    Id,
+    Name,
+    Description,
+    IsPublic,
+    QosSpecsId,
+}
+
+fn sort_key(name: &str) -> Option<SortKey> {
+    Some(match name {
+        "created_at" => SortKey::CreatedAt,
+        "updated_at" => SortKey::UpdatedAt,
+        "id" => SortKey::Id,
+        "name" => SortKey::Name,
+        "description" => SortKey::Description,
+        "is_public" => SortKey::IsPublic,
+        "qos_specs_id" => SortKey::QosSpecsId,
+        _ => return None,
+    })
+}
+
+/// By the keys in turn, and by time and id where they are equal.
+fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ordering {
+    let by = |key: SortKey| match key {
+        SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
+        SortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+        SortKey::Id => a.id.cmp(&b.id),
+        SortKey::Name => a.name.cmp(&b.name),
+        SortKey::Description => a.description.cmp(&b.description),
+        SortKey::IsPublic => a.is_public.cmp(&b.is_public),
+        SortKey::QosSpecsId => a.qos_specs_id.cmp(&b.qos_specs_id),
+    };
+    let rest = sort
+        .first()
+        .map_or(Direction::Descending, |(_, direction)| *direction);
+    sort.iter()
+        .copied()
+        .chain([(SortKey::CreatedAt, rest), (SortKey::Id, rest)])
+        .map(|(key, direction)| match direction {
+            Direction::Ascending => by(key),
+            Direction::Descending => by(key).reverse(),
+        })
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+async fn show(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfType>,
+) -> Result<HttpResponse, Fault> {
+    let rule = Rule("volume_extension:type_get");
+    if path.type_id == "default" {
+        let found = state
+            .catalog
+            .volume_type_by_name(&state.default_volume_type)
+            .await?;
+        let found = found.ok_or_else(|| Fault::not_found("Default volume type can not be found."))?;
+        caller.may(rule)?;
+        return ok(&Named("volume_type", TypeView::of_default(&caller, &found)));
+    }
+    let found = find_type(&state, &caller, &path.type_id).await?;
+    caller.may(rule)?;
+    ok(&Named("volume_type", TypeView::new(&caller, &found)))
+}
+
+async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+    let message = schema::create(body.0.as_ref())?;
+    caller.may(Rule("volume_extension:type_create"))?;
+    let volume_type = ask(&state, &caller, message).await?;
+    let with_access = caller.can(Rule("volume_extension:volume_type_access"));
+    ok(&Named(
+        "volume_type",
+        ManagedTypeView {
+            volume_type: &volume_type,
+            with_access,
+        },
+    ))
+}
+
+async fn update(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfType>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let change = schema::update(body.0.as_ref())?;
+    caller.may(Rule("volume_extension:type_update"))?;
+    schema::check_update(&change)?;
+    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    let volume_type = ask(&state, &caller, UpdateVolumeType { id, change }).await?;
+    ok(&Named(
+        "volume_type",
+        ManagedTypeView {
+            volume_type: &volume_type,
+            with_access: false,
+        },
+    ))
+}
+
+async fn delete(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfType>,
+) -> Result<HttpResponse, Fault> {
+    caller.may(Rule("volume_extension:type_delete"))?;
+    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    ask(&state, &caller, DeleteVolumeType { id }).await?;
+    Ok(accepted())
+}

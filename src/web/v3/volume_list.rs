@@ -1,0 +1,204 @@
+//! `GET /volumes`, `/volumes/detail` and `/volumes/summary`.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::query::Query;
+use super::{python, volume_query};
+use crate::model::{AttachStatus, Attachment, Volume, VolumeId};
+use crate::store::catalog::{Catalog, ListError, VolumeQuery};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::state::WebState;
+use crate::web::views::volume::{VolumeViews, type_names};
+use crate::web::views::{Listed, Named, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(super::resource("/volumes/detail").route(web::get().to(detail)))
+        .service(super::resource("/volumes/summary").route(web::get().to(summary)));
+}
+
+pub(super) async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    let views = VolumeViews::extended(&caller);
+    ok(&Listed {
+        name: "volumes",
+        items: page.volumes.iter().map(|volume| views.summary(volume)),
+        next: page.next(&caller, "volumes"),
+        count: page.count,
+    })
+}
+
+async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    let types = state.catalog.volume_types().await?;
+    let types = type_names(types.iter().map(|stored| &stored.record));
+    let attachments = attachments(&state.catalog, &page.volumes).await?;
+    let views = VolumeViews::extended(&caller);
+    ok(&Listed {
+        name: "volumes",
+        items: page
+            .volumes
+            .iter()
+            .zip(&attachments)
+            .map(|(volume, attached)| views.detail(volume, &types, attached)),
+        next: page.next(&caller, "volumes/detail"),
+        count: page.count,
+    })
+}
+
+/// The attachments of each volume. Only those that have any are asked for: most of a long list has none.
+async fn attachments(catalog: &Catalog, volumes: &[Volume]) -> Result<Vec<Vec<Attachment>>, Fault> {
+    let attached: Vec<usize> = volumes
+        .iter()
+        .enumerate()
+        .filter(|(_, volume)| volume.attach_status != AttachStatus::Detached)
+        .map(|(at, _)| at)
+        .collect();
+    let mut of_volumes = vec![Vec::new(); volumes.len()];
+    if attached.is_empty() {
+        return Ok(of_volumes);
+    }
+    let ids: Vec<VolumeId> = attached.iter().map(|at| volumes[*at].id).collect();
+    for (at, of_this) in attached.into_iter().zip(catalog.volumes_attachments(&ids).await?) {
+        of_volumes[at] = of_this;
+    }
+    Ok(of_volumes)
+}
+
+/// A page of volumes, and what a link to the next needs.
+struct Page {
+    volumes: Vec<Volume>,
+    count: Option<u64>,
+    limit: usize,
+    query: String,
+}
+
+impl Page {
+    /// A full page may have a successor.
+    fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
+        let last = self.volumes.last().filter(|_| self.volumes.len() >= self.limit)?;
+        Some((
+            "volumes_links",
+            caller.next_link(path, &self.query, &last.id.to_string()),
+        ))
+    }
+}
+
+async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Page, Fault> {
+    let text = query.text().to_owned();
+    let paging = query.take_paging()?;
+    let sorting = query.take_sorting()?;
+    let mut with_count = false;
+    if caller.version.at_least(45) {
+        with_count = query.bool("with_count")?;
+        query.take("with_count");
+    }
+    let all_tenants = caller.context.is_admin && query.bool("all_tenants")?;
+    let filters = volume_query::filters(caller, &mut query)?;
+    caller.may(Rule("volume:get_all"))?;
+    let sort = sorting.keys(volume_query::sort_key)?;
+    let unknown_marker = |marker: &str| Fault::not_found(format!("Volume {marker} could not be found."));
+    let marker = match &paging.marker {
+        None => None,
+        Some(marker) => Some(
+            python::uuid(marker)
+                .map(VolumeId)
+                .ok_or_else(|| unknown_marker(marker))?,
+        ),
+    };
+    let wanted = VolumeQuery {
+        project: (!all_tenants).then(|| caller.context.project_id.clone()),
+        sort,
+        filters,
+        marker,
+        offset: paging.offset,
+        limit: paging.limit,
+    };
+    let found = state
+        .catalog
+        .volumes(&wanted)
+        .await
+        .map_err(|error| match error {
+            ListError::UnknownMarker(marker) => unknown_marker(&marker),
+            ListError::Store(error) => error.into(),
+        })?;
+    let count = match with_count {
+        true => Some(state.catalog.volume_totals(&wanted).await?.0),
+        false => None,
+    };
+    Ok(Page {
+        volumes: found.records,
+        count,
+        limit: paging.limit,
+        query: text,
+    })
+}
+
+#[derive(Serialize)]
+struct Summary {
+    total_count: u64,
+    total_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, Vec<String>>>,
+}
+
+async fn summary(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    caller.since(12)?;
+    caller.may(Rule("volume:get_all"))?;
+    let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
+    let wanted = VolumeQuery {
+        project: (!all_tenants).then(|| caller.context.project_id.clone()),
+        ..VolumeQuery::default()
+    };
+    let (total_count, total_size) = state.catalog.volume_totals(&wanted).await?;
+    let metadata = match caller.version.at_least(36) {
+        true => Some(distinct_metadata(&state.catalog, wanted).await?),
+        false => None,
+    };
+    ok(&Named(
+        "volume-summary",
+        Summary {
+            total_count,
+            total_size,
+            metadata,
+        },
+    ))
+}
+
+/// How many volumes are looked at in one go.
+const BATCH: usize = 1000;
+
+/// Every metadata key of these volumes, with its different values.
+async fn distinct_metadata(
+    catalog: &Catalog,
+    mut query: VolumeQuery,
+) -> Result<BTreeMap<String, Vec<String>>, Fault> {
+    query.limit = BATCH;
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    loop {
+        let volumes = match catalog.volumes(&query).await {
+            Ok(page) => page.records,
+            // The last one of the page before is gone: what it would have led to is missed, not the answer.
+            Err(ListError::UnknownMarker(_)) => return Ok(found),
+            Err(ListError::Store(error)) => return Err(error.into()),
+        };
+        for (key, value) in volumes.iter().flat_map(|volume| &volume.metadata) {
+            let values = found.entry(key.clone()).or_default();
+            if !values.contains(value) {
+                values.push(value.clone());
+            }
+        }
+        if volumes.len() < BATCH {
+            return Ok(found);
+        }
+        query.marker = volumes.last().map(|volume| volume.id);
+    }
+}

@@ -1,0 +1,134 @@
+//! `/volumes`: make, show, change and delete volumes. Lists are in `volume_list`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use super::query::Query;
+use super::{accepted, ask, find_volume, volume_list};
+use crate::messages::api::DeleteVolume;
+use crate::model::{AttachStatus, Attachment, Volume};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema;
+use crate::web::state::WebState;
+use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
+use crate::web::views::{Named, answer};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        super::resource("/volumes")
+            .route(web::get().to(volume_list::list))
+            .route(web::post().to(create)),
+    )
+    .service(
+        super::resource("/volumes/{volume_id}")
+            .route(web::get().to(show))
+            .route(web::put().to(update))
+            .route(web::delete().to(delete)),
+    );
+}
+
+/// The part of a path that names a volume.
+#[derive(Deserialize)]
+pub(super) struct OfVolume {
+    pub(super) volume_id: String,
+}
+
+async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+    let message = schema::volumes::create(caller.version, body.0.as_ref())?;
+    caller.may(Rule("volume:create"))?;
+    if message.image.is_some() {
+        caller.may(Rule("volume:create_from_image"))?;
+    }
+    let volume = ask(&state, &caller, message).await?;
+    one(
+        &state,
+        &VolumeViews::plain(&caller),
+        StatusCode::ACCEPTED,
+        &volume,
+    )
+    .await
+}
+
+async fn show(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfVolume>,
+) -> Result<HttpResponse, Fault> {
+    let volume = find_volume(&state, &caller, &path.volume_id).await?;
+    one(&state, &VolumeViews::extended(&caller), StatusCode::OK, &volume).await
+}
+
+async fn update(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfVolume>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let message = schema::volumes::update(caller.version, &path.volume_id, body.0.as_ref())?;
+    find_volume(&state, &caller, &path.volume_id).await?;
+    caller.may(Rule("volume:update"))?;
+    let volume = ask(&state, &caller, message).await?;
+    one(&state, &VolumeViews::plain(&caller), StatusCode::OK, &volume).await
+}
+
+async fn delete(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfVolume>,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let cascade = query.bool("cascade")?;
+    let force = caller.version.at_least(23) && query.bool("force")?;
+    find_volume(&state, &caller, &path.volume_id).await?;
+    if force {
+        caller.may(Rule("volume:force_delete"))?;
+    }
+    caller.may(Rule("volume:delete"))?;
+    let volume_id = path.into_inner().volume_id;
+    ask(
+        &state,
+        &caller,
+        DeleteVolume {
+            volume_id,
+            cascade,
+            force,
+        },
+    )
+    .await?;
+    Ok(accepted())
+}
+
+/// An answer that is one volume.
+async fn one(
+    state: &WebState,
+    views: &VolumeViews,
+    status: StatusCode,
+    volume: &Volume,
+) -> Result<HttpResponse, Fault> {
+    let types = type_of(state, volume).await?;
+    let attachments = attachments_of(state, volume).await?;
+    answer(
+        status,
+        &Named("volume", views.detail(volume, &types, &attachments)),
+    )
+}
+
+async fn type_of(state: &WebState, volume: &Volume) -> Result<TypeNames, Fault> {
+    let Some(id) = volume.volume_type_id else {
+        return Ok(TypeNames::new());
+    };
+    let found = state.catalog.volume_type(id).await?;
+    Ok(type_names(found.iter().map(|stored| &stored.record)))
+}
+
+async fn attachments_of(state: &WebState, volume: &Volume) -> Result<Vec<Attachment>, Fault> {
+    if volume.attach_status == AttachStatus::Detached {
+        return Ok(Vec::new());
+    }
+    let found = state.catalog.volume_attachments(volume.id).await?;
+    Ok(found.into_iter().map(|stored| stored.record).collect())
+}

@@ -1,0 +1,55 @@
+//! User messages as clients see them (cinder: `api/v3/views/messages.py`).
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::{LinkBase, time};
+use crate::model::UserMessage;
+
+/// The level that all messages have: Cinder writes no other.
+pub const LEVEL: &str = "ERROR";
+
+/// `VOLUME_VOLUME_001_003`: what kind of thing, what was being done to it, and what went wrong.
+#[must_use]
+pub fn event_id(message: &UserMessage) -> String {
+    format!(
+        "VOLUME_{}_{}_{}",
+        message.resource_type,
+        message.action.code(),
+        message.detail.code()
+    )
+}
+
+/// A message.
+#[derive(Clone, Copy)]
+pub struct MessageView<'a> {
+    /// The message.
+    pub message: &'a UserMessage,
+    /// Where its links begin.
+    pub links: &'a LinkBase,
+}
+
+impl Serialize for MessageView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = self.message;
+        let mut text = format!("{}:{}", message.action.text(), message.detail.text());
+        if let Some(cause) = &message.cause {
+            text.push(' ');
+            text.push_str(cause);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &message.id)?;
+        map.serialize_entry("event_id", &event_id(message))?;
+        map.serialize_entry("user_message", &text)?;
+        map.serialize_entry("message_level", LEVEL)?;
+        map.serialize_entry("created_at", &time(message.created_at))?;
+        map.serialize_entry("guaranteed_until", &time(message.expires_at))?;
+        map.serialize_entry("request_id", &message.request_id)?;
+        map.serialize_entry("links", &self.links.of(message.id))?;
+        map.serialize_entry("resource_type", &message.resource_type)?;
+        if let Some(id) = message.resource_uuid {
+            map.serialize_entry("resource_uuid", &id)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,133 @@
+//! Quota sets and limits as clients see them (cinder: `api/contrib/quotas.py`, `quota_classes.py`, `used_limits.py`,
+//! `api/views/limits.py`).
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::model::quota::{Resource, Usage};
+
+/// Resources before those of the types, and after them, in Cinder's order.
+const BEFORE: [&str; 6] = [
+    "volumes",
+    "per_volume_gigabytes",
+    "snapshots",
+    "gigabytes",
+    "backups",
+    "backup_gigabytes",
+];
+const AFTER: [&str; 1] = ["groups"];
+
+/// Resources that are also counted for each type, in Cinder's order.
+const PER_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
+
+/// Every resource there is when the types have these names, in the order that Cinder lists them.
+#[must_use]
+pub fn resources<'t>(type_names: impl IntoIterator<Item = &'t str>) -> Vec<Resource> {
+    let plain = |name: &&str| Resource((*name).to_owned());
+    let of_types = type_names
+        .into_iter()
+        .flat_map(|type_name| PER_TYPE.map(|name| Resource(name.to_owned()).of_type(type_name)));
+    BEFORE
+        .iter()
+        .map(plain)
+        .chain(of_types)
+        .chain(AFTER.iter().map(plain))
+        .collect()
+}
+
+/// A resource, its limit, and how much of it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The resource.
+    pub resource: Resource,
+    /// -1 is none.
+    pub limit: i64,
+    /// What is used.
+    pub usage: Usage,
+}
+
+/// A quota set.
+pub struct QuotaSet<'a> {
+    /// Its quotas.
+    pub quotas: &'a [Quota],
+    /// Whether usage is shown beside each limit.
+    pub with_usage: bool,
+    /// The project or class, where the answer names it.
+    pub id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Used {
+    limit: i64,
+    in_use: i64,
+    reserved: i64,
+}
+
+impl Serialize for QuotaSet<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for Quota {
+            resource,
+            limit,
+            usage,
+        } in self.quotas
+        {
+            if self.with_usage {
+                let used = Used {
+                    limit: *limit,
+                    in_use: usage.in_use,
+                    reserved: usage.reserved,
+                };
+                map.serialize_entry(resource, &used)?;
+            } else {
+                map.serialize_entry(resource, limit)?;
+            }
+        }
+        if let Some(id) = self.id {
+            map.serialize_entry("id", id)?;
+        }
+        map.end()
+    }
+}
+
+/// `GET /limits`: five limits, and how much of each is used, under names of their own.
+pub struct AbsoluteLimits<'a> {
+    /// The quotas of the project.
+    pub quotas: &'a [Quota],
+    /// Whether usage is shown.
+    pub with_usage: bool,
+}
+
+const MAXIMA: [(&str, &str); 5] = [
+    ("maxTotalVolumes", "volumes"),
+    ("maxTotalSnapshots", "snapshots"),
+    ("maxTotalVolumeGigabytes", "gigabytes"),
+    ("maxTotalBackups", "backups"),
+    ("maxTotalBackupGigabytes", "backup_gigabytes"),
+];
+
+const TOTALS: [(&str, &str); 5] = [
+    ("totalVolumesUsed", "volumes"),
+    ("totalGigabytesUsed", "gigabytes"),
+    ("totalSnapshotsUsed", "snapshots"),
+    ("totalBackupsUsed", "backups"),
+    ("totalBackupGigabytesUsed", "backup_gigabytes"),
+];
+
+impl Serialize for AbsoluteLimits<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let quota = |name: &str| self.quotas.iter().find(|quota| quota.resource.0 == name);
+        let mut map = serializer.serialize_map(None)?;
+        for (shown, name) in MAXIMA {
+            if let Some(quota) = quota(name) {
+                map.serialize_entry(shown, &quota.limit)?;
+            }
+        }
+        for (shown, name) in TOTALS.into_iter().filter(|_| self.with_usage) {
+            if let Some(quota) = quota(name) {
+                map.serialize_entry(shown, &quota.usage.in_use)?;
+            }
+        }
+        map.end()
+    }
+}
