@@ -1,5 +1,10 @@
 //! The configurations that come with Pumice are right, and the reference says what the documented defaults say.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "a test types the commands as an operator does"
+)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;

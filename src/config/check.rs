@@ -80,8 +80,14 @@ fn auth(config: &Config, notes: &mut Notes) {
         let key = |name: &str| format!("auth.users[{index}].{name}");
         if user.name.is_empty() {
             notes.senseless(&[&key("name")], "is missing");
-        } else if auth.users[..index].iter().any(|other| other.name == user.name) {
-            notes.senseless(&[&key("name")], format!("'{}' is there twice", user.name));
+        } else if auth.users[..index]
+            .iter()
+            .any(|other| other.name == user.name && other.project == user.project)
+        {
+            notes.senseless(
+                &[&key("name")],
+                format!("'{}' is there twice for project '{}'", user.name, user.project),
+            );
         }
         match (&user.password, &user.password_hash) {
             (None, None) => {
@@ -137,6 +143,15 @@ fn transport(config: &Config, notes: &mut Notes) {
     if control && !transport.join.is_empty() {
         let problem = "is for nodes without the control role; several control nodes are not there yet";
         notes.senseless(&["transport.join", "node.roles"], problem);
+    }
+    if transport
+        .secret()
+        .is_some_and(|secret| secret.reveal().len() < 16)
+    {
+        notes.senseless(
+            &["transport.secret"],
+            "must have at least 16 characters, or be empty",
+        );
     }
     if transport.mailbox_bound == 0 {
         notes.senseless(&["transport.mailbox_bound"], "must be at least 1");
@@ -194,10 +209,7 @@ fn times(config: &Config, notes: &mut Notes) {
         ),
         ("operations.retry_initial", config.operations.retry_initial),
         ("operations.retry_max", config.operations.retry_max),
-        (
-            "store.flush_window",
-            Duration(config.store.flush_window.0 + std::time::Duration::from_millis(1)),
-        ),
+        ("operations.resend_after", config.operations.resend_after),
     ];
     let ten_years = Duration::from_hours(10 * 366 * 24);
     for (key, span) in positive {
@@ -215,14 +227,8 @@ fn times(config: &Config, notes: &mut Notes) {
         let problem = "must not be shorter than operations.retry_initial";
         notes.senseless(&["operations.retry_max", "operations.retry_initial"], problem);
     }
-    if config.store.flush_window > Duration::from_secs(1) {
-        notes.senseless(
-            &["store.flush_window"],
-            "must be at most 1s: every answer waits for it",
-        );
-    }
-    if config.store.max_batch == 0 {
-        notes.senseless(&["store.max_batch"], "must be at least 1");
+    if config.store.queue == 0 {
+        notes.senseless(&["store.queue"], "must be at least 1");
     }
     if config.store.cache_size.0 < 1 << 20 {
         notes.senseless(&["store.cache_size"], "must be at least 1MiB");

@@ -13,10 +13,13 @@ section! {
         /// Growing one.
         extend_deadline: Duration = Duration::from_hours(1),
         /// Exporting one, or ending that.
-        attachment_deadline: Duration = Duration::from_mins(10),
-        /// After how long a command without report is sent again for the first time; doubled each time.
+        attachment_deadline: Duration = Duration::from_mins(5),
+        /// After how long a command that was accepted, but not reported on, is sent again. Much longer than the work
+        /// usually takes: repetition is for lost messages, and does no harm.
+        resend_after: Duration = Duration::from_secs(10),
+        /// The first pause before a command that could not be delivered is sent again; doubled each time.
         retry_initial: Duration = Duration::from_secs(1),
-        /// The longest wait between two sendings.
+        /// The longest such pause.
         retry_max: Duration = Duration::from_secs(30),
     }
 }

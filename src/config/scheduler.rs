@@ -1,6 +1,7 @@
 //! `[scheduler]`: how a pool is chosen.
 
 use super::reading::section;
+use super::units::Duration;
 
 /// The filters there are, by Cinder's names.
 pub const FILTERS: &[&str] = &["AvailabilityZoneFilter", "CapacityFilter", "CapabilitiesFilter"];
@@ -19,5 +20,8 @@ section! {
         max_attempts: u32 = 3,
         /// The weight of free space; negative fills pools one after the other (cinder: `capacity_weight_multiplier`).
         capacity_weight_multiplier: f64 = 1.0,
+        /// How long after a start a volume that no pool is right for waits for backends that did not report yet
+        /// (cinder: `scheduler_driver_init_wait_time`).
+        init_wait: Duration = Duration::from_secs(60),
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::reading::{plain, section};
-use super::units::{ByteSize, Duration};
+use super::units::ByteSize;
 
 /// A store engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -22,9 +22,9 @@ section! {
         engine: Engine = Engine::Sled,
         /// How much of it is kept in memory.
         cache_size: ByteSize = ByteSize::mib(16),
-        /// How long a commit may wait for others to share its flush. `"0s"`: only for those that wait already.
-        flush_window: Duration = Duration::from_millis(0),
-        /// The most commits that share one flush.
-        max_batch: usize = 256,
+        /// Changes are refused while the disk has less room than this, so that it never runs full in the middle of one.
+        min_free_space: ByteSize = ByteSize::mib(64),
+        /// How many changes may wait for the disk; whoever comes next waits to be let in.
+        queue: usize = 1024,
     }
 }

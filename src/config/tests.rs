@@ -235,6 +235,10 @@ fn what_makes_no_sense_together_is_told() {
             "[auth]\nstrategy = \"noauth\"\n[web]\nlisten = \"0.0.0.0:8776\"\n",
             "p.toml:2: auth.strategy: lets everyone",
         ),
+        (
+            "[transport]\nsecret = \"short\"\n",
+            "transport.secret: must have at least 16 characters",
+        ),
         ("[quota]\nvolumes = -2\n", "quota.volumes: must be from -1"),
         (
             "[backend.a]\n[backend.b]\n",
@@ -306,6 +310,16 @@ fn no_password_is_ever_told() {
 
     let right = "[[auth.users]]\nname = \"a\"\npassword = \"271828\"\n";
     assert!(!format!("{:?}", load(right, &[]).expect("right")).contains("271828"));
+}
+
+#[test]
+fn the_filters_and_weighers_that_may_be_named_are_those_that_are_built() {
+    let filters: Vec<&str> = crate::actors::scheduler::filters::KNOWN
+        .iter()
+        .map(|filter| filter.name)
+        .collect();
+    assert_eq!(filters, scheduler::FILTERS);
+    assert_eq!(crate::actors::scheduler::weighers::KNOWN, scheduler::WEIGHERS);
 }
 
 #[test]

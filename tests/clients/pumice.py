@@ -17,6 +17,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("PUMICE_BIN", str(ROOT / "target/debug/pumice"))
 CLOUD = "pumice"
+SECRET = "what both halves of a test know"
 PROJECT = re.compile(r"[0-9a-f-]{32,36}")
 
 
@@ -130,7 +131,7 @@ class Pumice:
             "node": {"host": "rock", "data_dir": str(self.folder / name)},
             "log": {"filter": "debug,sled=warn", "format": "text"},
             "service": {"report_interval": "500ms", "down_time": "5s"},
-            "operations": {"retry_initial": "500ms", "retry_max": "2s"},
+            "operations": {"resend_after": "3s", "retry_initial": "500ms", "retry_max": "2s"},
         }
 
     def _control(self, part):
@@ -151,8 +152,13 @@ class Pumice:
     def _split_parts(self):
         control, volume = self._control(self._common("control")), self._volume(self._common("volume"))
         control["node"]["roles"] = ["control"]
+        control["transport"]["secret"] = SECRET
         volume["node"]["roles"] = ["volume"]
-        volume["transport"] = {"join": [f"127.0.0.1:{self.peer_port}"], "ping_interval": "500ms"}
+        volume["transport"] = {
+            "join": [f"127.0.0.1:{self.peer_port}"],
+            "ping_interval": "500ms",
+            "secret": SECRET,
+        }
         return {"control": control, "volume": volume}
 
     # -- its life ------------------------------------------------------------------------------------------------
