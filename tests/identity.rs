@@ -1,5 +1,7 @@
 //! Logging in, as Keystone's clients do it. Real HTTP over loopback.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

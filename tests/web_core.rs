@@ -1,5 +1,7 @@
 //! What every client meets before it reaches a volume: versions, request ids, the door, errors. Real HTTP over loopback.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
 use std::net::SocketAddr;
 
 use actix_web::{HttpResponse, web};

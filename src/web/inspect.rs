@@ -28,6 +28,7 @@ async fn actors(caller: Caller, state: web::Data<WebState>) -> Result<HttpRespon
         "node": state.router.node(),
         "healthy": state.router.healthy(),
         "actors": state.router.actors(),
+        "peers": state.router.peers(),
         "undelivered": state.router.undelivered(),
     })))
 }

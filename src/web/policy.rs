@@ -264,6 +264,58 @@ mod tests {
         assert_eq!(allowed(&["admin"]), [true, true, true]);
     }
 
+    /// What Cinder itself answered to a member with 403 and to an administrator with success.
+    #[test]
+    fn what_cinder_refuses_a_member_is_for_administrators() {
+        let mine = ProjectId::from("mine");
+        for rule in [
+            "backup:backup-import",
+            "backup:export-import",
+            "clusters:get_all",
+            "group:group_types:create",
+            "group:group_types_specs:get_all",
+            "group:reset_status",
+            "scheduler_extension:scheduler_stats:get_pools",
+            "volume_extension:backup_admin_actions:reset_status",
+            "volume_extension:capabilities",
+            "volume_extension:hosts",
+            "volume_extension:list_manageable",
+            "volume_extension:qos_specs_manage:create",
+            "volume_extension:qos_specs_manage:get",
+            "volume_extension:qos_specs_manage:get_all",
+            "volume_extension:quota_classes:get",
+            "volume_extension:quotas:delete",
+            "volume_extension:quotas:update",
+            "volume_extension:services:index",
+            "volume_extension:services:update",
+            "volume_extension:snapshot_admin_actions:reset_status",
+            "volume_extension:type_create",
+            "volume_extension:type_update",
+            "volume_extension:types_extra_specs:create",
+            "volume_extension:volume_admin_actions:extend_volume_completion",
+            "volume_extension:volume_admin_actions:force_detach",
+            "volume_extension:volume_admin_actions:migrate_volume",
+            "volume_extension:volume_admin_actions:migrate_volume_completion",
+            "volume_extension:volume_admin_actions:reset_status",
+            "volume_extension:volume_manage",
+            "volume_extension:volume_type_access:addProjectAccess",
+            "volume_extension:volume_type_access:get_all_for_type",
+            "volume_extension:volume_type_encryption:get",
+            "volume_extension:volume_unmanage",
+            "workers:cleanup",
+        ] {
+            assert!(
+                RULES.binary_search_by_key(&rule, |(name, _)| name).is_ok(),
+                "{rule}"
+            );
+            assert!(
+                !Rule(rule).allows(&someone(&["member", "reader"]), &mine),
+                "{rule}"
+            );
+            assert!(Rule(rule).allows(&someone(&["admin"]), &mine), "{rule}");
+        }
+    }
+
     #[test]
     fn only_an_admin_reaches_into_another_project() {
         let theirs = ProjectId::from("theirs");

@@ -38,6 +38,25 @@ pub struct WebState {
 /// How many things a page of a list may have, unless told otherwise (cinder: `osapi_max_limit`).
 pub const DEFAULT_PAGE_SIZE: usize = 1000;
 
+impl WebState {
+    /// Handles from the router, and the defaults of the configuration; limits are none until they are set.
+    #[must_use]
+    pub fn new(catalog: Catalog, router: Router) -> Self {
+        Self {
+            catalog,
+            api: router.any(),
+            quota: router.any(),
+            scheduler: router.any(),
+            registry: router.any(),
+            router,
+            default_limits: crate::model::quota::Deltas::new(),
+            default_volume_type: "__DEFAULT__".to_owned(),
+            default_availability_zone: "nova".to_owned(),
+            call_timeout: std::time::Duration::from_secs(60),
+        }
+    }
+}
+
 /// What the door to the house knows: who may come in, how links begin, whether we can serve (`web::Data<Door>`).
 pub struct Door {
     /// How callers are told apart.

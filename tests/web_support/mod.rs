@@ -1,7 +1,5 @@
 //! A client for tests of the web: real HTTP over loopback, one connection for each request.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::net::SocketAddr;
 
 use pumice::web::server::ServerOptions;

@@ -30,7 +30,7 @@ pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> HttpResponse {
         .insert_header(("X-Auth-Token", token))
         .insert_header((
             "X-Server-Management-Url",
-            format!("{base_url}{}", request.uri().to_string().trim_end_matches('/')),
+            format!("{base_url}{}", request.path().trim_end_matches('/')),
         ))
         .content_type("text/plain; charset=UTF-8")
         .finish()

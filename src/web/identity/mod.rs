@@ -26,7 +26,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use self::directory::Directory;
@@ -75,7 +74,7 @@ pub enum OpenError {
 /// Users, projects and tokens.
 pub struct Identity {
     options: IdentityOptions,
-    directory: ArcSwap<Directory>,
+    directory: Arc<Directory>,
     passwords: Passwords,
     throttle: Throttle,
     tokens: Tokens,
@@ -100,7 +99,7 @@ impl Identity {
         }
         Ok(Self {
             tokens: Tokens::new(catalog, options.token_lifetime, options.cached_tokens),
-            directory: ArcSwap::from_pointee(directory),
+            directory: Arc::new(directory),
             throttle: Throttle::default(),
             passwords,
             options,
@@ -126,16 +125,16 @@ impl Identity {
     /// # Errors
     /// 401 without saying which part was wrong, 429 after too many failures, 503 when too many try at once.
     async fn login(&self, login: &Login, peer: IpAddr) -> Result<(Secret, Token), Refusal> {
-        let directory = self.directory.load_full();
+        let directory = &self.directory;
         let mut who: Option<UserId> = None;
         let mut parent: Option<Token> = None;
         for proof in &login.proofs {
             let proven = match proof {
                 Proof::Password { user, password } => {
-                    self.check_password(&directory, user, password, peer).await?
+                    self.check_password(directory, user, password, peer).await?
                 }
                 Proof::Token(text) => {
-                    let session = self.tokens.resolve(text.reveal(), &directory).await?;
+                    let session = self.tokens.resolve(text.reveal(), directory).await?;
                     let session = session.ok_or_else(Refusal::unauthorized)?;
                     parent = Some(session.token.clone());
                     session.token.user_id.clone()
@@ -148,7 +147,7 @@ impl Identity {
         let user = who
             .and_then(|id| directory.user(&id))
             .ok_or_else(Refusal::unauthorized)?;
-        let project = scope(&directory, user, &login.scope)?;
+        let project = scope(directory, user, &login.scope)?;
         let mut methods: Vec<String> = login.methods().map(str::to_owned).collect();
         methods.extend(parent.iter().flat_map(|token| token.methods.iter().cloned()));
         let mut seen = std::collections::HashSet::new();
@@ -219,7 +218,7 @@ impl Identity {
 
     /// What a token is worth now.
     async fn session(&self, text: &str) -> Result<Option<Arc<Session>>, StoreError> {
-        self.tokens.resolve(text, &self.directory.load()).await
+        self.tokens.resolve(text, &self.directory).await
     }
 }
 

@@ -115,7 +115,7 @@ impl Asker {
         let token = auth::token(&request).ok_or_else(Refusal::unauthorized)?;
         let session = identity.session(token).await?.ok_or_else(Refusal::unauthorized)?;
         let base = base(&request);
-        let directory = identity.directory.load_full();
+        let directory = Arc::clone(&identity.directory);
         Ok(Self {
             identity,
             directory,
@@ -174,7 +174,7 @@ async fn issue(
         .as_ref()
         .filter(|_| wants_catalog(&request))
         .map(|project| view::catalog(&base(&request), &identity.options.region, project.as_str()));
-    let body = view::token(&token, &identity.directory.load(), catalog).ok_or_else(Refusal::unauthorized)?;
+    let body = view::token(&token, &identity.directory, catalog).ok_or_else(Refusal::unauthorized)?;
     Ok(HttpResponse::Created()
         .insert_header((SUBJECT, text.reveal()))
         .json(body))
