@@ -309,6 +309,16 @@ async fn room_stays_taken_until_the_operation_ends_and_the_report_contains_it() 
 }
 
 #[actix::test]
+async fn room_that_was_promised_before_a_restart_is_still_taken_after_it() {
+    let world = World::with_backends(&["h@lvm"]).await;
+    world.schedule(world.command().await).await;
+    eventually(|| world.told("h@lvm").pop()).await;
+    let later = world.restarted(impatient()).await;
+    later.report(stats("h@lvm", 100.0)).await;
+    eventually(|| (free(&later) == 90.0).then_some(())).await;
+}
+
+#[actix::test]
 async fn a_volume_grows_only_where_there_is_room() {
     let world = World::new(impatient()).await;
     world.report(stats("h@lvm", 30.0)).await;
@@ -347,8 +357,9 @@ async fn a_volume_grows_only_where_there_is_room() {
 #[actix::test]
 async fn an_older_report_changes_nothing() {
     let world = World::new(impatient()).await;
-    let older = stats("h@lvm", 1.0);
-    world.report(stats("h@lvm", 100.0)).await;
+    let (newer, mut older) = (stats("h@lvm", 100.0), stats("h@lvm", 1.0));
+    older.timestamp.0 = newer.timestamp.0 - 1;
+    world.report(newer).await;
     let scheduler = world.scheduler();
     scheduler
         .cast(

@@ -128,6 +128,20 @@ impl Serve<Report> for Api {
 impl World {
     pub async fn new(options: Options) -> Self {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let volume = volume();
+        let operation = operation(&volume);
+        let mut changes = catalog.change();
+        changes.insert_volume(&volume).insert_operation(&operation);
+        changes.commit().await.unwrap();
+        Self::live(catalog, volume.id, operation.id, options).await
+    }
+
+    /// The next life of the node: the same catalog, nothing else.
+    pub async fn restarted(&self, options: Options) -> Self {
+        Self::live(self.catalog.clone(), self.volume, self.operation, options).await
+    }
+
+    async fn live(catalog: Catalog, volume: VolumeId, operation: OperationId, options: Options) -> Self {
         let router = Router::new("test");
         let liveness = Arc::new(Liveness::new(Duration::from_secs(60)));
         let parts = Parts::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options).unwrap();
@@ -137,15 +151,10 @@ impl World {
         router.register(api.start());
         router.register(registry::endpoint(catalog.clone(), liveness, registry::Options::default()).start());
         router.register(scheduler::endpoint(Arc::clone(&parts)).start());
-        let volume = volume();
-        let operation = operation(&volume);
-        let mut changes = catalog.change();
-        changes.insert_volume(&volume).insert_operation(&operation);
-        changes.commit().await.unwrap();
         let world = Self {
             parts,
-            volume: volume.id,
-            operation: operation.id,
+            volume,
+            operation,
             catalog,
             router,
             told: Arc::default(),

@@ -14,6 +14,7 @@ pub mod filters;
 mod parts;
 pub mod pick;
 pub mod pools;
+mod restore;
 mod validate_extend;
 mod waiting;
 pub mod weighers;
@@ -23,6 +24,7 @@ mod testing;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -184,8 +186,24 @@ impl Scheduler {
         settled
     }
 
+    /// Once in the life of a process: after a panic nothing was forgotten.
+    async fn restore(&self) {
+        while !self.parts.restored.load(Ordering::Acquire) {
+            match restore::restore(&self.parts).await {
+                Ok(promises) => {
+                    tracing::info!(promises, "scheduler knows what was promised before it started");
+                    self.parts.restored.store(true, Ordering::Release);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "earlier promises could not be read; trying again");
+                    tokio::time::sleep(LOOK_AGAIN_EVERY).await;
+                }
+            }
+        }
+    }
+
     /// Tries what waits again, at each report and from time to time.
-    async fn tend_the_waiting(self: Rc<Self>) {
+    async fn tend_the_waiting(&self) {
         let mut reports = self.parts.reports.subscribe();
         loop {
             tokio::select! {
@@ -204,7 +222,10 @@ impl Actor for Scheduler {
     type Topic = SchedulerTopic;
 
     fn started(self: Rc<Self>, started: &Started) {
-        started.spawn(Rc::clone(&self).tend_the_waiting());
+        started.spawn(async move {
+            self.restore().await;
+            self.tend_the_waiting().await;
+        });
     }
 }
 

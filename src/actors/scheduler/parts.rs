@@ -2,6 +2,7 @@
 //! others can look without asking.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub struct Parts {
     pools: Mutex<Pools>,
     decisions: Decisions,
     started_at: Instant,
+    /// Whether the promises of earlier lives were read from the catalog.
+    pub(super) restored: AtomicBool,
     /// When the first report came.
     first_report: Mutex<Option<Instant>>,
     /// Changes with every report.
@@ -104,6 +107,7 @@ impl Parts {
             decisions: Decisions::new(options.kept_decisions),
             pools: Mutex::default(),
             started_at: Instant::now(),
+            restored: AtomicBool::new(false),
             first_report: Mutex::default(),
             reports: watch::Sender::new(0),
             catalog,

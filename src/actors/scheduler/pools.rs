@@ -240,6 +240,12 @@ impl Pools {
         );
     }
 
+    /// Whether a claim holds anything.
+    #[must_use]
+    pub fn has(&self, claim: &Claim) -> bool {
+        self.taken.contains_key(claim)
+    }
+
     /// A backend could not be reached: it is left out until then, or until it reports.
     pub fn leave_out(&mut self, backend: &BackendName, until: Instant) {
         self.unreachable.insert(backend.clone(), until);

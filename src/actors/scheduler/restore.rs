@@ -1,0 +1,54 @@
+//! After a start: what earlier lives promised and what is not made yet.
+//!
+//! A volume that waits in a backend's queue is in no report. Its operation is in the catalog, so the room it was promised
+//! is taken again before anybody else is promised it. What is counted too much meanwhile is settled by the next reports.
+
+use tokio::time::Instant;
+
+use super::parts::Parts;
+use super::pools::Claim;
+use crate::model::{Operation, OperationKind, PoolName};
+use crate::store::StoreError;
+
+/// How many operations are read at once.
+const PAGE: usize = 256;
+
+/// Takes the room of all open creates and extends that have a place; how many they are.
+pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
+    let mut restored = 0;
+    let mut after = None;
+    loop {
+        let page = parts.catalog.operations(after, PAGE).await?;
+        for operation in &page {
+            if let Some((claim, pool, gib)) = promise(parts, operation).await? {
+                let mut pools = parts.pools();
+                if !pools.has(&claim) {
+                    pools.take(claim, &pool, gib, Instant::now());
+                    restored += 1;
+                }
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.id),
+            _ => return Ok(restored),
+        }
+    }
+}
+
+async fn promise(parts: &Parts, operation: &Operation) -> Result<Option<(Claim, PoolName, u32)>, StoreError> {
+    let Some(pool) = operation.pool.clone() else {
+        return Ok(None);
+    };
+    let Some(volume) = parts.catalog.volume(operation.volume_id).await? else {
+        return Ok(None);
+    };
+    Ok(match operation.kind {
+        OperationKind::CreateVolume { .. } => Some((Claim::Create(operation.id), pool, volume.size)),
+        OperationKind::ExtendVolume { new_size } => Some((
+            Claim::Extend(volume.id),
+            pool,
+            new_size.saturating_sub(volume.size),
+        )),
+        _ => None,
+    })
+}
