@@ -1,1 +1,416 @@
-//! To be written.
+//! iSCSI through tgt, in user space: no kernel module, no root, nothing but the Debian package `tgt` (cinder:
+//! `volume/targets/tgt.py`, whose daemon is the system's; ours is our own, with its own portal and control socket).
+//!
+//! ```text
+//! ensure_export          target, LUN 1, CHAP account: nobody can log in yet
+//! initialize_connection  this initiator may
+//! terminate_connection   it may no longer, and its sessions are closed
+//! remove_export          sessions, target, account: gone
+//! ```
+//!
+//! An initiator needs both: its name on the target's list, and the export's secret. What we did is remembered as long as the
+//! daemon lives; a new daemon ([`TargetDriver::generation`]) has nothing, and is given its exports again by whoever watches it.
+//! A half-made export is taken back, or found unsound and built anew by the next `ensure_export`.
+//!
+//! tgtd is one process for all volumes of a backend. Its LUNs are told apart by the volume's id (SCSI id and serial number): its
+//! own choice repeats itself in each tgtd, and a host with volumes of two would take them for two paths to one.
+
+mod admin;
+mod control;
+mod exports;
+mod keeper;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+use self::admin::Admin;
+use self::exports::{Exports, Left, Wanted, measure};
+use self::keeper::{Keeper, Plan, Up};
+use self::show::{Exported, free_tid};
+use super::chap::Chap;
+use super::iscsi::{self, LUN, Location};
+use super::{Export, TargetDriver};
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
+
+/// tgt appends this to the control socket's path. The socket is in a folder of ours, so it need not differ.
+const CONTROL_PORT: &str = "1";
+
+/// The longest path of a Unix socket, without the final zero.
+const LONGEST_SOCKET: usize = 107;
+
+/// How long a verb waits for a daemon that is being restarted.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a tgt target is.
+#[derive(Clone, Debug)]
+pub struct TgtOptions {
+    /// A folder of its own, for its socket and lock. Made when missing.
+    pub folder: PathBuf,
+    /// Where it listens, and what initiators are told.
+    pub portals: Vec<SocketAddr>,
+    /// Comes before the volume's name in the target's (cinder: `target_prefix`).
+    pub target_prefix: String,
+    /// Whether initiators need a secret as well as their name on the list.
+    pub chap: bool,
+    /// Threads for each LUN's reads and writes.
+    pub io_threads: u32,
+    /// Whether LUNs are thin: UNMAP gives blocks back, and clients are told `discard` (cinder: `report_discard_supported`).
+    pub discard: bool,
+    /// How long one call of tgtadm may take.
+    pub command_limit: Duration,
+    /// The daemon, by name or path.
+    pub tgtd: OsString,
+    /// Its tool, by name or path.
+    pub tgtadm: OsString,
+}
+
+impl TgtOptions {
+    /// The defaults, for a daemon in this folder at this portal.
+    pub fn new(folder: impl Into<PathBuf>, portal: SocketAddr) -> Self {
+        Self {
+            folder: folder.into(),
+            portals: vec![portal],
+            target_prefix: "iqn.2010-10.org.openstack:".to_owned(),
+            chap: true,
+            io_threads: 4,
+            discard: false,
+            command_limit: Duration::from_secs(10),
+            tgtd: "tgtd".into(),
+            tgtadm: "tgtadm".into(),
+        }
+    }
+}
+
+/// What we did to the present daemon.
+#[derive(Default)]
+struct Book {
+    generation: u64,
+    exports: BTreeMap<String, Left>,
+    /// Outlive the daemon, so that an export that is restored keeps its secret.
+    secrets: BTreeMap<String, Chap>,
+}
+
+/// See the module.
+pub struct TgtTarget {
+    options: TgtOptions,
+    admin: Admin,
+    exports: Exports,
+    keeper: Keeper,
+    /// Also the turnstile: tgtd does one thing at a time, and so do we.
+    book: Mutex<Book>,
+}
+
+impl TgtTarget {
+    /// A target that has touched nothing yet: [`TargetDriver::setup`] starts its daemon.
+    #[must_use]
+    pub fn new(options: TgtOptions) -> Self {
+        let options = TgtOptions {
+            folder: std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone()),
+            ..options
+        };
+        let admin = Admin {
+            tgtadm: options.tgtadm.clone(),
+            socket: options.folder.join("socket"),
+            limit: options.command_limit,
+        };
+        let plan = Plan {
+            folder: options.folder.clone(),
+            tgtd: options.tgtd.clone(),
+            portals: options.portals.clone(),
+            io_threads: options.io_threads.max(1),
+            admin: admin.clone(),
+        };
+        Self {
+            exports: Exports {
+                admin: admin.clone(),
+                discard: options.discard,
+            },
+            options,
+            admin,
+            keeper: Keeper::new(plan),
+            book: Mutex::default(),
+        }
+    }
+
+    fn check_options(&self) -> DriverResult<()> {
+        let wrong = |what: String| {
+            Err(DriverError::Failed {
+                client: "The storage target service is not available.".to_owned(),
+                operator: what,
+            })
+        };
+        let portals = &self.options.portals;
+        if let Some(bad) = portals
+            .iter()
+            .find(|portal| portal.ip().is_unspecified() || portal.port() == 0)
+        {
+            return wrong(format!("{bad} is no address an initiator could connect to"));
+        }
+        if portals.is_empty() {
+            return wrong("the target has no portal".to_owned());
+        }
+        if !iscsi::is_name(&self.options.target_prefix) {
+            return wrong(format!(
+                "target_prefix {:?} is no beginning of an iSCSI name",
+                self.options.target_prefix
+            ));
+        }
+        let socket = self.admin.socket_path();
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            return wrong(format!(
+                "the path {} is too long for a socket ({LONGEST_SOCKET} characters at most): choose a shorter data_dir",
+                socket.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The book, and the daemon that it is about. Waits for its turn, and for a daemon that is being restarted.
+    fn enter(&self, work: &Work) -> DriverResult<(MutexGuard<'_, Book>, Up)> {
+        let mut book = self.turn(work)?;
+        let up = self.keeper.soon_up(work, PATIENCE)?;
+        if book.generation != up.generation {
+            book.generation = up.generation;
+            book.exports.clear();
+        }
+        Ok((book, up))
+    }
+
+    /// As [`Self::enter`], for taking away: `None` if there is no daemon, and so nothing to take away.
+    fn enter_if_up(&self, work: &Work) -> DriverResult<Option<MutexGuard<'_, Book>>> {
+        let mut book = self.turn(work)?;
+        let generation = self.keeper.up().ok().map(|up| up.generation);
+        if generation != Some(book.generation) {
+            book.exports.clear();
+        }
+        Ok(generation.is_some().then_some(book))
+    }
+
+    fn turn(&self, work: &Work) -> DriverResult<MutexGuard<'_, Book>> {
+        loop {
+            work.check()?;
+            match self.book.try_lock() {
+                Ok(book) => return Ok(book),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                // Each who is in takes some milliseconds, and `limit` at the very most for each step.
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// The secret of an export: what the volume remembers, else what we remember, else a fresh one.
+    fn secret(&self, book: &mut Book, name: &str, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
+        if !self.options.chap {
+            return Ok(None);
+        }
+        let chap = match (&volume.provider_auth, book.secrets.get(name)) {
+            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| DriverError::Failed {
+                client: "The volume's secret could not be read.".to_owned(),
+                operator: format!("the provider_auth of {name} is not of the form CHAP name password"),
+            })?,
+            (None, Some(chap)) => chap.clone(),
+            (None, None) => Chap::generate()?,
+        };
+        if let Some((other, _)) = book
+            .secrets
+            .iter()
+            .find(|(other, secret)| other.as_str() != name && secret.name() == chap.name())
+        {
+            return Err(DriverError::Failed {
+                client: "The volume's secret is not its own.".to_owned(),
+                operator: format!("{name} and {other} have the same CHAP name"),
+            });
+        }
+        book.secrets.insert(name.to_owned(), chap.clone());
+        Ok(Some(chap))
+    }
+
+    fn export_of(&self, export: &Exported, chap: Option<&Chap>) -> Export {
+        let location = Location {
+            portals: self.options.portals.clone(),
+            tid: export.tid,
+            iqn: export.iqn.clone(),
+            lun: LUN,
+        };
+        Export {
+            provider_location: location.to_provider_location(),
+            provider_auth: chap.map(Chap::to_provider_auth),
+        }
+    }
+}
+
+impl TargetDriver for TgtTarget {
+    fn storage_protocol(&self) -> &'static str {
+        "iSCSI"
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        self.check_options()?;
+        self.keeper.start(work)
+    }
+
+    fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
+        let name = volume.storage_name();
+        let bytes = measure(backing_store)?;
+        let (mut book, up) = self.enter(work)?;
+        let chap = self.secret(&mut book, &name, volume)?;
+        let shown = self.admin.targets(work)?;
+        let own = book.exports.get(&name).map(|left| left.export.tid);
+        let taken = |tid: u32| {
+            own != Some(tid)
+                && (shown.iter().any(|target| target.tid == tid)
+                    || book.exports.values().any(|left| left.export.tid == tid))
+        };
+        let recorded = || Some(Location::parse(volume.provider_location.as_deref()?)?.tid);
+        let mut shall = Exported {
+            iqn: format!("{}{name}", self.options.target_prefix),
+            tid: free_tid(own.or_else(recorded), &taken),
+            account: chap.as_ref().map(|chap| chap.name().to_owned()),
+            backing_store: backing_store.to_owned(),
+            bytes,
+            readonly: volume.readonly,
+        };
+        let wanted = Wanted {
+            chap: chap.as_ref(),
+            direct: up.direct,
+            shown: &shown,
+            id: volume.id,
+        };
+        self.exports
+            .ensure(work, &mut book.exports, &name, &mut shall, &wanted)?;
+        Ok(self.export_of(&shall, chap.as_ref()))
+    }
+
+    fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let name = volume.storage_name();
+        if let Some(mut book) = self.enter_if_up(work)?
+            && let Some(left) = book.exports.get_mut(&name)
+        {
+            left.sound = false;
+            let left = left.clone();
+            self.exports.tear_down(work, &left)?;
+            book.exports.remove(&name);
+        }
+        self.turn(work)?.secrets.remove(&name);
+        Ok(())
+    }
+
+    fn initialize_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        export: &Export,
+        connector: &Connector,
+        mode: AttachMode,
+    ) -> DriverResult<ConnectionInfo> {
+        let initiator = iscsi::initiator(connector)?;
+        let info = iscsi::connection_info(volume, export, connector, mode, self.options.discard)?;
+        let (mut book, _) = self.enter(work)?;
+        let name = volume.storage_name();
+        let left = book
+            .exports
+            .get_mut(&name)
+            .filter(|left| left.sound)
+            .ok_or_else(|| DriverError::Failed {
+                client: "The volume is not exported.".to_owned(),
+                operator: format!("{name} is not exported: the daemon may have been started anew meanwhile"),
+            })?;
+        if !left.initiators.contains(&initiator) {
+            self.admin.bind_initiator(work, left.export.tid, &initiator)?;
+            left.initiators.insert(initiator);
+        }
+        Ok(info)
+    }
+
+    fn terminate_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        connector: Option<&Connector>,
+    ) -> DriverResult<()> {
+        let Some(mut book) = self.enter_if_up(work)? else {
+            return Ok(());
+        };
+        let Some(left) = book.exports.get_mut(&volume.storage_name()) else {
+            return Ok(());
+        };
+        let leaving: Vec<String> = match connector {
+            Some(connector) => connector
+                .initiator()
+                .filter(|name| left.initiators.contains(name))
+                .into_iter()
+                .collect(),
+            None => left.initiators.iter().cloned().collect(),
+        };
+        for initiator in leaving {
+            self.admin.unbind_initiator(work, left.export.tid, &initiator)?;
+            self.exports.close(work, left.export.tid, Some(&initiator))?;
+            left.initiators.remove(&initiator);
+        }
+        Ok(())
+    }
+
+    fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let Some(mut book) = self.enter_if_up(work)? else {
+            return Ok(());
+        };
+        if let Some(left) = book.exports.get_mut(&volume.storage_name()) {
+            let bytes = measure(&left.export.backing_store)?;
+            if bytes != left.export.bytes && self.exports.tell_size(work, &left.export)? {
+                left.export.bytes = bytes;
+            }
+        }
+        Ok(())
+    }
+
+    fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {
+        let Some(book) = self.enter_if_up(work)? else {
+            return Ok(Vec::new());
+        };
+        let shown: BTreeSet<(u32, String)> = self
+            .admin
+            .targets(work)?
+            .into_iter()
+            .map(|target| (target.tid, target.iqn))
+            .collect();
+        let stands = |left: &Left| shown.contains(&(left.export.tid, left.export.iqn.clone()));
+        Ok(book
+            .exports
+            .iter()
+            .filter(|(_, left)| stands(left))
+            .map(|(name, _)| name.clone())
+            .collect())
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.keeper.up().ok().map(|up| up.generation)
+    }
+
+    fn shutdown(&self) {
+        self.keeper.stop(|work| {
+            let Ok(book) = self.turn(work) else {
+                return;
+            };
+            for left in book.exports.values() {
+                // What cannot be taken away in order is killed with the daemon.
+                if self.exports.tear_down(work, left).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for TgtTarget {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}

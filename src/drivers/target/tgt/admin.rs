@@ -1,0 +1,228 @@
+//! tgtadm, one function for each thing we have it do.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::CONTROL_PORT;
+use super::control;
+use super::show::{self, ShownConnection, ShownTarget};
+use crate::drivers::command::{Command, CommandError};
+use crate::drivers::target::chap::Chap;
+use crate::drivers::target::iscsi::LUN;
+use crate::drivers::{DriverError, DriverResult, Work};
+
+/// How much of an answer is read: `target show` has some 1.3 KiB for each target.
+const LONGEST_SHOW: usize = 64 << 20;
+
+/// Talks to one tgtd.
+#[derive(Clone, Debug)]
+pub(super) struct Admin {
+    pub(super) tgtadm: OsString,
+    /// Without the control port that tgt appends.
+    pub(super) socket: PathBuf,
+    /// How long one call may take; tgtd answers within a millisecond unless it is stuck.
+    pub(super) limit: Duration,
+}
+
+impl Admin {
+    pub(super) fn command(&self) -> Command {
+        Command::new(self.tgtadm.clone(), "tgt")
+            .env("TGT_IPC_SOCKET", self.socket.clone())
+            .limit(self.limit)
+            .args(["-C", CONTROL_PORT, "--lld", "iscsi"])
+    }
+
+    /// The socket's path as tgtd makes it.
+    pub(super) fn socket_path(&self) -> PathBuf {
+        let mut path = self.socket.clone().into_os_string();
+        path.push(".");
+        path.push(CONTROL_PORT);
+        path.into()
+    }
+
+    fn call(&self, work: &Work, mode: &str, op: &str, args: &[&str]) -> Result<String, CommandError> {
+        let command = self
+            .command()
+            .args(["--mode", mode, "--op", op])
+            .args(args.iter().copied())
+            .keep(LONGEST_SHOW);
+        let output = command.run(work)?;
+        Ok(output.stdout.text())
+    }
+
+    pub(super) fn portals(&self, work: &Work) -> DriverResult<Vec<std::net::SocketAddr>> {
+        Ok(show::portals(&self.call(work, "portal", "show", &[])?))
+    }
+
+    pub(super) fn targets(&self, work: &Work) -> DriverResult<Vec<ShownTarget>> {
+        Ok(show::targets(&self.call(work, "target", "show", &[])?))
+    }
+
+    pub(super) fn connections(&self, work: &Work, tid: u32) -> DriverResult<Vec<ShownConnection>> {
+        let tid = tid.to_string();
+        match self.call(work, "conn", "show", &["--tid", &tid]) {
+            Err(error) if says(&error, "can't find the target") => Ok(Vec::new()),
+            answer => Ok(show::connections(&answer?)),
+        }
+    }
+
+    pub(super) fn new_target(&self, work: &Work, tid: u32, iqn: &str) -> DriverResult<()> {
+        let tid = tid.to_string();
+        self.call(work, "target", "new", &["--tid", &tid, "--targetname", iqn])?;
+        Ok(())
+    }
+
+    pub(super) fn new_lun(&self, work: &Work, tid: u32, backing_store: &Path) -> DriverResult<()> {
+        let (tid, lun) = (tid.to_string(), LUN.to_string());
+        let command = self
+            .command()
+            .args([
+                "--mode",
+                "logicalunit",
+                "--op",
+                "new",
+                "--tid",
+                &tid,
+                "--lun",
+                &lun,
+            ])
+            .args(["--bstype", "rdwr", "--backing-store"])
+            .arg(backing_store);
+        command.run(work)?;
+        Ok(())
+    }
+
+    /// Sets parameters of the LUN; they are taken in order, in one go.
+    pub(super) fn update_lun(&self, work: &Work, tid: u32, params: &str) -> DriverResult<()> {
+        let (tid, lun) = (tid.to_string(), LUN.to_string());
+        self.call(
+            work,
+            "logicalunit",
+            "update",
+            &["--tid", &tid, "--lun", &lun, "--params", params],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a target whose sessions are gone or going. False while one of its commands is under way.
+    pub(super) fn delete_target(&self, work: &Work, tid: u32) -> DriverResult<bool> {
+        let tid = tid.to_string();
+        match self.call(work, "target", "delete", &["--force", "--tid", &tid]) {
+            Err(error) if says(&error, "is still active") => Ok(false),
+            Err(error) if !says(&error, "can't find the target") => Err(error.into()),
+            _ => Ok(true),
+        }
+    }
+
+    /// Makes an account; `direct` if the daemon understands us without tgtadm. One of that name is replaced: what its password is,
+    /// nobody can say.
+    pub(super) fn new_account(&self, work: &Work, chap: &Chap, direct: bool) -> DriverResult<()> {
+        self.delete_account(work, chap.name())?;
+        if direct {
+            work.check()?;
+            return control::new_account(&self.socket_path(), chap).map_err(|error| DriverError::Failed {
+                client: "The storage backend failed.".to_owned(),
+                operator: format!("tgtd would not take a CHAP account: {error}"),
+            });
+        }
+        let command = self
+            .command()
+            .args([
+                "--mode",
+                "account",
+                "--op",
+                "new",
+                "--user",
+                chap.name(),
+                "--password",
+            ])
+            .secret_arg(chap.reveal_password());
+        command.run(work)?;
+        Ok(())
+    }
+
+    pub(super) fn bind_account(&self, work: &Work, tid: u32, name: &str) -> DriverResult<()> {
+        let tid = tid.to_string();
+        self.call(work, "account", "bind", &["--tid", &tid, "--user", name])?;
+        Ok(())
+    }
+
+    /// Removes an account, which unbinds it. An account must never be unbound in another way: tgtd leaves a hole in its list then,
+    /// and falls over it at the next `target show`.
+    pub(super) fn delete_account(&self, work: &Work, name: &str) -> DriverResult<()> {
+        match self.call(work, "account", "delete", &["--user", name]) {
+            Err(error) if !says(&error, "can't find the account") => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn bind_initiator(&self, work: &Work, tid: u32, initiator: &str) -> DriverResult<()> {
+        let tid = tid.to_string();
+        match self.call(
+            work,
+            "target",
+            "bind",
+            &["--tid", &tid, "--initiator-name", initiator],
+        ) {
+            Err(error) if !says(&error, "rule already exists") => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn unbind_initiator(&self, work: &Work, tid: u32, initiator: &str) -> DriverResult<()> {
+        let tid = tid.to_string();
+        match self.call(
+            work,
+            "target",
+            "unbind",
+            &["--tid", &tid, "--initiator-name", initiator],
+        ) {
+            Err(error) if !says(&error, "rule does not exist") && !says(&error, "can't find the target") => {
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes an entry off the list that may be a name or an address: `target show` does not say which.
+    pub(super) fn unbind(&self, work: &Work, tid: u32, entry: &str) -> DriverResult<()> {
+        self.unbind_initiator(work, tid, entry)?;
+        let tid = tid.to_string();
+        match self.call(
+            work,
+            "target",
+            "unbind",
+            &["--tid", &tid, "--initiator-address", entry],
+        ) {
+            Err(error) if !says(&error, "rule does not exist") && !says(&error, "can't find the target") => {
+                Err(error.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn close_connection(&self, work: &Work, tid: u32, open: &ShownConnection) -> DriverResult<()> {
+        let (tid, sid, cid) = (tid.to_string(), open.sid.to_string(), open.cid.to_string());
+        match self.call(
+            work,
+            "conn",
+            "delete",
+            &["--tid", &tid, "--sid", &sid, "--cid", &cid],
+        ) {
+            Err(error) if !says(&error, "can't find the") => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the daemon to end; it does, if no target is left.
+    pub(super) fn end(&self, work: &Work) -> DriverResult<()> {
+        self.call(work, "system", "delete", &[])?;
+        Ok(())
+    }
+}
+
+/// Whether tgtadm gave this for its reason (tgt: `usr/tgtadm.c: tgtadm_strerror`).
+fn says(error: &CommandError, reason: &str) -> bool {
+    matches!(error, CommandError::Exit { stderr, .. } if stderr.contains(reason))
+}

@@ -1,0 +1,266 @@
+//! Single exports: made step by step, changed, taken down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::admin::Admin;
+use super::show::{Change, Exported, ShownTarget, Verdict, access, judge};
+use crate::drivers::target::chap::Chap;
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::VolumeId;
+
+/// How long cleaning up after a failure may take, whatever the verb's own work says.
+const UNDO_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often something that goes by itself is looked for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// One export as we left it.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) export: Exported,
+    /// Whom we let in.
+    pub(super) initiators: BTreeSet<String>,
+    /// False while it is being made or changed, and after that went wrong.
+    pub(super) sound: bool,
+}
+
+/// What goes with an export that shall be.
+pub(super) struct Wanted<'a> {
+    pub(super) chap: Option<&'a Chap>,
+    /// Whether the daemon takes secrets without tgtadm.
+    pub(super) direct: bool,
+    /// What `target show` says now.
+    pub(super) shown: &'a [ShownTarget],
+    pub(super) id: VolumeId,
+}
+
+/// Makes and unmakes exports.
+pub(super) struct Exports {
+    pub(super) admin: Admin,
+    pub(super) discard: bool,
+}
+
+impl Exports {
+    /// Makes the export `name` as it `shall` be, and notes in `book` how it was left. `shall` becomes what it is, should a part of it
+    /// have to wait.
+    ///
+    /// Until all is done it is noted as unsound: whatever fails on the way, the next call builds it anew.
+    pub(super) fn ensure(
+        &self,
+        work: &Work,
+        book: &mut BTreeMap<String, Left>,
+        name: &str,
+        shall: &mut Exported,
+        wanted: &Wanted<'_>,
+    ) -> DriverResult<()> {
+        let left = book.get(name).cloned();
+        let verdict = match &left {
+            Some(left) if left.sound => judge(shall, &left.export, wanted.shown),
+            _ => Verdict::Build,
+        };
+        let initiators = match (verdict, left) {
+            (Verdict::Adjust(change), Some(left)) => {
+                self.adjust_access(work, &left, wanted.shown)?;
+                if change == Change::default() {
+                    return Ok(());
+                }
+                book.insert(
+                    name.to_owned(),
+                    Left {
+                        sound: false,
+                        ..left.clone()
+                    },
+                );
+                self.adjust(work, &left.export, shall, change, wanted)?;
+                left.initiators
+            }
+            (_, left) => {
+                let mut initiators = BTreeSet::new();
+                if let Some(left) = left {
+                    tracing::warn!(
+                        export = name,
+                        "an export is not as it was left, and is built anew"
+                    );
+                    self.tear_down(work, &left)?;
+                    initiators = left.initiators;
+                }
+                let unsound = Left {
+                    export: shall.clone(),
+                    initiators,
+                    sound: false,
+                };
+                book.insert(name.to_owned(), unsound.clone());
+                if let Err(error) = self.build(work, &unsound, wanted) {
+                    match self.tear_down(&Work::within(UNDO_LIMIT), &unsound) {
+                        // Its initiators are remembered for the next try.
+                        Ok(()) if !unsound.initiators.is_empty() => {}
+                        Ok(()) => drop(book.remove(name)),
+                        Err(undo) => {
+                            tracing::warn!(export = name, error = %undo, "a half-made export stays for now")
+                        }
+                    }
+                    return Err(error);
+                }
+                unsound.initiators
+            }
+        };
+        book.insert(
+            name.to_owned(),
+            Left {
+                export: shall.clone(),
+                initiators,
+                sound: true,
+            },
+        );
+        Ok(())
+    }
+
+    /// Target, LUN, account, and only then whoever may come in.
+    fn build(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
+        let export = &left.export;
+        let tid = export.tid;
+        self.admin.new_target(work, tid, &export.iqn)?;
+        self.admin.new_lun(work, tid, &export.backing_store)?;
+        let id = wanted.id.0.simple();
+        let params = format!(
+            "vendor_id=Pumice,product_id=volume,scsi_id={id},scsi_sn={id},readonly={},thin_provisioning={}",
+            u8::from(export.readonly),
+            u8::from(self.discard),
+        );
+        self.admin.update_lun(work, tid, &params)?;
+        if let Some(chap) = wanted.chap {
+            self.admin.new_account(work, chap, wanted.direct)?;
+            self.admin.bind_account(work, tid, chap.name())?;
+        }
+        for initiator in &left.initiators {
+            self.admin.bind_initiator(work, tid, initiator)?;
+        }
+        Ok(())
+    }
+
+    /// Brings an export that stands to what it shall be. A size that cannot be told now stays what it was.
+    fn adjust(
+        &self,
+        work: &Work,
+        left: &Exported,
+        shall: &mut Exported,
+        change: Change,
+        wanted: &Wanted<'_>,
+    ) -> DriverResult<()> {
+        if change.account {
+            if let Some(name) = &left.account {
+                self.admin.delete_account(work, name)?;
+            }
+            if let Some(chap) = wanted.chap {
+                self.admin.new_account(work, chap, wanted.direct)?;
+                self.admin.bind_account(work, left.tid, chap.name())?;
+            }
+        }
+        if change.readonly {
+            self.admin
+                .update_lun(work, left.tid, &format!("readonly={}", u8::from(shall.readonly)))?;
+        }
+        if change.size && !self.tell_size(work, left)? {
+            shall.bytes = left.bytes;
+        }
+        Ok(())
+    }
+
+    /// Whoever is on the list and was not let in by us goes off it, and whoever was and is not comes on again.
+    fn adjust_access(&self, work: &Work, left: &Left, shown: &[ShownTarget]) -> DriverResult<()> {
+        let tid = left.export.tid;
+        let mut alike = shown.iter().filter(|target| target.tid == tid);
+        // More than one: somebody talks in the daemon's name, and nothing it says can be told apart.
+        let (Some(target), None) = (alike.next(), alike.next()) else {
+            return Ok(());
+        };
+        let (strangers, missing) = access(&target.acl, &left.initiators);
+        for stranger in strangers {
+            tracing::warn!(
+                iqn = left.export.iqn,
+                stranger,
+                "somebody else let an initiator in, and it is shut out"
+            );
+            self.admin.unbind(work, tid, stranger)?;
+        }
+        for initiator in missing {
+            self.admin.bind_initiator(work, tid, initiator)?;
+        }
+        Ok(())
+    }
+
+    /// Has tgtd open the backing store anew, which is how it learns its size; not while anybody is connected (tgtd closes the file
+    /// under the feet of reads and writes that are under way). Cinder does the same.
+    pub(super) fn tell_size(&self, work: &Work, export: &Exported) -> DriverResult<bool> {
+        if !self.admin.connections(work, export.tid)?.is_empty() {
+            tracing::info!(iqn = export.iqn, "the new size is told when nobody is connected");
+            return Ok(false);
+        }
+        let params = format!("online=0,path={},online=1", export.backing_store.display());
+        self.admin.update_lun(work, export.tid, &params)?;
+        Ok(true)
+    }
+
+    /// Closes the connections of an initiator, or all, and waits until they are gone.
+    pub(super) fn close(&self, work: &Work, tid: u32, initiator: Option<&str>) -> DriverResult<()> {
+        let mut closed = BTreeSet::new();
+        loop {
+            let mut open = self.admin.connections(work, tid)?;
+            open.retain(|connection| initiator.is_none_or(|name| connection.initiator == name));
+            if open.is_empty() {
+                return Ok(());
+            }
+            for connection in &open {
+                if closed.insert((connection.sid, connection.cid)) {
+                    self.admin.close_connection(work, tid, connection)?;
+                }
+            }
+            work.check()?;
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Nobody may come in, those who are in are out, and then it is gone.
+    pub(super) fn tear_down(&self, work: &Work, left: &Left) -> DriverResult<()> {
+        let tid = left.export.tid;
+        for initiator in &left.initiators {
+            self.admin.unbind_initiator(work, tid, initiator)?;
+        }
+        self.close(work, tid, None)?;
+        while !self.admin.delete_target(work, tid)? {
+            work.check()?;
+            std::thread::sleep(LOOK);
+        }
+        if let Some(account) = &left.export.account {
+            self.admin.delete_account(work, account)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is exported, if tgt can: it takes paths apart at commas.
+pub(super) fn measure(backing_store: &Path) -> DriverResult<u64> {
+    let shown = backing_store.display();
+    let unusable = |why: &str| DriverError::Failed {
+        client: "The volume cannot be exported.".to_owned(),
+        operator: format!("cannot export {shown}: {why}"),
+    };
+    let text = backing_store
+        .to_str()
+        .ok_or_else(|| unusable("its path is not UTF-8"))?;
+    if !backing_store.is_absolute() || text.contains([',', '\n']) || text.len() > 900 {
+        return Err(unusable("tgt cannot take such a path"));
+    }
+    match std::fs::File::open(backing_store)
+        .and_then(|mut file| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)))
+    {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DriverError::NotFound {
+            client: "The volume is not on the storage backend.".to_owned(),
+            operator: format!("there is no {shown} to export"),
+        }),
+        Err(error) => Err(unusable(&error.to_string())),
+    }
+}

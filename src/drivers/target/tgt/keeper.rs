@@ -1,0 +1,448 @@
+//! Keeps a tgtd of our own alive: starts it, notices its end at once, starts it again with growing pauses, ends it with us.
+//!
+//! One thread does nothing else, for the daemon dies with the thread that started it ([`crate::drivers::command::daemon`]): so a
+//! killed Pumice leaves no tgtd behind. Should one be left all the same (a kernel that lost the signal, a machine out of memory),
+//! it is found by its command line, which names our folder, and ended before a new one is started. A lock on the folder keeps two
+//! of us from ending each other's.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use super::admin::Admin;
+use super::{CONTROL_PORT, control};
+use crate::drivers::command::Command;
+use crate::drivers::command::daemon::{Daemon, Process};
+use crate::drivers::{DriverError, DriverResult, Work};
+
+/// How long a start may take. It takes 10 ms.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// How often a starting daemon is asked whether it is ready.
+const ASK: Duration = Duration::from_millis(3);
+
+/// The pause before a restart: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// A daemon that lived this long was well: the pauses begin anew.
+const WELL: Duration = Duration::from_secs(60);
+
+/// How long the whole orderly end may take before it is a hard one.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the daemon said last is told when it does not start.
+const LAST_WORDS: usize = 8;
+
+/// What to keep.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) folder: PathBuf,
+    pub(super) tgtd: OsString,
+    pub(super) portals: Vec<SocketAddr>,
+    pub(super) io_threads: u32,
+    pub(super) admin: Admin,
+}
+
+/// A daemon that answers.
+#[derive(Clone, Debug)]
+pub(super) struct Up {
+    /// Differs for each start.
+    pub(super) generation: u64,
+    /// Whether it understands us without tgtadm.
+    pub(super) direct: bool,
+    pub(super) process: Process,
+}
+
+struct State {
+    up: Option<Up>,
+    /// Why it is not up.
+    reason: String,
+    starts: u64,
+    failures: u64,
+    stop: bool,
+    /// Somebody asked for a start now.
+    hurry: bool,
+    /// The work of the start under way.
+    starting: Option<Work>,
+    lock: Option<File>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    plan: Plan,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// See the module.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+}
+
+impl Keeper {
+    pub(super) fn new(plan: Plan) -> Self {
+        let state = State {
+            up: None,
+            reason: "it was not started yet".to_owned(),
+            starts: 0,
+            failures: 0,
+            stop: false,
+            hurry: false,
+            starting: None,
+            lock: None,
+            thread: None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                plan,
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Starts keeping, or hurries a start that waits, and waits for the daemon to answer.
+    pub(super) fn start(&self, work: &Work) -> DriverResult<()> {
+        let mut state = self.shared.state();
+        if state.stop {
+            return Err(down("it was shut down"));
+        }
+        if state.up.is_some() {
+            return Ok(());
+        }
+        let failures = state.failures;
+        if state.thread.is_none() {
+            if state.lock.is_none() {
+                state.lock = Some(lock(&self.shared.plan.folder)?);
+            }
+            let shared = Arc::clone(&self.shared);
+            let thread = std::thread::Builder::new()
+                .name("tgtd-keeper".to_owned())
+                .spawn(move || keep(&shared))
+                .map_err(|error| down(&format!("no thread for it: {error}")))?;
+            state.thread = Some(thread);
+        }
+        state.hurry = true;
+        self.shared.changed.notify_all();
+        self.shared.wait(state, work, Duration::MAX, |state| {
+            state.up.is_some() || state.failures > failures
+        })?;
+        self.up().map(drop)
+    }
+
+    /// The daemon, if it answers now.
+    pub(super) fn up(&self) -> DriverResult<Up> {
+        let state = self.shared.state();
+        state.up.clone().ok_or_else(|| down(&state.reason))
+    }
+
+    /// The daemon; one that is being restarted is waited for a little.
+    pub(super) fn soon_up(&self, work: &Work, patience: Duration) -> DriverResult<Up> {
+        let state = self.shared.state();
+        if state.thread.is_some() {
+            self.shared
+                .wait(state, work, patience, |state| state.up.is_some() || state.stop)?;
+        } else {
+            drop(state);
+        }
+        self.up()
+    }
+
+    /// Ends the daemon, after `tidy` was given the time to take its targets away. Does nothing if it was done.
+    pub(super) fn stop(&self, tidy: impl FnOnce(&Work)) {
+        let (thread, up) = {
+            let mut state = self.shared.state();
+            state.stop = true;
+            if let Some(work) = &state.starting {
+                work.cancel();
+            }
+            self.shared.changed.notify_all();
+            (state.thread.take(), state.up.clone())
+        };
+        if let Some(up) = up {
+            let work = Work::within(END_LIMIT);
+            tidy(&work);
+            let asked = self.shared.plan.admin.end(&work);
+            if asked.is_err() || !up.process.wait_end(work.remaining()) {
+                tracing::warn!(
+                    pid = up.process.pid(),
+                    "tgtd did not end when asked, and is killed"
+                );
+                up.process.kill();
+            }
+        }
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that kept tgtd had panicked");
+        }
+        let _ = std::fs::remove_file(self.shared.plan.admin.socket_path());
+        self.shared.state().lock = None;
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `done`, or for `patience` (which is no error), or as long as the work may take (which is one).
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        work: &Work,
+        patience: Duration,
+        done: impl Fn(&State) -> bool,
+    ) -> DriverResult<()> {
+        const LOOK: Duration = Duration::from_millis(50);
+        let begun = Instant::now();
+        while !done(&state) && begun.elapsed() < patience {
+            work.check()?;
+            let limit = LOOK.min(work.remaining()).min(patience);
+            state = self
+                .changed
+                .wait_timeout(state, limit)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(())
+    }
+}
+
+fn down(reason: &str) -> DriverError {
+    DriverError::Failed {
+        client: "The storage target service is not available.".to_owned(),
+        operator: format!("tgtd is not running: {reason}"),
+    }
+}
+
+/// The keeper's thread.
+fn keep(shared: &Shared) {
+    let mut pause = PAUSES.0;
+    loop {
+        let work = Work::within(START_LIMIT);
+        {
+            let mut state = shared.state();
+            if state.stop {
+                return;
+            }
+            state.hurry = false;
+            state.starting = Some(work.clone());
+        }
+        let begun = Instant::now();
+        let reason = match start(&shared.plan, &work) {
+            Ok((daemon, direct)) => watch(shared, daemon, direct),
+            Err(reason) => reason,
+        };
+        if begun.elapsed() >= WELL {
+            pause = PAUSES.0;
+        }
+        let mut state = shared.state();
+        state.starting = None;
+        state.up = None;
+        state.failures += 1;
+        if !state.stop {
+            tracing::warn!(reason, retry_in = ?pause, "tgtd is not running");
+        }
+        state.reason = reason;
+        shared.changed.notify_all();
+        let until = Instant::now() + pause;
+        while !state.stop && !state.hurry && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            state = shared
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Tells that the daemon is up, and waits for its end; says how it ended.
+fn watch(shared: &Shared, mut daemon: Daemon, direct: bool) -> String {
+    {
+        let mut state = shared.state();
+        state.starting = None;
+        state.starts += 1;
+        let up = Up {
+            generation: state.starts,
+            direct,
+            process: daemon.process(),
+        };
+        tracing::info!(pid = up.process.pid(), generation = up.generation, portals = ?shared.plan.portals, "tgtd is up");
+        if state.stop {
+            // The shutdown looked before we were up.
+            up.process.kill();
+        }
+        state.up = Some(up);
+        shared.changed.notify_all();
+    }
+    match daemon.wait() {
+        Ok(status) => format!("it ended: {status}"),
+        Err(error) => format!("it could not be waited for: {error}"),
+    }
+}
+
+/// Starts the daemon and waits until it answers. `Err` says why it does not.
+fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
+    let tgtd = Command::new(plan.tgtd.clone(), "tgt");
+    tgtd.find().map_err(|error| error.to_string())?;
+    plan.admin.command().find().map_err(|error| error.to_string())?;
+    end_leftovers(&mark(&plan.folder))?;
+    let portals: Vec<String> = plan
+        .portals
+        .iter()
+        .map(|portal| format!("portal={portal}"))
+        .collect();
+    let tgtd = tgtd
+        .env("TGT_IPC_SOCKET", plan.admin.socket.clone())
+        .args(["-f", "-C", CONTROL_PORT, "-t", &plan.io_threads.to_string()])
+        // In the foreground tgtd writes no such file, but it is how a leftover is known to be ours.
+        .arg("-p")
+        .arg(mark(&plan.folder))
+        .args(["--iscsi", &portals.join(",")]);
+    let words: Arc<Mutex<VecDeque<String>>> = Arc::default();
+    let heard = Arc::clone(&words);
+    let mut daemon = Daemon::start(&tgtd, move |line| {
+        tracing::debug!(line, "tgtd says");
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() == LAST_WORDS {
+            heard.pop_front();
+        }
+        heard.push_back(line.to_owned());
+    })
+    .map_err(|error| error.to_string())?;
+    let last_words = || {
+        let words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.iter().cloned().collect::<Vec<_>>().join("; ")
+    };
+    let socket = plan.admin.socket_path();
+    loop {
+        work.check()
+            .map_err(|error| format!("it does not answer ({error}): {}", last_words()))?;
+        if let Some(status) = daemon.ended() {
+            return Err(format!("it ended at once ({status}): {}", last_words()));
+        }
+        // The socket of an earlier daemon may still lie there, so that it exists says nothing.
+        if std::os::unix::net::UnixStream::connect(&socket).is_ok()
+            && let Ok(open) = plan.admin.portals(work)
+        {
+            let missing: Vec<&SocketAddr> = plan
+                .portals
+                .iter()
+                .filter(|portal| !open.contains(portal))
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+            return Err(format!("it cannot listen on {missing:?}: {}", last_words()));
+        }
+        std::thread::sleep(ASK);
+    }
+    let direct = control::speaks(&socket);
+    if !direct {
+        tracing::warn!(
+            "this tgtd takes CHAP passwords through tgtadm only, where local users can see them for a moment"
+        );
+    }
+    Ok((daemon, direct))
+}
+
+/// By this argument a tgtd is known to be ours.
+fn mark(folder: &Path) -> PathBuf {
+    folder.join("tgtd.pid")
+}
+
+/// Ends each tgtd that an earlier run left.
+fn end_leftovers(mark: &Path) -> Result<(), String> {
+    let processes = std::fs::read_dir("/proc").map_err(|error| format!("cannot list processes: {error}"))?;
+    for entry in processes.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The handle comes first: should the number go to another process meanwhile, its command line is not ours.
+        let Some(process) = Process::open(pid) else {
+            continue;
+        };
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        if is_ours(&line, mark) {
+            tracing::warn!(pid, "ending the tgtd of an earlier run");
+            process.kill();
+            if !process.wait_end(END_LIMIT) {
+                return Err(format!("the tgtd of an earlier run, process {pid}, does not die"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a command line is that of a tgtd of this folder.
+fn is_ours(command_line: &[u8], mark: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let mut words = command_line.split(|byte| *byte == 0);
+    let program = words.next().unwrap_or_default();
+    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name == b"tgtd" && words.any(|word| word == mark.as_os_str().as_bytes())
+}
+
+/// Makes the folder, and locks it for as long as the file is open.
+fn lock(folder: &Path) -> DriverResult<File> {
+    let failed = |what: &str, error: std::io::Error| DriverError::Failed {
+        client: "The storage target service is not available.".to_owned(),
+        operator: format!("cannot {what} the target's folder {}: {error}", folder.display()),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| failed("make", error))?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("lock"))
+        .map_err(|error| failed("lock", error))?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        rustix::io::Errno::WOULDBLOCK => DriverError::Failed {
+            client: "The storage target service is not available.".to_owned(),
+            operator: format!("another Pumice uses the target's folder {}", folder.display()),
+        },
+        other => failed("lock", other.into()),
+    })?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::is_ours;
+
+    #[test]
+    fn only_a_tgtd_of_our_folder_is_ours() {
+        let mark = Path::new("/srv/a/tgtd.pid");
+        for (line, ours) in [
+            ("/usr/sbin/tgtd\0-f\0-p\0/srv/a/tgtd.pid\0", true),
+            ("tgtd\0-p\0/srv/a/tgtd.pid\0--iscsi\0portal=x\0", true),
+            ("tgtd\0-p\0/srv/b/tgtd.pid\0", false),
+            ("tgtd\0-f\0", false),
+            ("vi\0/srv/a/tgtd.pid\0", false),
+            ("tgtd\0-p/srv/a/tgtd.pid2\0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(line.as_bytes(), mark), ours, "{line:?}");
+        }
+    }
+}
