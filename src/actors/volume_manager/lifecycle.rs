@@ -6,6 +6,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast::{self, error::RecvError};
+
 use super::VolumeManager;
 use super::parts::Readiness;
 use crate::drivers::DriverError;
@@ -14,6 +16,7 @@ use crate::messages::registry::{Heartbeat, RegistryTopic};
 use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
 use crate::model::service::BackendStats;
 use crate::model::{AttachMode, Context, PoolStats, Timestamp};
+use crate::transport::{PeerChange, PeerEvent};
 
 /// How often the target daemon is looked at, and whether a report is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -46,8 +49,16 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     }
     let mut reported = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
+    let mut peers = manager.router.watch_peers();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = connected(&mut peers) => {
+                // A control node that was started anew knows no pools until somebody tells it.
+                report(&manager, &context).await;
+                reported = Instant::now();
+            }
+        }
         let now = manager
             .parts
             .target
@@ -60,6 +71,18 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
         if reported.elapsed() >= manager.parts.options.report_interval {
             report(&manager, &context).await;
             reported = Instant::now();
+        }
+    }
+}
+
+/// Ends when a peer has connected. Events that were missed count: one of them may have been that.
+async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
+    loop {
+        match peers.recv().await {
+            Ok(event) if matches!(event.change, PeerChange::Up | PeerChange::Announced) => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::drivers::fake::{FakeDriver, FakeOptions};
 use crate::drivers::file::{FileDriver, FileOptions};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
 use crate::model::BackendName;
 use crate::model::service::OverSubscription;
 use crate::transport::Router;
@@ -86,10 +87,11 @@ fn target(name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn Targ
     match backend.target {
         backend::Target::None => None,
         backend::Target::Fake => Some(Arc::new(FakeTarget::default())),
-        backend::Target::Tgt => {
-            let _ = (name, backend, data_dir);
-            None
-        }
+        backend::Target::Tgt => Some(Arc::new(TgtTarget::new(TgtOptions {
+            target_prefix: backend.target_prefix.clone(),
+            chap: backend.chap,
+            ..TgtOptions::new(data_dir.join("tgt").join(name), backend.target_portal)
+        }))),
     }
 }
 
