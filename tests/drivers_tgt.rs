@@ -1,6 +1,12 @@
 //! The real tgt, with real initiators (libiscsi, through qemu-io and its own tools). Everything runs as whoever runs the tests, in
 //! temporary folders, on free ports of 127.0.0.1, and never touches a tgtd of the system.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's own helper may fail as loudly as the test"
+)]
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +20,7 @@ use pumice::drivers::target::tgt::{TgtOptions, TgtTarget};
 use pumice::drivers::target::{Export, TargetDriver};
 use pumice::drivers::{DriverError, VolumeDriver, Work};
 use pumice::model::spec::VolumeSource;
+use pumice::model::volume::Secret;
 use pumice::model::{AttachMode, BackendName, ConnectionInfo, Connector, ProjectId, VolumeId, VolumeSpec};
 
 const GUEST: &str = "iqn.1993-08.org.debian:01:guest";
@@ -542,6 +549,21 @@ fn a_thin_volume_gives_back_what_is_discarded() {
     .unwrap();
     assert!(blocks() < full, "{} of {full} blocks", blocks());
     io(&info, &["read -P 0 0 8M"]).unwrap();
+}
+
+#[test]
+fn a_volume_may_change_its_secret_while_a_guest_is_on_it() {
+    let rig = Rig::new().up();
+    let mut volume = rig.create(1);
+    let before = rig.attach(&volume, GUEST);
+    let _guest = Guest::login(&rig, &before);
+    volume.provider_auth = Some(Secret::new("CHAP somebody else5678901234"));
+    let after = rig.attach(&volume, GUEST);
+    assert_eq!(after.data()["auth_username"], "somebody");
+    assert!(rig.shown().contains("I_T nexus: "), "the guest stays");
+    io(&after, &["read 0 4k"]).unwrap();
+    io(&before, &["read 0 4k"]).unwrap_err();
+    assert_eq!(rig.accounts(), "Account list:\n    somebody\n");
 }
 
 #[test]

@@ -31,8 +31,10 @@ impl Work {
     /// Work that may take this long.
     #[must_use]
     pub fn within(limit: Duration) -> Self {
+        /// A year is as good as for ever, and no clock overflows.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
-            deadline: Instant::now() + limit,
+            deadline: Instant::now() + limit.min(LONGEST),
             cancelled: Arc::default(),
         }
     }

@@ -16,6 +16,9 @@ use crate::drivers::{DriverError, Work};
 /// disk, and nobody should wait with it.
 const DYING: Duration = Duration::from_secs(5);
 
+/// How often one drain reads: 1 MiB, the most that a pipe can hold.
+const READS: usize = 64;
+
 pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError> {
     let mut running = Running::start(command)?;
     let deadline = Instant::now().checked_add(command.limit);
@@ -220,10 +223,14 @@ impl<S: Read> Stream<S> {
         }
     }
 
-    /// Reads what is there, and keeps what is to be kept.
+    /// Reads what is there, and keeps what is to be kept. Only so much of it: a program that prints for ever must not keep its
+    /// reader from looking at the clock.
     fn drain(&mut self) {
         let mut buffer = [0; 16 << 10];
-        while let Some(source) = &mut self.source {
+        for _ in 0..READS {
+            let Some(source) = &mut self.source else {
+                return;
+            };
             match source.read(&mut buffer) {
                 Ok(0) => self.source = None,
                 Ok(count) => {

@@ -147,6 +147,20 @@ fn one_that_takes_too_long_is_ended_with_its_children() {
 }
 
 #[test]
+fn one_that_prints_for_ever_is_ended_too() {
+    let error = Command::new("yes", "coreutils")
+        .limit(Duration::from_millis(200))
+        .run(&work())
+        .unwrap_err();
+    assert!(matches!(error, CommandError::TimedOut { .. }));
+}
+
+#[test]
+fn work_without_end_is_possible() {
+    assert!(Work::within(Duration::MAX).check().is_ok());
+}
+
+#[test]
 fn a_cancelled_program_is_ended_soon() {
     let work = work();
     let begun = Instant::now();

@@ -73,7 +73,7 @@ impl Exports {
                         ..left.clone()
                     },
                 );
-                self.adjust(work, &left.export, shall, change, wanted)?;
+                self.adjust(work, &left, shall, change, wanted)?;
                 left.initiators
             }
             (_, left) => {
@@ -144,26 +144,43 @@ impl Exports {
     fn adjust(
         &self,
         work: &Work,
-        left: &Exported,
+        left: &Left,
         shall: &mut Exported,
         change: Change,
         wanted: &Wanted<'_>,
     ) -> DriverResult<()> {
         if change.account {
-            if let Some(name) = &left.account {
-                self.admin.delete_account(work, name)?;
-            }
-            if let Some(chap) = wanted.chap {
-                self.admin.new_account(work, chap, wanted.direct)?;
-                self.admin.bind_account(work, left.tid, chap.name())?;
-            }
+            self.change_account(work, left, wanted)?;
         }
         if change.readonly {
-            self.admin
-                .update_lun(work, left.tid, &format!("readonly={}", u8::from(shall.readonly)))?;
+            self.admin.update_lun(
+                work,
+                left.export.tid,
+                &format!("readonly={}", u8::from(shall.readonly)),
+            )?;
         }
-        if change.size && !self.tell_size(work, left)? {
-            shall.bytes = left.bytes;
+        if change.size && !self.tell_size(work, &left.export)? {
+            shall.bytes = left.export.bytes;
+        }
+        Ok(())
+    }
+
+    /// Puts one account in place of another. There must never be two, so for a moment there is none, and tgtd would ask for no secret:
+    /// nobody may come in meanwhile. Those who are in stay in.
+    fn change_account(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
+        let tid = left.export.tid;
+        for initiator in &left.initiators {
+            self.admin.unbind_initiator(work, tid, initiator)?;
+        }
+        if let Some(name) = &left.export.account {
+            self.admin.delete_account(work, name)?;
+        }
+        if let Some(chap) = wanted.chap {
+            self.admin.new_account(work, chap, wanted.direct)?;
+            self.admin.bind_account(work, tid, chap.name())?;
+        }
+        for initiator in &left.initiators {
+            self.admin.bind_initiator(work, tid, initiator)?;
         }
         Ok(())
     }

@@ -310,27 +310,15 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
         .arg("-p")
         .arg(mark(&plan.folder))
         .args(["--iscsi", &portals.join(",")]);
-    let words: Arc<Mutex<VecDeque<String>>> = Arc::default();
+    let words = Arc::new(Words::default());
     let heard = Arc::clone(&words);
-    let mut daemon = Daemon::start(&tgtd, move |line| {
-        tracing::debug!(line, "tgtd says");
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.len() == LAST_WORDS {
-            heard.pop_front();
-        }
-        heard.push_back(line.to_owned());
-    })
-    .map_err(|error| error.to_string())?;
-    let last_words = || {
-        let words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.iter().cloned().collect::<Vec<_>>().join("; ")
-    };
+    let mut daemon = Daemon::start(&tgtd, move |line| heard.hear(line)).map_err(|error| error.to_string())?;
     let socket = plan.admin.socket_path();
     loop {
         work.check()
-            .map_err(|error| format!("it does not answer ({error}): {}", last_words()))?;
+            .map_err(|error| format!("it does not answer ({error}): {}", words.last()))?;
         if let Some(status) = daemon.ended() {
-            return Err(format!("it ended at once ({status}): {}", last_words()));
+            return Err(format!("it ended at once ({status}): {}", words.last()));
         }
         // The socket of an earlier daemon may still lie there, so that it exists says nothing.
         if std::os::unix::net::UnixStream::connect(&socket).is_ok()
@@ -344,7 +332,7 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
             if missing.is_empty() {
                 break;
             }
-            return Err(format!("it cannot listen on {missing:?}: {}", last_words()));
+            return Err(format!("it cannot listen on {missing:?}: {}", words.last()));
         }
         std::thread::sleep(ASK);
     }
@@ -355,6 +343,38 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
         );
     }
     Ok((daemon, direct))
+}
+
+/// What the daemon says. Failed reads and writes of guests are the operator's business (most likely the disk is full), but one that
+/// fails often must not fill the log as well.
+#[derive(Default)]
+struct Words {
+    last: Mutex<VecDeque<String>>,
+    complained: Mutex<Option<Instant>>,
+}
+
+impl Words {
+    fn hear(&self, line: &str) {
+        const QUIET: Duration = Duration::from_secs(10);
+        if line.contains("io error") {
+            let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+            if complained.is_none_or(|at| at.elapsed() >= QUIET) {
+                *complained = Some(Instant::now());
+                tracing::warn!(line, "tgtd could not read or write a volume");
+            }
+        }
+        tracing::debug!(line, "tgtd says");
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() == LAST_WORDS {
+            last.pop_front();
+        }
+        last.push_back(line.to_owned());
+    }
+
+    fn last(&self) -> String {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().cloned().collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// By this argument a tgtd is known to be ours.
