@@ -23,8 +23,10 @@ pub const MAX_HANDSHAKE_FRAME: usize = 64 * 1024;
 const FIXED: usize = 3;
 /// `len`.
 const PREFIX: usize = 4;
-/// How much is read at once, and so how much a frame may cost before it is there.
-const CHUNK: usize = 16 * 1024;
+/// How much room is made for one read: enough for many small frames at once,
+const SMALLEST_READ: usize = 8 * 1024;
+/// and never more than this, so that a large frame costs little before it is there.
+const LARGEST_READ: usize = 64 * 1024;
 
 /// What a frame is for. The numbers are the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,7 +261,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Ok(frame) => return Ok(Some(frame)),
                 Err(missing) => missing,
             };
-            self.buffer.reserve(missing.min(CHUNK));
+            self.buffer.reserve(missing.clamp(SMALLEST_READ, LARGEST_READ));
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
@@ -367,7 +369,7 @@ mod tests {
         let mut reader = FrameReader::new(bytes.as_slice(), MAX_FRAME);
         assert!(matches!(reader.next().await, Err(FrameError::Truncated)));
         assert!(
-            reader.buffer.capacity() <= 4 * CHUNK,
+            reader.buffer.capacity() <= 2 * LARGEST_READ,
             "{}",
             reader.buffer.capacity()
         );
