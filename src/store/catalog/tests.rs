@@ -5,7 +5,12 @@ use std::sync::Arc;
 use super::samples::{attachment, operation, volume};
 use super::*;
 use crate::model::quota::{Resource, Usage, volume_deltas};
-use crate::model::{BackendName, VolumeStatus};
+use crate::model::user_message::{Action, Detail};
+use crate::model::volume::Secret;
+use crate::model::{
+    BackendName, MessageId, Project, RoleAssignment, Service, ServiceId, Token, TokenHash, User, UserMessage,
+    VolumeStatus,
+};
 use crate::store::memory::MemoryStore;
 
 async fn catalog() -> Catalog {
@@ -203,4 +208,187 @@ async fn a_later_layout_is_refused_in_words() {
     changes.commit().await.unwrap();
     let error = Catalog::open(store).await.err().unwrap();
     assert!(error.to_string().contains("downgraded"), "{error}");
+}
+
+#[actix::test]
+async fn expired_tokens_are_found_and_no_others() {
+    let catalog = catalog().await;
+    let token = |n: u8, expires: i64| Token {
+        hash: TokenHash([n; 32]),
+        user_id: "u".into(),
+        project_id: None,
+        roles: Default::default(),
+        issued_at: Timestamp(0),
+        expires_at: Timestamp(expires),
+        audit_id: uuid::Uuid::nil(),
+        audit_chain: None,
+        methods: Vec::new(),
+    };
+    let mut changes = catalog.change();
+    for (n, expires) in [(1, 30), (2, 10), (3, 20)] {
+        changes.put_token(&token(n, expires));
+    }
+    changes.commit().await.unwrap();
+    let expired = catalog.expired_tokens(Timestamp(20), 9).await.unwrap();
+    assert_eq!(
+        expired.iter().map(|token| token.hash.0[0]).collect::<Vec<_>>(),
+        [2, 3]
+    );
+    let mut changes = catalog.change();
+    expired.iter().for_each(|token| _ = changes.delete_token(token));
+    changes.commit().await.unwrap();
+    assert_eq!(catalog.expired_tokens(Timestamp(99), 9).await.unwrap().len(), 1);
+    assert_eq!(catalog.token(&TokenHash([2; 32])).await.unwrap(), None);
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
+    let catalog = catalog().await;
+    let message = |project: &str, expires: i64| UserMessage {
+        id: MessageId::new(),
+        project_id: project.into(),
+        request_id: "req-1".to_owned(),
+        resource_type: "VOLUME".to_owned(),
+        resource_uuid: None,
+        action: Action::ExtendVolume,
+        detail: Detail::UnknownError,
+        cause: None,
+        created_at: samples::tick(),
+        expires_at: Timestamp(expires),
+    };
+    let written = [message("p", 10), message("q", 30), message("p", 20)];
+    let mut changes = catalog.change();
+    written
+        .iter()
+        .for_each(|message| _ = changes.insert_message(message));
+    changes.commit().await.unwrap();
+    let own = catalog.messages(Some(&"p".into()), None, 9).await.unwrap();
+    assert_eq!(own, [written[2].clone(), written[0].clone()]);
+    let behind = catalog.messages(None, Some(written[1].id), 9).await.unwrap();
+    assert_eq!(behind, [written[0].clone()]);
+    let expired = catalog.expired_messages(Timestamp(20), 9).await.unwrap();
+    assert_eq!(
+        expired.iter().map(|message| message.id).collect::<Vec<_>>(),
+        [written[0].id, written[2].id]
+    );
+    let mut changes = catalog.change();
+    expired
+        .iter()
+        .for_each(|message| _ = changes.delete_message(message));
+    changes.commit().await.unwrap();
+    assert_eq!(
+        catalog.messages(None, None, 9).await.unwrap(),
+        [written[1].clone()]
+    );
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
+    let catalog = catalog().await;
+    let user = User {
+        id: "u".into(),
+        name: "admin".to_owned(),
+        password_hash: Secret::new("$argon2id$"),
+        domain: "default".to_owned(),
+        default_project: None,
+        enabled: true,
+    };
+    let project = Project {
+        id: "p".into(),
+        name: "admin".to_owned(),
+        domain: "default".to_owned(),
+        enabled: true,
+    };
+    let mut roles = RoleAssignment {
+        user_id: "u".into(),
+        project_id: "p".into(),
+        roles: ["admin".to_owned()].into(),
+    };
+    let service = Service {
+        id: ServiceId::new(),
+        binary: "cinder-volume".to_owned(),
+        host: "h@b".to_owned(),
+        availability_zone: "nova".to_owned(),
+        disabled: false,
+        disabled_reason: None,
+        frozen: false,
+        created_at: samples::tick(),
+        updated_at: None,
+    };
+    let limits = [(Resource::volumes(), 3)].into();
+    let mut changes = catalog.change();
+    changes
+        .put_user(&user)
+        .put_project(&project)
+        .put_roles(&roles)
+        .put_service(&service);
+    changes
+        .put_project_limits(&"p".into(), &limits)
+        .put_class_limits("default", &limits);
+    changes.commit().await.unwrap();
+    assert_eq!(
+        catalog
+            .user_by_name("default", "admin")
+            .await
+            .unwrap()
+            .unwrap()
+            .record,
+        user
+    );
+    assert_eq!(
+        catalog
+            .project_by_name("default", "admin")
+            .await
+            .unwrap()
+            .unwrap()
+            .record,
+        project
+    );
+    assert!(catalog.user_by_name("other", "admin").await.unwrap().is_none());
+    assert_eq!(catalog.roles_of(&"u".into()).await.unwrap()[0].record, roles);
+    assert_eq!(catalog.project_limits(&"p".into()).await.unwrap(), limits);
+    assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
+    assert!(
+        catalog
+            .project_limits(&"default".into())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+
+    roles.roles.clear();
+    let disabled = Service {
+        disabled: true,
+        ..service
+    };
+    let mut changes = catalog.change();
+    changes
+        .put_roles(&roles)
+        .put_service(&disabled)
+        .put_class_limits("default", &Default::default());
+    changes.commit().await.unwrap();
+    assert!(catalog.roles_of(&"u".into()).await.unwrap().is_empty());
+    assert!(catalog.class_limits("default").await.unwrap().is_empty());
+    let services = catalog.services().await.unwrap();
+    assert_eq!(
+        services.iter().map(|found| &found.record).collect::<Vec<_>>(),
+        [&disabled]
+    );
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn a_record_without_measure_fails_its_commit_and_no_other() {
+    let catalog = catalog().await;
+    let mut record = volume("p", "a", 1);
+    record.metadata = (0..400).map(|n| (format!("{n:0255}"), "v".repeat(255))).collect();
+    let mut changes = catalog.change();
+    changes.insert_volume(&record);
+    let Err(CommitError::Store(error)) = changes.commit().await else {
+        panic!("it was kept")
+    };
+    assert!(error.to_string().contains("over"), "{error}");
+    assert_eq!(catalog.volume(record.id).await.unwrap(), None);
 }

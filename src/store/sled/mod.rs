@@ -11,8 +11,8 @@
 //! What sled 0.34 does not do by itself, and is done here:
 //! - **Its `flush` does not sync the file** on Linux (`sync_file_range` only: neither the file's size nor the drive's cache
 //!   is dealt with). We call `fdatasync` on the data file ourselves before we answer.
-//! - **It only tidies up in its own flush thread.** Without one the file grows for ever, so it runs, though nothing is left
-//!   to it to flush.
+//! - **It only tidies up in its own flush thread**: segments that hold a little of what is still needed are not emptied
+//!   otherwise. So that thread runs, though nothing is left to it to flush.
 //! - **A batch keeps readers out** while it is applied, so groups are bounded.
 //! - **A full disk breaks it** until it is opened again: commits are refused while there is still room for it to go on.
 //! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
@@ -86,21 +86,27 @@ impl SledStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        Self::open_syncing_by(path, options, |data_file| Box::new(move || data_file.sync_data()))
+    }
+
+    /// `sync` makes what makes the data file durable: the seam by which tests let the disk fail.
+    fn open_syncing_by(
+        path: &Path,
+        options: &SledOptions,
+        sync: impl FnOnce(File) -> writer::Sync,
+    ) -> Result<Self, OpenError> {
         let opened = open::open(path, options)?;
         let stats = Arc::new(WriterStats::default());
         let (requests, queue) = mpsc::channel(options.queue.max(1));
-        let writer = writer::start(
-            writer::Writer {
-                db: opened.db.clone(),
-                data_file: opened.data_file,
-                path: path.to_owned(),
-                min_free: options.min_free,
-                revision: opened.revision,
-                stats: Arc::clone(&stats),
-            },
-            queue,
-        )
-        .map_err(|source| OpenError::Io {
+        let to_write = writer::Writer {
+            db: opened.db.clone(),
+            sync: sync(opened.data_file),
+            path: path.to_owned(),
+            min_free: options.min_free,
+            revision: opened.revision,
+            stats: Arc::clone(&stats),
+        };
+        let writer = writer::start(to_write, queue).map_err(|source| OpenError::Io {
             path: path.to_owned(),
             source,
         })?;

@@ -120,3 +120,53 @@ async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
             .all(|result| matches!(result, Ok(_) | Err(CommitError::Conflict(_))))
     );
 }
+
+/// A store whose disk works for the first commit, and then does this.
+fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
+    let syncs = std::sync::atomic::AtomicU32::new(0);
+    let sync = |_| -> writer::Sync {
+        Box::new(
+            move || match syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => Ok(()),
+                _ => then(),
+            },
+        )
+    };
+    SledStore::open_syncing_by(path, &SledOptions::default(), sync).unwrap()
+}
+
+#[actix::test]
+async fn after_a_failed_sync_or_a_panic_everyone_gets_an_error_and_nobody_hangs() {
+    let fails: fn() -> std::io::Result<()> = || Err(std::io::Error::other("bad sector"));
+    let panics: fn() -> std::io::Result<()> = || panic!("a bug");
+    for (then, word) in [(fails, "syncing"), (panics, "a bug")] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_with_disk(directory.path(), then);
+        store.commit(put("a", "1")).await.unwrap();
+        let both = futures_util::future::join(store.commit(put("b", "1")), store.commit(put("c", "1"))).await;
+        for result in [both.0, both.1] {
+            let Err(CommitError::Store(error)) = result else {
+                panic!("{word}: {result:?}")
+            };
+            assert!(error.what.contains(word), "{error}");
+        }
+        let Err(CommitError::Store(error)) = store.commit(put("d", "1")).await else {
+            panic!("{word}")
+        };
+        assert!(
+            error.what.contains("takes no commits") && !error.maybe_done,
+            "{error}"
+        );
+        // What was acknowledged can still be read, now and after opening again.
+        assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
+        drop(store);
+        assert!(
+            open(directory.path())
+                .unwrap()
+                .get(&Key(b"a".to_vec()))
+                .await
+                .unwrap()
+                .is_some()
+        );
+    }
+}
