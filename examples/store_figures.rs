@@ -218,7 +218,7 @@ async fn overwrite(store: &SledStore, catalog: &Catalog) -> Fallible {
                     break;
                 };
                 let mut now = was.record.clone();
-                now.status = if updates % 2 == 0 {
+                now.status = if updates.is_multiple_of(2) {
                     VolumeStatus::InUse
                 } else {
                     VolumeStatus::Available

@@ -3,6 +3,9 @@
 //! `SIGKILL` shows that nothing is acknowledged before it was handed to the kernel, and that what is half written is not
 //! half read. It does not show a power cut: for that the writer syncs the file before it answers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_types, reason = "a process is what is to be killed")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

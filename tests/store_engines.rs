@@ -1,5 +1,7 @@
 //! What every engine of the store promises, asked of each; and that none can be told from the one in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::sync::Arc;
 

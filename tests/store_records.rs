@@ -3,6 +3,8 @@
 //! When a record gets a new version, its old files stay and must still be read; `PUMICE_WRITE_GOLDEN=1 cargo test --test
 //! store_records` writes the files that are missing, and never touches one that is there.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::PathBuf;

@@ -112,7 +112,6 @@ impl Catalog {
     }
 
     /// Begins a set of changes.
-    #[must_use]
     pub fn change(&self) -> Changes {
         Changes::new(self.clone())
     }
