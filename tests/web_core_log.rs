@@ -18,6 +18,7 @@ use pumice::web::state::Door;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
+#[expect(dead_code, reason = "this file uses a part of it")]
 mod web_support;
 use web_support::{loopback, send};
 
