@@ -234,6 +234,7 @@ async fn site(
             proxy_headers: config.web.enable_proxy_headers,
         },
         max_body_size: config.web.max_body_size.as_usize(),
+        max_page_size: config.web.max_page_size,
         readiness,
         unhealthy: Some(Box::new(move || {
             (!watched.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())

@@ -172,13 +172,64 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
 }
 
 /// A time as Cinder writes it.
-pub(super) fn time(at: Timestamp) -> Shown<Timestamp> {
-    Shown(at)
+pub(super) fn time(at: Timestamp) -> Time {
+    Time(at)
 }
 
 /// A time as Cinder writes it, or null.
-pub(super) fn optional_time(at: Option<Timestamp>) -> Option<Shown<Timestamp>> {
-    at.map(Shown)
+pub(super) fn optional_time(at: Option<Timestamp>) -> Option<Time> {
+    at.map(Time)
+}
+
+/// A time, written by hand: a page shows thousands, and a general formatter reads its pattern anew for each.
+pub(super) struct Time(Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match digits(self.0).as_ref().map(|digits| std::str::from_utf8(digits)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+/// `2026-11-22T07:12:34.123456`; `None` beyond the years that have four digits.
+fn digits(at: Timestamp) -> Option<[u8; 26]> {
+    let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days to a date in the proleptic Gregorian calendar, counted in eras of 400 years from 0000-03-01.
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    if !(0..=9999).contains(&year) {
+        return None;
+    }
+    let mut text = *b"0000-00-00T00:00:00.000000";
+    for (end, width, number) in [
+        (4, 4, year),
+        (7, 2, month),
+        (10, 2, day),
+        (13, 2, of_day / 3600),
+        (16, 2, of_day / 60 % 60),
+        (19, 2, of_day % 60),
+        (26, 6, micros),
+    ] {
+        let mut rest = number;
+        for place in text[end - width..end].iter_mut().rev() {
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -1,7 +1,20 @@
 //! What clients see of a volume and its kin, at several versions.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
 use super::*;
-use crate::model::{Context, ProjectId};
+use crate::messages::scheduler::PoolView;
+use crate::model::quota::Usage;
+use crate::model::service::{BackendStats, Capacity, OverSubscription};
+use crate::model::volume::Secret;
+use crate::model::{
+    AttachMode, AttachStatus, Attachment, AttachmentId, AttachmentStatus, BackendName, ConnectionInfo,
+    Context, MigrationStatus, PoolStats, ProjectId, ServiceId, Volume, VolumeId, VolumeStatus, VolumeType,
+    VolumeTypeId,
+};
 use crate::web::microversion::Microversion;
 
 /// Somebody who asks in version 3.`minor`.
@@ -17,5 +30,338 @@ pub(crate) fn caller(minor: u16, is_admin: bool) -> Caller {
         version: Microversion(minor),
         base_url: "http://localhost".to_owned(),
         path_project: Some("0123456789abcdef0123456789abcdef".to_owned()),
+    }
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + number)
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(1_795_331_554_123_456 + second * 1_000_000)
+}
+
+/// A volume that has everything.
+fn volume() -> Volume {
+    let text = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    Volume {
+        id: VolumeId(id(1)),
+        project_id: ProjectId::from("0123456789abcdef0123456789abcdef"),
+        user_id: "admin".into(),
+        name: Some("n1".to_owned()),
+        description: None,
+        size: 1,
+        status: VolumeStatus::InUse,
+        previous_status: None,
+        attach_status: AttachStatus::Attached,
+        migration_status: Some(MigrationStatus::Success),
+        volume_type_id: Some(VolumeTypeId(id(2))),
+        availability_zone: "nova".to_owned(),
+        host: "h@lvm#lvm".parse().ok(),
+        placed: true,
+        metadata: text(&[("k", "v"), ("readonly", "mine")]),
+        admin_metadata: text(&[("readonly", "False"), ("attached_mode", "rw"), ("secret", "x")]),
+        image_metadata: text(&[("image_id", "i")]),
+        snapshot_id: None,
+        source_volid: Some(VolumeId(id(3))),
+        group_id: None,
+        bootable: true,
+        multiattach: false,
+        encryption_key_id: Some(id(4)),
+        replication_status: None,
+        consumes_quota: true,
+        provider_location: Some("secret".to_owned()),
+        provider_auth: Some(Secret::new("CHAP u p")),
+        provider_id: Some("p".to_owned()),
+        service_uuid: Some(ServiceId(id(5))),
+        shared_targets: None,
+        operation: None,
+        created_at: at(0),
+        updated_at: Some(at(1)),
+        scheduled_at: None,
+        launched_at: None,
+    }
+}
+
+fn attachments() -> [Attachment; 2] {
+    let attached = Attachment {
+        id: AttachmentId(id(6)),
+        volume_id: VolumeId(id(1)),
+        project_id: volume().project_id,
+        instance_uuid: Some(id(7)),
+        status: AttachmentStatus::Attached,
+        mode: Some(AttachMode::Rw),
+        attached_host: Some("h1".to_owned()),
+        mountpoint: Some("/dev/vdb".to_owned()),
+        connector: None,
+        connection_info: Some(ConnectionInfo::new(
+            "iscsi",
+            json!({"target_lun": 1, "auth_password": "p"})
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
+        )),
+        operation: None,
+        created_at: at(0),
+        updated_at: None,
+        attached_at: Some(at(2)),
+        detached_at: None,
+    };
+    let reserved = Attachment {
+        id: AttachmentId(id(8)),
+        instance_uuid: None,
+        status: AttachmentStatus::Reserved,
+        mode: None,
+        connection_info: None,
+        attached_at: None,
+        ..attached.clone()
+    };
+    [attached, reserved]
+}
+
+fn volume_type() -> VolumeType {
+    VolumeType {
+        id: VolumeTypeId(id(2)),
+        name: "gold".to_owned(),
+        description: None,
+        is_public: true,
+        extra_specs: [("multiattach", "<is> True"), ("volume_backend_name", "lvm")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        projects: BTreeSet::default(),
+        qos_specs_id: None,
+        created_at: at(0),
+        updated_at: None,
+    }
+}
+
+/// As text, so that the order of keys is seen in review.
+fn shown(view: &impl Serialize) -> String {
+    serde_json::to_string_pretty(view).unwrap()
+}
+
+fn detail(minor: u16, is_admin: bool) -> String {
+    let caller = caller(minor, is_admin);
+    let views = volume::VolumeViews::extended(&caller);
+    shown(&Named(
+        "volume",
+        views.detail(&volume(), &volume::type_names([&volume_type()]), &attachments()),
+    ))
+}
+
+#[test]
+fn a_volume_at_each_version_that_changed_it() {
+    for minor in [0, 13, 21, 48, 61, 63, 64, 65, 69, 71] {
+        insta::assert_snapshot!(format!("volume_admin_3_{minor}"), detail(minor, true));
+    }
+}
+
+#[test]
+fn a_volume_as_its_owner_sees_it() {
+    for minor in [0, 71] {
+        insta::assert_snapshot!(format!("volume_member_3_{minor}"), detail(minor, false));
+    }
+    assert!(!detail(71, false).contains("secret") && !detail(71, true).contains("CHAP"));
+}
+
+#[test]
+fn a_new_volume_is_shown_without_extended_attributes() {
+    let caller = caller(71, true);
+    let mut bare = volume();
+    bare.volume_type_id = Some(VolumeTypeId(id(99)));
+    bare.encryption_key_id = None;
+    let views = volume::VolumeViews::plain(&caller);
+    insta::assert_snapshot!(
+        "volume_new",
+        shown(&views.detail(&bare, &volume::TypeNames::new(), &[]))
+    );
+    let older = volume::VolumeViews::plain(&self::caller(62, true));
+    let older = shown(&older.detail(&bare, &volume::TypeNames::new(), &[]));
+    assert!(
+        older.contains(&format!("\"volume_type\": \"{}\"", id(99))),
+        "before 3.63 the id stands for the name"
+    );
+}
+
+#[test]
+fn states_of_managing_are_shown_as_their_plainer_kin() {
+    let caller = caller(71, false);
+    let views = volume::VolumeViews::plain(&caller);
+    for (status, word) in [
+        (VolumeStatus::Managing, "creating"),
+        (VolumeStatus::ErrorManaging, "error"),
+        (VolumeStatus::ErrorManagingDeleting, "deleting"),
+        (VolumeStatus::InUse, "in-use"),
+    ] {
+        let volume = Volume { status, ..volume() };
+        let shown: Value =
+            serde_json::to_value(views.detail(&volume, &volume::TypeNames::new(), &[])).unwrap();
+        assert_eq!(shown["status"], word);
+    }
+}
+
+#[test]
+fn brief_lists_have_links_and_counts() {
+    let mut caller = caller(71, false);
+    caller.path_project = None;
+    let views = volume::VolumeViews::extended(&caller);
+    let volumes = [volume(), volume()];
+    insta::assert_snapshot!(
+        "volume_list",
+        shown(&Listed {
+            name: "volumes",
+            items: volumes.iter().map(|volume| views.summary(volume)),
+            next: Some(("volumes_links", caller.next_link("volumes", "limit=2", "x"))),
+            count: Some(7),
+        })
+    );
+}
+
+#[test]
+fn attachments_are_shown_briefly_or_with_their_secrets() {
+    let attachments = attachments();
+    insta::assert_snapshot!(
+        "attachments",
+        shown(&Named(
+            "attachments",
+            Items(attachments.iter().map(attachment::AttachmentDetail))
+        ))
+    );
+    insta::assert_snapshot!(
+        "attachments_brief",
+        shown(&Named(
+            "attachments",
+            Items(attachments.iter().map(attachment::AttachmentSummary))
+        ))
+    );
+}
+
+#[test]
+fn a_type_is_shown_as_far_as_the_role_goes() {
+    let volume_type = volume_type();
+    for is_admin in [true, false] {
+        let caller = caller(71, is_admin);
+        let role = if is_admin { "admin" } else { "member" };
+        insta::assert_snapshot!(
+            format!("type_{role}"),
+            shown(&volume_type::TypeView::new(&caller, &volume_type))
+        );
+    }
+    let managed = volume_type::ManagedTypeView {
+        volume_type: &volume_type,
+        with_access: true,
+    };
+    insta::assert_snapshot!("type_managed", shown(&managed));
+}
+
+#[test]
+fn quotas_stand_in_the_order_of_cinder() {
+    let quotas: Vec<quota::Quota> = quota::resources(["t2", "__DEFAULT__"])
+        .into_iter()
+        .map(|resource| quota::Quota {
+            resource,
+            limit: -1,
+            usage: Usage {
+                in_use: 1,
+                reserved: 2,
+            },
+        })
+        .collect();
+    insta::assert_snapshot!(
+        "quota_set",
+        shown(&quota::QuotaSet {
+            quotas: &quotas,
+            with_usage: false,
+            id: Some("p")
+        })
+    );
+    let usage = serde_json::to_value(quota::QuotaSet {
+        quotas: &quotas[..1],
+        with_usage: true,
+        id: None,
+    })
+    .unwrap();
+    assert_eq!(
+        usage,
+        json!({"volumes": {"limit": -1, "in_use": 1, "reserved": 2}})
+    );
+    insta::assert_snapshot!(
+        "limits",
+        shown(&quota::AbsoluteLimits {
+            quotas: &quotas,
+            with_usage: true
+        })
+    );
+}
+
+#[test]
+fn a_pool_tells_what_it_can() {
+    let stats = PoolStats {
+        pool_name: "p".to_owned(),
+        total_capacity_gb: Capacity::Gib(10.0),
+        free_capacity_gb: Capacity::Infinite,
+        allocated_capacity_gb: 1.0,
+        provisioned_capacity_gb: 1.5,
+        reserved_percentage: 5,
+        max_over_subscription_ratio: OverSubscription::Auto,
+        thin_provisioning_support: true,
+        thick_provisioning_support: false,
+        multiattach: true,
+        online_extend_support: true,
+        total_volumes: 3,
+        extra: [("location_info".to_owned(), "here".to_owned())].into(),
+    };
+    let backend = BackendStats {
+        backend: BackendName::new("h", "lvm"),
+        volume_backend_name: "lvm".to_owned(),
+        vendor_name: "Open Source".to_owned(),
+        driver_version: "1.0".to_owned(),
+        storage_protocol: "iSCSI".to_owned(),
+        availability_zone: "nova".to_owned(),
+        up: true,
+        reason: None,
+        pools: vec![stats],
+        timestamp: at(0),
+    };
+    let name = backend.backend.pool("p");
+    let pool = PoolView {
+        name,
+        usable: true,
+        backend,
+        index: 0,
+    };
+    insta::assert_snapshot!(
+        "pool",
+        shown(&pool::Pool {
+            pool: &pool,
+            detail: true
+        })
+    );
+    let gone = PoolView { index: 7, ..pool };
+    assert!(
+        shown(&pool::Pool {
+            pool: &gone,
+            detail: true
+        })
+        .contains("backend_state"),
+        "a strange index is no panic"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_time_is_written_as_everywhere_else(micros in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
+        let at = Timestamp(micros);
+        proptest::prop_assert_eq!(serde_json::to_value(time(at)).unwrap(), json!(at.to_string()));
+    }
+
+    #[test]
+    fn no_time_is_beyond_writing(micros: i64) {
+        proptest::prop_assert!(serde_json::to_string(&time(Timestamp(micros))).is_ok());
     }
 }

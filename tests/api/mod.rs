@@ -1,0 +1,315 @@
+//! A whole service in one process, behind real HTTP: memory store, all actors, a fake backend. And what Cinder was seen to
+//! answer, to compare with.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod observed;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use async_trait::async_trait;
+use pumice::actors::registry::Liveness;
+use pumice::actors::{api, quota, registry, scheduler, volume_manager};
+use pumice::drivers::VolumeDriver;
+use pumice::drivers::fake::{FakeDriver, FakeOptions};
+use pumice::drivers::target::fake::FakeTarget;
+use pumice::messages::api::ApiTopic;
+use pumice::messages::quota::QuotaTopic;
+use pumice::messages::registry::RegistryTopic;
+use pumice::messages::scheduler::SchedulerTopic;
+use pumice::model::{BackendName, ProjectId};
+use pumice::store::catalog::Catalog;
+use pumice::store::memory::MemoryStore;
+use pumice::transport::Router;
+use pumice::web::auth::{Authenticator, Principal, Strategy};
+use pumice::web::fault::Fault;
+use pumice::web::server::{self, Site};
+use pumice::web::state::{Door, WebState};
+use serde_json::{Value, json};
+
+use crate::web_support::{Answer, loopback, send};
+
+/// The project that requests are for.
+pub const PROJECT: &str = "0123456789abcdef0123456789abcdef";
+
+/// Another one.
+pub const OTHER_PROJECT: &str = "fedcba9876543210fedcba9876543210";
+
+/// Tokens are `role:project`.
+struct Roles;
+
+#[async_trait]
+impl Authenticator for Roles {
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
+        let Some((role, project)) = token.split_once(':') else {
+            return Ok(None);
+        };
+        let implied: &[&str] = match role {
+            "admin" => &["admin", "member", "reader"],
+            "member" => &["member", "reader"],
+            _ => &["reader"],
+        };
+        Ok(Some(Principal {
+            user_id: "admin".into(),
+            project_id: ProjectId::from(project),
+            roles: implied.iter().map(|role| (*role).to_owned()).collect(),
+            is_admin: role == "admin",
+        }))
+    }
+
+    fn login_uri(&self, base_url: &str) -> String {
+        base_url.to_owned()
+    }
+}
+
+/// The service.
+pub struct House {
+    pub address: SocketAddr,
+    pub catalog: Catalog,
+    pub driver: FakeDriver,
+    pub target: Arc<FakeTarget>,
+    server: ServerHandle,
+}
+
+/// A request to be sent.
+pub struct Request<'h> {
+    house: &'h House,
+    method: &'h str,
+    path: String,
+    token: String,
+    version: String,
+    headers: Vec<(String, String)>,
+    body: Option<Value>,
+}
+
+impl House {
+    /// Builds it, and waits until its backend is known.
+    pub async fn build() -> Self {
+        let house = Self::build_with(true).await;
+        house
+            .until("the backend to report", async || {
+                let pools = house.get("/scheduler-stats/get_pools").send().await.json();
+                (!pools["pools"].as_array().unwrap().is_empty()).then_some(())
+            })
+            .await;
+        house
+    }
+
+    /// Without scheduler and backend: what is begun stays as it is, as in the observations.
+    pub async fn build_deaf() -> Self {
+        Self::build_with(false).await
+    }
+
+    async fn build_with(alive: bool) -> Self {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let router = Router::new("h");
+        let liveness = Arc::new(Liveness::new(Duration::from_secs(60)));
+        let registry_options = registry::Options::default().with_scheduler("h", "nova");
+        router.register(registry::endpoint(catalog.clone(), liveness.clone(), registry_options).start());
+        router.register(quota::endpoint(catalog.clone(), quota::Options::default()).start());
+        let parts = scheduler::Parts::new(
+            catalog.clone(),
+            router.clone(),
+            liveness,
+            scheduler::Options::default(),
+        )
+        .unwrap();
+        if alive {
+            router.register(scheduler::endpoint(parts).start());
+        }
+        let deps = api::ApiDeps {
+            catalog: catalog.clone(),
+            quota: router.any::<QuotaTopic>(),
+            scheduler: router.any::<SchedulerTopic>(),
+            router: router.clone(),
+            finished: api::FinishedOperations::default(),
+        };
+        router.register(api::endpoint(deps, api::Options::default()).start());
+        let driver = FakeDriver::new(FakeOptions {
+            pool_name: "lvm".into(),
+            ..FakeOptions::default()
+        });
+        let target = Arc::new(FakeTarget::default());
+        let made = driver.clone();
+        let parts = volume_manager::Parts::new(
+            BackendName::new("h", "lvm"),
+            Arc::new(move || Arc::new(made.clone()) as Arc<dyn VolumeDriver>),
+            Some(target.clone()),
+            volume_manager::Options {
+                volume_backend_name: "lvm".into(),
+                ..volume_manager::Options::default()
+            },
+        );
+        if alive {
+            router.register(volume_manager::endpoint(parts, router.clone(), 64).start());
+        }
+        let state = WebState {
+            catalog: catalog.clone(),
+            api: router.any::<ApiTopic>(),
+            quota: router.any::<QuotaTopic>(),
+            scheduler: router.any::<SchedulerTopic>(),
+            registry: router.any::<RegistryTopic>(),
+            router: router.clone(),
+            default_limits: pumice::model::quota::Deltas::default(),
+            default_volume_type: "__DEFAULT__".to_owned(),
+            default_availability_zone: "nova".to_owned(),
+            call_timeout: Duration::from_secs(30),
+        };
+        let door = Door::new(Strategy::Tokens(Arc::new(Roles)));
+        door.readiness.ready();
+        let site = Site {
+            door: Data::new(door),
+            state: Some(Data::new(state)),
+            identity: None,
+        };
+        let (server, addresses) = server::run(&loopback(), site).unwrap();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Self {
+            address: addresses[0],
+            catalog,
+            driver,
+            target,
+            server: handle,
+        }
+    }
+
+    /// Stops serving.
+    pub async fn close(self) {
+        self.server.stop(false).await;
+    }
+
+    /// Waits for something to be so.
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "waited in vain for {what}"
+            );
+            actix_rt::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub fn request<'h>(&'h self, method: &'h str, path: &str) -> Request<'h> {
+        Request {
+            house: self,
+            method,
+            path: path.to_owned(),
+            token: format!("admin:{PROJECT}"),
+            version: "3.71".to_owned(),
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Request<'_> {
+        self.request("GET", path)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Request<'_> {
+        self.request("POST", path).body(body)
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Request<'_> {
+        self.request("PUT", path).body(body)
+    }
+
+    pub fn delete(&self, path: &str) -> Request<'_> {
+        self.request("DELETE", path)
+    }
+
+    /// Makes a volume and waits until it is available; its id.
+    pub async fn volume(&self, fields: Value) -> String {
+        let made = self.post("/volumes", json!({"volume": fields})).send().await;
+        assert_eq!(made.status, 202, "{}", made.text);
+        let id = made.json()["volume"]["id"].as_str().unwrap().to_owned();
+        self.until_status(&id, "available").await;
+        id
+    }
+
+    pub async fn until_status(&self, id: &str, status: &str) {
+        self.until(&format!("{id} to be {status}"), async || {
+            let shown = self.get(&format!("/volumes/{id}")).send().await;
+            (shown.status == 200 && shown.json()["volume"]["status"] == status).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_gone(&self, id: &str) {
+        self.until(&format!("{id} to be gone"), async || {
+            let shown = self.get(&format!("/volumes/{id}")).send().await;
+            (shown.status == 404).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Request<'_> {
+    /// As somebody with this role in this project.
+    pub fn by(mut self, role: &str, project: &str) -> Self {
+        self.token = format!("{role}:{project}");
+        self
+    }
+
+    /// In this version; an empty one sends no header.
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let project = self.token.split_once(':').unwrap().1;
+        let version = format!("volume {}", self.version);
+        let mut headers = vec![("X-Auth-Token", self.token.as_str()), ("Host", "localhost")];
+        if !self.version.is_empty() {
+            headers.push(("OpenStack-API-Version", &version));
+        }
+        if self.body.is_some() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        headers.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+        );
+        let path = format!("/v3/{project}{}", encoded(&self.path));
+        send(
+            self.house.address,
+            self.method,
+            &path,
+            &headers,
+            self.body.map(|body| body.to_string()),
+        )
+        .await
+    }
+}
+
+/// A path whose query may hold what a URL may not.
+fn encoded(path: &str) -> String {
+    match path.split_once('?') {
+        Some((path, query)) => {
+            let pairs = pumice::web::links::decode_query(query);
+            let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            format!("{path}?{}", pumice::web::links::encode_query(pairs))
+        }
+        None => path.to_owned(),
+    }
+}
