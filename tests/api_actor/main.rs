@@ -1,4 +1,11 @@
 //! The Api actor among scripted neighbours, on the memory store and real local transport.
 
+mod attach;
+mod change;
+mod connect;
 mod create;
+mod delete;
+mod extend;
+mod journal;
 mod support;
+mod types;

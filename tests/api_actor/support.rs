@@ -18,8 +18,8 @@ use pumice::messages::{Call, Message};
 use pumice::model::quota::{Resource, Usage};
 use pumice::model::volume::Secret;
 use pumice::model::{
-    AttachmentId, BackendName, ConnectionInfo, Connector, Context, Error, Operation, PoolName, ProjectId,
-    ReservationId, UserId, UserMessage, Volume, VolumeId, VolumeStatus, VolumeType,
+    BackendName, ConnectionInfo, Connector, Context, Error, Operation, PoolName, ProjectId, ReservationId,
+    UserId, UserMessage, Volume, VolumeId, VolumeStatus, VolumeType,
 };
 use pumice::store::catalog::{Catalog, VolumeQuery};
 use pumice::store::memory::MemoryStore;
@@ -636,9 +636,4 @@ impl Serve<volume::TerminateConnection> for FakeBackend {
             .await;
         Ok(())
     }
-}
-
-/// An id nobody has.
-pub fn nobody() -> AttachmentId {
-    AttachmentId::new()
 }

@@ -16,7 +16,8 @@ use crate::model::quota::extend_deltas;
 use crate::model::transitions::{Verb, check_growth, decide, must_have_storage};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    AttachStatus, Context, Error, Operation, OperationKind, PoolName, Result, Timestamp, Volume, VolumeType,
+    AttachStatus, Context, Error, ErrorKind, Operation, OperationKind, PoolName, Result, Timestamp, Volume,
+    VolumeType,
 };
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
@@ -86,7 +87,8 @@ impl ApiActor {
             .await
         {
             Ok(()) => {}
-            Err(CallError::Refused(refusal)) => {
+            // Not knowing the pool yet is another thing than knowing that it is full.
+            Err(CallError::Refused(refusal)) if !matches!(refusal.kind, ErrorKind::Unavailable { .. }) => {
                 self.complain_of_no_room(context, volume, &refusal).await?;
                 return Ok(false);
             }

@@ -37,7 +37,7 @@ pub struct Options {
     /// How many requests may wait for a backend at once. They hold places in the mailbox that reports need, so this is
     /// to be well below `mailbox_bound`.
     pub max_waiting: usize,
-    /// How long Quota and Scheduler may take to answer.
+    /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for a backend to be heard of.
     pub call_timeout: Duration,
     /// How many messages may be waiting or in work.
     pub mailbox_bound: usize,
@@ -59,7 +59,7 @@ impl Default for Options {
             scheduling_grace: Duration::from_secs(3),
             wait_limit: Duration::from_secs(60),
             max_waiting: 256,
-            call_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(15),
             mailbox_bound: 1024,
         }
     }
