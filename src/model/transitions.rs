@@ -424,3 +424,6 @@ fn either(statuses: &[VolumeStatus]) -> String {
         .collect::<Vec<_>>()
         .join(" or ")
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

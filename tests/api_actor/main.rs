@@ -7,5 +7,6 @@ mod create;
 mod delete;
 mod extend;
 mod journal;
+mod sequences;
 mod support;
 mod types;

@@ -16,7 +16,7 @@ use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::{ChangeVolume, VolumeChange};
 use crate::model::transitions::{Verb, decide};
 use crate::model::{Attachment, Context, Error, Operation, Result, Timestamp, Volume};
-use crate::store::catalog::{Changes, Stored};
+use crate::store::catalog::Stored;
 
 /// What a change has made of a volume, to be told once it is committed.
 pub(super) struct Changed {
@@ -119,22 +119,6 @@ impl ApiActor {
         changes.update_volume(was, &now);
         changes.commit().await?;
         Ok(now)
-    }
-
-    /// Adds the end of the volume's open operation, if there is one, to a commit that overtakes it.
-    pub(super) async fn overtake(
-        &self,
-        changes: &mut Changes,
-        volume: &Volume,
-    ) -> Result<Option<Operation>, Unchanged> {
-        let Some(id) = volume.operation else {
-            return Ok(None);
-        };
-        let Some(open) = self.deps.catalog.operation(id).await? else {
-            return Ok(None);
-        };
-        changes.end_operation(&open);
-        Ok(Some(open.record))
     }
 }
 

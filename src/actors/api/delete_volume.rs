@@ -9,10 +9,10 @@ use tracing::info;
 
 use super::ApiActor;
 use super::lookup::{Unchanged, until_not_overtaken};
+use super::overtake::leave_behind;
 use crate::messages::api::DeleteVolume;
 use crate::model::transitions::{Verb, decide};
-use crate::model::{Attachment, Context, Operation, OperationKind, Result, Timestamp, Volume};
-use crate::store::catalog::Stored;
+use crate::model::{Context, Operation, OperationKind, Result, Timestamp, Volume};
 
 /// What a delete came to.
 enum Deleted {
@@ -37,21 +37,25 @@ impl ApiActor {
 
     async fn try_to_delete(&self, context: &Context, request: &DeleteVolume) -> Result<Deleted, Unchanged> {
         let volume = self.find_volume(context, &request.volume_id).await?;
-        let open = match volume.operation {
-            Some(id) => self.deps.catalog.operation(id).await?,
-            None => None,
-        };
+        let attachments = self.attachments_of(volume.id).await?;
+        let mut changes = self.deps.catalog.change();
+        let named = attachments
+            .iter()
+            .filter_map(|attachment| attachment.operation)
+            .chain(volume.operation);
+        let overtaken = self.overtake(&mut changes, named.collect()).await?;
         let Some(pool) = volume.host.clone() else {
-            self.remove_at_once(&volume, open.as_ref()).await?;
+            // The scheduler, if it is just choosing a host, finds the record changed.
+            self.remove_volume(&mut changes, &volume, &attachments).await?;
+            changes.commit().await?;
+            self.were_overtaken(&overtaken);
+            info!(volume = %volume.id, "a volume without a host is gone");
             return Ok(Deleted::AtOnce);
         };
-        let stored = self.attachments_of(volume.id).await?;
-        let attachments: Vec<Attachment> = stored.into_iter().map(|stored| stored.record).collect();
-        let status = decide(&volume, &attachments, Verb::Delete { force: request.force })?;
-        if let Some(open) = &open
-            && matches!(open.kind, OperationKind::DeleteVolume { .. })
-        {
-            return Ok(Deleted::GoesOn(Box::new(open.record.clone())));
+        let status = decide(&volume, &[], Verb::Delete { force: request.force })?;
+        let is_delete = |operation: &&Operation| matches!(operation.kind, OperationKind::DeleteVolume { .. });
+        if let Some(open) = overtaken.iter().find(is_delete) {
+            return Ok(Deleted::GoesOn(Box::new(open.clone())));
         }
         let kind = OperationKind::DeleteVolume {
             cascade: request.cascade,
@@ -65,37 +69,18 @@ impl ApiActor {
         deleting.previous_status = None;
         deleting.operation = Some(operation.id);
         deleting.updated_at = Some(Timestamp::now());
-        let mut changes = self.deps.catalog.change();
         changes
             .update_volume(&volume, &deleting)
             .insert_operation(&operation);
-        if let Some(open) = &open {
-            changes.end_operation(open);
-        }
+        leave_behind(&mut changes, &attachments, &overtaken);
         changes.commit().await?;
-        if let Some(open) = &open {
-            self.was_overtaken(open);
-        }
+        self.were_overtaken(&overtaken);
         Ok(Deleted::Begun(Box::new(operation), Box::new(deleting)))
     }
 
-    /// Whatever was open ends with it; the scheduler, if it is just choosing a host, finds the record changed.
-    async fn remove_at_once(
-        &self,
-        volume: &Stored<Volume>,
-        open: Option<&Stored<Operation>>,
-    ) -> Result<(), Unchanged> {
-        let attachments = self.attachments_of(volume.id).await?;
-        let mut changes = self.deps.catalog.change();
-        self.remove_volume(&mut changes, volume, &attachments).await?;
-        if let Some(open) = open {
-            changes.end_operation(open);
+    fn were_overtaken(&self, operations: &[Operation]) {
+        for operation in operations {
+            self.was_overtaken(operation);
         }
-        changes.commit().await?;
-        if let Some(open) = open {
-            self.was_overtaken(open);
-        }
-        info!(volume = %volume.id, "a volume without a host is gone");
-        Ok(())
     }
 }

@@ -31,6 +31,7 @@ mod list_backend_volumes;
 mod lookup;
 mod operations;
 pub mod options;
+mod overtake;
 mod report;
 mod terminate_connection;
 mod timers;

@@ -501,3 +501,6 @@ fn told(failure: &Failure, text: &str) -> Error {
         _ => Error::backend(text).with_operator(&failure.operator),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,9 @@
 use super::Changed;
 use crate::actors::api::ApiActor;
 use crate::actors::api::lookup::Unchanged;
+use crate::actors::api::overtake::leave_behind;
 use crate::model::transitions::{check_reset, follow_attachments};
-use crate::model::{AttachStatus, MigrationStatus, Operation, Timestamp, Volume, VolumeStatus};
+use crate::model::{AttachStatus, MigrationStatus, Timestamp, Volume, VolumeStatus};
 use crate::store::catalog::Stored;
 
 impl ApiActor {
@@ -23,29 +24,32 @@ impl ApiActor {
         let mut overtaken = Vec::new();
         let mut volume = was.record.clone();
         if status.is_some() {
-            overtaken.extend(self.overtake(&mut changes, was).await?);
+            let named = was.operation.into_iter().collect();
+            overtaken = self.overtake(&mut changes, named).await?;
             volume.operation = None;
             volume.previous_status = None;
         }
         if attach_status == Some(AttachStatus::Detached) {
+            let named = attachments.iter().filter_map(|attachment| attachment.operation);
+            let named = named
+                .filter(|id| overtaken.iter().all(|operation| operation.id != *id))
+                .collect();
+            overtaken.extend(self.overtake(&mut changes, named).await?);
             for attachment in &attachments {
                 changes.delete_attachment(attachment);
-                let Some(id) = attachment.operation else { continue };
-                if overtaken.iter().any(|operation: &Operation| operation.id == id) {
-                    continue;
-                }
-                if let Some(open) = self.deps.catalog.operation(id).await? {
-                    changes.end_operation(&open);
-                    overtaken.push(open.record);
-                }
-                if volume.operation == Some(id) {
-                    volume.operation = None;
-                }
+            }
+            if volume
+                .operation
+                .is_some_and(|id| overtaken.iter().any(|operation| operation.id == id))
+            {
+                volume.operation = None;
             }
             if !attachments.is_empty() {
                 follow_attachments(&mut volume, []);
             }
             volume.admin_metadata.remove("attached_mode");
+        } else {
+            leave_behind(&mut changes, &attachments, &overtaken);
         }
         if let Some(attach_status) = attach_status {
             volume.attach_status = attach_status;
