@@ -1,5 +1,7 @@
 //! The Api actor among scripted neighbours, on the memory store and real local transport.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says so by panicking")]
+
 mod attach;
 mod change;
 mod connect;
@@ -7,6 +9,7 @@ mod create;
 mod delete;
 mod extend;
 mod journal;
+mod load;
 mod sequences;
 mod support;
 mod types;

@@ -165,7 +165,7 @@ async fn act(world: &World, act: &Act, which: usize) {
             drop(world.call(request).await);
         }
         Act::UpdateAttachment => {
-            let host = if which % 2 == 0 { "a" } else { "b" };
+            let host = if which.is_multiple_of(2) { "a" } else { "b" };
             drop(
                 world
                     .call(UpdateAttachment {
@@ -192,7 +192,7 @@ async fn act(world: &World, act: &Act, which: usize) {
             );
         }
         Act::Reset => {
-            let status = Some(if which % 2 == 0 {
+            let status = Some(if which.is_multiple_of(2) {
                 VolumeStatus::Available
             } else {
                 VolumeStatus::Error

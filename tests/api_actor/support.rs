@@ -21,6 +21,7 @@ use pumice::model::{
     BackendName, ConnectionInfo, Connector, Context, Error, Operation, PoolName, ProjectId, ReservationId,
     UserId, UserMessage, Volume, VolumeId, VolumeStatus, VolumeType,
 };
+use pumice::store::Store;
 use pumice::store::catalog::{Catalog, VolumeQuery};
 use pumice::store::memory::MemoryStore;
 use pumice::transport::serve::EndpointBuilder;
@@ -43,11 +44,11 @@ pub enum Deed {
 #[derive(Clone, Debug)]
 pub enum Got {
     Schedule(scheduler::CreateVolume),
-    ValidateExtend(ValidateExtend),
+    ValidateExtend,
     Create(volume::CreateVolume),
-    Delete(volume::DeleteVolume),
-    Extend(volume::ExtendVolume),
-    Connect(volume::InitializeConnection),
+    Delete,
+    Extend,
+    Connect,
     Disconnect(volume::TerminateConnection),
 }
 
@@ -55,11 +56,11 @@ impl Got {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Schedule(_) => "schedule",
-            Self::ValidateExtend(_) => "validate_extend",
+            Self::ValidateExtend => "validate_extend",
             Self::Create(_) => "create",
-            Self::Delete(_) => "delete",
-            Self::Extend(_) => "extend",
-            Self::Connect(_) => "connect",
+            Self::Delete => "delete",
+            Self::Extend => "extend",
+            Self::Connect => "connect",
             Self::Disconnect(_) => "disconnect",
         }
     }
@@ -120,7 +121,11 @@ impl World {
     }
 
     pub async fn without_api(options: Options) -> Self {
-        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        Self::on(Arc::new(MemoryStore::default()), options).await
+    }
+
+    pub async fn on(store: Arc<dyn Store>, options: Options) -> Self {
+        let catalog = Catalog::open(store).await.unwrap();
         let router = Router::new("test");
         let script: Shared = Arc::default();
         script.lock().unwrap().pools = VecDeque::from([pool("h1@fake#p")]);
@@ -518,8 +523,8 @@ impl Serve<scheduler::CreateVolume> for FakeScheduler {
 }
 
 impl Serve<ValidateExtend> for FakeScheduler {
-    async fn serve(self: Rc<Self>, _context: Context, message: ValidateExtend) -> Result<(), Error> {
-        match next_deed(&self.script, Got::ValidateExtend(message)) {
+    async fn serve(self: Rc<Self>, _context: Context, _message: ValidateExtend) -> Result<(), Error> {
+        match next_deed(&self.script, Got::ValidateExtend) {
             Deed::Fail(_) => Err(Error::bad_request("No valid backend was found.")),
             _ => Ok(()),
         }
@@ -591,15 +596,14 @@ impl Serve<volume::CreateVolume> for FakeBackend {
 
 impl Serve<volume::DeleteVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolume) -> Result<(), Error> {
-        self.act(&context, m.command, Got::Delete(m.clone()), Outcome::Deleted)
-            .await;
+        self.act(&context, m.command, Got::Delete, Outcome::Deleted).await;
         Ok(())
     }
 }
 
 impl Serve<volume::ExtendVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::ExtendVolume) -> Result<(), Error> {
-        self.act(&context, m.command, Got::Extend(m.clone()), Outcome::Extended)
+        self.act(&context, m.command, Got::Extend, Outcome::Extended)
             .await;
         Ok(())
     }
@@ -621,8 +625,7 @@ impl Serve<volume::InitializeConnection> for FakeBackend {
             provider_location: "127.0.0.1:3260,1 iqn 1".to_owned(),
             provider_auth: Some(secret),
         };
-        self.act(&context, m.command, Got::Connect(m.clone()), outcome)
-            .await;
+        self.act(&context, m.command, Got::Connect, outcome).await;
         Ok(())
     }
 }

@@ -54,10 +54,10 @@ impl ApiActor {
                 .mode
                 .or_else(|| connector.text("mode").and_then(|mode| mode.parse().ok()));
             if is_readonly(&was) && mode == Some(AttachMode::Rw) {
-                return Err(readonly(&was.id, AttachMode::Rw).into());
+                return Err(readonly(was.id, AttachMode::Rw).into());
             }
         } else if is_readonly(&was) && request.mode == Some(AttachMode::Rw) {
-            return Err(readonly(&was.id, AttachMode::Rw).into());
+            return Err(readonly(was.id, AttachMode::Rw).into());
         }
         let mut volume = was.record.clone();
         volume.status = status;

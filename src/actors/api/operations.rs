@@ -26,8 +26,12 @@ use crate::model::{Error, Operation, OperationId, OperationKind, Result, Timesta
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
 
-/// How many operations are loaded or looked at in one go.
-const BATCH: usize = 256;
+/// How many operations are loaded at once.
+const PAGE: usize = 256;
+/// How many are looked at in one go, and the pause after so many: requests come first, and thousands of operations that
+/// become due together (a backend that is back, a restart) are spread over some seconds.
+const BATCH: usize = 64;
+const BREATH: Duration = Duration::from_millis(40);
 
 impl ApiActor {
     /// Runs as long as the actor does.
@@ -45,8 +49,14 @@ impl ApiActor {
                 self.timers.wait().await;
                 continue;
             }
+            let many = due.len() == BATCH;
             for id in due {
                 self.look_at(id).await;
+                // A store that answers at once would keep everybody else from the arbiter.
+                tokio::task::yield_now().await;
+            }
+            if many {
+                tokio::time::sleep(BREATH).await;
             }
         }
     }
@@ -55,7 +65,7 @@ impl ApiActor {
         let (mut after, mut count) = (None, 0_usize);
         let now = Instant::now();
         loop {
-            let page = self.deps.catalog.operations(after, BATCH).await;
+            let page = self.deps.catalog.operations(after, PAGE).await;
             let page = page.map_err(|error| store_failed(&error))?;
             for operation in &page {
                 // The scheduler has heard of no backend yet, and would say that there is none.
@@ -73,7 +83,7 @@ impl ApiActor {
                 }
             }
             match page.last() {
-                Some(last) if page.len() >= BATCH => after = Some(last.id),
+                Some(last) if page.len() >= PAGE => after = Some(last.id),
                 _ => break,
             }
         }
