@@ -35,7 +35,7 @@ pub enum OpenError {
         holder: Option<String>,
     },
     /// What lies there cannot be read.
-    #[error("the store in {} is damaged: {what}; restore it from an export or a backup", path.display())]
+    #[error("the store in {} is damaged: {what}; put a backup of it in its place", path.display())]
     Damaged {
         /// The directory.
         path: PathBuf,
