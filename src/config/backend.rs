@@ -95,6 +95,10 @@ section! {
         target_portal: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3261)),
         /// What a target's name begins with; the volume's name follows (cinder: `target_prefix`).
         target_prefix: String = "iqn.2010-10.org.openstack:".to_owned(),
+        /// The iSCSI daemon that target `tgt` runs, by name or path.
+        tgtd: String = "tgtd".to_owned(),
+        /// The daemon's tool, by name or path.
+        tgtadm: String = "tgtadm".to_owned(),
         /// Per cent of the space that are kept free (cinder: `reserved_percentage`).
         reserved_percentage: u8 = 0,
         /// How far thin volumes may exceed the space (cinder: `max_over_subscription_ratio`).

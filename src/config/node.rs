@@ -21,7 +21,8 @@ plain! { Vec<Role>: "a list out of \"control\" and \"volume\"" }
 section! {
     /// Which machine this is and what it does.
     Node {
-        /// The machine's name in `host@backend#pool`. Empty: its hostname.
+        /// The node's name, also in `host@backend#pool`: keep it. Two nodes need two names, also on one machine. Empty: the
+        /// machine's hostname.
         host: String = String::new(),
         /// What this process does.
         roles: Vec<Role> = vec![Role::Control, Role::Volume],

@@ -97,7 +97,8 @@ async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, 
     let path = data_dir.join("store");
     let options = SledOptions {
         cache_capacity: config.store.cache_size.0,
-        ..SledOptions::default()
+        min_free: config.store.min_free_space.0,
+        queue: config.store.queue,
     };
     // Recovery reads the whole log: not on this thread, which listens for signals.
     let store = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await??;
@@ -135,6 +136,7 @@ fn start_actors(
         multipliers: Multipliers {
             capacity: config.scheduler.capacity_weight_multiplier,
         },
+        init_wait: config.scheduler.init_wait.get(),
         mailbox_bound: bound,
         ..scheduler::Options::default()
     };
@@ -179,6 +181,7 @@ fn api_options(config: &Config) -> api::Options {
         },
         retry_initial: operations.retry_initial.get(),
         retry_max: operations.retry_max.get(),
+        patience: operations.resend_after.get(),
         wait_limit: config.web.call_timeout.get(),
         mailbox_bound: config.transport.mailbox_bound,
         ..api::Options::default()

@@ -90,6 +90,8 @@ fn target(name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn Targ
         backend::Target::Tgt => Some(Arc::new(TgtTarget::new(TgtOptions {
             target_prefix: backend.target_prefix.clone(),
             chap: backend.chap,
+            tgtd: backend.tgtd.clone().into(),
+            tgtadm: backend.tgtadm.clone().into(),
             ..TgtOptions::new(data_dir.join("tgt").join(name), backend.target_portal)
         }))),
     }
