@@ -3,7 +3,8 @@
 import json
 import subprocess
 
-import openstack
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
 
 CONNECTOR = {
     "initiator": "iqn.2010-10.org.openstack:tester",
@@ -25,10 +26,8 @@ class Sdk:
 
     def __init__(self, pumice, bin_dir):
         del bin_dir
-        self.cloud = openstack.connect(
-            cloud="pumice", load_envvars=False, config_files=[str(pumice.clouds_yaml)], app_name="pumice-tests"
-        )
-        self.volume = self.cloud.block_storage
+        clouds = OpenStackConfig(config_files=[str(pumice.clouds_yaml)], load_envvars=False)
+        self.volume = Connection(config=clouds.get_one("pumice")).block_storage
 
     def create(self, name, size):
         return self.volume.create_volume(name=name, size=size).id
@@ -48,7 +47,7 @@ class Sdk:
         self.volume.set_volume_metadata(self.show(name)["id"], **metadata)
 
     def attach(self, name):
-        attachment = self.volume.create_attachment(self.show(name)["id"], connector=CONNECTOR, instance=None)
+        attachment = self.volume.create_attachment(self.show(name)["id"], connector=CONNECTOR)
         self.volume.complete_attachment(attachment)
         return attachment.id, attachment.connection_info
 

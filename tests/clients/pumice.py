@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -65,6 +64,7 @@ class Process:
     def __init__(self, folder, name, config, env=None):
         self.folder = pathlib.Path(folder)
         self.name = name
+        self.data_dir = pathlib.Path(config["node"]["data_dir"])
         self.config_file = self.folder / f"{name}.toml"
         self.config_file.write_text(toml(config))
         self.log_file = self.folder / f"{name}.log"
@@ -151,7 +151,8 @@ class Pumice:
 
     def _split_parts(self):
         control, volume = self._control(self._common("control")), self._volume(self._common("volume"))
-        control["node"]["roles"] = ["control"]
+        # Two nodes have two names, also on one machine.
+        control["node"].update(host="quarry", roles=["control"])
         control["transport"]["secret"] = SECRET
         volume["node"]["roles"] = ["volume"]
         volume["transport"] = {
@@ -186,7 +187,7 @@ class Pumice:
 
         wait_for("/healthcheck", healthy)
         # A volume made before a backend has reported would find no valid one, as in Cinder.
-        wait_for("a backend's report", lambda: self.admin("GET", "/scheduler-stats/get_pools").json()["pools"])
+        wait_for("a backend's report", lambda: self.admin("GET", "/scheduler-stats/get_pools").json()["pools"], pause=0.2)
 
     def discard(self):
         """Ends whatever is left, tgtd included. For the end of a test, whatever came before."""
@@ -221,7 +222,7 @@ class Pumice:
 
     @property
     def clouds_yaml(self):
-        return pathlib.Path(self.control.folder / self.control.name / "clouds.yaml")
+        return self.control.data_dir / "clouds.yaml"
 
     def cloud(self):
         return yaml.safe_load(self.clouds_yaml.read_text())["clouds"][CLOUD]
@@ -305,10 +306,23 @@ class Pumice:
         return {name for name in self.files() if "volume-" in name}
 
     def targets(self):
-        """The iSCSI names that the portal tells."""
-        if not shutil.which("iscsi-ls"):
-            raise AssertionError("iscsi-ls is missing: apt-get install libiscsi-bin")
+        """The iSCSI names that the target daemon has."""
+        socket_ = self.parts["volume" if self.split else "pumice"].data_dir / "targets/file/socket"
+        shown = subprocess.run(
+            ["tgtadm", "-C", "1", "--lld", "iscsi", "--mode", "target", "--op", "show"],
+            env={"PATH": os.environ["PATH"], "TGT_IPC_SOCKET": str(socket_)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        return set(re.findall(r"^Target \d+: (\S+)", shown.stdout, re.M))
+
+    def discovered_by(self, initiator):
+        """The iSCSI names that the portal tells an initiator."""
         done = subprocess.run(
-            ["iscsi-ls", f"iscsi://127.0.0.1:{self.portal_port}"], capture_output=True, text=True, timeout=20
+            ["iscsi-ls", "-i", initiator, f"iscsi://127.0.0.1:{self.portal_port}"],
+            capture_output=True,
+            text=True,
+            timeout=20,
         )
         return set(re.findall(r"Target:(\S+)", done.stdout))

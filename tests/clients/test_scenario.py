@@ -45,9 +45,11 @@ def test_a_volume_lives_from_create_to_delete(either, client):
 
     attachment, connection = client.attach(name)
     becomes(client, name, "in-use")
-    data = connection["data"]
+    data = iscsi.data(connection)
     assert data["target_portal"] == f"127.0.0.1:{either.portal_port}"
     assert data["target_iqn"] in either.targets()
+    assert data["target_iqn"] in either.discovered_by(clients.CONNECTOR["initiator"])
+    assert data["target_iqn"] not in either.discovered_by("iqn.2010-10.org.openstack:stranger")
     assert iscsi.size(connection) == 2 * GIB
     iscsi.qemu_io(connection, "write -P 0xa7 0 1M", f"write -P 0x5c {2 * GIB - 65536} 64k")
     # In a session of its own, so that it does not come from the first one's cache.
