@@ -419,7 +419,7 @@ async fn stranger(
         incarnation: Incarnation::new(boot),
     };
     let stream = TcpStream::connect(to).await.unwrap();
-    handshake::dial(stream, &us, &Announcement::default(), &quick(), |_| ())
+    handshake::dial(stream, &us, &Announcement::default(), &quick())
         .await
         .map(|met| met.reader)
 }

@@ -72,7 +72,6 @@ pub struct House {
     pub catalog: Catalog,
     pub driver: FakeDriver,
     pub target: Arc<FakeTarget>,
-    pub site: Site,
     server: ServerHandle,
 }
 
@@ -167,7 +166,7 @@ impl House {
             state: Some(Data::new(state)),
             identity: None,
         };
-        let (server, addresses) = server::run(&loopback(), site.clone()).unwrap();
+        let (server, addresses) = server::run(&loopback(), site).unwrap();
         let handle = server.handle();
         actix_rt::spawn(server);
         Self {
@@ -175,7 +174,6 @@ impl House {
             catalog,
             driver,
             target,
-            site,
             server: handle,
         }
     }
