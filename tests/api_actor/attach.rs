@@ -117,7 +117,12 @@ async fn terminating_before_attaching_frees_the_volume() {
         .call(terminate(&volume, Some(connector("a"))))
         .await
         .unwrap();
-    world.until(volume.id, VolumeStatus::Available).await;
+    let now = world.until(volume.id, VolumeStatus::Available).await;
+    assert_eq!(
+        (now.provider_location, now.operation),
+        (None, None),
+        "nobody is left"
+    );
     // Nothing was exported here: nothing to ask of the backend.
     let other = world.volume(1).await;
     let before = world.got("disconnect").len();
@@ -194,4 +199,36 @@ async fn requests_that_wait_for_a_backend_are_bounded() {
         .filter(|answer| matches!(answer, Err(error) if matches!(error.kind, ErrorKind::Unavailable { .. })));
     assert_eq!(refused.count(), 3);
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2);
+}
+
+#[actix::test]
+async fn an_export_stays_until_the_last_initiator_leaves_and_a_new_backend_knows_them() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    let of = |host: &str| InitializeConnection {
+        volume_id: volume.id.to_string(),
+        connector: connector(host),
+    };
+    world.call(of("a")).await.unwrap();
+    world.call(of("b")).await.unwrap();
+    let list = pumice::messages::api::ListBackendVolumes {
+        backend: "h1@fake".parse().unwrap(),
+        after: None,
+        limit: 10,
+    };
+    let listed = world.call(list).await.unwrap();
+    assert_eq!(listed[0].connectors, [connector("a"), connector("b")]);
+    world
+        .call(terminate(&volume, Some(connector("a"))))
+        .await
+        .unwrap();
+    let now = world.catalog.volume(volume.id).await.unwrap().unwrap().record;
+    assert!(now.provider_location.is_some());
+    world
+        .call(terminate(&volume, Some(connector("b"))))
+        .await
+        .unwrap();
+    let now = world.catalog.volume(volume.id).await.unwrap().unwrap().record;
+    assert!(now.provider_location.is_none());
+    assert!(now.admin_metadata.is_empty(), "{:?}", now.admin_metadata);
 }

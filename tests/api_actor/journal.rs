@@ -193,3 +193,33 @@ async fn a_report_of_another_host_or_attempt_is_dropped() {
     };
     assert_eq!(world.call(update).await.unwrap().status, VolumeStatus::Creating);
 }
+
+#[actix::test]
+async fn old_messages_are_forgotten() {
+    let world = World::without_api(quick()).await;
+    let message = |expires_at| pumice::model::UserMessage {
+        id: pumice::model::MessageId::new(),
+        project_id: crate::support::project(),
+        request_id: "req-1".into(),
+        resource_type: "VOLUME".into(),
+        resource_uuid: None,
+        action: pumice::model::user_message::Action::ExtendVolume,
+        detail: pumice::model::user_message::Detail::UnknownError,
+        cause: None,
+        created_at: Timestamp(1),
+        expires_at,
+    };
+    let (old, young) = (
+        message(Timestamp(2)),
+        message(Timestamp::now().plus(Duration::from_secs(60))),
+    );
+    let mut changes = world.catalog.change();
+    changes.insert_message(&old).insert_message(&young);
+    changes.commit().await.unwrap();
+    world.start_api();
+    world
+        .wait("the old one to go", async || {
+            (world.messages().await == [young.clone()]).then_some(())
+        })
+        .await;
+}

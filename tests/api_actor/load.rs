@@ -116,5 +116,8 @@ async fn thousands_of_open_operations_are_looked_after_and_leave_room_for_reques
                 .then_some(())
         })
         .await;
-    assert_eq!(world.usage("volumes").await.in_use, COUNT as i64 + 1);
+    assert_eq!(
+        world.usage("volumes").await.in_use,
+        i64::try_from(COUNT).unwrap() + 1
+    );
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use pumice::actors::api::Options;
 use pumice::messages::api::{
     ChangeVolume, CompleteAttachment, CreateAttachment, DeleteAttachment, DeleteVolume, ExtendVolume,
-    FailureKind, TerminateConnection, UpdateAttachment, VolumeChange,
+    FailureKind, InitializeConnection, TerminateConnection, UpdateAttachment, VolumeChange,
 };
 use pumice::model::{AttachMode, AttachStatus, VolumeId, VolumeStatus};
 use pumice::store::catalog::verify::verify;
@@ -24,7 +24,8 @@ enum Act {
     BeginDetaching,
     Attach,
     Detach,
-    Terminate,
+    Initialize,
+    Terminate { all: bool },
     CreateAttachment { connected: bool },
     UpdateAttachment,
     Complete,
@@ -65,7 +66,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::BeginDetaching),
         1 => Just(Act::Attach),
         1 => Just(Act::Detach),
-        1 => Just(Act::Terminate),
+        1 => Just(Act::Initialize),
+        1 => any::<bool>().prop_map(|all| Act::Terminate { all }),
         2 => any::<bool>().prop_map(|connected| Act::CreateAttachment { connected }),
         2 => Just(Act::UpdateAttachment),
         1 => Just(Act::Complete),
@@ -145,12 +147,24 @@ async fn act(world: &World, act: &Act, which: usize) {
             .await;
         }
         Act::Detach => change(VolumeChange::Detach { attachment_id: None }).await,
-        Act::Terminate => {
+        Act::Initialize => {
+            let host = if which.is_multiple_of(2) { "a" } else { "b" };
+            drop(
+                world
+                    .call(InitializeConnection {
+                        volume_id: of(),
+                        connector: connector(host),
+                    })
+                    .await,
+            );
+        }
+        Act::Terminate { all } => {
+            let connector = (!all).then(|| connector(if which.is_multiple_of(2) { "a" } else { "b" }));
             drop(
                 world
                     .call(TerminateConnection {
                         volume_id: of(),
-                        connector: None,
+                        connector,
                     })
                     .await,
             );

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::old_connectors;
 use crate::messages::volume::CommandId;
 use crate::messages::{scheduler, volume};
 use crate::model::spec::VolumeSource;
 use crate::model::{
-    AttachMode, Attachment, BackendName, Context, Operation, OperationKind, PoolName, ProjectId, Timestamp,
-    Volume, VolumeSpec,
+    AttachMode, Attachment, AttachmentId, BackendName, Connector, Context, Operation, OperationKind,
+    PoolName, ProjectId, Timestamp, Volume, VolumeSpec,
 };
 use crate::transport::{CallError, Router};
 
@@ -95,7 +96,8 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
             let alone = !records
                 .attachments
                 .iter()
-                .any(|other| other.id != *attachment_id && other.connection_info.is_some());
+                .any(|other| other.id != *attachment_id && other.connection_info.is_some())
+                && old_connectors::list(volume).is_empty();
             Command::Connect(
                 backend,
                 Box::new(volume::InitializeConnection {
@@ -131,7 +133,7 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
                 .and_then(|attachment| attachment.connector.clone());
             let others: Vec<_> =
                 others_that_stay(volume, records.attachments, operation, *attachment_id).collect();
-            let host = connector.as_ref().and_then(crate::model::Connector::host);
+            let host = connector.as_ref().and_then(Connector::host);
             Command::Disconnect(
                 backend,
                 Box::new(volume::TerminateConnection {
@@ -145,20 +147,15 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
             )
         }
         OperationKind::TerminateConnection { connector } => {
-            // A named initiator leaves, others of the old way are not known of: the export stays until the detach.
-            let export_stays = connector.is_some() || records.attachments.iter().any(holds_the_export);
-            let host = connector.as_ref().and_then(crate::model::Connector::host);
+            let host = connector.as_ref().and_then(Connector::host);
+            let same_host = |other: &Attachment| other.connection_info.is_some() && host_of(other) == host;
             Command::Disconnect(
                 backend,
                 Box::new(volume::TerminateConnection {
                     command: id,
                     volume: spec,
-                    connector_stays: host.is_some()
-                        && records
-                            .attachments
-                            .iter()
-                            .any(|other| other.connection_info.is_some() && host_of(other) == host),
-                    export_stays,
+                    connector_stays: host.is_some() && records.attachments.iter().any(same_host),
+                    export_stays: volume.operation != Some(operation.id),
                     connector: connector.clone(),
                     remaining_ms,
                 }),
@@ -183,7 +180,7 @@ fn others_that_stay<'a>(
     volume: &Volume,
     attachments: &'a [Attachment],
     operation: &Operation,
-    leaving: crate::model::AttachmentId,
+    leaving: AttachmentId,
 ) -> impl Iterator<Item = &'a Attachment> {
     let takes_the_export = volume.operation == Some(operation.id);
     attachments
@@ -192,10 +189,7 @@ fn others_that_stay<'a>(
 }
 
 fn host_of(attachment: &Attachment) -> Option<String> {
-    attachment
-        .connector
-        .as_ref()
-        .and_then(crate::model::Connector::host)
+    attachment.connector.as_ref().and_then(Connector::host)
 }
 
 /// Nobody is connected: whoever knew the old secret shall not come in with it.

@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use super::ApiActor;
 use super::commands::holds_the_export;
 use super::lookup::{Unchanged, until_not_overtaken};
 use super::waiters::Listener;
+use super::{ApiActor, old_connectors};
 use crate::messages::api::DeleteAttachment;
 use crate::model::transitions::follow_attachments;
 use crate::model::{Attachment, Context, Operation, OperationKind, Result, Timestamp, Volume, VolumeId};
@@ -118,7 +118,7 @@ impl ApiActor {
         leaving.operation = Some(operation.id);
         leaving.updated_at = Some(now);
         let mut volume = was.record.clone();
-        let mut stays = false;
+        let mut stays = !old_connectors::list(was).is_empty();
         for other in others {
             stays |= holds_the_export(other) && !self.is_leaving(other).await?;
         }

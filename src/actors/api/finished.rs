@@ -86,6 +86,20 @@ impl FinishedOperations {
         }
     }
 
+    /// Adds steps that came first to an operation that has ended already.
+    pub(super) fn amend(&self, id: OperationId, mut steps: Vec<StepRecord>) {
+        let mut inner = self.lock();
+        if let Some(finished) = inner
+            .finished
+            .iter_mut()
+            .rev()
+            .find(|finished| finished.operation.id == id)
+        {
+            steps.append(&mut finished.operation.steps);
+            finished.operation.steps = steps;
+        }
+    }
+
     /// Takes the remembered steps of an operation.
     pub(super) fn take_steps(&self, id: OperationId) -> Vec<StepRecord> {
         self.lock().live.remove(&id).unwrap_or_default()

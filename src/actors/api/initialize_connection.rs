@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::ApiActor;
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::Answer;
 use super::waiters::Listener;
+use super::{ApiActor, old_connectors};
 use crate::messages::api::InitializeConnection;
 use crate::model::transitions::{Verb, decide, must_have_storage};
 use crate::model::{ConnectionInfo, Context, Error, Operation, OperationKind, Result, Timestamp, Volume};
@@ -42,7 +42,8 @@ impl ApiActor {
         };
         let operation = self.new_operation(context, kind, &was, was.host.clone());
         let mut volume = was.record.clone();
-        // Written though nothing else changes: whoever takes the export away at this moment is overtaken.
+        // Noted before it is so: whoever would take the export away at this moment is overtaken, and sees it then.
+        old_connectors::note(&mut volume, &request.connector);
         volume.updated_at = Some(Timestamp::now());
         let listener = self.waiters.listen(operation.id);
         let mut changes = self.deps.catalog.change();

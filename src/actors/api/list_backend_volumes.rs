@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::commands::spec;
 use super::lookup::store_failed;
-use super::{ApiActor, specs_of};
+use super::{ApiActor, old_connectors, specs_of};
 use crate::messages::api::{BackendVolume, ListBackendVolumes};
 use crate::model::{Attachment, Context, Result, VolumeId, VolumeTypeId};
 
@@ -51,7 +51,11 @@ impl ApiActor {
             list.push(BackendVolume {
                 volume: spec(volume, None, extra_specs, pool),
                 status: volume.status,
-                connectors: attachments.iter().filter_map(connected).collect(),
+                connectors: attachments
+                    .iter()
+                    .filter_map(connected)
+                    .chain(old_connectors::list(volume))
+                    .collect(),
             });
         }
         Ok(list)

@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use super::ApiActor;
+use crate::actors::quota::texts::over_quota;
 use crate::model::quota::Resource;
 use crate::model::{
     Attachment, AttachmentId, Context, Error, ErrorKind, ProjectId, Result, Volume, VolumeId, VolumeType,
@@ -192,27 +193,14 @@ pub(super) fn may_see(context: &Context, project: &ProjectId) -> bool {
     context.is_admin || context.project_id == *project
 }
 
-/// 413 in Cinder's words (cinder: `quota_utils.process_reserve_over_quota`): `delta` more of the resource would be `sum`,
-/// over `limit`.
-pub(super) fn over_quota(name: &str, delta: i64, sum: i64, limit: i64) -> Error {
-    if name.contains("gigabytes") {
-        let consumed = sum.saturating_sub(delta);
-        return Error::over_quota(format!(
-            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {name} quota. Requested \
-             {delta}G, quota is {limit}G and {consumed}G has been consumed."
-        ));
-    }
-    Error::over_quota(format!(
-        "VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'."
-    ))
-}
-
 /// The answer for a commit that adds these to what a project has.
 pub(super) fn growth_failed(error: CommitError, deltas: &crate::model::quota::Deltas) -> Unchanged {
     match error {
         CommitError::OverCeiling { name, sum, limit } => {
-            let delta = deltas.get(&Resource(name.clone())).copied().unwrap_or(0);
-            Unchanged::Refused(over_quota(&name, delta, sum, limit))
+            let resource = Resource(name);
+            let requested = deltas.get(&resource).copied().unwrap_or(0);
+            let consumed = sum.saturating_sub(requested);
+            Unchanged::Refused(over_quota(&resource, limit, requested, consumed))
         }
         other => other.into(),
     }

@@ -26,9 +26,11 @@ mod delete_volume;
 mod delete_volume_type;
 mod extend_volume;
 pub mod finished;
+mod forget_messages;
 mod initialize_connection;
 mod list_backend_volumes;
 mod lookup;
+pub mod old_connectors;
 mod operations;
 pub mod options;
 mod overtake;
@@ -142,6 +144,7 @@ impl Actor for ApiActor {
     type Topic = ApiTopic;
 
     fn started(self: Rc<Self>, started: &Started) {
+        started.spawn(Rc::clone(&self).forget_messages());
         started.spawn(self.run_operations());
     }
 }

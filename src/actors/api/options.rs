@@ -32,7 +32,8 @@ pub struct Options {
     /// How long after a start an unplaced volume waits before it is sent to the scheduler again, which must hear from
     /// the backends first.
     pub scheduling_grace: Duration,
-    /// How long a request waits for its connection before the client is told to come back; the operation goes on.
+    /// How long a request waits for its connection before the client is told to come back; the operation goes on. Less
+    /// than `web` waits, so that this answer arrives.
     pub wait_limit: Duration,
     /// How many requests may wait for a backend at once. They hold places in the mailbox that reports need, so this is
     /// to be well below `mailbox_bound`.
@@ -57,7 +58,7 @@ impl Default for Options {
             retry_max: Duration::from_secs(30),
             patience: Duration::from_secs(10),
             scheduling_grace: Duration::from_secs(3),
-            wait_limit: Duration::from_secs(60),
+            wait_limit: Duration::from_secs(55),
             max_waiting: 256,
             call_timeout: Duration::from_secs(15),
             mailbox_bound: 1024,

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use super::ApiActor;
+use super::commands::holds_the_export;
 use super::lookup::{Unchanged, until_not_overtaken};
 use super::waiters::Listener;
+use super::{ApiActor, old_connectors};
 use crate::messages::api::TerminateConnection;
 use crate::model::transitions::{Verb, decide};
 use crate::model::{Context, Operation, OperationKind, Result, Timestamp, Volume};
@@ -40,9 +41,12 @@ impl ApiActor {
             connector: request.connector.clone(),
         };
         let operation = self.new_operation(context, kind, &was, Some(pool));
+        let attachments = self.plain_attachments(&was).await?;
         let mut volume = was.record.clone();
-        if request.connector.is_none() && volume.operation.is_none() {
-            // It may take the export with it: nobody connects until it has ended.
+        let stays = old_connectors::others(&was, request.connector.as_ref())
+            || attachments.iter().any(holds_the_export);
+        if !stays && volume.operation.is_none() {
+            // It takes the export with it: nobody connects until it has ended.
             volume.operation = Some(operation.id);
         }
         volume.updated_at = Some(Timestamp::now());
