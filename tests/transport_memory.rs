@@ -3,7 +3,6 @@
 //! bincode's own limit does not hold when decoding from a slice, so this is measured: an allocator that counts, and the
 //! worst that a frame may say for each message.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
 #![expect(unsafe_code, reason = "an allocator that counts is not made without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -39,17 +39,17 @@ const DIFFERENT: &[(usize, &str)] = &[
     (205, "as above"),
     (
         211,
-        "the attachment was not connected, as above; web_v3.rs has it",
+        "the attachment was not connected, as above; other tests have it",
     ),
     (216, "services that are not there"),
     (217, "services that are not there"),
     (218, "services that are not there"),
-    (226, "no scheduler to ask; web_v3.rs has it"),
+    (226, "no scheduler to ask; other tests have it"),
     (232, "Cinder had no filter file"),
     (233, "Cinder had no filter file"),
 ];
 
-/// Requests that wait for a backend, which is not there: `web_v3.rs` has them.
+/// Requests that wait for a backend, which is not there: the other `web_v3` tests have them.
 const NOT_SENT: [usize; 6] = [86, 88, 91, 115, 208, 215];
 
 /// What the observer did before this line without writing it down.

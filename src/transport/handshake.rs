@@ -107,7 +107,8 @@ pub struct Introduced<S> {
     pub announcement: Announcement,
 }
 
-/// Introduces this node to whoever listens there.
+/// Introduces this node to whoever listens there. `meet` is told who that is as soon as it is proven, even if it will not
+/// have us.
 ///
 /// # Errors
 /// Each way in which there is no connection.
@@ -116,6 +117,7 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     us: &Introduction,
     ours: &Announcement,
     options: &TransportOptions,
+    meet: impl FnOnce(&Identity),
 ) -> Result<Introduced<S>, HandshakeError> {
     let exchange = async {
         let mut reader = FrameReader::new(stream, MAX_HANDSHAKE_FRAME);
@@ -135,6 +137,7 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
             let refuse = bad_proof(secret.is_some(), welcome.proof.is_some());
             return turn_away(&mut reader, refuse).await;
         }
+        meet(&them);
         let proof = Proof {
             proof: proof::prove(secret, Side::Dialer, &own, &them),
         };
@@ -361,7 +364,7 @@ mod tests {
         let (dial_with, listen_with) = (with_secret(dialer.1), with_secret(listener.1));
         let nothing = Announcement::default();
         let (dialed, accepted) = tokio::join!(
-            dial(near, &dial_as, &nothing, &dial_with),
+            dial(near, &dial_as, &nothing, &dial_with, |_| ()),
             accept(far, &listen_as, &listen_with, |_, _| Ok((
                 Announcement::default(),
                 ()

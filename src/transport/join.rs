@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::admission::DialedBy;
 use super::handshake::{self, HandshakeError};
-use super::header::Refusal;
+use super::header::{Identity, Refusal};
 use super::listener::check_private;
 use super::net::TcpStream;
 use super::options::TransportOptions;
@@ -132,8 +132,9 @@ async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Re
     // Small frames are to leave at once. A socket that refuses this works all the same.
     let _ = stream.set_nodelay(true);
     let (version, ours) = router.announcement();
-    let met = handshake::dial(stream, router.introduction(), &ours, options).await?;
-    lock(&link.state).node = Some(met.them.node.clone());
+    // Known even if it refuses: when its own connection stays, that is the one to wait for.
+    let meet = |them: &Identity| lock(&link.state).node = Some(them.node.clone());
+    let met = handshake::dial(stream, router.introduction(), &ours, options, meet).await?;
     let mut admitted = router
         .admit(
             met.them,

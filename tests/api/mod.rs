@@ -72,6 +72,7 @@ pub struct House {
     pub catalog: Catalog,
     pub driver: FakeDriver,
     pub target: Arc<FakeTarget>,
+    pub site: Site,
     server: ServerHandle,
 }
 
@@ -166,7 +167,7 @@ impl House {
             state: Some(Data::new(state)),
             identity: None,
         };
-        let (server, addresses) = server::run(&loopback(), site).unwrap();
+        let (server, addresses) = server::run(&loopback(), site.clone()).unwrap();
         let handle = server.handle();
         actix_rt::spawn(server);
         Self {
@@ -174,6 +175,7 @@ impl House {
             catalog,
             driver,
             target,
+            site,
             server: handle,
         }
     }
