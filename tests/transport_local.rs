@@ -285,3 +285,54 @@ async fn a_shutdown_that_runs_out_of_time_loses_what_is_in_work() {
     assert!(!router.shutdown(Duration::from_millis(20)).await);
     assert!(matches!(waiting.await.unwrap(), Err(CallError::Lost(_))));
 }
+
+/// Its task panics in its first life.
+struct Restless(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl pumice::transport::Actor for Restless {
+    type Topic = Trial;
+
+    fn started(self: std::rc::Rc<Self>, started: &pumice::transport::Started) {
+        let life = self.0.fetch_add(1, SeqCst) + 1;
+        started.spawn(async move {
+            tokio::task::yield_now().await;
+            assert!(life > 1, "the first life is short");
+        });
+        assert!(life != 2, "the second does not even start");
+    }
+}
+
+impl pumice::transport::Serve<Add> for Restless {
+    async fn serve(
+        self: std::rc::Rc<Self>,
+        _: pumice::model::Context,
+        message: Add,
+    ) -> Result<u32, pumice::model::Error> {
+        Ok(message.0 + message.1)
+    }
+}
+
+#[actix_rt::test]
+async fn an_actor_whose_task_or_start_panics_is_built_anew() {
+    let lives = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let router = Router::new("here");
+    let counted = lives.clone();
+    let endpoint =
+        pumice::transport::EndpointBuilder::new(None, 8, move || std::rc::Rc::new(Restless(counted.clone())));
+    router.register(endpoint.serves::<Add>().start());
+    until("its third life", || lives.load(SeqCst) == 3).await;
+    assert_eq!(
+        router.any::<Trial>().call(&context(), Add(1, 1), LONG).await,
+        Ok(2)
+    );
+    let report = &router.actors()[0];
+    assert_eq!((report.restarts, report.state), (2, State::Running));
+    assert!(
+        report
+            .last_failure
+            .as_ref()
+            .unwrap()
+            .text
+            .contains("does not even start")
+    );
+}
