@@ -4,7 +4,10 @@
 //! actix polls every future of an actor whenever one of them wakes). The tasks are tied to the shell: when it ends,
 //! they are aborted, their tickets given back and their callers told `Lost`.
 
-#![expect(clippy::disallowed_methods, reason = "the permit that the envelope holds is the bound")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the permit that the envelope holds is the bound"
+)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
