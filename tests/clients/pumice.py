@@ -307,7 +307,7 @@ class Pumice:
 
     def targets(self):
         """The iSCSI names that the target daemon has."""
-        socket_ = self.parts["volume" if self.split else "pumice"].data_dir / "targets/file/socket"
+        socket_ = self.parts["volume" if self.split else "pumice"].data_dir / "tgt/file/socket"
         shown = subprocess.run(
             ["tgtadm", "-C", "1", "--lld", "iscsi", "--mode", "target", "--op", "show"],
             env={"PATH": os.environ["PATH"], "TGT_IPC_SOCKET": str(socket_)},
@@ -315,6 +315,7 @@ class Pumice:
             text=True,
             timeout=20,
         )
+        assert shown.returncode == 0, f"tgtadm: {shown.stderr}"
         return set(re.findall(r"^Target \d+: (\S+)", shown.stdout, re.M))
 
     def discovered_by(self, initiator):
