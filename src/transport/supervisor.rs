@@ -5,7 +5,10 @@
 //! is `failed` and the node unhealthy. What was in work when it panicked is lost, what had not begun waits for the
 //! next incarnation in its order.
 
-#![expect(clippy::disallowed_methods, reason = "the permit that the envelope holds is the bound")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the permit that the envelope holds is the bound"
+)]
 
 use std::collections::VecDeque;
 use std::rc::Rc;
