@@ -8,7 +8,6 @@
     clippy::cast_precision_loss,
     reason = "a report for people, of small counts"
 )]
-#![expect(missing_docs, reason = "a program, not a library")]
 
 mod support;
 
