@@ -124,5 +124,8 @@ pub async fn round_trips(size: usize, in_flight: usize, count: usize) -> Result<
 
 /// A store of its own, as the service opens its.
 pub fn sled(folder: &std::path::Path) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(pumice::store::sled::SledStore::open(folder, &pumice::store::sled::SledOptions::default())?))
+    Ok(Arc::new(pumice::store::sled::SledStore::open(
+        folder,
+        &pumice::store::sled::SledOptions::default(),
+    )?))
 }

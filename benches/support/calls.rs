@@ -36,8 +36,14 @@ pub async fn round_trips(in_flight: usize, count: usize) -> Result<(f64, usize)>
     let node = std::thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
             let router = Router::new("server");
-            router.register(EndpointBuilder::new(None, 4096, || Rc::new(Answerer)).serves::<ListBackendVolumes>().start());
-            let listener = router.listen(([127, 0, 0, 1], 0).into(), TransportOptions::default()).await;
+            router.register(
+                EndpointBuilder::new(None, 4096, || Rc::new(Answerer))
+                    .serves::<ListBackendVolumes>()
+                    .start(),
+            );
+            let listener = router
+                .listen(([127, 0, 0, 1], 0).into(), TransportOptions::default())
+                .await;
             let _ = tell.send(listener.as_ref().map(|listener| listener.local_addr()).ok());
             let _ = stopped.await;
         });
@@ -47,7 +53,11 @@ pub async fn round_trips(in_flight: usize, count: usize) -> Result<(f64, usize)>
     let _peer = router.join(address.to_string(), TransportOptions::default());
     let handle = router.any::<ApiTopic>();
     let context = Context::internal("bench");
-    let question = ListBackendVolumes { backend: BackendName::new("h", "b"), after: None, limit: 1 };
+    let question = ListBackendVolumes {
+        backend: BackendName::new("h", "b"),
+        after: None,
+        limit: 1,
+    };
     let limit = Duration::from_secs(10);
     let begun = Instant::now();
     while handle.call(&context, question.clone(), limit).await.is_err() {

@@ -26,10 +26,15 @@ pub async fn project_of_first_start(folder: &Path) -> Result<ProjectId> {
 
 /// Writes `count` volumes of that project into the data folder of a service that is not running.
 pub async fn volumes(folder: &Path, project: &ProjectId, count: usize) -> Result<()> {
-    let store: Arc<dyn Store> =
-        Arc::new(SledStore::open(&folder.join("data/store"), &SledOptions::default())?);
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(
+        &folder.join("data/store"),
+        &SledOptions::default(),
+    )?);
     let catalog = Catalog::open(store).await?;
-    let default_type = catalog.volume_type_by_name(DEFAULT_TYPE_NAME).await?.context("no default type")?;
+    let default_type = catalog
+        .volume_type_by_name(DEFAULT_TYPE_NAME)
+        .await?
+        .context("no default type")?;
     let begun = Timestamp::now();
     let host = BackendName::new("bench", "fake").pool("fake");
     for first in (0..count).step_by(AT_ONCE) {

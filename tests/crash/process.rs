@@ -1,5 +1,10 @@
 //! The program as a process, and its state when it is not running.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the program under test is killed, not waited for"
+)]
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
