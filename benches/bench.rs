@@ -8,6 +8,7 @@
     clippy::cast_precision_loss,
     reason = "a report for people, of small counts"
 )]
+#![expect(clippy::disallowed_types, reason = "the program under test is a process of its own")]
 
 mod support;
 
