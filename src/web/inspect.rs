@@ -2,6 +2,14 @@
 //!
 //! Nothing here sends a message: counters are read from outside the actors and operations from the journal, so that a
 //! stuck actor can be looked at, too.
+//!
+//! | route | what it answers |
+//! |---|---|
+//! | `/inspect/actors` | who is there, what each does now, peers, messages that could not be delivered |
+//! | `/inspect/operations` | what is under way, with steps and times (`volume_id`, `limit`, `marker`) |
+//! | `/inspect/operations/finished` | what has ended of late, and how (`volume_id`, `limit`) |
+//! | `/inspect/operations/{id}` | one of them |
+//! | `/inspect/scheduler/decisions` | which pools were asked for a volume, and why each was or was not chosen |
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -10,6 +18,8 @@ use super::caller::Caller;
 use super::fault::Fault;
 use super::links::decode_query;
 use super::state::WebState;
+use crate::actors::api::Finished;
+use crate::actors::scheduler::pick::Decision;
 use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
 
 /// How many operations are shown at once, unless fewer are asked for.
@@ -19,7 +29,9 @@ const PAGE: usize = 1000;
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(web::resource("/actors").get(actors))
         .service(web::resource("/operations").get(operations))
-        .service(web::resource("/operations/{id}").get(operation));
+        .service(web::resource("/operations/finished").get(finished))
+        .service(web::resource("/operations/{id}").get(operation))
+        .service(web::resource("/scheduler/decisions").get(decisions));
 }
 
 async fn actors(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
@@ -54,7 +66,7 @@ async fn operations(
         shown.extend(
             wanted
                 .take(filter.limit - shown.len())
-                .map(|operation| view(operation, now)),
+                .map(|operation| open_view(&state, operation, now)),
         );
         if !full || shown.len() == filter.limit {
             break;
@@ -75,12 +87,49 @@ async fn operation(
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
     administrator(&caller)?;
-    let found = match id.parse::<OperationId>() {
-        Ok(id) => state.catalog.operation(id).await?,
-        Err(_) => None,
+    if let Ok(id) = id.parse::<OperationId>() {
+        if let Some(open) = state.catalog.operation(id).await? {
+            let view = open_view(&state, &open, Timestamp::now());
+            return Ok(HttpResponse::Ok().json(json!({ "operation": view })));
+        }
+        if let Some(finished) = state.insight.operations.get(id) {
+            return Ok(HttpResponse::Ok().json(json!({ "operation": finished_view(&finished) })));
+        }
+    }
+    Err(Fault::not_found(format!("Operation {id} could not be found.")))
+}
+
+/// Operations that have ended, newest first: as many as this process remembers.
+async fn finished(
+    caller: Caller,
+    request: HttpRequest,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, Fault> {
+    administrator(&caller)?;
+    let filter = Filter::parse(request.query_string())?;
+    let ended = match filter.volume {
+        Some(volume) => state.insight.operations.of_volume(volume),
+        None => state.insight.operations.latest(filter.limit),
     };
-    let found = found.ok_or_else(|| Fault::not_found(format!("Operation {id} could not be found.")))?;
-    Ok(HttpResponse::Ok().json(json!({ "operation": view(&found, Timestamp::now()) })))
+    let shown: Vec<Value> = ended.iter().take(filter.limit).map(finished_view).collect();
+    Ok(HttpResponse::Ok().json(json!({ "operations": shown })))
+}
+
+/// Why a volume is where it is, or nowhere: the scheduler's last decisions, newest first, with the reason for every pool.
+async fn decisions(
+    caller: Caller,
+    request: HttpRequest,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, Fault> {
+    administrator(&caller)?;
+    let filter = Filter::parse(request.query_string())?;
+    let shown = match (&state.insight.scheduler, filter.volume) {
+        (Some(scheduler), Some(volume)) => scheduler.decisions().of(volume).into_iter().collect(),
+        (Some(scheduler), None) => scheduler.decisions().latest(filter.limit),
+        (None, _) => Vec::new(),
+    };
+    let shown: Vec<&Decision> = shown.iter().map(AsRef::as_ref).collect();
+    Ok(HttpResponse::Ok().json(json!({ "decisions": shown })))
 }
 
 fn administrator(caller: &Caller) -> Result<(), Fault> {
@@ -125,6 +174,25 @@ impl Filter {
     }
 }
 
+/// An open operation: what its journal entry holds, and the steps that only memory holds.
+fn open_view(state: &WebState, operation: &Operation, now: Timestamp) -> Value {
+    let mut operation = operation.clone();
+    operation.steps.splice(0..0, state.insight.operations.live_steps(operation.id));
+    let mut view = view(&operation, now);
+    view["state"] = json!("running");
+    view["overdue"] = json!(now > operation.deadline);
+    view
+}
+
+/// An operation that has ended.
+fn finished_view(finished: &Finished) -> Value {
+    let mut view = view(&finished.operation, finished.finished_at);
+    view["state"] = json!(if finished.failure.is_some() { "failed" } else { "done" });
+    view["finished_at"] = json!(finished.finished_at.to_string());
+    view["error"] = json!(finished.failure);
+    view
+}
+
 /// An operation with its steps and their times: why is my volume still creating?
 fn view(operation: &Operation, now: Timestamp) -> Value {
     let steps: Vec<Value> = operation
@@ -166,8 +234,7 @@ fn view(operation: &Operation, now: Timestamp) -> Value {
         "steps": steps,
         "created_at": operation.created_at.to_string(),
         "deadline": operation.deadline.to_string(),
-        "age_seconds": now.since(operation.created_at).as_secs_f64(),
-        "overdue": now > operation.deadline,
+        "seconds": now.since(operation.created_at).as_secs_f64(),
     })
 }
 

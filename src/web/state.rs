@@ -1,9 +1,13 @@
 //! What every handler can reach: the catalog to read, handles to write.
 
+use std::sync::Arc;
+
 use super::auth::Strategy;
 use super::healthcheck::Readiness;
 use super::links::LinkOptions;
 use super::request::MAX_BODY_SIZE;
+use crate::actors::api::FinishedOperations;
+use crate::actors::scheduler;
 use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
@@ -33,6 +37,17 @@ pub struct WebState {
     pub default_availability_zone: String,
     /// How long a call to an actor may take.
     pub call_timeout: std::time::Duration,
+    /// What actors left for those who look in.
+    pub insight: Insight,
+}
+
+/// What actors write down beside their work, shared so that looking never waits on a mailbox.
+#[derive(Clone, Default)]
+pub struct Insight {
+    /// Operations that have ended, and steps of open ones that the journal does not hold.
+    pub operations: FinishedOperations,
+    /// The scheduler's last decisions, with the reason for every pool; `None` where there is no scheduler.
+    pub scheduler: Option<Arc<scheduler::Parts>>,
 }
 
 /// How many things a page of a list may have, unless told otherwise (cinder: `osapi_max_limit`).
@@ -53,6 +68,7 @@ impl WebState {
             default_volume_type: "__DEFAULT__".to_owned(),
             default_availability_zone: "nova".to_owned(),
             call_timeout: std::time::Duration::from_secs(60),
+            insight: Insight::default(),
         }
     }
 }

@@ -149,16 +149,8 @@ impl House {
             router.register(volume_manager::endpoint(parts, router.clone(), 64).start());
         }
         let state = WebState {
-            catalog: catalog.clone(),
-            api: router.any::<ApiTopic>(),
-            quota: router.any::<QuotaTopic>(),
-            scheduler: router.any::<SchedulerTopic>(),
-            registry: router.any::<RegistryTopic>(),
-            router: router.clone(),
-            default_limits: pumice::model::quota::Deltas::default(),
-            default_volume_type: "__DEFAULT__".to_owned(),
-            default_availability_zone: "nova".to_owned(),
             call_timeout: Duration::from_secs(30),
+            ..WebState::new(catalog.clone(), router.clone())
         };
         let door = Door::new(Strategy::Tokens(Arc::new(Roles)));
         door.readiness.ready();

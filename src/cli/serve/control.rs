@@ -29,7 +29,7 @@ use crate::web::healthcheck::Readiness;
 use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
 use crate::web::server::{self, ServerOptions, Site};
-use crate::web::state::{Door, WebState};
+use crate::web::state::{Door, Insight, WebState};
 
 /// How long requests under way may take to end at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
@@ -49,10 +49,9 @@ impl Control {
     pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
         let catalog = Catalog::open(open_store(config, data_dir).await?).await?;
         let arbiter = Arbiter::new();
-        let finished = FinishedOperations::default();
-        start_actors(config, &catalog, router, &arbiter, finished)?;
+        let insight = start_actors(config, &catalog, router, &arbiter)?;
         let readiness = Readiness::starting();
-        let site = site(config, data_dir, catalog, router, readiness.clone()).await?;
+        let site = site(config, data_dir, catalog, router, readiness.clone(), insight).await?;
         let options = ServerOptions {
             listen: vec![config.web.listen],
             workers: config.web.workers,
@@ -110,8 +109,7 @@ fn start_actors(
     catalog: &Catalog,
     router: &Router,
     arbiter: &Arbiter,
-    finished: FinishedOperations,
-) -> Result<(), BoxError> {
+) -> Result<Insight, BoxError> {
     let bound = config.transport.mailbox_bound;
     let report_interval = config.service.report_interval.get();
     let liveness = Arc::new(Liveness::new(effective_down_time(
@@ -146,19 +144,20 @@ fn start_actors(
         liveness.clone(),
         scheduler_options,
     )?;
+    let insight = Insight { operations: FinishedOperations::new(), scheduler: Some(parts.clone()) };
     let deps = ApiDeps {
         catalog: catalog.clone(),
         quota: router.any::<QuotaTopic>(),
         scheduler: router.any::<SchedulerTopic>(),
         router: router.clone(),
-        finished,
+        finished: insight.operations.clone(),
     };
     let on = &arbiter.handle();
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start_on(on));
     router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
     router.register(scheduler::endpoint(parts).start_on(on));
     router.register(api::endpoint(deps, api_options(config)).start_on(on));
-    Ok(())
+    Ok(insight)
 }
 
 fn api_options(config: &Config) -> api::Options {
@@ -216,6 +215,7 @@ async fn site(
     catalog: Catalog,
     router: &Router,
     readiness: Readiness,
+    insight: Insight,
 ) -> Result<Site, BoxError> {
     let identity = match config.auth.strategy {
         auth::Strategy::Noauth => None,
@@ -255,6 +255,7 @@ async fn site(
         default_volume_type: config.volume.default_volume_type.clone(),
         default_availability_zone: config.volume.default_availability_zone.clone(),
         call_timeout: config.web.call_timeout.get(),
+        insight,
     };
     Ok(Site {
         door: Data::new(door),
