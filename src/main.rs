@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Many threads allocate and free in bursts: requests, password hashes, store commits. The C library's allocator would keep
 /// an arena for each of them, at three times the memory.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     pumice::cli::run()
