@@ -8,7 +8,10 @@
     clippy::cast_precision_loss,
     reason = "a report for people, of small counts"
 )]
-#![expect(clippy::disallowed_types, reason = "the program under test is a process of its own")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "the program under test is a process of its own"
+)]
 
 mod support;
 
@@ -111,7 +114,7 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
         ("pumice --version", bare_start),
         Target::AtMost(300.0),
     );
-    let idle = server.resident()?;
+    let idle = server.resident_at_rest().await?;
 
     let path = format!("/v3/{}/volumes", server.project);
     let create = |index: usize| {
@@ -123,7 +126,8 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
     closed_loop(server.address, 64, 500, 202, create).await?;
     let made = closed_loop(server.address, 64, 9_500, 202, create).await?;
     let drained = server.drain().await?;
-    let resident = server.resident()?;
+    let loaded = server.resident()?;
+    let resident = server.resident_at_rest().await?;
     let store: Arc<dyn Store> = bare::sled(&folder.path().join("bare"))?;
     let commits = bare::commits(store, 64, 9_500).await?;
     let fsyncs = bare::fsyncs(folder.path())?;
@@ -141,12 +145,14 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
         drained.as_secs_f64()
     );
     report.line(
-        "resident memory at 10,000 volumes",
+        "resident memory at rest, 10,000 volumes",
         resident,
         "MiB",
         ("empty", idle),
         Target::AtMost(60.0),
     );
+
+    println!("    {loaded:.0} MiB right after the last create");
 
     let ids = list_ids(&server).await?;
     let show = |index: usize| {
@@ -209,7 +215,7 @@ async fn pages(report: &mut Report) -> Result<()> {
             (&format!("bare actix-web, same {} KiB", size / 1024), bare),
             Target::AtMost(15.0),
         );
-        let resident = server.resident()?;
+        let resident = server.resident_at_rest().await?;
         println!("    ready in {ready:.0} ms, resident {resident:.0} MiB with {count} volumes");
     }
     Ok(())

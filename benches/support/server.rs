@@ -113,7 +113,23 @@ impl Server {
         Ok(())
     }
 
-    /// Resident memory in MiB.
+    /// Resident memory in MiB at rest: when it has not fallen for a second, or after ten.
+    pub async fn resident_at_rest(&self) -> Result<f64> {
+        let mut lowest = self.resident()?;
+        let mut unchanged = 0;
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let now = self.resident()?;
+            unchanged = if now < lowest - 0.25 { 0 } else { unchanged + 1 };
+            lowest = lowest.min(now);
+            if unchanged >= 4 {
+                break;
+            }
+        }
+        Ok(lowest)
+    }
+
+    /// Resident memory in MiB now.
     pub fn resident(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status

@@ -177,7 +177,9 @@ impl Filter {
 /// An open operation: what its journal entry holds, and the steps that only memory holds.
 fn open_view(state: &WebState, operation: &Operation, now: Timestamp) -> Value {
     let mut operation = operation.clone();
-    operation.steps.splice(0..0, state.insight.operations.live_steps(operation.id));
+    operation
+        .steps
+        .splice(0..0, state.insight.operations.live_steps(operation.id));
     let mut view = view(&operation, now);
     view["state"] = json!("running");
     view["overdue"] = json!(now > operation.deadline);
@@ -187,7 +189,11 @@ fn open_view(state: &WebState, operation: &Operation, now: Timestamp) -> Value {
 /// An operation that has ended.
 fn finished_view(finished: &Finished) -> Value {
     let mut view = view(&finished.operation, finished.finished_at);
-    view["state"] = json!(if finished.failure.is_some() { "failed" } else { "done" });
+    view["state"] = json!(if finished.failure.is_some() {
+        "failed"
+    } else {
+        "done"
+    });
     view["finished_at"] = json!(finished.finished_at.to_string());
     view["error"] = json!(finished.failure);
     view

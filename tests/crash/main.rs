@@ -1,6 +1,8 @@
 //! Nothing acknowledged is lost, nothing is stuck, nothing is left behind: the whole program is killed again and again while
 //! clients make, grow and delete volumes, and is then held against what the clients were told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client;
 mod process;
 

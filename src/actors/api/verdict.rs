@@ -220,6 +220,8 @@ fn created(case: &Case<'_>, provider_id: Option<String>) -> Verdict {
     volume.launched_at = volume.launched_at.or(Some(case.now));
     volume.provider_id = provider_id;
     volume.placed = true;
+    // Our target helpers make one target for each volume (cinder: `shared_targets` of the backend's stats).
+    volume.shared_targets = Some(false);
     Verdict {
         volume: Fate::Becomes(Box::new(volume)),
         ..Verdict::done(Answer::Done)

@@ -58,13 +58,19 @@ impl Answers {
         Verdict::Begin
     }
 
-    /// Remembers how a command was answered, unless a later attempt has begun.
+    /// Remembers how a command was answered, unless a later attempt has begun. The steps' times are told once only: what is
+    /// kept is what a repetition must know.
     pub fn answered(&mut self, report: &Report) {
         let command = report.command;
         if let Some((attempt, known)) = self.known.get_mut(&command.operation)
             && *attempt == command.attempt
         {
-            *known = Known::Answered(report.clone());
+            *known = Known::Answered(Report {
+                command,
+                from: report.from.clone(),
+                outcome: report.outcome.clone(),
+                steps: Vec::new(),
+            });
         }
     }
 

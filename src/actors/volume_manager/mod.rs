@@ -106,10 +106,10 @@ impl VolumeManager {
         }
         let limit = Duration::from_millis(remaining_ms);
         let report = match self.ready(limit).await {
-            Readiness::Up => match run(Rc::clone(&self), limit).await {
-                Some(flow) => Some(self.report_of(command, flow)),
-                None => None,
-            },
+            Readiness::Up => {
+                let flow = run(Rc::clone(&self), limit).await;
+                flow.map(|flow| self.report_of(command, flow))
+            }
             Readiness::Down(reason) if when_down == WhenDown::Refuse => Some(Report {
                 command,
                 from: Some(self.parts.backend.clone()),

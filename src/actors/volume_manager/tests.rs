@@ -255,7 +255,8 @@ async fn a_repeated_command_is_done_once_and_reported_alike() {
     let report = next(&mut world).await;
     assert_eq!(report.outcome, Outcome::Created { provider_id: None });
     world.create(command, &volume).await;
-    assert_eq!(next(&mut world).await, report);
+    let again = next(&mut world).await;
+    assert_eq!((again.command, again.outcome), (report.command, report.outcome));
     assert_eq!(world.driver.calls(Verb::CreateVolume), 1);
 }
 

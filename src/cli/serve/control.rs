@@ -144,7 +144,10 @@ fn start_actors(
         liveness.clone(),
         scheduler_options,
     )?;
-    let insight = Insight { operations: FinishedOperations::new(), scheduler: Some(parts.clone()) };
+    let insight = Insight {
+        operations: FinishedOperations::new(),
+        scheduler: Some(parts.clone()),
+    };
     let deps = ApiDeps {
         catalog: catalog.clone(),
         quota: router.any::<QuotaTopic>(),
@@ -181,7 +184,8 @@ fn api_options(config: &Config) -> api::Options {
         retry_initial: operations.retry_initial.get(),
         retry_max: operations.retry_max.get(),
         patience: operations.resend_after.get(),
-        wait_limit: config.web.call_timeout.get(),
+        // So that the actor's own answer is there before the caller gives it up.
+        wait_limit: config.web.call_timeout.get().mul_f64(0.9),
         mailbox_bound: config.transport.mailbox_bound,
         ..api::Options::default()
     }

@@ -240,7 +240,8 @@ impl ApiActor {
             provider_auth: None,
             provider_id: None,
             service_uuid: None,
-            shared_targets: None,
+            // Cinder's word until the backend has made it (cinder: `db` default).
+            shared_targets: Some(true),
             operation: None,
             created_at: Timestamp::now(),
             updated_at: None,

@@ -1,11 +1,6 @@
 //! Attaching, the newer way and the older: the whole service, a fake backend, real HTTP.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod api;
-mod web_support;
-
-use api::{House, OTHER_PROJECT, PROJECT};
+use crate::api::{House, OTHER_PROJECT, PROJECT};
 use serde_json::{Value, json};
 
 /// The keys of an object, sorted.

@@ -3,13 +3,8 @@
 //! The service is deaf here: volumes stay `creating`, as they did where the observations were made. What the observer did
 //! behind the API (and so is not on record) is done at the same places.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod api;
-mod web_support;
-
-use api::observed::{self, Names, Observed};
-use api::{House, PROJECT};
+use crate::api::observed::{self, Names, Observed};
+use crate::api::{House, PROJECT};
 use pumice::model::VolumeStatus;
 use serde_json::{Value, json};
 

@@ -1,0 +1,17 @@
+//! The v3 API as clients use it: real HTTP, all the real actors, a fake backend.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod access;
+#[path = "../api/mod.rs"]
+mod api;
+mod attachments;
+mod operators;
+mod replay;
+mod volumes;
+#[path = "../web_support/mod.rs"]
+mod web_support;
