@@ -12,12 +12,10 @@ use serde_json::{Value, json};
 const DIFFERENT: &[(usize, &str)] = &[
     (18, "no size: a text that says so, instead of webob's general one"),
     (23, "no size: a text that says so, instead of webob's general one"),
-    (50, "shared_targets is not known before a backend made the volume"),
     (
         93,
         "an unknown attachment: Cinder takes it for one that Nova uses",
     ),
-    (163, "the new volume's shared_targets, as above"),
     (169, "the type is not encrypted here, for 501"),
     (170, "the type is not encrypted here, for 501"),
     (173, "a defect of Cinder's: 500"),
