@@ -1,12 +1,12 @@
 //! Where log lines go, and in which form.
 //!
 //! Lines go to standard error: text where it is a terminal, JSON elsewhere, unless the configuration says so. A line that
-//! belongs to a request stands in the request's span ([`request_span`]), so it carries `request_id` without naming it.
+//! belongs to a request stands in a span with its `request_id`, made at the door and again by each actor that works for
+//! it, so it carries the id without naming it.
 //! Secrets are of types that print as stars; nothing here has to hide them.
 
 use std::io::IsTerminal;
 
-use tracing::Span;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -31,12 +31,6 @@ pub enum LoggingError {
     /// Somebody was faster.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
-}
-
-/// The span of one request's way: all lines within carry its id.
-#[must_use]
-pub fn request_span(request_id: &str) -> Span {
-    tracing::info_span!("request", request_id)
 }
 
 /// Sets logging up for this process.
@@ -89,7 +83,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use super::{LoggingError, request_span, subscriber};
+    use super::{LoggingError, subscriber};
     use crate::model::volume::Secret;
 
     #[derive(Clone, Default)]
@@ -111,7 +105,7 @@ mod tests {
         let writer = lines.clone();
         let subscriber = subscriber("info", json, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            let _inside = request_span("req-1").entered();
+            let _inside = tracing::info_span!("request", request_id = "req-1").entered();
             tracing::info!(size = 3, secret = ?Secret::new("hunter2"), "volume created");
             tracing::debug!("not to be seen");
         });
