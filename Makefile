@@ -4,8 +4,9 @@ CARGO ?= cargo
 # What the tests of real storage need; `make run` needs the first only, to attach volumes.
 RUN_PACKAGES := tgt
 TEST_PACKAGES := tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv
+GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps
 
-.PHONY: run test lint format clippy deny unit docs clients bench help
+.PHONY: run test lint format clippy deny unit docs clients guest-test bench help
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -49,6 +50,12 @@ docs:
 clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
+
+guest-test: ## Let a real kernel's initiator attach a volume, in a guest (tests/guest/README.md)
+	@scripts/install-packages $(GUEST_PACKAGES)
+	@$(CARGO) build --quiet --locked --bin pumice
+	@tests/guest/build target/guest
+	@tests/guest/run target/guest attach.py
 
 bench: ## Measure
 	@$(CARGO) bench --locked
