@@ -147,12 +147,12 @@ async fn creates_and_shows(report: &mut Report) -> Result<()> {
     report.line(
         "resident memory at rest, 10,000 volumes",
         resident,
-        "MiB",
+        "MB",
         ("empty", idle),
         Target::AtMost(60.0),
     );
 
-    println!("    {loaded:.0} MiB right after the last create");
+    println!("    {loaded:.0} MB right after the last create");
 
     let ids = list_ids(&server).await?;
     let show = |index: usize| {
@@ -216,7 +216,7 @@ async fn pages(report: &mut Report) -> Result<()> {
             Target::AtMost(15.0),
         );
         let resident = server.resident_at_rest().await?;
-        println!("    ready in {ready:.0} ms, resident {resident:.0} MiB with {count} volumes");
+        println!("    ready in {ready:.0} ms, resident {resident:.0} MB with {count} volumes");
     }
     Ok(())
 }

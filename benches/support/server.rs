@@ -113,23 +113,23 @@ impl Server {
         Ok(())
     }
 
-    /// Resident memory in MiB at rest: when it has not fallen for a second, or after ten.
+    /// Resident memory in MB at rest: when it has not fallen for three seconds, or after fifteen.
     pub async fn resident_at_rest(&self) -> Result<f64> {
         let mut lowest = self.resident()?;
         let mut unchanged = 0;
-        for _ in 0..40 {
+        for _ in 0..60 {
             tokio::time::sleep(Duration::from_millis(250)).await;
             let now = self.resident()?;
             unchanged = if now < lowest - 0.25 { 0 } else { unchanged + 1 };
             lowest = lowest.min(now);
-            if unchanged >= 4 {
+            if unchanged >= 12 {
                 break;
             }
         }
         Ok(lowest)
     }
 
-    /// Resident memory in MiB now.
+    /// Resident memory in MB (10^6 bytes) now.
     pub fn resident(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
@@ -137,7 +137,7 @@ impl Server {
             .find(|line| line.starts_with("VmRSS:"))
             .context("no VmRSS")?;
         let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-        Ok(kib / 1024.0)
+        Ok(kib * 1024.0 / 1e6)
     }
 
     /// Waits until no volume is `creating` any more.

@@ -21,7 +21,7 @@ section! {
         /// The engine.
         engine: Engine = Engine::Sled,
         /// How much of it is kept in memory.
-        cache_size: ByteSize = ByteSize::mib(8),
+        cache_size: ByteSize = ByteSize::mib(4),
         /// Changes are refused while the disk has less room than this, so that it never runs full in the middle of one.
         min_free_space: ByteSize = ByteSize::mib(64),
         /// How many changes may wait for the disk; whoever comes next waits to be let in.

@@ -111,11 +111,16 @@ pub async fn edge(
     }
     tracing::info!(
         status,
-        duration_ms = began.elapsed().as_secs_f64() * 1e3,
+        duration_ms = milliseconds(began.elapsed()),
         peer = peer.map(tracing::field::display),
         "answered"
     );
     Ok(response)
+}
+
+/// To the microsecond: more digits are noise.
+fn milliseconds(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Makes actix's own answers Cinder's, and says which version was spoken.

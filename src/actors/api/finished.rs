@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::model::{Operation, OperationId, StepRecord, Timestamp, VolumeId};
 
 /// How many ended operations are remembered.
-const KEPT: usize = 1000;
+const KEPT: usize = 500;
 /// For how many open operations the steps are remembered that no journal entry holds yet.
 const LIVE: usize = 4096;
 

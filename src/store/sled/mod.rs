@@ -61,7 +61,7 @@ pub struct SledOptions {
 impl Default for SledOptions {
     fn default() -> Self {
         Self {
-            cache_capacity: 8 * 1024 * 1024,
+            cache_capacity: 4 * 1024 * 1024,
             min_free: 64 * 1024 * 1024,
             queue: 1024,
         }
