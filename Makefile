@@ -58,4 +58,4 @@ guest-test: ## Let a real kernel's initiator attach a volume, in a guest (tests/
 	@tests/guest/run target/guest attach.py
 
 bench: ## Measure
-	@$(CARGO) bench --locked
+	@$(CARGO) bench --quiet --locked --bench bench
