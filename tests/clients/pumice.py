@@ -151,8 +151,7 @@ class Pumice:
 
     def _split_parts(self):
         control, volume = self._control(self._common("control")), self._volume(self._common("volume"))
-        # Two nodes have two names, also on one machine.
-        control["node"].update(host="quarry", roles=["control"])
+        control["node"]["roles"] = ["control"]
         control["transport"]["secret"] = SECRET
         volume["node"]["roles"] = ["volume"]
         volume["transport"] = {

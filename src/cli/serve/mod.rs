@@ -49,7 +49,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         data_dir = %data_dir.display(),
         "pumice starts"
     );
-    let router = Router::with_boot(&config.node.host, boot_number(&data_dir)?);
+    let router = Router::with_boot(&node_name(&config), boot_number(&data_dir)?);
     let control = if has_control {
         Some(control::Control::start(&config, &data_dir, &router).await?)
     } else {
@@ -104,6 +104,16 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         signal = signals.wait() => tracing::warn!(signal, "told again; leaving at once"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How this process is known among nodes. Not by its host alone: a control and a volume process may share one.
+fn node_name(config: &Config) -> String {
+    let host = &config.node.host;
+    match (config.node.has(Role::Control), config.node.has(Role::Volume)) {
+        (true, false) => format!("{host}/control"),
+        (false, true) => format!("{host}/volume"),
+        _ => host.clone(),
+    }
 }
 
 /// Makes the data directory, readable by its owner alone: it holds volumes and credentials.
