@@ -10,9 +10,9 @@ use std::time::Duration;
 
 pub use super::faults::Fault;
 use super::faults::Faults;
-use super::{DriverError, DriverInfo, DriverResult, Found, VolumeDriver, VolumeUpdate, Work};
+use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work};
 use crate::model::service::{Capacity, OverSubscription};
-use crate::model::{PoolStats, SnapshotId, VolumeId, VolumeSpec};
+use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
 
 const GIB: u64 = 1 << 30;
 
@@ -52,8 +52,11 @@ pub enum Verb {
     ExtendVolume,
     CreateSnapshot,
     DeleteSnapshot,
+    RevertToSnapshot,
+    ManageVolume,
+    ManageSnapshot,
     Stats,
-    ListVolumes,
+    ListExisting,
 }
 
 #[derive(Default)]
@@ -61,9 +64,21 @@ struct Storage {
     /// Sizes in GiB.
     volumes: BTreeMap<VolumeId, u32>,
     snapshots: BTreeMap<SnapshotId, (VolumeId, u32)>,
+    /// What is not ours, by name.
+    strangers: BTreeMap<String, u32>,
 }
 
 impl Storage {
+    /// Takes what a reference names, ours (given up before) or not.
+    fn take(&mut self, reference: &Reference) -> Option<u32> {
+        let name = reference.source_name()?;
+        match StorageName::parse(&name) {
+            Some(StorageName::Volume(id)) => self.volumes.remove(&id),
+            Some(StorageName::Snapshot(id)) => self.snapshots.remove(&id).map(|(_, size)| size),
+            None => self.strangers.remove(&name),
+        }
+    }
+
     fn used_gib(&self) -> u64 {
         let volumes = self.volumes.values().copied().map(u64::from);
         let snapshots = self.snapshots.values().map(|(_, size)| u64::from(*size));
@@ -143,6 +158,11 @@ impl FakeDriver {
         self.storage().snapshots.keys().copied().collect()
     }
 
+    /// Puts something there that is not ours, of so many GiB.
+    pub fn put_stranger(&self, name: &str, size: u32) {
+        self.storage().strangers.insert(name.to_owned(), size);
+    }
+
     /// Takes a volume away behind the service's back, as an operator might.
     pub fn lose(&self, id: VolumeId) {
         self.storage().volumes.remove(&id);
@@ -193,6 +213,19 @@ fn missing(what: &str) -> DriverError {
     DriverError::NotFound {
         client: format!("The {what} is not on the storage backend."),
         operator: format!("no such {what}"),
+    }
+}
+
+fn bad_reference() -> DriverError {
+    DriverError::Refused {
+        client: "The reference names nothing on the storage backend.".to_owned(),
+    }
+}
+
+fn managed(size: u32) -> Managed {
+    Managed {
+        size,
+        provider_id: None,
     }
 }
 
@@ -327,13 +360,89 @@ impl VolumeDriver for FakeDriver {
         })
     }
 
-    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>> {
-        self.faults.run(Verb::ListVolumes, work, || {
-            let found = |(id, size): (&VolumeId, &u32)| Found {
-                id: *id,
-                bytes: u64::from(*size) * GIB,
+    fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.faults.run(Verb::RevertToSnapshot, work, || {
+            let mut storage = self.storage();
+            let (_, size) = *storage
+                .snapshots
+                .get(&snapshot)
+                .ok_or_else(|| missing("snapshot"))?;
+            let held = storage
+                .volumes
+                .get_mut(&volume.id)
+                .ok_or_else(|| missing("volume"))?;
+            *held = size;
+            Ok(())
+        })
+    }
+
+    fn manage_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        self.faults.run(Verb::ManageVolume, work, || {
+            let mut storage = self.storage();
+            let known = storage.volumes.get(&volume.id).copied();
+            let size = match (known, storage.take(reference)) {
+                (Some(size), None) | (None, Some(size)) => size,
+                _ => return Err(bad_reference()),
             };
-            Ok(self.storage().volumes.iter().map(found).collect())
+            storage.volumes.insert(volume.id, size);
+            Ok(managed(size))
+        })
+    }
+
+    fn manage_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        self.faults.run(Verb::ManageSnapshot, work, || {
+            let mut storage = self.storage();
+            let known = storage.snapshots.get(&snapshot).map(|(_, size)| *size);
+            let size = match (known, storage.take(reference)) {
+                (Some(size), None) | (None, Some(size)) => size,
+                _ => return Err(bad_reference()),
+            };
+            storage.snapshots.insert(snapshot, (volume.id, size));
+            Ok(managed(size))
+        })
+    }
+
+    fn moves_data(&self) -> bool {
+        false
+    }
+
+    fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
+        self.faults.run(Verb::ListExisting, work, || {
+            let storage = self.storage();
+            let existing = |name: String, size: u32, origin| Existing {
+                name,
+                bytes: u64::from(size) * GIB,
+                in_use: false,
+                origin,
+            };
+            let name = |id: &VolumeId| StorageName::Volume(*id).to_string();
+            let mut all: Vec<Existing> = storage
+                .volumes
+                .iter()
+                .map(|(id, size)| existing(name(id), *size, None))
+                .collect();
+            all.extend(storage.snapshots.iter().map(|(id, (volume, size))| {
+                existing(StorageName::Snapshot(*id).to_string(), *size, Some(name(volume)))
+            }));
+            all.extend(
+                storage
+                    .strangers
+                    .iter()
+                    .map(|(name, size)| existing(name.clone(), *size, None)),
+            );
+            all.sort_by(|one, other| one.name.cmp(&other.name));
+            Ok(all)
         })
     }
 

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 
 use self::folder::{Folder, Name, io_error};
 use self::known::Known;
-use super::{DriverError, DriverInfo, DriverResult, Found, VolumeDriver, VolumeUpdate, Work, gib_number};
+use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work, gib_number};
+use crate::model::manageable::gib_of;
 use crate::model::service::{Capacity, OverSubscription};
-use crate::model::{PoolStats, SnapshotId, VolumeId, VolumeSpec};
+use crate::model::{Existing, PoolStats, Reference, SnapshotId, VolumeId, VolumeSpec};
 
 const GIB: u64 = 1 << 30;
 
@@ -127,6 +128,21 @@ impl FileDriver {
         self.folder.remove(name)?;
         self.known.strike(name);
         Ok(())
+    }
+
+    fn adopt(&self, work: &Work, reference: &Reference, name: Name) -> DriverResult<Managed> {
+        work.check()?;
+        self.folder.check()?;
+        let source = reference.source_name().unwrap_or_default();
+        let bytes = self.folder.adopt(&source, name)?;
+        if let Some(was) = Name::parse(&source).filter(|was| *was != name) {
+            self.known.strike(was);
+        }
+        self.known.put(name, bytes);
+        Ok(Managed {
+            size: gib_of(bytes),
+            provider_id: None,
+        })
     }
 
     fn scan(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
@@ -255,12 +271,50 @@ impl VolumeDriver for FileDriver {
         }])
     }
 
-    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>> {
-        let volume = |(name, bytes)| match name {
-            Name::Volume(id) => Some(Found { id, bytes }),
-            Name::Snapshot(_) => None,
-        };
-        Ok(self.scan(work)?.into_iter().filter_map(volume).collect())
+    fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        let (source, name) = (Name::Snapshot(snapshot), Name::Volume(volume.id));
+        work.check()?;
+        self.folder.check()?;
+        let bytes = self.folder.size(source)?.ok_or_else(|| missing(source))?;
+        self.folder.size(name)?.ok_or_else(|| missing(name))?;
+        let draft = self.folder.draft(name)?;
+        let path = self.folder.path_of(source);
+        let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
+        copy::copy(work, &from, draft.file(), bytes)?;
+        draft.grow(bytes)?;
+        work.check()?;
+        draft.publish_over()?;
+        self.known.put(name, bytes);
+        Ok(())
+    }
+
+    fn manage_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        self.adopt(work, reference, Name::Volume(volume.id))
+    }
+
+    fn manage_snapshot(
+        &self,
+        work: &Work,
+        _volume: &VolumeSpec,
+        snapshot: SnapshotId,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        self.adopt(work, reference, Name::Snapshot(snapshot))
+    }
+
+    fn moves_data(&self) -> bool {
+        true
+    }
+
+    fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
+        work.check()?;
+        self.folder.check()?;
+        self.folder.list_existing(work)
     }
 
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {

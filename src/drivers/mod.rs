@@ -14,17 +14,25 @@ pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::model::service::PoolStats;
-use crate::model::{SnapshotId, VolumeId, VolumeSpec};
+use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
-/// A worker's limits: every loop and every wait in a driver looks at it.
+/// A worker's limits, and how far it is: every loop and every wait in a driver looks at it. Clones are one.
 #[derive(Clone, Debug)]
 pub struct Work {
     deadline: Instant,
     cancelled: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+}
+
+/// Bytes done, of so many. Zero of zero where there is nothing to be told.
+#[derive(Debug, Default)]
+struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
 }
 
 impl Work {
@@ -36,6 +44,7 @@ impl Work {
         Self {
             deadline: Instant::now() + limit.min(LONGEST),
             cancelled: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -48,6 +57,19 @@ impl Work {
     /// Asks the worker to stop: commands are ended, loops leave at their next look.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Tells how far long work is: so many bytes, of so many.
+    pub fn progressed(&self, done: u64, total: u64) {
+        self.progress.total.store(total, Ordering::Relaxed);
+        self.progress.done.store(done, Ordering::Relaxed);
+    }
+
+    /// How far it is: bytes done, and in all; both 0 for work that is not counted in bytes.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let total = self.progress.total.load(Ordering::Relaxed);
+        (self.progress.done.load(Ordering::Relaxed).min(total), total)
     }
 
     /// Whether it was asked to stop.
@@ -132,13 +154,13 @@ pub struct VolumeUpdate {
     pub provider_id: Option<String>,
 }
 
-/// A thing found on the storage that has a name of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The volume.
-    pub id: VolumeId,
-    /// Its size in bytes, as found.
-    pub bytes: u64,
+/// What a driver tells of something that it adopted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Managed {
+    /// Its size in GiB, rounded up.
+    pub size: u32,
+    /// The driver's own id for it.
+    pub provider_id: Option<String>,
 }
 
 /// A storage backend. Each verb blocks, looks at its [`Work`], and may be called twice.
@@ -180,11 +202,39 @@ pub trait VolumeDriver: Send + Sync {
     /// Takes a snapshot away. What is not there counts as done.
     fn delete_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
 
+    /// Makes the volume's content that of the snapshot again, which stays. A volume that was grown since has the snapshot's
+    /// size again (cinder: `volume/manager.py`, `revert_to_snapshot`). Only volumes that nobody has attached are reverted.
+    fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
+
+    /// Takes something that exists for this volume: it has the volume's name afterwards. One that has it already, and whose
+    /// old name is gone, was taken before.
+    fn manage_volume(&self, work: &Work, volume: &VolumeSpec, reference: &Reference)
+    -> DriverResult<Managed>;
+
+    /// Takes something that exists for a snapshot of this volume.
+    fn manage_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+        reference: &Reference,
+    ) -> DriverResult<Managed>;
+
+    /// Makes its backing store reachable by [`VolumeDriver::backing_store`]'s path. Called before each export.
+    fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let _ = volume;
+        work.check()
+    }
+
+    /// Whether it makes a copy, takes a whole volume away or goes back by moving data. Such verbs are long: they leave room
+    /// for short ones, and may take as long as their command says.
+    fn moves_data(&self) -> bool;
+
     /// Its pools, as they are now. `allocated_capacity_gb` is left to the manager.
     fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>>;
 
-    /// What it has that carries a volume name of ours.
-    fn list_volumes(&self, work: &Work) -> DriverResult<Vec<Found>>;
+    /// Everything that lies where its volumes lie, ours or not, sorted by name. One report for all of it.
+    fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>>;
 
     /// The file or device that a target exports; `None` where the driver has nothing to export.
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;

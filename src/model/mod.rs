@@ -9,10 +9,13 @@ pub mod error;
 pub mod host;
 pub mod id;
 pub mod identity;
+pub mod manageable;
 pub mod operation;
 pub mod quota;
 pub mod service;
+pub mod snapshot;
 pub mod spec;
+pub mod storage_name;
 pub mod time;
 pub mod transitions;
 pub mod user_message;
@@ -28,9 +31,12 @@ pub use id::{
     VolumeTypeId,
 };
 pub use identity::{Project, RoleAssignment, Token, TokenHash, User};
+pub use manageable::{Existing, Reference};
 pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};
 pub use service::{PoolStats, Service};
+pub use snapshot::{Snapshot, SnapshotStatus};
 pub use spec::VolumeSpec;
+pub use storage_name::StorageName;
 pub use time::Timestamp;
 pub use user_message::UserMessage;
 pub use volume::{AttachStatus, MigrationStatus, Volume, VolumeStatus};

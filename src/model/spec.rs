@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::volume::Secret;
-use super::{PoolName, ProjectId, SnapshotId, VolumeId};
+use super::{PoolName, ProjectId, SnapshotId, StorageName, VolumeId};
 
 /// Everything a driver may want to know of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl VolumeSpec {
     /// The name its storage has: `volume-<id>` (cinder: `volume_name_template`).
     #[must_use]
     pub fn storage_name(&self) -> String {
-        format!("volume-{}", self.id)
+        StorageName::Volume(self.id).to_string()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The folder: names, drafts that become files at once, and the difference between an empty folder and one that is not there.
 
-use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -11,47 +10,10 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use crate::drivers::{DriverError, DriverResult, Work};
-use crate::model::{SnapshotId, VolumeId};
+use crate::model::Existing;
+pub(super) use crate::model::StorageName as Name;
 
 const DRAFT: &str = ".new-";
-
-/// What a file of ours is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Name {
-    /// `volume-<id>`
-    Volume(VolumeId),
-    /// `_snapshot-<id>`
-    Snapshot(SnapshotId),
-}
-
-impl Name {
-    /// Reads a file's name; `None` for what is not ours, and for another spelling of what might be.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let name = if let Some(id) = text.strip_prefix("volume-") {
-            Self::Volume(id.parse().ok()?)
-        } else {
-            Self::Snapshot(text.strip_prefix("_snapshot-")?.parse().ok()?)
-        };
-        (name.to_string() == text).then_some(name)
-    }
-
-    /// The word for owners.
-    pub(super) fn kind(self) -> &'static str {
-        match self {
-            Self::Volume(_) => "volume",
-            Self::Snapshot(_) => "snapshot",
-        }
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Volume(id) => write!(f, "volume-{id}"),
-            Self::Snapshot(id) => write!(f, "_snapshot-{id}"),
-        }
-    }
-}
 
 /// The folder of a backend.
 pub(super) struct Folder {
@@ -219,6 +181,65 @@ impl Folder {
         Ok(all)
     }
 
+    /// Every regular file, ours or not, but no drafts and nothing hidden.
+    pub(super) fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
+        let mut all = Vec::new();
+        for (index, entry) in self.entries()?.enumerate() {
+            if index % 1024 == 0 {
+                work.check()?;
+            }
+            let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| is_plain(name)) else {
+                continue;
+            };
+            match entry.metadata() {
+                Ok(found) if found.is_file() => all.push(Existing {
+                    name: name.to_owned(),
+                    bytes: found.len(),
+                    in_use: false,
+                    origin: None,
+                }),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error("look at", &entry.path(), &error)),
+            }
+        }
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
+    }
+
+    /// Gives a file of the folder a name of ours, durably, and tells its size. Twice is once.
+    pub(super) fn adopt(&self, source: &str, name: Name) -> DriverResult<u64> {
+        let refused = |why: &str| {
+            Err(DriverError::Refused {
+                client: format!("Manage existing {} failed: {why}", name.kind()),
+            })
+        };
+        if !is_plain(source) {
+            return refused("the reference is no name of a file on the storage backend.");
+        }
+        let from = self.path.join(source);
+        let is_there = match std::fs::symlink_metadata(&from) {
+            Ok(found) if found.is_file() => true,
+            Ok(_) => return refused("the reference names something else than a file."),
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(io_error("look at", &from, &error)),
+        };
+        let ours = self.size(name)?;
+        match (is_there, ours) {
+            (false, Some(bytes)) => return Ok(bytes),
+            (false, None) => return refused("the reference names nothing on the storage backend."),
+            (true, Some(bytes)) if source == name.to_string() => return Ok(bytes),
+            (true, Some(_)) => return refused("the storage backend has it already."),
+            (true, None) => {}
+        }
+        name_file(&from, &self.path_of(name))?;
+        self.sync()?;
+        self.size(name)?
+            .ok_or_else(|| gone(&self.path, "has lost a file"))
+    }
+
     fn entries(&self) -> DriverResult<std::fs::ReadDir> {
         std::fs::read_dir(&self.path).map_err(|error| io_error("list", &self.path, &error))
     }
@@ -268,15 +289,36 @@ impl Draft<'_> {
         self.file
             .sync_all()
             .map_err(|error| io_error("sync", &self.path, &error))?;
-        let renamed = match rustix::fs::renameat_with(CWD, &self.path, CWD, &to, RenameFlags::NOREPLACE) {
-            // A file system without this flag: nobody else makes files of that name here.
-            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::rename(&self.path, &to),
-            result => result,
-        };
-        renamed.map_err(|error| io_error("name", &to, &error.into()))?;
+        name_file(&self.path, &to)?;
         self.published = true;
         self.folder.sync()
     }
+
+    /// Puts it in the place of the file that has its name now, durably.
+    pub(super) fn publish_over(mut self) -> DriverResult<()> {
+        let to = self.folder.path_of(self.name);
+        self.file
+            .sync_all()
+            .map_err(|error| io_error("sync", &self.path, &error))?;
+        rustix::fs::rename(&self.path, &to).map_err(|error| io_error("name", &to, &error.into()))?;
+        self.published = true;
+        self.folder.sync()
+    }
+}
+
+/// Renames, unless something has that name already.
+fn name_file(from: &Path, to: &Path) -> DriverResult<()> {
+    let renamed = match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system without this flag: nobody else makes files of that name here.
+        Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::rename(from, to),
+        result => result,
+    };
+    renamed.map_err(|error| io_error("name", to, &error.into()))
+}
+
+/// Whether it is the name of a file in this folder, and not hidden.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }
 
 impl Drop for Draft<'_> {

@@ -7,7 +7,7 @@ use super::{FileDriver, FileOptions, GIB};
 use crate::drivers::testing::volume;
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::service::Capacity;
-use crate::model::{SnapshotId, VolumeSpec};
+use crate::model::{Reference, SnapshotId, VolumeSpec};
 
 fn work() -> Work {
     Work::within(Duration::from_secs(60))
@@ -99,7 +99,7 @@ fn extending_keeps_the_content_and_never_shrinks() {
         driver.extend_volume(&work(), &volume, 2),
         Err(DriverError::Refused { .. })
     ));
-    assert_eq!(driver.list_volumes(&work()).unwrap()[0].bytes, 3 * GIB);
+    assert_eq!(driver.list_existing(&work()).unwrap()[0].bytes, 3 * GIB);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn snapshots_and_clones_have_the_content_of_their_time() {
     ));
     driver.delete_snapshot(&work(), &source, snapshot).unwrap();
     driver.delete_snapshot(&work(), &source, snapshot).unwrap();
-    assert_eq!(driver.list_volumes(&work()).unwrap().len(), 3);
+    assert_eq!(driver.list_existing(&work()).unwrap().len(), 3);
 }
 
 #[test]
@@ -239,22 +239,102 @@ fn stats_follow_what_is_done() {
 }
 
 #[test]
-fn strangers_in_the_folder_are_not_ours() {
+fn strangers_in_the_folder_are_listed_but_not_counted_as_ours() {
     let home = tempfile::tempdir().unwrap();
     let driver = backend(home.path());
     let volume = volume(1);
     driver.create_volume(&work(), &volume).unwrap();
-    for stranger in ["lost+found", "volume-", "volume-x", "_snapshot-1", "VOLUME-1"] {
+    for stranger in ["lost+found", "volume-", "volume-x", "_snapshot-1", ".hidden"] {
         fs::write(home.path().join(stranger), "").unwrap();
     }
-    let other_spelling = format!("volume-{}", volume.id.0.simple());
-    fs::write(home.path().join(other_spelling), "").unwrap();
     fs::create_dir(
         home.path()
             .join(crate::drivers::testing::volume(1).storage_name()),
     )
     .unwrap();
-    assert_eq!(driver.list_volumes(&work()).unwrap().len(), 1);
+    driver.setup(&work()).unwrap();
+    assert_eq!(driver.stats(&work()).unwrap()[0].total_volumes, 1);
+    let listed: Vec<String> = driver
+        .list_existing(&work())
+        .unwrap()
+        .into_iter()
+        .map(|found| found.name)
+        .collect();
+    let mut expected = ["_snapshot-1", "lost+found", "volume-", "volume-x"]
+        .map(str::to_owned)
+        .to_vec();
+    expected.push(volume.storage_name());
+    expected.sort();
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn a_volume_goes_back_to_its_snapshot_which_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let driver = backend(home.path());
+    let volume = volume(1);
+    let snapshot = SnapshotId::new();
+    driver.create_volume(&work(), &volume).unwrap();
+    write(&driver, &volume, b"old", 4096);
+    driver.create_snapshot(&work(), &volume, snapshot).unwrap();
+    driver.extend_volume(&work(), &volume, 2).unwrap();
+    write(&driver, &volume, b"new", 4096);
+    for _ in 0..2 {
+        driver.revert_to_snapshot(&work(), &volume, snapshot).unwrap();
+        assert_eq!(read(&driver, &volume, 3, 4096), b"old");
+    }
+    let bytes: Vec<u64> = driver
+        .list_existing(&work())
+        .unwrap()
+        .iter()
+        .map(|found| found.bytes)
+        .collect();
+    assert_eq!(bytes, [GIB, GIB]);
+    assert!((driver.stats(&work()).unwrap()[0].provisioned_capacity_gb - 2.0).abs() < 0.001);
+    assert!(matches!(
+        driver.revert_to_snapshot(&work(), &volume, SnapshotId::new()),
+        Err(DriverError::NotFound { .. })
+    ));
+}
+
+#[test]
+fn a_file_is_adopted_once_and_never_over_another() {
+    let home = tempfile::tempdir().unwrap();
+    let driver = backend(home.path());
+    fs::write(home.path().join("found"), [7; 1000]).unwrap();
+    let volume = volume(1);
+    for _ in 0..2 {
+        let managed = driver
+            .manage_volume(&work(), &volume, &Reference::named("found"))
+            .unwrap();
+        assert_eq!(managed.size, 1);
+    }
+    assert_eq!(names(home.path()), [volume.storage_name()]);
+    assert_eq!(read(&driver, &volume, 1, 999), [7]);
+    fs::write(home.path().join("other"), "").unwrap();
+    for bad in ["other", "", "none", "../found", ".", "a/b"] {
+        let id = if bad == "other" {
+            volume.id
+        } else {
+            crate::model::VolumeId::new()
+        };
+        let spec = VolumeSpec {
+            id,
+            ..crate::drivers::testing::volume(1)
+        };
+        assert!(
+            matches!(
+                driver.manage_volume(&work(), &spec, &Reference::named(bad)),
+                Err(DriverError::Refused { .. })
+            ),
+            "{bad}"
+        );
+    }
+    let snapshot = SnapshotId::new();
+    driver
+        .manage_snapshot(&work(), &volume, snapshot, &Reference::named("other"))
+        .unwrap();
+    assert_eq!(driver.stats(&work()).unwrap()[0].total_volumes, 2);
 }
 
 #[test]
