@@ -14,6 +14,12 @@ section! {
         extend_deadline: Duration = Duration::from_hours(1),
         /// Exporting one, or ending that.
         attachment_deadline: Duration = Duration::from_mins(5),
+        /// Making a snapshot, deleting one, going back to one.
+        snapshot_deadline: Duration = Duration::from_hours(1),
+        /// Adopting what exists on a backend, or forgetting it.
+        manage_deadline: Duration = Duration::from_mins(5),
+        /// What each GiB adds to what may have to move data: copies, wipes, going back to a snapshot.
+        deadline_per_gib: Duration = Duration::from_mins(1),
         /// After how long a command that was accepted, but not reported on, is sent again. Much longer than the work
         /// usually takes: repetition is for lost messages, and does no harm.
         resend_after: Duration = Duration::from_secs(10),

@@ -9,12 +9,13 @@ use super::{call, cast, topic};
 use crate::model::volume::Secret;
 use crate::model::{
     AttachMode, AttachStatus, Attachment, AttachmentId, BackendName, ConnectionInfo, Connector,
-    MigrationStatus, Timestamp, Volume, VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
+    MigrationStatus, Reference, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId,
+    VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
 };
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=1
+    ApiTopic = "api", versions 1..=2
 );
 
 /// Make a volume. The request's shape is checked by `web`; look-ups, states and quota are checked here, in Cinder's order.
@@ -334,6 +335,33 @@ pub enum Outcome {
     },
     /// It could not be done, and whatever was begun has been taken back.
     Failed(Failure),
+    /// The snapshot exists.
+    SnapshotCreated {
+        /// The driver's own id for it.
+        provider_id: Option<String>,
+    },
+    /// The snapshot does not exist any more.
+    SnapshotDeleted,
+    /// The volume is what it was, and has the snapshot's size.
+    Reverted,
+    /// The volume is what was found.
+    Managed {
+        /// Its size in GiB.
+        size: u32,
+        /// The driver's own id for it.
+        provider_id: Option<String>,
+    },
+    /// The volume is forgotten, and untouched.
+    Unmanaged,
+    /// The snapshot is what was found.
+    SnapshotManaged {
+        /// Its size in GiB.
+        size: u32,
+        /// The driver's own id for it.
+        provider_id: Option<String>,
+    },
+    /// The snapshot is forgotten, and untouched.
+    SnapshotUnmanaged,
 }
 
 /// Why a command could not be done.
@@ -396,3 +424,190 @@ pub struct BackendStarted {
     pub at: Timestamp,
 }
 cast!(BackendStarted => ApiTopic, "backend_started", since 1);
+
+/// Keep a volume as it is now (`POST /snapshots`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshot {
+    /// Of which volume, as the client wrote it.
+    pub volume_id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether an attached volume will do (`force`, or microversion 3.66).
+    pub in_use_too: bool,
+}
+call!(CreateSnapshot => ApiTopic, "create_snapshot", since 2, reply Snapshot);
+
+/// Change a snapshot's name or description.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// `Some(None)` clears it.
+    pub name: Option<Option<String>>,
+    /// `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+}
+call!(UpdateSnapshot => ApiTopic, "update_snapshot", since 2, reply Snapshot);
+
+/// Change a snapshot's metadata; the reply is what it is then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateSnapshotMetadata {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// How.
+    pub change: MetadataChange,
+}
+call!(UpdateSnapshotMetadata => ApiTopic, "update_snapshot_metadata", since 2, reply BTreeMap<String, String>);
+
+/// Delete a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// From any state (`os-force_delete`; policy was checked by `web`).
+    pub force: bool,
+}
+call!(DeleteSnapshot => ApiTopic, "delete_snapshot", since 2, reply ());
+
+/// The small changes of one snapshot that touch no storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotChange {
+    /// `os-reset_status`
+    ResetStatus {
+        /// New status.
+        status: SnapshotStatus,
+    },
+    /// `os-update_snapshot_status`: what a compute service says of a snapshot that it makes or deletes.
+    UpdateStatus {
+        /// New status, as the client wrote it.
+        status: String,
+        /// How far it is: `42%`.
+        progress: Option<String>,
+    },
+}
+
+/// Change one snapshot in a way that touches no storage. The reply is the snapshot then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// How.
+    pub change: SnapshotChange,
+}
+call!(ChangeSnapshot => ApiTopic, "change_snapshot", since 2, reply Snapshot);
+
+/// Make a volume what it was at its latest snapshot (`revert`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertToSnapshot {
+    /// Which volume, as the client wrote it.
+    pub volume_id: String,
+    /// Which snapshot, as the client wrote it; `None` can only be refused.
+    pub snapshot_id: Option<String>,
+}
+call!(RevertToSnapshot => ApiTopic, "revert_to_snapshot", since 2, reply ());
+
+/// Adopt a volume that exists on a backend (`POST /manageable_volumes`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageVolume {
+    /// `host@backend#pool`, as the client wrote it; without a pool, the backend's only one.
+    pub host: String,
+    /// What to adopt.
+    pub reference: Reference,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Name or id of a type.
+    pub volume_type: Option<String>,
+    /// Zone.
+    pub availability_zone: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether one can boot from it.
+    pub bootable: bool,
+}
+call!(ManageVolume => ApiTopic, "manage_volume", since 2, reply Volume);
+
+/// Forget a volume without touching its storage (`os-unmanage`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+}
+call!(UnmanageVolume => ApiTopic, "unmanage_volume", since 2, reply ());
+
+/// Adopt a snapshot that exists on a volume's backend (`POST /manageable_snapshots`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageSnapshot {
+    /// Of which volume, as the client wrote it.
+    pub volume_id: String,
+    /// What to adopt.
+    pub reference: Reference,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+call!(ManageSnapshot => ApiTopic, "manage_snapshot", since 2, reply Snapshot);
+
+/// Forget a snapshot without touching its storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+}
+call!(UnmanageSnapshot => ApiTopic, "unmanage_snapshot", since 2, reply ());
+
+/// What a backend has that could be adopted, and what not, and why (`GET /manageable_volumes`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListManageableVolumes {
+    /// `host@backend` or `host@backend#pool`, as the client wrote it.
+    pub host: String,
+}
+
+/// Something on a backend, seen as a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageableVolume {
+    /// How to name it.
+    pub reference: Reference,
+    /// In GiB, rounded up.
+    pub size: u32,
+    /// Whether it may be adopted.
+    pub safe_to_manage: bool,
+    /// Why not.
+    pub reason_not_safe: Option<String>,
+    /// The volume that it is already.
+    pub cinder_id: Option<VolumeId>,
+}
+call!(ListManageableVolumes => ApiTopic, "list_manageable_volumes", since 2, reply Vec<ManageableVolume>);
+
+/// The same for snapshots (`GET /manageable_snapshots`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListManageableSnapshots {
+    /// `host@backend` or `host@backend#pool`, as the client wrote it.
+    pub host: String,
+}
+
+/// Something on a backend, seen as a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageableSnapshot {
+    /// How to name it.
+    pub reference: Reference,
+    /// In GiB, rounded up.
+    pub size: u32,
+    /// Whether it may be adopted.
+    pub safe_to_manage: bool,
+    /// Why not.
+    pub reason_not_safe: Option<String>,
+    /// The snapshot that it is already.
+    pub cinder_id: Option<SnapshotId>,
+    /// What it is a snapshot of.
+    pub source_reference: Reference,
+}
+call!(ListManageableSnapshots => ApiTopic, "list_manageable_snapshots", since 2, reply Vec<ManageableSnapshot>);

@@ -6,12 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{cast, topic};
-use crate::model::{AttachMode, AttachmentId, Connector, OperationId, VolumeSpec};
+use super::{call, cast, topic};
+use crate::model::{
+    AttachMode, AttachmentId, Connector, Existing, OperationId, Reference, SnapshotId, VolumeSpec,
+};
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=1
+    VolumeTopic = "volume", versions 1..=2
 );
 
 /// Which operation a command belongs to.
@@ -96,3 +98,125 @@ pub struct TerminateConnection {
     pub remaining_ms: u64,
 }
 cast!(TerminateConnection => VolumeTopic, "terminate_connection", since 1);
+
+/// Take away a volume with these snapshots of it. What is not there counts as done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVolumeCascade {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// What to delete.
+    pub volume: VolumeSpec,
+    /// Its snapshots, which go first.
+    pub snapshots: Vec<SnapshotId>,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(DeleteVolumeCascade => VolumeTopic, "delete_volume_cascade", since 2);
+
+/// Keep the volume as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshot {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(CreateSnapshot => VolumeTopic, "create_snapshot", since 2);
+
+/// Take a snapshot away. What is not there counts as done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshot {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(DeleteSnapshot => VolumeTopic, "delete_snapshot", since 2);
+
+/// Make the volume what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertToSnapshot {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(RevertToSnapshot => VolumeTopic, "revert_to_snapshot", since 2);
+
+/// Forget a snapshot without touching it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageSnapshot {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(UnmanageSnapshot => VolumeTopic, "unmanage_snapshot", since 2);
+
+/// Take something that exists on the backend for this volume, whose size is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageVolume {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume to be.
+    pub volume: VolumeSpec,
+    /// What to take.
+    pub reference: Reference,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(ManageVolume => VolumeTopic, "manage_volume", since 2);
+
+/// Forget a volume without touching it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageVolume {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// What to forget.
+    pub volume: VolumeSpec,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(UnmanageVolume => VolumeTopic, "unmanage_volume", since 2);
+
+/// Take something that exists on the backend for a snapshot of this volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageSnapshot {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume that it is a snapshot of.
+    pub volume: VolumeSpec,
+    /// The snapshot to be.
+    pub snapshot_id: SnapshotId,
+    /// What to take.
+    pub reference: Reference,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(ManageSnapshot => VolumeTopic, "manage_snapshot", since 2);
+
+/// What lies on the backend, ours or not, by name, in pages: each must fit a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListExisting {
+    /// The last name of the page before.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+call!(ListExisting => VolumeTopic, "list_existing", since 2, reply Vec<Existing>);

@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::quota::Deltas;
+use super::spec::VolumeSource;
 use super::volume::VolumeStatus;
 use super::{
-    AttachMode, AttachmentId, Connector, OperationId, PoolName, ProjectId, Timestamp, UserId, VolumeId,
+    AttachMode, AttachmentId, Connector, OperationId, PoolName, ProjectId, Reference, SnapshotId, Timestamp,
+    UserId, VolumeId,
 };
 
 /// What is to be done, with all that a restart needs to go on. Variants are only ever appended: they are stored.
@@ -55,6 +57,48 @@ pub enum OperationKind {
         /// The initiator; `None` means all of them.
         connector: Option<Connector>,
     },
+    /// Make a volume with the content of something that exists. What it is made from stays until it is made: what would
+    /// change or delete it waits for this operation's end.
+    CreateVolumeFrom {
+        /// Hints of the request, as JSON text.
+        hints: Option<String>,
+        /// What it is made from.
+        source: VolumeSource,
+    },
+    /// Keep a volume as it is.
+    CreateSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+    /// Take a snapshot's storage away, then its record.
+    DeleteSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+    /// Make a volume what it was.
+    RevertToSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+    /// Adopt what exists on a backend as a volume.
+    ManageVolume {
+        /// What to adopt.
+        reference: Reference,
+    },
+    /// Forget a volume without touching its storage.
+    UnmanageVolume,
+    /// Adopt what exists on a backend as a snapshot.
+    ManageSnapshot {
+        /// The snapshot to be.
+        snapshot_id: SnapshotId,
+        /// What to adopt.
+        reference: Reference,
+    },
+    /// Forget a snapshot without touching its storage.
+    UnmanageSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
 }
 
 impl OperationKind {
@@ -69,6 +113,51 @@ impl OperationKind {
             Self::DeleteAttachment { .. } => "delete_attachment",
             Self::InitializeConnection { .. } => "initialize_connection",
             Self::TerminateConnection { .. } => "terminate_connection",
+            Self::CreateVolumeFrom { .. } => "create_volume",
+            Self::CreateSnapshot { .. } => "create_snapshot",
+            Self::DeleteSnapshot { .. } => "delete_snapshot",
+            Self::RevertToSnapshot { .. } => "revert_to_snapshot",
+            Self::ManageVolume { .. } => "manage_volume",
+            Self::UnmanageVolume => "unmanage_volume",
+            Self::ManageSnapshot { .. } => "manage_snapshot",
+            Self::UnmanageSnapshot { .. } => "unmanage_snapshot",
+        }
+    }
+
+    /// Whether it makes a volume that the scheduler finds a pool for.
+    #[must_use]
+    pub fn creates_volume(&self) -> bool {
+        matches!(self, Self::CreateVolume { .. } | Self::CreateVolumeFrom { .. })
+    }
+
+    /// Hints for the scheduler, as JSON text.
+    #[must_use]
+    pub fn hints(&self) -> Option<&String> {
+        match self {
+            Self::CreateVolume { hints } | Self::CreateVolumeFrom { hints, .. } => hints.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the content of a volume that it makes comes from.
+    #[must_use]
+    pub fn source(&self) -> VolumeSource {
+        match self {
+            Self::CreateVolumeFrom { source, .. } => source.clone(),
+            _ => VolumeSource::Raw,
+        }
+    }
+
+    /// The snapshot that it is about.
+    #[must_use]
+    pub fn snapshot_id(&self) -> Option<SnapshotId> {
+        match self {
+            Self::CreateSnapshot { snapshot_id }
+            | Self::DeleteSnapshot { snapshot_id }
+            | Self::RevertToSnapshot { snapshot_id }
+            | Self::ManageSnapshot { snapshot_id, .. }
+            | Self::UnmanageSnapshot { snapshot_id } => Some(*snapshot_id),
+            _ => None,
         }
     }
 }

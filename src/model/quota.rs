@@ -31,6 +31,12 @@ impl Resource {
         Self("gigabytes".into())
     }
 
+    /// `snapshots`
+    #[must_use]
+    pub fn snapshots() -> Self {
+        Self("snapshots".into())
+    }
+
     /// `per_volume_gigabytes`: a limit on one volume's size; nothing is counted.
     #[must_use]
     pub fn per_volume_gigabytes() -> Self {
@@ -67,12 +73,36 @@ pub fn volume_deltas(size: u32, type_name: Option<&str>) -> Deltas {
     deltas
 }
 
+/// What a snapshot of a volume of `size` GiB counts for: `snapshots`, `gigabytes`, and both again for the volume's type.
+#[must_use]
+pub fn snapshot_deltas(size: u32, type_name: Option<&str>) -> Deltas {
+    let mut deltas = Deltas::from([
+        (Resource::snapshots(), 1),
+        (Resource::gigabytes(), i64::from(size)),
+    ]);
+    if let Some(name) = type_name {
+        deltas.insert(Resource::snapshots().of_type(name), 1);
+        deltas.insert(Resource::gigabytes().of_type(name), i64::from(size));
+    }
+    deltas
+}
+
+/// What giving it back counts for.
+#[must_use]
+pub fn given_back(deltas: Deltas) -> Deltas {
+    deltas
+        .into_iter()
+        .map(|(resource, delta)| (resource, -delta))
+        .collect()
+}
+
 /// What growing a volume by `growth` GiB counts for.
 #[must_use]
-pub fn extend_deltas(growth: u32, type_name: Option<&str>) -> Deltas {
-    let mut deltas = Deltas::from([(Resource::gigabytes(), i64::from(growth))]);
+pub fn extend_deltas(growth: impl Into<i64>, type_name: Option<&str>) -> Deltas {
+    let growth = growth.into();
+    let mut deltas = Deltas::from([(Resource::gigabytes(), growth)]);
     if let Some(name) = type_name {
-        deltas.insert(Resource::gigabytes().of_type(name), i64::from(growth));
+        deltas.insert(Resource::gigabytes().of_type(name), growth);
     }
     deltas
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::volume::Secret;
 use super::{PoolName, ProjectId, SnapshotId, StorageName, VolumeId};
@@ -63,4 +64,26 @@ pub enum VolumeSource {
         /// Its size in GiB.
         size: u32,
     },
+}
+
+impl VolumeSource {
+    /// What must stay as it is until the copy is made: the snapshot, or the volume.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Raw => None,
+            Self::Snapshot { id, .. } => Some(id.0),
+            Self::Volume { id, .. } => Some(id.0),
+        }
+    }
+
+    /// The volume whose backend has the source.
+    #[must_use]
+    pub fn volume_id(&self) -> Option<VolumeId> {
+        match self {
+            Self::Raw => None,
+            Self::Snapshot { volume_id, .. } => Some(*volume_id),
+            Self::Volume { id, .. } => Some(*id),
+        }
+    }
 }

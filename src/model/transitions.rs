@@ -22,6 +22,8 @@ use super::{
     AttachStatus, Attachment, AttachmentStatus, Error, MigrationStatus, Result, Volume, VolumeStatus,
 };
 
+pub mod snapshots;
+
 /// What is asked of a volume, as far as its state decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -68,6 +70,13 @@ pub enum Verb {
     },
     /// An attachment gets its connector.
     UpdateAttachment,
+    /// `POST /snapshots`
+    CreateSnapshot {
+        /// Whether an attached volume will do (`force`, 3.66).
+        in_use_too: bool,
+    },
+    /// `os-unmanage`
+    Unmanage,
 }
 
 /// The status that follows at once; the error is what the client reads.
@@ -105,6 +114,11 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
         Verb::CloneFrom => clone_from(volume),
         Verb::CreateAttachment { instance_uuid } => create_attachment(volume, attachments, instance_uuid),
         Verb::UpdateAttachment => update_attachment(volume),
+        Verb::CreateSnapshot { in_use_too } => create_snapshot(volume, in_use_too),
+        Verb::Unmanage => Ok(match delete(volume, false)? {
+            VolumeStatus::Deleting => VolumeStatus::Unmanaging,
+            other => other,
+        }),
     }
 }
 
@@ -232,20 +246,51 @@ fn delete(volume: &Volume, force: bool) -> Result<VolumeStatus> {
         && !is_migrating(volume)
         && volume.group_id.is_none();
     if !allowed {
-        let status = if force {
-            String::new()
-        } else {
-            format!("status must be {} and", either(&DELETABLE))
-        };
-        return Err(Error::invalid_volume(format!(
-            "Volume {status} must not be migrating, attached, belong to a group, have snapshots, awaiting a \
-             transfer, or be disassociated from snapshots after volume transfer."
-        )));
+        return Err(not_deletable(force));
     }
     Ok(match volume.status {
         VolumeStatus::ErrorManaging => VolumeStatus::ErrorManagingDeleting,
         _ => VolumeStatus::Deleting,
     })
+}
+
+/// 400 in Cinder's words for a volume that is in no state to be deleted, or has snapshots.
+#[must_use]
+pub fn not_deletable(force: bool) -> Error {
+    let status = if force {
+        String::new()
+    } else {
+        format!("status must be {} and", either(&DELETABLE))
+    };
+    Error::invalid_volume(format!(
+        "Volume {status} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be \
+         disassociated from snapshots after volume transfer."
+    ))
+}
+
+fn create_snapshot(volume: &Volume, in_use_too: bool) -> Result<VolumeStatus> {
+    let refused = match volume.status {
+        VolumeStatus::Available => return Ok(volume.status),
+        VolumeStatus::InUse if in_use_too => return Ok(volume.status),
+        VolumeStatus::Maintenance => {
+            "The snapshot cannot be created when the volume is in maintenance mode.".to_owned()
+        }
+        VolumeStatus::Error => {
+            "The snapshot cannot be created when the volume is in error status.".to_owned()
+        }
+        other => {
+            let allowed = if in_use_too {
+                "available, in-use"
+            } else {
+                "available"
+            };
+            format!(
+                "Volume {} status must be {allowed}, but current status is: {other}.",
+                volume.id
+            )
+        }
+    };
+    Err(Error::invalid_volume(refused))
 }
 
 fn extend(volume: &Volume, attached_too: bool) -> Result<VolumeStatus> {

@@ -42,6 +42,14 @@ coded!(
         // Cinder has no action for it: a failed delete leaves no message there. Ours does.
         DeleteVolume = "101", "delete volume";
         DetachVolume = "102", "detach volume";
+        SnapshotCreate = "009", "create snapshot";
+        SnapshotDelete = "010", "delete snapshot";
+        UnmanageVolume = "006", "unmanage volume";
+        // Ours again: Cinder leaves no message of these.
+        ManageVolume = "103", "manage volume";
+        RevertToSnapshot = "104", "revert volume to snapshot";
+        ManageSnapshot = "105", "manage snapshot";
+        UnmanageSnapshot = "106", "unmanage snapshot";
     }
 );
 
@@ -57,6 +65,12 @@ coded!(
         DriverFailedDelete = "101", "Driver failed to delete the volume.";
         DriverFailedExport = "102", "Driver failed to export the volume.";
         HostUnreachable = "103", "The host of the volume did not answer in time.";
+        SnapshotCreateError = "013", "Snapshot failed to create.";
+        SnapshotIsBusy = "015", "Snapshot is busy.";
+        SnapshotDeleteError = "016", "Snapshot failed to delete.";
+        DriverFailedRevert = "104", "Driver failed to revert the volume.";
+        DriverFailedManage = "105", "Driver failed to manage the storage object.";
+        StorageMissing = "106", "The storage of the volume is not on its backend.";
     }
 );
 

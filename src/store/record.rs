@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_VALUE, StoreError};
 use crate::model::identity::{Project, RoleAssignment, Token, User};
 use crate::model::quota::Resource;
-use crate::model::{Attachment, Operation, Service, UserMessage, Volume, VolumeType};
+use crate::model::{Attachment, Operation, Service, Snapshot, UserMessage, Volume, VolumeType};
 
 /// Something that is stored.
 pub trait Record: Serialize + DeserializeOwned {
@@ -212,6 +212,7 @@ records! {
     10 "project" Project, version 1;
     11 "role assignment" RoleAssignment, version 1;
     12 "token" Token, version 1;
+    13 "snapshot" Snapshot, version 1;
 }
 
 #[cfg(test)]

@@ -31,6 +31,18 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::Report>();
     visitor.message::<api::ListBackendVolumes>();
     visitor.message::<api::BackendStarted>();
+    visitor.message::<api::CreateSnapshot>();
+    visitor.message::<api::UpdateSnapshot>();
+    visitor.message::<api::UpdateSnapshotMetadata>();
+    visitor.message::<api::DeleteSnapshot>();
+    visitor.message::<api::ChangeSnapshot>();
+    visitor.message::<api::RevertToSnapshot>();
+    visitor.message::<api::ManageVolume>();
+    visitor.message::<api::UnmanageVolume>();
+    visitor.message::<api::ManageSnapshot>();
+    visitor.message::<api::UnmanageSnapshot>();
+    visitor.message::<api::ListManageableVolumes>();
+    visitor.message::<api::ListManageableSnapshots>();
 
     visitor.message::<quota::Reserve>();
     visitor.message::<quota::Commit>();
@@ -53,4 +65,13 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::ExtendVolume>();
     visitor.message::<volume::InitializeConnection>();
     visitor.message::<volume::TerminateConnection>();
+    visitor.message::<volume::DeleteVolumeCascade>();
+    visitor.message::<volume::CreateSnapshot>();
+    visitor.message::<volume::DeleteSnapshot>();
+    visitor.message::<volume::RevertToSnapshot>();
+    visitor.message::<volume::ManageVolume>();
+    visitor.message::<volume::UnmanageVolume>();
+    visitor.message::<volume::ManageSnapshot>();
+    visitor.message::<volume::UnmanageSnapshot>();
+    visitor.message::<volume::ListExisting>();
 }

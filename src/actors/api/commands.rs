@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::old_connectors;
 use crate::messages::volume::CommandId;
 use crate::messages::{scheduler, volume};
 use crate::model::spec::VolumeSource;
 use crate::model::{
     AttachMode, Attachment, AttachmentId, BackendName, Connector, Context, Operation, OperationKind,
-    PoolName, ProjectId, Timestamp, Volume, VolumeSpec,
+    PoolName, ProjectId, SnapshotId, Timestamp, Volume, VolumeSpec,
 };
 use crate::transport::{CallError, Router};
 
@@ -27,6 +29,22 @@ pub enum Command {
     Connect(BackendName, Box<volume::InitializeConnection>),
     /// To this backend.
     Disconnect(BackendName, Box<volume::TerminateConnection>),
+    /// To this backend.
+    DeleteCascade(BackendName, Box<volume::DeleteVolumeCascade>),
+    /// To this backend.
+    CreateSnapshot(BackendName, Box<volume::CreateSnapshot>),
+    /// To this backend.
+    DeleteSnapshot(BackendName, Box<volume::DeleteSnapshot>),
+    /// To this backend.
+    Revert(BackendName, Box<volume::RevertToSnapshot>),
+    /// To this backend.
+    Manage(BackendName, Box<volume::ManageVolume>),
+    /// To this backend.
+    Unmanage(BackendName, Box<volume::UnmanageVolume>),
+    /// To this backend.
+    ManageSnapshot(BackendName, Box<volume::ManageSnapshot>),
+    /// To this backend.
+    UnmanageSnapshot(BackendName, Box<volume::UnmanageSnapshot>),
 }
 
 /// What a command is built from.
@@ -40,7 +58,9 @@ pub struct Records<'a> {
     pub attachments: &'a [Attachment],
     /// Extra specs of the volume's type.
     pub extra_specs: &'a BTreeMap<String, String>,
-    /// The volume that a clone is made from.
+    /// The snapshots that go with the volume; only a cascading delete looks at them.
+    pub snapshots: &'a [SnapshotId],
+    /// The volume that the new one is made from, or whose snapshot it is made from.
     pub source: Option<&'a Volume>,
 }
 
@@ -56,18 +76,28 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
     };
     let remaining_ms = u64::try_from(operation.deadline.since(now).as_millis()).unwrap_or(u64::MAX);
     let pool = operation.pool.as_ref();
-    if let (OperationKind::CreateVolume { hints }, None) = (&operation.kind, pool) {
-        return Some(Command::Schedule(Box::new(schedule(records, id, hints.clone()))));
+    if operation.kind.creates_volume() && pool.is_none() {
+        let hints = operation.kind.hints().cloned();
+        return Some(Command::Schedule(Box::new(schedule(records, id, hints))));
     }
     let pool = pool?;
     let backend = pool.backend.clone();
     let spec = spec_of(records, pool.clone());
     Some(match &operation.kind {
-        OperationKind::CreateVolume { .. } => Command::Create(
+        OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => Command::Create(
             backend,
             Box::new(volume::CreateVolume {
                 command: id,
                 volume: spec,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::DeleteVolume { .. } if !records.snapshots.is_empty() => Command::DeleteCascade(
+            backend,
+            Box::new(volume::DeleteVolumeCascade {
+                command: id,
+                volume: spec,
+                snapshots: records.snapshots.to_vec(),
                 remaining_ms,
             }),
         ),
@@ -161,6 +191,72 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
                 }),
             )
         }
+        OperationKind::CreateSnapshot { snapshot_id } => Command::CreateSnapshot(
+            backend,
+            Box::new(volume::CreateSnapshot {
+                command: id,
+                volume: spec,
+                snapshot_id: *snapshot_id,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::DeleteSnapshot { snapshot_id } => Command::DeleteSnapshot(
+            backend,
+            Box::new(volume::DeleteSnapshot {
+                command: id,
+                volume: spec,
+                snapshot_id: *snapshot_id,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::RevertToSnapshot { snapshot_id } => Command::Revert(
+            backend,
+            Box::new(volume::RevertToSnapshot {
+                command: id,
+                volume: spec,
+                snapshot_id: *snapshot_id,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::UnmanageSnapshot { snapshot_id } => Command::UnmanageSnapshot(
+            backend,
+            Box::new(volume::UnmanageSnapshot {
+                command: id,
+                volume: spec,
+                snapshot_id: *snapshot_id,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::ManageVolume { reference } => Command::Manage(
+            backend,
+            Box::new(volume::ManageVolume {
+                command: id,
+                volume: spec,
+                reference: reference.clone(),
+                remaining_ms,
+            }),
+        ),
+        OperationKind::UnmanageVolume => Command::Unmanage(
+            backend,
+            Box::new(volume::UnmanageVolume {
+                command: id,
+                volume: spec,
+                remaining_ms,
+            }),
+        ),
+        OperationKind::ManageSnapshot {
+            snapshot_id,
+            reference,
+        } => Command::ManageSnapshot(
+            backend,
+            Box::new(volume::ManageSnapshot {
+                command: id,
+                volume: spec,
+                snapshot_id: *snapshot_id,
+                reference: reference.clone(),
+                remaining_ms,
+            }),
+        ),
     })
 }
 
@@ -198,6 +294,17 @@ fn with_fresh_secret(mut spec: VolumeSpec) -> VolumeSpec {
     spec
 }
 
+/// What must not change while copies are made of it, for an operation that would change it.
+#[must_use]
+pub fn waits_for_copies_of(operation: &Operation) -> Vec<Uuid> {
+    match &operation.kind {
+        OperationKind::DeleteVolume { .. } => vec![operation.volume_id.0],
+        OperationKind::RevertToSnapshot { snapshot_id } => vec![operation.volume_id.0, snapshot_id.0],
+        OperationKind::DeleteSnapshot { snapshot_id } => vec![snapshot_id.0],
+        _ => Vec::new(),
+    }
+}
+
 fn schedule(records: &Records<'_>, id: CommandId, hints: Option<String>) -> scheduler::CreateVolume {
     let Records {
         operation,
@@ -225,17 +332,23 @@ fn schedule(records: &Records<'_>, id: CommandId, hints: Option<String>) -> sche
 }
 
 fn spec_of(records: &Records<'_>, pool: PoolName) -> VolumeSpec {
-    spec(records.volume, records.source, records.extra_specs, pool)
+    let source = match (records.operation.kind.source(), records.volume.source_volid) {
+        // An operation from before its kind told what it makes the volume from.
+        (VolumeSource::Raw, Some(id)) => VolumeSource::Volume {
+            id,
+            size: records.source.map_or(records.volume.size, |source| source.size),
+        },
+        (source, _) => source,
+    };
+    VolumeSpec {
+        source,
+        ..spec(records.volume, records.extra_specs, pool)
+    }
 }
 
-/// What a backend is told of the volume.
+/// What a backend is told of a volume that exists.
 #[must_use]
-pub fn spec(
-    volume: &Volume,
-    source: Option<&Volume>,
-    extra_specs: &BTreeMap<String, String>,
-    pool: PoolName,
-) -> VolumeSpec {
+pub fn spec(volume: &Volume, extra_specs: &BTreeMap<String, String>, pool: PoolName) -> VolumeSpec {
     VolumeSpec {
         id: volume.id,
         project_id: volume.project_id.clone(),
@@ -245,13 +358,7 @@ pub fn spec(
         readonly: is_readonly(volume),
         encrypted: volume.encryption_key_id.is_some(),
         extra_specs: extra_specs.clone(),
-        source: match volume.source_volid {
-            Some(id) => VolumeSource::Volume {
-                id,
-                size: source.map_or(volume.size, |source| source.size),
-            },
-            None => VolumeSource::Raw,
-        },
+        source: VolumeSource::Raw,
         provider_location: volume.provider_location.clone(),
         provider_auth: volume.provider_auth.clone(),
     }
@@ -297,5 +404,13 @@ pub async fn send(router: &Router, context: &Context, command: Command) -> Resul
         Command::Extend(backend, message) => to(router, &backend).cast(context, *message).await,
         Command::Connect(backend, message) => to(router, &backend).cast(context, *message).await,
         Command::Disconnect(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::DeleteCascade(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::CreateSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::DeleteSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Revert(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Manage(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Unmanage(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::ManageSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::UnmanageSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
     }
 }

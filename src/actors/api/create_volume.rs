@@ -270,6 +270,7 @@ impl Step<State, Error> for CastToScheduler {
             operation,
             volume,
             attachments: &[],
+            snapshots: &[],
             extra_specs: &extra_specs,
             source: source.as_deref(),
         };

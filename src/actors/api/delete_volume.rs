@@ -1,7 +1,8 @@
 //! Delete a volume (cinder: `volume/api.py` `delete`).
 //!
 //! What never got a host has nothing on any backend: its record goes at once. Anything else becomes `deleting`, and goes
-//! when its backend says that nothing is left of it. A forced delete overtakes whatever is being done to the volume.
+//! when its backend says that nothing is left of it. Snapshots go with it if that is asked for (`cascade`), in the same
+//! operation; else they keep it from going. A forced delete overtakes whatever is being done to the volume.
 
 use std::rc::Rc;
 
@@ -11,8 +12,11 @@ use super::ApiActor;
 use super::lookup::{Unchanged, until_not_overtaken};
 use super::overtake::leave_behind;
 use crate::messages::api::DeleteVolume;
-use crate::model::transitions::{Verb, decide};
-use crate::model::{Context, Operation, OperationKind, Result, Timestamp, Volume};
+use crate::model::transitions::snapshots::goes_with_its_volume;
+use crate::model::transitions::{Verb, decide, not_deletable};
+use crate::model::{
+    Context, Operation, OperationKind, Result, SnapshotStatus, Timestamp, Volume, VolumeStatus,
+};
 
 /// What a delete came to.
 enum Deleted {
@@ -38,10 +42,12 @@ impl ApiActor {
     async fn try_to_delete(&self, context: &Context, request: &DeleteVolume) -> Result<Deleted, Unchanged> {
         let volume = self.find_volume(context, &request.volume_id).await?;
         let attachments = self.attachments_of(volume.id).await?;
+        let snapshots = self.snapshots_of(volume.id).await?;
         let mut changes = self.deps.catalog.change();
         let named = attachments
             .iter()
             .filter_map(|attachment| attachment.operation)
+            .chain(snapshots.iter().filter_map(|snapshot| snapshot.operation))
             .chain(volume.operation);
         let overtaken = self.overtake(&mut changes, named.collect()).await?;
         let Some(pool) = volume.host.clone() else {
@@ -57,9 +63,19 @@ impl ApiActor {
         if let Some(open) = overtaken.iter().find(is_delete) {
             return Ok(Deleted::GoesOn(Box::new(open.clone())));
         }
-        let kind = OperationKind::DeleteVolume {
-            cascade: request.cascade,
-            force: request.force,
+        let all_may_go = snapshots
+            .iter()
+            .all(|snapshot| goes_with_its_volume(snapshot, request.force));
+        if !snapshots.is_empty() && !(request.cascade && all_may_go) {
+            return Err(not_deletable(request.force).into());
+        }
+        let kind = match status {
+            // What could not be adopted is not ours to delete: it is forgotten.
+            VolumeStatus::ErrorManagingDeleting => OperationKind::UnmanageVolume,
+            _ => OperationKind::DeleteVolume {
+                cascade: request.cascade,
+                force: request.force,
+            },
         };
         let mut operation = self.new_operation(context, kind, &volume, Some(pool));
         // Where to go back to if the backend is busy: not to the middle of what this overtakes.
@@ -72,13 +88,20 @@ impl ApiActor {
         changes
             .update_volume(&volume, &deleting)
             .insert_operation(&operation);
+        for snapshot in &snapshots {
+            let mut going = snapshot.record.clone();
+            going.status = SnapshotStatus::Deleting;
+            going.operation = Some(operation.id);
+            going.updated_at = deleting.updated_at;
+            changes.update_snapshot(snapshot, &going);
+        }
         leave_behind(&mut changes, &attachments, &overtaken);
         changes.commit().await?;
         self.were_overtaken(&overtaken);
         Ok(Deleted::Begun(Box::new(operation), Box::new(deleting)))
     }
 
-    fn were_overtaken(&self, operations: &[Operation]) {
+    pub(super) fn were_overtaken(&self, operations: &[Operation]) {
         for operation in operations {
             self.was_overtaken(operation);
         }

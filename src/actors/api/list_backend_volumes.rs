@@ -49,7 +49,7 @@ impl ApiActor {
                 .and_then(|id| specs.get(&id))
                 .unwrap_or(&none);
             list.push(BackendVolume {
-                volume: spec(volume, None, extra_specs, pool),
+                volume: spec(volume, extra_specs, pool),
                 status: volume.status,
                 connectors: attachments
                     .iter()

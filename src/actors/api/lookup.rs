@@ -9,8 +9,8 @@ use super::ApiActor;
 use crate::actors::quota::texts::over_quota;
 use crate::model::quota::Resource;
 use crate::model::{
-    Attachment, AttachmentId, Context, Error, ErrorKind, ProjectId, Result, Volume, VolumeId, VolumeType,
-    VolumeTypeId,
+    Attachment, AttachmentId, Context, Error, ErrorKind, ProjectId, Result, Snapshot, SnapshotId, Volume,
+    VolumeId, VolumeType, VolumeTypeId,
 };
 use crate::store::catalog::Stored;
 use crate::store::{CommitError, StoreError};
@@ -98,6 +98,27 @@ impl ApiActor {
             .ok_or_else(|| Error::volume_not_found(id))
     }
 
+    /// The snapshot that a client names.
+    pub(super) async fn find_snapshot(&self, context: &Context, id: &str) -> Result<Stored<Snapshot>> {
+        let parsed: SnapshotId = id.parse().map_err(|_| snapshot_not_found(id))?;
+        self.deps
+            .catalog
+            .snapshot(parsed)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .filter(|snapshot| may_see(context, &snapshot.project_id))
+            .ok_or_else(|| snapshot_not_found(id))
+    }
+
+    /// The snapshots of a volume, oldest first.
+    pub(super) async fn snapshots_of(&self, id: VolumeId) -> Result<Vec<Stored<Snapshot>>> {
+        self.deps
+            .catalog
+            .volume_snapshots(id)
+            .await
+            .map_err(|error| store_failed(&error))
+    }
+
     /// The attachment that a client names.
     pub(super) async fn find_attachment(&self, context: &Context, id: &str) -> Result<Stored<Attachment>> {
         let not_found = || {
@@ -151,7 +172,12 @@ impl ApiActor {
 
     /// The type of a volume; `None` where it has none.
     pub(super) async fn type_of(&self, volume: &Volume) -> Result<Option<Stored<VolumeType>>> {
-        let Some(id) = volume.volume_type_id else {
+        self.type_by_id(volume.volume_type_id).await
+    }
+
+    /// A type by an id that may be missing; `None` also where the type is gone.
+    pub(super) async fn type_by_id(&self, id: Option<VolumeTypeId>) -> Result<Option<Stored<VolumeType>>> {
+        let Some(id) = id else {
             return Ok(None);
         };
         self.deps
@@ -182,6 +208,11 @@ impl ApiActor {
             .await
             .map_err(|error| store_failed(&error))
     }
+}
+
+/// 404 in Cinder's words for a snapshot.
+pub(super) fn snapshot_not_found(id: impl std::fmt::Display) -> Error {
+    Error::not_found(format!("Snapshot {id} could not be found."))
 }
 
 /// 404 in Cinder's words for a type's id.

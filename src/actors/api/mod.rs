@@ -18,10 +18,12 @@ mod change_volume;
 pub mod commands;
 mod complete_attachment;
 mod create_attachment;
+mod create_snapshot;
 mod create_volume;
 mod create_volume_type;
 mod delete_attachment;
 mod delete_message;
+mod delete_snapshot;
 mod delete_volume;
 mod delete_volume_type;
 mod extend_volume;
@@ -29,15 +31,20 @@ pub mod finished;
 mod forget_messages;
 mod initialize_connection;
 mod list_backend_volumes;
+mod list_manageable;
 mod lookup;
+mod manage_volume;
 pub mod old_connectors;
 mod operations;
 pub mod options;
 mod overtake;
 mod report;
+mod revert_to_snapshot;
 mod terminate_connection;
 mod timers;
+mod unmanage_volume;
 mod update_attachment;
+mod update_snapshot;
 mod update_volume;
 mod update_volume_metadata;
 mod update_volume_type;
@@ -54,10 +61,12 @@ use self::waiters::Waiters;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, ChangeVolume, CompleteAttachment, CreateAttachment, CreateVolume,
-    CreateVolumeType, DeleteAttachment, DeleteMessage, DeleteVolume, DeleteVolumeType, ExtendVolume,
-    InitializeConnection, ListBackendVolumes, Report, TerminateConnection, UpdateAttachment, UpdateVolume,
-    UpdateVolumeMetadata, UpdateVolumeType,
+    ApiTopic, BackendStarted, ChangeSnapshot, ChangeVolume, CompleteAttachment, CreateAttachment,
+    CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment, DeleteMessage, DeleteSnapshot,
+    DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection, ListBackendVolumes,
+    ListManageableSnapshots, ListManageableVolumes, ManageSnapshot, ManageVolume, Report, RevertToSnapshot,
+    TerminateConnection, UnmanageSnapshot, UnmanageVolume, UpdateAttachment, UpdateSnapshot,
+    UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata, UpdateVolumeType,
 };
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
@@ -123,7 +132,7 @@ impl ApiActor {
         let now = Timestamp::now();
         Operation {
             id: OperationId::new(),
-            deadline: now.plus(self.options.deadlines.of(&kind)),
+            deadline: now.plus(self.options.deadlines.of(&kind, volume.size)),
             kind,
             volume_id: volume.id,
             project_id: volume.project_id.clone(),
@@ -192,6 +201,18 @@ serves! {
     Report => report,
     ListBackendVolumes => list_backend_volumes,
     BackendStarted => backend_started,
+    CreateSnapshot => create_snapshot,
+    UpdateSnapshot => update_snapshot,
+    UpdateSnapshotMetadata => update_snapshot_metadata,
+    ChangeSnapshot => change_snapshot,
+    DeleteSnapshot => delete_snapshot,
+    RevertToSnapshot => revert_to_snapshot,
+    ManageVolume => manage_volume,
+    UnmanageVolume => unmanage_volume,
+    ManageSnapshot => manage_snapshot,
+    UnmanageSnapshot => unmanage_snapshot,
+    ListManageableVolumes => list_manageable_volumes,
+    ListManageableSnapshots => list_manageable_snapshots,
 }
 
 /// Extra specs of a type that may be missing.

@@ -22,7 +22,7 @@ use super::timers::Entry;
 use super::verdict::Answer;
 use super::{ApiActor, Finished, specs_of};
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::{Error, Operation, OperationId, OperationKind, Result, Timestamp, Volume};
+use crate::model::{Error, Operation, OperationId, OperationKind, Result, SnapshotId, Timestamp, Volume};
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
 
@@ -69,8 +69,7 @@ impl ApiActor {
             let page = page.map_err(|error| store_failed(&error))?;
             for operation in &page {
                 // The scheduler has heard of no backend yet, and would say that there is none.
-                let unplaced =
-                    operation.pool.is_none() && matches!(operation.kind, OperationKind::CreateVolume { .. });
+                let unplaced = operation.pool.is_none() && operation.kind.creates_volume();
                 let due = if unplaced {
                     now + self.options.scheduling_grace
                 } else {
@@ -148,20 +147,33 @@ impl ApiActor {
 
     /// Sends an operation's current command, and sets when it is looked at next.
     async fn send_command(&self, operation: &Operation, volume: &Volume, tries: u32) -> Result<()> {
+        if self.is_held_off(operation).await? {
+            debug!(operation = %operation.id, verb = operation.kind.name(), "waits for a copy to be made");
+            self.set_timer(operation, Instant::now() + self.options.retry_initial, tries);
+            return Ok(());
+        }
         let volume_type = self.type_of(volume).await?;
         let attachments: Vec<_> = match operation.kind {
-            OperationKind::CreateVolume { .. }
-            | OperationKind::DeleteVolume { .. }
-            | OperationKind::ExtendVolume { .. } => Vec::new(),
-            _ => self
+            OperationKind::UpdateAttachment { .. }
+            | OperationKind::DeleteAttachment { .. }
+            | OperationKind::InitializeConnection { .. }
+            | OperationKind::TerminateConnection { .. } => self
                 .attachments_of(volume.id)
                 .await?
                 .into_iter()
                 .map(|stored| stored.record)
                 .collect(),
+            _ => Vec::new(),
         };
-        let source = match (&operation.kind, volume.source_volid) {
-            (OperationKind::CreateVolume { .. }, Some(id)) => self
+        let snapshots: Vec<SnapshotId> = match operation.kind {
+            OperationKind::DeleteVolume { .. } => {
+                let snapshots = self.snapshots_for(operation).await?;
+                snapshots.iter().map(|snapshot| snapshot.id).collect()
+            }
+            _ => Vec::new(),
+        };
+        let source = match operation.kind.source().volume_id().or(volume.source_volid) {
+            Some(id) if operation.kind.creates_volume() => self
                 .deps
                 .catalog
                 .volume(id)
@@ -174,11 +186,24 @@ impl ApiActor {
             operation,
             volume,
             attachments: &attachments,
+            snapshots: &snapshots,
             extra_specs: &extra_specs,
             source: source.as_deref(),
         };
         self.dispatch(&records, tries).await;
         Ok(())
+    }
+
+    /// Whether it would change or delete what a copy is being made of. Such copies began before it, since its status keeps new
+    /// ones from beginning, and end by themselves.
+    async fn is_held_off(&self, operation: &Operation) -> Result<bool> {
+        for source in commands::waits_for_copies_of(operation) {
+            let copied = self.deps.catalog.is_being_copied(source).await;
+            if copied.map_err(|error| store_failed(&error))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sends the command that these records make, and sets when the operation is looked at next.

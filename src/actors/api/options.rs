@@ -93,6 +93,13 @@ pub struct Deadlines {
     pub initialize_connection: Duration,
     /// The old way of disconnecting.
     pub terminate_connection: Duration,
+    /// A snapshot: making it, taking it away, and going back to it (`creating` → `error`, `deleting` → `error_deleting`,
+    /// `reverting` → `error`).
+    pub snapshot: Duration,
+    /// Adopting what exists, and forgetting it again (`managing` → `error_managing`).
+    pub manage: Duration,
+    /// What is added for each GiB to what may have to move data: copies, wipes, going back.
+    pub per_gib: Duration,
 }
 
 impl Default for Deadlines {
@@ -107,22 +114,35 @@ impl Default for Deadlines {
             delete_attachment: minutes,
             initialize_connection: minutes,
             terminate_connection: minutes,
+            snapshot: hour,
+            manage: minutes,
+            per_gib: Duration::from_secs(60),
         }
     }
 }
 
 impl Deadlines {
-    /// The one for this kind.
+    /// The one for this kind, about a volume of so many GiB.
     #[must_use]
-    pub fn of(&self, kind: &OperationKind) -> Duration {
+    pub fn of(&self, kind: &OperationKind, size: u32) -> Duration {
+        let moving_data = self.per_gib.saturating_mul(size);
         match kind {
             OperationKind::CreateVolume { .. } => self.create_volume,
-            OperationKind::DeleteVolume { .. } => self.delete_volume,
+            OperationKind::CreateVolumeFrom { .. } => self.create_volume + moving_data,
+            OperationKind::DeleteVolume { .. } => self.delete_volume + moving_data,
             OperationKind::ExtendVolume { .. } => self.extend_volume,
             OperationKind::UpdateAttachment { .. } => self.update_attachment,
             OperationKind::DeleteAttachment { .. } => self.delete_attachment,
             OperationKind::InitializeConnection { .. } => self.initialize_connection,
             OperationKind::TerminateConnection { .. } => self.terminate_connection,
+            OperationKind::CreateSnapshot { .. } | OperationKind::RevertToSnapshot { .. } => {
+                self.snapshot + moving_data
+            }
+            OperationKind::DeleteSnapshot { .. } => self.snapshot,
+            OperationKind::ManageVolume { .. }
+            | OperationKind::UnmanageVolume
+            | OperationKind::ManageSnapshot { .. }
+            | OperationKind::UnmanageSnapshot { .. } => self.manage,
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use super::ApiActor;
 use super::lookup::Unchanged;
-use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, OperationKind, Timestamp};
+use crate::model::{
+    Attachment, AttachmentStatus, Operation, OperationId, OperationKind, Snapshot, SnapshotStatus, Timestamp,
+};
 use crate::store::catalog::{Changes, Stored};
 
 impl ApiActor {
@@ -48,5 +50,29 @@ pub(super) fn leave_behind(
             _ => AttachmentStatus::ErrorAttaching,
         };
         changes.update_attachment(attachment, &left);
+    }
+}
+
+/// Adds what becomes of snapshots whose volume's operation was overtaken: one that was being gone back to is whole, one that
+/// was to go with its volume may be half gone.
+pub(super) fn leave_snapshots_behind(
+    changes: &mut Changes,
+    snapshots: &[Stored<Snapshot>],
+    overtaken: &[Operation],
+) {
+    for snapshot in snapshots {
+        let of_it = overtaken
+            .iter()
+            .find(|operation| Some(operation.id) == snapshot.operation);
+        let Some(operation) = of_it else { continue };
+        let mut left = snapshot.record.clone();
+        left.operation = None;
+        left.updated_at = Some(Timestamp::now());
+        left.status = match operation.kind {
+            OperationKind::RevertToSnapshot { .. } => SnapshotStatus::Available,
+            OperationKind::DeleteVolume { .. } => SnapshotStatus::ErrorDeleting,
+            _ => continue,
+        };
+        changes.update_snapshot(snapshot, &left);
     }
 }

@@ -13,11 +13,11 @@ use super::ApiActor;
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::{self, Answer, Case, Complaint, Fate, Verdict};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
-use crate::model::quota::{Deltas, extend_deltas, volume_deltas};
+use crate::model::quota::{extend_deltas, given_back, snapshot_deltas, volume_deltas};
 use crate::model::user_message::MESSAGE_TTL;
 use crate::model::{
-    AttachStatus, Attachment, Context, Error, MessageId, Operation, OperationKind, Result, StepRecord,
-    Timestamp, UserMessage, Volume,
+    AttachStatus, Attachment, Context, Error, MessageId, Operation, OperationKind, Result, Snapshot,
+    StepRecord, Timestamp, UserMessage, Volume,
 };
 use crate::store::catalog::{Changes, Stored};
 
@@ -81,10 +81,13 @@ impl ApiActor {
         };
         let attachments = self.attachments_for(operation, &volume).await?;
         let plain: Vec<Attachment> = attachments.iter().map(|stored| stored.record.clone()).collect();
+        let snapshots = self.snapshots_for(operation).await?;
+        let plain_snapshots: Vec<Snapshot> = snapshots.iter().map(|stored| stored.record.clone()).collect();
         let case = Case {
             operation,
             volume: &volume,
             attachments: &plain,
+            snapshots: &plain_snapshots,
             max_attempts: self.options.max_attempts,
             now: Timestamp::now(),
         };
@@ -94,6 +97,8 @@ impl ApiActor {
         };
         self.name_the_zone(&mut verdict).await?;
         self.add_changes(&mut changes, &verdict, operation, &volume, &attachments)
+            .await?;
+        self.add_snapshot_changes(&mut changes, &verdict, &volume, &snapshots)
             .await?;
         if let Some(again) = &mut verdict.again {
             again.steps.extend(self.deps.finished.live_steps(operation.id));
@@ -114,12 +119,81 @@ impl ApiActor {
     ) -> Result<Vec<Stored<Attachment>>> {
         let status_alone = verdict::owns_the_status(&operation.kind)
             && volume.attach_status == AttachStatus::Detached
-            && !matches!(operation.kind, OperationKind::DeleteVolume { .. });
-        if status_alone {
+            && !matches!(
+                operation.kind,
+                OperationKind::DeleteVolume { .. } | OperationKind::UnmanageVolume
+            );
+        let of_a_snapshot =
+            operation.kind.snapshot_id().is_some() && !verdict::owns_the_status(&operation.kind);
+        if status_alone || of_a_snapshot {
             Ok(Vec::new())
         } else {
             self.attachments_of(volume.id).await
         }
+    }
+
+    /// The snapshots that an operation is about.
+    pub(super) async fn snapshots_for(&self, operation: &Operation) -> Result<Vec<Stored<Snapshot>>> {
+        let catalog = &self.deps.catalog;
+        let found = match (&operation.kind, operation.kind.snapshot_id()) {
+            (_, Some(id)) => catalog
+                .snapshot(id)
+                .await
+                .map(|found| found.into_iter().collect()),
+            (OperationKind::DeleteVolume { cascade: true, .. }, None) => {
+                catalog.volume_snapshots(operation.volume_id).await
+            }
+            _ => return Ok(Vec::new()),
+        };
+        found.map_err(|error| store_failed(&error))
+    }
+
+    async fn add_snapshot_changes(
+        &self,
+        changes: &mut Changes,
+        verdict: &Verdict,
+        volume: &Stored<Volume>,
+        snapshots: &[Stored<Snapshot>],
+    ) -> Result<()> {
+        for (id, fate) in &verdict.snapshots {
+            let Some(was) = snapshots.iter().find(|snapshot| snapshot.id == *id) else {
+                continue;
+            };
+            match fate {
+                Fate::Stays => {}
+                Fate::Becomes(now) => {
+                    changes.update_snapshot(was, now);
+                }
+                Fate::Goes => self.remove_snapshot(changes, was, volume).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A snapshot's record goes, with what it counts for.
+    pub(super) async fn remove_snapshot(
+        &self,
+        changes: &mut Changes,
+        snapshot: &Stored<Snapshot>,
+        volume: &Stored<Volume>,
+    ) -> Result<()> {
+        changes.delete_snapshot(snapshot);
+        if snapshot.consumes_quota {
+            let volume_type = self.type_by_id(snapshot.volume_type_id).await?;
+            if let Some(volume_type) = volume_type
+                .as_ref()
+                .filter(|_| volume.volume_type_id == snapshot.volume_type_id)
+            {
+                // The counters bear its name.
+                changes.require_volume_type(volume_type);
+            }
+            let name = volume_type.as_ref().map(|found| found.name.as_str());
+            changes.add_usage(
+                &snapshot.project_id,
+                &given_back(snapshot_deltas(snapshot.volume_size, name)),
+            );
+        }
+        Ok(())
     }
 
     async fn add_changes(
@@ -149,7 +223,7 @@ impl ApiActor {
                 }
             }
         }
-        if verdict.growth > 0 && volume.consumes_quota {
+        if verdict.growth != 0 && volume.consumes_quota {
             let volume_type = self.type_of(volume).await?;
             if let Some(volume_type) = &volume_type {
                 // The counters bear its name.
@@ -184,11 +258,8 @@ impl ApiActor {
                 // The counters bear its name.
                 changes.require_volume_type(volume_type);
             }
-            let counted = volume_deltas(volume.size, volume_type.as_ref().map(|found| found.name.as_str()));
-            let returned: Deltas = counted
-                .into_iter()
-                .map(|(resource, delta)| (resource, -delta))
-                .collect();
+            let name = volume_type.as_ref().map(|found| found.name.as_str());
+            let returned = given_back(volume_deltas(volume.size, name));
             changes.add_usage(&volume.project_id, &returned);
         }
         Ok(())
@@ -235,7 +306,8 @@ impl ApiActor {
 
     /// Writes a user message about a request that came to nothing before there was an operation.
     pub(super) fn complaint_about(context: &Context, volume: &Volume, complaint: &Complaint) -> UserMessage {
-        new_message(&volume.project_id, &context.request_id, volume.id.0, complaint)
+        let about = ("VOLUME", volume.id.0);
+        new_message(&volume.project_id, &context.request_id, about, complaint)
     }
 }
 
@@ -257,18 +329,17 @@ fn may_report(operation: &Operation, report: &Report) -> bool {
 }
 
 fn message(operation: &Operation, complaint: &Complaint) -> UserMessage {
-    new_message(
-        &operation.project_id,
-        &operation.request_id,
-        operation.volume_id.0,
-        complaint,
-    )
+    let about = match operation.kind.snapshot_id() {
+        Some(snapshot) if !verdict::owns_the_status(&operation.kind) => ("VOLUME_SNAPSHOT", snapshot.0),
+        _ => ("VOLUME", operation.volume_id.0),
+    };
+    new_message(&operation.project_id, &operation.request_id, about, complaint)
 }
 
 fn new_message(
     project: &crate::model::ProjectId,
     request_id: &str,
-    volume: Uuid,
+    (resource_type, resource): (&str, Uuid),
     complaint: &Complaint,
 ) -> UserMessage {
     let now = Timestamp::now();
@@ -276,8 +347,8 @@ fn new_message(
         id: MessageId::new(),
         project_id: project.clone(),
         request_id: request_id.to_owned(),
-        resource_type: "VOLUME".to_owned(),
-        resource_uuid: Some(volume),
+        resource_type: resource_type.to_owned(),
+        resource_uuid: Some(resource),
         action: complaint.action,
         detail: complaint.detail,
         cause: complaint.cause.clone(),

@@ -4,6 +4,7 @@
 //! case has changed since. A verdict never leaves the volume in a transient status without an operation.
 
 mod failed;
+mod snapshots;
 
 use self::failed::failed;
 use super::old_connectors;
@@ -11,8 +12,8 @@ use crate::messages::api::{Failure, FailureKind, Outcome};
 use crate::model::transitions::follow_attachments;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    Attachment, AttachmentId, AttachmentStatus, ConnectionInfo, Error, Operation, OperationKind, Timestamp,
-    Volume, VolumeStatus,
+    Attachment, AttachmentId, AttachmentStatus, ConnectionInfo, Error, Operation, OperationKind, Snapshot,
+    SnapshotId, Timestamp, Volume, VolumeStatus,
 };
 
 /// What is known when a report comes in.
@@ -24,6 +25,8 @@ pub struct Case<'a> {
     pub volume: &'a Volume,
     /// The volume's attachments (may be left out where the volume has none).
     pub attachments: &'a [Attachment],
+    /// The snapshots that the operation is about: one, or all that go with their volume.
+    pub snapshots: &'a [Snapshot],
     /// How many pools may be tried for a new volume.
     pub max_attempts: u32,
     /// The time now.
@@ -70,8 +73,10 @@ pub struct Verdict {
     pub attachment: Fate<Attachment>,
     /// `None` ends the operation; else it goes on as this.
     pub again: Option<Box<Operation>>,
-    /// GiB that the volume grew by.
-    pub growth: u32,
+    /// GiB that the volume grew by, or shrank by.
+    pub growth: i64,
+    /// The operation's snapshots; one that is not listed stays.
+    pub snapshots: Vec<(SnapshotId, Fate<Snapshot>)>,
     /// The message for its owner.
     pub complaint: Option<Complaint>,
     /// For those who wait; `None` while the operation goes on.
@@ -85,6 +90,7 @@ impl Verdict {
             attachment: Fate::Stays,
             again: None,
             growth: 0,
+            snapshots: Vec::new(),
             complaint: None,
             answer: Some(Ok(answer)),
         }
@@ -109,18 +115,32 @@ impl Verdict {
 /// What a report makes of the case; `None` if it does not fit the operation, and is to be dropped.
 #[must_use]
 pub fn settle(case: &Case<'_>, outcome: &Outcome) -> Option<Verdict> {
-    if owns_the_status(&case.operation.kind) && case.volume.operation != Some(case.operation.id) {
+    let overtaken = match case.operation.kind.snapshot_id() {
+        _ if owns_the_status(&case.operation.kind) => case.volume.operation != Some(case.operation.id),
+        Some(_) => case.snapshot().is_none(),
+        None => false,
+    };
+    if overtaken {
         return Some(Verdict::moot());
     }
     match (&case.operation.kind, outcome) {
         (_, Outcome::Failed(failure)) => Some(failed(case, failure)),
-        (OperationKind::CreateVolume { .. }, Outcome::Created { provider_id }) => {
-            Some(created(case, provider_id.clone()))
+        (
+            OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. },
+            Outcome::Created { provider_id },
+        ) => Some(created(case, provider_id.clone())),
+        (OperationKind::DeleteVolume { .. }, Outcome::Deleted)
+        | (OperationKind::UnmanageVolume, Outcome::Unmanaged) => Some(gone(case)),
+        (OperationKind::CreateSnapshot { .. }, Outcome::SnapshotCreated { provider_id })
+        | (OperationKind::ManageSnapshot { .. }, Outcome::SnapshotManaged { provider_id, .. }) => {
+            Some(snapshots::available(case, provider_id.clone()))
         }
-        (OperationKind::DeleteVolume { .. }, Outcome::Deleted) => Some(Verdict {
-            volume: Fate::Goes,
-            ..Verdict::done(Answer::Done)
-        }),
+        (OperationKind::DeleteSnapshot { .. }, Outcome::SnapshotDeleted)
+        | (OperationKind::UnmanageSnapshot { .. }, Outcome::SnapshotUnmanaged) => Some(snapshots::gone(case)),
+        (OperationKind::RevertToSnapshot { .. }, Outcome::Reverted) => Some(snapshots::reverted(case)),
+        (OperationKind::ManageVolume { .. }, Outcome::Managed { size, provider_id }) => {
+            Some(managed(case, *size, provider_id.clone()))
+        }
         (OperationKind::ExtendVolume { new_size }, Outcome::Extended) => Some(extended(case, *new_size)),
         (
             OperationKind::UpdateAttachment { .. } | OperationKind::InitializeConnection { .. },
@@ -151,8 +171,12 @@ pub fn owns_the_status(kind: &OperationKind) -> bool {
     matches!(
         kind,
         OperationKind::CreateVolume { .. }
+            | OperationKind::CreateVolumeFrom { .. }
             | OperationKind::DeleteVolume { .. }
             | OperationKind::ExtendVolume { .. }
+            | OperationKind::RevertToSnapshot { .. }
+            | OperationKind::ManageVolume { .. }
+            | OperationKind::UnmanageVolume
     )
 }
 
@@ -197,6 +221,18 @@ impl Case<'_> {
         volume
     }
 
+    /// The snapshot that the operation is about, whosever it is now.
+    fn named_snapshot(&self) -> Option<&Snapshot> {
+        let id = self.operation.kind.snapshot_id()?;
+        self.snapshots.iter().find(|snapshot| snapshot.id == id)
+    }
+
+    /// The snapshot that the operation is about, if it still is the operation's.
+    fn snapshot(&self) -> Option<&Snapshot> {
+        self.named_snapshot()
+            .filter(|snapshot| snapshot.operation == Some(self.operation.id))
+    }
+
     fn attachment(&self) -> Option<&Attachment> {
         let id = attachment_of(&self.operation.kind)?;
         self.attachments.iter().find(|attachment| attachment.id == id)
@@ -228,9 +264,31 @@ fn created(case: &Case<'_>, provider_id: Option<String>) -> Verdict {
     }
 }
 
+fn managed(case: &Case<'_>, size: u32, provider_id: Option<String>) -> Verdict {
+    let mut verdict = created(case, provider_id);
+    if let Fate::Becomes(volume) = &mut verdict.volume {
+        verdict.growth = i64::from(size) - i64::from(volume.size);
+        volume.size = size;
+    }
+    verdict
+}
+
+/// The volume's record goes, and with it those of the snapshots that went.
+fn gone(case: &Case<'_>) -> Verdict {
+    Verdict {
+        volume: Fate::Goes,
+        snapshots: case
+            .snapshots
+            .iter()
+            .map(|snapshot| (snapshot.id, Fate::Goes))
+            .collect(),
+        ..Verdict::done(Answer::Done)
+    }
+}
+
 fn extended(case: &Case<'_>, new_size: u32) -> Verdict {
     let mut volume = case.resting_as_before();
-    let growth = new_size.saturating_sub(volume.size);
+    let growth = i64::from(new_size) - i64::from(volume.size);
     volume.size = new_size;
     Verdict {
         volume: Fate::Becomes(Box::new(volume)),

@@ -43,7 +43,9 @@ async fn promise(parts: &Parts, operation: &Operation) -> Result<Option<(Claim, 
         return Ok(None);
     };
     Ok(match operation.kind {
-        OperationKind::CreateVolume { .. } => Some((Claim::Create(operation.id), pool, volume.size)),
+        OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => {
+            Some((Claim::Create(operation.id), pool, volume.size))
+        }
         OperationKind::ExtendVolume { new_size } => Some((
             Claim::Extend(volume.id),
             pool,

@@ -15,8 +15,11 @@
 //! | `vt` | project, `c` or `g` | counter: volumes, GiB |
 //! | `vk` | type id | counter: volumes of the type |
 //! | `A.`, `av`, `ac` | id; volume, created_at, id; scope, created_at, id | attachments |
+//! | `N.`, `nv`, `nc` | id; volume, created_at, id; scope, created_at, id | snapshots |
+//! | `nn` | scope, name, created_at, id | snapshots by name |
 //! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
 //! | `O.` | id | operations |
+//! | `os` | volume or snapshot, id | operations that make a volume from it |
 //! | `Q.` | project, resource, `u` or `r` | counters: in use, reserved |
 //! | `Lp`, `Lc` | project; class | limits |
 //! | `S.` | binary, host | services |
@@ -55,9 +58,14 @@ tables! {
     ATTACHMENT = b"A.";
     ATTACHMENT_BY_VOLUME = b"av";
     ATTACHMENT_BY_CREATED = b"ac";
+    SNAPSHOT = b"N.";
+    SNAPSHOT_BY_VOLUME = b"nv";
+    SNAPSHOT_BY_CREATED = b"nc";
+    SNAPSHOT_BY_NAME = b"nn";
     VOLUME_TYPE = b"T.";
     VOLUME_TYPE_BY_NAME = b"tn";
     OPERATION = b"O.";
+    OPERATION_BY_SOURCE = b"os";
     USAGE = b"Q.";
     PROJECT_LIMITS = b"Lp";
     CLASS_LIMITS = b"Lc";

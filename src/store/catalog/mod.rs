@@ -28,6 +28,7 @@ mod query;
 mod quota;
 mod read;
 mod services;
+mod snapshots;
 mod types;
 pub mod verify;
 mod volumes;

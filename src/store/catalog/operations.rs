@@ -1,6 +1,8 @@
 //! The journal: operations that are under way, and what they hold of the quota.
 
-use super::changes::Changes;
+use uuid::Uuid;
+
+use super::changes::{Changes, Rows};
 use super::keys::{self, key};
 use super::quota::{Counted, usage_key};
 use super::read::stored;
@@ -32,6 +34,15 @@ impl Catalog {
             .await?;
         entries.iter().map(|(key, entry)| stored(key, entry)).collect()
     }
+
+    /// Whether a volume is being made from this volume or snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_being_copied(&self, source: Uuid) -> Result<bool, StoreError> {
+        let of_source = key(keys::OPERATION_BY_SOURCE).id(source).prefix();
+        Ok(!self.range(of_source, None, false, 1).await?.is_empty())
+    }
 }
 
 impl Changes {
@@ -40,6 +51,7 @@ impl Changes {
         let key = record_key(operation.id);
         self.condition(Condition::Absent(key.clone()));
         self.put(key, operation);
+        self.replace_rows(Rows::new(), rows(operation));
         self.hold(&operation.project_id, &operation.reserved, 1);
         self
     }
@@ -49,6 +61,7 @@ impl Changes {
         let key = record_key(was.id);
         self.unchanged(&key, was.revision);
         self.put(key, now);
+        self.replace_rows(rows(was), rows(now));
         if was.project_id != now.project_id || was.reserved != now.reserved {
             // Added before it is taken away, so that the counter is not seen below what others hold.
             self.hold(&now.project_id, &now.reserved, 1);
@@ -62,6 +75,7 @@ impl Changes {
         let key = record_key(was.id);
         self.unchanged(&key, was.revision);
         self.delete(key);
+        self.replace_rows(rows(was), Rows::new());
         self.hold(&was.project_id, &was.reserved, -1);
         self
     }
@@ -79,6 +93,16 @@ impl Changes {
 /// What a delta holds: only growth is reserved (cinder: `quota_reserve` adds positive deltas only).
 pub(super) fn held(amount: i64) -> i64 {
     amount.max(0)
+}
+
+/// All index rows of an operation.
+pub(super) fn rows(operation: &Operation) -> Rows {
+    let mut rows = Rows::new();
+    if let Some(source) = operation.kind.source().id() {
+        let row = key(keys::OPERATION_BY_SOURCE).id(source).id(operation.id.0);
+        rows.insert(row.end(), Vec::new());
+    }
+    rows
 }
 
 pub(super) fn record_key(id: OperationId) -> Key {

@@ -5,7 +5,7 @@
 use super::Changed;
 use crate::actors::api::ApiActor;
 use crate::actors::api::lookup::Unchanged;
-use crate::actors::api::overtake::leave_behind;
+use crate::actors::api::overtake::{leave_behind, leave_snapshots_behind};
 use crate::model::transitions::{check_reset, follow_attachments};
 use crate::model::{AttachStatus, MigrationStatus, Timestamp, Volume, VolumeStatus};
 use crate::store::catalog::Stored;
@@ -50,6 +50,9 @@ impl ApiActor {
             volume.admin_metadata.remove("attached_mode");
         } else {
             leave_behind(&mut changes, &attachments, &overtaken);
+        }
+        if !overtaken.is_empty() {
+            leave_snapshots_behind(&mut changes, &self.snapshots_of(was.id).await?, &overtaken);
         }
         if let Some(attach_status) = attach_status {
             volume.attach_status = attach_status;

@@ -1,14 +1,16 @@
 //! What a failure makes of each kind of operation: another pool, the state before, or an error that says why.
 
-use super::{Answer, Case, Complaint, Fate, Verdict};
+use super::{Answer, Case, Complaint, Fate, Verdict, snapshots};
 use crate::actors::api::old_connectors;
 use crate::messages::api::{Failure, FailureKind};
 use crate::model::user_message::{Action, Detail};
-use crate::model::{AttachmentStatus, Error, OperationKind, VolumeStatus};
+use crate::model::{AttachmentStatus, Error, OperationKind, SnapshotStatus, VolumeStatus};
 
 pub(super) fn failed(case: &Case<'_>, failure: &Failure) -> Verdict {
     match &case.operation.kind {
-        OperationKind::CreateVolume { .. } => create_failed(case, failure),
+        OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => {
+            create_failed(case, failure)
+        }
         OperationKind::DeleteVolume { .. } => delete_failed(case, failure),
         OperationKind::ExtendVolume { .. } => extend_failed(case, failure),
         OperationKind::UpdateAttachment { .. } => attachment_failed(
@@ -38,6 +40,55 @@ pub(super) fn failed(case: &Case<'_>, failure: &Failure) -> Verdict {
                 ))
             }
         }
+        OperationKind::CreateSnapshot { .. } => snapshots::failed(
+            case,
+            failure,
+            SnapshotStatus::Error,
+            (Action::SnapshotCreate, Detail::SnapshotCreateError),
+            "Unable to create the snapshot.",
+        ),
+        // Something on the backend depends on it: nothing was touched (cinder: `SnapshotIsBusy`).
+        OperationKind::DeleteSnapshot { .. } if failure.kind == FailureKind::Busy => snapshots::failed(
+            case,
+            failure,
+            SnapshotStatus::Available,
+            (Action::SnapshotDelete, Detail::SnapshotIsBusy),
+            "Unable to delete the snapshot.",
+        ),
+        OperationKind::DeleteSnapshot { .. } => snapshots::failed(
+            case,
+            failure,
+            SnapshotStatus::ErrorDeleting,
+            (Action::SnapshotDelete, Detail::SnapshotDeleteError),
+            "Unable to delete the snapshot.",
+        ),
+        OperationKind::ManageSnapshot { .. } => snapshots::failed(
+            case,
+            failure,
+            SnapshotStatus::ErrorManaging,
+            (Action::ManageSnapshot, Detail::DriverFailedManage),
+            "Unable to manage the snapshot.",
+        ),
+        OperationKind::UnmanageSnapshot { .. } => snapshots::failed(
+            case,
+            failure,
+            SnapshotStatus::ErrorDeleting,
+            (Action::UnmanageSnapshot, Detail::UnknownError),
+            "Unable to unmanage the snapshot.",
+        ),
+        OperationKind::RevertToSnapshot { .. } => snapshots::revert_failed(case, failure),
+        OperationKind::ManageVolume { .. } => manage_failed(
+            case,
+            failure,
+            VolumeStatus::ErrorManaging,
+            (Action::ManageVolume, Detail::DriverFailedManage),
+        ),
+        OperationKind::UnmanageVolume => manage_failed(
+            case,
+            failure,
+            VolumeStatus::ErrorUnmanaging,
+            (Action::UnmanageVolume, Detail::UnknownError),
+        ),
         OperationKind::TerminateConnection { .. } => Verdict {
             volume: Fate::Becomes(Box::new(case.released())),
             ..Verdict::failed(told(
@@ -124,12 +175,33 @@ fn delete_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
     };
     Verdict {
         volume: Fate::Becomes(Box::new(case.with_status(status))),
+        snapshots: snapshots::left_by_cascade(case, failure),
         complaint: Some(Complaint {
             action: Action::DeleteVolume,
             detail,
             cause: Some(failure.client.clone()),
         }),
         ..Verdict::failed(told(failure, "Unable to delete the volume."))
+    }
+}
+
+fn manage_failed(
+    case: &Case<'_>,
+    failure: &Failure,
+    status: VolumeStatus,
+    (action, detail): (Action, Detail),
+) -> Verdict {
+    Verdict {
+        volume: Fate::Becomes(Box::new(case.with_status(status))),
+        complaint: Some(Complaint {
+            action,
+            detail: match failure.kind {
+                FailureKind::TimedOut => Detail::HostUnreachable,
+                _ => detail,
+            },
+            cause: Some(failure.client.clone()),
+        }),
+        ..Verdict::failed(told(failure, "Unable to manage the volume."))
     }
 }
 
@@ -194,7 +266,7 @@ fn attachment_failed(
 }
 
 /// The client's error for a failure: its own fault in the backend's words, else in Cinder's.
-fn told(failure: &Failure, text: &str) -> Error {
+pub(super) fn told(failure: &Failure, text: &str) -> Error {
     match failure.kind {
         FailureKind::Request => Error::invalid_input(&failure.client),
         _ => Error::backend(text).with_operator(&failure.operator),

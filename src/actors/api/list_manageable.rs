@@ -1,0 +1,164 @@
+//! What a backend has, ours or not, for those who adopt it (cinder: `volume/drivers/lvm.py`, `_get_manageable_resource_info`).
+//! The backend tells what lies there; whose it is, the catalog knows.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::ApiActor;
+use super::lookup::store_failed;
+use crate::messages::api::{
+    ListManageableSnapshots, ListManageableVolumes, ManageableSnapshot, ManageableVolume,
+};
+use crate::messages::volume::{ListExisting, VolumeTopic};
+use crate::model::{
+    BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName, VolumeId,
+};
+
+/// How much is asked for at once: it must fit a frame.
+const PAGE: u32 = 1000;
+
+impl ApiActor {
+    /// Serves [`ListManageableVolumes`].
+    pub(super) async fn list_manageable_volumes(
+        self: Rc<Self>,
+        context: Context,
+        request: ListManageableVolumes,
+    ) -> Result<Vec<ManageableVolume>> {
+        let backend = self.backend_to_list(&request.host).await?;
+        let managed = self.volumes_of(&backend).await?;
+        let existing = self.list_existing(&context, &backend).await?;
+        let volumes = existing.into_iter().filter(|found| !is_snapshot(found));
+        Ok(volumes
+            .map(|found| {
+                let cinder_id = match StorageName::parse(&found.name) {
+                    Some(StorageName::Volume(id)) => Some(id).filter(|id| managed.contains(id)),
+                    _ => None,
+                };
+                let reason_not_safe = reason(&found, cinder_id.is_some(), "volume");
+                ManageableVolume {
+                    reference: Reference::named(&found.name),
+                    size: found.gib(),
+                    safe_to_manage: reason_not_safe.is_none(),
+                    reason_not_safe,
+                    cinder_id,
+                }
+            })
+            .collect())
+    }
+
+    /// Serves [`ListManageableSnapshots`].
+    pub(super) async fn list_manageable_snapshots(
+        self: Rc<Self>,
+        context: Context,
+        request: ListManageableSnapshots,
+    ) -> Result<Vec<ManageableSnapshot>> {
+        let backend = self.backend_to_list(&request.host).await?;
+        let mut list = Vec::new();
+        for found in self.list_existing(&context, &backend).await? {
+            if !is_snapshot(&found) {
+                continue;
+            }
+            let known = match StorageName::parse(&found.name) {
+                Some(StorageName::Snapshot(id)) => self
+                    .deps
+                    .catalog
+                    .snapshot(id)
+                    .await
+                    .map_err(|error| store_failed(&error))?,
+                _ => None,
+            };
+            let source = match (&found.origin, &known) {
+                (Some(origin), _) => origin.clone(),
+                (None, Some(known)) => StorageName::Volume(known.volume_id).to_string(),
+                (None, None) => String::new(),
+            };
+            let reason_not_safe = reason(&found, known.is_some(), "snapshot");
+            list.push(ManageableSnapshot {
+                reference: Reference::named(&found.name),
+                size: found.gib(),
+                safe_to_manage: reason_not_safe.is_none(),
+                reason_not_safe,
+                cinder_id: known.map(|known| known.id),
+                source_reference: Reference::named(&source),
+            });
+        }
+        Ok(list)
+    }
+
+    async fn list_existing(&self, context: &Context, backend: &BackendName) -> Result<Vec<Existing>> {
+        let manager = self.deps.router.server::<VolumeTopic>(&backend.to_string());
+        let mut all: Vec<Existing> = Vec::new();
+        loop {
+            let question = ListExisting {
+                after: all.last().map(|last| last.name.clone()),
+                limit: PAGE,
+            };
+            let page = manager.call(context, question, self.options.call_timeout).await?;
+            let more = page.len() >= PAGE as usize;
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The backend that a client names, with or without a pool.
+    async fn backend_to_list(&self, host: &str) -> Result<BackendName> {
+        let services = self
+            .deps
+            .catalog
+            .services()
+            .await
+            .map_err(|error| store_failed(&error))?;
+        host.parse::<PoolName>()
+            .map(|pool| pool.backend)
+            .or_else(|_| host.parse())
+            .ok()
+            .filter(|backend: &BackendName| {
+                let name = backend.to_string();
+                services
+                    .iter()
+                    .any(|service| service.binary == "cinder-volume" && service.host == name)
+            })
+            .ok_or_else(|| {
+                Error::not_found(format!(
+                    "Service cinder-volume could not be found on host {host}."
+                ))
+            })
+    }
+
+    async fn volumes_of(&self, backend: &BackendName) -> Result<HashSet<VolumeId>> {
+        let mut all = HashSet::new();
+        let mut after = None;
+        loop {
+            let page = self
+                .deps
+                .catalog
+                .backend_volumes(backend, after, PAGE as usize)
+                .await
+                .map_err(|error| store_failed(&error))?;
+            all.extend(page.iter().map(|volume| volume.id));
+            match page.last() {
+                Some(last) if page.len() >= PAGE as usize => after = Some(last.id),
+                _ => return Ok(all),
+            }
+        }
+    }
+}
+
+/// What has a name of ours is what it says; a stranger is a snapshot if it is one of something.
+fn is_snapshot(found: &Existing) -> bool {
+    match StorageName::parse(&found.name) {
+        Some(StorageName::Volume(_)) => false,
+        Some(StorageName::Snapshot(_)) => true,
+        None => found.origin.is_some(),
+    }
+}
+
+fn reason(found: &Existing, managed: bool, kind: &str) -> Option<String> {
+    if managed {
+        Some("already managed".to_owned())
+    } else {
+        found.in_use.then(|| format!("{kind} in use"))
+    }
+}

@@ -1,0 +1,101 @@
+//! The snapshot's state machine: which verb is allowed from where (cinder: `volume/api.py`, `api/contrib/snapshot_actions.py`).
+//!
+//! ```text
+//!              create                report
+//!   (nothing) ───────> creating ──────────────> available <────> restoring (its volume goes back to it)
+//!                          └──> error              │
+//!             (nothing) <────── deleting <─────────┘
+//!                                   └──> error_deleting
+//! ```
+
+use crate::model::{Error, Result, Snapshot, SnapshotStatus, Volume, VolumeStatus};
+
+/// 400 in Cinder's words (`InvalidSnapshot`).
+fn invalid_snapshot(reason: impl std::fmt::Display) -> Error {
+    Error::bad_request(format!("Invalid snapshot: {reason}"))
+}
+
+/// Whether it may be deleted, or forgotten.
+///
+/// # Errors
+/// 400, unless it is forced.
+pub fn delete(snapshot: &Snapshot, force: bool) -> Result<()> {
+    let rests = matches!(snapshot.status, SnapshotStatus::Available | SnapshotStatus::Error);
+    if (rests || force) && snapshot.group_snapshot_id.is_none() {
+        return Ok(());
+    }
+    let status = if force {
+        String::new()
+    } else {
+        "status must be available or error and".to_owned()
+    };
+    Err(invalid_snapshot(format!(
+        "Snapshot {status} must not be part of a group."
+    )))
+}
+
+/// Whether it may go with its volume.
+#[must_use]
+pub fn goes_with_its_volume(snapshot: &Snapshot, force: bool) -> bool {
+    delete(snapshot, force).is_ok()
+}
+
+/// Whether a volume may be made of it.
+///
+/// # Errors
+/// 400, unless it is available.
+pub fn create_volume_from(snapshot: &Snapshot) -> Result<()> {
+    if snapshot.status == SnapshotStatus::Available {
+        return Ok(());
+    }
+    Err(invalid_snapshot(
+        "Originating snapshot status must be one of 'available' values",
+    ))
+}
+
+/// Whether its volume may go back to it.
+///
+/// # Errors
+/// 409, unless both are available. Cinder leaves a volume whose snapshot is not in `reverting`; here nothing changes.
+pub fn revert(volume: &Volume, snapshot: &Snapshot) -> Result<()> {
+    let conflict = |what: &str, whose: &str| {
+        Error::conflict(format!(
+            "Invalid {what}: Can't revert volume {} to its latest snapshot {}. {whose} status must be 'available'.",
+            volume.id, snapshot.id
+        ))
+    };
+    if volume.status != VolumeStatus::Available {
+        return Err(conflict("volume", "Volume's"));
+    }
+    if snapshot.status != SnapshotStatus::Available {
+        return Err(conflict("snapshot", "Snapshot's"));
+    }
+    Ok(())
+}
+
+/// What `os-update_snapshot_status` makes of it (cinder: `api/contrib/snapshot_actions.py`).
+///
+/// # Errors
+/// 400, if such a change is not for a compute service to make.
+pub fn update_status(snapshot: &Snapshot, wanted: &str) -> Result<SnapshotStatus> {
+    use SnapshotStatus::{Available, Creating, Deleting, Error as Failed, ErrorDeleting};
+    let allowed: &[SnapshotStatus] = match snapshot.status {
+        Creating => &[Creating, Available, Failed],
+        Deleting => &[Deleting, ErrorDeleting],
+        other => {
+            return Err(Error::bad_request(format!(
+                "Snapshot status {other} not allowed for update_snapshot_status"
+            )));
+        }
+    };
+    allowed
+        .iter()
+        .copied()
+        .find(|status| status.as_str() == wanted)
+        .ok_or_else(|| {
+            Error::bad_request(format!(
+                "Provided snapshot status {wanted} not allowed for snapshot with status {}.",
+                snapshot.status
+            ))
+        })
+}

@@ -1,0 +1,115 @@
+//! Snapshots: their rows, and reads that are not lists.
+
+use super::changes::{Changes, Rows};
+use super::keys::{self, key, last_id};
+use super::read::Walk;
+use super::{Catalog, Stored};
+use crate::model::{ProjectId, Snapshot, SnapshotId, VolumeId};
+use crate::store::{Condition, Key, StoreError};
+
+impl Catalog {
+    /// A snapshot by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn snapshot(&self, id: SnapshotId) -> Result<Option<Stored<Snapshot>>, StoreError> {
+        self.record(&record_key(id)).await
+    }
+
+    /// The snapshots of a volume, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_snapshots(&self, id: VolumeId) -> Result<Vec<Stored<Snapshot>>, StoreError> {
+        let mut snapshots = Vec::new();
+        let mut walk = Walk::new(of_volume(id), false);
+        while let Some(rows) = walk.next(self).await? {
+            let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
+            snapshots.extend(self.records(&keys).await?);
+        }
+        Ok(snapshots)
+    }
+
+    /// The latest snapshot of a volume, if it has any.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn latest_snapshot(&self, id: VolumeId) -> Result<Option<Stored<Snapshot>>, StoreError> {
+        let rows = self.range(of_volume(id), None, true, 1).await?;
+        let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
+        Ok(self.records(&keys).await?.pop())
+    }
+}
+
+impl Changes {
+    /// A new snapshot; a conflict if its id is taken.
+    pub fn insert_snapshot(&mut self, snapshot: &Snapshot) -> &mut Self {
+        let key = record_key(snapshot.id);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, snapshot);
+        self.replace_rows(Rows::new(), rows(snapshot));
+        self
+    }
+
+    /// A snapshot as it is to be now; a conflict if it changed since it was read.
+    pub fn update_snapshot(&mut self, was: &Stored<Snapshot>, now: &Snapshot) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        self.replace_rows(rows(was), rows(now));
+        self
+    }
+
+    /// Without this snapshot; a conflict if it changed since it was read.
+    pub fn delete_snapshot(&mut self, was: &Stored<Snapshot>) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.replace_rows(rows(was), Rows::new());
+        self
+    }
+}
+
+pub(super) fn record_key(id: SnapshotId) -> Key {
+    key(keys::SNAPSHOT).id(id.0).end()
+}
+
+/// All index rows of a snapshot.
+pub(super) fn rows(snapshot: &Snapshot) -> Rows {
+    let mut rows = Rows::new();
+    let of_volume = key(keys::SNAPSHOT_BY_VOLUME).id(snapshot.volume_id.0);
+    rows.insert(
+        of_volume.time(snapshot.created_at).id(snapshot.id.0).end(),
+        Vec::new(),
+    );
+    for scope in [None, Some(&snapshot.project_id)] {
+        rows.insert(created_row(scope, snapshot), Vec::new());
+        rows.insert(name_row(scope, snapshot), Vec::new());
+    }
+    rows
+}
+
+fn of_volume(id: VolumeId) -> Vec<u8> {
+    key(keys::SNAPSHOT_BY_VOLUME).id(id.0).prefix()
+}
+
+pub(super) fn created_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
+    key(keys::SNAPSHOT_BY_CREATED)
+        .scope(scope)
+        .time(snapshot.created_at)
+        .id(snapshot.id.0)
+        .end()
+}
+
+fn name_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
+    key(keys::SNAPSHOT_BY_NAME)
+        .scope(scope)
+        .optional_text(snapshot.name.as_deref())
+        .time(snapshot.created_at)
+        .id(snapshot.id.0)
+        .end()
+}
+
+pub(super) fn key_of_row(row: &Key) -> Option<Key> {
+    last_id(row).map(|id| record_key(SnapshotId(id)))
+}
