@@ -150,6 +150,8 @@ pub struct RevertToSnapshot {
     pub volume: VolumeSpec,
     /// The snapshot.
     pub snapshot_id: SnapshotId,
+    /// The size that the volume shall have again, in GiB.
+    pub size: u32,
     /// Time left for it, in milliseconds.
     pub remaining_ms: u64,
 }

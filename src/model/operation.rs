@@ -79,6 +79,8 @@ pub enum OperationKind {
     RevertToSnapshot {
         /// The snapshot.
         snapshot_id: SnapshotId,
+        /// The size it shall have again, in GiB.
+        size: u32,
     },
     /// Adopt what exists on a backend as a volume.
     ManageVolume {
@@ -154,7 +156,7 @@ impl OperationKind {
         match self {
             Self::CreateSnapshot { snapshot_id }
             | Self::DeleteSnapshot { snapshot_id }
-            | Self::RevertToSnapshot { snapshot_id }
+            | Self::RevertToSnapshot { snapshot_id, .. }
             | Self::ManageSnapshot { snapshot_id, .. }
             | Self::UnmanageSnapshot { snapshot_id } => Some(*snapshot_id),
             _ => None,

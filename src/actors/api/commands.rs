@@ -209,12 +209,13 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
                 remaining_ms,
             }),
         ),
-        OperationKind::RevertToSnapshot { snapshot_id } => Command::Revert(
+        OperationKind::RevertToSnapshot { snapshot_id, size } => Command::Revert(
             backend,
             Box::new(volume::RevertToSnapshot {
                 command: id,
                 volume: spec,
                 snapshot_id: *snapshot_id,
+                size: *size,
                 remaining_ms,
             }),
         ),
@@ -299,7 +300,7 @@ fn with_fresh_secret(mut spec: VolumeSpec) -> VolumeSpec {
 pub fn waits_for_copies_of(operation: &Operation) -> Vec<Uuid> {
     match &operation.kind {
         OperationKind::DeleteVolume { .. } => vec![operation.volume_id.0],
-        OperationKind::RevertToSnapshot { snapshot_id } => vec![operation.volume_id.0, snapshot_id.0],
+        OperationKind::RevertToSnapshot { snapshot_id, .. } => vec![operation.volume_id.0, snapshot_id.0],
         OperationKind::DeleteSnapshot { snapshot_id } => vec![snapshot_id.0],
         _ => Vec::new(),
     }

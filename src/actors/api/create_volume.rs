@@ -152,16 +152,18 @@ impl Step<State, Error> for CreateRecord {
     }
 
     async fn execute(&self, state: &mut State) -> Result<()> {
+        let extracted = state.extracted()?;
         let Extracted {
             volume,
             operation,
             volume_type,
             deltas,
             ..
-        } = state.extracted()?;
+        } = extracted;
         let catalog = &state.api.deps.catalog;
         let mut changes = catalog.change();
         changes.require_volume_type(volume_type);
+        extracted.require_origin(&mut changes);
         changes
             .insert_volume(volume)
             .insert_operation(operation)
@@ -181,7 +183,7 @@ impl Step<State, Error> for CreateRecord {
                     state.overtaken = true;
                     Err(
                         Error::unavailable("The service is temporarily unable to handle the request.", 1)
-                            .with_operator("the volume type was changed meanwhile"),
+                            .with_operator("the volume type or the source was changed meanwhile"),
                     )
                 }
             },
@@ -262,7 +264,7 @@ impl Step<State, Error> for CastToScheduler {
             volume,
             operation,
             volume_type,
-            source,
+            origin,
             ..
         } = state.extracted()?;
         let extra_specs: BTreeMap<_, _> = specs_of(Some(volume_type));
@@ -272,7 +274,7 @@ impl Step<State, Error> for CastToScheduler {
             attachments: &[],
             snapshots: &[],
             extra_specs: &extra_specs,
-            source: source.as_deref(),
+            source: origin.as_ref().map(|origin| &origin.volume.record),
         };
         state.api.dispatch(&records, 0).await;
         Ok(())

@@ -13,13 +13,15 @@ use super::ApiActor;
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::{self, Answer, Case, Complaint, Fate, Verdict};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
+use crate::messages::quota::Reserve;
 use crate::model::quota::{extend_deltas, given_back, snapshot_deltas, volume_deltas};
 use crate::model::user_message::MESSAGE_TTL;
 use crate::model::{
-    AttachStatus, Attachment, Context, Error, MessageId, Operation, OperationKind, Result, Snapshot,
-    StepRecord, Timestamp, UserMessage, Volume,
+    AttachStatus, Attachment, Context, Error, ErrorKind, MessageId, Operation, OperationKind, Result,
+    Snapshot, StepRecord, Timestamp, UserMessage, Volume,
 };
 use crate::store::catalog::{Changes, Stored};
+use crate::transport::CallError;
 
 impl ApiActor {
     /// Serves [`Report`].
@@ -47,8 +49,60 @@ impl ApiActor {
             debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report is dropped");
             return Ok(());
         }
+        if let (OperationKind::ManageVolume { .. }, Outcome::Managed { size, .. }) =
+            (&operation.kind, &report.outcome)
+        {
+            return self.conclude_managed(&operation, report, *size).await;
+        }
         let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
         self.conclude(&operation, &report.steps, decide).await
+    }
+
+    /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.
+    async fn conclude_managed(
+        &self,
+        operation: &Stored<Operation>,
+        report: &Report,
+        size: u32,
+    ) -> Result<(), Unchanged> {
+        let Some(volume) = self.deps.catalog.volume(operation.volume_id).await? else {
+            let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
+            return self.conclude(operation, &report.steps, decide).await;
+        };
+        let volume_type = self.type_of(&volume).await?;
+        let hold = Reserve {
+            project_id: volume.project_id.clone(),
+            deltas: extend_deltas(size, volume_type.as_deref().map(|found| found.name.as_str())),
+            volume_size: Some(size),
+        };
+        let context = super::commands::context_of(operation);
+        let held = self
+            .deps
+            .quota
+            .call(&context, hold, self.options.call_timeout)
+            .await;
+        let (outcome, reserved) = match held {
+            Ok(reserved) => (report.outcome.clone(), Some(reserved)),
+            Err(CallError::Refused(refusal)) if refusal.kind == ErrorKind::OverQuota => {
+                let failure = Failure {
+                    kind: FailureKind::Request,
+                    client: refusal.client.clone(),
+                    operator: refusal.client,
+                };
+                (Outcome::Failed(failure), None)
+            }
+            // The report is repeated.
+            Err(error) => return Err(Error::from(error).into()),
+        };
+        let decide = |case: &Case<'_>| verdict::settle(case, &outcome);
+        let concluded = self.conclude(operation, &report.steps, decide).await;
+        if let Some(reserved) = reserved {
+            match &concluded {
+                Ok(()) => self.commit_hold(&context, &reserved).await,
+                Err(_) => self.roll_back(&context, reserved).await,
+            }
+        }
+        concluded
     }
 
     /// The operation's deadline has passed.

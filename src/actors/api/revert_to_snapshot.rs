@@ -47,6 +47,7 @@ impl ApiActor {
         snapshots::revert(&volume, &latest)?;
         let kind = OperationKind::RevertToSnapshot {
             snapshot_id: latest.id,
+            size: latest.volume_size,
         };
         let operation = self.new_operation(context, kind, &volume, volume.host.clone());
         let now = Some(Timestamp::now());

@@ -137,7 +137,9 @@ pub fn settle(case: &Case<'_>, outcome: &Outcome) -> Option<Verdict> {
         }
         (OperationKind::DeleteSnapshot { .. }, Outcome::SnapshotDeleted)
         | (OperationKind::UnmanageSnapshot { .. }, Outcome::SnapshotUnmanaged) => Some(snapshots::gone(case)),
-        (OperationKind::RevertToSnapshot { .. }, Outcome::Reverted) => Some(snapshots::reverted(case)),
+        (OperationKind::RevertToSnapshot { size, .. }, Outcome::Reverted) => {
+            Some(snapshots::reverted(case, *size))
+        }
         (OperationKind::ManageVolume { .. }, Outcome::Managed { size, provider_id }) => {
             Some(managed(case, *size, provider_id.clone()))
         }
@@ -221,16 +223,12 @@ impl Case<'_> {
         volume
     }
 
-    /// The snapshot that the operation is about, whosever it is now.
-    fn named_snapshot(&self) -> Option<&Snapshot> {
-        let id = self.operation.kind.snapshot_id()?;
-        self.snapshots.iter().find(|snapshot| snapshot.id == id)
-    }
-
     /// The snapshot that the operation is about, if it still is the operation's.
     fn snapshot(&self) -> Option<&Snapshot> {
-        self.named_snapshot()
-            .filter(|snapshot| snapshot.operation == Some(self.operation.id))
+        let id = self.operation.kind.snapshot_id()?;
+        self.snapshots
+            .iter()
+            .find(|snapshot| snapshot.id == id && snapshot.operation == Some(self.operation.id))
     }
 
     fn attachment(&self) -> Option<&Attachment> {

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 
 use super::notify::notify;
 use super::parts::Parts;
+use super::worker::Claim;
 use crate::drivers::{DriverError, VolumeUpdate};
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
@@ -156,11 +157,14 @@ impl Step<Making, DriverError> for CreateVolume {
     async fn execute(&self, making: &mut Making) -> Result<(), DriverError> {
         let (volume, parts) = (making.volume.clone(), making.parts.clone());
         let operation = making.command.operation;
+        let claim = Claim::on(volume.id)
+            .and_source(&volume.source)
+            .moving_data(volume.source != VolumeSource::Raw && parts.driver.get().moves_data());
         let made = making
             .parts
-            .drive(Some(volume.id), making.limit, move |driver, work| {
+            .drive(claim, making.limit, move |driver, work| {
                 // Looked at under the volume's lock: a delete that came later may have been done first.
-                if parts.ledger().is_buried(volume.id, operation) {
+                if parts.ledger().is_buried(volume.id.0, operation) {
                     let client = "The volume was deleted meanwhile.".to_owned();
                     return Err(DriverError::Refused { client });
                 }
@@ -214,7 +218,7 @@ async fn clean_up(making: &Making) -> Result<(), Option<DriverError>> {
     let volume = making.volume.clone();
     making
         .parts
-        .drive(Some(volume.id), CLEAN_UP_LIMIT, move |driver, work| {
+        .drive(volume.id, CLEAN_UP_LIMIT, move |driver, work| {
             driver.delete_volume(work, &volume)
         })
         .await

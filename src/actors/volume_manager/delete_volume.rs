@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `notify_delete_start` | `volume.delete.start` was emitted |
 //! | `remove_export` | nobody can reach it |
+//! | `delete_snapshots` | the snapshots that go with it are gone |
 //! | `delete_volume` | its storage is gone (what was not there counts as gone) |
 //! | `notify_delete_end` | it is struck out of the book, `volume.delete.end` was emitted |
 
@@ -15,17 +16,19 @@ use async_trait::async_trait;
 
 use super::notify::notify;
 use super::parts::Parts;
+use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
-use crate::model::VolumeSpec;
+use crate::model::{SnapshotId, VolumeSpec};
 
 /// What the steps share.
 pub struct Deleting {
     parts: Arc<Parts>,
     command: CommandId,
     volume: VolumeSpec,
+    snapshots: Vec<SnapshotId>,
     limit: Duration,
     parked: bool,
 }
@@ -35,6 +38,7 @@ pub async fn run(
     parts: Arc<Parts>,
     command: CommandId,
     volume: VolumeSpec,
+    snapshots: Vec<SnapshotId>,
     limit: Duration,
     observer: Rc<dyn Observer<DriverError>>,
 ) -> Option<FlowReport<DriverError, Outcome>> {
@@ -42,6 +46,7 @@ pub async fn run(
         parts,
         command,
         volume,
+        snapshots,
         limit,
         parked: false,
     };
@@ -59,6 +64,7 @@ pub fn flow() -> Flow<Deleting, DriverError> {
     Flow::new("delete_volume")
         .then(NotifyDeleteStart)
         .then(RemoveExport)
+        .then(DeleteSnapshots)
         .then(DeleteVolume)
         .then(NotifyDeleteEnd)
 }
@@ -94,7 +100,7 @@ impl Step<Deleting, DriverError> for RemoveExport {
         let volume = deleting.volume.clone();
         let removed = deleting
             .parts
-            .drive(Some(volume.id), deleting.limit, move |_, work| {
+            .drive(volume.id, deleting.limit, move |_, work| {
                 target.remove_export(work, &volume)
             })
             .await;
@@ -103,6 +109,35 @@ impl Step<Deleting, DriverError> for RemoveExport {
             .parts
             .ledger()
             .disconnected(deleting.volume.id, None, true);
+        Ok(())
+    }
+}
+
+struct DeleteSnapshots;
+
+#[async_trait(?Send)]
+impl Step<Deleting, DriverError> for DeleteSnapshots {
+    fn name(&self) -> &'static str {
+        "delete_snapshots"
+    }
+
+    async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
+        for snapshot in deleting.snapshots.clone() {
+            let (volume, parts) = (deleting.volume.clone(), deleting.parts.clone());
+            let operation = deleting.command.operation;
+            let deleted = deleting
+                .parts
+                .drive(
+                    Claim::on_snapshot(snapshot),
+                    deleting.limit,
+                    move |driver, work| {
+                        parts.ledger().bury(snapshot.0, operation);
+                        driver.delete_snapshot(work, &volume, snapshot)
+                    },
+                )
+                .await;
+            deleted.map_err(|error| park(error, &mut deleting.parked))?;
+        }
         Ok(())
     }
 }
@@ -118,10 +153,13 @@ impl Step<Deleting, DriverError> for DeleteVolume {
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
         let (volume, parts) = (deleting.volume.clone(), deleting.parts.clone());
         let operation = deleting.command.operation;
+        let claim = Claim::on(volume.id)
+            .and(Claim::on_content_of(volume.id))
+            .moving_data(parts.driver.get().moves_data());
         let deleted = deleting
             .parts
-            .drive(Some(volume.id), deleting.limit, move |driver, work| {
-                parts.ledger().bury(volume.id, operation);
+            .drive(claim, deleting.limit, move |driver, work| {
+                parts.ledger().bury(volume.id.0, operation);
                 driver.delete_volume(work, &volume)
             })
             .await;

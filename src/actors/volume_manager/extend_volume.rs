@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use super::delete_volume::park;
 use super::notify::notify;
 use super::parts::Parts;
+use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
@@ -88,9 +89,10 @@ impl Step<Extending, DriverError> for ExtendVolume {
 
     async fn execute(&self, extending: &mut Extending) -> Result<(), DriverError> {
         let (volume, new_size) = (extending.volume.clone(), extending.new_size);
+        let claim = Claim::on(volume.id).and(Claim::on_content_of(volume.id));
         let extended = extending
             .parts
-            .drive(Some(volume.id), extending.limit, move |driver, work| {
+            .drive(claim, extending.limit, move |driver, work| {
                 driver.extend_volume(work, &volume, new_size)
             })
             .await;
@@ -123,7 +125,7 @@ impl Step<Extending, DriverError> for AnnounceSize {
         };
         let told = extending
             .parts
-            .drive(Some(volume.id), extending.limit, move |_, work| {
+            .drive(volume.id, extending.limit, move |_, work| {
                 target.resized(work, &volume)
             })
             .await;

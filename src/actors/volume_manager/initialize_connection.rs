@@ -91,7 +91,8 @@ impl Step<Connecting, DriverError> for EnsureExport {
         let (target, path) = connecting.parts.export_parts(&volume)?;
         let export = connecting
             .parts
-            .drive(Some(volume.id), connecting.limit, move |_, work| {
+            .drive(volume.id, connecting.limit, move |driver, work| {
+                driver.activate(work, &volume)?;
                 target.ensure_export(work, &volume, &path)
             })
             .await
@@ -113,7 +114,7 @@ impl Step<Connecting, DriverError> for EnsureExport {
         let volume = connecting.volume.clone();
         let removed = connecting
             .parts
-            .drive(Some(volume.id), connecting.limit, move |_, work| {
+            .drive(volume.id, connecting.limit, move |_, work| {
                 target.remove_export(work, &volume)
             })
             .await;
@@ -151,7 +152,7 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         };
         let info = connecting
             .parts
-            .drive(Some(volume.id), connecting.limit, move |_, work| {
+            .drive(volume.id, connecting.limit, move |_, work| {
                 target.initialize_connection(work, &volume, &export, &connector, mode)
             })
             .await
@@ -171,7 +172,7 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         let (volume, connector) = (connecting.volume.clone(), connecting.connector.clone());
         let out = connecting
             .parts
-            .drive(Some(volume.id), connecting.limit, move |_, work| {
+            .drive(volume.id, connecting.limit, move |_, work| {
                 target.terminate_connection(work, &volume, Some(&connector))
             })
             .await;

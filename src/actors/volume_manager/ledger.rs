@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use uuid::Uuid;
+
 use crate::messages::api::BackendVolume;
 use crate::model::{Connector, OperationId, VolumeId, VolumeSpec};
 
@@ -23,8 +25,9 @@ pub struct Exported {
 pub struct Ledger {
     sizes: HashMap<VolumeId, (String, u32)>,
     exports: HashMap<VolumeId, Exported>,
-    buried: HashMap<VolumeId, OperationId>,
-    burials: VecDeque<VolumeId>,
+    /// Volumes and snapshots.
+    buried: HashMap<Uuid, OperationId>,
+    burials: VecDeque<Uuid>,
 }
 
 impl Ledger {
@@ -39,9 +42,9 @@ impl Ledger {
         self.exports.remove(&id);
     }
 
-    /// Remembers that this operation deletes the volume: a create that was sent before it and arrives after it must not
-    /// bring the volume back.
-    pub fn bury(&mut self, id: VolumeId, by: OperationId) {
+    /// Remembers that this operation deletes the volume or snapshot: a create that was sent before it and arrives after it must
+    /// not bring it back.
+    pub fn bury(&mut self, id: Uuid, by: OperationId) {
         if self.buried.insert(id, by).is_none() {
             self.burials.push_back(id);
             if self.burials.len() > BURIED
@@ -52,9 +55,9 @@ impl Ledger {
         }
     }
 
-    /// Whether a later operation has deleted the volume. Operations' ids sort by their beginning.
+    /// Whether a later operation has deleted it. Operations' ids sort by their beginning.
     #[must_use]
-    pub fn is_buried(&self, id: VolumeId, before: OperationId) -> bool {
+    pub fn is_buried(&self, id: Uuid, before: OperationId) -> bool {
         self.buried.get(&id).is_some_and(|by| *by > before)
     }
 
@@ -122,12 +125,14 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::{BURIED, Ledger};
     use crate::model::{OperationId, VolumeId};
 
     #[test]
     fn a_create_from_before_the_delete_does_not_bring_a_volume_back() {
-        let (volume, create) = (VolumeId::new(), OperationId::new());
+        let (volume, create) = (Uuid::new_v4(), OperationId::new());
         let delete = OperationId::new();
         let mut ledger = Ledger::default();
         assert!(!ledger.is_buried(volume, create));
@@ -135,7 +140,7 @@ mod tests {
         assert!(ledger.is_buried(volume, create));
         assert!(!ledger.is_buried(volume, OperationId::new()));
         for _ in 0..2 * BURIED {
-            ledger.bury(VolumeId::new(), delete);
+            ledger.bury(Uuid::new_v4(), delete);
         }
         assert!(ledger.buried.len() <= BURIED);
     }

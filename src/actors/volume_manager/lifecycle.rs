@@ -10,6 +10,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::VolumeManager;
 use super::parts::Readiness;
+use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::messages::api::{BackendStarted, ListBackendVolumes};
 use crate::messages::registry::{Heartbeat, RegistryTopic};
@@ -93,7 +94,7 @@ async fn set_up_driver(manager: &VolumeManager, context: &Context) {
         let limit = manager.parts.options.command_timeout;
         match manager
             .parts
-            .drive(None, limit, |driver, work| driver.setup(work))
+            .drive(Claim::housekeeping(), limit, |driver, work| driver.setup(work))
             .await
         {
             Ok(()) => return,
@@ -119,7 +120,7 @@ async fn set_up_target(manager: &VolumeManager) {
     let limit = manager.parts.options.command_timeout;
     if let Err(Some(error)) = manager
         .parts
-        .drive(None, limit, move |_, work| target.setup(work))
+        .drive(Claim::housekeeping(), limit, move |_, work| target.setup(work))
         .await
     {
         tracing::error!(
@@ -170,12 +171,13 @@ async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
         };
         let restored = manager
             .parts
-            .drive(Some(id), limit, move |_, work| {
+            .drive(id, limit, move |driver, work| {
                 let mode = if exported.volume.readonly {
                     AttachMode::Ro
                 } else {
                     AttachMode::Rw
                 };
+                driver.activate(work, &exported.volume)?;
                 let export = target.ensure_export(work, &exported.volume, &path)?;
                 for connector in &exported.connectors {
                     target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
@@ -196,7 +198,9 @@ async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
 async fn report(manager: &VolumeManager, context: &Context) {
     match manager
         .parts
-        .drive(None, STATS_LIMIT, |driver, work| driver.stats(work))
+        .drive(Claim::housekeeping(), STATS_LIMIT, |driver, work| {
+            driver.stats(work)
+        })
         .await
     {
         Ok(pools) => send(manager, context, pools, None).await,

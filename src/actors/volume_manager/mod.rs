@@ -8,22 +8,30 @@
 //! |---|---|
 //! | `lifecycle` | start (driver, book, exports), then stats, heartbeat and the target daemon's health |
 //! | `create_volume`, `delete_volume`, … | one verb each, as a flow |
-//! | `worker`, `slot`, `ledger`, `answers`, `failure` | threads, the driver, what it has, what it answered, what went wrong |
+//! | `task`, `worker`, `slot`, `ledger`, `answers`, `failure` | one command, threads, the driver, what it has, what it answered, what went wrong |
 
 pub mod answers;
+pub mod create_snapshot;
 pub mod create_volume;
+pub mod delete_snapshot;
 pub mod delete_volume;
 pub mod extend_volume;
 pub mod failure;
 pub mod initialize_connection;
 pub mod ledger;
 mod lifecycle;
+mod list_existing;
+pub mod manage_snapshot;
+pub mod manage_volume;
 mod notify;
 pub mod parts;
+pub mod revert_to_snapshot;
 pub mod slot;
+pub mod task;
 pub mod terminate_connection;
 #[cfg(test)]
 mod tests;
+pub mod unmanage_volume;
 pub mod worker;
 
 use std::future::Future;
@@ -34,14 +42,16 @@ use std::time::Duration;
 use self::answers::Verdict;
 use self::failure::failure;
 pub use self::parts::{Options, Parts, Readiness};
+use self::task::Task;
 use crate::drivers::DriverError;
 use crate::flow::{FlowReport, Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::volume::{
-    CommandId, CreateVolume, DeleteVolume, ExtendVolume, InitializeConnection, TerminateConnection,
-    VolumeTopic,
+    CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
+    InitializeConnection, ListExisting, ManageSnapshot, ManageVolume, RevertToSnapshot, TerminateConnection,
+    UnmanageSnapshot, UnmanageVolume, VolumeTopic,
 };
-use crate::model::{Context, Error};
+use crate::model::{Context, Error, VolumeSpec};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
 
@@ -60,18 +70,14 @@ pub struct VolumeManager {
 #[must_use]
 pub fn endpoint(parts: Arc<Parts>, router: Router, bound: usize) -> EndpointBuilder<VolumeManager> {
     let server = parts.backend.to_string();
-    EndpointBuilder::new(Some(server), bound, move || {
+    let endpoint = EndpointBuilder::new(Some(server), bound, move || {
         Rc::new(VolumeManager::new(
             parts.clone(),
             router.clone(),
             Rc::new(Unobserved),
         ))
-    })
-    .serves::<CreateVolume>()
-    .serves::<DeleteVolume>()
-    .serves::<ExtendVolume>()
-    .serves::<InitializeConnection>()
-    .serves::<TerminateConnection>()
+    });
+    commands(endpoint.serves::<ListExisting>())
 }
 
 impl VolumeManager {
@@ -85,6 +91,10 @@ impl VolumeManager {
             api,
             observer,
         }
+    }
+
+    fn task<A>(&self, command: CommandId, volume: VolumeSpec, about: A, limit: Duration) -> Task<A> {
+        Task::new(self.parts.clone(), command, volume, about, limit)
     }
 
     /// Obeys one command: once, in a worker, with a report at the end.
@@ -199,112 +209,93 @@ impl Actor for VolumeManager {
     }
 }
 
-impl Serve<CreateVolume> for VolumeManager {
-    async fn serve(self: Rc<Self>, context: Context, message: CreateVolume) -> Result<(), Error> {
-        let CreateVolume {
-            command,
-            volume,
-            remaining_ms,
-        } = message;
-        self.obey(
-            context,
-            command,
-            WhenDown::Refuse,
-            remaining_ms,
-            |this, limit| async move {
-                let making = create_volume::Making::new(this.parts.clone(), command, volume, limit);
-                create_volume::run(making, this.observer.clone()).await
-            },
-        )
-        .await;
-        Ok(())
-    }
+/// Serves each command by running its flow: once, in a worker, with a report at the end.
+macro_rules! obeys {
+    ($($message:ident, $when_down:ident: |$this:ident, $command:ident, $limit:ident| $run:expr;)+) => {
+        $(impl Serve<$message> for VolumeManager {
+            async fn serve(self: Rc<Self>, context: Context, $command: $message) -> Result<(), Error> {
+                let (id, remaining_ms) = ($command.command, $command.remaining_ms);
+                let run = |$this: Rc<Self>, $limit: Duration| async move { $run.await };
+                self.obey(context, id, WhenDown::$when_down, remaining_ms, run).await;
+                Ok(())
+            }
+        })+
+
+        fn commands(endpoint: EndpointBuilder<VolumeManager>) -> EndpointBuilder<VolumeManager> {
+            endpoint$(.serves::<$message>())+
+        }
+    };
 }
 
-impl Serve<DeleteVolume> for VolumeManager {
-    async fn serve(self: Rc<Self>, context: Context, message: DeleteVolume) -> Result<(), Error> {
-        let DeleteVolume {
-            command,
-            volume,
-            remaining_ms,
-        } = message;
-        self.obey(
-            context,
-            command,
-            WhenDown::Wait,
-            remaining_ms,
-            |this, limit| async move {
-                delete_volume::run(this.parts.clone(), command, volume, limit, this.observer.clone()).await
-            },
-        )
-        .await;
-        Ok(())
-    }
-}
-
-impl Serve<ExtendVolume> for VolumeManager {
-    async fn serve(self: Rc<Self>, context: Context, message: ExtendVolume) -> Result<(), Error> {
-        let ExtendVolume {
-            command,
-            volume,
-            new_size,
-            remaining_ms,
-        } = message;
-        self.obey(
-            context,
-            command,
-            WhenDown::Wait,
-            remaining_ms,
-            |this, limit| async move {
-                let (parts, observer) = (this.parts.clone(), this.observer.clone());
-                extend_volume::run(parts, volume, new_size, limit, command.attempt, observer).await
-            },
-        )
-        .await;
-        Ok(())
-    }
-}
-
-impl Serve<InitializeConnection> for VolumeManager {
-    async fn serve(self: Rc<Self>, context: Context, message: InitializeConnection) -> Result<(), Error> {
-        let InitializeConnection {
-            command,
-            volume,
-            connector,
-            mode,
-            remaining_ms,
-            ..
-        } = message;
-        self.obey(
-            context,
-            command,
-            WhenDown::Refuse,
-            remaining_ms,
-            |this, limit| async move {
-                let (parts, observer) = (this.parts.clone(), this.observer.clone());
-                initialize_connection::run(parts, volume, connector, mode, limit, command.attempt, observer)
-                    .await
-            },
-        )
-        .await;
-        Ok(())
-    }
-}
-
-impl Serve<TerminateConnection> for VolumeManager {
-    async fn serve(self: Rc<Self>, context: Context, message: TerminateConnection) -> Result<(), Error> {
-        let command = message.command;
-        let remaining_ms = message.remaining_ms;
-        self.obey(
-            context,
-            command,
-            WhenDown::Wait,
-            remaining_ms,
-            |this, limit| async move {
-                terminate_connection::run(this.parts.clone(), message, limit, this.observer.clone()).await
-            },
-        )
-        .await;
-        Ok(())
-    }
+obeys! {
+    CreateVolume, Refuse: |this, command, limit| {
+        let making = create_volume::Making::new(this.parts.clone(), command.command, command.volume, limit);
+        create_volume::run(making, this.observer.clone())
+    };
+    DeleteVolume, Wait: |this, command, limit| delete_volume::run(
+        this.parts.clone(),
+        command.command,
+        command.volume,
+        Vec::new(),
+        limit,
+        this.observer.clone(),
+    );
+    DeleteVolumeCascade, Wait: |this, command, limit| delete_volume::run(
+        this.parts.clone(),
+        command.command,
+        command.volume,
+        command.snapshots,
+        limit,
+        this.observer.clone(),
+    );
+    ExtendVolume, Wait: |this, command, limit| extend_volume::run(
+        this.parts.clone(),
+        command.volume,
+        command.new_size,
+        limit,
+        command.command.attempt,
+        this.observer.clone(),
+    );
+    InitializeConnection, Refuse: |this, command, limit| initialize_connection::run(
+        this.parts.clone(),
+        command.volume,
+        command.connector,
+        command.mode,
+        limit,
+        command.command.attempt,
+        this.observer.clone(),
+    );
+    TerminateConnection, Wait: |this, command, limit| terminate_connection::run(
+        this.parts.clone(),
+        command,
+        limit,
+        this.observer.clone(),
+    );
+    CreateSnapshot, Refuse: |this, command, limit| this
+        .task(command.command, command.volume, command.snapshot_id, limit)
+        .run(create_snapshot::flow(), this.observer.clone(), |_| Outcome::SnapshotCreated { provider_id: None });
+    DeleteSnapshot, Wait: |this, command, limit| this
+        .task(command.command, command.volume, command.snapshot_id, limit)
+        .run(delete_snapshot::flow(), this.observer.clone(), |_| Outcome::SnapshotDeleted);
+    RevertToSnapshot, Wait: |this, command, limit| this
+        .task(command.command, command.volume, (command.snapshot_id, command.size), limit)
+        .run(revert_to_snapshot::flow(), this.observer.clone(), |_| Outcome::Reverted);
+    ManageVolume, Refuse: |this, command, limit| this
+        .task(command.command, command.volume, command.reference, limit)
+        .run(manage_volume::flow(), this.observer.clone(), |task| Outcome::Managed {
+            size: task.managed.size,
+            provider_id: task.managed.provider_id,
+        });
+    UnmanageVolume, Wait: |this, command, limit| this
+        .task(command.command, command.volume, (), limit)
+        .run(unmanage_volume::flow(), this.observer.clone(), |_| Outcome::Unmanaged);
+    ManageSnapshot, Refuse: |this, command, limit| this
+        .task(command.command, command.volume, (command.snapshot_id, command.reference), limit)
+        .run(manage_snapshot::flow(), this.observer.clone(), |task| Outcome::SnapshotManaged {
+            size: task.managed.size,
+            provider_id: task.managed.provider_id,
+        });
+    UnmanageSnapshot, Wait: |this, command, limit| this
+        .task(command.command, command.volume, command.snapshot_id, limit)
+        .run(manage_snapshot::unmanage_flow(), this.observer.clone(), |_| Outcome::SnapshotUnmanaged);
 }

@@ -9,10 +9,10 @@ use super::answers::Answers;
 use super::failure::settled;
 use super::ledger::Ledger;
 use super::slot::{DriverFactory, DriverSlot};
-use super::worker::{WorkError, Workers};
+use super::worker::{Claim, WorkError, Workers};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
-use crate::model::{BackendName, VolumeId, VolumeSpec};
+use crate::model::{BackendName, VolumeSpec};
 
 /// How a manager behaves.
 #[derive(Clone, Debug)]
@@ -110,21 +110,27 @@ impl Parts {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a driver verb in a worker, alone on the volume, and builds the driver anew if it panics.
+    /// Runs a driver verb in a worker, alone on what it claims, and builds the driver anew if it panics. What moves data may
+    /// take as long as its command says, anything else no longer than `command_timeout`.
     ///
     /// # Errors
     /// The driver's answer; `None` if the manager is stopping.
     pub async fn drive<T: Send + 'static>(
         &self,
-        volume: Option<VolumeId>,
+        claim: impl Into<Claim>,
         limit: Duration,
         verb: impl FnOnce(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
     ) -> Result<T, Option<DriverError>> {
         let driver = self.driver.get();
-        let limit = limit.min(self.options.command_timeout);
+        let claim = claim.into();
+        let limit = if claim.moves_data() {
+            limit
+        } else {
+            limit.min(self.options.command_timeout)
+        };
         let answer = self
             .workers
-            .run(volume, limit, move |work| verb(driver.as_ref(), work))
+            .run(claim, limit, move |work| verb(driver.as_ref(), work))
             .await;
         answer.map_err(|error| {
             if let WorkError::Panicked(text) = &error {

@@ -79,7 +79,7 @@ impl Step<Disconnecting, DriverError> for ShutOut {
         let theirs = connector.clone();
         state
             .parts
-            .drive(Some(id), state.limit, move |_, work| {
+            .drive(id, state.limit, move |_, work| {
                 target.terminate_connection(work, &volume, theirs.as_ref())
             })
             .await
@@ -106,7 +106,7 @@ impl Step<Disconnecting, DriverError> for RemoveExport {
         if let Some(target) = state.parts.target.clone() {
             state
                 .parts
-                .drive(Some(id), state.limit, move |_, work| {
+                .drive(id, state.limit, move |_, work| {
                     target.remove_export(work, &volume)
                 })
                 .await

@@ -60,6 +60,12 @@ impl Changes {
         self
     }
 
+    /// Demands that this snapshot is still as it was read.
+    pub fn require_snapshot(&mut self, was: &Stored<Snapshot>) -> &mut Self {
+        self.unchanged(&record_key(was.id), was.revision);
+        self
+    }
+
     /// Without this snapshot; a conflict if it changed since it was read.
     pub fn delete_snapshot(&mut self, was: &Stored<Snapshot>) -> &mut Self {
         let key = record_key(was.id);

@@ -122,6 +122,12 @@ impl Changes {
         self
     }
 
+    /// Demands that this volume is still as it was read.
+    pub fn require_volume(&mut self, was: &Stored<Volume>) -> &mut Self {
+        self.unchanged(&record_key(was), was.revision);
+        self
+    }
+
     /// Demands that this type is still as it was read, so that no volume is made of a type that was just deleted.
     pub fn require_volume_type(&mut self, was: &Stored<VolumeType>) -> &mut Self {
         self.unchanged(&super::types::record_key(was.id), was.revision);

@@ -1,21 +1,22 @@
 //! The first step of the create flow: find what the request names, and check it, in Cinder's order
 //! (cinder: `api/v3/volumes.py` `create`, `volume/api.py` `create`, `ExtractVolumeRequestTask`).
 //!
-//! Snapshots, groups, images and backups do not exist yet: each is answered as Cinder answers for one that is not there,
-//! at its place in the order. So no request comes by with two sources.
+//! Groups, images and backups do not exist yet: each is answered as Cinder answers for one that is not there, at its place in
+//! the order. A volume is made from a volume or a snapshot; both are an [`Origin`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actors::api::ApiActor;
-use crate::actors::api::lookup::{check_type_size, store_failed};
+use crate::actors::api::lookup::{check_type_size, snapshot_not_found, store_failed};
 use crate::messages::api::CreateVolume;
 use crate::model::quota::{Deltas, volume_deltas};
-use crate::model::transitions::{Verb, decide};
+use crate::model::spec::VolumeSource;
+use crate::model::transitions::{Verb, decide, snapshots};
 use crate::model::{
-    AttachStatus, Context, Error, Operation, OperationKind, Result, Timestamp, Volume, VolumeId,
-    VolumeStatus, VolumeType,
+    AttachStatus, Context, Error, Operation, OperationKind, Result, Snapshot, Timestamp, Volume, VolumeId,
+    VolumeStatus, VolumeType, VolumeTypeId,
 };
-use crate::store::catalog::Stored;
+use crate::store::catalog::{Changes, Stored};
 
 /// The extra spec that says in which zones a type is offered.
 const TYPE_ZONES: &str = "RESKEY:availability_zones";
@@ -28,10 +29,85 @@ pub(super) struct Extracted {
     pub(super) operation: Operation,
     /// The volume's type.
     pub(super) volume_type: Stored<VolumeType>,
-    /// The volume it is cloned from.
-    pub(super) source: Option<Stored<Volume>>,
+    /// What it is made from.
+    pub(super) origin: Option<Origin>,
     /// What it counts for.
     pub(super) deltas: Deltas,
+}
+
+impl Extracted {
+    /// Demands in the commit that what the volume is made from has not changed since it was looked at: whoever deletes it
+    /// afterwards finds the copy in the journal, and waits for it.
+    pub(super) fn require_origin(&self, changes: &mut Changes) {
+        let Some(origin) = &self.origin else { return };
+        match &origin.snapshot {
+            Some(snapshot) => changes.require_snapshot(snapshot),
+            None => changes.require_volume(&origin.volume),
+        };
+    }
+}
+
+/// What a new volume is made from.
+pub(super) struct Origin {
+    /// The volume: the source itself, or the one that the snapshot is of.
+    pub(super) volume: Stored<Volume>,
+    /// The snapshot, if it is one.
+    snapshot: Option<Stored<Snapshot>>,
+}
+
+impl Origin {
+    /// GiB that the new volume must have at least.
+    fn size(&self) -> u32 {
+        self.snapshot
+            .as_ref()
+            .map_or(self.volume.size, |snapshot| snapshot.volume_size)
+    }
+
+    fn volume_type_id(&self) -> Option<VolumeTypeId> {
+        match &self.snapshot {
+            Some(snapshot) => snapshot.volume_type_id,
+            None => self.volume.volume_type_id,
+        }
+    }
+
+    /// As it stands in the operation.
+    fn source(&self) -> VolumeSource {
+        match &self.snapshot {
+            Some(snapshot) => VolumeSource::Snapshot {
+                id: snapshot.id,
+                volume_id: snapshot.volume_id,
+                size: snapshot.volume_size,
+            },
+            None => VolumeSource::Volume {
+                id: self.volume.id,
+                size: self.volume.size,
+            },
+        }
+    }
+
+    /// Its state, and whether a volume of that size can hold it.
+    fn check(&self, size: u32) -> Result<()> {
+        let Some(snapshot) = &self.snapshot else {
+            decide(&self.volume, &[], Verb::CloneFrom)?;
+            if size < self.volume.size {
+                return Err(Error::invalid_input(format!(
+                    "Volume size '{size}'GB cannot be smaller than original volume size  {}GB. They must be >= original \
+                     volume size.",
+                    self.volume.size
+                )));
+            }
+            return Ok(());
+        };
+        snapshots::create_volume_from(snapshot)?;
+        if size < snapshot.volume_size {
+            return Err(Error::invalid_input(format!(
+                "Volume size '{size}'GB cannot be smaller than the snapshot size {}GB. They must be >= original snapshot \
+                 size.",
+                snapshot.volume_size
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl ApiActor {
@@ -40,9 +116,10 @@ impl ApiActor {
             Some(name) => Some(self.find_volume_type(context, name).await?),
             None => None,
         };
-        if let Some(id) = request.snapshot_id {
-            return Err(Error::not_found(format!("Snapshot {id} could not be found.")));
-        }
+        let snapshot = match request.snapshot_id {
+            Some(id) => Some(self.find_snapshot(context, &id.to_string()).await?),
+            None => None,
+        };
         let source = match request.source_volid {
             Some(id) => Some(self.find_volume(context, &id.to_string()).await?),
             None => None,
@@ -58,18 +135,20 @@ impl ApiActor {
         if let Some(id) = request.backup_id {
             return Err(Error::not_found(format!("Backup {id} could not be found.")));
         }
-        let size = size(request.size, source.as_deref())?;
-        let volume_type = self.type_to_use(asked_type, source.as_deref()).await?;
+        let origin = self.origin(snapshot, source).await?;
+        let size = size(request.size, origin.as_ref())?;
+        let volume_type = self.type_to_use(asked_type, origin.as_ref()).await?;
         check_type_size(&volume_type, size)?;
-        if let Some(source) = source.as_deref() {
-            self.check_source(source, &volume_type, size).await?;
+        if let Some(origin) = &origin {
+            self.check_type(origin, &volume_type).await?;
+            origin.check(size)?;
         }
-        let availability_zone = self.zone(request, &volume_type, source.as_deref()).await?;
+        let availability_zone = self.zone(request, &volume_type, origin.as_ref()).await?;
         let (volume, operation) = self.new_records(
             context,
             request,
             &volume_type,
-            source.as_deref(),
+            origin.as_ref(),
             size,
             availability_zone,
         );
@@ -78,43 +157,66 @@ impl ApiActor {
             volume,
             operation,
             volume_type,
-            source,
+            origin,
             deltas,
         })
     }
 
-    /// The type asked for, else the source's, else the default.
+    async fn origin(
+        &self,
+        snapshot: Option<Stored<Snapshot>>,
+        source: Option<Stored<Volume>>,
+    ) -> Result<Option<Origin>> {
+        match (snapshot, source) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Error::invalid_input(
+                "May specify only one of backup, imageRef, snapshot, source volume",
+            )),
+            (None, Some(volume)) => Ok(Some(Origin {
+                volume,
+                snapshot: None,
+            })),
+            (Some(snapshot), None) => {
+                let volume = self.deps.catalog.volume(snapshot.volume_id).await;
+                let volume = volume
+                    .map_err(|error| store_failed(&error))?
+                    // It and its volume were deleted since it was found.
+                    .ok_or_else(|| snapshot_not_found(snapshot.id))?;
+                Ok(Some(Origin {
+                    volume,
+                    snapshot: Some(snapshot),
+                }))
+            }
+        }
+    }
+
+    /// The type asked for, else the origin's, else the default.
     async fn type_to_use(
         &self,
         asked: Option<Stored<VolumeType>>,
-        source: Option<&Volume>,
+        origin: Option<&Origin>,
     ) -> Result<Stored<VolumeType>> {
-        match (asked, source.and_then(|source| source.volume_type_id)) {
+        match (asked, origin.and_then(Origin::volume_type_id)) {
             (Some(asked), _) => Ok(asked),
             (None, Some(id)) => self.volume_type(id).await,
             (None, None) => self.default_volume_type().await,
         }
     }
 
-    async fn check_source(&self, source: &Volume, volume_type: &VolumeType, size: u32) -> Result<()> {
-        if source.volume_type_id != Some(volume_type.id)
-            && !self.retype_is_possible(source, volume_type).await?
+    async fn check_type(&self, origin: &Origin, volume_type: &VolumeType) -> Result<()> {
+        if origin.volume_type_id() == Some(volume_type.id)
+            || self.retype_is_possible(&origin.volume, volume_type).await?
         {
-            return Err(Error::invalid_input(format!(
-                "Invalid volume_type provided: {} (requested type is not compatible; either match source volume, or \
-                 omit type argument).",
-                volume_type.id
-            )));
+            return Ok(());
         }
-        decide(source, &[], Verb::CloneFrom)?;
-        if size < source.size {
-            return Err(Error::invalid_input(format!(
-                "Volume size '{size}'GB cannot be smaller than original volume size  {}GB. They must be >= original \
-                 volume size.",
-                source.size
-            )));
-        }
-        Ok(())
+        let advice = match origin.snapshot {
+            Some(_) => "recommend omitting the type argument",
+            None => "either match source volume, or omit type argument",
+        };
+        Err(Error::invalid_input(format!(
+            "Invalid volume_type provided: {} (requested type is not compatible; {advice}).",
+            volume_type.id
+        )))
     }
 
     /// Whether a copy may have this type: there is one backend only, or both types name the same one.
@@ -145,12 +247,12 @@ impl ApiActor {
         &self,
         request: &CreateVolume,
         volume_type: &VolumeType,
-        source: Option<&Volume>,
+        origin: Option<&Origin>,
     ) -> Result<String> {
         let asked = request
             .availability_zone
             .as_deref()
-            .or(source.map(|s| s.availability_zone.as_str()));
+            .or(origin.map(|origin| origin.volume.availability_zone.as_str()));
         let of_type = type_zones(volume_type);
         let default = self.options.default_zone();
         // Most requests: no need to ask who is there.
@@ -168,15 +270,20 @@ impl ApiActor {
             default,
             self.options.allow_availability_zone_fallback,
         )?;
-        match source {
-            Some(source)
+        match origin {
+            Some(origin)
                 if self.options.cloned_volume_same_az
                     && !zone.is_empty()
-                    && source.availability_zone != zone =>
+                    && origin.volume.availability_zone != zone =>
             {
-                Err(Error::invalid_input(
-                    "Volume must be in the same availability zone as the source volume",
-                ))
+                let what = if origin.snapshot.is_some() {
+                    "snapshot"
+                } else {
+                    "source volume"
+                };
+                Err(Error::invalid_input(format!(
+                    "Volume must be in the same availability zone as the {what}"
+                )))
             }
             _ => Ok(zone),
         }
@@ -204,7 +311,7 @@ impl ApiActor {
         context: &Context,
         request: &CreateVolume,
         volume_type: &VolumeType,
-        source: Option<&Volume>,
+        origin: Option<&Origin>,
         size: u32,
         availability_zone: String,
     ) -> (Volume, Operation) {
@@ -225,13 +332,15 @@ impl ApiActor {
             placed: false,
             metadata: request.metadata.clone(),
             admin_metadata: BTreeMap::new(),
-            image_metadata: source
-                .map(|source| source.image_metadata.clone())
+            image_metadata: origin
+                .map(|origin| origin.volume.image_metadata.clone())
                 .unwrap_or_default(),
-            snapshot_id: None,
-            source_volid: source.map(|source| source.id),
+            snapshot_id: origin.and_then(|origin| origin.snapshot.as_ref().map(|snapshot| snapshot.id)),
+            source_volid: origin
+                .filter(|origin| origin.snapshot.is_none())
+                .map(|origin| origin.volume.id),
             group_id: None,
-            bootable: source.is_some_and(|source| source.bootable),
+            bootable: origin.is_some_and(|origin| origin.volume.bootable),
             multiattach: volume_type.is_multiattach(),
             encryption_key_id: None,
             replication_status: None,
@@ -248,8 +357,13 @@ impl ApiActor {
             scheduled_at: None,
             launched_at: None,
         };
-        let kind = OperationKind::CreateVolume {
-            hints: request.hints.clone(),
+        let hints = request.hints.clone();
+        let kind = match origin {
+            Some(origin) => OperationKind::CreateVolumeFrom {
+                hints,
+                source: origin.source(),
+            },
+            None => OperationKind::CreateVolume { hints },
         };
         let operation = self.new_operation(context, kind, &volume, None);
         volume.operation = Some(operation.id);
@@ -257,8 +371,8 @@ impl ApiActor {
     }
 }
 
-fn size(asked: Option<u32>, source: Option<&Volume>) -> Result<u32> {
-    match asked.or(source.map(|source| source.size)) {
+fn size(asked: Option<u32>, origin: Option<&Origin>) -> Result<u32> {
+    match asked.or(origin.map(Origin::size)) {
         Some(0) => Err(Error::invalid_input(
             "Invalid volume size provided for create request: 0 (size argument must be an integer (or string \
              representation of an integer) and greater than zero).",

@@ -24,13 +24,10 @@ pub(super) fn gone(case: &Case<'_>) -> Verdict {
 }
 
 /// The volume is what it was, in its content and in its size.
-pub(super) fn reverted(case: &Case<'_>) -> Verdict {
+pub(super) fn reverted(case: &Case<'_>, size: u32) -> Verdict {
     let mut volume = case.resting_as_before();
-    let mut growth = 0;
-    if let Some(snapshot) = case.named_snapshot() {
-        growth = i64::from(snapshot.volume_size) - i64::from(volume.size);
-        volume.size = snapshot.volume_size;
-    }
+    let growth = i64::from(size) - i64::from(volume.size);
+    volume.size = size;
     let verdict = Verdict {
         volume: Fate::Becomes(Box::new(volume)),
         growth,

@@ -1,0 +1,59 @@
+//! Unmanage volume, the manager's flow: nothing of it is touched, but it is ours no longer.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `remove_export` | nobody reaches it through us |
+//! | `forget_volume` | it is struck out of the book, `volume.unmanage` was emitted |
+
+use async_trait::async_trait;
+
+use super::notify::notify;
+use super::task::Task;
+use crate::drivers::DriverError;
+use crate::flow::{Flow, Step};
+
+type Unmanaging = Task<()>;
+
+/// The flow.
+#[must_use]
+pub fn flow() -> Flow<Unmanaging, DriverError> {
+    Flow::new("unmanage_volume").then(RemoveExport).then(ForgetVolume)
+}
+
+struct RemoveExport;
+
+#[async_trait(?Send)]
+impl Step<Unmanaging, DriverError> for RemoveExport {
+    fn name(&self) -> &'static str {
+        "remove_export"
+    }
+
+    async fn execute(&self, unmanaging: &mut Unmanaging) -> Result<(), DriverError> {
+        let volume = unmanaging.volume.clone();
+        let exported = unmanaging.parts.ledger().is_exported(volume.id) || volume.provider_location.is_some();
+        let Some(target) = unmanaging.parts.target.clone().filter(|_| exported) else {
+            return Ok(());
+        };
+        let id = volume.id;
+        unmanaging
+            .drive(id, move |_, work| target.remove_export(work, &volume))
+            .await?;
+        unmanaging.parts.ledger().disconnected(id, None, true);
+        Ok(())
+    }
+}
+
+struct ForgetVolume;
+
+#[async_trait(?Send)]
+impl Step<Unmanaging, DriverError> for ForgetVolume {
+    fn name(&self) -> &'static str {
+        "forget_volume"
+    }
+
+    async fn execute(&self, unmanaging: &mut Unmanaging) -> Result<(), DriverError> {
+        unmanaging.parts.ledger().strike(unmanaging.volume.id);
+        notify("volume.unmanage", &unmanaging.volume);
+        Ok(())
+    }
+}
