@@ -6,7 +6,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Options, Parts, Readiness, create_volume, endpoint};
+use super::task::Task;
+use super::{
+    Options, Parts, Readiness, create_snapshot, create_volume, delete_snapshot, endpoint, manage_volume,
+    revert_to_snapshot, unmanage_volume,
+};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
@@ -17,13 +21,14 @@ use crate::messages::api::{
     ApiTopic, BackendStarted, BackendVolume, FailureKind, ListBackendVolumes, Outcome, Report,
 };
 use crate::messages::volume::{
-    CommandId, CreateVolume, DeleteVolume, ExtendVolume, InitializeConnection, TerminateConnection,
+    CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
+    InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot, TerminateConnection, UnmanageVolume,
     VolumeTopic,
 };
 use crate::model::spec::VolumeSource;
 use crate::model::{
-    AttachMode, BackendName, Connector, Context, Error, OperationId, ProjectId, VolumeId, VolumeSpec,
-    VolumeStatus,
+    AttachMode, BackendName, Connector, Context, Error, OperationId, ProjectId, Reference, SnapshotId,
+    VolumeId, VolumeSpec, VolumeStatus,
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
@@ -472,5 +477,305 @@ async fn exports_known_to_the_catalog_are_restored_at_start() {
     let world = world_with(driver, Options::default(), vec![has]);
     let target = world.target.clone();
     until("the export is there", || !target.initiators(&volume).is_empty()).await;
+    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+}
+
+/// What the fake backend holds before each run of a flow: a volume of 3 GiB, a snapshot of it, and a stranger.
+struct Shelf {
+    driver: FakeDriver,
+    parts: Arc<Parts>,
+    volume: VolumeSpec,
+    snapshot: SnapshotId,
+}
+
+fn shelf() -> Shelf {
+    let driver = FakeDriver::default();
+    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    let (volume, snapshot) = (spec(3), SnapshotId::new());
+    driver.create_volume(&work, &volume).unwrap();
+    driver.create_snapshot(&work, &volume, snapshot).unwrap();
+    driver.extend_volume(&work, &volume, 5).unwrap();
+    driver.put_stranger("lv1", 7);
+    let parts = parts(&driver, &Arc::new(FakeTarget::default()), Options::default());
+    Shelf {
+        driver,
+        parts,
+        volume,
+        snapshot,
+    }
+}
+
+impl Shelf {
+    fn task<A>(&self, volume: &VolumeSpec, about: A) -> Task<A> {
+        Task::new(
+            self.parts.clone(),
+            first(),
+            volume.clone(),
+            about,
+            Duration::from_secs(20),
+        )
+    }
+
+    /// Runs one of the flows; the volume that it was about.
+    async fn run(
+        &self,
+        flow: &str,
+        observer: Rc<dyn Observer<DriverError>>,
+    ) -> (VolumeSpec, Result<Outcome, DriverError>) {
+        let new = spec(0);
+        let (volume, report) = match flow {
+            "create_snapshot" => {
+                let task = self.task(&self.volume, SnapshotId::new());
+                let made = Outcome::SnapshotCreated { provider_id: None };
+                (
+                    self.volume.clone(),
+                    task.run(create_snapshot::flow(), observer, |_| made).await,
+                )
+            }
+            "delete_snapshot" => {
+                let task = self.task(&self.volume, self.snapshot);
+                let flow = delete_snapshot::flow();
+                (
+                    self.volume.clone(),
+                    task.run(flow, observer, |_| Outcome::SnapshotDeleted).await,
+                )
+            }
+            "revert_to_snapshot" => {
+                let task = self.task(&self.volume, (self.snapshot, 3));
+                let flow = revert_to_snapshot::flow();
+                (
+                    self.volume.clone(),
+                    task.run(flow, observer, |_| Outcome::Reverted).await,
+                )
+            }
+            "manage_volume" => {
+                let task = self.task(&new, Reference::named("lv1"));
+                let managed = |task: Task<Reference>| Outcome::Managed {
+                    size: task.managed.size,
+                    provider_id: None,
+                };
+                (
+                    new.clone(),
+                    task.run(manage_volume::flow(), observer, managed).await,
+                )
+            }
+            other => {
+                assert_eq!(other, "unmanage_volume");
+                let task = self.task(&self.volume, ());
+                let flow = unmanage_volume::flow();
+                (
+                    self.volume.clone(),
+                    task.run(flow, observer, |_| Outcome::Unmanaged).await,
+                )
+            }
+        };
+        (volume, report.expect("not stopping").result)
+    }
+
+    /// Whether what the flow is for is so.
+    fn is_done(&self, flow: &str, volume: &VolumeSpec) -> bool {
+        match flow {
+            "create_snapshot" => self.driver.snapshots().len() == 2,
+            "delete_snapshot" => self.driver.snapshots().is_empty(),
+            "revert_to_snapshot" => self.driver.size(volume.id) == Some(3),
+            "manage_volume" => self.driver.size(volume.id) == Some(7),
+            _ => self.parts.ledger().allocated("fake") == 0.0 && self.driver.exists(volume.id),
+        }
+    }
+}
+
+const FLOWS: [&str; 5] = [
+    "create_snapshot",
+    "delete_snapshot",
+    "revert_to_snapshot",
+    "manage_volume",
+    "unmanage_volume",
+];
+
+fn steps_of(flow: &str) -> Vec<&'static str> {
+    match flow {
+        "create_snapshot" => create_snapshot::flow().step_names(),
+        "delete_snapshot" => delete_snapshot::flow().step_names(),
+        "revert_to_snapshot" => revert_to_snapshot::flow().step_names(),
+        "manage_volume" => manage_volume::flow().step_names(),
+        _ => unmanage_volume::flow().step_names(),
+    }
+}
+
+#[actix::test]
+async fn each_flow_does_its_work_and_twice_is_once() {
+    for flow in FLOWS {
+        for observer in [
+            Rc::new(Unobserved) as Rc<dyn Observer<DriverError>>,
+            Rc::new(Twice),
+        ] {
+            let shelf = shelf();
+            let (volume, result) = shelf.run(flow, observer).await;
+            assert!(result.is_ok(), "{flow}: {result:?}");
+            assert!(shelf.is_done(flow, &volume), "{flow}");
+        }
+    }
+}
+
+#[actix::test]
+async fn a_flow_that_fails_anywhere_is_taken_back_or_can_be_done_again() {
+    for flow in FLOWS {
+        for step in steps_of(flow) {
+            for at in [At::Before(step), At::After(step)] {
+                let shelf = shelf();
+                let fail = FailAt::new(at, |step| DriverError::Failed {
+                    client: "injected".to_owned(),
+                    operator: step.to_owned(),
+                });
+                let (_, result) = shelf.run(flow, Rc::new(fail)).await;
+                assert!(result.is_err(), "{flow} {at:?}");
+                if flow == "create_snapshot" {
+                    assert_eq!(
+                        shelf.driver.snapshots(),
+                        [shelf.snapshot],
+                        "{at:?} left a snapshot"
+                    );
+                }
+                assert!(
+                    shelf.driver.exists(shelf.volume.id),
+                    "{flow} {at:?} lost the volume"
+                );
+                if flow != "manage_volume" {
+                    let (volume, result) = shelf.run(flow, Rc::new(Unobserved)).await;
+                    assert!(result.is_ok(), "{flow} {at:?}, again: {result:?}");
+                    assert!(shelf.is_done(flow, &volume), "{flow} {at:?}, again");
+                }
+            }
+        }
+    }
+}
+
+#[actix::test]
+async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
+    let mut world = world();
+    let (volume, snapshot_id) = (spec(1), SnapshotId::new());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let (create, delete) = (first(), first());
+    let message = DeleteSnapshot {
+        command: delete,
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
+    let message = CreateSnapshot {
+        command: create,
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert!(world.driver.snapshots().is_empty());
+}
+
+#[actix::test]
+async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
+    let mut world = world();
+    let (volume, other, kept) = (spec(1), spec(2), SnapshotId::new());
+    for volume in [&volume, &other] {
+        world.create(first(), volume).await;
+        next(&mut world).await;
+    }
+    for (snapshot_id, of) in [
+        (SnapshotId::new(), &volume),
+        (SnapshotId::new(), &volume),
+        (kept, &other),
+    ] {
+        let message = CreateSnapshot {
+            command: first(),
+            volume: of.clone(),
+            snapshot_id,
+            remaining_ms: LONG_MS,
+        };
+        world.manager.cast(&world.context, message).await.unwrap();
+        let outcome = next(&mut world).await.outcome;
+        assert_eq!(outcome, Outcome::SnapshotCreated { provider_id: None });
+    }
+    let mut snapshots = world.driver.snapshots();
+    snapshots.retain(|snapshot| *snapshot != kept);
+    let message = DeleteVolumeCascade {
+        command: first(),
+        volume: volume.clone(),
+        snapshots,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    let mut seen = Vec::new();
+    loop {
+        let question = ListExisting {
+            after: seen.last().cloned(),
+            limit: 1,
+        };
+        let page = world
+            .manager
+            .call(&world.context, question, Duration::from_secs(20))
+            .await
+            .unwrap();
+        match page.as_slice() {
+            [found] => seen.push(found.name.clone()),
+            _ => break,
+        }
+    }
+    assert_eq!(seen, [format!("_snapshot-{kept}"), other.storage_name()]);
+}
+
+#[actix::test]
+async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
+    let mut world = world();
+    let (volume, snapshot_id) = (spec(2), SnapshotId::new());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let message = CreateSnapshot {
+        command: first(),
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    next(&mut world).await;
+    let message = RevertToSnapshot {
+        command: first(),
+        volume: volume.clone(),
+        snapshot_id,
+        size: 2,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Reverted);
+    let message = UnmanageVolume {
+        command: first(),
+        volume: volume.clone(),
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Unmanaged);
+    assert!(world.driver.exists(volume.id));
+    assert!(world.parts.ledger().allocated("fake") == 0.0);
+    let again = VolumeSpec {
+        id: VolumeId::new(),
+        size: 0,
+        ..volume.clone()
+    };
+    let message = ManageVolume {
+        command: first(),
+        volume: again.clone(),
+        reference: Reference::named(&volume.storage_name()),
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    let managed = Outcome::Managed {
+        size: 2,
+        provider_id: None,
+    };
+    assert_eq!(next(&mut world).await.outcome, managed);
     assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{AttachmentId, PoolName, ProjectId, Timestamp, UserId, VolumeId};
+use crate::model::{
+    AttachmentId, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
+};
 
 /// A volume that was made, and is that now. As in the observed runs, it is attached where its status says so.
 pub(crate) fn volume(status: VolumeStatus) -> Volume {
@@ -51,6 +53,29 @@ pub(crate) fn volume(status: VolumeStatus) -> Volume {
         updated_at: None,
         scheduled_at: None,
         launched_at: Some(Timestamp(2)),
+    }
+}
+
+pub(crate) fn snapshot(volume: &Volume, status: SnapshotStatus) -> Snapshot {
+    Snapshot {
+        id: SnapshotId::new(),
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        user_id: volume.user_id.clone(),
+        name: None,
+        description: None,
+        volume_size: volume.size,
+        volume_type_id: None,
+        status,
+        progress: "0%".to_owned(),
+        metadata: BTreeMap::new(),
+        provider_id: None,
+        encryption_key_id: None,
+        group_snapshot_id: None,
+        consumes_quota: true,
+        operation: None,
+        created_at: Timestamp(1),
+        updated_at: None,
     }
 }
 

@@ -4,12 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::quota::Deltas;
-use crate::model::transitions::tests::{attachment, volume};
+use crate::model::spec::VolumeSource;
+use crate::model::transitions::tests::{attachment, snapshot, volume};
 use crate::model::{
-    AttachMode, Connector, MessageId, OperationId, ProjectId, Timestamp, UserId, VolumeStatus,
+    AttachMode, Connector, MessageId, OperationId, ProjectId, Reference, SnapshotStatus, Timestamp, UserId,
+    VolumeStatus,
 };
 
-fn kinds(attachment_id: AttachmentId) -> Vec<OperationKind> {
+fn kinds(attachment_id: AttachmentId, snapshot_id: SnapshotId) -> Vec<OperationKind> {
     let connector = Connector::from_json(&serde_json::Map::new());
     vec![
         OperationKind::CreateVolume { hints: None },
@@ -30,8 +32,31 @@ fn kinds(attachment_id: AttachmentId) -> Vec<OperationKind> {
         OperationKind::TerminateConnection {
             connector: Some(connector),
         },
+        OperationKind::DeleteVolume {
+            cascade: true,
+            force: false,
+        },
+        OperationKind::CreateVolumeFrom {
+            hints: None,
+            source: VolumeSource::Raw,
+        },
+        OperationKind::CreateSnapshot { snapshot_id },
+        OperationKind::DeleteSnapshot { snapshot_id },
+        OperationKind::RevertToSnapshot { snapshot_id, size: 1 },
+        OperationKind::ManageVolume {
+            reference: Reference::named("lv1"),
+        },
+        OperationKind::UnmanageVolume,
+        OperationKind::ManageSnapshot {
+            snapshot_id,
+            reference: Reference::named("lv1"),
+        },
+        OperationKind::UnmanageSnapshot { snapshot_id },
     ]
 }
+
+/// How many kinds there are.
+const KINDS: usize = 16;
 
 fn outcomes() -> Vec<Outcome> {
     let mut all = vec![
@@ -47,6 +72,19 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Disconnected {
             export_removed: false,
         },
+        Outcome::SnapshotCreated { provider_id: None },
+        Outcome::SnapshotDeleted,
+        Outcome::Reverted,
+        Outcome::Managed {
+            size: 2,
+            provider_id: None,
+        },
+        Outcome::Unmanaged,
+        Outcome::SnapshotManaged {
+            size: 2,
+            provider_id: None,
+        },
+        Outcome::SnapshotUnmanaged,
     ];
     for kind in [
         FailureKind::NoValidBackend,
@@ -68,9 +106,12 @@ fn outcomes() -> Vec<Outcome> {
 /// A volume with an operation of this kind under way.
 fn under_way(kind: OperationKind, attempt: u32) -> (Operation, Volume) {
     let status = match kind {
-        OperationKind::CreateVolume { .. } => VolumeStatus::Creating,
+        OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => VolumeStatus::Creating,
         OperationKind::DeleteVolume { .. } => VolumeStatus::Deleting,
         OperationKind::ExtendVolume { .. } => VolumeStatus::Extending,
+        OperationKind::RevertToSnapshot { .. } => VolumeStatus::Reverting,
+        OperationKind::ManageVolume { .. } => VolumeStatus::Managing,
+        OperationKind::UnmanageVolume => VolumeStatus::Unmanaging,
         _ => VolumeStatus::Reserved,
     };
     let mut volume = volume(status);
@@ -115,6 +156,21 @@ fn check(case: &Case<'_>, verdict: &Verdict) -> Result<(), TestCaseError> {
     if let Fate::Becomes(attachment) = &verdict.attachment {
         prop_assert_eq!(attachment.operation, None);
     }
+    let of_a_snapshot = case.operation.kind.snapshot_id().is_some() || !verdict.snapshots.is_empty();
+    for snapshot in case.snapshots.iter().filter(|_| of_a_snapshot && !goes_on) {
+        let ours = snapshot.operation == Some(case.operation.id);
+        let overtaken =
+            owns_the_status(&case.operation.kind) && case.volume.operation != Some(case.operation.id);
+        let fate = verdict.snapshots.iter().find(|(id, _)| *id == snapshot.id);
+        if let Some((_, Fate::Becomes(now))) = fate {
+            prop_assert!(!now.status.is_transient(), "left in {}", now.status);
+            prop_assert_eq!(now.operation, None);
+        }
+        prop_assert!(
+            fate.is_some() || !ours || overtaken,
+            "a snapshot was left as it was"
+        );
+    }
     prop_assert_eq!(
         verdict.answer.is_none(),
         goes_on,
@@ -131,15 +187,20 @@ fn check(case: &Case<'_>, verdict: &Verdict) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn no_report_and_no_deadline_leaves_a_transient_status_without_an_owner(
-        kind in 0_usize..7,
+        kind in 0..KINDS,
         outcome in proptest::sample::select(outcomes()),
         attempt in 1_u32..5,
         with_pool: bool,
         with_attachment: bool,
         overtaken: bool,
+        with_snapshot: bool,
+        snapshot_is_ours: bool,
     ) {
         let id = AttachmentId(MessageId::new().0);
-        let (mut operation, mut volume) = under_way(kinds(id)[kind].clone(), attempt);
+        let snapshot_id = SnapshotId::new();
+        let all = kinds(id, snapshot_id);
+        assert_eq!(all.len(), KINDS);
+        let (mut operation, mut volume) = under_way(all[kind].clone(), attempt);
         if !with_pool {
             operation.pool = None;
         }
@@ -151,8 +212,18 @@ proptest! {
         attached.id = id;
         attached.operation = Some(operation.id);
         let attachments = if with_attachment { vec![attached] } else { Vec::new() };
-        let case =
-            Case { operation: &operation, volume: &volume, attachments: &attachments, max_attempts: 3, now: Timestamp(5) };
+        let mut kept = snapshot(&volume, SnapshotStatus::Deleting);
+        kept.id = snapshot_id;
+        kept.operation = snapshot_is_ours.then_some(operation.id);
+        let snapshots = if with_snapshot { vec![kept] } else { Vec::new() };
+        let case = Case {
+            operation: &operation,
+            volume: &volume,
+            attachments: &attachments,
+            snapshots: &snapshots,
+            max_attempts: 3,
+            now: Timestamp(5),
+        };
         if let Some(verdict) = settle(&case, &outcome) {
             check(&case, &verdict)?;
         }
@@ -169,6 +240,7 @@ fn a_report_that_does_not_fit_its_operation_is_dropped() {
         operation: &operation,
         volume: &volume,
         attachments: &[],
+        snapshots: &[],
         max_attempts: 3,
         now: Timestamp(5),
     };
