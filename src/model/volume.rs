@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    OperationId, PoolName, ProjectId, ServiceId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId,
+    OperationId, PoolName, ProjectId, ServiceId, SnapshotId, StorageName, Timestamp, UserId, VolumeId,
+    VolumeTypeId,
 };
 
 macro_rules! status_enum {
@@ -227,6 +228,14 @@ pub struct Volume {
     pub scheduled_at: Option<Timestamp>,
     /// When it became available for the first time.
     pub launched_at: Option<Timestamp>,
+}
+
+impl Volume {
+    /// The name its storage has: `volume-<id>`.
+    #[must_use]
+    pub fn storage_name(&self) -> String {
+        StorageName::Volume(self.id).to_string()
+    }
 }
 
 /// Text that must not be seen: it prints as stars.

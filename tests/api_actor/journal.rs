@@ -22,6 +22,8 @@ fn hasty() -> Options {
             delete_attachment: soon,
             initialize_connection: soon,
             terminate_connection: soon,
+            per_gib: Duration::ZERO,
+            ..Deadlines::default()
         },
         ..quick()
     }

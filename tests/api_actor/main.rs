@@ -10,6 +10,8 @@ mod delete;
 mod extend;
 mod journal;
 mod load;
+mod manage;
 mod sequences;
+mod snapshots;
 mod support;
 mod types;

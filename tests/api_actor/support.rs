@@ -9,17 +9,19 @@ use std::time::Duration;
 use pumice::actors::api::{ApiActor, ApiDeps, FinishedOperations, Options, endpoint};
 use pumice::flow::Observer;
 use pumice::messages::api::{
-    ApiTopic, CreateVolume, Failure, FailureKind, Outcome, Report, VolumeTypeChange,
+    ApiTopic, CreateSnapshot, CreateVolume, Failure, FailureKind, Outcome, Report, VolumeTypeChange,
 };
 use pumice::messages::quota::{Commit, QuotaTopic, Reserve, Reserved, Rollback};
 use pumice::messages::scheduler::{self, SchedulerTopic, ValidateExtend};
 use pumice::messages::volume::{self, CommandId, VolumeTopic};
 use pumice::messages::{Call, Message};
 use pumice::model::quota::{Resource, Usage};
+use pumice::model::service::BackendStats;
 use pumice::model::volume::Secret;
 use pumice::model::{
-    BackendName, ConnectionInfo, Connector, Context, Error, Operation, PoolName, ProjectId, ReservationId,
-    UserId, UserMessage, Volume, VolumeId, VolumeStatus, VolumeType,
+    BackendName, ConnectionInfo, Connector, Context, Error, Existing, Operation, PoolName, ProjectId,
+    ReservationId, Service, ServiceId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, UserMessage,
+    Volume, VolumeId, VolumeStatus, VolumeType,
 };
 use pumice::store::Store;
 use pumice::store::catalog::{Catalog, VolumeQuery};
@@ -50,6 +52,14 @@ pub enum Got {
     Extend,
     Connect,
     Disconnect(volume::TerminateConnection),
+    DeleteCascade(volume::DeleteVolumeCascade),
+    CreateSnapshot(volume::CreateSnapshot),
+    DeleteSnapshot,
+    Revert,
+    Manage,
+    Unmanage,
+    ManageSnapshot,
+    UnmanageSnapshot,
 }
 
 impl Got {
@@ -62,6 +72,14 @@ impl Got {
             Self::Extend => "extend",
             Self::Connect => "connect",
             Self::Disconnect(_) => "disconnect",
+            Self::DeleteCascade(_) => "delete_cascade",
+            Self::CreateSnapshot(_) => "create_snapshot",
+            Self::DeleteSnapshot => "delete_snapshot",
+            Self::Revert => "revert",
+            Self::Manage => "manage",
+            Self::Unmanage => "unmanage",
+            Self::ManageSnapshot => "manage_snapshot",
+            Self::UnmanageSnapshot => "unmanage_snapshot",
         }
     }
 }
@@ -79,6 +97,8 @@ pub struct Script {
     pub holds: Vec<ReservationId>,
     pub refuse_quota: Option<Error>,
     pub exports: usize,
+    /// What lies on the backends.
+    pub existing: Vec<Existing>,
 }
 
 pub type Shared = Arc<Mutex<Script>>;
@@ -192,6 +212,7 @@ impl World {
             builder
                 .serves::<scheduler::CreateVolume>()
                 .serves::<ValidateExtend>()
+                .serves::<scheduler::GetPools>()
                 .start(),
         );
     }
@@ -213,6 +234,15 @@ impl World {
                 .serves::<volume::ExtendVolume>()
                 .serves::<volume::InitializeConnection>()
                 .serves::<volume::TerminateConnection>()
+                .serves::<volume::DeleteVolumeCascade>()
+                .serves::<volume::CreateSnapshot>()
+                .serves::<volume::DeleteSnapshot>()
+                .serves::<volume::RevertToSnapshot>()
+                .serves::<volume::ManageVolume>()
+                .serves::<volume::UnmanageVolume>()
+                .serves::<volume::ManageSnapshot>()
+                .serves::<volume::UnmanageSnapshot>()
+                .serves::<volume::ListExisting>()
                 .start(),
         );
     }
@@ -270,6 +300,45 @@ impl World {
             (volume.status == status).then(|| volume.record.clone())
         })
         .await
+    }
+
+    /// A snapshot that is made, and rests.
+    pub async fn snapshot(&self, volume: VolumeId) -> Snapshot {
+        let snapshot = self.call(keep(volume)).await.unwrap();
+        self.until_snapshot(snapshot.id, SnapshotStatus::Available).await
+    }
+
+    /// Waits until the snapshot is that.
+    pub async fn until_snapshot(&self, id: SnapshotId, status: SnapshotStatus) -> Snapshot {
+        self.wait(&format!("{id} to be {status}"), async || {
+            let snapshot = self.catalog.snapshot(id).await.unwrap()?;
+            (snapshot.status == status).then(|| snapshot.record.clone())
+        })
+        .await
+    }
+
+    pub async fn until_snapshot_gone(&self, id: SnapshotId) {
+        self.wait("the snapshot to be gone", async || {
+            self.catalog.snapshot(id).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Makes the backend known as a service, as its first heartbeat does.
+    pub async fn announce(&self, host: &str) {
+        let mut changes = self.catalog.change();
+        changes.put_service(&Service {
+            id: ServiceId::new(),
+            binary: "cinder-volume".to_owned(),
+            host: host.to_owned(),
+            availability_zone: "nova".to_owned(),
+            disabled: false,
+            disabled_reason: None,
+            frozen: false,
+            created_at: Timestamp::now(),
+            updated_at: None,
+        });
+        changes.commit().await.unwrap();
     }
 
     pub async fn until_gone(&self, id: VolumeId) {
@@ -396,6 +465,14 @@ pub fn create(size: u32) -> CreateVolume {
     CreateVolume {
         size: Some(size),
         ..CreateVolume::default()
+    }
+}
+
+pub fn keep(volume: VolumeId) -> CreateSnapshot {
+    CreateSnapshot {
+        volume_id: volume.to_string(),
+        in_use_too: true,
+        ..CreateSnapshot::default()
     }
 }
 
@@ -531,6 +608,34 @@ impl Serve<ValidateExtend> for FakeScheduler {
     }
 }
 
+impl Serve<scheduler::GetPools> for FakeScheduler {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        _message: scheduler::GetPools,
+    ) -> Result<Vec<scheduler::PoolView>, Error> {
+        let pools = self.script.lock().unwrap().pools.clone();
+        let view = |name: PoolName| scheduler::PoolView {
+            backend: BackendStats {
+                backend: name.backend.clone(),
+                volume_backend_name: "fake".to_owned(),
+                vendor_name: "v".to_owned(),
+                driver_version: "1".to_owned(),
+                storage_protocol: "iSCSI".to_owned(),
+                availability_zone: "nova".to_owned(),
+                up: true,
+                reason: None,
+                pools: Vec::new(),
+                timestamp: Timestamp::now(),
+            },
+            name,
+            usable: true,
+            index: 0,
+        };
+        Ok(pools.into_iter().map(view).collect())
+    }
+}
+
 struct FakeBackend {
     script: Shared,
     router: Router,
@@ -638,5 +743,115 @@ impl Serve<volume::TerminateConnection> for FakeBackend {
         self.act(&context, m.command, Got::Disconnect(m.clone()), outcome)
             .await;
         Ok(())
+    }
+}
+
+impl Serve<volume::DeleteVolumeCascade> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolumeCascade) -> Result<(), Error> {
+        self.act(
+            &context,
+            m.command,
+            Got::DeleteCascade(m.clone()),
+            Outcome::Deleted,
+        )
+        .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::CreateSnapshot> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::CreateSnapshot) -> Result<(), Error> {
+        self.act(
+            &context,
+            m.command,
+            Got::CreateSnapshot(m.clone()),
+            Outcome::SnapshotCreated { provider_id: None },
+        )
+        .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::DeleteSnapshot> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteSnapshot) -> Result<(), Error> {
+        self.act(&context, m.command, Got::DeleteSnapshot, Outcome::SnapshotDeleted)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::RevertToSnapshot> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::RevertToSnapshot) -> Result<(), Error> {
+        self.act(&context, m.command, Got::Revert, Outcome::Reverted)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::ManageVolume> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::ManageVolume) -> Result<(), Error> {
+        self.act(
+            &context,
+            m.command,
+            Got::Manage,
+            Outcome::Managed {
+                size: 7,
+                provider_id: None,
+            },
+        )
+        .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::UnmanageVolume> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageVolume) -> Result<(), Error> {
+        self.act(&context, m.command, Got::Unmanage, Outcome::Unmanaged)
+            .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::ManageSnapshot> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::ManageSnapshot) -> Result<(), Error> {
+        self.act(
+            &context,
+            m.command,
+            Got::ManageSnapshot,
+            Outcome::SnapshotManaged {
+                size: 7,
+                provider_id: None,
+            },
+        )
+        .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::UnmanageSnapshot> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageSnapshot) -> Result<(), Error> {
+        self.act(
+            &context,
+            m.command,
+            Got::UnmanageSnapshot,
+            Outcome::SnapshotUnmanaged,
+        )
+        .await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::ListExisting> for FakeBackend {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        m: volume::ListExisting,
+    ) -> Result<Vec<Existing>, Error> {
+        let mut all = self.script.lock().unwrap().existing.clone();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        if let Some(after) = m.after {
+            all.retain(|found| found.name > after);
+        }
+        Ok(all)
     }
 }
