@@ -109,6 +109,12 @@ section! {
         command_timeout: Duration = Duration::from_mins(10),
         /// Whether initiators must prove themselves by CHAP (cinder makes it for every volume).
         chap: bool = true,
+        /// Whether what lies on the storage under a name of ours, without a record, is deleted at start. Otherwise it is only
+        /// told of in the log and in the pools' capabilities. Never set it where another service uses the same storage.
+        delete_orphans: bool = false,
+        /// Whether a storage that has none of the backend's volumes counts as the wrong one: the backend stays down then, and
+        /// no volume is marked as missing.
+        expect_storage: bool = true,
         /// Further capabilities of its pools, for the extra specs of volume types.
         capabilities: BTreeMap<String, String> = BTreeMap::new(),
     }

@@ -27,6 +27,8 @@ pub struct FakeOptions {
     pub latency: Duration,
     /// Whether its volumes have something that a target can export.
     pub exportable: bool,
+    /// Whether it claims to keep what it has over a restart of the process.
+    pub remembers: bool,
 }
 
 impl Default for FakeOptions {
@@ -36,6 +38,7 @@ impl Default for FakeOptions {
             capacity_gib: None,
             latency: Duration::ZERO,
             exportable: true,
+            remembers: true,
         }
     }
 }
@@ -444,6 +447,10 @@ impl VolumeDriver for FakeDriver {
             all.sort_by(|one, other| one.name.cmp(&other.name));
             Ok(all)
         })
+    }
+
+    fn remembers(&self) -> bool {
+        self.options.remembers
     }
 
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {

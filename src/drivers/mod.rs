@@ -236,6 +236,11 @@ pub trait VolumeDriver: Send + Sync {
     /// Everything that lies where its volumes lie, ours or not, sorted by name. One report for all of it.
     fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>>;
 
+    /// Whether what it made is there after a restart of this process. Only a driver for tests says no.
+    fn remembers(&self) -> bool {
+        true
+    }
+
     /// The file or device that a target exports; `None` where the driver has nothing to export.
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;
 }

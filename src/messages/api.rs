@@ -9,8 +9,8 @@ use super::{call, cast, topic};
 use crate::model::volume::Secret;
 use crate::model::{
     AttachMode, AttachStatus, Attachment, AttachmentId, BackendName, ConnectionInfo, Connector,
-    MigrationStatus, Reference, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId,
-    VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
+    MigrationStatus, Reference, Snapshot, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume,
+    VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
 };
 
 topic!(
@@ -611,3 +611,27 @@ pub struct ManageableSnapshot {
     pub source_reference: Reference,
 }
 call!(ListManageableSnapshots => ApiTopic, "list_manageable_snapshots", since 2, reply Vec<ManageableSnapshot>);
+
+/// A VolumeManager that starts tells what its storage has under names of ours, before it obeys any command. In pages: each
+/// covers all names behind `after`, up to its last one, or to the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompareStorage {
+    /// Who tells.
+    pub backend: BackendName,
+    /// The last name of the page before.
+    pub after: Option<StorageName>,
+    /// What is there, sorted.
+    pub found: Vec<StorageName>,
+    /// Whether there is nothing behind it.
+    pub complete: bool,
+}
+
+/// How a storage differs from what it should have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageDifference {
+    /// What is there without a record, or with one that says it is elsewhere.
+    pub orphans: Vec<StorageName>,
+    /// What has a record and should be there, and is not. It was marked.
+    pub missing: Vec<StorageName>,
+}
+call!(CompareStorage => ApiTopic, "compare_storage", since 2, reply StorageDifference);

@@ -50,6 +50,7 @@ coded!(
         RevertToSnapshot = "104", "revert volume to snapshot";
         ManageSnapshot = "105", "manage snapshot";
         UnmanageSnapshot = "106", "unmanage snapshot";
+        CheckStorage = "107", "check storage";
     }
 );
 

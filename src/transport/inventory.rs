@@ -43,6 +43,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::UnmanageSnapshot>();
     visitor.message::<api::ListManageableVolumes>();
     visitor.message::<api::ListManageableSnapshots>();
+    visitor.message::<api::CompareStorage>();
 
     visitor.message::<quota::Reserve>();
     visitor.message::<quota::Commit>();

@@ -13,5 +13,6 @@ mod load;
 mod manage;
 mod sequences;
 mod snapshots;
+mod storage;
 mod support;
 mod types;

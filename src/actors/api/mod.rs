@@ -16,6 +16,7 @@
 mod backend_started;
 mod change_volume;
 pub mod commands;
+mod compare_storage;
 mod complete_attachment;
 mod create_attachment;
 mod create_snapshot;
@@ -61,9 +62,9 @@ use self::waiters::Waiters;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, ChangeSnapshot, ChangeVolume, CompleteAttachment, CreateAttachment,
-    CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment, DeleteMessage, DeleteSnapshot,
-    DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection, ListBackendVolumes,
+    ApiTopic, BackendStarted, ChangeSnapshot, ChangeVolume, CompareStorage, CompleteAttachment,
+    CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment, DeleteMessage,
+    DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection, ListBackendVolumes,
     ListManageableSnapshots, ListManageableVolumes, ManageSnapshot, ManageVolume, Report, RevertToSnapshot,
     TerminateConnection, UnmanageSnapshot, UnmanageVolume, UpdateAttachment, UpdateSnapshot,
     UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata, UpdateVolumeType,
@@ -213,6 +214,7 @@ serves! {
     UnmanageSnapshot => unmanage_snapshot,
     ListManageableVolumes => list_manageable_volumes,
     ListManageableSnapshots => list_manageable_snapshots,
+    CompareStorage => compare_storage,
 }
 
 /// Extra specs of a type that may be missing.

@@ -390,7 +390,8 @@ fn message(operation: &Operation, complaint: &Complaint) -> UserMessage {
     new_message(&operation.project_id, &operation.request_id, about, complaint)
 }
 
-fn new_message(
+/// A user message about a resource.
+pub(super) fn new_message(
     project: &crate::model::ProjectId,
     request_id: &str,
     (resource_type, resource): (&str, Uuid),

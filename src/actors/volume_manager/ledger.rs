@@ -61,6 +61,12 @@ impl Ledger {
         self.buried.get(&id).is_some_and(|by| *by > before)
     }
 
+    /// How many volumes it has.
+    #[must_use]
+    pub fn volumes(&self) -> usize {
+        self.sizes.len()
+    }
+
     /// Sum of the sizes on a pool, in GiB (`allocated_capacity_gb`).
     #[must_use]
     pub fn allocated(&self, pool: &str) -> f64 {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::VolumeManager;
+use super::compare_storage::compare;
 use super::parts::Readiness;
 use super::worker::Claim;
 use crate::drivers::DriverError;
@@ -37,6 +38,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     set_up_driver(&manager, &context).await;
     set_up_target(&manager).await;
     learn(&manager, &context).await;
+    see_to_storage(&manager, &context).await;
     let mut generation = restore_exports(&manager).await;
     let _ = manager.parts.readiness.send_replace(Readiness::Up);
     tracing::info!(backend = %manager.parts.backend, "backend is up");
@@ -108,6 +110,21 @@ async fn set_up_driver(manager: &VolumeManager, context: &Context) {
                 send(manager, context, Vec::new(), Some(reason)).await;
             }
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Compares the storage with the catalog; a wrong storage is looked at again with backoff, for ever.
+async fn see_to_storage(manager: &VolumeManager, context: &Context) {
+    let (mut pause, longest) = manager.parts.options.retry;
+    while let Err(reason) = compare(manager, context).await {
+        tracing::error!(backend = %manager.parts.backend, reason, retry_in = ?pause, "backend does not start");
+        let _ = manager
+            .parts
+            .readiness
+            .send_replace(Readiness::Down(reason.clone()));
+        send(manager, context, Vec::new(), Some(reason)).await;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
     }
@@ -215,10 +232,20 @@ async fn report(manager: &VolumeManager, context: &Context) {
 async fn send(manager: &VolumeManager, context: &Context, pools: Vec<PoolStats>, reason: Option<String>) {
     let parts = &manager.parts;
     let info = parts.driver.get().info();
+    let differs = parts.difference().map(|difference| {
+        [
+            ("orphans".to_owned(), difference.orphans.len().to_string()),
+            ("missing".to_owned(), difference.missing.len().to_string()),
+        ]
+    });
     let pools = {
         let ledger = parts.ledger();
         pools
             .into_iter()
+            .map(|mut pool| {
+                pool.extra.extend(differs.clone().into_iter().flatten());
+                pool
+            })
             .map(|pool| PoolStats {
                 allocated_capacity_gb: ledger.allocated(&pool.pool_name),
                 reserved_percentage: parts.options.reserved_percentage,

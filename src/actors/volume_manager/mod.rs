@@ -11,6 +11,7 @@
 //! | `task`, `worker`, `slot`, `ledger`, `answers`, `failure` | one command, threads, the driver, what it has, what it answered, what went wrong |
 
 pub mod answers;
+mod compare_storage;
 pub mod create_snapshot;
 pub mod create_volume;
 pub mod delete_snapshot;

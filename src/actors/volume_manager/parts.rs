@@ -12,6 +12,7 @@ use super::slot::{DriverFactory, DriverSlot};
 use super::worker::{Claim, WorkError, Workers};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
+use crate::messages::api::StorageDifference;
 use crate::model::{BackendName, VolumeSpec};
 
 /// How a manager behaves.
@@ -29,6 +30,10 @@ pub struct Options {
     pub report_interval: Duration,
     /// How long to wait before a driver that would not start is tried again: the first time, and at most.
     pub retry: (Duration, Duration),
+    /// Whether what is on the storage without a record is deleted at start.
+    pub delete_orphans: bool,
+    /// Whether a storage without any of the backend's volumes counts as the wrong one.
+    pub expect_storage: bool,
     /// Per cent of each pool that is kept free.
     pub reserved_percentage: u8,
     /// How far thin pools may be over-subscribed.
@@ -44,6 +49,8 @@ impl Default for Options {
             command_timeout: Duration::from_secs(600),
             report_interval: Duration::from_secs(10),
             retry: (Duration::from_secs(1), Duration::from_secs(30)),
+            delete_orphans: false,
+            expect_storage: true,
             reserved_percentage: 0,
             max_over_subscription_ratio: crate::model::service::OverSubscription::Ratio(20.0),
         }
@@ -75,6 +82,8 @@ pub struct Parts {
     pub target: Option<Arc<dyn TargetDriver>>,
     /// Whether the driver is ready.
     pub readiness: tokio::sync::watch::Sender<Readiness>,
+    /// How the storage differed from the catalog when this process started; `None` until it was compared.
+    difference: Mutex<Option<StorageDifference>>,
     ledger: Mutex<Ledger>,
     answers: Mutex<Answers>,
 }
@@ -92,6 +101,7 @@ impl Parts {
             workers: Workers::new(options.max_workers),
             driver: DriverSlot::new(driver),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
+            difference: Mutex::default(),
             ledger: Mutex::default(),
             answers: Mutex::default(),
             backend,
@@ -103,6 +113,19 @@ impl Parts {
     /// The book. Hold it shortly, and never across an await.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the storage differed from the catalog when this process started; `None` until it was compared.
+    #[must_use]
+    pub fn difference(&self) -> Option<StorageDifference> {
+        self.difference
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set_difference(&self, difference: StorageDifference) {
+        *self.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
     }
 
     /// The answers given. Hold it shortly, and never across an await.

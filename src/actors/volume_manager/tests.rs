@@ -18,13 +18,15 @@ use crate::drivers::{DriverError, VolumeDriver};
 use crate::flow::inject::{At, FailAt, Twice};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::{
-    ApiTopic, BackendStarted, BackendVolume, FailureKind, ListBackendVolumes, Outcome, Report,
+    ApiTopic, BackendStarted, BackendVolume, CompareStorage, FailureKind, ListBackendVolumes, Outcome,
+    Report, StorageDifference,
 };
 use crate::messages::volume::{
     CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
     InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot, TerminateConnection, UnmanageVolume,
     VolumeTopic,
 };
+use crate::model::StorageName;
 use crate::model::spec::VolumeSource;
 use crate::model::{
     AttachMode, BackendName, Connector, Context, Error, OperationId, ProjectId, Reference, SnapshotId,
@@ -59,6 +61,24 @@ impl Serve<ListBackendVolumes> for Ear {
         _question: ListBackendVolumes,
     ) -> Result<Vec<BackendVolume>, Error> {
         Ok(self.has.clone())
+    }
+}
+
+impl Serve<CompareStorage> for Ear {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        page: CompareStorage,
+    ) -> Result<StorageDifference, Error> {
+        let known = |name: &StorageName| {
+            self.has
+                .iter()
+                .any(|known| StorageName::Volume(known.volume.id) == *name)
+        };
+        Ok(StorageDifference {
+            orphans: page.found.iter().copied().filter(|name| !known(name)).collect(),
+            missing: Vec::new(),
+        })
     }
 }
 
@@ -110,6 +130,7 @@ fn world_with(driver: FakeDriver, options: Options, has: Vec<BackendVolume>) -> 
         .serves::<Report>()
         .serves::<ListBackendVolumes>()
         .serves::<BackendStarted>()
+        .serves::<CompareStorage>()
         .start(),
     );
     router.register(endpoint(parts.clone(), router.clone(), 256).start());
@@ -778,4 +799,60 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     };
     assert_eq!(next(&mut world).await.outcome, managed);
     assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+}
+
+fn known(volume: &VolumeSpec) -> BackendVolume {
+    BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::Available,
+        connectors: Vec::new(),
+    }
+}
+
+#[actix::test]
+async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
+    for delete_orphans in [false, true] {
+        let driver = FakeDriver::default();
+        let work = crate::drivers::Work::within(Duration::from_secs(20));
+        let (ours, orphan, snapshot) = (spec(1), spec(1), SnapshotId::new());
+        driver.create_volume(&work, &ours).unwrap();
+        driver.create_volume(&work, &orphan).unwrap();
+        driver.create_snapshot(&work, &orphan, snapshot).unwrap();
+        driver.put_stranger("somebody's", 1);
+        let options = Options {
+            delete_orphans,
+            ..Options::default()
+        };
+        let world = world_with(driver, options, vec![known(&ours)]);
+        let parts = world.parts.clone();
+        until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+        let difference = world.parts.difference().unwrap();
+        assert_eq!(
+            difference.orphans,
+            [StorageName::Volume(orphan.id), StorageName::Snapshot(snapshot)]
+        );
+        assert_eq!(world.driver.exists(orphan.id), !delete_orphans);
+        assert_eq!(world.driver.snapshots().is_empty(), delete_orphans);
+        assert!(world.driver.exists(ours.id));
+    }
+}
+
+#[actix::test]
+async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
+    let volumes = [spec(1), spec(1), spec(1)];
+    let options = Options {
+        retry: (Duration::from_millis(20), Duration::from_millis(20)),
+        ..Options::default()
+    };
+    let driver = FakeDriver::default();
+    let world = world_with(driver.clone(), options, volumes.iter().map(known).collect());
+    let parts = world.parts.clone();
+    until("the backend is down", || {
+        matches!(&*parts.readiness.borrow(), Readiness::Down(reason) if reason.contains("none of the 3 volumes"))
+    })
+    .await;
+    // Somebody mounts the right one.
+    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    driver.create_volume(&work, &volumes[0]).unwrap();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
 }

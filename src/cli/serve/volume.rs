@@ -76,6 +76,7 @@ fn driver(backend: &Backend) -> DriverFactory {
             // One storage, however often the driver is made anew.
             let fake = FakeDriver::new(FakeOptions {
                 pool_name: backend.volume_backend_name.clone(),
+                remembers: false,
                 ..FakeOptions::default()
             });
             Arc::new(move || Arc::new(fake.clone()) as Arc<dyn VolumeDriver>)
@@ -109,6 +110,8 @@ fn options(backend: &Backend, config: &Config) -> Options {
             backend::OverSubscription::Ratio(ratio) => OverSubscription::Ratio(ratio),
             backend::OverSubscription::Auto => OverSubscription::Auto,
         },
+        delete_orphans: backend.delete_orphans,
+        expect_storage: backend.expect_storage,
         ..Options::default()
     }
 }

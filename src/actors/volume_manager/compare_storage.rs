@@ -1,0 +1,152 @@
+//! At the start of a process: what the storage has is compared with what the catalog says, before any command is obeyed.
+//!
+//! Orphans are told of (and deleted only if the configuration says so), what is missing is marked by the Api actor. A storage
+//! that has nothing at all of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the backend
+//! stays down until somebody has looked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::VolumeManager;
+use super::worker::Claim;
+use crate::drivers::DriverError;
+use crate::messages::api::{CompareStorage, StorageDifference};
+use crate::model::spec::VolumeSource;
+use crate::model::{Context, ProjectId, StorageName, VolumeId, VolumeSpec};
+use crate::transport::CallError;
+
+/// How many names are told at once: it must fit a frame.
+const PAGE: usize = 8000;
+
+/// With fewer volumes than this, an empty storage is believed.
+const FEW: usize = 3;
+
+/// How long a question to the Api actor may take.
+const ASK: Duration = Duration::from_secs(60);
+
+/// Compares, once in the life of this process. `Err` says why the storage must be the wrong one.
+pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Result<(), String> {
+    let parts = &manager.parts;
+    if parts.difference().is_some() || !parts.driver.get().remembers() {
+        return Ok(());
+    }
+    let listed = parts
+        .drive(
+            Claim::housekeeping(),
+            parts.options.command_timeout,
+            |driver, work| driver.list_existing(work),
+        )
+        .await;
+    let existing = match listed {
+        Ok(existing) => existing,
+        Err(Some(error)) => return Err(format!("the storage does not say what it has: {error}")),
+        Err(None) => return Ok(()),
+    };
+    let mut found: Vec<StorageName> = existing
+        .iter()
+        .filter_map(|found| StorageName::parse(&found.name))
+        .collect();
+    found.sort_unstable();
+    let known = parts.ledger().volumes();
+    if found.is_empty() && known >= FEW && parts.options.expect_storage {
+        return Err(format!(
+            "none of the {known} volumes of this backend is on its storage: is it the right one, and mounted? \
+             (expect_storage = false lets it serve all the same)"
+        ));
+    }
+    if let Some(difference) = ask(manager, context, &found).await {
+        if !difference.orphans.is_empty() {
+            tracing::warn!(
+                backend = %parts.backend,
+                count = difference.orphans.len(),
+                orphans = ?difference.orphans,
+                "the storage has what nobody has a record of"
+            );
+        }
+        if parts.options.delete_orphans {
+            for orphan in &difference.orphans {
+                delete(manager, *orphan).await;
+            }
+        }
+        parts.set_difference(difference);
+    }
+    Ok(())
+}
+
+/// Asks until it is answered; `None` if the control node is too old to be asked.
+async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) -> Option<StorageDifference> {
+    let mut difference = StorageDifference::default();
+    let mut pages: Vec<&[StorageName]> = found.chunks(PAGE).collect();
+    if pages.is_empty() {
+        pages.push(&[]);
+    }
+    let (mut index, mut pause) = (0, Duration::from_millis(100));
+    while let Some(page) = pages.get(index) {
+        let question = CompareStorage {
+            backend: manager.parts.backend.clone(),
+            after: index
+                .checked_sub(1)
+                .and_then(|before| pages[before].last().copied()),
+            found: page.to_vec(),
+            complete: index + 1 == pages.len(),
+        };
+        match manager.api.call(context, question, ASK).await {
+            Ok(answer) => {
+                difference.orphans.extend(answer.orphans);
+                difference.missing.extend(answer.missing);
+                index += 1;
+            }
+            Err(CallError::UnsupportedVersion { .. }) => return None,
+            Err(error) => {
+                tracing::info!(backend = %manager.parts.backend, %error, "waiting for a control node");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+    Some(difference)
+}
+
+/// Deletes what nobody has a record of, because the configuration says so.
+async fn delete(manager: &VolumeManager, orphan: StorageName) {
+    let parts = &manager.parts;
+    let of_volume = |id: VolumeId| VolumeSpec {
+        id,
+        project_id: ProjectId::from(""),
+        size: 0,
+        pool: parts.backend.pool(""),
+        multiattach: false,
+        readonly: false,
+        encrypted: false,
+        extra_specs: BTreeMap::new(),
+        source: VolumeSource::Raw,
+        provider_location: None,
+        provider_auth: None,
+    };
+    let limit = parts.options.command_timeout;
+    let deleted: Result<(), Option<DriverError>> = match orphan {
+        StorageName::Volume(id) => {
+            let volume = of_volume(id);
+            let claim = Claim::on(id).moving_data(true);
+            parts
+                .drive(claim, limit, move |driver, work| {
+                    driver.delete_volume(work, &volume)
+                })
+                .await
+        }
+        StorageName::Snapshot(id) => {
+            // Of which volume it was, nobody knows any more; drivers go by the snapshot's own name.
+            let volume = of_volume(VolumeId::new());
+            parts
+                .drive(Claim::on_snapshot(id), limit, move |driver, work| {
+                    driver.delete_snapshot(work, &volume, id)
+                })
+                .await
+        }
+    };
+    match deleted {
+        Ok(()) => tracing::warn!(backend = %parts.backend, %orphan, "an orphan was deleted"),
+        Err(Some(error)) => tracing::error!(backend = %parts.backend, %orphan, %error, "an orphan stays"),
+        Err(None) => {}
+    }
+}
