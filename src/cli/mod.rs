@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Faults, Flag, Surroundings};
+use crate::drivers::copy::program::{self, CopyArgs, WipeArgs};
 
 /// A command line or a configuration that was not understood.
 const EXIT_USAGE: u8 = 2;
@@ -32,6 +33,12 @@ enum Command {
     Serve(ServeArgs),
     /// Say what is wrong with a configuration, or that it is right.
     CheckConfig(CheckConfigArgs),
+    /// Copy a volume's data: what a backend's worker starts.
+    #[command(hide = true)]
+    Copy(CopyArgs),
+    /// Overwrite a volume's data with zeros: what a backend's worker starts.
+    #[command(hide = true)]
+    Wipe(WipeArgs),
 }
 
 /// Options of `pumice serve`.
@@ -94,6 +101,8 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Serve(args) => serve_with(&args),
+        Command::Copy(args) => program::copy(&args),
+        Command::Wipe(args) => program::wipe(&args),
     }
 }
 

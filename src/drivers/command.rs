@@ -133,12 +133,35 @@ impl Command {
         result
     }
 
+    /// Runs it to its end, and talks with it meanwhile: `talk` gets each line as it comes, and may say something at every look.
+    /// Its standard input stays open for as long as we live, so that one that reads it learns of our end.
+    ///
+    /// # Errors
+    /// As [`Self::output`].
+    pub fn converse(&self, work: &Work, talk: &mut dyn Talk) -> Result<Output, CommandError> {
+        let begun = std::time::Instant::now();
+        let result = child::converse(self, work, talk);
+        let took = begun.elapsed();
+        match &result {
+            Ok(output) => tracing::debug!(command = %self, status = %output.status, ?took, "command ended"),
+            Err(error) => tracing::debug!(command = %self, %error, ?took, "command failed"),
+        }
+        result
+    }
+
     /// Runs it, and takes any exit code but zero for a failure.
     ///
     /// # Errors
     /// As [`Self::output`], and [`CommandError::Exit`].
     pub fn run(&self, work: &Work) -> Result<Output, CommandError> {
-        let output = self.output(work)?;
+        self.judge(self.output(work)?)
+    }
+
+    /// Takes any exit code but zero for a failure.
+    ///
+    /// # Errors
+    /// [`CommandError::Exit`].
+    pub fn judge(&self, output: Output) -> Result<Output, CommandError> {
         if output.status.success() {
             return Ok(output);
         }
@@ -227,6 +250,15 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Whoever talks with a program while it runs.
+pub trait Talk {
+    /// It printed this line.
+    fn heard(&mut self, line: &str);
+
+    /// What is to be told to it now, if anything. Asked once at the start and then at every look.
+    fn say(&mut self) -> Option<String>;
 }
 
 /// How a program ended, and what it printed.

@@ -5,9 +5,11 @@
 //! doing it twice, or again after a kill in its middle, ends in the same state.
 
 pub mod command;
+pub mod copy;
 pub mod fake;
 mod faults;
 pub mod file;
+pub mod lvm;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;

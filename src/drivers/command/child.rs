@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use super::{Captured, Command, CommandError, GRACE, LOOK, Output};
+use super::{Captured, Command, CommandError, GRACE, LOOK, Output, Talk};
 use crate::drivers::{DriverError, Work};
 
 /// How long one may take to die of SIGKILL before it is left to a thread of its own: one in uninterruptible sleep waits for its
@@ -19,8 +19,27 @@ const DYING: Duration = Duration::from_secs(5);
 /// How often one drain reads: 1 MiB, the most that a pipe can hold.
 const READS: usize = 64;
 
+/// The longest line that is handed on; what is longer comes in pieces.
+const LONGEST_LINE: usize = 1024;
+
 pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError> {
-    let mut running = Running::start(command)?;
+    run_with(command, work, None)
+}
+
+pub(super) fn converse(
+    command: &Command,
+    work: &Work,
+    talk: &mut dyn Talk,
+) -> Result<Output, CommandError> {
+    run_with(command, work, Some(talk))
+}
+
+fn run_with<'a>(
+    command: &Command,
+    work: &Work,
+    mut talk: Option<&mut (dyn Talk + 'a)>,
+) -> Result<Output, CommandError> {
+    let mut running = Running::start(command, talk.is_some())?;
     let deadline = Instant::now().checked_add(command.limit);
     loop {
         let stop = match work.check() {
@@ -44,13 +63,40 @@ pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError
         let left = deadline.map_or(LOOK, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });
-        if running.serve(left.min(work.remaining()).min(LOOK)) {
+        if let Some(talk) = &mut talk
+            && let Some(words) = talk.say()
+        {
+            running.say(&words);
+        }
+        let ended = running.serve(left.min(work.remaining()).min(LOOK));
+        if ended {
+            running.stdout.drain();
+        }
+        if let Some(talk) = &mut talk {
+            hand_on(&mut running.stdout.captured.bytes, ended, *talk);
+        }
+        if ended {
             return running.finish().map_err(|source| CommandError::Start {
                 command: command.to_string(),
                 source,
             });
         }
     }
+}
+
+/// Hands on the lines that came, and forgets them. What is not a whole line waits for its rest, unless this is the end.
+fn hand_on(bytes: &mut Vec<u8>, ended: bool, talk: &mut dyn Talk) {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let (line, taken) = match rest.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (&rest[..end], end + 1),
+            None if ended || rest.len() >= LONGEST_LINE => (rest, rest.len()),
+            None => break,
+        };
+        talk.heard(String::from_utf8_lossy(line).trim_end());
+        at += taken;
+    }
+    bytes.drain(..at);
 }
 
 /// A program under way. Dropped before its end, it is killed.
@@ -60,6 +106,8 @@ struct Running {
     group: Pid,
     pidfd: OwnedFd,
     stdin: Option<(ChildStdin, Vec<u8>)>,
+    /// Whether its standard input stays open when it was told everything.
+    talking: bool,
     stdout: Stream<ChildStdout>,
     stderr: Stream<ChildStderr>,
 }
@@ -71,10 +119,10 @@ struct Stream<S> {
 }
 
 impl Running {
-    fn start(command: &Command) -> Result<Self, CommandError> {
+    fn start(command: &Command, talking: bool) -> Result<Self, CommandError> {
         let mut child = command
             .prepare()
-            .stdin(if command.stdin.is_some() {
+            .stdin(if talking || command.stdin.is_some() {
                 Stdio::piped()
             } else {
                 Stdio::null()
@@ -86,7 +134,8 @@ impl Running {
         let group = Pid::from_child(&child);
         let opened = rustix::process::pidfd_open(group, PidfdFlags::empty());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let stdin = child.stdin.take().zip(command.stdin.clone());
+        let words = command.stdin.clone().unwrap_or_default();
+        let stdin = child.stdin.take().map(|pipe| (pipe, words));
         let ends = [
             stdin.as_ref().map(|(pipe, _)| pipe.as_fd()),
             stdout.as_ref().map(AsFd::as_fd),
@@ -104,6 +153,7 @@ impl Running {
                 group,
                 pidfd,
                 stdin,
+                talking,
                 stdout: Stream::new(stdout, command.keep),
                 stderr: Stream::new(stderr, command.keep),
             }),
@@ -118,7 +168,10 @@ impl Running {
     /// Waits until something happens, but no longer than `limit`, and tends to it. True once the program has ended.
     fn serve(&mut self, limit: Duration) -> bool {
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
-        if let Some((pipe, _)) = &self.stdin {
+        // One that was told everything so far is not asked whether it would hear more: it always would.
+        if let Some((pipe, words)) = &self.stdin
+            && !(self.talking && words.is_empty())
+        {
             fds.push(PollFd::new(pipe, PollFlags::OUT));
         }
         if let Some(pipe) = &self.stdout.source {
@@ -140,6 +193,13 @@ impl Running {
         ended
     }
 
+    fn say(&mut self, words: &str) {
+        if let Some((_, waiting)) = &mut self.stdin {
+            waiting.extend_from_slice(words.as_bytes());
+            self.feed();
+        }
+    }
+
     fn feed(&mut self) {
         let Some((pipe, bytes)) = &mut self.stdin else {
             return;
@@ -152,10 +212,15 @@ impl Running {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // It does not want to read it all: its business.
-                Err(_) => break,
+                Err(_) => {
+                    self.stdin = None;
+                    return;
+                }
             }
         }
-        self.stdin = None;
+        if !self.talking {
+            self.stdin = None;
+        }
     }
 
     /// The end of one that ended by itself. What a grandchild may print later is not waited for.

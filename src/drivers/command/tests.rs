@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, Process};
-use super::{Command, CommandError};
+use super::{Command, CommandError, Talk};
 use crate::drivers::{DriverError, Work};
 
 fn work() -> Work {
@@ -208,4 +208,53 @@ fn a_daemon_dies_with_its_thread_and_its_end_is_seen_at_once() {
         "it outlived its thread"
     );
     assert!(process.wait_end(Duration::ZERO));
+}
+
+/// Says one line at a time, and the next one only when the last was answered.
+struct Dialogue {
+    to_say: Vec<&'static str>,
+    heard: Vec<String>,
+    asked: usize,
+}
+
+impl Talk for Dialogue {
+    fn heard(&mut self, line: &str) {
+        self.heard.push(line.to_owned());
+    }
+
+    fn say(&mut self) -> Option<String> {
+        (self.heard.len() == self.asked && !self.to_say.is_empty()).then(|| {
+            self.asked += 1;
+            format!("{}\n", self.to_say.remove(0))
+        })
+    }
+}
+
+#[test]
+fn one_can_talk_with_a_program_that_runs() {
+    let mut dialogue = Dialogue {
+        to_say: vec!["one", "two", "three"],
+        heard: Vec::new(),
+        asked: 0,
+    };
+    let output = sh("while read word; do echo got $word; test $word = three && exit 4; done")
+        .converse(&work(), &mut dialogue)
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(dialogue.heard, ["got one", "got two", "got three"]);
+}
+
+#[test]
+fn a_program_that_listens_is_not_left_alone_by_itself() {
+    let mut silent = Dialogue {
+        to_say: Vec::new(),
+        heard: Vec::new(),
+        asked: 0,
+    };
+    let error = sh("cat; echo the end of its input came")
+        .limit(Duration::from_millis(300))
+        .converse(&work(), &mut silent)
+        .unwrap_err();
+    assert!(matches!(error, CommandError::TimedOut { .. }));
+    assert!(silent.heard.is_empty());
 }

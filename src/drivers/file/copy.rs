@@ -2,16 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 
 use super::folder::copy_error;
+use crate::drivers::copy::{BLOCK, Target, data};
 use crate::drivers::{DriverResult, Work};
-
-/// How much is copied between two looks at the clock.
-const CHUNK: usize = 1 << 20;
 
 /// Makes the first `length` bytes of `to`, an empty file, equal to those of `from`.
 pub(super) fn copy(work: &Work, from: &File, to: &File, length: u64) -> DriverResult<()> {
@@ -23,55 +17,15 @@ pub(super) fn copy(work: &Work, from: &File, to: &File, length: u64) -> DriverRe
 }
 
 fn copy_data(work: &Work, from: &File, to: &File, length: u64) -> DriverResult<()> {
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = 0;
-    while let Some((start, end)) = next_data(from, offset, length).map_err(|error| copy_error(&error))? {
-        let mut at = start;
-        while at < end {
-            work.check()?;
-            let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
-            let chunk = &mut buffer[..want];
-            let got = read_some(from, chunk, at).map_err(|error| copy_error(&error))?;
-            if got == 0 {
-                return Ok(());
-            }
-            let data = &chunk[..got];
-            // A file system that cannot tell holes from data shows them as zeros: keep the copy sparse all the same.
-            if data.iter().any(|byte| *byte != 0) {
-                to.write_all_at(data, at).map_err(|error| copy_error(&error))?;
-            }
-            at += u64::try_from(got).unwrap_or(0);
-        }
-        offset = end;
+    let copied = data::copy(from, to, length, BLOCK, Target::Zeros, &mut |done, _| {
+        work.progressed(done, length);
+        work.check().map_err(io::Error::other)
+    });
+    if copied.is_err() {
+        // If it was stopped, that is what it is to be told as.
+        work.check()?;
     }
-    Ok(())
-}
-
-fn read_some(from: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    loop {
-        match from.read_at(buffer, at) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// The next stretch of data at or after `offset`, if there is any before `length`.
-fn next_data(file: &File, offset: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
-    if offset >= length {
-        return Ok(None);
-    }
-    let start = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return Ok(None),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((offset, length))),
-        Err(error) => return Err(error.into()),
-    };
-    if start >= length {
-        return Ok(None);
-    }
-    let end = rustix::fs::seek(file, SeekFrom::Hole(start))?.min(length);
-    Ok(Some((start, end)))
+    copied.map_err(|error| copy_error(&error))
 }
 
 #[cfg(test)]

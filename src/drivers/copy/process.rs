@@ -1,0 +1,207 @@
+//! The parent's side: starts `pumice copy` or `pumice wipe`, tells it how fast it may be, hears how far it is.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{BLOCK, Target, program};
+use crate::drivers::command::{Command, Talk};
+use crate::drivers::{DriverError, DriverResult, Work};
+
+/// This program. As a link of the kernel's it is the one that runs, even when its file was replaced by an upgrade.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// How a backend moves data.
+#[derive(Clone, Debug)]
+pub struct CopyOptions {
+    /// The program that has the `copy` and `wipe` commands; `None` for the one that runs.
+    pub pumice: Option<PathBuf>,
+    /// How much is copied at once.
+    pub block: usize,
+    /// How many bytes a second all copies of the backend may move together; 0 is no limit.
+    pub limit: u64,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            pumice: None,
+            block: BLOCK,
+            limit: 0,
+        }
+    }
+}
+
+/// Moves data for a backend. Clones share one limit.
+#[derive(Clone, Debug)]
+pub struct Copier {
+    options: CopyOptions,
+    running: Arc<AtomicU64>,
+}
+
+impl Copier {
+    /// One that moves nothing yet.
+    #[must_use]
+    pub fn new(options: CopyOptions) -> Self {
+        Self {
+            options,
+            running: Arc::default(),
+        }
+    }
+
+    /// Copies the first `length` bytes, and syncs them.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Busy`, `NotFound` as the child found it; the work's end.
+    pub fn copy(
+        &self,
+        work: &Work,
+        from: &Path,
+        to: &Path,
+        length: u64,
+        target: Target,
+    ) -> DriverResult<()> {
+        let args = ["copy".into(), from.into(), to.into()];
+        let command = self
+            .command(None, args, length)
+            .arg("--target")
+            .arg(target.word());
+        self.run(work, &command, length)
+    }
+
+    /// Overwrites the first `length` bytes with zeros. `ionice` has the options of that program, if it is to be used.
+    ///
+    /// # Errors
+    /// As [`Self::copy`].
+    pub fn wipe(&self, work: &Work, path: &Path, length: u64, ionice: Option<&str>) -> DriverResult<()> {
+        let args = ["wipe".into(), path.into()];
+        self.run(work, &self.command(ionice, args, length), length)
+    }
+
+    fn command(
+        &self,
+        ionice: Option<&str>,
+        args: impl IntoIterator<Item = OsString>,
+        length: u64,
+    ) -> Command {
+        let pumice = self.options.pumice.clone();
+        let command = match ionice {
+            None => Command::new(pumice.unwrap_or_else(|| OURSELVES.into()), "pumice"),
+            // There the link would lead to ionice.
+            Some(options) => Command::new("ionice", "util-linux")
+                .args(options.split_whitespace())
+                .arg(
+                    pumice
+                        .or_else(|| std::env::current_exe().ok())
+                        .unwrap_or_else(|| "pumice".into()),
+                ),
+        };
+        command
+            .args(args)
+            .args(["--length".to_owned(), length.to_string()])
+            .args(["--block".to_owned(), self.options.block.to_string()])
+    }
+
+    fn run(&self, work: &Work, command: &Command, length: u64) -> DriverResult<()> {
+        work.progressed(0, length);
+        let _place = Place::take(&self.running);
+        let mut talk = Shares {
+            copier: self,
+            told: None,
+            work,
+            length,
+        };
+        let output = command.converse(work, &mut talk)?;
+        let code = output.status.code().and_then(|code| u8::try_from(code).ok());
+        let operator = || format!("{command}: {}", output.stderr.text().trim());
+        match code {
+            Some(0) => {
+                work.progressed(length, length);
+                Ok(())
+            }
+            Some(program::EXIT_NO_SPACE) => Err(DriverError::NoSpace { operator: operator() }),
+            Some(program::EXIT_BUSY) => Err(DriverError::Busy { operator: operator() }),
+            Some(program::EXIT_NOT_FOUND) => Err(DriverError::NotFound {
+                client: "The volume's data is not on the storage backend.".to_owned(),
+                operator: operator(),
+            }),
+            _ => Err(command
+                .judge(output)
+                .err()
+                .map_or(DriverError::Cancelled, DriverError::from)),
+        }
+    }
+
+    /// What one of those that run now may move in a second.
+    fn share(&self) -> u64 {
+        match self.options.limit {
+            0 => 0,
+            limit => (limit / self.running.load(Ordering::Relaxed).max(1)).max(1),
+        }
+    }
+}
+
+/// One among those that run.
+struct Place<'a>(&'a AtomicU64);
+
+impl<'a> Place<'a> {
+    fn take(running: &'a AtomicU64) -> Self {
+        running.fetch_add(1, Ordering::Relaxed);
+        Self(running)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The conversation: our share goes one way, the progress the other.
+struct Shares<'a> {
+    copier: &'a Copier,
+    told: Option<u64>,
+    work: &'a Work,
+    length: u64,
+}
+
+impl Talk for Shares<'_> {
+    fn heard(&mut self, line: &str) {
+        if let Some(done) = line.strip_prefix("done ").and_then(|done| done.parse().ok()) {
+            self.work.progressed(done, self.length);
+        }
+    }
+
+    fn say(&mut self) -> Option<String> {
+        let share = self.copier.share();
+        if self.told == Some(share) {
+            return None;
+        }
+        self.told = Some(share);
+        Some(format!("limit {share}\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Copier, CopyOptions, Place};
+
+    #[test]
+    fn copies_that_run_together_share_the_limit() {
+        let copier = Copier::new(CopyOptions {
+            limit: 900,
+            ..CopyOptions::default()
+        });
+        let first = Place::take(&copier.running);
+        assert_eq!(copier.share(), 900);
+        let clone = copier.clone();
+        let second = Place::take(&clone.running);
+        let third = Place::take(&clone.running);
+        assert_eq!((copier.share(), clone.share()), (300, 300));
+        drop((first, second));
+        assert_eq!(copier.share(), 900);
+        drop(third);
+        assert_eq!(Copier::new(CopyOptions::default()).share(), 0);
+    }
+}

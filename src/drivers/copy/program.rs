@@ -1,0 +1,221 @@
+//! `pumice copy` and `pumice wipe`: what the child does that moves a device's data. Hidden from the help, for nobody types it.
+//!
+//! It waits for its first `limit` line, prints `done <bytes>` a few times a second, syncs, and ends with 0. Its exit code says
+//! what went wrong (see the constants), its standard error says it in words. When its standard input ends, so does it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::bucket::Bucket;
+use super::{BLOCK, Target, data};
+
+/// It failed, and no other code says why.
+pub const EXIT_FAILED: u8 = 1;
+/// The target, or the pool under it, is full (`ENOSPC`).
+pub const EXIT_NO_SPACE: u8 = 28;
+/// The target is in use (`EBUSY`).
+pub const EXIT_BUSY: u8 = 16;
+/// The source or the target is not there (`ENOENT`).
+pub const EXIT_NOT_FOUND: u8 = 6;
+/// Its standard input ended: whoever started it is gone.
+pub const EXIT_ALONE: u8 = 5;
+
+/// How often it says how far it is.
+const TELL: Duration = Duration::from_millis(250);
+
+/// Options of `pumice copy`.
+#[derive(Debug, clap::Args)]
+pub struct CopyArgs {
+    /// What is read.
+    pub from: PathBuf,
+    /// What is written; a file that is not there is made.
+    pub to: PathBuf,
+    /// How many bytes.
+    #[arg(long)]
+    pub length: u64,
+    /// How many at once.
+    #[arg(long, default_value_t = BLOCK)]
+    pub block: usize,
+    /// What is known of the target.
+    #[arg(long, value_enum, default_value_t = Target::Anything)]
+    pub target: Target,
+}
+
+/// Options of `pumice wipe`.
+#[derive(Debug, clap::Args)]
+pub struct WipeArgs {
+    /// What is overwritten with zeros.
+    pub path: PathBuf,
+    /// How many bytes.
+    #[arg(long)]
+    pub length: u64,
+    /// How many at once.
+    #[arg(long, default_value_t = BLOCK)]
+    pub block: usize,
+}
+
+/// Runs `pumice copy`.
+#[must_use]
+pub fn copy(args: &CopyArgs) -> ExitCode {
+    run(args.block, |block, pace| {
+        let (from, to) = (source(&args.from)?, target(&args.to)?);
+        if !is_device(&args.to) && to.metadata()?.len() < args.length {
+            to.set_len(args.length)?;
+        }
+        data::copy(&from, &to, args.length, block, args.target, pace)?;
+        to.sync_all()
+    })
+}
+
+/// Runs `pumice wipe`.
+#[must_use]
+pub fn wipe(args: &WipeArgs) -> ExitCode {
+    run(args.block, |block, pace| {
+        let to = target(&args.path)?;
+        data::wipe(&to, args.length, block, pace)?;
+        to.sync_all()
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "this is where its parent reads it")]
+fn run(block: usize, job: impl FnOnce(usize, &mut data::Pace<'_>) -> io::Result<()>) -> ExitCode {
+    // Whole sectors, or no transfer could be direct.
+    let block = block.clamp(4096, 64 << 20) / 4096 * 4096;
+    let Some(limit) = listen() else {
+        return ExitCode::from(EXIT_ALONE);
+    };
+    let mut pacer = Pacer::new(limit);
+    match job(block, &mut |done, next| pacer.pace(done, next)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => EXIT_NO_SPACE,
+        io::ErrorKind::ResourceBusy => EXIT_BUSY,
+        io::ErrorKind::NotFound => EXIT_NOT_FOUND,
+        _ => EXIT_FAILED,
+    }
+}
+
+fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
+}
+
+/// Opens what is read.
+fn source(path: &Path) -> io::Result<File> {
+    open(path, OFlags::empty(), OpenOptions::new().read(true))
+}
+
+/// Opens what is written. A device is taken exclusively: one that is mounted, or that another device lies on, is busy.
+fn target(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if is_device(path) {
+        return open(path, OFlags::EXCL, &options);
+    }
+    open(path, OFlags::empty(), options.create(true).mode(0o600))
+}
+
+/// Past the page cache, where that can be.
+fn open(path: &Path, flags: OFlags, options: &OpenOptions) -> io::Result<File> {
+    let with = |flags: OFlags| {
+        let mut options = options.clone();
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+        options.open(path)
+    };
+    let opened = match with(flags | OFlags::DIRECT) {
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => with(flags),
+        other => other,
+    };
+    opened.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))
+}
+
+/// Reads the first limit and listens for further ones; ends the process with its input. `None` if there was none.
+fn listen() -> Option<Arc<AtomicU64>> {
+    let mut input = io::BufReader::new(io::stdin());
+    let mut line = String::new();
+    input.read_line(&mut line).ok()?;
+    let limit = Arc::new(AtomicU64::new(parse_limit(&line)?));
+    let told = Arc::clone(&limit);
+    let listener = std::thread::Builder::new().name("listener".to_owned());
+    let listening = listener.spawn(move || {
+        loop {
+            line.clear();
+            if !matches!(input.read_line(&mut line), Ok(1..)) {
+                std::process::exit(i32::from(EXIT_ALONE));
+            }
+            if let Some(limit) = parse_limit(&line) {
+                told.store(limit, Ordering::Relaxed);
+            }
+        }
+    });
+    listening.ok().map(|_| limit)
+}
+
+/// `limit <bytes per second>`; 0 is no limit.
+pub(super) fn parse_limit(line: &str) -> Option<u64> {
+    line.trim_end().strip_prefix("limit ")?.parse().ok()
+}
+
+/// Holds the job to its limit, and says how far it is.
+struct Pacer {
+    limit: Arc<AtomicU64>,
+    bucket: Bucket,
+    told: Option<Instant>,
+}
+
+impl Pacer {
+    fn new(limit: Arc<AtomicU64>) -> Self {
+        Self {
+            limit,
+            bucket: Bucket::new(Instant::now()),
+            told: None,
+        }
+    }
+
+    fn pace(&mut self, done: u64, next: u64) -> io::Result<()> {
+        loop {
+            let now = Instant::now();
+            if self.told.is_none_or(|told| now - told >= TELL) {
+                self.told = Some(now);
+                let mut out = io::stdout().lock();
+                writeln!(out, "done {done}")?;
+                out.flush()?;
+            }
+            let wait = self.bucket.wait(now, self.limit.load(Ordering::Relaxed));
+            if wait.is_zero() {
+                self.bucket.take(next);
+                return Ok(());
+            }
+            std::thread::sleep(wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_limit;
+
+    #[test]
+    fn a_limit_is_a_number_and_nothing_else() {
+        assert_eq!(parse_limit("limit 5000\n"), Some(5000));
+        for bad in ["", "limit", "limit x", "limit -1", "done 5", "limit 5 6"] {
+            assert_eq!(parse_limit(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! LVM's commands: their arguments, their environment, and what is tried again.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use super::names;
+use super::options::LvmOptions;
+use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, Report};
+use super::verdict::Failure;
+use crate::drivers::command::{Command, CommandError, Output};
+use crate::drivers::{DriverError, DriverResult, Work};
+
+/// How much of a report is read: tens of thousands of volumes.
+const REPORT_SIZE: usize = 64 << 20;
+
+/// A device that was just closed is often open once more, by udev, which looks what it has become.
+const RETRY: &str = "activation { retry_deactivation = 1 }";
+
+/// The same, past devices that answer nobody.
+const RETRY_HARD: &str =
+    "activation { retry_deactivation = 1 } devices { ignore_suspended_devices = 1 }";
+
+/// Which size mirrors' regions begin to matter at.
+const LARGE_MIRROR: u64 = 3 << 39;
+
+/// LVM, as one backend calls it.
+pub(super) struct Lvm {
+    group: String,
+    pool: String,
+    mirrors: u32,
+    bin_dir: Option<PathBuf>,
+    conf_file: Option<PathBuf>,
+    suppress_fd_warnings: bool,
+}
+
+impl Lvm {
+    pub(super) fn new(options: &LvmOptions) -> Self {
+        Self {
+            group: options.volume_group.clone(),
+            pool: names::pool(&options.volume_group),
+            mirrors: options.mirrors,
+            bin_dir: options.bin_dir.clone(),
+            conf_file: options.conf_file.clone(),
+            suppress_fd_warnings: options.suppress_fd_warnings,
+        }
+    }
+
+    /// The thin pool's name.
+    pub(super) fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// Whether LVM is installed.
+    pub(super) fn find(&self) -> Result<PathBuf, CommandError> {
+        self.command("lvs").find()
+    }
+
+    /// The device of a volume.
+    pub(super) fn device(&self, name: &str) -> PathBuf {
+        ["/dev", &self.group, name].iter().collect()
+    }
+
+    /// What is known of these volumes and of their snapshots, in one report. What is not there is not in it.
+    pub(super) fn look(&self, work: &Work, names: &[&str]) -> DriverResult<Report> {
+        self.report(work, &look_args(&self.group, names))
+    }
+
+    /// Everything in the group.
+    pub(super) fn look_at_all(&self, work: &Work) -> DriverResult<Report> {
+        let report = self.report(work, &report_args("lvs", COLUMNS, &self.group))?;
+        if report.group.is_some() {
+            return Ok(report);
+        }
+        // Without volumes there is no line that could say how large the group is.
+        self.report(work, &report_args("vgs", GROUP_COLUMNS, &self.group))
+    }
+
+    fn report(&self, work: &Work, args: &[String]) -> DriverResult<Report> {
+        let command = self.command(&args[0]).args(&args[1..]).keep(REPORT_SIZE);
+        let output = run_twice(&command, work)?;
+        report::parse(&output.stdout.text()).map_err(|problem| DriverError::Failed {
+            client: "The storage backend failed.".to_owned(),
+            operator: format!("{command}: {problem}"),
+        })
+    }
+
+    /// Makes an empty thick volume.
+    pub(super) fn create_thick(
+        &self,
+        work: &Work,
+        name: &str,
+        bytes: u64,
+        copying: bool,
+    ) -> Result<(), Failure> {
+        let mut args = words(&["lvcreate", "-y", "-Wy", "-Zy", "-n", name, "-L", &size(bytes)]);
+        args.extend(mirror_args(self.mirrors, bytes));
+        args.extend(tag_args(copying));
+        args.push(self.group.clone());
+        self.run(work, &args)
+    }
+
+    /// Makes an empty thin volume.
+    pub(super) fn create_thin(
+        &self,
+        work: &Work,
+        name: &str,
+        bytes: u64,
+        copying: bool,
+    ) -> Result<(), Failure> {
+        let pool = self.path(&self.pool);
+        let mut args = words(&["lvcreate", "-y", "-T", &pool, "-V", &size(bytes), "-n", name]);
+        args.extend(tag_args(copying));
+        self.run(work, &args)
+    }
+
+    /// Makes the thin pool of most of what is free: its metadata and their spare need the rest.
+    pub(super) fn create_pool(&self, work: &Work) -> Result<(), Failure> {
+        let pool = self.path(&self.pool);
+        self.run(work, &words(&["lvcreate", "-y", "-T", "-l", "95%FREE", &pool]))
+    }
+
+    /// Makes a snapshot that keeps what its thick origin loses. It has room for all of it, and for the book that says where it
+    /// is, so that it never runs full.
+    pub(super) fn snapshot_thick(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
+        let origin = self.path(origin);
+        self.run(
+            work,
+            &words(&["lvcreate", "-y", "-s", "-l", "100%ORIGIN", "-n", name, &origin]),
+        )
+    }
+
+    /// Makes a thin snapshot: one that rests, for keeping.
+    pub(super) fn snapshot_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
+        let origin = self.path(origin);
+        self.run(work, &words(&["lvcreate", "-y", "-s", "-n", name, &origin]))
+    }
+
+    /// Makes a thin snapshot that is a volume: active, now and after every start.
+    pub(super) fn clone_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
+        let origin = self.path(origin);
+        self.run(
+            work,
+            &words(&["lvcreate", "-y", "-s", "-kn", "-ay", "-n", name, &origin]),
+        )
+    }
+
+    pub(super) fn extend(&self, work: &Work, name: &str, bytes: u64) -> Result<(), Failure> {
+        self.run(
+            work,
+            &words(&["lvextend", "-y", "-L", &size(bytes), &self.path(name)]),
+        )
+    }
+
+    /// Cuts off what is beyond `bytes`.
+    pub(super) fn reduce(&self, work: &Work, name: &str, bytes: u64) -> Result<(), Failure> {
+        self.run(
+            work,
+            &words(&["lvreduce", "-y", "-f", "-L", &size(bytes), &self.path(name)]),
+        )
+    }
+
+    pub(super) fn rename(&self, work: &Work, from: &str, to: &str) -> Result<(), Failure> {
+        self.run(work, &words(&["lvrename", "-y", &self.group, from, to]))
+    }
+
+    /// Makes the device, now and after every start.
+    pub(super) fn activate(&self, work: &Work, name: &str, was_skipped: bool) -> Result<(), Failure> {
+        let path = self.path(name);
+        let mut args = words(&["lvchange", "-y", "-ay", "-K"]);
+        if was_skipped {
+            args.push("-kn".to_owned());
+        }
+        args.push(path);
+        self.run(work, &args)
+    }
+
+    /// Takes the device away; refused while somebody has it open.
+    pub(super) fn deactivate(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        self.run(
+            work,
+            &words(&["lvchange", "-y", "--config", RETRY, "-an", &self.path(name)]),
+        )
+    }
+
+    /// Lets a device go on that a killed command left suspended.
+    pub(super) fn refresh(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        self.run(work, &words(&["lvchange", "--refresh", &self.path(name)]))
+    }
+
+    /// What is being copied into this one is whole.
+    pub(super) fn is_whole(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        self.run(
+            work,
+            &words(&["lvchange", "--deltag", COPYING, &self.path(name)]),
+        )
+    }
+
+    /// Removes a volume, and whatever is a snapshot of it in LVM's sense: whoever calls has looked.
+    pub(super) fn remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        let path = self.path(name);
+        let removed = self.run(work, &words(&["lvremove", "--config", RETRY, "-f", &path]));
+        let Err(first) = removed else {
+            return Ok(());
+        };
+        if matches!(
+            first.error,
+            CommandError::TimedOut { .. } | CommandError::Cancelled { .. } | CommandError::Missing { .. }
+        ) || first.verdict == super::verdict::Verdict::NoVolume
+        {
+            return Err(first);
+        }
+        tracing::debug!(error = %first.error, "a volume could not be removed at once");
+        self.settle(work);
+        self.run(
+            work,
+            &words(&["lvremove", "--config", RETRY_HARD, "-f", &path]),
+        )
+    }
+
+    /// Waits until udev has looked at what changed. Where there is none, there is nothing to wait for.
+    pub(super) fn settle(&self, work: &Work) {
+        if let Err(error) = self.command("udevadm").arg("settle").run(work) {
+            tracing::debug!(%error, "udev did not settle");
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.group)
+    }
+
+    fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
+        let command = self.command(&args[0]).args(&args[1..]);
+        run_twice(&command, work).map(|_| ())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let package = if program == "udevadm" { "udev" } else { "lvm2" };
+        let mut command = match &self.bin_dir {
+            Some(folder) => Command::new(folder.join(program), package),
+            None => Command::new(program, package),
+        };
+        if let Some(file) = self.conf_file.as_ref().filter(|file| file.exists())
+            && let Some(folder) = file.parent()
+        {
+            command = command.env("LVM_SYSTEM_DIR", folder);
+        }
+        if self.suppress_fd_warnings {
+            command = command.env("LVM_SUPPRESS_FD_WARNINGS", "1");
+        }
+        command
+    }
+}
+
+/// Runs a command, and once more if it crashed: LVM has been seen to, and its commands may be repeated.
+fn run_twice(command: &Command, work: &Work) -> Result<Output, Failure> {
+    let mut output = command.output(work)?;
+    if crashed(output.status) {
+        tracing::warn!(%command, status = %output.status, "LVM crashed; trying once more");
+        output = command.output(work)?;
+    }
+    Ok(command.judge(output)?)
+}
+
+/// Died of a signal, or is a shell that tells of one that did.
+fn crashed(status: ExitStatus) -> bool {
+    status.signal().is_some() || matches!(status.code(), Some(134 | 137 | 139))
+}
+
+fn words(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn size(bytes: u64) -> String {
+    format!("{bytes}b")
+}
+
+fn tag_args(copying: bool) -> Vec<String> {
+    if copying {
+        words(&["--addtag", COPYING])
+    } else {
+        Vec::new()
+    }
+}
+
+/// Mirrors as Cinder makes them. A mirror of many regions needs larger ones: the next power of two of its TiB.
+fn mirror_args(mirrors: u32, bytes: u64) -> Vec<String> {
+    if mirrors == 0 {
+        return Vec::new();
+    }
+    let count = mirrors.to_string();
+    let mut args = words(&[
+        "--type=mirror",
+        "-m",
+        &count,
+        "--nosync",
+        "--mirrorlog",
+        "mirrored",
+    ]);
+    if bytes >= LARGE_MIRROR {
+        let region_mib = bytes.div_ceil(1 << 40).next_power_of_two();
+        args.extend(["-R".to_owned(), region_mib.to_string()]);
+    }
+    args
+}
+
+fn report_args(program: &str, columns: &str, group: &str) -> Vec<String> {
+    words(&[
+        program,
+        "--reportformat",
+        "json",
+        "--units",
+        "b",
+        "--nosuffix",
+        "-o",
+        columns,
+        group,
+    ])
+}
+
+/// The arguments that ask for these volumes and for what is a snapshot of them. A selection, for a report that names what is
+/// not there fails as a whole.
+fn look_args(group: &str, names: &[&str]) -> Vec<String> {
+    let wanted: Vec<String> = names
+        .iter()
+        .filter(|name| names::is_plain(name))
+        .map(|name| format!("lv_name=\"{name}\" || origin=\"{name}\""))
+        .collect();
+    let mut args = report_args("lvs", COLUMNS, group);
+    args.extend(["-S".to_owned(), wanted.join(" || ")]);
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::{crashed, look_args, mirror_args};
+
+    #[test]
+    fn mirrors_of_large_volumes_have_large_regions() {
+        assert!(mirror_args(0, 1 << 42).is_empty());
+        assert!(!mirror_args(1, 1 << 40).contains(&"-R".to_owned()));
+        let region = |tib: u64| mirror_args(1, tib << 40).last().cloned();
+        assert_eq!(region(2).as_deref(), Some("2"));
+        assert_eq!(region(3).as_deref(), Some("4"));
+        assert_eq!(region(10).as_deref(), Some("16"));
+    }
+
+    #[test]
+    fn a_selection_holds_no_name_that_would_break_it() {
+        let args = look_args("vg", &["a", "b\" || lv_name!=\""]);
+        assert_eq!(
+            args.last().map(String::as_str),
+            Some("lv_name=\"a\" || origin=\"a\"")
+        );
+    }
+
+    #[test]
+    fn a_crash_is_told_from_a_failure() {
+        assert!(crashed(ExitStatus::from_raw(9)));
+        assert!(crashed(ExitStatus::from_raw(139 << 8)));
+        assert!(!crashed(ExitStatus::from_raw(5 << 8)));
+        assert!(!crashed(ExitStatus::from_raw(0)));
+    }
+}

@@ -1,0 +1,300 @@
+//! Making volumes and snapshots: empty ones, snapshots, copies.
+
+use super::report::{Kind, Lv, Report, State};
+use super::verdict::{Failure, Verdict};
+use super::{GIB, LvmDriver, Mode, bytes_of, failed, missing, names};
+use crate::drivers::copy::Target;
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::{SnapshotId, VolumeId, VolumeSpec};
+
+impl LvmDriver {
+    /// One command where nothing is in the way: what LVM refuses is looked at afterwards.
+    pub(super) fn create_empty(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let (name, bytes) = (names::volume(volume.id), bytes_of(volume.size));
+        match self.make(work, &name, bytes, false) {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.verdict == Verdict::Exists => {
+                let report = self.lvm.look(work, &[&name])?;
+                let lv = report.find(&name).ok_or_else(|| failed(failure.error.to_string()))?;
+                self.accept(work, lv, bytes)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Makes an empty volume of the kind that this backend makes.
+    fn make(&self, work: &Work, name: &str, bytes: u64, copying: bool) -> Result<(), MakeError> {
+        match self.mode(work)? {
+            Mode::Thin => self.lvm.create_thin(work, name, bytes, copying)?,
+            Mode::Thick => self.lvm.create_thick(work, name, bytes, copying)?,
+        }
+        Ok(())
+    }
+
+    /// A volume that is there counts as made if it is whole and as large as it should be.
+    fn accept(&self, work: &Work, lv: &Lv, bytes: u64) -> DriverResult<()> {
+        if !is_volume(lv) || lv.is_copying() || lv.bytes.div_ceil(GIB) != bytes.div_ceil(GIB) {
+            return Err(DriverError::Failed {
+                client: "The storage backend has another volume of that name.".to_owned(),
+                operator: format!("{lv:?} is there where {bytes} bytes were asked for"),
+            });
+        }
+        self.awake(work, lv)
+    }
+
+    pub(super) fn create_from_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<()> {
+        let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
+        let report = self.lvm.look(work, &[&source, &name])?;
+        let source = report
+            .find(&source)
+            .ok_or_else(|| missing("snapshot", &source))?;
+        fits(volume, source)?;
+        match source.kind {
+            Kind::Thin => self.derive(work, &report, &name, &source.name, bytes_of(volume.size)),
+            _ => self.copy_into(work, &report, &name, source, bytes_of(volume.size)),
+        }
+    }
+
+    pub(super) fn clone_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        source_id: VolumeId,
+    ) -> DriverResult<()> {
+        let (name, source) = (names::volume(volume.id), names::volume(source_id));
+        let passing = names::clone_snapshot(volume.id);
+        let (new, old) = (names::revert_new(source_id), names::revert_old(source_id));
+        let report = self.lvm.look(work, &[&name, &source, &passing, &new, &old])?;
+        let source = self
+            .finish_revert(work, &report, source_id)?
+            .ok_or_else(|| missing("source volume", &source))?;
+        if source.is_copying() {
+            return Err(failed(format!("{} is not whole", source.name)));
+        }
+        fits(volume, &source)?;
+        let bytes = bytes_of(volume.size);
+        if source.kind == Kind::Thin {
+            return self.derive(work, &report, &name, &source.name, bytes);
+        }
+        if !report
+            .find(&name)
+            .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
+        {
+            self.awake(work, &source)?;
+            let copied = self
+                .snapshot_for_clone(work, &report, &passing, &source)
+                .and_then(|from| self.copy_into(work, &report, &name, &from, bytes));
+            if let Err(error) = copied {
+                // Whoever has no room now is not helped by a snapshot that takes some. What else went wrong is tried again.
+                if matches!(error, DriverError::NoSpace { .. }) {
+                    self.forget(work, &passing);
+                }
+                return Err(error);
+            }
+        } else if let Some(lv) = report.find(&name) {
+            self.accept(work, lv, bytes)?;
+            if report.find(&passing).is_none() {
+                return Ok(());
+            }
+        }
+        Ok(self.lvm.remove(work, &passing)?)
+    }
+
+    /// The point in time that a thick clone is copied from. One that was taken by an attempt before is as good.
+    fn snapshot_for_clone(&self, work: &Work, report: &Report, name: &str, source: &Lv) -> DriverResult<Lv> {
+        let taken = Lv {
+            name: name.to_owned(),
+            bytes: source.bytes,
+            kind: Kind::Cow,
+            state: State::Active,
+            ..Lv::default()
+        };
+        match report.find(name) {
+            Some(lv)
+                if lv.kind == Kind::Cow
+                    && lv.origin.as_deref() == Some(&source.name)
+                    && lv.state != State::Invalid =>
+            {
+                return Ok(lv.clone());
+            }
+            Some(_) => self.lvm.remove(work, name)?,
+            None => {}
+        }
+        self.lvm.snapshot_thick(work, name, &source.name)?;
+        Ok(taken)
+    }
+
+    /// Makes a thin volume of a thin source, which shares its blocks.
+    fn derive(
+        &self,
+        work: &Work,
+        report: &Report,
+        name: &str,
+        source: &str,
+        bytes: u64,
+    ) -> DriverResult<()> {
+        let held = match report.find(name) {
+            None => {
+                self.lvm.clone_thin(work, name, source)?;
+                None
+            }
+            Some(lv) if lv.kind == Kind::Thin && lv.bytes <= bytes => {
+                self.awake(work, lv)?;
+                Some(lv.bytes)
+            }
+            Some(lv) => return self.accept(work, lv, bytes),
+        };
+        let held = held.or_else(|| report.find(source).map(|lv| lv.bytes));
+        if held.is_some_and(|held| held >= bytes) {
+            return Ok(());
+        }
+        self.grow(work, name, bytes)
+    }
+
+    /// Makes a volume of its own with the source's data. Until that is whole it carries a tag.
+    fn copy_into(
+        &self,
+        work: &Work,
+        report: &Report,
+        name: &str,
+        source: &Lv,
+        bytes: u64,
+    ) -> DriverResult<()> {
+        let target = match self.mode(work)? {
+            Mode::Thin => Target::Zeros,
+            Mode::Thick => Target::Anything,
+        };
+        match report.find(name) {
+            Some(lv) if is_volume(lv) && !lv.is_copying() => return self.accept(work, lv, bytes),
+            // A thick one is simply written again. A thin one must read as zeros where nothing will be written.
+            Some(lv) if target == Target::Anything && lv.kind == Kind::Thick && lv.bytes >= bytes => {
+                self.awake(work, lv)?;
+            }
+            Some(_) => {
+                self.lvm.remove(work, name)?;
+                self.make(work, name, bytes, true)?;
+            }
+            None => self.make(work, name, bytes, true)?,
+        }
+        self.awake(work, source)?;
+        let (from, to) = (self.lvm.device(&source.name), self.lvm.device(name));
+        let copied = self.copier.copy(work, &from, &to, source.bytes, target);
+        if matches!(copied, Err(DriverError::NoSpace { .. })) {
+            self.forget(work, name);
+        }
+        copied?;
+        Ok(self.lvm.is_whole(work, name)?)
+    }
+
+    /// Removes what is of no use, as far as that is possible now; a delete does it for good.
+    fn forget(&self, work: &Work, name: &str) {
+        if let Err(failure) = self.lvm.remove(work, name)
+            && failure.verdict != Verdict::NoVolume
+        {
+            tracing::warn!(volume = name, error = %failure.error, "a half-made volume stays until it is deleted");
+        }
+    }
+
+    pub(super) fn take_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<()> {
+        let (origin, name) = (names::volume(volume.id), names::snapshot(snapshot));
+        if self.mode(work)? == Mode::Thin {
+            match self.lvm.snapshot_thin(work, &name, &origin) {
+                Ok(()) => return Ok(()),
+                // It may be there already, or its volume be a thick one, or have been left by a killed revert: look.
+                Err(failure)
+                    if matches!(
+                        failure.verdict,
+                        Verdict::Exists | Verdict::NoVolume | Verdict::Other
+                    ) =>
+                {
+                    work.check()?;
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
+        let report = self.lvm.look(work, &[&origin, &name, &new, &old])?;
+        let origin = self.volume_of(work, &report, volume)?;
+        match report.find(&name) {
+            None => {}
+            Some(lv) if is_snapshot_of(lv, &origin.name) => return Ok(()),
+            // A killed command has made its room, but no snapshot of it yet.
+            Some(lv) if lv.kind == Kind::Thick && lv.origin.is_none() && !lv.open => {
+                self.lvm.remove(work, &name)?;
+            }
+            Some(lv) => {
+                return Err(failed(format!("{lv:?} is there and is no snapshot of {}", origin.name)));
+            }
+        }
+        match origin.kind {
+            Kind::Thin => Ok(self.lvm.snapshot_thin(work, &name, &origin.name)?),
+            _ => {
+                self.awake(work, &origin)?;
+                Ok(self.lvm.snapshot_thick(work, &name, &origin.name)?)
+            }
+        }
+    }
+}
+
+/// Why an empty volume could not be made; what LVM said is judged by whoever asked.
+struct MakeError {
+    verdict: Verdict,
+    error: DriverError,
+}
+
+impl From<Failure> for MakeError {
+    fn from(failure: Failure) -> Self {
+        Self {
+            verdict: failure.verdict,
+            error: failure.into(),
+        }
+    }
+}
+
+impl From<DriverError> for MakeError {
+    fn from(error: DriverError) -> Self {
+        Self {
+            verdict: Verdict::Other,
+            error,
+        }
+    }
+}
+
+impl From<MakeError> for DriverError {
+    fn from(error: MakeError) -> Self {
+        error.error
+    }
+}
+
+/// Whether it is a volume, rather than a snapshot, a pool or a part of something.
+pub(super) fn is_volume(lv: &Lv) -> bool {
+    matches!(lv.kind, Kind::Thick | Kind::Thin)
+}
+
+/// Whether it is a snapshot of that volume. A thin one may have outlived what it was taken of.
+pub(super) fn is_snapshot_of(lv: &Lv, origin: &str) -> bool {
+    match lv.kind {
+        Kind::Cow => lv.origin.as_deref() == Some(origin),
+        Kind::Thin => lv.origin.as_deref().is_none_or(|of| of == origin),
+        _ => false,
+    }
+}
+
+fn fits(volume: &VolumeSpec, source: &Lv) -> DriverResult<()> {
+    if source.bytes.div_ceil(GIB) > u64::from(volume.size) {
+        return Err(DriverError::Refused {
+            client: "The volume is smaller than its source.".to_owned(),
+        });
+    }
+    Ok(())
+}

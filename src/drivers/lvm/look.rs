@@ -1,0 +1,180 @@
+//! Looking before acting: what is there, whether it may be touched, and what a killed verb left to be finished.
+
+use std::sync::PoisonError;
+
+use super::report::{Kind, Lv, Report, State};
+use super::verdict::Verdict;
+use super::{LvmDriver, LvmType, Mode, failed, missing, names};
+use crate::drivers::command::Command;
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::VolumeSpec;
+
+impl LvmDriver {
+    /// Checks that everything is there, decides which kind of volumes is made, and makes the thin pool if there is none.
+    pub(super) fn make_ready(&self, work: &Work) -> DriverResult<()> {
+        self.lvm.find()?;
+        let report = self.lvm.look_at_all(work)?;
+        let mode = decide(
+            self.options.lvm_type,
+            &report,
+            self.lvm.pool(),
+            can_thin(&self.options),
+        );
+        self.set_mode(mode);
+        if mode == Mode::Thin {
+            match report.find(self.lvm.pool()) {
+                None => match self.lvm.create_pool(work) {
+                    Err(failure) if failure.verdict != Verdict::Exists => return Err(failure.into()),
+                    _ => {}
+                },
+                Some(pool) if pool.kind != Kind::Pool => {
+                    return Err(failed(format!(
+                        "{} is there and is no thin pool",
+                        self.lvm.pool()
+                    )));
+                }
+                Some(pool) => self.awake(work, pool)?,
+            }
+        }
+        for lv in report.lvs.iter().filter(|lv| lv.state == State::Suspended) {
+            self.awake(work, lv)?;
+        }
+        Ok(())
+    }
+
+    /// Which kind of volumes is made; found out if nobody did before.
+    pub(super) fn mode(&self, work: &Work) -> DriverResult<Mode> {
+        let known = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mode) = known {
+            return Ok(mode);
+        }
+        let report = self.lvm.look_at_all(work)?;
+        let mode = decide(
+            self.options.lvm_type,
+            &report,
+            self.lvm.pool(),
+            can_thin(&self.options),
+        );
+        self.set_mode(mode);
+        Ok(mode)
+    }
+
+    fn set_mode(&self, mode: Mode) {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = Some(mode);
+    }
+
+    /// The device is there and answers.
+    pub(super) fn awake(&self, work: &Work, lv: &Lv) -> DriverResult<()> {
+        match lv.state {
+            State::Active if !lv.skipped => Ok(()),
+            State::Active | State::Inactive => Ok(self.lvm.activate(work, &lv.name, lv.skipped)?),
+            State::Suspended => {
+                tracing::warn!(volume = lv.name, "a killed command left a volume suspended: it goes on");
+                Ok(self.lvm.refresh(work, &lv.name)?)
+            }
+            State::Invalid => Err(DriverError::Failed {
+                client: "The snapshot can no longer be used: it has run out of space.".to_owned(),
+                operator: format!("the snapshot {} is invalid: it ran full", lv.name),
+            }),
+        }
+    }
+
+    /// The volume, from a report that has its revert's names too. A revert that was killed is finished first.
+    pub(super) fn volume_of(&self, work: &Work, report: &Report, volume: &VolumeSpec) -> DriverResult<Lv> {
+        let name = names::volume(volume.id);
+        self.finish_revert(work, report, volume.id)?
+            .map_or_else(|| Err(missing("volume", &name)), Ok)
+    }
+
+    /// The volume, its device there and answering.
+    pub(super) fn volume_awake(&self, work: &Work, name: &str, volume: &VolumeSpec) -> DriverResult<Lv> {
+        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
+        let report = self.lvm.look(work, &[name, &new, &old])?;
+        let lv = self.volume_of(work, &report, volume)?;
+        if lv.is_copying() {
+            return Err(failed(format!("{name} is not whole: its copy was not finished")));
+        }
+        self.awake(work, &lv)?;
+        Ok(lv)
+    }
+
+    /// A report in which none of these is open, or `Busy`. What was open only to be looked at by udev is given the time.
+    pub(super) fn unless_open(&self, work: &Work, report: Report, touched: &[&str]) -> DriverResult<Report> {
+        if open_one(&report, touched).is_none() {
+            return Ok(report);
+        }
+        self.lvm.settle(work);
+        let again = self.lvm.look(work, touched)?;
+        match open_one(&again, touched) {
+            None => Ok(again),
+            Some(name) => Err(DriverError::Busy {
+                operator: format!("{name} is open"),
+            }),
+        }
+    }
+}
+
+fn open_one<'a>(report: &Report, touched: &[&'a str]) -> Option<&'a str> {
+    touched
+        .iter()
+        .find(|name| report.find(name).is_some_and(|lv| lv.open))
+        .copied()
+}
+
+/// Whether the programs that a thin pool needs are there.
+fn can_thin(options: &super::LvmOptions) -> bool {
+    options.bin_dir.is_some()
+        || Command::new("thin_check", "thin-provisioning-tools")
+            .find()
+            .is_ok()
+}
+
+/// Thin if that was asked for; by itself if the pool is there, or nothing is and a pool could be.
+fn decide(wanted: LvmType, report: &Report, pool: &str, can_thin: bool) -> Mode {
+    let has_pool = report.find(pool).is_some_and(|lv| lv.kind == Kind::Pool);
+    match wanted {
+        LvmType::Thick => Mode::Thick,
+        LvmType::Thin => Mode::Thin,
+        LvmType::Auto if has_pool || (report.lvs.is_empty() && can_thin) => Mode::Thin,
+        LvmType::Auto => Mode::Thick,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LvmType, Mode, decide};
+    use crate::drivers::lvm::report::{Kind, Lv, Report};
+
+    fn report(lvs: &[(&str, Kind)]) -> Report {
+        Report {
+            group: None,
+            lvs: lvs
+                .iter()
+                .map(|(name, kind)| Lv {
+                    name: (*name).to_owned(),
+                    kind: *kind,
+                    ..Lv::default()
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_thick_stays_so_by_itself() {
+        let empty = report(&[]);
+        let thick = report(&[("root", Kind::Thick)]);
+        let thin = report(&[("root", Kind::Thick), ("vg-pool", Kind::Pool)]);
+        let other = report(&[("vg-pool", Kind::Thick)]);
+        for (wanted, report, can_thin, mode) in [
+            (LvmType::Auto, &empty, true, Mode::Thin),
+            (LvmType::Auto, &empty, false, Mode::Thick),
+            (LvmType::Auto, &thick, true, Mode::Thick),
+            (LvmType::Auto, &thin, true, Mode::Thin),
+            (LvmType::Auto, &other, true, Mode::Thick),
+            (LvmType::Thick, &thin, true, Mode::Thick),
+            (LvmType::Thin, &thick, true, Mode::Thin),
+        ] {
+            assert_eq!(decide(wanted, report, "vg-pool", can_thin), mode, "{wanted:?} {report:?}");
+        }
+    }
+}

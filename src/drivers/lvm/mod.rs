@@ -1,0 +1,272 @@
+//! Volumes as logical volumes of a volume group: thick, or thin in the pool `<vg>-pool` (cinder: `volume/drivers/lvm.py`,
+//! `brick/local_dev/lvm.py`; names are Cinder's, so a group that Cinder made is understood).
+//!
+//! **Every verb looks, acts, and may be killed in between.** LVM's own commands change the group's metadata all at once; what
+//! takes several of them leaves a state that the next look recognises:
+//!
+//! | verb | looks at | commands | killed after each |
+//! |---|---|---|---|
+//! | create | nothing, unless the name is taken | `lvcreate` | it is there: the size is compared, and it is activated |
+//! | create from a thin snapshot, clone a thin volume | source, volume | `lvcreate -s`; `lvextend` if it is to be larger | a volume that is too small yet: it is extended |
+//! | create from a thick snapshot | source, volume | `lvcreate` with the tag `pumice.copying`; copy; the tag is taken off | one with the tag is not whole: the copy begins again |
+//! | clone a thick volume | the same, and `clone-snap-<id>` | snapshot of the source; as above; the snapshot is removed | the snapshot is used again if it is one (a killed `lvcreate` leaves an ordinary volume: removed); beside a whole volume it is removed |
+//! | extend | volume, its snapshots | `lvextend`; thick with snapshots: `lvchange -an` before, `-ay` after | an inactive volume: activated |
+//! | create snapshot | thin: nothing at first | `lvcreate -s` | it is there; one of a thick volume without an origin is not made yet: removed |
+//! | delete | volume, its snapshots, what its verbs may have left | wipe (thick); `lvremove` | wiped again, removed |
+//! | delete snapshot | snapshot | `lvremove` | it is gone |
+//! | revert, thin | volume, snapshot, `revert-new-`, `revert-old-` | snapshot of the snapshot as *new*; volume → *old*; *new* → volume; *old* removed | *new* beside the volume: removed, begun again. *old* and *new* without the volume: *new* takes its name. *old* beside the volume: removed |
+//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew: `lvchange -an`, `lvreduce`, `lvchange -ay` | copied back again: less differs |
+//! | manage | both names | `lvrename`; activation | the old name is gone, the new one is there |
+//!
+//! A killed revert of a thin volume is finished by whichever verb touches the volume next; so is a volume let go on that a killed
+//! command left suspended. The snapshot that is reverted to is never written and never removed: what is copied back is only
+//! what differs from it, so it needs no further room for its changes, and cannot run full by it.
+//!
+//! **What is in use is not touched.** Delete and revert look for an open device and for dependent snapshots first: `lvremove -f`
+//! would take those along.
+//!
+//! A thick volume that is created has whatever lay there before, but for what `volume_clear` wiped when that was deleted. Its
+//! first sectors are wiped by `lvcreate`; if that is killed in between they are not, which nobody can tell later.
+
+mod commands;
+mod create;
+mod look;
+mod manage;
+mod names;
+mod options;
+mod remove;
+mod report;
+mod resize;
+mod revert;
+mod stats;
+mod verdict;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub use options::{LvmOptions, LvmType, VolumeClear};
+
+use self::commands::Lvm;
+use self::watch::Watch;
+use super::copy::Target;
+use super::copy::process::Copier;
+use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work};
+use crate::model::service::PoolStats;
+use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
+
+const GIB: u64 = 1 << 30;
+
+/// Which kind of volumes this backend makes, once decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Thick,
+    Thin,
+}
+
+/// The driver. See the module.
+pub struct LvmDriver {
+    options: LvmOptions,
+    lvm: Lvm,
+    copier: Copier,
+    mode: Mutex<Option<Mode>>,
+    watch: Mutex<Watch>,
+}
+
+impl LvmDriver {
+    /// A driver that has touched nothing yet.
+    #[must_use]
+    pub fn new(options: LvmOptions) -> Self {
+        Self {
+            lvm: Lvm::new(&options),
+            copier: Copier::new(options.copy.clone()),
+            mode: Mutex::new(match options.lvm_type {
+                LvmType::Auto => None,
+                LvmType::Thick => Some(Mode::Thick),
+                LvmType::Thin => Some(Mode::Thin),
+            }),
+            watch: Mutex::default(),
+            options,
+        }
+    }
+
+    /// Copies the volume's data into a file, which is made; holes stay holes.
+    ///
+    /// # Errors
+    /// As the copy ends; the volume is not there.
+    pub fn copy_volume_to_file(&self, work: &Work, volume: &VolumeSpec, file: &Path) -> DriverResult<()> {
+        let name = names::volume(volume.id);
+        let lv = self.volume_awake(work, &name, volume)?;
+        self.copier
+            .copy(work, &self.lvm.device(&name), file, lv.bytes, Target::Zeros)
+    }
+
+    /// Copies a file into the volume, from its beginning. What the volume held there is lost, what is beyond stays.
+    ///
+    /// # Errors
+    /// As the copy ends; the volume is not there, or smaller than the file.
+    pub fn copy_file_to_volume(&self, work: &Work, file: &Path, volume: &VolumeSpec) -> DriverResult<()> {
+        let name = names::volume(volume.id);
+        let lv = self.volume_awake(work, &name, volume)?;
+        let length = std::fs::metadata(file)
+            .map_err(|error| failed(format!("cannot look at {}: {error}", file.display())))?
+            .len();
+        if length > lv.bytes {
+            return Err(DriverError::Refused {
+                client: "The data is larger than the volume.".to_owned(),
+            });
+        }
+        self.copier
+            .copy(work, file, &self.lvm.device(&name), length, Target::Anything)
+    }
+
+    /// Gives a volume another name: after a migration its copy takes the place of what it was copied from. Twice is once.
+    ///
+    /// # Errors
+    /// Neither is there, or both are.
+    pub fn rename_volume(&self, work: &Work, from: VolumeId, to: VolumeId) -> DriverResult<()> {
+        let (from, to) = (names::volume(from), names::volume(to));
+        let report = self.lvm.look(work, &[&from, &to])?;
+        match (report.find(&from), report.find(&to)) {
+            (Some(_), None) => Ok(self.lvm.rename(work, &from, &to)?),
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(missing("volume", &from)),
+            (Some(_), Some(_)) => Err(failed(format!("both {from} and {to} are there"))),
+        }
+    }
+}
+
+fn bytes_of(gib: u32) -> u64 {
+    u64::from(gib) * GIB
+}
+
+fn missing(kind: &str, name: &str) -> DriverError {
+    DriverError::NotFound {
+        client: format!("The {kind} is not on the storage backend."),
+        operator: format!("no logical volume {name}"),
+    }
+}
+
+fn failed(operator: String) -> DriverError {
+    DriverError::Failed {
+        client: "The storage backend failed.".to_owned(),
+        operator,
+    }
+}
+
+impl VolumeDriver for LvmDriver {
+    fn info(&self) -> DriverInfo {
+        DriverInfo {
+            vendor_name: "Open Source".to_owned(),
+            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        work.check()?;
+        self.make_ready(work)
+    }
+
+    fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+        work.check()?;
+        self.create_empty(work, volume)?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn create_volume_from_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+    ) -> DriverResult<VolumeUpdate> {
+        work.check()?;
+        self.create_from_snapshot(work, volume, snapshot)?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn create_cloned_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        source: VolumeId,
+    ) -> DriverResult<VolumeUpdate> {
+        work.check()?;
+        self.clone_volume(work, volume, source)?;
+        Ok(VolumeUpdate::default())
+    }
+
+    fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        work.check()?;
+        self.remove_volume(work, volume.id)
+    }
+
+    fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
+        work.check()?;
+        self.extend(work, volume, bytes_of(new_size))
+    }
+
+    fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        work.check()?;
+        self.take_snapshot(work, volume, snapshot)
+    }
+
+    fn delete_snapshot(&self, work: &Work, _volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        work.check()?;
+        self.remove_snapshot(work, snapshot)
+    }
+
+    fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        work.check()?;
+        self.revert(work, volume, snapshot)
+    }
+
+    fn manage_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        work.check()?;
+        self.adopt_volume(work, volume, reference)
+    }
+
+    fn manage_snapshot(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        snapshot: SnapshotId,
+        reference: &Reference,
+    ) -> DriverResult<Managed> {
+        work.check()?;
+        self.adopt_snapshot(work, volume, snapshot, reference)
+    }
+
+    fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        work.check()?;
+        let name = names::volume(volume.id);
+        // What has a device needs nothing: this is asked before every export.
+        if self.lvm.device(&name).exists() {
+            return Ok(());
+        }
+        self.volume_awake(work, &name, volume).map(|_| ())
+    }
+
+    fn moves_data(&self) -> bool {
+        let mode = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        mode != Some(Mode::Thin)
+    }
+
+    fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>> {
+        work.check()?;
+        self.pool_stats(work).map(|pool| vec![pool])
+    }
+
+    fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
+        work.check()?;
+        self.list(work)
+    }
+
+    fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
+        Some(self.lvm.device(&names::volume(volume.id)))
+    }
+}

@@ -1,0 +1,57 @@
+//! Growing volumes, attached or not.
+
+use super::report::{Kind, State};
+use super::verdict::Verdict;
+use super::{LvmDriver, failed, names};
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::VolumeSpec;
+
+impl LvmDriver {
+    pub(super) fn extend(&self, work: &Work, volume: &VolumeSpec, bytes: u64) -> DriverResult<()> {
+        let name = names::volume(volume.id);
+        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
+        let report = self.lvm.look(work, &[&name, &new, &old])?;
+        let lv = self.volume_of(work, &report, volume)?;
+        if lv.is_copying() {
+            return Err(failed(format!("{name} is not whole")));
+        }
+        if lv.bytes > bytes {
+            return Err(DriverError::Refused {
+                client: "A volume cannot be shrunk.".to_owned(),
+            });
+        }
+        if lv.bytes == bytes {
+            return self.awake(work, &lv);
+        }
+        if lv.state == State::Suspended {
+            self.awake(work, &lv)?;
+        }
+        let has_snapshots = lv.kind == Kind::Thick && report.cows_of(&name).next().is_some();
+        if !has_snapshots {
+            self.grow(work, &name, bytes)?;
+            return if lv.state == State::Inactive {
+                self.awake(work, &lv)
+            } else {
+                Ok(())
+            };
+        }
+        // LVM resizes an origin only while neither it nor its snapshots have a device.
+        let cows: Vec<String> = report.cows_of(&name).map(|cow| cow.name.clone()).collect();
+        let mut all: Vec<&str> = cows.iter().map(String::as_str).collect();
+        all.push(&name);
+        self.unless_open(work, report.clone(), &all)?;
+        self.lvm.deactivate(work, &name)?;
+        let grown = self.grow(work, &name, bytes);
+        // Whatever came of it, the volume is to be there again.
+        self.lvm.activate(work, &name, false)?;
+        grown
+    }
+
+    /// Makes it that large; one that is already is a success.
+    pub(super) fn grow(&self, work: &Work, name: &str, bytes: u64) -> DriverResult<()> {
+        match self.lvm.extend(work, name, bytes) {
+            Err(failure) if failure.verdict == Verdict::SameSize => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! How full the group or its pool is: one report of LVM's for everything that the scheduler is told.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use super::report::{Kind, Report};
+use super::{LvmDriver, LvmOptions, Mode, failed};
+use crate::drivers::{DriverResult, Work, gib_number};
+use crate::model::PoolStats;
+use crate::model::service::Capacity;
+
+impl LvmDriver {
+    pub(super) fn pool_stats(&self, work: &Work) -> DriverResult<PoolStats> {
+        let report = self.lvm.look_at_all(work)?;
+        let mode = self.mode(work)?;
+        let space = space(&report, mode, self.lvm.pool(), self.options.mirrors)
+            .ok_or_else(|| failed("LVM's report has no space in it".to_owned()))?;
+        if mode == Mode::Thin {
+            self.warn(&report);
+        }
+        Ok(PoolStats {
+            pool_name: self.options.pool_name.clone(),
+            total_capacity_gb: Capacity::Gib(gib_number(space.total)),
+            free_capacity_gb: Capacity::Gib(gib_number(space.free)),
+            allocated_capacity_gb: 0.0,
+            provisioned_capacity_gb: gib_number(space.provisioned),
+            reserved_percentage: self.options.reserved_percentage,
+            max_over_subscription_ratio: self.options.max_over_subscription_ratio,
+            thin_provisioning_support: mode == Mode::Thin,
+            thick_provisioning_support: mode == Mode::Thick,
+            multiattach: true,
+            online_extend_support: true,
+            total_volumes: space.volumes,
+            extra: extra(&self.options, mode),
+        })
+    }
+
+    fn warn(&self, report: &Report) {
+        let Some(pool) = report.find(self.lvm.pool()) else {
+            return;
+        };
+        let mark = f64::from(self.options.thin_pool_warn_percent);
+        let warnings = self
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look(pool, mark);
+        for warning in warnings {
+            let (what, percent) = (warning.what, warning.percent);
+            tracing::warn!(
+                group = self.options.volume_group,
+                pool = pool.name,
+                what,
+                percent,
+                "a thin pool is nearly full: extend it, or volumes will stop writing"
+            );
+        }
+    }
+}
+
+/// Bytes, and a number of volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Space {
+    total: u64,
+    free: u64,
+    provisioned: u64,
+    volumes: u64,
+}
+
+fn space(report: &Report, mode: Mode, pool: &str, mirrors: u32) -> Option<Space> {
+    let of_ours = |kinds: &[Kind]| -> Vec<u64> {
+        let lvs = report.lvs.iter().filter(|lv| kinds.contains(&lv.kind));
+        lvs.map(|lv| lv.bytes).collect()
+    };
+    let volumes = of_ours(&[Kind::Thick, Kind::Thin, Kind::Cow]).len();
+    let volumes = u64::try_from(volumes).unwrap_or(u64::MAX);
+    match mode {
+        Mode::Thin => {
+            let pool = report.find(pool)?;
+            Some(Space {
+                total: pool.bytes,
+                free: part(pool.bytes, 100.0 - pool.data_percent.unwrap_or(0.0)),
+                provisioned: of_ours(&[Kind::Thin]).iter().sum(),
+                volumes,
+            })
+        }
+        Mode::Thick => {
+            let group = report.group?;
+            let copies = u64::from(mirrors) + 1;
+            let (total, free) = (group.size / copies, group.free / copies);
+            Some(Space {
+                total,
+                free,
+                provisioned: total - free.min(total),
+                volumes,
+            })
+        }
+    }
+}
+
+/// So many per cent of it.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a pool, told in hundredths of a per cent"
+)]
+fn part(bytes: u64, percent: f64) -> u64 {
+    (bytes as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64
+}
+
+/// What types may ask for beyond the numbers (cinder: `LVMVolumeDriver._update_volume_stats`).
+fn extra(options: &LvmOptions, mode: Mode) -> BTreeMap<String, String> {
+    let kind = match mode {
+        Mode::Thin => "thin",
+        Mode::Thick => "default",
+    };
+    let location = format!(
+        "LVMVolumeDriver:{}:{}:{kind}:{}",
+        options.host, options.volume_group, options.mirrors
+    );
+    let mut extra: BTreeMap<String, String> = [
+        ("location_info", location.as_str()),
+        ("QoS_support", "False"),
+        ("backend_state", "up"),
+        ("sparse_copy_volume", if mode == Mode::Thin { "True" } else { "False" }),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect();
+    extra.extend(options.extra.clone());
+    extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mode, Space, extra, space};
+    use crate::drivers::lvm::LvmOptions;
+    use crate::drivers::lvm::report::{Group, Kind, Lv, Report};
+
+    fn report() -> Report {
+        let lv = |name: &str, kind, bytes| Lv {
+            name: name.to_owned(),
+            kind,
+            bytes,
+            ..Lv::default()
+        };
+        Report {
+            group: Some(Group { size: 1000, free: 400 }),
+            lvs: vec![
+                Lv {
+                    data_percent: Some(25.0),
+                    ..lv("vg-pool", Kind::Pool, 400)
+                },
+                lv("a", Kind::Thin, 300),
+                lv("b", Kind::Thin, 500),
+                lv("c", Kind::Thick, 100),
+                lv("d", Kind::Cow, 100),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_thin_pool_counts_what_was_promised_and_a_thick_one_what_is_taken() {
+        let thin = Space {
+            total: 400,
+            free: 300,
+            provisioned: 800,
+            volumes: 4,
+        };
+        assert_eq!(space(&report(), Mode::Thin, "vg-pool", 0), Some(thin));
+        assert_eq!(space(&report(), Mode::Thin, "other", 0), None);
+        let thick = Space {
+            total: 500,
+            free: 200,
+            provisioned: 300,
+            volumes: 4,
+        };
+        assert_eq!(space(&report(), Mode::Thick, "vg-pool", 1), Some(thick));
+    }
+
+    #[test]
+    fn the_location_is_cinders_and_an_operators_word_wins() {
+        let mut options = LvmOptions::new("vg", "lvm");
+        options.host = "h".to_owned();
+        options.extra.insert("QoS_support".to_owned(), "True".to_owned());
+        let extra = extra(&options, Mode::Thin);
+        assert_eq!(extra["location_info"], "LVMVolumeDriver:h:vg:thin:0");
+        assert_eq!(extra["QoS_support"], "True");
+    }
+}
