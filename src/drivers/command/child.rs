@@ -26,11 +26,7 @@ pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError
     run_with(command, work, None)
 }
 
-pub(super) fn converse(
-    command: &Command,
-    work: &Work,
-    talk: &mut dyn Talk,
-) -> Result<Output, CommandError> {
+pub(super) fn converse(command: &Command, work: &Work, talk: &mut dyn Talk) -> Result<Output, CommandError> {
     run_with(command, work, Some(talk))
 }
 

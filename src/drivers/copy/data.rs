@@ -182,11 +182,7 @@ impl Buffer {
         let align = usize::try_from(ALIGN).unwrap_or(1);
         let bytes = vec![0; length + align];
         let start = bytes.as_ptr().align_offset(align).min(align);
-        Self {
-            bytes,
-            start,
-            length,
-        }
+        Self { bytes, start, length }
     }
 
     fn slice(&mut self) -> &mut [u8] {
@@ -290,14 +286,21 @@ mod tests {
     fn whoever_sets_the_pace_can_stop_it() {
         let (from, to) = (with(&[(0, vec![1; 10])]), with(&[]));
         let mut asked = 0;
-        let stopped = copy(&from, &to, LENGTH, 1 << 20, Target::Anything, &mut |done, next| {
-            asked += 1;
-            assert!(next <= 1 << 20);
-            if done >= 1 << 20 {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            Ok(())
-        });
+        let stopped = copy(
+            &from,
+            &to,
+            LENGTH,
+            1 << 20,
+            Target::Anything,
+            &mut |done, next| {
+                asked += 1;
+                assert!(next <= 1 << 20);
+                if done >= 1 << 20 {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Ok(())
+            },
+        );
         assert_eq!((stopped.unwrap_err().kind(), asked), (io::ErrorKind::TimedOut, 2));
     }
 }

@@ -54,14 +54,7 @@ impl Copier {
     ///
     /// # Errors
     /// `NoSpace`, `Busy`, `NotFound` as the child found it; the work's end.
-    pub fn copy(
-        &self,
-        work: &Work,
-        from: &Path,
-        to: &Path,
-        length: u64,
-        target: Target,
-    ) -> DriverResult<()> {
+    pub fn copy(&self, work: &Work, from: &Path, to: &Path, length: u64, target: Target) -> DriverResult<()> {
         let args = ["copy".into(), from.into(), to.into()];
         let command = self
             .command(None, args, length)

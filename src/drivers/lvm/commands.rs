@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use super::names;
 use super::options::LvmOptions;
 use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, Report};
+use super::shrink;
 use super::verdict::Failure;
 use crate::drivers::command::{Command, CommandError, Output};
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -18,8 +19,7 @@ const REPORT_SIZE: usize = 64 << 20;
 const RETRY: &str = "activation { retry_deactivation = 1 }";
 
 /// The same, past devices that answer nobody.
-const RETRY_HARD: &str =
-    "activation { retry_deactivation = 1 } devices { ignore_suspended_devices = 1 }";
+const RETRY_HARD: &str = "activation { retry_deactivation = 1 } devices { ignore_suspended_devices = 1 }";
 
 /// Which size mirrors' regions begin to matter at.
 const LARGE_MIRROR: u64 = 3 << 39;
@@ -190,9 +190,31 @@ impl Lvm {
 
     /// What is being copied into this one is whole.
     pub(super) fn is_whole(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        self.remove_tag(work, name, COPYING)
+    }
+
+    pub(super) fn add_tag(&self, work: &Work, name: &str, tag: &str) -> Result<(), Failure> {
+        self.run(work, &words(&["lvchange", "--addtag", tag, &self.path(name)]))
+    }
+
+    pub(super) fn remove_tag(&self, work: &Work, name: &str, tag: &str) -> Result<(), Failure> {
+        self.run(work, &words(&["lvchange", "--deltag", tag, &self.path(name)]))
+    }
+
+    /// Takes a thick snapshot off its origin: a volume that holds what it has saved.
+    pub(super) fn split(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(
             work,
-            &words(&["lvchange", "--deltag", COPYING, &self.path(name)]),
+            &words(&["lvconvert", "-y", "--splitsnapshot", &self.path(name)]),
+        )
+    }
+
+    /// Puts it on again, with what it has saved.
+    pub(super) fn join(&self, work: &Work, origin: &str, name: &str, chunk: u64) -> Result<(), Failure> {
+        let (origin, cow) = (self.path(origin), self.path(name));
+        self.run(
+            work,
+            &words(&["lvconvert", "-y", "-s", "-Zn", "-c", &size(chunk), &origin, &cow]),
         )
     }
 
@@ -212,10 +234,7 @@ impl Lvm {
         }
         tracing::debug!(error = %first.error, "a volume could not be removed at once");
         self.settle(work);
-        self.run(
-            work,
-            &words(&["lvremove", "--config", RETRY_HARD, "-f", &path]),
-        )
+        self.run(work, &words(&["lvremove", "--config", RETRY_HARD, "-f", &path]))
     }
 
     /// Waits until udev has looked at what changed. Where there is none, there is nothing to wait for.
@@ -324,7 +343,10 @@ fn look_args(group: &str, names: &[&str]) -> Vec<String> {
     let wanted: Vec<String> = names
         .iter()
         .filter(|name| names::is_plain(name))
-        .map(|name| format!("lv_name=\"{name}\" || origin=\"{name}\""))
+        .map(|name| {
+            let split = shrink::selection(name);
+            format!("lv_name=\"{name}\" || origin=\"{name}\" || {split}")
+        })
         .collect();
     let mut args = report_args("lvs", COLUMNS, group);
     args.extend(["-S".to_owned(), wanted.join(" || ")]);
@@ -353,7 +375,7 @@ mod tests {
         let args = look_args("vg", &["a", "b\" || lv_name!=\""]);
         assert_eq!(
             args.last().map(String::as_str),
-            Some("lv_name=\"a\" || origin=\"a\"")
+            Some("lv_name=\"a\" || origin=\"a\" || lv_tags=~\"^pumice.split=a=\"")
         );
     }
 

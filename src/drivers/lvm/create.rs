@@ -1,6 +1,8 @@
 //! Making volumes and snapshots: empty ones, snapshots, copies.
 
+use super::look::whole_volume;
 use super::report::{Kind, Lv, Report, State};
+use super::shrink::is_split;
 use super::verdict::{Failure, Verdict};
 use super::{GIB, LvmDriver, Mode, bytes_of, failed, missing, names};
 use crate::drivers::copy::Target;
@@ -15,7 +17,9 @@ impl LvmDriver {
             Ok(()) => Ok(()),
             Err(failure) if failure.verdict == Verdict::Exists => {
                 let report = self.lvm.look(work, &[&name])?;
-                let lv = report.find(&name).ok_or_else(|| failed(failure.error.to_string()))?;
+                let lv = report
+                    .find(&name)
+                    .ok_or_else(|| failed(failure.error.to_string()))?;
                 self.accept(work, lv, bytes)
             }
             Err(failure) => Err(failure.into()),
@@ -50,13 +54,12 @@ impl LvmDriver {
     ) -> DriverResult<()> {
         let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
         let report = self.lvm.look(work, &[&source, &name])?;
-        let source = report
-            .find(&source)
-            .ok_or_else(|| missing("snapshot", &source))?;
+        let source = report.find(&source).ok_or_else(|| missing("snapshot", &source))?;
         fits(volume, source)?;
         match source.kind {
             Kind::Thin => self.derive(work, &report, &name, &source.name, bytes_of(volume.size)),
-            _ => self.copy_into(work, &report, &name, source, bytes_of(volume.size)),
+            Kind::Cow => self.copy_into(work, &report, &name, source, bytes_of(volume.size)),
+            _ => Err(failed(format!("{source:?} is no snapshot"))),
         }
     }
 
@@ -70,13 +73,18 @@ impl LvmDriver {
         let passing = names::clone_snapshot(volume.id);
         let (new, old) = (names::revert_new(source_id), names::revert_old(source_id));
         let report = self.lvm.look(work, &[&name, &source, &passing, &new, &old])?;
-        let source = self
-            .finish_revert(work, &report, source_id)?
-            .ok_or_else(|| missing("source volume", &source))?;
-        if source.is_copying() {
-            return Err(failed(format!("{} is not whole", source.name)));
+        // Of the source nobody is the master here: its own verb may be at work on it, and will finish it.
+        if report
+            .lvs
+            .iter()
+            .any(|lv| lv.name == new || lv.name == old || is_split(lv))
+        {
+            return Err(DriverError::Busy {
+                operator: format!("{source} is being reverted"),
+            });
         }
-        fits(volume, &source)?;
+        let source = whole_volume(&report, source_id)?;
+        fits(volume, source)?;
         let bytes = bytes_of(volume.size);
         if source.kind == Kind::Thin {
             return self.derive(work, &report, &name, &source.name, bytes);
@@ -85,9 +93,9 @@ impl LvmDriver {
             .find(&name)
             .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
         {
-            self.awake(work, &source)?;
+            self.awake(work, source)?;
             let copied = self
-                .snapshot_for_clone(work, &report, &passing, &source)
+                .snapshot_for_clone(work, &report, &passing, source)
                 .and_then(|from| self.copy_into(work, &report, &name, &from, bytes));
             if let Err(error) = copied {
                 // Whoever has no room now is not helped by a snapshot that takes some. What else went wrong is tried again.
@@ -130,14 +138,7 @@ impl LvmDriver {
     }
 
     /// Makes a thin volume of a thin source, which shares its blocks.
-    fn derive(
-        &self,
-        work: &Work,
-        report: &Report,
-        name: &str,
-        source: &str,
-        bytes: u64,
-    ) -> DriverResult<()> {
+    fn derive(&self, work: &Work, report: &Report, name: &str, source: &str, bytes: u64) -> DriverResult<()> {
         let held = match report.find(name) {
             None => {
                 self.lvm.clone_thin(work, name, source)?;
@@ -222,24 +223,26 @@ impl LvmDriver {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
-        let report = self.lvm.look(work, &[&origin, &name, &new, &old])?;
-        let origin = self.volume_of(work, &report, volume)?;
+        let report = self.look_settled(work, volume.id, &[&name])?;
+        let origin = whole_volume(&report, volume.id)?;
         match report.find(&name) {
             None => {}
             Some(lv) if is_snapshot_of(lv, &origin.name) => return Ok(()),
             // A killed command has made its room, but no snapshot of it yet.
-            Some(lv) if lv.kind == Kind::Thick && lv.origin.is_none() && !lv.open => {
+            Some(lv) if lv.kind == Kind::Thick && lv.origin.is_none() && !lv.open && !is_split(lv) => {
                 self.lvm.remove(work, &name)?;
             }
             Some(lv) => {
-                return Err(failed(format!("{lv:?} is there and is no snapshot of {}", origin.name)));
+                return Err(failed(format!(
+                    "{lv:?} is there and is no snapshot of {}",
+                    origin.name
+                )));
             }
         }
         match origin.kind {
             Kind::Thin => Ok(self.lvm.snapshot_thin(work, &name, &origin.name)?),
             _ => {
-                self.awake(work, &origin)?;
+                self.awake(work, origin)?;
                 Ok(self.lvm.snapshot_thick(work, &name, &origin.name)?)
             }
         }

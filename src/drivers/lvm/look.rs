@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 use super::{LvmDriver, LvmType, Mode, failed, missing, names};
 use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
-use crate::model::VolumeSpec;
+use crate::model::{VolumeId, VolumeSpec};
 
 impl LvmDriver {
     /// Checks that everything is there, decides which kind of volumes is made, and makes the thin pool if there is none.
@@ -69,7 +69,10 @@ impl LvmDriver {
             State::Active if !lv.skipped => Ok(()),
             State::Active | State::Inactive => Ok(self.lvm.activate(work, &lv.name, lv.skipped)?),
             State::Suspended => {
-                tracing::warn!(volume = lv.name, "a killed command left a volume suspended: it goes on");
+                tracing::warn!(
+                    volume = lv.name,
+                    "a killed command left a volume suspended: it goes on"
+                );
                 Ok(self.lvm.refresh(work, &lv.name)?)
             }
             State::Invalid => Err(DriverError::Failed {
@@ -79,23 +82,23 @@ impl LvmDriver {
         }
     }
 
-    /// The volume, from a report that has its revert's names too. A revert that was killed is finished first.
-    pub(super) fn volume_of(&self, work: &Work, report: &Report, volume: &VolumeSpec) -> DriverResult<Lv> {
-        let name = names::volume(volume.id);
-        self.finish_revert(work, report, volume.id)?
-            .map_or_else(|| Err(missing("volume", &name)), Ok)
+    /// The volume, its snapshots and whatever else is asked for. A revert of it that was killed is finished first.
+    pub(super) fn look_settled(&self, work: &Work, id: VolumeId, more: &[&str]) -> DriverResult<Report> {
+        let (name, new, old) = (names::volume(id), names::revert_new(id), names::revert_old(id));
+        let names = [&[name.as_str(), &new, &old], more].concat();
+        let report = self.lvm.look(work, &names)?;
+        if self.finish_revert(work, &report, id)? {
+            return self.lvm.look(work, &names);
+        }
+        Ok(report)
     }
 
     /// The volume, its device there and answering.
-    pub(super) fn volume_awake(&self, work: &Work, name: &str, volume: &VolumeSpec) -> DriverResult<Lv> {
-        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
-        let report = self.lvm.look(work, &[name, &new, &old])?;
-        let lv = self.volume_of(work, &report, volume)?;
-        if lv.is_copying() {
-            return Err(failed(format!("{name} is not whole: its copy was not finished")));
-        }
-        self.awake(work, &lv)?;
-        Ok(lv)
+    pub(super) fn volume_awake(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<Lv> {
+        let report = self.look_settled(work, volume.id, &[])?;
+        let lv = whole_volume(&report, volume.id)?;
+        self.awake(work, lv)?;
+        Ok(lv.clone())
     }
 
     /// A report in which none of these is open, or `Busy`. What was open only to be looked at by udev is given the time.
@@ -112,6 +115,16 @@ impl LvmDriver {
             }),
         }
     }
+}
+
+/// The volume, if it is there and whole.
+pub(super) fn whole_volume(report: &Report, id: VolumeId) -> DriverResult<&Lv> {
+    let name = names::volume(id);
+    let lv = report.find(&name).ok_or_else(|| missing("volume", &name))?;
+    if lv.is_copying() {
+        return Err(failed(format!("{name} is not whole: its copy was not finished")));
+    }
+    Ok(lv)
 }
 
 fn open_one<'a>(report: &Report, touched: &[&'a str]) -> Option<&'a str> {
@@ -174,7 +187,11 @@ mod tests {
             (LvmType::Thick, &thin, true, Mode::Thick),
             (LvmType::Thin, &thick, true, Mode::Thin),
         ] {
-            assert_eq!(decide(wanted, report, "vg-pool", can_thin), mode, "{wanted:?} {report:?}");
+            assert_eq!(
+                decide(wanted, report, "vg-pool", can_thin),
+                mode,
+                "{wanted:?} {report:?}"
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::create::{is_snapshot_of, is_volume};
 use super::report::{Kind, Lv, Report};
+use super::shrink::is_split;
 use super::{LvmDriver, names};
 use crate::drivers::{DriverError, DriverResult, Managed, Work};
 use crate::model::manageable::gib_of;
@@ -47,9 +48,7 @@ impl LvmDriver {
     ) -> DriverResult<Lv> {
         // cinder: `ManageExistingInvalidReference`, and its texts in `LVMVolumeDriver.manage_existing`.
         let refused = |what: &str, why: &str| DriverError::Refused {
-            client: format!(
-                "Manage existing {kind} failed due to invalid backend reference {what}: {why}"
-            ),
+            client: format!("Manage existing {kind} failed due to invalid backend reference {what}: {why}"),
         };
         let Some(source) = reference.source_name() else {
             let what = serde_json::Value::Object(reference.to_json()).to_string();
@@ -63,14 +62,17 @@ impl LvmDriver {
             (_, Some(ours)) if source == name => ours,
             (None, Some(ours)) => ours,
             (Some(_), Some(_)) => {
-                return Err(refused(&source, "The storage backend has another one of our name."));
+                return Err(refused(
+                    &source,
+                    "The storage backend has another one of our name.",
+                ));
             }
             (Some(lv), None) => lv,
             (None, None) => {
                 return Err(refused(&source, "Specified logical volume does not exist."));
             }
         };
-        if lv.is_copying() || names::is_passing(&lv.name) {
+        if lv.is_copying() || is_split(lv) || names::is_passing(&lv.name) {
             return Err(refused(&source, "The logical volume is being made or removed."));
         }
         if let Some(why) = against(lv) {
@@ -108,7 +110,7 @@ fn existing(report: &Report) -> Vec<Existing> {
         .lvs
         .iter()
         .filter(|lv| matches!(lv.kind, Kind::Thick | Kind::Thin | Kind::Cow))
-        .filter(|lv| !lv.is_copying() && !names::is_passing(&lv.name))
+        .filter(|lv| !lv.is_copying() && !is_split(lv) && !names::is_passing(&lv.name))
         .map(|lv| Existing {
             name: lv.name.clone(),
             bytes: lv.bytes,

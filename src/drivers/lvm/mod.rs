@@ -15,11 +15,11 @@
 //! | delete | volume, its snapshots, what its verbs may have left | wipe (thick); `lvremove` | wiped again, removed |
 //! | delete snapshot | snapshot | `lvremove` | it is gone |
 //! | revert, thin | volume, snapshot, `revert-new-`, `revert-old-` | snapshot of the snapshot as *new*; volume → *old*; *new* → volume; *old* removed | *new* beside the volume: removed, begun again. *old* and *new* without the volume: *new* takes its name. *old* beside the volume: removed |
-//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew: `lvchange -an`, `lvreduce`, `lvchange -ay` | copied back again: less differs |
+//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew it is cut: `lvchange -an`, snapshots tagged `pumice.split…` and taken off (`lvconvert --splitsnapshot`), `lvreduce`, put on again (`lvconvert -s -Zn`), `lvchange -ay` | copied back again: less differs. Snapshots with the tag: the cut is finished, they are put on |
 //! | manage | both names | `lvrename`; activation | the old name is gone, the new one is there |
 //!
-//! A killed revert of a thin volume is finished by whichever verb touches the volume next; so is a volume let go on that a killed
-//! command left suspended. The snapshot that is reverted to is never written and never removed: what is copied back is only
+//! A killed revert is finished by whichever verb touches the volume next, an export's `activate` too; so is a volume let go on that a
+//! killed command left suspended. The snapshot that is reverted to is never written and never removed: what is copied back is only
 //! what differs from it, so it needs no further room for its changes, and cannot run full by it.
 //!
 //! **What is in use is not touched.** Delete and revert look for an open device and for dependent snapshots first: `lvremove -f`
@@ -38,6 +38,7 @@ mod remove;
 mod report;
 mod resize;
 mod revert;
+mod shrink;
 mod stats;
 mod verdict;
 mod watch;
@@ -48,6 +49,7 @@ use std::sync::{Mutex, PoisonError};
 pub use options::{LvmOptions, LvmType, VolumeClear};
 
 use self::commands::Lvm;
+use self::report::Kind;
 use self::watch::Watch;
 use super::copy::Target;
 use super::copy::process::Copier;
@@ -96,7 +98,7 @@ impl LvmDriver {
     /// As the copy ends; the volume is not there.
     pub fn copy_volume_to_file(&self, work: &Work, volume: &VolumeSpec, file: &Path) -> DriverResult<()> {
         let name = names::volume(volume.id);
-        let lv = self.volume_awake(work, &name, volume)?;
+        let lv = self.volume_awake(work, volume)?;
         self.copier
             .copy(work, &self.lvm.device(&name), file, lv.bytes, Target::Zeros)
     }
@@ -107,7 +109,13 @@ impl LvmDriver {
     /// As the copy ends; the volume is not there, or smaller than the file.
     pub fn copy_file_to_volume(&self, work: &Work, file: &Path, volume: &VolumeSpec) -> DriverResult<()> {
         let name = names::volume(volume.id);
-        let lv = self.volume_awake(work, &name, volume)?;
+        let lv = self.volume_awake(work, volume)?;
+        // A thin one takes no room for zeros where it has none yet.
+        let target = if lv.kind == Kind::Thin {
+            Target::Alike
+        } else {
+            Target::Anything
+        };
         let length = std::fs::metadata(file)
             .map_err(|error| failed(format!("cannot look at {}: {error}", file.display())))?
             .len();
@@ -117,7 +125,7 @@ impl LvmDriver {
             });
         }
         self.copier
-            .copy(work, file, &self.lvm.device(&name), length, Target::Anything)
+            .copy(work, file, &self.lvm.device(&name), length, target)
     }
 
     /// Gives a volume another name: after a migration its copy takes the place of what it was copied from. Twice is once.
@@ -243,12 +251,8 @@ impl VolumeDriver for LvmDriver {
 
     fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         work.check()?;
-        let name = names::volume(volume.id);
-        // What has a device needs nothing: this is asked before every export.
-        if self.lvm.device(&name).exists() {
-            return Ok(());
-        }
-        self.volume_awake(work, &name, volume).map(|_| ())
+        // Also where there is a device: what a killed revert left must be put right before anybody writes.
+        self.volume_awake(work, volume).map(|_| ())
     }
 
     fn moves_data(&self) -> bool {

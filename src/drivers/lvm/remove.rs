@@ -15,7 +15,11 @@ impl LvmDriver {
             names::revert_old(id),
         );
         let all = [passing.as_str(), &new, &old, &name];
-        let report = self.lvm.look(work, &all)?;
+        let mut report = self.lvm.look(work, &all)?;
+        // Snapshots that were taken off are snapshots still.
+        if self.finish_shrink(work, &report, &name)? {
+            report = self.lvm.look(work, &all)?;
+        }
         let report = self.unless_open(work, report, &all)?;
         for lv in all.iter().filter_map(|name| report.find(name)) {
             let cows: Vec<&str> = report.cows_of(&lv.name).map(|cow| cow.name.as_str()).collect();
@@ -60,8 +64,7 @@ impl LvmDriver {
             mib => lv.bytes.min(u64::from(mib) << 20),
         };
         let ionice = Some(self.options.volume_clear_ionice.as_str()).filter(|options| !options.is_empty());
-        self.copier
-            .wipe(work, &self.lvm.device(&lv.name), bytes, ionice)
+        self.copier.wipe(work, &self.lvm.device(&lv.name), bytes, ionice)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The columns that [`parse`] reads, for `-o`. One report has what the group and what its volumes are.
-pub(super) const COLUMNS: &str = "lv_name,lv_size,origin_size,origin,pool_lv,lv_attr,lv_tags,data_percent,metadata_percent,vg_size,vg_free";
+pub(super) const COLUMNS: &str = "lv_name,lv_size,origin_size,origin,pool_lv,lv_attr,lv_tags,data_percent,metadata_percent,chunk_size,vg_size,vg_free";
 
 /// The columns of a group without volumes.
 pub(super) const GROUP_COLUMNS: &str = "vg_size,vg_free";
@@ -23,6 +23,8 @@ pub(super) struct Lv {
     pub(super) pool: Option<String>,
     pub(super) kind: Kind,
     pub(super) state: State,
+    /// In which pieces a snapshot keeps what its origin loses, in bytes.
+    pub(super) chunk: u64,
     /// Whether somebody has its device open.
     pub(super) open: bool,
     /// Whether it is left out when volumes are activated.
@@ -100,7 +102,8 @@ impl Report {
 /// # Errors
 /// Why it is none.
 pub(super) fn parse(text: &str) -> Result<Report, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
     let parts = value
         .get("report")
         .and_then(Value::as_array)
@@ -155,6 +158,7 @@ fn lv(row: &Value) -> Result<Lv, String> {
             'I' | 'S' => State::Invalid,
             _ => State::Inactive,
         },
+        chunk: bytes(row, "chunk_size").unwrap_or(0),
         open: at(5) == 'o',
         skipped: at(9) == 'k',
         tags: text(row, "lv_tags")
@@ -221,10 +225,7 @@ mod tests {
             [Kind::Cow, Kind::Thick, Kind::Thin, Kind::Pool, Kind::Internal]
         );
         let cow = report.find("_snapshot-a").unwrap();
-        assert_eq!(
-            (cow.bytes, cow.state, cow.open),
-            (1 << 30, State::Active, false)
-        );
+        assert_eq!((cow.bytes, cow.state, cow.open), (1 << 30, State::Active, false));
         let origin = report.find("volume-a").unwrap();
         assert!(origin.open && origin.is_copying());
         let thin = report.find("volume-b").unwrap();

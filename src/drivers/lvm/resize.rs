@@ -1,36 +1,33 @@
 //! Growing volumes, attached or not.
 
+use super::look::whole_volume;
 use super::report::{Kind, State};
 use super::verdict::Verdict;
-use super::{LvmDriver, failed, names};
+use super::{LvmDriver, names};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::VolumeSpec;
 
 impl LvmDriver {
     pub(super) fn extend(&self, work: &Work, volume: &VolumeSpec, bytes: u64) -> DriverResult<()> {
         let name = names::volume(volume.id);
-        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
-        let report = self.lvm.look(work, &[&name, &new, &old])?;
-        let lv = self.volume_of(work, &report, volume)?;
-        if lv.is_copying() {
-            return Err(failed(format!("{name} is not whole")));
-        }
+        let report = self.look_settled(work, volume.id, &[])?;
+        let lv = whole_volume(&report, volume.id)?;
         if lv.bytes > bytes {
             return Err(DriverError::Refused {
                 client: "A volume cannot be shrunk.".to_owned(),
             });
         }
         if lv.bytes == bytes {
-            return self.awake(work, &lv);
+            return self.awake(work, lv);
         }
         if lv.state == State::Suspended {
-            self.awake(work, &lv)?;
+            self.awake(work, lv)?;
         }
         let has_snapshots = lv.kind == Kind::Thick && report.cows_of(&name).next().is_some();
         if !has_snapshots {
             self.grow(work, &name, bytes)?;
             return if lv.state == State::Inactive {
-                self.awake(work, &lv)
+                self.awake(work, lv)
             } else {
                 Ok(())
             };

@@ -7,11 +7,11 @@
 //! So the data is copied back, but only what differs. Each block that differs from the snapshot was saved by it when it was
 //! changed, so writing it once more needs no further room there.
 
+use super::look::whole_volume;
 use super::report::{Kind, Lv, Report};
-use super::verdict::Verdict;
 use super::{LvmDriver, failed, missing, names};
 use crate::drivers::copy::Target;
-use crate::drivers::{DriverError, DriverResult, Work};
+use crate::drivers::{DriverResult, Work};
 use crate::model::{SnapshotId, VolumeId, VolumeSpec};
 
 /// How a revert that was killed is finished.
@@ -43,18 +43,13 @@ fn finish(volume: bool, new: bool, old: bool) -> Finish {
 impl LvmDriver {
     pub(super) fn revert(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
-        let (new, old) = (names::revert_new(volume.id), names::revert_old(volume.id));
-        let report = self.lvm.look(work, &[&name, &source, &new, &old])?;
-        let report = self.unless_open(work, report, &[&name, &source, &new, &old])?;
-        let lv = self.volume_of(work, &report, volume)?;
-        let source = report
-            .find(&source)
-            .ok_or_else(|| missing("snapshot", &source))?;
+        let report = self.look_settled(work, volume.id, &[&source])?;
+        let report = self.unless_open(work, report, &[&name, &source])?;
+        let lv = whole_volume(&report, volume.id)?;
+        let source = report.find(&source).ok_or_else(|| missing("snapshot", &source))?;
         match source.kind {
             Kind::Thin if lv.kind == Kind::Thin => self.put_in_place(work, volume.id, &source.name),
-            Kind::Cow if source.origin.as_deref() == Some(&name) => {
-                self.copy_back(work, &report, &lv, source)
-            }
+            Kind::Cow if source.origin.as_deref() == Some(&name) => self.copy_back(work, &report, lv, source),
             _ => Err(failed(format!("{source:?} is no snapshot of {name}"))),
         }
     }
@@ -71,69 +66,36 @@ impl LvmDriver {
         if volume.bytes < source.bytes {
             return Err(failed(format!("{} is smaller than its snapshot", volume.name)));
         }
-        let shrinks = volume.bytes > source.bytes;
-        let later = report
-            .cows_of(&volume.name)
-            .find(|cow| cow.bytes > source.bytes);
-        if let Some(later) = later.filter(|_| shrinks) {
-            tracing::warn!(volume = volume.name, snapshot = later.name, "a later snapshot needs the volume's size");
-            return Err(DriverError::Refused {
-                client: "A later snapshot of the volume is larger than the one to go back to.".to_owned(),
-            });
-        }
         self.awake(work, volume)?;
         self.awake(work, source)?;
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(&volume.name));
-        self.copier
-            .copy(work, &from, &to, source.bytes, Target::Alike)?;
-        if !shrinks {
-            return Ok(());
+        self.copier.copy(work, &from, &to, source.bytes, Target::Alike)?;
+        if volume.bytes > source.bytes {
+            self.shrink(work, report, volume, source.bytes)?;
         }
-        self.lvm.settle(work);
-        self.lvm.deactivate(work, &volume.name)?;
-        let reduced = self.lvm.reduce(work, &volume.name, source.bytes);
-        self.lvm.activate(work, &volume.name, false)?;
-        match reduced {
-            Err(failure) if failure.verdict == Verdict::SameSize => Ok(()),
-            other => Ok(other?),
-        }
+        Ok(())
     }
 
-    /// The volume, after whatever a killed revert left was put right. `None` if it is not there.
-    pub(super) fn finish_revert(
-        &self,
-        work: &Work,
-        report: &Report,
-        id: VolumeId,
-    ) -> DriverResult<Option<Lv>> {
+    /// Puts right whatever a killed revert left. True if there was anything, so that a report of before is out of date.
+    pub(super) fn finish_revert(&self, work: &Work, report: &Report, id: VolumeId) -> DriverResult<bool> {
         let name = names::volume(id);
         let (new, old) = (names::revert_new(id), names::revert_old(id));
-        let at = |name: &str| report.find(name);
-        let step = finish(at(&name).is_some(), at(&new).is_some(), at(&old).is_some());
+        let is_there = |name: &str| report.find(name).is_some();
+        let step = finish(is_there(&name), is_there(&new), is_there(&old));
         if step != Finish::Nothing {
             tracing::info!(volume = name, ?step, "finishing a revert that was interrupted");
         }
-        let taken = |from: &str| {
-            at(from).map(|lv| Lv {
-                name: name.clone(),
-                ..lv.clone()
-            })
-        };
         match step {
-            Finish::Nothing => {}
+            Finish::Nothing => return self.finish_shrink(work, report, &name),
             Finish::RemoveNew => self.lvm.remove(work, &new)?,
             Finish::RemoveOld => self.lvm.remove(work, &old)?,
             Finish::TakeNew => {
                 self.lvm.rename(work, &new, &name)?;
                 self.lvm.remove(work, &old)?;
-                return Ok(taken(&new));
             }
-            Finish::TakeOld => {
-                self.lvm.rename(work, &old, &name)?;
-                return Ok(taken(&old));
-            }
+            Finish::TakeOld => self.lvm.rename(work, &old, &name)?,
         }
-        Ok(at(&name).cloned())
+        Ok(true)
     }
 }
 

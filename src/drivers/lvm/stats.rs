@@ -123,7 +123,10 @@ fn extra(options: &LvmOptions, mode: Mode) -> BTreeMap<String, String> {
         ("location_info", location.as_str()),
         ("QoS_support", "False"),
         ("backend_state", "up"),
-        ("sparse_copy_volume", if mode == Mode::Thin { "True" } else { "False" }),
+        (
+            "sparse_copy_volume",
+            if mode == Mode::Thin { "True" } else { "False" },
+        ),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -146,7 +149,10 @@ mod tests {
             ..Lv::default()
         };
         Report {
-            group: Some(Group { size: 1000, free: 400 }),
+            group: Some(Group {
+                size: 1000,
+                free: 400,
+            }),
             lvs: vec![
                 Lv {
                     data_percent: Some(25.0),

@@ -28,7 +28,10 @@ const WORDS: [(&str, Verdict); 15] = [
     ("has insufficient free space", Verdict::NoSpace),
     ("Insufficient free space", Verdict::NoSpace),
     ("Insufficient suitable", Verdict::NoSpace),
-    ("is above threshold, new volumes are not allowed", Verdict::NoSpace),
+    (
+        "is above threshold, new volumes are not allowed",
+        Verdict::NoSpace,
+    ),
     ("above threshold", Verdict::NoSpace),
     ("out of data space", Verdict::NoSpace),
     ("already exists in volume group", Verdict::Exists),
