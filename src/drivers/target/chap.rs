@@ -36,10 +36,13 @@ impl Chap {
     /// The operating system has no random numbers to give.
     pub fn generate() -> Result<Self, DriverError> {
         let mut dice = Dice::default();
-        Ok(Self {
-            name: dice.word(NAME_LENGTH)?,
-            password: dice.word(PASSWORD_LENGTH)?,
-        })
+        loop {
+            let (name, password) = (dice.word(NAME_LENGTH)?, dice.word(PASSWORD_LENGTH)?);
+            // By that word LIO is told that there is none.
+            if !name.starts_with("NULL") && !password.starts_with("NULL") {
+                return Ok(Self { name, password });
+            }
+        }
     }
 
     /// Reads `CHAP name password`; `None` if it is anything else. Whoever is handed the parts puts them on a command line

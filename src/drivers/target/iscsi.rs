@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::Export;
 use super::chap::Chap;
+use super::{Export, told_of_any};
 use crate::drivers::DriverError;
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
-/// The LUN of every volume. LUN 0 is tgt's controller.
+/// The LUN of every volume of tgt's. LUN 0 is its controller.
 pub const LUN: u64 = 1;
 
 /// The longest iSCSI name (RFC 7143, 4.2.7.1).
@@ -57,7 +57,8 @@ impl Location {
 /// The initiator's name, if it has one that can be let in.
 ///
 /// The rule is RFC 7143's, and more than a formality: tgt searches the text of a request for the words
-/// `initiator-address=`, so that a name with an equals sign in it could let everybody in.
+/// `initiator-address=`, so that a name with an equals sign in it could let everybody in. For LIO it is the name of a folder, so
+/// that `..` is none.
 ///
 /// # Errors
 /// [`DriverError::Refused`] with Cinder's words (cinder: `exception.InvalidConnectorException`).
@@ -68,13 +69,27 @@ pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
         .ok_or_else(|| DriverError::Refused {
             client: "Connector doesn't have required information: initiator".to_owned(),
         })?;
-    if name.len() <= LONGEST_NAME && !name.starts_with('-') && is_name(&name) {
+    if name.len() <= LONGEST_NAME && !name.starts_with(['-', '.']) && is_name(&name) {
         Ok(name)
     } else {
         Err(DriverError::Refused {
             client: "The connector's initiator is not an iSCSI name.".to_owned(),
         })
     }
+}
+
+/// Whether target names can begin so.
+///
+/// # Errors
+/// [`DriverError::Failed`]: they cannot.
+pub fn check_prefix(prefix: &str) -> Result<(), DriverError> {
+    if is_name(prefix) {
+        return Ok(());
+    }
+    Err(DriverError::Failed {
+        client: "The storage target service is not available.".to_owned(),
+        operator: format!("target_prefix {prefix:?} is no beginning of an iSCSI name"),
+    })
 }
 
 /// Whether the text has only the characters of an iSCSI name. Those of other alphabets, which the standard would allow in a
@@ -127,14 +142,7 @@ pub fn connection_info(
         put("auth_username", json!(chap.name()));
         put("auth_password", json!(chap.reveal_password()));
     }
-    if discard {
-        put("discard", json!(true));
-    }
-    put("encrypted", json!(volume.encrypted));
-    put("qos_specs", Value::Null);
-    let readonly = volume.readonly || mode == AttachMode::Ro;
-    put("access_mode", json!(if readonly { "ro" } else { "rw" }));
-    put("cacheable", json!(false));
+    told_of_any(&mut data, volume, mode, discard);
     Ok(ConnectionInfo::new("iscsi", data))
 }
 
@@ -207,6 +215,7 @@ mod tests {
             "iqn x",
             "iqn.x\nACL",
             "-x",
+            "..",
             &"a".repeat(224),
         ] {
             assert!(

@@ -36,7 +36,7 @@ use self::keeper::{Keeper, Plan, Up};
 use self::show::{Exported, free_tid};
 use super::chap::Chap;
 use super::iscsi::{self, LUN, Location};
-use super::{Export, TargetDriver};
+use super::{Export, TargetDriver, check_portals};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
@@ -147,22 +147,8 @@ impl TgtTarget {
                 operator: what,
             })
         };
-        let portals = &self.options.portals;
-        if let Some(bad) = portals
-            .iter()
-            .find(|portal| portal.ip().is_unspecified() || portal.port() == 0)
-        {
-            return wrong(format!("{bad} is no address an initiator could connect to"));
-        }
-        if portals.is_empty() {
-            return wrong("the target has no portal".to_owned());
-        }
-        if !iscsi::is_name(&self.options.target_prefix) {
-            return wrong(format!(
-                "target_prefix {:?} is no beginning of an iSCSI name",
-                self.options.target_prefix
-            ));
-        }
+        check_portals(&self.options.portals)?;
+        iscsi::check_prefix(&self.options.target_prefix)?;
         let socket = self.admin.socket_path();
         if socket.as_os_str().len() > LONGEST_SOCKET {
             return wrong(format!(

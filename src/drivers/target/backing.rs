@@ -1,0 +1,99 @@
+//! What is to be exported, as the kernel's targets tell it apart: a block device or a file.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use crate::drivers::{DriverError, DriverResult};
+
+/// A backing store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// A block device, by its numbers: what its path leads to may change.
+    Device {
+        /// Its driver's.
+        major: u32,
+        /// Its own.
+        minor: u32,
+    },
+    /// A regular file.
+    File {
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+impl Backing {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// It is not there, or neither of the two, or has a name that the kernel would take for something else.
+    pub fn of(path: &Path) -> DriverResult<Self> {
+        let failed = |operator: String| DriverError::Failed {
+            client: "The volume's storage could not be read.".to_owned(),
+            operator,
+        };
+        let plain = |text: &str| {
+            path.is_absolute() && !text.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control())
+        };
+        if !path.to_str().is_some_and(plain) {
+            return Err(failed(format!(
+                "{} cannot be exported by the kernel: its name has blanks or commas, or is relative",
+                path.display()
+            )));
+        }
+        let found = std::fs::metadata(path).map_err(|error| {
+            let operator = format!("cannot export {}: {error}", path.display());
+            match error.kind() {
+                io::ErrorKind::NotFound => DriverError::NotFound {
+                    client: "The volume's storage is not there.".to_owned(),
+                    operator,
+                },
+                _ => failed(operator),
+            }
+        })?;
+        let kind = found.file_type();
+        if kind.is_block_device() {
+            let device = found.rdev();
+            Ok(Self::Device {
+                major: rustix::fs::major(device),
+                minor: rustix::fs::minor(device),
+            })
+        } else if kind.is_file() {
+            Ok(Self::File { bytes: found.len() })
+        } else {
+            Err(failed(format!(
+                "{} is neither a block device nor a file",
+                path.display()
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Backing;
+    use crate::drivers::DriverError;
+
+    #[test]
+    fn files_are_measured_and_what_cannot_be_exported_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("volume");
+        std::fs::write(&file, [0; 512]).unwrap();
+        assert_eq!(Backing::of(&file).unwrap(), Backing::File { bytes: 512 });
+        assert!(matches!(
+            Backing::of(&home.path().join("none")),
+            Err(DriverError::NotFound { .. })
+        ));
+        for bad in [
+            home.path().to_owned(),
+            home.path().join("a,fd_dev_size=0"),
+            "volume".into(),
+        ] {
+            assert!(
+                matches!(Backing::of(&bad), Err(DriverError::Failed { .. })),
+                "{bad:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! configfs, where the kernel's targets are folders: `mkdir` makes an object with its attributes, a symbolic link connects
+//! two, writing to a file sets one (kernel: `Documentation/filesystems/configfs.rst`).
+//!
+//! [`ConfigFs`] has the few operations there are; [`Tree`] makes of them what may be done twice: what is there is not made
+//! again, what is gone is not taken away again. Every single operation of the kernel is atomic, so a process that is killed
+//! leaves a state between two of them, and the emulation (for tests) can stop between any two.
+
+#[cfg(test)]
+pub(super) mod emulation;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::drivers::{DriverError, DriverResult};
+
+/// Where Linux has it.
+pub const ROOT: &str = "/sys/kernel/config";
+
+/// What a name in a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An object or a group of them.
+    Folder,
+    /// A connection to another object.
+    Link,
+    /// An attribute.
+    File,
+}
+
+/// The operations of configfs. Paths begin below its root.
+pub trait ConfigFs: Send + Sync {
+    /// The names in a folder.
+    fn list(&self, path: &Path) -> io::Result<Vec<(String, Kind)>>;
+    /// Whether there is something.
+    fn exists(&self, path: &Path) -> bool;
+    /// An attribute.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// Where a link leads. Only its last components mean something: the kernel tells it from the link's own folder.
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Makes an object.
+    fn mkdir(&self, path: &Path) -> io::Result<()>;
+    /// Takes one away.
+    fn rmdir(&self, path: &Path) -> io::Result<()>;
+    /// Connects `path` to an object.
+    fn symlink(&self, object: &Path, path: &Path) -> io::Result<()>;
+    /// Ends that.
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+    /// Sets an attribute, in one write.
+    fn write(&self, path: &Path, value: &str) -> io::Result<()>;
+}
+
+/// The kernel's own.
+#[derive(Clone, Debug)]
+pub struct Mounted {
+    root: PathBuf,
+}
+
+impl Mounted {
+    /// The one that is mounted there.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+}
+
+impl ConfigFs for Mounted {
+    fn list(&self, path: &Path) -> io::Result<Vec<(String, Kind)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join(path))? {
+            let entry = entry?;
+            let kind = match entry.file_type()? {
+                kind if kind.is_symlink() => Kind::Link,
+                kind if kind.is_dir() => Kind::Folder,
+                _ => Kind::File,
+            };
+            names.push((entry.file_name().to_string_lossy().into_owned(), kind));
+        }
+        names.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(names)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.root.join(path).symlink_metadata().is_ok()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(self.root.join(path))
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::read_link(self.root.join(path))
+    }
+
+    fn mkdir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir(self.root.join(path))
+    }
+
+    fn rmdir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(self.root.join(path))
+    }
+
+    fn symlink(&self, object: &Path, path: &Path) -> io::Result<()> {
+        // The kernel resolves it at once, from the process's folder and not from the link's: it must be absolute.
+        std::os::unix::fs::symlink(self.root.join(object), self.root.join(path))
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(self.root.join(path))
+    }
+
+    fn write(&self, path: &Path, value: &str) -> io::Result<()> {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(self.root.join(path))?;
+        // What is written second would be a second value.
+        match file.write(value.as_bytes())? {
+            all if all == value.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+}
+
+/// configfs with verbs that may be repeated. Clones are one.
+#[derive(Clone)]
+pub struct Tree {
+    fs: Arc<dyn ConfigFs>,
+}
+
+impl Tree {
+    /// Over one configfs.
+    pub fn new(fs: impl ConfigFs + 'static) -> Self {
+        Self { fs: Arc::new(fs) }
+    }
+
+    /// Whether there is something.
+    #[must_use]
+    pub fn exists(&self, path: &Path) -> bool {
+        self.fs.exists(path)
+    }
+
+    /// The folders in a folder; none if it is not there.
+    pub fn folders(&self, path: &Path) -> DriverResult<Vec<String>> {
+        self.names(path, Kind::Folder)
+    }
+
+    /// The links in a folder; none if it is not there.
+    pub fn links(&self, path: &Path) -> DriverResult<Vec<String>> {
+        self.names(path, Kind::Link)
+    }
+
+    fn names(&self, path: &Path, wanted: Kind) -> DriverResult<Vec<String>> {
+        match self.fs.list(path) {
+            Ok(names) => Ok(names
+                .into_iter()
+                .filter(|(_, kind)| *kind == wanted)
+                .map(|(name, _)| name)
+                .collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failed("list", path, &error)),
+        }
+    }
+
+    /// An attribute without the line's end; `None` if it is not there, or cannot be read.
+    #[must_use]
+    pub fn read(&self, path: &Path) -> Option<String> {
+        self.fs.read(path).ok().map(|text| text.trim_end().to_owned())
+    }
+
+    /// Whether the link leads to what is so called (its last components).
+    #[must_use]
+    pub fn leads_to(&self, link: &Path, object: &Path) -> bool {
+        self.fs.read_link(link).is_ok_and(|told| told.ends_with(object))
+    }
+
+    /// Makes an object that may be there.
+    pub fn make(&self, path: &Path) -> DriverResult<()> {
+        match self.fs.mkdir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away an object that may be gone.
+    pub fn remove(&self, path: &Path) -> DriverResult<()> {
+        match self.fs.rmdir(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away an object that others may still use: then they keep it.
+    pub fn remove_unused(&self, path: &Path) -> DriverResult<()> {
+        match self.fs.rmdir(path) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::DirectoryNotEmpty
+                        | io::ErrorKind::ResourceBusy
+                ) =>
+            {
+                Err(failed("remove", path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Connects what may be connected already.
+    pub fn connect(&self, object: &Path, path: &Path) -> DriverResult<()> {
+        match self.fs.symlink(object, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(failed("connect", path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a connection that may be ended already.
+    pub fn disconnect(&self, path: &Path) -> DriverResult<()> {
+        match self.fs.unlink(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("disconnect", path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends all connections of a folder.
+    pub fn disconnect_all(&self, path: &Path) -> DriverResult<()> {
+        for link in self.links(path)? {
+            self.disconnect(&path.join(link))?;
+        }
+        Ok(())
+    }
+
+    /// Writes, whatever is there.
+    pub fn write(&self, path: &Path, value: &str) -> DriverResult<()> {
+        self.fs
+            .write(path, value)
+            .map_err(|error| failed("write to", path, &error))
+    }
+
+    /// Sets an attribute that may have that value: many refuse it a second time, or while they are used.
+    pub fn set(&self, path: &Path, value: &str) -> DriverResult<()> {
+        if self.read(path).as_deref() == Some(value) {
+            return Ok(());
+        }
+        self.write(path, value)
+    }
+}
+
+/// Values are left out: some are secret.
+fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => ": it takes root",
+        io::ErrorKind::ReadOnlyFilesystem => ": the kernel's configuration is mounted read-only, as in containers",
+        _ => "",
+    };
+    DriverError::Failed {
+        client: "The storage target service failed.".to_owned(),
+        operator: format!(
+            "cannot {what} {} of the kernel's targets: {error}{hint}",
+            path.display()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Mounted, Tree};
+    use crate::drivers::DriverError;
+
+    #[test]
+    fn what_is_done_twice_is_done_once() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::new(Mounted::new(home.path()));
+        let (object, link, gone) = (Path::new("a"), Path::new("l"), Path::new("none"));
+        std::fs::write(home.path().join("attr"), "old\n").unwrap();
+        for _ in 0..2 {
+            tree.make(object).unwrap();
+            tree.connect(object, link).unwrap();
+            tree.set(Path::new("attr"), "new").unwrap();
+        }
+        assert!(tree.leads_to(link, object) && !tree.leads_to(link, gone));
+        assert_eq!(tree.read(Path::new("attr")).unwrap(), "new");
+        assert_eq!(tree.folders(Path::new("")).unwrap(), ["a"]);
+        assert_eq!(tree.links(Path::new("")).unwrap(), ["l"]);
+        assert!(tree.folders(gone).unwrap().is_empty());
+        for _ in 0..2 {
+            tree.disconnect_all(Path::new("")).unwrap();
+            tree.disconnect(link).unwrap();
+            tree.remove(object).unwrap();
+        }
+        assert!(!tree.exists(object) && !tree.exists(link));
+        assert!(tree.make(Path::new("no/such")).is_err());
+    }
+
+    #[test]
+    fn an_object_that_others_use_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::new(Mounted::new(home.path()));
+        tree.make(Path::new("a")).unwrap();
+        tree.make(Path::new("a/b")).unwrap();
+        tree.remove_unused(Path::new("a")).unwrap();
+        assert!(tree.exists(Path::new("a/b")));
+        assert!(tree.remove(Path::new("a")).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_written_is_not_told() {
+        let home = tempfile::tempdir().unwrap();
+        let tree = Tree::new(Mounted::new(home.path()));
+        let Err(DriverError::Failed { operator, .. }) = tree.write(Path::new("no/password"), "s3cret") else {
+            panic!("there is no such file");
+        };
+        assert!(
+            operator.contains("no/password") && !operator.contains("s3cret"),
+            "{operator}"
+        );
+    }
+}

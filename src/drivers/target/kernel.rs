@@ -1,0 +1,139 @@
+//! What a kernel target needs before anything else: configfs mounted, the modules loaded, and the right to change it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::drivers::command::Command;
+use crate::drivers::{DriverError, DriverResult, Work};
+
+/// How long loading modules may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A part of configfs and whom it belongs to.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel {
+    /// Where configfs is, or is to be mounted.
+    pub(super) root: PathBuf,
+    /// The folder that is there once the modules are.
+    pub(super) group: &'static str,
+    /// The modules, the one that makes the folder first.
+    pub(super) modules: &'static [&'static str],
+    /// The program that loads them, by name or path.
+    pub(super) modprobe: OsString,
+}
+
+impl Kernel {
+    /// Makes ready what is missing. Does nothing if nothing is.
+    pub(super) fn prepare(&self, work: &Work) -> DriverResult<()> {
+        let group = self.root.join(self.group);
+        if !group.is_dir() {
+            self.mount(work)?;
+        }
+        let mut why = String::new();
+        if !group.is_dir() {
+            let modprobe = Command::new(self.modprobe.clone(), "kmod")
+                .arg("-a")
+                .args(self.modules.iter().copied())
+                .limit(LIMIT);
+            if let Err(error) = modprobe.run(work) {
+                why = format!(": {error}");
+            }
+        }
+        if !group.is_dir() {
+            let hint = if rustix::process::geteuid().is_root() {
+                "does this kernel have it?"
+            } else {
+                "loading it takes root"
+            };
+            return Err(unavailable(format!(
+                "the kernel module {} is not there; {hint}{why}",
+                self.modules.first().copied().unwrap_or(self.group)
+            )));
+        }
+        rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).map_err(|error| {
+            unavailable(format!(
+                "{} cannot be written ({error}): a target of the kernel takes root, and no read-only /sys",
+                group.display()
+            ))
+        })
+    }
+
+    fn mount(&self, work: &Work) -> DriverResult<()> {
+        let empty = std::fs::read_dir(&self.root).is_ok_and(|mut names| names.next().is_none());
+        // Without the module there is no such folder; with it, it is empty until something is mounted there.
+        let real = self.root == Path::new(super::configfs::ROOT);
+        if !real || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        if !self.root.is_dir() {
+            // Its failure shows as the mount's.
+            let _ = Command::new(self.modprobe.clone(), "kmod")
+                .arg("configfs")
+                .limit(LIMIT)
+                .run(work);
+        } else if !empty {
+            return Ok(());
+        }
+        let mount = Command::new("mount", "mount")
+            .args(["-t", "configfs", "configfs"])
+            .arg(&self.root)
+            .limit(LIMIT);
+        match mount.run(work) {
+            Ok(_) => Ok(()),
+            // Somebody else was faster.
+            Err(_) if std::fs::read_dir(&self.root).is_ok_and(|mut names| names.next().is_some()) => Ok(()),
+            // An empty one that is mounted already is not mounted again: the modules are what is missing.
+            Err(error) => {
+                tracing::debug!(%error, "configfs was not mounted");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn unavailable(operator: String) -> DriverError {
+    DriverError::Failed {
+        client: "The storage target service is not available.".to_owned(),
+        operator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Kernel;
+    use crate::drivers::{DriverError, Work};
+
+    fn kernel(root: &std::path::Path) -> Kernel {
+        Kernel {
+            root: root.to_owned(),
+            group: "target",
+            modules: &["target_core_mod", "iscsi_target_mod"],
+            modprobe: "false".into(),
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_the_module_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let work = Work::within(Duration::from_secs(10));
+        let Err(DriverError::Failed { operator, .. }) = kernel(home.path()).prepare(&work) else {
+            panic!("there is no such module");
+        };
+        assert!(
+            operator.contains("target_core_mod") && operator.contains("false -a"),
+            "{operator}"
+        );
+    }
+
+    #[test]
+    fn what_is_there_is_not_loaded() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("target")).unwrap();
+        kernel(home.path())
+            .prepare(&Work::within(Duration::from_secs(10)))
+            .unwrap();
+    }
+}

@@ -1,0 +1,299 @@
+//! iSCSI through LIO, the target in Linux itself, by configfs: no daemon, no tool, no Python (cinder: `volume/targets/lio.py`,
+//! which starts `cinder-rtstool` for each verb; why not we: `docs/decisions`).
+//!
+//! ```text
+//! ensure_export          backstore, target, LUN 0, portals, enabled: nobody can log in yet
+//! initialize_connection  an ACL for this initiator, with its secret and the LUN
+//! terminate_connection   its ACL is gone, and its sessions with it
+//! remove_export          sessions, ACLs, portals, LUN, target, backstore: gone
+//! ```
+//!
+//! The kernel has all the state, and serves on while we restart: nothing is remembered here but what vanished exports are told
+//! by. So a half-made export is simply completed, whoever began it. Unlike tgt's, an export outlives us: `shutdown` leaves it,
+//! and after a reboot the manager makes all of them again from the catalog.
+//!
+//! A block device is exported by `iblock`, a file by `fileio` (buffered, which initiators are told, so that they flush).
+
+mod access;
+mod export;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use self::export::Wanted;
+use self::place::Place;
+use super::backing::Backing;
+use super::chap::Chap;
+use super::configfs::{self, Mounted, Tree};
+use super::iscsi::{self, Location};
+use super::kernel::Kernel;
+use super::turn::Turnstile;
+use super::watch::Watch;
+use super::{Export, TargetDriver, check_portals};
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
+
+/// The LUN of every volume (cinder: `volume/targets/lio.py`, `_get_target_and_lun`).
+pub const LUN: u64 = 0;
+
+/// The number of the only target portal group.
+const TAG: u32 = 1;
+
+/// How a LIO target is.
+#[derive(Clone, Debug)]
+pub struct LioOptions {
+    /// Whose exports these are: one node may have several backends, and each lists its own only.
+    pub owner: String,
+    /// Where it listens, and what initiators are told.
+    pub portals: Vec<SocketAddr>,
+    /// Comes before the volume's name in the target's (cinder: `target_prefix`).
+    pub target_prefix: String,
+    /// Whether initiators need a secret as well as their name on the list.
+    pub chap: bool,
+    /// Whether UNMAP gives blocks back, and clients are told `discard` (cinder: `report_discard_supported`).
+    pub discard: bool,
+    /// Where configfs is.
+    pub configfs: PathBuf,
+    /// What loads the kernel's modules, by name or path.
+    pub modprobe: OsString,
+}
+
+impl LioOptions {
+    /// The defaults, for this backend at this portal.
+    pub fn new(owner: impl Into<String>, portal: SocketAddr) -> Self {
+        Self {
+            owner: owner.into(),
+            portals: vec![portal],
+            target_prefix: "iqn.2010-10.org.openstack:".to_owned(),
+            chap: true,
+            discard: false,
+            configfs: configfs::ROOT.into(),
+            modprobe: "modprobe".into(),
+        }
+    }
+}
+
+/// See the module.
+pub struct LioTarget {
+    options: LioOptions,
+    kernel: Kernel,
+    tree: Tree,
+    watch: Watch,
+    turnstile: Turnstile,
+    /// Secrets that no record has yet: of an export whose `ensure_export` was answered, and the answer lost.
+    secrets: Mutex<BTreeMap<String, Chap>>,
+    probe: fn(&Path) -> DriverResult<Backing>,
+}
+
+impl LioTarget {
+    /// A target that has touched nothing yet.
+    #[must_use]
+    pub fn new(options: LioOptions) -> Self {
+        let tree = Tree::new(Mounted::new(&options.configfs));
+        Self::over(options, tree, Backing::of)
+    }
+
+    fn over(options: LioOptions, tree: Tree, probe: fn(&Path) -> DriverResult<Backing>) -> Self {
+        Self {
+            kernel: Kernel {
+                root: options.configfs.clone(),
+                group: "target",
+                modules: &[
+                    "target_core_mod",
+                    "target_core_iblock",
+                    "target_core_file",
+                    "iscsi_target_mod",
+                ],
+                modprobe: options.modprobe.clone(),
+            },
+            watch: Watch::new(tree.clone()),
+            options,
+            tree,
+            turnstile: Turnstile::default(),
+            secrets: Mutex::default(),
+            probe,
+        }
+    }
+
+    fn place(&self, volume: &VolumeSpec) -> Place {
+        Place::new(
+            &self.options.owner,
+            &self.options.target_prefix,
+            &volume.storage_name(),
+        )
+    }
+
+    /// The fabric, which whoever clears the kernel's configuration may take away.
+    fn fabric(&self, work: &Work) -> DriverResult<()> {
+        if self.tree.exists(Path::new(place::FABRIC)) {
+            return Ok(());
+        }
+        self.kernel.prepare(work)?;
+        self.tree.make(Path::new(place::FABRIC))
+    }
+
+    /// The secret of an export: what the volume remembers, else what we or the kernel do, else a fresh one.
+    fn secret(&self, place: &Place, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
+        if !self.options.chap {
+            return Ok(None);
+        }
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let chap = match (&volume.provider_auth, secrets.get(&place.name)) {
+            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| DriverError::Failed {
+                client: "The volume's secret could not be read.".to_owned(),
+                operator: format!(
+                    "the provider_auth of {} is not of the form CHAP name password",
+                    place.name
+                ),
+            })?,
+            (None, Some(chap)) => chap.clone(),
+            (None, None) => match access::some_secret(&self.tree, place)? {
+                Some(chap) => chap,
+                None => Chap::generate()?,
+            },
+        };
+        secrets.insert(place.name.clone(), chap.clone());
+        Ok(Some(chap))
+    }
+
+    fn forget_secret(&self, place: &Place) {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.remove(&place.name);
+    }
+}
+
+impl TargetDriver for LioTarget {
+    fn storage_protocol(&self) -> &'static str {
+        "iSCSI"
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        check_portals(&self.options.portals)?;
+        iscsi::check_prefix(&self.options.target_prefix)?;
+        self.kernel.prepare(work)?;
+        self.fabric(work)?;
+        self.watch.start();
+        Ok(())
+    }
+
+    fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
+        let place = self.place(volume);
+        let _turn = self.turnstile.enter(work, &place.name)?;
+        let backing = (self.probe)(backing_store)?;
+        self.fabric(work)?;
+        let chap = self.secret(&place, volume)?;
+        let wanted = Wanted {
+            path: backing_store,
+            backing,
+            serial: volume.id.to_string(),
+            portals: &self.options.portals,
+            chap: chap.as_ref(),
+            discard: self.options.discard,
+        };
+        if !export::is_of(&self.tree, &place, &wanted) {
+            self.watch.goes(&place.name);
+            export::take_down(&self.tree, &place, work)?;
+        }
+        export::build(&self.tree, &place, &wanted)?;
+        self.watch.stands(&place.name, place.group());
+        let location = Location {
+            portals: self.options.portals.clone(),
+            tid: TAG,
+            iqn: place.iqn,
+            lun: LUN,
+        };
+        Ok(Export {
+            provider_location: location.to_provider_location(),
+            provider_auth: chap.as_ref().map(Chap::to_provider_auth),
+        })
+    }
+
+    fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let place = self.place(volume);
+        let _turn = self.turnstile.enter(work, &place.name)?;
+        self.watch.goes(&place.name);
+        export::take_down(&self.tree, &place, work)?;
+        self.forget_secret(&place);
+        Ok(())
+    }
+
+    fn initialize_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        export: &Export,
+        connector: &Connector,
+        mode: AttachMode,
+    ) -> DriverResult<ConnectionInfo> {
+        let initiator = iscsi::initiator(connector)?;
+        let info = iscsi::connection_info(volume, export, connector, mode, self.options.discard)?;
+        let place = self.place(volume);
+        let _turn = self.turnstile.enter(work, &place.name)?;
+        if !export::stands(&self.tree, &place) {
+            return Err(DriverError::Failed {
+                client: "The volume is not exported.".to_owned(),
+                operator: format!(
+                    "{} is not exported: somebody may have cleared the kernel's targets",
+                    place.name
+                ),
+            });
+        }
+        let chap = match (&export.provider_auth, self.options.chap) {
+            (Some(auth), true) => Chap::parse(auth),
+            _ => None,
+        };
+        let readonly = volume.readonly || mode == AttachMode::Ro;
+        access::let_in(
+            &self.tree,
+            &place,
+            &initiator,
+            chap.as_ref(),
+            readonly,
+            volume.readonly,
+        )?;
+        Ok(info)
+    }
+
+    fn terminate_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        connector: Option<&Connector>,
+    ) -> DriverResult<()> {
+        let place = self.place(volume);
+        let _turn = self.turnstile.enter(work, &place.name)?;
+        match connector {
+            // One that could not have been let in is not there.
+            Some(connector) => match iscsi::initiator(connector) {
+                Ok(initiator) => access::shut_out(&self.tree, &place, &initiator),
+                Err(_) => Ok(()),
+            },
+            None => access::shut_out_all(&self.tree, &place),
+        }
+    }
+
+    fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let place = self.place(volume);
+        let _turn = self.turnstile.enter(work, &place.name)?;
+        export::resize(&self.tree, &place, self.probe)
+    }
+
+    fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {
+        work.check()?;
+        place::exports(&self.tree, &self.options.owner)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.watch.generation()
+    }
+
+    fn shutdown(&self) {
+        self.watch.stop();
+    }
+}

@@ -1,0 +1,152 @@
+//! Where in configfs a volume's export is: pure names.
+//!
+//! ```text
+//! target/core/iblock_N/volume-…                      backstore (fileio_N for files)
+//! target/iscsi/<iqn>/tpgt_1                          target, its only portal group
+//!                           /lun/lun_0/backstore ->  the backstore
+//!                           /np/<ip>:<port>          portals
+//!                           /acls/<initiator>        who may log in
+//!                                            /lun_0/lun -> the group's lun_0
+//! ```
+//!
+//! `N` stands for the backend: a backstore is made first and goes last, so its folder tells whose an export is, however
+//! little there is of it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::drivers::DriverResult;
+use crate::drivers::target::configfs::Tree;
+
+/// The iSCSI fabric.
+pub(super) const FABRIC: &str = "target/iscsi";
+
+/// Where backstores are.
+const CORE: &str = "target/core";
+
+/// What makes a LUN of a backing store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plugin {
+    /// Of a block device.
+    Iblock,
+    /// Of a file.
+    Fileio,
+}
+
+impl Plugin {
+    pub(super) const ALL: [Self; 2] = [Self::Iblock, Self::Fileio];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Iblock => "iblock",
+            Self::Fileio => "fileio",
+        }
+    }
+}
+
+/// The places of one export.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) iqn: String,
+    number: u32,
+}
+
+impl Place {
+    pub(super) fn new(owner: &str, prefix: &str, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            iqn: format!("{prefix}{name}"),
+            number: number(owner),
+        }
+    }
+
+    /// The adapter that holds this backend's backstores of one kind.
+    pub(super) fn adapter(&self, plugin: Plugin) -> PathBuf {
+        adapter(plugin, self.number)
+    }
+
+    pub(super) fn backstore(&self, plugin: Plugin) -> PathBuf {
+        self.adapter(plugin).join(&self.name)
+    }
+
+    pub(super) fn target(&self) -> PathBuf {
+        Path::new(FABRIC).join(&self.iqn)
+    }
+
+    pub(super) fn group(&self) -> PathBuf {
+        self.target().join("tpgt_1")
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> PathBuf {
+        self.group().join("attrib").join(name)
+    }
+
+    pub(super) fn lun(&self) -> PathBuf {
+        self.group().join("lun/lun_0")
+    }
+
+    pub(super) fn portals(&self) -> PathBuf {
+        self.group().join("np")
+    }
+
+    pub(super) fn acls(&self) -> PathBuf {
+        self.group().join("acls")
+    }
+
+    pub(super) fn acl(&self, initiator: &str) -> PathBuf {
+        self.acls().join(initiator)
+    }
+}
+
+fn adapter(plugin: Plugin, number: u32) -> PathBuf {
+    Path::new(CORE).join(format!("{}_{number}", plugin.name()))
+}
+
+/// A backend's number, the same in each run (FNV-1a). The kernel takes any; people and their tools count from 0.
+fn number(owner: &str) -> u32 {
+    let hash = owner.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash >> 1 | 0x4000_0000
+}
+
+/// The volumes of which there is an export, or part of one.
+pub(super) fn exports(tree: &Tree, owner: &str) -> DriverResult<Vec<String>> {
+    let mut names = BTreeSet::new();
+    for plugin in Plugin::ALL {
+        names.extend(tree.folders(&adapter(plugin, number(owner)))?);
+    }
+    Ok(names
+        .into_iter()
+        .filter(|name| name.starts_with("volume-"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Place, Plugin, number};
+
+    #[test]
+    fn a_backend_keeps_its_number() {
+        assert_eq!(number("host@lvm"), number("host@lvm"));
+        assert_ne!(number("host@lvm"), number("host@lvm2"));
+        assert!(number("") >= 0x4000_0000 && i32::try_from(number("host@lvm")).is_ok());
+    }
+
+    #[test]
+    fn places_are_those_of_the_kernel() {
+        let place = Place::new("b", "iqn.2010-10.org.openstack:", "volume-x");
+        assert!(
+            place
+                .backstore(Plugin::Iblock)
+                .starts_with("target/core")
+        );
+        assert_eq!(
+            place.acl("iqn.a"),
+            Path::new("target/iscsi/iqn.2010-10.org.openstack:volume-x/tpgt_1/acls/iqn.a")
+        );
+    }
+}

@@ -1,0 +1,366 @@
+//! LIO over a kernel in memory. `tests/guest` and `examples/target_verbs.rs` have the real one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{LioOptions, LioTarget};
+use crate::drivers::target::backing::Backing;
+use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::configfs::emulation::Emulation;
+use crate::drivers::target::{Export, TargetDriver};
+use crate::drivers::testing::{connector, volume};
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::volume::Secret;
+use crate::model::{AttachMode, ConnectionInfo, VolumeSpec};
+
+const GUEST: &str = "iqn.1993-08.org.debian:01:guest";
+const OTHER: &str = "iqn.1993-08.org.debian:01:other";
+const FILE: &str = "/srv/volume";
+const DEVICE: &str = "/dev/volume-3";
+
+fn work() -> Work {
+    Work::within(Duration::from_secs(10))
+}
+
+/// Files have 1 GiB until they are called `grown`; a device's minor number ends its name.
+fn probe(path: &Path) -> DriverResult<Backing> {
+    let path = path.to_str().unwrap();
+    Ok(match path.rsplit_once('-') {
+        Some((_, minor)) if path.starts_with("/dev") => Backing::Device {
+            major: 254,
+            minor: minor.parse().unwrap(),
+        },
+        _ => Backing::File { bytes: 1 << 30 },
+    })
+}
+
+fn twice_as_large(_: &Path) -> DriverResult<Backing> {
+    Ok(Backing::File { bytes: 2 << 30 })
+}
+
+fn options() -> LioOptions {
+    LioOptions {
+        portals: vec!["192.0.2.1:3260".parse().unwrap(), "[2001:db8::1]:3260".parse().unwrap()],
+        // There is nothing to be prepared: `configfs` is not looked at while the emulation has the fabric.
+        configfs: "/nonexistent".into(),
+        ..LioOptions::new("host@file", "192.0.2.1:3260".parse().unwrap())
+    }
+}
+
+/// A process's target over a kernel.
+fn target(kernel: &Emulation) -> LioTarget {
+    let tree = Tree::new(kernel.clone());
+    tree.make(Path::new(super::place::FABRIC)).unwrap();
+    LioTarget::over(options(), tree, probe)
+}
+
+fn specimen() -> VolumeSpec {
+    VolumeSpec {
+        provider_auth: Some(Secret::new("CHAP name567890123456789 password90123456")),
+        ..volume(1)
+    }
+}
+
+fn export(target: &LioTarget, volume: &VolumeSpec, path: &str) -> DriverResult<Export> {
+    target.ensure_export(&work(), volume, Path::new(path))
+}
+
+fn attach(target: &LioTarget, volume: &VolumeSpec, path: &str, who: &str) -> DriverResult<ConnectionInfo> {
+    let export = export(target, volume, path)?;
+    target.initialize_connection(&work(), volume, &export, &connector(who), AttachMode::Rw)
+}
+
+/// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
+fn killed_anywhere(
+    begin: impl Fn(&LioTarget, &VolumeSpec),
+    verb: impl Fn(&LioTarget, &VolumeSpec) -> DriverResult<()>,
+) {
+    let volume = specimen();
+    let straight = Emulation::new();
+    let whole = target(&straight);
+    begin(&whole, &volume);
+    let before = straight.changes();
+    verb(&whole, &volume).unwrap();
+    let changes = straight.changes() - before;
+    assert!(changes > 0, "the verb does something");
+    for stop in 0..changes {
+        let kernel = Emulation::new();
+        begin(&target(&kernel), &volume);
+        let killed = target(&kernel);
+        kernel.stop_after(stop);
+        assert!(verb(&killed, &volume).is_err(), "stopped before change {stop}");
+        kernel.go_on();
+        let next = target(&kernel);
+        for _ in 0..2 {
+            verb(&next, &volume).unwrap_or_else(|error| panic!("after {stop}: {error}"));
+            assert_eq!(kernel.shown(), straight.shown(), "after {stop}");
+        }
+    }
+}
+
+#[test]
+fn killed_anywhere_an_export_is_completed() {
+    for path in [FILE, DEVICE] {
+        killed_anywhere(|_, _| {}, |target, volume| export(target, volume, path).map(drop));
+    }
+}
+
+#[test]
+fn killed_anywhere_an_initiator_is_let_in() {
+    killed_anywhere(
+        |target, volume| drop(export(target, volume, DEVICE).unwrap()),
+        |target, volume| attach(target, volume, DEVICE, GUEST).map(drop),
+    );
+}
+
+#[test]
+fn killed_anywhere_an_initiator_is_shut_out() {
+    killed_anywhere(
+        |target, volume| {
+            attach(target, volume, DEVICE, GUEST).unwrap();
+            attach(target, volume, DEVICE, OTHER).unwrap();
+        },
+        |target, volume| target.terminate_connection(&work(), volume, Some(&connector(GUEST))),
+    );
+}
+
+#[test]
+fn killed_anywhere_an_export_goes_and_leaves_nothing() {
+    let begin = |target: &LioTarget, volume: &VolumeSpec| {
+        attach(target, volume, FILE, GUEST).unwrap();
+        attach(target, volume, FILE, OTHER).unwrap();
+    };
+    killed_anywhere(begin, |target, volume| target.remove_export(&work(), volume));
+    let kernel = Emulation::new();
+    let volume = specimen();
+    begin(&target(&kernel), &volume);
+    target(&kernel).remove_export(&work(), &volume).unwrap();
+    assert!(
+        !kernel.shown().iter().any(|line| line.contains("volume-")),
+        "{:#?}",
+        kernel.shown()
+    );
+}
+
+#[test]
+fn a_half_made_export_goes_too() {
+    let volume = specimen();
+    let straight = Emulation::new();
+    attach(&target(&straight), &volume, DEVICE, GUEST).unwrap();
+    for stop in 0..straight.changes() {
+        let kernel = Emulation::new();
+        let killed = target(&kernel);
+        kernel.stop_after(stop);
+        let _ = attach(&killed, &volume, DEVICE, GUEST);
+        kernel.go_on();
+        target(&kernel).remove_export(&work(), &volume).unwrap();
+        assert!(!kernel.shown().iter().any(|line| line.contains("volume-")));
+        assert!(target(&kernel).list_exports(&work()).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn killed_anywhere_another_device_takes_the_place_of_the_first() {
+    for (first, second) in [(DEVICE, "/dev/volume-4"), (FILE, DEVICE), (DEVICE, FILE), (FILE, "/srv/other")] {
+        killed_anywhere(
+            |target, volume| drop(attach(target, volume, first, GUEST).unwrap()),
+            |target, volume| export(target, volume, second).map(drop),
+        );
+    }
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let target = target(&kernel);
+    attach(&target, &volume, DEVICE, GUEST).unwrap();
+    export(&target, &volume, "/dev/volume-4").unwrap();
+    assert!(kernel.shown().iter().any(|line| line.contains("Minor: 4")));
+    assert!(!kernel.shown().iter().any(|line| line.contains("Minor: 3")));
+}
+
+#[test]
+fn whom_a_killed_removal_left_is_not_let_in_by_the_next_export() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let first = target(&kernel);
+    attach(&first, &volume, FILE, GUEST).unwrap();
+    kernel.stop_after(1);
+    first.remove_export(&work(), &volume).unwrap_err();
+    kernel.go_on();
+    attach(&target(&kernel), &volume, FILE, OTHER).unwrap();
+    assert!(!kernel.shown().iter().any(|line| line.contains(GUEST)));
+    assert!(kernel.shown().iter().any(|line| line.contains(OTHER)));
+}
+
+#[test]
+fn what_initiators_are_told_is_cinders() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let info = attach(&target(&kernel), &volume, DEVICE, GUEST).unwrap();
+    let iqn = format!("iqn.2010-10.org.openstack:volume-{}", volume.id);
+    let (first, second) = ("192.0.2.1:3260", "[2001:db8::1]:3260");
+    assert_eq!(info.driver_volume_type, "iscsi");
+    assert_eq!(
+        serde_json::Value::Object(info.data()),
+        json!({
+            "target_discovered": false, "target_portal": first, "target_iqn": iqn, "target_lun": 0,
+            "target_portals": [first, second], "target_iqns": [iqn, iqn], "target_luns": [0, 0],
+            "volume_id": volume.id.to_string(), "auth_method": "CHAP", "auth_username": "name567890123456789",
+            "auth_password": "password90123456", "encrypted": false, "qos_specs": null, "access_mode": "rw",
+            "cacheable": false
+        })
+    );
+    let told = export(&target(&kernel), &volume, DEVICE).unwrap();
+    assert_eq!(told.provider_location, format!("{first};{second},1 {iqn} 0"));
+}
+
+#[test]
+fn an_export_keeps_its_secret_across_processes() {
+    let (kernel, volume) = (Emulation::new(), volume(1));
+    let first = target(&kernel);
+    let info = attach(&first, &volume, FILE, GUEST).unwrap();
+    assert_eq!(attach(&first, &volume, FILE, GUEST).unwrap(), info);
+    assert_eq!(attach(&target(&kernel), &volume, FILE, GUEST).unwrap(), info);
+}
+
+#[test]
+fn a_secret_that_changed_holds_for_all_who_are_let_in() {
+    let (kernel, mut volume) = (Emulation::new(), specimen());
+    let target = target(&kernel);
+    attach(&target, &volume, FILE, GUEST).unwrap();
+    volume.provider_auth = Some(Secret::new("CHAP another another567890"));
+    export(&target, &volume, FILE).unwrap();
+    assert!(
+        kernel
+            .shown()
+            .iter()
+            .any(|line| line.ends_with("auth/userid = another"))
+    );
+    assert!(!kernel.shown().iter().any(|line| line.contains("name567890123456789")));
+}
+
+#[test]
+fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
+    let (kernel, mut volume) = (Emulation::new(), specimen());
+    let target = target(&kernel);
+    let told = export(&target, &volume, FILE).unwrap();
+    let mut enter = |volume: &VolumeSpec, mode| {
+        target
+            .initialize_connection(&work(), volume, &told, &connector(GUEST), mode)
+            .unwrap();
+        let shown = kernel.shown();
+        let line = shown.iter().find(|line| line.contains("write_protect = ")).unwrap();
+        line.ends_with('1')
+    };
+    assert!(enter(&volume, AttachMode::Ro));
+    assert!(enter(&volume, AttachMode::Ro));
+    assert!(!enter(&volume, AttachMode::Rw));
+    assert!(!enter(&volume, AttachMode::Ro));
+    volume.readonly = true;
+    assert!(enter(&volume, AttachMode::Rw));
+    volume.readonly = false;
+    assert!(!enter(&volume, AttachMode::Rw));
+}
+
+#[test]
+fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let target = target(&kernel);
+    attach(&target, &volume, FILE, GUEST).unwrap();
+    attach(&target, &volume, FILE, OTHER).unwrap();
+    let told = export(&target, &volume, FILE).unwrap();
+    for stranger in ["", "..", "a/b"] {
+        let answer = target.initialize_connection(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
+        assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
+        target
+            .terminate_connection(&work(), &volume, Some(&connector(stranger)))
+            .unwrap();
+    }
+    let acls = || {
+        let shown = kernel.shown();
+        shown.iter().filter(|line| line.ends_with("/auth/userid = name567890123456789")).count()
+    };
+    assert_eq!(acls(), 2);
+    target
+        .terminate_connection(&work(), &volume, Some(&connector(GUEST)))
+        .unwrap();
+    assert_eq!(acls(), 1);
+    for _ in 0..2 {
+        target.terminate_connection(&work(), &volume, None).unwrap();
+        assert_eq!(acls(), 0);
+    }
+}
+
+#[test]
+fn a_file_that_has_grown_is_told_to_the_kernel() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    attach(&target(&kernel), &volume, FILE, GUEST).unwrap();
+    let grown = LioTarget::over(options(), Tree::new(kernel.clone()), twice_as_large);
+    for _ in 0..2 {
+        grown.resized(&work(), &volume).unwrap();
+        assert!(kernel.shown().iter().any(|line| line.contains("Size: 2147483648")));
+    }
+    let before = kernel.shown();
+    grown.ensure_export(&work(), &volume, Path::new(FILE)).unwrap();
+    assert_eq!(kernel.shown(), before);
+}
+
+#[test]
+fn exports_are_listed_by_whose_they_are() {
+    let kernel = Emulation::new();
+    let (one, other) = (specimen(), specimen());
+    export(&target(&kernel), &one, FILE).unwrap();
+    let elsewhere = LioTarget::over(
+        LioOptions {
+            owner: "host@other".to_owned(),
+            ..options()
+        },
+        Tree::new(kernel.clone()),
+        probe,
+    );
+    elsewhere
+        .ensure_export(&work(), &other, Path::new(FILE))
+        .unwrap();
+    assert_eq!(
+        target(&kernel).list_exports(&work()).unwrap(),
+        [one.storage_name()]
+    );
+    assert_eq!(elsewhere.list_exports(&work()).unwrap(), [other.storage_name()]);
+}
+
+#[test]
+fn cleared_exports_change_the_generation_and_are_told_until_restored() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let target = target(&kernel);
+    assert_eq!(target.generation(), None);
+    target.watch.start();
+    let told = export(&target, &volume, FILE).unwrap();
+    let before = target.generation();
+    target.watch.look();
+    assert_eq!(target.generation(), before);
+    kernel.clear();
+    target.watch.look();
+    assert_ne!(target.generation(), before);
+    let answer = target.initialize_connection(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
+    assert!(matches!(answer, Err(DriverError::Failed { .. })));
+    Tree::new(kernel.clone()).make(Path::new(super::place::FABRIC)).unwrap();
+    assert_eq!(export(&target, &volume, FILE).unwrap(), told);
+    target.shutdown();
+}
+
+#[test]
+fn a_kernel_without_lio_is_told_at_setup() {
+    let home = tempfile::tempdir().unwrap();
+    let target = LioTarget::new(LioOptions {
+        configfs: home.path().to_owned(),
+        modprobe: "false".into(),
+        ..options()
+    });
+    let Err(DriverError::Failed { operator, .. }) = target.setup(&work()) else {
+        panic!("there is nothing to set up");
+    };
+    assert!(operator.contains("target_core_mod"), "{operator}");
+    assert_eq!(target.generation(), None);
+    target.remove_export(&work(), &volume(1)).unwrap();
+    target.terminate_connection(&work(), &volume(1), None).unwrap();
+    target.resized(&work(), &volume(1)).unwrap();
+    assert!(target.list_exports(&work()).unwrap().is_empty());
+    target.shutdown();
+}

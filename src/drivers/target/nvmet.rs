@@ -1,0 +1,321 @@
+//! NVMe over TCP through the target in Linux itself, by configfs (cinder: `volume/targets/nvmet.py`, `nvmeof.py`).
+//!
+//! ```text
+//! ensure_export          subsystem, namespace, ports: no host can connect yet
+//! initialize_connection  this host may
+//! terminate_connection   it may no longer, and all connections to the volume are cut; those who still may connect again
+//! remove_export          connections, ports, namespace, subsystem: gone
+//! ```
+//!
+//! As with LIO, the kernel has all the state and serves on while we restart ([`super::lio`]). What differs:
+//! - Ports and hosts are shared by all subsystems. They are made by the first that needs them and go with the last.
+//! - The kernel cannot cut one host's connections. After one host has gone, the others connect again by themselves (the
+//!   initiator's `reconnect_delay`: 10 s).
+//! - It cannot keep a host from writing: `ro` is told, and kept by the host, as in Cinder. Cinder lets any host in at all.
+//! - DH-HMAC-CHAP is left out: neither Cinder's connection data nor os-brick have a place for its keys.
+
+mod paths;
+mod ports;
+mod subsystem;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use self::paths::Paths;
+use self::ports::Ports;
+use self::subsystem::Wanted;
+use super::backing::Backing;
+use super::configfs::{self, Mounted, Tree};
+use super::kernel::Kernel;
+use super::turn::Turnstile;
+use super::watch::Watch;
+use super::{Export, TargetDriver, check_portals, told_of_any};
+use crate::drivers::{DriverError, DriverResult, Work};
+use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
+
+/// The longest NVMe name (NVM Express Base 2.0, 4.5).
+const LONGEST_NAME: usize = 223;
+
+/// The form of the connection data (cinder: `nvmeof_conn_info_version`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InfoVersion {
+    /// One portal.
+    One,
+    /// Several, and the volume's UUID.
+    Two,
+}
+
+/// How an nvmet target is.
+#[derive(Clone, Debug)]
+pub struct NvmetOptions {
+    /// Whose exports these are: one node may have several backends, and each lists its own only.
+    pub owner: String,
+    /// Where it listens, and what hosts are told; all with the same port number.
+    pub portals: Vec<SocketAddr>,
+    /// Comes before the volume's name in the subsystem's (cinder: `target_prefix`); `iqn.` at its beginning becomes `nqn.`.
+    pub target_prefix: String,
+    /// The kernel's number of the first portal; each further one has the next (cinder: `nvmet_port_id`).
+    pub port_id: u16,
+    /// The namespace of each volume (cinder: `nvmet_ns_id`).
+    pub ns_id: u32,
+    /// The form of the connection data.
+    pub info_version: InfoVersion,
+    /// Whether clients are told `discard` (cinder: `report_discard_supported`).
+    pub discard: bool,
+    /// Where configfs is.
+    pub configfs: PathBuf,
+    /// What loads the kernel's modules, by name or path.
+    pub modprobe: OsString,
+}
+
+impl NvmetOptions {
+    /// The defaults, for this backend at this portal.
+    pub fn new(owner: impl Into<String>, portal: SocketAddr) -> Self {
+        Self {
+            owner: owner.into(),
+            portals: vec![portal],
+            target_prefix: "iqn.2010-10.org.openstack:".to_owned(),
+            port_id: 1,
+            ns_id: 10,
+            info_version: InfoVersion::One,
+            discard: false,
+            configfs: configfs::ROOT.into(),
+            modprobe: "modprobe".into(),
+        }
+    }
+}
+
+/// See the module.
+pub struct NvmetTarget {
+    options: NvmetOptions,
+    kernel: Kernel,
+    tree: Tree,
+    watch: Watch,
+    turnstile: Turnstile,
+}
+
+impl NvmetTarget {
+    /// A target that has touched nothing yet.
+    #[must_use]
+    pub fn new(options: NvmetOptions) -> Self {
+        let tree = Tree::new(Mounted::new(&options.configfs));
+        Self::over(options, tree)
+    }
+
+    fn over(options: NvmetOptions, tree: Tree) -> Self {
+        Self {
+            kernel: Kernel {
+                root: options.configfs.clone(),
+                group: "nvmet",
+                modules: &["nvmet", "nvmet-tcp"],
+                modprobe: options.modprobe.clone(),
+            },
+            watch: Watch::new(tree.clone()),
+            options,
+            tree,
+            turnstile: Turnstile::default(),
+        }
+    }
+
+    fn paths(&self, volume: &VolumeSpec) -> Paths {
+        Paths::new(&self.options.target_prefix, &volume.storage_name())
+    }
+
+    fn ports(&self) -> Ports<'_> {
+        Ports {
+            first: self.options.port_id,
+            portals: &self.options.portals,
+        }
+    }
+
+    fn provider_location(&self, nqn: &str) -> String {
+        let addresses: Vec<String> = self.options.portals.iter().map(address).collect();
+        let port = self.options.portals.first().map_or(0, SocketAddr::port);
+        format!("{}:{port} tcp {nqn} {}", addresses.join(","), self.options.ns_id)
+    }
+
+    /// What the host needs. Numbers are text where Cinder, which reads them out of its own text, has text.
+    fn connection_info(&self, volume: &VolumeSpec, nqn: &str, mode: AttachMode) -> ConnectionInfo {
+        let port = |portal: &SocketAddr| portal.port().to_string();
+        let address = |portal: &SocketAddr| portal.ip().to_string();
+        let ns_id = self.options.ns_id.to_string();
+        let mut data = Map::new();
+        let mut put = |key: &str, value: Value| data.insert(key.to_owned(), value);
+        match (self.options.info_version, self.options.portals.first()) {
+            (InfoVersion::One, Some(first)) => {
+                put("target_portal", json!(address(first)));
+                put("target_port", json!(port(first)));
+                put("nqn", json!(nqn));
+                put("transport_type", json!("tcp"));
+                put("ns_id", json!(ns_id));
+            }
+            _ => {
+                let portals: Vec<Value> = self
+                    .options
+                    .portals
+                    .iter()
+                    .map(|portal| json!([address(portal), port(portal), "tcp"]))
+                    .collect();
+                put("target_nqn", json!(nqn));
+                put("vol_uuid", json!(volume.id.to_string()));
+                put("portals", json!(portals));
+                put("ns_id", json!(ns_id));
+            }
+        }
+        told_of_any(&mut data, volume, mode, self.options.discard);
+        ConnectionInfo::new("nvmeof", data)
+    }
+}
+
+/// As a URL has it, so that its colons are not those before a port.
+fn address(portal: &SocketAddr) -> String {
+    match portal.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// The host's name, if it has one that can be let in: it becomes the name of a folder.
+///
+/// # Errors
+/// [`DriverError::Refused`] with Cinder's words (cinder: `volume/targets/nvmeof.py`, `validate_connector`).
+pub fn host(connector: &Connector) -> DriverResult<String> {
+    let name = connector.text("nqn").filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| DriverError::Refused {
+        client: "Connector doesn't have required information: nqn".to_owned(),
+    })?;
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    if name.len() <= LONGEST_NAME && name.starts_with("nqn.") && name.bytes().all(is_plain) {
+        Ok(name)
+    } else {
+        Err(DriverError::Refused {
+            client: "The connector's nqn is not an NVMe name.".to_owned(),
+        })
+    }
+}
+
+impl TargetDriver for NvmetTarget {
+    fn storage_protocol(&self) -> &'static str {
+        "NVMe-oF"
+    }
+
+    fn setup(&self, work: &Work) -> DriverResult<()> {
+        check_portals(&self.options.portals)?;
+        paths::check_prefix(&self.options.target_prefix)?;
+        self.kernel.prepare(work)?;
+        self.watch.start();
+        Ok(())
+    }
+
+    fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
+        let paths = self.paths(volume);
+        let _turn = self.turnstile.enter(work, &paths.name)?;
+        Backing::of(backing_store)?;
+        if !self.tree.exists(Path::new(paths::SUBSYSTEMS)) {
+            self.kernel.prepare(work)?;
+        }
+        let wanted = Wanted {
+            path: backing_store,
+            uuid: volume.id.to_string(),
+            serial: paths::serial(&self.options.owner, volume.id),
+            ns_id: self.options.ns_id,
+        };
+        let known = self.ports().are_ours(&self.tree)?;
+        if !self.ports().serve(&self.tree, &paths) {
+            // Whom a removal that was killed had not yet got to.
+            subsystem::shut_out_all(&self.tree, &paths)?;
+        }
+        subsystem::build(&self.tree, &paths, &wanted)?;
+        self.ports().open(&self.tree, &paths, known)?;
+        self.watch.stands(&paths.name, paths.subsystem());
+        Ok(Export {
+            provider_location: self.provider_location(&paths.nqn),
+            provider_auth: None,
+        })
+    }
+
+    fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let paths = self.paths(volume);
+        let _turn = self.turnstile.enter(work, &paths.name)?;
+        self.watch.goes(&paths.name);
+        ports::close_all(&self.tree, &paths)?;
+        subsystem::take_down(&self.tree, &paths)?;
+        self.ports().tidy(&self.tree)
+    }
+
+    fn initialize_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        _export: &Export,
+        connector: &Connector,
+        mode: AttachMode,
+    ) -> DriverResult<ConnectionInfo> {
+        let host = host(connector)?;
+        let paths = self.paths(volume);
+        let _turn = self.turnstile.enter(work, &paths.name)?;
+        if !self.ports().serve(&self.tree, &paths) {
+            return Err(DriverError::Failed {
+                client: "The volume is not exported.".to_owned(),
+                operator: format!(
+                    "{} is not exported: somebody may have cleared the kernel's targets",
+                    paths.name
+                ),
+            });
+        }
+        subsystem::let_in(&self.tree, &paths, &host)?;
+        Ok(self.connection_info(volume, &paths.nqn, mode))
+    }
+
+    fn terminate_connection(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        connector: Option<&Connector>,
+    ) -> DriverResult<()> {
+        let paths = self.paths(volume);
+        let _turn = self.turnstile.enter(work, &paths.name)?;
+        if !self.tree.exists(&paths.subsystem()) {
+            return Ok(());
+        }
+        let allowed = subsystem::allowed(&self.tree, &paths)?;
+        // One that could not have been let in is not there.
+        let Ok(leaving) = connector.map(host).transpose() else {
+            return Ok(());
+        };
+        if leaving.as_ref().map_or(!allowed.is_empty(), |host| allowed.contains(host)) {
+            // First, so that one that is killed here begins with it again.
+            ports::close_all(&self.tree, &paths)?;
+        }
+        match leaving {
+            Some(host) => subsystem::shut_out(&self.tree, &paths, &host)?,
+            None => subsystem::shut_out_all(&self.tree, &paths)?,
+        }
+        let known = self.ports().are_ours(&self.tree)?;
+        self.ports().open(&self.tree, &paths, known)
+    }
+
+    fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        let paths = self.paths(volume);
+        let _turn = self.turnstile.enter(work, &paths.name)?;
+        subsystem::look_at_size(&self.tree, &paths, self.options.ns_id)
+    }
+
+    fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {
+        work.check()?;
+        subsystem::exports(&self.tree, &self.options.target_prefix, &self.options.owner)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.watch.generation()
+    }
+
+    fn shutdown(&self) {
+        self.watch.stop();
+    }
+}

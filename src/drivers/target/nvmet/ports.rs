@@ -1,0 +1,117 @@
+//! The kernel's ports: one for each portal, shared by the subsystems of everybody. A port listens while a subsystem is on it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::paths::{self, PORTS, Paths};
+use crate::drivers::target::configfs::Tree;
+use crate::drivers::{DriverError, DriverResult};
+
+/// Ports and hosts belong to all backends of this process, and go with the last that needs them.
+static SHARED: Mutex<()> = Mutex::new(());
+
+pub(super) fn alone() -> MutexGuard<'static, ()> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The ports that one backend uses.
+#[derive(Clone, Copy)]
+pub(super) struct Ports<'a> {
+    pub(super) first: u16,
+    pub(super) portals: &'a [SocketAddr],
+}
+
+/// Says that it was looked whether the ports are ours.
+#[derive(Clone, Copy)]
+pub(super) struct Known(());
+
+impl Ports<'_> {
+    fn numbered(&self) -> impl Iterator<Item = (String, &SocketAddr)> {
+        (u32::from(self.first)..).map(|id| id.to_string()).zip(self.portals)
+    }
+
+    /// Whether none of them is somebody else's, listening elsewhere.
+    ///
+    /// # Errors
+    /// One is.
+    pub(super) fn are_ours(&self, tree: &Tree) -> DriverResult<Known> {
+        for (id, portal) in self.numbered() {
+            let port = paths::port(&id);
+            let differs = attributes(portal)
+                .iter()
+                .any(|(name, value)| tree.read(&port.join(name)).as_deref() != Some(value.as_str()));
+            if differs && !tree.links(&port.join("subsystems"))?.is_empty() {
+                return Err(DriverError::Failed {
+                    client: "The storage target service is not available.".to_owned(),
+                    operator: format!(
+                        "the kernel's NVMe port {id} is not {portal} but somebody's: choose another nvmet_port_id"
+                    ),
+                });
+            }
+        }
+        Ok(Known(()))
+    }
+
+    /// Whether the subsystem can be reached by all of them.
+    pub(super) fn serve(&self, tree: &Tree, paths: &Paths) -> bool {
+        self.numbered().all(|(id, _)| tree.exists(&paths.on_port(&id)))
+    }
+
+    /// Makes what is missing of them, and has them serve a subsystem, and no other port.
+    pub(super) fn open(&self, tree: &Tree, paths: &Paths, _known: Known) -> DriverResult<()> {
+        let _alone = alone();
+        for id in tree.folders(Path::new(PORTS))? {
+            if !self.numbered().any(|(ours, _)| ours == id) {
+                tree.disconnect(&paths.on_port(&id))?;
+            }
+        }
+        for (id, portal) in self.numbered() {
+            let port = paths::port(&id);
+            tree.make(&port)?;
+            for (name, value) in attributes(portal) {
+                tree.set(&port.join(name), &value)?;
+            }
+            tree.connect(&paths.subsystem(), &paths.on_port(&id))
+                .map_err(|error| DriverError::Failed {
+                    client: "The storage target service cannot be reached at its address.".to_owned(),
+                    operator: format!(
+                        "the kernel cannot listen on {portal}: is it an address of this host, with nobody on it? {error}"
+                    ),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Takes away those that serve nobody.
+    pub(super) fn tidy(&self, tree: &Tree) -> DriverResult<()> {
+        let _alone = alone();
+        for (id, _) in self.numbered() {
+            let port: PathBuf = paths::port(&id);
+            if tree.links(&port.join("subsystems"))?.is_empty() {
+                tree.remove_unused(&port)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cuts all connections to a subsystem, and lets nobody connect.
+pub(super) fn close_all(tree: &Tree, paths: &Paths) -> DriverResult<()> {
+    let _alone = alone();
+    for id in tree.folders(Path::new(PORTS))? {
+        tree.disconnect(&paths.on_port(&id))?;
+    }
+    Ok(())
+}
+
+/// The type comes last: before, the kernel knows nothing of the others' meaning.
+fn attributes(portal: &SocketAddr) -> [(&'static str, String); 4] {
+    let family = if portal.is_ipv4() { "ipv4" } else { "ipv6" };
+    [
+        ("addr_adrfam", family.to_owned()),
+        ("addr_traddr", portal.ip().to_string()),
+        ("addr_trsvcid", portal.port().to_string()),
+        ("addr_trtype", "tcp".to_owned()),
+    ]
+}
