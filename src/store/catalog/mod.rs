@@ -11,7 +11,8 @@
 //! | `keys` | the layout of keys |
 //! | `read` | how records and ranges of them are read |
 //! | `changes` | what a commit collects |
-//! | `query`, `filter`, `order`, `list` | lists of volumes: what is asked, what matches, in which order, by which index |
+//! | `query`, `filter`, `order`, `list` | lists: what is asked, what matches, in which order, page by page |
+//! | `volume_list`, `snapshot_list` | by which index |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | [`verify`] | whether all of it still agrees |
 
@@ -28,9 +29,11 @@ mod query;
 mod quota;
 mod read;
 mod services;
+mod snapshot_list;
 mod snapshots;
 mod types;
 pub mod verify;
+mod volume_list;
 mod volumes;
 
 #[cfg(test)]
@@ -46,7 +49,8 @@ use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::Changes;
 pub use query::{
-    Comparison, Direction, ListError, Page, TimeField, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
+    Comparison, Direction, ListError, ListQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery,
+    SnapshotSortKey, TimeField, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
 };
 pub use types::TYPE_IN_USE;
 

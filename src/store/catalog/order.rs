@@ -1,42 +1,57 @@
-//! The order of a list of volumes: which keys decide, and how two volumes compare.
+//! The order of a list: which keys decide, and how two records compare.
 
 use std::cmp::Ordering;
 
-use super::query::{Direction, VolumeSortKey};
-use crate::model::{Timestamp, Volume};
+use super::list::Listable;
+use super::query::Direction;
+use crate::model::Timestamp;
 
-/// Sort keys that no two volumes share, each with its direction.
-pub(super) type SortOrder = Vec<(VolumeSortKey, Direction)>;
+/// Sort keys that no two records share, each with its direction.
+pub(super) type SortOrder<R> = Vec<(<R as Listable>::SortKey, Direction)>;
 
 /// The order that was asked for, made total: `created_at` and `id` are appended in the **first** key's direction (cinder:
 /// `process_sort_params`); without any key the newest come first. What stands behind `id` decides nothing and is dropped.
-pub(super) fn total_order(asked: &[(VolumeSortKey, Direction)]) -> SortOrder {
+pub(super) fn total_order<R: Listable>(asked: &[(R::SortKey, Direction)]) -> SortOrder<R> {
     let direction = asked
         .first()
         .map_or(Direction::Descending, |(_, direction)| *direction);
-    let mut order = SortOrder::new();
-    let appended = [
-        (VolumeSortKey::CreatedAt, direction),
-        (VolumeSortKey::Id, direction),
-    ];
+    let mut order = SortOrder::<R>::new();
+    let appended = [(R::CREATED_AT, direction), (R::ID, direction)];
     for (key, direction) in asked.iter().copied().chain(appended) {
         if order.iter().any(|(known, _)| *known == key) {
             continue;
         }
         order.push((key, direction));
-        if key == VolumeSortKey::Id {
+        if key == R::ID {
             break;
         }
     }
     order
 }
 
-/// How two volumes stand to each other in this order.
-pub(super) fn compare(a: &Volume, b: &Volume, order: &[(VolumeSortKey, Direction)]) -> Ordering {
+/// Where all of an order goes one way, and at most one key stands before `created_at` and `id`: that key, and whether the
+/// way is down. Such an order may be that of an index.
+pub(super) fn leading_key<R: Listable>(
+    order: &[(R::SortKey, Direction)],
+) -> Option<(Option<R::SortKey>, bool)> {
+    let (_, direction) = order.first()?;
+    if order.iter().any(|(_, other)| other != direction) {
+        return None;
+    }
+    let leading = match order {
+        [(first, _), (second, _)] if *first == R::CREATED_AT && *second == R::ID => None,
+        [(first, _), (second, _), (third, _)] if *second == R::CREATED_AT && *third == R::ID => Some(*first),
+        _ => return None,
+    };
+    Some((leading, *direction == Direction::Descending))
+}
+
+/// How two records stand to each other in this order.
+pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::SortKey, Direction)]) -> Ordering {
     order
         .iter()
         .map(|(key, direction)| {
-            let ascending = value(a, *key).cmp(&value(b, *key));
+            let ascending = a.sort_value(*key).cmp(&b.sort_value(*key));
             match direction {
                 Direction::Ascending => ascending,
                 Direction::Descending => ascending.reverse(),
@@ -46,9 +61,9 @@ pub(super) fn compare(a: &Volume, b: &Volume, order: &[(VolumeSortKey, Direction
         .unwrap_or(Ordering::Equal)
 }
 
-/// What is compared. What a volume has not sorts before all that it could have.
+/// What is compared. What a record has not sorts before all that it could have.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum SortValue<'a> {
+pub(super) enum SortValue<'a> {
     Missing,
     Number(u32),
     Flag(bool),
@@ -58,55 +73,29 @@ enum SortValue<'a> {
     Composed(String),
 }
 
-fn value(volume: &Volume, key: VolumeSortKey) -> SortValue<'_> {
-    fn text(text: Option<&str>) -> SortValue<'_> {
-        text.map_or(SortValue::Missing, SortValue::Text)
+impl<'a> SortValue<'a> {
+    pub(super) fn text(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Missing, Self::Text)
     }
-    fn id(id: Option<uuid::Uuid>) -> SortValue<'static> {
-        id.map_or(SortValue::Missing, SortValue::Id)
+
+    pub(super) fn id(id: Option<uuid::Uuid>) -> Self {
+        id.map_or(Self::Missing, Self::Id)
     }
-    fn time(time: Option<Timestamp>) -> SortValue<'static> {
-        time.map_or(SortValue::Missing, SortValue::Time)
-    }
-    match key {
-        VolumeSortKey::CreatedAt => SortValue::Time(volume.created_at),
-        VolumeSortKey::UpdatedAt => time(volume.updated_at),
-        VolumeSortKey::Id => SortValue::Id(volume.id.0),
-        VolumeSortKey::Name => text(volume.name.as_deref()),
-        VolumeSortKey::Size => SortValue::Number(volume.size),
-        VolumeSortKey::Status => SortValue::Text(volume.status.shown()),
-        VolumeSortKey::VolumeTypeId => id(volume.volume_type_id.map(|id| id.0)),
-        VolumeSortKey::Host => volume
-            .host
-            .as_ref()
-            .map_or(SortValue::Missing, |pool| SortValue::Composed(pool.to_string())),
-        VolumeSortKey::AvailabilityZone => SortValue::Text(&volume.availability_zone),
-        VolumeSortKey::Bootable => SortValue::Flag(volume.bootable),
-        VolumeSortKey::AttachStatus => SortValue::Text(volume.attach_status.as_str()),
-        VolumeSortKey::UserId => SortValue::Text(volume.user_id.as_str()),
-        VolumeSortKey::ProjectId => SortValue::Text(volume.project_id.as_str()),
-        VolumeSortKey::ScheduledAt => time(volume.scheduled_at),
-        VolumeSortKey::LaunchedAt => time(volume.launched_at),
-        VolumeSortKey::MigrationStatus => text(volume.migration_status.map(|status| status.as_str())),
-        VolumeSortKey::Description => text(volume.description.as_deref()),
-        VolumeSortKey::SnapshotId => id(volume.snapshot_id.map(|id| id.0)),
-        VolumeSortKey::SourceVolid => id(volume.source_volid.map(|id| id.0)),
-        VolumeSortKey::Multiattach => SortValue::Flag(volume.multiattach),
-        // Only what was adopted from an old Cinder could have one, and we adopt none.
-        VolumeSortKey::ConsistencygroupId => SortValue::Missing,
-        VolumeSortKey::ReplicationStatus => text(volume.replication_status.as_deref()),
+
+    pub(super) fn time(time: Option<Timestamp>) -> Self {
+        time.map_or(Self::Missing, Self::Time)
     }
 }
 
 /// Keeps the first `count` of all that it is given, in order, and never holds more than twice as many.
-pub(super) struct First {
-    order: SortOrder,
+pub(super) struct First<R: Listable> {
+    order: SortOrder<R>,
     count: usize,
-    kept: Vec<Volume>,
+    kept: Vec<R>,
 }
 
-impl First {
-    pub(super) fn new(order: SortOrder, count: usize) -> Self {
+impl<R: Listable> First<R> {
+    pub(super) fn new(order: SortOrder<R>, count: usize) -> Self {
         Self {
             order,
             count,
@@ -114,15 +103,15 @@ impl First {
         }
     }
 
-    pub(super) fn push(&mut self, volume: Volume) {
-        self.kept.push(volume);
+    pub(super) fn push(&mut self, record: R) {
+        self.kept.push(record);
         // At least so many before sorting again, so that the cost of sorting is spread.
         if self.kept.len() >= self.count.saturating_mul(2).max(64) {
             self.shrink();
         }
     }
 
-    pub(super) fn into_sorted(mut self) -> Vec<Volume> {
+    pub(super) fn into_sorted(mut self) -> Vec<R> {
         self.shrink();
         self.kept
     }
@@ -136,15 +125,19 @@ impl First {
 
 #[cfg(test)]
 mod tests {
-    use super::Direction::{Ascending, Descending};
-    use super::VolumeSortKey::{CreatedAt, Id, Name, Size};
+    use super::super::query::Direction::{Ascending, Descending};
+    use super::super::query::VolumeSortKey::{CreatedAt, Id, Name, Size};
     use super::*;
+    use crate::model::Volume;
 
     #[test]
     fn an_order_is_made_total_as_cinder_does() {
-        assert_eq!(total_order(&[]), [(CreatedAt, Descending), (Id, Descending)]);
         assert_eq!(
-            total_order(&[(Name, Ascending), (Size, Descending)]),
+            total_order::<Volume>(&[]),
+            [(CreatedAt, Descending), (Id, Descending)]
+        );
+        assert_eq!(
+            total_order::<Volume>(&[(Name, Ascending), (Size, Descending)]),
             [
                 (Name, Ascending),
                 (Size, Descending),
@@ -153,18 +146,18 @@ mod tests {
             ]
         );
         assert_eq!(
-            total_order(&[(Id, Ascending), (Name, Descending)]),
+            total_order::<Volume>(&[(Id, Ascending), (Name, Descending)]),
             [(Id, Ascending)]
         );
         assert_eq!(
-            total_order(&[(Name, Ascending), (Name, Descending), (CreatedAt, Descending)]),
+            total_order::<Volume>(&[(Name, Ascending), (Name, Descending), (CreatedAt, Descending)]),
             [(Name, Ascending), (CreatedAt, Descending), (Id, Ascending)]
         );
     }
 
     #[test]
     fn the_first_few_are_the_same_as_of_a_whole_sort() {
-        let order = total_order(&[(Size, Descending)]);
+        let order = total_order::<Volume>(&[(Size, Descending)]);
         let volumes: Vec<_> = (0..500_u32)
             .map(|n| super::super::samples::volume("p", "n", n * 7919 % 101))
             .collect();

@@ -1,25 +1,44 @@
-//! What can be asked of a list of volumes, and what the answer is.
+//! What can be asked of a list of volumes or snapshots, and what the answer is.
 
 use std::collections::BTreeMap;
 
-use crate::model::{ProjectId, VolumeId};
+use crate::model::{ProjectId, SnapshotId, VolumeId};
 use crate::store::StoreError;
 
-/// Which volumes, in which order.
-#[derive(Clone, Debug, Default)]
-pub struct VolumeQuery {
+/// Which records of a kind, in which order: `K` is what they can be sorted by, `F` what they can be filtered by, `I` their id.
+#[derive(Clone, Debug)]
+pub struct ListQuery<K, F, I> {
     /// Only this project's; `None` is everybody's.
     pub project: Option<ProjectId>,
     /// Sort keys in order; empty is `created_at` descending.
-    pub sort: Vec<(VolumeSortKey, Direction)>,
+    pub sort: Vec<(K, Direction)>,
     /// Filters that must all match.
-    pub filters: Vec<VolumeFilter>,
-    /// Behind this volume.
-    pub marker: Option<VolumeId>,
+    pub filters: Vec<F>,
+    /// Behind this one.
+    pub marker: Option<I>,
     /// Skip so many.
     pub offset: usize,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Which volumes, in which order.
+pub type VolumeQuery = ListQuery<VolumeSortKey, VolumeFilter, VolumeId>;
+
+/// Which snapshots, in which order.
+pub type SnapshotQuery = ListQuery<SnapshotSortKey, SnapshotFilter, SnapshotId>;
+
+impl<K, F, I> Default for ListQuery<K, F, I> {
+    fn default() -> Self {
+        Self {
+            project: None,
+            sort: Vec::new(),
+            filters: Vec::new(),
+            marker: None,
+            offset: 0,
+            limit: 0,
+        }
+    }
 }
 
 /// Ascending or descending.
@@ -99,6 +118,64 @@ pub enum VolumeField {
     ConsumesQuota,
     Multiattach,
     ReplicationStatus,
+}
+
+/// What snapshots can be sorted by (cinder: columns of `snapshots`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of the same name")]
+pub enum SnapshotSortKey {
+    CreatedAt,
+    UpdatedAt,
+    Id,
+    Name,
+    Description,
+    Status,
+    Progress,
+    VolumeId,
+    VolumeSize,
+    VolumeTypeId,
+    UserId,
+    ProjectId,
+    GroupSnapshotId,
+    CgsnapshotId,
+    ConsumesQuota,
+    ScheduledAt,
+}
+
+/// A filter on snapshots.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SnapshotFilter {
+    /// The field's text equals one of these.
+    Is(SnapshotField, Vec<String>),
+    /// The field's text contains this (`name~=`).
+    Contains(SnapshotField, String),
+    /// All these metadata pairs are there.
+    Metadata(BTreeMap<String, String>),
+    /// A time compares so.
+    Time(TimeField, Comparison, crate::model::Timestamp),
+    /// Its volume matches: a snapshot has no zone and no host of its own.
+    OfVolume(VolumeFilter),
+    /// Nothing matches: an administrator asked for a filter that nobody knows.
+    Nothing,
+}
+
+/// What snapshots can be filtered by, as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of the same name")]
+pub enum SnapshotField {
+    Id,
+    Name,
+    Description,
+    Status,
+    Progress,
+    VolumeId,
+    VolumeSize,
+    VolumeTypeId,
+    UserId,
+    ProjectId,
+    GroupSnapshotId,
+    EncryptionKeyId,
+    ConsumesQuota,
 }
 
 /// Times that can be compared.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::model::{
     AttachStatus, Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, OperationKind,
-    Timestamp, Volume, VolumeId, VolumeStatus,
+    Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId, VolumeStatus,
 };
 
 static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
@@ -71,6 +71,29 @@ pub(super) fn attachment(volume: &Volume) -> Attachment {
         updated_at: None,
         attached_at: None,
         detached_at: None,
+    }
+}
+
+pub(super) fn snapshot(volume: &Volume, name: &str) -> Snapshot {
+    Snapshot {
+        id: SnapshotId::new(),
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        user_id: volume.user_id.clone(),
+        name: Some(name.to_owned()),
+        description: None,
+        volume_size: volume.size,
+        volume_type_id: volume.volume_type_id,
+        status: SnapshotStatus::Available,
+        progress: "100%".to_owned(),
+        metadata: Default::default(),
+        provider_id: None,
+        encryption_key_id: None,
+        group_snapshot_id: None,
+        consumes_quota: true,
+        operation: None,
+        created_at: tick(),
+        updated_at: None,
     }
 }
 

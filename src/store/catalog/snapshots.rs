@@ -95,11 +95,30 @@ pub(super) fn rows(snapshot: &Snapshot) -> Rows {
     rows
 }
 
-fn of_volume(id: VolumeId) -> Vec<u8> {
+/// What the rows of a volume begin with.
+pub(super) fn of_volume(id: VolumeId) -> Vec<u8> {
     key(keys::SNAPSHOT_BY_VOLUME).id(id.0).prefix()
 }
 
-pub(super) fn created_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
+/// What the rows of a scope begin with, in order of creation.
+pub(super) fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+    key(keys::SNAPSHOT_BY_CREATED).scope(scope).prefix()
+}
+
+/// What the rows of a scope begin with, in order of names.
+pub(super) fn name_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+    key(keys::SNAPSHOT_BY_NAME).scope(scope).prefix()
+}
+
+/// What the rows of one name begin with.
+pub(super) fn named_prefix(scope: Option<&ProjectId>, name: &str) -> Vec<u8> {
+    key(keys::SNAPSHOT_BY_NAME)
+        .scope(scope)
+        .optional_text(Some(name))
+        .prefix()
+}
+
+fn created_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
     key(keys::SNAPSHOT_BY_CREATED)
         .scope(scope)
         .time(snapshot.created_at)
@@ -107,7 +126,8 @@ pub(super) fn created_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key
         .end()
 }
 
-fn name_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
+/// The row by name of a snapshot, in a scope.
+pub(super) fn name_row(scope: Option<&ProjectId>, snapshot: &Snapshot) -> Key {
     key(keys::SNAPSHOT_BY_NAME)
         .scope(scope)
         .optional_text(snapshot.name.as_deref())

@@ -5,6 +5,7 @@
 //! projects and types, not of volumes.
 
 mod finding;
+mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +67,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Volumes, what they sum up to, and operations, whose reservations are the other half of usage.
+    /// Volumes and snapshots, what they sum up to, and operations, whose reservations are the other half of usage.
     async fn volumes_and_usage(&mut self) -> Result<(), StoreError> {
         let type_names: BTreeMap<VolumeTypeId, String> = self
             .read_all::<VolumeType>(keys::VOLUME_TYPE)
@@ -108,9 +109,10 @@ impl Check<'_> {
             }
             self.volumes_have_operations(&volumes).await?;
         }
+        self.snapshots(&type_names, &mut expected).await?;
         let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
-            for operation in self.readable::<Operation>(entries, |_| Rows::new()).await? {
+            for operation in self.readable::<Operation>(entries, operations::rows).await? {
                 for (resource, amount) in &operation.reserved {
                     let usage = expected
                         .entry((operation.project_id.clone(), resource.clone()))
@@ -124,6 +126,7 @@ impl Check<'_> {
                         volume,
                     });
                 }
+                self.snapshot_of_operation_is_there(&operation).await?;
             }
         }
         self.compare_usage(&expected).await?;
@@ -133,7 +136,7 @@ impl Check<'_> {
     async fn volumes_have_operations(&mut self, volumes: &[Volume]) -> Result<(), StoreError> {
         for volume in volumes {
             match volume.operation {
-                Some(id) => self.operation_is_open(volume.id, id).await?,
+                Some(id) => self.operation_of_volume_is_open(volume.id, id).await?,
                 None if volume.status.is_transient() => {
                     self.findings.push(Finding::Stuck {
                         volume: volume.id,
@@ -146,22 +149,21 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn operation_is_open(
+    async fn operation_of_volume_is_open(
         &mut self,
         volume: VolumeId,
         operation: OperationId,
     ) -> Result<(), StoreError> {
-        if self
-            .catalog
-            .store
-            .get(&operations::record_key(operation))
-            .await?
-            .is_none()
-        {
+        if !self.operation_is_open(operation).await? {
             self.findings
                 .push(Finding::DanglingOperation { volume, operation });
         }
         Ok(())
+    }
+
+    async fn operation_is_open(&self, id: OperationId) -> Result<bool, StoreError> {
+        let found = self.catalog.store.get(&operations::record_key(id)).await?;
+        Ok(found.is_some())
     }
 
     /// Asks the index, so that a volume that cannot be read is found once, not for all that belongs to it too.
@@ -243,7 +245,7 @@ impl Check<'_> {
                     });
                 }
                 if let Some(id) = attachment.operation {
-                    self.operation_is_open(attachment.volume_id, id).await?;
+                    self.operation_of_volume_is_open(attachment.volume_id, id).await?;
                 }
             }
         }
@@ -292,6 +294,10 @@ impl Check<'_> {
             self.rows_have_records::<Attachment>(table, of_row, attachments::rows)
                 .await?;
         }
+        self.snapshot_rows().await?;
+        let of_row = |row: &Key, _: &[u8]| Some(operations::record_key(OperationId(last_id(row)?)));
+        self.rows_have_records::<Operation>(keys::OPERATION_BY_SOURCE, of_row, operations::rows)
+            .await?;
         let of_row = |_: &Key, value: &[u8]| {
             Some(types::record_key(VolumeTypeId(
                 uuid::Uuid::from_slice(value).ok()?,

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::model::quota::Resource;
-use crate::model::{OperationId, ProjectId, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::model::{
+    OperationId, ProjectId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId,
+};
 use crate::store::Key;
 
 /// Something that does not agree.
@@ -42,7 +44,7 @@ pub enum Finding {
         /// What it should say.
         expected: i64,
     },
-    /// `in_use` is not the sum over the volumes that consume quota.
+    /// `in_use` is not the sum over the volumes and snapshots that consume quota.
     WrongInUse {
         /// Whose.
         project: ProjectId,
@@ -97,6 +99,34 @@ pub enum Finding {
         /// Its type.
         volume_type: VolumeTypeId,
     },
+    /// A snapshot is in a state that an operation must end, but has none: it is stuck.
+    StuckSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Its status.
+        status: SnapshotStatus,
+    },
+    /// A snapshot names an operation that is not open.
+    DanglingSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What it names.
+        operation: OperationId,
+    },
+    /// A snapshot is of a volume that is not there.
+    SnapshotWithoutVolume {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What it is of.
+        volume: VolumeId,
+    },
+    /// An operation is about a snapshot that is not there.
+    OperationWithoutSnapshot {
+        /// The operation.
+        operation: OperationId,
+        /// What it is about.
+        snapshot: SnapshotId,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -124,7 +154,8 @@ impl fmt::Display for Finding {
             } => {
                 write!(
                     f,
-                    "project {project} has {stored} {} in use, but its volumes sum up to {expected}",
+                    "project {project} has {stored} {} in use, but its volumes and snapshots sum up to \
+                     {expected}",
                     resource.0
                 )
             }
@@ -158,6 +189,27 @@ impl fmt::Display for Finding {
             }
             Self::VolumeWithoutType { volume, volume_type } => {
                 write!(f, "volume {volume} is of type {volume_type}, which is not there")
+            }
+            Self::StuckSnapshot { snapshot, status } => {
+                write!(
+                    f,
+                    "snapshot {snapshot} is {status}, and no operation will end that"
+                )
+            }
+            Self::DanglingSnapshot { snapshot, operation } => {
+                write!(
+                    f,
+                    "snapshot {snapshot} waits for operation {operation}, which is not open"
+                )
+            }
+            Self::SnapshotWithoutVolume { snapshot, volume } => {
+                write!(f, "snapshot {snapshot} is of volume {volume}, which is not there")
+            }
+            Self::OperationWithoutSnapshot { operation, snapshot } => {
+                write!(
+                    f,
+                    "operation {operation} is about snapshot {snapshot}, which is not there"
+                )
             }
         }
     }

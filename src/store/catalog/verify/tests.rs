@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::VolumeStatus;
-use crate::store::catalog::samples::{attachment, operation, volume};
+use crate::model::quota::{given_back, snapshot_deltas};
+use crate::model::spec::VolumeSource;
+use crate::model::{OperationKind, Snapshot, SnapshotId, SnapshotStatus, VolumeStatus};
+use crate::store::catalog::samples::{attachment, operation, snapshot, volume};
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Store, Transaction};
 
@@ -16,14 +18,36 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     record.status = VolumeStatus::Creating;
     let entry = operation(&record);
     record.operation = Some(entry.id);
+    let mut kept = snapshot(&record, "s");
+    kept.status = SnapshotStatus::Deleting;
+    let mut deleting = operation(&record);
+    deleting.kind = OperationKind::DeleteSnapshot { snapshot_id: kept.id };
+    kept.operation = Some(deleting.id);
+    let mut copying = operation(&record);
+    copying.kind = OperationKind::CreateVolumeFrom {
+        hints: None,
+        source: VolumeSource::Volume {
+            id: record.id,
+            size: 2,
+        },
+    };
     let mut changes = catalog.change();
     changes
         .insert_volume(&record)
         .insert_operation(&entry)
         .insert_attachment(&attachment(&record))
-        .add_usage(&record.project_id, &volume_deltas(2, Some("__DEFAULT__")));
+        .insert_snapshot(&kept)
+        .insert_operation(&deleting)
+        .insert_operation(&copying)
+        .add_usage(&record.project_id, &volume_deltas(2, Some("__DEFAULT__")))
+        .add_usage(&record.project_id, &snapshot_deltas(2, Some("__DEFAULT__")));
     changes.commit().await.unwrap();
     (store, catalog, record)
+}
+
+async fn told(catalog: &Catalog) -> Vec<String> {
+    let findings = verify(catalog).await.unwrap();
+    findings.iter().map(ToString::to_string).collect()
 }
 
 async fn change(store: &MemoryStore, changes: Vec<Change>) {
@@ -92,18 +116,71 @@ async fn usage_that_is_not_the_sum_and_a_stuck_volume_are_told_in_words() {
     let mut changes = catalog.change();
     changes.update_volume(&was, &now).end_operation(&open);
     changes.commit().await.unwrap();
-    let findings: Vec<String> = verify(&catalog)
-        .await
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     assert_eq!(
-        findings,
+        told(&catalog).await,
         [
             format!("volume {} is creating, and no operation will end that", record.id),
-            "project p has 2 gigabytes in use, but its volumes sum up to 3".to_owned(),
-            "project p has 2 gigabytes___DEFAULT__ in use, but its volumes sum up to 3".to_owned(),
+            "project p has 4 gigabytes in use, but its volumes and snapshots sum up to 5".to_owned(),
+            "project p has 4 gigabytes___DEFAULT__ in use, but its volumes and snapshots sum up to 5"
+                .to_owned(),
         ]
+    );
+}
+
+/// The snapshot of the sound catalog, changed.
+async fn change_snapshot(catalog: &Catalog, of: &Volume, change: impl Fn(&mut Snapshot)) -> SnapshotId {
+    let was = catalog.latest_snapshot(of.id).await.unwrap().unwrap();
+    let mut now = was.record.clone();
+    change(&mut now);
+    let mut changes = catalog.change();
+    changes.update_snapshot(&was, &now);
+    changes.commit().await.unwrap();
+    was.id
+}
+
+#[actix::test]
+async fn a_snapshot_that_nobody_will_end_is_told_in_words() {
+    let (_, catalog, record) = sound().await;
+    let id = change_snapshot(&catalog, &record, |snapshot| snapshot.operation = None).await;
+    assert_eq!(
+        told(&catalog).await,
+        [format!(
+            "snapshot {id} is deleting, and no operation will end that"
+        )]
+    );
+    let strange = OperationId::new();
+    change_snapshot(&catalog, &record, |snapshot| snapshot.operation = Some(strange)).await;
+    assert_eq!(
+        told(&catalog).await,
+        [format!(
+            "snapshot {id} waits for operation {strange}, which is not open"
+        )]
+    );
+}
+
+#[actix::test]
+async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are_told_in_words() {
+    let (_, catalog, record) = sound().await;
+    let strange = VolumeId::new();
+    let id = change_snapshot(&catalog, &record, |snapshot| snapshot.volume_id = strange).await;
+    assert_eq!(
+        told(&catalog).await,
+        [format!(
+            "snapshot {id} is of volume {strange}, which is not there"
+        )]
+    );
+    let was = catalog.snapshot(id).await.unwrap().unwrap();
+    let operation = was.operation.unwrap();
+    let mut changes = catalog.change();
+    changes.delete_snapshot(&was).add_usage(
+        &record.project_id,
+        &given_back(snapshot_deltas(2, Some("__DEFAULT__"))),
+    );
+    changes.commit().await.unwrap();
+    assert_eq!(
+        told(&catalog).await,
+        [format!(
+            "operation {operation} is about snapshot {id}, which is not there"
+        )]
     );
 }

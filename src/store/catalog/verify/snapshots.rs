@@ -1,0 +1,93 @@
+//! Snapshots in the check: their rows, what they count for, and what they lean on.
+
+use std::collections::BTreeMap;
+
+use super::super::keys::{self, key};
+use super::super::read::Walk;
+use super::super::snapshots::{self, key_of_row};
+use super::{Check, Finding, UsageOf};
+use crate::model::quota::snapshot_deltas;
+use crate::model::{Operation, Snapshot, VolumeTypeId};
+use crate::store::{Key, StoreError};
+
+impl Check<'_> {
+    /// Every snapshot, and what it counts for.
+    pub(super) async fn snapshots(
+        &mut self,
+        type_names: &BTreeMap<VolumeTypeId, String>,
+        expected: &mut UsageOf,
+    ) -> Result<(), StoreError> {
+        let mut walk = Walk::new(key(keys::SNAPSHOT).prefix(), false);
+        while let Some(entries) = walk.next(self.catalog).await? {
+            for snapshot in self.readable::<Snapshot>(entries, snapshots::rows).await? {
+                let type_name = snapshot.volume_type_id.and_then(|id| type_names.get(&id));
+                if snapshot.consumes_quota {
+                    let deltas = snapshot_deltas(snapshot.volume_size, type_name.map(String::as_str));
+                    for (resource, amount) in deltas {
+                        let of = (snapshot.project_id.clone(), resource);
+                        expected.entry(of).or_default().in_use += amount;
+                    }
+                }
+                self.snapshot_stands(&snapshot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn snapshot_stands(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        if !self.volume_is_there(snapshot.volume_id).await? {
+            self.findings.push(Finding::SnapshotWithoutVolume {
+                snapshot: snapshot.id,
+                volume: snapshot.volume_id,
+            });
+        }
+        match snapshot.operation {
+            Some(operation) if !self.operation_is_open(operation).await? => {
+                self.findings.push(Finding::DanglingSnapshot {
+                    snapshot: snapshot.id,
+                    operation,
+                });
+            }
+            None if snapshot.status.is_transient() => {
+                self.findings.push(Finding::StuckSnapshot {
+                    snapshot: snapshot.id,
+                    status: snapshot.status,
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An operation that makes, changes or ends a snapshot, and there is none.
+    pub(super) async fn snapshot_of_operation_is_there(
+        &mut self,
+        operation: &Operation,
+    ) -> Result<(), StoreError> {
+        let Some(snapshot) = operation.kind.snapshot_id() else {
+            return Ok(());
+        };
+        let found = self.catalog.store.get(&snapshots::record_key(snapshot)).await?;
+        if found.is_none() {
+            self.findings.push(Finding::OperationWithoutSnapshot {
+                operation: operation.id,
+                snapshot,
+            });
+        }
+        Ok(())
+    }
+
+    /// Their index rows, back to them.
+    pub(super) async fn snapshot_rows(&mut self) -> Result<(), StoreError> {
+        let of_row = |row: &Key, _: &[u8]| key_of_row(row);
+        for table in [
+            keys::SNAPSHOT_BY_VOLUME,
+            keys::SNAPSHOT_BY_CREATED,
+            keys::SNAPSHOT_BY_NAME,
+        ] {
+            self.rows_have_records::<Snapshot>(table, of_row, snapshots::rows)
+                .await?;
+        }
+        Ok(())
+    }
+}
