@@ -8,7 +8,7 @@ use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::RevertToSnapshot;
 use crate::model::transitions::snapshots;
 use crate::model::{
-    Context, Error, Operation, OperationKind, Result, SnapshotStatus, Timestamp, Volume, VolumeStatus,
+    Context, Operation, OperationKind, Result, SnapshotStatus, Timestamp, Volume, VolumeStatus,
 };
 
 impl ApiActor {
@@ -29,21 +29,8 @@ impl ApiActor {
         request: &RevertToSnapshot,
     ) -> Result<(Operation, Volume), Unchanged> {
         let volume = self.settled_volume(context, &request.volume_id).await?;
-        let latest = self
-            .deps
-            .catalog
-            .latest_snapshot(volume.id)
-            .await?
-            .ok_or_else(|| Error::bad_request(format!("Volume {} doesn't have any snapshots.", volume.id)))?;
-        let named = request.snapshot_id.as_deref();
-        if named.and_then(|id| id.parse().ok()) != Some(latest.id) {
-            return Err(Error::bad_request(format!(
-                "Specified snapshot {} is None or not the latest one of volume {}.",
-                named.unwrap_or("None"),
-                volume.id
-            ))
-            .into());
-        }
+        let latest = self.deps.catalog.latest_snapshot(volume.id).await?;
+        let latest = snapshots::is_latest(&volume, latest, request.snapshot_id.as_deref())?;
         snapshots::revert(&volume, &latest)?;
         let kind = OperationKind::RevertToSnapshot {
             snapshot_id: latest.id,

@@ -8,6 +8,8 @@
 //!                                   └──> error_deleting
 //! ```
 
+use std::ops::Deref;
+
 use crate::model::{Error, Result, Snapshot, SnapshotStatus, Volume, VolumeStatus};
 
 /// 400 in Cinder's words (`InvalidSnapshot`).
@@ -51,6 +53,27 @@ pub fn create_volume_from(snapshot: &Snapshot) -> Result<()> {
     Err(invalid_snapshot(
         "Originating snapshot status must be one of 'available' values",
     ))
+}
+
+/// Whether the snapshot that a client names (as it wrote it) is the latest one of its volume: no other can be gone back to.
+///
+/// # Errors
+/// 400, if it is not.
+pub fn is_latest<S: Deref<Target = Snapshot>>(
+    volume: &Volume,
+    latest: Option<S>,
+    named: Option<&str>,
+) -> Result<S> {
+    let latest = latest
+        .ok_or_else(|| Error::bad_request(format!("Volume {} doesn't have any snapshots.", volume.id)))?;
+    if named.and_then(|id| id.parse().ok()) == Some(latest.id) {
+        return Ok(latest);
+    }
+    Err(Error::bad_request(format!(
+        "Specified snapshot {} is None or not the latest one of volume {}.",
+        named.unwrap_or("None"),
+        volume.id
+    )))
 }
 
 /// Whether its volume may go back to it.
@@ -99,3 +122,6 @@ pub fn update_status(snapshot: &Snapshot, wanted: &str) -> Result<SnapshotStatus
             ))
         })
 }
+
+#[cfg(test)]
+mod tests;

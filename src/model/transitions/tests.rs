@@ -99,16 +99,17 @@ pub(crate) fn attachment(volume: &Volume, status: AttachmentStatus) -> Attachmen
     }
 }
 
-struct Row<'a> {
-    resource: &'a str,
-    action: &'a str,
-    from: &'a str,
-    http: u16,
-    to: &'a str,
-    message: &'a str,
+/// What a verb did to a resource in some states.
+pub(crate) struct Row<'a> {
+    pub(crate) resource: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) from: &'a str,
+    pub(crate) http: u16,
+    pub(crate) to: &'a str,
+    pub(crate) message: &'a str,
 }
 
-fn rows() -> Vec<Row<'static>> {
+pub(crate) fn rows() -> Vec<Row<'static>> {
     include_str!("../../../tests/api/observed_states.tsv")
         .lines()
         .skip(1)
@@ -147,6 +148,9 @@ fn verb(action: &str) -> Option<Verb> {
         "POST metadata" => Verb::UpdateMetadata,
         "clone (source_volid)" => Verb::CloneFrom,
         "attachment create (no connector)" => Verb::CreateAttachment { instance_uuid: None },
+        "create snapshot(<3.66,no force)" => Verb::CreateSnapshot { in_use_too: false },
+        "create snapshot(force)" | "create snapshot(3.66+)" => Verb::CreateSnapshot { in_use_too: true },
+        "os-unmanage" => Verb::Unmanage,
         _ => return None,
     })
 }
@@ -201,7 +205,7 @@ fn every_observed_volume_row_is_answered_alike() {
             compared += 1;
         }
     }
-    assert!(compared > 400, "{compared}");
+    assert!(compared > 500, "{compared}");
 }
 
 #[test]
@@ -330,17 +334,20 @@ fn verbs() -> impl Strategy<Value = Verb> {
         Verb::CloneFrom,
         Verb::CreateAttachment { instance_uuid: None },
         Verb::UpdateAttachment,
+        Verb::CreateSnapshot { in_use_too: false },
+        Verb::CreateSnapshot { in_use_too: true },
+        Verb::Unmanage,
     ])
 }
 
 proptest! {
     /// Only the verbs whose files write an operation lead to a transient status.
     #[test]
-    fn nothing_but_delete_and_extend_makes_a_volume_transient(from in statuses(), verb in verbs(), multi: bool) {
+    fn nothing_but_delete_extend_and_unmanage_makes_a_volume_transient(from in statuses(), verb in verbs(), multi: bool) {
         let mut volume = volume(from);
         volume.multiattach = multi;
         if let Ok(status) = decide(&volume, &[], verb) {
-            let begins = matches!(verb, Verb::Delete { .. } | Verb::Extend { .. });
+            let begins = matches!(verb, Verb::Delete { .. } | Verb::Extend { .. } | Verb::Unmanage);
             prop_assert!(status == from || !status.is_transient() || begins, "{verb:?}: {from} to {status}");
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Pattern, python};
-use crate::model::{MigrationStatus, VolumeStatus};
+use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
 
 /// A check by its name in Cinder's schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub enum Format {
     AttachStatus,
     /// `volume_migration_status`
     MigrationStatus,
+    /// `snapshot_status`: a status that can be set.
+    SnapshotStatus,
+    /// `progress`: a whole percentage, or nothing.
+    Progress,
 }
 
 /// How a check says no.
@@ -106,7 +110,42 @@ impl Format {
                     .map(|status| status.as_str())
                     .collect()
             }),
+            Self::SnapshotStatus => {
+                let settable = || SnapshotStatus::SETTABLE.iter().map(|status| status.as_str());
+                match value.as_str() {
+                    // Here an empty one is as wrong as any.
+                    Some("") => Some(invalid_word(
+                        "Snapshot status",
+                        "",
+                        ('(', ')'),
+                        settable().collect(),
+                    )),
+                    _ => word_fault(value, "Snapshot status", ('(', ')'), || settable().collect()),
+                }
+            }
+            Self::Progress => progress_fault(value),
         }
+    }
+}
+
+fn progress_fault(value: &Value) -> Option<FormatFault> {
+    let refused = |why: &str| {
+        Some(FormatFault::Raised(format!(
+            "Invalid input received: progress must be {why}"
+        )))
+    };
+    let text = match value {
+        Value::Null | Value::Bool(false) => return None,
+        Value::String(text) if text.is_empty() => return None,
+        Value::String(text) => text,
+        _ => return refused("an integer percentage"),
+    };
+    let mut digits = text.chars();
+    let sign = digits.next_back();
+    match python::int(digits.as_str()) {
+        None => refused("an integer percentage"),
+        Some(percent) if (0..=100).contains(&percent) && sign == Some('%') => None,
+        Some(_) => refused("an integer percentage between 0 and 100"),
     }
 }
 
@@ -137,11 +176,20 @@ fn word_fault(
     if valid.contains(&word.to_lowercase().as_str()) {
         return None;
     }
+    Some(invalid_word(what, word, (open, close), valid))
+}
+
+fn invalid_word(
+    what: &str,
+    word: &str,
+    (open, close): (char, char),
+    valid: Vec<&'static str>,
+) -> FormatFault {
     let valid: Vec<String> = valid.into_iter().map(python::repr_text).collect();
-    Some(FormatFault::Raised(format!(
+    FormatFault::Raised(format!(
         "{what}: {word} is invalid, valid statuses are: {open}{}{close}.",
         valid.join(", ")
-    )))
+    ))
 }
 
 fn made_of(text: &str, least: usize, most: usize, also: &[u8]) -> bool {
@@ -153,6 +201,12 @@ fn made_of(text: &str, least: usize, most: usize, also: &[u8]) -> bool {
 pub(super) const METADATA_KEY: Pattern = Pattern {
     text: "^[a-zA-Z0-9-_:. /]{1,255}$",
     matches: |text| made_of(text, 1, 255, b" /"),
+};
+
+/// Keys of a snapshot's metadata on their own route.
+pub(super) const SNAPSHOT_METADATA_KEY: Pattern = Pattern {
+    text: "^[a-zA-Z0-9-_:. ]{1,255}$",
+    matches: |text| made_of(text, 1, 255, b" "),
 };
 
 /// Keys of extra specs on their own route.

@@ -25,7 +25,6 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-const SNAPSHOTS: &str = "snapshots";
 const BACKUPS: &str = "backups";
 const TRANSFERS: &str = "volume transfers";
 const QOS: &str = "QoS specs";
@@ -33,25 +32,10 @@ const GROUPS: &str = "groups";
 const GROUP_TYPES: &str = "group types";
 const GROUP_SNAPSHOTS: &str = "group snapshots";
 const CONSISTENCY_GROUPS: &str = "consistency groups";
-const MANAGE: &str = "adopting what exists on a backend";
 const HOSTS: &str = "hosts";
 
 /// All of them (facts: `cinder/routes.tsv`). Longer paths that could be taken for an id come first.
 static ROUTES: &[Later] = &[
-    later("/snapshots", SNAPSHOTS, &[(GET, 0), (POST, 0)]),
-    later("/snapshots/detail", SNAPSHOTS, &[(GET, 0)]),
-    later("/snapshots/{id}", SNAPSHOTS, &[(GET, 0), (PUT, 0), (DELETE, 0)]),
-    later(
-        "/snapshots/{id}/metadata",
-        SNAPSHOTS,
-        &[(GET, 0), (POST, 0), (PUT, 0)],
-    ),
-    later(
-        "/snapshots/{id}/metadata/{key}",
-        SNAPSHOTS,
-        &[(GET, 0), (PUT, 0), (DELETE, 0)],
-    ),
-    later("/snapshots/{id}/action", SNAPSHOTS, &[(POST, 0)]),
     later("/backups", BACKUPS, &[(GET, 0), (POST, 0)]),
     later("/backups/detail", BACKUPS, &[(GET, 0)]),
     later("/backups/import_record", BACKUPS, &[(POST, 0)]),
@@ -120,14 +104,6 @@ static ROUTES: &[Later] = &[
     later("/cgsnapshots", CONSISTENCY_GROUPS, &[(GET, 0), (POST, 0)]),
     later("/cgsnapshots/detail", CONSISTENCY_GROUPS, &[(GET, 0)]),
     later("/cgsnapshots/{id}", CONSISTENCY_GROUPS, &[(GET, 0), (DELETE, 0)]),
-    later("/manageable_volumes", MANAGE, &[(GET, 8), (POST, 8)]),
-    later("/manageable_volumes/detail", MANAGE, &[(GET, 8)]),
-    later("/manageable_snapshots", MANAGE, &[(GET, 8), (POST, 8)]),
-    later("/manageable_snapshots/detail", MANAGE, &[(GET, 8)]),
-    later("/os-volume-manage", MANAGE, &[(GET, 0), (POST, 0)]),
-    later("/os-volume-manage/detail", MANAGE, &[(GET, 0)]),
-    later("/os-snapshot-manage", MANAGE, &[(GET, 0), (POST, 0)]),
-    later("/os-snapshot-manage/detail", MANAGE, &[(GET, 0)]),
     later("/os-hosts", HOSTS, &[(GET, 0)]),
     later("/os-hosts/{id}", HOSTS, &[(GET, 0), (PUT, 0)]),
     later(

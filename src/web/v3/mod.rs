@@ -14,7 +14,7 @@ use super::schema::python;
 use super::state::WebState;
 use crate::messages::api::ApiTopic;
 use crate::messages::{Call, Message};
-use crate::model::{Volume, VolumeId, VolumeType};
+use crate::model::{Snapshot, SnapshotId, Volume, VolumeId, VolumeType};
 use crate::store::catalog::Stored;
 
 mod attachments;
@@ -24,6 +24,9 @@ mod default_types;
 mod extensions;
 mod later;
 mod limits;
+mod manageable;
+mod manageable_snapshots;
+mod manageable_volumes;
 mod messages;
 mod query;
 mod quota_classes;
@@ -32,6 +35,11 @@ mod quotas;
 mod resource_filters;
 mod scheduler_stats;
 mod services;
+mod snapshot_actions;
+mod snapshot_list;
+mod snapshot_metadata;
+mod snapshot_query;
+mod snapshots;
 mod type_access;
 mod type_encryption;
 mod type_extra_specs;
@@ -52,12 +60,18 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
         default_types::configure,
         extensions::configure,
         limits::configure,
+        manageable_snapshots::configure,
+        manageable_volumes::configure,
         messages::configure,
         quota_classes::configure,
         quota_sets::configure,
         resource_filters::configure,
         scheduler_stats::configure,
         services::configure,
+        snapshot_metadata::configure,
+        snapshot_actions::configure,
+        snapshot_list::configure,
+        snapshots::configure,
         type_access::configure,
         type_encryption::configure,
         type_extra_specs::configure,
@@ -106,6 +120,20 @@ async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stor
     let volume = volume.ok_or_else(not_found)?;
     caller.may(Rule("volume:get"))?;
     Ok(volume)
+}
+
+/// A snapshot that the caller may see, by the id it wrote.
+async fn find_snapshot(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Snapshot>, Fault> {
+    let not_found = || Fault::not_found(format!("Snapshot {id} could not be found."));
+    let snapshot_id = python::uuid(id).map(SnapshotId).ok_or_else(not_found)?;
+    let snapshot = state
+        .catalog
+        .snapshot(snapshot_id)
+        .await?
+        .filter(|snapshot| caller.sees(&snapshot.project_id));
+    let snapshot = snapshot.ok_or_else(not_found)?;
+    caller.may(Rule("volume:get_snapshot"))?;
+    Ok(snapshot)
 }
 
 /// A type that the caller may see, by the id it wrote. Names are not looked at: clients find those in the list.

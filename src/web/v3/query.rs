@@ -123,6 +123,14 @@ impl Query {
     /// # Errors
     /// 400 if both forms are there.
     pub(super) fn take_sorting(&mut self) -> Result<Sorting, Fault> {
+        self.take_sorting_by("created_at")
+    }
+
+    /// The same, for lists that have another key if none is told.
+    ///
+    /// # Errors
+    /// 400 if both forms are there.
+    pub(super) fn take_sorting_by(&mut self, default_key: &str) -> Result<Sorting, Fault> {
         let sort = self.take("sort");
         let (key, direction) = (self.take("sort_key"), self.take("sort_dir"));
         if let Some(sort) = sort {
@@ -142,7 +150,7 @@ impl Query {
         let text = |given: Option<String>, default: &str| {
             given.map_or(default.to_owned(), |text| text.trim().to_owned())
         };
-        Ok(Sorting(vec![(text(key, "created_at"), text(direction, "desc"))]))
+        Ok(Sorting(vec![(text(key, default_key), text(direction, "desc"))]))
     }
 }
 
@@ -158,6 +166,11 @@ fn offset(text: &str) -> Result<usize, Fault> {
 }
 
 impl Sorting {
+    /// Keys and directions as they were written.
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     /// The keys that `known` knows, with their directions.
     ///
     /// # Errors

@@ -6,8 +6,10 @@ use serde_json::json;
 use super::volumes::OfVolume;
 use super::{accepted, ask, find_type_by_name, find_volume};
 use crate::messages::api::{
-    ChangeVolume, DeleteVolume, ExtendVolume, InitializeConnection, TerminateConnection, VolumeChange,
+    ChangeVolume, DeleteVolume, ExtendVolume, InitializeConnection, RevertToSnapshot, TerminateConnection,
+    UnmanageVolume, VolumeChange,
 };
+use crate::model::transitions::snapshots;
 use crate::model::{AttachmentId, Volume, VolumeStatus};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
@@ -98,6 +100,23 @@ async fn act(
         VolumeAction::ShowImageMetadata => {
             caller.may(Rule("volume:get_volume_metadata"))?;
             ok(&Named("metadata", &volume.image_metadata))
+        }
+        VolumeAction::Unmanage => {
+            caller.may(Rule("volume_extension:volume_unmanage"))?;
+            ask(&state, &caller, UnmanageVolume { volume_id }).await?;
+            Ok(accepted())
+        }
+        VolumeAction::Revert(snapshot_id) => {
+            // Cinder looks whether it is the latest one before it looks whether the caller may.
+            let latest = state.catalog.latest_snapshot(volume.id).await?;
+            snapshots::is_latest(&volume, latest, snapshot_id.as_deref())?;
+            caller.may(Rule("volume:revert_to_snapshot"))?;
+            let message = RevertToSnapshot {
+                volume_id,
+                snapshot_id,
+            };
+            ask(&state, &caller, message).await?;
+            Ok(accepted())
         }
         later => not_yet(&caller, &state, &volume, later).await,
     }
@@ -233,17 +252,6 @@ async fn not_yet(
         VolumeAction::Reimage => {
             caller.may(Rule("volume:reimage"))?;
             "Writing an image to a volume"
-        }
-        VolumeAction::Unmanage => {
-            caller.may(Rule("volume_extension:volume_unmanage"))?;
-            "Unmanaging a volume"
-        }
-        // There are no snapshots, so there is none to go back to.
-        VolumeAction::Revert(_) => {
-            return Err(Fault::bad_request(format!(
-                "Volume {} doesn't have any snapshots.",
-                volume.id
-            )));
         }
         other => return Err(Fault::internal(format!("no handler for {other:?}"))),
     };

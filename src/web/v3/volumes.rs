@@ -103,7 +103,7 @@ async fn delete(
 }
 
 /// An answer that is one volume.
-async fn one(
+pub(super) async fn one(
     state: &WebState,
     views: &VolumeViews,
     status: StatusCode,

@@ -14,10 +14,12 @@ use super::fault::Fault;
 use crate::model::Timestamp;
 
 pub mod attachment;
+pub mod manageable;
 pub mod message;
 pub mod pool;
 pub mod quota;
 pub mod service;
+pub mod snapshot;
 pub mod volume;
 pub mod volume_type;
 

@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::messages::scheduler::PoolView;
 use crate::model::quota::Usage;
 use crate::model::service::{BackendStats, Capacity, OverSubscription};
 use crate::model::volume::Secret;
 use crate::model::{
     AttachMode, AttachStatus, Attachment, AttachmentId, AttachmentStatus, BackendName, ConnectionInfo,
-    Context, MigrationStatus, PoolStats, ProjectId, ServiceId, Volume, VolumeId, VolumeStatus, VolumeType,
-    VolumeTypeId,
+    Context, MigrationStatus, PoolStats, ProjectId, Reference, ServiceId, Snapshot, SnapshotId,
+    SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypeId,
 };
 use crate::web::microversion::Microversion;
 
@@ -220,6 +221,91 @@ fn brief_lists_have_links_and_counts() {
             count: Some(7),
         })
     );
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        id: SnapshotId(id(10)),
+        volume_id: VolumeId(id(1)),
+        project_id: volume().project_id,
+        user_id: "admin".into(),
+        name: Some("s1".to_owned()),
+        description: None,
+        volume_size: 1,
+        volume_type_id: Some(VolumeTypeId(id(2))),
+        status: SnapshotStatus::Available,
+        progress: "100%".to_owned(),
+        metadata: [("k".to_owned(), "v".to_owned())].into(),
+        provider_id: Some("secret".to_owned()),
+        encryption_key_id: Some(id(4)),
+        group_snapshot_id: Some(id(11)),
+        consumes_quota: true,
+        operation: None,
+        created_at: at(0),
+        updated_at: Some(at(1)),
+    }
+}
+
+#[test]
+fn a_snapshot_at_each_version_that_changed_it() {
+    for minor in [0, 14, 41, 65, 71] {
+        let views = snapshot::SnapshotViews::extended(&caller(minor, false));
+        let shown = shown(&Named("snapshot", views.detail(&snapshot())));
+        assert!(!shown.contains("secret"));
+        insta::assert_snapshot!(format!("snapshot_3_{minor}"), shown);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_new_or_in_a_brief_list_is_shown_without_extended_attributes() {
+    let views = snapshot::SnapshotViews::plain(&caller(71, true));
+    insta::assert_snapshot!("snapshot_new", shown(&views.detail(&snapshot())));
+    insta::assert_snapshot!(
+        "snapshot_list",
+        shown(&Listed {
+            name: "snapshots",
+            items: [snapshot()].iter().map(snapshot::SnapshotSummary),
+            next: None,
+            count: Some(1),
+        })
+    );
+}
+
+#[test]
+fn what_can_be_adopted_is_shown_briefly_or_with_its_reasons() {
+    let volumes = [ManageableVolume {
+        reference: Reference::named("lv1"),
+        size: 1,
+        safe_to_manage: false,
+        reason_not_safe: Some("already managed".to_owned()),
+        cinder_id: Some(VolumeId(id(1))),
+    }];
+    let snapshots = [ManageableSnapshot {
+        reference: Reference::named("s1"),
+        size: 1,
+        safe_to_manage: true,
+        reason_not_safe: None,
+        cinder_id: None,
+        source_reference: Reference::named("lv1"),
+    }];
+    for (detail, suffix) in [(false, "_brief"), (true, "")] {
+        insta::assert_snapshot!(
+            format!("manageable_volumes{suffix}"),
+            shown(&Items(
+                volumes
+                    .iter()
+                    .map(|found| manageable::Manageable { found, detail })
+            ))
+        );
+        insta::assert_snapshot!(
+            format!("manageable_snapshots{suffix}"),
+            shown(&Items(
+                snapshots
+                    .iter()
+                    .map(|found| manageable::Manageable { found, detail })
+            ))
+        );
+    }
 }
 
 #[test]

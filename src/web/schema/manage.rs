@@ -1,0 +1,228 @@
+//! Bodies of the routes that adopt what exists (cinder: `api/schemas/volume_manage.py`, `snapshot_manage.py`).
+
+use serde_json::{Map, Value};
+
+use super::Check::{MaxLength, NoOthers, Properties, Required, Type};
+use super::parameter_types::{BOOLEAN, DESCRIPTION, HOST, METADATA_ALLOWS_NULL, NULLABLE_STRING, UUID};
+use super::{Kind, Schema, boolean, text, text_map};
+use crate::messages::api::{ManageSnapshot, ManageVolume};
+use crate::model::Reference;
+use crate::web::fault::Fault;
+use crate::web::microversion::Microversion;
+
+macro_rules! manage_volume {
+    ($($later:expr)?) => {
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[(
+                "volume",
+                Schema(&[
+                    Type(&[Kind::Object]),
+                    Properties(&[
+                        ("description", DESCRIPTION),
+                        ("availability_zone", NULLABLE_STRING),
+                        ("bootable", BOOLEAN),
+                        ("volume_type", NULLABLE_STRING),
+                        ("name", NULLABLE_STRING),
+                        ("host", HOST),
+                        ("ref", Schema(&[Type(&[Kind::Object, Kind::String])])),
+                        ("metadata", METADATA_ALLOWS_NULL),
+                        $($later,)?
+                    ]),
+                    Required(&["ref"]),
+                    NoOthers,
+                ]),
+            )]),
+            Required(&["volume"]),
+            NoOthers,
+        ])
+    };
+}
+
+const VOLUME: Schema = manage_volume!();
+const VOLUME_V316: Schema = manage_volume!((
+    "cluster",
+    Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)])
+));
+
+/// Where something lies that is to be adopted, or listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `host@backend#pool`
+    Host(String),
+    /// A cluster of hosts.
+    Cluster(String),
+}
+
+impl Place {
+    /// One of both; the cluster counts only where the version knows it.
+    ///
+    /// # Errors
+    /// 400 if there is none, or both.
+    pub fn of(host: Option<&str>, cluster: Option<&str>, clustered: bool) -> Result<Self, Fault> {
+        let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        match (given(host), given(cluster).filter(|_| clustered)) {
+            (Some(host), None) => Ok(Self::Host(host)),
+            (None, Some(cluster)) => Ok(Self::Cluster(cluster)),
+            _ if clustered => Err(Fault::invalid_input(
+                "One and only one of cluster and host must be set.",
+            )),
+            _ => Err(Fault::invalid_input("Host field is missing.")),
+        }
+    }
+}
+
+/// A volume to be adopted, its shape checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedVolume {
+    /// What to ask for; its host is yet to come.
+    pub message: ManageVolume,
+    host: Option<String>,
+    cluster: Option<String>,
+}
+
+impl AdoptedVolume {
+    /// Where it lies.
+    ///
+    /// # Errors
+    /// 400 if that is not told, or twice.
+    pub fn place(&self, version: Microversion) -> Result<Place, Fault> {
+        Place::of(
+            self.host.as_deref(),
+            self.cluster.as_deref(),
+            version.at_least(16),
+        )
+    }
+}
+
+/// Reads `POST /manageable_volumes`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it in this version.
+pub fn volume(version: Microversion, body: Option<&Value>) -> Result<AdoptedVolume, Fault> {
+    let schema = if version.at_least(16) { VOLUME_V316 } else { VOLUME };
+    let volume = &schema.check_body(body)?["volume"];
+    let own = |field| {
+        text(volume, field)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    Ok(AdoptedVolume {
+        message: ManageVolume {
+            host: String::new(),
+            reference: reference(&volume["ref"]),
+            name: own("name").map(|name| name.trim().to_owned()),
+            description: own("description").map(|description| description.trim().to_owned()),
+            volume_type: own("volume_type"),
+            availability_zone: own("availability_zone"),
+            metadata: text_map(volume, "metadata").unwrap_or_default(),
+            bootable: boolean(volume, "bootable").unwrap_or_default(),
+        },
+        host: own("host"),
+        cluster: own("cluster"),
+    })
+}
+
+const SNAPSHOT: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[(
+        "snapshot",
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("description", DESCRIPTION),
+                ("metadata", METADATA_ALLOWS_NULL),
+                ("name", NULLABLE_STRING),
+                ("volume_id", UUID),
+                ("ref", Schema(&[Type(&[Kind::Object, Kind::Null, Kind::String])])),
+            ]),
+            Required(&["ref", "volume_id"]),
+            NoOthers,
+        ]),
+    )]),
+    Required(&["snapshot"]),
+    NoOthers,
+]);
+
+/// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are taken as they are.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn snapshot(body: Option<&Value>) -> Result<ManageSnapshot, Fault> {
+    let snapshot = &SNAPSHOT.check_body(body)?["snapshot"];
+    let own = |field| text(snapshot, field).map(str::to_owned);
+    Ok(ManageSnapshot {
+        volume_id: own("volume_id").unwrap_or_default(),
+        reference: reference(&snapshot["ref"]),
+        name: own("name"),
+        description: own("description"),
+        metadata: text_map(snapshot, "metadata").unwrap_or_default(),
+    })
+}
+
+/// What is no object names nothing: it is let pass, as in Cinder, for the backend to say so.
+fn reference(value: &Value) -> Reference {
+    match value.as_object() {
+        Some(object) => Reference::from_json(object),
+        None => Reference::from_json(&Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_host_or_since_3_16_a_cluster() {
+        let place = |minor, volume: Value| {
+            let body = json!({"volume": volume});
+            volume_of(minor, &body).and_then(|read| read.place(Microversion(minor)))
+        };
+        let told = |place: Result<Place, Fault>| place.unwrap_err().message;
+        assert_eq!(
+            place(0, json!({"ref": {}, "host": "h@b#p"})),
+            Ok(Place::Host("h@b#p".into()))
+        );
+        assert_eq!(
+            place(16, json!({"ref": "x", "cluster": "c"})),
+            Ok(Place::Cluster("c".into()))
+        );
+        assert_eq!(
+            told(place(16, json!({"ref": {}, "cluster": "c", "host": "h"}))),
+            "Invalid input received: One and only one of cluster and host must be set."
+        );
+        assert_eq!(
+            told(place(15, json!({"ref": {}}))),
+            "Invalid input received: Host field is missing."
+        );
+        assert!(told(place(15, json!({"ref": {}, "cluster": "c"}))).contains("'cluster' was unexpected"));
+    }
+
+    fn volume_of(minor: u16, body: &Value) -> Result<AdoptedVolume, Fault> {
+        volume(Microversion(minor), Some(body))
+    }
+
+    #[test]
+    fn blank_fields_are_left_out_and_names_trimmed() {
+        let body = json!({"volume": {
+            "ref": {"source-name": "lv1"}, "host": "h", "name": " n ", "volume_type": "", "availability_zone": "",
+            "bootable": "yes", "metadata": null,
+        }});
+        let message = volume_of(71, &body).unwrap().message;
+        assert_eq!(message.name.as_deref(), Some("n"));
+        assert_eq!((message.volume_type, message.availability_zone), (None, None));
+        assert!(message.bootable);
+        assert_eq!(message.reference.source_name().as_deref(), Some("lv1"));
+        let id = "11111111-2222-4333-8444-555555555555";
+        let read = snapshot(Some(
+            &json!({"snapshot": {"volume_id": id, "ref": null, "name": " n "}}),
+        ));
+        let read = read.unwrap();
+        assert_eq!(
+            (read.name.as_deref(), read.reference.source_name()),
+            (Some(" n "), None)
+        );
+    }
+}

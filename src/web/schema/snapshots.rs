@@ -1,0 +1,366 @@
+//! Bodies of the routes of snapshots, but for those that adopt (cinder: `api/schemas/snapshots.py`, `snapshot_actions.py`,
+//! `snapshot_metadata.py`, `admin_actions.py`).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Check::{
+    AnyOf, AtMostOne, Format as FormatCheck, MaxLength, NoOthers, NotEmpty, PatternProperties, Properties,
+    Required, Type,
+};
+use super::format::SNAPSHOT_METADATA_KEY;
+use super::parameter_types::{
+    ANYTHING, BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID,
+};
+use super::{Format, Kind, Schema, boolean, text, text_map, trimmed};
+use crate::messages::api::{CreateSnapshot, SnapshotChange, UpdateSnapshot};
+use crate::model::SnapshotStatus;
+use crate::web::fault::Fault;
+use crate::web::microversion::Microversion;
+
+const CREATE: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[(
+        "snapshot",
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("name", NULLABLE_STRING),
+                ("display_name", NULLABLE_STRING),
+                ("description", DESCRIPTION),
+                ("volume_id", OPTIONAL_UUID),
+                ("force", BOOLEAN),
+                ("metadata", METADATA_ALLOWS_NULL),
+            ]),
+            Required(&["volume_id"]),
+            NoOthers,
+        ]),
+    )]),
+    Required(&["snapshot"]),
+    NoOthers,
+]);
+
+/// The text for those who still say `force: false`.
+const FORCE_INVALID: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward \
+     compatability, however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored.";
+
+/// A snapshot to be made, its shape checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSnapshot {
+    /// What to ask for.
+    pub message: CreateSnapshot,
+    force: Option<bool>,
+}
+
+impl NewSnapshot {
+    /// The message, as this version understands `force`. Cinder looks for the volume before it looks at that.
+    ///
+    /// # Errors
+    /// 400 for `force: false` since 3.66.
+    pub fn in_version(self, version: Microversion) -> Result<CreateSnapshot, Fault> {
+        let in_use_too = version.at_least(66);
+        if in_use_too && self.force == Some(false) {
+            return Err(Fault::bad_request(FORCE_INVALID));
+        }
+        Ok(CreateSnapshot {
+            in_use_too: in_use_too || self.force == Some(true),
+            ..self.message
+        })
+    }
+}
+
+/// Reads `POST /snapshots`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn create(body: Option<&Value>) -> Result<NewSnapshot, Fault> {
+    let snapshot = &CREATE.check_body(body)?["snapshot"];
+    Ok(NewSnapshot {
+        message: CreateSnapshot {
+            // To be told as Python writes it: no volume is called so.
+            volume_id: text(snapshot, "volume_id").unwrap_or("None").to_owned(),
+            name: either(snapshot, "name", "display_name").flatten(),
+            description: trimmed(snapshot, "description"),
+            metadata: text_map(snapshot, "metadata").unwrap_or_default(),
+            in_use_too: false,
+        },
+        force: boolean(snapshot, "force"),
+    })
+}
+
+const UPDATE: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[(
+        "snapshot",
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[
+                ("name", NULLABLE_STRING),
+                ("description", DESCRIPTION),
+                ("display_name", NULLABLE_STRING),
+                ("display_description", DESCRIPTION),
+            ]),
+            NoOthers,
+            AnyOf(&[
+                Schema(&[Required(&["name"])]),
+                Schema(&[Required(&["description"])]),
+                Schema(&[Required(&["display_name"])]),
+                Schema(&[Required(&["display_description"])]),
+            ]),
+        ]),
+    )]),
+    Required(&["snapshot"]),
+    NoOthers,
+]);
+
+/// Reads `PUT /snapshots/{id}`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn update(snapshot_id: &str, body: Option<&Value>) -> Result<UpdateSnapshot, Fault> {
+    let snapshot = &UPDATE.check_body(body)?["snapshot"];
+    Ok(UpdateSnapshot {
+        snapshot_id: snapshot_id.to_owned(),
+        name: either(snapshot, "name", "display_name"),
+        description: either(snapshot, "description", "display_description"),
+    })
+}
+
+/// A field or its older alias. The outer `Some`: it was given; the inner: it was given a text.
+fn either(object: &Value, field: &str, alias: &str) -> Option<Option<String>> {
+    let given = [field, alias]
+        .into_iter()
+        .find(|field| object.get(*field).is_some())?;
+    Some(trimmed(object, given))
+}
+
+macro_rules! pairs {
+    ($($check:expr),*) => {
+        Schema(&[
+            Type(&[Kind::Object]),
+            PatternProperties(
+                SNAPSHOT_METADATA_KEY,
+                Schema(&[Type(&[Kind::String]), MaxLength(255)]),
+            ),
+            NoOthers,
+            $($check,)*
+        ])
+    };
+}
+
+const METADATA: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("metadata", pairs!())]),
+    Required(&["metadata"]),
+]);
+
+const META: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("meta", pairs!(NotEmpty, AtMostOne))]),
+    Required(&["meta"]),
+]);
+
+/// Reads `POST` and `PUT …/metadata`.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it.
+pub fn metadata(body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
+    Ok(text_map(METADATA.check_body(body)?, "metadata").unwrap_or_default())
+}
+
+/// Reads `PUT …/metadata/{key}`: the one pair, whose key is the URL's.
+///
+/// # Errors
+/// 400 for a body that is not as Cinder wants it, or that is about another key.
+pub fn meta(key: &str, body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
+    let pair = text_map(META.check_body(body)?, "meta").unwrap_or_default();
+    if pair.contains_key(key) {
+        Ok(pair)
+    } else {
+        Err(Fault::bad_request("Request body and URI mismatch"))
+    }
+}
+
+/// What an action asks for, its shape checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotAction {
+    /// `os-reset_status` and `os-update_snapshot_status`: a change of the record alone.
+    Change(SnapshotChange),
+    /// `os-force_delete`
+    ForceDelete,
+    /// `os-unmanage`
+    Unmanage,
+}
+
+macro_rules! action {
+    ($name:literal, $arguments:expr) => {
+        Schema(&[
+            Type(&[Kind::Object]),
+            Properties(&[($name, $arguments)]),
+            Required(&[$name]),
+            NoOthers,
+        ])
+    };
+}
+
+const RESET_STATUS: Schema = action!(
+    "os-reset_status",
+    Schema(&[
+        Type(&[Kind::Object]),
+        Properties(&[(
+            "status",
+            Schema(&[Type(&[Kind::String]), FormatCheck(Format::SnapshotStatus)])
+        )]),
+        Required(&["status"]),
+        NoOthers,
+    ])
+);
+const UPDATE_STATUS: Schema = action!(
+    "os-update_snapshot_status",
+    Schema(&[
+        Type(&[Kind::Object]),
+        Properties(&[
+            ("status", Schema(&[Type(&[Kind::String])])),
+            ("progress", Schema(&[FormatCheck(Format::Progress)])),
+        ]),
+        Required(&["status"]),
+        NoOthers,
+    ])
+);
+const FORCE_DELETE: Schema = action!("os-force_delete", ANYTHING);
+const UNMANAGE: Schema = action!("os-unmanage", ANYTHING);
+
+/// Reads `POST /snapshots/{id}/action`.
+///
+/// # Errors
+/// 400 for an action that is none, or that is not as Cinder wants it.
+pub fn action(body: Option<&Value>) -> Result<SnapshotAction, Fault> {
+    let (name, arguments) = super::action(body)?;
+    let checked = |schema: Schema| schema.check_body(body).map(|_| ());
+    match name {
+        "os-reset_status" => {
+            checked(RESET_STATUS)?;
+            let word = text(arguments, "status").unwrap_or_default().to_lowercase();
+            let status = word.parse::<SnapshotStatus>();
+            let status = status.map_err(|_| Fault::internal("a status that the schema let pass is none"))?;
+            Ok(SnapshotAction::Change(SnapshotChange::ResetStatus { status }))
+        }
+        "os-update_snapshot_status" => {
+            checked(UPDATE_STATUS)?;
+            let own = |field| text(arguments, field).map(str::to_owned);
+            Ok(SnapshotAction::Change(SnapshotChange::UpdateStatus {
+                status: own("status").unwrap_or_default(),
+                progress: own("progress").filter(|progress| !progress.is_empty()),
+            }))
+        }
+        "os-force_delete" => checked(FORCE_DELETE).map(|()| SnapshotAction::ForceDelete),
+        "os-unmanage" => checked(UNMANAGE).map(|()| SnapshotAction::Unmanage),
+        other => Err(super::no_such_action(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refusal<T: std::fmt::Debug>(read: Result<T, Fault>) -> String {
+        read.unwrap_err().message
+    }
+
+    #[test]
+    fn force_means_what_it_meant_until_3_66() {
+        let id = "11111111-2222-4333-8444-555555555555";
+        let read = |minor, force: Value| {
+            let body = json!({"snapshot": {"volume_id": id, "force": force}});
+            create(Some(&body)).unwrap().in_version(Microversion(minor))
+        };
+        assert!(!read(65, json!("no")).unwrap().in_use_too);
+        assert!(read(65, json!("yes")).unwrap().in_use_too);
+        assert!(read(66, json!(true)).unwrap().in_use_too);
+        assert_eq!(refusal(read(66, json!("off"))), FORCE_INVALID);
+        let body = json!({"snapshot": {"volume_id": null}});
+        assert_eq!(create(Some(&body)).unwrap().message.volume_id, "None");
+    }
+
+    #[test]
+    fn names_are_trimmed_and_have_an_older_alias() {
+        let body = json!({"snapshot": {"volume_id": null, "display_name": " n ", "description": " d "}});
+        let message = create(Some(&body)).unwrap().message;
+        assert_eq!(
+            (message.name.as_deref(), message.description.as_deref()),
+            (Some("n"), Some("d"))
+        );
+        let body = json!({"snapshot": {"name": null, "display_name": "other", "display_description": "x"}});
+        let message = update("s", Some(&body)).unwrap();
+        assert_eq!(
+            (message.name, message.description),
+            (Some(None), Some(Some("x".into())))
+        );
+        assert_eq!(
+            refusal(update("s", Some(&json!({"snapshot": {}})))),
+            "Invalid input for field/attribute snapshot. Value: {}. {} is not valid under any of the given schemas"
+        );
+    }
+
+    #[test]
+    fn keys_of_metadata_have_no_slash() {
+        let read = |key: &str| metadata(Some(&json!({"metadata": {key: "v"}, "more": 1})));
+        assert!(read("a b").is_ok());
+        assert_eq!(
+            refusal(read("a/b")),
+            "Invalid input for field/attribute metadata. Value: {'a/b': 'v'}. 'a/b' does not match any of the regexes: \
+             '^[a-zA-Z0-9-_:. ]{1,255}$'"
+        );
+    }
+
+    #[test]
+    fn an_action_is_read_or_refused_in_cinders_words() {
+        let read = |name: &str, arguments: Value| action(Some(&json!({name: arguments})));
+        assert_eq!(
+            read("os-reset_status", json!({"status": "Backing-Up"})),
+            Ok(SnapshotAction::Change(SnapshotChange::ResetStatus {
+                status: SnapshotStatus::BackingUp
+            }))
+        );
+        for status in ["", "error_managing"] {
+            assert_eq!(
+                refusal(read("os-reset_status", json!({"status": status}))),
+                format!(
+                    "Snapshot status: {status} is invalid, valid statuses are: ('error', 'available', 'creating', \
+                     'deleting', 'deleted', 'updating', 'error_deleting', 'unmanaging', 'backing-up', 'restoring')."
+                )
+            );
+        }
+        let progress = |progress: Value| {
+            read(
+                "os-update_snapshot_status",
+                json!({"status": "creating", "progress": progress}),
+            )
+        };
+        assert!(
+            progress(json!("42%")).is_ok() && progress(json!("")).is_ok() && progress(json!(null)).is_ok()
+        );
+        for (given, told) in [
+            (json!("%"), "progress must be an integer percentage"),
+            (json!("x%"), "progress must be an integer percentage"),
+            (
+                json!("101%"),
+                "progress must be an integer percentage between 0 and 100",
+            ),
+            (
+                json!("421"),
+                "progress must be an integer percentage between 0 and 100",
+            ),
+            (json!(42), "progress must be an integer percentage"),
+        ] {
+            assert_eq!(
+                refusal(progress(given)),
+                format!("Invalid input received: {told}")
+            );
+        }
+        assert!(refusal(read("revert", json!({}))).starts_with("There is no such action: revert."));
+    }
+}

@@ -1,0 +1,49 @@
+//! `POST /snapshots/{id}/action`: one route, a few verbs. The body's only key says which.
+
+use actix_web::{HttpResponse, web};
+
+use super::snapshots::OfSnapshot;
+use super::{accepted, ask, find_snapshot};
+use crate::messages::api::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UnmanageSnapshot};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::request::Body;
+use crate::web::schema::snapshots::{self as schema, SnapshotAction};
+use crate::web::state::WebState;
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(super::resource("/snapshots/{snapshot_id}/action").route(web::post().to(act)));
+}
+
+async fn act(
+    caller: Caller,
+    state: web::Data<WebState>,
+    path: web::Path<OfSnapshot>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let action = schema::action(body.0.as_ref())?;
+    find_snapshot(&state, &caller, &path.snapshot_id).await?;
+    let snapshot_id = path.into_inner().snapshot_id;
+    match action {
+        SnapshotAction::Change(change) => {
+            caller.may(Rule(match change {
+                SnapshotChange::ResetStatus { .. } => "volume_extension:snapshot_admin_actions:reset_status",
+                SnapshotChange::UpdateStatus { .. } => {
+                    "snapshot_extension:snapshot_actions:update_snapshot_status"
+                }
+            }))?;
+            ask(&state, &caller, ChangeSnapshot { snapshot_id, change }).await?;
+        }
+        SnapshotAction::ForceDelete => {
+            caller.may(Rule("volume_extension:snapshot_admin_actions:force_delete"))?;
+            let force = true;
+            ask(&state, &caller, DeleteSnapshot { snapshot_id, force }).await?;
+        }
+        SnapshotAction::Unmanage => {
+            caller.may(Rule("snapshot_extension:snapshot_unmanage"))?;
+            ask(&state, &caller, UnmanageSnapshot { snapshot_id }).await?;
+        }
+    }
+    Ok(accepted())
+}

@@ -1,0 +1,115 @@
+//! `GET /snapshots` and `/snapshots/detail`.
+
+use actix_web::{HttpResponse, web};
+
+use super::query::Query;
+use super::{python, snapshot_query};
+use crate::model::{Snapshot, SnapshotId};
+use crate::store::catalog::{ListError, SnapshotQuery};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::policy::Rule;
+use crate::web::state::WebState;
+use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
+use crate::web::views::{Listed, ok};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    cfg.service(super::resource("/snapshots/detail").route(web::get().to(detail)));
+}
+
+pub(super) async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    ok(&Listed {
+        name: "snapshots",
+        items: page.snapshots.iter().map(SnapshotSummary),
+        next: page.next(&caller, "snapshots"),
+        count: page.count,
+    })
+}
+
+async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+    let page = page(&caller, &state, query).await?;
+    let views = SnapshotViews::extended(&caller);
+    ok(&Listed {
+        name: "snapshots",
+        items: page.snapshots.iter().map(|snapshot| views.detail(snapshot)),
+        next: page.next(&caller, "snapshots/detail"),
+        count: page.count,
+    })
+}
+
+/// A page of snapshots, and what a link to the next needs.
+struct Page {
+    snapshots: Vec<Snapshot>,
+    count: Option<u64>,
+    limit: usize,
+    query: String,
+}
+
+impl Page {
+    /// A full page may have a successor.
+    fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
+        let last = self
+            .snapshots
+            .last()
+            .filter(|_| self.snapshots.len() >= self.limit)?;
+        let link = caller.next_link(path, &self.query, &last.id.to_string());
+        Some(("snapshots_links", link))
+    }
+}
+
+async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Page, Fault> {
+    let text = query.text().to_owned();
+    let sorting = query.take_sorting()?;
+    let paging = query.take_paging()?;
+    let mut with_count = false;
+    if caller.version.at_least(45) {
+        with_count = query.bool("with_count")?;
+        query.take("with_count");
+    }
+    // Unlike with volumes, what is no boolean is false.
+    let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
+    let all_tenants = caller.context.is_admin && all_tenants == Some(true);
+    let filters = snapshot_query::filters(caller, &mut query)?;
+    caller.may(Rule("volume:get_all_snapshots"))?;
+    let sort = sorting.keys(|key| snapshot_query::sort_key(caller.version, key))?;
+    let unknown_marker = |marker: &str| Fault::not_found(format!("Snapshot {marker} could not be found."));
+    let marker = match &paging.marker {
+        None => None,
+        Some(marker) => Some(
+            python::uuid(marker)
+                .map(SnapshotId)
+                .ok_or_else(|| unknown_marker(marker))?,
+        ),
+    };
+    let wanted = SnapshotQuery {
+        project: (!all_tenants).then(|| caller.context.project_id.clone()),
+        sort,
+        filters,
+        marker,
+        offset: paging.offset,
+        limit: paging.limit,
+    };
+    let found = state
+        .catalog
+        .snapshots(&wanted)
+        .await
+        .map_err(|error| match error {
+            ListError::UnknownMarker(marker) => unknown_marker(&marker),
+            ListError::Store(error) => error.into(),
+        })?;
+    let count = match with_count {
+        true => Some(state.catalog.snapshot_total(&wanted).await?),
+        false => None,
+    };
+    Ok(Page {
+        snapshots: found.records,
+        count,
+        limit: paging.limit,
+        query: text,
+    })
+}

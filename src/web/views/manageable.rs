@@ -1,0 +1,48 @@
+//! What a backend has, as those see it who adopt it (cinder: `api/views/manageable_volumes.py`, `manageable_snapshots.py`).
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::messages::api::{ManageableSnapshot, ManageableVolume};
+
+/// Something on a backend, in a brief list or with all that is known of it.
+#[derive(Clone, Copy)]
+pub struct Manageable<'a, T> {
+    /// What it is.
+    pub found: &'a T,
+    /// With everything.
+    pub detail: bool,
+}
+
+impl Serialize for Manageable<'_, ManageableVolume> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let found = self.found;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("reference", &found.reference.to_json())?;
+        map.serialize_entry("size", &found.size)?;
+        map.serialize_entry("safe_to_manage", &found.safe_to_manage)?;
+        if self.detail {
+            map.serialize_entry("reason_not_safe", &found.reason_not_safe)?;
+            map.serialize_entry("cinder_id", &found.cinder_id)?;
+            map.serialize_entry("extra_info", &())?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Manageable<'_, ManageableSnapshot> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let found = self.found;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("reference", &found.reference.to_json())?;
+        map.serialize_entry("size", &found.size)?;
+        map.serialize_entry("safe_to_manage", &found.safe_to_manage)?;
+        if self.detail {
+            map.serialize_entry("reason_not_safe", &found.reason_not_safe)?;
+            map.serialize_entry("extra_info", &())?;
+            map.serialize_entry("cinder_id", &found.cinder_id)?;
+        }
+        map.serialize_entry("source_reference", &found.source_reference.to_json())?;
+        map.end()
+    }
+}
