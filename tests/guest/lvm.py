@@ -8,11 +8,11 @@ DISKS = {f"vg{number}": f"/dev/ubd{letter}" for number, letter in enumerate("bcd
 POOL_SIZE = "11g"
 
 
-def make_group(group, thin):
+def make_group(group, thin, pool_size=POOL_SIZE):
     """A volume group on a disk of its own; `thin`: with the pool that Cinder's driver would make."""
     run("vgcreate", "-q", group, DISKS[group])
     if thin:
-        run("lvcreate", "-q", "-L", POOL_SIZE, "-T", f"{group}/{group}-pool")
+        run("lvcreate", "-q", "-L", pool_size, "-T", f"{group}/{group}-pool")
 
 
 def volumes(group):
@@ -33,3 +33,35 @@ def activate(group, name):
     run("lvchange", "-a", "y", "-K", f"{group}/{name}")
     run("udevadm", "settle", "-t", "30")
     return path_of(group, name)
+
+
+class Table:
+    """A device-mapper device that can be made to fail whatever is read or written, and be made whole again."""
+
+    def __init__(self, name):
+        self.name = name
+        self.whole = None
+
+    def make(self, disk):
+        sectors = run("blockdev", "--getsz", disk).stdout.strip()
+        run("dmsetup", "create", self.name, "--table", f"0 {sectors} linear {disk} 0")
+
+    def fails(self):
+        self.whole = run("dmsetup", "table", self.name).stdout.strip()
+        sectors = sum(int(line.split()[1]) for line in self.whole.splitlines())
+        self._becomes(f"0 {sectors} error")
+
+    def is_whole(self):
+        if self.whole is not None:
+            self._becomes(self.whole)
+            self.whole = None
+
+    def _becomes(self, table):
+        run("dmsetup", "suspend", "--noflush", self.name)
+        run("dmsetup", "load", self.name, "--table", table)
+        run("dmsetup", "resume", self.name)
+
+
+def table_of(group, name):
+    """The device of a logical volume: dashes in names are doubled there."""
+    return Table(f"{group.replace('-', '--')}-{name.replace('-', '--')}")

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""How long Pumice takes to make and to attach a volume, beside the bare commands that do the same, in the same guest.
+
+Runs as root inside the guest (README.md): bench.py [--rounds N] [--many N] [--strict] [BACKEND…]. The two are measured in
+turns, so that whatever else the machine does, it does to both; figures are medians, in milliseconds. Pumice is asked as
+a client asks: a volume is made when the API says `available`.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import bare
+import lvm
+from backends import BACKENDS, configuration, make_groups, make_types
+from initiator import connector, make_ready, own_name
+from pumice import LOG, Pumice
+from story import run, wait_for
+
+USER, PASSWORD = "bench", "bench-secret-16b"
+BARE_IQN = "iqn.2010-10.org.openstack:bare"
+# What Pumice may add to the bare commands.
+ADDS_SHARE, ADDS_MS = 0.10, 50
+# How much longer many at once may take than as many bare commands.
+MANY = 1.2
+
+
+class Report:
+    def __init__(self):
+        self.met = self.missed = 0
+
+    def line(self, what, ours, theirs, limit):
+        """Milliseconds; `limit`: what ours may be."""
+        met = ours <= limit
+        self.met += met
+        self.missed += not met
+        print(
+            f"  {what:<46} {ours:9.0f} ms   bare {theirs:9.0f} ms   ratio {ours / theirs:5.2f}   "
+            f"at most {limit:.0f}: {'met' if met else 'MISSED'}",
+            flush=True,
+        )
+
+    def adds(self, what, ours, theirs):
+        ours, theirs = statistics.median(ours), statistics.median(theirs)
+        self.line(what, ours, theirs, theirs + max(theirs * ADDS_SHARE, ADDS_MS))
+
+
+def took(function, *args):
+    began = time.monotonic()
+    result = function(*args)
+    return (time.monotonic() - began) * 1000, result
+
+
+class Bench:
+    def __init__(self, backend, pumice, report):
+        self.backend, self.pumice, self.report = backend, pumice, report
+        self.group, self.thin, self.target, self.portal = BACKENDS[backend]
+
+    def bare_create(self, name):
+        run(*bare.lvcreate_words(self.group, self.thin, name))
+
+    def create(self, name):
+        volume = self.pumice.ask_for_volume(name, 1, volume_type=self.backend)
+        self.pumice.becomes(volume, "available", pause=0.02)
+        return volume
+
+    def remove_bare(self, names):
+        if names:
+            run("lvremove", "-q", "-f", *(f"{self.group}/{name}" for name in names), seconds=600)
+
+    def delete(self, volumes):
+        for volume in volumes:
+            self.pumice.ask("DELETE", f"/volumes/{volume}")
+        wait_for("the volumes to be gone", lambda: not self.pumice.volumes(), 900, pause=0.5)
+
+    # -- one at a time -------------------------------------------------------------------------------------------
+
+    def one_at_a_time(self, rounds):
+        ours, theirs, names, volumes = [], [], [], []
+        since = LOG.stat().st_size
+        for number in range(rounds):
+            theirs.append(took(self.bare_create, f"bare-{number}")[0])
+            names.append(f"bare-{number}")
+            spent, volume = took(self.create, f"ours-{number}")
+            ours.append(spent)
+            volumes.append(volume)
+        self.report.adds(f"{self.backend}: create until available", ours, theirs)
+        print(f"    commands of ours, all rounds: {commands(since)}", flush=True)
+        self.attaching(rounds, names[0], volumes[0])
+        self.remove_bare(names)
+        self.delete(volumes)
+
+    def attaching(self, rounds, name, volume):
+        path = lvm.path_of(self.group, name)
+        ours, theirs, gone, bare_gone = [], [], [], []
+        tgt = None
+        if self.target == "tgt":
+            tgt = bare.Tgt("127.0.0.1:3290")
+            tgt.start()
+        since = LOG.stat().st_size
+        for _ in range(rounds):
+            if tgt is not None:
+                spent, tid = took(tgt.export, BARE_IQN, path, own_name(), USER, PASSWORD)
+                theirs.append(spent)
+                bare_gone.append(took(tgt.remove, tid, USER)[0])
+            else:
+                lio = bare.Lio(BARE_IQN, self.portal)
+                theirs.append(took(lio.export, path, own_name(), USER, PASSWORD)[0])
+                bare_gone.append(took(lio.remove)[0])
+            asked = {"attachment": {"volume_uuid": volume, "connector": connector()}}
+            spent, made = took(self.pumice.ask, "POST", "/attachments", asked)
+            ours.append(spent)
+            path_ = f"/attachments/{made['attachment']['id']}"
+            gone.append(took(self.pumice.ask, "DELETE", path_)[0])
+            self.pumice.becomes(volume, "available")
+        if tgt is not None:
+            tgt.stop()
+        self.report.adds(f"{self.backend}: attach (POST /attachments)", ours, theirs)
+        self.report.adds(f"{self.backend}: detach (DELETE /attachments/…)", gone, bare_gone)
+        print(f"    commands of ours, all rounds: {commands(since)}", flush=True)
+
+    # -- many at once --------------------------------------------------------------------------------------------
+
+    def many_at_once(self, many):
+        """The bare ways first and last, ours between them: once as one client after the other, once side by side."""
+        names = [f"many-{number}" for number in range(many)]
+
+        def one_after_the_other():
+            for name in names:
+                self.bare_create(name)
+
+        def side_by_side(width):
+            with concurrent.futures.ThreadPoolExecutor(width) as pool:
+                list(pool.map(self.bare_create, names))
+
+        def one_shell():
+            lines = "\n".join(" ".join(bare.lvcreate_words(self.group, self.thin, name)) for name in names)
+            subprocess.run(["lvm"], input=lines, text=True, check=True, capture_output=True)
+
+        def all_at_once():
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                asked = pool.map(lambda name: self.pumice.ask_for_volume(name, 1, volume_type=self.backend), names)
+                volumes = list(asked)
+            answered = time.monotonic()
+
+            def all_available():
+                states = collections.Counter(volume["status"] for volume in self.pumice.volumes())
+                if states["error"]:
+                    raise RuntimeError(f"{states}")
+                return states["available"] == many
+
+            wait_for("all to be available", all_available, 900, pause=0.1)
+            return volumes, answered
+
+        bare_times = {}
+
+        def bare_way(what, function, *args):
+            bare_times[what] = took(function, *args)[0]
+            print(f"    {many} bare, {what}: {bare_times[what]:.0f} ms", flush=True)
+            self.remove_bare(names)
+
+        bare_way("one after the other", one_after_the_other)
+        bare_way("2 at a time", side_by_side, 2)
+        ours = []
+        for _ in range(2):
+            since = LOG.stat().st_size
+            began = time.monotonic()
+            spent, (volumes, answered) = took(all_at_once)
+            ours.append(spent)
+            print(
+                f"    {many} of ours at once: {spent:.0f} ms, all answered after {(answered - began) * 1000:.0f}; "
+                f"commands: {commands(since)}",
+                flush=True,
+            )
+            self.delete(volumes)
+        bare_way("4 at a time", side_by_side, 4)
+        bare_way("8 at a time", side_by_side, 8)
+        bare_way("in one lvm shell", one_shell)
+        sequential = bare_times["one after the other"]
+        best = min(bare_times, key=bare_times.get)
+        mean = statistics.mean(ours)
+        self.report.line(f"{self.backend}: {many} at once, beside one by one", mean, sequential, sequential * MANY)
+        self.report.line(f"{self.backend}: {many} at once, beside {best}", mean, bare_times[best], bare_times[best] * MANY)
+
+
+def commands(since):
+    """Which commands Pumice has run since its log had that length."""
+    with LOG.open(errors="replace") as file:
+        file.seek(since)
+        names = re.findall(r"command ended command=(?:\S*/)?(\S+)", file.read())
+    return dict(collections.Counter(names))
+
+
+def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("--rounds", type=int, default=9)
+    words.add_argument("--many", type=int, default=50)
+    words.add_argument("--strict", action="store_true", help="a target missed is a failure")
+    words.add_argument("backends", nargs="*")
+    words = words.parse_args()
+    names = words.backends or ["thin-lio", "thin-tgt", "thick-lio"]
+    report = Report()
+    make_ready()
+    make_groups(names)
+    # The defaults: nothing is hurried for our sake.
+    pumice = Pumice(configuration(names), service="")
+    pumice.start()
+    make_types(pumice, names)
+    print("--- one at a time, in turns with the bare commands; medians", flush=True)
+    for name in names:
+        Bench(name, pumice, report).one_at_a_time(words.rounds)
+    if words.many:
+        print("--- many at once", flush=True)
+        Bench(names[0], pumice, report).many_at_once(words.many)
+    pumice.stop()
+    print(f"{report.met} passed, {report.missed} failed", flush=True)
+    return 1 if words.strict and report.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
