@@ -4,9 +4,13 @@ CARGO ?= cargo
 # What the tests of real storage need; `make run` needs the first only, to attach volumes.
 RUN_PACKAGES := tgt
 TEST_PACKAGES := tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv golang-go golang-github-gophercloud-gophercloud-dev
-GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps
+GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
+# What a program of the guest is told: make guest-kills GUEST_ARGS="--seconds 300 --seed 7".
+GUEST_ARGS ?=
+GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients guest-test bench help
+.PHONY: run test lint format clippy deny unit docs clients bench help \
+	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-bench
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -51,11 +55,30 @@ clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
 
-guest-test: ## Let a real kernel's initiator attach a volume, in a guest (tests/guest/README.md)
+guest-image:
 	@scripts/install-packages $(GUEST_PACKAGES)
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/guest/build target/guest
-	@tests/guest/run target/guest attach.py
+
+guest-test: guest-image ## Real storage, a real kernel's initiator, storage that fails: in guests (tests/guest/README.md)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target guest-attach guest-storage guest-faults GUEST_ARGS=
+
+# A guest has one CPU: two of these run side by side.
+guest-attach:
+	@$(GUEST_RUN) attach.py
+
+guest-storage:
+	@$(GUEST_RUN) storage.py
+
+guest-faults:
+	@$(GUEST_RUN) faults.py --short
+
+guest-kills: guest-image ## Kill everything again and again under load, in a guest
+	@$(GUEST_RUN) kills.py $(GUEST_ARGS)
+
+guest-bench: guest-image ## Measure beside the bare commands, in a guest
+	@$(CARGO) build --quiet --locked --release --bin pumice
+	@PUMICE_BIN=$${CARGO_TARGET_DIR:-target}/release/pumice $(GUEST_RUN) bench.py $(GUEST_ARGS)
 
 bench: ## Measure
 	@$(CARGO) bench --quiet --locked --bench bench

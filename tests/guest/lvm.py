@@ -43,8 +43,9 @@ class Table:
         self.whole = None
 
     def make(self, disk):
-        sectors = run("blockdev", "--getsz", disk).stdout.strip()
-        run("dmsetup", "create", self.name, "--table", f"0 {sectors} linear {disk} 0")
+        # Not from its beginning: LVM would find its label on both devices.
+        sectors = int(run("blockdev", "--getsz", disk).stdout) - 2048
+        run("dmsetup", "create", self.name, "--table", f"0 {sectors} linear {disk} 2048")
 
     def fails(self):
         self.whole = run("dmsetup", "table", self.name).stdout.strip()
