@@ -7,12 +7,12 @@ from pumice import HOST, RESTING
 from story import expect
 from targets import lio_backstores, lio_targets, tgt_targets
 
-# Name → volume group, thin, target, portal.
+# Name → volume group, thin, target, portal; the thick ones by IPv6.
 BACKENDS = {
     "thin-lio": ("vg1", True, "lio", "127.0.0.1:3260"),
     "thin-tgt": ("vg2", True, "tgt", "127.0.0.1:3261"),
-    "thick-lio": ("vg3", False, "lio", "127.0.0.1:3260"),
-    "thick-tgt": ("vg4", False, "tgt", "127.0.0.1:3262"),
+    "thick-lio": ("vg3", False, "lio", "[::1]:3260"),
+    "thick-tgt": ("vg4", False, "tgt", "[::1]:3262"),
 }
 
 QUOTA = """

@@ -77,7 +77,9 @@ def log_in(connection, interface="default"):
 
     name = wait_for("the device", appeared)
     run("udevadm", "settle", "-t", "30")
-    path = "/dev/disk/by-path/ip-{target_portal}-iscsi-{target_iqn}-lun-{target_lun}".format_map(connection)
+    # udev tells an IPv6 address without its brackets.
+    portal = re.sub(r"[][]", "", connection["target_portal"])
+    path = f"/dev/disk/by-path/ip-{portal}-iscsi-{connection['target_iqn']}-lun-{connection['target_lun']}"
     expect(os.path.exists(path), f"there is no {path}")
     return f"/dev/{name}"
 
