@@ -54,8 +54,32 @@ class Sdk:
     def detach(self, attachment):
         self.volume.delete_attachment(attachment, ignore_missing=False)
 
-    def delete(self, name):
-        self.volume.delete_volume(self.show(name)["id"], ignore_missing=False)
+    def delete(self, name, cascade=False):
+        self.volume.delete_volume(self.show(name)["id"], ignore_missing=False, cascade=cascade)
+
+    def snapshot(self, volume, name):
+        return self.volume.create_snapshot(volume_id=self.show(volume)["id"], name=name, force=True).id
+
+    def show_snapshot(self, name):
+        snapshot = self.volume.find_snapshot(name, ignore_missing=False)
+        return {"id": snapshot.id, "status": snapshot.status, "size": snapshot.size, "volume_id": snapshot.volume_id}
+
+    def snapshot_names(self):
+        return {snapshot.name for snapshot in self.volume.snapshots()}
+
+    def delete_snapshot(self, name):
+        self.volume.delete_snapshot(self.show_snapshot(name)["id"], ignore_missing=False)
+
+    def create_from_snapshot(self, name, snapshot, size):
+        found = self.show_snapshot(snapshot)["id"]
+        return self.volume.create_volume(name=name, snapshot_id=found, size=size).id
+
+    def clone(self, name, source):
+        found = self.show(source)
+        return self.volume.create_volume(name=name, source_volume_id=found["id"], size=found["size"]).id
+
+    def revert(self, volume, snapshot):
+        self.volume.revert_volume_to_snapshot(self.show(volume)["id"], self.show_snapshot(snapshot)["id"])
 
 
 class Cli:
@@ -115,8 +139,31 @@ class OpenStack(Cli):
     def detach(self, attachment):
         self.run("volume", "attachment", "delete", attachment)
 
-    def delete(self, name):
-        self.run("volume", "delete", name)
+    def delete(self, name, cascade=False):
+        self.run("volume", "delete", *(["--purge"] if cascade else []), name)
+
+    def snapshot(self, volume, name):
+        return self.json("volume", "snapshot", "create", "--force", "--volume", volume, name)["id"]
+
+    def show_snapshot(self, name):
+        snapshot = self.json("volume", "snapshot", "show", name)
+        return {key: snapshot[key] for key in ("id", "status", "size", "volume_id")}
+
+    def snapshot_names(self):
+        return {snapshot["Name"] for snapshot in self.json("volume", "snapshot", "list")}
+
+    def delete_snapshot(self, name):
+        self.run("volume", "snapshot", "delete", name)
+
+    def create_from_snapshot(self, name, snapshot, size):
+        return self.json("volume", "create", "--snapshot", snapshot, "--size", str(size), name)["id"]
+
+    def clone(self, name, source):
+        return self.json("volume", "create", "--source", source, name)["id"]
+
+    def revert(self, volume, snapshot):
+        del volume
+        self.run("volume", "revert", snapshot)
 
 
 class Cinder(Cli):
@@ -170,8 +217,39 @@ class Cinder(Cli):
     def detach(self, attachment):
         self.run("attachment-delete", attachment)
 
-    def delete(self, name):
-        self.run("delete", name)
+    def delete(self, name, cascade=False):
+        self.run("delete", *(["--cascade"] if cascade else []), name)
+
+    def snapshot(self, volume, name):
+        return self.properties("snapshot-create", "--name", name, volume)["id"]
+
+    def show_snapshot(self, name):
+        snapshot = self.properties("snapshot-show", name)
+        return {
+            "id": snapshot["id"],
+            "status": snapshot["status"],
+            "size": int(snapshot["size"]),
+            "volume_id": snapshot["volume_id"],
+        }
+
+    def snapshot_names(self):
+        header, *rows = self.rows(self.run("snapshot-list"))
+        return {row[header.index("Name")] for row in rows}
+
+    def delete_snapshot(self, name):
+        self.run("snapshot-delete", name)
+
+    def create_from_snapshot(self, name, snapshot, size):
+        found = self.show_snapshot(snapshot)["id"]
+        return self.properties("create", "--snapshot-id", found, "--name", name, str(size))["id"]
+
+    def clone(self, name, source):
+        found = self.show(source)
+        return self.properties("create", "--source-volid", found["id"], "--name", name, str(found["size"]))["id"]
+
+    def revert(self, volume, snapshot):
+        del volume
+        self.run("revert-to-snapshot", snapshot)
 
 
 ALL = {"openstacksdk": Sdk, "openstack": OpenStack, "cinder": Cinder}

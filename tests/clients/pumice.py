@@ -280,7 +280,7 @@ class Pumice:
         return answer
 
     def usage(self):
-        """What the project uses: `{"volumes": (in_use, reserved), "gigabytes": …}`."""
+        """What the project uses: `{"volumes": (in_use, reserved), "gigabytes": …, "snapshots": …}`."""
         if not getattr(self, "_token", None):
             self._token, self.project_id = self.token()
         answer = self.admin("GET", f"/os-quota-sets/{self.project_id}", params={"usage": "True"})
