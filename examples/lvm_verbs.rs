@@ -2,12 +2,12 @@
 //! killed in their middle, a full group and a full thin pool. It prints each verb's time beside the bare command's.
 //!
 //!     cargo build --bin pumice --example lvm_verbs
-//!     lvm_verbs VG thick|thin PUMICE     as root; PUMICE is the `pumice` program that copies
+//!     lvm_verbs VG thick|thin PUMICE [PART]     as root; PUMICE is the `pumice` program that copies
 //!
 //! The group must be there and **is emptied of nothing**: what the run makes it removes, but it fills the group's free space
 //! meanwhile, so give it one of its own. Thick: about 6 GiB. Thin: the pool `<VG>-pool` of some 700 MiB, which it fills up
 //! (`lvcreate -T -L 700m VG/VG-pool; lvchange --errorwhenfull y VG/VG-pool`); without a pool it is made of the whole group, and the
-//! run is long. Exits with 0 when everything held; the first thing that did not ends it.
+//! run is long. PART is one of life, manage, commands (killed), copies (killed; thick), full; without it, all. Exits with 0 when everything held; the first thing that did not ends it.
 
 #![expect(
     clippy::print_stdout,
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
             driver.create_cloned_volume(&work(), &new, source.parse()?)?;
             Ok(())
         }
-        [group, kind, pumice] => {
+        [group, kind, pumice, ref part @ ..] => {
             let thin = kind == "thin";
             let pumice = PathBuf::from(pumice);
             Run {
@@ -101,25 +101,35 @@ fn main() -> Result<()> {
                 pumice,
                 figures: Vec::new(),
             }
-            .all()
+            .all(part.first().copied())
         }
-        _ => bail!("usage: lvm_verbs VG thick|thin PUMICE"),
+        _ => bail!("usage: lvm_verbs VG thick|thin PUMICE [PART]"),
     }
 }
 
 impl Run {
-    fn all(&mut self) -> Result<()> {
+    fn all(&mut self, part: Option<&str>) -> Result<()> {
         self.driver.setup(&work())?;
         self.driver.setup(&work())?;
         let before = self.names()?;
-        self.bare_commands()?;
-        self.a_life()?;
-        self.manage()?;
-        if !self.thin {
+        let wants = |name: &str| part.is_none_or(|part| part == name);
+        if wants("life") {
+            self.bare_commands()?;
+            self.a_life()?;
+        }
+        if wants("manage") {
+            self.manage()?;
+        }
+        if wants("commands") {
+            self.killed_commands()?;
+        }
+        if wants("copies") && !self.thin {
             self.killed_copy()?;
             self.killed_with_its_parent()?;
         }
-        self.full()?;
+        if wants("full") {
+            self.full()?;
+        }
         ensure!(self.names()? == before, "something is left: {:?}", self.names()?);
         println!(
             "\n{} volumes: everything held",
@@ -328,6 +338,42 @@ impl Run {
         Ok(())
     }
 
+    /// LVM's own command is killed at some instant: the verb, or the verb again, does it all the same, and the volume answers.
+    fn killed_commands(&mut self) -> Result<()> {
+        let one = volume(1);
+        self.driver.create_volume(&work(), &one)?;
+        for delay in [20, 100, 200, 300, 400, 600, 900] {
+            self.write(&one, 10)?;
+            let snapshot = SnapshotId::new();
+            let killed = std::thread::scope(|scope| {
+                let taking = scope.spawn(|| self.driver.create_snapshot(&work(), &one, snapshot));
+                std::thread::sleep(Duration::from_millis(delay));
+                let victim = process("lvcreate", "-s");
+                victim.iter().for_each(|pid| kill(pid));
+                (victim.is_some(), taking.join())
+            });
+            println!("lvcreate killed after {delay} ms: {killed:?}");
+            self.driver.create_snapshot(&work(), &one, snapshot)?;
+            self.driver.activate(&work(), &one)?;
+            self.write(&one, 11)?;
+            self.read(&one, 11)?;
+            self.driver.revert_to_snapshot(&work(), &one, snapshot)?;
+            self.read(&one, 10)?;
+            let killed = std::thread::scope(|scope| {
+                let removing = scope.spawn(|| self.driver.delete_snapshot(&work(), &one, snapshot));
+                std::thread::sleep(Duration::from_millis(400 + delay));
+                let victim = process("lvremove", "-f");
+                victim.iter().for_each(|pid| kill(pid));
+                (victim.is_some(), removing.join())
+            });
+            println!("lvremove killed after {} ms: {killed:?}", 400 + delay);
+            self.driver.delete_snapshot(&work(), &one, snapshot)?;
+            self.read(&one, 10)?;
+        }
+        self.driver.delete_volume(&work(), &one)?;
+        Ok(())
+    }
+
     /// The copy is killed in its middle: what it left is no volume, and the next attempt makes it whole.
     fn killed_copy(&mut self) -> Result<()> {
         let (source, new) = (volume(1), volume(1));
@@ -511,17 +557,19 @@ impl Run {
 
 /// The process that copies into this volume.
 fn copier(volume: &VolumeSpec) -> Result<String> {
-    for entry in std::fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let Ok(words) = std::fs::read(path.join("cmdline")) else {
-            continue;
-        };
+    let name = volume.storage_name();
+    process(" copy ", &name).with_context(|| format!("nobody copies into {name}"))
+}
+
+/// A process that has both in its command line.
+fn process(one: &str, other: &str) -> Option<String> {
+    let ourselves = std::process::id().to_string();
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let words = std::fs::read(entry.path().join("cmdline")).ok()?;
         let words = String::from_utf8_lossy(&words).replace('\0', " ");
-        if words.contains(" copy ") && words.contains(&volume.storage_name()) {
-            return Ok(path.file_name().unwrap().to_string_lossy().into_owned());
-        }
-    }
-    bail!("nobody copies into {}", volume.storage_name())
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        (pid != ourselves && words.contains(one) && words.contains(other)).then_some(pid)
+    })
 }
 
 fn kill(pid: &str) {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use super::reading::{plain, section};
-use super::units::Duration;
+use super::units::{ByteSize, Duration};
 
 /// The name of the backend that is there when none is configured.
 pub const DEFAULT_BACKEND: &str = "file";
@@ -20,11 +20,39 @@ pub const DEFAULT_BACKEND: &str = "file";
 pub enum Driver {
     /// Sparse files in a folder.
     File,
+    /// Logical volumes of a volume group.
+    Lvm,
     /// Nothing at all: for tests of everything else.
     Fake,
 }
 
-plain! { Driver: "\"file\" or \"fake\"" }
+plain! { Driver: "\"file\", \"lvm\" or \"fake\"" }
+
+/// Which kind of volumes driver `lvm` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LvmType {
+    /// Thin if the thin pool exists or the group has no volumes yet, else thick.
+    Auto,
+    /// Thick.
+    Default,
+    /// Thin.
+    Thin,
+}
+
+plain! { LvmType: "\"auto\", \"default\" (thick) or \"thin\"" }
+
+/// What happens to a deleted thick volume's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeClear {
+    /// It is overwritten with zeros.
+    Zero,
+    /// It stays until the space is used again.
+    None,
+}
+
+plain! { VolumeClear: "\"zero\" or \"none\"" }
 
 /// How volumes become reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -89,6 +117,28 @@ section! {
         volume_backend_name: String = String::new(),
         /// The folder of the volumes. Empty: `volumes/<name>` in `node.data_dir`.
         path: PathBuf = PathBuf::new(),
+        /// Driver `lvm`: the volume group (cinder: `volume_group`). It must be there.
+        volume_group: String = "cinder-volumes".to_owned(),
+        /// Driver `lvm`: which kind of volumes it makes (cinder: `lvm_type`).
+        lvm_type: LvmType = LvmType::Auto,
+        /// Driver `lvm`: copies of each thick volume beside the first (cinder: `lvm_mirrors`).
+        lvm_mirrors: u32 = 0,
+        /// Driver `lvm`: LVM's configuration; if the file is there, LVM reads its folder (cinder: `lvm_conf_file`). Empty: LVM's own.
+        lvm_conf_file: PathBuf = PathBuf::new(),
+        /// Driver `lvm`: whether LVM is to be silent about open files (cinder: `lvm_suppress_fd_warnings`).
+        lvm_suppress_fd_warnings: bool = false,
+        /// Driver `lvm`: from how many per cent of data or metadata on a thin pool is warned of in the log.
+        thin_pool_warn_percent: u8 = 80,
+        /// What happens to a deleted thick volume's data (cinder: `volume_clear`).
+        volume_clear: VolumeClear = VolumeClear::Zero,
+        /// How many MiB of it; 0 is all (cinder: `volume_clear_size`).
+        volume_clear_size: u32 = 0,
+        /// Options of `ionice` for that (cinder: `volume_clear_ionice`). Empty: without.
+        volume_clear_ionice: String = String::new(),
+        /// How much of a volume is copied at once (cinder: `volume_dd_blocksize`).
+        volume_dd_blocksize: ByteSize = ByteSize::mib(1),
+        /// How many bytes a second its copies and wipes may move together; 0 is no limit (cinder: `volume_copy_bps_limit`).
+        volume_copy_bps_limit: ByteSize = ByteSize(0),
         /// How they become reachable.
         target: Target = Target::Tgt,
         /// Where the target listens, and what initiators are told.

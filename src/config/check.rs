@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::auth::Strategy;
-use super::backend::Target;
+use super::backend::{Backend, Driver, LvmType, Target};
 use super::node::Role;
 use super::reading::Notes;
 use super::units::Duration;
@@ -250,6 +250,7 @@ fn backends(config: &Config, notes: &mut Notes) {
     }
     let mut portals: BTreeMap<SocketAddr, &str> = BTreeMap::new();
     let mut folders: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, backend) in &config.backend {
         let key = |field: &str| format!("backend.{name}.{field}");
         if backend.path.is_relative() {
@@ -259,6 +260,13 @@ fn backends(config: &Config, notes: &mut Notes) {
                 &[&key("path")],
                 format!("is the folder of backend '{other}', too"),
             );
+        }
+        if backend.driver == Driver::Lvm {
+            lvm(backend, &key, notes);
+            if let Some(other) = groups.insert(&backend.volume_group, name) {
+                let problem = format!("is the group of backend '{other}', too");
+                notes.senseless(&[&key("volume_group")], problem);
+            }
         }
         if backend.reserved_percentage > 100 {
             notes.senseless(&[&key("reserved_percentage")], "must be from 0 to 100");
@@ -285,5 +293,52 @@ fn backends(config: &Config, notes: &mut Notes) {
                 );
             }
         }
+    }
+}
+
+fn lvm(backend: &Backend, key: &dyn Fn(&str) -> String, notes: &mut Notes) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+    let group = &backend.volume_group;
+    if group.is_empty() || group.starts_with('-') || group.len() > 127 || !group.chars().all(is_plain) {
+        notes.senseless(
+            &[&key("volume_group")],
+            "must be a volume group's name: letters, digits, and any of + _ . -",
+        );
+    }
+    if backend.lvm_mirrors > 0 && backend.lvm_type == LvmType::Thin {
+        notes.senseless(
+            &[&key("lvm_mirrors"), &key("lvm_type")],
+            "is for thick volumes: set lvm_type to \"default\", or leave it 0",
+        );
+    }
+    if backend.lvm_mirrors > 8 {
+        notes.senseless(&[&key("lvm_mirrors")], "must be from 0 to 8");
+    }
+    let conf_file = &backend.lvm_conf_file;
+    if !conf_file.as_os_str().is_empty() && conf_file.is_relative() {
+        notes.senseless(&[&key("lvm_conf_file")], "must be an absolute path");
+    }
+    if !(1..=100).contains(&backend.thin_pool_warn_percent) {
+        notes.senseless(&[&key("thin_pool_warn_percent")], "must be from 1 to 100");
+    }
+    if backend.volume_clear_size > 1024 {
+        notes.senseless(&[&key("volume_clear_size")], "must be from 0 to 1024");
+    }
+    let ionice = &backend.volume_clear_ionice;
+    if !ionice
+        .split_whitespace()
+        .all(|word| word.starts_with('-') || word.parse::<u8>().is_ok())
+    {
+        notes.senseless(
+            &[&key("volume_clear_ionice")],
+            "must be options of ionice, such as \"-c3\"",
+        );
+    }
+    let block = backend.volume_dd_blocksize.0;
+    if !(4096..=64 << 20).contains(&block) || block % 4096 != 0 {
+        notes.senseless(
+            &[&key("volume_dd_blocksize")],
+            "must be from 4KiB to 64MiB, in steps of 4KiB",
+        );
     }
 }

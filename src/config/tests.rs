@@ -245,6 +245,34 @@ fn what_makes_no_sense_together_is_told() {
             "backend.b.target_portal: is the portal of backend 'a', too",
         ),
         (
+            "[backend.a]\ndriver = \"lvm\"\ntarget = \"none\"\n[backend.b]\ndriver = \"lvm\"\ntarget = \"none\"\n",
+            "backend.b.volume_group: is the group of backend 'a', too",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nvolume_group = \"a/b\"\n",
+            "p.toml:3: backend.a.volume_group: must be a volume group's name",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nlvm_type = \"thin\"\nlvm_mirrors = 1\n",
+            "p.toml:4: backend.a.lvm_mirrors: is for thick volumes",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nvolume_clear_size = 2000\n",
+            "p.toml:3: backend.a.volume_clear_size: must be from 0 to 1024",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nvolume_clear_ionice = \"rm -rf\"\n",
+            "p.toml:3: backend.a.volume_clear_ionice: must be options of ionice",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nvolume_dd_blocksize = \"1000B\"\n",
+            "p.toml:3: backend.a.volume_dd_blocksize: must be from 4KiB to 64MiB",
+        ),
+        (
+            "[backend.a]\ndriver = \"lvm\"\nlvm_type = \"thick\"\n",
+            "p.toml:3: backend.a.lvm_type: ",
+        ),
+        (
             "[backend.a]\nreserved_percentage = 101\n",
             "p.toml:2: backend.a.reserved_percentage: must be from 0 to 100",
         ),

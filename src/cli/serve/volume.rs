@@ -10,8 +10,10 @@ use crate::actors::volume_manager::{self, Options, Parts, slot::DriverFactory};
 use crate::config::Config;
 use crate::config::backend::{self, Backend};
 use crate::drivers::VolumeDriver;
+use crate::drivers::copy::process::CopyOptions;
 use crate::drivers::fake::{FakeDriver, FakeOptions};
 use crate::drivers::file::{FileDriver, FileOptions};
+use crate::drivers::lvm::{LvmDriver, LvmOptions, LvmType, VolumeClear};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
 use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
@@ -33,7 +35,7 @@ impl Volumes {
         for (name, backend) in &config.backend {
             let parts = Parts::new(
                 BackendName::new(config.node.host.clone(), name.clone()),
-                driver(backend),
+                driver(backend, &config.node.host),
                 target(name, backend, data_dir),
                 options(backend, config),
             );
@@ -63,7 +65,7 @@ impl Volumes {
     }
 }
 
-fn driver(backend: &Backend) -> DriverFactory {
+fn driver(backend: &Backend, host: &str) -> DriverFactory {
     match backend.driver {
         backend::Driver::File => {
             let options = FileOptions {
@@ -71,6 +73,10 @@ fn driver(backend: &Backend) -> DriverFactory {
                 ..FileOptions::new(&backend.path, &backend.volume_backend_name)
             };
             Arc::new(move || Arc::new(FileDriver::new(options.clone())) as Arc<dyn VolumeDriver>)
+        }
+        backend::Driver::Lvm => {
+            let options = lvm_options(backend, host);
+            Arc::new(move || Arc::new(LvmDriver::new(options.clone())) as Arc<dyn VolumeDriver>)
         }
         backend::Driver::Fake => {
             // One storage, however often the driver is made anew.
@@ -81,6 +87,43 @@ fn driver(backend: &Backend) -> DriverFactory {
             });
             Arc::new(move || Arc::new(fake.clone()) as Arc<dyn VolumeDriver>)
         }
+    }
+}
+
+fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
+    LvmOptions {
+        lvm_type: match backend.lvm_type {
+            backend::LvmType::Auto => LvmType::Auto,
+            backend::LvmType::Default => LvmType::Thick,
+            backend::LvmType::Thin => LvmType::Thin,
+        },
+        mirrors: backend.lvm_mirrors,
+        conf_file: Some(backend.lvm_conf_file.clone()).filter(|file| !file.as_os_str().is_empty()),
+        suppress_fd_warnings: backend.lvm_suppress_fd_warnings,
+        thin_pool_warn_percent: backend.thin_pool_warn_percent,
+        volume_clear: match backend.volume_clear {
+            backend::VolumeClear::Zero => VolumeClear::Zero,
+            backend::VolumeClear::None => VolumeClear::None,
+        },
+        volume_clear_size: backend.volume_clear_size,
+        volume_clear_ionice: backend.volume_clear_ionice.clone(),
+        copy: CopyOptions {
+            pumice: None,
+            block: backend.volume_dd_blocksize.as_usize(),
+            limit: backend.volume_copy_bps_limit.0,
+        },
+        host: host.to_owned(),
+        reserved_percentage: backend.reserved_percentage,
+        max_over_subscription_ratio: over_subscription(backend),
+        extra: backend.capabilities.clone(),
+        ..LvmOptions::new(&backend.volume_group, &backend.volume_backend_name)
+    }
+}
+
+fn over_subscription(backend: &Backend) -> OverSubscription {
+    match backend.max_over_subscription_ratio {
+        backend::OverSubscription::Ratio(ratio) => OverSubscription::Ratio(ratio),
+        backend::OverSubscription::Auto => OverSubscription::Auto,
     }
 }
 
@@ -106,10 +149,7 @@ fn options(backend: &Backend, config: &Config) -> Options {
         command_timeout: backend.command_timeout.get(),
         report_interval: config.service.report_interval.get(),
         reserved_percentage: backend.reserved_percentage,
-        max_over_subscription_ratio: match backend.max_over_subscription_ratio {
-            backend::OverSubscription::Ratio(ratio) => OverSubscription::Ratio(ratio),
-            backend::OverSubscription::Auto => OverSubscription::Auto,
-        },
+        max_over_subscription_ratio: over_subscription(backend),
         delete_orphans: backend.delete_orphans,
         expect_storage: backend.expect_storage,
         ..Options::default()

@@ -68,7 +68,8 @@ pub struct WipeArgs {
 pub fn copy(args: &CopyArgs) -> ExitCode {
     run(args.block, |block, pace| {
         let (from, to) = (source(&args.from)?, target(&args.to)?);
-        if !is_device(&args.to) && to.metadata()?.len() < args.length {
+        let found = to.metadata()?;
+        if found.is_file() && found.len() < args.length {
             to.set_len(args.length)?;
         }
         data::copy(&from, &to, args.length, block, args.target, pace)?;

@@ -190,15 +190,24 @@ impl Lvm {
 
     /// What is being copied into this one is whole.
     pub(super) fn is_whole(&self, work: &Work, name: &str) -> Result<(), Failure> {
-        self.remove_tag(work, name, COPYING)
+        self.remove_tags(work, name, &[COPYING])
     }
 
-    pub(super) fn add_tag(&self, work: &Work, name: &str, tag: &str) -> Result<(), Failure> {
-        self.run(work, &words(&["lvchange", "--addtag", tag, &self.path(name)]))
+    pub(super) fn add_tags(&self, work: &Work, name: &str, tags: &[&str]) -> Result<(), Failure> {
+        self.change_tags(work, "--addtag", name, tags)
     }
 
-    pub(super) fn remove_tag(&self, work: &Work, name: &str, tag: &str) -> Result<(), Failure> {
-        self.run(work, &words(&["lvchange", "--deltag", tag, &self.path(name)]))
+    pub(super) fn remove_tags(&self, work: &Work, name: &str, tags: &[&str]) -> Result<(), Failure> {
+        self.change_tags(work, "--deltag", name, tags)
+    }
+
+    fn change_tags(&self, work: &Work, option: &str, name: &str, tags: &[&str]) -> Result<(), Failure> {
+        let mut args = words(&["lvchange"]);
+        for tag in tags {
+            args.extend(words(&[option, tag]));
+        }
+        args.push(self.path(name));
+        self.run(work, &args)
     }
 
     /// Takes a thick snapshot off its origin: a volume that holds what it has saved.
@@ -375,7 +384,7 @@ mod tests {
         let args = look_args("vg", &["a", "b\" || lv_name!=\""]);
         assert_eq!(
             args.last().map(String::as_str),
-            Some("lv_name=\"a\" || origin=\"a\" || lv_tags=~\"^pumice.split=a=\"")
+            Some("lv_name=\"a\" || origin=\"a\" || lv_tags={\"pumice.split-of.a\"}")
         );
     }
 

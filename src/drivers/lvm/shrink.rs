@@ -2,7 +2,7 @@
 //! are put on again. What they have saved stays, and holds as long as nobody writes to the volume meanwhile: it has no device
 //! then.
 //!
-//! A snapshot carries a tag from before it is taken off until after it was put on: by it whoever comes next finds what
+//! A snapshot carries tags from before it is taken off until after it was put on: by them whoever comes next finds what
 //! belongs to the volume, and goes on.
 
 use super::report::{Kind, Lv, Report};
@@ -43,12 +43,14 @@ fn tag(volume: &str, bytes: u64, chunk: u64) -> String {
     format!("{TAG}={volume}={bytes}={chunk}")
 }
 
-/// The selection that finds such snapshots: by the beginning of their tag.
+/// A second tag, by which LVM finds them: it selects by whole tags only.
+fn of_tag(volume: &str) -> String {
+    format!("{TAG}-of.{volume}")
+}
+
+/// The selection that finds such snapshots.
 pub(super) fn selection(volume: &str) -> String {
-    format!(
-        "lv_tags=~\"^{TAG}={}=\"",
-        volume.replace('.', "[.]").replace('+', "[+]")
-    )
+    format!("lv_tags={{\"{}\"}}", of_tag(volume))
 }
 
 /// Whether it was taken off its volume, or is about to be.
@@ -115,7 +117,8 @@ impl LvmDriver {
         for cow in report.cows_of(&volume.name) {
             let tag = tag(&volume.name, bytes, cow.chunk);
             if !cow.tags.contains(&tag) {
-                self.lvm.add_tag(work, &cow.name, &tag)?;
+                self.lvm
+                    .add_tags(work, &cow.name, &[&tag, &of_tag(&volume.name)])?;
             }
             cows.push(Tagged {
                 name: cow.name.clone(),
@@ -157,8 +160,11 @@ impl LvmDriver {
                 Step::Join(name, chunk) => self.lvm.join(work, &volume.name, &name, chunk)?,
                 Step::Untag(name) => {
                     let tag = tagged.iter().find(|snapshot| snapshot.name == name);
-                    self.lvm
-                        .remove_tag(work, &name, tag.map_or("", |snapshot| &snapshot.tag))?;
+                    self.lvm.remove_tags(
+                        work,
+                        &name,
+                        &[tag.map_or("", |snapshot| &snapshot.tag), &of_tag(&volume.name)],
+                    )?;
                 }
             }
         }

@@ -24,7 +24,7 @@ pub(super) enum Verdict {
 }
 
 /// The words, and what they mean; the first that are found count.
-const WORDS: [(&str, Verdict); 15] = [
+const WORDS: [(&str, Verdict); 16] = [
     ("has insufficient free space", Verdict::NoSpace),
     ("Insufficient free space", Verdict::NoSpace),
     ("Insufficient suitable", Verdict::NoSpace),
@@ -33,6 +33,7 @@ const WORDS: [(&str, Verdict); 15] = [
         Verdict::NoSpace,
     ),
     ("above threshold", Verdict::NoSpace),
+    ("reached threshold", Verdict::NoSpace),
     ("out of data space", Verdict::NoSpace),
     ("already exists in volume group", Verdict::Exists),
     ("already exists", Verdict::Exists),

@@ -1,0 +1,18 @@
+//! The LVM driver, with programs of our own in the place of LVM's: every verb is broken off before and after each of its commands and
+//! run again, and ends as if nothing had happened. And `pumice copy` and `pumice wipe`, as they are.
+//!
+//! Real logical volumes are `examples/lvm_verbs.rs`'s.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "a test starts the copying program as its parent does"
+)]
+
+#[path = "drivers_lvm/copying.rs"]
+mod copying;
+#[path = "drivers_lvm/faults.rs"]
+mod faults;
+#[path = "drivers_lvm/group.rs"]
+mod group;
+#[path = "drivers_lvm/programs.rs"]
+mod programs;

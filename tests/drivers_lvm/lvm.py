@@ -1,0 +1,199 @@
+#!/usr/bin/python3 -ISE
+"""Stands in for LVM's programs, and for the `pumice` that copies: a group in a file, each volume's content a few words.
+
+It is called by the name of the program it plays, and keeps everything beside itself: `state` (the volumes), `log` (what was
+called), `fault` (the number of a command, and whether it fails before or after its work). Contents lie where devices would.
+"""
+import json, os, sys
+
+here = os.path.dirname(os.path.abspath(sys.argv[0]))
+program = os.path.basename(sys.argv[0])
+args = sys.argv[1:]
+
+
+def read(name, default):
+    try:
+        with open(f"{here}/{name}") as file:
+            return file.read()
+    except FileNotFoundError:
+        return default
+
+
+def write(name, text):
+    with open(f"{here}/{name}.new", "w") as file:
+        file.write(text)
+    os.rename(f"{here}/{name}.new", f"{here}/{name}")
+
+
+with open(f"{here}/log", "a") as file:
+    file.write(" ".join([program, *args]) + "\n")
+state = json.loads(read("state", "{}"))
+lvs, devices = state["lvs"], state["devices"]
+
+
+def die(text):
+    print("  " + text, file=sys.stderr)
+    sys.exit(5)
+
+
+def content(name):
+    return f"{devices}/{name}"
+
+
+def option(*names):
+    for name in names:
+        if name in args:
+            return args[args.index(name) + 1]
+
+
+def size(text):
+    return int(text.removesuffix("b"))
+
+
+def name_of(path):
+    name = path.rsplit("/", 1)[-1]
+    if name not in lvs:
+        die(f'Failed to find logical volume "{path}"')
+    return name
+
+
+def cows(name):
+    return [cow for cow, lv in lvs.items() if lv["kind"] == "s" and lv["origin"] == name]
+
+
+def put(name, **lv):
+    if name in lvs:
+        die(f'Logical Volume "{name}" already exists in volume group "vg"')
+    lvs[name] = {"origin": "", "pool": "", "tags": [], "active": True, "open": False, "skip": False, "virtual": 0} | lv
+
+
+def lvcreate():
+    name, tags = option("-n"), [option("--addtag")] if "--addtag" in args else []
+    if "-s" in args:
+        origin = name_of(args[-1])
+        of = lvs[origin]
+        if of["kind"] == "V" and "-l" not in args:
+            awake = "-kn" in args
+            put(name, kind="V", size=of["size"], origin=origin, pool=of["pool"], active=awake, skip=not awake)
+        elif "-l" in args:
+            put(name, kind="s", size=of["size"] + 4096, virtual=of["size"], origin=origin)
+        else:
+            die("Please specify either size or extents with snapshots.")
+        text = open(content(origin)).read()
+    else:
+        wanted = size(option("-V") or option("-L"))
+        if option("-L") and wanted > state["free"]:
+            die(f'Volume group "vg" has insufficient free space (1 extents): {wanted} required.')
+        thin = "-T" in args
+        put(name, kind="V" if thin else "-", size=wanted, pool="vg-pool" if thin else "", tags=tags)
+        text = ""
+    open(content(name), "w").write(text)
+
+
+def lvremove():
+    name = name_of(args[-1])
+    if lvs[name]["open"]:
+        die(f"Logical volume vg/{name} in use.")
+    for gone in [*cows(name), name]:
+        del lvs[gone]
+        os.unlink(content(gone))
+    for lv in lvs.values():
+        if lv["origin"] == name:
+            lv["origin"] = ""
+
+
+def lvchange():
+    lv = lvs[name_of(args[-1])]
+    if "-an" in args and any(lvs[one]["open"] for one in [name_of(args[-1]), *cows(name_of(args[-1]))]):
+        die("Logical volume in use.")
+    lv["active"] = lv["active"] if "-an" not in args and "-ay" not in args else "-ay" in args
+    lv["skip"] = lv["skip"] and "-kn" not in args
+    for what, tag in zip(args, args[1:]):
+        if what == "--addtag" and tag not in lv["tags"]:
+            lv["tags"].append(tag)
+        if what == "--deltag" and tag in lv["tags"]:
+            lv["tags"].remove(tag)
+
+
+def lvrename():
+    old, new = name_of(args[-2]), args[-1]
+    if new in lvs:
+        die(f'Logical Volume "{new}" already exists in volume group "vg"')
+    lvs[new] = lvs.pop(old)
+    os.rename(content(old), content(new))
+    for lv in lvs.values():
+        lv["origin"] = new if lv["origin"] == old else lv["origin"]
+
+
+def resize(grow):
+    name = name_of(args[-1])
+    lv, wanted = lvs[name], size(option("-L"))
+    if wanted == lv["size"]:
+        die("New size (1 extents) matches existing size (1 extents).")
+    if cows(name) and (not grow or lv["active"]):
+        die("Snapshot origin volumes can be resized only while inactive: try lvchange -an.")
+    lv["size"] = wanted
+
+
+def lvconvert():
+    if "--splitsnapshot" in args:
+        lvs[name_of(args[-1])] |= {"kind": "-", "origin": "", "virtual": 0}
+    else:
+        origin, cow = name_of(args[-2]), name_of(args[-1])
+        assert "-Zn" in args, "it would lose what it has saved"
+        lvs[cow] |= {"kind": "s", "origin": origin, "virtual": lvs[origin]["size"]}
+
+
+def report():
+    wanted = option("-S")
+
+    def is_wanted(name, lv):
+        tags = [f'lv_tags={{"{tag}"}}' for tag in lv["tags"]]
+        clauses = [f'lv_name="{name}"', f'origin="{lv["origin"]}"', *tags]
+        return wanted is None or any(clause in wanted.split(" || ") for clause in clauses)
+
+    rows = []
+    for name, lv in lvs.items():
+        if is_wanted(name, lv):
+            first = "o" if lv["kind"] == "-" and cows(name) else lv["kind"]
+            attr = f"{first}wi{'-a'[0]}{'a' if lv['active'] else '-'}{'o' if lv['open'] else '-'}---{'k' if lv['skip'] else '-'}"
+            rows.append({
+                "lv_name": name, "lv_size": str(lv["size"]), "origin_size": str(lv["virtual"]), "origin": lv["origin"],
+                "pool_lv": lv["pool"], "lv_attr": attr, "lv_tags": ",".join(lv["tags"]), "data_percent": "",
+                "metadata_percent": "", "chunk_size": "4096", "vg_size": "1000", "vg_free": "500",
+            })
+    if program == "vgs":
+        rows = [{"vg_size": "1000", "vg_free": "500"}]
+    print(json.dumps({"report": [{program[:2]: rows}]}))
+
+
+def pumice():
+    assert sys.stdin.readline().startswith("limit ")
+    if args[0] == "wipe":
+        open(args[1], "w").write("")
+    else:
+        open(args[2], "w").write(open(args[1]).read())
+
+
+def break_off():
+    """What a copy that is killed in its middle leaves."""
+    if program == "pumice":
+        open(args[1] if args[0] == "wipe" else args[2], "w").write("half of it")
+
+
+if program in ("lvs", "vgs"):
+    report()
+elif program != "udevadm":
+    number = int(read("count", "0")) + 1
+    write("count", str(number))
+    at, when = (read("fault", "0 never").split() + [""])[:2]
+    if number == int(at) and when == "before":
+        break_off()
+        die("a fault, before anything was done")
+    {
+        "lvextend": lambda: resize(True),
+        "lvreduce": lambda: resize(False),
+    }.get(program, globals().get(program))()
+    write("state", json.dumps(state))
+    if number == int(at):
+        die("a fault, after everything was done")
