@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -60,13 +60,19 @@ plain! { VolumeClear: "\"zero\" or \"none\"" }
 pub enum Target {
     /// iSCSI by a `tgtd` of our own; needs the program, neither root nor kernel modules.
     Tgt,
+    /// iSCSI by the kernel (LIO); needs root.
+    Lio,
+    /// NVMe over TCP by the kernel; needs root.
+    Nvmet,
     /// Connection data that lead nowhere: for tests.
     Fake,
     /// Not at all: attaching is refused.
     None,
 }
 
-plain! { Target: "\"tgt\", \"fake\" or \"none\"" }
+plain! { Target: "\"tgt\", \"lio\", \"nvmet\", \"fake\" or \"none\"" }
+
+plain! { Vec<IpAddr>: "a list of addresses in quotes" }
 
 /// How far thin volumes may exceed the space there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,12 +149,22 @@ section! {
         target: Target = Target::Tgt,
         /// Where the target listens, and what initiators are told.
         target_portal: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3261)),
+        /// Further addresses it listens on, with the same port (cinder: `target_secondary_ip_addresses`).
+        target_secondary_ip_addresses: Vec<IpAddr> = Vec::new(),
         /// What a target's name begins with; the volume's name follows (cinder: `target_prefix`).
         target_prefix: String = "iqn.2010-10.org.openstack:".to_owned(),
         /// The iSCSI daemon that target `tgt` runs, by name or path.
         tgtd: String = "tgtd".to_owned(),
         /// The daemon's tool, by name or path.
         tgtadm: String = "tgtadm".to_owned(),
+        /// Whether clients are told that discarded blocks are given back (cinder: `report_discard_supported`).
+        report_discard_supported: bool = false,
+        /// The kernel's number of target `nvmet`'s first portal; each further one has the next (cinder: `nvmet_port_id`).
+        nvmet_port_id: u16 = 1,
+        /// The namespace that a volume is in its subsystem (cinder: `nvmet_ns_id`).
+        nvmet_ns_id: u32 = 10,
+        /// The form of what NVMe clients are told: 1 knows one portal, 2 several (cinder: `nvmeof_conn_info_version`).
+        nvmeof_conn_info_version: u8 = 1,
         /// Per cent of the space that are kept free (cinder: `reserved_percentage`).
         reserved_percentage: u8 = 0,
         /// How far thin volumes may exceed the space (cinder: `max_over_subscription_ratio`).
@@ -167,5 +183,16 @@ section! {
         expect_storage: bool = true,
         /// Further capabilities of its pools, for the extra specs of volume types.
         capabilities: BTreeMap<String, String> = BTreeMap::new(),
+    }
+}
+
+impl Backend {
+    /// Where the target listens: the first is what clients with one path are told.
+    pub fn portals(&self) -> Vec<SocketAddr> {
+        let port = self.target_portal.port();
+        let further = self.target_secondary_ip_addresses.iter();
+        std::iter::once(self.target_portal)
+            .chain(further.map(|address| SocketAddr::new(*address, port)))
+            .collect()
     }
 }

@@ -248,7 +248,7 @@ fn backends(config: &Config, notes: &mut Notes) {
     if config.volume.default_volume_type.is_empty() {
         notes.senseless(&["volume.default_volume_type"], "must not be empty");
     }
-    let mut portals: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    let mut portals: BTreeMap<SocketAddr, (&str, Target)> = BTreeMap::new();
     let mut folders: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
     let mut groups: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, backend) in &config.backend {
@@ -282,16 +282,51 @@ fn backends(config: &Config, notes: &mut Notes) {
             let problem = "must be the beginning of an iSCSI name, such as \"iqn.2010-10.org.openstack:\"";
             notes.senseless(&[&key("target_prefix")], problem);
         }
-        if backend.target == Target::Tgt && config.node.has(Role::Volume) {
-            if backend.target_portal.port() == 0 || backend.target_portal.ip().is_unspecified() {
-                let problem = "is what initiators are told: name an address and a port";
-                notes.senseless(&[&key("target_portal")], problem);
-            } else if let Some(other) = portals.insert(backend.target_portal, name) {
-                notes.senseless(
-                    &[&key("target_portal")],
-                    format!("is the portal of backend '{other}', too"),
-                );
+        if !matches!(backend.target, Target::Fake | Target::None) && config.node.has(Role::Volume) {
+            targets(name, backend, &mut portals, notes);
+        }
+    }
+}
+
+/// Where a backend's target listens, and what is its kind's alone. The kernel's targets may share a portal with their like.
+fn targets<'a>(
+    name: &'a str,
+    backend: &Backend,
+    portals: &mut BTreeMap<SocketAddr, (&'a str, Target)>,
+    notes: &mut Notes,
+) {
+    let key = |field: &str| format!("backend.{name}.{field}");
+    for (place, portal) in backend.portals().into_iter().enumerate() {
+        let field = if place == 0 {
+            "target_portal"
+        } else {
+            "target_secondary_ip_addresses"
+        };
+        if portal.port() == 0 || portal.ip().is_unspecified() {
+            let problem = "is what initiators are told: name an address and a port";
+            notes.senseless(&[&key(field)], problem);
+        } else if let Some((other, kind)) = portals.insert(portal, (name, backend.target)) {
+            if other == name {
+                notes.senseless(&[&key(field)], format!("has {portal} twice"));
+            } else if kind == Target::Tgt || kind != backend.target {
+                notes.senseless(&[&key(field)], format!("is the portal of backend '{other}', too"));
             }
+        }
+    }
+    if backend.target == Target::Nvmet {
+        let count = backend.target_secondary_ip_addresses.len();
+        if !matches!(backend.nvmeof_conn_info_version, 1 | 2) {
+            notes.senseless(&[&key("nvmeof_conn_info_version")], "must be 1 or 2");
+        } else if backend.nvmeof_conn_info_version == 1 && count > 0 {
+            let problem = "must be 2 where there are target_secondary_ip_addresses";
+            notes.senseless(&[&key("nvmeof_conn_info_version")], problem);
+        }
+        if backend.nvmet_port_id == 0 || usize::from(u16::MAX - backend.nvmet_port_id) < count {
+            let problem = "must be at least 1, and leave numbers for further portals below 65536";
+            notes.senseless(&[&key("nvmet_port_id")], problem);
+        }
+        if matches!(backend.nvmet_ns_id, 0 | u32::MAX) {
+            notes.senseless(&[&key("nvmet_ns_id")], "must be from 1 to 4294967294");
         }
     }
 }

@@ -145,6 +145,7 @@ pub(super) use plain;
 plain! {
     bool: "true or false",
     u8: "a whole number from 0 to 255",
+    u16: "a whole number from 0 to 65535",
     u32: "a whole number such as 3",
     usize: "a whole number such as 2",
     i64: "a whole number such as 10, or -1 for no limit",

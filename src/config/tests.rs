@@ -273,6 +273,38 @@ fn what_makes_no_sense_together_is_told() {
             "p.toml:3: backend.a.lvm_type: ",
         ),
         (
+            "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"nvmet\"\n",
+            "backend.b.target_portal: is the portal of backend 'a', too",
+        ),
+        (
+            "[backend.a]\ntarget_secondary_ip_addresses = [\"127.0.0.1\"]\n",
+            "backend.a.target_secondary_ip_addresses: has 127.0.0.1:3261 twice",
+        ),
+        (
+            "[backend.a]\ntarget_secondary_ip_addresses = [\"::\"]\n",
+            "p.toml:2: backend.a.target_secondary_ip_addresses: is what initiators are told",
+        ),
+        (
+            "[backend.a]\ntarget = \"nvmet\"\ntarget_secondary_ip_addresses = [\"::1\"]\n",
+            "backend.a.nvmeof_conn_info_version: must be 2 where there are",
+        ),
+        (
+            "[backend.a]\ntarget = \"nvmet\"\nnvmeof_conn_info_version = 3\n",
+            "p.toml:3: backend.a.nvmeof_conn_info_version: must be 1 or 2",
+        ),
+        (
+            "[backend.a]\ntarget = \"nvmet\"\nnvmet_port_id = 0\nnvmet_ns_id = 0\n",
+            "p.toml:4: backend.a.nvmet_ns_id: must be from 1",
+        ),
+        (
+            "[backend.a]\ntarget = \"iser\"\n",
+            "\"tgt\", \"lio\", \"nvmet\", \"fake\" or \"none\"",
+        ),
+        (
+            "[backend.a]\ntarget_protocol = \"iser\"\n",
+            "p.toml:2: backend.a.target_protocol: is no known key",
+        ),
+        (
             "[backend.a]\nreserved_percentage = 101\n",
             "p.toml:2: backend.a.reserved_percentage: must be from 0 to 100",
         ),
@@ -370,4 +402,10 @@ proptest! {
             let _ = load("", &[(&format!("PUMICE_{name}"), &value)]);
         }
     }
+}
+
+#[test]
+fn backends_of_one_kernel_target_may_share_a_portal() {
+    let told = faults("[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n", &[]);
+    assert!(!told.iter().any(|fault| fault.contains("portal")), "{told:#?}");
 }

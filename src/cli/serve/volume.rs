@@ -16,6 +16,8 @@ use crate::drivers::file::{FileDriver, FileOptions};
 use crate::drivers::lvm::{LvmDriver, LvmOptions, LvmType, VolumeClear};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::target::lio::{LioOptions, LioTarget};
+use crate::drivers::target::nvmet::{InfoVersion, NvmetOptions, NvmetTarget};
 use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
 use crate::model::BackendName;
 use crate::model::service::OverSubscription;
@@ -36,7 +38,7 @@ impl Volumes {
             let parts = Parts::new(
                 BackendName::new(config.node.host.clone(), name.clone()),
                 driver(backend, &config.node.host),
-                target(name, backend, data_dir),
+                target(&config.node.host, name, backend, data_dir),
                 options(backend, config),
             );
             let bound = config.transport.mailbox_bound;
@@ -127,18 +129,43 @@ fn over_subscription(backend: &Backend) -> OverSubscription {
     }
 }
 
-fn target(name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn TargetDriver>> {
-    match backend.target {
-        backend::Target::None => None,
-        backend::Target::Fake => Some(Arc::new(FakeTarget::default())),
-        backend::Target::Tgt => Some(Arc::new(TgtTarget::new(TgtOptions {
-            target_prefix: backend.target_prefix.clone(),
+fn target(host: &str, name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn TargetDriver>> {
+    let owner = BackendName::new(host.to_owned(), name.to_owned()).to_string();
+    let (portal, portals) = (backend.target_portal, backend.portals());
+    let target_prefix = backend.target_prefix.clone();
+    let discard = backend.report_discard_supported;
+    Some(match backend.target {
+        backend::Target::None => return None,
+        backend::Target::Fake => Arc::new(FakeTarget::default()),
+        backend::Target::Tgt => Arc::new(TgtTarget::new(TgtOptions {
+            portals,
+            target_prefix,
             chap: backend.chap,
+            discard,
             tgtd: backend.tgtd.clone().into(),
             tgtadm: backend.tgtadm.clone().into(),
-            ..TgtOptions::new(data_dir.join("tgt").join(name), backend.target_portal)
-        }))),
-    }
+            ..TgtOptions::new(data_dir.join("tgt").join(name), portal)
+        })),
+        backend::Target::Lio => Arc::new(LioTarget::new(LioOptions {
+            portals,
+            target_prefix,
+            chap: backend.chap,
+            discard,
+            ..LioOptions::new(owner, portal)
+        })),
+        backend::Target::Nvmet => Arc::new(NvmetTarget::new(NvmetOptions {
+            portals,
+            target_prefix,
+            port_id: backend.nvmet_port_id,
+            ns_id: backend.nvmet_ns_id,
+            info_version: match backend.nvmeof_conn_info_version {
+                2 => InfoVersion::Two,
+                _ => InfoVersion::One,
+            },
+            discard,
+            ..NvmetOptions::new(owner, portal)
+        })),
+    })
 }
 
 fn options(backend: &Backend, config: &Config) -> Options {

@@ -241,7 +241,7 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
     let (kernel, mut volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
     let told = export(&target, &volume, FILE).unwrap();
-    let mut enter = |volume: &VolumeSpec, mode| {
+    let enter = |volume: &VolumeSpec, mode| {
         target
             .initialize_connection(&work(), volume, &told, &connector(GUEST), mode)
             .unwrap();
