@@ -101,7 +101,11 @@ impl Told {
     }
 
     fn target(&self) -> anyhow::Result<Box<dyn TargetDriver>> {
-        let default = if self.helper == "nvmet" { "127.0.0.1:4420" } else { "127.0.0.1:3260" };
+        let default = if self.helper == "nvmet" {
+            "127.0.0.1:4420"
+        } else {
+            "127.0.0.1:3260"
+        };
         let told = self.keys.get("portals").map_or(default, String::as_str);
         let portals: Vec<_> = told.split(',').map(str::parse).collect::<Result<_, _>>()?;
         let portal = *portals.first().context("no portal")?;
@@ -118,7 +122,11 @@ impl Told {
                 ..LioOptions::new("guest@verbs", portal)
             })),
             "nvmet" => Box::new(NvmetTarget::new(NvmetOptions {
-                info_version: if portals.len() > 1 { InfoVersion::Two } else { InfoVersion::One },
+                info_version: if portals.len() > 1 {
+                    InfoVersion::Two
+                } else {
+                    InfoVersion::One
+                },
                 portals,
                 target_prefix: prefix,
                 discard,
@@ -159,7 +167,9 @@ fn twice<T: PartialEq + std::fmt::Debug>(
 }
 
 fn export(told: &Told, target: &dyn TargetDriver, store: &Path) -> anyhow::Result<Export> {
-    twice("ensure_export", || target.ensure_export(&work(), &told.volume, store))
+    twice("ensure_export", || {
+        target.ensure_export(&work(), &told.volume, store)
+    })
 }
 
 fn attach(told: &Told, target: &dyn TargetDriver) -> anyhow::Result<()> {
@@ -177,7 +187,11 @@ fn attach(told: &Told, target: &dyn TargetDriver) -> anyhow::Result<()> {
 }
 
 fn shut_out(told: &Told, target: &dyn TargetDriver) -> anyhow::Result<()> {
-    let connector = told.keys.contains_key("name").then(|| told.connector()).transpose()?;
+    let connector = told
+        .keys
+        .contains_key("name")
+        .then(|| told.connector())
+        .transpose()?;
     twice("terminate_connection", || {
         target.terminate_connection(&work(), &told.volume, connector.as_ref())
     })
@@ -201,7 +215,9 @@ fn main() -> anyhow::Result<()> {
     let target = target.as_ref();
     twice("setup", || target.setup(&work()))?;
     let done = match told.verb.as_str() {
-        "export" => export(&told, target, &told.store()?).map(|export| println!("{}", export.provider_location)),
+        "export" => {
+            export(&told, target, &told.store()?).map(|export| println!("{}", export.provider_location))
+        }
         "attach" => attach(&told, target),
         "shut-out" => shut_out(&told, target),
         "resized" => resized(&told, target),
@@ -210,15 +226,24 @@ fn main() -> anyhow::Result<()> {
         "life" => (|| {
             attach(&told, target)?;
             resized(&told, target)?;
-            anyhow::ensure!(list(target)?.contains(&told.volume.storage_name()), "it is not listed");
+            anyhow::ensure!(
+                list(target)?.contains(&told.volume.storage_name()),
+                "it is not listed"
+            );
             shut_out(&told, target)?;
             remove(&told, target)?;
-            anyhow::ensure!(!list(target)?.contains(&told.volume.storage_name()), "it is still listed");
+            anyhow::ensure!(
+                !list(target)?.contains(&told.volume.storage_name()),
+                "it is still listed"
+            );
             Ok(())
         })(),
         // Until its standard input ends, and then without a word to the target: as one that is killed.
-        "hold" => attach(&told, target)
-            .and_then(|()| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).map(drop).map_err(Into::into)),
+        "hold" => attach(&told, target).and_then(|()| {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+                .map(drop)
+                .map_err(Into::into)
+        }),
         other => bail!("no verb is called {other}"),
     };
     target.shutdown();

@@ -72,6 +72,20 @@ impl Connector {
         self.text("host")
     }
 
+    /// Whether both are of one initiator: what one of them lets in, the other needs (cinder: `volume/targets/iscsi.py` and
+    /// `nvmeof.py`, `are_same_connector`). Hosts' names count where there is nothing better.
+    #[must_use]
+    pub fn is_same_initiator(&self, other: &Self) -> bool {
+        let of = |field: &str| Some((self.text(field)?, other.text(field)?));
+        match (of("initiator"), of("nqn")) {
+            (None, None) => of("host").is_some_and(|(one, two)| one == two),
+            names => [names.0, names.1]
+                .into_iter()
+                .flatten()
+                .any(|(one, two)| one == two),
+        }
+    }
+
     /// Whether the host wants every portal (`"multipath": true`).
     #[must_use]
     pub fn multipath(&self) -> bool {

@@ -58,6 +58,8 @@ record() { # PORTAL PASSWORD
     node "$1" -o update -n node.session.auth.username -v "$(told auth_username)"
     node "$1" -o update -n node.session.auth.password -v "$2"
     node "$1" -o update -n node.session.initial_login_retry_max -v 1
+    # A session that was cut gives up soon, and its reads with it.
+    node "$1" -o update -n node.session.timeo.replacement_timeout -v 2
 } >/dev/null
 disk() { readlink -f "/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-$(told target_iqn)-lun-0"; }
 log_in() {

@@ -163,13 +163,12 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
                 .and_then(|attachment| attachment.connector.clone());
             let others: Vec<_> =
                 others_that_stay(volume, records.attachments, operation, *attachment_id).collect();
-            let host = connector.as_ref().and_then(Connector::host);
             Command::Disconnect(
                 backend,
                 Box::new(volume::TerminateConnection {
                     command: id,
                     volume: spec,
-                    connector_stays: host.is_some() && others.iter().any(|other| host_of(other) == host),
+                    connector_stays: others.iter().any(|other| is_of(other, connector.as_ref())),
                     export_stays: !others.is_empty(),
                     connector,
                     remaining_ms,
@@ -177,14 +176,14 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
             )
         }
         OperationKind::TerminateConnection { connector } => {
-            let host = connector.as_ref().and_then(Connector::host);
-            let same_host = |other: &Attachment| other.connection_info.is_some() && host_of(other) == host;
+            let same_host =
+                |other: &Attachment| other.connection_info.is_some() && is_of(other, connector.as_ref());
             Command::Disconnect(
                 backend,
                 Box::new(volume::TerminateConnection {
                     command: id,
                     volume: spec,
-                    connector_stays: host.is_some() && records.attachments.iter().any(same_host),
+                    connector_stays: records.attachments.iter().any(same_host),
                     export_stays: volume.operation != Some(operation.id),
                     connector: connector.clone(),
                     remaining_ms,
@@ -285,8 +284,10 @@ fn others_that_stay<'a>(
         .filter(move |other| !takes_the_export && other.id != leaving && holds_the_export(other))
 }
 
-fn host_of(attachment: &Attachment) -> Option<String> {
-    attachment.connector.as_ref().and_then(Connector::host)
+/// Whether an attachment is the initiator's whose connector this is.
+fn is_of(attachment: &Attachment, connector: Option<&Connector>) -> bool {
+    let theirs = attachment.connector.as_ref().zip(connector);
+    theirs.is_some_and(|(theirs, ours)| theirs.is_same_initiator(ours))
 }
 
 /// Nobody is connected: whoever knew the old secret shall not come in with it.

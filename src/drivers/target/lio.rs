@@ -112,7 +112,7 @@ impl LioTarget {
                 ],
                 modprobe: options.modprobe.clone(),
             },
-            watch: Watch::new(tree.clone()),
+            watch: Watch::new(tree.clone(), "target/core"),
             options,
             tree,
             turnstile: Turnstile::default(),
@@ -176,9 +176,10 @@ impl TargetDriver for LioTarget {
     fn setup(&self, work: &Work) -> DriverResult<()> {
         check_portals(&self.options.portals)?;
         iscsi::check_prefix(&self.options.target_prefix)?;
+        self.watch.start();
         self.kernel.prepare(work)?;
         self.fabric(work)?;
-        self.watch.start();
+        self.watch.ready();
         Ok(())
     }
 

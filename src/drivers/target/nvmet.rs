@@ -115,7 +115,7 @@ impl NvmetTarget {
                 modules: &["nvmet", "nvmet-tcp"],
                 modprobe: options.modprobe.clone(),
             },
-            watch: Watch::new(tree.clone()),
+            watch: Watch::new(tree.clone(), paths::SUBSYSTEMS),
             options,
             tree,
             turnstile: Turnstile::default(),
@@ -207,8 +207,9 @@ impl TargetDriver for NvmetTarget {
     fn setup(&self, work: &Work) -> DriverResult<()> {
         check_portals(&self.options.portals)?;
         paths::check_prefix(&self.options.target_prefix)?;
-        self.kernel.prepare(work)?;
         self.watch.start();
+        self.kernel.prepare(work)?;
+        self.watch.ready();
         Ok(())
     }
 
@@ -288,7 +289,10 @@ impl TargetDriver for NvmetTarget {
         let Ok(leaving) = connector.map(host).transpose() else {
             return Ok(());
         };
-        if leaving.as_ref().map_or(!allowed.is_empty(), |host| allowed.contains(host)) {
+        if leaving
+            .as_ref()
+            .map_or(!allowed.is_empty(), |host| allowed.contains(host))
+        {
             // First, so that one that is killed here begins with it again.
             ports::close_all(&self.tree, &paths)?;
         }

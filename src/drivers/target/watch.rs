@@ -5,7 +5,7 @@
 //! generation may not wait at all.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,12 +25,14 @@ struct State {
 #[derive(Clone)]
 pub(super) struct Watch {
     tree: Tree,
+    /// There once there is something to export with.
+    group: &'static str,
     generation: Arc<AtomicU64>,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl Watch {
-    pub(super) fn new(tree: Tree) -> Self {
+    pub(super) fn new(tree: Tree, group: &'static str) -> Self {
         let state = State {
             known: BTreeMap::new(),
             running: false,
@@ -38,12 +40,13 @@ impl Watch {
         };
         Self {
             tree,
+            group,
             generation: Arc::new(AtomicU64::new(0)),
             state: Arc::new((Mutex::new(state), Condvar::new())),
         }
     }
 
-    /// Begins to look, if nothing did.
+    /// Begins to look, if nothing did: also for modules that are loaded later.
     pub(super) fn start(&self) {
         let mut state = self.state();
         if state.running || state.stop {
@@ -55,6 +58,10 @@ impl Watch {
             Ok(_) => state.running = true,
             Err(error) => tracing::error!(%error, "nobody looks whether exports still stand"),
         }
+    }
+
+    /// There is something to export with.
+    pub(super) fn ready(&self) {
         self.generation.fetch_max(1, Ordering::AcqRel);
     }
 
@@ -84,6 +91,9 @@ impl Watch {
 
     /// One look.
     pub(super) fn look(&self) {
+        if self.generation().is_none() && self.tree.exists(Path::new(self.group)) {
+            self.ready();
+        }
         let known = self.state().known.clone();
         let missing: Vec<String> = known
             .into_iter()
@@ -134,9 +144,11 @@ mod tests {
     #[test]
     fn an_export_that_vanishes_is_noticed_once_and_one_that_was_told_to_go_is_not() {
         let home = tempfile::tempdir().unwrap();
-        let watch = Watch::new(Tree::new(Mounted::new(home.path())));
+        let watch = Watch::new(Tree::new(Mounted::new(home.path())), "group");
+        watch.look();
         assert_eq!(watch.generation(), None);
-        watch.start();
+        std::fs::create_dir(home.path().join("group")).unwrap();
+        watch.look();
         let before = watch.generation();
         assert!(before.is_some());
         for name in ["a", "b"] {
@@ -155,6 +167,5 @@ mod tests {
         assert_ne!(after, before);
         watch.look();
         assert_eq!(watch.generation(), after);
-        watch.stop();
     }
 }

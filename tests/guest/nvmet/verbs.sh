@@ -51,7 +51,7 @@ attach() { # VOLUME KEYS...
 told() { grep '^{' /tmp/told | jq -r ".data.$1"; }
 # A host that lost its target gives up at once, unless it is told to wait (--ctrl-loss-tmo, later ones win).
 log_in() { # ADDRESS HOST WORDS...
-    nvme connect -t tcp -a "$1" -s 4420 -n "$(told target_nqn)" -q "$2" -I "${2##*:}" --ctrl-loss-tmo 1 --reconnect-delay 1 \
+    nvme connect -t tcp -a "$1" -s 4420 -n "$(told target_nqn)" -q "$2" -I "${2##*:}" --ctrl-loss-tmo 1 --reconnect-delay 1 -D \
         "${@:3}" && until_true test -b "$(disk)" && udevadm settle -t 30
 }
 log_out() { nvme disconnect -n "$(told target_nqn)" >/dev/null 2>&1; until_true no_disk; }
