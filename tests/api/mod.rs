@@ -227,6 +227,47 @@ impl House {
         id
     }
 
+    /// Makes a volume where no backend is, and has it rest there in a status, as if one had made it.
+    pub async fn resting_volume(&self, status: &str) -> String {
+        let made = self.post("/volumes", json!({"volume": {"size": 1}})).send().await;
+        assert_eq!(made.status, 202, "{}", made.text);
+        let id = made.json()["volume"]["id"].as_str().unwrap().to_owned();
+        let was = self.catalog.volume(id.parse().unwrap()).await.unwrap().unwrap();
+        let mut now = was.record.clone();
+        now.status = status.parse().unwrap();
+        now.host = "h@lvm#lvm".parse().ok();
+        now.placed = true;
+        let mut changes = self.catalog.change();
+        changes.update_volume(&was, &now);
+        changes.commit().await.unwrap();
+        id
+    }
+
+    /// Makes a snapshot and waits until it is available; its id.
+    pub async fn snapshot(&self, fields: Value) -> String {
+        let made = self.post("/snapshots", json!({"snapshot": fields})).send().await;
+        assert_eq!(made.status, 202, "{}", made.text);
+        let id = made.json()["snapshot"]["id"].as_str().unwrap().to_owned();
+        self.until_snapshot(&id, "available").await;
+        id
+    }
+
+    pub async fn until_snapshot(&self, id: &str, status: &str) {
+        self.until(&format!("{id} to be {status}"), async || {
+            let shown = self.get(&format!("/snapshots/{id}")).send().await;
+            (shown.status == 200 && shown.json()["snapshot"]["status"] == status).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_no_snapshot(&self, id: &str) {
+        self.until(&format!("{id} to be gone"), async || {
+            let shown = self.get(&format!("/snapshots/{id}")).send().await;
+            (shown.status == 404).then_some(())
+        })
+        .await;
+    }
+
     pub async fn until_status(&self, id: &str, status: &str) {
         self.until(&format!("{id} to be {status}"), async || {
             let shown = self.get(&format!("/volumes/{id}")).send().await;

@@ -10,6 +10,7 @@ async fn a_route_is_not_there_before_its_version() {
         (3, "GET", "/messages"),
         (7, "GET", "/clusters"),
         (8, "GET", "/manageable_volumes"),
+        (8, "GET", "/manageable_snapshots/detail"),
         (9, "PUT", "/backups/x"),
         (11, "GET", "/group_types"),
         (12, "GET", "/volumes/summary"),
@@ -56,13 +57,7 @@ async fn a_route_is_not_there_before_its_version() {
             "{method} {path}"
         );
     }
-    for path in [
-        "/snapshots/detail",
-        "/backups",
-        "/volume-transfers/detail",
-        "/qos-specs",
-        "/os-hosts",
-    ] {
+    for path in ["/backups", "/volume-transfers/detail", "/qos-specs", "/os-hosts"] {
         assert_eq!(
             house.get(path).send().await.json()["notImplemented"]["code"],
             501,
@@ -84,6 +79,8 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
         .await
         .json();
     let attachment = made["attachment"]["id"].as_str().unwrap().to_owned();
+    let copied = house.volume(json!({"size": 1})).await;
+    let snapshot = house.snapshot(json!({"volume_id": copied})).await;
     let made = house
         .post("/types", json!({"volume_type": {"name": "unused"}}))
         .send()
@@ -97,7 +94,8 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
             panic!("{line}")
         };
         let path = path
-            .replace("{volume}", &volume)
+            .replace("{volume}", if body == "revert" { &copied } else { &volume })
+            .replace("{snapshot}", &snapshot)
             .replace("{attachment}", &attachment)
             .replace("{type}", &volume_type)
             .replace("{project}", PROJECT);
@@ -107,15 +105,19 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
             ("admin", PROJECT, admin),
             ("member", OTHER_PROJECT, stranger),
         ] {
+            // What was not seen is not tried: it would take things from those who come after.
+            if expected == "-" {
+                continue;
+            }
             let mut request = house.request(method, &path).by(role, project);
             if !body.is_empty() {
-                request = request.body(body_of(method, body));
+                request = request.body(body_of(method, &path, body));
             }
             let answer = request.send().await;
             let known = DIFFERENT
                 .iter()
                 .any(|(beginning, of)| line.starts_with(beginning) && of.contains(&role));
-            if answer.status == 501 || known || expected == "-" {
+            if answer.status == 501 || known {
                 continue;
             }
             assert_eq!(
@@ -140,8 +142,13 @@ const DIFFERENT: &[(&str, &[&str])] = &[
     ("PUT\t/os-services/disable", &["admin"]),
 ];
 
-fn body_of(method: &str, name: &str) -> Value {
+fn body_of(method: &str, path: &str, name: &str) -> Value {
     match name {
+        "volume" if path == "/manageable_volumes" => {
+            json!({"volume": {"host": "h@lvm#lvm", "ref": {"source-name": "lv1"}}})
+        }
+        "snapshot" => json!({"snapshot": {"name": "n"}}),
+        "os-update_snapshot_status" => json!({"os-update_snapshot_status": {"status": "available"}}),
         "volume" if method == "PUT" => json!({"volume": {"name": "n"}}),
         "volume" => json!({"volume": {"size": 1}}),
         "metadata" => json!({"metadata": {"k": "v"}}),

@@ -10,8 +10,10 @@ mod access;
 #[path = "../api/mod.rs"]
 mod api;
 mod attachments;
+mod manage;
 mod operators;
 mod replay;
+mod snapshots;
 mod volumes;
 #[path = "../web_support/mod.rs"]
 mod web_support;

@@ -40,6 +40,12 @@ const DIFFERENT: &[(usize, &str)] = &[
     (226, "no scheduler to ask; other tests have it"),
     (232, "Cinder had no filter file"),
     (233, "Cinder had no filter file"),
+    (237, "no backend to ask; other tests have it"),
+    (238, "no backend to ask; other tests have it"),
+    (241, "no backend to ask; other tests have it"),
+    (242, "no backend to adopt from; other tests have it"),
+    (245, "no backend to adopt from; other tests have it"),
+    (246, "no backend to ask; other tests have it"),
 ];
 
 /// Requests that wait for a backend, which is not there: the other `web_v3` tests have them.
@@ -83,13 +89,38 @@ async fn off_the_record(house: &House, names: &mut Names, line: usize) {
             changes.update_volume(&was, &now);
             changes.commit().await.unwrap();
         }
+        121 => rest(house, &names.fill("/volumes/<uuid4>")).await,
+        128 => {
+            let action = names.fill("/snapshots/<uuid7>/action");
+            let body = json!({"os-update_snapshot_status": {"status": "available", "progress": "100%"}});
+            assert_eq!(house.post(&action, body).send().await.status, 202);
+        }
+        134 => {
+            let path = names.fill("/snapshots/<uuid7>/metadata");
+            let body = json!({"metadata": {"c": "d"}});
+            assert_eq!(house.post(&path, body).send().await.status, 200);
+        }
+        141 => rest(house, &names.fill("/volumes/<uuid6>")).await,
         143 => kind(house, names, "<uuid13>", "t2", true).await,
         149 => kind(house, names, "<uuid12>", "priv1", false).await,
         191 => limits(house, json!({"per_volume_gigabytes": 4})).await,
         192 => make(house, names, "<uuid16>", json!({"size": 4, "volume_type": "t2"})).await,
         196 => limits(house, json!({"per_volume_gigabytes": -1, "gigabytes_t2": -1})).await,
+        247 => {
+            make(house, names, "<uuid24>", json!({"size": 1})).await;
+            let action = names.fill("/volumes/<uuid24>/action");
+            let body = json!({"os-reset_status": {"status": "restoring-backup"}});
+            assert_eq!(house.post(&action, body).send().await.status, 202);
+        }
         _ => {}
     }
+}
+
+/// Ends whatever is being done to a volume.
+async fn rest(house: &House, path: &str) {
+    let body = json!({"os-reset_status": {"status": "available"}});
+    let reset = house.post(&format!("{path}/action"), body).send().await;
+    assert_eq!(reset.status, 202, "{}", reset.text);
 }
 
 async fn limits(house: &House, limits: Value) {
@@ -118,6 +149,9 @@ async fn kind(house: &House, names: &mut Names, name: &str, called: &str, is_pub
 /// Ours, where it is not Cinder's.
 async fn difference(house: &House, names: &mut Names, seen: &Observed) -> Option<String> {
     let path = names.fill(&seen.path).replace("<time>", "2020-01-01T00:00:00");
+    if path.contains('<') {
+        return Some(format!("{path} has ids that nobody made"));
+    }
     let mut request = house.request(&seen.method, &path).version(&seen.version);
     for (name, value) in &seen.headers {
         request = request.header(name, value);
@@ -146,7 +180,7 @@ async fn answers_are_those_that_cinder_was_seen_to_give() {
     let mut names = Names::default();
     let (mut same, mut unexplained, mut explained) = (0, Vec::new(), Vec::new());
     for seen in observed::all() {
-        if seen.section == "snapshots" || NOT_SENT.contains(&seen.line) {
+        if NOT_SENT.contains(&seen.line) {
             continue;
         }
         off_the_record(&house, &mut names, seen.line).await;
