@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use pumice::model::operation::{OperationKind, StepOutcome, StepRecord};
 use pumice::model::quota::Resource;
+use pumice::model::spec::VolumeSource;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::volume::Secret;
 use pumice::model::*;
@@ -197,6 +198,50 @@ fn attachments_keep_their_form() {
 }
 
 #[test]
+fn snapshots_keep_their_form() {
+    let bare = Snapshot {
+        id: SnapshotId(id(1)),
+        volume_id: VolumeId(id(2)),
+        project_id: "project".into(),
+        user_id: "user".into(),
+        name: None,
+        description: None,
+        volume_size: 1,
+        volume_type_id: None,
+        status: SnapshotStatus::Creating,
+        progress: "0%".into(),
+        metadata: BTreeMap::new(),
+        provider_id: None,
+        encryption_key_id: None,
+        group_snapshot_id: None,
+        consumes_quota: true,
+        operation: None,
+        created_at: time(1),
+        updated_at: None,
+    };
+    check("bare", &bare);
+    check(
+        "full",
+        &Snapshot {
+            name: Some("däta".into()),
+            description: Some("of all".into()),
+            volume_size: u32::MAX,
+            volume_type_id: Some(VolumeTypeId(id(3))),
+            status: SnapshotStatus::ErrorManaging,
+            progress: "42%".into(),
+            metadata: pairs(&[("a", "1"), ("b", "")]),
+            provider_id: Some("7".into()),
+            encryption_key_id: Some(id(4)),
+            group_snapshot_id: Some(id(5)),
+            consumes_quota: false,
+            operation: Some(OperationId(id(6))),
+            updated_at: Some(time(2)),
+            ..bare
+        },
+    );
+}
+
+#[test]
 fn types_and_limits_and_services_keep_their_form() {
     check(
         "full",
@@ -269,7 +314,17 @@ fn operation(kind: OperationKind) -> Operation {
     }
 }
 
+/// What each is called: by its verb, but that two kinds make a volume.
+fn label(kind: &OperationKind) -> &'static str {
+    match kind {
+        OperationKind::CreateVolumeFrom { .. } => "create_volume_from",
+        kind => kind.name(),
+    }
+}
+
 fn operation_kinds() -> Vec<OperationKind> {
+    let snapshot_id = SnapshotId(id(8));
+    let reference = Reference::named("lv1");
     let attachment_id = AttachmentId(id(7));
     vec![
         OperationKind::CreateVolume {
@@ -290,13 +345,33 @@ fn operation_kinds() -> Vec<OperationKind> {
             connector: connector(),
         },
         OperationKind::TerminateConnection { connector: None },
+        OperationKind::CreateVolumeFrom {
+            hints: Some("{}".into()),
+            source: VolumeSource::Snapshot {
+                id: snapshot_id,
+                volume_id: VolumeId(id(9)),
+                size: 5,
+            },
+        },
+        OperationKind::CreateSnapshot { snapshot_id },
+        OperationKind::DeleteSnapshot { snapshot_id },
+        OperationKind::RevertToSnapshot { snapshot_id, size: 5 },
+        OperationKind::ManageVolume {
+            reference: reference.clone(),
+        },
+        OperationKind::UnmanageVolume,
+        OperationKind::ManageSnapshot {
+            snapshot_id,
+            reference,
+        },
+        OperationKind::UnmanageSnapshot { snapshot_id },
     ]
 }
 
 #[test]
 fn operations_keep_their_form() {
     for kind in operation_kinds() {
-        check(kind.name(), &operation(kind));
+        check(label(&kind), &operation(kind));
     }
 }
 
@@ -381,9 +456,9 @@ fn variants_of_stored_enums_keep_their_numbers() {
             }
         )+};
     }
-    words!(VolumeStatus AttachStatus MigrationStatus AttachmentStatus AttachMode);
+    words!(VolumeStatus AttachStatus MigrationStatus AttachmentStatus AttachMode SnapshotStatus);
     for kind in operation_kinds() {
-        line("OperationKind", kind.name(), encode_part(&kind).unwrap());
+        line("OperationKind", label(&kind), encode_part(&kind).unwrap());
     }
     for outcome in [
         StepOutcome::Running,
@@ -405,6 +480,14 @@ fn variants_of_stored_enums_keep_their_numbers() {
         Action::CreateVolumeFromBackend,
         Action::DeleteVolume,
         Action::DetachVolume,
+        Action::SnapshotCreate,
+        Action::SnapshotDelete,
+        Action::UnmanageVolume,
+        Action::ManageVolume,
+        Action::RevertToSnapshot,
+        Action::ManageSnapshot,
+        Action::UnmanageSnapshot,
+        Action::CheckStorage,
     ] {
         line("Action", &format!("{action:?}"), encode_part(&action).unwrap());
     }
@@ -417,8 +500,34 @@ fn variants_of_stored_enums_keep_their_numbers() {
         Detail::DriverFailedDelete,
         Detail::DriverFailedExport,
         Detail::HostUnreachable,
+        Detail::SnapshotCreateError,
+        Detail::SnapshotIsBusy,
+        Detail::SnapshotDeleteError,
+        Detail::DriverFailedRevert,
+        Detail::DriverFailedManage,
+        Detail::StorageMissing,
     ] {
         line("Detail", &format!("{detail:?}"), encode_part(&detail).unwrap());
+    }
+    for (name, source) in [
+        ("raw", VolumeSource::Raw),
+        (
+            "snapshot",
+            VolumeSource::Snapshot {
+                id: SnapshotId(id(1)),
+                volume_id: VolumeId(id(2)),
+                size: 1,
+            },
+        ),
+        (
+            "volume",
+            VolumeSource::Volume {
+                id: VolumeId(id(1)),
+                size: 1,
+            },
+        ),
+    ] {
+        line("VolumeSource", name, encode_part(&source).unwrap());
     }
     check_text("enums.txt", &lines);
 }

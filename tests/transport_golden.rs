@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "transport_golden/snapshots.rs"]
+mod snapshots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -643,6 +646,30 @@ fn each_report_has_the_bytes_it_had() {
         ("failed.request", failed(FailureKind::Request)),
         ("failed.busy", failed(FailureKind::Busy)),
         ("failed.timed_out", failed(FailureKind::TimedOut)),
+        (
+            "snapshot_created",
+            Outcome::SnapshotCreated {
+                provider_id: text("i"),
+            },
+        ),
+        ("snapshot_deleted", Outcome::SnapshotDeleted),
+        ("reverted", Outcome::Reverted),
+        (
+            "managed",
+            Outcome::Managed {
+                size: 3,
+                provider_id: text("i"),
+            },
+        ),
+        ("unmanaged", Outcome::Unmanaged),
+        (
+            "snapshot_managed",
+            Outcome::SnapshotManaged {
+                size: 3,
+                provider_id: None,
+            },
+        ),
+        ("snapshot_unmanaged", Outcome::SnapshotUnmanaged),
     ];
     let step = |outcome| StepRecord {
         name: "create".to_owned(),
@@ -916,6 +943,10 @@ fn each_word_has_the_number_it_had() {
     compare(
         "word.attachment_status",
         &words(AttachmentStatus::ALL, AttachmentStatus::as_str),
+    );
+    compare(
+        "word.snapshot_status",
+        &words(SnapshotStatus::ALL, SnapshotStatus::as_str),
     );
     compare("word.attach_mode", &words(AttachMode::ALL, AttachMode::as_str));
     let kinds = [
