@@ -54,7 +54,7 @@ def test_the_table_is_there():
 
 @pytest.mark.parametrize("method, path, action, minor, state", rows())
 def test_a_route_is_what_the_reference_says(shared, volume, method, path, action, minor, state):
-    if (method, path) == ("DELETE", "/volumes/{volume_id}") or action == "os-force_delete":
+    if (method, path) == ("DELETE", "/volumes/{volume_id}") or action in ("os-force_delete", "os-unmanage"):
         path = path.replace("{volume_id}", "{other_id}")
     answer = call(shared, method, path, action, minor, volume)
     if state == "501":
