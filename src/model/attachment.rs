@@ -38,6 +38,9 @@ status_enum!(
 #[serde(transparent)]
 pub struct Connector(String);
 
+/// No client sends such a key.
+const MODE: &str = "pumice:mode";
+
 impl Connector {
     /// Keeps a JSON object.
     #[must_use]
@@ -58,6 +61,25 @@ impl Connector {
             .get(field)
             .and_then(|value| value.as_str())
             .map(str::to_owned)
+    }
+
+    /// With the mode that it was let in by: a manager that starts lets it in again so.
+    #[must_use]
+    pub fn with_mode(&self, mode: AttachMode) -> Self {
+        let mut object = self.to_json();
+        object.insert(MODE.to_owned(), mode.as_str().into());
+        Self::from_json(&object)
+    }
+
+    /// As it was, and the mode that [`Connector::with_mode`] put there.
+    #[must_use]
+    pub fn take_mode(&self) -> (Self, Option<AttachMode>) {
+        let mut object = self.to_json();
+        let Some(mode) = object.remove(MODE) else {
+            return (self.clone(), None);
+        };
+        let mode = mode.as_str().and_then(|mode| mode.parse().ok());
+        (Self::from_json(&object), mode)
     }
 
     /// The initiator's name (an IQN), without which nothing can be exported over iSCSI.
@@ -166,4 +188,22 @@ pub struct Attachment {
     pub attached_at: Option<Timestamp>,
     /// When it was detached.
     pub detached_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod mode_tests {
+    use super::{AttachMode, Connector};
+
+    #[test]
+    fn a_mode_travels_with_a_connector_and_leaves_it_as_it_was() {
+        let object = serde_json::json!({"initiator": "iqn.x", "host": "h"});
+        let connector = Connector::from_json(object.as_object().unwrap());
+        for mode in [AttachMode::Ro, AttachMode::Rw] {
+            assert_eq!(
+                connector.with_mode(mode).take_mode(),
+                (connector.clone(), Some(mode))
+            );
+        }
+        assert_eq!(connector.take_mode(), (connector.clone(), None));
+    }
 }

@@ -65,5 +65,9 @@ impl ApiActor {
 /// The initiator that an attachment lets in.
 fn connected(attachment: &Attachment) -> Option<crate::model::Connector> {
     attachment.connection_info.as_ref()?;
-    attachment.connector.clone()
+    let connector = attachment.connector.as_ref()?;
+    Some(match attachment.mode {
+        Some(mode) => connector.with_mode(mode),
+        None => connector.clone(),
+    })
 }

@@ -158,10 +158,11 @@ impl Step<Connecting, DriverError> for InitializeConnection {
             .await
             .map_err(|error| park(error, &mut connecting.parked))?;
         connecting.connection_info = Some(info);
-        connecting
-            .parts
-            .ledger()
-            .connected(connecting.volume.clone(), connecting.connector.clone());
+        connecting.parts.ledger().connected(
+            connecting.volume.clone(),
+            connecting.connector.clone(),
+            connecting.mode,
+        );
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
 use crate::messages::api::BackendVolume;
-use crate::model::{Connector, OperationId, VolumeId, VolumeSpec};
+use crate::model::{AttachMode, Connector, OperationId, VolumeId, VolumeSpec};
 
 /// How many deleted volumes are remembered. They need to be only for as long as a command can be on its way.
 const BURIED: usize = 4096;
@@ -17,7 +17,7 @@ pub struct Exported {
     /// The volume, with its `provider_auth`.
     pub volume: VolumeSpec,
     /// The initiators that have it.
-    pub connectors: Vec<Connector>,
+    pub connectors: Vec<(Connector, AttachMode)>,
 }
 
 /// The book of one backend.
@@ -78,15 +78,14 @@ impl Ledger {
     }
 
     /// Notes that an initiator has the volume.
-    pub fn connected(&mut self, volume: VolumeSpec, connector: Connector) {
+    pub fn connected(&mut self, volume: VolumeSpec, connector: Connector, mode: AttachMode) {
         let exported = self.exports.entry(volume.id).or_insert_with(|| Exported {
             volume: volume.clone(),
             connectors: Vec::new(),
         });
         exported.volume = volume;
-        if !exported.connectors.contains(&connector) {
-            exported.connectors.push(connector);
-        }
+        exported.connectors.retain(|(known, _)| *known != connector);
+        exported.connectors.push((connector, mode));
     }
 
     /// Notes that an initiator (`None`: every one) has it no longer.
@@ -96,7 +95,7 @@ impl Ledger {
         } else if let Some(exported) = self.exports.get_mut(&id) {
             exported
                 .connectors
-                .retain(|known| connector.is_some_and(|gone| gone != known));
+                .retain(|(known, _)| connector.is_some_and(|gone| gone != known));
         }
     }
 
@@ -121,7 +120,14 @@ impl Ledger {
                     known.volume.id,
                     Exported {
                         volume: known.volume.clone(),
-                        connectors: known.connectors.clone(),
+                        connectors: known
+                            .connectors
+                            .iter()
+                            .map(|connector| {
+                                let (connector, mode) = connector.take_mode();
+                                (connector, mode.unwrap_or(AttachMode::Rw))
+                            })
+                            .collect(),
                     },
                 );
             }

@@ -189,14 +189,14 @@ async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
         let restored = manager
             .parts
             .drive(id, limit, move |driver, work| {
-                let mode = if exported.volume.readonly {
-                    AttachMode::Ro
-                } else {
-                    AttachMode::Rw
-                };
                 driver.activate(work, &exported.volume)?;
                 let export = target.ensure_export(work, &exported.volume, &path)?;
-                for connector in &exported.connectors {
+                for (connector, mode) in &exported.connectors {
+                    let mode = if exported.volume.readonly {
+                        AttachMode::Ro
+                    } else {
+                        *mode
+                    };
                     target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
                 }
                 Ok::<(), DriverError>(())

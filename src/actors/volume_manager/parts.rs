@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answers::Answers;
 use super::failure::settled;
@@ -133,8 +133,11 @@ impl Parts {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a driver verb in a worker, alone on what it claims, and builds the driver anew if it panics. What moves data may
-    /// take as long as its command says, anything else no longer than `command_timeout`.
+    /// Runs a driver verb in a worker, alone on what it claims. What moves data may take as long as its command says, anything
+    /// else no longer than `command_timeout`.
+    ///
+    /// A driver that panics is built anew, and its verb runs once more: each looks at what exists before it acts, so what the
+    /// first run did is found, and what it left half done is finished.
     ///
     /// # Errors
     /// The driver's answer; `None` if the manager is stopping.
@@ -142,26 +145,41 @@ impl Parts {
         &self,
         claim: impl Into<Claim>,
         limit: Duration,
-        verb: impl FnOnce(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
+        verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Clone + Send + 'static,
     ) -> Result<T, Option<DriverError>> {
-        let driver = self.driver.get();
         let claim = claim.into();
+        let begun = Instant::now();
         let limit = if claim.moves_data() {
             limit
         } else {
             limit.min(self.options.command_timeout)
         };
+        match self.drive_once(claim.clone(), limit, verb.clone()).await {
+            Err(WorkError::Panicked(_)) => {
+                let left = limit.saturating_sub(begun.elapsed());
+                self.drive_once(claim, left, verb).await
+            }
+            answer => answer,
+        }
+        .map_err(settled)
+    }
+
+    async fn drive_once<T: Send + 'static>(
+        &self,
+        claim: Claim,
+        limit: Duration,
+        verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let driver = self.driver.get();
         let answer = self
             .workers
             .run(claim, limit, move |work| verb(driver.as_ref(), work))
             .await;
-        answer.map_err(|error| {
-            if let WorkError::Panicked(text) = &error {
-                tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
-                self.driver.rebuild();
-            }
-            settled(error)
-        })
+        if let Err(WorkError::Panicked(text)) = &answer {
+            tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
+            self.driver.rebuild();
+        }
+        answer
     }
 
     /// The target and the volume's backing store, or why there is neither.

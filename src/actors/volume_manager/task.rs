@@ -51,7 +51,7 @@ impl<A> Task<A> {
     pub async fn drive<T: Send + 'static>(
         &mut self,
         claim: impl Into<Claim>,
-        verb: impl FnOnce(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
+        verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Clone + Send + 'static,
     ) -> DriverResult<T> {
         let driven = self.parts.drive(claim, self.limit, verb).await;
         driven.map_err(|error| park(error, &mut self.parked))

@@ -333,12 +333,35 @@ async fn a_failed_create_that_cannot_be_taken_back_says_that_it_does_not_know() 
 }
 
 #[actix::test]
-async fn a_panicking_driver_is_built_anew() {
+async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
+    for fault in [Fault::Panics, Fault::PanicsAfter] {
+        let mut world = world();
+        world.driver.script(Verb::ExtendVolume, fault);
+        let volume = spec(1);
+        world.create(first(), &volume).await;
+        next(&mut world).await;
+        let message = ExtendVolume {
+            command: first(),
+            volume: volume.clone(),
+            new_size: 2,
+            remaining_ms: LONG_MS,
+        };
+        world.manager.cast(&world.context, message).await.unwrap();
+        assert_eq!(next(&mut world).await.outcome, Outcome::Extended);
+        assert_eq!(world.driver.size(volume.id), Some(2));
+        assert_eq!(world.parts.driver.rebuilt(), 1);
+    }
+}
+
+#[actix::test]
+async fn a_driver_that_panics_again_has_failed() {
     let mut world = world();
-    world.driver.script(Verb::ExtendVolume, Fault::Panics);
     let volume = spec(1);
     world.create(first(), &volume).await;
     next(&mut world).await;
+    for _ in 0..2 {
+        world.driver.script(Verb::ExtendVolume, Fault::Panics);
+    }
     let message = ExtendVolume {
         command: first(),
         volume,
@@ -347,7 +370,7 @@ async fn a_panicking_driver_is_built_anew() {
     };
     world.manager.cast(&world.context, message).await.unwrap();
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Backend));
-    assert_eq!(world.parts.driver.rebuilt(), 1);
+    assert_eq!(world.parts.driver.rebuilt(), 2);
 }
 
 #[actix::test]
