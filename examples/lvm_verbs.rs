@@ -342,31 +342,23 @@ impl Run {
     fn killed_commands(&mut self) -> Result<()> {
         let one = volume(1);
         self.driver.create_volume(&work(), &one)?;
-        for delay in [20, 100, 200, 300, 400, 600, 900] {
+        for delay in [0, 30, 80, 150, 300, 600, 1000] {
             self.write(&one, 10)?;
             let snapshot = SnapshotId::new();
-            let killed = std::thread::scope(|scope| {
-                let taking = scope.spawn(|| self.driver.create_snapshot(&work(), &one, snapshot));
-                std::thread::sleep(Duration::from_millis(delay));
-                let victim = process("lvcreate", "-s");
-                victim.iter().for_each(|pid| kill(pid));
-                (victim.is_some(), taking.join())
-            });
-            println!("lvcreate killed after {delay} ms: {killed:?}");
+            let killed = kill_in_its_middle(("lvcreate", "-s"), delay, || {
+                self.driver.create_snapshot(&work(), &one, snapshot)
+            })?;
+            println!("lvcreate after {delay} ms: {killed}");
             self.driver.create_snapshot(&work(), &one, snapshot)?;
             self.driver.activate(&work(), &one)?;
             self.write(&one, 11)?;
             self.read(&one, 11)?;
             self.driver.revert_to_snapshot(&work(), &one, snapshot)?;
             self.read(&one, 10)?;
-            let killed = std::thread::scope(|scope| {
-                let removing = scope.spawn(|| self.driver.delete_snapshot(&work(), &one, snapshot));
-                std::thread::sleep(Duration::from_millis(400 + delay));
-                let victim = process("lvremove", "-f");
-                victim.iter().for_each(|pid| kill(pid));
-                (victim.is_some(), removing.join())
-            });
-            println!("lvremove killed after {} ms: {killed:?}", 400 + delay);
+            let killed = kill_in_its_middle(("lvremove", "-f"), delay, || {
+                self.driver.delete_snapshot(&work(), &one, snapshot)
+            })?;
+            println!("lvremove after {delay} ms: {killed}");
             self.driver.delete_snapshot(&work(), &one, snapshot)?;
             self.read(&one, 10)?;
         }
@@ -569,6 +561,25 @@ fn process(one: &str, other: &str) -> Option<String> {
         let words = String::from_utf8_lossy(&words).replace('\0', " ");
         let pid = entry.file_name().to_string_lossy().into_owned();
         (pid != ourselves && words.contains(one) && words.contains(other)).then_some(pid)
+    })
+}
+
+/// Runs a verb and kills its command so many milliseconds after that began. The verb itself may well succeed.
+fn kill_in_its_middle(
+    command: (&str, &str),
+    delay: u64,
+    verb: impl FnOnce() -> DriverResult<()> + Send,
+) -> Result<String> {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(verb);
+        until("the command runs", || {
+            running.is_finished() || process(command.0, command.1).is_some()
+        })?;
+        std::thread::sleep(Duration::from_millis(delay));
+        let victim = process(command.0, command.1);
+        victim.iter().for_each(|pid| kill(pid));
+        let ended = running.join().map_err(|_| anyhow::anyhow!("it panicked"))?;
+        Ok(format!("killed: {}, the verb: {ended:?}", victim.is_some()))
     })
 }
 

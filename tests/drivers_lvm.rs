@@ -4,8 +4,10 @@
 //! Real logical volumes are `examples/lvm_verbs.rs`'s.
 
 #![expect(
+    clippy::unwrap_used,
+    clippy::panic,
     clippy::disallowed_types,
-    reason = "a test starts the copying program as its parent does"
+    reason = "a test's helpers may panic, and it starts the copying program as its parent does"
 )]
 
 #[path = "drivers_lvm/copying.rs"]

@@ -370,7 +370,7 @@ fn lvm(backend: &Backend, key: &dyn Fn(&str) -> String, notes: &mut Notes) {
         );
     }
     let block = backend.volume_dd_blocksize.0;
-    if !(4096..=64 << 20).contains(&block) || block % 4096 != 0 {
+    if !(4096..=64 << 20).contains(&block) || !block.is_multiple_of(4096) {
         notes.senseless(
             &[&key("volume_dd_blocksize")],
             "must be from 4KiB to 64MiB, in steps of 4KiB",

@@ -50,7 +50,7 @@ pub(crate) fn copy(
                 Target::Zeros => runs(want, ZERO_PIECE, |piece| {
                     chunk[piece].iter().any(|byte| *byte != 0)
                 }),
-                Target::Anything => vec![0..want],
+                Target::Anything => std::iter::once(0..want).collect(),
                 Target::Alike => {
                     let theirs = &mut theirs.slice()[..want];
                     read_all(to, theirs, at)?;
