@@ -195,5 +195,7 @@ elif program != "udevadm":
         "lvreduce": lambda: resize(False),
     }.get(program, globals().get(program))()
     write("state", json.dumps(state))
+    if number == int(at) and when == "crash":
+        os.kill(os.getpid(), 9)
     if number == int(at):
         die("a fault, after everything was done")

@@ -50,6 +50,7 @@ pub use options::{LvmOptions, LvmType, VolumeClear};
 
 use self::commands::Lvm;
 use self::report::Kind;
+use self::verdict::{Verdict, judge};
 use self::watch::Watch;
 use super::copy::Target;
 use super::copy::process::Copier;
@@ -144,6 +145,20 @@ impl LvmDriver {
     }
 }
 
+/// Runs a verb, and once more if LVM found done, or gone, what the verb had it do: it crashed after its work, and was tried
+/// again. The second look sees how far it came.
+fn steadily<T>(verb: impl Fn() -> DriverResult<T>) -> DriverResult<T> {
+    match verb() {
+        Err(DriverError::Failed { operator, .. } | DriverError::NotFound { operator, .. })
+            if matches!(judge(&operator), Verdict::Exists | Verdict::NoVolume) =>
+        {
+            tracing::info!(operator, "looking again");
+            verb()
+        }
+        other => other,
+    }
+}
+
 fn bytes_of(gib: u32) -> u64 {
     u64::from(gib) * GIB
 }
@@ -188,7 +203,7 @@ impl VolumeDriver for LvmDriver {
         snapshot: SnapshotId,
     ) -> DriverResult<VolumeUpdate> {
         work.check()?;
-        self.create_from_snapshot(work, volume, snapshot)?;
+        steadily(|| self.create_from_snapshot(work, volume, snapshot))?;
         Ok(VolumeUpdate::default())
     }
 
@@ -199,7 +214,7 @@ impl VolumeDriver for LvmDriver {
         source: VolumeId,
     ) -> DriverResult<VolumeUpdate> {
         work.check()?;
-        self.clone_volume(work, volume, source)?;
+        steadily(|| self.clone_volume(work, volume, source))?;
         Ok(VolumeUpdate::default())
     }
 
@@ -215,7 +230,7 @@ impl VolumeDriver for LvmDriver {
 
     fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         work.check()?;
-        self.take_snapshot(work, volume, snapshot)
+        steadily(|| self.take_snapshot(work, volume, snapshot))
     }
 
     fn delete_snapshot(&self, work: &Work, _volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
@@ -225,7 +240,7 @@ impl VolumeDriver for LvmDriver {
 
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         work.check()?;
-        self.revert(work, volume, snapshot)
+        steadily(|| self.revert(work, volume, snapshot))
     }
 
     fn manage_volume(
