@@ -191,8 +191,38 @@ pub struct Attachment {
 }
 
 #[cfg(test)]
-mod mode_tests {
+mod tests {
     use super::{AttachMode, Connector};
+
+    fn connector(fields: &[(&str, &str)]) -> Connector {
+        let object = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+            .collect();
+        Connector::from_json(&object)
+    }
+
+    #[test]
+    fn an_initiator_is_known_by_its_own_name_before_its_hosts() {
+        let us = connector(&[("host", "h"), ("initiator", "iqn.a"), ("nqn", "nqn.a")]);
+        for same in [
+            connector(&[("initiator", "iqn.a")]),
+            connector(&[("nqn", "nqn.a"), ("initiator", "iqn.b")]),
+            connector(&[("host", "h")]),
+        ] {
+            assert!(
+                us.is_same_initiator(&same) && same.is_same_initiator(&us),
+                "{same:?}"
+            );
+        }
+        for other in [
+            connector(&[("host", "h"), ("initiator", "iqn.b")]),
+            connector(&[("host", "other")]),
+            connector(&[]),
+        ] {
+            assert!(!us.is_same_initiator(&other), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_mode_travels_with_a_connector_and_leaves_it_as_it_was() {

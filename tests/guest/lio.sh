@@ -136,10 +136,10 @@ losetup -d "$loop"
 life_of "$file" /volume grow_file
 
 step "killed in the middle"
-for after in $(seq 20 4 120); do
+for after in $(seq 20 8 116); do
     # Whatever it got done, whoever comes next completes it or takes it away.
     timeout -s KILL "0.$(printf %03d "$after")" "$verbs" lio attach "$file" store=/volume "name=$us" >/dev/null 2>&1
-    ((after % 8)) || expect "completed after $after ms" attach "$file" store=/volume
+    ((after % 16 != 4)) || expect "completed after $after ms" attach "$file" store=/volume
     expect "taken away after $after ms" "$verbs" lio remove "$file"
     expect "nothing is left after $after ms" gone
 done

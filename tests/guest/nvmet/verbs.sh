@@ -120,9 +120,9 @@ losetup -d "$loop"
 life_of "$file" /fs/volume grow_file
 
 step "killed in the middle"
-for after in $(seq 100 50 900); do
+for after in $(seq 100 100 800); do
     timeout -s KILL "0.$(printf %03d "$after")" "$verbs" nvmet attach "$file" "portals=$portals" store=/fs/volume "name=$us" >/dev/null 2>&1
-    ((after % 100)) || expect "completed after $after ms" attach "$file" store=/fs/volume "name=$us"
+    ((after % 200)) || expect "completed after $after ms" attach "$file" store=/fs/volume "name=$us"
     expect "taken away after $after ms" "$verbs" nvmet remove "$file" "portals=$portals"
     expect "nothing is left after $after ms" gone
 done

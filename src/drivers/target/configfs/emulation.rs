@@ -325,10 +325,8 @@ impl State {
             ["target", "iscsi", _, _, "acls", _, _, "write_protect"] if !self.has_links(&object) => {
                 return Err(ENODEV);
             }
-            ["nvmet", "ports", _, attribute] if attribute.starts_with("addr_") => {
-                if self.has_links(&object) {
-                    return Err(EACCES);
-                }
+            ["nvmet", "ports", _, attribute] if attribute.starts_with("addr_") && self.has_links(&object) => {
+                return Err(EACCES);
             }
             ["nvmet", "subsystems", _, "namespaces", _, attribute] => {
                 if attribute.starts_with("device_") && is_on {
