@@ -10,7 +10,7 @@
 //!             life store=PATH name=…              all of them, with their times
 //!             hold store=PATH name=…              attach, and stay until standard input ends
 //!     ID      the volume's id
-//!     keys    portal=IP:PORT portals=IP:PORT,… prefix=… chap=no discard=yes auth="CHAP name password" readonly=yes
+//!     keys    portals=IP:PORT,… prefix=… chap=no discard=yes auth="CHAP name password" readonly=yes
 //! ```
 //!
 //! `tests/guest/nvmet` runs it in a guest whose kernel has the targets.
