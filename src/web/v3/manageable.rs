@@ -108,14 +108,14 @@ impl Wanted {
             None => 0,
             Some(marker) => {
                 let marker: Value = serde_json::from_str(marker).map_err(|_| {
-                    Fault::invalid_input(&format!(
+                    Fault::invalid_input(format!(
                         "marker {marker} can not be analysed, please use json like format"
                     ))
                 })?;
                 let is_it = |found: &F| marker.as_object() == Some(&found.reference().to_json());
                 let at = all.iter().position(is_it);
                 at.ok_or_else(|| {
-                    Fault::invalid_input(&format!("marker not found: {}", python::text(&marker)))
+                    Fault::invalid_input(format!("marker not found: {}", python::text(&marker)))
                 })? + 1
             }
         };
