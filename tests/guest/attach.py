@@ -37,6 +37,8 @@ VOLUMES = HOME / "volumes"
 PORTAL = "127.0.0.1:3261"
 
 BACKEND = f"""
+[service]
+report_interval = "500ms"
 [backend.file]
 path = "{VOLUMES}"
 target_portal = "{PORTAL}"

@@ -207,8 +207,7 @@ def main():
     report = Report()
     make_ready()
     make_groups(names)
-    # The defaults: nothing is hurried for our sake.
-    pumice = Pumice(configuration(names), service="")
+    pumice = Pumice(configuration(names))
     pumice.start()
     make_types(pumice, names)
     print("--- one at a time, in turns with the bare commands; medians", flush=True)

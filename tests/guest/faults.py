@@ -12,7 +12,7 @@ import sys
 import time
 
 import lvm
-from backends import BACKENDS, assert_all_is_in_order, configuration, group_of, make_types
+from backends import BACKENDS, assert_all_is_in_order, configuration, group_of, host_of, make_types
 from initiator import connector, log_in, log_out, make_ready, mark, marked
 from pumice import LOG, RESTING, Pumice, Refused, panics
 from story import Teller, expect, run, wait_for
@@ -57,7 +57,7 @@ class Story:
     def __init__(self):
         self.pumice = Pumice(
             configuration(NAMES, f'command_timeout = "{TIMEOUT}s"')
-            + '[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max = "2s"\n'
+            + '[service]\nreport_interval = "3s"\n[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max = "2s"\n'
         )
         self.disk = lvm.Table("shaky-disk")
         self.kept = {}
@@ -101,6 +101,10 @@ class Story:
         for text in told:
             expect(not any(word in text for word in ("/", "vg1", "vg2", "vg3", "vg4", "lvcreate")), text)
         return told[0]
+
+    def free(self, backend):
+        """GiB, as the scheduler knows it."""
+        return self.pumice.pools()[host_of(self.pumice, backend)]["capabilities"]["free_capacity_gb"]
 
     def says(self, now, which):
         if now is None:
@@ -243,7 +247,7 @@ class Story:
         run("/usr/sbin/lvcreate", "-y", "-W", "n", "-l", "100%FREE", "-n", "filler", "vg3")
         # Once before the scheduler is told, as far as we are quick enough, and once after.
         volumes = [self.asked("no room", "thick-lio")]
-        time.sleep(2)
+        wait_for("the scheduler to be told", lambda: self.free("thick-lio") < 1, pause=0.5)
         volumes.append(self.asked("no room either", "thick-lio"))
         for volume in volumes:
             now = self.rests(volume)
@@ -275,7 +279,7 @@ class Story:
     def with_room_again_it_works(self):
         run("/usr/sbin/lvremove", "-f", "vg3/filler")
         self.beside = set()
-        time.sleep(2)
+        wait_for("the scheduler to be told", lambda: self.free("thick-lio") > 1, pause=0.5)
         self.others_go_on("thick-lio")
         self.all_is_in_order()
 
@@ -300,6 +304,7 @@ class Story:
             return float(run("lvs", "--noheadings", "-o", "data_percent", "vg4/vg4-pool").stdout) < 50
 
         wait_for("room in the pool", there_is_room, 30, pause=1)
+        wait_for("the scheduler to be told", lambda: self.free("small") > 0.5, pause=0.5)
         self.others_go_on("small")
         volume = self.pumice.create("again", 1, volume_type="small")
         mark(lvm.activate("vg4", f"volume-{volume}"), "again")

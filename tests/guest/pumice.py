@@ -60,10 +60,10 @@ def daemons(name):
 class Pumice:
     """One process, of one configuration; several threads may ask it."""
 
-    def __init__(self, backends, service='[service]\nreport_interval = "500ms"\n'):
+    def __init__(self, backends):
         HOME.mkdir(parents=True, mode=0o700, exist_ok=True)
         self.config = HOME / "pumice.toml"
-        self.config.write_text(f"{COMMON}{service}{backends}")
+        self.config.write_text(f"{COMMON}{backends}")
         self.backends = backends.count("[backend.")
         self.process = None
         self.token = self.project = None
