@@ -5,7 +5,6 @@ import json
 import pathlib
 import signal
 import subprocess
-import threading
 import urllib.error
 import urllib.request
 
@@ -67,7 +66,6 @@ class Pumice:
         self.backends = backends.count("[backend.")
         self.process = None
         self.token = self.project = None
-        self.login = threading.Lock()
 
     # -- its life ------------------------------------------------------------------------------------------------
 
@@ -81,7 +79,9 @@ class Pumice:
                 [SHARE / "pumice", "serve", "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def becomes_ready(self):
+    def becomes_ready(self, reports=True):
+        """`reports`: every backend has told what it has; a volume made before would find no valid one, as in Cinder."""
+
         def healthy():
             expect(self.process.poll() is None, f"pumice ended with {self.process.returncode}")
             with urllib.request.urlopen(f"{URL}/healthcheck", timeout=5) as answer:
@@ -89,8 +89,8 @@ class Pumice:
 
         wait_for("/healthcheck", healthy)
         self.log_in()
-        # A volume made before a backend has reported would find no valid one, as in Cinder.
-        wait_for("every backend's report", lambda: len(self.pools()) >= self.backends, seconds=90)
+        if reports:
+            wait_for("every backend's report", lambda: len(self.pools()) >= self.backends, seconds=90)
 
     def kill(self):
         """As a power cut would. tgtd goes with it."""
@@ -113,15 +113,14 @@ class Pumice:
                 "scope": {"project": {"name": "admin", "domain": domain}},
             }
         }
-        with self.login:
-            self.token = None
-            _, headers, answer = self.request("POST", "/identity/v3/auth/tokens", body)
-            self.token = headers["X-Subject-Token"]
-            self.project = answer["token"]["project"]["id"]
+        status, headers, answer = self.request("POST", "/identity/v3/auth/tokens", body)
+        expect(status == 201, f"no token: {status} {answer}")
+        self.project = answer["token"]["project"]["id"]
+        self.token = headers["X-Subject-Token"]
 
     def request(self, method, path, body=None, timeout=90):
         headers = {"Content-Type": "application/json", "OpenStack-API-Version": "volume 3.71"}
-        if self.token:
+        if self.token and not path.startswith("/identity"):
             headers["X-Auth-Token"] = self.token
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{URL}{path}", data, headers, method=method)
