@@ -86,6 +86,28 @@ pub struct Config {
     pub backend: BTreeMap<String, Backend>,
 }
 
+/// A configuration as far as it can be read, and all that is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// Where a value is wrong, its default stands in.
+    pub config: Config,
+    /// The file's first.
+    pub faults: Vec<Fault>,
+    /// Whether there is a file, if one was named, and all of it is TOML. If not, what is missing says nothing.
+    pub whole: bool,
+}
+
+impl Examined {
+    /// The configuration, unless anything is wrong with it.
+    fn into_result(self) -> Result<Config, Faults> {
+        if self.faults.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(Faults(self.faults))
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -183,25 +205,7 @@ impl Config {
     /// # Errors
     /// All faults at once, the file's first.
     pub fn load(file: Option<&Path>, surroundings: &Surroundings, flags: &[Flag]) -> Result<Self, Faults> {
-        let Some(path) = file else {
-            return Self::from_layers(None, surroundings, flags);
-        };
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_layers(Some((&name, &text)), surroundings, flags),
-            Err(error) => {
-                let origin = Origin::File {
-                    path: name,
-                    line: None,
-                };
-                let problem = format!("cannot be read: {error}");
-                Err(Faults(vec![Fault {
-                    origin,
-                    key: String::new(),
-                    problem,
-                }]))
-            }
-        }
+        Self::examine(file, surroundings, flags).into_result()
     }
 
     /// As [`Config::load`], with the file's name and text.
@@ -213,6 +217,38 @@ impl Config {
         surroundings: &Surroundings,
         flags: &[Flag],
     ) -> Result<Self, Faults> {
+        Self::examine_layers(file, surroundings, flags).into_result()
+    }
+
+    /// As [`Config::load`], but for who wants to look further in spite of faults.
+    #[must_use]
+    pub fn examine(file: Option<&Path>, surroundings: &Surroundings, flags: &[Flag]) -> Examined {
+        let Some(path) = file else {
+            return Self::examine_layers(None, surroundings, flags);
+        };
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::examine_layers(Some((&name, &text)), surroundings, flags),
+            Err(error) => Examined {
+                config: Self::default(),
+                faults: vec![Fault {
+                    origin: Origin::File {
+                        path: name,
+                        line: None,
+                    },
+                    key: String::new(),
+                    problem: format!("cannot be read: {error}"),
+                }],
+                whole: false,
+            },
+        }
+    }
+
+    fn examine_layers(
+        file: Option<(&str, &str)>,
+        surroundings: &Surroundings,
+        flags: &[Flag],
+    ) -> Examined {
         let mut notes = Notes::default();
         let mut layers = Layers::default();
         let whole = file.is_none_or(|(path, text)| layers.add_file(path, text, SECTIONS, &mut notes));
@@ -228,16 +264,17 @@ impl Config {
         if whole {
             check::check(&config, &mut notes);
         }
-        if notes.faults.is_empty() {
-            return Ok(config);
-        }
         notes.faults.sort_by_key(|fault| match &fault.origin {
             Origin::File { line, .. } => (0, *line),
             Origin::Environment(_) => (1, None),
             Origin::Flag(_) => (2, None),
             Origin::Default => (3, None),
         });
-        Err(Faults(notes.faults))
+        Examined {
+            config,
+            faults: notes.faults,
+            whole,
+        }
     }
 
     fn read(layers: &mut Layers<'_>, notes: &mut Notes) -> Self {
