@@ -4,6 +4,7 @@
 //! told before anything is opened.
 
 pub mod check_config;
+pub mod doctor;
 pub mod logging;
 pub mod serve;
 
@@ -33,6 +34,8 @@ enum Command {
     Serve(ServeArgs),
     /// Say what is wrong with a configuration, or that it is right.
     CheckConfig(CheckConfigArgs),
+    /// Say whether this host can serve what is configured, and how to mend what keeps it from it. Changes nothing.
+    Doctor(DoctorArgs),
     /// Copy a volume's data: what a backend's worker starts.
     #[command(hide = true)]
     Copy(CopyArgs),
@@ -64,6 +67,17 @@ pub struct CheckConfigArgs {
     /// Print every key with its default and what it means.
     #[arg(long, conflicts_with = "file")]
     pub defaults: bool,
+}
+
+/// Options of `pumice doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The configuration to look with, together with this environment.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print a list of { check, backend, outcome, what, mend }.
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl ServeArgs {
@@ -100,6 +114,7 @@ impl ServeArgs {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
+        Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),
         Command::Wipe(args) => program::wipe(&args),

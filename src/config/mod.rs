@@ -244,11 +244,7 @@ impl Config {
         }
     }
 
-    fn examine_layers(
-        file: Option<(&str, &str)>,
-        surroundings: &Surroundings,
-        flags: &[Flag],
-    ) -> Examined {
+    fn examine_layers(file: Option<(&str, &str)>, surroundings: &Surroundings, flags: &[Flag]) -> Examined {
         let mut notes = Notes::default();
         let mut layers = Layers::default();
         let whole = file.is_none_or(|(path, text)| layers.add_file(path, text, SECTIONS, &mut notes));

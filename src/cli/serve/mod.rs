@@ -8,7 +8,7 @@
 //! stay in the journal and go on after the next start), then the actors, the target daemons, the store.
 
 mod control;
-mod volume;
+pub(in crate::cli) mod volume;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -147,7 +147,7 @@ fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
 
 /// Where to wait for volume nodes. A node that has every role needs no others, so it opens no port for them unless they
 /// can prove who they are.
-fn listen_address(config: &Config) -> Option<std::net::SocketAddr> {
+pub(in crate::cli) fn listen_address(config: &Config) -> Option<std::net::SocketAddr> {
     let wanted = !config.node.has(Role::Volume) || config.transport.secret().is_some();
     (config.node.has(Role::Control) && wanted).then_some(config.transport.listen)
 }

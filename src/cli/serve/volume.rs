@@ -18,7 +18,7 @@ use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
 use crate::drivers::target::lio::{LioOptions, LioTarget};
 use crate::drivers::target::nvmet::{InfoVersion, NvmetOptions, NvmetTarget};
-use crate::drivers::target::tgt::{TgtOptions, TgtTarget};
+use crate::drivers::target::tgt::{self, TgtOptions, TgtTarget};
 use crate::model::BackendName;
 use crate::model::service::OverSubscription;
 use crate::transport::Router;
@@ -92,7 +92,7 @@ fn driver(backend: &Backend, host: &str) -> DriverFactory {
     }
 }
 
-fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
+pub(in crate::cli) fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
     LvmOptions {
         lvm_type: match backend.lvm_type {
             backend::LvmType::Auto => LvmType::Auto,
@@ -144,7 +144,7 @@ fn target(host: &str, name: &str, backend: &Backend, data_dir: &Path) -> Option<
             discard,
             tgtd: backend.tgtd.clone().into(),
             tgtadm: backend.tgtadm.clone().into(),
-            ..TgtOptions::new(data_dir.join("tgt").join(name), portal)
+            ..TgtOptions::new(tgt::folder(data_dir, name), portal)
         })),
         backend::Target::Lio => Arc::new(LioTarget::new(LioOptions {
             portals,

@@ -262,7 +262,7 @@ impl Lvm {
         run_twice(&command, work).map(|_| ())
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(super) fn command(&self, program: &str) -> Command {
         let package = if program == "udevadm" { "udev" } else { "lvm2" };
         let mut command = match &self.bin_dir {
             Some(folder) => Command::new(folder.join(program), package),

@@ -28,6 +28,7 @@
 //! A thick volume that is created has whatever lay there before, but for what `volume_clear` wiped when that was deleted. Its
 //! first sectors are wiped by `lvcreate`; if that is killed in between they are not, which nobody can tell later.
 
+pub mod checkup;
 mod commands;
 mod create;
 mod look;

@@ -42,6 +42,14 @@ use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 /// The LUN of every volume (cinder: `volume/targets/lio.py`, `_get_target_and_lun`).
 pub const LUN: u64 = 0;
 
+/// The kernel modules it needs, the one that makes its part of configfs first.
+pub const MODULES: &[&str] = &[
+    "target_core_mod",
+    "target_core_iblock",
+    "target_core_file",
+    "iscsi_target_mod",
+];
+
 /// The number of the only target portal group.
 const TAG: u32 = 1;
 
@@ -104,12 +112,7 @@ impl LioTarget {
             kernel: Kernel {
                 root: options.configfs.clone(),
                 group: "target",
-                modules: &[
-                    "target_core_mod",
-                    "target_core_iblock",
-                    "target_core_file",
-                    "iscsi_target_mod",
-                ],
+                modules: MODULES,
                 modprobe: options.modprobe.clone(),
             },
             watch: Watch::new(tree.clone(), "target/core"),

@@ -41,6 +41,9 @@ use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 /// The longest NVMe name (NVM Express Base 2.0, 4.5).
 const LONGEST_NAME: usize = 223;
 
+/// The kernel modules it needs, the one that makes its part of configfs first.
+pub const MODULES: &[&str] = &["nvmet", "nvmet-tcp"];
+
 /// The form of the connection data (cinder: `nvmeof_conn_info_version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InfoVersion {
@@ -112,7 +115,7 @@ impl NvmetTarget {
             kernel: Kernel {
                 root: options.configfs.clone(),
                 group: "nvmet",
-                modules: &["nvmet", "nvmet-tcp"],
+                modules: MODULES,
                 modprobe: options.modprobe.clone(),
             },
             watch: Watch::new(tree.clone(), paths::SUBSYSTEMS),

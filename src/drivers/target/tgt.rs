@@ -37,11 +37,18 @@ use self::show::{Exported, free_tid};
 use super::chap::Chap;
 use super::iscsi::{self, LUN, Location};
 use super::{Export, TargetDriver, check_portals};
+use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
 /// tgt appends this to the control socket's path. The socket is in a folder of ours, so it need not differ.
 const CONTROL_PORT: &str = "1";
+
+/// The control socket's name, without the control port that tgt appends.
+const SOCKET: &str = "socket";
+
+/// The Debian package that has the daemon and its tool.
+const PACKAGE: &str = "tgt";
 
 /// The longest path of a Unix socket, without the final zero.
 const LONGEST_SOCKET: usize = 107;
@@ -70,6 +77,28 @@ pub struct TgtOptions {
     pub tgtd: OsString,
     /// Its tool, by name or path.
     pub tgtadm: OsString,
+}
+
+/// The programs that it needs: the daemon, its tool, and what binds the daemon's life to ours.
+#[must_use]
+pub fn programs(tgtd: &str, tgtadm: &str) -> [Command; 3] {
+    [
+        Command::new(tgtd, PACKAGE),
+        Command::new(tgtadm, PACKAGE),
+        Command::new("setpriv", "util-linux"),
+    ]
+}
+
+/// Where a backend's daemon has its folder.
+#[must_use]
+pub fn folder(data_dir: &Path, backend: &str) -> PathBuf {
+    data_dir.join("tgt").join(backend)
+}
+
+/// Whether the folder's path leaves room for that of the socket.
+#[must_use]
+pub fn has_room_for_socket(folder: &Path) -> bool {
+    folder.as_os_str().len() + SOCKET.len() + CONTROL_PORT.len() + 2 <= LONGEST_SOCKET
 }
 
 impl TgtOptions {
@@ -118,7 +147,7 @@ impl TgtTarget {
         };
         let admin = Admin {
             tgtadm: options.tgtadm.clone(),
-            socket: options.folder.join("socket"),
+            socket: options.folder.join(SOCKET),
             limit: options.command_limit,
         };
         let plan = Plan {

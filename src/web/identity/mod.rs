@@ -40,6 +40,7 @@ use crate::model::{Project, RoleAssignment, Timestamp, Token, User, UserId};
 use crate::store::catalog::Catalog;
 use crate::store::{CommitError, StoreError};
 
+pub use self::bootstrap::CLOUDS;
 pub use self::options::{IdentityOptions, PasswordCost, UserOptions};
 pub use self::password::check_hash;
 pub use self::refusal::Refusal;

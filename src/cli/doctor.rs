@@ -1,0 +1,122 @@
+//! `pumice doctor`: whether this host can serve what is configured, and how to mend what keeps it from it.
+//!
+//! It changes nothing, needs nobody, and may run beside a Pumice that serves: what that one holds is not in the way. Each
+//! check has a time limit, for what hangs is what one wants to know of. Looking at the machine (`machine`) and judging it (all
+//! others) are kept apart as far as can be; the drivers' programs, packages and modules are told by the drivers.
+//!
+//! Exit codes: 0 it can serve, though there may be warnings; 1 there are faults; 2 the configuration cannot be read.
+
+mod configuration;
+mod file;
+mod finding;
+mod folder;
+mod identity;
+mod kernel_target;
+mod limited;
+mod listen;
+mod lvm;
+mod machine;
+mod node;
+mod portal;
+mod programs;
+mod report;
+mod tgt;
+mod web;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::{DoctorArgs, EXIT_USAGE};
+use crate::config::backend::{Driver, Target};
+use crate::config::{Config, Examined, Role, Surroundings};
+
+use self::finding::{Finding, Outcome, Told};
+use self::limited::Running;
+
+/// Looks at this host with a configuration's eyes.
+#[must_use]
+#[expect(clippy::print_stdout, reason = "this is where the command's answer goes")]
+pub fn doctor(args: &DoctorArgs, surroundings: &Surroundings) -> ExitCode {
+    let examined = Config::examine(args.config.as_deref(), surroundings, &[]);
+    let mut findings = Told::collect(None, |told| {
+        configuration::judge(&examined, args.config.as_deref(), told);
+    });
+    let Examined { config, whole, .. } = examined;
+    if whole {
+        findings.extend(look(config, &surroundings.hostname));
+    }
+    if args.json {
+        print!("{}", report::json(&findings));
+    } else {
+        print!("{}", report::text(&findings, std::io::stdout().is_terminal()));
+    }
+    exit_code(whole, &findings)
+}
+
+fn exit_code(whole: bool, findings: &[Finding]) -> ExitCode {
+    if !whole {
+        ExitCode::from(EXIT_USAGE)
+    } else if findings.iter().any(|finding| finding.outcome == Outcome::Fault) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// All checks at once; what they find, in their order.
+fn look(config: Config, hostname: &str) -> Vec<Finding> {
+    let config = Arc::new(config);
+    let mut running = of_node(&config, hostname);
+    if config.node.has(Role::Volume) {
+        for name in config.backend.keys() {
+            running.extend(of_backend(&config, name));
+        }
+    }
+    running.into_iter().flat_map(Running::wait).collect()
+}
+
+fn of_node(config: &Arc<Config>, hostname: &str) -> Vec<Running> {
+    let shared = || Arc::clone(config);
+    let (one, two, three, four) = (shared(), shared(), shared(), shared());
+    let hostname = hostname.to_owned();
+    vec![
+        limited::start("node.data_dir", None, move |_, told| node::data_dir(&one, told)),
+        limited::start("node.clock", None, |work, told| node::clock(work, told)),
+        limited::start("node", None, move |_, told| {
+            node::open_files(told);
+            node::host(&two.node.host, &hostname, told);
+        }),
+        limited::start("web.listen", None, move |_, told| web::check(&three, told)),
+        limited::start("identity", None, move |_, told| identity::check(&four, told)),
+    ]
+}
+
+fn of_backend(config: &Arc<Config>, name: &str) -> Vec<Running> {
+    let Some(backend) = config.backend.get(name) else {
+        return Vec::new();
+    };
+    let mut running = Vec::new();
+    let parts = || (name.to_owned(), backend.clone(), config.node.clone());
+    let (own, backend_of, node) = parts();
+    match backend.driver {
+        Driver::File => running.push(limited::start("file", Some(name), move |_, told| {
+            file::check(&own, &backend_of, told);
+        })),
+        Driver::Lvm => running.push(limited::start("lvm", Some(name), move |work, told| {
+            lvm::check(&own, &backend_of, &node.host, work, told);
+        })),
+        Driver::Fake => {}
+    }
+    let (own, backend_of, node) = parts();
+    match backend.target {
+        Target::Tgt => running.push(limited::start("tgt", Some(name), move |work, told| {
+            tgt::check(&own, &backend_of, &node.data_dir, work, told);
+        })),
+        Target::Lio | Target::Nvmet => running.push(limited::start("kernel", Some(name), move |_, told| {
+            kernel_target::check(&own, &backend_of, told);
+        })),
+        Target::Fake | Target::None => {}
+    }
+    running
+}

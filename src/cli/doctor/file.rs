@@ -1,0 +1,48 @@
+//! A backend of sparse files.
+
+use super::finding::Told;
+use super::folder::{self, Network, Wanted};
+use crate::config::Backend;
+
+/// Tells of its folder and of what files can be there.
+pub fn check(name: &str, backend: &Backend, told: &Told) {
+    let key = format!("backend.{name}.path");
+    let wanted = Wanted {
+        check: "file.path",
+        key: &key,
+        network: Some(Network::Careful),
+        least: 0,
+    };
+    if !backend.path.is_absolute() {
+        return;
+    }
+    let Some(folder) = folder::look(&backend.path, wanted, told) else {
+        return;
+    };
+    match folder.try_out() {
+        Ok(can) => {
+            if can.sparse {
+                told.ok("file.sparse", "volumes take room as they are written");
+            } else {
+                told.warn(
+                    "file.sparse",
+                    "this file system has no sparse files: every volume takes its whole size at once",
+                    format!("set {key} to a folder on ext4, XFS or btrfs"),
+                );
+            }
+            // Not even a warning: all works without.
+            told.ok(
+                "file.reflink",
+                if can.reflink {
+                    "copies share blocks: snapshots and clones take no time"
+                } else {
+                    "copies share no blocks: snapshots and clones are copied (XFS or btrfs would share)"
+                },
+            );
+        }
+        Err(error) => told.ok(
+            "file.sparse",
+            format!("cannot be tried out without leaving a trace ({error})"),
+        ),
+    }
+}

@@ -1,0 +1,158 @@
+//! A backend that exports through the kernel: LIO or nvmet.
+
+use std::path::{Path, PathBuf};
+
+use super::finding::Told;
+use super::machine::modules::{self, Module, Modules};
+use super::portal;
+use crate::config::Backend;
+use crate::config::backend::Target;
+use crate::drivers::target::{configfs, lio, nvmet};
+
+/// Services that restore a configuration of their own at start, and clear the kernel's when they stop.
+const SERVICES: &[(&str, Target)] = &[
+    ("rtslib-fb-targetctl.service", Target::Lio),
+    ("target.service", Target::Lio),
+    ("nvmet.service", Target::Nvmet),
+];
+
+/// Tells of the right to change it, configfs, the modules, other services and the portals.
+pub fn check(name: &str, backend: &Backend, told: &Told) {
+    let root = Path::new(configfs::ROOT);
+    let modules = Modules::of_this_kernel();
+    let (group, wanted) = match backend.target {
+        Target::Nvmet => ("nvmet", nvmet::MODULES),
+        _ => ("target", lio::MODULES),
+    };
+    privileges(&format!("backend.{name}.target"), told);
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    judge_configfs(&mounts, root, modules.state("configfs"), told);
+    if root.join(group).is_dir() {
+        told.ok(
+            "kernel.modules",
+            format!("{} is there", root.join(group).display()),
+        );
+    } else {
+        modules::judge(&modules, wanted, "kernel.modules", told);
+    }
+    services(backend.target, told);
+    let known = match backend.target {
+        Target::Nvmet => portal::of_nvmet(root),
+        _ => portal::of_lio(root),
+    };
+    portal::check(name, backend, told, &|address, _, owner| {
+        portal::of_kernel(&known, address, owner)
+    });
+}
+
+fn privileges(key: &str, told: &Told) {
+    if rustix::process::geteuid().is_root() {
+        told.ok("kernel.root", "runs as root");
+    } else {
+        told.fault(
+            "kernel.root",
+            "a target of the kernel takes root, and this is another user",
+            format!("User=root in pumice.service (here: sudo pumice doctor), or set {key} to \"tgt\""),
+        );
+    }
+}
+
+fn judge_configfs(mounts: &str, root: &Path, module: Module, told: &Told) {
+    let mount = mounts.lines().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [_, at, "configfs", options, ..] = words[..] else {
+            return None;
+        };
+        (Path::new(at) == root).then(|| options.to_owned())
+    });
+    let path = root.display();
+    match (mount, module) {
+        (Some(options), _) if options.split(',').any(|option| option == "ro") => told.fault(
+            "kernel.configfs",
+            format!("{path} is mounted read-only, as in containers"),
+            format!("mount -o remount,rw {path}, or run Pumice outside of the container"),
+        ),
+        (Some(_), _) => told.ok("kernel.configfs", format!("mounted at {path}")),
+        (None, Module::Missing) => told.fault(
+            "kernel.configfs",
+            "this kernel has no configfs",
+            "modprobe configfs; if there is none: apt install linux-image-amd64, and reboot",
+        ),
+        (None, Module::Unknown) => told.warn(
+            "kernel.configfs",
+            format!("{path} is not mounted, and it cannot be told whether it could be"),
+            format!("modprobe configfs && mount -t configfs configfs {path}"),
+        ),
+        (None, Module::Loaded | Module::Loadable) => {
+            told.ok("kernel.configfs", "not mounted yet: Pumice mounts it");
+        }
+    }
+}
+
+fn services(target: Target, told: &Told) {
+    for name in enabled(Path::new("/etc/systemd/system"), target) {
+        told.warn(
+            "kernel.services",
+            format!("{name} is enabled: it restores a configuration of its own, and clears the kernel's when it is stopped"),
+            format!("systemctl disable {name} (without --now: stopping it would end every export)"),
+        );
+    }
+}
+
+/// Which of them are started with the machine.
+fn enabled(folder: &Path, target: Target) -> Vec<&'static str> {
+    let entries = std::fs::read_dir(folder).map(|entries| {
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "wants"))
+            .collect::<Vec<PathBuf>>()
+    });
+    let wants = entries.unwrap_or_default();
+    SERVICES
+        .iter()
+        .filter(|(_, of)| *of == target)
+        .map(|(name, _)| *name)
+        .filter(|name| {
+            wants
+                .iter()
+                .any(|folder| folder.join(name).symlink_metadata().is_ok())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Module, Target, enabled, judge_configfs};
+    use crate::cli::doctor::finding::{Outcome, Told};
+
+    #[test]
+    fn configfs_is_mounted_or_can_be_or_cannot() {
+        let judged = |mounts: &str, module| {
+            let root = Path::new("/sys/kernel/config");
+            Told::collect(None, |told| judge_configfs(mounts, root, module, told))
+                .remove(0)
+                .outcome
+        };
+        let mounted = "sysfs /sys sysfs rw 0 0\nconfigfs /sys/kernel/config configfs rw,nosuid 0 0\n";
+        assert_eq!(judged(mounted, Module::Unknown), Outcome::Ok);
+        assert_eq!(
+            judged(&mounted.replace("rw,nosuid", "ro,nosuid"), Module::Loaded),
+            Outcome::Fault
+        );
+        assert_eq!(judged("", Module::Loadable), Outcome::Ok);
+        assert_eq!(judged("", Module::Missing), Outcome::Fault);
+        assert_eq!(judged("", Module::Unknown), Outcome::Warn);
+    }
+
+    #[test]
+    fn a_service_that_would_clear_exports_is_seen() {
+        let home = tempfile::tempdir().unwrap();
+        let wants = home.path().join("multi-user.target.wants");
+        std::fs::create_dir(&wants).unwrap();
+        std::os::unix::fs::symlink("/nowhere", wants.join("rtslib-fb-targetctl.service")).unwrap();
+        assert_eq!(enabled(home.path(), Target::Lio), ["rtslib-fb-targetctl.service"]);
+        assert!(enabled(home.path(), Target::Nvmet).is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! Checks side by side, each with a time limit: one that waits for a dead disk is a finding, and keeps no other waiting.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::finding::{Finding, Told};
+use crate::drivers::Work;
+
+/// How long the programs of one check may take together.
+pub const WORK: Duration = Duration::from_secs(10);
+
+/// How long a check may take: its work, and the end of a program that does not want to end.
+const WHOLE: Duration = Duration::from_secs(18);
+
+/// How to find what hangs.
+pub const HANGS: &str = "find the disk or network file system that answers nobody: ps -eo pid,stat,wchan,args | grep ' D'; dmesg | tail";
+
+/// Our own fault.
+const REPORT: &str = "run it again with RUST_BACKTRACE=1 and report what it prints";
+
+/// A check under way.
+pub struct Running {
+    name: &'static str,
+    backend: Option<String>,
+    findings: Receiver<Finding>,
+    thread: Option<JoinHandle<()>>,
+    begun: Instant,
+    whole: Duration,
+}
+
+/// Starts a check of this backend, or of the node.
+pub fn start(
+    name: &'static str,
+    backend: Option<&str>,
+    check: impl FnOnce(&Work, &Told) + Send + 'static,
+) -> Running {
+    start_within(name, backend, (WORK, WHOLE), check)
+}
+
+fn start_within(
+    name: &'static str,
+    backend: Option<&str>,
+    (work, whole): (Duration, Duration),
+    check: impl FnOnce(&Work, &Told) + Send + 'static,
+) -> Running {
+    let (told, findings) = Told::new(backend);
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    Running {
+        name,
+        backend: backend.map(str::to_owned),
+        findings,
+        // One that never ends is left to the end of this process.
+        thread: thread.spawn(move || check(&Work::within(work), &told)).ok(),
+        begun: Instant::now(),
+        whole,
+    }
+}
+
+impl Running {
+    /// What it found.
+    pub fn wait(self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let trouble = loop {
+            let left = self.whole.saturating_sub(self.begun.elapsed());
+            match self.findings.recv_timeout(left) {
+                Ok(finding) => found.push(finding),
+                Err(RecvTimeoutError::Timeout) => {
+                    let seconds = self.whole.as_secs();
+                    break Some((format!("no answer within {seconds} s"), HANGS));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended_well = self.thread.is_some_and(|thread| thread.join().is_ok());
+                    break (!ended_well).then(|| ("this check broke off".to_owned(), REPORT));
+                }
+            }
+        };
+        if let Some((what, mend)) = trouble {
+            let told = Told::collect(self.backend.as_deref(), |told| told.fault(self.name, what, mend));
+            found.extend(told);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{start, start_within};
+    use crate::cli::doctor::finding::Outcome;
+
+    #[test]
+    fn a_check_that_hangs_is_a_finding_and_what_it_told_before_is_kept() {
+        let (never, waits) = std::sync::mpsc::channel::<()>();
+        let limits = (Duration::from_millis(1), Duration::from_millis(50));
+        let running = start_within("lvm", Some("a"), limits, move |_, told| {
+            told.ok("programs", "there");
+            let _ = waits.recv();
+        });
+        let begun = Instant::now();
+        let found = running.wait();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(
+            (found[0].outcome, found[1].outcome),
+            (Outcome::Ok, Outcome::Fault)
+        );
+        assert_eq!(found[1].backend.as_deref(), Some("a"));
+        assert!(found[1].mend.is_some());
+        drop(never);
+    }
+
+    #[test]
+    fn a_check_that_breaks_off_is_a_finding() {
+        let found = start("node", None, |_, _| panic!("on purpose")).wait();
+        assert_eq!(found[0].outcome, Outcome::Fault);
+        assert!(start("node", None, |_, _| ()).wait().is_empty());
+    }
+}

@@ -1,0 +1,197 @@
+//! The volume group: there, whole, and ours to change.
+
+use super::Subject;
+use crate::cli::doctor::finding::Told;
+use crate::cli::doctor::folder::gib;
+use crate::drivers::lvm::checkup::{GroupFacts, Groups};
+
+const CHECK: &str = "lvm.group";
+
+/// How many of LVM's complaints are told.
+const WARNINGS: usize = 5;
+
+/// Where the backend's volumes take their room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    /// In the group.
+    OfGroup,
+    /// In a pool that has its room already.
+    OfPool,
+}
+
+/// Tells of the backend's group; the group, if it can be looked into.
+pub(super) fn judge(groups: &Groups, subject: &Subject, told: &Told) -> Option<GroupFacts> {
+    for warning in groups.warnings.iter().take(WARNINGS) {
+        told.warn(
+            "lvm.devices",
+            format!("LVM says: {warning}"),
+            "see which disks are meant: pvs -a -o pv_name,pv_uuid,vg_name; leave one of a double out by devices/global_filter in lvm.conf",
+        );
+    }
+    let name = &subject.group;
+    let Some(group) = groups.all.iter().find(|group| group.name == *name) else {
+        let names: Vec<&str> = groups.all.iter().map(|group| group.name.as_str()).collect();
+        let there = if names.is_empty() {
+            "there is none at all".to_owned()
+        } else {
+            format!("there are: {}", names.join(", "))
+        };
+        told.fault(
+            CHECK,
+            format!("there is no volume group {name}; {there}"),
+            format!("vgcreate {name} /dev/DISK, or set {}.volume_group", subject.key),
+        );
+        return None;
+    };
+    if group.exported {
+        told.fault(
+            CHECK,
+            format!("{name} was exported to another machine"),
+            format!("vgimport {name}"),
+        );
+        return None;
+    }
+    if !group.writable {
+        told.fault(
+            CHECK,
+            format!("{name} is read-only"),
+            format!("vgcfgbackup -f /root/{name} {name}, write \"WRITE\" into its status there, vgcfgrestore -f /root/{name} {name}"),
+        );
+    } else if group.missing > 0 {
+        told.fault(
+            CHECK,
+            format!("{name} lacks {} of its disks", group.missing),
+            format!("bring them back (pvs -o pv_name,vg_name,pv_missing tells which), then: vgextend --restoremissing {name} /dev/DISK"),
+        );
+    } else if group.shared {
+        told.warn(
+            CHECK,
+            format!("{name} is shared with other machines, which Pumice knows nothing of"),
+            format!("vgchange --lock-type none {name}, once no other machine uses it"),
+        );
+    } else {
+        told.ok(CHECK, format!("{name} is there and whole"));
+    }
+    Some(group.clone())
+}
+
+/// Tells of its room.
+pub(super) fn judge_space(group: &GroupFacts, subject: &Subject, space: Space, told: &Told) {
+    const LEAST: u64 = 1 << 30;
+    let what = format!(
+        "{} of {} are free in {}",
+        gib(group.free),
+        gib(group.size),
+        subject.group
+    );
+    if space == Space::OfGroup && (group.free < LEAST || group.free < group.size / 20) {
+        told.warn(
+            "lvm.space",
+            format!("only {what}"),
+            format!("vgextend {} /dev/DISK", subject.group),
+        );
+    } else {
+        told.ok("lvm.space", what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GroupFacts, Groups, Space, Subject, judge, judge_space};
+    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use crate::config::backend::LvmType;
+
+    fn subject() -> Subject {
+        Subject {
+            key: "backend.a".to_owned(),
+            group: "vg".to_owned(),
+            pool: "vg-pool".to_owned(),
+            kind: LvmType::Auto,
+            warn_percent: 80,
+        }
+    }
+
+    fn whole() -> GroupFacts {
+        GroupFacts {
+            name: "vg".to_owned(),
+            size: 100 << 30,
+            free: 50 << 30,
+            writable: true,
+            ..GroupFacts::default()
+        }
+    }
+
+    fn judged(group: GroupFacts) -> Finding {
+        let groups = Groups {
+            all: vec![group],
+            warnings: Vec::new(),
+        };
+        Told::collect(Some("a"), |told| {
+            judge(&groups, &subject(), told);
+        })
+        .remove(0)
+    }
+
+    #[test]
+    fn a_group_must_be_there_whole_and_ours() {
+        assert_eq!(judged(whole()).outcome, Outcome::Ok);
+        let mend = |group| {
+            let finding = judged(group);
+            assert_eq!(finding.outcome, Outcome::Fault);
+            finding.mend.unwrap()
+        };
+        let other = GroupFacts {
+            name: "other".to_owned(),
+            ..whole()
+        };
+        assert_eq!(
+            mend(other),
+            "vgcreate vg /dev/DISK, or set backend.a.volume_group"
+        );
+        assert_eq!(
+            mend(GroupFacts {
+                exported: true,
+                ..whole()
+            }),
+            "vgimport vg"
+        );
+        assert!(
+            mend(GroupFacts {
+                missing: 1,
+                ..whole()
+            })
+            .contains("vgextend --restoremissing vg")
+        );
+        assert!(
+            mend(GroupFacts {
+                writable: false,
+                ..whole()
+            })
+            .contains("vgcfgrestore")
+        );
+        assert_eq!(
+            judged(GroupFacts {
+                shared: true,
+                ..whole()
+            })
+            .outcome,
+            Outcome::Warn
+        );
+    }
+
+    #[test]
+    fn a_group_that_runs_full_is_warned_of_unless_a_pool_has_it() {
+        let full = GroupFacts {
+            free: 1 << 20,
+            ..whole()
+        };
+        let outcome = |group: &GroupFacts, space| {
+            Told::collect(None, |told| judge_space(group, &subject(), space, told))
+                .remove(0)
+                .outcome
+        };
+        assert_eq!(outcome(&full, Space::OfGroup), Outcome::Warn);
+        assert_eq!(outcome(&full, Space::OfPool), Outcome::Ok);
+        assert_eq!(outcome(&whole(), Space::OfGroup), Outcome::Ok);
+    }
+}

@@ -1,0 +1,92 @@
+//! The thin pool: there or to be made, and how full.
+
+use super::Subject;
+use crate::cli::doctor::finding::Told;
+use crate::drivers::lvm::checkup::Content;
+
+const CHECK: &str = "lvm.pool";
+
+/// Beyond it nothing can be written.
+const FULL: f64 = 99.9;
+
+/// Tells of it.
+pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
+    let name = format!("{}/{}", subject.group, subject.pool);
+    if content.name_taken {
+        told.fault(
+            CHECK,
+            format!("{name} is no thin pool, but has its name"),
+            format!("lvrename {} {} other-name", subject.group, subject.pool),
+        );
+        return;
+    }
+    let Some((data, metadata)) = content.pool else {
+        told.ok(
+            CHECK,
+            format!("{name} is not there; Pumice makes it of 95 % of what is free"),
+        );
+        return;
+    };
+    let (Some(data), Some(metadata)) = (data, metadata) else {
+        told.warn(
+            CHECK,
+            format!("{name} is not active: how full it is cannot be told"),
+            format!("lvchange -ay {name}"),
+        );
+        return;
+    };
+    let parts = [
+        ("data", data, format!("lvextend -L +10G {name}")),
+        (
+            "metadata",
+            metadata,
+            format!("lvextend --poolmetadatasize +1G {name}"),
+        ),
+    ];
+    for (part, percent, mend) in parts {
+        let what = format!("{name}: {percent:.1} % of its {part} in use");
+        if percent >= FULL {
+            told.fault(CHECK, format!("{what}: nothing can be written"), mend);
+        } else if percent >= f64::from(subject.warn_percent) {
+            told.warn(CHECK, what, mend);
+        } else {
+            told.ok(CHECK, what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, Subject, judge};
+    use crate::cli::doctor::finding::{Outcome, Told};
+    use crate::config::backend::LvmType;
+
+    #[test]
+    fn a_pool_that_fills_up_is_told_by_its_part() {
+        let subject = Subject {
+            key: "backend.a".to_owned(),
+            group: "vg".to_owned(),
+            pool: "vg-pool".to_owned(),
+            kind: LvmType::Thin,
+            warn_percent: 80,
+        };
+        let judged = |content: Content| Told::collect(None, |told| judge(&content, &subject, told));
+        let pool = |data, metadata| Content {
+            pool: Some((data, metadata)),
+            ..Content::default()
+        };
+        let found = judged(pool(Some(100.0), Some(85.5)));
+        assert_eq!(found[0].outcome, Outcome::Fault);
+        assert_eq!(found[0].mend.as_deref(), Some("lvextend -L +10G vg/vg-pool"));
+        assert_eq!(found[1].outcome, Outcome::Warn);
+        assert!(found[1].what.contains("85.5 % of its metadata"));
+        assert_eq!(judged(pool(Some(1.0), Some(2.0)))[1].outcome, Outcome::Ok);
+        assert_eq!(judged(pool(None, None))[0].outcome, Outcome::Warn);
+        assert_eq!(judged(Content::default())[0].outcome, Outcome::Ok);
+        let taken = Content {
+            name_taken: true,
+            ..Content::default()
+        };
+        assert_eq!(judged(taken)[0].outcome, Outcome::Fault);
+    }
+}

@@ -1,0 +1,173 @@
+//! LVM's configuration, where it decides about guests' data or about volumes after a start.
+
+use super::Subject;
+use crate::cli::doctor::finding::Told;
+use crate::drivers::lvm::checkup::Settings;
+
+/// What an unset filter is to LVM.
+const EVERYTHING: &str = "a|.*|";
+
+/// Tells of it.
+pub(super) fn judge(settings: &Settings, subject: &Subject, is_thin: bool, told: &Told) {
+    scanning(settings, subject, told);
+    activation(settings, subject, told);
+    if is_thin {
+        autoextend(settings, told);
+    }
+    // Neither is wrong: whether the disk wants to know of free space is its owner's to say.
+    told.ok(
+        "lvm.discards",
+        if settings.is_on("devices/issue_discards") {
+            "disks are told of the space that removed volumes give back"
+        } else {
+            "disks are not told of the space that removed volumes give back (devices/issue_discards)"
+        },
+    );
+}
+
+/// What guests write on their volumes may look like LVM's own: this host must not act on it.
+fn scanning(settings: &Settings, subject: &Subject, told: &Told) {
+    let filter = settings.list("devices/global_filter").unwrap_or_default();
+    let is_set = filter.iter().any(|pattern| *pattern != EVERYTHING);
+    let group = &subject.group;
+    let mend =
+        format!("in lvm.conf: devices {{ global_filter = [ \"r|^/dev/{group}/volume-|\", \"a|.*|\" ] }}");
+    if settings.is_on("devices/use_devicesfile") {
+        told.ok("lvm.scanning", "LVM looks at the disks of its devices file only");
+    } else if is_set {
+        told.ok("lvm.scanning", "devices/global_filter is set");
+    } else if settings.is_on("devices/scan_lvs") {
+        told.warn(
+            "lvm.scanning",
+            "LVM looks into volumes (devices/scan_lvs), so a guest's own volume groups become this host's, and keep volumes open",
+            mend,
+        );
+    } else {
+        told.ok(
+            "lvm.scanning",
+            "LVM does not look into logical volumes (devices/scan_lvs=0)",
+        );
+    }
+}
+
+fn activation(settings: &Settings, subject: &Subject, told: &Told) {
+    let group = &subject.group;
+    let leaves_out = |key: &str| settings.list(key).is_some_and(|list| !admits(&list, group));
+    if leaves_out("activation/volume_list") {
+        told.fault(
+            "lvm.activation",
+            format!("activation/volume_list leaves {group} out: none of its volumes can be used"),
+            format!("in lvm.conf: activation {{ volume_list = [ \"{group}\" ] }}, with those that are there"),
+        );
+    } else if leaves_out("activation/auto_activation_volume_list") {
+        told.warn(
+            "lvm.activation",
+            format!("activation/auto_activation_volume_list leaves {group} out: after a start, attached volumes wait for Pumice"),
+            format!("in lvm.conf: activation {{ auto_activation_volume_list = [ \"{group}\" ] }}, with those that are there"),
+        );
+    } else {
+        told.ok(
+            "lvm.activation",
+            format!("the volumes of {group} may be activated"),
+        );
+    }
+}
+
+/// Whether a list of groups, volumes and tags has the whole group. Tags are given the benefit of the doubt.
+fn admits(list: &[&str], group: &str) -> bool {
+    list.iter().any(|entry| *entry == group || entry.starts_with('@'))
+}
+
+fn autoextend(settings: &Settings, told: &Told) {
+    let threshold = settings
+        .get("activation/thin_pool_autoextend_threshold")
+        .unwrap_or("100");
+    if threshold.parse::<u8>().is_ok_and(|percent| percent < 100) {
+        told.ok(
+            "lvm.autoextend",
+            format!("a thin pool grows by itself from {threshold} % on"),
+        );
+    } else {
+        told.warn(
+            "lvm.autoextend",
+            "a thin pool does not grow by itself: when it is full, its volumes stop writing",
+            "in lvm.conf: activation { thin_pool_autoextend_threshold = 80 }, and leave room in the group",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, Subject, judge};
+    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use crate::config::backend::LvmType;
+
+    /// Of LVM 2.03.16 as Debian has it, without a word of its operator.
+    const STOCK: &str = "devices {\n\tuse_devicesfile=0\n\tdevicesfile=\"system.devices\"\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n\tthin_pool_autoextend_percent=20\n}\n";
+
+    fn judged(text: &str) -> Vec<Finding> {
+        let subject = Subject {
+            key: "backend.a".to_owned(),
+            group: "vg".to_owned(),
+            pool: "vg-pool".to_owned(),
+            kind: LvmType::Thin,
+            warn_percent: 80,
+        };
+        Told::collect(None, |told| judge(&Settings::parse(text), &subject, true, told))
+    }
+
+    fn outcome(text: &str, check: &str) -> Outcome {
+        let findings = judged(text);
+        findings
+            .iter()
+            .find(|finding| finding.check == check)
+            .unwrap()
+            .outcome
+    }
+
+    #[test]
+    fn a_stock_configuration_is_warned_of_for_its_pools_only() {
+        let warned: Vec<String> = judged(STOCK)
+            .into_iter()
+            .filter(|finding| finding.outcome != Outcome::Ok)
+            .map(|finding| finding.check)
+            .collect();
+        assert_eq!(warned, ["lvm.autoextend"]);
+        assert_eq!(
+            outcome(&STOCK.replace("threshold=100", "threshold=80"), "lvm.autoextend"),
+            Outcome::Ok
+        );
+    }
+
+    #[test]
+    fn a_host_that_looks_into_guests_volumes_is_warned() {
+        let looks = STOCK.replace("scan_lvs=0", "scan_lvs=1");
+        assert_eq!(outcome(&looks, "lvm.scanning"), Outcome::Warn);
+        let filtered = looks.replace(
+            "global_filter=[\"a|.*|\"]",
+            "global_filter=[\"r|^/dev/vg/volume-|\",\"a|.*|\"]",
+        );
+        assert_eq!(outcome(&filtered, "lvm.scanning"), Outcome::Ok);
+        let listed = looks.replace("use_devicesfile=0", "use_devicesfile=1");
+        assert_eq!(outcome(&listed, "lvm.scanning"), Outcome::Ok);
+    }
+
+    #[test]
+    fn a_group_that_may_not_be_activated_is_told() {
+        let with = |line: &str| STOCK.replace("activation {", &format!("activation {{\n\t{line}"));
+        assert_eq!(
+            outcome(&with("volume_list=[\"other\"]"), "lvm.activation"),
+            Outcome::Fault
+        );
+        assert_eq!(
+            outcome(&with("volume_list=[\"other\",\"vg\"]"), "lvm.activation"),
+            Outcome::Ok
+        );
+        assert_eq!(
+            outcome(&with("volume_list=[\"@tag\"]"), "lvm.activation"),
+            Outcome::Ok
+        );
+        let automatic = with("auto_activation_volume_list=[]");
+        assert_eq!(outcome(&automatic, "lvm.activation"), Outcome::Warn);
+    }
+}

@@ -1,0 +1,131 @@
+//! Kernel modules: loaded, built in, or there to be loaded.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::doctor::finding::Told;
+
+/// How a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// In use, or part of the kernel.
+    Loaded,
+    /// There for this kernel, to be loaded when it is wanted.
+    Loadable,
+    /// Not there for this kernel.
+    Missing,
+    /// Nothing says what this kernel has.
+    Unknown,
+}
+
+/// What this kernel has.
+#[derive(Clone, Debug)]
+pub struct Modules {
+    sys: PathBuf,
+    loadable: Vec<String>,
+    builtin: Vec<String>,
+    is_known: bool,
+    /// The kernel's version.
+    pub release: String,
+}
+
+impl Modules {
+    /// Those of the running kernel.
+    #[must_use]
+    pub fn of_this_kernel() -> Self {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let release = release.trim().to_owned();
+        let folder = Path::new("/lib/modules").join(&release);
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        Self {
+            sys: "/sys/module".into(),
+            loadable: names(&read("modules.dep")),
+            builtin: names(&read("modules.builtin")),
+            is_known: folder.join("modules.dep").is_file(),
+            release,
+        }
+    }
+
+    /// How this one is.
+    #[must_use]
+    pub fn state(&self, name: &str) -> Module {
+        let name = plain(name);
+        if self.builtin.contains(&name) || self.sys.join(&name).is_dir() {
+            Module::Loaded
+        } else if self.loadable.contains(&name) {
+            Module::Loadable
+        } else if self.is_known {
+            Module::Missing
+        } else {
+            Module::Unknown
+        }
+    }
+}
+
+/// Tells of those that a backend needs.
+pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
+    let mut there = Vec::new();
+    for name in wanted {
+        match modules.state(name) {
+            Module::Loaded => there.push(format!("{name} loaded")),
+            Module::Loadable => there.push(format!("{name} can be loaded")),
+            Module::Missing => told.fault(
+                check,
+                format!("kernel {} has no module {name}", modules.release),
+                format!("modprobe {name}; if there is none: apt install linux-image-amd64 (a cloud kernel may lack it), and reboot"),
+            ),
+            Module::Unknown => told.warn(
+                check,
+                format!("cannot tell whether kernel {} has {name}: /lib/modules/{0} is not there", modules.release),
+                format!("modprobe {name}"),
+            ),
+        }
+    }
+    if !there.is_empty() {
+        told.ok(check, there.join(", "));
+    }
+}
+
+/// Names, out of a list of files.
+fn names(list: &str) -> Vec<String> {
+    list.lines()
+        .filter_map(|line| line.split(':').next())
+        .filter_map(|path| path.trim().rsplit('/').next())
+        .filter_map(|file| file.split_once(".ko"))
+        .map(|(name, _)| plain(name))
+        .collect()
+}
+
+/// `-` and `_` are one to the kernel.
+fn plain(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Module, Modules, names};
+
+    #[test]
+    fn modules_are_found_in_whatever_form_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("dm_mod")).unwrap();
+        let modules = Modules {
+            sys: home.path().to_owned(),
+            loadable: names(
+                "kernel/drivers/nvme/target/nvmet-tcp.ko.xz: kernel/drivers/nvme/target/nvmet.ko.xz\nkernel/a/b.ko:\n",
+            ),
+            builtin: names("kernel/drivers/md/dm-snapshot.ko\n"),
+            is_known: true,
+            release: "6.1".to_owned(),
+        };
+        assert_eq!(modules.state("nvmet-tcp"), Module::Loadable);
+        assert_eq!(modules.state("nvmet_tcp"), Module::Loadable);
+        assert_eq!(modules.state("dm_snapshot"), Module::Loaded);
+        assert_eq!(modules.state("dm_mod"), Module::Loaded);
+        assert_eq!(modules.state("dm_thin_pool"), Module::Missing);
+        let unknown = Modules {
+            is_known: false,
+            ..modules
+        };
+        assert_eq!(unknown.state("dm_thin_pool"), Module::Unknown);
+    }
+}

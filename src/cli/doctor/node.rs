@@ -1,0 +1,177 @@
+//! The node itself: its data directory, its clock, its limits, its name.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::finding::Told;
+use super::folder::{self, Network, Wanted};
+use crate::config::{Config, Role};
+use crate::drivers::Work;
+use crate::drivers::command::Command;
+
+/// 2025-01-01T00:00:00Z.
+const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
+
+/// With fewer open files it does not even start its parts.
+const FILES_NEEDED: u64 = 256;
+
+/// With fewer it serves only so many connections.
+const FILES_WANTED: u64 = 1024;
+
+/// The data directory of a node.
+pub fn data_dir(config: &Config, told: &Told) {
+    let path = &config.node.data_dir;
+    // That is a fault of the configuration already.
+    if !path.is_absolute() {
+        return;
+    }
+    let is_control = config.node.has(Role::Control);
+    let wanted = Wanted {
+        check: "node.data_dir",
+        key: "node.data_dir",
+        network: Some(if is_control {
+            Network::Never
+        } else {
+            Network::Careful
+        }),
+        least: if is_control {
+            config.store.min_free_space.0
+        } else {
+            0
+        },
+    };
+    folder::look(path, wanted, told);
+}
+
+/// The clock: tokens, leases and deadlines go by it.
+pub fn clock(work: &Work, told: &Told) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if now < EARLIEST {
+        told.fault(
+            "node.clock",
+            "the clock is before 2025: tokens and certificates of today will not be valid",
+            "timedatectl set-ntp true, or: date -s 'YYYY-MM-DD hh:mm:ss'",
+        );
+        return;
+    }
+    match keeper(work) {
+        Some(keeper) => told.ok("node.clock", format!("kept right by {keeper}")),
+        None => told.warn(
+            "node.clock",
+            "nothing is seen that keeps the clock right",
+            "apt install systemd-timesyncd && timedatectl set-ntp true",
+        ),
+    }
+}
+
+/// Who keeps the clock right, as far as can be seen.
+fn keeper(work: &Work) -> Option<&'static str> {
+    let is_there = |path: &str| Path::new(path).exists();
+    if is_there("/run/systemd/timesync/synchronized") {
+        return Some("systemd-timesyncd");
+    }
+    let asked = Command::new("timedatectl", "systemd")
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .limit(Duration::from_secs(2));
+    if asked
+        .run(work)
+        .is_ok_and(|output| output.stdout.text().trim() == "yes")
+    {
+        return Some("the kernel's NTP");
+    }
+    let daemons = [
+        ("/run/chrony/chronyd.pid", "chrony"),
+        ("/run/chronyd.pid", "chrony"),
+        ("/run/ntpd.pid", "ntpd"),
+    ];
+    let found = daemons.iter().find(|(path, _)| is_there(path));
+    found.map(|(_, name)| *name)
+}
+
+/// How many files may be open at once.
+pub fn open_files(told: &Told) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    judge_open_files(limit, told);
+}
+
+fn judge_open_files(limit: Option<u64>, told: &Told) {
+    let mend = "LimitNOFILE=65536 in pumice.service, or: ulimit -n 65536";
+    match limit {
+        Some(limit) if limit < FILES_NEEDED => told.fault(
+            "node.open_files",
+            format!("{limit} open files at most, and {FILES_NEEDED} are needed"),
+            mend,
+        ),
+        Some(limit) if limit < FILES_WANTED => told.warn(
+            "node.open_files",
+            format!("{limit} open files at most: so many connections and no more"),
+            mend,
+        ),
+        Some(limit) => told.ok("node.open_files", format!("{limit} at most, seen from here")),
+        None => told.ok("node.open_files", "no limit"),
+    }
+}
+
+/// The node's name, which is part of every backend's.
+pub fn host(host: &str, hostname: &str, told: &Told) {
+    let kept = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    judge_host(host, hostname, kept.trim(), told);
+}
+
+fn judge_host(host: &str, hostname: &str, kept: &str, told: &Told) {
+    let mend = format!("set node.host to a name for good, such as \"{}\"", short(host));
+    if short(host) == "localhost" {
+        told.warn(
+            "node.host",
+            format!("this node is called '{host}': two of them could not be told apart"),
+            "set node.host to a name for good, such as \"storage-1\"",
+        );
+    } else if host != hostname {
+        told.ok("node.host", format!("'{host}', as configured"));
+    } else if short(kept) != short(host) {
+        told.warn(
+            "node.host",
+            format!("'{host}' is the hostname of now, and not the one in /etc/hostname: with another, volumes lose their host"),
+            mend,
+        );
+    } else {
+        told.ok("node.host", format!("'{host}', the machine's hostname"));
+    }
+}
+
+fn short(host: &str) -> &str {
+    host.split('.').next().unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judge_host, judge_open_files};
+    use crate::cli::doctor::finding::{Outcome, Told};
+
+    #[test]
+    fn a_name_that_may_change_is_warned_of() {
+        let judged = |host: &str, hostname: &str, kept: &str| {
+            Told::collect(None, |told| judge_host(host, hostname, kept, told))
+                .remove(0)
+                .outcome
+        };
+        assert_eq!(judged("a", "a", "a"), Outcome::Ok);
+        assert_eq!(judged("a.example.org", "a.example.org", "a"), Outcome::Ok);
+        assert_eq!(judged("storage-1", "dhcp-17", ""), Outcome::Ok);
+        assert_eq!(judged("dhcp-17", "dhcp-17", "a"), Outcome::Warn);
+        assert_eq!(judged("localhost.localdomain", "x", "x"), Outcome::Warn);
+    }
+
+    #[test]
+    fn few_open_files_are_told() {
+        let judged = |limit| {
+            Told::collect(None, |told| judge_open_files(limit, told))
+                .remove(0)
+                .outcome
+        };
+        assert_eq!(judged(Some(64)), Outcome::Fault);
+        assert_eq!(judged(Some(512)), Outcome::Warn);
+        assert_eq!(judged(Some(1024)), Outcome::Ok);
+        assert_eq!(judged(None), Outcome::Ok);
+    }
+}

@@ -1,0 +1,65 @@
+//! The two addresses of a control node: the API's, and the one where volume nodes join.
+
+use std::path::Path;
+
+use super::finding::Told;
+use super::listen::{self, Place, Whose};
+use super::machine::locks::{self, Held};
+use crate::cli::serve;
+use crate::config::{Config, Role};
+
+/// Whether a control node of this data directory runs.
+#[must_use]
+pub fn held(data_dir: &Path) -> Held {
+    locks::held(&data_dir.join("store/lock"))
+}
+
+/// Tells of both.
+pub fn check(config: &Config, told: &Told) {
+    if !config.node.has(Role::Control) {
+        return;
+    }
+    let held = held(&config.node.data_dir);
+    let web = config.web.listen;
+    let place = Place {
+        check: "web.listen",
+        key: "web.listen".to_owned(),
+        address: web,
+    };
+    let mut answer = None;
+    let whose = listen::look(&place, told, |_, owner| {
+        answer = listen::healthcheck(web);
+        let answers = matches!(&answer, Some((200, body)) if body == "OK");
+        match listen::by_lock(held, owner) {
+            Whose::Unknown if answers => Whose::Ours("/healthcheck answers".to_owned()),
+            whose => whose,
+        }
+    });
+    if let Whose::Ours(_) = whose {
+        health(answer.as_ref(), told);
+    }
+    if let Some(address) = serve::listen_address(config) {
+        let place = Place {
+            check: "transport.listen",
+            key: "transport.listen".to_owned(),
+            address,
+        };
+        listen::look(&place, told, |_, owner| listen::by_lock(held, owner));
+    }
+}
+
+fn health(answer: Option<&(u16, String)>, told: &Told) {
+    match answer {
+        Some((200, _)) => told.ok("web.health", "/healthcheck says OK"),
+        Some((status, body)) => told.warn(
+            "web.health",
+            format!("/healthcheck says {status}: {body}"),
+            "see its log: journalctl -u pumice",
+        ),
+        None => told.warn(
+            "web.health",
+            "/healthcheck does not answer",
+            "see its log: journalctl -u pumice",
+        ),
+    }
+}

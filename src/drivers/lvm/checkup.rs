@@ -1,0 +1,310 @@
+//! What a look at the host tells of LVM before a backend uses it: which programs are there, which groups, how LVM is configured.
+//! Facts only, and nothing is changed; whoever asks judges them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::commands::Lvm;
+use super::names;
+use super::options::LvmOptions;
+use super::report::Kind;
+use crate::drivers::command::{Command, CommandError};
+use crate::drivers::{DriverResult, Work};
+
+/// What every backend calls.
+const PROGRAMS: &[&str] = &[
+    "lvs",
+    "vgs",
+    "lvcreate",
+    "lvremove",
+    "lvextend",
+    "lvreduce",
+    "lvconvert",
+    "lvchange",
+    "lvrename",
+    "udevadm",
+];
+
+/// What LVM itself calls for thin pools, and the package that has it.
+const THIN_PROGRAMS: (&[&str], &str) = (&["thin_check", "thin_repair"], "thin-provisioning-tools");
+
+/// The columns that [`parse_groups`] reads.
+const COLUMNS: &str = "vg_name,vg_attr,vg_size,vg_free,vg_missing_pv_count";
+
+/// LVM as one backend would call it.
+pub struct Checkup {
+    lvm: Lvm,
+    group: String,
+}
+
+/// A volume group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What of it no volume has.
+    pub free: u64,
+    /// Whether it may be changed.
+    pub writable: bool,
+    /// Whether it was handed over to another machine.
+    pub exported: bool,
+    /// How many of its disks are not there; also those that LVM only suspects.
+    pub missing: u64,
+    /// Whether several machines use it.
+    pub shared: bool,
+}
+
+/// All groups, and what LVM complained of meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// Every group that LVM sees.
+    pub all: Vec<GroupFacts>,
+    /// Its warnings, such as of a disk that is there twice.
+    pub warnings: Vec<String>,
+}
+
+/// What is in the backend's group.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Content {
+    /// How many volumes and snapshots, anybody's.
+    pub volumes: usize,
+    /// Its thin pool, if there is one: per cent of data and of metadata in use. Unknown while it is not active.
+    pub pool: Option<(Option<f64>, Option<f64>)>,
+    /// Whether something else than a thin pool has the pool's name.
+    pub name_taken: bool,
+}
+
+/// LVM's configuration, `section/key` to value as LVM writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Checkup {
+    /// A look with a backend's eyes.
+    #[must_use]
+    pub fn new(options: &LvmOptions) -> Self {
+        Self {
+            lvm: Lvm::new(options),
+            group: options.volume_group.clone(),
+        }
+    }
+
+    /// The thin pool's name.
+    #[must_use]
+    pub fn pool_name(&self) -> String {
+        names::pool(&self.group)
+    }
+
+    /// The programs that the driver calls.
+    #[must_use]
+    pub fn programs(&self) -> Vec<Command> {
+        PROGRAMS.iter().map(|name| self.lvm.command(name)).collect()
+    }
+
+    /// The programs that LVM calls for thin pools.
+    #[must_use]
+    pub fn thin_programs(&self) -> Vec<Command> {
+        let (names, package) = THIN_PROGRAMS;
+        names.iter().map(|name| Command::new(*name, package)).collect()
+    }
+
+    /// LVM's version.
+    ///
+    /// # Errors
+    /// It is not there, or does not answer.
+    pub fn version(&self, work: &Work) -> Result<String, CommandError> {
+        let output = self.lvm.command("lvs").arg("--version").run(work)?;
+        Ok(parse_version(&output.stdout.text()).unwrap_or_else(|| "unknown".to_owned()))
+    }
+
+    /// Every group there is, so that a wrong name shows.
+    ///
+    /// # Errors
+    /// LVM fails, does not answer, or answers what is no report.
+    pub fn groups(&self, work: &Work) -> Result<Result<Groups, String>, CommandError> {
+        let args = [
+            "--reportformat",
+            "json",
+            "--units",
+            "b",
+            "--nosuffix",
+            "-o",
+            COLUMNS,
+        ];
+        let output = self.lvm.command("vgs").args(args).run(work)?;
+        let warnings = parse_warnings(&output.stderr.text());
+        Ok(parse_groups(&output.stdout.text()).map(|all| Groups { all, warnings }))
+    }
+
+    /// What is in the backend's group.
+    ///
+    /// # Errors
+    /// As the driver's own look at it.
+    pub fn content(&self, work: &Work) -> DriverResult<Content> {
+        let report = self.lvm.look_at_all(work)?;
+        let named = report.find(self.lvm.pool());
+        let pool = named.filter(|lv| lv.kind == Kind::Pool);
+        Ok(Content {
+            volumes: report.lvs.iter().filter(|lv| lv.kind != Kind::Internal).count(),
+            pool: pool.map(|pool| (pool.data_percent, pool.metadata_percent)),
+            name_taken: named.is_some() && pool.is_none(),
+        })
+    }
+
+    /// How LVM is configured, its defaults included.
+    ///
+    /// # Errors
+    /// LVM fails or does not answer.
+    pub fn settings(&self, work: &Work) -> Result<Settings, CommandError> {
+        let command = self.lvm.command("lvmconfig").args(["--typeconfig", "full"]);
+        Ok(Settings::parse(&command.run(work)?.stdout.text()))
+    }
+}
+
+impl Settings {
+    /// Reads what `lvmconfig` prints.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut all = BTreeMap::new();
+        let mut path: Vec<&str> = Vec::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(name) = line.strip_suffix('{') {
+                path.push(name.trim());
+            } else if line == "}" {
+                path.pop();
+            } else if let Some((key, value)) = line.split_once('=') {
+                let mut whole = path.clone();
+                whole.push(key.trim());
+                all.insert(whole.join("/"), value.trim().to_owned());
+            }
+        }
+        Self(all)
+    }
+
+    /// A value as it is written.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Whether a switch is on.
+    #[must_use]
+    pub fn is_on(&self, key: &str) -> bool {
+        self.get(key) == Some("1")
+    }
+
+    /// The texts of a list; `None` if it is not set.
+    #[must_use]
+    pub fn list(&self, key: &str) -> Option<Vec<&str>> {
+        // Each text is between quotes, so every other piece is one.
+        let pieces = self.get(key)?.split('"').skip(1).step_by(2);
+        Some(pieces.collect())
+    }
+}
+
+fn parse_version(text: &str) -> Option<String> {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("LVM version:"))?;
+    line.split_whitespace().next().map(str::to_owned)
+}
+
+fn parse_warnings(text: &str) -> Vec<String> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("WARNING:") || line.contains("uplicate PV"))
+        .map(|line| line.trim_start_matches("WARNING:").trim().to_owned())
+        .collect()
+}
+
+fn parse_groups(text: &str) -> Result<Vec<GroupFacts>, String> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
+    let parts = value.get("report").and_then(Value::as_array);
+    let parts = parts.ok_or("the report has no 'report'")?;
+    let rows = parts
+        .iter()
+        .filter_map(|part| part.get("vg").and_then(Value::as_array))
+        .flatten();
+    Ok(rows.filter_map(group).collect())
+}
+
+fn group(row: &Value) -> Option<GroupFacts> {
+    let field = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().trim();
+    let number = |name: &str| field(name).parse::<u64>().unwrap_or(0);
+    // vgs(8): writeable, resizeable, exported, partial, allocation, clustered or shared.
+    let attribute = |place: usize| field("vg_attr").chars().nth(place).unwrap_or('-');
+    let name = field("vg_name");
+    (!name.is_empty()).then(|| GroupFacts {
+        name: name.to_owned(),
+        size: number("vg_size"),
+        free: number("vg_free"),
+        writable: attribute(0) == 'w',
+        exported: attribute(2) == 'x',
+        missing: number("vg_missing_pv_count").max(u64::from(attribute(3) == 'p')),
+        shared: matches!(attribute(5), 'c' | 's'),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GroupFacts, Settings, parse_groups, parse_version, parse_warnings};
+
+    const VGS: &str = r#"  {
+      "report": [
+          {
+              "vg": [
+                  {"vg_name":"cinder-volumes", "vg_attr":"wz--n-", "vg_size":"10733223936", "vg_free":"4290772992", "vg_missing_pv_count":"0"},
+                  {"vg_name":"old", "vg_attr":"rzxpns", "vg_size":"10733223936", "vg_free":"0", "vg_missing_pv_count":"2"}
+              ]
+          }
+      ]
+  }"#;
+
+    const SETTINGS: &str = "config {\n\tchecks=1\n}\ndevices {\n\tdir=\"/dev\"\n\tscan=\"/dev\"\n\tuse_devicesfile=0\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"r|^/dev/vg/volume-|\",\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n}\n";
+
+    #[test]
+    fn groups_are_read_with_their_attributes() {
+        let groups = parse_groups(VGS).unwrap();
+        let good = GroupFacts {
+            name: "cinder-volumes".to_owned(),
+            size: 10_733_223_936,
+            free: 4_290_772_992,
+            writable: true,
+            ..GroupFacts::default()
+        };
+        assert_eq!(groups[0], good);
+        assert!(!groups[1].writable && groups[1].exported && groups[1].shared);
+        assert_eq!(groups[1].missing, 2);
+        assert!(parse_groups("nothing").is_err());
+        assert!(parse_groups("{\"report\": [{\"vg\": [{}]}]}").unwrap().is_empty());
+    }
+
+    #[test]
+    fn settings_are_read_by_section() {
+        let settings = Settings::parse(SETTINGS);
+        assert!(settings.is_on("config/checks") && !settings.is_on("devices/scan_lvs"));
+        assert_eq!(
+            settings.get("activation/thin_pool_autoextend_threshold"),
+            Some("100")
+        );
+        assert_eq!(
+            settings.list("devices/global_filter").unwrap(),
+            ["r|^/dev/vg/volume-|", "a|.*|"]
+        );
+        assert_eq!(settings.list("activation/volume_list"), None);
+    }
+
+    #[test]
+    fn the_version_and_the_warnings_are_picked_out() {
+        let told = "  LVM version:     2.03.16(2) (2022-05-18)\n  Library version: 1.02.185 (2022-05-18)\n";
+        assert_eq!(parse_version(told).as_deref(), Some("2.03.16(2)"));
+        assert_eq!(parse_version("what?"), None);
+        let told = "File descriptor 10 (/dev/null) leaked on vgs invocation. Parent PID 1: x\n  WARNING: Not using device /dev/sdc for PV Zk0.\n  WARNING: PV Zk0 prefers device /dev/sdb because device is used by LV.\n";
+        let warnings = parse_warnings(told);
+        assert_eq!(warnings.len(), 2);
+        assert_eq!(warnings[0], "Not using device /dev/sdc for PV Zk0.");
+    }
+}
