@@ -8,13 +8,16 @@ use std::path::Path;
 
 use self::group::Space;
 use super::finding::Told;
-use super::machine::modules::{self, Modules};
+use super::machine::modules::{self, Module, Modules};
 use super::programs;
 use crate::cli::serve::volume::lvm_options;
 use crate::config::Backend;
 use crate::config::backend::LvmType;
 use crate::drivers::lvm::checkup::{Checkup, Content};
 use crate::drivers::{DriverError, Work};
+
+/// The device-mapper's device.
+const CONTROL: &str = "/dev/mapper/control";
 
 /// What is told of a backend's group needs these.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told
     };
     conf_file(&subject, &backend.lvm_conf_file, told);
     privileges(told);
-    let is_installed = programs::check("lvm.programs", None, &checkup.programs(), told);
+    let is_installed = programs::check("lvm.programs", &checkup.programs(), told);
     if !is_installed
         && checkup
             .programs()
@@ -152,48 +155,124 @@ fn conf_file(subject: &Subject, file: &Path, told: &Told) {
 }
 
 fn privileges(told: &Told) {
-    let control = Path::new("/dev/mapper/control");
-    let access = rustix::fs::access(
-        control,
-        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
-    );
-    if !rustix::process::geteuid().is_root() {
+    if rustix::process::geteuid().is_root() {
+        told.ok("lvm.root", "runs as root");
+    } else {
         told.fault(
             "lvm.root",
             "LVM takes root, and this is another user",
             "User=root in pumice.service (here: sudo pumice doctor)",
         );
-        return;
     }
-    match access {
-        Ok(()) => told.ok("lvm.root", "runs as root, and the device-mapper answers"),
-        Err(error) => told.fault(
-            "lvm.root",
-            format!(
-                "{} cannot be used: {}",
-                control.display(),
-                std::io::Error::from(error)
-            ),
-            "modprobe dm_mod; in a container: give it /dev/mapper and the right to make devices",
+}
+
+/// Opening the device to find out would load the module: it is looked for among the kernel's devices.
+fn device_mapper(modules: &Modules, told: &Told) {
+    let devices = std::fs::read_to_string("/proc/misc").unwrap_or_default();
+    judge_device_mapper(
+        &devices,
+        Path::new(CONTROL).exists(),
+        modules.state("dm_mod"),
+        told,
+    );
+}
+
+fn judge_device_mapper(devices: &str, has_control: bool, module: Module, told: &Told) {
+    let is_there = devices
+        .lines()
+        .any(|line| line.trim().ends_with(" device-mapper"));
+    match (is_there, module) {
+        (true, _) if has_control => told.ok("lvm.device_mapper", "the device-mapper is there"),
+        (true, _) => told.fault(
+            "lvm.device_mapper",
+            format!("{CONTROL} is not there, though the kernel has the device-mapper"),
+            "dmsetup mknodes; in a container: give it /dev/mapper and the right to make devices",
+        ),
+        (false, Module::Loaded | Module::Loadable) => {
+            told.ok("lvm.device_mapper", "the device-mapper can be loaded");
+        }
+        (false, Module::Missing | Module::Unknown) => told.fault(
+            "lvm.device_mapper",
+            "the kernel has no device-mapper",
+            "modprobe dm_mod; if there is none: apt install linux-image-amd64, and reboot",
         ),
     }
 }
 
 fn kernel(backend: &Backend, is_thin: bool, told: &Told) {
-    let mut wanted = vec!["dm_mod"];
-    if is_thin {
-        wanted.push("dm_thin_pool");
-    } else {
-        wanted.push("dm_snapshot");
-    }
+    let modules = Modules::of_this_kernel();
+    device_mapper(&modules, told);
+    let mut wanted = vec![if is_thin { "dm_thin_pool" } else { "dm_snapshot" }];
     if backend.lvm_mirrors > 0 {
         wanted.push("dm_mirror");
     }
-    modules::judge(&Modules::of_this_kernel(), &wanted, "lvm.modules", told);
+    modules::judge(&modules, &wanted, "lvm.modules", told);
 }
 
 fn thin_programs(checkup: &Checkup, is_thin: bool, told: &Told) {
     if is_thin {
-        programs::check("lvm.thin_programs", None, &checkup.thin_programs(), told);
+        programs::check("lvm.thin_programs", &checkup.thin_programs(), told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Module, Subject, conf_file, judge_device_mapper};
+    use crate::cli::doctor::finding::{Outcome, Told};
+    use crate::config::backend::LvmType;
+    use crate::drivers::lvm::checkup::Content;
+
+    fn subject(kind: LvmType) -> Subject {
+        Subject {
+            key: "backend.a".to_owned(),
+            group: "vg".to_owned(),
+            pool: "vg-pool".to_owned(),
+            kind,
+            warn_percent: 80,
+        }
+    }
+
+    #[test]
+    fn the_device_mapper_is_there_or_can_be_loaded_or_is_missing() {
+        let judged = |devices: &str, has_control, module| {
+            let findings = Told::collect(None, |told| {
+                judge_device_mapper(devices, has_control, module, told)
+            });
+            findings[0].outcome
+        };
+        let devices = "236 device-mapper\n144 nvram\n";
+        assert_eq!(judged(devices, true, Module::Unknown), Outcome::Ok);
+        assert_eq!(judged(devices, false, Module::Loaded), Outcome::Fault);
+        assert_eq!(judged("", true, Module::Loadable), Outcome::Ok);
+        assert_eq!(judged("", true, Module::Unknown), Outcome::Fault);
+    }
+
+    #[test]
+    fn the_kind_is_what_the_driver_would_choose() {
+        let content = |volumes, pool| Content {
+            volumes,
+            pool,
+            name_taken: false,
+        };
+        let pool = Some((Some(1.0), Some(1.0)));
+        assert!(subject(LvmType::Auto).is_thin(&content(3, pool)));
+        assert!(subject(LvmType::Auto).is_thin(&content(0, None)));
+        assert!(!subject(LvmType::Auto).is_thin(&content(3, None)));
+        assert!(!subject(LvmType::Default).is_thin(&content(3, pool)));
+    }
+
+    #[test]
+    fn a_configuration_of_lvms_that_is_not_read_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let outcome = |name: &str| {
+            let file = home.path().join(name);
+            let told = Told::collect(None, |told| conf_file(&subject(LvmType::Auto), &file, told));
+            told[0].outcome
+        };
+        std::fs::write(home.path().join("lvm.conf"), "").unwrap();
+        std::fs::write(home.path().join("my.conf"), "").unwrap();
+        assert_eq!(outcome("lvm.conf"), Outcome::Ok);
+        assert_eq!(outcome("my.conf"), Outcome::Warn);
+        assert_eq!(outcome("none"), Outcome::Warn);
     }
 }

@@ -1,16 +1,28 @@
 //! Programs that a backend needs: whether they are installed, and in which package they are.
 
+use std::collections::BTreeMap;
+
 use super::finding::Told;
 use crate::drivers::command::{Command, CommandError};
 
-/// Tells which of them are missing; true if none is.
-pub fn check(check: &str, key: Option<&str>, commands: &[Command], told: &Told) -> bool {
-    let missing: Vec<CommandError> = commands
-        .iter()
-        .filter_map(|command| command.find().err())
-        .collect();
-    for error in &missing {
-        tell(check, key, error, told);
+/// Tells which of them are missing, those of one package together; true if none is.
+pub fn check(check: &str, commands: &[Command], told: &Told) -> bool {
+    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for command in commands {
+        match command.find() {
+            Ok(_) => {}
+            Err(CommandError::Missing { program, package }) => {
+                missing.entry(package).or_default().push(program)
+            }
+            Err(error) => tell(check, None, &error, told),
+        }
+    }
+    for (package, programs) in &missing {
+        told.fault(
+            check,
+            format!("not installed, of the package {package}: {}", programs.join(", ")),
+            format!("apt install {package}"),
+        );
     }
     if missing.is_empty() {
         let names: Vec<String> = commands.iter().map(ToString::to_string).collect();
@@ -47,24 +59,38 @@ pub fn with_cause(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, tell};
     use crate::cli::doctor::finding::Told;
     use crate::drivers::command::Command;
 
     #[test]
-    fn a_missing_program_is_told_with_its_package_or_its_key() {
+    fn missing_programs_are_told_by_their_package() {
         let commands = [
             Command::new("sh", "dash"),
             Command::new("no-such-program", "some-package"),
-            Command::new("/nowhere/tgtd", "tgt"),
+            Command::new("no-such-other", "some-package"),
+            Command::new("no-such-third", "another"),
         ];
-        let findings = Told::collect(None, |told| {
-            assert!(!check("tgt.programs", Some("backend.a.tgtd"), &commands, told));
-        });
+        let findings = Told::collect(None, |told| assert!(!check("programs", &commands, told)));
         assert_eq!(findings.len(), 2);
-        assert_eq!(findings[0].mend.as_deref(), Some("apt install some-package"));
+        assert_eq!(findings[0].mend.as_deref(), Some("apt install another"));
         assert!(
             findings[1]
+                .what
+                .ends_with("some-package: no-such-program, no-such-other")
+        );
+        let findings = Told::collect(None, |told| assert!(check("programs", &commands[..1], told)));
+        assert_eq!(findings[0].what, "sh installed");
+    }
+
+    #[test]
+    fn a_program_that_is_not_where_it_should_be_is_told_with_its_key() {
+        let error = Command::new("/nowhere/tgtd", "tgt").find().unwrap_err();
+        let findings = Told::collect(None, |told| {
+            tell("programs", Some("backend.a.tgtd"), &error, told)
+        });
+        assert!(
+            findings[0]
                 .mend
                 .as_deref()
                 .unwrap()

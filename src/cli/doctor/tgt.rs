@@ -20,7 +20,7 @@ pub fn check(name: &str, backend: &Backend, data_dir: &Path, work: &Work, told: 
             Err(error) => programs::tell("tgt.programs", Some(&key), &error, told),
         }
     }
-    programs::check("tgt.programs", None, &[setpriv], told);
+    programs::check("tgt.programs", &[setpriv], told);
     let folder = tgt::folder(data_dir, name);
     if !tgt::has_room_for_socket(&folder) {
         told.fault(

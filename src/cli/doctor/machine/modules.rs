@@ -63,25 +63,33 @@ impl Modules {
 
 /// Tells of those that a backend needs.
 pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
-    let mut there = Vec::new();
-    for name in wanted {
-        match modules.state(name) {
-            Module::Loaded => there.push(format!("{name} loaded")),
-            Module::Loadable => there.push(format!("{name} can be loaded")),
-            Module::Missing => told.fault(
-                check,
-                format!("kernel {} has no module {name}", modules.release),
-                format!("modprobe {name}; if there is none: apt install linux-image-amd64 (a cloud kernel may lack it), and reboot"),
+    let which = |state| -> Vec<&str> {
+        let found = wanted.iter().copied();
+        found.filter(|name| modules.state(name) == state).collect()
+    };
+    let release = &modules.release;
+    let (missing, unknown) = (which(Module::Missing).join(" "), which(Module::Unknown).join(" "));
+    if !missing.is_empty() {
+        told.fault(
+            check,
+            format!("not there for kernel {release}: {missing}"),
+            format!(
+                "apt install linux-image-amd64 (a cloud kernel may lack it), reboot, modprobe -a {missing}"
             ),
-            Module::Unknown => told.warn(
-                check,
-                format!("cannot tell whether kernel {} has {name}: /lib/modules/{0} is not there", modules.release),
-                format!("modprobe {name}"),
-            ),
-        }
+        );
     }
-    if !there.is_empty() {
-        told.ok(check, there.join(", "));
+    if !unknown.is_empty() {
+        told.warn(
+            check,
+            format!("cannot be told, for /lib/modules/{release} is not there: {unknown}"),
+            format!("modprobe -a {unknown}"),
+        );
+    }
+    for (state, how) in [(Module::Loaded, "loaded"), (Module::Loadable, "can be loaded")] {
+        let names = which(state);
+        if !names.is_empty() {
+            told.ok(check, format!("{how}: {}", names.join(" ")));
+        }
     }
 }
 
@@ -102,7 +110,8 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Module, Modules, names};
+    use super::{Module, Modules, judge, names};
+    use crate::cli::doctor::finding::Told;
 
     #[test]
     fn modules_are_found_in_whatever_form_they_are() {
@@ -122,6 +131,16 @@ mod tests {
         assert_eq!(modules.state("dm_snapshot"), Module::Loaded);
         assert_eq!(modules.state("dm_mod"), Module::Loaded);
         assert_eq!(modules.state("dm_thin_pool"), Module::Missing);
+        let wanted = ["dm_snapshot", "nvmet", "dm_thin_pool"];
+        let told = Told::collect(None, |told| judge(&modules, &wanted, "modules", told));
+        assert_eq!(told.len(), 3);
+        assert!(
+            told[0]
+                .mend
+                .as_deref()
+                .unwrap()
+                .ends_with("modprobe -a dm_thin_pool")
+        );
         let unknown = Modules {
             is_known: false,
             ..modules
