@@ -52,7 +52,7 @@ fn privileges(key: &str, told: &Told) {
         told.fault(
             "kernel.root",
             "a target of the kernel takes root, and this is another user",
-            format!("User=root in pumice.service (here: sudo pumice doctor), or set {key} to \"tgt\""),
+            format!("drop User= in pumice.service (here: sudo pumice doctor), or set {key} to \"tgt\""),
         );
     }
 }

@@ -161,7 +161,7 @@ fn privileges(told: &Told) {
         told.fault(
             "lvm.root",
             "LVM takes root, and this is another user",
-            "User=root in pumice.service (here: sudo pumice doctor)",
+            "drop User= in pumice.service (here: sudo pumice doctor)",
         );
     }
 }

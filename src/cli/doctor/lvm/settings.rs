@@ -30,8 +30,8 @@ fn scanning(settings: &Settings, subject: &Subject, told: &Told) {
     let filter = settings.list("devices/global_filter").unwrap_or_default();
     let is_set = filter.iter().any(|pattern| *pattern != EVERYTHING);
     let group = &subject.group;
-    let mend =
-        format!("in lvm.conf: devices {{ global_filter = [ \"r|^/dev/{group}/volume-|\", \"a|.*|\" ] }}");
+    // Without an "a|.*|": a device that has one name which is accepted is not rejected by another.
+    let mend = format!("in lvm.conf: devices {{ global_filter = [ \"r|^/dev/{group}/volume-|\" ] }}");
     if settings.is_on("devices/use_devicesfile") {
         told.ok("lvm.scanning", "LVM looks at the disks of its devices file only");
     } else if is_set {
