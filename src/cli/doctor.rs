@@ -82,7 +82,7 @@ fn of_node(config: &Arc<Config>, hostname: &str) -> Vec<Running> {
     let hostname = hostname.to_owned();
     vec![
         limited::start("node.data_dir", None, move |_, told| node::data_dir(&one, told)),
-        limited::start("node.clock", None, |work, told| node::clock(work, told)),
+        limited::start("node.clock", None, node::clock),
         limited::start("node", None, move |_, told| {
             node::open_files(told);
             node::host(&two.node.host, &hostname, told);

@@ -9,13 +9,11 @@ use super::machine::locks::Held;
 use super::machine::ports::Listener;
 use crate::config::Backend;
 
+/// Decides whose a portal is that is taken: by its address, its listener, and the listener's process if that may be seen.
+pub type IsOurs<'a> = dyn Fn(SocketAddr, &Listener, Option<(String, u32)>) -> Whose + 'a;
+
 /// Tells of every portal of a backend.
-pub fn check(
-    name: &str,
-    backend: &Backend,
-    told: &Told,
-    is_ours: &dyn Fn(SocketAddr, &Listener, Option<(String, u32)>) -> Whose,
-) {
+pub fn check(name: &str, backend: &Backend, told: &Told, is_ours: &IsOurs<'_>) {
     let portals = backend.portals();
     for (index, address) in portals.iter().copied().enumerate() {
         let field = if index == 0 {

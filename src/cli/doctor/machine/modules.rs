@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(modules.state("dm_snapshot"), Module::Loaded);
         assert_eq!(modules.state("dm_mod"), Module::Loaded);
         assert_eq!(modules.state("dm_thin_pool"), Module::Missing);
-        let wanted = ["dm_snapshot", "nvmet", "dm_thin_pool"];
+        let wanted = ["dm_snapshot", "nvmet-tcp", "dm_thin_pool"];
         let told = Told::collect(None, |told| judge(&modules, &wanted, "modules", told));
         assert_eq!(told.len(), 3);
         assert!(
