@@ -250,7 +250,12 @@ fn group(row: &Value) -> Option<GroupFacts> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupFacts, Settings, parse_groups, parse_version, parse_warnings};
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use super::{Checkup, GroupFacts, LvmOptions, Settings, parse_groups, parse_version, parse_warnings};
+    use crate::drivers::Work;
+    use crate::drivers::command::CommandError;
 
     const VGS: &str = r#"  {
       "report": [
@@ -306,5 +311,40 @@ mod tests {
         let warnings = parse_warnings(told);
         assert_eq!(warnings.len(), 2);
         assert_eq!(warnings[0], "Not using device /dev/sdc for PV Zk0.");
+    }
+
+    /// LVM of which there is only `vgs`, and that does this.
+    fn checkup(home: &std::path::Path, vgs: &str) -> Checkup {
+        let path = home.join("vgs");
+        std::fs::write(&path, format!("#!/bin/sh\n{vgs}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Checkup::new(&LvmOptions {
+            bin_dir: Some(home.to_owned()),
+            ..LvmOptions::new("cinder-volumes", "lvm")
+        })
+    }
+
+    #[test]
+    fn one_report_has_the_groups_and_what_lvm_complains_of() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("report"), VGS).unwrap();
+        let report = home.path().join("report");
+        let script = format!("echo '  WARNING: twice' >&2; exec cat {}", report.display());
+        let checkup = checkup(home.path(), &script);
+        let groups = checkup
+            .groups(&Work::within(Duration::from_secs(30)))
+            .unwrap()
+            .unwrap();
+        assert_eq!((groups.all.len(), groups.warnings), (2, vec!["twice".to_owned()]));
+        assert!(checkup.programs().iter().any(|program| program.find().is_err()));
+        assert_eq!(checkup.pool_name(), "cinder-volumes-pool");
+    }
+
+    #[test]
+    fn a_report_that_hangs_is_ended() {
+        let home = tempfile::tempdir().unwrap();
+        let checkup = checkup(home.path(), "exec sleep 600");
+        let ended = checkup.groups(&Work::within(Duration::from_millis(100)));
+        assert!(matches!(ended, Err(CommandError::TimedOut { .. })));
     }
 }
