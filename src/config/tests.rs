@@ -406,6 +406,9 @@ proptest! {
 
 #[test]
 fn backends_of_one_kernel_target_may_share_a_portal() {
-    let told = faults("[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n", &[]);
+    let told = faults(
+        "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n",
+        &[],
+    );
     assert!(!told.iter().any(|fault| fault.contains("portal")), "{told:#?}");
 }

@@ -96,7 +96,7 @@ impl ApiActor {
     }
 
     async fn mark_snapshot(&self, context: &Context, id: SnapshotId) -> Result<bool, Unchanged> {
-        let Some(snapshot) = self.deps.catalog.snapshot(id).await?.filter(|s| must_be_there(s)) else {
+        let Some(snapshot) = self.deps.catalog.snapshot(id).await?.filter(must_be_there) else {
             return Ok(false);
         };
         let mut marked = snapshot.record.clone();

@@ -66,7 +66,8 @@ impl ApiActor {
         let all_may_go = snapshots
             .iter()
             .all(|snapshot| goes_with_its_volume(snapshot, request.force));
-        if !snapshots.is_empty() && !(request.cascade && all_may_go) {
+        let may_go_with_them = snapshots.is_empty() || (request.cascade && all_may_go);
+        if !may_go_with_them {
             return Err(not_deletable(request.force).into());
         }
         let kind = match status {

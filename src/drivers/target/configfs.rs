@@ -195,9 +195,7 @@ impl Tree {
             Err(error)
                 if !matches!(
                     error.kind(),
-                    io::ErrorKind::NotFound
-                        | io::ErrorKind::DirectoryNotEmpty
-                        | io::ErrorKind::ResourceBusy
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy
                 ) =>
             {
                 Err(failed("remove", path, &error))
@@ -252,7 +250,9 @@ impl Tree {
 fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => ": it takes root",
-        io::ErrorKind::ReadOnlyFilesystem => ": the kernel's configuration is mounted read-only, as in containers",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            ": the kernel's configuration is mounted read-only, as in containers"
+        }
         _ => "",
     };
     DriverError::Failed {

@@ -292,7 +292,10 @@ impl TargetDriver for NvmetTarget {
         let Ok(leaving) = connector.map(host).transpose() else {
             return Ok(());
         };
-        if leaving.as_ref().map_or(!allowed.is_empty(), |host| allowed.contains(host)) {
+        if leaving
+            .as_ref()
+            .map_or(!allowed.is_empty(), |host| allowed.contains(host))
+        {
             // First, so that one that is killed here begins with it again.
             ports::close_all(&self.tree, &paths)?;
         }

@@ -70,10 +70,7 @@ mod tests {
         let first = turnstile.enter(&work, "a").unwrap();
         let _other = turnstile.enter(&work, "b").unwrap();
         let short = Work::within(Duration::from_millis(20));
-        assert!(matches!(
-            turnstile.enter(&short, "a"),
-            Err(DriverError::TimedOut)
-        ));
+        assert!(matches!(turnstile.enter(&short, "a"), Err(DriverError::TimedOut)));
         drop(first);
         drop(turnstile.enter(&work, "a").unwrap());
     }

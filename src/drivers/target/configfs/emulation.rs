@@ -11,7 +11,9 @@ use super::{ConfigFs, Kind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     /// `made`: by us, so that we can take it away.
-    Folder { made: bool },
+    Folder {
+        made: bool,
+    },
     File(String),
     Link(PathBuf),
 }
@@ -165,9 +167,12 @@ fn made_with(words: &[&str]) -> Option<&'static [&'static str]> {
         ]),
         ["target", "iscsi", _, _, "np", _] => Some(&["iscsi=1"]),
         ["target", "iscsi", _, _, "lun", _] => Some(&["statistics/"]),
-        ["target", "iscsi", _, _, "acls", _] => {
-            Some(&["auth/", "auth/userid=", "auth/password=", "info=No active iSCSI Session"])
-        }
+        ["target", "iscsi", _, _, "acls", _] => Some(&[
+            "auth/",
+            "auth/userid=",
+            "auth/password=",
+            "info=No active iSCSI Session",
+        ]),
         ["target", "iscsi", _, _, "acls", _, _] => Some(&["write_protect=0"]),
         ["nvmet", "subsystems", _] => Some(&[
             "attr_allow_any_host=0",
@@ -204,7 +209,10 @@ impl State {
         if self.nodes.contains_key(path) {
             return Err(EEXIST);
         }
-        if !path.parent().is_some_and(|parent| self.nodes.contains_key(parent)) {
+        if !path
+            .parent()
+            .is_some_and(|parent| self.nodes.contains_key(parent))
+        {
             return Err(ENOENT);
         }
         let parts = made_with(&words(path)).ok_or(EPERM)?;
@@ -291,7 +299,9 @@ impl State {
                     // Devices of tests are called by their numbers.
                     let path = option("udev_path").unwrap_or_default();
                     let minor = path.rsplit('-').next().unwrap_or_default();
-                    format!("iBlock device: x  UDEV PATH: {path}  readonly: 0\n        Major: 254 Minor: {minor}  CLAIMED: IBLOCK")
+                    format!(
+                        "iBlock device: x  UDEV PATH: {path}  readonly: 0\n        Major: 254 Minor: {minor}  CLAIMED: IBLOCK"
+                    )
                 };
                 self.put(object.join("info"), info);
                 return Ok(());

@@ -85,7 +85,11 @@ pub(super) fn some_secret(tree: &Tree, place: &Place) -> DriverResult<Option<Cha
 
 fn secret_of(tree: &Tree, acl: &Path) -> Option<Chap> {
     let read = |name: &str| tree.read(&acl.join("auth").join(name));
-    Chap::parse(&Secret::new(format!("CHAP {} {}", read("userid")?, read("password")?)))
+    Chap::parse(&Secret::new(format!(
+        "CHAP {} {}",
+        read("userid")?,
+        read("password")?
+    )))
 }
 
 /// The name comes last: without one, the kernel lets nobody prove anything.

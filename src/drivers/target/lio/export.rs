@@ -120,7 +120,9 @@ fn build_backstore(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverRes
         tree.write(&backstore.join("wwn/vpd_unit_serial"), &wanted.serial)?;
     }
     let unmap = backstore.join("attrib/emulate_tpu");
-    if wanted.discard && let Err(error) = tree.set(&unmap, "1") {
+    if wanted.discard
+        && let Err(error) = tree.set(&unmap, "1")
+    {
         tracing::warn!(volume = place.name, %error, "this backing store gives nothing back");
     }
     Ok(())
@@ -133,10 +135,13 @@ fn build_portals(tree: &Tree, folder: &Path, portals: &[SocketAddr]) -> DriverRe
         tree.remove(&folder.join(portal))?;
     }
     for portal in wanted.difference(&there) {
-        tree.make(&folder.join(portal)).map_err(|error| DriverError::Failed {
-            client: "The storage target service cannot be reached at its address.".to_owned(),
-            operator: format!("the kernel cannot listen on {portal}: is it an address of this host? {error}"),
-        })?;
+        tree.make(&folder.join(portal))
+            .map_err(|error| DriverError::Failed {
+                client: "The storage target service cannot be reached at its address.".to_owned(),
+                operator: format!(
+                    "the kernel cannot listen on {portal}: is it an address of this host? {error}"
+                ),
+            })?;
     }
     Ok(())
 }

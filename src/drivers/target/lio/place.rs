@@ -139,11 +139,7 @@ mod tests {
     #[test]
     fn places_are_those_of_the_kernel() {
         let place = Place::new("b", "iqn.2010-10.org.openstack:", "volume-x");
-        assert!(
-            place
-                .backstore(Plugin::Iblock)
-                .starts_with("target/core")
-        );
+        assert!(place.backstore(Plugin::Iblock).starts_with("target/core"));
         assert_eq!(
             place.acl("iqn.a"),
             Path::new("target/iscsi/iqn.2010-10.org.openstack:volume-x/tpgt_1/acls/iqn.a")

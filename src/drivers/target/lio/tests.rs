@@ -42,7 +42,10 @@ fn twice_as_large(_: &Path) -> DriverResult<Backing> {
 
 fn options() -> LioOptions {
     LioOptions {
-        portals: vec!["192.0.2.1:3260".parse().unwrap(), "[2001:db8::1]:3260".parse().unwrap()],
+        portals: vec![
+            "192.0.2.1:3260".parse().unwrap(),
+            "[2001:db8::1]:3260".parse().unwrap(),
+        ],
         // There is nothing to be prepared: `configfs` is not looked at while the emulation has the fabric.
         configfs: "/nonexistent".into(),
         ..LioOptions::new("host@file", "192.0.2.1:3260".parse().unwrap())
@@ -163,7 +166,12 @@ fn a_half_made_export_goes_too() {
 
 #[test]
 fn killed_anywhere_another_device_takes_the_place_of_the_first() {
-    for (first, second) in [(DEVICE, "/dev/volume-4"), (FILE, DEVICE), (DEVICE, FILE), (FILE, "/srv/other")] {
+    for (first, second) in [
+        (DEVICE, "/dev/volume-4"),
+        (FILE, DEVICE),
+        (DEVICE, FILE),
+        (FILE, "/srv/other"),
+    ] {
         killed_anywhere(
             |target, volume| drop(attach(target, volume, first, GUEST).unwrap()),
             |target, volume| export(target, volume, second).map(drop),
@@ -233,7 +241,12 @@ fn a_secret_that_changed_holds_for_all_who_are_let_in() {
             .iter()
             .any(|line| line.ends_with("auth/userid = another"))
     );
-    assert!(!kernel.shown().iter().any(|line| line.contains("name567890123456789")));
+    assert!(
+        !kernel
+            .shown()
+            .iter()
+            .any(|line| line.contains("name567890123456789"))
+    );
 }
 
 #[test]
@@ -246,7 +259,10 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
             .initialize_connection(&work(), volume, &told, &connector(GUEST), mode)
             .unwrap();
         let shown = kernel.shown();
-        let line = shown.iter().find(|line| line.contains("write_protect = ")).unwrap();
+        let line = shown
+            .iter()
+            .find(|line| line.contains("write_protect = "))
+            .unwrap();
         line.ends_with('1')
     };
     assert!(enter(&volume, AttachMode::Ro));
@@ -267,7 +283,8 @@ fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
     attach(&target, &volume, FILE, OTHER).unwrap();
     let told = export(&target, &volume, FILE).unwrap();
     for stranger in ["", "..", "a/b"] {
-        let answer = target.initialize_connection(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
+        let answer =
+            target.initialize_connection(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
         target
             .terminate_connection(&work(), &volume, Some(&connector(stranger)))
@@ -275,7 +292,10 @@ fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
     }
     let acls = || {
         let shown = kernel.shown();
-        shown.iter().filter(|line| line.ends_with("/auth/userid = name567890123456789")).count()
+        shown
+            .iter()
+            .filter(|line| line.ends_with("/auth/userid = name567890123456789"))
+            .count()
     };
     assert_eq!(acls(), 2);
     target
@@ -295,7 +315,12 @@ fn a_file_that_has_grown_is_told_to_the_kernel() {
     let grown = LioTarget::over(options(), Tree::new(kernel.clone()), twice_as_large);
     for _ in 0..2 {
         grown.resized(&work(), &volume).unwrap();
-        assert!(kernel.shown().iter().any(|line| line.contains("Size: 2147483648")));
+        assert!(
+            kernel
+                .shown()
+                .iter()
+                .any(|line| line.contains("Size: 2147483648"))
+        );
     }
     let before = kernel.shown();
     grown.ensure_export(&work(), &volume, Path::new(FILE)).unwrap();
@@ -315,9 +340,7 @@ fn exports_are_listed_by_whose_they_are() {
         Tree::new(kernel.clone()),
         probe,
     );
-    elsewhere
-        .ensure_export(&work(), &other, Path::new(FILE))
-        .unwrap();
+    elsewhere.ensure_export(&work(), &other, Path::new(FILE)).unwrap();
     assert_eq!(
         target(&kernel).list_exports(&work()).unwrap(),
         [one.storage_name()]
@@ -341,7 +364,9 @@ fn cleared_exports_change_the_generation_and_are_told_until_restored() {
     assert_ne!(target.generation(), before);
     let answer = target.initialize_connection(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Failed { .. })));
-    Tree::new(kernel.clone()).make(Path::new(super::place::FABRIC)).unwrap();
+    Tree::new(kernel.clone())
+        .make(Path::new(super::place::FABRIC))
+        .unwrap();
     assert_eq!(export(&target, &volume, FILE).unwrap(), told);
 }
 

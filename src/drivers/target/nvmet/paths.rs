@@ -85,7 +85,11 @@ pub(super) fn check_prefix(prefix: &str) -> DriverResult<()> {
 /// The subsystem's serial number, 20 characters: whose it is, and the end of the volume's id.
 pub(super) fn serial(owner: &str, volume: VolumeId) -> String {
     let id = volume.to_string().replace('-', "");
-    format!("{}{}", mark(owner), id.get(id.len().saturating_sub(12)..).unwrap_or_default())
+    format!(
+        "{}{}",
+        mark(owner),
+        id.get(id.len().saturating_sub(12)..).unwrap_or_default()
+    )
 }
 
 /// How serial numbers of this backend begin: the same in each run (FNV-1a).

@@ -28,7 +28,9 @@ pub(super) struct Known(());
 
 impl Ports<'_> {
     fn numbered(&self) -> impl Iterator<Item = (String, &SocketAddr)> {
-        (u32::from(self.first)..).map(|id| id.to_string()).zip(self.portals)
+        (u32::from(self.first)..)
+            .map(|id| id.to_string())
+            .zip(self.portals)
     }
 
     /// Whether none of them is somebody else's, listening elsewhere.

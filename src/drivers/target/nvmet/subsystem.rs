@@ -98,7 +98,10 @@ pub(super) fn shut_out_all(tree: &Tree, paths: &Paths) -> DriverResult<()> {
     let _alone = alone();
     for host in tree.folders(Path::new(paths::HOSTS))? {
         let host = paths::host(&host);
-        if tree.read(&host.join("dhchap_key")).is_none_or(|key| key.is_empty()) {
+        if tree
+            .read(&host.join("dhchap_key"))
+            .is_none_or(|key| key.is_empty())
+        {
             tree.remove_unused(&host)?;
         }
     }

@@ -58,11 +58,7 @@ impl Rig {
     }
 
     /// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
-    fn killed_anywhere(
-        &self,
-        begin: impl Fn(&NvmetTarget),
-        verb: impl Fn(&NvmetTarget) -> DriverResult<()>,
-    ) {
+    fn killed_anywhere(&self, begin: impl Fn(&NvmetTarget), verb: impl Fn(&NvmetTarget) -> DriverResult<()>) {
         let straight = Emulation::new();
         begin(&self.target(&straight));
         let before = straight.changes();
@@ -87,7 +83,10 @@ impl Rig {
 
 fn options() -> NvmetOptions {
     NvmetOptions {
-        portals: vec!["192.0.2.1:4420".parse().unwrap(), "[2001:db8::1]:4420".parse().unwrap()],
+        portals: vec![
+            "192.0.2.1:4420".parse().unwrap(),
+            "[2001:db8::1]:4420".parse().unwrap(),
+        ],
         info_version: InfoVersion::Two,
         configfs: "/nonexistent".into(),
         ..NvmetOptions::new("host@file", "192.0.2.1:4420".parse().unwrap())
@@ -121,8 +120,18 @@ fn killed_anywhere_a_host_is_shut_out_and_the_other_may_come_again() {
     shut_out(&rig.target(&kernel)).unwrap();
     let shown = kernel.shown();
     assert!(!shown.iter().any(|line| line.contains(GUEST)));
-    assert!(shown.iter().any(|line| line.contains("allowed_hosts/") && line.contains(OTHER)));
-    assert_eq!(shown.iter().filter(|line| line.starts_with("nvmet/ports/") && line.contains(" -> ")).count(), 2);
+    assert!(
+        shown
+            .iter()
+            .any(|line| line.contains("allowed_hosts/") && line.contains(OTHER))
+    );
+    assert_eq!(
+        shown
+            .iter()
+            .filter(|line| line.starts_with("nvmet/ports/") && line.contains(" -> "))
+            .count(),
+        2
+    );
     rig.target(&kernel)
         .terminate_connection(&work(), &rig.volume, None)
         .unwrap();
