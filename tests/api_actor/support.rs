@@ -53,7 +53,7 @@ pub enum Got {
     Connect,
     Disconnect(volume::TerminateConnection),
     DeleteCascade(volume::DeleteVolumeCascade),
-    CreateSnapshot(volume::CreateSnapshot),
+    CreateSnapshot,
     DeleteSnapshot,
     Revert,
     Manage,
@@ -73,7 +73,7 @@ impl Got {
             Self::Connect => "connect",
             Self::Disconnect(_) => "disconnect",
             Self::DeleteCascade(_) => "delete_cascade",
-            Self::CreateSnapshot(_) => "create_snapshot",
+            Self::CreateSnapshot => "create_snapshot",
             Self::DeleteSnapshot => "delete_snapshot",
             Self::Revert => "revert",
             Self::Manage => "manage",
@@ -764,7 +764,7 @@ impl Serve<volume::CreateSnapshot> for FakeBackend {
         self.act(
             &context,
             m.command,
-            Got::CreateSnapshot(m.clone()),
+            Got::CreateSnapshot,
             Outcome::SnapshotCreated { provider_id: None },
         )
         .await;
