@@ -91,7 +91,7 @@ class Client(threading.Thread):
         """Now and then a client waits until its thing has come to rest; otherwise it asks for more at once."""
         if self.random.random() < 0.3:
             return
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 25
         while time.monotonic() < deadline and not self.ended.is_set():
             with contextlib.suppress(OSError, http.client.HTTPException, Refused):
                 shown = self.pumice.shown(promised.kind, promised.which)
