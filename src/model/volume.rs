@@ -231,6 +231,57 @@ pub struct Volume {
 }
 
 impl Volume {
+    /// A volume that nothing is known of but whose it is, how large, what it is doing and where: everything else is as it is
+    /// before anybody says otherwise.
+    #[must_use]
+    pub fn new(
+        project_id: ProjectId,
+        user_id: UserId,
+        size: u32,
+        status: VolumeStatus,
+        availability_zone: String,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: VolumeId::new(),
+            project_id,
+            user_id,
+            name: None,
+            description: None,
+            size,
+            status,
+            previous_status: None,
+            attach_status: AttachStatus::Detached,
+            migration_status: None,
+            volume_type_id: None,
+            availability_zone,
+            host: None,
+            placed: false,
+            metadata: BTreeMap::new(),
+            admin_metadata: BTreeMap::new(),
+            image_metadata: BTreeMap::new(),
+            snapshot_id: None,
+            source_volid: None,
+            group_id: None,
+            bootable: false,
+            multiattach: false,
+            encryption_key_id: None,
+            replication_status: None,
+            consumes_quota: true,
+            provider_location: None,
+            provider_auth: None,
+            provider_id: None,
+            service_uuid: None,
+            // Cinder's word until a backend has made it (cinder: `db` default).
+            shared_targets: Some(true),
+            operation: None,
+            created_at,
+            updated_at: None,
+            scheduled_at: None,
+            launched_at: None,
+        }
+    }
+
     /// The name its storage has: `volume-<id>`.
     #[must_use]
     pub fn storage_name(&self) -> String {

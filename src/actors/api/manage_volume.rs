@@ -3,7 +3,6 @@
 //! The record is made first, in `managing` and with size 0, as in Cinder: its volume counts at once, its GiB when the backend has
 //! said how many they are. What cannot be adopted ends in `error_managing`; to delete that forgets it, and touches nothing.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ApiActor;
@@ -15,8 +14,8 @@ use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::quota::volume_deltas;
 use crate::model::transitions::Verb;
 use crate::model::{
-    AttachStatus, BackendName, Context, Error, OperationKind, PoolName, Reference, Result, Snapshot,
-    StorageName, Timestamp, Volume, VolumeId, VolumeStatus,
+    BackendName, Context, Error, OperationKind, PoolName, Reference, Result, Snapshot, StorageName,
+    Timestamp, Volume, VolumeStatus,
 };
 
 impl ApiActor {
@@ -186,42 +185,22 @@ fn records(
     let kind = OperationKind::ManageVolume {
         reference: request.reference.clone(),
     };
+    let zone = request.availability_zone.clone().unwrap_or(zone);
     let volume = Volume {
-        id: VolumeId::new(),
-        project_id: context.project_id.clone(),
-        user_id: context.user_id.clone(),
         name: request.name.clone(),
         description: request.description.clone(),
-        size: 0,
-        status: VolumeStatus::Managing,
-        previous_status: None,
-        attach_status: AttachStatus::Detached,
-        migration_status: None,
-        volume_type_id: None,
-        availability_zone: request.availability_zone.clone().unwrap_or(zone),
         host: Some(pool),
         placed: true,
         metadata: request.metadata.clone(),
-        admin_metadata: BTreeMap::new(),
-        image_metadata: BTreeMap::new(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
         bootable: request.bootable,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
-        shared_targets: Some(true),
-        operation: None,
-        created_at: Timestamp::now(),
-        updated_at: None,
-        scheduled_at: None,
-        launched_at: None,
+        ..Volume::new(
+            context.project_id.clone(),
+            context.user_id.clone(),
+            0,
+            VolumeStatus::Managing,
+            zone,
+            Timestamp::now(),
+        )
     };
     (volume, kind)
 }

@@ -109,6 +109,7 @@ pub(in crate::cli) fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
         },
         volume_clear_size: backend.volume_clear_size,
         volume_clear_ionice: backend.volume_clear_ionice.clone(),
+        command_timeout: backend.command_timeout.get(),
         copy: CopyOptions {
             pumice: None,
             block: backend.volume_dd_blocksize.as_usize(),

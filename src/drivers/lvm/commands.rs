@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use super::names;
 use super::options::LvmOptions;
@@ -32,6 +33,7 @@ pub(super) struct Lvm {
     bin_dir: Option<PathBuf>,
     conf_file: Option<PathBuf>,
     suppress_fd_warnings: bool,
+    timeout: Duration,
 }
 
 impl Lvm {
@@ -43,6 +45,7 @@ impl Lvm {
             bin_dir: options.bin_dir.clone(),
             conf_file: options.conf_file.clone(),
             suppress_fd_warnings: options.suppress_fd_warnings,
+            timeout: options.command_timeout,
         }
     }
 
@@ -267,7 +270,8 @@ impl Lvm {
         let mut command = match &self.bin_dir {
             Some(folder) => Command::new(folder.join(program), package),
             None => Command::new(program, package),
-        };
+        }
+        .limit(self.timeout);
         if let Some(file) = self.conf_file.as_ref().filter(|file| file.exists())
             && let Some(folder) = file.parent()
         {
@@ -366,6 +370,7 @@ fn look_args(group: &str, names: &[&str]) -> Vec<String> {
 mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
+    use std::time::Duration;
 
     use super::{crashed, look_args, mirror_args};
 

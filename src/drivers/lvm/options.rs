@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::drivers::copy::process::CopyOptions;
 use crate::model::service::OverSubscription;
@@ -45,6 +46,8 @@ pub struct LvmOptions {
     pub volume_clear_size: u32,
     /// The options of `ionice` that a wipe runs under; empty: without.
     pub volume_clear_ionice: String,
+    /// How long one command of LVM's may take, also within a verb that moves data for hours.
+    pub command_timeout: Duration,
     /// How data is moved.
     pub copy: CopyOptions,
     /// From how many per cent on a thin pool is warned of.
@@ -75,6 +78,7 @@ impl LvmOptions {
             volume_clear: VolumeClear::Zero,
             volume_clear_size: 0,
             volume_clear_ionice: String::new(),
+            command_timeout: Duration::from_secs(600),
             copy: CopyOptions::default(),
             thin_pool_warn_percent: 80,
             bin_dir: None,

@@ -13,8 +13,8 @@ use crate::model::quota::{Deltas, volume_deltas};
 use crate::model::spec::VolumeSource;
 use crate::model::transitions::{Verb, decide, snapshots};
 use crate::model::{
-    AttachStatus, Context, Error, Operation, OperationKind, Result, Snapshot, Timestamp, Volume, VolumeId,
-    VolumeStatus, VolumeType, VolumeTypeId,
+    Context, Error, Operation, OperationKind, Result, Snapshot, Timestamp, Volume, VolumeStatus, VolumeType,
+    VolumeTypeId,
 };
 use crate::store::catalog::{Changes, Stored};
 
@@ -316,22 +316,10 @@ impl ApiActor {
         availability_zone: String,
     ) -> (Volume, Operation) {
         let mut volume = Volume {
-            id: VolumeId::new(),
-            project_id: context.project_id.clone(),
-            user_id: context.user_id.clone(),
             name: request.name.clone(),
             description: request.description.clone(),
-            size,
-            status: VolumeStatus::Creating,
-            previous_status: None,
-            attach_status: AttachStatus::Detached,
-            migration_status: None,
             volume_type_id: Some(volume_type.id),
-            availability_zone,
-            host: None,
-            placed: false,
             metadata: request.metadata.clone(),
-            admin_metadata: BTreeMap::new(),
             image_metadata: origin
                 .map(|origin| origin.volume.image_metadata.clone())
                 .unwrap_or_default(),
@@ -339,23 +327,16 @@ impl ApiActor {
             source_volid: origin
                 .filter(|origin| origin.snapshot.is_none())
                 .map(|origin| origin.volume.id),
-            group_id: None,
             bootable: origin.is_some_and(|origin| origin.volume.bootable),
             multiattach: volume_type.is_multiattach(),
-            encryption_key_id: None,
-            replication_status: None,
-            consumes_quota: true,
-            provider_location: None,
-            provider_auth: None,
-            provider_id: None,
-            service_uuid: None,
-            // Cinder's word until the backend has made it (cinder: `db` default).
-            shared_targets: Some(true),
-            operation: None,
-            created_at: Timestamp::now(),
-            updated_at: None,
-            scheduled_at: None,
-            launched_at: None,
+            ..Volume::new(
+                context.project_id.clone(),
+                context.user_id.clone(),
+                size,
+                VolumeStatus::Creating,
+                availability_zone,
+                Timestamp::now(),
+            )
         };
         let hints = request.hints.clone();
         let kind = match origin {
