@@ -61,6 +61,18 @@ use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
 const GIB: u64 = 1 << 30;
 
+/// Whether the device is there, and not suspended: the kernel tells that without LVM (`/sys/block/dm-N/dm/suspended`).
+fn answers(device: &Path) -> bool {
+    let Ok(node) = std::fs::canonicalize(device) else {
+        return false;
+    };
+    let Some(name) = node.file_name() else {
+        return false;
+    };
+    std::fs::read_to_string(Path::new("/sys/block").join(name).join("dm/suspended"))
+        .is_ok_and(|suspended| suspended.trim() == "0")
+}
+
 /// Which kind of volumes this backend makes, once decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -267,7 +279,11 @@ impl VolumeDriver for LvmDriver {
 
     fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         work.check()?;
-        // Also where there is a device: what a killed revert left must be put right before anybody writes.
+        // A device that is there and answers is the volume, whole: a revert that was killed between its two renames leaves no
+        // device of that name, and beside one that is there only what nobody reads. So an attach costs no look at the group.
+        if answers(&self.lvm.device(&names::volume(volume.id))) {
+            return Ok(());
+        }
         self.volume_awake(work, volume).map(|_| ())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CONTROL_PORT;
-use super::control;
+use super::control::{self, ControlError};
 use super::show::{self, ShownConnection, ShownTarget};
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::target::chap::Chap;
@@ -118,14 +118,23 @@ impl Admin {
     /// Makes an account; `direct` if the daemon understands us without tgtadm. One of that name is replaced: what its password is,
     /// nobody can say.
     pub(super) fn new_account(&self, work: &Work, chap: &Chap, direct: bool) -> DriverResult<()> {
-        self.delete_account(work, chap.name())?;
         if direct {
             work.check()?;
-            return control::new_account(&self.socket_path(), chap).map_err(|error| DriverError::Failed {
+            let socket = self.socket_path();
+            let made = match control::new_account(&socket, chap) {
+                // Most likely one of that name was left by somebody who was killed.
+                Err(ControlError::Refused(_)) => {
+                    self.delete_account(work, chap.name())?;
+                    control::new_account(&socket, chap)
+                }
+                made => made,
+            };
+            return made.map_err(|error| DriverError::Failed {
                 client: "The storage backend failed.".to_owned(),
                 operator: format!("tgtd would not take a CHAP account: {error}"),
             });
         }
+        self.delete_account(work, chap.name())?;
         let command = self
             .command()
             .args([
