@@ -10,7 +10,7 @@ GUEST_ARGS ?=
 GUEST_RUN := tests/guest/run target/guest
 
 .PHONY: run test lint format clippy deny unit docs clients bench help \
-	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-bench
+	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -75,6 +75,16 @@ guest-faults:
 
 guest-kills: guest-image ## Kill everything again and again under load, in a guest
 	@$(GUEST_RUN) kills.py $(GUEST_ARGS)
+
+guest-lio: guest-image ## Let LIO alone prove itself, verb by verb, in a guest
+	@$(CARGO) build --quiet --locked --example target_verbs
+	@PUMICE_BIN=$${CARGO_TARGET_DIR:-target}/debug/examples/target_verbs $(GUEST_RUN) lio.sh
+
+guest-nvmet: ## Let nvmet prove itself, in a guest with a kernel that has it (tests/guest/nvmet/README.md)
+	@scripts/install-packages mmdebstrap cpio
+	@$(CARGO) build --quiet --locked --example target_verbs
+	@tests/guest/nvmet/build target/guest-nvmet
+	@tests/guest/nvmet/run target/guest-nvmet verbs.sh
 
 guest-bench: guest-image ## Measure beside the bare commands, in a guest
 	@$(CARGO) build --quiet --locked --release --bin pumice

@@ -6,6 +6,7 @@ Runs as root inside the guest (README.md). Arguments: the backends to try, all o
 """
 
 import contextlib
+import json
 import sys
 import uuid
 
@@ -42,7 +43,7 @@ from initiator import (
     umount,
     write,
 )
-from pumice import LOG, Pumice, Refused, panics
+from pumice import LOG, SHARE, Pumice, Refused, panics
 from story import Teller, expect, run, wait_for
 
 
@@ -514,6 +515,15 @@ STORIES = {
 BACKENDS_TRIED = []
 
 
+def diagnosis(pumice):
+    """What `pumice doctor` calls a fault."""
+    said = run(SHARE / "pumice", "doctor", "--config", pumice.config, "--json", check=False, seconds=120)
+    expect(said.returncode in (0, 1), f"the doctor ended with {said.returncode}: {said.stderr}")
+    faults = [check for check in json.loads(said.stdout) if check["outcome"] == "fault"]
+    expect((said.returncode == 1) == bool(faults), f"{said.returncode} with {faults}")
+    return faults
+
+
 def main():
     BACKENDS_TRIED.extend(sys.argv[1:] or BACKENDS)
     teller = Teller(LOG)
@@ -525,16 +535,41 @@ def main():
     def volume_groups_are_made():
         make_groups(BACKENDS_TRIED)
 
+    def the_doctor_finds_nothing_that_keeps_it_from_serving():
+        faults = diagnosis(pumice)
+        expect(not faults, f"{faults}")
+
+    def the_doctor_misses_a_volume_group_and_says_how_to_make_it():
+        group = BACKENDS[BACKENDS_TRIED[0]][0]
+        run("vgrename", group, f"{group}-away")
+        try:
+            faults = diagnosis(pumice)
+            expect(any("vgcreate" in (fault["mend"] or "") for fault in faults), f"{faults}")
+        finally:
+            run("vgrename", f"{group}-away", group)
+
     def pumice_starts():
         pumice.start()
         make_types(pumice, BACKENDS_TRIED)
+
+    def the_doctor_tells_ours_from_others_while_it_serves():
+        faults = diagnosis(pumice)
+        expect(not faults, f"{faults}")
 
     def pumice_stops():
         code = pumice.stop()
         expect(code == 0, f"it ended with {code}")
         expect(not panics(), panics())
 
-    if teller.act("it begins", [the_initiator_is_ready, volume_groups_are_made, pumice_starts]):
+    beginning = [
+        the_initiator_is_ready,
+        volume_groups_are_made,
+        the_doctor_misses_a_volume_group_and_says_how_to_make_it,
+        the_doctor_finds_nothing_that_keeps_it_from_serving,
+        pumice_starts,
+        the_doctor_tells_ours_from_others_while_it_serves,
+    ]
+    if teller.act("it begins", beginning):
         for backend in BACKENDS_TRIED:
             for kind in STORIES[backend]:
                 story = kind(pumice, backend)
