@@ -370,7 +370,6 @@ fn look_args(group: &str, names: &[&str]) -> Vec<String> {
 mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
-    use std::time::Duration;
 
     use super::{crashed, look_args, mirror_args};
 
