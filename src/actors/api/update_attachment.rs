@@ -106,7 +106,7 @@ fn is_same(kind: &OperationKind, connector: &Connector) -> bool {
 
 /// A second connection to the same host would be one and the same session. Another host is allowed: that is how a server
 /// moves. (The anchor's code refuses any second connection; its comments, its tests and compute want this.)
-fn must_not_be_duplicate(
+pub(super) fn must_not_be_duplicate(
     volume: &Volume,
     attachments: &[Attachment],
     this: &Attachment,
@@ -128,7 +128,7 @@ fn must_not_be_duplicate(
 }
 
 /// The attachment's own mode, else the connector's, else read-write.
-fn mode(volume: &Volume, attachment: &Attachment, connector: &Connector) -> Result<AttachMode> {
+pub(super) fn mode(volume: &Volume, attachment: &Attachment, connector: &Connector) -> Result<AttachMode> {
     let asked = connector.text("mode").and_then(|mode| mode.parse().ok());
     let mode = attachment.mode.or(asked);
     match mode {

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 
 use super::delete_volume::park;
 use super::parts::Parts;
-use crate::drivers::DriverError;
 use crate::drivers::target::Export;
+use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
@@ -29,6 +29,8 @@ pub struct Connecting {
     exported_before: bool,
     export: Option<Export>,
     connection_info: Option<ConnectionInfo>,
+    /// What letting the initiator in came to, where the export's worker did that as well.
+    let_in: Option<DriverResult<ConnectionInfo>>,
     parked: bool,
 }
 
@@ -52,6 +54,7 @@ pub async fn run(
         exported_before,
         export: None,
         connection_info: None,
+        let_in: None,
         parked: false,
     };
     let report = flow().run(&mut connecting, attempt, observer).await;
@@ -89,23 +92,31 @@ impl Step<Connecting, DriverError> for EnsureExport {
     async fn execute(&self, connecting: &mut Connecting) -> Result<(), DriverError> {
         let volume = connecting.volume.clone();
         let (target, path) = connecting.parts.export_parts(&volume)?;
-        let export = connecting
+        let (connector, mode) = (connecting.connector.clone(), connecting.mode);
+        // The next step's work is done in the same go: a client waits for both, and for each change of threads.
+        let (export, let_in) = connecting
             .parts
             .drive(volume.id, connecting.limit, move |driver, work| {
                 driver.activate(work, &volume)?;
-                target.ensure_export(work, &volume, &path)
+                let export = target.ensure_export(work, &volume, &path)?;
+                let exported = with_export(&volume, &export);
+                let let_in = target.initialize_connection(work, &exported, &export, &connector, mode);
+                Ok((export, let_in))
             })
             .await
             .map_err(|error| park(error, &mut connecting.parked))?;
+        connecting.let_in = Some(let_in);
         // From here on every verb speaks of this export and its secret.
-        connecting.volume.provider_location = Some(export.provider_location.clone());
-        connecting.volume.provider_auth.clone_from(&export.provider_auth);
+        connecting.volume = with_export(&connecting.volume, &export);
         connecting.export = Some(export);
         Ok(())
     }
 
     async fn revert(&self, connecting: &mut Connecting, _cause: &DriverError) {
         if connecting.exported_before {
+            if let Some(Ok(_)) = connecting.let_in.take() {
+                shut_out(connecting).await;
+            }
             return;
         }
         let Some(target) = connecting.parts.target.clone() else {
@@ -126,6 +137,14 @@ impl Step<Connecting, DriverError> for EnsureExport {
             .ledger()
             .disconnected(connecting.volume.id, None, true);
         connecting.export = None;
+    }
+}
+
+fn with_export(volume: &VolumeSpec, export: &Export) -> VolumeSpec {
+    VolumeSpec {
+        provider_location: Some(export.provider_location.clone()),
+        provider_auth: export.provider_auth.clone(),
+        ..volume.clone()
     }
 }
 
@@ -150,13 +169,16 @@ impl Step<Connecting, DriverError> for InitializeConnection {
                 operator: "initialize_connection ran without an export".to_owned(),
             });
         };
-        let info = connecting
-            .parts
-            .drive(volume.id, connecting.limit, move |_, work| {
-                target.initialize_connection(work, &volume, &export, &connector, mode)
-            })
-            .await
-            .map_err(|error| park(error, &mut connecting.parked))?;
+        let info = match connecting.let_in.take() {
+            Some(let_in) => let_in?,
+            None => connecting
+                .parts
+                .drive(volume.id, connecting.limit, move |_, work| {
+                    target.initialize_connection(work, &volume, &export, &connector, mode)
+                })
+                .await
+                .map_err(|error| park(error, &mut connecting.parked))?,
+        };
         connecting.connection_info = Some(info);
         connecting.parts.ledger().connected(
             connecting.volume.clone(),
@@ -167,23 +189,27 @@ impl Step<Connecting, DriverError> for InitializeConnection {
     }
 
     async fn revert(&self, connecting: &mut Connecting, _cause: &DriverError) {
-        let Some(target) = connecting.parts.target.clone() else {
-            return;
-        };
-        let (volume, connector) = (connecting.volume.clone(), connecting.connector.clone());
-        let out = connecting
-            .parts
-            .drive(volume.id, connecting.limit, move |_, work| {
-                target.terminate_connection(work, &volume, Some(&connector))
-            })
-            .await;
-        if let Err(Some(error)) = out {
-            tracing::warn!(volume = %connecting.volume.id, %error, "an initiator could not be shut out again");
-        }
-        connecting
-            .parts
-            .ledger()
-            .disconnected(connecting.volume.id, Some(&connecting.connector), false);
+        shut_out(connecting).await;
         connecting.connection_info = None;
     }
+}
+
+async fn shut_out(connecting: &Connecting) {
+    let Some(target) = connecting.parts.target.clone() else {
+        return;
+    };
+    let (volume, connector) = (connecting.volume.clone(), connecting.connector.clone());
+    let out = connecting
+        .parts
+        .drive(volume.id, connecting.limit, move |_, work| {
+            target.terminate_connection(work, &volume, Some(&connector))
+        })
+        .await;
+    if let Err(Some(error)) = out {
+        tracing::warn!(volume = %connecting.volume.id, %error, "an initiator could not be shut out again");
+    }
+    connecting
+        .parts
+        .ledger()
+        .disconnected(connecting.volume.id, Some(&connecting.connector), false);
 }
