@@ -3,7 +3,7 @@
 import time
 
 import lvm
-from pumice import HOST, RESTING
+from pumice import HOST
 from story import expect
 from targets import lio_backstores, lio_targets, tgt_targets
 
@@ -88,9 +88,8 @@ def _disorder(pumice, names, beside):
     """What is not as the records say, in words."""
     volumes, snapshots = pumice.volumes(), pumice.snapshots()
     found = []
-    for one in volumes + snapshots:
-        if one["status"] not in RESTING:
-            found.append(f"{one['id']} is {one['status']}")
+    for one in pumice.moving(volumes + snapshots):
+        found.append(f"{one['id']} is {one['status']}")
     homes = {volume["id"]: backend_of(volume) for volume in volumes}
     wanted = {name: {} for name in names}
     for volume in volumes:

@@ -1,10 +1,12 @@
 """`pumice serve` in the guest, and its REST API as a client sees it."""
 
 import contextlib
+import http.client
 import json
 import pathlib
 import signal
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
@@ -24,9 +26,9 @@ data_dir = "{HOME}"
 [auth]
 users = [{{ name = "admin", password = "{PASSWORD}", project = "admin", roles = ["admin"] }}]
 [log]
-filter = "debug,sled=warn"
 format = "text"
 """
+ALL = "debug,sled=warn"
 
 # What a volume or a snapshot stays in by itself (cinder: objects/fields.py).
 RESTING = {"available", "in-use", "reserved", "error", "error_deleting", "error_extending", "error_restoring"}
@@ -59,10 +61,12 @@ def daemons(name):
 class Pumice:
     """One process, of one configuration; several threads may ask it."""
 
-    def __init__(self, backends):
+    def __init__(self, backends, log=ALL, keep=False):
+        """`keep`: a connection for each thread, as a client's session has; not for what is killed while it is asked."""
         HOME.mkdir(parents=True, mode=0o700, exist_ok=True)
         self.config = HOME / "pumice.toml"
-        self.config.write_text(f"{COMMON}{backends}")
+        self.config.write_text(f'{COMMON}filter = "{log}"\n{backends}')
+        self.kept = threading.local() if keep else None
         self.backends = backends.count("[backend.")
         self.process = None
         self.token = self.project = None
@@ -123,6 +127,8 @@ class Pumice:
         if self.token and not path.startswith("/identity"):
             headers["X-Auth-Token"] = self.token
         data = None if body is None else json.dumps(body).encode()
+        if self.kept is not None:
+            return self.request_kept(method, path, data, headers)
         request = urllib.request.Request(f"{URL}{path}", data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -131,6 +137,16 @@ class Pumice:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers, error.read().decode(errors="replace")
+
+    def request_kept(self, method, path, data, headers):
+        if not hasattr(self.kept, "connection"):
+            self.kept.connection = http.client.HTTPConnection(URL.removeprefix("http://"), timeout=90)
+        self.kept.connection.request(method, path, data, headers)
+        answer = self.kept.connection.getresponse()
+        text = answer.read()
+        if answer.status >= 400:
+            return answer.status, answer.headers, text.decode(errors="replace")
+        return answer.status, answer.headers, json.loads(text) if text else None
 
     def ask(self, method, path, body=None, timeout=90):
         """One request to the volume API that must succeed; its answer."""
@@ -255,12 +271,21 @@ class Pumice:
         quota = self.ask("GET", f"/os-quota-sets/{self.project}?usage=True")["quota_set"]
         return {key: (quota[key]["in_use"], quota[key]["reserved"]) for key in ("volumes", "snapshots", "gigabytes")}
 
+    def moving(self, both):
+        """Those of these that are on their way. What is connected and was not completed waits for its client, as in Cinder."""
+        connected = {one["volume_id"] for one in self.attachments() if one["status"] == "attaching" and one["connection_info"]}
+        return [
+            one
+            for one in both
+            if one["status"] not in RESTING and not (one["status"] == "attaching" and one["id"] in connected)
+        ]
+
     def rests(self, seconds=120):
         """Waits until nothing is on its way anywhere and no operation is open."""
 
         def probe():
             both = self.volumes() + self.snapshots()
-            moving = [(one["id"], one["name"], one["status"]) for one in both if one["status"] not in RESTING]
+            moving = [(one["id"], one["name"], one["status"]) for one in self.moving(both)]
             operations = self.operations()
             if moving or operations:
                 raise OSError(f"{len(moving)} on their way: {moving[:4]}; operations: {operations[:3]}")
