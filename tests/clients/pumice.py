@@ -14,7 +14,8 @@ import requests
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("PUMICE_BIN", str(ROOT / "target/debug/pumice"))
+BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/pumice"
+BINARY = os.environ.get("PUMICE_BIN", str(BUILT))
 CLOUD = "pumice"
 SECRET = "what both halves of a test know"
 PROJECT = re.compile(r"[0-9a-f-]{32,36}")

@@ -169,7 +169,6 @@ class Bench:
             self.remove_bare(names)
 
         bare_way("one after the other", one_after_the_other)
-        bare_way("2 at a time", side_by_side, 2)
         ours = []
         for _ in range(2):
             since = LOG.stat().st_size
@@ -183,7 +182,6 @@ class Bench:
             )
             self.delete(volumes)
         bare_way("4 at a time", side_by_side, 4)
-        bare_way("8 at a time", side_by_side, 8)
         bare_way("in one lvm shell", one_shell)
         sequential = bare_times["one after the other"]
         best = min(bare_times, key=bare_times.get)
