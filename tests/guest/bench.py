@@ -128,6 +128,15 @@ class Bench:
         self.report.adds(f"{self.backend}: detach (DELETE /attachments/…)", gone, bare_gone)
         print(f"    commands of ours, all rounds: {commands(since)}", flush=True)
 
+    def has_room_for(self, many):
+        """Until the backend has told of its group without what was just removed; the scheduler believes its last report."""
+
+        def reported():
+            pools = self.pumice.pools().values()
+            return all(self.thin or pool["capabilities"]["free_capacity_gb"] > many for pool in pools)
+
+        wait_for("a report of the room that was made", reported, 180, pause=1)
+
     # -- many at once --------------------------------------------------------------------------------------------
 
     def many_at_once(self, many):
@@ -171,6 +180,7 @@ class Bench:
         bare_way("one after the other", one_after_the_other)
         ours = []
         for _ in range(2):
+            self.has_room_for(many)
             since = LOG.stat().st_size
             began = time.monotonic()
             spent, (volumes, answered) = took(all_at_once)
