@@ -1,33 +1,8 @@
 //! Every row about snapshots that was observed at a real Cinder, replayed.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::model::transitions::tests::{Row, rows, volume};
-use crate::model::{ErrorKind, SnapshotId, Timestamp};
-
-fn snapshot(volume: &Volume, status: SnapshotStatus) -> Snapshot {
-    Snapshot {
-        id: SnapshotId::new(),
-        volume_id: volume.id,
-        project_id: volume.project_id.clone(),
-        user_id: volume.user_id.clone(),
-        name: None,
-        description: None,
-        volume_size: volume.size,
-        volume_type_id: None,
-        status,
-        progress: "0%".to_owned(),
-        metadata: BTreeMap::new(),
-        provider_id: None,
-        encryption_key_id: None,
-        group_snapshot_id: None,
-        consumes_quota: true,
-        operation: None,
-        created_at: Timestamp(1),
-        updated_at: None,
-    }
-}
+use crate::model::ErrorKind;
+use crate::model::transitions::tests::{Row, rows, snapshot, volume};
 
 fn statuses(row: &Row<'_>) -> Vec<SnapshotStatus> {
     match row.from {
