@@ -129,6 +129,32 @@ async fn ranges_are_read_in_order_from_either_end() {
 }
 
 #[actix::test]
+async fn a_range_of_any_length_is_read_whole_and_up_to_its_limit() {
+    for (engine, store, _directory) in engines() {
+        let all: Vec<String> = (0..40).map(|number| format!("k{number:02}")).collect();
+        let puts = all.iter().map(|name| put(name, name)).collect();
+        store.commit(changes(puts)).await.unwrap();
+        for limit in (0..42).chain([usize::MAX]) {
+            for reverse in [false, true] {
+                let scan = Scan {
+                    prefix: b"k".to_vec(),
+                    after: None,
+                    reverse,
+                    limit,
+                };
+                let mut expected = all.clone();
+                if reverse {
+                    expected.reverse();
+                }
+                expected.truncate(limit);
+                let read = store.scan(scan).await.unwrap();
+                assert_eq!(keys(&read), expected, "{engine}, up to {limit}");
+            }
+        }
+    }
+}
+
+#[actix::test]
 async fn of_those_who_read_the_same_only_one_writes() {
     for (engine, store, _directory) in engines() {
         let read = store.commit(changes(vec![put("a", "0")])).await.unwrap();

@@ -165,6 +165,8 @@ section! {
         nvmet_ns_id: u32 = 10,
         /// The form of what NVMe clients are told: 1 knows one portal, 2 several (cinder: `nvmeof_conn_info_version`).
         nvmeof_conn_info_version: u8 = 1,
+        /// How often its space is looked at, if nothing calls for it sooner (cinder: `backend_stats_polling_interval`).
+        backend_stats_polling_interval: Duration = Duration::from_secs(60),
         /// Per cent of the space that are kept free (cinder: `reserved_percentage`).
         reserved_percentage: u8 = 0,
         /// How far thin volumes may exceed the space (cinder: `max_over_subscription_ratio`).

@@ -253,6 +253,10 @@ fn backends(config: &Config, notes: &mut Notes) {
     let mut groups: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, backend) in &config.backend {
         let key = |field: &str| format!("backend.{name}.{field}");
+        if backend.backend_stats_polling_interval.0.is_zero() {
+            let key = key("backend_stats_polling_interval");
+            notes.senseless(&[&key], "must be longer than nothing");
+        }
         if backend.path.is_relative() {
             notes.senseless(&[&key("path")], "must be an absolute path");
         } else if let Some(other) = folders.insert(&backend.path, name) {

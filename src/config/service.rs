@@ -6,7 +6,7 @@ use super::units::Duration;
 section! {
     /// Who counts as alive.
     Service {
-        /// How often a service says that it is alive, and a backend what it has (cinder: `report_interval`).
+        /// How often a service says that it is alive (cinder: `report_interval`).
         report_interval: Duration = Duration::from_secs(10),
         /// After how much silence it counts as down (cinder: `service_down_time`).
         down_time: Duration = Duration::from_secs(60),

@@ -207,10 +207,13 @@ impl Command {
     }
 
     /// As the operating system wants it: alone in its group, in an environment of ours, in the root folder.
+    ///
+    /// By its path: a name that is to be looked up in another `PATH` than ours makes the standard library `fork` rather than
+    /// `posix_spawn`, and a fork has to copy the tables of all our memory.
     #[expect(clippy::disallowed_types, reason = "this is the one place")]
-    fn prepare(&self) -> std::process::Command {
+    fn prepare(&self) -> Result<std::process::Command, CommandError> {
         use std::os::unix::process::CommandExt;
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = std::process::Command::new(self.find()?);
         command
             .args(self.args.iter().map(|arg| &arg.text))
             .env_clear()
@@ -220,7 +223,7 @@ impl Command {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .process_group(0);
-        command
+        Ok(command)
     }
 
     fn spawn_error(&self, error: std::io::Error) -> CommandError {

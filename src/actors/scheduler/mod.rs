@@ -244,6 +244,9 @@ impl Serve<UpdateServiceCapabilities> for Scheduler {
         _context: Context,
         message: UpdateServiceCapabilities,
     ) -> Result<(), Error> {
+        if self.parts.hear_again(&message.stats) {
+            return Ok(());
+        }
         let backend = message.stats.backend.clone();
         let settled = self.settled(&backend).await;
         if !self.parts.accept(message.stats, &settled) {

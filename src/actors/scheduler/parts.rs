@@ -214,6 +214,15 @@ impl Parts {
         result
     }
 
+    /// Whether a report is the known one, told again.
+    pub(super) fn hear_again(&self, stats: &BackendStats) -> bool {
+        let again = self.pools().hear_again(stats, Instant::now());
+        if again {
+            self.reports.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        again
+    }
+
     /// Takes a report in. `false` if it is older than the known one.
     pub(super) fn accept(&self, stats: BackendStats, settled: &[Claim]) -> bool {
         let now = Instant::now();

@@ -165,6 +165,21 @@ impl Pools {
         self.backends.contains_key(backend)
     }
 
+    /// Whether this report is the known one, told again: nobody has looked at the storage since, so it says nothing of what was
+    /// promised since; but who tells it is alive.
+    pub fn hear_again(&mut self, stats: &BackendStats, now: Instant) -> bool {
+        let known = self
+            .backends
+            .get_mut(&stats.backend)
+            .filter(|known| stats.up && known.stats.up && stats.timestamp == known.stats.timestamp);
+        if let Some(known) = known {
+            known.received_at = now;
+            self.unreachable.remove(&stats.backend);
+            return true;
+        }
+        false
+    }
+
     /// Takes a report in; `settled` are claims whose operations have ended, which the report therefore contains.
     /// `false` if the report is older than the known one, and dropped. A backend that was silent for `down_time` is
     /// believed whatever its clock says: it may have been set back.
@@ -387,6 +402,26 @@ mod tests {
         assert_eq!(free(&pools), 100.0);
         pools.give_back(&claim);
         assert_eq!(free(&pools), 100.0);
+    }
+
+    #[test]
+    fn a_report_told_again_shows_life_and_settles_nothing() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let stats = testing::backend("h", "lvm", &["p"]);
+        let claim = Claim::Create(OperationId::new());
+        assert!(!pools.hear_again(&stats, now), "nobody told it yet");
+        pools.accept(stats.clone(), now, DOWN, &[]);
+        pools.take(claim, &stats.backend.pool("p"), 30, now);
+        pools.leave_out(&stats.backend, now + DOWN);
+        let later = now + DOWN;
+        assert!(pools.hear_again(&stats, later));
+        assert!(!pools.leaves_any_out(now));
+        assert_eq!(free(&pools), 70.0);
+        let late_look = later + Duration::from_secs(1);
+        assert!(pools.views(late_look, DOWN, &|_| None)[0].usable);
+        let mut down = stats.clone();
+        down.up = false;
+        assert!(!pools.hear_again(&down, later), "that is news");
     }
 
     #[test]

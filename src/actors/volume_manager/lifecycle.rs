@@ -1,23 +1,21 @@
-//! A manager's life: make the driver ready, learn what it has, restore its exports; then report, and watch the target daemon.
+//! A manager's life: make the driver ready, learn what it has, restore its exports; then watch the target daemon, and report.
 //!
 //! A driver that does not start is tried again with backoff, for ever, and the backend is reported `down` with the reason
 //! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::VolumeManager;
 use super::compare_storage::compare;
 use super::parts::Readiness;
+use super::reports::{Reports, Told, tell};
 use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::messages::api::{BackendStarted, ListBackendVolumes};
-use crate::messages::registry::{Heartbeat, RegistryTopic};
-use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
-use crate::model::service::BackendStats;
-use crate::model::{AttachMode, Context, PoolStats, Timestamp};
+use crate::model::{AttachMode, Context, Timestamp};
 use crate::transport::{PeerChange, PeerEvent};
 
 /// How often the target daemon is looked at, and whether a report is due.
@@ -25,9 +23,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How many volumes are learned at once.
 const LEARN_PAGE: u32 = 200;
-
-/// How long gathering stats may take before the backend counts as down.
-const STATS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a question to the Api actor may take.
 const ASK: Duration = Duration::from_secs(30);
@@ -42,7 +37,8 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     let mut generation = restore_exports(&manager).await;
     let _ = manager.parts.readiness.send_replace(Readiness::Up);
     tracing::info!(backend = %manager.parts.backend, "backend is up");
-    report(&manager, &context).await;
+    let mut reports = Reports::default();
+    reports.look_and_tell(&manager, &context).await;
     let started = BackendStarted {
         backend: manager.parts.backend.clone(),
         at: Timestamp::now(),
@@ -50,7 +46,6 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     if let Err(error) = manager.api.cast(&context, started).await {
         tracing::warn!(%error, "the control node was not told of this backend's start; it repeats commands anyway");
     }
-    let mut reported = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     let mut peers = manager.router.watch_peers();
     loop {
@@ -58,8 +53,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
             _ = ticks.tick() => {}
             () = connected(&mut peers) => {
                 // A control node that was started anew knows no pools until somebody tells it.
-                report(&manager, &context).await;
-                reported = Instant::now();
+                reports.look_and_tell(&manager, &context).await;
             }
         }
         let now = manager
@@ -71,10 +65,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
             tracing::warn!(backend = %manager.parts.backend, "the target daemon was started anew; restoring exports");
             generation = restore_exports(&manager).await;
         }
-        if reported.elapsed() >= manager.parts.options.report_interval {
-            report(&manager, &context).await;
-            reported = Instant::now();
-        }
+        reports.tell_if_due(&manager, &context).await;
     }
 }
 
@@ -107,7 +98,7 @@ async fn set_up_driver(manager: &VolumeManager, context: &Context) {
                     .parts
                     .readiness
                     .send_replace(Readiness::Down(reason.clone()));
-                send(manager, context, Vec::new(), Some(reason)).await;
+                tell(manager, context, Told::Down(reason)).await;
             }
         }
         tokio::time::sleep(pause).await;
@@ -124,7 +115,7 @@ async fn see_to_storage(manager: &VolumeManager, context: &Context) {
             .parts
             .readiness
             .send_replace(Readiness::Down(reason.clone()));
-        send(manager, context, Vec::new(), Some(reason)).await;
+        tell(manager, context, Told::Down(reason)).await;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
     }
@@ -209,84 +200,4 @@ async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
         }
     }
     generation
-}
-
-/// Stats to every scheduler, and a heartbeat.
-async fn report(manager: &VolumeManager, context: &Context) {
-    match manager
-        .parts
-        .drive(Claim::housekeeping(), STATS_LIMIT, |driver, work| {
-            driver.stats(work)
-        })
-        .await
-    {
-        Ok(pools) => send(manager, context, pools, None).await,
-        Err(Some(error)) => {
-            tracing::error!(backend = %manager.parts.backend, %error, "no stats: the backend counts as down");
-            send(manager, context, Vec::new(), Some(error.to_string())).await;
-        }
-        Err(None) => {}
-    }
-}
-
-async fn send(manager: &VolumeManager, context: &Context, pools: Vec<PoolStats>, reason: Option<String>) {
-    let parts = &manager.parts;
-    let info = parts.driver.get().info();
-    let differs = parts.difference().map(|difference| {
-        [
-            ("orphans".to_owned(), difference.orphans.len().to_string()),
-            ("missing".to_owned(), difference.missing.len().to_string()),
-        ]
-    });
-    let pools = {
-        let ledger = parts.ledger();
-        pools
-            .into_iter()
-            .map(|mut pool| {
-                pool.extra.extend(differs.clone().into_iter().flatten());
-                pool
-            })
-            .map(|pool| PoolStats {
-                allocated_capacity_gb: ledger.allocated(&pool.pool_name),
-                reserved_percentage: parts.options.reserved_percentage,
-                max_over_subscription_ratio: parts.options.max_over_subscription_ratio,
-                ..pool
-            })
-            .collect()
-    };
-    let stats = BackendStats {
-        backend: parts.backend.clone(),
-        volume_backend_name: parts.options.volume_backend_name.clone(),
-        vendor_name: info.vendor_name,
-        driver_version: info.driver_version,
-        storage_protocol: parts
-            .target
-            .as_ref()
-            .map_or("file", |target| target.storage_protocol())
-            .to_owned(),
-        availability_zone: parts.options.availability_zone.clone(),
-        up: reason.is_none(),
-        reason: reason.clone(),
-        pools,
-        timestamp: Timestamp::now(),
-    };
-    let heartbeat = Heartbeat {
-        binary: "cinder-volume".to_owned(),
-        host: parts.backend.to_string(),
-        availability_zone: parts.options.availability_zone.clone(),
-        backend_up: Some(reason.is_none()),
-    };
-    let schedulers = manager.router.any::<SchedulerTopic>();
-    if schedulers
-        .fanout(context, UpdateServiceCapabilities { stats })
-        .await
-        == 0
-    {
-        tracing::debug!(backend = %parts.backend, "no scheduler heard the stats");
-    }
-    manager
-        .router
-        .any::<RegistryTopic>()
-        .fanout(context, heartbeat)
-        .await;
 }

@@ -6,7 +6,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lifecycle` | start (driver, book, exports), then stats, heartbeat and the target daemon's health |
+//! | `lifecycle` | start (driver, book, exports), then the target daemon's health |
+//! | `reports` | stats and heartbeat |
 //! | `create_volume`, `delete_volume`, … | one verb each, as a flow |
 //! | `task`, `worker`, `slot`, `ledger`, `answers`, `failure` | one command, threads, the driver, what it has, what it answered, what went wrong |
 
@@ -26,6 +27,7 @@ pub mod manage_snapshot;
 pub mod manage_volume;
 mod notify;
 pub mod parts;
+mod reports;
 pub mod revert_to_snapshot;
 pub mod slot;
 pub mod task;
@@ -136,6 +138,9 @@ impl VolumeManager {
         match report {
             Some(report) => {
                 self.parts.answers().answered(&report);
+                if changes_room(&report.outcome) {
+                    self.parts.want_look();
+                }
                 self.report(&context, report).await;
             }
             None => self.parts.answers().dropped(command),
@@ -191,6 +196,17 @@ impl VolumeManager {
             "a report was not delivered; it will be given again when the command is repeated"
         );
     }
+}
+
+/// Whether there may be more or less room now than the schedulers know: what they promised themselves they count.
+fn changes_room(outcome: &Outcome) -> bool {
+    !matches!(
+        outcome,
+        Outcome::Created { .. }
+            | Outcome::Extended
+            | Outcome::Connected { .. }
+            | Outcome::Disconnected { .. }
+    )
 }
 
 /// What to do with a command while the driver does not work.

@@ -2,6 +2,7 @@
 //! work of the one before, and its book, where they were.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,10 @@ pub struct Options {
     pub max_workers: usize,
     /// How long one driver verb may take at most.
     pub command_timeout: Duration,
-    /// How often stats and a heartbeat are sent.
+    /// How often a report is sent.
     pub report_interval: Duration,
+    /// How often the storage is looked at for it, unless there is a reason to.
+    pub stats_polling_interval: Duration,
     /// How long to wait before a driver that would not start is tried again: the first time, and at most.
     pub retry: (Duration, Duration),
     /// Whether what is on the storage without a record is deleted at start.
@@ -48,6 +51,7 @@ impl Default for Options {
             max_workers: 4,
             command_timeout: Duration::from_secs(600),
             report_interval: Duration::from_secs(10),
+            stats_polling_interval: Duration::from_secs(60),
             retry: (Duration::from_secs(1), Duration::from_secs(30)),
             delete_orphans: false,
             expect_storage: true,
@@ -84,6 +88,7 @@ pub struct Parts {
     pub readiness: tokio::sync::watch::Sender<Readiness>,
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     difference: Mutex<Option<StorageDifference>>,
+    look_is_wanted: AtomicBool,
     ledger: Mutex<Ledger>,
     answers: Mutex<Answers>,
 }
@@ -102,6 +107,7 @@ impl Parts {
             driver: DriverSlot::new(driver),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
             difference: Mutex::default(),
+            look_is_wanted: AtomicBool::new(false),
             ledger: Mutex::default(),
             answers: Mutex::default(),
             backend,
@@ -126,6 +132,16 @@ impl Parts {
 
     pub(super) fn set_difference(&self, difference: StorageDifference) {
         *self.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
+    }
+
+    /// The next report is to tell of the storage as it is now.
+    pub(super) fn want_look(&self) {
+        self.look_is_wanted.store(true, Ordering::Release);
+    }
+
+    /// Whether that was said since this was asked last.
+    pub(super) fn take_wanted_look(&self) -> bool {
+        self.look_is_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// The answers given. Hold it shortly, and never across an await.

@@ -176,6 +176,7 @@ fn options(backend: &Backend, config: &Config) -> Options {
         max_workers: backend.max_workers,
         command_timeout: backend.command_timeout.get(),
         report_interval: config.service.report_interval.get(),
+        stats_polling_interval: backend.backend_stats_polling_interval.get(),
         reserved_percentage: backend.reserved_percentage,
         max_over_subscription_ratio: over_subscription(backend),
         delete_orphans: backend.delete_orphans,

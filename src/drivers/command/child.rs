@@ -117,7 +117,7 @@ struct Stream<S> {
 impl Running {
     fn start(command: &Command, talking: bool) -> Result<Self, CommandError> {
         let mut child = command
-            .prepare()
+            .prepare()?
             .stdin(if talking || command.stdin.is_some() {
                 Stdio::piped()
             } else {

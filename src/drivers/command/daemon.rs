@@ -43,9 +43,8 @@ impl Daemon {
             .arg(program);
         bound.args.extend(command.args.iter().cloned());
         bound.env.clone_from(&command.env);
-        bound.find()?;
         let mut child = bound
-            .prepare()
+            .prepare()?
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -47,6 +47,10 @@ pub use writer::WriterStats;
 const FORMAT_KEY: &[u8] = &[RESERVED, b'f'];
 const REVISION_KEY: &[u8] = &[RESERVED, b'r'];
 
+/// Up to so many entries are read where they are asked for: each takes microseconds if its page is in memory, and one read
+/// of the page cache if not. The way to a thread and back takes longer.
+const FEW: usize = 16;
+
 /// What can be chosen of the engine.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
@@ -158,12 +162,11 @@ impl Drop for SledStore {
 #[async_trait]
 impl Store for SledStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        // Not worth a thread: microseconds if the page is in memory, one read of the page cache if not.
         get(&self.db, key)
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
-        if keys.len() <= 4 {
+        if keys.len() <= FEW {
             return keys.iter().map(|key| get(&self.db, key)).collect();
         }
         let keys = keys.to_vec();
@@ -172,7 +175,21 @@ impl Store for SledStore {
     }
 
     async fn scan(&self, range: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
-        self.blocking(move |db| scan(db, &range)).await
+        let few = Scan {
+            limit: range.limit.min(FEW),
+            ..range.clone()
+        };
+        let mut entries = scan(&self.db, &few)?;
+        if entries.len() < FEW || entries.len() >= range.limit {
+            return Ok(entries);
+        }
+        let rest = Scan {
+            after: entries.last().map(|(key, _)| key.clone()),
+            limit: range.limit - entries.len(),
+            ..range
+        };
+        entries.extend(self.blocking(move |db| scan(db, &rest)).await?);
+        Ok(entries)
     }
 
     async fn scan_many(&self, ranges: Vec<Scan>) -> Result<Vec<Vec<(Key, Entry)>>, StoreError> {

@@ -1,0 +1,400 @@
+//! Commands, one or several, and what is reported of them.
+
+use super::*;
+
+#[actix::test]
+async fn a_repeated_command_is_done_once_and_reported_alike() {
+    let mut world = world();
+    let (command, volume) = (first(), spec(1));
+    world.create(command, &volume).await;
+    let report = next(&mut world).await;
+    assert_eq!(report.outcome, Outcome::Created { provider_id: None });
+    world.create(command, &volume).await;
+    let again = next(&mut world).await;
+    assert_eq!((again.command, again.outcome), (report.command, report.outcome));
+    assert_eq!(world.driver.calls(Verb::CreateVolume), 1);
+}
+
+#[actix::test]
+async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
+    for fault in [
+        Fault::broken(),
+        Fault::FailsAfter(|| DriverError::NoSpace {
+            operator: "late".to_owned(),
+        }),
+        Fault::Panics,
+        Fault::PanicsAfter,
+    ] {
+        let mut world = world();
+        world.driver.script(Verb::CreateVolume, fault);
+        if matches!(fault, Fault::Panics | Fault::PanicsAfter) {
+            // One panic is forgiven: the verb runs once more on a driver built anew.
+            world.driver.script(Verb::CreateVolume, fault);
+        }
+        let volume = spec(1);
+        world.create(first(), &volume).await;
+        let report = next(&mut world).await;
+        assert!(
+            matches!(report.outcome, Outcome::Failed(_)),
+            "{fault:?}: {:?}",
+            report.outcome
+        );
+        assert!(!world.driver.exists(volume.id), "{fault:?} left the volume");
+        // And the manager goes on.
+        world.create(first(), &spec(1)).await;
+        assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    }
+}
+
+#[actix::test]
+async fn a_verb_whose_driver_panicked_once_succeeds_on_a_driver_built_anew() {
+    for fault in [Fault::Panics, Fault::PanicsAfter] {
+        let mut world = world();
+        world.driver.script(Verb::CreateVolume, fault);
+        let volume = spec(1);
+        world.create(first(), &volume).await;
+        assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+        assert!(world.driver.exists(volume.id));
+    }
+}
+
+#[actix::test]
+async fn a_failed_create_that_cannot_be_taken_back_says_that_it_does_not_know() {
+    let mut world = world();
+    world.driver.script(
+        Verb::CreateVolume,
+        Fault::FailsAfter(|| DriverError::Busy {
+            operator: "late".to_owned(),
+        }),
+    );
+    world.driver.script(Verb::DeleteVolume, Fault::broken());
+    world.create(first(), &spec(1)).await;
+    let report = next(&mut world).await;
+    assert!(
+        is_failed(&report.outcome, FailureKind::TimedOut),
+        "{:?}",
+        report.outcome
+    );
+}
+
+#[actix::test]
+async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
+    for fault in [Fault::Panics, Fault::PanicsAfter] {
+        let mut world = world();
+        world.driver.script(Verb::ExtendVolume, fault);
+        let volume = spec(1);
+        world.create(first(), &volume).await;
+        next(&mut world).await;
+        let message = ExtendVolume {
+            command: first(),
+            volume: volume.clone(),
+            new_size: 2,
+            remaining_ms: LONG_MS,
+        };
+        world.manager.cast(&world.context, message).await.unwrap();
+        assert_eq!(next(&mut world).await.outcome, Outcome::Extended);
+        assert_eq!(world.driver.size(volume.id), Some(2));
+        assert_eq!(world.parts.driver.rebuilt(), 1);
+    }
+}
+
+#[actix::test]
+async fn a_driver_that_panics_again_has_failed() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    for _ in 0..2 {
+        world.driver.script(Verb::ExtendVolume, Fault::Panics);
+    }
+    let message = ExtendVolume {
+        command: first(),
+        volume,
+        new_size: 2,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Backend));
+    assert_eq!(world.parts.driver.rebuilt(), 2);
+}
+
+#[actix::test]
+async fn a_hung_verb_holds_up_no_other_volume() {
+    let options = Options {
+        max_workers: 2,
+        ..Options::default()
+    };
+    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    world.driver.script(Verb::CreateVolume, Fault::Hangs);
+    let (hung, other) = (spec(1), spec(1));
+    world.create(first(), &hung).await;
+    let driver = world.driver.clone();
+    until("the first create hangs", || driver.calls(Verb::CreateVolume) == 1).await;
+    world.create(first(), &other).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    assert!(world.driver.exists(other.id) && !world.driver.exists(hung.id));
+    world.parts.workers.stop();
+}
+
+#[actix::test]
+async fn a_create_whose_time_is_up_ends_and_leaves_nothing() {
+    let mut world = world();
+    world.driver.script(Verb::CreateVolume, Fault::Hangs);
+    let volume = spec(1);
+    let message = CreateVolume {
+        command: first(),
+        volume: volume.clone(),
+        remaining_ms: 50,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::TimedOut));
+    assert!(!world.driver.exists(volume.id));
+}
+
+#[actix::test]
+async fn a_delete_goes_through_twice_and_a_late_create_does_not_undo_it() {
+    let mut world = world();
+    let (create, volume) = (first(), spec(1));
+    let delete = first();
+    world.delete(delete, &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.delete(first(), &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.create(create, &volume).await;
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert!(!world.driver.exists(volume.id));
+}
+
+#[actix::test]
+async fn a_backend_whose_driver_does_not_start_refuses_creates_and_comes_up_by_itself() {
+    let driver = FakeDriver::default();
+    driver.fail_next(Verb::Setup, 3, || DriverError::NotFound {
+        client: "The backend is not there.".to_owned(),
+        operator: "no volume group".to_owned(),
+    });
+    let options = Options {
+        retry: (Duration::from_millis(200), Duration::from_millis(200)),
+        ..Options::default()
+    };
+    let mut world = world_with(driver, options, Vec::new());
+    world.create(first(), &spec(1)).await;
+    let report = next(&mut world).await;
+    assert!(
+        is_failed(&report.outcome, FailureKind::Backend),
+        "{:?}",
+        report.outcome
+    );
+    let parts = world.parts.clone();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    world.create(first(), &spec(1)).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+}
+
+#[actix::test]
+async fn a_connection_is_made_and_taken_away_with_its_export() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let connected = connect(&mut world, &volume).await;
+    let Outcome::Connected {
+        connection_info,
+        provider_auth,
+        ..
+    } = connected
+    else {
+        panic!("{connected:?}")
+    };
+    assert_eq!(connection_info.driver_volume_type, "iscsi");
+    assert!(provider_auth.is_some());
+    assert_eq!(world.target.initiators(&volume), ["iqn.1993-08.org.debian:01:a"]);
+    let message = TerminateConnection {
+        command: first(),
+        volume: volume.clone(),
+        connector: Some(connector()),
+        connector_stays: false,
+        export_stays: false,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(
+        next(&mut world).await.outcome,
+        Outcome::Disconnected { export_removed: true }
+    );
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
+async fn a_connection_that_fails_leaves_no_export() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    world.target.script(
+        crate::drivers::target::fake::Verb::InitializeConnection,
+        Fault::broken(),
+    );
+    assert!(is_failed(
+        &connect(&mut world, &volume).await,
+        FailureKind::Backend
+    ));
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
+async fn exports_are_restored_after_the_target_daemon_was_killed() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    connect(&mut world, &volume).await;
+    world.target.kill();
+    world.target.revive();
+    let target = world.target.clone();
+    until("the export is back", || !target.initiators(&volume).is_empty()).await;
+}
+
+#[actix::test]
+async fn exports_known_to_the_catalog_are_restored_at_start() {
+    let driver = FakeDriver::new(FakeOptions::default());
+    let volume = spec(2);
+    let has = BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::InUse,
+        connectors: vec![connector()],
+    };
+    let world = world_with(driver, Options::default(), vec![has]);
+    let target = world.target.clone();
+    until("the export is there", || !target.initiators(&volume).is_empty()).await;
+    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+}
+
+#[actix::test]
+async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
+    let mut world = world();
+    let (volume, snapshot_id) = (spec(1), SnapshotId::new());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let (create, delete) = (first(), first());
+    let message = DeleteSnapshot {
+        command: delete,
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
+    let message = CreateSnapshot {
+        command: create,
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert!(world.driver.snapshots().is_empty());
+}
+
+#[actix::test]
+async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
+    let mut world = world();
+    let (volume, other, kept) = (spec(1), spec(2), SnapshotId::new());
+    for volume in [&volume, &other] {
+        world.create(first(), volume).await;
+        next(&mut world).await;
+    }
+    for (snapshot_id, of) in [
+        (SnapshotId::new(), &volume),
+        (SnapshotId::new(), &volume),
+        (kept, &other),
+    ] {
+        let message = CreateSnapshot {
+            command: first(),
+            volume: of.clone(),
+            snapshot_id,
+            remaining_ms: LONG_MS,
+        };
+        world.manager.cast(&world.context, message).await.unwrap();
+        let outcome = next(&mut world).await.outcome;
+        assert_eq!(outcome, Outcome::SnapshotCreated { provider_id: None });
+    }
+    let mut snapshots = world.driver.snapshots();
+    snapshots.retain(|snapshot| *snapshot != kept);
+    let message = DeleteVolumeCascade {
+        command: first(),
+        volume: volume.clone(),
+        snapshots,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    let mut seen = Vec::new();
+    loop {
+        let question = ListExisting {
+            after: seen.last().cloned(),
+            limit: 1,
+        };
+        let page = world
+            .manager
+            .call(&world.context, question, Duration::from_secs(20))
+            .await
+            .unwrap();
+        match page.as_slice() {
+            [found] => seen.push(found.name.clone()),
+            _ => break,
+        }
+    }
+    assert_eq!(seen, [format!("_snapshot-{kept}"), other.storage_name()]);
+}
+
+#[actix::test]
+async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
+    let mut world = world();
+    let (volume, snapshot_id) = (spec(2), SnapshotId::new());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let message = CreateSnapshot {
+        command: first(),
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    next(&mut world).await;
+    let message = RevertToSnapshot {
+        command: first(),
+        volume: volume.clone(),
+        snapshot_id,
+        size: 2,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Reverted);
+    let message = UnmanageVolume {
+        command: first(),
+        volume: volume.clone(),
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(next(&mut world).await.outcome, Outcome::Unmanaged);
+    assert!(world.driver.exists(volume.id));
+    assert!(world.parts.ledger().allocated("fake") == 0.0);
+    let again = VolumeSpec {
+        id: VolumeId::new(),
+        size: 0,
+        ..volume.clone()
+    };
+    let message = ManageVolume {
+        command: first(),
+        volume: again.clone(),
+        reference: Reference::named(&volume.storage_name()),
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    let managed = Outcome::Managed {
+        size: 2,
+        provider_id: None,
+    };
+    assert_eq!(next(&mut world).await.outcome, managed);
+    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+}

@@ -1,0 +1,59 @@
+//! What the storage has beside the catalog.
+
+use super::*;
+
+fn known(volume: &VolumeSpec) -> BackendVolume {
+    BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::Available,
+        connectors: Vec::new(),
+    }
+}
+
+#[actix::test]
+async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
+    for delete_orphans in [false, true] {
+        let driver = FakeDriver::default();
+        let work = crate::drivers::Work::within(Duration::from_secs(20));
+        let (ours, orphan, snapshot) = (spec(1), spec(1), SnapshotId::new());
+        driver.create_volume(&work, &ours).unwrap();
+        driver.create_volume(&work, &orphan).unwrap();
+        driver.create_snapshot(&work, &orphan, snapshot).unwrap();
+        driver.put_stranger("somebody's", 1);
+        let options = Options {
+            delete_orphans,
+            ..Options::default()
+        };
+        let world = world_with(driver, options, vec![known(&ours)]);
+        let parts = world.parts.clone();
+        until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+        let difference = world.parts.difference().unwrap();
+        assert_eq!(
+            difference.orphans,
+            [StorageName::Volume(orphan.id), StorageName::Snapshot(snapshot)]
+        );
+        assert_eq!(world.driver.exists(orphan.id), !delete_orphans);
+        assert_eq!(world.driver.snapshots().is_empty(), delete_orphans);
+        assert!(world.driver.exists(ours.id));
+    }
+}
+
+#[actix::test]
+async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
+    let volumes = [spec(1), spec(1), spec(1)];
+    let options = Options {
+        retry: (Duration::from_millis(20), Duration::from_millis(20)),
+        ..Options::default()
+    };
+    let driver = FakeDriver::default();
+    let world = world_with(driver.clone(), options, volumes.iter().map(known).collect());
+    let parts = world.parts.clone();
+    until("the backend is down", || {
+        matches!(&*parts.readiness.borrow(), Readiness::Down(reason) if reason.contains("none of the 3 volumes"))
+    })
+    .await;
+    // Somebody mounts the right one.
+    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    driver.create_volume(&work, &volumes[0]).unwrap();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+}

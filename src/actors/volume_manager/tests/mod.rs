@@ -1,0 +1,232 @@
+//! The manager as its neighbours see it: commands in, storage and reports out.
+
+mod commands;
+mod compare_storage;
+mod flows;
+mod reports;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Options, Parts, Readiness, endpoint};
+use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
+use crate::drivers::target::TargetDriver;
+use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::{DriverError, VolumeDriver};
+use crate::flow::inject::{At, FailAt, Twice};
+use crate::flow::{Observer, Unobserved};
+use crate::messages::api::{
+    ApiTopic, BackendStarted, BackendVolume, CompareStorage, FailureKind, ListBackendVolumes, Outcome,
+    Report, StorageDifference,
+};
+use crate::messages::volume::{
+    CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
+    InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot, TerminateConnection, UnmanageVolume,
+    VolumeTopic,
+};
+use crate::model::StorageName;
+use crate::model::spec::VolumeSource;
+use crate::model::{
+    AttachMode, BackendName, Connector, Context, Error, OperationId, ProjectId, Reference, SnapshotId,
+    VolumeId, VolumeSpec, VolumeStatus,
+};
+use crate::transport::serve::EndpointBuilder;
+use crate::transport::{Actor, Handle, Router, Serve};
+
+const LONG_MS: u64 = 30_000;
+
+/// An Api actor that only listens, and tells a manager what it has.
+struct Ear {
+    reports: Rc<RefCell<tokio::sync::mpsc::UnboundedSender<Report>>>,
+    has: Vec<BackendVolume>,
+}
+
+impl Actor for Ear {
+    type Topic = ApiTopic;
+}
+
+impl Serve<Report> for Ear {
+    async fn serve(self: Rc<Self>, _context: Context, report: Report) -> Result<(), Error> {
+        let _ = self.reports.borrow().send(report);
+        Ok(())
+    }
+}
+
+impl Serve<ListBackendVolumes> for Ear {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        _question: ListBackendVolumes,
+    ) -> Result<Vec<BackendVolume>, Error> {
+        Ok(self.has.clone())
+    }
+}
+
+impl Serve<CompareStorage> for Ear {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        page: CompareStorage,
+    ) -> Result<StorageDifference, Error> {
+        let known = |name: &StorageName| {
+            self.has
+                .iter()
+                .any(|known| StorageName::Volume(known.volume.id) == *name)
+        };
+        Ok(StorageDifference {
+            orphans: page.found.iter().copied().filter(|name| !known(name)).collect(),
+            missing: Vec::new(),
+        })
+    }
+}
+
+impl Serve<BackendStarted> for Ear {
+    async fn serve(self: Rc<Self>, _context: Context, _message: BackendStarted) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+struct World {
+    driver: FakeDriver,
+    target: Arc<FakeTarget>,
+    parts: Arc<Parts>,
+    manager: Handle<VolumeTopic>,
+    reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
+    context: Context,
+    router: Router,
+}
+
+fn backend() -> BackendName {
+    BackendName::new("h", "fake")
+}
+
+fn parts(driver: &FakeDriver, target: &Arc<FakeTarget>, options: Options) -> Arc<Parts> {
+    let driver = driver.clone();
+    let target: Arc<dyn TargetDriver> = target.clone();
+    Parts::new(
+        backend(),
+        Arc::new(move || Arc::new(driver.clone()) as Arc<dyn VolumeDriver>),
+        Some(target),
+        options,
+    )
+}
+
+fn world_with(driver: FakeDriver, options: Options, has: Vec<BackendVolume>) -> World {
+    let target = Arc::new(FakeTarget::default());
+    let parts = parts(&driver, &target, options);
+    let router = Router::new("h");
+    let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
+    let sender = Arc::new(Mutex::new(sender));
+    router.register(
+        EndpointBuilder::new(None, 256, move || {
+            let reports = Rc::new(RefCell::new(sender.lock().unwrap().clone()));
+            Rc::new(Ear {
+                reports,
+                has: has.clone(),
+            })
+        })
+        .serves::<Report>()
+        .serves::<ListBackendVolumes>()
+        .serves::<BackendStarted>()
+        .serves::<CompareStorage>()
+        .start(),
+    );
+    router.register(endpoint(parts.clone(), router.clone(), 256).start());
+    let manager = router.server::<VolumeTopic>(&backend().to_string());
+    World {
+        driver,
+        target,
+        parts,
+        manager,
+        reports,
+        context: Context::internal("test"),
+        router,
+    }
+}
+
+fn world() -> World {
+    world_with(FakeDriver::default(), Options::default(), Vec::new())
+}
+
+fn spec(size: u32) -> VolumeSpec {
+    VolumeSpec {
+        id: VolumeId::new(),
+        project_id: ProjectId::from("p"),
+        size,
+        pool: backend().pool("fake"),
+        multiattach: false,
+        readonly: false,
+        encrypted: false,
+        extra_specs: BTreeMap::new(),
+        source: VolumeSource::Raw,
+        provider_location: None,
+        provider_auth: None,
+    }
+}
+
+fn first() -> CommandId {
+    CommandId {
+        operation: OperationId::new(),
+        attempt: 1,
+    }
+}
+
+fn connector() -> Connector {
+    let json = serde_json::json!({"initiator": "iqn.1993-08.org.debian:01:a", "host": "h1"});
+    Connector::from_json(json.as_object().unwrap())
+}
+
+impl World {
+    async fn create(&self, command: CommandId, volume: &VolumeSpec) {
+        let message = CreateVolume {
+            command,
+            volume: volume.clone(),
+            remaining_ms: LONG_MS,
+        };
+        self.manager.cast(&self.context, message).await.unwrap();
+    }
+
+    async fn delete(&self, command: CommandId, volume: &VolumeSpec) {
+        let message = DeleteVolume {
+            command,
+            volume: volume.clone(),
+            remaining_ms: LONG_MS,
+        };
+        self.manager.cast(&self.context, message).await.unwrap();
+    }
+}
+
+async fn next(world: &mut World) -> Report {
+    tokio::time::timeout(Duration::from_secs(20), world.reports.recv())
+        .await
+        .expect("a report in time")
+        .expect("a report")
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < limit, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn is_failed(outcome: &Outcome, kind: FailureKind) -> bool {
+    matches!(outcome, Outcome::Failed(failure) if failure.kind == kind)
+}
+
+async fn connect(world: &mut World, volume: &VolumeSpec) -> Outcome {
+    let message = InitializeConnection {
+        command: first(),
+        volume: volume.clone(),
+        attachment: None,
+        connector: connector(),
+        mode: AttachMode::Rw,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    next(world).await.outcome
+}
