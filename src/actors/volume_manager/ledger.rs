@@ -111,6 +111,13 @@ impl Ledger {
         self.exports.contains_key(&id)
     }
 
+    /// Whether that initiator has it.
+    #[must_use]
+    pub fn is_connected(&self, id: VolumeId, connector: &Connector) -> bool {
+        let exported = self.exports.get(&id);
+        exported.is_some_and(|exported| exported.connectors.iter().any(|(known, _)| known == connector))
+    }
+
     /// Takes a page of what the catalog says this backend has.
     pub fn learn(&mut self, page: &[BackendVolume]) {
         for known in page {

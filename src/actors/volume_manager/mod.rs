@@ -273,15 +273,12 @@ obeys! {
         command.command.attempt,
         this.observer.clone(),
     );
-    InitializeConnection, Refuse: |this, command, limit| initialize_connection::run(
-        this.parts.clone(),
-        command.volume,
-        command.connector,
-        command.mode,
-        limit,
-        command.command.attempt,
-        this.observer.clone(),
-    );
+    InitializeConnection, Refuse: |this, command, limit| {
+        let (id, connector, mode) = (command.volume.id, command.connector, command.mode);
+        let connection = initialize_connection::Connection::new(&this.parts, id, connector, mode);
+        this.task(command.command, command.volume, connection, limit)
+            .run(initialize_connection::flow(), this.observer.clone(), |task| task.about.outcome())
+    };
     TerminateConnection, Wait: |this, command, limit| terminate_connection::run(
         this.parts.clone(),
         command,

@@ -242,6 +242,31 @@ async fn a_connection_that_fails_leaves_no_export() {
 }
 
 #[actix::test]
+async fn a_connection_that_fails_leaves_those_that_were_there() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    connect(&mut world, &volume).await;
+    let there = world.target.initiators(&volume);
+    // Another host, and the same one again, as a second attachment of it.
+    for host in ["b", "a"] {
+        world.target.script(
+            crate::drivers::target::fake::Verb::InitializeConnection,
+            Fault::broken(),
+        );
+        let outcome = connect_from(&mut world, &volume, connector_of(host)).await;
+        assert!(is_failed(&outcome, FailureKind::Backend), "{host}: {outcome:?}");
+        assert_eq!(world.target.initiators(&volume), there, "{host}");
+        assert!(
+            world.parts.ledger().is_connected(volume.id, &connector()),
+            "{host}"
+        );
+        assert!(!world.parts.ledger().is_connected(volume.id, &connector_of("b")));
+    }
+}
+
+#[actix::test]
 async fn exports_are_restored_after_the_target_daemon_was_killed() {
     let mut world = world();
     let volume = spec(1);

@@ -175,7 +175,12 @@ fn first() -> CommandId {
 }
 
 fn connector() -> Connector {
-    let json = serde_json::json!({"initiator": "iqn.1993-08.org.debian:01:a", "host": "h1"});
+    connector_of("a")
+}
+
+fn connector_of(host: &str) -> Connector {
+    let initiator = format!("iqn.1993-08.org.debian:01:{host}");
+    let json = serde_json::json!({"initiator": initiator, "host": host});
     Connector::from_json(json.as_object().unwrap())
 }
 
@@ -219,11 +224,15 @@ fn is_failed(outcome: &Outcome, kind: FailureKind) -> bool {
 }
 
 async fn connect(world: &mut World, volume: &VolumeSpec) -> Outcome {
+    connect_from(world, volume, connector()).await
+}
+
+async fn connect_from(world: &mut World, volume: &VolumeSpec, connector: Connector) -> Outcome {
     let message = InitializeConnection {
         command: first(),
         volume: volume.clone(),
         attachment: None,
-        connector: connector(),
+        connector,
         mode: AttachMode::Rw,
         remaining_ms: LONG_MS,
     };
