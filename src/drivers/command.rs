@@ -6,7 +6,7 @@
 //! shown as `***` in logs and errors.
 //!
 //! A program that ends is noticed at once (`pidfd`), so one that takes a millisecond costs a millisecond. Cancellation is looked
-//! for every [`LOOK`].
+//! for every [`LOOK`], or every [`TALK`] while somebody talks with it.
 
 mod child;
 pub mod daemon;
@@ -22,8 +22,11 @@ use super::{DriverError, DriverResult, Work};
 /// Where programs are looked for: administration tools live in the `sbin` folders, which a user's `PATH` may lack.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How often a running program's work is looked at.
-pub const LOOK: Duration = Duration::from_millis(50);
+/// How often a running program's work is looked at: whoever looks takes the processor from the program.
+pub const LOOK: Duration = Duration::from_millis(250);
+
+/// The same for one that is talked with: how often it is told something.
+pub const TALK: Duration = Duration::from_millis(50);
 
 /// How long a program that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);

@@ -9,10 +9,12 @@ a client asks: a volume is made when the API says `available`.
 import argparse
 import collections
 import concurrent.futures
+import pathlib
 import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import bare
@@ -20,7 +22,7 @@ import lvm
 from backends import BACKENDS, configuration, make_groups, make_types
 from initiator import connector, make_ready, own_name
 from pumice import LOG, Pumice
-from story import run, wait_for
+from story import expect, run, wait_for
 
 USER, PASSWORD = "bench", "bench-secret-16b"
 BARE_IQN = "iqn.2010-10.org.openstack:bare"
@@ -54,37 +56,57 @@ class Report:
         self.line(what, ours, theirs, theirs + max(theirs * ADDS_SHARE, ADDS_MS))
 
 
+def is_idle():
+    """Whether the CPU had nothing to do for a fifth of a second."""
+
+    def clock():
+        user, nice, system, idle, iowait, *rest = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        return idle, user + nice + system + iowait + sum(rest)
+
+    idle, busy = clock()
+    time.sleep(0.2)
+    idle_then, busy_then = clock()
+    return (idle_then - idle) >= 10 * (busy_then - busy)
+
+
 def took(function, *args):
-    """From rest: whatever device was closed before this, udev looks into it, and a guest has one CPU only."""
-    run("udevadm", "settle", "-t", "60")
+    """From rest: whatever device was closed before this, udev looks into it, later, and a guest has one CPU only."""
+    wait_for("the guest to be at rest", is_idle, 120)
     began = time.monotonic()
     result = function(*args)
     return (time.monotonic() - began) * 1000, result
 
 
+class Made:
+    """The volumes whose making the log tells the end of."""
+
+    def __init__(self):
+        self.volumes, self.news = set(), threading.Condition()
+
+    def hear(self, line):
+        if 'event_type="volume.create.end"' in line:
+            with self.news:
+                self.volumes.add(re.search(r"volume_id=(\S+)", line)[1])
+                self.news.notify_all()
+
+    def wait_for(self, volume):
+        with self.news:
+            expect(self.news.wait_for(lambda: volume in self.volumes, 120), "the volume was not made")
+
+
 class Bench:
-    def __init__(self, backend, pumice, report):
-        self.backend, self.pumice, self.report = backend, pumice, report
+    def __init__(self, backend, pumice, made, report):
+        self.backend, self.pumice, self.made, self.report = backend, pumice, made, report
         self.group, self.thin, self.target, self.portal = BACKENDS[backend]
 
     def bare_create(self, name):
         run(*bare.lvcreate_words(self.group, self.thin, name))
 
     def create(self, name):
-        """Until the API says `available`. It is asked from when the log tells of the end of the making: a client that asks
-        all the time takes from a guest of one CPU what `lvcreate` needs."""
-        since = LOG.stat().st_size
+        """Until the API says `available`. It is asked when the log tells of the end of the making: a client that asks all
+        the time takes from a guest of one CPU what `lvcreate` needs."""
         volume = self.pumice.ask_for_volume(name, 1, volume_type=self.backend)
-        made = f'event_type="volume.create.end" volume_id={volume}'.encode()
-        told = bytearray()
-        with LOG.open("rb") as log:
-            log.seek(since)
-
-            def is_made():
-                told.extend(log.read())
-                return made in told
-
-            wait_for("the volume to be made", is_made, 120, pause=0.01)
+        self.made.wait_for(volume)
         self.pumice.becomes(volume, "available", pause=0.01)
         return volume
 
@@ -108,6 +130,7 @@ class Bench:
             spent, volume = took(self.create, f"ours-{number}")
             ours.append(spent)
             volumes.append(volume)
+        print(f"    each: {[round(ms) for ms in ours]}, bare {[round(ms) for ms in theirs]}", flush=True)
         self.report.adds(f"{self.backend}: create until available", ours, theirs)
         print(f"    commands of ours, all rounds: {commands(since)}", flush=True)
         self.attaching(rounds, names[0], volumes[0])
@@ -236,10 +259,11 @@ def main():
     make_groups(names)
     for name in names:
         # One after the other: the others' periodic reports are no part of what is measured.
-        pumice = Pumice(configuration([name]), log=LOGGED, keep=True)
+        made = Made()
+        pumice = Pumice(configuration([name]), log=LOGGED, keep=True, hear=made.hear)
         pumice.start()
         make_types(pumice, [name])
-        bench = Bench(name, pumice, report)
+        bench = Bench(name, pumice, made, report)
         print("--- one at a time, in turns with the bare commands; medians", flush=True)
         bench.one_at_a_time(words.rounds)
         if words.many and name == names[-1]:

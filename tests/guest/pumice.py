@@ -61,12 +61,14 @@ def daemons(name):
 class Pumice:
     """One process, of one configuration; several threads may ask it."""
 
-    def __init__(self, backends, log=ALL, keep=False):
-        """`keep`: a connection for each thread, as a client's session has; not for what is killed while it is asked."""
+    def __init__(self, backends, log=ALL, keep=False, hear=None):
+        """`keep`: a connection for each thread, as a client's session has; not for what is killed while it is asked.
+        `hear`: is told each line of its log, in a thread that costs nothing while there is none."""
         HOME.mkdir(parents=True, mode=0o700, exist_ok=True)
         self.config = HOME / "pumice.toml"
         self.config.write_text(f'{COMMON}filter = "{log}"\n{backends}')
         self.kept = threading.local() if keep else None
+        self.hear = hear
         self.backends = backends.count("[backend.")
         self.process = None
         self.token = self.project = None
@@ -78,10 +80,18 @@ class Pumice:
         self.becomes_ready()
 
     def spawn(self):
+        words = [SHARE / "pumice", "serve", "--config", self.config]
         with LOG.open("ab") as log:
-            self.process = subprocess.Popen(
-                [SHARE / "pumice", "serve", "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            out = log if self.hear is None else subprocess.PIPE
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        if self.hear is not None:
+            threading.Thread(target=self.pass_on, args=(self.process.stdout,), daemon=True).start()
+
+    def pass_on(self, lines):
+        with LOG.open("ab", buffering=0) as log:
+            for line in lines:
+                log.write(line)
+                self.hear(line.decode(errors="replace"))
 
     def becomes_ready(self, reports=True):
         """`reports`: every backend has told what it has; a volume made before would find no valid one, as in Cinder."""

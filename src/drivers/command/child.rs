@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use super::{Captured, Command, CommandError, GRACE, LOOK, Output, Talk};
+use super::{Captured, Command, CommandError, GRACE, LOOK, Output, TALK, Talk};
 use crate::drivers::{DriverError, Work};
 
 /// How long one may take to die of SIGKILL before it is left to a thread of its own: one in uninterruptible sleep waits for its
@@ -37,6 +37,7 @@ fn run_with<'a>(
 ) -> Result<Output, CommandError> {
     let mut running = Running::start(command, talk.is_some())?;
     let deadline = Instant::now().checked_add(command.limit);
+    let look = if talk.is_some() { TALK } else { LOOK };
     loop {
         let stop = match work.check() {
             Ok(()) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
@@ -56,7 +57,7 @@ fn run_with<'a>(
             running.end();
             return Err(error);
         }
-        let left = deadline.map_or(LOOK, |deadline| {
+        let left = deadline.map_or(look, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });
         if let Some(talk) = &mut talk
@@ -64,7 +65,7 @@ fn run_with<'a>(
         {
             running.say(&words);
         }
-        let ended = running.serve(left.min(work.remaining()).min(LOOK));
+        let ended = running.serve(left.min(work.remaining()).min(look));
         if ended {
             running.stdout.drain();
         }
