@@ -5,8 +5,10 @@
 
 pub mod check_config;
 pub mod doctor;
+pub mod fsck;
 pub mod logging;
 pub mod serve;
+pub mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +38,10 @@ enum Command {
     CheckConfig(CheckConfigArgs),
     /// Say whether this host can serve what is configured, and how to mend what keeps it from it. Changes nothing.
     Doctor(DoctorArgs),
+    /// Say whether all that is recorded agrees with itself.
+    Fsck(fsck::FsckArgs),
+    /// All of the state as one file, and back.
+    Store(store::StoreArgs),
     /// Copy a volume's data: what a backend's worker starts.
     #[command(hide = true)]
     Copy(CopyArgs),
@@ -115,6 +121,8 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
+        Command::Fsck(args) => fsck::fsck(&args, &Surroundings::of_this_process()),
+        Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),
         Command::Wipe(args) => program::wipe(&args),

@@ -192,7 +192,7 @@ fn scheduler(config: &Config, notes: &mut Notes) {
 }
 
 fn times(config: &Config, notes: &mut Notes) {
-    let positive: [(&str, Duration); 14] = [
+    let positive: [(&str, Duration); 15] = [
         ("web.call_timeout", config.web.call_timeout),
         ("auth.token_lifetime", config.auth.token_lifetime),
         ("transport.ping_interval", config.transport.ping_interval),
@@ -210,6 +210,7 @@ fn times(config: &Config, notes: &mut Notes) {
         ("operations.retry_initial", config.operations.retry_initial),
         ("operations.retry_max", config.operations.retry_max),
         ("operations.resend_after", config.operations.resend_after),
+        ("store.export_interval", config.store.export_interval),
     ];
     let ten_years = Duration::from_hours(10 * 366 * 24);
     for (key, span) in positive {
@@ -226,6 +227,9 @@ fn times(config: &Config, notes: &mut Notes) {
     if config.operations.retry_max < config.operations.retry_initial {
         let problem = "must not be shorter than operations.retry_initial";
         notes.senseless(&["operations.retry_max", "operations.retry_initial"], problem);
+    }
+    if config.store.export_keep == 0 {
+        notes.senseless(&["store.export_keep"], "must be at least 1");
     }
     if config.store.queue == 0 {
         notes.senseless(&["store.queue"], "must be at least 1");

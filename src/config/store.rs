@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::reading::{plain, section};
-use super::units::ByteSize;
+use super::units::{ByteSize, Duration};
 
 /// A store engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -26,5 +26,9 @@ section! {
         min_free_space: ByteSize = ByteSize::mib(64),
         /// How many changes may wait for the disk; whoever comes next waits to be let in.
         queue: usize = 1024,
+        /// How often all of it is written to a file in `exports` of `node.data_dir`, as at each clean stop.
+        export_interval: Duration = Duration::from_hours(1),
+        /// How many of those files are kept.
+        export_keep: usize = 24,
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::evaluate::evaluate;
-use super::{CommitError, Entry, Key, Revision, Scan, Store, StoreError, Transaction};
+use super::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -93,6 +93,17 @@ impl Store for MemoryStore {
                     state.entries.remove(&key);
                 }
             }
+        }
+        Ok(revision)
+    }
+
+    async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
+        let (entries, revision) = {
+            let state = self.lock();
+            (state.entries.clone(), Revision(state.revision))
+        };
+        for (key, entry) in entries {
+            sink(key, Some(entry))?;
         }
         Ok(revision)
     }

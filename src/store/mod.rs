@@ -10,10 +10,12 @@
 //! | [`memory`] | the engine of tests and simulations |
 //! | [`sled`] | the engine of a machine of its own |
 //! | [`record`] | how records become bytes, and stay readable by later versions |
+//! | [`export`] | all of a store as one file, and back |
 //! | [`catalog`] | records, their indexes and the counters of quota |
 
 pub mod catalog;
 mod evaluate;
+pub mod export;
 pub mod memory;
 mod range;
 pub mod record;
@@ -172,6 +174,9 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+/// Who is handed entries by [`Store::dump`].
+pub type Sink<'a> = dyn FnMut(Key, Option<Entry>) -> Result<(), StoreError> + Send + 'a;
+
 /// An ordered key-value store with conditional commits.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -195,6 +200,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes all changes durably, or none. When it returns `Ok`, a power cut cannot undo it.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+
+    /// Hands over all that is stored as it was at one revision, which is the answer; commits go on meanwhile. What changed
+    /// while it was read comes again at the end: the last word on a key counts, and `None` means that it is gone.
+    ///
+    /// # Errors
+    /// The engine's, and what `sink` answers.
+    async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError>;
 
     /// Bytes on disk, for watching it grow; `None` where the engine does not tell.
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError>;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use pumice::actors::api::Options;
 use pumice::model::VolumeStatus;
 use pumice::store::memory::MemoryStore;
-use pumice::store::{CommitError, Entry, Key, Revision, Scan, Store, StoreError, Transaction};
+use pumice::store::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 
 use crate::support::{Deed, World, create, quick};
 
@@ -40,6 +40,10 @@ impl Store for Counting {
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.store.commit(transaction).await
+    }
+
+    async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
+        self.store.dump(sink).await
     }
 
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {

@@ -5,6 +5,7 @@
 
 mod client;
 mod process;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

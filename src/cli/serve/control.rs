@@ -10,6 +10,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 
 use super::BoxError;
+use super::exports::{self, Exports};
 use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -22,7 +23,7 @@ use crate::messages::scheduler::SchedulerTopic;
 use crate::model::quota::{Defaults, Deltas, Resource};
 use crate::store::Store;
 use crate::store::catalog::Catalog;
-use crate::store::sled::{SledOptions, SledStore};
+use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::transport::Router;
 use crate::web::auth::Strategy;
 use crate::web::healthcheck::Readiness;
@@ -42,12 +43,14 @@ pub struct Control {
     arbiter: Arbiter,
     server: ServerHandle,
     readiness: Readiness,
+    exports: Exports,
 }
 
 impl Control {
     /// Opens the store, starts the actors, and binds the web server; it answers 503 to health checks until [`Control::open`].
     pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
-        let catalog = Catalog::open(open_store(config, data_dir).await?).await?;
+        let store = open_store(config, data_dir).await?;
+        let catalog = Catalog::open(Arc::clone(&store)).await?;
         let arbiter = Arbiter::new();
         let insight = start_actors(config, &catalog, router, &arbiter)?;
         let readiness = Readiness::starting();
@@ -72,6 +75,7 @@ impl Control {
             arbiter,
             server: handle,
             readiness,
+            exports: Exports::start(store, config, data_dir)?,
         })
     }
 
@@ -86,9 +90,10 @@ impl Control {
         self.server.stop(true).await;
     }
 
-    /// Ends what is left.
+    /// Ends what is left, with an export of the store.
     pub async fn end(self) {
         self.arbiter.stop();
+        self.exports.end().await;
     }
 }
 
@@ -99,9 +104,27 @@ async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, 
         min_free: config.store.min_free_space.0,
         queue: config.store.queue,
     };
+    let newest = exports::all(&exports::folder(data_dir)).pop();
+    if let Some(export) = newest.as_ref().filter(|_| !path.exists()) {
+        return Err(format!(
+            "the store in {} is gone; `pumice store restore` makes it from its last export, {}. To begin with nothing, \
+             move the exports away",
+            path.display(),
+            export.display()
+        )
+        .into());
+    }
     // Recovery reads the whole log: not on this thread, which listens for signals.
-    let store = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await??;
-    Ok(Arc::new(store))
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await?;
+    match (opened, newest) {
+        (Ok(store), _) => Ok(Arc::new(store)),
+        (Err(error @ OpenError::Damaged { .. }), Some(export)) => Err(format!(
+            "{error}; `pumice store restore --replace` puts its last export in its place, {}",
+            export.display()
+        )
+        .into()),
+        (Err(error), _) => Err(error.into()),
+    }
 }
 
 fn start_actors(

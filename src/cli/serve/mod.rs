@@ -8,6 +8,7 @@
 //! stay in the journal and go on after the next start), then the actors, the target daemons, the store.
 
 mod control;
+pub(in crate::cli) mod exports;
 pub(in crate::cli) mod volume;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 //! projects and types, not of volumes.
 
 mod finding;
+mod repair;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::changes::Rows;
 use super::keys::{self, Table, bytes_time, key, last_id, volume_key, volume_key_of_row};
 use super::operations::held;
+use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
 use super::volumes::{Total, totals_key, type_counter};
 use super::{Catalog, attachments, identity, messages, operations, types, volumes};
@@ -22,34 +24,47 @@ use crate::model::{
 };
 use crate::store::evaluate::counter_value;
 use crate::store::record::{Layout, Limits, Record};
-use crate::store::{Entry, Key, StoreError};
+use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
+pub use repair::{Repair, repair};
 
 /// Everything in the catalog that does not agree with the rest; empty if all is well.
 ///
 /// # Errors
 /// When the store fails, or a counter of usage is damaged. Any other damage is a finding.
 pub async fn verify(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
-    let mut check = Check {
-        catalog,
-        findings: Vec::new(),
-    };
-    check.tables().await?;
-    check.volumes_and_usage().await?;
-    check.others().await?;
-    check.index_rows().await?;
-    Ok(check.findings)
+    Ok(Check::of(catalog).await?.findings)
 }
 
 struct Check<'a> {
     catalog: &'a Catalog,
     findings: Vec<Finding>,
+    /// How those can be mended that can be only in one way, by their places in `findings`.
+    mends: Vec<(usize, Change)>,
 }
 
 type UsageOf = BTreeMap<(ProjectId, Resource), Usage>;
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    async fn of(catalog: &'a Catalog) -> Result<Self, StoreError> {
+        let mut check = Self {
+            catalog,
+            findings: Vec::new(),
+            mends: Vec::new(),
+        };
+        check.tables().await?;
+        check.volumes_and_usage().await?;
+        check.others().await?;
+        check.index_rows().await?;
+        Ok(check)
+    }
+
+    fn find(&mut self, finding: Finding, mend: Change) {
+        self.mends.push((self.findings.len(), mend));
+        self.findings.push(finding);
+    }
+
     /// Jumps from table to table, so that keys of no table are found without reading all the others.
     async fn tables(&mut self) -> Result<(), StoreError> {
         let known: BTreeSet<&[u8]> = keys::ALL.iter().map(|table| table.as_slice()).collect();
@@ -179,20 +194,24 @@ impl Check<'_> {
             let found = found.get(of).copied().unwrap_or_default();
             let expected = expected.get(of).copied().unwrap_or_default();
             if found.in_use != expected.in_use {
-                self.findings.push(Finding::WrongInUse {
+                let counter = usage_key(&project, &resource, Counted::InUse);
+                let finding = Finding::WrongInUse {
                     project: project.clone(),
                     resource: resource.clone(),
                     stored: found.in_use,
                     expected: expected.in_use,
-                });
+                };
+                self.find(finding, set(counter, expected.in_use));
             }
             if found.reserved != expected.reserved {
-                self.findings.push(Finding::WrongReserved {
+                let counter = usage_key(&project, &resource, Counted::Reserved);
+                let finding = Finding::WrongReserved {
                     project,
                     resource,
                     stored: found.reserved,
                     expected: expected.reserved,
-                });
+                };
+                self.find(finding, set(counter, expected.reserved));
             }
         }
         Ok(())
@@ -215,22 +234,26 @@ impl Check<'_> {
                         }
                     };
                     if stored != expected {
-                        self.findings.push(Finding::WrongTotal {
+                        let mend = set(counter.clone(), expected);
+                        let finding = Finding::WrongTotal {
                             counter,
                             stored,
                             expected,
-                        });
+                        };
+                        self.find(finding, mend);
                     }
                 }
             }
         }
-        let missing = expected.into_iter().filter(|(_, expected)| *expected != 0);
-        self.findings
-            .extend(missing.map(|(counter, expected)| Finding::WrongTotal {
+        for (counter, expected) in expected.into_iter().filter(|(_, expected)| *expected != 0) {
+            let mend = set(counter.clone(), expected);
+            let finding = Finding::WrongTotal {
                 counter,
                 stored: 0,
                 expected,
-            }));
+            };
+            self.find(finding, mend);
+        }
         Ok(())
     }
 
@@ -337,7 +360,7 @@ impl Check<'_> {
                     },
                 };
                 if !belongs {
-                    self.findings.push(Finding::StrayRow { row });
+                    self.find(Finding::StrayRow { row: row.clone() }, Change::Delete(row));
                 }
             }
         }
@@ -389,16 +412,21 @@ impl Check<'_> {
             let found = self.catalog.store.get_many(&row_keys).await?;
             for ((row, value), found) in rows.into_iter().zip(found) {
                 if found.is_none_or(|entry| entry.value != value) {
-                    self.findings.push(Finding::MissingRow {
+                    let finding = Finding::MissingRow {
                         record: key.clone(),
-                        row,
-                    });
+                        row: row.clone(),
+                    };
+                    self.find(finding, Change::Put(row, value));
                 }
             }
             records.push(record);
         }
         Ok(records)
     }
+}
+
+fn set(counter: Key, to: i64) -> Change {
+    Change::Put(counter, to.to_be_bytes().to_vec())
 }
 
 #[cfg(test)]

@@ -38,10 +38,11 @@ use bytes::Bytes;
 use sled::{Db, IVec};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CommitError, Entry, Key, RESERVED, Revision, Scan, Store, StoreError, Transaction};
+use super::export::{self, ExportError, Exported};
+use super::{CommitError, Entry, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction};
 pub use open::OpenError;
-use writer::Request;
 pub use writer::WriterStats;
+use writer::{Asked, Dumps, Request};
 
 /// The keys that are the engine's own.
 const FORMAT_KEY: &[u8] = &[RESERVED, b'f'];
@@ -50,6 +51,9 @@ const REVISION_KEY: &[u8] = &[RESERVED, b'r'];
 /// Up to so many entries are read where they are asked for: each takes microseconds if its page is in memory, and one read
 /// of the page cache if not. The way to a thread and back takes longer.
 const FEW: usize = 16;
+
+/// How many entries of a dump are read at once.
+const DUMPED_AT_ONCE: usize = 1024;
 
 /// What can be chosen of the engine.
 #[derive(Clone, Debug)]
@@ -76,10 +80,12 @@ impl Default for SledOptions {
 pub struct SledStore {
     db: Db,
     // `None` only while it is being dropped: the writer ends when its last sender is gone.
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<Asked>>,
     writer: Option<JoinHandle<()>>,
     stats: Arc<WriterStats>,
     path: PathBuf,
+    /// The writer remembers what changed for one dump at a time.
+    dumping: tokio::sync::Mutex<()>,
     // Fields are dropped in order, so the directory is let go last.
     _lock: File,
 }
@@ -90,16 +96,54 @@ impl SledStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
-        Self::open_syncing_by(path, options, |data_file| Box::new(move || data_file.sync_data()))
+        let opened = open::open(path, options)?;
+        Self::over(path, options, opened, |data_file| {
+            Box::new(move || data_file.sync_data())
+        })
+    }
+
+    /// Makes the store of a directory from an export of one; there must be none yet, but one whose restoring did not end.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`] and [`ExportError`].
+    pub async fn restore(path: &Path, options: &SledOptions, export: &Path) -> Result<Exported, ExportError> {
+        export::verify(export)?;
+        let opened = open::open_to_restore(path, options).map_err(StoreError::from)?;
+        let opened = Self::over(path, options, opened, |data_file| {
+            Box::new(move || data_file.sync_data())
+        });
+        let store = opened.map_err(StoreError::from)?;
+        let exported = export::restore(export, &store).await?;
+        drop(store);
+        open::restored(path).map_err(|source| ExportError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(exported)
     }
 
     /// `sync` makes what makes the data file durable: the seam by which tests let the disk fail.
-    fn open_syncing_by(
+    /// Whether restoring an export into this directory did not end: nothing in it is of use.
+    #[must_use]
+    pub fn is_half_restored(path: &Path) -> bool {
+        open::is_half_restored(path)
+    }
+
+    /// Nobody has the store of this directory open now.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`], [`OpenError::Io`].
+    pub fn must_not_be_in_use(path: &Path) -> Result<(), OpenError> {
+        open::lock(path).map(drop)
+    }
+
+    fn over(
         path: &Path,
         options: &SledOptions,
+        opened: open::Opened,
         sync: impl FnOnce(File) -> writer::Sync,
     ) -> Result<Self, OpenError> {
-        let opened = open::open(path, options)?;
         let stats = Arc::new(WriterStats::default());
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let to_write = writer::Writer {
@@ -109,6 +153,7 @@ impl SledStore {
             min_free: options.min_free,
             revision: opened.revision,
             stats: Arc::clone(&stats),
+            dumps: Dumps::default(),
         };
         let writer = writer::start(to_write, queue).map_err(|source| OpenError::Io {
             path: path.to_owned(),
@@ -120,6 +165,7 @@ impl SledStore {
             writer: Some(writer),
             stats,
             path: path.to_owned(),
+            dumping: tokio::sync::Mutex::default(),
             _lock: opened.lock,
         })
     }
@@ -134,6 +180,12 @@ impl SledStore {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    async fn ask(&self, asked: Asked) -> Result<(), StoreError> {
+        let gone = || StoreError::new("the store is closed");
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send(asked).await.map_err(|_| gone())
     }
 
     async fn blocking<T: Send + 'static>(
@@ -198,18 +250,47 @@ impl Store for SledStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
-        let gone = || StoreError::new("the store is closed");
         let (answer, answered) = oneshot::channel();
-        let requests = self.requests.as_ref().ok_or_else(gone)?;
-        requests
-            .send(Request { transaction, answer })
-            .await
-            .map_err(|_| gone())?;
+        self.ask(Asked::Commit(Request { transaction, answer })).await?;
         answered.await.unwrap_or_else(|_| {
             let mut error = StoreError::new("the store's writer ended before it answered");
             error.maybe_done = true;
             Err(error.into())
         })
+    }
+
+    async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
+        let ended = || StoreError::new("the store's writer ended before it answered");
+        let _alone = self.dumping.lock().await;
+        let alive = Arc::new(());
+        let (answer, begun) = oneshot::channel();
+        self.ask(Asked::BeginDump(Arc::downgrade(&alive), answer)).await?;
+        begun.await.map_err(|_| ended())?;
+        let mut after = None;
+        loop {
+            let range = Scan {
+                prefix: Vec::new(),
+                after,
+                reverse: false,
+                limit: DUMPED_AT_ONCE,
+            };
+            let entries = self.blocking(move |db| scan(db, &range)).await?;
+            after = entries.last().map(|(key, _)| key.clone());
+            let is_last = entries.len() < DUMPED_AT_ONCE;
+            for (key, entry) in entries {
+                sink(key, Some(entry))?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        let (answer, amendments) = oneshot::channel();
+        self.ask(Asked::EndDump(answer)).await?;
+        let amendments = amendments.await.map_err(|_| ended())??;
+        for (key, entry) in amendments.entries {
+            sink(key, entry)?;
+        }
+        Ok(amendments.revision)
     }
 
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {

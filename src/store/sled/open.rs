@@ -20,6 +20,9 @@ const SLED_CLOSES_WITHIN: Duration = Duration::from_secs(10);
 /// The file that says up to which revision commits were durable.
 const WATERMARK: &str = "watermark";
 
+/// The file that is there while an export is restored.
+const RESTORING: &str = "restoring";
+
 /// How often sled's own thread tidies up.
 const TIDY_EVERY_MS: u64 = 500;
 
@@ -35,7 +38,7 @@ pub enum OpenError {
         holder: Option<String>,
     },
     /// What lies there cannot be read.
-    #[error("the store in {} is damaged: {what}; put a backup of it in its place", path.display())]
+    #[error("the store in {} is damaged: {what}", path.display())]
     Damaged {
         /// The directory.
         path: PathBuf,
@@ -85,6 +88,37 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    if is_half_restored(path) {
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            what: "a restore into it did not end".to_owned(),
+        });
+    }
+    open_any(path, options)
+}
+
+/// Opens a store that has nothing yet, or less than all of an export; until [`restored`], it cannot be opened otherwise.
+pub(super) fn open_to_restore(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(path).map_err(io)?;
+    File::create(path.join(RESTORING)).map_err(io)?;
+    open_any(path, options)
+}
+
+pub(super) fn is_half_restored(path: &Path) -> bool {
+    path.join(RESTORING).exists()
+}
+
+/// All is restored.
+pub(super) fn restored(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path.join(RESTORING))?;
+    File::open(path)?.sync_all()
+}
+
+fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
         source,
@@ -114,7 +148,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
 }
 
 /// Takes the directory. Our own lock comes before sled's, for sled looks into its files before it locks them.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
         source,

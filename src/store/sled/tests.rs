@@ -132,7 +132,9 @@ fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
             },
         )
     };
-    SledStore::open_syncing_by(path, &SledOptions::default(), sync).unwrap()
+    let options = SledOptions::default();
+    let opened = super::open::open(path, &options).unwrap();
+    SledStore::over(path, &options, opened, sync).unwrap()
 }
 
 #[actix::test]

@@ -1,11 +1,11 @@
 //! The one thread that writes: it takes what waits, commits it as one group, and answers each.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,48 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
+/// What is asked of the writer.
+pub(super) enum Asked {
+    Commit(Request),
+    /// From here on it remembers which keys change, as long as whoever dumps is alive.
+    BeginDump(Weak<()>, oneshot::Sender<()>),
+    /// Which those are, and what is there now.
+    EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
+}
+
+/// What changed while all was read, and the last commit before that was asked.
+pub(super) struct Amendments {
+    pub(super) revision: Revision,
+    pub(super) entries: Vec<(Key, Option<Entry>)>,
+}
+
+/// The keys that changed since the dump began that is under way, if one is.
+#[derive(Default)]
+pub(super) struct Dumps {
+    by: Weak<()>,
+    touched: BTreeSet<Key>,
+}
+
+impl Dumps {
+    fn begin(&mut self, by: Weak<()>) {
+        self.by = by;
+        self.touched.clear();
+    }
+
+    fn note<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+        if self.by.strong_count() > 0 {
+            self.touched.extend(keys.cloned());
+        } else {
+            self.touched.clear();
+        }
+    }
+
+    fn end(&mut self) -> BTreeSet<Key> {
+        self.by = Weak::new();
+        std::mem::take(&mut self.touched)
+    }
+}
+
 /// What the writer did so far.
 #[derive(Debug, Default)]
 pub struct WriterStats {
@@ -62,18 +104,29 @@ pub(super) struct Writer {
     pub(super) min_free: u64,
     pub(super) revision: Revision,
     pub(super) stats: Arc<WriterStats>,
+    pub(super) dumps: Dumps,
 }
 
 /// Starts the thread. It ends when all senders are gone and what they sent is done.
-pub(super) fn start(
-    mut writer: Writer,
-    mut queue: mpsc::Receiver<Request>,
-) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
         let mut disk = Disk::default();
         let mut broken: Option<String> = None;
         let mut marked = Instant::now();
-        while let Some(group) = next_group(&mut queue) {
+        let mut queue = Queue { asked: queue, next: None };
+        while let Some(next) = queue.next() {
+            let group = match next {
+                Next::Commits(group) => group,
+                Next::BeginDump(by, answer) => {
+                    writer.dumps.begin(by);
+                    let _ = answer.send(());
+                    continue;
+                }
+                Next::EndDump(answer) => {
+                    let _ = answer.send(writer.end_dump());
+                    continue;
+                }
+            };
             let (transactions, answers): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|request| (request.transaction, request.answer)).unzip();
             let refused = match &broken {
@@ -118,17 +171,49 @@ pub(super) fn start(
     })
 }
 
-/// Waits for a commit, then takes what else is there. `None` when nothing can come any more.
-fn next_group(queue: &mut mpsc::Receiver<Request>) -> Option<Vec<Request>> {
-    let first = queue.blocking_recv()?;
-    let mut changes = first.transaction.changes.len();
-    let mut group = vec![first];
-    while group.len() < GROUP_COMMITS && changes < GROUP_CHANGES {
-        let Ok(request) = queue.try_recv() else { break };
-        changes += request.transaction.changes.len();
-        group.push(request);
+/// What is to be done next.
+enum Next {
+    Commits(Vec<Request>),
+    BeginDump(Weak<()>, oneshot::Sender<()>),
+    EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
+}
+
+/// What was asked, in its order.
+struct Queue {
+    asked: mpsc::Receiver<Asked>,
+    /// What came behind the commits of a group and is none.
+    next: Option<Asked>,
+}
+
+impl Queue {
+    /// Waits for something to do; for a commit, takes the commits along that are there. `None` when nothing can come any more.
+    fn next(&mut self) -> Option<Next> {
+        let first = match self.next.take() {
+            Some(asked) => asked,
+            None => self.asked.blocking_recv()?,
+        };
+        let first = match first {
+            Asked::Commit(request) => request,
+            Asked::BeginDump(by, answer) => return Some(Next::BeginDump(by, answer)),
+            Asked::EndDump(answer) => return Some(Next::EndDump(answer)),
+        };
+        let mut changes = first.transaction.changes.len();
+        let mut group = vec![first];
+        while group.len() < GROUP_COMMITS && changes < GROUP_CHANGES {
+            match self.asked.try_recv() {
+                Ok(Asked::Commit(request)) => {
+                    changes += request.transaction.changes.len();
+                    group.push(request);
+                }
+                Ok(other) => {
+                    self.next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        Some(Next::Commits(group))
     }
-    Some(group)
 }
 
 impl Writer {
@@ -163,11 +248,24 @@ impl Writer {
         if committed == 0 {
             return Ok(results);
         }
+        self.dumps.note(written.keys());
         self.apply(written)?;
         self.flush().map_err(maybe_done)?;
         count(&self.stats.commits, committed);
         count(&self.stats.groups, 1);
         Ok(results)
+    }
+
+    fn end_dump(&mut self) -> Result<Amendments, StoreError> {
+        let touched = self.dumps.end();
+        let entries = touched
+            .into_iter()
+            .map(|key| get(&self.db, &key).map(|entry| (key, entry)))
+            .collect::<Result<_, _>>()?;
+        Ok(Amendments {
+            revision: self.revision,
+            entries,
+        })
     }
 
     fn mark(&self) {

@@ -129,6 +129,31 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// Its kind, for programs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::MissingRow { .. } => "missing_row",
+            Self::StrayRow { .. } => "stray_row",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::WrongTotal { .. } => "wrong_total",
+            Self::WrongInUse { .. } => "wrong_in_use",
+            Self::WrongReserved { .. } => "wrong_reserved",
+            Self::Stuck { .. } => "stuck",
+            Self::DanglingOperation { .. } => "dangling_operation",
+            Self::OperationWithoutVolume { .. } => "operation_without_volume",
+            Self::AttachmentWithoutVolume { .. } => "attachment_without_volume",
+            Self::VolumeWithoutType { .. } => "volume_without_type",
+            Self::StuckSnapshot { .. } => "stuck_snapshot",
+            Self::DanglingSnapshot { .. } => "dangling_snapshot",
+            Self::SnapshotWithoutVolume { .. } => "snapshot_without_volume",
+            Self::OperationWithoutSnapshot { .. } => "operation_without_snapshot",
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,153 @@
+//! Exports of the store while it serves: one every `store.export_interval`, and one at each clean stop. They are the way back
+//! when the store is damaged or gone (`pumice store restore`).
+//!
+//! They are written by a thread of their own, for the disk may be slow; commits go on meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::model::Timestamp;
+use crate::store::Store;
+use crate::store::export::{ExportError, Exported, export};
+
+/// The folder of the exports, in `node.data_dir`.
+pub(in crate::cli) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("exports")
+}
+
+/// The exports there, oldest first: their names sort by time.
+pub(in crate::cli) fn all(folder: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut exports: Vec<PathBuf> = names
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "export"))
+        .collect();
+    exports.sort();
+    exports
+}
+
+/// The time as a part of a file's name; later ones sort behind.
+pub(in crate::cli) fn now() -> String {
+    let now = Timestamp::now().to_string();
+    now.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// Writes an export into the folder, named by the time.
+///
+/// # Errors
+/// The disk's, or the store's.
+pub(in crate::cli) async fn take(
+    store: &dyn Store,
+    folder: &Path,
+) -> Result<(PathBuf, Exported), ExportError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| ExportError::Io {
+            path: folder.to_owned(),
+            source,
+        })?;
+    let path = folder.join(format!("store-{}.export", now()));
+    let exported = export(store, &path).await?;
+    Ok((path, exported))
+}
+
+/// The thread that takes them.
+pub(super) struct Exports {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Exports {
+    /// Begins to take them.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(super) fn start(store: Arc<dyn Store>, config: &Config, data_dir: &Path) -> std::io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let job = Job {
+            store,
+            folder: folder(data_dir),
+            keep: config.store.export_keep,
+            every: config.store.export_interval.get(),
+            min_free: config.store.min_free_space.0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-export".to_owned())
+            .spawn(move || match actix_rt::Runtime::new() {
+                Ok(runtime) => runtime.block_on(job.run(stopped)),
+                Err(error) => tracing::error!(%error, "the store is not exported"),
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Takes the last one.
+    pub(super) async fn end(self) {
+        drop(self.stop);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the thread that exports the store had died");
+        }
+    }
+}
+
+struct Job {
+    store: Arc<dyn Store>,
+    folder: PathBuf,
+    keep: usize,
+    every: Duration,
+    min_free: u64,
+}
+
+impl Job {
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            let is_last = tokio::time::timeout(self.every, &mut stopped).await.is_ok();
+            self.take().await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn take(&self) {
+        if !self.has_room().await {
+            tracing::warn!(folder = %self.folder.display(), "no room on the disk to export the store");
+            return;
+        }
+        match take(self.store.as_ref(), &self.folder).await {
+            Ok((path, exported)) => {
+                tracing::info!(path = %path.display(), revision = exported.revision.0, entries = exported.entries, "store exported");
+                self.forget_old();
+            }
+            Err(error) => tracing::warn!(%error, "the store could not be exported"),
+        }
+    }
+
+    /// Whether an export leaves the store what it needs: it is no larger than the store is on the disk.
+    async fn has_room(&self) -> bool {
+        let size = self.store.size_on_disk().await.ok().flatten().unwrap_or(0);
+        let disk = self.folder.parent().unwrap_or(&self.folder);
+        match rustix::fs::statvfs(disk) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) > self.min_free.saturating_add(size),
+            Err(_) => true,
+        }
+    }
+
+    fn forget_old(&self) {
+        let exports = all(&self.folder);
+        let too_many = exports.len().saturating_sub(self.keep);
+        for path in &exports[..too_many] {
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %error, "an old export stays");
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `pumice store`: all of the state as one file, and back. For a service that stands still; one that runs exports by itself.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the configuration cannot be read.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::refuse;
+use super::serve::exports;
+use crate::config::{Config, Surroundings};
+use crate::store::export::{self, Exported};
+use crate::store::sled::{OpenError, SledOptions, SledStore};
+
+pub(super) type BoxError = Box<dyn std::error::Error>;
+
+/// Options of `pumice store`.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Write all of the store to a file. It has the secrets that the store has.
+    Export {
+        /// The configuration, which says where the store is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The file; if not given, one in `exports` of node.data_dir, named by the time.
+        #[arg(value_name = "TO")]
+        to: Option<PathBuf>,
+    },
+    /// Make the store from such a file. There must be none, unless it is to be replaced.
+    Restore {
+        /// The configuration, which says where the store is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Put the store that there is aside, as `store.replaced-<time>`.
+        #[arg(long)]
+        replace: bool,
+        /// The file; if not given, the newest in `exports` of node.data_dir.
+        #[arg(value_name = "FROM")]
+        from: Option<PathBuf>,
+    },
+    /// Say whether such a file is whole.
+    Verify {
+        /// The file.
+        #[arg(value_name = "EXPORT")]
+        export: PathBuf,
+    },
+}
+
+/// Runs one of them.
+#[must_use]
+pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
+    let file = match &args.command {
+        StoreCommand::Verify { export } => return answer(verify(export)),
+        StoreCommand::Export { config, .. } | StoreCommand::Restore { config, .. } => config.as_deref(),
+    };
+    let config = match Config::load(file, surroundings, &[]) {
+        Ok(config) => config,
+        Err(faults) => return refuse(&faults),
+    };
+    let system = actix_rt::System::new();
+    answer(match &args.command {
+        StoreCommand::Export { to, .. } => system.block_on(export_store(&config, to.as_deref())),
+        StoreCommand::Restore { from, replace, .. } => {
+            system.block_on(restore_store(&config, from.as_deref(), *replace))
+        }
+        StoreCommand::Verify { export } => verify(export),
+    })
+}
+
+#[expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "this is where the command's answer goes"
+)]
+fn answer(result: Result<String, BoxError>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("pumice: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn told(exported: Exported) -> String {
+    format!(
+        "{} entries, up to commit {}",
+        exported.entries, exported.revision.0
+    )
+}
+
+fn verify(file: &Path) -> Result<String, BoxError> {
+    let exported = export::verify(file)?;
+    Ok(format!("{}: whole, {}", file.display(), told(exported)))
+}
+
+/// Opens the store of a service that stands still.
+pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
+    let data_dir = &config.node.data_dir;
+    let path = path(data_dir);
+    if !path.is_dir() {
+        return Err(format!("there is no store in {}", path.display()).into());
+    }
+    SledStore::open(&path, &options(config)).map_err(|error| match error {
+        OpenError::Locked { .. } => format!(
+            "{error}; it exports by itself, into {}",
+            exports::folder(data_dir).display()
+        )
+        .into(),
+        other => other.into(),
+    })
+}
+
+async fn export_store(config: &Config, to: Option<&Path>) -> Result<String, BoxError> {
+    let folder = exports::folder(&config.node.data_dir);
+    let store = open(config)?;
+    let (file, exported) = match to {
+        Some(file) => (file.to_owned(), export::export(&store, file).await?),
+        None => exports::take(&store, &folder).await?,
+    };
+    Ok(format!("{}: {}", file.display(), told(exported)))
+}
+
+async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> Result<String, BoxError> {
+    let data_dir = &config.node.data_dir;
+    let (path, folder) = (path(data_dir), exports::folder(data_dir));
+    let from = match from {
+        Some(from) => from.to_owned(),
+        None => exports::all(&folder)
+            .pop()
+            .ok_or_else(|| format!("there is no export in {}", folder.display()))?,
+    };
+    export::verify(&from)?;
+    let mut aside = String::new();
+    if path.exists() && !SledStore::is_half_restored(&path) {
+        if !replace {
+            return Err(format!(
+                "there is a store in {} already; --replace puts it aside",
+                path.display()
+            )
+            .into());
+        }
+        SledStore::must_not_be_in_use(&path)?;
+        let old = data_dir.join(format!("store.replaced-{}", exports::now()));
+        std::fs::rename(&path, &old)?;
+        aside = format!("; the store that was there is now {}", old.display());
+    }
+    let exported = SledStore::restore(&path, &options(config), &from).await?;
+    Ok(format!(
+        "{} restored from {}: {}{aside}",
+        path.display(),
+        from.display(),
+        told(exported)
+    ))
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("store")
+}
+
+fn options(config: &Config) -> SledOptions {
+    SledOptions {
+        cache_capacity: config.store.cache_size.0,
+        min_free: config.store.min_free_space.0,
+        queue: config.store.queue,
+    }
+}

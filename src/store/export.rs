@@ -1,0 +1,359 @@
+//! A store as one file: what is left of it when the engine, its format or its disk is not.
+//!
+//! ```text
+//! pumice-export 1\n                                         what it is, and the version of this format
+//! put   1 · key length u32 · value length u32 · revision u64 · key · value
+//! gone  2 · key length u32 · key                            what a put before it said holds no longer
+//! end   0 · revision u64 · entries u64 · SHA-256 of all before it
+//! ```
+//!
+//! Numbers are little-endian. The last word on a key counts: what changed while the store was read comes again at the end
+//! ([`Store::dump`]), so the file tells of one revision though commits went on meanwhile. The values are records with their
+//! own versions ([`super::record`]), which later programs read for ever.
+//!
+//! It has the secrets that the store has, so it is readable by its owner alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{Change, CommitError, Entry, Key, MAX_VALUE, Revision, Store, StoreError, Transaction};
+
+const MAGIC: &[u8] = b"pumice-export 1\n";
+
+const END: u8 = 0;
+const PUT: u8 = 1;
+const GONE: u8 = 2;
+
+/// Longer than any key of the catalog: what says more is damaged.
+const MAX_KEY: usize = 8 * 1024;
+
+/// How many entries are restored by one commit.
+const RESTORE_AT_ONCE: usize = 512;
+
+/// What an export has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The commit that it tells the state after.
+    pub revision: Revision,
+    /// How many entries and changes of entries it has.
+    pub entries: u64,
+}
+
+/// Why there is no export, or none that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The file system said no.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Its words.
+        source: std::io::Error,
+    },
+    /// It is none, or not whole.
+    #[error("{} is no whole export of a store: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// In which way.
+        what: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Writes all of a store to a file, which is there whole or not at all. Blocks on the disk: not for an actor's thread.
+///
+/// # Errors
+/// [`ExportError::Io`], [`ExportError::Store`].
+pub async fn export(store: &dyn Store, path: &Path) -> Result<Exported, ExportError> {
+    let io = |source| ExportError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let unfinished = PathBuf::from(name);
+    let written = write(store, &unfinished, path).await;
+    match written {
+        Ok(exported) => {
+            std::fs::rename(&unfinished, path).map_err(io)?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))
+                .and_then(|folder| folder.sync_all())
+                .map_err(io)?;
+            Ok(exported)
+        }
+        Err(error) => {
+            // Nothing of it is of use, and it may be what fills the disk.
+            let _ = std::fs::remove_file(&unfinished);
+            Err(error)
+        }
+    }
+}
+
+async fn write(store: &dyn Store, unfinished: &Path, path: &Path) -> Result<Exported, ExportError> {
+    let io = |source| ExportError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(unfinished)
+        .map_err(io)?;
+    let mut out = Writer {
+        file: BufWriter::with_capacity(1 << 18, file),
+        digest: Sha256::new(),
+    };
+    out.write(MAGIC).map_err(io)?;
+    let mut entries = 0_u64;
+    let mut failed = None;
+    let dumped = store
+        .dump(&mut |key, entry| {
+            entries += 1;
+            out.entry(&key, entry.as_ref()).map_err(|source| {
+                let error = StoreError::new(format!("writing {}: {source}", path.display()));
+                failed = Some(source);
+                error
+            })
+        })
+        .await;
+    let revision = match (dumped, failed) {
+        (_, Some(source)) => return Err(io(source)),
+        (dumped, None) => dumped?,
+    };
+    out.end(revision, entries).map_err(io)?;
+    Ok(Exported { revision, entries })
+}
+
+struct Writer {
+    file: BufWriter<File>,
+    digest: Sha256,
+}
+
+impl Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.digest.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn length(&mut self, of: &[u8]) -> std::io::Result<()> {
+        let length = u32::try_from(of.len()).map_err(std::io::Error::other)?;
+        self.write(&length.to_le_bytes())
+    }
+
+    fn entry(&mut self, key: &Key, entry: Option<&Entry>) -> std::io::Result<()> {
+        match entry {
+            Some(entry) => {
+                self.write(&[PUT])?;
+                self.length(&key.0)?;
+                self.length(&entry.value)?;
+                self.write(&entry.revision.0.to_le_bytes())?;
+                self.write(&key.0)?;
+                self.write(&entry.value)
+            }
+            None => {
+                self.write(&[GONE])?;
+                self.length(&key.0)?;
+                self.write(&key.0)
+            }
+        }
+    }
+
+    fn end(mut self, revision: Revision, entries: u64) -> std::io::Result<()> {
+        self.write(&[END])?;
+        self.write(&revision.0.to_le_bytes())?;
+        self.write(&entries.to_le_bytes())?;
+        let digest = self.digest.finalize();
+        self.file.write_all(&digest)?;
+        self.file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_all()
+    }
+}
+
+/// Reads an export and hands on what it says of each key; the last word counts. Only at its end is it known to be whole: read
+/// it once for nothing, then for good.
+///
+/// # Errors
+/// [`ExportError::Io`], [`ExportError::Damaged`], and what `sink` answers.
+pub fn read<E: From<ExportError>>(
+    path: &Path,
+    mut sink: impl FnMut(Key, Option<Entry>) -> Result<(), E>,
+) -> Result<Exported, E> {
+    let file = File::open(path).map_err(|source| ExportError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut reader = Reader {
+        path,
+        file: BufReader::with_capacity(1 << 18, file),
+        digest: Sha256::new(),
+    };
+    let mut magic = [0; MAGIC.len()];
+    reader.fill(&mut magic)?;
+    if magic != MAGIC {
+        return Err(match magic.starts_with(b"pumice-export ") {
+            true => reader.damaged("it is of another format: was this program downgraded?"),
+            false => reader.damaged("it does not begin like one"),
+        }
+        .into());
+    }
+    let mut entries = 0_u64;
+    loop {
+        match reader.number::<1>()?[0] {
+            PUT => {
+                let (key, value) = (reader.length(MAX_KEY)?, reader.length(MAX_VALUE)?);
+                let revision = Revision(u64::from_le_bytes(reader.number()?));
+                let (key, value) = (Key(reader.bytes(key)?), Bytes::from(reader.bytes(value)?));
+                sink(key, Some(Entry { value, revision }))?;
+            }
+            GONE => {
+                let key = reader.length(MAX_KEY)?;
+                sink(Key(reader.bytes(key)?), None)?;
+            }
+            END => {
+                let revision = Revision(u64::from_le_bytes(reader.number()?));
+                let told = u64::from_le_bytes(reader.number()?);
+                let exported = Exported { revision, entries };
+                reader.end(told == entries)?;
+                return Ok(exported);
+            }
+            other => {
+                return Err(reader
+                    .damaged(format!("there is no entry of kind {other}"))
+                    .into());
+            }
+        }
+        entries += 1;
+    }
+}
+
+/// Reads an export to its end.
+///
+/// # Errors
+/// As [`read`].
+pub fn verify(path: &Path) -> Result<Exported, ExportError> {
+    read(path, |_, _| Ok(()))
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    file: BufReader<File>,
+    digest: Sha256,
+}
+
+impl Reader<'_> {
+    fn damaged(&self, what: impl Into<String>) -> ExportError {
+        ExportError::Damaged {
+            path: self.path.to_owned(),
+            what: what.into(),
+        }
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ExportError> {
+        self.take(bytes)?;
+        self.digest.update(&*bytes);
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> Result<(), ExportError> {
+        self.file.read_exact(bytes).map_err(|source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.damaged("it ends too early"),
+            _ => ExportError::Io {
+                path: self.path.to_owned(),
+                source,
+            },
+        })
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], ExportError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn length(&mut self, most: usize) -> Result<usize, ExportError> {
+        let length = u32::from_le_bytes(self.number()?);
+        usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= most)
+            .ok_or_else(|| self.damaged(format!("an entry of {length} bytes, over {most}")))
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<Vec<u8>, ExportError> {
+        let mut bytes = vec![0; length];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn end(mut self, all_told: bool) -> Result<(), ExportError> {
+        let expected = self.digest.clone().finalize();
+        let mut told = [0; 32];
+        self.take(&mut told)?;
+        if told != *expected.as_slice() {
+            return Err(self.damaged("its checksum is not that of what it says"));
+        }
+        if !all_told {
+            return Err(self.damaged("it has another number of entries than it says"));
+        }
+        match self.file.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.damaged("there is more behind its end")),
+            Err(source) => Err(ExportError::Io {
+                path: self.path.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Puts all that an export says into a store that has nothing yet. The export must have been verified.
+///
+/// # Errors
+/// Those of [`read`]; whatever was restored by then is in the store.
+pub async fn restore(path: &Path, store: &dyn Store) -> Result<Exported, ExportError> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(4);
+    let file = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut changes = Vec::with_capacity(RESTORE_AT_ONCE);
+        let gave_up = || ExportError::Store(StoreError::new("the store takes no more"));
+        let exported = read(&file, |key, entry| {
+            changes.push(match entry {
+                Some(entry) => Change::Put(key, entry.value.to_vec()),
+                None => Change::Delete(key),
+            });
+            match changes.len() < RESTORE_AT_ONCE {
+                true => Ok(()),
+                false => sender
+                    .blocking_send(std::mem::take(&mut changes))
+                    .map_err(|_| gave_up()),
+            }
+        })?;
+        sender.blocking_send(changes).map_err(|_| gave_up())?;
+        Ok::<_, ExportError>(exported)
+    });
+    while let Some(changes) = receiver.recv().await {
+        let transaction = Transaction {
+            changes,
+            ..Transaction::default()
+        };
+        store.commit(transaction).await.map_err(|error| match error {
+            CommitError::Store(error) => error,
+            other => StoreError::new(other.to_string()),
+        })?;
+    }
+    reading
+        .await
+        .map_err(|error| StoreError::new("reading the export ended early").caused_by(error))?
+}
