@@ -13,6 +13,7 @@
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
+//! | [`failpoint`] | where tests kill the process |
 //!
 //! # The way of one volume
 //!
@@ -26,6 +27,7 @@ pub mod actors;
 pub mod cli;
 pub mod config;
 pub mod drivers;
+pub mod failpoint;
 pub mod flow;
 pub mod messages;
 pub mod model;

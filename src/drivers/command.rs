@@ -18,6 +18,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::{DriverError, DriverResult, Work};
+use crate::failpoint::point;
 
 /// Where programs are looked for: administration tools live in the `sbin` folders, which a user's `PATH` may lack.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -127,7 +128,9 @@ impl Command {
     /// It could not be started, or did not end in time, or its work was cancelled.
     pub fn output(&self, work: &Work) -> Result<Output, CommandError> {
         let begun = std::time::Instant::now();
+        self.reached("before");
         let result = child::run(self, work);
+        self.reached("after");
         let took = begun.elapsed();
         match &result {
             Ok(output) => tracing::debug!(command = %self, status = %output.status, ?took, "command ended"),
@@ -143,7 +146,9 @@ impl Command {
     /// As [`Self::output`].
     pub fn converse(&self, work: &Work, talk: &mut dyn Talk) -> Result<Output, CommandError> {
         let begun = std::time::Instant::now();
+        self.reached("before");
         let result = child::converse(self, work, talk);
+        self.reached("after");
         let took = begun.elapsed();
         match &result {
             Ok(output) => tracing::debug!(command = %self, status = %output.status, ?took, "command ended"),
@@ -190,6 +195,17 @@ impl Command {
                 .find(|path| executable(path))
         };
         found.ok_or_else(|| self.missing())
+    }
+
+    /// By the first argument too: several of our commands are verbs of one program.
+    fn reached(&self, when: &str) {
+        point(|| {
+            let verb = self.args.first().filter(|arg| !arg.secret).map(|arg| &arg.text);
+            let verb = verb.filter(|verb| !verb.as_encoded_bytes().starts_with(b"-"));
+            let (program, verb) = (Path::new(&self.program), verb.cloned().unwrap_or_default());
+            let program = program.file_name().unwrap_or(&self.program).to_string_lossy();
+            format!("command {program} {} {when}", verb.to_string_lossy())
+        });
     }
 
     fn missing(&self) -> CommandError {

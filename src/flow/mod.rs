@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use crate::failpoint::point;
 use crate::model::{StepOutcome, StepRecord, Timestamp};
 
 pub mod inject;
@@ -125,7 +126,9 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
             if let Err((error, was_done)) = executed {
                 let done = if was_done { index + 1 } else { index };
                 for step in self.steps[..done].iter().rev() {
+                    self.reached("revert", step.name(), "before");
                     step.revert(state, &error).await;
+                    self.reached("revert", step.name(), "after");
                 }
                 for record in &mut records[..done] {
                     if record.outcome == StepOutcome::Done {
@@ -144,6 +147,10 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
         }
     }
 
+    fn reached(&self, what: &str, step: &str, when: &str) {
+        point(|| format!("{what} {}/{step} {when}", self.name));
+    }
+
     /// `Err` with whether the step was done all the same.
     async fn execute(
         &self,
@@ -155,7 +162,9 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
             .before(self.name, step.name())
             .map_err(|error| (error, false))?;
         for _ in 0..observer.times() {
+            self.reached("step", step.name(), "before");
             step.execute(state).await.map_err(|error| (error, false))?;
+            self.reached("step", step.name(), "after");
         }
         observer
             .after(self.name, step.name())

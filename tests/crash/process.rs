@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use pumice::store::Store;
-use pumice::store::catalog::{Catalog, VolumeQuery};
+use pumice::store::catalog::{Catalog, SnapshotQuery, VolumeQuery};
 
 use crate::client::Client;
 
-/// Files, no target, everybody an administrator, and room for all.
+/// Files, a target that leads nowhere, everybody an administrator, and room for all.
 const CONFIG: &str = r#"
 [auth]
 strategy = "noauth"
@@ -26,10 +27,12 @@ strategy = "noauth"
 [quota]
 volumes = -1
 gigabytes = -1
+snapshots = -1
 
 [backend.file]
 driver = "file"
-target = "none"
+target = "fake"
+max_over_subscription_ratio = "1000000.0"
 "#;
 
 pub struct Pumice {
@@ -40,6 +43,11 @@ pub struct Pumice {
 impl Pumice {
     /// Starts it on the folder's data and waits until it serves.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(folder: &Path, env: &[(&str, &OsStr)]) -> Result<Self> {
         let config = folder.join("pumice.toml");
         std::fs::write(&config, CONFIG)?;
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -54,6 +62,7 @@ impl Pumice {
             .arg(config)
             .arg("--data-dir")
             .arg(folder.join("data"))
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -77,6 +86,11 @@ impl Pumice {
             ensure!(Instant::now() < limit, "it does not serve after half a minute");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether it was killed, or ended.
+    pub fn has_died(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// SIGKILL.
@@ -110,33 +124,62 @@ impl Drop for Pumice {
     }
 }
 
-/// What the checker finds in the catalog, and the storage names of its volumes.
-pub fn read_catalog(folder: &Path) -> Result<(Vec<String>, BTreeSet<String>)> {
+/// What lies in the catalog when nobody has it open.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// What the checker finds.
+    pub findings: Vec<String>,
+    /// The storage names of its volumes and snapshots.
+    pub names: BTreeSet<String>,
+    /// Those of them that must be on the storage: what is in error may be or not.
+    pub on_storage: BTreeSet<String>,
+}
+
+impl Recorded {
+    fn note(&mut self, name: String, status: &impl std::fmt::Display) {
+        if !status.to_string().starts_with("error") {
+            self.on_storage.insert(name.clone());
+        }
+        self.names.insert(name);
+    }
+}
+
+/// Reads the catalog.
+pub fn read_catalog(folder: &Path) -> Result<Recorded> {
     actix_rt::System::new().block_on(async {
         let store: Arc<dyn Store> = Arc::new(pumice::store::sled::SledStore::open(
             &folder.join("data/store"),
             &pumice::store::sled::SledOptions::default(),
         )?);
         let catalog = Catalog::open(store).await?;
-        let findings = pumice::store::catalog::verify::verify(&catalog)
-            .await?
-            .iter()
-            .map(|finding| format!("{finding:?}"))
-            .collect();
-        let mut names = BTreeSet::new();
-        let mut marker = None;
-        loop {
-            let query = VolumeQuery {
-                marker,
-                limit: 1000,
-                ..VolumeQuery::default()
-            };
-            let page = catalog.volumes(&query).await?;
-            let Some(last) = page.records.last() else {
-                return Ok((findings, names));
-            };
-            marker = Some(last.id);
-            names.extend(page.records.iter().map(|volume| format!("volume-{}", volume.id)));
+        let mut recorded = Recorded::default();
+        for finding in pumice::store::catalog::verify::verify(&catalog).await? {
+            recorded.findings.push(finding.to_string());
         }
+        let mut query = VolumeQuery {
+            limit: 1000,
+            ..VolumeQuery::default()
+        };
+        loop {
+            let page = catalog.volumes(&query).await?;
+            for volume in &page.records {
+                recorded.note(format!("volume-{}", volume.id), &volume.status);
+            }
+            let Some(last) = page.records.last() else { break };
+            query.marker = Some(last.id);
+        }
+        let mut query = SnapshotQuery {
+            limit: 1000,
+            ..SnapshotQuery::default()
+        };
+        loop {
+            let page = catalog.snapshots(&query).await?;
+            for snapshot in &page.records {
+                recorded.note(format!("_snapshot-{}", snapshot.id), &snapshot.status);
+            }
+            let Some(last) = page.records.last() else { break };
+            query.marker = Some(last.id);
+        }
+        Ok(recorded)
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::names;
 use super::options::LvmOptions;
+use super::queue::Queue;
 use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, Report};
 use super::shrink;
 use super::verdict::Failure;
@@ -34,6 +35,7 @@ pub(super) struct Lvm {
     conf_file: Option<PathBuf>,
     suppress_fd_warnings: bool,
     timeout: Duration,
+    queue: Queue,
 }
 
 impl Lvm {
@@ -46,6 +48,7 @@ impl Lvm {
             conf_file: options.conf_file.clone(),
             suppress_fd_warnings: options.suppress_fd_warnings,
             timeout: options.command_timeout,
+            queue: Queue::new(),
         }
     }
 
@@ -262,6 +265,21 @@ impl Lvm {
 
     fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
         let command = self.command(&args[0]).args(&args[1..]);
+        let _turn = match self.queue.enter(work) {
+            Ok(turn) => turn,
+            Err(DriverError::Cancelled) => {
+                return Err(CommandError::Cancelled {
+                    command: command.to_string(),
+                }
+                .into());
+            }
+            Err(_) => {
+                return Err(CommandError::TimedOut {
+                    command: command.to_string(),
+                }
+                .into());
+            }
+        };
         run_twice(&command, work).map(|_| ())
     }
 

@@ -35,6 +35,7 @@ mod look;
 mod manage;
 mod names;
 mod options;
+mod queue;
 mod remove;
 mod report;
 mod resize;

@@ -1,8 +1,10 @@
 //! What a commit collects. Each kind of record adds its own methods in its own file.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 
 use super::Catalog;
+use crate::failpoint::point;
 use crate::store::record::{Record, encode};
 use crate::store::{Ceiling, Change, CommitError, Condition, Key, Revision, StoreError, Transaction};
 
@@ -17,6 +19,8 @@ pub struct Changes {
     catalog: Catalog,
     transaction: Transaction,
     fault: Option<StoreError>,
+    /// Whose commit this is, if it is an operation's.
+    verb: &'static str,
 }
 
 impl Changes {
@@ -25,6 +29,7 @@ impl Changes {
             catalog,
             transaction: Transaction::default(),
             fault: None,
+            verb: "-",
         }
     }
 
@@ -32,11 +37,26 @@ impl Changes {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when something changed since it was read, `OverCeiling` when a limit would be exceeded.
-    pub async fn commit(self) -> Result<Revision, CommitError> {
-        match self.fault {
-            Some(fault) => Err(fault.into()),
-            None => self.catalog.store.commit(self.transaction).await,
+    #[track_caller]
+    pub fn commit(self) -> impl Future<Output = Result<Revision, CommitError>> + Send {
+        let (verb, place) = (self.verb, Location::caller());
+        let reached = move |when: &str| {
+            point(|| format!("commit {verb} {}:{} {when}", place.file(), place.line()));
+        };
+        async move {
+            if let Some(fault) = self.fault {
+                return Err(fault.into());
+            }
+            reached("before");
+            let revision = self.catalog.store.commit(self.transaction).await?;
+            reached("after");
+            Ok(revision)
         }
+    }
+
+    /// Whose commit this is.
+    pub(super) fn of(&mut self, verb: &'static str) {
+        self.verb = verb;
     }
 
     /// Demands that this holds.

@@ -49,6 +49,7 @@ impl Changes {
     /// A new journal entry; what it holds of the quota is added to `reserved`.
     pub fn insert_operation(&mut self, operation: &Operation) -> &mut Self {
         let key = record_key(operation.id);
+        self.of(operation.kind.name());
         self.condition(Condition::Absent(key.clone()));
         self.put(key, operation);
         self.replace_rows(Rows::new(), rows(operation));
@@ -59,6 +60,7 @@ impl Changes {
     /// A journal entry as it is to be now; `reserved` follows the difference.
     pub fn update_operation(&mut self, was: &Stored<Operation>, now: &Operation) -> &mut Self {
         let key = record_key(was.id);
+        self.of(was.kind.name());
         self.unchanged(&key, was.revision);
         self.put(key, now);
         self.replace_rows(rows(was), rows(now));
@@ -73,6 +75,7 @@ impl Changes {
     /// The operation has ended: without its entry, and without what it held.
     pub fn end_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
         let key = record_key(was.id);
+        self.of(was.kind.name());
         self.unchanged(&key, was.revision);
         self.delete(key);
         self.replace_rows(rows(was), Rows::new());

@@ -1,0 +1,145 @@
+//! How many commands change a group at once. LVM lets them in one by one, so those for which there is no processor only take it
+//! from the one that is in: fifty volumes are made sooner one after the other than four at a time.
+//!
+//! It orders, and guards nothing: LVM has its own lock. A command that takes longer than [`PATIENCE`], for it hangs, is no longer
+//! waited for.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::drivers::{DriverResult, Work};
+
+/// How long a command is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often one who waits looks whether it may still wait.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// See the module.
+pub(super) struct Queue {
+    at_once: usize,
+    state: Mutex<State>,
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    inside: Vec<(u64, Instant)>,
+}
+
+/// A command that is in.
+pub(super) struct Turn<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Queue {
+    /// One for this machine's processors.
+    pub(super) fn new() -> Self {
+        Self::of(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn of(at_once: usize) -> Self {
+        Self {
+            at_once,
+            state: Mutex::default(),
+            left: Condvar::new(),
+        }
+    }
+
+    /// Waits for a turn, no longer than the work has time.
+    pub(super) fn enter(&self, work: &Work) -> DriverResult<Turn<'_>> {
+        let mut state = self.state();
+        loop {
+            work.check()?;
+            let now = Instant::now();
+            let counts = state
+                .inside
+                .iter()
+                .filter(|(_, since)| now.duration_since(*since) < PATIENCE)
+                .count();
+            if counts < self.at_once {
+                let number = state.next;
+                state.next += 1;
+                state.inside.push((number, now));
+                return Ok(Turn { queue: self, number });
+            }
+            let pause = LOOK.min(work.remaining());
+            state = self
+                .left
+                .wait_timeout(state, pause)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn hang(&self) {
+        for (_, since) in &mut self.state().inside {
+            *since -= PATIENCE;
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        state.inside.retain(|(number, _)| *number != self.number);
+        drop(state);
+        self.queue.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::Queue;
+    use crate::drivers::{DriverError, Work};
+
+    fn work() -> Work {
+        Work::within(Duration::from_secs(20))
+    }
+
+    #[test]
+    fn no_more_are_in_than_may_be_and_all_get_in() {
+        let queue = Queue::of(2);
+        let (now, most, all) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let turn = queue.enter(&work()).unwrap();
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        now.fetch_sub(1, Ordering::SeqCst);
+                        all.fetch_add(1, Ordering::SeqCst);
+                        drop(turn);
+                    }
+                });
+            }
+        });
+        assert_eq!((most.into_inner(), all.into_inner()), (2, 400));
+    }
+
+    #[test]
+    fn one_that_hangs_is_not_waited_for() {
+        let queue = Queue::of(1);
+        let hanging = queue.enter(&work()).unwrap();
+        let short = Work::within(Duration::from_millis(20));
+        assert!(matches!(queue.enter(&short), Err(DriverError::TimedOut)));
+        queue.hang();
+        let other = queue.enter(&work()).unwrap();
+        // It gives back its own place only.
+        drop(hanging);
+        assert!(queue.enter(&Work::within(Duration::from_millis(20))).is_err());
+        drop(other);
+        assert!(queue.enter(&work()).is_ok());
+    }
+}
