@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use pumice::actors::{scheduler, volume_manager as manager};
 use serde_json::{Value, json};
 
@@ -344,7 +344,9 @@ fn die_at(point: &str) -> Result<bool> {
                 told: &mut told,
             }
             .run();
-            let died = pumice.has_died()?;
+            // The connection may break before the process is gone.
+            let patience = Duration::from_secs(if run.is_err() { 5 } else { 0 });
+            let died = pumice.dies_within(patience)?;
             if let (Err(error), false) = (&run, died) {
                 bail!("it was not killed, and yet: {error:#}");
             }
@@ -353,16 +355,23 @@ fn die_at(point: &str) -> Result<bool> {
         // Killed before it served.
         Err(_) => true,
     };
-    let pumice = Pumice::start(folder).with_context(|| log(folder))?;
-    wait_for_rest(&pumice).with_context(|| log(folder))?;
-    compare(&pumice, &told).with_context(|| log(folder))?;
-    pumice.kill()?;
-    look_behind(folder, &told.let_go).with_context(|| log(folder))?;
+    let looked = || -> Result<()> {
+        let pumice = Pumice::start(folder)?;
+        wait_for_rest(&pumice)?;
+        compare(&pumice, &told)?;
+        pumice.kill()?;
+        look_behind(folder, &told.let_go)
+    };
+    looked().map_err(|error| anyhow!("{error:#}\n{}", log(folder)))?;
     Ok(died)
 }
 
+/// The end of the program's log.
 fn log(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let told = log.lines().filter(|line| !line.contains("\"answered\""));
+    let lines: Vec<&str> = told.collect();
+    lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
 fn compare(pumice: &Pumice, told: &Told) -> Result<()> {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -35,6 +36,9 @@ target = "fake"
 max_over_subscription_ratio = "1000000.0"
 "#;
 
+/// How many were started.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
 pub struct Pumice {
     child: Child,
     pub address: SocketAddr,
@@ -50,7 +54,16 @@ impl Pumice {
     pub fn start_with(folder: &Path, env: &[(&str, &OsStr)]) -> Result<Self> {
         let config = folder.join("pumice.toml");
         std::fs::write(&config, CONFIG)?;
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // On an address of its own: a port that is free now may be another's a moment later.
+        let number = u32::try_from(STARTED.fetch_add(1, Ordering::Relaxed))? % (250 * 250);
+        let bytes = [
+            127,
+            1 + std::process::id() % 250,
+            1 + number / 250,
+            1 + number % 250,
+        ];
+        let ip = bytes.map(|byte| byte.to_string()).join(".");
+        let address = std::net::TcpListener::bind(format!("{ip}:0"))?.local_addr()?;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -88,9 +101,18 @@ impl Pumice {
         }
     }
 
-    /// Whether it was killed, or ended.
-    pub fn has_died(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
+    /// Whether it ends, or was killed, in that time.
+    pub fn dies_within(&mut self, limit: Duration) -> Result<bool> {
+        let limit = Instant::now() + limit;
+        loop {
+            if self.child.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            if Instant::now() >= limit {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGKILL.
