@@ -103,7 +103,7 @@ impl Lvm {
         args.extend(mirror_args(self.mirrors, bytes));
         args.extend(tag_args(copying));
         args.push(self.group.clone());
-        self.run(work, &args)
+        self.make(work, name, &args)
     }
 
     /// Makes an empty thin volume.
@@ -117,7 +117,7 @@ impl Lvm {
         let pool = self.path(&self.pool);
         let mut args = words(&["lvcreate", "-y", "-T", &pool, "-V", &size(bytes), "-n", name]);
         args.extend(tag_args(copying));
-        self.run(work, &args)
+        self.make(work, name, &args)
     }
 
     /// Makes the thin pool of most of what is free: its metadata and their spare need the rest.
@@ -130,8 +130,9 @@ impl Lvm {
     /// is, so that it never runs full.
     pub(super) fn snapshot_thick(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
-        self.run(
+        self.make(
             work,
+            name,
             &words(&["lvcreate", "-y", "-s", "-l", "100%ORIGIN", "-n", name, &origin]),
         )
     }
@@ -145,8 +146,9 @@ impl Lvm {
     /// Makes a thin snapshot that is a volume: active, now and after every start.
     pub(super) fn clone_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
-        self.run(
+        self.make(
             work,
+            name,
             &words(&["lvcreate", "-y", "-s", "-kn", "-ay", "-n", name, &origin]),
         )
     }
@@ -261,6 +263,25 @@ impl Lvm {
 
     fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.group)
+    }
+
+    /// Runs a command that makes an active volume, and believes it when there is a device. Where LVM shows none, it is asked.
+    fn make(&self, work: &Work, name: &str, args: &[String]) -> Result<(), Failure> {
+        self.run(work, args)?;
+        if self.device(name).symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        let what = match self.look(work, &[name]) {
+            Ok(report) if report.find(name).is_some() => return Ok(()),
+            Ok(_) => format!("it ended well, and there is no {name}"),
+            Err(error) => format!("it ended well, and whether there is {name} is not known: {error}"),
+        };
+        Err(CommandError::Exit {
+            command: self.command(&args[0]).args(&args[1..]).to_string(),
+            status: ExitStatus::default(),
+            stderr: what,
+        }
+        .into())
     }
 
     fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
