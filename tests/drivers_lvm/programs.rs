@@ -81,6 +81,19 @@ fn a_crash_of_lvms_is_tried_again_once() {
 }
 
 #[test]
+fn a_removal_that_ended_well_and_removed_nothing_is_not_believed() {
+    let group = Group::new(LvmType::Thick);
+    let (driver, one) = (group.driver(), volume(1));
+    driver.create_volume(&work(), &one).unwrap();
+    group.program("lvremove", "exit 0");
+    let error = driver.delete_volume(&work(), &one).unwrap_err();
+    assert!(
+        matches!(&error, DriverError::Failed { operator, .. } if operator.contains("is still there")),
+        "{error}"
+    );
+}
+
+#[test]
 fn babble_instead_of_a_report_removes_nothing() {
     let group = Group::new(LvmType::Thick);
     let (driver, one) = (group.driver(), volume(1));

@@ -235,8 +235,22 @@ impl Lvm {
         )
     }
 
-    /// Removes a volume, and whatever is a snapshot of it in LVM's sense: whoever calls has looked.
+    /// Removes a volume, and whatever is a snapshot of it in LVM's sense: whoever calls has looked. It is believed to be gone when
+    /// its device is.
     pub(super) fn remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
+        self.try_to_remove(work, name)?;
+        if self.device(name).symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let what = match self.look(work, &[name]) {
+            Ok(report) if report.find(name).is_none() => return Ok(()),
+            Ok(_) => format!("it ended well, and {name} is still there"),
+            Err(error) => format!("it ended well, and whether {name} is gone is not known: {error}"),
+        };
+        Err(self.liar(&words(&["lvremove", &self.path(name)]), what))
+    }
+
+    fn try_to_remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
         let path = self.path(name);
         let removed = self.run(work, &words(&["lvremove", "--config", RETRY, "-f", &path]));
         let Err(first) = removed else {
@@ -276,12 +290,18 @@ impl Lvm {
             Ok(_) => format!("it ended well, and there is no {name}"),
             Err(error) => format!("it ended well, and whether there is {name} is not known: {error}"),
         };
-        Err(CommandError::Exit {
-            command: self.command(&args[0]).args(&args[1..]).to_string(),
+        Err(self.liar(args, what))
+    }
+
+    /// A command that ended well and did not do what it is for.
+    fn liar(&self, args: &[String], what: String) -> Failure {
+        let command = self.command(&args[0]).args(&args[1..]);
+        CommandError::Exit {
+            command: command.to_string(),
             status: ExitStatus::default(),
             stderr: what,
         }
-        .into())
+        .into()
     }
 
     fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {

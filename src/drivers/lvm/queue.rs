@@ -1,5 +1,5 @@
 //! How many commands change a group at once. LVM lets them in one by one, so those for which there is no processor only take it
-//! from the one that is in: fifty volumes are made sooner one after the other than four at a time.
+//! from the one that is in. One more than there are processors: it works while another waits for the disk, or for udev.
 //!
 //! It orders, and guards nothing: LVM has its own lock. A command that takes longer than [`PATIENCE`], for it hangs, is no longer
 //! waited for.
@@ -37,7 +37,7 @@ pub(super) struct Turn<'a> {
 impl Queue {
     /// One for this machine's processors.
     pub(super) fn new() -> Self {
-        Self::of(std::thread::available_parallelism().map_or(1, usize::from))
+        Self::of(std::thread::available_parallelism().map_or(1, usize::from) + 1)
     }
 
     fn of(at_once: usize) -> Self {
