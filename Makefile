@@ -74,7 +74,7 @@ guest-faults:
 	@$(GUEST_RUN) faults.py --short
 
 guest-kills: guest-image ## Kill everything again and again under load, in a guest
-	@$(GUEST_RUN) kills.py $(GUEST_ARGS)
+	@GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) kills.py $(GUEST_ARGS)
 
 guest-lio: guest-image ## Let LIO alone prove itself, verb by verb, in a guest
 	@$(CARGO) build --quiet --locked --example target_verbs
