@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::refuse;
+use super::serve::control::{store_options, store_path};
 use super::serve::exports;
 use crate::config::{Config, Surroundings};
 use crate::store::export::{self, Exported};
-use crate::store::sled::{OpenError, SledOptions, SledStore};
+use crate::store::sled::{OpenError, SledStore};
 
 pub(super) type BoxError = Box<dyn std::error::Error>;
 
@@ -107,11 +108,11 @@ fn verify(file: &Path) -> Result<String, BoxError> {
 /// Opens the store of a service that stands still.
 pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
     let data_dir = &config.node.data_dir;
-    let path = path(data_dir);
+    let path = store_path(data_dir);
     if !path.is_dir() {
         return Err(format!("there is no store in {}", path.display()).into());
     }
-    SledStore::open(&path, &options(config)).map_err(|error| match error {
+    SledStore::open(&path, &store_options(config)).map_err(|error| match error {
         OpenError::Locked { .. } => format!(
             "{error}; it exports by itself, into {}",
             exports::folder(data_dir).display()
@@ -133,7 +134,7 @@ async fn export_store(config: &Config, to: Option<&Path>) -> Result<String, BoxE
 
 async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> Result<String, BoxError> {
     let data_dir = &config.node.data_dir;
-    let (path, folder) = (path(data_dir), exports::folder(data_dir));
+    let (path, folder) = (store_path(data_dir), exports::folder(data_dir));
     let from = match from {
         Some(from) => from.to_owned(),
         None => exports::all(&folder)
@@ -155,23 +156,11 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
         std::fs::rename(&path, &old)?;
         aside = format!("; the store that was there is now {}", old.display());
     }
-    let exported = SledStore::restore(&path, &options(config), &from).await?;
+    let exported = SledStore::restore(&path, &store_options(config), &from).await?;
     Ok(format!(
         "{} restored from {}: {}{aside}",
         path.display(),
         from.display(),
         told(exported)
     ))
-}
-
-fn path(data_dir: &Path) -> PathBuf {
-    data_dir.join("store")
-}
-
-fn options(config: &Config) -> SledOptions {
-    SledOptions {
-        cache_capacity: config.store.cache_size.0,
-        min_free: config.store.min_free_space.0,
-        queue: config.store.queue,
-    }
 }

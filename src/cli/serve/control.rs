@@ -1,7 +1,7 @@
 //! The control half of a node: the store, the Api, Quota, Scheduler and Registry actors, identity and the web server.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,13 +97,23 @@ impl Control {
     }
 }
 
-async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, BoxError> {
-    let path = data_dir.join("store");
-    let options = SledOptions {
+/// Where the store is.
+pub(in crate::cli) fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("store")
+}
+
+/// How it is opened.
+pub(in crate::cli) fn store_options(config: &Config) -> SledOptions {
+    SledOptions {
         cache_capacity: config.store.cache_size.0,
         min_free: config.store.min_free_space.0,
         queue: config.store.queue,
-    };
+    }
+}
+
+async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, BoxError> {
+    let path = store_path(data_dir);
+    let options = store_options(config);
     let newest = exports::all(&exports::folder(data_dir)).pop();
     if let Some(export) = newest.as_ref().filter(|_| !path.exists()) {
         return Err(format!(

@@ -7,7 +7,7 @@
 //! Down it goes in the order in which work flows: first no new requests, then the drivers' work is parked (its operations
 //! stay in the journal and go on after the next start), then the actors, the target daemons, the store.
 
-mod control;
+pub(in crate::cli) mod control;
 pub(in crate::cli) mod exports;
 pub(in crate::cli) mod volume;
 
