@@ -138,8 +138,10 @@ impl VolumeManager {
         match report {
             Some(report) => {
                 self.parts.answers().answered(&report);
-                if changes_room(&report.outcome) {
-                    self.parts.want_look();
+                match room_after(&report.outcome) {
+                    Room::AsPromised => {}
+                    Room::Made => self.parts.has_made(),
+                    Room::Unknown => self.parts.want_look(),
                 }
                 self.report(&context, report).await;
             }
@@ -198,15 +200,23 @@ impl VolumeManager {
     }
 }
 
-/// Whether there may be more or less room now than the schedulers know: what they promised themselves they count.
-fn changes_room(outcome: &Outcome) -> bool {
-    !matches!(
-        outcome,
-        Outcome::Created { .. }
-            | Outcome::Extended
-            | Outcome::Connected { .. }
-            | Outcome::Disconnected { .. }
-    )
+/// What the schedulers know of a backend's room after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// Nothing took any.
+    AsPromised,
+    /// What they promised was taken: they count it, until they hear of a look at the pools.
+    Made,
+    /// There may be more or less than they know.
+    Unknown,
+}
+
+fn room_after(outcome: &Outcome) -> Room {
+    match outcome {
+        Outcome::Connected { .. } | Outcome::Disconnected { .. } => Room::AsPromised,
+        Outcome::Created { .. } | Outcome::Extended => Room::Made,
+        _ => Room::Unknown,
+    }
 }
 
 /// What to do with a command while the driver does not work.

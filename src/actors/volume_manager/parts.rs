@@ -2,7 +2,7 @@
 //! work of the one before, and its book, where they were.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,7 @@ pub struct Parts {
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     difference: Mutex<Option<StorageDifference>>,
     look_is_wanted: AtomicBool,
+    made: AtomicU64,
     ledger: Mutex<Ledger>,
     answers: Mutex<Answers>,
 }
@@ -108,6 +109,7 @@ impl Parts {
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
             difference: Mutex::default(),
             look_is_wanted: AtomicBool::new(false),
+            made: AtomicU64::new(0),
             ledger: Mutex::default(),
             answers: Mutex::default(),
             backend,
@@ -142,6 +144,16 @@ impl Parts {
     /// Whether that was said since this was asked last.
     pub(super) fn take_wanted_look(&self) -> bool {
         self.look_is_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// A volume was made or has grown.
+    pub(super) fn has_made(&self) {
+        self.made.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was said.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
     }
 
     /// The answers given. Hold it shortly, and never across an await.

@@ -4,6 +4,9 @@
 //! meanwhile. They are looked at every `backend_stats_polling_interval`, and before that where the schedulers cannot know by
 //! themselves what has changed: a volume went, a snapshot came, something failed (cinder: `volume/manager.py`,
 //! `_report_driver_status`). Until then the last report is told again, under its old time.
+//!
+//! The schedulers forget what they promised once it has ended and a newer look is told. What ended while the pools were looked
+//! at may not be in what was seen: the next report looks again.
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,8 @@ const STATS_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Reports {
     seen: Option<Seen>,
     told: Option<Instant>,
+    /// How much had been made when the last look began, so long as schedulers may still be hearing of it.
+    made_before: Option<u64>,
 }
 
 /// What the pools had.
@@ -43,7 +48,11 @@ pub(super) enum Told {
 impl Reports {
     /// Tells what is due.
     pub(super) async fn tell_if_due(&mut self, manager: &VolumeManager, context: &Context) {
-        let options = &manager.parts.options;
+        let parts = &manager.parts;
+        if self.made_before.take().is_some_and(|before| before != parts.made()) {
+            parts.want_look();
+        }
+        let options = &parts.options;
         let is_due = |since: Instant, every: Duration| since.elapsed() >= every;
         if self
             .told
@@ -51,7 +60,7 @@ impl Reports {
         {
             return;
         }
-        let is_wanted = manager.parts.take_wanted_look();
+        let is_wanted = parts.take_wanted_look();
         match &self.seen {
             Some(seen) if !is_wanted && !is_due(seen.since, options.stats_polling_interval) => {
                 let told = Told::Up(seen.clone());
@@ -66,6 +75,7 @@ impl Reports {
     pub(super) async fn look_and_tell(&mut self, manager: &VolumeManager, context: &Context) {
         // What happens from here on may be in what is seen, or not.
         let at = Timestamp::now();
+        self.made_before = Some(manager.parts.made());
         let looked = manager
             .parts
             .drive(Claim::housekeeping(), STATS_LIMIT, |driver, work| {

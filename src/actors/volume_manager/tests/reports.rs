@@ -1,5 +1,7 @@
 //! What the schedulers are told, and how often the storage is looked at for it.
 
+use super::super::VolumeManager;
+use super::super::reports::Reports;
 use super::*;
 use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
 use crate::model::service::BackendStats;
@@ -32,11 +34,12 @@ async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report()
             .serves::<UpdateServiceCapabilities>()
             .start(),
     );
+    let before = told.recv().await.unwrap();
+    assert!(before.up);
+    assert_eq!(told.recv().await.unwrap().timestamp, before.timestamp);
     let volume = spec(4);
     world.create(first(), &volume).await;
     next(&mut world).await;
-    let before = told.recv().await.unwrap();
-    assert!(before.up);
     for _ in 0..2 {
         let again = told.recv().await.unwrap();
         // The schedulers count what they promised; what is told again says nothing of it.
@@ -53,6 +56,22 @@ async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report()
     };
     assert_eq!(after.pools[0].total_volumes, 0);
     assert_eq!(world.driver.calls(Verb::Stats), 2);
+}
+
+#[actix::test]
+async fn what_was_made_during_a_look_is_looked_for_again() {
+    let options = Options {
+        report_interval: Duration::from_secs(3600),
+        ..Options::default()
+    };
+    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let manager = VolumeManager::new(world.parts.clone(), world.router.clone(), Rc::new(Unobserved));
+    let mut reports = Reports::default();
+    reports.look_and_tell(&manager, &world.context).await;
+    world.create(first(), &spec(4)).await;
+    next(&mut world).await;
+    reports.tell_if_due(&manager, &world.context).await;
+    assert!(world.parts.take_wanted_look());
 }
 
 #[actix::test]
