@@ -9,10 +9,10 @@ a client asks: a volume is made when the API says `available`.
 import argparse
 import collections
 import concurrent.futures
+import os
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -178,27 +178,24 @@ class Bench:
     # -- many at once --------------------------------------------------------------------------------------------
 
     def many_at_once(self, many):
-        """In turns: bare as one client after the other, bare side by side, ours."""
+        """Ours beside the same commands: one after the other, and side by side, as many as Pumice lets run at once. Each way
+        is the first, the second and the third of a round once, for the machine's speed is not the same for long; both bare
+        ways count."""
         names = [f"many-{number}" for number in range(many)]
+        width = os.cpu_count() + 1
 
         def one_after_the_other():
             for name in names:
                 self.bare_create(name)
 
-        def side_by_side(width):
+        def side_by_side():
             with concurrent.futures.ThreadPoolExecutor(width) as pool:
                 list(pool.map(self.bare_create, names))
 
-        def one_shell():
-            lines = "\n".join(" ".join(bare.lvcreate_words(self.group, self.thin, name)) for name in names)
-            subprocess.run(["lvm"], input=lines, text=True, check=True, capture_output=True)
-
         def all_at_once():
-            began = time.monotonic()
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 asked = pool.map(lambda name: self.pumice.ask_for_volume(name, 1, volume_type=self.backend), names)
                 volumes = list(asked)
-            answered = (time.monotonic() - began) * 1000
             for volume in volumes:
                 self.made.wait_for(volume, 900)
 
@@ -209,36 +206,38 @@ class Bench:
                 return states["available"] == many
 
             wait_for("all to be available", all_available, 900, pause=0.1)
-            return volumes, answered
+            return volumes
 
-        def bare_way(what, function, *args):
-            spent = took(function, *args)[0]
-            print(f"    {many} bare, {what}: {spent:.0f} ms", flush=True)
+        def bare_way(function):
+            spent = took(function)[0]
             self.remove_bare(names)
             return spent
 
-        # The disks are files that take their room when they are first written to: that is nobody's time.
-        bare_way("one after the other, not counted", one_after_the_other)
-        bare_times, ours = collections.defaultdict(list), []
-        for _ in range(2):
-            bare_times["one after the other"].append(bare_way("one after the other", one_after_the_other))
-            bare_times["4 at a time"].append(bare_way("4 at a time", side_by_side, 4))
+        def our_way():
             self.has_room_for(many)
             since = LOG.stat().st_size
-            spent, (volumes, answered) = took(all_at_once)
-            ours.append(spent)
-            print(
-                f"    {many} of ours at once: {spent:.0f} ms, all answered after {answered:.0f}; commands: {commands(since)}",
-                flush=True,
-            )
+            spent, volumes = took(all_at_once)
+            print(f"    commands of ours: {commands(since)}", flush=True)
             self.delete(volumes)
-        bare_times["in one lvm shell"].append(bare_way("in one lvm shell", one_shell))
-        bare_times = {what: statistics.mean(times) for what, times in bare_times.items()}
-        sequential = bare_times["one after the other"]
-        best = min(bare_times, key=bare_times.get)
-        mean = statistics.mean(ours)
-        self.report.line(f"{self.backend}: {many} at once, beside one by one", mean, sequential, sequential * MANY)
-        self.report.line(f"{self.backend}: {many} at once, beside {best}", mean, bare_times[best], bare_times[best] * MANY)
+            return spent
+
+        ours = f"{many} of ours at once"
+        ways = {
+            ours: our_way,
+            "one after the other": lambda: bare_way(one_after_the_other),
+            f"{width} at a time": lambda: bare_way(side_by_side),
+        }
+        # The disks are files that take their room when they are first written to: that is nobody's time.
+        print(f"    {many} bare, not counted: {bare_way(one_after_the_other):.0f} ms", flush=True)
+        times, order = collections.defaultdict(list), list(ways)
+        for number in range(len(ways)):
+            for what in order[number:] + order[:number]:
+                times[what].append(ways[what]())
+                print(f"    round {number + 1}, {what}: {times[what][-1]:.0f} ms", flush=True)
+        means = {what: statistics.mean(spent) for what, spent in times.items()}
+        for what in order[1:]:
+            line = f"{self.backend}: {many} at once, beside {what}"
+            self.report.line(line, means[ours], means[what], means[what] * MANY)
 
 
 def commands(since):
