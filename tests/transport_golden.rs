@@ -440,6 +440,20 @@ fn each_message_to_api_has_the_bytes_it_had() {
             attached_too: true,
         },
     )]);
+    message(&[(
+        "full",
+        CancelOperation {
+            operation: OperationId(id(1)),
+        },
+    )]);
+    message(&[(
+        "full",
+        Progress {
+            command: command(),
+            done: 1 << 20,
+            total: 1 << 30,
+        },
+    )]);
     let changes = [
         ("merge", MetadataChange::Merge(map())),
         ("replace", MetadataChange::Replace(map())),
@@ -876,6 +890,7 @@ fn each_message_to_volume_has_the_bytes_it_had() {
             remaining_ms: 60_000,
         },
     )]);
+    message(&[("full", CancelOperation { command: command() })]);
 }
 
 #[test]

@@ -22,21 +22,23 @@ use serde_json::{Value, json};
 mod web_support;
 use web_support::{Answer, loopback, send};
 
-/// Two tokens: `admin` and `member`; a third, `broken`, that cannot be looked up.
-struct TwoTokens;
+/// `admin` and `member` of one project, `stranger` of another; and `broken`, which cannot be looked up.
+struct Tokens;
 
 #[async_trait::async_trait]
-impl Authenticator for TwoTokens {
+impl Authenticator for Tokens {
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
         if token == "broken" {
             return Err(Fault::internal("the disk of hunter2 is gone"));
         }
-        Ok(["admin", "member"].contains(&token).then(|| Principal {
-            user_id: token.into(),
-            project_id: "0a".into(),
-            roles: vec![token.to_owned()],
-            is_admin: token == "admin",
-        }))
+        Ok(["admin", "member", "stranger"]
+            .contains(&token)
+            .then(|| Principal {
+                user_id: token.into(),
+                project_id: if token == "stranger" { "0b" } else { "0a" }.into(),
+                roles: vec![token.to_owned()],
+                is_admin: token == "admin",
+            }))
     }
 
     fn login_uri(&self, base_url: &str) -> String {
@@ -54,7 +56,7 @@ impl House {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
         let state = WebState::new(catalog.clone(), Router::new("here"));
         let site = Site {
-            door: web::Data::new(Door::new(Strategy::Tokens(Arc::new(TwoTokens)))),
+            door: web::Data::new(Door::new(Strategy::Tokens(Arc::new(Tokens)))),
             state: Some(web::Data::new(state)),
             identity: None,
         };
@@ -114,7 +116,11 @@ fn ids(answer: &Answer) -> Vec<String> {
 #[actix_web::test]
 async fn only_an_administrator_looks_inside() {
     let house = House::open().await;
-    for path in ["/inspect/actors", "/inspect/operations", "/inspect/operations/x"] {
+    for path in [
+        "/inspect/actors",
+        "/inspect/operations/finished",
+        "/inspect/scheduler/decisions",
+    ] {
         assert_eq!(
             send(house.address, "GET", path, &[], None).await.status,
             401,
@@ -160,6 +166,32 @@ async fn a_creating_volume_says_what_it_waits_for() {
         .await
         .json();
     assert_eq!(one["operation"]["volume_id"], mine.to_string());
+}
+
+#[actix_web::test]
+async fn a_project_sees_its_own_operations_without_where_they_are_done() {
+    let house = House::open().await;
+    let id = house.begin(VolumeId::new()).await;
+    let path = format!("/inspect/operations/{id}");
+    assert_eq!(send(house.address, "GET", &path, &[], None).await.status, 401);
+    for (token, seen) in [("member", true), ("stranger", false)] {
+        let listed = ids(&house.get("/inspect/operations", token).await);
+        assert_eq!(listed.contains(&id.to_string()), seen, "{token}");
+        let one = house.get(&path, token).await;
+        assert_eq!(one.status, if seen { 200 } else { 404 }, "{token}");
+        assert_eq!(
+            house.get("/inspect/operations/x", token).await.status,
+            404,
+            "{token}"
+        );
+        let operation = &one.json()["operation"];
+        for inside in ["pool", "tried", "error"] {
+            assert_eq!(operation.get(inside), None, "{token} {inside}");
+        }
+    }
+    let whole = house.get(&path, "admin").await.json();
+    assert_eq!(whole["operation"]["tried"], json!([]));
+    assert_eq!(whole["operation"]["can_be_cancelled"], json!(true));
 }
 
 #[actix_web::test]

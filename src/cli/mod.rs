@@ -4,9 +4,11 @@
 //! told before anything is opened.
 
 pub mod check_config;
+mod client;
 pub mod doctor;
 pub mod fsck;
 pub mod logging;
+pub mod operations;
 pub mod serve;
 pub mod store;
 
@@ -42,6 +44,8 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// All of the state as one file, and back.
     Store(store::StoreArgs),
+    /// What is under way in a running service; how far it is; end it.
+    Operations(operations::OperationsArgs),
     /// Copy a volume's data: what a backend's worker starts.
     #[command(hide = true)]
     Copy(CopyArgs),
@@ -123,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
         Command::Fsck(args) => fsck::fsck(&args, &Surroundings::of_this_process()),
         Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
+        Command::Operations(args) => operations::operations(args),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),
         Command::Wipe(args) => program::wipe(&args),

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use self::folder::{Folder, Name, io_error};
 use self::known::Known;
+use super::copy::throttle::Throttle;
 use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work, gib_number};
 use crate::model::manageable::gib_of;
 use crate::model::service::{Capacity, OverSubscription};
@@ -37,6 +38,8 @@ pub struct FileOptions {
     pub reserved_percentage: u8,
     /// How far it may be over-subscribed.
     pub max_over_subscription_ratio: OverSubscription,
+    /// How many bytes a second its copies may move together; 0 is no limit.
+    pub copy_bps_limit: u64,
     /// What else its pool reports.
     pub extra: BTreeMap<String, String>,
 }
@@ -49,6 +52,7 @@ impl FileOptions {
             pool_name: pool_name.into(),
             reserved_percentage: 0,
             max_over_subscription_ratio: OverSubscription::Ratio(20.0),
+            copy_bps_limit: 0,
             extra: BTreeMap::new(),
         }
     }
@@ -59,6 +63,7 @@ pub struct FileDriver {
     options: FileOptions,
     folder: Folder,
     known: Known,
+    throttle: Throttle,
 }
 
 impl FileDriver {
@@ -68,6 +73,7 @@ impl FileDriver {
         Self {
             folder: Folder::new(options.path.clone()),
             known: Known::default(),
+            throttle: Throttle::new(options.copy_bps_limit),
             options,
         }
     }
@@ -118,7 +124,7 @@ impl FileDriver {
         self.make(work, name, bytes, |to| {
             let path = self.folder.path_of(source);
             let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
-            copy::copy(work, &from, to, held)
+            copy::copy(work, &self.throttle, &from, to, held)
         })
     }
 
@@ -280,7 +286,7 @@ impl VolumeDriver for FileDriver {
         let draft = self.folder.draft(name)?;
         let path = self.folder.path_of(source);
         let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
-        copy::copy(work, &from, draft.file(), bytes)?;
+        copy::copy(work, &self.throttle, &from, draft.file(), bytes)?;
         draft.grow(bytes)?;
         work.check()?;
         draft.publish_over()?;

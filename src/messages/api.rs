@@ -9,13 +9,13 @@ use super::{call, cast, topic};
 use crate::model::volume::Secret;
 use crate::model::{
     AttachMode, AttachStatus, Attachment, AttachmentId, BackendName, ConnectionInfo, Connector,
-    MigrationStatus, Reference, Snapshot, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume,
-    VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
+    MigrationStatus, OperationId, Reference, Snapshot, SnapshotId, SnapshotStatus, StorageName, Timestamp,
+    Volume, VolumeId, VolumeSpec, VolumeStatus, VolumeType, VolumeTypeId,
 };
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=2
+    ApiTopic = "api", versions 1..=3
 );
 
 /// Make a volume. The request's shape is checked by `web`; look-ups, states and quota are checked here, in Cinder's order.
@@ -390,7 +390,30 @@ pub enum FailureKind {
     Busy,
     /// It took longer than it may.
     TimedOut,
+    /// Somebody wanted it ended; only who was sent a `CancelOperation` says so.
+    Cancelled,
 }
+
+/// How far a command is that moves data: told again and again while it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Which.
+    pub command: CommandId,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+cast!(Progress => ApiTopic, "progress", since 3);
+
+/// End an operation that may take long, before it is done. What it was about is left as when it fails. Whose operation it is
+/// is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelOperation {
+    /// Which.
+    pub operation: OperationId,
+}
+call!(CancelOperation => ApiTopic, "cancel_operation", since 3, reply ());
 
 /// A VolumeManager that starts asks what it has: exports to restore, space that is allocated. In pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

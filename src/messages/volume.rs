@@ -13,7 +13,7 @@ use crate::model::{
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=2
+    VolumeTopic = "volume", versions 1..=3
 );
 
 /// Which operation a command belongs to.
@@ -212,6 +212,14 @@ pub struct ManageSnapshot {
     pub remaining_ms: u64,
 }
 cast!(ManageSnapshot => VolumeTopic, "manage_snapshot", since 2);
+
+/// End a command that is in work; its report says what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelOperation {
+    /// Which.
+    pub command: CommandId,
+}
+cast!(CancelOperation => VolumeTopic, "cancel_operation", since 3);
 
 /// What lies on the backend, ours or not, by name, in pages: each must fit a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

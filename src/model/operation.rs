@@ -104,6 +104,19 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
+    /// Whether it may take so long that its owner may want to end it: what may move data. Anything else ends sooner than a
+    /// request to end it would be written down.
+    #[must_use]
+    pub fn may_be_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateVolume { .. }
+                | Self::CreateVolumeFrom { .. }
+                | Self::DeleteVolume { .. }
+                | Self::RevertToSnapshot { .. }
+        )
+    }
+
     /// The verb, as it is named in every room.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -223,4 +236,30 @@ pub struct Operation {
     pub created_at: Timestamp,
     /// When it is given up and ended with an error.
     pub deadline: Timestamp,
+}
+
+impl Operation {
+    /// The name of the step that says that it was cancelled.
+    const CANCEL: &str = "cancel";
+
+    /// Whether somebody wants it ended.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.steps.iter().any(|step| step.name == Self::CANCEL)
+    }
+
+    /// The same, cancelled: its journal entry says so, and it is given up `grace` from now at the latest.
+    #[must_use]
+    pub fn cancelled(&self, now: Timestamp, grace: std::time::Duration) -> Self {
+        let mut cancelled = self.clone();
+        cancelled.deadline = self.deadline.min(now.plus(grace));
+        cancelled.steps.push(StepRecord {
+            name: Self::CANCEL.to_owned(),
+            attempt: self.attempt,
+            started_at: now,
+            finished_at: Some(now),
+            outcome: StepOutcome::Done,
+        });
+        cancelled
+    }
 }

@@ -44,6 +44,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::ListManageableVolumes>();
     visitor.message::<api::ListManageableSnapshots>();
     visitor.message::<api::CompareStorage>();
+    visitor.message::<api::Progress>();
+    visitor.message::<api::CancelOperation>();
 
     visitor.message::<quota::Reserve>();
     visitor.message::<quota::Commit>();
@@ -75,4 +77,5 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::ManageSnapshot>();
     visitor.message::<volume::UnmanageSnapshot>();
     visitor.message::<volume::ListExisting>();
+    visitor.message::<volume::CancelOperation>();
 }

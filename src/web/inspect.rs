@@ -1,6 +1,7 @@
-//! Looking inside: actors, operations, undelivered messages, as JSON for administrators.
+//! Looking inside: actors, operations, undelivered messages, as JSON for administrators. Whoever owns an operation sees it, too,
+//! without where it is done, and may end it.
 //!
-//! Nothing here sends a message: counters are read from outside the actors and operations from the journal, so that a
+//! Looking sends no message: counters are read from outside the actors and operations from the journal, so that a
 //! stuck actor can be looked at, too.
 //!
 //! | route | what it answers |
@@ -8,7 +9,7 @@
 //! | `/inspect/actors` | who is there, what each does now, peers, messages that could not be delivered |
 //! | `/inspect/operations` | what is under way, with steps and times (`volume_id`, `limit`, `marker`) |
 //! | `/inspect/operations/finished` | what has ended of late, and how (`volume_id`, `limit`) |
-//! | `/inspect/operations/{id}` | one of them |
+//! | `/inspect/operations/{id}` | one of them; `DELETE` cancels it |
 //! | `/inspect/scheduler/decisions` | which pools were asked for a volume, and why each was or was not chosen |
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,8 +19,9 @@ use super::caller::Caller;
 use super::fault::Fault;
 use super::links::decode_query;
 use super::state::WebState;
-use crate::actors::api::Finished;
+use crate::actors::api::{Advance, Finished};
 use crate::actors::scheduler::pick::Decision;
+use crate::messages::api::CancelOperation;
 use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
 
 /// How many operations are shown at once, unless fewer are asked for.
@@ -30,7 +32,11 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.service(web::resource("/actors").get(actors))
         .service(web::resource("/operations").get(operations))
         .service(web::resource("/operations/finished").get(finished))
-        .service(web::resource("/operations/{id}").get(operation))
+        .service(
+            web::resource("/operations/{id}")
+                .get(operation)
+                .delete(cancel_operation),
+        )
         .service(web::resource("/scheduler/decisions").get(decisions));
 }
 
@@ -50,7 +56,6 @@ async fn operations(
     request: HttpRequest,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
-    administrator(&caller)?;
     let filter = Filter::parse(request.query_string())?;
     let now = Timestamp::now();
     let mut shown = Vec::new();
@@ -60,13 +65,13 @@ async fn operations(
         let page = state.catalog.operations(after, PAGE).await?;
         let full = page.len() == PAGE;
         after = page.last().map(|operation| operation.id);
-        let wanted = page
-            .iter()
-            .filter(|operation| filter.volume.is_none_or(|id| operation.volume_id == id));
+        let wanted = page.iter().filter(|operation| {
+            caller.sees(&operation.project_id) && filter.volume.is_none_or(|id| operation.volume_id == id)
+        });
         shown.extend(
             wanted
                 .take(filter.limit - shown.len())
-                .map(|operation| open_view(&state, operation, now)),
+                .map(|operation| open_view(&caller, &state, operation, now)),
         );
         if !full || shown.len() == filter.limit {
             break;
@@ -86,17 +91,37 @@ async fn operation(
     id: web::Path<String>,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
-    administrator(&caller)?;
     if let Ok(id) = id.parse::<OperationId>() {
-        if let Some(open) = state.catalog.operation(id).await? {
-            let view = open_view(&state, &open, Timestamp::now());
+        let open = state.catalog.operation(id).await?;
+        if let Some(open) = open.filter(|open| caller.sees(&open.project_id)) {
+            let view = open_view(&caller, &state, &open, Timestamp::now());
             return Ok(HttpResponse::Ok().json(json!({ "operation": view })));
         }
-        if let Some(finished) = state.insight.operations.get(id) {
-            return Ok(HttpResponse::Ok().json(json!({ "operation": finished_view(&finished) })));
+        let finished = state.insight.operations.get(id);
+        if let Some(finished) = finished.filter(|ended| caller.sees(&ended.operation.project_id)) {
+            let view = finished_view(&caller, &finished);
+            return Ok(HttpResponse::Ok().json(json!({ "operation": view })));
         }
     }
-    Err(Fault::not_found(format!("Operation {id} could not be found.")))
+    Err(not_found(&id))
+}
+
+/// 202: it ends as soon as its backend has taken back what it did, and within a minute in any case.
+async fn cancel_operation(
+    caller: Caller,
+    id: web::Path<String>,
+    state: web::Data<WebState>,
+) -> Result<HttpResponse, Fault> {
+    let operation = id.parse().map_err(|_| not_found(&id))?;
+    state
+        .api
+        .call(&caller.context, CancelOperation { operation }, state.call_timeout)
+        .await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+fn not_found(id: &str) -> Fault {
+    Fault::not_found(format!("Operation {id} could not be found."))
 }
 
 /// Operations that have ended, newest first: as many as this process remembers.
@@ -111,7 +136,11 @@ async fn finished(
         Some(volume) => state.insight.operations.of_volume(volume),
         None => state.insight.operations.latest(filter.limit),
     };
-    let shown: Vec<Value> = ended.iter().take(filter.limit).map(finished_view).collect();
+    let shown: Vec<Value> = ended
+        .iter()
+        .take(filter.limit)
+        .map(|finished| finished_view(&caller, finished))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({ "operations": shown })))
 }
 
@@ -175,32 +204,53 @@ impl Filter {
 }
 
 /// An open operation: what its journal entry holds, and the steps that only memory holds.
-fn open_view(state: &WebState, operation: &Operation, now: Timestamp) -> Value {
+fn open_view(caller: &Caller, state: &WebState, operation: &Operation, now: Timestamp) -> Value {
     let mut operation = operation.clone();
     operation
         .steps
         .splice(0..0, state.insight.operations.live_steps(operation.id));
-    let mut view = view(&operation, now);
-    view["state"] = json!("running");
+    let mut view = view(caller, &operation, now);
+    view["state"] = json!(if operation.is_cancelled() {
+        "cancelling"
+    } else {
+        "running"
+    });
+    view["progress"] = json!(state.insight.operations.advance(operation.id).map(progress_view));
     view["overdue"] = json!(now > operation.deadline);
     view
 }
 
 /// An operation that has ended.
-fn finished_view(finished: &Finished) -> Value {
-    let mut view = view(&finished.operation, finished.finished_at);
+fn finished_view(caller: &Caller, finished: &Finished) -> Value {
+    let mut view = view(caller, &finished.operation, finished.finished_at);
     view["state"] = json!(if finished.failure.is_some() {
         "failed"
     } else {
         "done"
     });
     view["finished_at"] = json!(finished.finished_at.to_string());
-    view["error"] = json!(finished.failure);
+    if caller.context.is_admin {
+        view["error"] = json!(finished.failure);
+    }
     view
 }
 
-/// An operation with its steps and their times: why is my volume still creating?
-fn view(operation: &Operation, now: Timestamp) -> Value {
+/// How far it is, and how fast.
+fn progress_view(advance: Advance) -> Value {
+    // Of what is nothing, all is done.
+    let percent = advance.done.saturating_mul(100).checked_div(advance.total);
+    json!({
+        "percent": percent.unwrap_or(100),
+        "bytes_done": advance.done,
+        "bytes_total": advance.total,
+        "bytes_per_second": advance.bytes_per_second,
+        "updated_at": advance.at.to_string(),
+    })
+}
+
+/// An operation with its steps and their times: why is my volume still creating? Where it is done, and what went wrong there, is
+/// for administrators.
+fn view(caller: &Caller, operation: &Operation, now: Timestamp) -> Value {
     let steps: Vec<Value> = operation
         .steps
         .iter()
@@ -211,6 +261,7 @@ fn view(operation: &Operation, now: Timestamp) -> Value {
                 StepOutcome::Failed(why) => ("failed", Some(why)),
                 StepOutcome::Reverted => ("reverted", None),
             };
+            let error = error.filter(|_| caller.context.is_admin);
             json!({
                 "name": step.name,
                 "attempt": step.attempt,
@@ -227,7 +278,7 @@ fn view(operation: &Operation, now: Timestamp) -> Value {
         .iter()
         .map(|(pool, why)| json!({"pool": pool.to_string(), "error": why}))
         .collect();
-    json!({
+    let mut view = json!({
         "id": operation.id.to_string(),
         "kind": operation.kind.name(),
         "volume_id": operation.volume_id.to_string(),
@@ -235,13 +286,17 @@ fn view(operation: &Operation, now: Timestamp) -> Value {
         "user_id": operation.user_id.as_str(),
         "request_id": operation.request_id,
         "attempt": operation.attempt,
-        "pool": operation.pool.as_ref().map(ToString::to_string),
-        "tried": tried,
         "steps": steps,
         "created_at": operation.created_at.to_string(),
         "deadline": operation.deadline.to_string(),
         "seconds": now.since(operation.created_at).as_secs_f64(),
-    })
+        "can_be_cancelled": operation.kind.may_be_cancelled(),
+    });
+    if caller.context.is_admin {
+        view["pool"] = json!(operation.pool.as_ref().map(ToString::to_string));
+        view["tried"] = json!(tried);
+    }
+    view
 }
 
 #[cfg(test)]

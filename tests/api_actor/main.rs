@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says so by panicking")]
 
 mod attach;
+mod cancel;
 mod change;
 mod connect;
 mod create;

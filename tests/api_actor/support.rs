@@ -60,6 +60,7 @@ pub enum Got {
     Unmanage,
     ManageSnapshot,
     UnmanageSnapshot,
+    Cancel(CommandId),
 }
 
 impl Got {
@@ -80,6 +81,7 @@ impl Got {
             Self::Unmanage => "unmanage",
             Self::ManageSnapshot => "manage_snapshot",
             Self::UnmanageSnapshot => "unmanage_snapshot",
+            Self::Cancel(_) => "cancel",
         }
     }
 }
@@ -243,6 +245,7 @@ impl World {
                 .serves::<volume::ManageSnapshot>()
                 .serves::<volume::UnmanageSnapshot>()
                 .serves::<volume::ListExisting>()
+                .serves::<volume::CancelOperation>()
                 .start(),
         );
     }
@@ -702,6 +705,15 @@ impl Serve<volume::CreateVolume> for FakeBackend {
 impl Serve<volume::DeleteVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolume) -> Result<(), Error> {
         self.act(&context, m.command, Got::Delete, Outcome::Deleted).await;
+        Ok(())
+    }
+}
+
+impl Serve<volume::CancelOperation> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: volume::CancelOperation) -> Result<(), Error> {
+        let outcome = failed(FailureKind::Cancelled);
+        self.act(&context, m.command, Got::Cancel(m.command), outcome)
+            .await;
         Ok(())
     }
 }

@@ -45,6 +45,8 @@ pub enum Command {
     ManageSnapshot(BackendName, Box<volume::ManageSnapshot>),
     /// To this backend.
     UnmanageSnapshot(BackendName, Box<volume::UnmanageSnapshot>),
+    /// To this backend, after the command itself.
+    Cancel(BackendName, volume::CancelOperation),
 }
 
 /// What a command is built from.
@@ -260,6 +262,20 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
     })
 }
 
+/// What ends the operation's current command, if somebody wants that.
+#[must_use]
+pub fn cancellation(operation: &Operation) -> Option<Command> {
+    let pool = operation.pool.as_ref().filter(|_| operation.is_cancelled())?;
+    let command = CommandId {
+        operation: operation.id,
+        attempt: operation.attempt,
+    };
+    Some(Command::Cancel(
+        pool.backend.clone(),
+        volume::CancelOperation { command },
+    ))
+}
+
 /// Whether an attachment needs the volume's export.
 #[must_use]
 pub fn holds_the_export(attachment: &Attachment) -> bool {
@@ -414,5 +430,6 @@ pub async fn send(router: &Router, context: &Context, command: Command) -> Resul
         Command::Unmanage(backend, message) => to(router, &backend).cast(context, *message).await,
         Command::ManageSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
         Command::UnmanageSnapshot(backend, message) => to(router, &backend).cast(context, *message).await,
+        Command::Cancel(backend, message) => to(router, &backend).cast(context, message).await,
     }
 }

@@ -23,6 +23,39 @@ pub struct Finished {
     pub failure: Option<String>,
 }
 
+/// How far an open operation is that moves data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// How many a second it did of late; `None` until that can be said.
+    pub bytes_per_second: Option<u64>,
+    /// When that was.
+    pub at: Timestamp,
+}
+
+impl Advance {
+    /// What it is now, after what it was.
+    fn after(before: Option<Self>, done: u64, total: u64, at: Timestamp) -> Self {
+        let rate = before.and_then(|before| {
+            let micros = at.since(before.at).as_micros();
+            // Less than before, or of another whole: it was begun anew, or another step of it.
+            let moved = done.checked_sub(before.done).filter(|_| before.total == total)?;
+            let now = u64::try_from(u128::from(moved) * 1_000_000 / micros.max(1)).ok()?;
+            // The last few seconds, mostly the last one.
+            Some(before.bytes_per_second.map_or(now, |then| then / 2 + now / 2))
+        });
+        Self {
+            done,
+            total,
+            bytes_per_second: rate,
+            at,
+        }
+    }
+}
+
 /// The ring of ended operations. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct FinishedOperations {
@@ -34,6 +67,8 @@ struct Inner {
     finished: VecDeque<Finished>,
     /// Steps of open operations, by operation.
     live: HashMap<OperationId, Vec<StepRecord>>,
+    /// How far open operations are, by operation.
+    advances: HashMap<OperationId, Advance>,
 }
 
 impl FinishedOperations {
@@ -86,6 +121,21 @@ impl FinishedOperations {
         }
     }
 
+    /// How far an open operation is, if it was told of.
+    #[must_use]
+    pub fn advance(&self, id: OperationId) -> Option<Advance> {
+        self.lock().advances.get(&id).copied()
+    }
+
+    /// Remembers how far an open operation is.
+    pub(super) fn note_progress(&self, id: OperationId, done: u64, total: u64, at: Timestamp) {
+        let mut inner = self.lock();
+        let before = inner.advances.get(&id).copied();
+        if before.is_some() || inner.advances.len() < LIVE {
+            inner.advances.insert(id, Advance::after(before, done, total, at));
+        }
+    }
+
     /// Adds steps that came first to an operation that has ended already.
     pub(super) fn amend(&self, id: OperationId, mut steps: Vec<StepRecord>) {
         let mut inner = self.lock();
@@ -109,6 +159,7 @@ impl FinishedOperations {
     pub(super) fn push(&self, finished: Finished) {
         let mut inner = self.lock();
         inner.live.remove(&finished.operation.id);
+        inner.advances.remove(&finished.operation.id);
         if inner.finished.len() >= KEPT {
             inner.finished.pop_front();
         }
@@ -119,5 +170,26 @@ impl FinishedOperations {
         self.inner
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Advance;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn a_rate_is_of_the_last_seconds_and_begins_anew_with_the_work() {
+        let second = |n: i64| Timestamp(n * 1_000_000);
+        let first = Advance::after(None, 10, 100, second(0));
+        assert_eq!(first.bytes_per_second, None);
+        let then = Advance::after(Some(first), 30, 100, second(2));
+        assert_eq!(then.bytes_per_second, Some(10));
+        let faster = Advance::after(Some(then), 60, 100, second(3));
+        assert_eq!(faster.bytes_per_second, Some(20));
+        for (done, total) in [(5, 100), (70, 200)] {
+            let anew = Advance::after(Some(faster), done, total, second(4));
+            assert_eq!((anew.done, anew.bytes_per_second), (done, None));
+        }
     }
 }

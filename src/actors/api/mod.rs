@@ -14,6 +14,7 @@
 //! | `lookup`, `options` | finding what clients name; settings |
 
 mod backend_started;
+mod cancel_operation;
 mod change_volume;
 pub mod commands;
 mod compare_storage;
@@ -55,19 +56,20 @@ mod waiters;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-pub use self::finished::{Finished, FinishedOperations};
+pub use self::finished::{Advance, Finished, FinishedOperations};
 pub use self::options::{Deadlines, Options};
 use self::timers::Timers;
 use self::waiters::Waiters;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, ChangeSnapshot, ChangeVolume, CompareStorage, CompleteAttachment,
-    CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment, DeleteMessage,
-    DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection, ListBackendVolumes,
-    ListManageableSnapshots, ListManageableVolumes, ManageSnapshot, ManageVolume, Report, RevertToSnapshot,
-    TerminateConnection, UnmanageSnapshot, UnmanageVolume, UpdateAttachment, UpdateSnapshot,
-    UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata, UpdateVolumeType,
+    ApiTopic, BackendStarted, CancelOperation, ChangeSnapshot, ChangeVolume, CompareStorage,
+    CompleteAttachment, CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment,
+    DeleteMessage, DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection,
+    ListBackendVolumes, ListManageableSnapshots, ListManageableVolumes, ManageSnapshot, ManageVolume,
+    Progress, Report, RevertToSnapshot, TerminateConnection, UnmanageSnapshot, UnmanageVolume,
+    UpdateAttachment, UpdateSnapshot, UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata,
+    UpdateVolumeType,
 };
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
@@ -215,6 +217,8 @@ serves! {
     ListManageableVolumes => list_manageable_volumes,
     ListManageableSnapshots => list_manageable_snapshots,
     CompareStorage => compare_storage,
+    CancelOperation => cancel_operation,
+    Progress => progress,
 }
 
 /// Extra specs of a type that may be missing.

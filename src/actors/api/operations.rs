@@ -130,6 +130,9 @@ impl ApiActor {
         let Some(volume) = volume.map_err(|error| store_failed(&error))? else {
             return self.end_moot(&operation).await;
         };
+        if operation.is_cancelled() && (operation.pool.is_none() || self.is_held_off(&operation).await?) {
+            return self.end_unbegun(&operation).await;
+        }
         let tries = self.timers.get(id).map_or(0, |entry| entry.tries);
         if tries > 0 {
             debug!(operation = %id, tries, "sending a command again");
@@ -217,7 +220,10 @@ impl ApiActor {
         // Set before it is sent: the report may be here before the sending returns.
         self.set_timer(operation, Instant::now() + self.patience(tries), tries + 1);
         let sent = commands::send(&self.deps.router, &commands::context_of(operation), command).await;
-        let Err(refused) = sent else { return };
+        let Err(refused) = sent else {
+            self.cancel_command(operation).await;
+            return;
+        };
         let pause = match refused {
             CallError::Unreachable(_) | CallError::Overloaded(_) => {
                 debug!(operation = %operation.id, %refused, "a command was refused at the door");
@@ -230,6 +236,23 @@ impl ApiActor {
         };
         if self.timers.get(operation.id).is_some() {
             self.set_timer(operation, Instant::now() + pause, tries + 1);
+        }
+    }
+
+    /// Ends the command that was sent, if somebody wants that. Not before it: a backend that was started anew must know it, to
+    /// take back what its earlier life did.
+    async fn cancel_command(&self, operation: &Operation) {
+        let Some(cancel) = commands::cancellation(operation) else {
+            return;
+        };
+        let context = commands::context_of(operation);
+        if let Err(refused) = commands::send(&self.deps.router, &context, cancel).await {
+            debug!(operation = %operation.id, %refused, "a cancellation was refused at the door");
+        }
+        // It may have come before the command was begun.
+        if let Some(entry) = self.timers.get(operation.id) {
+            let due = Instant::now() + self.pause(entry.tries);
+            self.set_timer(operation, due, entry.tries);
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Options {
     /// How long after a start an unplaced volume waits before it is sent to the scheduler again, which must hear from
     /// the backends first.
     pub scheduling_grace: Duration,
+    /// How long a backend has to take back what it did for a cancelled operation. Then the operation ends without it.
+    pub cancel_grace: Duration,
     /// How long a request waits for its connection before the client is told to come back; the operation goes on. Less
     /// than `web` waits, so that this answer arrives.
     pub wait_limit: Duration,
@@ -58,6 +60,7 @@ impl Default for Options {
             retry_max: Duration::from_secs(30),
             patience: Duration::from_secs(10),
             scheduling_grace: Duration::from_secs(3),
+            cancel_grace: Duration::from_secs(60),
             wait_limit: Duration::from_secs(55),
             max_waiting: 256,
             call_timeout: Duration::from_secs(15),

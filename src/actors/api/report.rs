@@ -107,7 +107,20 @@ impl ApiActor {
 
     /// The operation's deadline has passed.
     pub(super) async fn time_out(&self, operation: &Stored<Operation>) -> Result<()> {
-        let decide = |case: &Case<'_>| Some(verdict::give_up(case));
+        self.end_without_report(operation, verdict::give_up).await
+    }
+
+    /// The operation was cancelled before any backend heard of it.
+    pub(super) async fn end_unbegun(&self, operation: &Stored<Operation>) -> Result<()> {
+        self.end_without_report(operation, verdict::cancel_unbegun).await
+    }
+
+    async fn end_without_report(
+        &self,
+        operation: &Stored<Operation>,
+        decide: fn(&Case<'_>) -> Verdict,
+    ) -> Result<()> {
+        let decide = |case: &Case<'_>| Some(decide(case));
         match self.conclude(operation, &[], decide).await {
             // Whoever was faster has ended it, or moved it on: the next look will see.
             Ok(()) => Ok(()),

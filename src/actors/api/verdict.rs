@@ -159,10 +159,29 @@ pub fn settle(case: &Case<'_>, outcome: &Outcome) -> Option<Verdict> {
 /// What the passing of the deadline makes of it.
 #[must_use]
 pub fn give_up(case: &Case<'_>) -> Verdict {
+    let failure = if case.operation.is_cancelled() {
+        Failure {
+            kind: FailureKind::Cancelled,
+            client: "The operation was cancelled.".to_owned(),
+            operator: "cancelled; its backend did not say in time what is left".to_owned(),
+        }
+    } else {
+        Failure {
+            kind: FailureKind::TimedOut,
+            client: "The operation timed out.".to_owned(),
+            operator: "its deadline passed".to_owned(),
+        }
+    };
+    settle(case, &Outcome::Failed(failure)).unwrap_or_else(Verdict::moot)
+}
+
+/// What cancelling makes of it before it was begun: nothing was touched.
+#[must_use]
+pub fn cancel_unbegun(case: &Case<'_>) -> Verdict {
     let failure = Failure {
-        kind: FailureKind::TimedOut,
-        client: "The operation timed out.".to_owned(),
-        operator: "its deadline passed".to_owned(),
+        kind: FailureKind::Busy,
+        client: "The operation was cancelled.".to_owned(),
+        operator: "cancelled before it was begun".to_owned(),
     };
     settle(case, &Outcome::Failed(failure)).unwrap_or_else(Verdict::moot)
 }

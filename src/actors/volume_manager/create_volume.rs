@@ -159,7 +159,8 @@ impl Step<Making, DriverError> for CreateVolume {
         let operation = making.command.operation;
         let claim = Claim::on(volume.id)
             .and_source(&volume.source)
-            .moving_data(volume.source != VolumeSource::Raw && parts.driver.get().moves_data());
+            .moving_data(volume.source != VolumeSource::Raw && parts.driver.get().moves_data())
+            .of_command(making.command);
         let made = making
             .parts
             .drive(claim, making.limit, move |driver, work| {

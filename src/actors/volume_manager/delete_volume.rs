@@ -155,7 +155,8 @@ impl Step<Deleting, DriverError> for DeleteVolume {
         let operation = deleting.command.operation;
         let claim = Claim::on(volume.id)
             .and(Claim::on_content_of(volume.id))
-            .moving_data(parts.driver.get().moves_data());
+            .moving_data(parts.driver.get().moves_data())
+            .of_command(deleting.command);
         let deleted = deleting
             .parts
             .drive(claim, deleting.limit, move |driver, work| {

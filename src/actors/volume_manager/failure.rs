@@ -14,9 +14,8 @@ pub fn failure(error: &DriverError) -> Failure {
         }
         DriverError::Busy { .. } => (FailureKind::Busy, "The volume is in use on the backend."),
         DriverError::Refused { client } => (FailureKind::Request, client.as_str()),
-        DriverError::TimedOut | DriverError::Cancelled => {
-            (FailureKind::TimedOut, "The backend did not finish in time.")
-        }
+        DriverError::TimedOut => (FailureKind::TimedOut, "The backend did not finish in time."),
+        DriverError::Cancelled => (FailureKind::Cancelled, "The operation was cancelled."),
     };
     Failure {
         kind,

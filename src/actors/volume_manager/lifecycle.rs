@@ -11,14 +11,14 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::VolumeManager;
 use super::compare_storage::compare;
 use super::parts::Readiness;
-use super::reports::{Reports, Told, tell};
+use super::reports::{Reports, Told, tell, tell_progress};
 use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::messages::api::{BackendStarted, ListBackendVolumes};
 use crate::model::{AttachMode, Context, Timestamp};
 use crate::transport::{PeerChange, PeerEvent};
 
-/// How often the target daemon is looked at, and whether a report is due.
+/// How often the target daemon is looked at, and whether a report is due; and how often long work tells how far it is.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How many volumes are learned at once.
@@ -66,6 +66,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
             generation = restore_exports(&manager).await;
         }
         reports.tell_if_due(&manager, &context).await;
+        tell_progress(&manager, &context).await;
     }
 }
 

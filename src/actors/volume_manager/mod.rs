@@ -50,9 +50,9 @@ use crate::drivers::DriverError;
 use crate::flow::{FlowReport, Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::volume::{
-    CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
-    InitializeConnection, ListExisting, ManageSnapshot, ManageVolume, RevertToSnapshot, TerminateConnection,
-    UnmanageSnapshot, UnmanageVolume, VolumeTopic,
+    CancelOperation, CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume,
+    DeleteVolumeCascade, ExtendVolume, InitializeConnection, ListExisting, ManageSnapshot, ManageVolume,
+    RevertToSnapshot, TerminateConnection, UnmanageSnapshot, UnmanageVolume, VolumeTopic,
 };
 use crate::model::{Context, Error, VolumeSpec};
 use crate::transport::serve::EndpointBuilder;
@@ -80,7 +80,7 @@ pub fn endpoint(parts: Arc<Parts>, router: Router, bound: usize) -> EndpointBuil
             Rc::new(Unobserved),
         ))
     });
-    commands(endpoint.serves::<ListExisting>())
+    commands(endpoint.serves::<ListExisting>().serves::<CancelOperation>())
 }
 
 impl VolumeManager {
@@ -117,6 +117,7 @@ impl VolumeManager {
             Verdict::Ignore => return,
             Verdict::Again(report) => return self.report(&context, report).await,
         }
+        let _obeying = self.parts.workers.obeying(command);
         let limit = Duration::from_millis(remaining_ms);
         let report = match self.ready(limit).await {
             Readiness::Up => {
@@ -233,6 +234,16 @@ impl Actor for VolumeManager {
 
     fn started(self: Rc<Self>, started: &Started) {
         started.spawn(lifecycle::run(self));
+    }
+}
+
+impl Serve<CancelOperation> for VolumeManager {
+    async fn serve(self: Rc<Self>, _context: Context, message: CancelOperation) -> Result<(), Error> {
+        let command = message.command;
+        if self.parts.workers.cancel(command) {
+            tracing::info!(operation = %command.operation, attempt = command.attempt, "a command is cancelled");
+        }
+        Ok(())
     }
 }
 

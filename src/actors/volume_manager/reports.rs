@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::VolumeManager;
 use super::worker::Claim;
+use crate::messages::api::Progress;
 use crate::messages::registry::{Heartbeat, RegistryTopic};
 use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
 use crate::model::service::BackendStats;
@@ -49,7 +50,11 @@ impl Reports {
     /// Tells what is due.
     pub(super) async fn tell_if_due(&mut self, manager: &VolumeManager, context: &Context) {
         let parts = &manager.parts;
-        if self.made_before.take().is_some_and(|before| before != parts.made()) {
+        if self
+            .made_before
+            .take()
+            .is_some_and(|before| before != parts.made())
+        {
             parts.want_look();
         }
         let options = &parts.options;
@@ -97,6 +102,14 @@ impl Reports {
             Err(None) => {}
         }
         self.told = Some(Instant::now());
+    }
+}
+
+/// Tells how far the work is that moves data. What is lost on the way is told again, or has ended.
+pub(super) async fn tell_progress(manager: &VolumeManager, context: &Context) {
+    for (command, done, total) in manager.parts.workers.progress() {
+        let progress = Progress { command, done, total };
+        manager.api.fanout(context, progress).await;
     }
 }
 

@@ -56,7 +56,8 @@ impl Step<Reverting, DriverError> for RevertToSnapshot {
         let claim = Claim::on(volume.id)
             .and(Claim::on_content_of(volume.id))
             .and(Claim::on_snapshot(snapshot))
-            .moving_data(reverting.parts.driver.get().moves_data());
+            .moving_data(reverting.parts.driver.get().moves_data())
+            .of_command(reverting.command);
         reverting
             .drive(claim, move |driver, work| {
                 driver.revert_to_snapshot(work, &volume, snapshot)

@@ -5,7 +5,8 @@
 //! nothing else touches its volume until it really ends. All of this outlives the actor that asked, so that a manager that was
 //! built anew cannot run into the work of the one before.
 //!
-//! Verbs that move data may take hours. They never take the last place, so that short ones always find one.
+//! Verbs that move data may take hours. They never take the last place, so that short ones always find one. They belong to a
+//! command, which may be cancelled: then they end as soon as they look, or do not begin.
 //!
 //! | verb | alone on |
 //! |---|---|
@@ -18,13 +19,15 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::drivers::{DriverError, DriverResult, Work};
+use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
 use crate::model::{SnapshotId, VolumeId};
 
@@ -45,6 +48,7 @@ enum Thing {
 pub struct Claim {
     things: Vec<Thing>,
     moves_data: bool,
+    command: Option<CommandId>,
 }
 
 impl Claim {
@@ -79,6 +83,7 @@ impl Claim {
         self.things.sort_unstable();
         self.things.dedup();
         self.moves_data |= other.moves_data;
+        self.command = self.command.or(other.command);
         self
     }
 
@@ -95,6 +100,13 @@ impl Claim {
     #[must_use]
     pub fn moving_data(mut self, moves_data: bool) -> Self {
         self.moves_data = moves_data;
+        self
+    }
+
+    /// Ends when this command is cancelled, and counts as its progress.
+    #[must_use]
+    pub fn of_command(mut self, command: CommandId) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -123,7 +135,8 @@ pub struct Workers {
     /// One fewer than there are places, but at least one.
     movers: Arc<Semaphore>,
     things: Mutex<HashMap<Thing, Weak<tokio::sync::Mutex<()>>>>,
-    running: Mutex<HashMap<u64, Work>>,
+    running: Mutex<HashMap<u64, (Option<CommandId>, Work)>>,
+    obeyed: Mutex<HashMap<CommandId, CancellationToken>>,
     next: AtomicU64,
     abandoned: AtomicU64,
     stopping: AtomicBool,
@@ -155,6 +168,7 @@ impl Workers {
             movers: Arc::new(Semaphore::new(max_workers.saturating_sub(1).max(1))),
             things: Mutex::default(),
             running: Mutex::default(),
+            obeyed: Mutex::default(),
             next: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -164,7 +178,8 @@ impl Workers {
     /// Runs `verb` in a worker, for at most `limit`, once it has what it claims and one of the places (waiting counts).
     ///
     /// # Errors
-    /// What the verb answers; `TimedOut` when the limit passes first, whether or not the thread could be stopped.
+    /// What the verb answers; `TimedOut` when the limit passes first, or its thread could not be stopped; `Cancelled` when its
+    /// command was.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         claim: Claim,
@@ -188,13 +203,16 @@ impl Workers {
             }
             (locks, places)
         };
-        let place = tokio::time::timeout(limit, ready)
-            .await
-            .map_err(|_| DriverError::TimedOut)?;
+        let cancelled = self.token_of(claim.command);
+        let place = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return Err(DriverError::Cancelled.into()),
+            place = tokio::time::timeout(limit, ready) => place.map_err(|_| DriverError::TimedOut)?,
+        };
         if self.stopping.load(Ordering::Acquire) {
             return Err(WorkError::Stopping);
         }
-        self.lock_running().insert(id, work.clone());
+        self.lock_running().insert(id, (claim.command, work.clone()));
         let this = Arc::clone(self);
         let span = tracing::Span::current();
         let theirs = work.clone();
@@ -204,9 +222,14 @@ impl Workers {
             drop(place);
             answer
         });
-        let answer = match tokio::time::timeout(work.remaining(), &mut thread).await {
-            Ok(joined) => joined,
-            Err(_) => {
+        let ended = tokio::select! {
+            joined = &mut thread => Some(joined),
+            () = tokio::time::sleep(work.remaining()) => None,
+            () = cancelled.cancelled() => None,
+        };
+        let answer = match ended {
+            Some(joined) => joined,
+            None => {
                 work.cancel();
                 match tokio::time::timeout(GRACE, &mut thread).await {
                     Ok(joined) => joined,
@@ -224,18 +247,52 @@ impl Workers {
         match answer {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(_))) if self.stopping.load(Ordering::Acquire) => Err(WorkError::Stopping),
-            // It was cancelled because its time was up; say so.
-            Ok(Ok(Err(DriverError::Cancelled))) => Err(DriverError::TimedOut.into()),
+            // It was told to end because its time was up; say so.
+            Ok(Ok(Err(DriverError::Cancelled))) if !cancelled.is_cancelled() => {
+                Err(DriverError::TimedOut.into())
+            }
             Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Err(panic)) => Err(WorkError::Panicked(panic_text(panic.as_ref()))),
             Err(join) => Err(WorkError::Panicked(join.to_string())),
         }
     }
 
+    /// Says that a command is obeyed from now on, until the reply is dropped: so long it can be cancelled.
+    pub fn obeying(self: &Arc<Self>, command: CommandId) -> Obeying {
+        self.lock_obeyed().insert(command, CancellationToken::new());
+        Obeying {
+            workers: Arc::clone(self),
+            command,
+        }
+    }
+
+    /// Ends a command's long verbs, those that run and those to come. False if it is not being obeyed.
+    pub fn cancel(&self, command: CommandId) -> bool {
+        let token = self.lock_obeyed().get(&command).cloned();
+        if let Some(token) = &token {
+            token.cancel();
+        }
+        token.is_some()
+    }
+
+    /// How far the commands are whose verbs count what they do: bytes done, and in all.
+    #[must_use]
+    pub fn progress(&self) -> Vec<(CommandId, u64, u64)> {
+        self.lock_running()
+            .values()
+            .filter_map(|(command, work)| {
+                let (done, total) = work.progress();
+                command
+                    .filter(|_| total > 0)
+                    .map(|command| (command, done, total))
+            })
+            .collect()
+    }
+
     /// Cancels everything that runs and lets nothing more begin. Operations stay parked in the journal.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        for work in self.lock_running().values() {
+        for (_, work) in self.lock_running().values() {
             work.cancel();
         }
     }
@@ -271,8 +328,31 @@ impl Workers {
         lock
     }
 
-    fn lock_running(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Work>> {
+    /// The token that tells of the command's end; one that never does where there is none.
+    fn token_of(&self, command: Option<CommandId>) -> CancellationToken {
+        command
+            .and_then(|command| self.lock_obeyed().get(&command).cloned())
+            .unwrap_or_default()
+    }
+
+    fn lock_obeyed(&self) -> MutexGuard<'_, HashMap<CommandId, CancellationToken>> {
+        self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, (Option<CommandId>, Work)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A command being obeyed: see [`Workers::obeying`].
+pub struct Obeying {
+    workers: Arc<Workers>,
+    command: CommandId,
+}
+
+impl Drop for Obeying {
+    fn drop(&mut self) {
+        self.workers.lock_obeyed().remove(&self.command);
     }
 }
 
@@ -285,167 +365,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use super::{Claim, WorkError, Workers};
-    use crate::drivers::{DriverError, Work};
-    use crate::model::spec::VolumeSource;
-    use crate::model::{SnapshotId, VolumeId};
-
-    const LONG: Duration = Duration::from_secs(30);
-
-    /// Blocks until cancelled, as a driver that looks at its limits does.
-    fn until_cancelled(work: &Work) -> Result<(), DriverError> {
-        loop {
-            work.check()?;
-            std::thread::yield_now();
-        }
-    }
-
-    #[actix::test]
-    async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
-        let workers = Workers::new(1);
-        let answer = workers
-            .run(Claim::housekeeping(), Duration::from_millis(50), until_cancelled)
-            .await;
-        assert!(
-            matches!(answer, Err(WorkError::Driver(DriverError::TimedOut))),
-            "{answer:?}"
-        );
-        // Its place is free again.
-        assert!(
-            workers
-                .run(Claim::housekeeping(), LONG, |_| Ok(7))
-                .await
-                .is_ok_and(|seven| seven == 7)
-        );
-    }
-
-    #[actix::test]
-    async fn no_more_than_the_bound_run_at_once_and_one_per_volume() {
-        let workers = Workers::new(2);
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let volume = VolumeId::new();
-        let on_volume = Arc::new(AtomicUsize::new(0));
-        let mut runs = Vec::new();
-        for index in 0..12 {
-            let (now, most, on_volume) = (now.clone(), most.clone(), on_volume.clone());
-            let target = (index % 2 == 0).then_some(volume);
-            runs.push(
-                workers.run(target.unwrap_or_else(VolumeId::new).into(), LONG, move |_| {
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    if target.is_some() {
-                        assert_eq!(
-                            on_volume.fetch_add(1, Ordering::SeqCst),
-                            0,
-                            "two verbs on one volume"
-                        );
-                    }
-                    std::thread::yield_now();
-                    if target.is_some() {
-                        on_volume.fetch_sub(1, Ordering::SeqCst);
-                    }
-                    now.fetch_sub(1, Ordering::SeqCst);
-                    Ok(())
-                }),
-            );
-        }
-        for answer in futures_util::future::join_all(runs).await {
-            answer.unwrap();
-        }
-        assert!(most.load(Ordering::SeqCst) <= 2);
-    }
-
-    #[actix::test]
-    async fn copies_that_take_for_ever_leave_room_for_short_verbs() {
-        let workers = Workers::new(2);
-        let source = VolumeId::new();
-        let from = VolumeSource::Volume { id: source, size: 1 };
-        let copy = || Claim::on(VolumeId::new()).moving_data(true);
-        let first = workers.run(copy().and_source(&from), LONG, until_cancelled);
-        let second = workers.run(copy(), LONG, until_cancelled);
-        let short = async {
-            while workers.running() == 0 {
-                tokio::task::yield_now().await;
-            }
-            // The source can be attached while it is copied, and other volumes made.
-            for volume in [source, VolumeId::new()] {
-                workers.run(volume.into(), LONG, |_| Ok(())).await.unwrap();
-            }
-            assert_eq!(workers.running(), 1, "the second copy waits");
-            workers.stop();
-        };
-        let ended = futures_util::future::join3(first, second, short).await;
-        assert!(matches!(
-            ended,
-            (Err(WorkError::Stopping), Err(WorkError::Stopping), ())
-        ));
-    }
-
-    #[actix::test]
-    async fn a_source_stays_as_it_is_while_it_is_copied() {
-        let workers = Workers::new(4);
-        let (source, snapshot) = (VolumeId::new(), SnapshotId::new());
-        let from = VolumeSource::Snapshot {
-            id: snapshot,
-            volume_id: source,
-            size: 1,
-        };
-        let copying = Arc::new(AtomicUsize::new(0));
-        let theirs = copying.clone();
-        let (go, gone) = std::sync::mpsc::channel::<()>();
-        let copy = workers.run(Claim::on(VolumeId::new()).and_source(&from), LONG, move |_| {
-            theirs.store(1, Ordering::SeqCst);
-            gone.recv().unwrap();
-            theirs.store(2, Ordering::SeqCst);
-            Ok(())
-        });
-        let others = async {
-            while copying.load(Ordering::SeqCst) == 0 {
-                tokio::task::yield_now().await;
-            }
-            let seen = copying.clone();
-            let delete = workers.run(Claim::on_snapshot(snapshot), LONG, move |_| {
-                Ok(seen.load(Ordering::SeqCst))
-            });
-            let extend = async {
-                let claim = Claim::on(source).and(Claim::on_content_of(source));
-                workers.run(claim, LONG, |_| Ok(())).await.unwrap();
-                go.send(()).unwrap();
-            };
-            futures_util::future::join(delete, extend).await.0.unwrap()
-        };
-        let (copied, copies_before_delete) = futures_util::future::join(copy, others).await;
-        copied.unwrap();
-        assert_eq!(copies_before_delete, 2);
-    }
-
-    #[actix::test]
-    async fn a_panicking_verb_is_told_apart() {
-        let workers = Workers::new(1);
-        let answer = workers
-            .run(Claim::housekeeping(), LONG, |_| -> Result<(), DriverError> {
-                panic!("ouch")
-            })
-            .await;
-        assert!(matches!(answer, Err(WorkError::Panicked(text)) if text == "ouch"));
-        assert_eq!(workers.running(), 0);
-    }
-
-    #[actix::test]
-    async fn stopping_parks_what_runs() {
-        let workers = Workers::new(1);
-        let run = workers.run(Claim::housekeeping(), LONG, until_cancelled);
-        let stop = async {
-            while workers.running() == 0 {
-                tokio::task::yield_now().await;
-            }
-            workers.stop();
-        };
-        let (answer, ()) = futures_util::future::join(run, stop).await;
-        assert!(matches!(answer, Err(WorkError::Stopping)), "{answer:?}");
-    }
-}
+mod tests;

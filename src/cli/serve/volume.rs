@@ -71,6 +71,7 @@ fn driver(backend: &Backend, host: &str) -> DriverFactory {
     match backend.driver {
         backend::Driver::File => {
             let options = FileOptions {
+                copy_bps_limit: backend.volume_copy_bps_limit.0,
                 extra: backend.capabilities.clone(),
                 ..FileOptions::new(&backend.path, &backend.volume_backend_name)
             };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `data` | what is read, what is written: chunk by chunk, holes kept, only as fast as it may be |
 //! | `bucket` | how long to wait, that so many bytes a second are not exceeded |
+//! | `throttle` | a backend's limit, divided among its copies |
 //! | [`program`] | `pumice copy` and `pumice wipe`: the child that does it |
 //! | [`process`] | the parent: starts the child, hears how far it is, tells it how fast it may be |
 //!
@@ -16,12 +17,14 @@
 //! one begins or ends. That needs no conversation while nothing changes, and a child that is slow to listen is off by one
 //! share for a moment only.
 //!
-//! Files that a driver keeps open itself (the file driver's) are copied in the worker's thread by the same `data`.
+//! Files that a driver keeps open itself (the file driver's) are copied in the worker's thread, by the same `data` and within the
+//! same kind of limit.
 
 mod bucket;
 pub(crate) mod data;
 pub mod process;
 pub mod program;
+pub(crate) mod throttle;
 
 /// How much is copied at once, unless told otherwise (cinder: `volume_dd_blocksize`).
 pub const BLOCK: usize = 1 << 20;

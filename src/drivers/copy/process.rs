@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::throttle::Throttle;
 use super::{BLOCK, Target, program};
 use crate::drivers::command::{Command, Talk};
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -37,7 +36,7 @@ impl Default for CopyOptions {
 #[derive(Clone, Debug)]
 pub struct Copier {
     options: CopyOptions,
-    running: Arc<AtomicU64>,
+    throttle: Throttle,
 }
 
 impl Copier {
@@ -45,8 +44,8 @@ impl Copier {
     #[must_use]
     pub fn new(options: CopyOptions) -> Self {
         Self {
+            throttle: Throttle::new(options.limit),
             options,
-            running: Arc::default(),
         }
     }
 
@@ -98,7 +97,7 @@ impl Copier {
 
     fn run(&self, work: &Work, command: &Command, length: u64) -> DriverResult<()> {
         work.progressed(0, length);
-        let _place = Place::take(&self.running);
+        let _place = self.throttle.enter();
         let mut talk = Shares {
             copier: self,
             told: None,
@@ -125,30 +124,6 @@ impl Copier {
                 .map_or(DriverError::Cancelled, DriverError::from)),
         }
     }
-
-    /// What one of those that run now may move in a second.
-    fn share(&self) -> u64 {
-        match self.options.limit {
-            0 => 0,
-            limit => (limit / self.running.load(Ordering::Relaxed).max(1)).max(1),
-        }
-    }
-}
-
-/// One among those that run.
-struct Place<'a>(&'a AtomicU64);
-
-impl<'a> Place<'a> {
-    fn take(running: &'a AtomicU64) -> Self {
-        running.fetch_add(1, Ordering::Relaxed);
-        Self(running)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The conversation: our share goes one way, the progress the other.
@@ -167,34 +142,11 @@ impl Talk for Shares<'_> {
     }
 
     fn say(&mut self) -> Option<String> {
-        let share = self.copier.share();
+        let share = self.copier.throttle.share();
         if self.told == Some(share) {
             return None;
         }
         self.told = Some(share);
         Some(format!("limit {share}\n"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Copier, CopyOptions, Place};
-
-    #[test]
-    fn copies_that_run_together_share_the_limit() {
-        let copier = Copier::new(CopyOptions {
-            limit: 900,
-            ..CopyOptions::default()
-        });
-        let first = Place::take(&copier.running);
-        assert_eq!(copier.share(), 900);
-        let clone = copier.clone();
-        let second = Place::take(&clone.running);
-        let third = Place::take(&clone.running);
-        assert_eq!((copier.share(), clone.share()), (300, 300));
-        drop((first, second));
-        assert_eq!(copier.share(), 900);
-        drop(third);
-        assert_eq!(Copier::new(CopyOptions::default()).share(), 0);
     }
 }

@@ -4,22 +4,30 @@ use std::fs::File;
 use std::io;
 
 use super::folder::copy_error;
+use crate::drivers::copy::throttle::Throttle;
 use crate::drivers::copy::{BLOCK, Target, data};
 use crate::drivers::{DriverResult, Work};
 
 /// Makes the first `length` bytes of `to`, an empty file, equal to those of `from`.
-pub(super) fn copy(work: &Work, from: &File, to: &File, length: u64) -> DriverResult<()> {
+pub(super) fn copy(
+    work: &Work,
+    throttle: &Throttle,
+    from: &File,
+    to: &File,
+    length: u64,
+) -> DriverResult<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
     // Whatever the reason (another file system, an old one), a copy works as well, and tells what is really wrong if it does not.
-    copy_data(work, from, to, length)
+    copy_data(work, throttle, from, to, length)
 }
 
-fn copy_data(work: &Work, from: &File, to: &File, length: u64) -> DriverResult<()> {
-    let copied = data::copy(from, to, length, BLOCK, Target::Zeros, &mut |done, _| {
+fn copy_data(work: &Work, throttle: &Throttle, from: &File, to: &File, length: u64) -> DriverResult<()> {
+    let mut place = throttle.enter();
+    let copied = data::copy(from, to, length, BLOCK, Target::Zeros, &mut |done, next| {
         work.progressed(done, length);
-        work.check().map_err(io::Error::other)
+        place.pace(work, next).map_err(io::Error::other)
     });
     if copied.is_err() {
         // If it was stopped, that is what it is to be told as.
@@ -35,7 +43,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::copy;
+    use super::{Throttle, copy};
     use crate::drivers::{DriverError, Work};
 
     proptest! {
@@ -48,7 +56,8 @@ mod tests {
             for (offset, size) in &pieces {
                 from.write_all_at(&vec![7; *size], *offset).unwrap();
             }
-            copy(&Work::within(Duration::from_secs(60)), &from, &to, length).unwrap();
+            let work = Work::within(Duration::from_secs(60));
+            copy(&work, &Throttle::new(0), &from, &to, length).unwrap();
             to.set_len(length).unwrap();
             for (offset, size) in &pieces {
                 let mut read = vec![0; size + 2];
@@ -68,7 +77,7 @@ mod tests {
         let work = Work::within(Duration::from_secs(60));
         work.cancel();
         assert!(matches!(
-            super::copy_data(&work, &from, &to, 4096),
+            super::copy_data(&work, &Throttle::new(0), &from, &to, 4096),
             Err(DriverError::Cancelled)
         ));
     }

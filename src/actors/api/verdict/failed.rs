@@ -103,10 +103,11 @@ pub(super) fn failed(case: &Case<'_>, failure: &Failure) -> Verdict {
 /// have, or yet make, something of the volume: it keeps its host, so that the delete will clean up there.
 fn create_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
     let operation = case.operation;
-    let another_may = matches!(
-        failure.kind,
-        FailureKind::Backend | FailureKind::NoSpace | FailureKind::Busy
-    );
+    let another_may = !operation.is_cancelled()
+        && matches!(
+            failure.kind,
+            FailureKind::Backend | FailureKind::NoSpace | FailureKind::Busy
+        );
     if let (true, Some(pool)) = (
         another_may && operation.attempt < case.max_attempts,
         &operation.pool,
@@ -216,7 +217,7 @@ fn extend_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
             case.with_status(VolumeStatus::ErrorExtending),
             Detail::HostUnreachable,
         ),
-        FailureKind::Backend => (
+        FailureKind::Backend | FailureKind::Cancelled => (
             case.with_status(VolumeStatus::ErrorExtending),
             Detail::DriverFailedExtend,
         ),

@@ -16,6 +16,31 @@ async fn a_repeated_command_is_done_once_and_reported_alike() {
 }
 
 #[actix::test]
+async fn a_cancelled_command_is_ended_taken_back_and_reported() {
+    let mut world = world();
+    world.driver.script(Verb::CreateVolume, Fault::Hangs);
+    let (command, volume) = (first(), spec(1));
+    world.create(command, &volume).await;
+    let cancel = |command| CancelOperation { command };
+    // Of a command that is not known it says nothing.
+    world.manager.cast(&world.context, cancel(first())).await.unwrap();
+    world.manager.cast(&world.context, cancel(command)).await.unwrap();
+    let report = next(&mut world).await;
+    assert_eq!(report.command, command);
+    assert!(
+        is_failed(&report.outcome, FailureKind::Cancelled),
+        "{:?}",
+        report.outcome
+    );
+    assert!(!world.driver.exists(volume.id));
+    assert!(world.parts.ledger().allocated("fake") < 0.5);
+    // Asked again it answers alike.
+    world.create(command, &volume).await;
+    let again = next(&mut world).await;
+    assert!(is_failed(&again.outcome, FailureKind::Cancelled));
+}
+
+#[actix::test]
 async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
     for fault in [
         Fault::broken(),

@@ -23,9 +23,9 @@ use crate::messages::api::{
     Report, StorageDifference,
 };
 use crate::messages::volume::{
-    CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume, DeleteVolumeCascade, ExtendVolume,
-    InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot, TerminateConnection, UnmanageVolume,
-    VolumeTopic,
+    CancelOperation, CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume,
+    DeleteVolumeCascade, ExtendVolume, InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot,
+    TerminateConnection, UnmanageVolume, VolumeTopic,
 };
 use crate::model::StorageName;
 use crate::model::spec::VolumeSource;

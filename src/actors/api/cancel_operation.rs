@@ -1,0 +1,76 @@
+//! End an operation before it is done, because its owner or an administrator wants it.
+//!
+//! That it is cancelled is written into its journal entry, with a deadline that is near; so a crash of anybody forgets
+//! nothing. Then its backend is told, which ends what runs, takes back what can be taken back, and reports. What is left of the
+//! volume is what a failure leaves: in `error` and its kin, to be deleted or tried again. A backend that does not answer keeps
+//! nobody waiting beyond the deadline.
+
+use std::rc::Rc;
+
+use super::ApiActor;
+use super::lookup::{Unchanged, may_see, until_not_overtaken};
+use crate::messages::api::{CancelOperation, Progress};
+use crate::model::{Context, Error, Operation, OperationId, Result, Timestamp};
+
+impl ApiActor {
+    /// Serves [`CancelOperation`]. Once more is no harm.
+    pub(super) async fn cancel_operation(
+        self: Rc<Self>,
+        context: Context,
+        request: CancelOperation,
+    ) -> Result<()> {
+        let operation = until_not_overtaken!(self.try_to_cancel(&context, request.operation).await)?;
+        self.look_soon(&operation);
+        Ok(())
+    }
+
+    async fn try_to_cancel(&self, context: &Context, id: OperationId) -> Result<Operation, Unchanged> {
+        let Some(open) = self.deps.catalog.operation(id).await? else {
+            return Err(self.is_not_open(context, id).into());
+        };
+        if !may_see(context, &open.project_id) {
+            return Err(not_found(id).into());
+        }
+        if open.is_cancelled() {
+            return Ok(open.record);
+        }
+        if !open.kind.may_be_cancelled() {
+            return Err(Error::conflict(format!(
+                "Operation {id} cannot be cancelled: {} ends by itself, and soon.",
+                open.kind.name()
+            ))
+            .into());
+        }
+        let cancelled = open.cancelled(Timestamp::now(), self.options.cancel_grace);
+        let mut changes = self.deps.catalog.change();
+        changes.update_operation(&open, &cancelled);
+        changes.commit().await?;
+        tracing::info!(operation = %id, volume = %open.volume_id, verb = open.kind.name(), "an operation is cancelled");
+        Ok(cancelled)
+    }
+
+    fn is_not_open(&self, context: &Context, id: OperationId) -> Error {
+        let ended = self.deps.finished.get(id);
+        match ended.filter(|ended| may_see(context, &ended.operation.project_id)) {
+            Some(_) => Error::conflict(format!("Operation {id} has ended.")),
+            None => not_found(id),
+        }
+    }
+
+    /// Serves [`Progress`].
+    #[expect(clippy::unused_async, reason = "the actor's methods have one shape")]
+    pub(super) async fn progress(self: Rc<Self>, _context: Context, progress: Progress) -> Result<()> {
+        let id = progress.command.operation;
+        // What has ended has no timer: late news of it are dropped.
+        if self.timers.get(id).is_some() {
+            self.deps
+                .finished
+                .note_progress(id, progress.done, progress.total, Timestamp::now());
+        }
+        Ok(())
+    }
+}
+
+fn not_found(id: OperationId) -> Error {
+    Error::not_found(format!("Operation {id} could not be found."))
+}

@@ -1,0 +1,229 @@
+//! Who waits for whom, and what ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{Claim, WorkError, Workers};
+use crate::drivers::{DriverError, Work};
+use crate::messages::volume::CommandId;
+use crate::model::spec::VolumeSource;
+use crate::model::{OperationId, SnapshotId, VolumeId};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// Blocks until cancelled, as a driver that looks at its limits does.
+fn until_cancelled(work: &Work) -> Result<(), DriverError> {
+    loop {
+        work.check()?;
+        std::thread::yield_now();
+    }
+}
+
+#[actix::test]
+async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
+    let workers = Workers::new(1);
+    let answer = workers
+        .run(Claim::housekeeping(), Duration::from_millis(50), until_cancelled)
+        .await;
+    assert!(
+        matches!(answer, Err(WorkError::Driver(DriverError::TimedOut))),
+        "{answer:?}"
+    );
+    // Its place is free again.
+    assert!(
+        workers
+            .run(Claim::housekeeping(), LONG, |_| Ok(7))
+            .await
+            .is_ok_and(|seven| seven == 7)
+    );
+}
+
+#[actix::test]
+async fn no_more_than_the_bound_run_at_once_and_one_per_volume() {
+    let workers = Workers::new(2);
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let volume = VolumeId::new();
+    let on_volume = Arc::new(AtomicUsize::new(0));
+    let mut runs = Vec::new();
+    for index in 0..12 {
+        let (now, most, on_volume) = (now.clone(), most.clone(), on_volume.clone());
+        let target = (index % 2 == 0).then_some(volume);
+        runs.push(
+            workers.run(target.unwrap_or_else(VolumeId::new).into(), LONG, move |_| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                if target.is_some() {
+                    assert_eq!(
+                        on_volume.fetch_add(1, Ordering::SeqCst),
+                        0,
+                        "two verbs on one volume"
+                    );
+                }
+                std::thread::yield_now();
+                if target.is_some() {
+                    on_volume.fetch_sub(1, Ordering::SeqCst);
+                }
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            }),
+        );
+    }
+    for answer in futures_util::future::join_all(runs).await {
+        answer.unwrap();
+    }
+    assert!(most.load(Ordering::SeqCst) <= 2);
+}
+
+#[actix::test]
+async fn copies_that_take_for_ever_leave_room_for_short_verbs() {
+    let workers = Workers::new(2);
+    let source = VolumeId::new();
+    let from = VolumeSource::Volume { id: source, size: 1 };
+    let copy = || Claim::on(VolumeId::new()).moving_data(true);
+    let first = workers.run(copy().and_source(&from), LONG, until_cancelled);
+    let second = workers.run(copy(), LONG, until_cancelled);
+    let short = async {
+        while workers.running() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The source can be attached while it is copied, and other volumes made.
+        for volume in [source, VolumeId::new()] {
+            workers.run(volume.into(), LONG, |_| Ok(())).await.unwrap();
+        }
+        assert_eq!(workers.running(), 1, "the second copy waits");
+        workers.stop();
+    };
+    let ended = futures_util::future::join3(first, second, short).await;
+    assert!(matches!(
+        ended,
+        (Err(WorkError::Stopping), Err(WorkError::Stopping), ())
+    ));
+}
+
+#[actix::test]
+async fn a_source_stays_as_it_is_while_it_is_copied() {
+    let workers = Workers::new(4);
+    let (source, snapshot) = (VolumeId::new(), SnapshotId::new());
+    let from = VolumeSource::Snapshot {
+        id: snapshot,
+        volume_id: source,
+        size: 1,
+    };
+    let copying = Arc::new(AtomicUsize::new(0));
+    let theirs = copying.clone();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let copy = workers.run(Claim::on(VolumeId::new()).and_source(&from), LONG, move |_| {
+        theirs.store(1, Ordering::SeqCst);
+        gone.recv().unwrap();
+        theirs.store(2, Ordering::SeqCst);
+        Ok(())
+    });
+    let others = async {
+        while copying.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let seen = copying.clone();
+        let delete = workers.run(Claim::on_snapshot(snapshot), LONG, move |_| {
+            Ok(seen.load(Ordering::SeqCst))
+        });
+        let extend = async {
+            let claim = Claim::on(source).and(Claim::on_content_of(source));
+            workers.run(claim, LONG, |_| Ok(())).await.unwrap();
+            go.send(()).unwrap();
+        };
+        futures_util::future::join(delete, extend).await.0.unwrap()
+    };
+    let (copied, copies_before_delete) = futures_util::future::join(copy, others).await;
+    copied.unwrap();
+    assert_eq!(copies_before_delete, 2);
+}
+
+#[actix::test]
+async fn a_panicking_verb_is_told_apart() {
+    let workers = Workers::new(1);
+    let answer = workers
+        .run(Claim::housekeeping(), LONG, |_| -> Result<(), DriverError> {
+            panic!("ouch")
+        })
+        .await;
+    assert!(matches!(answer, Err(WorkError::Panicked(text)) if text == "ouch"));
+    assert_eq!(workers.running(), 0);
+}
+
+#[actix::test]
+async fn stopping_parks_what_runs() {
+    let workers = Workers::new(1);
+    let run = workers.run(Claim::housekeeping(), LONG, until_cancelled);
+    let stop = async {
+        while workers.running() == 0 {
+            tokio::task::yield_now().await;
+        }
+        workers.stop();
+    };
+    let (answer, ()) = futures_util::future::join(run, stop).await;
+    assert!(matches!(answer, Err(WorkError::Stopping)), "{answer:?}");
+}
+
+fn command() -> CommandId {
+    CommandId {
+        operation: OperationId::new(),
+        attempt: 1,
+    }
+}
+
+#[actix::test]
+async fn a_cancelled_command_ends_what_runs_and_what_waits_and_no_other() {
+    let workers = Workers::new(4);
+    let (ours, theirs) = (command(), command());
+    let volume = VolumeId::new();
+    let claim = |command| Claim::on(volume).of_command(command);
+    let _obeying = [workers.obeying(ours), workers.obeying(theirs)];
+    let runs = workers.run(claim(ours), LONG, until_cancelled);
+    let waits = workers.run(claim(ours), LONG, |_| Ok(()));
+    let other = workers.run(claim(theirs), LONG, |_| Ok(7));
+    let cancel = async {
+        while workers.running() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(workers.cancel(ours));
+    };
+    let (runs, waits, other, ()) = futures_util::future::join4(runs, waits, other, cancel).await;
+    for ended in [runs, waits] {
+        assert!(
+            matches!(ended, Err(WorkError::Driver(DriverError::Cancelled))),
+            "{ended:?}"
+        );
+    }
+    assert_eq!(other.unwrap(), 7);
+    // What a flow does to take it back belongs to no command.
+    workers.run(Claim::on(volume), LONG, |_| Ok(())).await.unwrap();
+}
+
+#[actix::test]
+async fn a_command_that_is_over_cannot_be_cancelled() {
+    let workers = Workers::new(1);
+    let over = command();
+    drop(workers.obeying(over));
+    assert!(!workers.cancel(over));
+    assert!(!workers.cancel(command()));
+}
+
+#[actix::test]
+async fn progress_is_told_by_command_while_it_runs() {
+    let workers = Workers::new(2);
+    let copy = command();
+    let claim = Claim::on(VolumeId::new()).of_command(copy);
+    let run = workers.run(claim, LONG, |work| {
+        work.progressed(3, 4);
+        until_cancelled(work)
+    });
+    let look = async {
+        while workers.progress() != [(copy, 3, 4)] {
+            tokio::task::yield_now().await;
+        }
+        workers.stop();
+    };
+    let (ended, ()) = futures_util::future::join(run, look).await;
+    assert!(matches!(ended, Err(WorkError::Stopping)));
+    assert_eq!(workers.progress(), []);
+}

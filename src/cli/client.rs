@@ -1,0 +1,297 @@
+//! Asking a running service, as whoever the environment names: what OpenStack's clients read is read here.
+//!
+//! In this order: `OS_TOKEN`; `OS_CLOUD`, a cloud of `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, else where those clients look); `OS_AUTH_URL`
+//! with `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME` and the domains. A service without log-ins (`noauth`) needs its address only.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::model::volume::Secret;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(65);
+
+/// No answer is longer: a page of operations with all their steps has some megabytes.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// A request that got no answer, or one that refuses.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// There is no telling whom to ask, or as whom.
+    #[error("{0}")]
+    Unknown(String),
+    /// No answer came.
+    #[error("{url}: {why}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// What the network said.
+        why: String,
+    },
+    /// The answer refuses.
+    #[error("{message} (HTTP {status})")]
+    Refused {
+        /// The answer's status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// Somebody who may ask.
+pub(super) struct Client {
+    http: awc::Client,
+    url: String,
+    token: Secret,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Clouds {
+    clouds: BTreeMap<String, Cloud>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Cloud {
+    #[serde(default)]
+    auth: Login,
+}
+
+/// How to log in, as `clouds.yaml` has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Login {
+    auth_url: Option<String>,
+    token: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    project_name: Option<String>,
+    user_domain_name: Option<String>,
+    project_domain_name: Option<String>,
+}
+
+impl Client {
+    /// Logs in, if need be. `url` is the service's address, `http://host:port`; without it the identity service is asked.
+    ///
+    /// # Errors
+    /// It is not known whom to ask, or the log-in fails.
+    pub(super) async fn log_in(url: Option<String>) -> Result<Self, AskError> {
+        let http = awc::Client::builder().timeout(PATIENCE).finish();
+        let login = Login::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+        let (token, found) = match (&login.token, &login.auth_url) {
+            (Some(token), _) => (Secret::new(token), None),
+            (None, Some(auth_url)) => login.tokens(&http, auth_url).await?,
+            // Who does not ask for a log-in takes anybody.
+            (None, None) => (Secret::new("admin:admin"), None),
+        };
+        let url = url.or(found).ok_or_else(|| {
+            AskError::Unknown("Say where the service is: --url, or OS_CLOUD or OS_AUTH_URL.".to_owned())
+        })?;
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { http, url, token })
+    }
+
+    /// The answer's body; `Null` if it is empty.
+    ///
+    /// # Errors
+    /// No answer, or one that refuses.
+    pub(super) async fn ask(&self, method: &str, path: &str) -> Result<Value, AskError> {
+        let url = format!("{}{path}", self.url);
+        let request = self
+            .http
+            .request(method.parse().unwrap_or_default(), &url)
+            .insert_header(("X-Auth-Token", self.token.reveal()));
+        Ok(answer(&url, request.send().await).await?.1)
+    }
+}
+
+impl Login {
+    /// What the environment says.
+    fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, AskError> {
+        let mut login = match variable("OS_CLOUD") {
+            Some(name) if variable("OS_TOKEN").is_none() => Self::of_cloud(&name, variable)?,
+            _ => Self::default(),
+        };
+        for (name, place) in [
+            ("OS_AUTH_URL", &mut login.auth_url),
+            ("OS_TOKEN", &mut login.token),
+            ("OS_USERNAME", &mut login.username),
+            ("OS_PASSWORD", &mut login.password),
+            ("OS_PROJECT_NAME", &mut login.project_name),
+            ("OS_USER_DOMAIN_NAME", &mut login.user_domain_name),
+            ("OS_PROJECT_DOMAIN_NAME", &mut login.project_domain_name),
+        ] {
+            *place = variable(name).or(place.take());
+        }
+        Ok(login)
+    }
+
+    fn of_cloud(name: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, AskError> {
+        let home = variable("HOME").map(|home| PathBuf::from(home).join(".config/openstack/clouds.yaml"));
+        let places = match variable("OS_CLIENT_CONFIG_FILE") {
+            Some(file) => vec![PathBuf::from(file)],
+            None => [
+                Some("clouds.yaml".into()),
+                home,
+                Some("/etc/openstack/clouds.yaml".into()),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        };
+        for path in &places {
+            let text = match std::fs::read_to_string(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(AskError::Unknown(format!("{}: {error}", path.display()))),
+            };
+            // What is wrong with it may be next to a password: the words stay out.
+            let mut clouds: Clouds = serde_saphyr::from_str(&text).map_err(|_| {
+                AskError::Unknown(format!("{} cannot be read as a list of clouds", path.display()))
+            })?;
+            if let Some(cloud) = clouds.clouds.remove(name) {
+                return Ok(cloud.auth);
+            }
+        }
+        let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
+        Err(AskError::Unknown(format!(
+            "There is no cloud {name} in {}.",
+            places.join(", ")
+        )))
+    }
+
+    /// A token, and where the catalog says that the service is.
+    async fn tokens(&self, http: &awc::Client, auth_url: &str) -> Result<(Secret, Option<String>), AskError> {
+        let domain = |name: &Option<String>| json!({"name": name.as_deref().unwrap_or("Default")});
+        let mut wanted = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {
+            "name": self.username,
+            "domain": domain(&self.user_domain_name),
+            "password": self.password,
+        }}}}});
+        if let Some(project) = &self.project_name {
+            wanted["auth"]["scope"] =
+                json!({"project": {"name": project, "domain": domain(&self.project_domain_name)}});
+        }
+        let url = format!("{}/auth/tokens", auth_url.trim_end_matches('/'));
+        let (token, body) = answer(&url, http.post(&url).send_json(&wanted).await).await?;
+        let token = token.ok_or_else(|| AskError::Unknown(format!("{url} answered without a token")))?;
+        Ok((token, address(&body)))
+    }
+}
+
+/// The service's address in a token's catalog, without the version and the project.
+fn address(token: &Value) -> Option<String> {
+    let catalog = token["token"]["catalog"].as_array()?;
+    let service = ["block-storage", "volumev3", "volume"]
+        .iter()
+        .find_map(|kind| catalog.iter().find(|service| service["type"] == *kind))?;
+    let endpoints = service["endpoints"].as_array()?;
+    let public = endpoints
+        .iter()
+        .find(|endpoint| endpoint["interface"] == "public")?;
+    let url = public["url"].as_str()?;
+    Some(url.split("/v3").next().unwrap_or(url).to_owned())
+}
+
+/// The token that an answer hands out, if it does, and its body.
+async fn answer<S>(
+    url: &str,
+    sent: Result<awc::ClientResponse<S>, awc::error::SendRequestError>,
+) -> Result<(Option<Secret>, Value), AskError>
+where
+    S: Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin,
+{
+    let unreachable = |why: String| AskError::Unreachable {
+        url: url.to_owned(),
+        why,
+    };
+    let mut response = sent.map_err(|error| unreachable(error.to_string()))?;
+    let body = response.body().limit(LONGEST_ANSWER).await;
+    let body = body.map_err(|error| unreachable(error.to_string()))?;
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let status = response.status();
+    if !status.is_success() {
+        return Err(AskError::Refused {
+            status: status.as_u16(),
+            message: words(&body).unwrap_or_else(|| status.to_string()),
+        });
+    }
+    let token = response.headers().get("x-subject-token");
+    let token = token.and_then(|token| token.to_str().ok()).map(Secret::new);
+    Ok((token, body))
+}
+
+/// The message of a fault: `{"itemNotFound": {"code": 404, "message": "…"}}`.
+fn words(fault: &Value) -> Option<String> {
+    let (_, fault) = fault.as_object()?.iter().next()?;
+    fault["message"].as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Login, address, words};
+
+    fn login(variables: &[(&str, &str)]) -> Result<Login, super::AskError> {
+        Login::of(&|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_cloud_and_a_token_before_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clouds.yaml");
+        let text = "# mine\nclouds:\n  there:\n    auth:\n      auth_url: \"http://a/v3\"\n      username: ann\n      password: 'p: w'\n    region_name: x\n";
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let cloud = [("OS_CLOUD", "there"), ("OS_CLIENT_CONFIG_FILE", file)];
+        let found = login(&cloud).unwrap();
+        assert_eq!(found.auth_url.as_deref(), Some("http://a/v3"));
+        assert_eq!(found.password.as_deref(), Some("p: w"));
+        let found = login(&[cloud[0], cloud[1], ("OS_USERNAME", "bob")]).unwrap();
+        assert_eq!(found.username.as_deref(), Some("bob"));
+        let found = login(&[("OS_CLOUD", "nowhere"), ("OS_TOKEN", "t")]).unwrap();
+        assert_eq!((found.token.as_deref(), found.auth_url), (Some("t"), None));
+        let error = login(&[("OS_CLOUD", "here"), cloud[1]]).unwrap_err();
+        assert_eq!(error.to_string(), format!("There is no cloud here in {file}."));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clouds.yaml");
+        std::fs::write(&file, "clouds:\n  here:\n    auth: [hunter2\n").unwrap();
+        let file = file.to_str().unwrap();
+        let error = login(&[("OS_CLOUD", "here"), ("OS_CLIENT_CONFIG_FILE", file)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{file} cannot be read as a list of clouds")
+        );
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_catalog_without_version_and_project() {
+        let endpoints = json!([
+            {"interface": "admin", "url": "http://in:1/v3/p"},
+            {"interface": "public", "url": "http://out:8776/v3/p"},
+        ]);
+        let token = json!({"token": {"catalog": [{"type": "volumev3", "endpoints": endpoints}]}});
+        assert_eq!(address(&token).as_deref(), Some("http://out:8776"));
+        assert_eq!(address(&json!({"token": {}})), None);
+    }
+
+    #[test]
+    fn a_fault_is_told_in_its_own_words() {
+        let fault = json!({"itemNotFound": {"code": 404, "message": "Gone."}});
+        assert_eq!(words(&fault).as_deref(), Some("Gone."));
+        assert_eq!(words(&json!("x")), None);
+    }
+}
