@@ -13,7 +13,7 @@
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
-//! | [`failpoint`] | where tests kill the process |
+//! | `chance`, [`failpoint`] | where ids and pauses are drawn; where tests kill the process |
 //!
 //! # The way of one volume
 //!
@@ -24,6 +24,7 @@
 //! makes the record `available`, or sends it to the Scheduler again without that pool, or marks it `error`.
 
 pub mod actors;
+mod chance;
 pub mod cli;
 pub mod config;
 pub mod drivers;
@@ -31,6 +32,8 @@ pub mod failpoint;
 pub mod flow;
 pub mod messages;
 pub mod model;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod store;
 pub mod transport;
 pub mod web;

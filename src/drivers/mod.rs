@@ -17,7 +17,9 @@ pub(crate) mod testing;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::chance;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $make:expr) => {
         $(#[$doc])*
@@ -44,21 +46,21 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(/// Names a volume. Version 4, as Cinder's are.
-    VolumeId, Uuid::new_v4());
+    VolumeId, chance::id());
 uuid_id!(/// Names a snapshot.
-    SnapshotId, Uuid::new_v4());
+    SnapshotId, chance::id());
 uuid_id!(/// Names an attachment of a volume to a host.
-    AttachmentId, Uuid::new_v4());
+    AttachmentId, chance::id());
 uuid_id!(/// Names a volume type.
-    VolumeTypeId, Uuid::new_v4());
+    VolumeTypeId, chance::id());
 uuid_id!(/// Names a user message (`GET /messages`).
-    MessageId, Uuid::new_v4());
+    MessageId, chance::id());
 uuid_id!(/// Names a service row (`GET /os-services`).
-    ServiceId, Uuid::new_v4());
+    ServiceId, chance::id());
 uuid_id!(/// Names an operation in the journal. Version 7, so that operations sort by their beginning.
-    OperationId, Uuid::now_v7());
+    OperationId, chance::id_by_time());
 uuid_id!(/// Names a quota hold between the check of a request and its commit.
-    ReservationId, Uuid::now_v7());
+    ReservationId, chance::id_by_time());
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {

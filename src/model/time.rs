@@ -15,6 +15,11 @@ impl Timestamp {
     /// The wall clock's time now.
     #[must_use]
     pub fn now() -> Self {
+        // A simulated node has a simulated clock.
+        #[cfg(feature = "sim")]
+        if let Some(now) = turmoil::since_epoch() {
+            return Self(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
+        }
         Self(Utc::now().timestamp_micros())
     }
 

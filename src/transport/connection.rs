@@ -183,6 +183,7 @@ async fn tick(router: &Router, peer: &Peer, mut announced_version: u64) -> Strin
     let (mut heard, mut silent) = (0, 0);
     loop {
         tokio::select! {
+            biased;
             _ = ticks.tick() => {
                 // Counted in ticks, not in time: if it was this node that stood still, the peer's frames are waiting to
                 // be read, and slow is not dead.

@@ -91,7 +91,7 @@ impl Introduction {
             node: self.node.clone(),
             incarnation: self.incarnation,
             max_frame: u32::try_from(options.max_frame).unwrap_or(u32::MAX),
-            nonce: rand::random(),
+            nonce: crate::chance::number(),
         }
     }
 }

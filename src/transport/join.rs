@@ -18,6 +18,7 @@ use super::net::TcpStream;
 use super::options::TransportOptions;
 use super::peers::{Link, LinkState};
 use super::{Router, connection, lock};
+use crate::chance;
 use crate::model::Timestamp;
 
 /// An address that is kept connected to. Dropping it changes nothing; [`JoinedPeer::leave`] ends it.
@@ -66,6 +67,7 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
         lock(&link.state).attempts += 1;
         let began = Instant::now();
         let ended = tokio::select! {
+        biased;
             ended = attempt(&router, &link, &options) => ended,
             () = stopped_before_connecting(&link) => return,
         };
@@ -83,8 +85,9 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
         } else {
             failures + 1
         };
-        let wait = rand::random_range(Duration::ZERO..=longest_wait(&options, failures));
+        let wait = chance::up_to(longest_wait(&options, failures));
         tokio::select! {
+        biased;
             () = tokio::time::sleep(wait) => {}
             () = link.leave.cancelled() => {}
         }
@@ -105,6 +108,7 @@ async fn wait_while_connected(router: &Router, link: &Link) {
     let node = lock(&link.state).node.clone();
     if let Some(peer) = node.and_then(|node| router.peer(&node)) {
         tokio::select! {
+        biased;
             () = peer.closing.cancelled() => {}
             () = link.leave.cancelled() => {}
         }

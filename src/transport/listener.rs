@@ -81,6 +81,7 @@ async fn accept_all(
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             next = next => next,
         };

@@ -3,8 +3,8 @@
 //! The bytes are moved by [`super::connection`]. Here a message becomes a frame, gets a number, and its sender is told
 //! the answer by that number; or `Lost`, as soon as the connection is closed.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -58,11 +58,11 @@ pub(super) struct Peer {
     pub(super) closing: CancellationToken,
     pub(super) heard: Mutex<Instant>,
     /// What is being answered for the peer, by its numbers.
-    answering: Mutex<HashMap<u64, AbortHandle>>,
+    answering: Mutex<BTreeMap<u64, AbortHandle>>,
     answered: Notify,
     announced: RwLock<Arc<Announcement>>,
     /// Who waits, by our numbers; `None` once it is closed.
-    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+    waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
     reason: Mutex<Option<String>>,
     limit: usize,
@@ -95,7 +95,7 @@ impl Peer {
             answering: Mutex::default(),
             answered: Notify::new(),
             announced: RwLock::new(Arc::new(announcement)),
-            waiting: Mutex::new(Some(HashMap::new())),
+            waiting: Mutex::new(Some(BTreeMap::new())),
             next: AtomicU64::new(1),
             reason: Mutex::default(),
             limit,
@@ -118,7 +118,7 @@ impl Peer {
 
     /// How many messages wait for an answer.
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.waiting).as_ref().map_or(0, HashMap::len)
+        lock(&self.waiting).as_ref().map_or(0, BTreeMap::len)
     }
 
     /// Ends the connection. Everybody who waits on it is told `Lost`. The first reason counts.

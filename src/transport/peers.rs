@@ -1,6 +1,6 @@
 //! The table of peers: one connection for each node, who is told when they come and go.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -103,7 +103,7 @@ pub(super) struct LinkState {
 }
 
 pub(super) struct Peers {
-    table: RwLock<HashMap<String, Arc<Peer>>>,
+    table: RwLock<BTreeMap<String, Arc<Peer>>>,
     links: Mutex<Vec<Weak<Link>>>,
     events: broadcast::Sender<PeerEvent>,
     next: AtomicU64,

@@ -3,7 +3,7 @@
 //! Reads (each send) take a shared lock for the time of one look-up; writes (an actor registers) are rare. What is local
 //! goes before what is remote: with one control node, nothing travels that need not.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ pub struct Router {
 struct Inner {
     introduction: Introduction,
     begun: Instant,
-    endpoints: RwLock<HashMap<String, Vec<Endpoint>>>,
+    endpoints: RwLock<BTreeMap<String, Vec<Endpoint>>>,
     /// Counts changes of `endpoints`, for those who announce them.
     served: watch::Sender<u64>,
     peers: Peers,

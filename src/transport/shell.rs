@@ -10,7 +10,7 @@
 )]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::messages::Message;
 
 /// Tasks that end with the actor.
 pub(super) struct Tasks {
-    running: RefCell<HashMap<u64, AbortHandle>>,
+    running: RefCell<BTreeMap<u64, AbortHandle>>,
     next: Cell<u64>,
     stats: Arc<ActorStats>,
     /// Told when a task panics.

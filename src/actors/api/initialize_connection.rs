@@ -1,7 +1,7 @@
 //! `os-initialize_connection`: export, and say how to connect. The old way, which leaves no attachment.
 
 use std::rc::Rc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::Answer;

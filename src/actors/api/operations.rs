@@ -11,9 +11,9 @@
 //! is kept in memory is a time per operation. A backend that says it was started gets what it had again at once.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::RngExt;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::commands::{self, Records};
@@ -21,6 +21,7 @@ use super::lookup::store_failed;
 use super::timers::Entry;
 use super::verdict::Answer;
 use super::{ApiActor, Finished, specs_of};
+use crate::chance;
 use crate::messages::scheduler::SchedulerTopic;
 use crate::model::{Error, Operation, OperationId, OperationKind, Result, SnapshotId, Timestamp, Volume};
 use crate::store::catalog::Stored;
@@ -329,6 +330,5 @@ impl ApiActor {
 
 /// Up to a quarter more, so that what was refused together does not come back together.
 fn jittered(span: Duration) -> Duration {
-    let quarter = u64::try_from(span.as_millis() / 4).unwrap_or(u64::MAX);
-    span + Duration::from_millis(rand::rng().random_range(0..=quarter))
+    span + chance::up_to(span / 4)
 }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::model::{OperationId, Timestamp};
 
@@ -89,7 +89,8 @@ impl Timers {
         match next {
             Some(due) => {
                 tokio::select! {
-                    () = tokio::time::sleep_until(due.into()) => {}
+                    biased;
+                    () = tokio::time::sleep_until(due) => {}
                     () = self.changed.notified() => {}
                 }
             }
@@ -106,7 +107,9 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::{Entry, Timers};
     use crate::model::{OperationId, Timestamp};

@@ -17,7 +17,7 @@ mod limits;
 pub mod texts;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,7 +75,7 @@ pub struct Quota {
     holds: Arc<Mutex<Holds>>,
     limits: Limits,
     /// Requests that are over only because of holds, by project.
-    queues: RefCell<HashMap<ProjectId, Rc<Queue>>>,
+    queues: RefCell<BTreeMap<ProjectId, Rc<Queue>>>,
     /// Held while limits are read, changed and written.
     writing: tokio::sync::Mutex<()>,
 }

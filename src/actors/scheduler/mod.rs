@@ -207,6 +207,7 @@ impl Scheduler {
         let mut reports = self.parts.reports.subscribe();
         loop {
             tokio::select! {
+                biased;
                 _ = reports.changed() => {}
                 () = tokio::time::sleep(LOOK_AGAIN_EVERY), if !self.waiting.is_empty() => {}
                 () = self.waiting.parked() => continue,

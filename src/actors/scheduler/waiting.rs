@@ -3,7 +3,7 @@
 //! Bounded: what finds no place here is forgotten, and comes again, for commands come until they are reported.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
     bound: usize,
     /// Operations and their attempts.
     working: RefCell<BTreeSet<(OperationId, u32)>>,
-    parked: RefCell<HashMap<OperationId, (Context, CreateVolume, Instant)>>,
+    parked: RefCell<BTreeMap<OperationId, (Context, CreateVolume, Instant)>>,
     told: Notify,
 }
 
@@ -87,12 +87,7 @@ impl Waiting {
 
     /// All that waits; the longest-waiting first.
     pub(super) fn take_all(&self) -> Vec<(Context, CreateVolume, Instant)> {
-        let mut all: Vec<_> = self
-            .parked
-            .borrow_mut()
-            .drain()
-            .map(|(_, waiting)| waiting)
-            .collect();
+        let mut all: Vec<_> = self.parked.take().into_values().collect();
         all.sort_by_key(|(_, _, since)| *since);
         all
     }

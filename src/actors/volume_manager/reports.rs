@@ -8,7 +8,9 @@
 //! The schedulers forget what they promised once it has ended and a newer look is told. What ended while the pools were looked
 //! at may not be in what was seen: the next report looks again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::VolumeManager;
 use super::worker::Claim;

@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+#[cfg(not(feature = "sim"))]
+use tokio::task::spawn_blocking as in_thread;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ use crate::drivers::{DriverError, DriverResult, Work};
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
 use crate::model::{SnapshotId, VolumeId};
+#[cfg(feature = "sim")]
+use crate::sim::in_thread;
 
 /// How long a cancelled verb gets to come back before its thread is abandoned.
 const GRACE: Duration = Duration::from_secs(5);
@@ -216,7 +220,7 @@ impl Workers {
         let this = Arc::clone(self);
         let span = tracing::Span::current();
         let theirs = work.clone();
-        let mut thread = tokio::task::spawn_blocking(move || {
+        let mut thread = in_thread(move || {
             let answer = span.in_scope(|| std::panic::catch_unwind(AssertUnwindSafe(|| verb(&theirs))));
             this.lock_running().remove(&id);
             drop(place);
