@@ -16,6 +16,7 @@
 //!   pool is sought;
 //! - *unreachable*, and the placement is older: it may have been told, so it stays; the command comes again, until
 //!   the operation's deadline. To give the volume to somebody else would leave an orphan behind;
+//! - *timed out* or *lost*: it may have been told just now, so the same holds, whoever made the placement;
 //! - *overloaded*: slow is not dead. The placement stays, and the command comes again.
 
 use std::collections::BTreeMap;
@@ -340,14 +341,54 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
             .server::<VolumeTopic>(&chosen.backend.to_string());
         match backend.cast(&state.context, command).await {
             Ok(()) => Ok(()),
-            Err(error @ CallError::Overloaded(_)) => {
-                tracing::warn!(pool = %chosen, %error, "backend is busy; it is told again later");
+            Err(error) if place_stays(&error) => {
+                tracing::warn!(pool = %chosen, %error, "backend may not have been told; it is told again later");
                 Ok(())
             }
             Err(error) => Err(SchedulingError::Undeliverable {
                 pool: chosen.clone(),
                 error,
             }),
+        }
+    }
+}
+
+/// Whether the backend has been told, for all that is known, or will be: then the volume is nobody else's.
+fn place_stays(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Overloaded(_) | CallError::Timeout(_) | CallError::Lost(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_stays;
+    use crate::model::Error;
+    use crate::transport::{Address, CallError};
+
+    #[test]
+    fn a_volume_that_a_backend_may_be_making_is_given_to_nobody_else() {
+        let to = || Address {
+            topic: "volume".to_owned(),
+            server: Some("h1@fake".to_owned()),
+        };
+        for error in [CallError::Timeout(to()), CallError::Lost(to())] {
+            assert!(place_stays(&error), "{error}");
+        }
+        // Slow is not dead.
+        assert!(place_stays(&CallError::Overloaded(to())));
+        let surely_not = [
+            CallError::Unreachable(to()),
+            CallError::TooLarge {
+                to: to(),
+                bytes: 2,
+                limit: 1,
+            },
+            CallError::Refused(Error::bad_request("no")),
+        ];
+        for error in surely_not {
+            assert!(!place_stays(&error), "{error}");
         }
     }
 }
