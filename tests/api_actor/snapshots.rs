@@ -1,8 +1,8 @@
 //! Snapshots: made, deleted, gone back to, copied from, and going with their volume.
 
 use pumice::messages::api::{
-    ChangeSnapshot, DeleteSnapshot, DeleteVolume, FailureKind, MetadataChange, RevertToSnapshot,
-    SnapshotChange, UpdateSnapshot, UpdateSnapshotMetadata,
+    ChangeSnapshot, DeleteSnapshot, DeleteVolume, ExtendVolume, FailureKind, MetadataChange,
+    RevertToSnapshot, SnapshotChange, UpdateSnapshot, UpdateSnapshotMetadata,
 };
 use pumice::model::spec::VolumeSource;
 use pumice::model::user_message::{Action, Detail};
@@ -285,6 +285,33 @@ async fn what_is_being_copied_is_deleted_when_the_copy_is_made() {
     world.until(clone.id, VolumeStatus::Available).await;
     world.until_gone(volume.id).await;
     world.until_snapshot_gone(snapshot.id).await;
+    nothing_is_wrong(&world).await;
+}
+
+#[actix::test]
+async fn what_is_being_copied_grows_when_the_copy_is_made() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    world.always("create", Deed::Lose);
+    let mut clone = create(1);
+    clone.source_volid = Some(volume.id.0);
+    let clone = world.call(clone).await.unwrap();
+    world
+        .wait("the command", async || {
+            (world.got("create").len() > 1).then_some(())
+        })
+        .await;
+    let grow = ExtendVolume {
+        volume_id: volume.id.to_string(),
+        new_size: 2,
+        attached_too: false,
+    };
+    world.call(grow).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(world.got("extend").is_empty());
+    world.always("create", Deed::Work);
+    world.until(clone.id, VolumeStatus::Available).await;
+    assert_eq!(world.until(volume.id, VolumeStatus::Available).await.size, 2);
     nothing_is_wrong(&world).await;
 }
 

@@ -316,7 +316,10 @@ fn with_fresh_secret(mut spec: VolumeSpec) -> VolumeSpec {
 #[must_use]
 pub fn waits_for_copies_of(operation: &Operation) -> Vec<Uuid> {
     match &operation.kind {
-        OperationKind::DeleteVolume { .. } => vec![operation.volume_id.0],
+        // A copy is as large as its source was when it was asked for.
+        OperationKind::DeleteVolume { .. } | OperationKind::ExtendVolume { .. } => {
+            vec![operation.volume_id.0]
+        }
         OperationKind::RevertToSnapshot { snapshot_id, .. } => vec![operation.volume_id.0, snapshot_id.0],
         OperationKind::DeleteSnapshot { snapshot_id } => vec![snapshot_id.0],
         _ => Vec::new(),
