@@ -98,18 +98,16 @@ impl Step<Deleting, DriverError> for RemoveExport {
             return Ok(());
         };
         let volume = deleting.volume.clone();
+        let parts = Arc::clone(&deleting.parts);
         let removed = deleting
             .parts
             .drive(volume.id, deleting.limit, move |_, work| {
-                target.remove_export(work, &volume)
+                target.remove_export(work, &volume)?;
+                parts.ledger().disconnected(volume.id, None, true);
+                Ok(())
             })
             .await;
-        removed.map_err(|error| park(error, &mut deleting.parked))?;
-        deleting
-            .parts
-            .ledger()
-            .disconnected(deleting.volume.id, None, true);
-        Ok(())
+        removed.map_err(|error| park(error, &mut deleting.parked))
     }
 }
 

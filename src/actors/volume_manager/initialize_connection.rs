@@ -74,13 +74,24 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         let volume = connecting.volume.clone();
         let (target, path) = connecting.parts.export_parts(&volume)?;
         let (connector, mode) = (connecting.about.connector.clone(), connecting.about.mode);
+        let parts = connecting.parts.clone();
         let made = connecting
             .drive(volume.id, move |driver, work| {
-                driver.activate(work, &volume)?;
-                let export = target.ensure_export(work, &volume, &path)?;
-                let exported = with_export(&volume, &export);
-                let info = target.initialize_connection(work, &exported, &export, &connector, mode)?;
-                Ok((export, info))
+                loop {
+                    let generation = target.generation();
+                    driver.activate(work, &volume)?;
+                    let export = target.ensure_export(work, &volume, &path)?;
+                    let exported = with_export(&volume, &export);
+                    let info = target.initialize_connection(work, &exported, &export, &connector, mode)?;
+                    parts.ledger().connected(exported, connector.clone(), mode);
+                    // A daemon that was started anew meanwhile has lost it, and may have been given all that was in the
+                    // book before. One that is dead will be given it.
+                    let now = target.generation();
+                    if now.is_none() || now == generation {
+                        return Ok((export, info));
+                    }
+                    work.check()?;
+                }
             })
             .await;
         let (export, info) = match made {
@@ -92,11 +103,6 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         };
         // From here on every verb speaks of this export and its secret.
         connecting.volume = with_export(&connecting.volume, &export);
-        connecting.parts.ledger().connected(
-            connecting.volume.clone(),
-            connecting.about.connector.clone(),
-            connecting.about.mode,
-        );
         connecting.about.made = Some((export, info));
         Ok(())
     }
@@ -126,10 +132,13 @@ async fn take_back(connecting: &mut Connecting) {
         return;
     }
     let id = volume.id;
+    let parts = connecting.parts.clone();
     let taken_back = connecting
         .drive(id, move |_, work| {
+            let connector = was_exported.then_some(&connector);
+            parts.ledger().disconnected(id, connector, !was_exported);
             if was_exported {
-                target.terminate_connection(work, &volume, Some(&connector))
+                target.terminate_connection(work, &volume, connector)
             } else {
                 target.remove_export(work, &volume)
             }
@@ -138,9 +147,4 @@ async fn take_back(connecting: &mut Connecting) {
     if let Err(error) = taken_back {
         tracing::warn!(volume = %id, %error, "a connection could not be taken back");
     }
-    let connector = was_exported.then_some(&connecting.about.connector);
-    connecting
-        .parts
-        .ledger()
-        .disconnected(id, connector, !was_exported);
 }

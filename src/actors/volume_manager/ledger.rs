@@ -1,7 +1,10 @@
 //! What a manager knows of its backend without asking the storage: which volumes it has, what they are worth, which are
 //! exported and to whom. Filled at start from the catalog (by message), kept up by each command.
+//!
+//! What it says of a volume's export is read and changed by verbs that are alone on that volume, together with the export
+//! itself: else one that is just being restored could be taken away, or the other way round.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use uuid::Uuid;
 
@@ -24,7 +27,7 @@ pub struct Exported {
 #[derive(Debug, Default)]
 pub struct Ledger {
     sizes: HashMap<VolumeId, (String, u32)>,
-    exports: HashMap<VolumeId, Exported>,
+    exports: BTreeMap<VolumeId, Exported>,
     /// Volumes and snapshots.
     buried: HashMap<Uuid, OperationId>,
     burials: VecDeque<Uuid>,
@@ -99,10 +102,16 @@ impl Ledger {
         }
     }
 
-    /// All that must be exported.
+    /// What must be exported.
     #[must_use]
-    pub fn exports(&self) -> Vec<Exported> {
-        self.exports.values().cloned().collect()
+    pub fn exports(&self) -> Vec<VolumeId> {
+        self.exports.keys().copied().collect()
+    }
+
+    /// What must be exported of this volume.
+    #[must_use]
+    pub fn exported(&self, id: VolumeId) -> Option<Exported> {
+        self.exports.get(&id).cloned()
     }
 
     /// Whether the volume is exported.

@@ -4,6 +4,7 @@
 //! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -50,6 +51,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     let mut peers = manager.router.watch_peers();
     loop {
         tokio::select! {
+            biased;
             _ = ticks.tick() => {}
             () = connected(&mut peers) => {
                 // A control node that was started anew knows no pools until somebody tells it.
@@ -169,18 +171,18 @@ async fn learn(manager: &VolumeManager, context: &Context) {
 
 /// Exports all that must be exported. Returns the daemon's generation that this was done for.
 async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
-    let target = manager.parts.target.clone()?;
-    let generation = target.generation();
+    let generation = manager.parts.target.as_ref()?.generation();
     let limit = manager.parts.options.command_timeout;
     let exports = manager.parts.ledger().exports();
-    for exported in exports {
-        let id = exported.volume.id;
-        let Ok((target, path)) = manager.parts.export_parts(&exported.volume) else {
-            continue;
-        };
+    for id in exports {
+        let parts = Arc::clone(&manager.parts);
         let restored = manager
             .parts
             .drive(id, limit, move |driver, work| {
+                let Some(exported) = parts.ledger().exported(id) else {
+                    return Ok(());
+                };
+                let (target, path) = parts.export_parts(&exported.volume)?;
                 driver.activate(work, &exported.volume)?;
                 let export = target.ensure_export(work, &exported.volume, &path)?;
                 for (connector, mode) in &exported.connectors {

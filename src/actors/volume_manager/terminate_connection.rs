@@ -76,16 +76,16 @@ impl Step<Disconnecting, DriverError> for ShutOut {
         };
         let (volume, connector) = (command.volume, command.connector);
         let id = volume.id;
-        let theirs = connector.clone();
+        let parts = Arc::clone(&state.parts);
         state
             .parts
             .drive(id, state.limit, move |_, work| {
-                target.terminate_connection(work, &volume, theirs.as_ref())
+                target.terminate_connection(work, &volume, connector.as_ref())?;
+                parts.ledger().disconnected(id, connector.as_ref(), false);
+                Ok(())
             })
             .await
-            .map_err(|error| park(error, &mut state.parked))?;
-        state.parts.ledger().disconnected(id, connector.as_ref(), false);
-        Ok(())
+            .map_err(|error| park(error, &mut state.parked))
     }
 }
 
@@ -103,16 +103,19 @@ impl Step<Disconnecting, DriverError> for RemoveExport {
         }
         let volume = state.command.volume.clone();
         let id = volume.id;
-        if let Some(target) = state.parts.target.clone() {
-            state
-                .parts
-                .drive(id, state.limit, move |_, work| {
-                    target.remove_export(work, &volume)
-                })
-                .await
-                .map_err(|error| park(error, &mut state.parked))?;
-        }
-        state.parts.ledger().disconnected(id, None, true);
-        Ok(())
+        let Some(target) = state.parts.target.clone() else {
+            state.parts.ledger().disconnected(id, None, true);
+            return Ok(());
+        };
+        let parts = Arc::clone(&state.parts);
+        state
+            .parts
+            .drive(id, state.limit, move |_, work| {
+                target.remove_export(work, &volume)?;
+                parts.ledger().disconnected(id, None, true);
+                Ok(())
+            })
+            .await
+            .map_err(|error| park(error, &mut state.parked))
     }
 }

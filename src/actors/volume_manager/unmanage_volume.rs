@@ -34,12 +34,14 @@ impl Step<Unmanaging, DriverError> for RemoveExport {
         let Some(target) = unmanaging.parts.target.clone().filter(|_| exported) else {
             return Ok(());
         };
-        let id = volume.id;
+        let parts = unmanaging.parts.clone();
         unmanaging
-            .drive(id, move |_, work| target.remove_export(work, &volume))
-            .await?;
-        unmanaging.parts.ledger().disconnected(id, None, true);
-        Ok(())
+            .drive(volume.id, move |_, work| {
+                target.remove_export(work, &volume)?;
+                parts.ledger().disconnected(volume.id, None, true);
+                Ok(())
+            })
+            .await
     }
 }
 

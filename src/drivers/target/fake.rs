@@ -42,6 +42,7 @@ struct Daemon {
     starts: u64,
     exports: BTreeMap<String, Exported>,
     resized: u32,
+    restart_is_due: bool,
 }
 
 /// A handle on one fake target; all clones see the same.
@@ -67,6 +68,7 @@ impl FakeTarget {
             starts: 0,
             exports: BTreeMap::new(),
             resized: 0,
+            restart_is_due: false,
         };
         Self {
             portal: SocketAddr::from(([127, 0, 0, 1], 3260)),
@@ -103,6 +105,11 @@ impl FakeTarget {
         let mut daemon = self.daemon();
         daemon.exports.clear();
         daemon.start();
+    }
+
+    /// The daemon is started anew as soon as it has let the next initiator in.
+    pub fn restart_after_next_connection(&self) {
+        self.daemon().restart_is_due = true;
     }
 
     /// Volume names that are exported, without a call being counted.
@@ -238,6 +245,10 @@ impl TargetDriver for FakeTarget {
                         operator: format!("{} is not exported", volume.storage_name()),
                     })?;
             exported.initiators.insert(initiator);
+            if std::mem::take(&mut daemon.restart_is_due) {
+                daemon.exports.clear();
+                daemon.start();
+            }
             iscsi::connection_info(volume, export, connector, mode, false)
         })
     }

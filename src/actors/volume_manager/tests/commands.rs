@@ -305,6 +305,21 @@ async fn exports_are_restored_after_the_target_daemon_was_killed() {
 }
 
 #[actix::test]
+async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_exported() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    world.target.restart_after_next_connection();
+    assert!(matches!(
+        connect(&mut world, &volume).await,
+        Outcome::Connected { .. }
+    ));
+    assert_eq!(world.target.exports(), [volume.storage_name()]);
+    assert_eq!(world.target.initiators(&volume).len(), 1);
+}
+
+#[actix::test]
 async fn exports_known_to_the_catalog_are_restored_at_start() {
     let driver = FakeDriver::new(FakeOptions::default());
     let volume = spec(2);
