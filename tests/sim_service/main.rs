@@ -1,0 +1,233 @@
+//! The service on a simulated network: the real actors of a control node and of volume nodes, over the real transport, while
+//! the network delays, loses, splits and stalls, processes die and come back, drivers fail. Then all is mended, and what is
+//! must be what was promised.
+//!
+//! `make sim` runs thousands of seeds; `PUMICE_SIM_SEED=7` runs one and tells what clients were told, `PUMICE_SIM_SEEDS=100`
+//! so many. A failure names its seed, and a seed is the same run wherever it is run.
+//!
+//! What is not real: the network and all clocks (turmoil), the store's engine (in memory: sled has threads of its own), the
+//! drivers (in memory, without threads: `pumice::sim`), HTTP. So it says nothing of disks, of LVM, and of what threads do to each
+//! other; that is for the crash matrix, the kills and the guests.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `plan` | what a seed makes of a run |
+//! | `nodes`, `disk` | the machines, and what outlives them |
+//! | `clients`, `told` | who asks, and what they were told |
+//! | `trouble` | what goes wrong |
+//! | `check` | what must be in the end |
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
+mod check;
+mod clients;
+mod disk;
+mod nodes;
+mod plan;
+mod told;
+mod trouble;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use nodes::{CONTROL, World};
+use plan::Plan;
+use pumice::sim;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use told::Answers;
+use trouble::{Injected, Troubles};
+
+/// How long it may take, once all is mended, until nothing is on its way.
+const REST_WITHIN: Duration = Duration::from_secs(180);
+/// For how long it then must stay so.
+const STAY: Duration = Duration::from_secs(12);
+/// A second of the calendar, so that no two runs differ in it.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+
+/// What a run came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Run {
+    injected: Injected,
+    answers: Answers,
+    lives: u64,
+    simulated: Duration,
+    log: String,
+}
+
+fn run(seed: u64) -> Result<Run, String> {
+    let plan = Plan::of(seed);
+    sim::begin(seed, plan.verbs);
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x7001);
+    let world = World::new(plan.clone());
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(seed)
+        .epoch(UNIX_EPOCH + EPOCH)
+        .tick_duration(Duration::from_millis(10))
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(plan.latency)
+        .repair_rate(0.3)
+        .simulation_duration(Duration::from_secs(1200))
+        .enable_random_order()
+        .build();
+    {
+        let world = Rc::clone(&world);
+        sim.host(CONTROL, move || nodes::control(Rc::clone(&world)));
+    }
+    for number in 0..plan.nodes {
+        let node = world.storages[number].node.clone();
+        let world = Rc::clone(&world);
+        sim.host(node, move || nodes::volume(Rc::clone(&world), number));
+    }
+    let step = |sim: &mut turmoil::Sim<'_>| sim.step().map_err(|error| error.to_string());
+    let mut troubles = Troubles::default();
+    while sim.elapsed() < plan.trouble {
+        troubles.step(&mut sim, &world, &mut rng);
+        step(&mut sim)?;
+    }
+    troubles.end(&mut sim, &world);
+    world.calm.set(true);
+    let catalog = check::catalog(&world);
+    let mended = sim.elapsed();
+    let mut resting_since = None;
+    while resting_since.is_none_or(|since| sim.elapsed() < since + STAY) {
+        step(&mut sim)?;
+        if world.busy.get() > 0 || !check::open_operations(&catalog).is_empty() {
+            resting_since = None;
+        } else if resting_since.is_none() {
+            resting_since = Some(sim.elapsed());
+        }
+        if sim.elapsed() > mended + REST_WITHIN {
+            break;
+        }
+    }
+    let faults = check::faults(&world);
+    let told = world.told.borrow();
+    if !faults.is_empty() {
+        return Err(format!("{plan:?}\n{}{}", told.log, faults.join("\n")));
+    }
+    Ok(Run {
+        injected: troubles.injected,
+        answers: told.answers,
+        lives: world.boots.get(),
+        simulated: sim.elapsed(),
+        log: told.log.clone(),
+    })
+}
+
+/// One that panics fails like one that finds something.
+fn run_caught(seed: u64) -> Result<Run, String> {
+    catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("it panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn whatever_the_network_does_the_service_keeps_its_promises() {
+    be_silent_about_scripted_panics();
+    if let Some(seed) = setting("PUMICE_SIM_SEED") {
+        tell_the_log();
+        match run_caught(seed) {
+            Ok(run) => println!("{}seed {seed}: {:?} {:?}", run.log, run.injected, run.answers),
+            Err(why) => panic!("seed {seed}: {why}"),
+        }
+        return;
+    }
+    let seeds = setting("PUMICE_SIM_SEEDS").unwrap_or(20);
+    let (next, failed, begun) = (AtomicU64::new(0), Mutex::new(Vec::new()), Instant::now());
+    let total = Mutex::new(Run::default());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    // A few failures are enough to look at.
+                    if seed >= seeds || failed.lock().unwrap().len() >= 10 {
+                        break;
+                    }
+                    match run_caught(seed) {
+                        Ok(run) => total.lock().unwrap().add(&run),
+                        Err(why) => failed.lock().unwrap().push((seed, why)),
+                    }
+                }
+            });
+        }
+    });
+    let total = total.into_inner().unwrap();
+    println!(
+        "{seeds} seeds in {:.1?}: {} simulated hours, {} lives, {:?}, {:?}",
+        begun.elapsed(),
+        total.simulated.as_secs() / 3600,
+        total.lives,
+        total.answers,
+        total.injected
+    );
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort();
+    let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    if let Some((seed, why)) = failed.first() {
+        panic!("seeds {seeds:?} fail; PUMICE_SIM_SEED={seed} shows the first:\n{why}");
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_run_again() {
+    be_silent_about_scripted_panics();
+    for seed in 0..setting("PUMICE_SIM_REPLAYS").unwrap_or(4) {
+        assert_eq!(run_caught(seed), run_caught(seed), "seed {seed}");
+    }
+}
+
+impl Run {
+    fn add(&mut self, other: &Self) {
+        self.injected.add(&other.injected);
+        self.answers.yes += other.answers.yes;
+        self.answers.no += other.answers.no;
+        self.answers.perhaps += other.answers.perhaps;
+        self.lives += other.lives;
+        self.simulated += other.simulated;
+    }
+}
+
+/// With `RUST_LOG`, for the one seed that is looked at: under the simulated time.
+fn tell_the_log() {
+    struct Simulated;
+    impl tracing_subscriber::fmt::time::FormatTime for Simulated {
+        fn format_time(&self, to: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+            write!(
+                to,
+                "{:>9.3}",
+                turmoil::sim_elapsed().unwrap_or_default().as_secs_f64()
+            )
+        }
+    }
+    let filter = tracing_subscriber::EnvFilter::builder().from_env_lossy();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(Simulated)
+        .try_init();
+}
+
+/// Drivers panic by the thousand here; each would print itself.
+fn be_silent_about_scripted_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let text = panic.payload().downcast_ref::<&str>();
+            if !text.is_some_and(|text| text.starts_with("scripted panic")) {
+                print(panic);
+            }
+        }));
+    });
+}
