@@ -1,0 +1,230 @@
+//! One volume, as clients may know it, when calls come one after the other.
+//!
+//! The rules are Cinder's, said once more and on their own: what `model::transitions` says is not asked.
+
+use std::collections::BTreeMap;
+
+use pumice::model::VolumeStatus::{self, *};
+
+use crate::checker::Model;
+
+pub type Notes = BTreeMap<String, String>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    Show,
+    Rename(String),
+    Note(String, String),
+    /// All notes, if they are those.
+    Replace {
+        expected: Notes,
+        with: Notes,
+    },
+    Reserve,
+    Unreserve,
+    Reset(VolumeStatus),
+    /// The calls that something else refers to have a number.
+    Extend(usize, u32),
+    Delete(usize),
+    Attach(usize),
+    Complete(usize),
+    Detach(usize),
+    /// What the backend was told of by that call has ended.
+    Ended(usize),
+}
+
+/// What a client sees of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    pub status: VolumeStatus,
+    pub size: u32,
+    pub name: Option<String>,
+    pub notes: Notes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Done,
+    Seen(View),
+    Noted(Notes),
+    /// 400
+    NotNow,
+    /// 409
+    Differs,
+    /// 404
+    NotThere,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Attachment {
+    Attached,
+    Reserved,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Volume {
+    view: View,
+    is_there: bool,
+    before: Option<VolumeStatus>,
+    /// What it counts as, which a reset of the status leaves as it was.
+    attached: Attachment,
+    attachments: BTreeMap<usize, Attachment>,
+    /// The call whose end the backend will tell, and the size it makes; no size: it deletes.
+    running: Option<(usize, Option<u32>)>,
+    /// Its status was reset while a backend worked on it: nobody knows what that left.
+    is_shaken: bool,
+}
+
+impl Volume {
+    pub fn available(size: u32) -> Self {
+        Self {
+            view: View {
+                status: Available,
+                size,
+                name: None,
+                notes: Notes::new(),
+            },
+            is_there: true,
+            before: None,
+            attached: Attachment::None,
+            attachments: BTreeMap::new(),
+            running: None,
+            is_shaken: false,
+        }
+    }
+
+    /// States and statuses follow the attachments, but for a status that an operation will end.
+    fn follow(&mut self) {
+        let strongest = self.attachments.values().min();
+        self.attached = strongest.copied().unwrap_or(Attachment::None);
+        let resting = match self.attached {
+            Attachment::Attached => InUse,
+            Attachment::Reserved => Reserved,
+            Attachment::None => Available,
+        };
+        match self.view.status {
+            Extending => self.before = Some(resting),
+            Deleting => {}
+            _ => self.view.status = resting,
+        }
+    }
+
+    fn called(mut self, call: &Call) -> Vec<(Self, Answer)> {
+        use Answer::{Differs, Done, NotNow, NotThere, Noted, Seen};
+        if let Call::Ended(of) = call {
+            return self.ended(*of).into_iter().map(|state| (state, Done)).collect();
+        }
+        if !self.is_there {
+            return vec![(self, NotThere)];
+        }
+        let refused = self.clone();
+        let status = self.view.status;
+        let sees = |state: Self| {
+            let view = state.view.clone();
+            vec![(state, Seen(view))]
+        };
+        match call {
+            Call::Show => return sees(self),
+            Call::Rename(name) => {
+                self.view.name = Some(name.clone());
+                return sees(self);
+            }
+            Call::Note(key, value) => {
+                self.view.notes.insert(key.clone(), value.clone());
+                let notes = self.view.notes.clone();
+                return vec![(self, Noted(notes))];
+            }
+            Call::Replace { expected, .. } if self.view.notes != *expected => {
+                return vec![(refused, Differs)];
+            }
+            Call::Replace { with, .. } => {
+                self.view.notes.clone_from(with);
+                return vec![(self, Noted(with.clone()))];
+            }
+            Call::Reserve if status == Available => {
+                self.view.status = Attaching;
+                return sees(self);
+            }
+            Call::Unreserve => {
+                if status == Attaching {
+                    let is_attached = !self.attachments.is_empty();
+                    self.view.status = if is_attached { InUse } else { Available };
+                }
+                return sees(self);
+            }
+            Call::Reset(to) => {
+                self.is_shaken |= self.running.is_some();
+                self.running = None;
+                self.before = None;
+                self.view.status = *to;
+                return sees(self);
+            }
+            Call::Extend(number, size) if *size > self.view.size && status == Available => {
+                self.before = Some(status);
+                self.view.status = Extending;
+                self.running = Some((*number, Some(*size)));
+            }
+            Call::Delete(number)
+                if matches!(status, Available | Error | ErrorExtending)
+                    && self.attached != Attachment::Attached =>
+            {
+                self.before = None;
+                self.view.status = Deleting;
+                self.running = Some((*number, None));
+            }
+            Call::Attach(number) if status == Available => {
+                self.view.status = Reserved;
+                if self.attached == Attachment::None {
+                    self.attached = Attachment::Reserved;
+                }
+                self.attachments.insert(*number, Attachment::Reserved);
+            }
+            Call::Complete(number) | Call::Detach(number) => {
+                if !self.attachments.contains_key(number) {
+                    return vec![(refused, NotThere)];
+                }
+                match call {
+                    Call::Complete(_) => self.attachments.insert(*number, Attachment::Attached),
+                    _ => self.attachments.remove(number),
+                };
+                self.follow();
+            }
+            _ => return vec![(refused, NotNow)],
+        }
+        vec![(self, Done)]
+    }
+
+    fn ended(&self, of: usize) -> Vec<Self> {
+        let Some((_, what)) = self.running.filter(|(number, _)| *number == of) else {
+            return Vec::new();
+        };
+        let mut ended = self.clone();
+        ended.running = None;
+        let Some(size) = what else {
+            ended.is_there = false;
+            ended.attachments.clear();
+            return vec![ended];
+        };
+        ended.view.status = ended.before.take().unwrap_or(Available);
+        let mut failed = ended.clone();
+        ended.view.size = size;
+        if !self.is_shaken {
+            return vec![ended];
+        }
+        let refused = failed.clone();
+        failed.view.status = ErrorExtending;
+        vec![ended, refused, failed]
+    }
+}
+
+impl Model for Volume {
+    type Call = Call;
+    type Answer = Answer;
+
+    fn after(&self, call: &Call, answer: Option<&Answer>) -> Vec<Self> {
+        let all = self.clone().called(call).into_iter();
+        let fits = all.filter(|(_, told)| answer.is_none_or(|answer| answer == told));
+        fits.map(|(state, _)| state).collect()
+    }
+}
