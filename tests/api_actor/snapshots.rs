@@ -316,6 +316,26 @@ async fn what_is_being_copied_grows_when_the_copy_is_made() {
 }
 
 #[actix::test]
+async fn a_volume_grows_when_its_snapshot_is_made() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    world.always("create_snapshot", Deed::Lose);
+    let snapshot = world.call(keep(volume.id)).await.unwrap();
+    let grow = ExtendVolume {
+        volume_id: volume.id.to_string(),
+        new_size: 2,
+        attached_too: false,
+    };
+    world.call(grow).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(world.got("extend").is_empty());
+    world.always("create_snapshot", Deed::Work);
+    world.until_snapshot(snapshot.id, SnapshotStatus::Available).await;
+    assert_eq!(world.until(volume.id, VolumeStatus::Available).await.size, 2);
+    nothing_is_wrong(&world).await;
+}
+
+#[actix::test]
 async fn a_volume_is_made_from_a_snapshot_by_cinders_rules() {
     let world = World::new().await;
     let volume = world.volume(2).await;

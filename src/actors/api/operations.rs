@@ -23,7 +23,10 @@ use super::verdict::Answer;
 use super::{ApiActor, Finished, specs_of};
 use crate::chance;
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::{Error, Operation, OperationId, OperationKind, Result, SnapshotId, Timestamp, Volume};
+use crate::model::{
+    Error, Operation, OperationId, OperationKind, Result, SnapshotId, SnapshotStatus, Timestamp, Volume,
+    VolumeId,
+};
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
 
@@ -152,7 +155,7 @@ impl ApiActor {
     /// Sends an operation's current command, and sets when it is looked at next.
     async fn send_command(&self, operation: &Operation, volume: &Volume, tries: u32) -> Result<()> {
         if self.is_held_off(operation).await? {
-            debug!(operation = %operation.id, verb = operation.kind.name(), "waits for a copy to be made");
+            debug!(operation = %operation.id, verb = operation.kind.name(), "waits for a copy or a snapshot to be made");
             self.set_timer(operation, Instant::now() + self.options.retry_initial, tries);
             return Ok(());
         }
@@ -207,7 +210,19 @@ impl ApiActor {
                 return Ok(true);
             }
         }
-        Ok(false)
+        match operation.kind {
+            OperationKind::ExtendVolume { .. } => self.is_being_kept(operation.volume_id).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether a snapshot is being made of it: that is as large as the volume was when it was asked for.
+    async fn is_being_kept(&self, volume: VolumeId) -> Result<bool> {
+        let snapshots = self.deps.catalog.volume_snapshots(volume).await;
+        let snapshots = snapshots.map_err(|error| store_failed(&error))?;
+        Ok(snapshots
+            .iter()
+            .any(|snapshot| snapshot.status == SnapshotStatus::Creating && snapshot.operation.is_some()))
     }
 
     /// Sends the command that these records make, and sets when the operation is looked at next.
