@@ -1,22 +1,22 @@
 //! A manager's life: make the driver ready, learn what it has, restore its exports; then watch the target daemon, and report.
 //!
 //! A driver that does not start is tried again with backoff, for ever, and the backend is reported `down` with the reason
-//! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else.
+//! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else; it is tried again as
+//! well.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::VolumeManager;
 use super::compare_storage::compare;
+use super::exports::Exports;
 use super::parts::Readiness;
 use super::reports::{Reports, Told, tell, tell_progress};
 use super::worker::Claim;
-use crate::drivers::DriverError;
 use crate::messages::api::{BackendStarted, ListBackendVolumes};
-use crate::model::{AttachMode, Context, Timestamp};
+use crate::model::{Context, Timestamp};
 use crate::transport::{PeerChange, PeerEvent};
 
 /// How often the target daemon is looked at, and whether a report is due; and how often long work tells how far it is.
@@ -32,10 +32,10 @@ const ASK: Duration = Duration::from_secs(30);
 pub(super) async fn run(manager: Rc<VolumeManager>) {
     let context = Context::internal("volume_manager");
     set_up_driver(&manager, &context).await;
-    set_up_target(&manager).await;
+    let mut exports = Exports::set_up(&manager).await;
     learn(&manager, &context).await;
     see_to_storage(&manager, &context).await;
-    let mut generation = restore_exports(&manager).await;
+    exports.restore(&manager).await;
     let _ = manager.parts.readiness.send_replace(Readiness::Up);
     tracing::info!(backend = %manager.parts.backend, "backend is up");
     let mut reports = Reports::default();
@@ -58,15 +58,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
                 reports.look_and_tell(&manager, &context).await;
             }
         }
-        let now = manager
-            .parts
-            .target
-            .as_ref()
-            .and_then(|target| target.generation());
-        if now.is_some() && now != generation {
-            tracing::warn!(backend = %manager.parts.backend, "the target daemon was started anew; restoring exports");
-            generation = restore_exports(&manager).await;
-        }
+        exports.tend(&manager).await;
         reports.tell_if_due(&manager, &context).await;
         tell_progress(&manager, &context).await;
     }
@@ -124,24 +116,6 @@ async fn see_to_storage(manager: &VolumeManager, context: &Context) {
     }
 }
 
-async fn set_up_target(manager: &VolumeManager) {
-    let Some(target) = manager.parts.target.clone() else {
-        return;
-    };
-    let limit = manager.parts.options.command_timeout;
-    if let Err(Some(error)) = manager
-        .parts
-        .drive(Claim::housekeeping(), limit, move |_, work| target.setup(work))
-        .await
-    {
-        tracing::error!(
-            backend = %manager.parts.backend,
-            %error,
-            "volumes of this backend cannot be attached; all else works"
-        );
-    }
-}
-
 /// Fills the book from the catalog. Without it nothing could be told of what is allocated, so it is asked until it answers.
 async fn learn(manager: &VolumeManager, context: &Context) {
     let mut after = None;
@@ -167,40 +141,4 @@ async fn learn(manager: &VolumeManager, context: &Context) {
             }
         }
     }
-}
-
-/// Exports all that must be exported. Returns the daemon's generation that this was done for.
-async fn restore_exports(manager: &VolumeManager) -> Option<u64> {
-    let generation = manager.parts.target.as_ref()?.generation();
-    let limit = manager.parts.options.command_timeout;
-    let exports = manager.parts.ledger().exports();
-    for id in exports {
-        let parts = Arc::clone(&manager.parts);
-        let restored = manager
-            .parts
-            .drive(id, limit, move |driver, work| {
-                let Some(exported) = parts.ledger().exported(id) else {
-                    return Ok(());
-                };
-                let (target, path) = parts.export_parts(&exported.volume)?;
-                driver.activate(work, &exported.volume)?;
-                let export = target.ensure_export(work, &exported.volume, &path)?;
-                for (connector, mode) in &exported.connectors {
-                    let mode = if exported.volume.readonly {
-                        AttachMode::Ro
-                    } else {
-                        *mode
-                    };
-                    target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
-                }
-                Ok::<(), DriverError>(())
-            })
-            .await;
-        match restored {
-            Ok(()) => tracing::info!(volume = %id, "export restored"),
-            Err(Some(error)) => tracing::error!(volume = %id, %error, "an export could not be restored"),
-            Err(None) => return None,
-        }
-    }
-    generation
 }

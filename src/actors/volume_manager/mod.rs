@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lifecycle` | start (driver, book, exports), then the target daemon's health |
+//! | `lifecycle`, `exports` | start (driver, book, exports), then the target daemon's health |
 //! | `reports` | stats and heartbeat |
 //! | `create_volume`, `delete_volume`, … | one verb each, as a flow |
 //! | `task`, `worker`, `slot`, `ledger`, `answers`, `failure` | one command, threads, the driver, what it has, what it answered, what went wrong |
@@ -17,6 +17,7 @@ pub mod create_snapshot;
 pub mod create_volume;
 pub mod delete_snapshot;
 pub mod delete_volume;
+mod exports;
 pub mod extend_volume;
 pub mod failure;
 pub mod initialize_connection;

@@ -1,6 +1,7 @@
 //! Commands, one or several, and what is reported of them.
 
 use super::*;
+use crate::drivers::target;
 
 #[actix::test]
 async fn a_repeated_command_is_done_once_and_reported_alike() {
@@ -317,6 +318,42 @@ async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_expo
     ));
     assert_eq!(world.target.exports(), [volume.storage_name()]);
     assert_eq!(world.target.initiators(&volume).len(), 1);
+}
+
+#[actix::test]
+async fn a_target_that_did_not_start_is_tried_again() {
+    let mut world = world();
+    let fault = Fault::Fails(|| DriverError::TimedOut);
+    world.target.script(target::fake::Verb::Setup, fault);
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    assert!(is_failed(
+        &connect(&mut world, &volume).await,
+        FailureKind::Backend
+    ));
+    until("the target", || world.target.generation().is_some()).await;
+    assert!(matches!(
+        connect(&mut world, &volume).await,
+        Outcome::Connected { .. }
+    ));
+}
+
+#[actix::test]
+async fn an_export_that_could_not_be_restored_is_restored_later() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    connect(&mut world, &volume).await;
+    let fault = || DriverError::Busy {
+        operator: "a moment".to_owned(),
+    };
+    world
+        .target
+        .script(target::fake::Verb::EnsureExport, Fault::Fails(fault));
+    world.target.revive();
+    until("the export", || world.target.exports() == [volume.storage_name()]).await;
 }
 
 #[actix::test]
