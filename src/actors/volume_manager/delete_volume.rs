@@ -159,6 +159,12 @@ impl Step<Deleting, DriverError> for DeleteVolume {
             .parts
             .drive(claim, deleting.limit, move |driver, work| {
                 parts.ledger().bury(volume.id.0, operation);
+                // Whoever was just being connected when this began has been by now.
+                let exported = parts.ledger().is_exported(volume.id);
+                if let Some(target) = parts.target.as_ref().filter(|_| exported) {
+                    target.remove_export(work, &volume)?;
+                    parts.ledger().disconnected(volume.id, None, true);
+                }
                 driver.delete_volume(work, &volume)
             })
             .await;

@@ -74,9 +74,14 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         let volume = connecting.volume.clone();
         let (target, path) = connecting.parts.export_parts(&volume)?;
         let (connector, mode) = (connecting.about.connector.clone(), connecting.about.mode);
-        let parts = connecting.parts.clone();
+        let (parts, operation) = (connecting.parts.clone(), connecting.command.operation);
         let made = connecting
             .drive(volume.id, move |driver, work| {
+                // A delete that overtook this may have been done first.
+                if parts.ledger().is_buried(volume.id.0, operation) {
+                    let client = "The volume was deleted meanwhile.".to_owned();
+                    return Err(DriverError::Refused { client });
+                }
                 loop {
                     let generation = target.generation();
                     driver.activate(work, &volume)?;

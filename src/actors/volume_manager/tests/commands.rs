@@ -340,6 +340,38 @@ async fn a_target_that_did_not_start_is_tried_again() {
 }
 
 #[actix::test]
+async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made() {
+    let mut world = world();
+    let (volume, connect) = (spec(1), first());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let message = InitializeConnection {
+        command: connect,
+        volume: volume.clone(),
+        attachment: None,
+        connector: connector(),
+        mode: AttachMode::Rw,
+        remaining_ms: LONG_MS,
+    };
+    // Both before either has begun: the delete looks for an export when there is none yet.
+    world.manager.cast(&world.context, message.clone()).await.unwrap();
+    world.delete(first(), &volume).await;
+    next(&mut world).await;
+    next(&mut world).await;
+    assert!(world.target.exports().is_empty());
+    let late = InitializeConnection {
+        command: CommandId {
+            attempt: connect.attempt + 1,
+            ..connect
+        },
+        ..message
+    };
+    world.manager.cast(&world.context, late).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
 async fn an_export_that_could_not_be_restored_is_restored_later() {
     let mut world = world();
     let volume = spec(1);
