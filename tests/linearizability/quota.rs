@@ -29,16 +29,17 @@ pub enum Answer {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
-    pub volumes: usize,
+    pub volumes: u32,
     pub gigabytes: u32,
     /// What counts, and whether it is being deleted.
     pub used: BTreeMap<usize, (u32, bool)>,
 }
 
 impl Quota {
-    fn has_room(&self, volumes: usize, gigabytes: u32) -> bool {
+    fn has_room(&self, volumes: u32, gigabytes: u32) -> bool {
+        let count: u32 = self.used.values().map(|_| 1).sum();
         let used: u32 = self.used.values().map(|(size, _)| size).sum();
-        self.used.len() + volumes <= self.volumes && used + gigabytes <= self.gigabytes
+        count + volumes <= self.volumes && used + gigabytes <= self.gigabytes
     }
 }
 
@@ -76,5 +77,64 @@ impl Model for Quota {
             Call::Miss(_) => Answer::Done,
         };
         Vec::from_iter(answer.is_none_or(|answer| *answer == told).then_some(after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Call, Quota};
+    use crate::checker::{Event, contradiction};
+
+    fn event(begun: u64, answered: u64, call: Call, answer: Answer) -> Event<Quota> {
+        Event {
+            client: 0,
+            begun,
+            call,
+            answer: Some((answered, answer)),
+        }
+    }
+
+    fn is_wrong(history: &[Event<Quota>]) -> bool {
+        let start = Quota {
+            volumes: 2,
+            gigabytes: 3,
+            used: Default::default(),
+        };
+        contradiction(&start, history).is_some()
+    }
+
+    #[test]
+    fn who_does_not_fit_is_not_let_in_and_who_fits_is_not_refused() {
+        use Answer::{Done, OverQuota};
+        let two = [
+            event(0, 3, Call::Create(0, 2), Done),
+            event(1, 2, Call::Create(1, 2), Done),
+        ];
+        assert!(is_wrong(&two));
+        let one = [two[0].clone(), event(1, 2, Call::Create(1, 2), OverQuota)];
+        assert!(!is_wrong(&one));
+        let nobody_was_there = [
+            event(0, 1, Call::Create(0, 2), OverQuota),
+            event(2, 3, Call::Create(1, 2), Done),
+        ];
+        assert!(is_wrong(&nobody_was_there));
+    }
+
+    #[test]
+    fn room_is_given_back_when_the_volume_is_gone_and_no_later() {
+        let unanswered = |call| Event {
+            answer: None,
+            ..event(3, 0, call, Answer::Done)
+        };
+        let mut history = vec![
+            event(0, 1, Call::Create(0, 3), Answer::Done),
+            event(2, 3, Call::Delete(0), Answer::Done),
+            unanswered(Call::Ended(0)),
+            event(4, 5, Call::Create(1, 1), Answer::OverQuota),
+            event(6, 7, Call::Miss(0), Answer::Done),
+        ];
+        assert!(!is_wrong(&history));
+        history.push(event(8, 9, Call::Create(2, 1), Answer::OverQuota));
+        assert!(is_wrong(&history));
     }
 }

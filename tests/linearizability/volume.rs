@@ -228,3 +228,72 @@ impl Model for Volume {
         fits.map(|(state, _)| state).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pumice::model::VolumeStatus::{Available, Extending};
+
+    use super::{Answer, Call, Notes, View, Volume};
+    use crate::checker::{Event, contradiction};
+
+    fn event(begun: u64, answered: u64, call: Call, answer: Answer) -> Event<Volume> {
+        Event {
+            client: 0,
+            begun,
+            call,
+            answer: Some((answered, answer)),
+        }
+    }
+
+    fn calls(history: &[Event<Volume>]) -> Option<Vec<Call>> {
+        let shortest = contradiction(&Volume::available(1), history)?;
+        Some(shortest.into_iter().map(|event| event.call).collect())
+    }
+
+    fn seen(status: pumice::model::VolumeStatus, size: u32) -> Answer {
+        Answer::Seen(View {
+            status,
+            size,
+            name: None,
+            notes: Notes::new(),
+        })
+    }
+
+    #[test]
+    fn of_two_that_replace_the_same_notes_one_is_refused() {
+        let to = |value: &str| Notes::from([("a".to_owned(), value.to_owned())]);
+        let replace = |value: &str| Call::Replace {
+            expected: Notes::new(),
+            with: to(value),
+        };
+        let both = [
+            event(0, 3, replace("1"), Answer::Noted(to("1"))),
+            event(1, 2, replace("2"), Answer::Noted(to("2"))),
+        ];
+        assert_eq!(calls(&both), Some(vec![replace("1"), replace("2")]));
+        let one = [both[0].clone(), event(1, 2, replace("2"), Answer::Differs)];
+        assert_eq!(calls(&one), None);
+    }
+
+    #[test]
+    fn a_volume_that_has_grown_is_not_seen_small_again() {
+        let extend = event(0, 1, Call::Extend(0, 2), Answer::Done);
+        let ended = Event {
+            answer: None,
+            ..event(0, 0, Call::Ended(0), Answer::Done)
+        };
+        let mut history = vec![
+            event(2, 3, Call::Rename("x".to_owned()), Answer::NotNow),
+            extend,
+            ended,
+            event(4, 5, Call::Show, seen(Extending, 1)),
+            event(6, 7, Call::Show, seen(Available, 2)),
+            event(8, 9, Call::Show, seen(Available, 1)),
+        ];
+        assert_eq!(calls(&history), Some(vec![Call::Rename("x".to_owned())]));
+        history.remove(0);
+        assert_eq!(calls(&history), Some(vec![Call::Extend(0, 2), Call::Show]));
+        history.pop();
+        assert_eq!(calls(&history), None);
+    }
+}
