@@ -7,9 +7,11 @@ TEST_PACKAGES := tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv golan
 GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 # What a program of the guest is told: make guest-kills GUEST_ARGS="--seconds 300 --seed 7".
 GUEST_ARGS ?=
+# How many runs of the simulation: make sim SEEDS=20000.
+SEEDS ?= 2000
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients bench help \
+.PHONY: run test lint format clippy deny unit docs clients sim bench help \
 	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -47,6 +49,11 @@ unit: ## Tests in Rust
 		$(CARGO) nextest run --locked --cargo-quiet --status-level fail --final-status-level fail; \
 	else $(CARGO) test --quiet --locked --lib --bins --tests; fi
 	@$(CARGO) test --quiet --locked --doc
+
+# A build of its own: the simulated network is in the place of TCP, and the flag lets tokio draw from the seed, too.
+sim: ## The service on a simulated network, thousands of times (SEEDS=n, or PUMICE_SIM_SEED=n for one)
+	@PUMICE_SIM_SEEDS=$(SEEDS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
+		--test sim_service --test sim_transport -- --nocapture
 
 docs:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps

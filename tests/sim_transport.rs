@@ -1,7 +1,8 @@
 //! Two nodes on a simulated network that splits, stalls and mends, with a node that crashes and comes back: minutes of it
 //! in a second, the same network for the same seed.
 //!
-//! `cargo test --features sim --test sim_transport`; `PUMICE_SIM_SEEDS=100` for more of it, `PUMICE_SIM_SEED=7` for one.
+//! `make sim`; or `cargo test --features sim --test sim_transport`: `PUMICE_SIM_SEEDS=100` for more of it, `PUMICE_SIM_SEED=7` for
+//! one.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 

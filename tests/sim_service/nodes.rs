@@ -20,7 +20,7 @@ use pumice::transport::{Router, TransportOptions};
 
 use crate::clients;
 use crate::disk::Disk;
-use crate::plan::Plan;
+use crate::plan::{Plan, VERB_LIMIT};
 use crate::told::Told;
 
 const PORT: u16 = 8777;
@@ -199,7 +199,7 @@ pub async fn volume(world: Rc<World>, number: usize) -> turmoil::Result {
         volume_backend_name: "fake".to_owned(),
         report_interval: REPORT_INTERVAL,
         stats_polling_interval: Duration::from_secs(5),
-        command_timeout: Duration::from_secs(10),
+        command_timeout: VERB_LIMIT,
         expect_storage: false,
         ..volume_manager::Options::default()
     };

@@ -6,6 +6,9 @@ use pumice::sim::Verbs;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// How long a driver may take.
+pub const VERB_LIMIT: Duration = Duration::from_secs(10);
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How many volume nodes there are, with one backend each.
@@ -53,7 +56,16 @@ impl Plan {
 
     /// Whether nothing happens that an operation may fail of: the network breaks and processes die, and that is no excuse.
     pub fn excuses_nothing(&self) -> bool {
-        !self.drivers_fail && self.capacity.is_none() && !self.impatient && self.down_time.as_secs() > 60
+        !self.drivers_fail
+            && self.capacity.is_none()
+            && !self.impatient
+            && !self.verbs_hang()
+            && self.down_time.as_secs() > 60
+    }
+
+    /// Whether drivers are slower than they may be.
+    fn verbs_hang(&self) -> bool {
+        self.verbs.slow_per_mille > 0 && self.verbs.slow >= VERB_LIMIT
     }
 
     /// When operations are given up.
