@@ -7,7 +7,7 @@
 //!
 //! Plain data; the actor keeps it behind a short mutex, outside of itself, so that it outlives a panic.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -118,7 +118,7 @@ impl PoolState {
 }
 
 /// On whose behalf room was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Claim {
     /// A volume being made by this operation.
     Create(OperationId),
@@ -144,7 +144,7 @@ struct Backend {
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     backends: BTreeMap<BackendName, Backend>,
-    taken: HashMap<Claim, Taken>,
+    taken: BTreeMap<Claim, Taken>,
     /// Backends that a message could not be sent to, and until when they are not tried again.
     unreachable: BTreeMap<BackendName, Instant>,
 }
