@@ -1,8 +1,8 @@
 //! What stands in for chance and threads while the service runs in a simulation (`tests/sim_service.rs`); nothing of it is in a
 //! program that serves.
 //!
-//! A run is the same for the same seed, to the last message, as long as all that could differ comes from here or from the
-//! simulated network and its clock. So: ids, nonces and pauses are drawn from the seed (`chance`), the time of records is the
+//! A run is the same for the same seed as long as all that could differ comes from here or from the simulated network and its
+//! clock. So: ids, nonces and pauses are drawn from the seed (`chance`), the time of records is the
 //! simulated one (`model::time`), a driver's verb runs on the simulated node itself instead of in a thread, and the time that
 //! it takes is simulated around it. The engine of the store does have threads: in its place is the one in memory.
 
