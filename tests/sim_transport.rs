@@ -4,7 +4,12 @@
 //! `make sim`; or `cargo test --features sim --test sim_transport`: `PUMICE_SIM_SEEDS=100` for more of it, `PUMICE_SIM_SEED=7` for
 //! one.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may"
+)]
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
