@@ -194,7 +194,8 @@ pub fn resting_status(attach_status: AttachStatus) -> VolumeStatus {
 }
 
 /// Makes the volume's states follow its attachments. A running operation keeps its status, and will go back to the new
-/// one; a volume that never came to be, or waits for its owner, keeps its status as well.
+/// one; a volume that never came to be, or waits for its owner, keeps its status as well. So does one that may have grown
+/// beyond what is recorded: Cinder shows it as `available` once it is detached, and nothing says any more that it differs.
 pub fn follow_attachments(volume: &mut Volume, attachments: impl IntoIterator<Item = AttachmentStatus>) {
     volume.attach_status = attach_status(attachments);
     let resting = resting_status(volume.attach_status);
@@ -206,7 +207,7 @@ pub fn follow_attachments(volume: &mut Volume, attachments: impl IntoIterator<It
     }
     let waits_for_its_owner = matches!(
         volume.status,
-        VolumeStatus::Maintenance | VolumeStatus::AwaitingTransfer
+        VolumeStatus::Maintenance | VolumeStatus::AwaitingTransfer | VolumeStatus::ErrorExtending
     );
     let never_was = volume.status.is_error() && volume.launched_at.is_none();
     if !waits_for_its_owner && !never_was {

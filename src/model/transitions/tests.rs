@@ -287,6 +287,19 @@ fn an_error_that_never_was_a_volume_does_not_become_available() {
 }
 
 #[test]
+fn a_volume_of_uncertain_size_says_so_also_when_it_is_detached() {
+    let mut grown = volume(VolumeStatus::ErrorExtending);
+    for (attachments, attached) in [
+        (vec![AttachmentStatus::Attached], AttachStatus::Attached),
+        (vec![], AttachStatus::Detached),
+    ] {
+        follow_attachments(&mut grown, attachments);
+        assert_eq!(grown.status, VolumeStatus::ErrorExtending);
+        assert_eq!(grown.attach_status, attached);
+    }
+}
+
+#[test]
 fn the_strongest_attachment_decides() {
     use AttachmentStatus as S;
     assert_eq!(attach_status([]), AttachStatus::Detached);
