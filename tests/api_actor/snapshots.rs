@@ -289,6 +289,25 @@ async fn what_is_being_copied_is_deleted_when_the_copy_is_made() {
 }
 
 #[actix::test]
+async fn a_snapshot_that_is_being_copied_goes_with_its_volume_when_the_copy_is_made() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    let snapshot = world.snapshot(volume.id).await;
+    world.always("create", Deed::Lose);
+    let mut from_snapshot = create(1);
+    from_snapshot.snapshot_id = Some(snapshot.id.0);
+    let copy = world.call(from_snapshot).await.unwrap();
+    world.call(delete_volume(volume.id, true, false)).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(world.got("delete_cascade").is_empty());
+    world.always("create", Deed::Work);
+    world.until(copy.id, VolumeStatus::Available).await;
+    world.until_gone(volume.id).await;
+    world.until_snapshot_gone(snapshot.id).await;
+    nothing_is_wrong(&world).await;
+}
+
+#[actix::test]
 async fn what_is_being_copied_grows_when_the_copy_is_made() {
     let world = World::new().await;
     let volume = world.volume(1).await;

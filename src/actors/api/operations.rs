@@ -212,6 +212,16 @@ impl ApiActor {
         }
         match operation.kind {
             OperationKind::ExtendVolume { .. } => self.is_being_kept(operation.volume_id).await,
+            // The snapshots go with it.
+            OperationKind::DeleteVolume { .. } => {
+                for snapshot in self.snapshots_for(operation).await? {
+                    let copied = self.deps.catalog.is_being_copied(snapshot.id.0).await;
+                    if copied.map_err(|error| store_failed(&error))? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
             _ => Ok(false),
         }
     }
