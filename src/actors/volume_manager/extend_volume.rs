@@ -17,7 +17,7 @@ use super::delete_volume::park;
 use super::notify::notify;
 use super::parts::Parts;
 use super::worker::Claim;
-use crate::drivers::DriverError;
+use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
 use crate::model::VolumeSpec;
@@ -93,7 +93,8 @@ impl Step<Extending, DriverError> for ExtendVolume {
         let extended = extending
             .parts
             .drive(claim, extending.limit, move |driver, work| {
-                driver.extend_volume(work, &volume, new_size)
+                let extended = driver.extend_volume(work, &volume, new_size);
+                extended.or_else(|error| judge(driver, work, &volume, new_size, error))
             })
             .await;
         extended.map_err(|error| park(error, &mut extending.parked))?;
@@ -103,6 +104,33 @@ impl Step<Extending, DriverError> for ExtendVolume {
             .ledger()
             .enter(volume.id, &volume.pool.pool, extending.new_size);
         Ok(())
+    }
+}
+
+/// What came of a growth that failed, by looking: a command may fail after it has done its work. Only what surely has its old
+/// size is told to have failed; of anything else nobody knows.
+fn judge(
+    driver: &dyn VolumeDriver,
+    work: &Work,
+    volume: &VolumeSpec,
+    new_size: u32,
+    error: DriverError,
+) -> DriverResult<()> {
+    let is_certain = matches!(
+        error,
+        DriverError::NoSpace { .. } | DriverError::Busy { .. } | DriverError::Refused { .. }
+    );
+    let name = volume.storage_name();
+    let seen = driver.list_existing(work).ok();
+    let found = seen.and_then(|all| all.into_iter().find(|found| found.name == name));
+    match found.map(|found| found.gib()) {
+        Some(size) if size == new_size => Ok(()),
+        Some(size) if size == volume.size => Err(error),
+        _ if is_certain => Err(DriverError::Failed {
+            client: "The storage backend failed.".to_owned(),
+            operator: format!("{error}; its size is not known now"),
+        }),
+        _ => Err(error),
     }
 }
 
