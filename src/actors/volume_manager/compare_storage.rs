@@ -4,15 +4,13 @@
 //! that has nothing at all of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the backend
 //! stays down until somebody has looked.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::VolumeManager;
 use super::worker::Claim;
 use crate::drivers::DriverError;
 use crate::messages::api::{CompareStorage, StorageDifference};
-use crate::model::spec::VolumeSource;
-use crate::model::{Context, ProjectId, StorageName, VolumeId, VolumeSpec};
+use crate::model::{Context, StorageName, VolumeId};
 use crate::transport::CallError;
 
 /// How many names are told at once: it must fit a frame.
@@ -110,23 +108,10 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
 /// Deletes what nobody has a record of, because the configuration says so.
 async fn delete(manager: &VolumeManager, orphan: StorageName) {
     let parts = &manager.parts;
-    let of_volume = |id: VolumeId| VolumeSpec {
-        id,
-        project_id: ProjectId::from(""),
-        size: 0,
-        pool: parts.backend.pool(""),
-        multiattach: false,
-        readonly: false,
-        encrypted: false,
-        extra_specs: BTreeMap::new(),
-        source: VolumeSource::Raw,
-        provider_location: None,
-        provider_auth: None,
-    };
     let limit = parts.options.command_timeout;
     let deleted: Result<(), Option<DriverError>> = match orphan {
         StorageName::Volume(id) => {
-            let volume = of_volume(id);
+            let volume = parts.nameless(id);
             let claim = Claim::on(id).moving_data(true);
             parts
                 .drive(claim, limit, move |driver, work| {
@@ -136,7 +121,7 @@ async fn delete(manager: &VolumeManager, orphan: StorageName) {
         }
         StorageName::Snapshot(id) => {
             // Of which volume it was, nobody knows any more; drivers go by the snapshot's own name.
-            let volume = of_volume(VolumeId::new());
+            let volume = parts.nameless(VolumeId::new());
             parts
                 .drive(Claim::on_snapshot(id), limit, move |driver, work| {
                     driver.delete_snapshot(work, &volume, id)

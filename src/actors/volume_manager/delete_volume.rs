@@ -92,9 +92,8 @@ impl Step<Deleting, DriverError> for RemoveExport {
     }
 
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
-        let exported = deleting.parts.ledger().is_exported(deleting.volume.id)
-            || deleting.volume.provider_location.is_some();
-        let Some(target) = deleting.parts.target.clone().filter(|_| exported) else {
+        // Whether or not somebody knows of an export: one may be left of a connection that was never acknowledged.
+        let Some(target) = deleting.parts.target.clone() else {
             return Ok(());
         };
         let volume = deleting.volume.clone();

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::VolumeManager;
 use super::worker::Claim;
 use crate::drivers::{DriverError, VolumeDriver, Work};
-use crate::model::{AttachMode, VolumeId};
+use crate::model::{AttachMode, StorageName, VolumeId};
 
 /// What is restored, and what is not yet.
 pub(super) struct Exports {
@@ -32,6 +32,49 @@ impl Exports {
             owed: Vec::new(),
             pause,
             again: Instant::now() + pause,
+        }
+    }
+
+    /// Takes away what nobody is owed: exports of an earlier life whose connection was never acknowledged. Called before any
+    /// command is obeyed.
+    pub(super) async fn take_strays_away(&self, manager: &VolumeManager) {
+        let parts = &manager.parts;
+        let limit = parts.options.command_timeout;
+        let Some(target) = parts.target.clone() else {
+            return;
+        };
+        let listing = Arc::clone(&target);
+        let listed = parts
+            .drive(Claim::housekeeping(), limit, move |_, work| {
+                listing.list_exports(work)
+            })
+            .await;
+        let names = match listed {
+            Ok(names) => names,
+            Err(error) => {
+                let error = error.map(|error| error.to_string());
+                tracing::warn!(backend = %parts.backend, error, "what is exported cannot be listed");
+                return;
+            }
+        };
+        for name in names {
+            let Some(StorageName::Volume(id)) = StorageName::parse(&name) else {
+                continue;
+            };
+            if parts.ledger().is_exported(id) {
+                continue;
+            }
+            let (target, volume) = (Arc::clone(&target), parts.nameless(id));
+            let removed = parts
+                .drive(id, limit, move |_, work| target.remove_export(work, &volume))
+                .await;
+            match removed {
+                Ok(()) => tracing::warn!(volume = %id, "an export was taken away that nobody has"),
+                Err(error) => {
+                    let error = error.map(|error| error.to_string());
+                    tracing::error!(volume = %id, error, "an export that nobody has cannot be taken away");
+                }
+            }
         }
     }
 

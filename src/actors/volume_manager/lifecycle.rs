@@ -35,6 +35,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
     let mut exports = Exports::set_up(&manager).await;
     learn(&manager, &context).await;
     see_to_storage(&manager, &context).await;
+    exports.take_strays_away(&manager).await;
     exports.restore(&manager).await;
     let _ = manager.parts.readiness.send_replace(Readiness::Up);
     tracing::info!(backend = %manager.parts.backend, "backend is up");

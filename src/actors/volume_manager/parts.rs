@@ -1,6 +1,7 @@
 //! What every verb of a manager works with. It outlives the actor: a manager that was built anew after a panic finds the
 //! work of the one before, and its book, where they were.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,8 @@ use super::worker::{Claim, WorkError, Workers};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
-use crate::model::{BackendName, VolumeSpec};
+use crate::model::spec::VolumeSource;
+use crate::model::{BackendName, ProjectId, VolumeId, VolumeSpec};
 
 /// How a manager behaves.
 #[derive(Clone, Debug)]
@@ -210,6 +212,23 @@ impl Parts {
             self.driver.rebuild();
         }
         answer
+    }
+
+    /// What drivers are told of a volume that nobody has a record of: enough to take it away.
+    pub(super) fn nameless(&self, id: VolumeId) -> VolumeSpec {
+        VolumeSpec {
+            id,
+            project_id: ProjectId::from(""),
+            size: 0,
+            pool: self.backend.pool(""),
+            multiattach: false,
+            readonly: false,
+            encrypted: false,
+            extra_specs: BTreeMap::new(),
+            source: VolumeSource::Raw,
+            provider_location: None,
+            provider_auth: None,
+        }
     }
 
     /// The target and the volume's backing store, or why there is neither.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod compare_storage;
+mod exports;
 mod flows;
 mod reports;
 
@@ -115,7 +116,10 @@ fn parts(driver: &FakeDriver, target: &Arc<FakeTarget>, options: Options) -> Arc
 }
 
 fn world_with(driver: FakeDriver, options: Options, has: Vec<BackendVolume>) -> World {
-    let target = Arc::new(FakeTarget::default());
+    world_on(driver, Arc::default(), options, has)
+}
+
+fn world_on(driver: FakeDriver, target: Arc<FakeTarget>, options: Options, has: Vec<BackendVolume>) -> World {
     let parts = parts(&driver, &target, options);
     let router = Router::new("h");
     let (sender, reports) = tokio::sync::mpsc::unbounded_channel();

@@ -1,0 +1,192 @@
+//! What is exported, restored and taken away.
+
+use super::*;
+use crate::drivers::Work;
+use crate::drivers::target;
+
+#[actix::test]
+async fn a_connection_is_made_and_taken_away_with_its_export() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let connected = connect(&mut world, &volume).await;
+    let Outcome::Connected {
+        connection_info,
+        provider_auth,
+        ..
+    } = connected
+    else {
+        panic!("{connected:?}")
+    };
+    assert_eq!(connection_info.driver_volume_type, "iscsi");
+    assert!(provider_auth.is_some());
+    assert_eq!(world.target.initiators(&volume), ["iqn.1993-08.org.debian:01:a"]);
+    let message = TerminateConnection {
+        command: first(),
+        volume: volume.clone(),
+        connector: Some(connector()),
+        connector_stays: false,
+        export_stays: false,
+        remaining_ms: LONG_MS,
+    };
+    world.manager.cast(&world.context, message).await.unwrap();
+    assert_eq!(
+        next(&mut world).await.outcome,
+        Outcome::Disconnected { export_removed: true }
+    );
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
+async fn a_connection_that_fails_leaves_no_export() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    world.target.script(
+        crate::drivers::target::fake::Verb::InitializeConnection,
+        Fault::broken(),
+    );
+    assert!(is_failed(
+        &connect(&mut world, &volume).await,
+        FailureKind::Backend
+    ));
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
+async fn exports_are_restored_after_the_target_daemon_was_killed() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    connect(&mut world, &volume).await;
+    world.target.kill();
+    world.target.revive();
+    let target = world.target.clone();
+    until("the export is back", || !target.initiators(&volume).is_empty()).await;
+}
+
+#[actix::test]
+async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_exported() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    world.target.restart_after_next_connection();
+    assert!(matches!(
+        connect(&mut world, &volume).await,
+        Outcome::Connected { .. }
+    ));
+    assert_eq!(world.target.exports(), [volume.storage_name()]);
+    assert_eq!(world.target.initiators(&volume).len(), 1);
+}
+
+#[actix::test]
+async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made() {
+    let mut world = world();
+    let (volume, connect) = (spec(1), first());
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let message = InitializeConnection {
+        command: connect,
+        volume: volume.clone(),
+        attachment: None,
+        connector: connector(),
+        mode: AttachMode::Rw,
+        remaining_ms: LONG_MS,
+    };
+    // Both before either has begun: the delete looks for an export when there is none yet.
+    world.manager.cast(&world.context, message.clone()).await.unwrap();
+    world.delete(first(), &volume).await;
+    next(&mut world).await;
+    next(&mut world).await;
+    assert!(world.target.exports().is_empty());
+    let late = InitializeConnection {
+        command: CommandId {
+            attempt: connect.attempt + 1,
+            ..connect
+        },
+        ..message
+    };
+    world.manager.cast(&world.context, late).await.unwrap();
+    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert!(world.target.exports().is_empty());
+}
+
+#[actix::test]
+async fn an_export_that_could_not_be_restored_is_restored_later() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    connect(&mut world, &volume).await;
+    let fault = || DriverError::Busy {
+        operator: "a moment".to_owned(),
+    };
+    world
+        .target
+        .script(target::fake::Verb::EnsureExport, Fault::Fails(fault));
+    world.target.revive();
+    until("the export", || world.target.exports() == [volume.storage_name()]).await;
+}
+
+#[actix::test]
+async fn exports_known_to_the_catalog_are_restored_at_start() {
+    let driver = FakeDriver::new(FakeOptions::default());
+    let volume = spec(2);
+    let has = BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::InUse,
+        connectors: vec![connector()],
+    };
+    let world = world_with(driver, Options::default(), vec![has]);
+    let target = world.target.clone();
+    until("the export is there", || !target.initiators(&volume).is_empty()).await;
+    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+}
+
+#[actix::test]
+async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
+    let (target, owed, stray) = (Arc::new(FakeTarget::default()), spec(1), spec(1));
+    let work = Work::within(Duration::from_secs(20));
+    target.setup(&work).unwrap();
+    for volume in [&owed, &stray] {
+        target
+            .ensure_export(&work, volume, std::path::Path::new("/dev/null"))
+            .unwrap();
+    }
+    let has = BackendVolume {
+        volume: owed.clone(),
+        status: VolumeStatus::InUse,
+        connectors: vec![connector()],
+    };
+    let world = world_on(
+        FakeDriver::default(),
+        target.clone(),
+        Options::default(),
+        vec![has],
+    );
+    until("the backend is up", || {
+        *world.parts.readiness.borrow() == Readiness::Up
+    })
+    .await;
+    assert_eq!(target.exports(), [owed.storage_name()]);
+}
+
+#[actix::test]
+async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    let work = Work::within(Duration::from_secs(20));
+    let export = world
+        .target
+        .ensure_export(&work, &volume, std::path::Path::new("/dev/null"));
+    export.unwrap();
+    world.delete(first(), &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    assert!(world.target.exports().is_empty());
+}
