@@ -1,8 +1,11 @@
-//! `pumice fsck`: whether all that is recorded agrees with itself: records, index rows, operations, quota.
+//! `pumice fsck`: whether all that is recorded agrees with itself (records, index rows, operations, quota) and with the storage and
+//! the exports of this node's backends.
 //!
 //! It looks at the store of a service that stands still, or at an export of one that runs: exports tell of one moment.
 //!
 //! Exit codes: 0 all agrees, or was mended; 1 something does not, or could not be looked at; 2 the configuration cannot be read.
+
+mod storage;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +17,7 @@ use serde_json::json;
 use super::refuse;
 use super::serve::exports;
 use super::store::{self, BoxError};
+use crate::config::node::Role;
 use crate::config::{Config, Surroundings};
 use crate::store::Store;
 use crate::store::catalog::Catalog;
@@ -30,6 +34,9 @@ pub struct FsckArgs {
     /// Look at this export instead of the store; `newest` is the newest in `exports` of node.data_dir.
     #[arg(long, value_name = "FILE", conflicts_with = "repair")]
     export: Option<PathBuf>,
+    /// Leave the storage of this node's backends alone. An export is not held against it: it is of another moment.
+    #[arg(long)]
+    records_only: bool,
     /// Mend what can be right in only one way: counters and index rows.
     #[arg(long)]
     repair: bool,
@@ -79,13 +86,17 @@ async fn look(args: &FsckArgs, config: &Config) -> Result<Repair, BoxError> {
         None => Arc::new(store::open(config)?),
     };
     let catalog = Catalog::open(store).await?;
-    Ok(match args.repair {
+    let mut repair = match args.repair {
         true => verify::repair(&catalog).await?,
         false => Repair {
             mended: Vec::new(),
             left: verify::verify(&catalog).await?,
         },
-    })
+    };
+    if args.export.is_none() && !args.records_only && config.node.has(Role::Volume) {
+        repair.left.extend(storage::look(&catalog, config).await?);
+    }
+    Ok(repair)
 }
 
 async fn exported(file: &Path, folder: &Path) -> Result<MemoryStore, BoxError> {

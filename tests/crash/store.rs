@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -134,4 +135,74 @@ fn a_store_that_is_gone_or_ruined_comes_back_from_its_last_export() -> Result<()
     found.sort();
     ensure!(found == ["kept", "new"], "{found:?}");
     pumice.stop()
+}
+
+/// Waits until all volumes are made.
+fn until_made(pumice: &Pumice) -> Result<()> {
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut client = Client::connect(pumice.address)?;
+        let answer = client.send("GET", "/volumes/detail", "")?.json()?;
+        let volumes = answer["volumes"].as_array().context("no volumes")?;
+        if volumes.iter().all(|volume| volume["status"] == "available") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < limit, "not made: {answer}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn records_and_storage_are_held_against_each_other() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let pumice = Pumice::start(folder)?;
+    for name in ["grown", "moved"] {
+        make(&pumice, name)?;
+    }
+    until_made(&pumice)?;
+    pumice.stop()?;
+    ensure!(succeeds(folder, &["fsck"])? == "all agrees\n");
+
+    let volumes = folder.join("data/volumes/file");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&volumes)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.retain(|file| file.to_string_lossy().contains("volume-"));
+    let [grown, moved] = files.as_slice() else {
+        anyhow::bail!("{files:?}")
+    };
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(grown)?
+        .set_len(3 << 30)?;
+    let stranger = volumes.join("volume-01234567-89ab-4def-8123-456789abcdef");
+    std::fs::rename(moved, &stranger)?;
+    let output = pumice_says(folder, &["fsck", "--json"])?;
+    let rows: serde_json::Value = serde_json::from_str(&output)?;
+    let mut kinds: Vec<&str> = rows
+        .as_array()
+        .context("no list")?
+        .iter()
+        .filter_map(|row| row["finding"].as_str())
+        .collect();
+    kinds.sort_unstable();
+    ensure!(
+        kinds == ["missing_storage", "orphan_storage", "wrong_size"],
+        "{output}"
+    );
+    ensure!(succeeds(folder, &["fsck", "--records-only"])? == "all agrees\n");
+
+    // A storage that is not there at all is no storage that has nothing.
+    std::fs::rename(&volumes, folder.join("aside"))?;
+    let output = pumice_says(folder, &["fsck"])?;
+    ensure!(output.contains("cannot be looked at"), "{output}");
+    Ok(())
+}
+
+/// What it prints when it finds something.
+fn pumice_says(folder: &Path, words: &[&str]) -> Result<String> {
+    let output = pumice(folder, words)?;
+    ensure!(output.status.code() == Some(1), "{:?}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -67,7 +67,7 @@ impl Volumes {
     }
 }
 
-fn driver(backend: &Backend, host: &str) -> DriverFactory {
+pub(in crate::cli) fn driver(backend: &Backend, host: &str) -> DriverFactory {
     match backend.driver {
         backend::Driver::File => {
             let options = FileOptions {
@@ -131,7 +131,12 @@ fn over_subscription(backend: &Backend) -> OverSubscription {
     }
 }
 
-fn target(host: &str, name: &str, backend: &Backend, data_dir: &Path) -> Option<Arc<dyn TargetDriver>> {
+pub(in crate::cli) fn target(
+    host: &str,
+    name: &str,
+    backend: &Backend,
+    data_dir: &Path,
+) -> Option<Arc<dyn TargetDriver>> {
     let owner = BackendName::new(host.to_owned(), name.to_owned()).to_string();
     let (portal, portals) = (backend.target_portal, backend.portals());
     let target_prefix = backend.target_prefix.clone();

@@ -7,6 +7,7 @@
 mod finding;
 mod repair;
 mod snapshots;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
 pub use repair::{Repair, repair};
+pub use storage::{Found, expects_storage, verify_storage};
 
 /// Everything in the catalog that does not agree with the rest; empty if all is well.
 ///

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::model::quota::Resource;
 use crate::model::{
-    OperationId, ProjectId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId,
+    BackendName, OperationId, ProjectId, SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus,
+    VolumeTypeId,
 };
 use crate::store::Key;
 
@@ -127,6 +128,45 @@ pub enum Finding {
         /// What it is about.
         snapshot: SnapshotId,
     },
+    /// A volume or a snapshot is not on its storage, and its status does not say so.
+    MissingStorage {
+        /// Where it should be.
+        backend: BackendName,
+        /// Its name there.
+        name: StorageName,
+    },
+    /// Something with a name of ours is on the storage, and nobody has a record of it.
+    OrphanStorage {
+        /// Where.
+        backend: BackendName,
+        /// Its name there.
+        name: StorageName,
+    },
+    /// A volume has another size on its storage than its record says.
+    WrongSize {
+        /// Where.
+        backend: BackendName,
+        /// Its name there.
+        name: StorageName,
+        /// GiB in the record.
+        recorded: u32,
+        /// GiB on the storage.
+        seen: u32,
+    },
+    /// A volume is exported that nobody has.
+    StrayExport {
+        /// By which backend.
+        backend: BackendName,
+        /// The volume's name.
+        name: StorageName,
+    },
+    /// A backend's storage could not be looked at.
+    UnknownStorage {
+        /// Which backend's.
+        backend: BackendName,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Finding {
@@ -148,6 +188,11 @@ impl Finding {
             Self::VolumeWithoutType { .. } => "volume_without_type",
             Self::StuckSnapshot { .. } => "stuck_snapshot",
             Self::DanglingSnapshot { .. } => "dangling_snapshot",
+            Self::MissingStorage { .. } => "missing_storage",
+            Self::OrphanStorage { .. } => "orphan_storage",
+            Self::WrongSize { .. } => "wrong_size",
+            Self::StrayExport { .. } => "stray_export",
+            Self::UnknownStorage { .. } => "unknown_storage",
             Self::SnapshotWithoutVolume { .. } => "snapshot_without_volume",
             Self::OperationWithoutSnapshot { .. } => "operation_without_snapshot",
         }
@@ -235,6 +280,25 @@ impl fmt::Display for Finding {
                     f,
                     "operation {operation} is about snapshot {snapshot}, which is not there"
                 )
+            }
+            Self::MissingStorage { backend, name } => write!(f, "{name} is not on the storage of {backend}"),
+            Self::OrphanStorage { backend, name } => {
+                write!(f, "{name} is on the storage of {backend}, but nobody's")
+            }
+            Self::WrongSize {
+                backend,
+                name,
+                recorded,
+                seen,
+            } => write!(
+                f,
+                "{name} has {seen} GiB on the storage of {backend}, but {recorded} in its record"
+            ),
+            Self::StrayExport { backend, name } => {
+                write!(f, "{name} is exported by {backend}, but nobody has it")
+            }
+            Self::UnknownStorage { backend, why } => {
+                write!(f, "the storage of {backend} cannot be looked at: {why}")
             }
         }
     }
