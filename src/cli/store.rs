@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::refuse;
-use super::serve::control::{store_options, store_path};
+use super::serve::control::{is_there, store_options, store_path};
 use super::serve::exports;
 use crate::config::{Config, Surroundings};
 use crate::store::export::{self, Exported};
@@ -109,7 +109,7 @@ fn verify(file: &Path) -> Result<String, BoxError> {
 pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
     let data_dir = &config.node.data_dir;
     let path = store_path(data_dir);
-    if !path.is_dir() {
+    if !is_there(&path) {
         return Err(format!("there is no store in {}", path.display()).into());
     }
     SledStore::open(&path, &store_options(config)).map_err(|error| match error {

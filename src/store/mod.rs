@@ -17,6 +17,7 @@ pub mod catalog;
 mod evaluate;
 pub mod export;
 pub mod memory;
+pub(crate) mod number_file;
 mod range;
 pub mod record;
 pub mod sled;
@@ -25,6 +26,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+use crate::model::Error;
 
 /// A key: bytes, ordered as bytes are. Built by `catalog` only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +130,8 @@ pub struct StoreError {
     pub what: String,
     /// Whether there is no room on the disk.
     pub no_space: bool,
+    /// Whether nothing can be committed any more before it is opened anew.
+    pub broken: bool,
     /// Whether what was asked may be there after a restart all the same: the engine failed while making it durable.
     pub maybe_done: bool,
     /// The engine's own words.
@@ -140,6 +145,7 @@ impl StoreError {
         Self {
             what: what.into(),
             no_space: false,
+            broken: false,
             maybe_done: false,
             source: None,
         }
@@ -151,7 +157,29 @@ impl StoreError {
         self.source = Some(source.into());
         self
     }
+
+    /// What a client is told. Of what lasts the engine itself has told the operator, once: there is nothing to add to it for
+    /// each request.
+    #[must_use]
+    pub fn for_client(&self) -> Error {
+        match self {
+            Self { maybe_done: true, .. } => Error::internal(self),
+            Self { no_space: true, .. } => Error::unavailable(READ_ONLY, READ_ONLY_RETRY_AFTER),
+            Self { broken: true, .. } => Error::unavailable(BROKEN, BROKEN_RETRY_AFTER),
+            _ => Error::internal(self),
+        }
+    }
 }
+
+/// What a client reads while there is no room, and when it may come back: somebody has to make some first.
+const READ_ONLY: &str =
+    "The service is read-only at present, for its disk is full. Nothing was changed; please try again later.";
+const READ_ONLY_RETRY_AFTER: u32 = 60;
+
+/// What a client reads of a service that is about to stop, and when it may be back.
+const BROKEN: &str =
+    "The service cannot write to its disk and is stopping. Nothing was changed; please try again later.";
+const BROKEN_RETRY_AFTER: u32 = 10;
 
 /// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +200,28 @@ pub enum CommitError {
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// What a client is told of a commit that nothing but the engine should keep from happening; `what` was to be done.
+    #[must_use]
+    pub fn for_client(&self, what: &str) -> Error {
+        match self {
+            Self::Store(error) => error.for_client(),
+            other => Error::internal(format!("{what}: {other}")),
+        }
+    }
+}
+
+/// How an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Well,
+    /// It can be read; it takes no commits until there is room on its disk again.
+    NoRoom(String),
+    /// It takes no commits until it is opened anew.
+    Broken(String),
 }
 
 /// Who is handed entries by [`Store::dump`].

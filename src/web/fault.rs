@@ -240,11 +240,10 @@ impl From<CallError> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        let words = chain(&error);
-        if error.no_space {
-            Self::unavailable(60).with_operator(words)
-        } else {
-            Self::internal(words)
+        let told = error.for_client();
+        match told.kind {
+            ErrorKind::Internal => Self::internal(chain(&error)),
+            _ => told.into(),
         }
     }
 }
@@ -344,6 +343,7 @@ mod tests {
         let store = StoreError {
             what: "reading".to_owned(),
             no_space: false,
+            broken: false,
             maybe_done: false,
             source: Some(Box::new(std::io::Error::other("bad sector"))),
         };

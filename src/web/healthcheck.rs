@@ -1,5 +1,8 @@
 //! `/healthcheck`: whether to send requests here (oslo.middleware: `healthcheck`). Asks no actor and no store, so that
 //! it answers when they do not.
+//!
+//! A node that can only be read at present is not taken out: it answers 200, with what is wrong in the place of `OK`. Without it
+//! there would be nobody to read from.
 
 use std::sync::Arc;
 
@@ -47,10 +50,11 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
 
 async fn check(door: web::Data<Door>) -> HttpResponse {
     let unhealthy = door.unhealthy.as_ref().and_then(|unhealthy| unhealthy());
+    let restricted = door.restricted.as_ref().and_then(|restricted| restricted());
     match door.readiness.obstacle().map(|why| why.to_string()).or(unhealthy) {
         None => HttpResponse::Ok()
             .content_type("text/plain; charset=UTF-8")
-            .body("OK"),
+            .body(restricted.unwrap_or_else(|| "OK".to_owned())),
         Some(why) => HttpResponse::ServiceUnavailable()
             .content_type("text/plain; charset=UTF-8")
             .body(why),

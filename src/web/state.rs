@@ -87,6 +87,8 @@ pub struct Door {
     pub readiness: Readiness,
     /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
     pub unhealthy: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
+    /// What it cannot do at present although requests are welcome, if there is anything; asked like `unhealthy`.
+    pub restricted: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
 }
 
 impl Door {
@@ -100,6 +102,7 @@ impl Door {
             max_page_size: DEFAULT_PAGE_SIZE,
             readiness: Readiness::starting(),
             unhealthy: None,
+            restricted: None,
         }
     }
 }

@@ -20,11 +20,7 @@ pub(super) const TRIES: u32 = 32;
 
 /// The store failed: the client may come back, the operator reads why.
 pub(super) fn store_failed(error: &StoreError) -> Error {
-    if error.no_space {
-        return Error::unavailable("The service is temporarily unable to handle the request.", 60)
-            .with_operator(error);
-    }
-    Error::internal(error)
+    error.for_client()
 }
 
 /// Runs an attempt at a change until it is not overtaken. `$attempt` is an expression that gives

@@ -246,7 +246,7 @@ impl Quota {
         self.limits.forget();
         written
             .map(drop)
-            .map_err(|error| Error::internal(format!("writing limits: {error}")))
+            .map_err(|error| error.for_client("writing limits"))
     }
 }
 

@@ -147,7 +147,7 @@ impl Registry {
         changes
             .commit()
             .await
-            .map_err(|error| Error::internal(format!("writing a service: {error}")))?;
+            .map_err(|error| error.for_client("writing a service"))?;
         self.liveness.put(service);
         Ok(())
     }

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
+use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
@@ -21,9 +22,9 @@ use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
 use crate::messages::scheduler::SchedulerTopic;
 use crate::model::quota::{Defaults, Deltas, Resource};
-use crate::store::Store;
 use crate::store::catalog::Catalog;
 use crate::store::sled::{OpenError, SledOptions, SledStore};
+use crate::store::{Health, Store};
 use crate::transport::Router;
 use crate::web::auth::Strategy;
 use crate::web::healthcheck::Readiness;
@@ -35,6 +36,9 @@ use crate::web::state::{Door, Insight, WebState};
 /// How long requests under way may take to end at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
 
+/// How often the store looks at its disk.
+const LOOK_AT_DISK: Duration = Duration::from_secs(1);
+
 /// How often expired tokens are removed.
 const TIDY: Duration = Duration::from_secs(300);
 
@@ -44,17 +48,26 @@ pub struct Control {
     server: ServerHandle,
     readiness: Readiness,
     exports: Exports,
+    health: watch::Receiver<Health>,
 }
 
 impl Control {
     /// Opens the store, starts the actors, and binds the web server; it answers 503 to health checks until [`Control::open`].
     pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
         let store = open_store(config, data_dir).await?;
+        let health = store.health();
+        let looking = Arc::downgrade(&store);
+        let store: Arc<dyn Store> = store;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
         let arbiter = Arbiter::new();
         let insight = start_actors(config, &catalog, router, &arbiter)?;
         let readiness = Readiness::starting();
-        let site = site(config, data_dir, catalog, router, readiness.clone(), insight).await?;
+        actix_rt::spawn(look_at_disk(looking));
+        let watched = Watched {
+            readiness: readiness.clone(),
+            health: health.clone(),
+        };
+        let site = site(config, data_dir, catalog, router, watched, insight).await?;
         let options = ServerOptions {
             listen: vec![config.web.listen],
             workers: config.web.workers,
@@ -76,7 +89,22 @@ impl Control {
             server: handle,
             readiness,
             exports: Exports::start(store, config, data_dir)?,
+            health,
         })
+    }
+
+    /// Comes back when the store takes no more commits, with the reason. There is nothing left to do then but to stop: what is on
+    /// the disk is known only when it is opened again.
+    pub async fn failed(&mut self) -> String {
+        loop {
+            if let Health::Broken(why) = &*self.health.borrow_and_update() {
+                self.readiness.unready(format!("the store failed: {why}"));
+                return why.clone();
+            }
+            if self.health.changed().await.is_err() {
+                return "its writer ended".to_owned();
+            }
+        }
     }
 
     /// From now on requests are welcome.
@@ -86,7 +114,9 @@ impl Control {
 
     /// No new requests; those under way may end.
     pub async fn close(&self) {
-        self.readiness.unready("stopping");
+        if self.readiness.obstacle().is_none() {
+            self.readiness.unready("stopping");
+        }
         self.server.stop(true).await;
     }
 
@@ -111,11 +141,23 @@ pub(in crate::cli) fn store_options(config: &Config) -> SledOptions {
     }
 }
 
-async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, BoxError> {
+/// So that a disk that is full, or has room again, or lost the store, is noticed though nobody changes anything.
+async fn look_at_disk(store: Weak<SledStore>) {
+    let mut interval = tokio::time::interval(LOOK_AT_DISK);
+    loop {
+        interval.tick().await;
+        match store.upgrade() {
+            Some(store) if store.look().await.is_ok() => {}
+            _ => return,
+        }
+    }
+}
+
+async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<SledStore>, BoxError> {
     let path = store_path(data_dir);
     let options = store_options(config);
     let newest = exports::all(&exports::folder(data_dir)).pop();
-    if let Some(export) = newest.as_ref().filter(|_| !path.exists()) {
+    if let Some(export) = newest.as_ref().filter(|_| !is_there(&path)) {
         return Err(format!(
             "the store in {} is gone; `pumice store restore` makes it from its last export, {}. To begin with nothing, \
              move the exports away",
@@ -133,8 +175,18 @@ async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, 
             export.display()
         )
         .into()),
+        (Err(error @ OpenError::Damaged { .. }), None) => Err(format!(
+            "{error}; there is no export beside it: `pumice store restore --replace FROM` puts one that was copied elsewhere in \
+             its place"
+        )
+        .into()),
         (Err(error), _) => Err(error.into()),
     }
+}
+
+/// Whether there is anything of a store: a folder without the file that has the log is none.
+pub(in crate::cli) fn is_there(path: &Path) -> bool {
+    path.join("db").exists() || SledStore::is_half_restored(path)
 }
 
 fn start_actors(
@@ -249,12 +301,18 @@ fn defaults(config: &Config) -> Deltas {
         .collect()
 }
 
+/// What a health check asks.
+struct Watched {
+    readiness: Readiness,
+    health: watch::Receiver<Health>,
+}
+
 async fn site(
     config: &Config,
     data_dir: &Path,
     catalog: Catalog,
     router: &Router,
-    readiness: Readiness,
+    watched: Watched,
     insight: Insight,
 ) -> Result<Site, BoxError> {
     let identity = match config.auth.strategy {
@@ -270,7 +328,8 @@ async fn site(
         Some(identity) => Strategy::Tokens(identity.clone()),
         None => Strategy::NoAuth,
     };
-    let watched = router.clone();
+    let Watched { readiness, health } = watched;
+    let actors = router.clone();
     let door = Door {
         links: LinkOptions {
             public_endpoint: config.web.public_endpoint().map(str::to_owned),
@@ -280,7 +339,11 @@ async fn site(
         max_page_size: config.web.max_page_size,
         readiness,
         unhealthy: Some(Box::new(move || {
-            (!watched.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())
+            (!actors.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())
+        })),
+        restricted: Some(Box::new(move || match &*health.borrow() {
+            Health::NoRoom(why) => Some(format!("read-only: {why}")),
+            Health::Well | Health::Broken(_) => None,
         })),
         ..Door::new(strategy)
     };

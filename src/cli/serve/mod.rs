@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Role};
+use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
 
 /// How long all of the shutdown may take. Beyond it the process ends anyway: a killed Pumice loses nothing.
@@ -28,7 +29,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 type BoxError = Box<dyn std::error::Error>;
 
-/// Runs the service until it is told to stop.
+/// The store cannot write any more (`EX_IOERR` of sysexits.h). Whoever supervises the process is to start it again: that is how it
+/// is found out what is on the disk.
+const EXIT_STORE_FAILED: u8 = 74;
+
+/// Runs the service until it is told to stop, or its store fails.
 ///
 /// # Errors
 /// Something that must be there at start is not: a port, the data directory, the store.
@@ -51,7 +56,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         "pumice starts"
     );
     let router = Router::with_boot(&node_name(&config), boot_number(&data_dir)?);
-    let control = if has_control {
+    let mut control = if has_control {
         Some(control::Control::start(&config, &data_dir, &router).await?)
     } else {
         None
@@ -78,8 +83,20 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     if let Some(control) = &control {
         control.open();
     }
-    let why = signals.wait().await;
-    tracing::info!(signal = why, "stopping");
+    let code = tokio::select! {
+        why = signals.wait() => {
+            tracing::info!(signal = why, "stopping");
+            ExitCode::SUCCESS
+        }
+        why = store_failed(control.as_mut()) => {
+            tracing::error!(
+                why,
+                exit_code = EXIT_STORE_FAILED,
+                "stopping, for the store cannot be written to. What was acknowledged is kept: see to the disk, then start again"
+            );
+            ExitCode::from(EXIT_STORE_FAILED)
+        }
+    };
     let down = async {
         if let Some(control) = &control {
             control.close().await;
@@ -104,7 +121,15 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         () = tokio::time::sleep(SHUTDOWN_LIMIT) => tracing::warn!("not everything stopped in time; leaving anyway"),
         signal = signals.wait() => tracing::warn!(signal, "told again; leaving at once"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// Comes back when there is a store and it failed.
+async fn store_failed(control: Option<&mut control::Control>) -> String {
+    match control {
+        Some(control) => control.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How this process is known among nodes. Not by its host alone: a control and a volume process may share one.
@@ -135,15 +160,11 @@ fn prepare(data_dir: &Path) -> Result<(), BoxError> {
 /// Counts the starts of this node: part of its incarnation, so that peers tell a restarted node from a slow one.
 fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
     let path: PathBuf = data_dir.join("boot");
-    let last: u64 = match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().unwrap_or(0),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
-    };
-    let next = last + 1;
-    std::fs::write(&path, format!("{next}\n"))
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    Ok(next)
+    let counted = NumberFile::open(&path).and_then(|file| {
+        let next = file.read()?.unwrap_or(0) + 1;
+        file.write(next).map(|()| next)
+    });
+    counted.map_err(|error| format!("cannot count this start in {}: {error}", path.display()).into())
 }
 
 /// Where to wait for volume nodes. A node that has every role needs no others, so it opens no port for them unless they

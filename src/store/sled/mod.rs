@@ -14,13 +14,15 @@
 //! - **It only tidies up in its own flush thread**: segments that hold a little of what is still needed are not emptied
 //!   otherwise. So that thread runs, though nothing is left to it to flush.
 //! - **A batch keeps readers out** while it is applied, so groups are bounded.
-//! - **A full disk breaks it** until it is opened again: commits are refused while there is still room for it to go on.
+//! - **A full disk breaks it** until it is opened again: room is taken beforehand, and commits are refused when there is none.
 //! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
 //!   which revision commits were durable, and less than that is refused at open.
+//! - **It writes on to files that were deleted**: they are looked for before a commit is answered.
 //! - **It panics on some kinds of damage**: that becomes an error at open, and an answer to whoever waits later.
 //!
 //! After a failed flush nobody knows what is on the disk, so the store takes no more commits until it is opened again.
 
+mod ground;
 mod open;
 mod writer;
 
@@ -36,10 +38,12 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sled::{Db, IVec};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::export::{self, ExportError, Exported};
-use super::{CommitError, Entry, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction};
+use super::{
+    CommitError, Entry, Health, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction,
+};
 pub use open::OpenError;
 pub use writer::WriterStats;
 use writer::{Asked, Dumps, Request};
@@ -83,6 +87,7 @@ pub struct SledStore {
     requests: Option<mpsc::Sender<Asked>>,
     writer: Option<JoinHandle<()>>,
     stats: Arc<WriterStats>,
+    health: watch::Receiver<Health>,
     path: PathBuf,
     /// The writer remembers what changed for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
@@ -123,7 +128,6 @@ impl SledStore {
         Ok(exported)
     }
 
-    /// `sync` makes what makes the data file durable: the seam by which tests let the disk fail.
     /// Whether restoring an export into this directory did not end: nothing in it is of use.
     #[must_use]
     pub fn is_half_restored(path: &Path) -> bool {
@@ -138,6 +142,7 @@ impl SledStore {
         open::lock(path).map(drop)
     }
 
+    /// `sync` makes what makes the data file durable: the seam by which tests let the disk fail.
     fn over(
         path: &Path,
         options: &SledOptions,
@@ -146,13 +151,20 @@ impl SledStore {
     ) -> Result<Self, OpenError> {
         let stats = Arc::new(WriterStats::default());
         let (requests, queue) = mpsc::channel(options.queue.max(1));
+        let (tell_health, health) = watch::channel(Health::Well);
+        let beside = opened.data_file.try_clone().map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         let to_write = writer::Writer {
             db: opened.db.clone(),
             sync: sync(opened.data_file),
             path: path.to_owned(),
-            min_free: options.min_free,
+            ground: ground::Ground::new(path, beside, options.min_free),
+            watermark: opened.watermark,
             revision: opened.revision,
             stats: Arc::clone(&stats),
+            health: tell_health,
             dumps: Dumps::default(),
         };
         let writer = writer::start(to_write, queue).map_err(|source| OpenError::Io {
@@ -164,6 +176,7 @@ impl SledStore {
             requests: Some(requests),
             writer: Some(writer),
             stats,
+            health,
             path: path.to_owned(),
             dumping: tokio::sync::Mutex::default(),
             _lock: opened.lock,
@@ -174,6 +187,20 @@ impl SledStore {
     #[must_use]
     pub fn stats(&self) -> &WriterStats {
         &self.stats
+    }
+
+    /// How it is, now and whenever that changes.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Lets it look how its disk is, though nothing is committed: [`SledStore::health`] tells.
+    ///
+    /// # Errors
+    /// It is closed.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        self.ask(Asked::Look).await
     }
 
     /// The directory.
@@ -364,8 +391,7 @@ fn unpack(key: &Key, packed: &[u8]) -> Result<Entry, StoreError> {
 }
 
 fn failed(what: impl Into<String>, error: sled::Error) -> StoreError {
-    let no_space =
-        matches!(&error, sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
+    let no_space = matches!(&error, sled::Error::Io(error) if ground::is_no_room(error));
     StoreError {
         no_space,
         ..StoreError::new(what).caused_by(error)

@@ -1,14 +1,17 @@
 //! Opening: the directory's lock, sled's own recovery, and the format's version, each with its clear refusal.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sled::Db;
 
+use super::ground;
 use super::{FORMAT_KEY, REVISION_KEY, SledOptions};
+use crate::store::number_file::NumberFile;
 use crate::store::{Revision, StoreError};
 
 /// How values and the engine's own keys are laid out by this program.
@@ -68,7 +71,7 @@ pub enum OpenError {
 
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
-        let no_space = matches!(&error, OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+        let no_space = matches!(&error, OpenError::Io { source, .. } if ground::is_no_room(source));
         Self {
             no_space,
             ..Self::new(error.to_string()).caused_by(error)
@@ -85,6 +88,8 @@ pub(super) struct Opened {
     pub(super) lock: File,
     /// The last commit.
     pub(super) revision: Revision,
+    /// Where it is noted that commits are durable.
+    pub(super) watermark: NumberFile,
 }
 
 pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
@@ -125,16 +130,23 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     };
     std::fs::create_dir_all(path).map_err(io)?;
     let lock = lock(path)?;
-    let db = recover(path, options)?;
-    let data_file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path.join("db"))
-        .map_err(io)?;
+    forget_unfinished_snapshots(path).map_err(io)?;
+    let db = match recover(path, options) {
+        // It writes down anew what it found; the room behind its log is kept for that, too.
+        Err(OpenError::Io { source, .. }) if ground::is_no_room(&source) => {
+            ground::give_back(&open_data_file(path).map_err(io)?).map_err(io)?;
+            forget_unfinished_snapshots(path).map_err(io)?;
+            recover(path, options)?
+        }
+        recovered => recovered?,
+    };
+    let data_file = open_data_file(path).map_err(io)?;
     let revision = read_format(path, &db)?;
-    check_watermark(path, revision)?;
+    let watermark = NumberFile::open(&path.join(WATERMARK)).map_err(io)?;
+    check_watermark(path, &watermark, revision)?;
     data_file.sync_all().map_err(io)?;
-    write_watermark(path, revision).map_err(io)?;
+    note_durable(path, &watermark, revision);
+    ground::take_what_there_is(&data_file);
     // A new file is only found after a power cut if its directory was synced too.
     File::open(path)
         .and_then(|directory| directory.sync_all())
@@ -144,7 +156,27 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
         data_file,
         lock,
         revision,
+        watermark,
     })
+}
+
+/// Whatever ended the last start may have left half a snapshot of the log, and sled reads that one first for it has the latest
+/// name. There is nothing in it that the log has not.
+fn forget_unfinished_snapshots(path: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let unfinished = name
+            .to_str()
+            .filter(|name| name.starts_with("snap.") && name.ends_with(".generating"));
+        if let Some(name) = unfinished {
+            std::fs::remove_file(path.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_data_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path.join("db"))
 }
 
 /// Takes the directory. Our own lock comes before sled's, for sled looks into its files before it locks them.
@@ -173,8 +205,8 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
-    file.set_len(0).map_err(io)?;
-    write!(file, "{}", std::process::id()).map_err(io)?;
+    // It is the lock that counts; on a full disk it may be without a name. Written over what is there, which needs no room.
+    let _ = file.write_all_at(format!("{:<20}\n", std::process::id()).as_bytes(), 0);
     Ok(file)
 }
 
@@ -218,20 +250,14 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
 
 /// Compares what sled recovered with what is known to have been durable: sled takes a log that it cannot read for one that
 /// ends there, and would open a ruined store as an older or an empty one.
-fn check_watermark(path: &Path, recovered: Revision) -> Result<(), OpenError> {
-    let text = match std::fs::read_to_string(path.join(WATERMARK)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => {
-            return Err(OpenError::Io {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
+fn check_watermark(path: &Path, watermark: &NumberFile, recovered: Revision) -> Result<(), OpenError> {
+    let noted = watermark.read().map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     // A power cut may leave it empty, for it is not synced: then it says nothing.
-    match text.trim().parse::<u64>() {
-        Ok(durable) if recovered.0 < durable => Err(OpenError::Damaged {
+    match noted {
+        Some(durable) if recovered.0 < durable => Err(OpenError::Damaged {
             path: path.to_owned(),
             what: format!(
                 "commits up to {durable} were made, but only those up to {} can be read",
@@ -242,11 +268,11 @@ fn check_watermark(path: &Path, recovered: Revision) -> Result<(), OpenError> {
     }
 }
 
-/// Notes that commits up to this one are durable. Not synced itself: it may lag behind, but never runs ahead.
-pub(super) fn write_watermark(path: &Path, durable: Revision) -> std::io::Result<()> {
-    let new = path.join("watermark.new");
-    std::fs::write(&new, durable.0.to_string())?;
-    std::fs::rename(new, path.join(WATERMARK))
+/// Notes that commits up to this one are durable. Not synced itself: a power cut may leave it behind, but it never runs ahead.
+pub(super) fn note_durable(path: &Path, watermark: &NumberFile, durable: Revision) {
+    if let Err(error) = watermark.write(durable.0) {
+        tracing::warn!(path = %path.display(), %error, "the store's watermark could not be written");
+    }
 }
 
 /// Checks the format, or writes it into a new store, and reads the last revision.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::Change;
+use crate::store::number_file::NumberFile;
 
 fn put(key: &str, value: &str) -> Transaction {
     Transaction {
@@ -86,6 +87,52 @@ async fn garbage_in_place_of_files_is_damage_and_no_panic() {
 }
 
 #[actix::test]
+async fn half_a_snapshot_of_a_start_that_was_cut_off_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    drop(store);
+    let half = directory.path().join("snap.FFFFFFFFFFFFFF00.generating");
+    std::fs::write(&half, [0; 5]).unwrap();
+    let store = open(directory.path()).unwrap();
+    assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
+    assert!(!half.exists());
+}
+
+#[actix::test]
+async fn commits_that_can_no_longer_be_read_are_missed_even_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let last = store.commit(put("a", "1")).await.unwrap();
+    let watermark = NumberFile::open(&directory.path().join("watermark")).unwrap();
+    assert_eq!(
+        watermark.read().unwrap(),
+        Some(last.0),
+        "noted before it was answered"
+    );
+    drop(store);
+    watermark.write(last.0 + 1).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[actix::test]
+async fn what_is_written_to_a_deleted_file_is_not_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(put("a", "1")).await.unwrap();
+    assert_eq!(*store.health().borrow(), Health::Well);
+    std::fs::remove_file(directory.path().join("db")).unwrap();
+    let Err(CommitError::Store(error)) = store.commit(put("b", "1")).await else {
+        panic!("acknowledged")
+    };
+    assert!(error.to_string().contains("deleted"), "{error}");
+    assert!(matches!(&*store.health().borrow(), Health::Broken(_)));
+    // All of it can still be read, and so exported.
+    assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
+}
+
+#[actix::test]
 async fn a_full_disk_refuses_commits_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let options = SledOptions {
@@ -97,6 +144,7 @@ async fn a_full_disk_refuses_commits_and_says_so() {
         Err(CommitError::Store(error)) => assert!(error.no_space && !error.maybe_done, "{error}"),
         other => panic!("{other:?}"),
     }
+    assert!(matches!(&*store.health().borrow(), Health::NoRoom(_)));
     assert_eq!(store.get(&Key(b"a".to_vec())).await.unwrap(), None);
 }
 

@@ -7,27 +7,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use sled::{Batch, Db};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::open::write_watermark;
+use super::ground::{Ground, Obstacle};
+use super::open::note_durable;
 use super::{REVISION_KEY, failed, get, pack};
 use crate::store::evaluate::evaluate;
-use crate::store::{CommitError, Entry, Key, Revision, StoreError, Transaction};
+use crate::store::number_file::NumberFile;
+use crate::store::{Change, CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
 
 /// At most so many commits share a flush, and begin no more when they have so many changes: a batch keeps readers out while
 /// it is applied.
 const GROUP_COMMITS: usize = 64;
 const GROUP_CHANGES: usize = 2048;
-
-/// How old the knowledge of free space on the disk may be.
-const LOOK_AT_DISK_EVERY: Duration = Duration::from_secs(1);
-
-/// How often the watermark is written, if anything was committed.
-const WATERMARK_EVERY: Duration = Duration::from_secs(5);
 
 /// A commit that waits, and where its answer goes.
 pub(super) struct Request {
@@ -42,6 +38,8 @@ pub(super) enum Asked {
     BeginDump(Weak<()>, oneshot::Sender<()>),
     /// Which those are, and what is there now.
     EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
+    /// How the disk is.
+    Look,
 }
 
 /// What changed while all was read, and the last commit before that was asked.
@@ -101,65 +99,32 @@ pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) sync: Sync,
     pub(super) path: PathBuf,
-    pub(super) min_free: u64,
+    pub(super) ground: Ground,
+    pub(super) watermark: NumberFile,
     pub(super) revision: Revision,
     pub(super) stats: Arc<WriterStats>,
+    pub(super) health: watch::Sender<Health>,
     pub(super) dumps: Dumps,
 }
 
 /// Starts the thread. It ends when all senders are gone and what they sent is done.
 pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        let mut disk = Disk::default();
-        let mut broken: Option<String> = None;
-        let mut marked = Instant::now();
         let mut queue = Queue { asked: queue, next: None };
         while let Some(next) = queue.next() {
-            let group = match next {
-                Next::Commits(group) => group,
+            match next {
+                Next::Commits(group) => writer.commit_and_answer(group),
                 Next::BeginDump(by, answer) => {
                     writer.dumps.begin(by);
                     let _ = answer.send(());
-                    continue;
                 }
                 Next::EndDump(answer) => {
                     let _ = answer.send(writer.end_dump());
-                    continue;
                 }
-            };
-            let (transactions, answers): (Vec<_>, Vec<_>) =
-                group.into_iter().map(|request| (request.transaction, request.answer)).unzip();
-            let refused = match &broken {
-                Some(why) => Some(StoreError::new(format!("the store takes no commits since it failed: {why}"))),
-                None => disk.refusal(&writer),
-            };
-            let results = match refused {
-                Some(error) => Err(error),
-                None => catch_unwind(AssertUnwindSafe(|| writer.commit(&transactions))).unwrap_or_else(|panic| {
-                    Err(maybe_done(StoreError::new(format!("the writer panicked: {}", panic_text(panic.as_ref())))))
-                }),
-            };
-            match results {
-                Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| {
-                    // Who no longer waits has hung up; the commit stands.
-                    let _ = answer.send(result);
-                }),
-                Err(error) => {
-                    if error.maybe_done && broken.is_none() {
-                        tracing::error!(path = %writer.path.display(), %error, "the store failed and takes no more commits");
-                        broken = Some(error.what.clone());
-                    }
-                    for answer in answers {
-                        let _ = answer.send(Err(copy(&error).into()));
-                    }
-                }
-            }
-            if broken.is_none() && marked.elapsed() >= WATERMARK_EVERY {
-                writer.mark();
-                marked = Instant::now();
+                Next::Look => writer.look(),
             }
         }
-        if broken.is_some() {
+        if writer.is_broken().is_some() {
             return;
         }
         match writer.flush() {
@@ -176,6 +141,7 @@ enum Next {
     Commits(Vec<Request>),
     BeginDump(Weak<()>, oneshot::Sender<()>),
     EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
+    Look,
 }
 
 /// What was asked, in its order.
@@ -196,6 +162,7 @@ impl Queue {
             Asked::Commit(request) => request,
             Asked::BeginDump(by, answer) => return Some(Next::BeginDump(by, answer)),
             Asked::EndDump(answer) => return Some(Next::EndDump(answer)),
+            Asked::Look => return Some(Next::Look),
         };
         let mut changes = first.transaction.changes.len();
         let mut group = vec![first];
@@ -217,6 +184,94 @@ impl Queue {
 }
 
 impl Writer {
+    fn commit_and_answer(&mut self, group: Vec<Request>) {
+        let (transactions, answers): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|request| (request.transaction, request.answer))
+            .unzip();
+        let committed = self.must_be_ready(&transactions).and_then(|()| {
+            catch_unwind(AssertUnwindSafe(|| self.commit(&transactions))).unwrap_or_else(|panic| {
+                let text = panic_text(panic.as_ref());
+                Err(maybe_done(StoreError::new(format!(
+                    "the writer panicked: {text}"
+                ))))
+            })
+        });
+        match committed {
+            Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| {
+                // Who no longer waits has hung up; the commit stands.
+                let _ = answer.send(result);
+            }),
+            Err(error) => {
+                if error.maybe_done {
+                    self.becomes(Health::Broken(told(&error)));
+                }
+                for answer in answers {
+                    let _ = answer.send(Err(copy(&error).into()));
+                }
+            }
+        }
+    }
+
+    /// Whether a group can be committed, told before anything is done.
+    fn must_be_ready(&mut self, group: &[Transaction]) -> Result<(), StoreError> {
+        if let Some(why) = self.is_broken() {
+            return Err(StoreError {
+                broken: true,
+                ..StoreError::new(format!("the store takes no commits since it failed: {why}"))
+            });
+        }
+        let ready = self.ground.ready_for(group.iter().map(size).sum());
+        ready.map_err(|obstacle| self.hindered(obstacle))?;
+        self.becomes(Health::Well);
+        Ok(())
+    }
+
+    fn look(&mut self) {
+        if self.is_broken().is_some() {
+            return;
+        }
+        let seen = self.ground.look().and_then(|()| self.ground.ready_for(0));
+        match seen {
+            Ok(()) => self.becomes(Health::Well),
+            Err(obstacle) => drop(self.hindered(obstacle)),
+        }
+    }
+
+    fn hindered(&self, obstacle: Obstacle) -> StoreError {
+        self.becomes(match &obstacle {
+            Obstacle::NoRoom(why) => Health::NoRoom(why.clone()),
+            Obstacle::Broken(why) => Health::Broken(why.clone()),
+        });
+        obstacle.into()
+    }
+
+    fn is_broken(&self) -> Option<String> {
+        match &*self.health.borrow() {
+            Health::Broken(why) => Some(why.clone()),
+            Health::Well | Health::NoRoom(_) => None,
+        }
+    }
+
+    /// Tells of it when it is another, not each time that it is still so.
+    fn becomes(&self, health: Health) {
+        let path = self.path.display();
+        self.health.send_if_modified(|was| {
+            let is_another = std::mem::discriminant(was) != std::mem::discriminant(&health);
+            match (&*was, &health) {
+                (Health::Broken(_), _) => return false,
+                _ if !is_another => {}
+                (_, Health::NoRoom(why)) => {
+                    tracing::error!(%path, why, "the store takes no commits until there is room; it can be read");
+                }
+                (_, Health::Broken(why)) => tracing::error!(%path, why, "the store failed and takes no more commits"),
+                (_, Health::Well) => tracing::info!(%path, "there is room again; the store takes commits"),
+            }
+            *was = health;
+            is_another
+        });
+    }
+
     /// Commits a group. Each transaction has its own result, unless the engine fails: then nobody's is known.
     fn commit(&mut self, group: &[Transaction]) -> Result<Vec<Result<Revision, CommitError>>, StoreError> {
         let started = Instant::now();
@@ -251,6 +306,10 @@ impl Writer {
         self.dumps.note(written.keys());
         self.apply(written)?;
         self.flush().map_err(maybe_done)?;
+        self.ground
+            .must_be_there()
+            .map_err(|obstacle| maybe_done(obstacle.into()))?;
+        self.mark();
         count(&self.stats.commits, committed);
         count(&self.stats.groups, 1);
         Ok(results)
@@ -269,9 +328,7 @@ impl Writer {
     }
 
     fn mark(&self) {
-        if let Err(error) = write_watermark(&self.path, self.revision) {
-            tracing::warn!(path = %self.path.display(), %error, "the store's watermark could not be written");
-        }
+        note_durable(&self.path, &self.watermark, self.revision);
     }
 
     fn apply(&self, written: HashMap<Key, Option<Entry>>) -> Result<(), StoreError> {
@@ -302,42 +359,20 @@ impl Writer {
     }
 }
 
-/// Knows whether there is room for the store to go on.
-#[derive(Default)]
-struct Disk {
-    looked: Option<(Instant, u64)>,
+/// How many bytes a transaction puts into the log.
+fn size(transaction: &Transaction) -> u64 {
+    let bytes = transaction.changes.iter().map(|change| match change {
+        Change::Put(key, value) => key.0.len() + value.len(),
+        Change::Delete(key) | Change::Add { key, .. } => key.0.len(),
+    });
+    bytes.sum::<usize>() as u64
 }
 
-impl Disk {
-    fn refusal(&mut self, writer: &Writer) -> Option<StoreError> {
-        let fresh = self.looked.filter(|(at, _)| at.elapsed() < LOOK_AT_DISK_EVERY);
-        let free = match fresh {
-            Some((_, free)) => free,
-            None => {
-                let free = free_bytes(&writer.path);
-                self.looked = Some((Instant::now(), free));
-                free
-            }
-        };
-        (free < writer.min_free).then(|| StoreError {
-            no_space: true,
-            ..StoreError::new(format!(
-                "only {free} bytes are free on the disk of {}, of which {} are kept",
-                writer.path.display(),
-                writer.min_free
-            ))
-        })
-    }
-}
-
-/// Free bytes of the disk; all there could be if it does not tell, so that a strange file system is no reason to refuse.
-fn free_bytes(path: &std::path::Path) -> u64 {
-    match rustix::fs::statvfs(path) {
-        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "free space on the disk is not known");
-            u64::MAX
-        }
+/// A failure with its cause.
+fn told(error: &StoreError) -> String {
+    match &error.source {
+        Some(source) => format!("{}: {source}", error.what),
+        None => error.what.clone(),
     }
 }
 
@@ -351,6 +386,7 @@ fn copy(error: &StoreError) -> StoreError {
     StoreError {
         what: error.what.clone(),
         no_space: error.no_space,
+        broken: error.broken,
         maybe_done: error.maybe_done,
         source: error.source.as_ref().map(|source| source.to_string().into()),
     }

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
 use super::password::PasswordError;
+use crate::model::ErrorKind;
 use crate::store::{CommitError, StoreError};
 use crate::web::fault::{Fault, chain};
 
@@ -138,13 +139,23 @@ impl ResponseError for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::internal(chain(&error))
+        let told = error.for_client();
+        match told.kind {
+            ErrorKind::Unavailable { retry_after } => Self {
+                retry_after: Some(retry_after.into()),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, told.client)
+            },
+            _ => Self::internal(chain(&error)),
+        }
     }
 }
 
 impl From<CommitError> for Refusal {
     fn from(error: CommitError) -> Self {
-        Self::internal(chain(&error))
+        match error {
+            CommitError::Store(error) => error.into(),
+            other => Self::internal(chain(&other)),
+        }
     }
 }
 

@@ -1,0 +1,65 @@
+//! A number in a file of its own that can be changed when the disk is full: it is written over itself, always as many bytes,
+//! so that the file never needs more room than it has. A new file in the place of the old one would.
+//!
+//! It is not synced: a power cut may leave an earlier number, or none.
+
+use std::fs::{File, OpenOptions};
+use std::io::Result;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The file, open.
+#[derive(Debug)]
+pub(crate) struct NumberFile(File);
+
+impl NumberFile {
+    /// Opens it, or makes one without a number.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map(Self)
+    }
+
+    /// The number; `None` if there is none.
+    pub(crate) fn read(&self) -> Result<Option<u64>> {
+        let mut bytes = [0; 64];
+        let read = self.0.read_at(&mut bytes, 0)?;
+        Ok(std::str::from_utf8(&bytes[..read])
+            .ok()
+            .and_then(|text| text.trim().parse().ok()))
+    }
+
+    /// Another number.
+    pub(crate) fn write(&self, number: u64) -> Result<()> {
+        self.0.write_all_at(format!("{number:020}\n").as_bytes(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_over_itself_and_read_in_either_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n");
+        let file = NumberFile::open(&path).unwrap();
+        assert_eq!(file.read().unwrap(), None);
+        file.write(u64::MAX).unwrap();
+        let length = path.metadata().unwrap().len();
+        file.write(7).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), length);
+        assert_eq!(NumberFile::open(&path).unwrap().read().unwrap(), Some(7));
+        std::fs::write(&path, "41\n").unwrap();
+        let file = NumberFile::open(&path).unwrap();
+        assert_eq!(file.read().unwrap(), Some(41));
+        file.write(42).unwrap();
+        assert_eq!(file.read().unwrap(), Some(42));
+        std::fs::write(&path, "no number").unwrap();
+        assert_eq!(NumberFile::open(&path).unwrap().read().unwrap(), None);
+    }
+}
