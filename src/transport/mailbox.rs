@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::stats::{ActorStats, InWork, MessageStats};
 use super::{CallError, Serve};
 use crate::messages::{Message, Pattern};
-use crate::model::{Context, Timestamp};
+use crate::model::{Context, ErrorKind, Timestamp};
 
 /// A place in a mailbox, and the account of what became of the message that holds it.
 pub(super) struct Ticket {
@@ -169,7 +169,14 @@ impl<M: Message> Envelope<M> {
                     && let Err(error) = &result
                 {
                     let _entered = span.enter();
-                    tracing::warn!(error = error.for_operator(), "a cast was handled in vain");
+                    let words = error.for_operator();
+                    // Without words for the operator it is a state that was told of once (the disk is full): it would be
+                    // told of again with each attempt.
+                    if matches!(error.kind, ErrorKind::Unavailable { .. }) && error.operator.is_none() {
+                        tracing::debug!(error = words, "a cast was handled in vain");
+                    } else {
+                        tracing::warn!(error = words, "a cast was handled in vain");
+                    }
                 }
                 // The place is free before the caller hears of it, so that it can take it again at once.
                 ticket.handled(result.is_ok());

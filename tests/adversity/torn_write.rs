@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::client::Client;
 use crate::disk::copy_folder;
 use crate::load::{self, Load};
 use crate::process::{Place, Pumice};
@@ -15,6 +16,9 @@ const SEED: u64 = 0x7075_6d69_6365;
 
 /// How often each way is tried.
 const TIMES: u64 = 2;
+
+/// How many commits come behind those of all operations.
+const LAST: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -110,6 +114,13 @@ fn a_torn_log_gives_all_that_was_acknowledged_or_is_refused() -> Result<()> {
     let told = load.end()?;
     // So that the end of the log is one that was acknowledged, not one that was under way.
     load::wait_for_rest(&pumice)?;
+    let mut client = Client::connect(pumice.address)?;
+    let there = load::volumes(&mut client)?;
+    for id in there.keys().take(LAST) {
+        let change = r#"{"volume": {"description": "the last that was acknowledged"}}"#;
+        let answer = client.send("PUT", &format!("/volumes/{id}"), change)?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    }
     pumice.kill()?;
 
     let mut seeded = Seeded(SEED);

@@ -56,6 +56,8 @@ pub(super) struct Ground {
     min_free: u64,
     looked: Option<Instant>,
     free: u64,
+    /// Whether there was no room the last time.
+    full: bool,
     /// Whether the file system takes room beforehand, and shows it.
     reserves: bool,
 }
@@ -68,29 +70,52 @@ impl Ground {
             min_free,
             looked: None,
             free: 0,
+            full: false,
             reserves: true,
         }
     }
 
-    /// Whether so many bytes can be written, and what sled writes with them.
+    /// Whether so many bytes can be written, and what sled writes with them. After there was no room there must be some to
+    /// spare: else the first commit would find none again, and it would be told of with each.
     pub(super) fn ready_for(&mut self, bytes: u64) -> Result<(), Obstacle> {
+        let least = if self.full { AHEAD } else { AT_LEAST };
+        let ready = self.has_room(least.saturating_add(bytes.saturating_mul(2)));
+        match &ready {
+            Ok(()) => self.full = false,
+            Err(Obstacle::NoRoom(_)) => self.full = true,
+            Err(Obstacle::Broken(_)) => {}
+        }
+        ready
+    }
+
+    fn has_room(&mut self, needed: u64) -> Result<(), Obstacle> {
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             self.look()?;
         }
-        if self.free < self.min_free {
-            return Err(self.no_room(format!(
-                "only {} bytes are free, of which {} are kept",
-                self.free, self.min_free
-            )));
-        }
-        match self.reserve(AT_LEAST.saturating_add(bytes.saturating_mul(2))) {
-            Ok(()) => Ok(()),
+        self.must_have_free()?;
+        match self.reserve(needed) {
+            Ok(false) => Ok(()),
+            // What sled gives back when it cuts off its file is no room: it is gone as soon as it is taken again.
+            Ok(true) => {
+                self.free = free_bytes(&self.path);
+                self.must_have_free()
+            }
             Err(error) if is_no_room(&error) => Err(self.no_room(error.to_string())),
             Err(error) => Err(Obstacle::Broken(format!(
                 "no room can be taken on the disk of {}: {error}",
                 self.path.display()
             ))),
         }
+    }
+
+    fn must_have_free(&self) -> Result<(), Obstacle> {
+        if self.free >= self.min_free {
+            return Ok(());
+        }
+        Err(self.no_room(format!(
+            "only {} bytes are free, of which {} are kept",
+            self.free, self.min_free
+        )))
     }
 
     /// Looks at the disk and the folder anew.
@@ -129,10 +154,10 @@ impl Ground {
     }
 
     /// Takes room behind the end of the file, unless so much is there. The end moves both ways, for sled cuts off what it no
-    /// longer needs; how many blocks the file has tells whether they are still there.
-    fn reserve(&mut self, needed: u64) -> io::Result<()> {
+    /// longer needs; how many blocks the file has tells whether they are still there. Whether any was taken.
+    fn reserve(&mut self, needed: u64) -> io::Result<bool> {
         if !self.reserves || self.reserved()? >= needed {
-            return Ok(());
+            return Ok(false);
         }
         match take(&self.data_file, needed.max(AHEAD)) {
             Ok(()) => self.reserves = self.reserved()? >= needed,
@@ -142,7 +167,7 @@ impl Ground {
         if !self.reserves {
             tracing::info!(path = %self.path.display(), "the file system takes no room beforehand: min_free_space alone keeps it");
         }
-        Ok(())
+        Ok(self.reserves)
     }
 
     fn reserved(&self) -> io::Result<u64> {
@@ -228,6 +253,24 @@ mod tests {
         assert!(ground.reserved().unwrap() < AT_LEAST);
         ground.ready_for(2 * AHEAD).unwrap();
         assert!(ground.reserved().unwrap() >= 4 * AHEAD);
+    }
+
+    #[test]
+    fn who_found_no_room_goes_on_only_when_there_is_some_to_spare() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ground = ground(folder.path());
+        take(&ground.data_file, AT_LEAST).unwrap();
+        ground.ready_for(0).unwrap();
+        if !ground.reserves {
+            return;
+        }
+        assert!(ground.reserved().unwrap() < AHEAD, "as little as may be");
+        ground.full = true;
+        ground.min_free = u64::MAX;
+        assert!(matches!(ground.ready_for(0), Err(Obstacle::NoRoom(_))));
+        ground.min_free = 0;
+        ground.ready_for(0).unwrap();
+        assert!(ground.reserved().unwrap() >= AHEAD && !ground.full);
     }
 
     #[test]
