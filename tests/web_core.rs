@@ -357,3 +357,37 @@ async fn a_handler_that_panics_answers_500_and_the_server_goes_on() {
         200
     );
 }
+
+/// Clients send head and body apart. A refusal between the two must not cut the connection: they would lose the answer with it.
+#[actix::test]
+async fn a_refusal_before_the_body_came_leaves_the_connection_whole() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let refuses = Door::new(Strategy::NoAuth);
+    refuses.turns.close();
+    let site = Site::with(refuses);
+    let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+    let mut got = String::new();
+    for number in 1..=2 {
+        let head = format!(
+            "POST /v3/{PROJECT}/volumes HTTP/1.1\r\nHost: here\r\nX-Auth-Token: user:{PROJECT}\r\nContent-Type: \
+             application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut chunk = [0; 4096];
+        // The head is in the server's hands when it asks for the rest.
+        while got.matches("100 Continue").count() < number {
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "it hung up: {got}");
+            got.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+        }
+        stream.write_all(b"{}").await.unwrap();
+        while got.matches("stopping").count() < number {
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "it hung up: {got}");
+            got.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+        }
+    }
+    assert_eq!(got.matches("HTTP/1.1 503").count(), 2, "{got}");
+    assert_eq!(got.matches("retry-after: 1").count(), 2, "{got}");
+}

@@ -49,6 +49,15 @@ fn web(config: &Config, notes: &mut Notes) {
     if web.max_body_size.0 < 1024 {
         notes.senseless(&["web.max_body_size"], "must be at least 1KiB");
     }
+    if web.requests_at_once == 0 {
+        notes.senseless(&["web.requests_at_once"], "must be at least 1");
+    }
+    if !(1..=web.requests_at_once.max(1)).contains(&web.requests_per_project) {
+        notes.senseless(
+            &["web.requests_per_project", "web.requests_at_once"],
+            "must be from 1 to web.requests_at_once",
+        );
+    }
     if web.max_page_size == 0 {
         notes.senseless(&["web.max_page_size"], "must be at least 1");
     }
@@ -192,8 +201,9 @@ fn scheduler(config: &Config, notes: &mut Notes) {
 }
 
 fn times(config: &Config, notes: &mut Notes) {
-    let positive: [(&str, Duration); 15] = [
+    let positive: [(&str, Duration); 16] = [
         ("web.call_timeout", config.web.call_timeout),
+        ("web.request_patience", config.web.request_patience),
         ("auth.token_lifetime", config.auth.token_lifetime),
         ("transport.ping_interval", config.transport.ping_interval),
         ("transport.handshake_timeout", config.transport.handshake_timeout),

@@ -18,6 +18,14 @@ section! {
         public_endpoint: String = String::new(),
         /// How long a request waits for an actor before it is answered with 503.
         call_timeout: Duration = Duration::from_secs(60),
+        /// How many requests are in work at once; reading and changing are counted apart.
+        requests_at_once: usize = 256,
+        /// Of them, how many of one project: what one leaves is there for the others.
+        requests_per_project: usize = 64,
+        /// How many more of a project wait for their turn; whoever comes next is answered with 503.
+        requests_waiting: usize = 256,
+        /// How long they wait before they are answered with 503.
+        request_patience: Duration = Duration::from_secs(5),
         /// The most items of one page of a list (cinder: `osapi_max_limit`).
         max_page_size: usize = 1000,
         /// Whether `X-Forwarded-*` is believed. Only behind a proxy that sets it (cinder: `enable_proxy_headers_parsing`).

@@ -3,12 +3,13 @@
 //! ```text
 //!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
 //!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
+//!   turn:  is there room for one more of that project? else it waits, or 503            (/v3; see `turns`)
 //! ```
 //!
 //! `edge` is cinder's `request_id` and `faultwrap` in one, `guard` its `authtoken` and `keystonecontext`.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
@@ -16,7 +17,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -26,6 +27,9 @@ use super::fault::{self, Fault};
 use super::microversion;
 use super::state::Door;
 use crate::model::Context;
+
+/// How long the body of a request that is refused may take to come.
+const READ_OUT: Duration = Duration::from_secs(1);
 
 /// The request's own id and that of the request it belongs to.
 #[derive(Clone, Debug)]
@@ -119,7 +123,7 @@ pub async fn edge(
 }
 
 /// To the microsecond: more digits are noise.
-fn milliseconds(span: std::time::Duration) -> f64 {
+fn milliseconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -194,7 +198,7 @@ fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
 /// # Errors
 /// None of its own.
 pub async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let admission = match request.app_data::<web::Data<Door>>().cloned() {
@@ -203,7 +207,10 @@ pub async fn guard(
     };
     let principal = match admission {
         Admission::Come(principal) => principal,
-        Admission::Answer(answer) => return Ok(request.into_response(answer).map_into_right_body()),
+        Admission::Answer(answer) => {
+            read_out(&mut request).await;
+            return Ok(request.into_response(answer).map_into_right_body());
+        }
     };
     let ids = request.extensions().get::<RequestIds>().cloned();
     let ids = ids.unwrap_or_else(|| RequestIds::of(request.headers()));
@@ -223,6 +230,26 @@ pub async fn guard(
     };
     request.extensions_mut().insert(context);
     next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// Reads what is still to come of a request that is refused before anybody reads it, as far as it may be long. Otherwise the
+/// connection is cut behind the answer, and a client that is sending still may lose the answer with it.
+pub(super) async fn read_out(request: &mut ServiceRequest) {
+    let limit = request
+        .app_data::<web::Data<Door>>()
+        .map_or(0, |door| door.max_body_size);
+    let mut body = request.take_payload();
+    let reading = async {
+        let mut length = 0_usize;
+        while let Some(Ok(chunk)) = body.next().await {
+            length = length.saturating_add(chunk.len());
+            if length > limit {
+                break;
+            }
+        }
+    };
+    // Beyond the time it is cut: it is refused either way.
+    let _ = tokio::time::timeout(READ_OUT, reading).await;
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod request;
 pub mod schema;
 pub mod server;
 pub mod state;
+pub mod turns;
 pub mod v3;
 pub mod versions;
 pub mod views;

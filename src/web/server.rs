@@ -19,7 +19,7 @@ use actix_web::{App, HttpServer, web};
 
 use super::identity::{self, Identity};
 use super::state::{Door, WebState};
-use super::{fault, healthcheck, inspect, middleware, v3, versions};
+use super::{fault, healthcheck, inspect, middleware, turns, v3, versions};
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -89,6 +89,7 @@ pub fn mount_volumes(cfg: &mut web::ServiceConfig, routes: fn(&mut web::ServiceC
     for scope in ["/v3/{project_id:[0-9a-f-]+}", "/v3"] {
         cfg.service(
             web::scope(scope)
+                .wrap(from_fn(turns::turn))
                 .wrap(from_fn(middleware::guard))
                 .configure(routes)
                 .default_service(web::to(unknown)),

@@ -6,6 +6,7 @@ use super::auth::Strategy;
 use super::healthcheck::Readiness;
 use super::links::LinkOptions;
 use super::request::MAX_BODY_SIZE;
+use super::turns::{AllTurns, TurnOptions};
 use crate::actors::api::FinishedOperations;
 use crate::actors::scheduler;
 use crate::messages::api::ApiTopic;
@@ -83,6 +84,8 @@ pub struct Door {
     pub max_body_size: usize,
     /// How many things a page of a list may have.
     pub max_page_size: usize,
+    /// How many requests are in work at once.
+    pub turns: AllTurns,
     /// Whether the start is over.
     pub readiness: Readiness,
     /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
@@ -100,6 +103,7 @@ impl Door {
             links: LinkOptions::default(),
             max_body_size: MAX_BODY_SIZE,
             max_page_size: DEFAULT_PAGE_SIZE,
+            turns: AllTurns::new(&TurnOptions::default()),
             readiness: Readiness::starting(),
             unhealthy: None,
             restricted: None,

@@ -31,8 +31,10 @@ pub struct Ledger {
     pub statuses: BTreeMap<u16, usize>,
     /// What a 503 said.
     pub refusals: BTreeMap<String, usize>,
-    /// Names that were asked for without an answer: the connection ended first.
+    /// Names that were asked for without an answer, and why: the connection ended first.
     pub unanswered: Vec<String>,
+    /// How long those that were told 202 to a create waited for it.
+    pub waits: Vec<Duration>,
 }
 
 impl Ledger {
@@ -121,10 +123,19 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
         while !stop.load(Ordering::Acquire) {
             round += 1;
             let name = format!("load-{index}-{round}");
-            let Ok(answer) = client.create(&name) else {
-                ledger.lock().unwrap().unanswered.push(name);
-                break;
+            let began = Instant::now();
+            let answer = match client.create(&name) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    ledger
+                        .lock()
+                        .unwrap()
+                        .unanswered
+                        .push(format!("{name}: {error:#}"));
+                    break;
+                }
             };
+            let waited = began.elapsed();
             ledger.lock().unwrap().note(&answer)?;
             if answer.status != 202 {
                 std::thread::sleep(Duration::from_millis(2));
@@ -134,7 +145,11 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
                 .as_str()
                 .context("no id")?
                 .to_owned();
-            ledger.lock().unwrap().volumes.insert(id, Told::Created);
+            {
+                let mut ledger = ledger.lock().unwrap();
+                ledger.volumes.insert(id, Told::Created);
+                ledger.waits.push(waited);
+            }
             if round.is_multiple_of(3) && delete_one(&mut client, round, ledger)?.is_none() {
                 break;
             }

@@ -12,6 +12,7 @@ mod disk;
 mod full_disk;
 mod load;
 mod other_versions;
+mod overload;
 mod process;
 mod read_only_disk;
 mod sparse;

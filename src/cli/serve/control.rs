@@ -32,6 +32,7 @@ use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
 use crate::web::server::{self, ServerOptions, Site};
 use crate::web::state::{Door, Insight, WebState};
+use crate::web::turns::{AllTurns, TurnOptions};
 
 /// How long requests under way may take to end at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
@@ -47,6 +48,7 @@ pub struct Control {
     arbiter: Arbiter,
     server: ServerHandle,
     readiness: Readiness,
+    turns: AllTurns,
     exports: Exports,
     health: watch::Receiver<Health>,
 }
@@ -67,7 +69,8 @@ impl Control {
             readiness: readiness.clone(),
             health: health.clone(),
         };
-        let site = site(config, data_dir, catalog, router, watched, insight).await?;
+        let turns = turns(config);
+        let site = site(config, data_dir, catalog, router, watched, insight, turns.clone()).await?;
         let options = ServerOptions {
             listen: vec![config.web.listen],
             workers: config.web.workers,
@@ -88,6 +91,7 @@ impl Control {
             arbiter,
             server: handle,
             readiness,
+            turns,
             exports: Exports::start(store, config, data_dir)?,
             health,
         })
@@ -117,6 +121,7 @@ impl Control {
         if self.readiness.obstacle().is_none() {
             self.readiness.unready("stopping");
         }
+        self.turns.close();
         self.server.stop(true).await;
     }
 
@@ -307,6 +312,15 @@ struct Watched {
     health: watch::Receiver<Health>,
 }
 
+fn turns(config: &Config) -> AllTurns {
+    AllTurns::new(&TurnOptions {
+        at_once: config.web.requests_at_once,
+        per_project: config.web.requests_per_project,
+        waiting: config.web.requests_waiting,
+        patience: config.web.request_patience.get(),
+    })
+}
+
 async fn site(
     config: &Config,
     data_dir: &Path,
@@ -314,6 +328,7 @@ async fn site(
     router: &Router,
     watched: Watched,
     insight: Insight,
+    turns: AllTurns,
 ) -> Result<Site, BoxError> {
     let identity = match config.auth.strategy {
         auth::Strategy::Noauth => None,
@@ -337,6 +352,7 @@ async fn site(
         },
         max_body_size: config.web.max_body_size.as_usize(),
         max_page_size: config.web.max_page_size,
+        turns,
         readiness,
         unhealthy: Some(Box::new(move || {
             (!actors.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())

@@ -1,0 +1,155 @@
+//! Whose turn it is, by what one would notice of it.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::poll;
+
+use super::*;
+
+fn turns(at_once: usize, per_project: usize, waiting: usize) -> Arc<Turns> {
+    patient_for(Duration::from_secs(5), at_once, per_project, waiting)
+}
+
+fn patient_for(patience: Duration, at_once: usize, per_project: usize, waiting: usize) -> Arc<Turns> {
+    let options = TurnOptions {
+        at_once,
+        per_project,
+        waiting,
+        patience,
+    };
+    Arc::new(Turns::new("test", options))
+}
+
+fn a() -> ProjectId {
+    "a".into()
+}
+
+fn b() -> ProjectId {
+    "b".into()
+}
+
+fn is_idle(turns: &Turns) -> bool {
+    let state = turns.state();
+    state.in_work == 0 && state.projects.is_empty()
+}
+
+#[actix::test]
+async fn a_project_has_its_share_and_leaves_the_rest_to_others() {
+    let turns = turns(3, 2, 1);
+    let mine = [turns.take(a()).await.unwrap(), turns.take(a()).await.unwrap()];
+    let mut third = pin!(turns.take(a()));
+    assert!(poll!(third.as_mut()).is_pending());
+    assert_eq!(turns.take(a()).await.unwrap_err(), Busy::Queue);
+    let other = turns.take(b()).await.unwrap();
+    let [first, second] = mine;
+    drop(first);
+    let third = third.await.unwrap();
+    drop((second, third, other));
+    assert!(is_idle(&turns));
+}
+
+#[actix::test]
+async fn a_turn_goes_to_who_has_the_fewest_in_work_though_others_waited_longer() {
+    let turns = turns(2, 2, 8);
+    let first = turns.take(a()).await.unwrap();
+    let second = turns.take(a()).await.unwrap();
+    let mut patient = pin!(turns.take(a()));
+    assert!(poll!(patient.as_mut()).is_pending());
+    let mut late = pin!(turns.take(b()));
+    assert!(poll!(late.as_mut()).is_pending());
+    drop(first);
+    assert!(poll!(patient.as_mut()).is_pending());
+    let Poll::Ready(late) = poll!(late.as_mut()) else {
+        panic!("the other project waits behind the flood")
+    };
+    drop(second);
+    drop((patient.await.unwrap(), late));
+    assert!(is_idle(&turns));
+}
+
+#[actix::test]
+async fn two_that_flood_take_turns() {
+    let turns = turns(1, 1, 8);
+    let held = turns.take(a()).await.unwrap();
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let wait = |project: ProjectId| {
+        let (turns, served) = (turns.clone(), served.clone());
+        async move {
+            let turn = turns.take(project.clone()).await.unwrap();
+            served.lock().unwrap().push(project);
+            tokio::task::yield_now().await;
+            drop(turn);
+        }
+    };
+    let waiting = [a(), a(), a(), b(), b(), b()].map(|project| actix_rt::spawn(wait(project)));
+    while turns
+        .state()
+        .projects
+        .values()
+        .map(|of_project| of_project.waiting.len())
+        .sum::<usize>()
+        < 6
+    {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    for task in waiting {
+        task.await.unwrap();
+    }
+    assert_eq!(*served.lock().unwrap(), [b(), a(), b(), a(), b(), a()]);
+    assert!(is_idle(&turns));
+}
+
+#[actix::test]
+async fn who_hangs_up_leaves_the_queue_and_a_turn_that_was_called_is_not_lost() {
+    let turns = turns(1, 1, 2);
+    let held = turns.take(a()).await.unwrap();
+    let mut gone = Box::pin(turns.take(a()));
+    let mut called = Box::pin(turns.take(a()));
+    assert!(poll!(gone.as_mut()).is_pending() && poll!(called.as_mut()).is_pending());
+    assert_eq!(turns.take(a()).await.unwrap_err(), Busy::Queue);
+    drop(gone);
+    drop(held);
+    // It was called, and hung up before it heard.
+    drop(called);
+    assert!(is_idle(&turns));
+    drop(turns.take(a()).await.unwrap());
+}
+
+#[actix::test]
+async fn who_waited_for_too_long_is_refused() {
+    let turns = patient_for(Duration::from_millis(1), 1, 1, 1);
+    let held = turns.take(a()).await.unwrap();
+    assert_eq!(turns.take(b()).await.unwrap_err(), Busy::Patience);
+    drop(held);
+    assert!(is_idle(&turns));
+}
+
+#[actix::test]
+async fn a_stop_refuses_who_waits_and_who_comes_and_lets_the_others_end() {
+    let turns = turns(1, 1, 1);
+    let held = turns.take(a()).await.unwrap();
+    let mut waits = pin!(turns.take(a()));
+    assert!(poll!(waits.as_mut()).is_pending());
+    turns.close();
+    assert_eq!(waits.await.unwrap_err(), Busy::Closed);
+    assert_eq!(turns.take(b()).await.unwrap_err(), Busy::Closed);
+    drop(held);
+    assert!(is_idle(&turns));
+}
+
+#[test]
+fn a_refusal_is_cinders_and_says_when_to_come_again() {
+    for busy in [Busy::Queue, Busy::Patience, Busy::Closed] {
+        let fault = busy.fault();
+        assert_eq!(
+            (fault.status.as_u16(), fault.retry_after, fault.name()),
+            (503, Some(1), "serviceUnavailable")
+        );
+        assert!(
+            fault.operator.is_none(),
+            "it is told of once, not with every request"
+        );
+    }
+}
