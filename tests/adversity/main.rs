@@ -15,6 +15,7 @@ mod other_versions;
 mod overload;
 mod process;
 mod read_only_disk;
+mod restarts;
 mod sparse;
 mod store_is_gone;
 mod torn_write;
