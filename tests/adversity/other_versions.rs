@@ -178,7 +178,8 @@ fn the_program_goes_on_from_state_of_every_earlier_version() -> Result<()> {
                     place.succeeds(&["store", "restore", file.to_str().context("a path")?])?;
                 }
             }
-            place.must_agree()?;
+            // Its records were kept, not its volumes.
+            place.succeeds(&["fsck", "--records-only"])?;
             let pumice = Pumice::start(&place)?;
             ensure!(Client::connect(pumice.address)?.create("later")?.status == 202);
             load::wait_for_rest(&pumice)?;
@@ -189,7 +190,7 @@ fn the_program_goes_on_from_state_of_every_earlier_version() -> Result<()> {
                     .any(|volume| volume["name"] == "golden")
             );
             pumice.stop()?;
-            place.must_agree()?;
+            place.succeeds(&["fsck", "--records-only"])?;
         }
     }
     Ok(())
