@@ -150,13 +150,7 @@ pub fn must_have_storage(volume: &Volume) -> Result<()> {
 /// Whether its storage must be there: it was made, nothing is being done to it, and no error says that it may be gone.
 #[must_use]
 pub fn claims_storage(volume: &Volume) -> bool {
-    volume.launched_at.is_some()
-        && volume.operation.is_none()
-        && !volume.status.is_transient()
-        && !matches!(
-            volume.status,
-            VolumeStatus::Error | VolumeStatus::ErrorDeleting | VolumeStatus::ErrorManaging
-        )
+    volume.launched_at.is_some() && volume.operation.is_none() && volume.status.claims_storage()
 }
 
 /// What the attachments make of `attach_status`. Attachments that failed to attach do not count, for nobody ever used

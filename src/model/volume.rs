@@ -119,6 +119,12 @@ impl VolumeStatus {
         )
     }
 
+    /// False for the states in which the storage of a volume may not be there yet, or not any more.
+    #[must_use]
+    pub fn claims_storage(self) -> bool {
+        !self.is_transient() && !matches!(self, Self::Error | Self::ErrorDeleting | Self::ErrorManaging)
+    }
+
     /// True for the states whose name says that something went wrong.
     #[must_use]
     pub fn is_error(self) -> bool {

@@ -17,6 +17,9 @@ const SEED: u64 = 0x7075_6d69_6365;
 /// How often each way is tried.
 const TIMES: u64 = 2;
 
+/// How long the header of a segment of sled's log is.
+const SEGMENT_HEADER: usize = 20;
+
 /// How many commits come behind those of all operations.
 const LAST: usize = 8;
 
@@ -48,7 +51,8 @@ impl Seeded {
 }
 
 /// Where sled wrote last. Its log is made of segments in any order; each begins with a checksum and its place in the log, that is
-/// kept with all bits but the sign turned over (sled 0.34, `pagecache/logger.rs`, `SegmentHeader`).
+/// kept with all bits but the sign turned over (sled 0.34, `pagecache/logger.rs`, `SegmentHeader`). The last byte that is not zero
+/// will not do: what was written may end with zeros.
 fn end_of_log(bytes: &[u8]) -> Result<u64> {
     const SEGMENT: usize = 512 * 1024;
     let place = |segment: &[u8]| {
@@ -63,11 +67,44 @@ fn end_of_log(bytes: &[u8]) -> Result<u64> {
     let (index, last) = segments
         .max_by_key(|(_, segment)| place(segment))
         .context("an empty log")?;
-    let end = last
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .context("an empty segment")?;
-    Ok((index * SEGMENT + end + 1) as u64)
+    let mut end = SEGMENT_HEADER;
+    while let Some(length) = last.get(end..).and_then(message) {
+        end += length;
+    }
+    ensure!(end > SEGMENT_HEADER, "no message in the last segment");
+    Ok((index * SEGMENT + end) as u64)
+}
+
+/// How long the message is that begins here, with its header: checksum, kind, length, segment and page (sled 0.34,
+/// `serialization.rs`, `MessageHeader`). `None` if there is none: kind 0 is what was never written.
+fn message(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes.get(4..)?;
+    let kind = *rest.split_off_first()?;
+    let length = number(&mut rest)?;
+    let (_segment, _page) = (number(&mut rest)?, number(&mut rest)?);
+    let header = bytes.len() - rest.len();
+    (kind != 0).then_some(header + length)
+}
+
+/// A number as sled writes it: the small ones in a byte, others with their length in the first.
+fn number(bytes: &mut &[u8]) -> Option<usize> {
+    let first = usize::from(*bytes.split_off_first()?);
+    let mut next = |count: usize| {
+        let taken = bytes.split_off(..count)?;
+        Some(
+            taken
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| (sum << 8) | usize::from(*byte)),
+        )
+    };
+    match first {
+        0..=240 => Some(first),
+        241..=248 => Some(240 + 256 * (first - 241) + next(1)?),
+        // The one that has its high byte first.
+        249 => Some(2288 + 256 * next(1)? + next(1)?),
+        _ => next(first - 247),
+    }
 }
 
 /// Damages the end of what was written; where, counted from it.

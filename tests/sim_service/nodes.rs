@@ -200,7 +200,6 @@ pub async fn volume(world: Rc<World>, number: usize) -> turmoil::Result {
         report_interval: REPORT_INTERVAL,
         stats_polling_interval: Duration::from_secs(5),
         command_timeout: VERB_LIMIT,
-        expect_storage: false,
         ..volume_manager::Options::default()
     };
     let parts = volume_manager::Parts::new(

@@ -45,10 +45,10 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
         .filter_map(|found| StorageName::parse(&found.name))
         .collect();
     found.sort_unstable();
-    let known = parts.ledger().volumes();
-    if found.is_empty() && known >= FEW && parts.options.expect_storage {
+    let expected = parts.ledger().expected();
+    if found.is_empty() && expected >= FEW && parts.options.expect_storage {
         return Err(format!(
-            "none of the {known} volumes of this backend is on its storage: is it the right one, and mounted? \
+            "none of the {expected} volumes of this backend is on its storage: is it the right one, and mounted? \
              (expect_storage = false lets it serve all the same)"
         ));
     }

@@ -27,6 +27,7 @@ pub struct Exported {
 #[derive(Debug, Default)]
 pub struct Ledger {
     sizes: HashMap<VolumeId, (String, u32)>,
+    expected: usize,
     exports: BTreeMap<VolumeId, Exported>,
     /// Volumes and snapshots.
     buried: HashMap<Uuid, OperationId>,
@@ -64,10 +65,10 @@ impl Ledger {
         self.buried.get(&id).is_some_and(|by| *by > before)
     }
 
-    /// How many volumes it has.
+    /// How many volumes must be on its storage, by the catalog at start: those being made or deleted need not be there.
     #[must_use]
-    pub fn volumes(&self) -> usize {
-        self.sizes.len()
+    pub fn expected(&self) -> usize {
+        self.expected
     }
 
     /// Sum of the sizes on a pool, in GiB (`allocated_capacity_gb`).
@@ -131,6 +132,7 @@ impl Ledger {
     pub fn learn(&mut self, page: &[BackendVolume]) {
         for known in page {
             self.enter(known.volume.id, &known.volume.pool.pool, known.volume.size);
+            self.expected += usize::from(known.status.claims_storage());
             if !known.connectors.is_empty() {
                 self.exports.insert(
                     known.volume.id,

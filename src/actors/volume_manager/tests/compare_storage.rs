@@ -57,3 +57,25 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
     driver.create_volume(&work, &volumes[0]).unwrap();
     until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
 }
+
+#[actix::test]
+async fn volumes_that_were_being_made_or_deleted_do_not_make_an_empty_storage_the_wrong_one() {
+    let with = |status| BackendVolume {
+        status,
+        ..known(&spec(1))
+    };
+    let volumes = [
+        VolumeStatus::Available,
+        VolumeStatus::InUse,
+        VolumeStatus::Creating,
+        VolumeStatus::Deleting,
+        VolumeStatus::Error,
+    ];
+    let world = world_with(
+        FakeDriver::default(),
+        Options::default(),
+        volumes.map(with).to_vec(),
+    );
+    let parts = world.parts.clone();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+}
