@@ -17,7 +17,7 @@ use pumice::drivers::command::daemon::{Daemon, Process};
 use pumice::drivers::command::{Command, CommandError, Output};
 use pumice::drivers::file::{FileDriver, FileOptions};
 use pumice::drivers::target::tgt::{TgtOptions, TgtTarget};
-use pumice::drivers::target::{Export, TargetDriver};
+use pumice::drivers::target::{Export, TargetDriver, outliving};
 use pumice::drivers::{DriverError, VolumeDriver, Work};
 use pumice::model::spec::VolumeSource;
 use pumice::model::volume::Secret;
@@ -400,6 +400,20 @@ fn a_killed_daemon_is_noticed_restarted_and_its_exports_keep_their_secret() {
     assert_eq!(rig.attach(&volume, GUEST), info);
     io(&info, &["read -P 7 0 64k"]).unwrap();
     assert_eq!(rig.daemons().len(), 1);
+}
+
+#[test]
+fn what_a_daemon_that_dies_breaks_is_done_by_the_next() {
+    let rig = Rig::new().up();
+    let volume = rig.create(1);
+    let daemon = Process::open(rig.daemons()[0]).unwrap();
+    let exported = outliving(&rig.target, &work(), || {
+        daemon.kill();
+        rig.target.ensure_export(&work(), &volume, &rig.path(&volume))
+    });
+    exported.unwrap();
+    assert_eq!(rig.target.generation(), Some(2));
+    assert_eq!(rig.target.list_exports(&work()).unwrap().len(), 1);
 }
 
 #[test]

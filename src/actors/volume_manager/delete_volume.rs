@@ -101,9 +101,7 @@ impl Step<Deleting, DriverError> for RemoveExport {
         let removed = deleting
             .parts
             .drive(volume.id, deleting.limit, move |_, work| {
-                target.remove_export(work, &volume)?;
-                parts.ledger().disconnected(volume.id, None, true);
-                Ok(())
+                parts.remove_export(target.as_ref(), work, &volume)
             })
             .await;
         removed.map_err(|error| park(error, &mut deleting.parked))
@@ -161,8 +159,7 @@ impl Step<Deleting, DriverError> for DeleteVolume {
                 // Whoever was just being connected when this began has been by now.
                 let exported = parts.ledger().is_exported(volume.id);
                 if let Some(target) = parts.target.as_ref().filter(|_| exported) {
-                    target.remove_export(work, &volume)?;
-                    parts.ledger().disconnected(volume.id, None, true);
+                    parts.remove_export(target.as_ref(), work, &volume)?;
                 }
                 driver.delete_volume(work, &volume)
             })

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::VolumeManager;
 use super::worker::Claim;
+use crate::drivers::target::outliving;
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::{AttachMode, StorageName, VolumeId};
 
@@ -163,16 +164,18 @@ async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Opti
         };
         let (target, path) = parts.export_parts(&exported.volume)?;
         driver.activate(work, &exported.volume)?;
-        let export = target.ensure_export(work, &exported.volume, &path)?;
-        for (connector, mode) in &exported.connectors {
-            let mode = if exported.volume.readonly {
-                AttachMode::Ro
-            } else {
-                *mode
-            };
-            target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
-        }
-        Ok(true)
+        outliving(target.as_ref(), work, || {
+            let export = target.ensure_export(work, &exported.volume, &path)?;
+            for (connector, mode) in &exported.connectors {
+                let mode = if exported.volume.readonly {
+                    AttachMode::Ro
+                } else {
+                    *mode
+                };
+                target.initialize_connection(work, &exported.volume, &export, connector, mode)?;
+            }
+            Ok(true)
+        })
     };
     manager.parts.drive(id, limit, verb).await
 }

@@ -17,6 +17,7 @@ use super::delete_volume::park;
 use super::notify::notify;
 use super::parts::Parts;
 use super::worker::Claim;
+use crate::drivers::target::outliving;
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
@@ -154,7 +155,7 @@ impl Step<Extending, DriverError> for AnnounceSize {
         let told = extending
             .parts
             .drive(volume.id, extending.limit, move |_, work| {
-                target.resized(work, &volume)
+                outliving(target.as_ref(), work, || target.resized(work, &volume))
             })
             .await;
         match told {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::parts::Parts;
 use super::task::Task;
 use crate::drivers::DriverError;
-use crate::drivers::target::Export;
+use crate::drivers::target::{Export, outliving};
 use crate::flow::{Flow, Step};
 use crate::messages::api::Outcome;
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeId, VolumeSpec};
@@ -82,21 +82,16 @@ impl Step<Connecting, DriverError> for InitializeConnection {
                     let client = "The volume was deleted meanwhile.".to_owned();
                     return Err(DriverError::Refused { client });
                 }
-                loop {
-                    let generation = target.generation();
+                // In the book before it is looked whether the daemon is still the same: one that was started anew meanwhile has
+                // been given all that was in the book, and no more.
+                outliving(target.as_ref(), work, || {
                     driver.activate(work, &volume)?;
                     let export = target.ensure_export(work, &volume, &path)?;
                     let exported = with_export(&volume, &export);
                     let info = target.initialize_connection(work, &exported, &export, &connector, mode)?;
                     parts.ledger().connected(exported, connector.clone(), mode);
-                    // A daemon that was started anew meanwhile has lost it, and may have been given all that was in the
-                    // book before. One that is dead will be given it.
-                    let now = target.generation();
-                    if now.is_none() || now == generation {
-                        return Ok((export, info));
-                    }
-                    work.check()?;
-                }
+                    Ok((export, info))
+                })
             })
             .await;
         let (export, info) = match made {
@@ -142,11 +137,13 @@ async fn take_back(connecting: &mut Connecting) {
         .drive(id, move |_, work| {
             let connector = was_exported.then_some(&connector);
             parts.ledger().disconnected(id, connector, !was_exported);
-            if was_exported {
-                target.terminate_connection(work, &volume, connector)
-            } else {
-                target.remove_export(work, &volume)
-            }
+            outliving(target.as_ref(), work, || {
+                if was_exported {
+                    target.terminate_connection(work, &volume, connector)
+                } else {
+                    target.remove_export(work, &volume)
+                }
+            })
         })
         .await;
     if let Err(error) = taken_back {

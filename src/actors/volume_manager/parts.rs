@@ -14,7 +14,7 @@ use super::failure::settled;
 use super::ledger::Ledger;
 use super::slot::{DriverFactory, DriverSlot};
 use super::worker::{Claim, WorkError, Workers};
-use crate::drivers::target::TargetDriver;
+use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
 use crate::model::spec::VolumeSource;
@@ -229,6 +229,21 @@ impl Parts {
             provider_location: None,
             provider_auth: None,
         }
+    }
+
+    /// Takes a volume's export away and out of the book. For a worker that is alone on the volume.
+    ///
+    /// # Errors
+    /// The target's; the book stays as it is.
+    pub fn remove_export(
+        &self,
+        target: &dyn TargetDriver,
+        work: &Work,
+        volume: &VolumeSpec,
+    ) -> DriverResult<()> {
+        outliving(target, work, || target.remove_export(work, volume))?;
+        self.ledger().disconnected(volume.id, None, true);
+        Ok(())
     }
 
     /// The target and the volume's backing store, or why there is neither.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use super::delete_volume::park;
 use super::parts::Parts;
 use crate::drivers::DriverError;
+use crate::drivers::target::outliving;
 use crate::flow::{Flow, FlowReport, Observer, Step};
 use crate::messages::api::Outcome;
 use crate::messages::volume::TerminateConnection as Command;
@@ -80,7 +81,9 @@ impl Step<Disconnecting, DriverError> for ShutOut {
         state
             .parts
             .drive(id, state.limit, move |_, work| {
-                target.terminate_connection(work, &volume, connector.as_ref())?;
+                outliving(target.as_ref(), work, || {
+                    target.terminate_connection(work, &volume, connector.as_ref())
+                })?;
                 parts.ledger().disconnected(id, connector.as_ref(), false);
                 Ok(())
             })
@@ -111,9 +114,7 @@ impl Step<Disconnecting, DriverError> for RemoveExport {
         state
             .parts
             .drive(id, state.limit, move |_, work| {
-                target.remove_export(work, &volume)?;
-                parts.ledger().disconnected(id, None, true);
-                Ok(())
+                parts.remove_export(target.as_ref(), work, &volume)
             })
             .await
             .map_err(|error| park(error, &mut state.parked))

@@ -37,9 +37,7 @@ impl Step<Unmanaging, DriverError> for RemoveExport {
         let parts = unmanaging.parts.clone();
         unmanaging
             .drive(volume.id, move |_, work| {
-                target.remove_export(work, &volume)?;
-                parts.ledger().disconnected(volume.id, None, true);
-                Ok(())
+                parts.remove_export(target.as_ref(), work, &volume)
             })
             .await
     }

@@ -14,6 +14,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -73,8 +74,58 @@ pub trait TargetDriver: Send + Sync {
     /// configuration. `None` while there is nothing to export with.
     fn generation(&self) -> Option<u64>;
 
+    /// Of which daemon a verb that is run now would be. An end that is under way is waited for, but no longer than `patience`.
+    fn life(&self, _patience: Duration) -> Life {
+        let generation = self.generation();
+        Life {
+            daemon: generation.unwrap_or(0),
+            lives: generation.is_some(),
+        }
+    }
+
     /// Ends what was started. Called once, at shutdown. Exports of the kernel stay, and serve on while we restart.
     fn shutdown(&self);
+}
+
+/// A target's daemon, or what else keeps its exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Which of all that there were: the last, if there is none now.
+    pub daemon: u64,
+    /// Whether it can be told something.
+    pub lives: bool,
+}
+
+/// How long a daemon that dropped a connection may take to be seen dead.
+const DYING: Duration = Duration::from_millis(100);
+
+/// Runs a verb, and again whenever the daemon died under it: what was done has gone with it, so nothing has failed or is done,
+/// and the next one can do all of it. One that is dead when the verb is done will be given all that the book has.
+///
+/// # Errors
+/// Those of the verb under a daemon that outlived it.
+pub fn outliving<T>(
+    target: &dyn TargetDriver,
+    work: &Work,
+    verb: impl Fn() -> DriverResult<T>,
+) -> DriverResult<T> {
+    loop {
+        let before = target.life(Duration::ZERO);
+        match verb() {
+            Err(error @ (DriverError::TimedOut | DriverError::Cancelled)) => return Err(error),
+            Err(error) if target.life(DYING) != before => {
+                tracing::info!(%error, "the target daemon died under a verb, which is run again");
+            }
+            Ok(done) => {
+                let now = target.life(Duration::ZERO);
+                if !now.lives || now == before {
+                    return Ok(done);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        work.check()?;
+    }
 }
 
 /// What Cinder's manager adds to what any target tells of a connection (cinder: `volume/manager.py`,
@@ -106,5 +157,61 @@ fn check_portals(portals: &[SocketAddr]) -> DriverResult<()> {
         Some(bad) => wrong(format!("{bad} is no address an initiator could connect to")),
         None if portals.is_empty() => wrong("the target has no portal".to_owned()),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use super::fake::FakeTarget;
+    use super::{TargetDriver, outliving};
+    use crate::drivers::{DriverError, DriverResult, Work};
+
+    fn broken() -> DriverResult<u32> {
+        Err(DriverError::Failed {
+            client: String::new(),
+            operator: "the connection was reset".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_verb_outlives_each_daemon_that_dies_under_it_and_fails_with_one_that_lives() {
+        let (target, work) = (FakeTarget::default(), Work::within(Duration::from_secs(10)));
+        target.setup(&work).unwrap();
+        let tries = Cell::new(0);
+        let done = outliving(&target, &work, || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                1 => target.kill(),
+                2 => target.revive(),
+                3 => {
+                    // Done, and lost.
+                    target.kill();
+                    target.revive();
+                    return Ok(3);
+                }
+                try_ => {
+                    target.kill();
+                    return Ok(try_);
+                }
+            }
+            broken()
+        });
+        assert_eq!(done.unwrap(), 4);
+        target.revive();
+        let tries = Cell::new(0);
+        let failed = outliving(&target, &work, || {
+            tries.set(tries.get() + 1);
+            broken()
+        });
+        assert!(failed.is_err() && tries.get() == 1);
+        work.cancel();
+        let cancelled = outliving(&target, &work, || {
+            target.kill();
+            broken()
+        });
+        assert!(matches!(cancelled, Err(DriverError::Cancelled)));
     }
 }

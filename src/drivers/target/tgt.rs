@@ -36,7 +36,7 @@ use self::keeper::{Keeper, Plan, Up};
 use self::show::{Exported, free_tid};
 use super::chap::Chap;
 use super::iscsi::{self, LUN, Location};
-use super::{Export, TargetDriver, check_portals};
+use super::{Export, Life, TargetDriver, check_portals};
 use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
@@ -407,6 +407,10 @@ impl TargetDriver for TgtTarget {
 
     fn generation(&self) -> Option<u64> {
         self.keeper.up().ok().map(|up| up.generation)
+    }
+
+    fn life(&self, patience: Duration) -> Life {
+        self.keeper.life(patience)
     }
 
     fn shutdown(&self) {

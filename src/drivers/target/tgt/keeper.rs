@@ -21,6 +21,7 @@ use super::admin::Admin;
 use super::{CONTROL_PORT, control};
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
+use crate::drivers::target::Life;
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// How long a start may take. It takes 10 ms.
@@ -37,6 +38,9 @@ const WELL: Duration = Duration::from_secs(60);
 
 /// How long the whole orderly end may take before it is a hard one.
 const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Within this the keeper's thread has seen that its daemon is dead.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// What the daemon said last is told when it does not start.
 const LAST_WORDS: usize = 8;
@@ -142,6 +146,33 @@ impl Keeper {
     pub(super) fn up(&self) -> DriverResult<Up> {
         let state = self.shared.state();
         state.up.clone().ok_or_else(|| down(&state.reason))
+    }
+
+    /// The daemon that is up, or was last.
+    pub(super) fn life(&self, patience: Duration) -> Life {
+        let state = self.shared.state();
+        let daemon = state.starts;
+        let Some(up) = state.up.clone() else {
+            return Life { daemon, lives: false };
+        };
+        drop(state);
+        let lives = !up.process.wait_end(patience);
+        if !lives {
+            // Who comes next shall not be sent to the dead: our thread is about to see it, too.
+            let is_thought_up = |state: &mut State| {
+                let now = state.up.as_ref();
+                now.is_some_and(|now| now.generation == up.generation)
+            };
+            let noticed = self
+                .shared
+                .changed
+                .wait_timeout_while(self.shared.state(), NOTICE, is_thought_up);
+            drop(noticed);
+        }
+        Life {
+            daemon: up.generation,
+            lives,
+        }
     }
 
     /// The daemon; one that is being restarted is waited for a little.
