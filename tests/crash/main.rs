@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "../process_support/child.rs"]
+mod child;
+#[path = "../process_support/client.rs"]
 mod client;
 mod matrix;
 mod process;
+#[path = "../process_support/recorded.rs"]
+mod recorded;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,7 +244,7 @@ fn all_volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
 /// With the program stopped: the catalog is consistent, and the files are those of its volumes and snapshots, no more, no fewer.
 /// `let_go`: what may be there without a record, for it was let go.
 fn look_behind(folder: &Path, let_go: &BTreeSet<String>) -> Result<()> {
-    let recorded = process::read_catalog(folder)?;
+    let recorded = recorded::read_catalog(&folder.join("data"))?;
     ensure!(
         recorded.findings.is_empty(),
         "the catalog is not consistent: {:#?}",
