@@ -9,9 +9,11 @@ GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 GUEST_ARGS ?=
 # How many runs of the simulation: make sim SEEDS=20000.
 SEEDS ?= 2000
+# How often the soak kills: make soak KILLS=10000.
+KILLS ?= 1000
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients sim bench help \
+.PHONY: run test lint format clippy deny unit docs clients sim soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -54,6 +56,10 @@ unit: ## Tests in Rust
 sim: ## The service on a simulated network, thousands of times (SEEDS=n, or PUMICE_SIM_SEED=n for one)
 	@PUMICE_SIM_SEEDS=$(SEEDS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
 		--test sim_service --test sim_transport -- --nocapture
+
+soak: ## Kill the nodes of a real service under load, a thousand times (KILLS=n; PUMICE_SOAK_SEED=n for the same choices)
+	@scripts/install-packages $(RUN_PACKAGES)
+	@PUMICE_SOAK_KILLS=$(KILLS) PUMICE_SOAK_EVERY=100 $(CARGO) test --quiet --locked --test soak -- --nocapture
 
 docs:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps
