@@ -417,6 +417,21 @@ fn what_a_daemon_that_dies_breaks_is_done_by_the_next() {
 }
 
 #[test]
+fn a_daemon_that_dies_again_and_again_is_there_in_time_for_who_waits() {
+    let rig = Rig::new().up();
+    let volume = rig.create(1);
+    // The pauses of one that nobody waits for would be longer than a verb's patience by then.
+    for _ in 0..7 {
+        let daemon = Process::open(rig.daemons()[0]).unwrap();
+        daemon.kill();
+        let exported = outliving(&rig.target, &work(), || {
+            rig.target.ensure_export(&work(), &volume, &rig.path(&volume))
+        });
+        exported.unwrap();
+    }
+}
+
+#[test]
 fn shutdown_leaves_no_process_even_with_a_guest_logged_in() {
     let rig = Rig::new().up();
     let volume = rig.create(1);

@@ -33,6 +33,9 @@ const ASK: Duration = Duration::from_millis(3);
 /// The pause before a restart: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
+/// The longest one while a verb waits for the daemon: well within its patience, and no storm of starts.
+const WAITED_FOR: Duration = Duration::from_secs(1);
+
 /// A daemon that lived this long was well: the pauses begin anew.
 const WELL: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,8 @@ struct State {
     stop: bool,
     /// Somebody asked for a start now.
     hurry: bool,
+    /// How many verbs wait for it.
+    waiting: u32,
     /// The work of the start under way.
     starting: Option<Work>,
     lock: Option<File>,
@@ -100,6 +105,7 @@ impl Keeper {
             failures: 0,
             stop: false,
             hurry: false,
+            waiting: 0,
             starting: None,
             lock: None,
             thread: None,
@@ -177,10 +183,15 @@ impl Keeper {
 
     /// The daemon; one that is being restarted is waited for a little.
     pub(super) fn soon_up(&self, work: &Work, patience: Duration) -> DriverResult<Up> {
-        let state = self.shared.state();
-        if state.thread.is_some() {
-            self.shared
-                .wait(state, work, patience, |state| state.up.is_some() || state.stop)?;
+        let mut state = self.shared.state();
+        if state.thread.is_some() && state.up.is_none() {
+            state.waiting += 1;
+            self.shared.changed.notify_all();
+            let waited = self
+                .shared
+                .wait(state, work, patience, |state| state.up.is_some() || state.stop);
+            self.shared.state().waiting -= 1;
+            waited?;
         } else {
             drop(state);
         }
@@ -285,9 +296,17 @@ fn keep(shared: &Shared) {
         }
         state.reason = reason;
         shared.changed.notify_all();
-        let until = Instant::now() + pause;
-        while !state.stop && !state.hurry && Instant::now() < until {
-            let left = until.saturating_duration_since(Instant::now());
+        let died = Instant::now();
+        while !state.stop && !state.hurry {
+            let pause = if state.waiting == 0 {
+                pause
+            } else {
+                pause.min(WAITED_FOR)
+            };
+            let left = pause.saturating_sub(died.elapsed());
+            if left.is_zero() {
+                break;
+            }
             state = shared
                 .changed
                 .wait_timeout(state, left)
