@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod extend;
 mod journal;
+mod late;
 mod load;
 mod manage;
 mod sequences;
