@@ -7,6 +7,9 @@
     reason = "the program under test is killed, not waited for"
 )]
 
+#[path = "../process_support/child.rs"]
+mod child;
+#[path = "../process_support/client.rs"]
 mod client;
 mod disk;
 mod full_disk;

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::child::{Child, PROGRAM};
 use crate::client::Client;
 
 /// Files, a target that leads nowhere, everybody an administrator, and room for all.
@@ -32,9 +32,6 @@ driver = "file"
 target = "fake"
 max_over_subscription_ratio = "1000000.0"
 "#;
-
-/// How many were started.
-static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Where the program runs: its files, and what brings it there.
 pub struct Place {
@@ -81,7 +78,7 @@ impl Place {
     pub fn run(&self, words: &[&str]) -> Result<Output> {
         std::fs::write(self.config_file(), format!("{CONFIG}{}", self.config))?;
         Ok(self
-            .command(env!("CARGO_BIN_EXE_pumice"))
+            .command(PROGRAM)
             .args(words)
             .arg("--config")
             .arg(self.config_file())
@@ -112,48 +109,10 @@ impl Pumice {
     /// Starts it and waits until it serves.
     pub fn start(place: &Place) -> Result<Self> {
         std::fs::write(place.config_file(), format!("{CONFIG}{}", place.config))?;
-        // On an address of its own: a port that is free now may be another's a moment later.
-        let number = u32::try_from(STARTED.fetch_add(1, Ordering::Relaxed))? % (250 * 250);
-        let bytes = [
-            127,
-            1 + std::process::id() % 250,
-            1 + number / 250,
-            1 + number % 250,
-        ];
-        let ip = bytes.map(|byte| byte.to_string()).join(".");
-        let address = std::net::TcpListener::bind(format!("{ip}:0"))?.local_addr()?;
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(place.folder.join("log"))?;
-        let child = place
-            .command(env!("CARGO_BIN_EXE_pumice"))
-            .arg("serve")
-            .args(["--listen", &address.to_string()])
-            .arg("--config")
-            .arg(place.config_file())
-            .arg("--data-dir")
-            .arg(&place.data)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let mut pumice = Self { child, address };
-        let limit = Instant::now() + Duration::from_secs(30);
-        loop {
-            if pumice.healthcheck().is_ok_and(|(status, _)| status == 200) {
-                return Ok(pumice);
-            }
-            if let Some(status) = pumice.child.try_wait()? {
-                bail!("it ended with {status}: {}", place.log()?);
-            }
-            ensure!(
-                Instant::now() < limit,
-                "it does not serve after half a minute: {}",
-                place.log()?
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let program = place.command(PROGRAM);
+        let log = place.folder.join("log");
+        let (child, address) = Child::serving(program, &place.config_file(), &place.data, &log)?;
+        Ok(Self { child, address })
     }
 
     /// That it does not start, and what it says last.
@@ -175,50 +134,29 @@ impl Pumice {
 
     /// How many bytes of it are in memory.
     pub fn resident(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+    pub fn kill(self) -> Result<()> {
+        self.child.kill()
     }
 
     /// SIGTERM, without waiting for what comes of it.
     pub fn terminate(&self) -> Result<()> {
-        let pid = i32::try_from(self.child.id())?;
-        let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
-        Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
+        self.child.terminate()
     }
 
     /// That it ends by itself in that time, and how.
     pub fn ends_within(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let limit = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            ensure!(Instant::now() < limit, "it has not ended");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.child.ends_within(limit)?.context("it has not ended")
     }
 
     /// SIGTERM; it must end within 10 seconds, with 0.
-    pub fn stop(mut self) -> Result<()> {
-        self.terminate()?;
-        let status = self.ends_within(Duration::from_secs(10))?;
-        ensure!(status.success(), "it ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Pumice {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn stop(self) -> Result<()> {
+        self.child.stop()
     }
 }

@@ -6,6 +6,7 @@
 #[path = "../process_support/child.rs"]
 mod child;
 #[path = "../process_support/client.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
 mod client;
 mod matrix;
 mod process;
@@ -47,7 +48,7 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(KILLS);
-    let folder = tempfile::tempdir()?; let kept = folder.path().to_owned(); std::mem::forget(folder); struct P(std::path::PathBuf); impl P { fn path(&self) -> &std::path::Path { &self.0 } } let folder = P(kept); eprintln!("KEPT {}", folder.path().display());
+    let folder = tempfile::tempdir()?;
     let mut pumice = Pumice::start(folder.path())?;
     let told = Ledger::default();
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,77 +1,113 @@
-//! As little of an HTTP client as this test needs: one that fails when the server is killed, and does not try again.
+//! As little of an HTTP client as these tests need: it does not try again, and tells a hang-up from an answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
-/// The one project of the test. In hex, as a project in a path must be.
+/// Projects. In hex, as a project in a path must be.
 pub const PROJECT: &str = "c0ffee00c0ffee00c0ffee00c0ffee00";
+pub const OTHER_PROJECT: &str = "decade00decade00decade00decade00";
 
 pub struct Client {
     stream: TcpStream,
+    project: &'static str,
 }
 
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub retry_after: Option<u32>,
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_slice(&self.body).with_context(|| String::from_utf8_lossy(&self.body).into_owned())
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| self.text())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// That this is a 503 as clients of Cinder know it, and says when to come again; its text.
+    pub fn must_be_unavailable(&self) -> Result<String> {
+        ensure!(self.status == 503, "{} {}", self.status, self.text());
+        ensure!(self.retry_after.is_some(), "no Retry-After: {}", self.text());
+        let fault = &self.json()?["serviceUnavailable"];
+        ensure!(fault["code"] == 503, "{}", self.text());
+        Ok(fault["message"].as_str().context("no message")?.to_owned())
     }
 }
 
 impl Client {
     pub fn connect(to: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Self::connect_as(to, PROJECT)
+    }
+
+    pub fn connect_as(to: SocketAddr, project: &'static str) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream })
+        Ok(Self { stream, project })
     }
 
     /// A request below `/v3/{project}`.
     pub fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
-        self.send_raw(method, &format!("/v3/{PROJECT}{path}"), body)
+        self.send_raw(method, &format!("/v3/{}{path}", self.project), body)
+    }
+
+    /// Asks for a volume of one GiB.
+    pub fn create(&mut self, name: &str) -> Result<Answer> {
+        self.send(
+            "POST",
+            "/volumes",
+            &format!(r#"{{"volume": {{"size": 1, "name": "{name}"}}}}"#),
+        )
     }
 
     pub fn send_raw(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         write!(
             self.stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: crash:{PROJECT}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: user:{}\r\nContent-Type: application/json\r\n\
              OpenStack-API-Version: volume 3.71\r\nContent-Length: {}\r\n\r\n{body}",
+            self.project,
             body.len()
         )?;
         let mut got = Vec::new();
-        let mut chunk = [0; 16 * 1024];
         let head_end = loop {
             if let Some(at) = got.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            let read = self.stream.read(&mut chunk)?;
-            if read == 0 {
-                bail!("hung up");
-            }
-            got.extend_from_slice(&chunk[..read]);
+            self.more(&mut got)?;
         };
         let head = String::from_utf8_lossy(&got[..head_end]).to_ascii_lowercase();
-        let status = head.get(9..12).context("no status")?.parse()?;
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .map_or(Ok(0), |text| text.trim().parse())?;
+        let number = |name: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(|text| text.trim().parse::<u32>())
+                .transpose()
+        };
+        let length = usize::try_from(number("content-length:")?.unwrap_or(0))?;
         while got.len() < head_end + length {
-            let read = self.stream.read(&mut chunk)?;
-            if read == 0 {
-                bail!("hung up");
-            }
-            got.extend_from_slice(&chunk[..read]);
+            self.more(&mut got)?;
         }
         Ok(Answer {
-            status,
+            status: head.get(9..12).context("no status")?.parse()?,
+            retry_after: number("retry-after:")?,
             body: got[head_end..].to_vec(),
         })
+    }
+
+    fn more(&mut self, got: &mut Vec<u8>) -> Result<()> {
+        let mut chunk = [0; 16 * 1024];
+        let read = self.stream.read(&mut chunk)?;
+        if read == 0 {
+            bail!("hung up");
+        }
+        got.extend_from_slice(&chunk[..read]);
+        Ok(())
     }
 }

@@ -12,8 +12,10 @@
 )]
 
 #[path = "../process_support/child.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
 mod child;
 #[path = "../process_support/client.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
 mod client;
 mod data;
 mod gate;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::child::Child;
+use crate::child::{Child, PROGRAM};
 use crate::client::Client;
 
 /// How many volume nodes there are.
@@ -323,7 +323,7 @@ impl Node {
 
     fn begin(&mut self) -> Result<()> {
         self.log_began = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        self.child = Some(Child::serve(&self.config, &[], [], &self.log)?);
+        self.child = Some(Child::serve(Command::new(PROGRAM), &self.config, &[], &self.log)?);
         Ok(())
     }
 
