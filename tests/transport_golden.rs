@@ -1002,13 +1002,20 @@ fn every_message_has_golden_bytes() {
     }
     // And the inventory has every message that `src/messages` makes one.
     let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/messages");
-    let mut made = 0;
-    for entry in std::fs::read_dir(sources).unwrap() {
-        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        made += source
-            .lines()
-            .filter(|line| line.starts_with("call!(") || line.starts_with("cast!("))
-            .count();
+    let (mut folders, mut made) = (vec![sources], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(path).unwrap();
+            made += source
+                .lines()
+                .filter(|line| line.starts_with("call!(") || line.starts_with("cast!("))
+                .count();
+        }
     }
     assert_eq!(
         names.0.len(),

@@ -120,6 +120,7 @@ async fn only_an_administrator_looks_inside() {
         "/inspect/actors",
         "/inspect/operations/finished",
         "/inspect/scheduler/decisions",
+        "/inspect/fsck",
     ] {
         assert_eq!(
             send(house.address, "GET", path, &[], None).await.status,
@@ -135,6 +136,27 @@ async fn only_an_administrator_looks_inside() {
     );
     assert_eq!(house.get("/inspect/operations/x", "admin").await.status, 404);
     assert_eq!(house.get("/inspect/nosuch", "admin").await.status, 404);
+}
+
+#[actix_web::test]
+async fn what_is_recorded_is_checked_at_this_moment() {
+    let house = House::open().await;
+    assert_eq!(
+        house.get("/inspect/fsck", "admin").await.json(),
+        json!({"findings": []})
+    );
+    let volume = VolumeId::new();
+    house.begin(volume).await;
+    let answer = house.get("/inspect/fsck", "admin").await.json();
+    let findings = answer["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0]["finding"], "dangling_operation");
+    assert!(
+        findings[0]["what"]
+            .as_str()
+            .unwrap()
+            .contains(&volume.to_string())
+    );
 }
 
 #[actix_web::test]

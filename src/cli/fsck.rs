@@ -1,7 +1,8 @@
 //! `pumice fsck`: whether all that is recorded agrees with itself (records, index rows, operations, quota) and with the storage and
 //! the exports of this node's backends.
 //!
-//! It looks at the store of a service that stands still, or at an export of one that runs: exports tell of one moment.
+//! It looks at the store of a service that stands still, or at an export; a service that runs is asked to look at all it has
+//! recorded at one moment (`--running`).
 //!
 //! Exit codes: 0 all agrees, or was mended; 1 something does not, or could not be looked at; 2 the configuration cannot be read.
 
@@ -12,8 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::refuse;
 use super::serve::exports;
 use super::store::{self, BoxError};
@@ -31,6 +33,12 @@ pub struct FsckArgs {
     /// The configuration, which says where the store is.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Ask the service that runs, as an administrator. Who asks is said by OS_CLOUD, OS_TOKEN or OS_AUTH_URL.
+    #[arg(long, conflicts_with_all = ["config", "export", "repair"])]
+    running: bool,
+    /// Where that service is, if the identity service does not say.
+    #[arg(long, requires = "running", value_name = "http://HOST:PORT")]
+    url: Option<String>,
     /// Look at this export instead of the store; `newest` is the newest in `exports` of node.data_dir.
     #[arg(long, value_name = "FILE", conflicts_with = "repair")]
     export: Option<PathBuf>,
@@ -52,22 +60,28 @@ pub struct FsckArgs {
     clippy::print_stdout,
     reason = "this is where the command's answer goes"
 )]
-pub fn fsck(args: &FsckArgs, surroundings: &Surroundings) -> ExitCode {
-    let config = match Config::load(args.config.as_deref(), surroundings, &[]) {
-        Ok(config) => config,
-        Err(faults) => return refuse(&faults),
+pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
+    let system = actix_rt::System::new();
+    let found = if args.running {
+        system.block_on(ask(args.url))
+    } else {
+        let config = match Config::load(args.config.as_deref(), surroundings, &[]) {
+            Ok(config) => config,
+            Err(faults) => return refuse(&faults),
+        };
+        system.block_on(look(&args, &config)).map(|repair| rows(&repair))
     };
-    match actix_rt::System::new().block_on(look(args, &config)) {
-        Ok(repair) => {
+    match found {
+        Ok(rows) => {
             print!(
                 "{}",
                 if args.json {
-                    in_json(&repair)
+                    in_json(&rows)
                 } else {
-                    in_words(&repair)
+                    in_words(&rows)
                 }
             );
-            match repair.left.is_empty() {
+            match rows.iter().all(|row| row.mended) {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::FAILURE,
             }
@@ -77,6 +91,24 @@ pub fn fsck(args: &FsckArgs, surroundings: &Surroundings) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A finding as it is told.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    /// Its kind.
+    finding: String,
+    /// In words.
+    what: String,
+    /// Whether it is no more.
+    #[serde(default)]
+    mended: bool,
+}
+
+/// What a running service finds in what it has recorded.
+async fn ask(url: Option<String>) -> Result<Vec<Row>, BoxError> {
+    let mut answer = Client::log_in(url).await?.ask("GET", "/inspect/fsck").await?;
+    Ok(serde_json::from_value(answer["findings"].take())?)
 }
 
 async fn look(args: &FsckArgs, config: &Config) -> Result<Repair, BoxError> {
@@ -112,16 +144,28 @@ async fn exported(file: &Path, folder: &Path) -> Result<MemoryStore, BoxError> {
     Ok(store)
 }
 
-fn in_words(repair: &Repair) -> String {
+/// What was mended first.
+fn rows(repair: &Repair) -> Vec<Row> {
+    let row = |finding: &Finding, mended| Row {
+        finding: finding.kind().to_owned(),
+        what: finding.to_string(),
+        mended,
+    };
+    let mended = repair.mended.iter().map(|finding| row(finding, true));
+    mended
+        .chain(repair.left.iter().map(|finding| row(finding, false)))
+        .collect()
+}
+
+fn in_words(rows: &[Row]) -> String {
     let mut text = String::new();
-    for finding in &repair.mended {
-        text.push_str(&format!("mended  {finding}\n"));
+    for row in rows {
+        let word = if row.mended { "mended" } else { "WRONG " };
+        text.push_str(&format!("{word}  {}\n", row.what));
     }
-    for finding in &repair.left {
-        text.push_str(&format!("WRONG   {finding}\n"));
-    }
+    let mended = rows.iter().filter(|row| row.mended).count();
     let several = |count: usize| format!("{count} finding{}", if count == 1 { "" } else { "s" });
-    text.push_str(&match (repair.mended.len(), repair.left.len()) {
+    text.push_str(&match (mended, rows.len() - mended) {
         (0, 0) => "all agrees\n".to_owned(),
         (mended, 0) => format!("{} mended, all agrees now\n", several(mended)),
         (0, left) => format!("{}\n", several(left)),
@@ -130,32 +174,28 @@ fn in_words(repair: &Repair) -> String {
     text
 }
 
-fn in_json(repair: &Repair) -> String {
-    let row = |finding: &Finding, mended: bool| json!({"finding": finding.kind(), "what": finding.to_string(), "mended": mended});
-    let mended = repair.mended.iter().map(|finding| row(finding, true));
-    let rows: Vec<_> = mended
-        .chain(repair.left.iter().map(|finding| row(finding, false)))
-        .collect();
-    serde_json::to_string_pretty(&rows).unwrap_or_else(|_| "[]".to_owned()) + "\n"
+fn in_json(rows: &[Row]) -> String {
+    serde_json::to_string_pretty(rows).unwrap_or_else(|_| "[]".to_owned()) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{in_json, in_words};
+    use super::{in_json, in_words, rows};
     use crate::model::VolumeId;
     use crate::store::Key;
     use crate::store::catalog::verify::{Finding, Repair};
 
     #[test]
     fn what_is_found_is_told_in_words_and_for_programs() {
-        assert_eq!(in_words(&Repair::default()), "all agrees\n");
-        assert_eq!(in_json(&Repair::default()), "[]\n");
+        assert_eq!(in_words(&[]), "all agrees\n");
+        assert_eq!(in_json(&[]), "[]\n");
         let row = Key(b"r".to_vec());
         let volume = VolumeId::new();
         let repair = Repair {
             mended: vec![Finding::StrayRow { row }],
             left: vec![Finding::AttachmentWithoutVolume { volume }],
         };
+        let repair = rows(&repair);
         assert_eq!(
             in_words(&repair),
             format!(

@@ -125,7 +125,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
-        Command::Fsck(args) => fsck::fsck(&args, &Surroundings::of_this_process()),
+        Command::Fsck(args) => fsck::fsck(args, &Surroundings::of_this_process()),
         Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
         Command::Operations(args) => operations::operations(args),
         Command::Serve(args) => serve_with(&args),

@@ -1,4 +1,5 @@
-//! The store of tests and simulations: a sorted map under a mutex. It keeps the whole contract but durability.
+//! The store of tests and simulations, and of copies that are only looked at: a sorted map under a mutex. It keeps the whole
+//! contract but durability.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +24,31 @@ struct State {
 }
 
 impl MemoryStore {
+    /// A copy of another store as it was at one revision; commits to that one go on. Blocks on its disk: not for an actor's
+    /// thread.
+    ///
+    /// # Errors
+    /// The other's.
+    pub async fn copy_of(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut entries = BTreeMap::new();
+        let mut take = |key: Key, entry: Option<Entry>| {
+            match entry {
+                Some(entry) => entries.insert(key, entry),
+                None => entries.remove(&key),
+            };
+            Ok(())
+        };
+        let revision = store.dump(&mut take).await?;
+        let state = State {
+            entries,
+            revision: revision.0,
+            failures_due: 0,
+        };
+        Ok(Self {
+            state: Mutex::new(state),
+        })
+    }
+
     /// Lets the next `times` commits fail as a broken disk would, with nothing done. For tests.
     pub fn fail_next_commits(&self, times: u32) {
         self.lock().failures_due = times;

@@ -11,6 +11,9 @@
 //! | `/inspect/operations/finished` | what has ended of late, and how (`volume_id`, `limit`) |
 //! | `/inspect/operations/{id}` | one of them; `DELETE` cancels it |
 //! | `/inspect/scheduler/decisions` | which pools were asked for a volume, and why each was or was not chosen |
+//! | `/inspect/fsck` | whether records, index rows, operations and quota agree, at this moment |
+
+mod fsck;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -37,7 +40,8 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
                 .get(operation)
                 .delete(cancel_operation),
         )
-        .service(web::resource("/scheduler/decisions").get(decisions));
+        .service(web::resource("/scheduler/decisions").get(decisions))
+        .service(web::resource("/fsck").get(fsck::fsck));
 }
 
 async fn actors(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {

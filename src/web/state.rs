@@ -40,6 +40,8 @@ pub struct WebState {
     pub call_timeout: std::time::Duration,
     /// What actors left for those who look in.
     pub insight: Insight,
+    /// One check of the catalog at a time: each has all of it in memory.
+    pub checking: tokio::sync::Mutex<()>,
 }
 
 /// What actors write down beside their work, shared so that looking never waits on a mailbox.
@@ -70,6 +72,7 @@ impl WebState {
             default_availability_zone: "nova".to_owned(),
             call_timeout: std::time::Duration::from_secs(60),
             insight: Insight::default(),
+            checking: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -151,6 +151,14 @@ def test_an_administrator_can_look_inside(shared):
     assert requests.get(f"{shared.url}/inspect/actors", timeout=10).status_code == 401
 
 
+def test_a_running_service_says_whether_all_agrees(shared):
+    for more, answer in ([], "all agrees\n"), (["--json"], "[]\n"):
+        done = subprocess.run(
+            [harness.BINARY, "fsck", "--running", *more], env=shared.client_env(), capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (0, answer), done.stderr
+
+
 def test_a_volume_node_that_dies_and_comes_back_goes_on(make_pumice):
     pumice = make_pumice(split=True).start()
     pumice.parts["volume"].kill()

@@ -65,6 +65,14 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
         pumice.kill()?;
         pumice = Pumice::start(folder.path())?;
         *address.lock().unwrap() = pumice.address;
+        // What has begun is under way, and yet all agrees at any moment.
+        let checked = Client::connect(pumice.address)?
+            .send_raw("GET", "/inspect/fsck", "")?
+            .json()?;
+        ensure!(
+            checked["findings"].as_array().is_some_and(Vec::is_empty),
+            "{checked}"
+        );
     }
     stop.store(true, Ordering::Release);
     for client in clients {

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -70,6 +71,8 @@ class Pumice:
         self.kept = threading.local() if keep else None
         self.hear = hear
         self.backends = backends.count("[backend.")
+        # More for its environment.
+        self.env = {}
         self.process = None
         self.token = self.project = None
 
@@ -83,7 +86,9 @@ class Pumice:
         words = [SHARE / "pumice", "serve", "--config", self.config]
         with LOG.open("ab") as log:
             out = log if self.hear is None else subprocess.PIPE
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **self.env}
+            )
         if self.hear is not None:
             threading.Thread(target=self.pass_on, args=(self.process.stdout,), daemon=True).start()
 

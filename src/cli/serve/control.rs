@@ -17,9 +17,7 @@ use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
 use crate::actors::scheduler::{self, weighers::Multipliers};
 use crate::config::{Config, auth};
-use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
-use crate::messages::registry::RegistryTopic;
 use crate::messages::scheduler::SchedulerTopic;
 use crate::model::quota::{Defaults, Deltas, Resource};
 use crate::store::catalog::Catalog;
@@ -364,17 +362,12 @@ async fn site(
         ..Door::new(strategy)
     };
     let state = WebState {
-        catalog,
-        api: router.any::<ApiTopic>(),
-        quota: router.any::<QuotaTopic>(),
-        scheduler: router.any::<SchedulerTopic>(),
-        registry: router.any::<RegistryTopic>(),
-        router: router.clone(),
         default_limits: defaults(config),
         default_volume_type: config.volume.default_volume_type.clone(),
         default_availability_zone: config.volume.default_availability_zone.clone(),
         call_timeout: config.web.call_timeout.get(),
         insight,
+        ..WebState::new(catalog, router.clone())
     };
     Ok(Site {
         door: Data::new(door),

@@ -10,6 +10,7 @@ mod snapshots;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::changes::Rows;
 use super::keys::{self, Table, bytes_time, key, last_id, volume_key, volume_key_of_row};
@@ -24,6 +25,7 @@ use crate::model::{
     VolumeType, VolumeTypeId,
 };
 use crate::store::evaluate::counter_value;
+use crate::store::memory::MemoryStore;
 use crate::store::record::{Layout, Limits, Record};
 use crate::store::{Change, Entry, Key, StoreError};
 
@@ -37,6 +39,16 @@ pub use storage::{Found, expects_storage, verify_storage};
 /// When the store fails, or a counter of usage is damaged. Any other damage is a finding.
 pub async fn verify(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
     Ok(Check::of(catalog).await?.findings)
+}
+
+/// The same of a catalog that others change meanwhile: of all of it at one moment, which is in memory until this ends. Blocks on
+/// the disk: not for an actor's thread.
+///
+/// # Errors
+/// Those of [`verify`].
+pub async fn verify_running(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
+    let copy = MemoryStore::copy_of(catalog.store.as_ref()).await?;
+    verify(&Catalog::open(Arc::new(copy)).await?).await
 }
 
 struct Check<'a> {

@@ -1,0 +1,33 @@
+//! Whether all that is recorded agrees, asked while the service works: the checker reads a copy of one moment, so that no commit in
+//! between looks like a fault.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::administrator;
+use crate::store::StoreError;
+use crate::store::catalog::Catalog;
+use crate::store::catalog::verify::{self, Finding};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::state::WebState;
+
+/// `{"findings": [{"finding": kind, "what": text}]}`; none if all agrees.
+pub(super) async fn fsck(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+    administrator(&caller)?;
+    let _turn = state.checking.lock().await;
+    let catalog = state.catalog.clone();
+    let checked = web::block(move || check(&catalog)).await;
+    let findings = checked.map_err(|error| StoreError::new("the check was given up").caused_by(error))??;
+    let rows: Vec<Value> = findings
+        .iter()
+        .map(|finding| json!({"finding": finding.kind(), "what": finding.to_string()}))
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "findings": rows })))
+}
+
+fn check(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
+    let runtime = actix_rt::Runtime::new()
+        .map_err(|error| StoreError::new("no thread to check in").caused_by(error))?;
+    runtime.block_on(verify::verify_running(catalog))
+}
