@@ -150,7 +150,7 @@ async fn what_is_recorded_is_checked_at_this_moment() {
     let answer = house.get("/inspect/fsck", "admin").await.json();
     let findings = answer["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!(findings[0]["finding"], "dangling_operation");
+    assert_eq!(findings[0]["finding"], "operation_without_volume");
     assert!(
         findings[0]["what"]
             .as_str()
