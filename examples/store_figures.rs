@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use pumice::model::quota::{Resource, volume_deltas};
 use pumice::model::{
-    AttachStatus, BackendName, Operation, OperationId, OperationKind, ProjectId, Timestamp, Volume, VolumeId,
-    VolumeStatus, VolumeTypeId,
+    BackendName, Operation, OperationId, OperationKind, ProjectId, Timestamp, Volume, VolumeId, VolumeStatus,
+    VolumeTypeId,
 };
 use pumice::store::Store;
 use pumice::store::catalog::{
@@ -362,41 +362,22 @@ async fn pages(catalog: &Catalog, volumes: u64) -> Fallible {
 fn volume(n: u64, kind: Option<VolumeTypeId>) -> (Volume, Operation) {
     let operation = OperationId::new();
     let volume = Volume {
-        id: VolumeId::new(),
-        project_id: format!("project-{}", n % 10).into(),
-        user_id: "8a2b1c5de0f94a7e9d3f6b7c8d9e0f1a".into(),
         name: Some(format!("volume-{n}")),
         description: Some("made by the figures".to_owned()),
-        size: 10,
-        status: VolumeStatus::Available,
-        previous_status: None,
-        attach_status: AttachStatus::Detached,
-        migration_status: None,
         volume_type_id: kind,
-        availability_zone: "nova".to_owned(),
         host: Some(BackendName::new("node-1", "file").pool("pool")),
         placed: true,
         metadata: BTreeMap::from([("purpose".to_owned(), "figures".to_owned())]),
-        admin_metadata: BTreeMap::new(),
-        image_metadata: BTreeMap::new(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
-        bootable: false,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
         shared_targets: Some(false),
         operation: Some(operation),
-        created_at: Timestamp::now(),
-        updated_at: None,
-        scheduled_at: None,
-        launched_at: None,
+        ..Volume::new(
+            format!("project-{}", n % 10).into(),
+            "8a2b1c5de0f94a7e9d3f6b7c8d9e0f1a".into(),
+            10,
+            VolumeStatus::Available,
+            "nova".to_owned(),
+            Timestamp::now(),
+        )
     };
     let operation = Operation {
         id: operation,

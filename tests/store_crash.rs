@@ -13,9 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use pumice::model::quota::volume_deltas;
-use pumice::model::{
-    AttachStatus, Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId, VolumeStatus,
-};
+use pumice::model::{Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId, VolumeStatus};
 use pumice::store::catalog::verify::verify;
 use pumice::store::catalog::{Catalog, VolumeQuery};
 use pumice::store::sled::{SledOptions, SledStore};
@@ -25,41 +23,15 @@ const ROUNDS: u64 = 20;
 
 fn volume() -> Volume {
     Volume {
-        id: VolumeId::new(),
-        project_id: "p".into(),
-        user_id: "u".into(),
         name: Some("crash".into()),
-        description: None,
-        size: 1,
-        status: VolumeStatus::Creating,
-        previous_status: None,
-        attach_status: AttachStatus::Detached,
-        migration_status: None,
-        volume_type_id: None,
-        availability_zone: "nova".into(),
-        host: None,
-        placed: false,
-        metadata: BTreeMap::new(),
-        admin_metadata: BTreeMap::new(),
-        image_metadata: BTreeMap::new(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
-        bootable: false,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
-        shared_targets: None,
-        operation: None,
-        created_at: Timestamp::now(),
-        updated_at: None,
-        scheduled_at: None,
-        launched_at: None,
+        ..Volume::new(
+            "p".into(),
+            "u".into(),
+            1,
+            VolumeStatus::Creating,
+            "nova".into(),
+            Timestamp::now(),
+        )
     }
 }
 

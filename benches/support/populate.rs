@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use pumice::model::quota::volume_deltas;
 use pumice::model::volume_type::DEFAULT_TYPE_NAME;
-use pumice::model::{
-    AttachStatus, BackendName, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus,
-};
+use pumice::model::{BackendName, ProjectId, Timestamp, UserId, Volume, VolumeStatus};
 use pumice::store::Store;
 use pumice::store::catalog::Catalog;
 use pumice::store::sled::{SledOptions, SledStore};
@@ -42,41 +40,22 @@ pub async fn volumes(folder: &Path, project: &ProjectId, count: usize) -> Result
         for index in first..count.min(first + AT_ONCE) {
             let created_at = Timestamp(begun.0 - i64::try_from(count - index)? * 1000);
             changes.insert_volume(&Volume {
-                id: VolumeId::new(),
-                project_id: project.clone(),
-                user_id: UserId::from("bench"),
                 name: Some(format!("bench-{index}")),
-                description: None,
-                size: 1,
-                status: VolumeStatus::Available,
-                previous_status: None,
-                attach_status: AttachStatus::Detached,
-                migration_status: None,
                 volume_type_id: Some(default_type.id),
-                availability_zone: "nova".to_owned(),
                 host: Some(host.clone()),
                 placed: true,
                 metadata: [("run".to_owned(), "bench".to_owned())].into(),
-                admin_metadata: std::collections::BTreeMap::new(),
-                image_metadata: std::collections::BTreeMap::new(),
-                snapshot_id: None,
-                source_volid: None,
-                group_id: None,
-                bootable: false,
-                multiattach: false,
-                encryption_key_id: None,
-                replication_status: None,
-                consumes_quota: true,
-                provider_location: None,
-                provider_auth: None,
-                provider_id: None,
-                service_uuid: None,
-                shared_targets: Some(true),
-                operation: None,
-                created_at,
                 updated_at: Some(created_at),
                 scheduled_at: Some(created_at),
                 launched_at: Some(created_at),
+                ..Volume::new(
+                    project.clone(),
+                    UserId::from("bench"),
+                    1,
+                    VolumeStatus::Available,
+                    "nova".to_owned(),
+                    created_at,
+                )
             });
             changes.add_usage(project, &volume_deltas(1, Some(DEFAULT_TYPE_NAME)));
         }

@@ -22,12 +22,32 @@ MANAGED = "adopted"
 QUICK = '[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max = "2s"\n'
 
 
+class Died(Wrong):
+    """It was killed: whoever waits for an answer waits no more."""
+
+
+class Mortal(Pumice):
+    """One that may be dead when it is asked."""
+
+    def request(self, *args, **kwargs):
+        try:
+            return super().request(*args, **kwargs)
+        except (OSError, http.client.HTTPException) as error:
+            # The connection may break before the process is gone.
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                if self.process.poll() is not None:
+                    raise Died(f"it has died: {error}") from error
+                time.sleep(0.02)
+            raise
+
+
 class Matrix:
     """One backend's verbs, in acts. Each makes what it needs: its points are those that no earlier one comes to."""
 
     def __init__(self, backend):
         self.backend, self.group = backend, group_of(backend)
-        self.pumice = Pumice(configuration([backend]) + QUICK)
+        self.pumice = Mortal(configuration([backend]) + QUICK)
         self.base = self.snapshot_of_base = self.host = None
         # What the client was told of what it asked for: id → kind, whether it is there.
         self.told = {}
@@ -201,21 +221,15 @@ class Matrix:
     def dies(self, act, point):
         """Whether it was killed there, and was not asked in vain."""
         self.pumice.env = {"PUMICE_FAILPOINT": point}
-        wrong = None
         try:
             self.pumice.start()
             act()
             # Some come after the answer.
             self.pumice.rests()
-        except (OSError, http.client.HTTPException, Wrong) as error:
-            wrong = error
-        deadline = time.monotonic() + (5 if wrong else 0)
-        while self.pumice.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        died = self.pumice.process.poll() is not None
-        if wrong and not died:
-            raise wrong
-        return died
+        except Wrong:
+            if self.pumice.process.poll() is None:
+                raise
+        return self.pumice.process.poll() is not None
 
     def at(self, act, point):
         def step():

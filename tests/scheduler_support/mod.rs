@@ -16,8 +16,8 @@ use pumice::messages::volume::{self, VolumeTopic};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use pumice::model::spec::VolumeSource;
 use pumice::model::{
-    AttachStatus, Context, Error, Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId,
-    VolumeSpec, VolumeStatus,
+    Context, Error, Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId, VolumeSpec,
+    VolumeStatus,
 };
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
@@ -408,41 +408,14 @@ fn context() -> Context {
 
 fn volume() -> Volume {
     Volume {
-        id: VolumeId::new(),
-        project_id: "p".into(),
-        user_id: "u".into(),
-        name: None,
-        description: None,
-        size: SIZE,
-        status: VolumeStatus::Creating,
-        previous_status: None,
-        attach_status: AttachStatus::Detached,
-        migration_status: None,
-        volume_type_id: None,
-        availability_zone: "nova".into(),
-        host: None,
-        placed: false,
-        metadata: BTreeMap::new(),
-        admin_metadata: BTreeMap::new(),
-        image_metadata: BTreeMap::new(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
-        bootable: false,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
-        shared_targets: None,
-        operation: None,
-        created_at: Timestamp::now(),
-        updated_at: None,
-        scheduled_at: None,
-        launched_at: None,
+        ..Volume::new(
+            "p".into(),
+            "u".into(),
+            SIZE,
+            VolumeStatus::Creating,
+            "nova".into(),
+            Timestamp::now(),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    AttachmentId, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
+    AttachmentId, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId,
 };
 
 /// A volume that was made, and is that now. As in the observed runs, it is attached where its status says so.
@@ -14,45 +14,22 @@ pub(crate) fn volume(status: VolumeStatus) -> Volume {
     let attached = matches!(status, VolumeStatus::InUse | VolumeStatus::Detaching);
     let host: PoolName = "h@b#p".parse().unwrap();
     Volume {
-        id: VolumeId::new(),
-        project_id: ProjectId::from("p"),
-        user_id: UserId::from("u"),
-        name: None,
-        description: None,
-        size: 1,
-        status,
-        previous_status: None,
         attach_status: if attached {
             AttachStatus::Attached
         } else {
             AttachStatus::Detached
         },
-        migration_status: None,
-        volume_type_id: None,
-        availability_zone: "nova".to_owned(),
         host: Some(host),
         placed: true,
-        metadata: BTreeMap::new(),
-        admin_metadata: BTreeMap::new(),
-        image_metadata: BTreeMap::new(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
-        bootable: false,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
-        shared_targets: None,
-        operation: None,
-        created_at: Timestamp(1),
-        updated_at: None,
-        scheduled_at: None,
         launched_at: Some(Timestamp(2)),
+        ..Volume::new(
+            ProjectId::from("p"),
+            UserId::from("u"),
+            1,
+            status,
+            "nova".to_owned(),
+            Timestamp(1),
+        )
     }
 }
 

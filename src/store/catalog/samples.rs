@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::model::{
-    AttachStatus, Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, OperationKind,
-    Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId, VolumeStatus,
+    Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, OperationKind, Snapshot, SnapshotId,
+    SnapshotStatus, Timestamp, Volume, VolumeStatus,
 };
 
 static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
@@ -16,41 +16,15 @@ pub(super) fn tick() -> Timestamp {
 
 pub(super) fn volume(project: &str, name: &str, size: u32) -> Volume {
     Volume {
-        id: VolumeId::new(),
-        project_id: project.into(),
-        user_id: "user".into(),
         name: Some(name.to_owned()),
-        description: None,
-        size,
-        status: VolumeStatus::Available,
-        previous_status: None,
-        attach_status: AttachStatus::Detached,
-        migration_status: None,
-        volume_type_id: None,
-        availability_zone: "nova".to_owned(),
-        host: None,
-        placed: false,
-        metadata: Default::default(),
-        admin_metadata: Default::default(),
-        image_metadata: Default::default(),
-        snapshot_id: None,
-        source_volid: None,
-        group_id: None,
-        bootable: false,
-        multiattach: false,
-        encryption_key_id: None,
-        replication_status: None,
-        consumes_quota: true,
-        provider_location: None,
-        provider_auth: None,
-        provider_id: None,
-        service_uuid: None,
-        shared_targets: None,
-        operation: None,
-        created_at: tick(),
-        updated_at: None,
-        scheduled_at: None,
-        launched_at: None,
+        ..Volume::new(
+            project.into(),
+            "user".into(),
+            size,
+            VolumeStatus::Available,
+            "nova".to_owned(),
+            tick(),
+        )
     }
 }
 

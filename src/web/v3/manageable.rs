@@ -1,10 +1,11 @@
-//! What the lists of `/manageable_volumes` and `/manageable_snapshots` have in common: where to look, in which order, and
-//! which part (cinder: `api/contrib/resource_common_manage.py`, `volume/volume_utils.py` `paginate_entries_list`).
+//! What `/manageable_volumes` and `/manageable_snapshots` have in common: their routes, and of the lists where to look, in which
+//! order, and which part (cinder: `api/contrib/resource_common_manage.py`, `volume/volume_utils.py` `paginate_entries_list`).
 //!
 //! A marker is the JSON of a reference. There are no links to a next page, as in Cinder.
 
 use std::cmp::Ordering;
 
+use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::query::{Paging, Query};
@@ -12,8 +13,48 @@ use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::request::Body;
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
+use crate::web::state::WebState;
+
+/// What a backend may have of its own, to be listed and adopted.
+pub(super) trait Adoptable: 'static {
+    /// The route by its name, and the version it came with.
+    const NAMES: [(&'static str, u16); 2];
+
+    /// What there is; `detail`: with all that is known of it.
+    async fn list(
+        caller: Caller,
+        state: &WebState,
+        query: Query,
+        detail: bool,
+    ) -> Result<HttpResponse, Fault>;
+
+    /// Takes one in.
+    async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault>;
+}
+
+pub(super) fn configure<A: Adoptable>(cfg: &mut web::ServiceConfig) {
+    for (name, since) in A::NAMES {
+        let list = move |detail| {
+            web::get().to(
+                move |caller: Caller, state: web::Data<WebState>, query: Query| async move {
+                    caller.since(since)?;
+                    A::list(caller, &state, query, detail).await
+                },
+            )
+        };
+        let adopt = web::post().to(
+            move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
+                caller.since(since)?;
+                A::manage(caller, &state, body).await
+            },
+        );
+        cfg.service(super::resource(name).route(list(false)).route(adopt))
+            .service(super::resource(&format!("{name}/detail")).route(list(true)));
+    }
+}
 
 /// What is listed.
 pub(super) trait Found {

@@ -1,9 +1,9 @@
 //! `/manageable_volumes` and its old name `/os-volume-manage`: list what a backend has, and adopt it as a volume.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
-use super::manageable::Wanted;
+use super::manageable::{Adoptable, Wanted};
 use super::query::Query;
 use super::{ask, volumes};
 use crate::messages::api::{ListManageableVolumes, ManageVolume};
@@ -18,58 +18,46 @@ use crate::web::views::manageable::Manageable;
 use crate::web::views::volume::VolumeViews;
 use crate::web::views::{Items, Named, ok};
 
-/// The route by its name, and the version it came with.
-const NAMES: [(&str, u16); 2] = [("/manageable_volumes", 8), ("/os-volume-manage", 0)];
+/// Volumes.
+pub(super) struct Volumes;
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    for (name, since) in NAMES {
-        let list = move |detail| {
-            web::get().to(
-                move |caller: Caller, state: web::Data<WebState>, query: Query| async move {
-                    caller.since(since)?;
-                    list(caller, &state, query, detail).await
-                },
-            )
-        };
-        let adopt = web::post().to(
-            move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
-                caller.since(since)?;
-                manage(caller, &state, body).await
-            },
-        );
-        cfg.service(super::resource(name).route(list(false)).route(adopt))
-            .service(super::resource(&format!("{name}/detail")).route(list(true)));
+impl Adoptable for Volumes {
+    const NAMES: [(&'static str, u16); 2] = [("/manageable_volumes", 8), ("/os-volume-manage", 0)];
+
+    async fn list(
+        caller: Caller,
+        state: &WebState,
+        query: Query,
+        detail: bool,
+    ) -> Result<HttpResponse, Fault> {
+        caller.may(Rule("volume_extension:list_manageable"))?;
+        let wanted = Wanted::read(&caller, query)?;
+        let host = wanted.host.clone();
+        let all = ask(state, &caller, ListManageableVolumes { host }).await?;
+        let part = wanted.part_of(all)?;
+        let views = part.iter().map(|found| Manageable { found, detail });
+        ok(&Named("manageable-volumes", Items(views)))
     }
-}
 
-async fn list(caller: Caller, state: &WebState, query: Query, detail: bool) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume_extension:list_manageable"))?;
-    let wanted = Wanted::read(&caller, query)?;
-    let host = wanted.host.clone();
-    let all = ask(state, &caller, ListManageableVolumes { host }).await?;
-    let part = wanted.part_of(all)?;
-    let views = part.iter().map(|found| Manageable { found, detail });
-    ok(&Named("manageable-volumes", Items(views)))
-}
-
-async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
-    let adopted = manage::volume(caller.version, body.0.as_ref())?;
-    caller.may(Rule("volume_extension:volume_manage"))?;
-    let host = match adopted.place(caller.version)? {
-        Place::Host(host) => host,
-        Place::Cluster(cluster) => {
-            return Err(Fault::bad_request(format!("Cluster '{cluster}' not found")));
-        }
-    };
-    let message = ManageVolume {
-        host,
-        ..adopted.message
-    };
-    let volume = ask(state, &caller, message).await?;
-    // Cinder shows it as the first version did, whatever the version.
-    let first = Caller {
-        version: Microversion(0),
-        ..caller
-    };
-    volumes::one(state, &VolumeViews::plain(&first), StatusCode::ACCEPTED, &volume).await
+    async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
+        let adopted = manage::volume(caller.version, body.0.as_ref())?;
+        caller.may(Rule("volume_extension:volume_manage"))?;
+        let host = match adopted.place(caller.version)? {
+            Place::Host(host) => host,
+            Place::Cluster(cluster) => {
+                return Err(Fault::bad_request(format!("Cluster '{cluster}' not found")));
+            }
+        };
+        let message = ManageVolume {
+            host,
+            ..adopted.message
+        };
+        let volume = ask(state, &caller, message).await?;
+        // Cinder shows it as the first version did, whatever the version.
+        let first = Caller {
+            version: Microversion(0),
+            ..caller
+        };
+        volumes::one(state, &VolumeViews::plain(&first), StatusCode::ACCEPTED, &volume).await
+    }
 }
