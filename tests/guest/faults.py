@@ -57,7 +57,8 @@ LONG = 200
 class Story:
     def __init__(self):
         self.pumice = Pumice(
-            configuration(NAMES, f'command_timeout = "{TIMEOUT}s"')
+            # What is done beside it shall be seen soon.
+            configuration(NAMES, f'command_timeout = "{TIMEOUT}s"\nbackend_stats_polling_interval = "5s"')
             + '[service]\nreport_interval = "5s"\n[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max = "2s"\n'
         )
         self.disk = lvm.Table("shaky-disk")
