@@ -114,7 +114,7 @@ pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
     }
     SledStore::open(&path, &store_options(config)).map_err(|error| match error {
         OpenError::Locked { .. } => format!(
-            "{error}; it exports by itself, into {}",
+            "{error}; it exports by itself, into {}, and `pumice fsck --running` asks it whether all agrees",
             exports::folder(data_dir).display()
         )
         .into(),
