@@ -251,6 +251,15 @@ pub trait Store: Send + Sync + 'static {
     /// Makes all changes durably, or none. When it returns `Ok`, a power cut cannot undo it.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
 
+    /// Waits until all that could be read when it was asked would be read after a crash, too. Engines that show nothing else
+    /// need not wait.
+    ///
+    /// # Errors
+    /// The store failed before.
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Hands over all that is stored as it was at one revision, which is the answer; commits go on meanwhile. What changed
     /// while it was read comes again at the end: the last word on a key counts, and `None` means that it is gone.
     ///

@@ -4,6 +4,7 @@
 //!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
 //!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
 //!   turn:  is there room for one more of that project? else it waits, or 503            (/v3; see `turns`)
+//!   settle: what an answer tells of is durable                                          (/v3 and /inspect)
 //! ```
 //!
 //! `edge` is cinder's `request_id` and `faultwrap` in one, `guard` its `authtoken` and `keystonecontext`.
@@ -25,7 +26,7 @@ use super::auth::{self, Admission};
 use super::caller::VersionEcho;
 use super::fault::{self, Fault};
 use super::microversion;
-use super::state::Door;
+use super::state::{Door, WebState};
 use crate::model::Context;
 
 /// How long the body of a request that is refused may take to come.
@@ -230,6 +231,31 @@ pub async fn guard(
     };
     request.extensions_mut().insert(context);
     next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// Keeps back an answer that tells of what was read until that is durable: else a client could have seen what a crash takes back.
+/// What was changed is durable before it is answered.
+///
+/// # Errors
+/// None of its own.
+pub async fn settle(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let state = request.app_data::<web::Data<WebState>>().cloned();
+    let is_read = request.method().is_safe();
+    let response = next.call(request).await?;
+    // Who is refused is told of what was found, too.
+    let Some(state) = state.filter(|_| is_read || response.status().is_client_error()) else {
+        return Ok(response.map_into_left_body());
+    };
+    Ok(match state.catalog.settle().await {
+        Ok(()) => response.map_into_left_body(),
+        Err(error) => {
+            let answer = HttpResponse::from_error(Fault::from(error));
+            response.into_response(answer).map_into_right_body()
+        }
+    })
 }
 
 /// Reads what is still to come of a request that is refused before anybody reads it, as far as it may be long. Otherwise the

@@ -75,6 +75,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
         cfg.app_data(state.clone());
         cfg.service(
             web::scope("/inspect")
+                .wrap(from_fn(middleware::settle))
                 .wrap(from_fn(middleware::guard))
                 .configure(inspect::configure)
                 .default_service(web::to(unknown)),
@@ -89,6 +90,7 @@ pub fn mount_volumes(cfg: &mut web::ServiceConfig, routes: fn(&mut web::ServiceC
     for scope in ["/v3/{project_id:[0-9a-f-]+}", "/v3"] {
         cfg.service(
             web::scope(scope)
+                .wrap(from_fn(middleware::settle))
                 .wrap(from_fn(turns::turn))
                 .wrap(from_fn(middleware::guard))
                 .configure(routes)

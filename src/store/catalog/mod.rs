@@ -121,6 +121,14 @@ impl Catalog {
         Changes::new(self.clone())
     }
 
+    /// Waits until a crash takes nothing back of all that could be read when it was asked: for whoever tells others of it.
+    ///
+    /// # Errors
+    /// The store failed before.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.store.settle().await
+    }
+
     /// Shows that the store takes commits: an empty one, made durable like any other. For health checks.
     ///
     /// # Errors

@@ -14,6 +14,8 @@
 //! - **It only tidies up in its own flush thread**: segments that hold a little of what is still needed are not emptied
 //!   otherwise. So that thread runs, though nothing is left to it to flush.
 //! - **A batch keeps readers out** while it is applied, so groups are bounded.
+//! - **It shows a batch before it is flushed**: who tells others what was read waits until that is durable
+//!   ([`Store::settle`]).
 //! - **A full disk breaks it** until it is opened again: room is taken beforehand, and commits are refused when there is none.
 //! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
 //!   which revision commits were durable, and less than that is refused at open.
@@ -23,6 +25,7 @@
 //! After a failed flush nobody knows what is on the disk, so the store takes no more commits until it is opened again.
 
 mod ground;
+mod horizon;
 mod open;
 mod writer;
 
@@ -44,6 +47,7 @@ use super::export::{self, ExportError, Exported};
 use super::{
     CommitError, Entry, Health, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction,
 };
+use horizon::Horizon;
 pub use open::OpenError;
 pub use writer::WriterStats;
 use writer::{Asked, Dumps, Request};
@@ -88,6 +92,7 @@ pub struct SledStore {
     writer: Option<JoinHandle<()>>,
     stats: Arc<WriterStats>,
     health: watch::Receiver<Health>,
+    horizon: Arc<Horizon>,
     path: PathBuf,
     /// The writer remembers what changed for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
@@ -156,6 +161,7 @@ impl SledStore {
             path: path.to_owned(),
             source,
         })?;
+        let horizon = Arc::new(Horizon::at(opened.revision));
         let to_write = writer::Writer {
             db: opened.db.clone(),
             sync: sync(opened.data_file),
@@ -163,6 +169,7 @@ impl SledStore {
             ground: ground::Ground::new(path, beside, options.min_free),
             watermark: opened.watermark,
             revision: opened.revision,
+            horizon: Arc::clone(&horizon),
             stats: Arc::clone(&stats),
             health: tell_health,
             dumps: Dumps::default(),
@@ -177,6 +184,7 @@ impl SledStore {
             writer: Some(writer),
             stats,
             health,
+            horizon,
             path: path.to_owned(),
             dumping: tokio::sync::Mutex::default(),
             _lock: opened.lock,
@@ -284,6 +292,10 @@ impl Store for SledStore {
             error.maybe_done = true;
             Err(error.into())
         })
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.horizon.settle(self.health.clone()).await
     }
 
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {

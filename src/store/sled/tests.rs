@@ -169,6 +169,33 @@ async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
     );
 }
 
+#[actix::test]
+async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel::<std::io::Result<()>>();
+    let told = std::sync::Mutex::new(told);
+    let sync = |_| -> writer::Sync { Box::new(move || told.lock().unwrap().recv().unwrap_or(Ok(()))) };
+    let options = SledOptions::default();
+    let opened = super::open::open(directory.path(), &options).unwrap();
+    let store = Arc::new(SledStore::over(directory.path(), &options, opened, sync).unwrap());
+    store.settle().await.unwrap();
+    for (key, disk) in [("a", Ok(())), ("b", Err(std::io::Error::other("bad sector")))] {
+        let is_well = disk.is_ok();
+        let committing = {
+            let store = Arc::clone(&store);
+            actix_rt::spawn(async move { store.commit(put(key, "1")).await })
+        };
+        while store.get(&Key(key.as_bytes().to_vec())).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let mut settling = std::pin::pin!(store.settle());
+        assert!(futures_util::poll!(settling.as_mut()).is_pending(), "{key}");
+        tell.send(disk).unwrap();
+        assert_eq!(settling.await.is_ok(), is_well, "{key}");
+        assert_eq!(committing.await.unwrap().is_ok(), is_well, "{key}");
+    }
+}
+
 /// A store whose disk works for the first commit, and then does this.
 fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
     let syncs = std::sync::atomic::AtomicU32::new(0);

@@ -14,6 +14,7 @@ use sled::{Batch, Db};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ground::{Ground, Obstacle};
+use super::horizon::Horizon;
 use super::open::note_durable;
 use super::{REVISION_KEY, failed, get, pack};
 use crate::store::evaluate::evaluate;
@@ -102,6 +103,7 @@ pub(super) struct Writer {
     pub(super) ground: Ground,
     pub(super) watermark: NumberFile,
     pub(super) revision: Revision,
+    pub(super) horizon: Arc<Horizon>,
     pub(super) stats: Arc<WriterStats>,
     pub(super) health: watch::Sender<Health>,
     pub(super) dumps: Dumps,
@@ -329,6 +331,7 @@ impl Writer {
 
     fn mark(&self) {
         note_durable(&self.path, &self.watermark, self.revision);
+        self.horizon.is_durable(self.revision);
     }
 
     fn apply(&self, written: HashMap<Key, Option<Entry>>) -> Result<(), StoreError> {
@@ -341,6 +344,7 @@ impl Writer {
             }
         }
         batch.insert(REVISION_KEY, self.revision.0.to_be_bytes().to_vec());
+        self.horizon.applying(self.revision);
         let applied = self
             .db
             .apply_batch(batch)
