@@ -65,7 +65,7 @@ impl Started {
 
 /// Builds an endpoint for actor `A`: which messages it serves, how many may wait, how it is made (and made again).
 ///
-/// ```ignore
+/// ```text
 /// let endpoint = EndpointBuilder::new(None, 1024, move || Rc::new(ApiActor::new(deps.clone())))
 ///     .serves::<CreateVolume>()
 ///     .serves::<DeleteVolume>()
