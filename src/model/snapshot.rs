@@ -102,6 +102,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether its storage must be there: it was made, and nothing is being done to it.
+    #[must_use]
+    pub fn claims_storage(&self) -> bool {
+        self.status == SnapshotStatus::Available && self.operation.is_none()
+    }
+
     /// The name its storage has: `_snapshot-<id>`.
     #[must_use]
     pub fn storage_name(&self) -> String {

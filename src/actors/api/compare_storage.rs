@@ -17,10 +17,8 @@ use crate::messages::api::{CompareStorage, StorageDifference};
 use crate::model::transitions::claims_storage;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    Context, Result, Snapshot, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId,
-    VolumeStatus,
+    Context, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId, VolumeStatus,
 };
-use crate::store::catalog::Stored;
 
 /// How many volumes are read at once.
 const BATCH: usize = 256;
@@ -56,7 +54,7 @@ impl ApiActor {
                 for snapshot in self.snapshots_of(volume.id).await? {
                     let name = StorageName::Snapshot(snapshot.id);
                     expected.insert(name);
-                    if is_missing(&page, &found, name) && must_be_there(&snapshot) {
+                    if is_missing(&page, &found, name) && snapshot.claims_storage() {
                         let marked: Result<bool> =
                             until_not_overtaken!(self.mark_snapshot(&context, snapshot.id).await);
                         if marked? {
@@ -96,7 +94,13 @@ impl ApiActor {
     }
 
     async fn mark_snapshot(&self, context: &Context, id: SnapshotId) -> Result<bool, Unchanged> {
-        let Some(snapshot) = self.deps.catalog.snapshot(id).await?.filter(must_be_there) else {
+        let Some(snapshot) = self
+            .deps
+            .catalog
+            .snapshot(id)
+            .await?
+            .filter(|snapshot| snapshot.claims_storage())
+        else {
             return Ok(false);
         };
         let mut marked = snapshot.record.clone();
@@ -121,10 +125,6 @@ fn is_missing(page: &CompareStorage, found: &BTreeSet<StorageName>, name: Storag
     let behind = page.after.is_none_or(|after| name > after);
     let before = page.complete || page.found.last().is_some_and(|last| name <= *last);
     behind && before && !found.contains(&name)
-}
-
-fn must_be_there(snapshot: &Stored<Snapshot>) -> bool {
-    snapshot.status == SnapshotStatus::Available && snapshot.operation.is_none()
 }
 
 fn missing() -> Complaint {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Finding;
 use crate::model::transitions::claims_storage;
-use crate::model::{BackendName, Existing, Snapshot, SnapshotStatus, StorageName, Volume, VolumeStatus};
+use crate::model::{BackendName, Existing, Snapshot, StorageName, Volume, VolumeStatus};
 use crate::store::StoreError;
 use crate::store::catalog::{Catalog, Stored};
 
@@ -69,7 +69,7 @@ pub async fn verify_storage(
     Ok(check.findings)
 }
 
-/// How many volumes must be there: with none, a storage that cannot be looked at is nobody's loss.
+/// Whether there are records of volumes on it: with none, a storage that cannot be looked at is nobody's loss.
 ///
 /// # Errors
 /// When the store fails.
@@ -120,8 +120,7 @@ impl Check<'_> {
     fn snapshot(&mut self, snapshot: &Snapshot) {
         let name = StorageName::Snapshot(snapshot.id);
         self.known.insert(name);
-        let must_be_there = snapshot.status == SnapshotStatus::Available && snapshot.operation.is_none();
-        if must_be_there && !self.there.contains_key(&name) {
+        if snapshot.claims_storage() && !self.there.contains_key(&name) {
             self.missing(name);
         }
     }
