@@ -399,6 +399,7 @@ async fn an_expired_token_opens_nothing_and_is_swept_away() {
             .expired_tokens(pumice::model::Timestamp::now(), 10)
             .await
             .unwrap()
+            .records
             .len()
     };
     assert_eq!(expired().await, 1);

@@ -619,6 +619,21 @@ fn each_message_to_api_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
+        ListBackendVolumesPage {
+            backend: backend(),
+            after: Some(VolumeId(id(2))),
+            limit: 100,
+        },
+    )]);
+    message(&[(
+        "full",
+        ConfirmOrphans {
+            backend: backend(),
+            names: vec![StorageName::Volume(VolumeId(id(2)))],
+        },
+    )]);
+    message(&[(
+        "full",
         BackendStarted {
             backend: backend(),
             at: Timestamp(9),
@@ -932,7 +947,14 @@ fn each_reply_of_api_has_the_bytes_it_had() {
         status: VolumeStatus::Available,
         connectors: vec![connector()],
     };
+    let page = api::BackendVolumesPage {
+        volumes: vec![listed.clone()],
+        next: Some(VolumeId(id(2))),
+    };
     reply("api.list_backend_volumes", &[("full", vec![listed])]);
+    reply("api.list_backend_volumes_page", &[("full", page)]);
+    let orphans = vec![StorageName::Volume(VolumeId(id(2)))];
+    reply("api.confirm_orphans", &[("full", orphans)]);
 }
 
 /// Words that travel as a number: their order is the wire's.

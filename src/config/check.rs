@@ -238,6 +238,9 @@ fn times(config: &Config, notes: &mut Notes) {
         let problem = "must not be shorter than operations.retry_initial";
         notes.senseless(&["operations.retry_max", "operations.retry_initial"], problem);
     }
+    if config.transport.page_size == 0 {
+        notes.senseless(&["transport.page_size"], "must be at least 1");
+    }
     if config.store.export_keep == 0 {
         notes.senseless(&["store.export_keep"], "must be at least 1");
     }

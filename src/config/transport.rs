@@ -21,6 +21,9 @@ section! {
         mailbox_bound: usize = 1024,
         /// The largest frame, sent or received.
         max_frame: ByteSize = ByteSize::mib(1),
+        /// How many volumes or names one message has at most where a backend and the control node go through all that the
+        /// backend has.
+        page_size: u32 = 200,
         /// How often a connection is tried; three missed answers end it.
         ping_interval: Duration = Duration::from_secs(2),
         /// How long a new connection may take to say who it is.

@@ -18,5 +18,5 @@ pub use volumes::*;
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=3
+    ApiTopic = "api", versions 1..=4
 );

@@ -13,7 +13,7 @@ use crate::model::{
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=3
+    VolumeTopic = "volume", versions 1..=4
 );
 
 /// Which operation a command belongs to.
@@ -230,3 +230,22 @@ pub struct ListExisting {
     pub limit: u32,
 }
 call!(ListExisting => VolumeTopic, "list_existing", since 2, reply Vec<Existing>);
+
+/// The same, with an answer that says whether there is more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListExistingPage {
+    /// What the page before had as its `next`.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Part of what lies on a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExistingPage {
+    /// What lies there, by name.
+    pub existing: Vec<Existing>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<String>,
+}
+call!(ListExistingPage => VolumeTopic, "list_existing_page", since 4, reply ExistingPage);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    OperationId, PoolName, ProjectId, ServiceId, SnapshotId, StorageName, Timestamp, UserId, VolumeId,
-    VolumeTypeId,
+    BackendName, OperationId, PoolName, ProjectId, ServiceId, SnapshotId, StorageName, Timestamp, UserId,
+    VolumeId, VolumeTypeId,
 };
 
 macro_rules! status_enum {
@@ -237,6 +237,12 @@ pub struct Volume {
 }
 
 impl Volume {
+    /// Whether it is on a pool of this backend.
+    #[must_use]
+    pub fn is_on(&self, backend: &BackendName) -> bool {
+        self.host.as_ref().is_some_and(|pool| pool.backend == *backend)
+    }
+
     /// A volume that nothing is known of but whose it is, how large, what it is doing and where: everything else is as it is
     /// before anybody says otherwise.
     #[must_use]

@@ -46,6 +46,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::CompareStorage>();
     visitor.message::<api::Progress>();
     visitor.message::<api::CancelOperation>();
+    visitor.message::<api::ListBackendVolumesPage>();
+    visitor.message::<api::ConfirmOrphans>();
 
     visitor.message::<quota::Reserve>();
     visitor.message::<quota::Commit>();
@@ -78,4 +80,5 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::UnmanageSnapshot>();
     visitor.message::<volume::ListExisting>();
     visitor.message::<volume::CancelOperation>();
+    visitor.message::<volume::ListExistingPage>();
 }

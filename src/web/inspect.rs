@@ -67,9 +67,8 @@ async fn operations(
     // Operations are the open ones only, so this ends soon.
     loop {
         let page = state.catalog.operations(after, PAGE).await?;
-        let full = page.len() == PAGE;
-        after = page.last().map(|operation| operation.id);
-        let wanted = page.iter().filter(|operation| {
+        after = page.next;
+        let wanted = page.records.iter().filter(|operation| {
             caller.sees(&operation.project_id) && filter.volume.is_none_or(|id| operation.volume_id == id)
         });
         shown.extend(
@@ -77,7 +76,7 @@ async fn operations(
                 .take(filter.limit - shown.len())
                 .map(|operation| open_view(&caller, &state, operation, now)),
         );
-        if !full || shown.len() == filter.limit {
+        if after.is_none() || shown.len() == filter.limit {
             break;
         }
     }

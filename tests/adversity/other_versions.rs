@@ -45,7 +45,7 @@ async fn records(catalog: &Catalog) -> Result<Value> {
         limit: ALL,
         ..SnapshotQuery::default()
     };
-    let operations = catalog.operations(None, ALL).await?;
+    let operations = catalog.operations(None, ALL).await?.records;
     let operations: Vec<_> = operations.into_iter().map(|stored| stored.record).collect();
     let types: Vec<_> = catalog
         .volume_types()
@@ -67,8 +67,8 @@ async fn records(catalog: &Catalog) -> Result<Value> {
     Ok(json!({
         "volumes": catalog.volumes(&volumes).await?.records,
         "snapshots": catalog.snapshots(&snapshots).await?.records,
-        "attachments": catalog.attachments(None, None, ALL).await?,
-        "messages": catalog.messages(None, None, ALL).await?,
+        "attachments": catalog.attachments(None, None, ALL).await?.records,
+        "messages": catalog.messages(None, None, ALL).await?.records,
         "types": types,
         "services": services,
         "operations": operations,

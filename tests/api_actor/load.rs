@@ -116,6 +116,7 @@ async fn thousands_of_open_operations_are_looked_after_and_leave_room_for_reques
                 .operations(None, 1)
                 .await
                 .unwrap()
+                .records
                 .is_empty()
                 .then_some(())
         })

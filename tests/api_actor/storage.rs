@@ -1,10 +1,13 @@
 //! What a backend has, compared with what it should have.
 
-use pumice::messages::api::{CompareStorage, FailureKind};
+use pumice::actors::api::Options;
+use pumice::messages::api::{
+    CompareStorage, ConfirmOrphans, FailureKind, ListBackendVolumes, ListBackendVolumesPage,
+};
 use pumice::model::user_message::Detail;
 use pumice::model::{SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus};
 
-use crate::support::{Deed, World, admin, create};
+use crate::support::{Deed, World, admin, create, quick};
 
 fn page(after: Option<StorageName>, found: Vec<StorageName>, complete: bool) -> CompareStorage {
     CompareStorage {
@@ -87,4 +90,96 @@ async fn a_page_speaks_of_its_own_part_only() {
     let rest = page(Some(name(1)), vec![name(2)], true);
     let difference = world.call_as(&admin(), rest).await.unwrap();
     assert!(difference.missing.is_empty());
+}
+
+#[actix::test]
+async fn a_page_of_a_backend_has_no_more_bytes_than_a_message_may_have() {
+    let options = Options {
+        page_bytes: 1,
+        ..quick()
+    };
+    let world = World::with(options).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(world.volume(1).await.id);
+    }
+    ids.sort();
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let question = ListBackendVolumesPage {
+            backend: "h1@fake".parse().unwrap(),
+            after,
+            limit: 3,
+        };
+        let page = world.call_as(&admin(), question).await.unwrap();
+        assert_eq!(page.volumes.len(), 1);
+        seen.push(page.volumes[0].volume.id);
+        if page.next.is_none() {
+            break;
+        }
+        after = page.next;
+    }
+    assert_eq!(seen, ids);
+    let question = ListBackendVolumes {
+        backend: "h1@fake".parse().unwrap(),
+        after: None,
+        limit: 100,
+    };
+    let all = world.call_as(&admin(), question).await.unwrap();
+    assert_eq!(all.len(), ids.len(), "older managers are answered as they were");
+}
+
+#[actix::test]
+async fn what_has_a_record_is_no_orphan_whatever_the_page_and_who_asks_again_is_told_so() {
+    let options = Options {
+        page_size: 2,
+        ..quick()
+    };
+    let world = World::with(options).await;
+    let mut names = Vec::new();
+    for _ in 0..7 {
+        names.push(StorageName::Volume(world.volume(1).await.id));
+    }
+    let first = world.volume(1).await;
+    names.push(StorageName::Volume(first.id));
+    names.push(StorageName::Snapshot(world.snapshot(first.id).await.id));
+    names.sort();
+    let stray = StorageName::Snapshot(SnapshotId::new());
+    let mut found = names.clone();
+    found.push(stray);
+    found.sort();
+    let (mut after, mut orphans, mut missing) = (None, Vec::new(), Vec::new());
+    for part in found.chunks(3) {
+        let complete = part.last() == found.last();
+        let question = page(after, part.to_vec(), complete);
+        let difference = world.call_as(&admin(), question).await.unwrap();
+        orphans.extend(difference.orphans);
+        missing.extend(difference.missing);
+        after = part.last().copied();
+    }
+    assert_eq!((orphans, missing), (vec![stray], Vec::new()));
+    let question = ConfirmOrphans {
+        backend: "h1@fake".parse().unwrap(),
+        names: found.clone(),
+    };
+    assert_eq!(world.call_as(&admin(), question).await.unwrap(), [stray]);
+    let elsewhere = ConfirmOrphans {
+        backend: "h1@other".parse().unwrap(),
+        names: names.clone(),
+    };
+    let mut orphans = world.call_as(&admin(), elsewhere).await.unwrap();
+    orphans.sort();
+    assert_eq!(orphans, names, "they are of another backend");
+    // All are missing on an empty storage, in pages that end anywhere.
+    let mut missing = Vec::new();
+    for (after, until) in names.iter().zip(&names[1..]) {
+        // Covers what lies between two names, and the second.
+        let question = page(Some(*after), vec![*until], false);
+        missing.extend(world.call_as(&admin(), question).await.unwrap().missing);
+    }
+    assert_eq!(missing, []);
+    let question = page(None, Vec::new(), true);
+    missing.extend(world.call_as(&admin(), question).await.unwrap().missing);
+    missing.sort();
+    assert_eq!(missing, names);
 }

@@ -373,7 +373,7 @@ impl World {
     }
 
     pub async fn operations(&self) -> Vec<Operation> {
-        let stored = self.catalog.operations(None, 1000).await.unwrap();
+        let stored = self.catalog.operations(None, 1000).await.unwrap().records;
         stored.into_iter().map(|stored| stored.record).collect()
     }
 
@@ -394,7 +394,11 @@ impl World {
     }
 
     pub async fn messages(&self) -> Vec<UserMessage> {
-        self.catalog.messages(Some(&project()), None, 100).await.unwrap()
+        self.catalog
+            .messages(Some(&project()), None, 100)
+            .await
+            .unwrap()
+            .records
     }
 
     pub async fn new_type(&self, name: &str, specs: &[(&str, &str)]) -> VolumeType {

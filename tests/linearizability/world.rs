@@ -146,7 +146,7 @@ impl Caller {
     /// Until nothing is being done to anything.
     pub async fn until_quiet(&self) {
         let wait = async {
-            while !self.catalog.operations(None, 1).await.unwrap().is_empty() {
+            while !self.catalog.operations(None, 1).await.unwrap().records.is_empty() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

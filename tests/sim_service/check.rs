@@ -27,7 +27,7 @@ pub fn catalog(world: &World) -> Catalog {
 }
 
 pub fn open_operations(catalog: &Catalog) -> Vec<Operation> {
-    let open = now(catalog.operations(None, 10_000));
+    let open = now(catalog.operations(None, 10_000)).records;
     open.into_iter().map(|stored| stored.record).collect()
 }
 

@@ -236,7 +236,19 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
         in_use: true,
         origin: text("lv1"),
     };
+    let page = ExistingPage {
+        existing: vec![existing.clone()],
+        next: text("s1"),
+    };
     reply("volume.list_existing", &[("full", vec![existing])]);
+    message(&[(
+        "full",
+        ListExistingPage {
+            after: text("lv1"),
+            limit: 100,
+        },
+    )]);
+    reply("volume.list_existing_page", &[("full", page)]);
 }
 
 #[test]

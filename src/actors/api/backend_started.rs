@@ -23,7 +23,7 @@ impl ApiActor {
         loop {
             let page = self.deps.catalog.operations(after, BATCH).await;
             let page = page.map_err(|error| store_failed(&error))?;
-            for operation in &page {
+            for operation in &page.records {
                 if operation
                     .pool
                     .as_ref()
@@ -33,10 +33,10 @@ impl ApiActor {
                     count += 1;
                 }
             }
-            match page.last() {
-                Some(last) if page.len() >= BATCH => after = Some(last.id),
-                _ => break,
+            if page.next.is_none() {
+                break;
             }
+            after = page.next;
         }
         info!(backend = %message.backend, count, "a backend was started, its operations are sent again");
         Ok(())

@@ -11,20 +11,19 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::ApiActor;
-use super::lookup::{Unchanged, until_not_overtaken};
+use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::Complaint;
-use crate::messages::api::{CompareStorage, StorageDifference};
+use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::transitions::claims_storage;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    Context, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId, VolumeStatus,
+    BackendName, Context, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId,
+    VolumeStatus,
 };
 
-/// How many volumes are read at once.
-const BATCH: usize = 256;
-
 impl ApiActor {
-    /// Serves [`CompareStorage`].
+    /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names lie in the page's range: as much as
+    /// the page is large, however much the backend has.
     pub(super) async fn compare_storage(
         self: Rc<Self>,
         context: Context,
@@ -32,43 +31,11 @@ impl ApiActor {
     ) -> Result<StorageDifference> {
         let found: BTreeSet<StorageName> = page.found.iter().copied().collect();
         let mut difference = StorageDifference::default();
-        let mut expected = BTreeSet::new();
-        let mut after = None;
-        loop {
-            let volumes = self
-                .deps
-                .catalog
-                .backend_volumes(&page.backend, after, BATCH)
-                .await;
-            let volumes = volumes.map_err(|error| super::lookup::store_failed(&error))?;
-            for volume in &volumes {
-                let name = StorageName::Volume(volume.id);
-                expected.insert(name);
-                if is_missing(&page, &found, name) && claims_storage(volume) {
-                    let marked: Result<bool> =
-                        until_not_overtaken!(self.mark_volume(&context, volume.id).await);
-                    if marked? {
-                        difference.missing.push(name);
-                    }
-                }
-                for snapshot in self.snapshots_of(volume.id).await? {
-                    let name = StorageName::Snapshot(snapshot.id);
-                    expected.insert(name);
-                    if is_missing(&page, &found, name) && snapshot.claims_storage() {
-                        let marked: Result<bool> =
-                            until_not_overtaken!(self.mark_snapshot(&context, snapshot.id).await);
-                        if marked? {
-                            difference.missing.push(name);
-                        }
-                    }
-                }
-            }
-            match volumes.last() {
-                Some(last) if volumes.len() >= BATCH => after = Some(last.id),
-                _ => break,
-            }
-        }
-        difference.orphans = found.difference(&expected).copied().collect();
+        self.mark_missing_volumes(&context, &page, &found, &mut difference)
+            .await?;
+        self.mark_missing_snapshots(&context, &page, &found, &mut difference)
+            .await?;
+        difference.orphans = self.orphans(&page.backend, &page.found).await?;
         for name in &difference.missing {
             error!(backend = %page.backend, %name, "not on its storage: marked as an error");
         }
@@ -78,9 +45,120 @@ impl ApiActor {
         Ok(difference)
     }
 
+    /// Serves [`ConfirmOrphans`].
+    pub(super) async fn confirm_orphans(
+        self: Rc<Self>,
+        _context: Context,
+        request: ConfirmOrphans,
+    ) -> Result<Vec<StorageName>> {
+        self.orphans(&request.backend, &request.names).await
+    }
+
+    /// Those of these names that no record of this backend has. Asked by each name, not by what a list has: a list is read while
+    /// its rows come and go.
+    async fn orphans(&self, backend: &BackendName, names: &[StorageName]) -> Result<Vec<StorageName>> {
+        let known = self.deps.catalog.names_on_backend(backend, names).await;
+        let known = known.map_err(|error| store_failed(&error))?;
+        let names: BTreeSet<StorageName> = names.iter().copied().collect();
+        Ok(names.difference(&known).copied().collect())
+    }
+
+    async fn mark_missing_volumes(
+        &self,
+        context: &Context,
+        page: &CompareStorage,
+        found: &BTreeSet<StorageName>,
+        difference: &mut StorageDifference,
+    ) -> Result<()> {
+        let mut after = match page.after {
+            None => None,
+            Some(StorageName::Volume(last)) => Some(last),
+            // The page before ended among the snapshots, which come behind all volumes.
+            Some(StorageName::Snapshot(_)) => return Ok(()),
+        };
+        loop {
+            let read = self
+                .deps
+                .catalog
+                .backend_volumes(&page.backend, after, self.options.page_size)
+                .await
+                .map_err(|error| store_failed(&error))?;
+            for volume in &read.records {
+                let name = StorageName::Volume(volume.id);
+                if is_missing(page, found, name) && claims_storage(volume) {
+                    let marked: Result<bool> =
+                        until_not_overtaken!(self.mark_volume(context, &page.backend, volume.id).await);
+                    if marked? {
+                        difference.missing.push(name);
+                    }
+                }
+            }
+            match read.next {
+                Some(next) if covers_behind(page, StorageName::Volume(next)) => after = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn mark_missing_snapshots(
+        &self,
+        context: &Context,
+        page: &CompareStorage,
+        found: &BTreeSet<StorageName>,
+        difference: &mut StorageDifference,
+    ) -> Result<()> {
+        let mut after = match page.after {
+            Some(StorageName::Snapshot(last)) => Some(last),
+            _ => None,
+        };
+        let last_covered = page.found.last().copied();
+        if !page.complete && !matches!(last_covered, Some(StorageName::Snapshot(_))) {
+            return Ok(());
+        }
+        loop {
+            let read = self
+                .deps
+                .catalog
+                .snapshots_by_id(after, self.options.page_size)
+                .await
+                .map_err(|error| store_failed(&error))?;
+            let missing = read.records.iter().filter(|snapshot| {
+                is_missing(page, found, StorageName::Snapshot(snapshot.id)) && snapshot.claims_storage()
+            });
+            let missing: Vec<StorageName> = missing
+                .map(|snapshot| StorageName::Snapshot(snapshot.id))
+                .collect();
+            let here = self
+                .deps
+                .catalog
+                .names_on_backend(&page.backend, &missing)
+                .await
+                .map_err(|error| store_failed(&error))?;
+            for name in here {
+                if let StorageName::Snapshot(id) = name {
+                    let marked: Result<bool> =
+                        until_not_overtaken!(self.mark_snapshot(context, &page.backend, id).await);
+                    if marked? {
+                        difference.missing.push(name);
+                    }
+                }
+            }
+            match read.next {
+                Some(next) if covers_behind(page, StorageName::Snapshot(next)) => after = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// False if it need not be there any more.
-    async fn mark_volume(&self, context: &Context, id: VolumeId) -> Result<bool, Unchanged> {
-        let Some(volume) = self.deps.catalog.volume(id).await?.filter(|v| claims_storage(v)) else {
+    async fn mark_volume(
+        &self,
+        context: &Context,
+        backend: &BackendName,
+        id: VolumeId,
+    ) -> Result<bool, Unchanged> {
+        let volume = self.deps.catalog.volume(id).await?;
+        let Some(volume) = volume.filter(|volume| claims_storage(volume) && volume.is_on(backend)) else {
             return Ok(false);
         };
         let mut marked: Volume = volume.record.clone();
@@ -93,7 +171,12 @@ impl ApiActor {
         Ok(true)
     }
 
-    async fn mark_snapshot(&self, context: &Context, id: SnapshotId) -> Result<bool, Unchanged> {
+    async fn mark_snapshot(
+        &self,
+        context: &Context,
+        backend: &BackendName,
+        id: SnapshotId,
+    ) -> Result<bool, Unchanged> {
         let Some(snapshot) = self
             .deps
             .catalog
@@ -103,6 +186,10 @@ impl ApiActor {
         else {
             return Ok(false);
         };
+        let origin = self.deps.catalog.volume(snapshot.volume_id).await?;
+        if !origin.is_some_and(|origin| origin.is_on(backend)) {
+            return Ok(false);
+        }
         let mut marked = snapshot.record.clone();
         marked.status = SnapshotStatus::Error;
         marked.updated_at = Some(Timestamp::now());
@@ -125,6 +212,11 @@ fn is_missing(page: &CompareStorage, found: &BTreeSet<StorageName>, name: Storag
     let behind = page.after.is_none_or(|after| name > after);
     let before = page.complete || page.found.last().is_some_and(|last| name <= *last);
     behind && before && !found.contains(&name)
+}
+
+/// Whether the page covers any name behind this one.
+fn covers_behind(page: &CompareStorage, name: StorageName) -> bool {
+    page.complete || page.found.last().is_some_and(|last| name < *last)
 }
 
 fn missing() -> Complaint {

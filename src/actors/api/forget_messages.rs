@@ -18,9 +18,8 @@ impl ApiActor {
     pub(super) async fn forget_messages(self: Rc<Self>) {
         loop {
             match self.forget_some_messages().await {
-                // More may be due.
-                Ok(BATCH) => tokio::task::yield_now().await,
-                Ok(_) => tokio::time::sleep(EVERY).await,
+                Ok(More::AtOnce) => tokio::task::yield_now().await,
+                Ok(More::Later) => tokio::time::sleep(EVERY).await,
                 Err(error) => {
                     tracing::warn!(?error, "old user messages are not forgotten yet");
                     tokio::time::sleep(EVERY).await;
@@ -29,24 +28,34 @@ impl ApiActor {
         }
     }
 
-    async fn forget_some_messages(&self) -> Result<usize, Unchanged> {
+    async fn forget_some_messages(&self) -> Result<More, Unchanged> {
         let expired = self
             .deps
             .catalog
             .expired_messages(Timestamp::now(), BATCH)
             .await?;
-        if expired.is_empty() {
-            return Ok(0);
+        let more = match expired.next {
+            Some(_) => More::AtOnce,
+            None => More::Later,
+        };
+        if expired.records.is_empty() {
+            return Ok(more);
         }
         let mut changes = self.deps.catalog.change();
-        for message in &expired {
+        for message in &expired.records {
             changes.delete_message(message);
         }
         match changes.commit().await.map_err(Unchanged::from) {
-            Ok(_) => Ok(expired.len()),
-            // Its owner was faster with one of them: the rest goes next time.
-            Err(Unchanged::Overtaken) => Ok(0),
+            Ok(_) => Ok(more),
+            // Its owner was faster with one of them: the others are read again.
+            Err(Unchanged::Overtaken) => Ok(More::AtOnce),
             Err(refused) => Err(refused),
         }
     }
+}
+
+/// Whether there may be more to forget now.
+enum More {
+    AtOnce,
+    Later,
 }

@@ -6,27 +6,59 @@ use std::rc::Rc;
 use super::commands::spec;
 use super::lookup::store_failed;
 use super::{ApiActor, old_connectors, specs_of};
-use crate::messages::api::{BackendVolume, ListBackendVolumes};
-use crate::model::{Attachment, Context, Result, VolumeId, VolumeTypeId};
+use crate::messages::api::{BackendVolume, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
+use crate::model::{Attachment, Context, Result, Volume, VolumeId, VolumeTypeId};
+use crate::store::catalog::Stored;
+use crate::transport::codec;
 
 /// The longest page: it must fit a frame.
 const MAX_PAGE: usize = 256;
 
 impl ApiActor {
-    /// Serves [`ListBackendVolumes`].
+    /// Serves [`ListBackendVolumesPage`].
+    pub(super) async fn list_backend_volumes_page(
+        self: Rc<Self>,
+        _context: Context,
+        request: ListBackendVolumesPage,
+    ) -> Result<BackendVolumesPage> {
+        let found = self
+            .deps
+            .catalog
+            .backend_volumes(&request.backend, request.after, page_size(request.limit))
+            .await
+            .map_err(|error| store_failed(&error))?;
+        let volumes = self.as_backends_know(&found.records).await?;
+        Ok(within(self.options.page_bytes, volumes, found.next))
+    }
+
+    /// Serves [`ListBackendVolumes`], for managers that take a page for the last one if it is not full: it is filled from what
+    /// comes behind it.
     pub(super) async fn list_backend_volumes(
         self: Rc<Self>,
         _context: Context,
         request: ListBackendVolumes,
     ) -> Result<Vec<BackendVolume>> {
+        let limit = page_size(request.limit);
+        let mut volumes: Vec<Stored<Volume>> = Vec::new();
+        let mut after = request.after;
+        while volumes.len() < limit {
+            let found = self
+                .deps
+                .catalog
+                .backend_volumes(&request.backend, after, limit - volumes.len())
+                .await
+                .map_err(|error| store_failed(&error))?;
+            volumes.extend(found.records);
+            if found.next.is_none() {
+                break;
+            }
+            after = found.next;
+        }
+        self.as_backends_know(&volumes).await
+    }
+
+    async fn as_backends_know(&self, volumes: &[Stored<Volume>]) -> Result<Vec<BackendVolume>> {
         let catalog = &self.deps.catalog;
-        let limit = usize::try_from(request.limit)
-            .unwrap_or(MAX_PAGE)
-            .clamp(1, MAX_PAGE);
-        let volumes = catalog
-            .backend_volumes(&request.backend, request.after, limit)
-            .await;
-        let volumes = volumes.map_err(|error| store_failed(&error))?;
         let ids: Vec<VolumeId> = volumes.iter().map(|volume| volume.id).collect();
         let attachments = catalog
             .volumes_attachments(&ids)
@@ -60,6 +92,30 @@ impl ApiActor {
         }
         Ok(list)
     }
+}
+
+/// As many of these as have room in so many bytes, one at least. What has none is the next page's.
+fn within(bytes: usize, mut volumes: Vec<BackendVolume>, next: Option<VolumeId>) -> BackendVolumesPage {
+    let mut taken = 0_usize;
+    let fit = volumes
+        .iter()
+        .take_while(|volume| {
+            // What cannot be encoded is told by whoever sends it.
+            taken += codec::encode(volume).map_or(0, |bytes| bytes.len());
+            taken <= bytes
+        })
+        .count()
+        .max(1);
+    if fit < volumes.len() {
+        volumes.truncate(fit);
+        let next = volumes.last().map(|last| last.volume.id);
+        return BackendVolumesPage { volumes, next };
+    }
+    BackendVolumesPage { volumes, next }
+}
+
+fn page_size(asked: u32) -> usize {
+    usize::try_from(asked).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
 }
 
 /// The initiator that an attachment lets in.

@@ -1,7 +1,6 @@
 //! What a backend has, ours or not, for those who adopt it (cinder: `volume/drivers/lvm.py`, `_get_manageable_resource_info`).
 //! The backend tells what lies there; whose it is, the catalog knows.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::ApiActor;
@@ -9,10 +8,9 @@ use super::lookup::store_failed;
 use crate::messages::api::{
     ListManageableSnapshots, ListManageableVolumes, ManageableSnapshot, ManageableVolume,
 };
-use crate::messages::volume::{ListExisting, VolumeTopic};
-use crate::model::{
-    BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName, VolumeId,
-};
+use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage, VolumeTopic};
+use crate::model::{BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName};
+use crate::transport::CallError;
 
 /// How much is asked for at once: it must fit a frame.
 const PAGE: u32 = 1000;
@@ -25,13 +23,18 @@ impl ApiActor {
         request: ListManageableVolumes,
     ) -> Result<Vec<ManageableVolume>> {
         let backend = self.backend_to_list(&request.host).await?;
-        let managed = self.volumes_of(&backend).await?;
         let existing = self.list_existing(&context, &backend).await?;
+        let names: Vec<StorageName> = existing
+            .iter()
+            .filter_map(|found| StorageName::parse(&found.name))
+            .collect();
+        let managed = self.deps.catalog.names_on_backend(&backend, &names).await;
+        let managed = managed.map_err(|error| store_failed(&error))?;
         let volumes = existing.into_iter().filter(|found| !is_snapshot(found));
         Ok(volumes
             .map(|found| {
                 let cinder_id = match StorageName::parse(&found.name) {
-                    Some(StorageName::Volume(id)) => Some(id).filter(|id| managed.contains(id)),
+                    Some(name @ StorageName::Volume(id)) => Some(id).filter(|_| managed.contains(&name)),
                     _ => None,
                 };
                 let reason_not_safe = reason(&found, cinder_id.is_some(), "volume");
@@ -88,17 +91,27 @@ impl ApiActor {
     async fn list_existing(&self, context: &Context, backend: &BackendName) -> Result<Vec<Existing>> {
         let manager = self.deps.router.server::<VolumeTopic>(&backend.to_string());
         let mut all: Vec<Existing> = Vec::new();
+        let mut after = None;
         loop {
-            let question = ListExisting {
-                after: all.last().map(|last| last.name.clone()),
+            let question = ListExistingPage {
+                after: after.clone(),
                 limit: PAGE,
             };
-            let page = manager.call(context, question, self.options.call_timeout).await?;
-            let more = page.len() >= PAGE as usize;
-            all.extend(page);
-            if !more {
+            let page = match manager.call(context, question, self.options.call_timeout).await {
+                Err(CallError::UnsupportedVersion { .. }) => {
+                    let question = ListExisting { after, limit: PAGE };
+                    let existing = manager.call(context, question, self.options.call_timeout).await?;
+                    // Such a manager does not say whether there is more: only an empty page is surely the last.
+                    let next = existing.last().map(|last| last.name.clone());
+                    ExistingPage { existing, next }
+                }
+                page => page?,
+            };
+            all.extend(page.existing);
+            if page.next.is_none() {
                 return Ok(all);
             }
+            after = page.next;
         }
     }
 
@@ -125,24 +138,6 @@ impl ApiActor {
                     "Service cinder-volume could not be found on host {host}."
                 ))
             })
-    }
-
-    async fn volumes_of(&self, backend: &BackendName) -> Result<HashSet<VolumeId>> {
-        let mut all = HashSet::new();
-        let mut after = None;
-        loop {
-            let page = self
-                .deps
-                .catalog
-                .backend_volumes(backend, after, PAGE as usize)
-                .await
-                .map_err(|error| store_failed(&error))?;
-            all.extend(page.iter().map(|volume| volume.id));
-            match page.last() {
-                Some(last) if page.len() >= PAGE as usize => after = Some(last.id),
-                _ => return Ok(all),
-            }
-        }
     }
 }
 

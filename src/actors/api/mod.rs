@@ -64,12 +64,12 @@ use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
     ApiTopic, BackendStarted, CancelOperation, ChangeSnapshot, ChangeVolume, CompareStorage,
-    CompleteAttachment, CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType, DeleteAttachment,
-    DeleteMessage, DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume, InitializeConnection,
-    ListBackendVolumes, ListManageableSnapshots, ListManageableVolumes, ManageSnapshot, ManageVolume,
-    Progress, Report, RevertToSnapshot, TerminateConnection, UnmanageSnapshot, UnmanageVolume,
-    UpdateAttachment, UpdateSnapshot, UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata,
-    UpdateVolumeType,
+    CompleteAttachment, ConfirmOrphans, CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType,
+    DeleteAttachment, DeleteMessage, DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume,
+    InitializeConnection, ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots,
+    ListManageableVolumes, ManageSnapshot, ManageVolume, Progress, Report, RevertToSnapshot,
+    TerminateConnection, UnmanageSnapshot, UnmanageVolume, UpdateAttachment, UpdateSnapshot,
+    UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata, UpdateVolumeType,
 };
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
@@ -203,6 +203,8 @@ serves! {
     DeleteMessage => delete_message,
     Report => report,
     ListBackendVolumes => list_backend_volumes,
+    ListBackendVolumesPage => list_backend_volumes_page,
+    ConfirmOrphans => confirm_orphans,
     BackendStarted => backend_started,
     CreateSnapshot => create_snapshot,
     UpdateSnapshot => update_snapshot,

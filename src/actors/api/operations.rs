@@ -71,7 +71,7 @@ impl ApiActor {
         loop {
             let page = self.deps.catalog.operations(after, PAGE).await;
             let page = page.map_err(|error| store_failed(&error))?;
-            for operation in &page {
+            for operation in &page.records {
                 // The scheduler has heard of no backend yet, and would say that there is none.
                 let unplaced = operation.pool.is_none() && operation.kind.creates_volume();
                 let due = if unplaced {
@@ -85,10 +85,10 @@ impl ApiActor {
                     count += 1;
                 }
             }
-            match page.last() {
-                Some(last) if page.len() >= PAGE => after = Some(last.id),
-                _ => break,
+            if page.next.is_none() {
+                break;
             }
+            after = page.next;
         }
         if count > 0 {
             info!(count, "open operations go on");

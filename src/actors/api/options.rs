@@ -42,6 +42,10 @@ pub struct Options {
     pub max_waiting: usize,
     /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for a backend to be heard of.
     pub call_timeout: Duration,
+    /// How many records are read at once where all that a backend has is gone through.
+    pub page_size: usize,
+    /// How many bytes of such records are sent in one message, so that it fits a frame whatever they hold.
+    pub page_bytes: usize,
     /// How many messages may be waiting or in work.
     pub mailbox_bound: usize,
 }
@@ -64,6 +68,8 @@ impl Default for Options {
             wait_limit: Duration::from_secs(55),
             max_waiting: 256,
             call_timeout: Duration::from_secs(15),
+            page_size: 200,
+            page_bytes: 512 * 1024,
             mailbox_bound: 1024,
         }
     }

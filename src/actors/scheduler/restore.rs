@@ -19,7 +19,7 @@ pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
     let mut after = None;
     loop {
         let page = parts.catalog.operations(after, PAGE).await?;
-        for operation in &page {
+        for operation in &page.records {
             if let Some((claim, pool, gib)) = promise(parts, operation).await? {
                 let mut pools = parts.pools();
                 if !pools.has(&claim) {
@@ -28,10 +28,10 @@ pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
                 }
             }
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.id),
-            _ => return Ok(restored),
+        if page.next.is_none() {
+            return Ok(restored);
         }
+        after = page.next;
     }
 }
 

@@ -9,12 +9,9 @@ use std::time::Duration;
 use super::VolumeManager;
 use super::worker::Claim;
 use crate::drivers::DriverError;
-use crate::messages::api::{CompareStorage, StorageDifference};
+use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
 use crate::transport::CallError;
-
-/// How many names are told at once: it must fit a frame.
-const PAGE: usize = 8000;
 
 /// With fewer volumes than this, an empty storage is believed.
 const FEW: usize = 3;
@@ -63,7 +60,9 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
         }
         if parts.options.delete_orphans {
             for orphan in &difference.orphans {
-                delete(manager, *orphan).await;
+                if is_still_an_orphan(manager, context, *orphan).await {
+                    delete(manager, *orphan).await;
+                }
             }
         }
         parts.set_difference(difference);
@@ -74,7 +73,8 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
 /// Asks until it is answered; `None` if the control node is too old to be asked.
 async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) -> Option<StorageDifference> {
     let mut difference = StorageDifference::default();
-    let mut pages: Vec<&[StorageName]> = found.chunks(PAGE).collect();
+    let size = usize::try_from(manager.parts.options.page_size).map_or(1, |size| size.max(1));
+    let mut pages: Vec<&[StorageName]> = found.chunks(size).collect();
     if pages.is_empty() {
         pages.push(&[]);
     }
@@ -103,6 +103,25 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
         }
     }
     Some(difference)
+}
+
+/// Asks once more, by the name alone, right before what nobody has a record of is deleted: that cannot be taken back.
+async fn is_still_an_orphan(manager: &VolumeManager, context: &Context, orphan: StorageName) -> bool {
+    let question = ConfirmOrphans {
+        backend: manager.parts.backend.clone(),
+        names: vec![orphan],
+    };
+    match manager.api.call(context, question, ASK).await {
+        Ok(confirmed) if confirmed == [orphan] => true,
+        Ok(_) => {
+            tracing::warn!(backend = %manager.parts.backend, %orphan, "not deleted: it has a record now");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(backend = %manager.parts.backend, %orphan, %error, "an orphan stays: nobody confirms that it is one");
+            false
+        }
+    }
 }
 
 /// Deletes what nobody has a record of, because the configuration says so.

@@ -15,15 +15,12 @@ use super::exports::Exports;
 use super::parts::Readiness;
 use super::reports::{Reports, Told, tell, tell_progress};
 use super::worker::Claim;
-use crate::messages::api::{BackendStarted, ListBackendVolumes};
-use crate::model::{Context, Timestamp};
-use crate::transport::{PeerChange, PeerEvent};
+use crate::messages::api::{BackendStarted, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
+use crate::model::{Context, Timestamp, VolumeId};
+use crate::transport::{CallError, PeerChange, PeerEvent};
 
 /// How often the target daemon is looked at, and whether a report is due; and how often long work tells how far it is.
 const TICK: Duration = Duration::from_millis(500);
-
-/// How many volumes are learned at once.
-const LEARN_PAGE: u32 = 200;
 
 /// How long a question to the Api actor may take.
 const ASK: Duration = Duration::from_secs(30);
@@ -122,18 +119,13 @@ async fn learn(manager: &VolumeManager, context: &Context) {
     let mut after = None;
     let mut pause = Duration::from_millis(100);
     loop {
-        let question = ListBackendVolumes {
-            backend: manager.parts.backend.clone(),
-            after,
-            limit: LEARN_PAGE,
-        };
-        match manager.api.call(context, question, ASK).await {
+        match ask_for_volumes(manager, context, after).await {
             Ok(page) => {
-                manager.parts.ledger().learn(&page);
-                match page.last() {
-                    Some(last) if page.len() == LEARN_PAGE as usize => after = Some(last.volume.id),
-                    _ => return,
+                manager.parts.ledger().learn(&page.volumes);
+                if page.next.is_none() {
+                    return;
                 }
+                after = page.next;
             }
             Err(error) => {
                 tracing::info!(backend = %manager.parts.backend, %error, "waiting for a control node");
@@ -141,5 +133,33 @@ async fn learn(manager: &VolumeManager, context: &Context) {
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
         }
+    }
+}
+
+async fn ask_for_volumes(
+    manager: &VolumeManager,
+    context: &Context,
+    after: Option<VolumeId>,
+) -> Result<BackendVolumesPage, CallError> {
+    let backend = manager.parts.backend.clone();
+    let limit = manager.parts.options.page_size;
+    let question = ListBackendVolumesPage {
+        backend: backend.clone(),
+        after,
+        limit,
+    };
+    match manager.api.call(context, question, ASK).await {
+        Err(CallError::UnsupportedVersion { .. }) => {
+            let question = ListBackendVolumes {
+                backend,
+                after,
+                limit,
+            };
+            let volumes = manager.api.call(context, question, ASK).await?;
+            // Such a control node does not say whether there is more: only an empty page is surely the last.
+            let next = volumes.last().map(|last| last.volume.id);
+            Ok(BackendVolumesPage { volumes, next })
+        }
+        page => page,
     }
 }

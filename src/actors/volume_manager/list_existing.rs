@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::VolumeManager;
 use super::parts::Readiness;
 use super::worker::Claim;
-use crate::messages::volume::ListExisting;
+use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage};
 use crate::model::{Context, Error, Existing};
 use crate::transport::Serve;
 
@@ -18,6 +18,23 @@ const MAX_PAGE: usize = 2000;
 
 impl Serve<ListExisting> for VolumeManager {
     async fn serve(self: Rc<Self>, _context: Context, message: ListExisting) -> Result<Vec<Existing>, Error> {
+        let page = self.existing(message.after, message.limit).await?;
+        Ok(page.existing)
+    }
+}
+
+impl Serve<ListExistingPage> for VolumeManager {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        message: ListExistingPage,
+    ) -> Result<ExistingPage, Error> {
+        self.existing(message.after, message.limit).await
+    }
+}
+
+impl VolumeManager {
+    async fn existing(&self, after: Option<String>, limit: u32) -> Result<ExistingPage, Error> {
         let unavailable = |why: String| {
             Error::unavailable("The service is temporarily unable to handle the request.", 5)
                 .with_operator(why)
@@ -37,11 +54,15 @@ impl Serve<ListExisting> for VolumeManager {
         let mut all = listed.map_err(|error| {
             unavailable(error.map_or_else(|| "stopping".to_owned(), |error| error.to_string()))
         })?;
-        if let Some(after) = &message.after {
-            all.retain(|found| found.name > *after);
+        // What comes behind a page is said by name, so the order is not left to the driver.
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if let Some(after) = after {
+            all.retain(|found| found.name > after);
         }
-        let limit = usize::try_from(message.limit).unwrap_or(MAX_PAGE);
-        all.truncate(limit.clamp(1, MAX_PAGE));
-        Ok(all)
+        let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| more).map(|last| last.name.clone());
+        Ok(ExistingPage { existing: all, next })
     }
 }

@@ -52,8 +52,8 @@ use crate::flow::{FlowReport, Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::volume::{
     CancelOperation, CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume,
-    DeleteVolumeCascade, ExtendVolume, InitializeConnection, ListExisting, ManageSnapshot, ManageVolume,
-    RevertToSnapshot, TerminateConnection, UnmanageSnapshot, UnmanageVolume, VolumeTopic,
+    DeleteVolumeCascade, ExtendVolume, InitializeConnection, ListExisting, ListExistingPage, ManageSnapshot,
+    ManageVolume, RevertToSnapshot, TerminateConnection, UnmanageSnapshot, UnmanageVolume, VolumeTopic,
 };
 use crate::model::{Context, Error, VolumeSpec};
 use crate::transport::serve::EndpointBuilder;
@@ -81,7 +81,12 @@ pub fn endpoint(parts: Arc<Parts>, router: Router, bound: usize) -> EndpointBuil
             Rc::new(Unobserved),
         ))
     });
-    commands(endpoint.serves::<ListExisting>().serves::<CancelOperation>())
+    commands(
+        endpoint
+            .serves::<ListExisting>()
+            .serves::<ListExistingPage>()
+            .serves::<CancelOperation>(),
+    )
 }
 
 impl VolumeManager {

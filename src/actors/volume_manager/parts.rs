@@ -37,6 +37,8 @@ pub struct Options {
     pub stats_polling_interval: Duration,
     /// How long to wait before a driver that would not start is tried again: the first time, and at most.
     pub retry: (Duration, Duration),
+    /// How many volumes or names a message has at most where all that a backend has is gone through.
+    pub page_size: u32,
     /// Whether what is on the storage without a record is deleted at start.
     pub delete_orphans: bool,
     /// Whether a storage without any of the backend's volumes counts as the wrong one.
@@ -57,6 +59,7 @@ impl Default for Options {
             report_interval: Duration::from_secs(10),
             stats_polling_interval: Duration::from_secs(60),
             retry: (Duration::from_secs(1), Duration::from_secs(30)),
+            page_size: 200,
             delete_orphans: false,
             expect_storage: true,
             reserved_percentage: 0,

@@ -277,6 +277,9 @@ fn api_options(config: &Config) -> api::Options {
         patience: operations.resend_after.get(),
         // So that the actor's own answer is there before the caller gives it up.
         wait_limit: config.web.call_timeout.get().mul_f64(0.9),
+        // The rest is for the last one, and for what is around them.
+        page_bytes: config.transport.max_frame.as_usize() / 2,
+        page_size: usize::try_from(config.transport.page_size).unwrap_or(usize::MAX),
         mailbox_bound: config.transport.mailbox_bound,
         ..api::Options::default()
     }

@@ -185,6 +185,7 @@ fn options(backend: &Backend, config: &Config) -> Options {
         stats_polling_interval: backend.backend_stats_polling_interval.get(),
         reserved_percentage: backend.reserved_percentage,
         max_over_subscription_ratio: over_subscription(backend),
+        page_size: config.transport.page_size,
         delete_orphans: backend.delete_orphans,
         expect_storage: backend.expect_storage,
         ..Options::default()

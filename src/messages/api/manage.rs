@@ -133,3 +133,14 @@ pub struct StorageDifference {
     pub missing: Vec<StorageName>,
 }
 call!(CompareStorage => ApiTopic, "compare_storage", since 2, reply StorageDifference);
+
+/// Which of these names, found on a storage and said to be without a record, are so still. A VolumeManager asks right before it
+/// deletes any of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmOrphans {
+    /// On whose storage.
+    pub backend: BackendName,
+    /// The names.
+    pub names: Vec<StorageName>,
+}
+call!(ConfirmOrphans => ApiTopic, "confirm_orphans", since 4, reply Vec<StorageName>);

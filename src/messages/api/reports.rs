@@ -155,6 +155,27 @@ pub struct BackendVolume {
 }
 call!(ListBackendVolumes => ApiTopic, "list_backend_volumes", since 1, reply Vec<BackendVolume>);
 
+/// The same, with an answer that says whether there is more: a page may be short because volumes went while it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListBackendVolumesPage {
+    /// Who asks.
+    pub backend: BackendName,
+    /// What the page before had as its `next`.
+    pub after: Option<VolumeId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Part of what a backend has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendVolumesPage {
+    /// Volumes, by id.
+    pub volumes: Vec<BackendVolume>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<VolumeId>,
+}
+call!(ListBackendVolumesPage => ApiTopic, "list_backend_volumes_page", since 4, reply BackendVolumesPage);
+
 /// A backend tells that it is (re)started, and from when on: operations it had are sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStarted {

@@ -2,7 +2,7 @@
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, key, last_id};
-use super::query::ListError;
+use super::query::{ListError, Page};
 use super::read::{BATCH, Walk, sees};
 use super::{Catalog, Stored};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
@@ -45,7 +45,13 @@ impl Catalog {
                 limit: BATCH,
             })
             .collect();
-        let rows = self.store.scan_many(scans).await?;
+        let mut rows = self.store.scan_many(scans).await?;
+        for (id, rows) in ids.iter().zip(&mut rows).filter(|(_, rows)| rows.len() >= BATCH) {
+            let mut walk = Walk::new(of_volume(*id), false).behind(rows.last().map(|(row, _)| row.clone()));
+            while let Some(more) = walk.next(self).await? {
+                rows.extend(more);
+            }
+        }
         let keys: Vec<Key> = rows
             .iter()
             .flatten()
@@ -73,7 +79,7 @@ impl Catalog {
         project: Option<&ProjectId>,
         marker: Option<AttachmentId>,
         limit: usize,
-    ) -> Result<Vec<Attachment>, ListError> {
+    ) -> Result<Page<Attachment, AttachmentId>, ListError> {
         let after = match marker {
             None => None,
             Some(id) => match self.attachment(id).await? {
@@ -82,8 +88,12 @@ impl Catalog {
             },
         };
         let prefix = key(keys::ATTACHMENT_BY_CREATED).scope(project).prefix();
-        self.newest(prefix, after, limit, |id| record_key(AttachmentId(id)))
-            .await
+        let record = |id| record_key(AttachmentId(id));
+        Ok(self
+            .newest(prefix, after, limit, record, |attachment: &Attachment| {
+                attachment.id
+            })
+            .await?)
     }
 }
 

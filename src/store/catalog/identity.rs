@@ -5,6 +5,7 @@
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, bytes_time, key};
+use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};
 use crate::store::{Condition, Key, StoreError};
@@ -86,7 +87,8 @@ impl Catalog {
         self.record(&token_key(hash)).await
     }
 
-    /// Up to `limit` tokens that have expired by now, the longest expired first.
+    /// Tokens that have expired by now, the longest expired first, those of up to `limit` rows. Whoever removes
+    /// them asks again from the beginning while there is a `next`.
     ///
     /// # Errors
     /// When the store fails.
@@ -94,17 +96,19 @@ impl Catalog {
         &self,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Stored<Token>>, StoreError> {
-        let rows = self
-            .range(key(keys::TOKEN_BY_EXPIRY).prefix(), None, false, limit)
-            .await?;
-        let expired: Vec<Key> = rows
+    ) -> Result<Page<Stored<Token>, (Timestamp, TokenHash)>, StoreError> {
+        let table = key(keys::TOKEN_BY_EXPIRY).prefix();
+        let rows = self.range(table, None, false, limit).await?;
+        let expired: Vec<(Timestamp, TokenHash)> = rows
             .iter()
             .filter_map(|(row, _)| expiry_and_hash(row))
             .take_while(|(expiry, _)| *expiry <= now)
-            .map(|(_, hash)| token_key(&hash))
             .collect();
-        self.records(&expired).await
+        let keys: Vec<Key> = expired.iter().map(|(_, hash)| token_key(hash)).collect();
+        Ok(Page {
+            records: self.records(&keys).await?,
+            next: expired.last().copied().filter(|_| expired.len() >= limit),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use std::hash::Hash;
 
 use super::order::{First, SortOrder, SortValue, compare, total_order};
 use super::query::{ListError, ListQuery, Page};
-use super::read::{Walk, sees, stored};
+use super::read::{BATCH, Walk, sees, stored};
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::record::Record;
@@ -79,7 +79,7 @@ pub(super) struct Path {
 
 impl Catalog {
     /// A page of a list.
-    pub(super) async fn page<R: Listable>(&self, query: &QueryOf<R>) -> Result<Page<R>, ListError> {
+    pub(super) async fn page<R: Listable>(&self, query: &QueryOf<R>) -> Result<Page<R, R::Id>, ListError> {
         let marker = match query.marker {
             None => None,
             Some(id) => Some(self.marker::<R>(id, query.project.as_ref()).await?),
@@ -92,7 +92,10 @@ impl Catalog {
             Plan::Along(path) => self.page_along(path, query).await?,
             Plan::Sorting(path) => self.page_by_sorting(path, query, marker).await?,
         };
-        Ok(Page { records, total: None })
+        // A full page may have a successor, and one that is not full has none: every way to answer goes on until it is full.
+        let last = records.last().filter(|_| records.len() >= query.limit);
+        let next = last.map(Listable::id);
+        Ok(Page { records, next })
     }
 
     /// Shows all that match to `see`. Order, marker, offset and limit do not matter.
@@ -159,13 +162,20 @@ impl Catalog {
         let mut page: Vec<R> = Vec::new();
         // One that changes while the page is read may have moved ahead of the walk.
         let mut seen = HashSet::new();
-        while let Some(mut rows) = walk.next(self).await? {
+        loop {
+            // Without filters no more rows are taken than may be needed: what the page has no room for is the next page's.
+            let most = match query.filters.is_empty() {
+                true => to_skip.saturating_add(query.limit - page.len()),
+                false => BATCH,
+            };
+            let Some(mut rows) = walk.next_few(self, most).await? else {
+                break;
+            };
             if query.filters.is_empty() {
-                // Rows that are skipped need no record; nor do those behind the end of the page.
+                // Rows that are skipped need no record.
                 let skipped = to_skip.min(rows.len());
                 rows.drain(..skipped);
                 to_skip -= skipped;
-                rows.truncate(query.limit - page.len());
             }
             let found: Vec<Stored<R>> = self.records_of_rows(&path, rows).await?;
             for found in self.wanted(query, found).await? {

@@ -2,7 +2,7 @@
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, bytes_time, key, last_id};
-use super::query::ListError;
+use super::query::{ListError, Page};
 use super::read::sees;
 use super::{Catalog, Stored};
 use crate::model::{MessageId, ProjectId, Timestamp, UserMessage};
@@ -18,7 +18,7 @@ impl Catalog {
         project: Option<&ProjectId>,
         marker: Option<MessageId>,
         limit: usize,
-    ) -> Result<Vec<UserMessage>, ListError> {
+    ) -> Result<Page<UserMessage, MessageId>, ListError> {
         let after = match marker {
             None => None,
             Some(id) => match self.message(id).await? {
@@ -27,8 +27,10 @@ impl Catalog {
             },
         };
         let prefix = key(keys::MESSAGE_BY_CREATED).scope(project).prefix();
-        self.newest(prefix, after, limit, |id| record_key(MessageId(id)))
-            .await
+        let record = |id| record_key(MessageId(id));
+        Ok(self
+            .newest(prefix, after, limit, record, |message: &UserMessage| message.id)
+            .await?)
     }
 
     /// A user message by id.
@@ -39,7 +41,8 @@ impl Catalog {
         self.record(&record_key(id)).await
     }
 
-    /// Up to `limit` messages that are to be forgotten by now, the longest expired first.
+    /// Messages that are to be forgotten by now, the longest expired first, those of up to `limit` rows. Whoever
+    /// removes them asks again from the beginning while there is a `next`.
     ///
     /// # Errors
     /// When the store fails.
@@ -47,23 +50,22 @@ impl Catalog {
         &self,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Stored<UserMessage>>, StoreError> {
-        let rows = self
-            .range(key(keys::MESSAGE_BY_EXPIRY).prefix(), None, false, limit)
-            .await?;
-        let expired: Vec<Key> = rows
+    ) -> Result<Page<Stored<UserMessage>, (Timestamp, MessageId)>, StoreError> {
+        let table = key(keys::MESSAGE_BY_EXPIRY).prefix();
+        let rows = self.range(table, None, false, limit).await?;
+        let expired: Vec<(Timestamp, MessageId)> = rows
             .iter()
-            .map(|(row, _)| row)
-            .take_while(|row| {
-                row.0
-                    .get(2..10)
-                    .and_then(bytes_time)
-                    .is_some_and(|expiry| expiry <= now)
+            .filter_map(|(row, _)| {
+                let expiry = row.0.get(2..10).and_then(bytes_time)?;
+                Some((expiry, MessageId(last_id(row)?)))
             })
-            .filter_map(last_id)
-            .map(|id| record_key(MessageId(id)))
+            .take_while(|(expiry, _)| *expiry <= now)
             .collect();
-        self.records(&expired).await
+        let keys: Vec<Key> = expired.iter().map(|(_, id)| record_key(*id)).collect();
+        Ok(Page {
+            records: self.records(&keys).await?,
+            next: expired.last().copied().filter(|_| expired.len() >= limit),
+        })
     }
 }
 

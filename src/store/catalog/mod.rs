@@ -38,6 +38,8 @@ mod volumes;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod vanishing_tests;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, key};
+use super::query::Page;
 use super::quota::{Counted, usage_key};
 use super::read::stored;
 use super::{Catalog, Stored};
@@ -28,11 +29,15 @@ impl Catalog {
         &self,
         after: Option<OperationId>,
         limit: usize,
-    ) -> Result<Vec<Stored<Operation>>, StoreError> {
+    ) -> Result<Page<Stored<Operation>, OperationId>, StoreError> {
         let entries = self
             .range(key(keys::OPERATION).prefix(), after.map(record_key), false, limit)
             .await?;
-        entries.iter().map(|(key, entry)| stored(key, entry)).collect()
+        let full = entries.len() >= limit;
+        let records = entries.iter().map(|(key, entry)| stored(key, entry));
+        let records = records.collect::<Result<Vec<Stored<Operation>>, _>>()?;
+        let next = records.last().filter(|_| full).map(|last| last.id);
+        Ok(Page { records, next })
     }
 
     /// Whether a volume is being made from this volume or snapshot.

@@ -198,13 +198,14 @@ pub enum Comparison {
     Lte,
 }
 
-/// Part of a list.
+/// Part of a list or of a range. Only `next` says whether there is more: records that vanish between the scan of an index and
+/// their read make a page shorter than it may be, not the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<R> {
+pub struct Page<R, C> {
     /// The records.
     pub records: Vec<R>,
-    /// How many there are in all, when it was asked for.
-    pub total: Option<u64>,
+    /// Behind what the next page begins; `None` once the end of the range was seen.
+    pub next: Option<C>,
 }
 
 /// Why a list cannot be given.

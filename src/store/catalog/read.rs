@@ -1,6 +1,6 @@
 //! How records and ranges of them are read.
 
-use super::query::ListError;
+use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::record::{Record, decode};
@@ -59,26 +59,28 @@ impl Catalog {
     }
 
     /// A page of an index whose rows end with the id of what they point to, newest first. `marker` is the row to begin
-    /// behind.
-    pub(super) async fn newest<R: Record>(
+    /// behind. It is full unless the index ends in it.
+    pub(super) async fn newest<R: Record, I>(
         &self,
         prefix: Vec<u8>,
         marker: Option<Key>,
         limit: usize,
         record_key: impl Fn(uuid::Uuid) -> Key,
-    ) -> Result<Vec<R>, ListError> {
-        let rows = self.range(prefix, marker, true, limit).await?;
-        let keys: Vec<Key> = rows
-            .iter()
-            .filter_map(|(row, _)| super::keys::last_id(row))
-            .map(record_key)
-            .collect();
-        Ok(self
-            .records(&keys)
-            .await?
-            .into_iter()
-            .map(|stored| stored.record)
-            .collect())
+        id: impl Fn(&R) -> I,
+    ) -> Result<Page<R, I>, StoreError> {
+        let mut walk = Walk::new(prefix, true).behind(marker).beginning_with(BATCH);
+        let mut records: Vec<R> = Vec::new();
+        while let Some(rows) = walk.next_few(self, limit - records.len()).await? {
+            let keys: Vec<Key> = rows
+                .iter()
+                .filter_map(|(row, _)| super::keys::last_id(row))
+                .map(&record_key)
+                .collect();
+            let found = self.records(&keys).await?;
+            records.extend(found.into_iter().map(|stored| stored.record));
+        }
+        let next = records.last().filter(|_| records.len() >= limit).map(id);
+        Ok(Page { records, next })
     }
 }
 
@@ -131,13 +133,23 @@ impl Walk {
 
     /// The next batch; `None` at the end.
     pub(super) async fn next(&mut self, catalog: &Catalog) -> Result<Option<Vec<(Key, Entry)>>, StoreError> {
-        if self.ended {
+        self.next_few(catalog, BATCH).await
+    }
+
+    /// The next batch, with no more entries than `most`; `None` at the end, and if `most` is none.
+    pub(super) async fn next_few(
+        &mut self,
+        catalog: &Catalog,
+        most: usize,
+    ) -> Result<Option<Vec<(Key, Entry)>>, StoreError> {
+        let batch = self.batch.min(most);
+        if self.ended || batch == 0 {
             return Ok(None);
         }
         let entries = catalog
-            .range(self.prefix.clone(), self.after.clone(), self.reverse, self.batch)
+            .range(self.prefix.clone(), self.after.clone(), self.reverse, batch)
             .await?;
-        self.ended = entries.len() < self.batch;
+        self.ended = entries.len() < batch;
         self.batch = (self.batch * 2).min(BATCH);
         self.after = entries.last().map(|(key, _)| key.clone());
         Ok((!entries.is_empty()).then_some(entries))

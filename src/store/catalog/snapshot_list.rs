@@ -30,7 +30,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `UnknownMarker` when the marker is no snapshot, or one of another project; or when the store fails.
-    pub async fn snapshots(&self, query: &SnapshotQuery) -> Result<Page<Snapshot>, ListError> {
+    pub async fn snapshots(&self, query: &SnapshotQuery) -> Result<Page<Snapshot, SnapshotId>, ListError> {
         self.page::<Snapshot>(query).await
     }
 

@@ -2,7 +2,8 @@
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, key, last_id};
-use super::read::Walk;
+use super::query::Page;
+use super::read::{Walk, stored};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Snapshot, SnapshotId, VolumeId};
 use crate::store::{Condition, Key, StoreError};
@@ -35,9 +36,32 @@ impl Catalog {
     /// # Errors
     /// When the store fails.
     pub async fn latest_snapshot(&self, id: VolumeId) -> Result<Option<Stored<Snapshot>>, StoreError> {
-        let rows = self.range(of_volume(id), None, true, 1).await?;
-        let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
-        Ok(self.records(&keys).await?.pop())
+        let mut walk = Walk::new(of_volume(id), true).beginning_with(1);
+        while let Some(rows) = walk.next(self).await? {
+            let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
+            if let Some(latest) = self.records(&keys).await?.into_iter().next() {
+                return Ok(Some(latest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All snapshots there are, by id, behind `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn snapshots_by_id(
+        &self,
+        after: Option<SnapshotId>,
+        limit: usize,
+    ) -> Result<Page<Stored<Snapshot>, SnapshotId>, StoreError> {
+        let table = key(keys::SNAPSHOT).prefix();
+        let entries = self.range(table, after.map(record_key), false, limit).await?;
+        let full = entries.len() >= limit;
+        let records = entries.iter().map(|(key, entry)| stored(key, entry));
+        let records = records.collect::<Result<Vec<Stored<Snapshot>>, _>>()?;
+        let next = records.last().filter(|_| full).map(|last| last.id);
+        Ok(Page { records, next })
     }
 }
 

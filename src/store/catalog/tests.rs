@@ -59,6 +59,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
             .backend_volumes(&BackendName::new("h", "b"), None, 9)
             .await
             .unwrap()
+            .records
             .len(),
         1
     );
@@ -142,12 +143,12 @@ async fn what_operations_hold_is_reserved_until_they_end() {
     changes.commit().await.unwrap();
     assert_eq!(reserved().await, Some(1));
 
-    let was = catalog.operations(None, 10).await.unwrap().remove(0);
+    let was = catalog.operations(None, 10).await.unwrap().records.remove(0);
     let mut changes = catalog.change();
     changes.end_operation(&was);
     changes.commit().await.unwrap();
     assert_eq!(reserved().await, Some(0));
-    assert!(catalog.operations(None, 10).await.unwrap().is_empty());
+    assert!(catalog.operations(None, 10).await.unwrap().records.is_empty());
 }
 
 #[actix::test]
@@ -171,7 +172,10 @@ async fn attachments_of_a_page_of_volumes_come_in_its_order() {
         .attachments(Some(&"p".into()), Some(held[2].id), 1)
         .await
         .unwrap();
-    assert_eq!(page, [held[1].clone()]);
+    assert_eq!(
+        (page.records, page.next),
+        (vec![held[1].clone()], Some(held[1].id))
+    );
     let foreign = catalog.attachments(Some(&"q".into()), Some(held[2].id), 1).await;
     assert!(matches!(foreign, Err(ListError::UnknownMarker(_))));
 }
@@ -229,7 +233,7 @@ async fn expired_tokens_are_found_and_no_others() {
         changes.put_token(&token(n, expires));
     }
     changes.commit().await.unwrap();
-    let expired = catalog.expired_tokens(Timestamp(20), 9).await.unwrap();
+    let expired = catalog.expired_tokens(Timestamp(20), 9).await.unwrap().records;
     assert_eq!(
         expired.iter().map(|token| token.hash.0[0]).collect::<Vec<_>>(),
         [2, 3]
@@ -237,7 +241,15 @@ async fn expired_tokens_are_found_and_no_others() {
     let mut changes = catalog.change();
     expired.iter().for_each(|token| _ = changes.delete_token(token));
     changes.commit().await.unwrap();
-    assert_eq!(catalog.expired_tokens(Timestamp(99), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        catalog
+            .expired_tokens(Timestamp(99), 9)
+            .await
+            .unwrap()
+            .records
+            .len(),
+        1
+    );
     assert_eq!(catalog.token(&TokenHash([2; 32])).await.unwrap(), None);
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
 }
@@ -263,11 +275,19 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
         .iter()
         .for_each(|message| _ = changes.insert_message(message));
     changes.commit().await.unwrap();
-    let own = catalog.messages(Some(&"p".into()), None, 9).await.unwrap();
+    let own = catalog
+        .messages(Some(&"p".into()), None, 9)
+        .await
+        .unwrap()
+        .records;
     assert_eq!(own, [written[2].clone(), written[0].clone()]);
-    let behind = catalog.messages(None, Some(written[1].id), 9).await.unwrap();
+    let behind = catalog
+        .messages(None, Some(written[1].id), 9)
+        .await
+        .unwrap()
+        .records;
     assert_eq!(behind, [written[0].clone()]);
-    let expired = catalog.expired_messages(Timestamp(20), 9).await.unwrap();
+    let expired = catalog.expired_messages(Timestamp(20), 9).await.unwrap().records;
     assert_eq!(
         expired.iter().map(|message| message.id).collect::<Vec<_>>(),
         [written[0].id, written[2].id]
@@ -278,7 +298,7 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
         .for_each(|message| _ = changes.delete_message(message));
     changes.commit().await.unwrap();
     assert_eq!(
-        catalog.messages(None, None, 9).await.unwrap(),
+        catalog.messages(None, None, 9).await.unwrap().records,
         [written[1].clone()]
     );
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);

@@ -27,7 +27,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `UnknownMarker` when the marker is no volume, or one of another project; or when the store fails.
-    pub async fn volumes(&self, query: &VolumeQuery) -> Result<Page<Volume>, ListError> {
+    pub async fn volumes(&self, query: &VolumeQuery) -> Result<Page<Volume, VolumeId>, ListError> {
         self.page::<Volume>(query).await
     }
 
@@ -51,6 +51,14 @@ impl Catalog {
         })
         .await?;
         Ok(totals)
+    }
+
+    /// Shows every volume that matches to `see`, in no order. Order, marker, offset and limit do not matter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn each_volume(&self, query: &VolumeQuery, see: impl FnMut(&Volume)) -> Result<(), StoreError> {
+        self.all_that_match(query, see).await
     }
 
     async fn counted_totals(&self, project: Option<&ProjectId>) -> Result<(u64, u64), StoreError> {

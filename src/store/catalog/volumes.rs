@@ -1,11 +1,17 @@
 //! Volumes: their rows and counters, and reads that are not lists.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, key, last_id, time_bytes, volume_key};
+use super::query::Page;
+use super::read::BATCH;
 use super::{Catalog, Stored};
-use crate::model::{BackendName, ProjectId, Volume, VolumeId, VolumeType, VolumeTypeId};
+use crate::model::{
+    BackendName, ProjectId, Snapshot, StorageName, Volume, VolumeId, VolumeType, VolumeTypeId,
+};
 use crate::store::evaluate::counter_value;
 use crate::store::{Condition, Key, StoreError};
 
@@ -35,7 +41,8 @@ impl Catalog {
         self.records(&record_keys).await
     }
 
-    /// The volumes of one backend, by id, behind `after`.
+    /// The volumes of one backend, by id, behind `after`: the records of `limit` rows of the index, so fewer if some vanish or
+    /// move meanwhile.
     ///
     /// # Errors
     /// When the store fails.
@@ -44,21 +51,64 @@ impl Catalog {
         backend: &BackendName,
         after: Option<VolumeId>,
         limit: usize,
-    ) -> Result<Vec<Stored<Volume>>, StoreError> {
+    ) -> Result<Page<Stored<Volume>, VolumeId>, StoreError> {
         let of_backend = key(keys::VOLUME_BY_BACKEND)
             .text(&backend.host)
             .text(&backend.backend);
         let after = after.map(|id| of_backend.clone().id(id.0).end());
         let rows = self.range(of_backend.prefix(), after, false, limit).await?;
         let mut record_keys = Vec::with_capacity(rows.len());
+        let mut last = None;
         for (row_key, row) in &rows {
             let id = last_id(row_key).ok_or_else(|| damaged(row_key))?;
             record_keys.push(record_key_of(row_key, &row.value, id)?);
+            last = Some(VolumeId(id));
         }
-        let mut volumes = self.records::<Volume>(&record_keys).await?;
+        let mut records = self.records::<Volume>(&record_keys).await?;
         // One may have moved since its row was read.
-        volumes.retain(|volume| volume.host.as_ref().is_some_and(|pool| pool.backend == *backend));
-        Ok(volumes)
+        records.retain(|volume| volume.is_on(backend));
+        Ok(Page {
+            records,
+            next: last.filter(|_| rows.len() >= limit),
+        })
+    }
+
+    /// Those of these names that are names of volumes and snapshots of this backend, by their records of now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn names_on_backend(
+        &self,
+        backend: &BackendName,
+        names: &[StorageName],
+    ) -> Result<BTreeSet<StorageName>, StoreError> {
+        let mut known = BTreeSet::new();
+        for names in names.chunks(BATCH) {
+            let snapshots: Vec<Key> = names
+                .iter()
+                .filter_map(|name| match name {
+                    StorageName::Snapshot(id) => Some(super::snapshots::record_key(*id)),
+                    StorageName::Volume(_) => None,
+                })
+                .collect();
+            let snapshots = self.records::<Snapshot>(&snapshots).await?;
+            let volumes = names.iter().filter_map(|name| match name {
+                StorageName::Volume(id) => Some(*id),
+                StorageName::Snapshot(_) => None,
+            });
+            let origins = snapshots.iter().map(|snapshot| snapshot.volume_id);
+            let ids: BTreeSet<VolumeId> = volumes.chain(origins).collect();
+            let ids: Vec<VolumeId> = ids.into_iter().collect();
+            let volumes = self.volumes_by_id(&ids).await?;
+            let here = volumes.iter().filter(|volume| volume.is_on(backend));
+            let here: BTreeSet<VolumeId> = here.map(|volume| volume.id).collect();
+            known.extend(here.iter().map(|id| StorageName::Volume(*id)));
+            let snapshots = snapshots.iter().filter(|found| here.contains(&found.volume_id));
+            known.extend(snapshots.map(|found| StorageName::Snapshot(found.id)));
+        }
+        let asked: BTreeSet<&StorageName> = names.iter().collect();
+        known.retain(|name| asked.contains(name));
+        Ok(known)
     }
 
     /// Whether any volume is of this type.

@@ -179,17 +179,19 @@ impl Tokens {
         loop {
             let expired = self.catalog.expired_tokens(now, SWEPT_AT_ONCE).await?;
             let mut changes = self.catalog.change();
-            for token in &expired {
+            for token in &expired.records {
                 changes.delete_token(token);
             }
-            if expired.is_empty() {
-                return Ok(swept);
+            if !expired.records.is_empty() {
+                match changes.commit().await {
+                    Ok(_) => swept += expired.records.len(),
+                    // One of them was revoked meanwhile: the others are read again.
+                    Err(CommitError::Conflict(_)) => continue,
+                    Err(error) => return Err(error),
+                }
             }
-            match changes.commit().await {
-                Ok(_) => swept += expired.len(),
-                // One of them was revoked meanwhile; the next sweep takes the others.
-                Err(CommitError::Conflict(_)) => return Ok(swept),
-                Err(error) => return Err(error),
+            if expired.next.is_none() {
+                return Ok(swept);
             }
         }
     }

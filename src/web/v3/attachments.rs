@@ -180,7 +180,7 @@ async fn indexed(
         Some(None) => return Ok(None),
     };
     match catalog.attachments(project, marker, paging.limit).await {
-        Ok(page) => Ok(Some(page)),
+        Ok(page) => Ok(Some(page.records)),
         Err(ListError::UnknownMarker(_)) => Ok(None),
         Err(ListError::Store(error)) => Err(error.into()),
     }
@@ -202,7 +202,7 @@ async fn candidates(
             .collect());
     }
     match catalog.attachments(project, None, usize::MAX).await {
-        Ok(all) => Ok(all),
+        Ok(all) => Ok(all.records),
         Err(ListError::UnknownMarker(marker)) => Err(not_found(&marker)),
         Err(ListError::Store(error)) => Err(error.into()),
     }

@@ -91,7 +91,7 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
     query.take("all_tenants");
     let project = (!caller.context.is_admin).then_some(&caller.context.project_id);
     let mut found = match state.catalog.messages(project, None, usize::MAX).await {
-        Ok(found) => found,
+        Ok(found) => found.records,
         Err(ListError::UnknownMarker(marker)) => return Err(not_found(&marker)),
         Err(ListError::Store(error)) => return Err(error.into()),
     };

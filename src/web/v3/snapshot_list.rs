@@ -45,19 +45,14 @@ async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Res
 /// A page of snapshots, and what a link to the next needs.
 struct Page {
     snapshots: Vec<Snapshot>,
+    next: Option<SnapshotId>,
     count: Option<u64>,
-    limit: usize,
     query: String,
 }
 
 impl Page {
-    /// A full page may have a successor.
     fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
-        let last = self
-            .snapshots
-            .last()
-            .filter(|_| self.snapshots.len() >= self.limit)?;
-        let link = caller.next_link(path, &self.query, &last.id.to_string());
+        let link = caller.next_link(path, &self.query, &self.next?.to_string());
         Some(("snapshots_links", link))
     }
 }
@@ -108,8 +103,8 @@ async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Pag
     };
     Ok(Page {
         snapshots: found.records,
+        next: found.next,
         count,
-        limit: paging.limit,
         query: text,
     })
 }

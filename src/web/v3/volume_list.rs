@@ -76,19 +76,15 @@ async fn attachments(catalog: &Catalog, volumes: &[Volume]) -> Result<Vec<Vec<At
 /// A page of volumes, and what a link to the next needs.
 struct Page {
     volumes: Vec<Volume>,
+    next: Option<VolumeId>,
     count: Option<u64>,
-    limit: usize,
     query: String,
 }
 
 impl Page {
-    /// A full page may have a successor.
     fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
-        let last = self.volumes.last().filter(|_| self.volumes.len() >= self.limit)?;
-        Some((
-            "volumes_links",
-            caller.next_link(path, &self.query, &last.id.to_string()),
-        ))
+        let link = caller.next_link(path, &self.query, &self.next?.to_string());
+        Some(("volumes_links", link))
     }
 }
 
@@ -136,8 +132,8 @@ async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Pag
     };
     Ok(Page {
         volumes: found.records,
+        next: found.next,
         count,
-        limit: paging.limit,
         query: text,
     })
 }
@@ -160,7 +156,7 @@ async fn summary(caller: Caller, state: web::Data<WebState>, query: Query) -> Re
     };
     let (total_count, total_size) = state.catalog.volume_totals(&wanted).await?;
     let metadata = match caller.version.at_least(36) {
-        true => Some(distinct_metadata(&state.catalog, wanted).await?),
+        true => Some(distinct_metadata(&state.catalog, &wanted).await?),
         false => None,
     };
     ok(&Named(
@@ -173,32 +169,20 @@ async fn summary(caller: Caller, state: web::Data<WebState>, query: Query) -> Re
     ))
 }
 
-/// How many volumes are looked at in one go.
-const BATCH: usize = 1000;
-
 /// Every metadata key of these volumes, with its different values.
 async fn distinct_metadata(
     catalog: &Catalog,
-    mut query: VolumeQuery,
+    query: &VolumeQuery,
 ) -> Result<BTreeMap<String, Vec<String>>, Fault> {
-    query.limit = BATCH;
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    loop {
-        let volumes = match catalog.volumes(&query).await {
-            Ok(page) => page.records,
-            // The last one of the page before is gone: what it would have led to is missed, not the answer.
-            Err(ListError::UnknownMarker(_)) => return Ok(found),
-            Err(ListError::Store(error)) => return Err(error.into()),
-        };
-        for (key, value) in volumes.iter().flat_map(|volume| &volume.metadata) {
+    let note = |volume: &Volume| {
+        for (key, value) in &volume.metadata {
             let values = found.entry(key.clone()).or_default();
             if !values.contains(value) {
                 values.push(value.clone());
             }
         }
-        if volumes.len() < BATCH {
-            return Ok(found);
-        }
-        query.marker = volumes.last().map(|volume| volume.id);
-    }
+    };
+    catalog.each_volume(query, note).await?;
+    Ok(found)
 }

@@ -39,6 +39,44 @@ async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
 }
 
 #[actix::test]
+async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
+    let driver = FakeDriver::default();
+    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    let (orphan, recorded) = (spec(1), spec(1));
+    driver.create_volume(&work, &orphan).unwrap();
+    driver.create_volume(&work, &recorded).unwrap();
+    let options = Options {
+        delete_orphans: true,
+        ..Options::default()
+    };
+    let recorded_since = vec![StorageName::Volume(recorded.id)];
+    let world = world_where(driver, Arc::default(), options, Vec::new(), recorded_since);
+    let parts = world.parts.clone();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    assert!(!world.driver.exists(orphan.id));
+    assert!(world.driver.exists(recorded.id));
+}
+
+#[actix::test]
+async fn a_manager_learns_all_volumes_though_no_page_is_full() {
+    let volumes: Vec<VolumeSpec> = (0..9).map(|_| spec(1)).collect();
+    let driver = FakeDriver::default();
+    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    for volume in &volumes {
+        driver.create_volume(&work, volume).unwrap();
+    }
+    let options = Options {
+        page_size: 4,
+        ..Options::default()
+    };
+    let world = world_with(driver, options, volumes.iter().map(known).collect());
+    let parts = world.parts.clone();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    assert_eq!(world.parts.ledger().expected(), volumes.len());
+    assert_eq!(world.parts.difference(), Some(StorageDifference::default()));
+}
+
+#[actix::test]
 async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
     let volumes = [spec(1), spec(1), spec(1)];
     let options = Options {

@@ -20,8 +20,8 @@ use crate::drivers::{DriverError, VolumeDriver};
 use crate::flow::inject::{At, FailAt, Twice};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::{
-    ApiTopic, BackendStarted, BackendVolume, CompareStorage, FailureKind, ListBackendVolumes, Outcome,
-    Report, StorageDifference,
+    ApiTopic, BackendStarted, BackendVolume, BackendVolumesPage, CompareStorage, ConfirmOrphans, FailureKind,
+    ListBackendVolumesPage, Outcome, Report, StorageDifference,
 };
 use crate::messages::volume::{
     CancelOperation, CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume,
@@ -43,6 +43,8 @@ const LONG_MS: u64 = 30_000;
 struct Ear {
     reports: Rc<RefCell<tokio::sync::mpsc::UnboundedSender<Report>>>,
     has: Vec<BackendVolume>,
+    /// What has a record when it is asked for by name, though it was called an orphan before.
+    recorded_since: Vec<StorageName>,
 }
 
 impl Actor for Ear {
@@ -56,13 +58,32 @@ impl Serve<Report> for Ear {
     }
 }
 
-impl Serve<ListBackendVolumes> for Ear {
+/// Answers in pages that are never full, as if some of their volumes had just been deleted.
+impl Serve<ListBackendVolumesPage> for Ear {
     async fn serve(
         self: Rc<Self>,
         _context: Context,
-        _question: ListBackendVolumes,
-    ) -> Result<Vec<BackendVolume>, Error> {
-        Ok(self.has.clone())
+        question: ListBackendVolumesPage,
+    ) -> Result<BackendVolumesPage, Error> {
+        let mut volumes = self.has.clone();
+        volumes.sort_by_key(|known| known.volume.id);
+        volumes.retain(|known| question.after.is_none_or(|after| known.volume.id > after));
+        let few = usize::try_from(question.limit).unwrap() / 2;
+        let more = volumes.len() > few;
+        volumes.truncate(few);
+        let next = volumes.last().filter(|_| more).map(|last| last.volume.id);
+        Ok(BackendVolumesPage { volumes, next })
+    }
+}
+
+impl Serve<ConfirmOrphans> for Ear {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        question: ConfirmOrphans,
+    ) -> Result<Vec<StorageName>, Error> {
+        let is_orphan = |name: &StorageName| !self.recorded_since.contains(name);
+        Ok(question.names.into_iter().filter(is_orphan).collect())
     }
 }
 
@@ -120,6 +141,16 @@ fn world_with(driver: FakeDriver, options: Options, has: Vec<BackendVolume>) -> 
 }
 
 fn world_on(driver: FakeDriver, target: Arc<FakeTarget>, options: Options, has: Vec<BackendVolume>) -> World {
+    world_where(driver, target, options, has, Vec::new())
+}
+
+fn world_where(
+    driver: FakeDriver,
+    target: Arc<FakeTarget>,
+    options: Options,
+    has: Vec<BackendVolume>,
+    recorded_since: Vec<StorageName>,
+) -> World {
     let parts = parts(&driver, &target, options);
     let router = Router::new("h");
     let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
@@ -130,10 +161,12 @@ fn world_on(driver: FakeDriver, target: Arc<FakeTarget>, options: Options, has: 
             Rc::new(Ear {
                 reports,
                 has: has.clone(),
+                recorded_since: recorded_since.clone(),
             })
         })
         .serves::<Report>()
-        .serves::<ListBackendVolumes>()
+        .serves::<ListBackendVolumesPage>()
+        .serves::<ConfirmOrphans>()
         .serves::<BackendStarted>()
         .serves::<CompareStorage>()
         .start(),

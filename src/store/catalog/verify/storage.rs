@@ -45,7 +45,7 @@ pub async fn verify_storage(
     let mut after = None;
     loop {
         let volumes = catalog.backend_volumes(backend, after, BATCH).await?;
-        for volume in &volumes {
+        for volume in &volumes.records {
             check.volume(volume);
             for snapshot in catalog.volume_snapshots(volume.id).await? {
                 check.snapshot(&snapshot);
@@ -54,12 +54,13 @@ pub async fn verify_storage(
                 exported.insert(StorageName::Volume(volume.id));
             }
         }
-        match volumes.last() {
-            Some(last) if volumes.len() >= BATCH => after = Some(last.id),
-            _ => break,
+        if volumes.next.is_none() {
+            break;
         }
+        after = volumes.next;
     }
     check.strangers();
+    check.forget_what_came_meanwhile(catalog).await?;
     for name in found.exports.iter().filter_map(|name| StorageName::parse(name)) {
         if !exported.contains(&name) {
             let backend = backend.clone();
@@ -74,7 +75,14 @@ pub async fn verify_storage(
 /// # Errors
 /// When the store fails.
 pub async fn expects_storage(catalog: &Catalog, backend: &BackendName) -> Result<bool, StoreError> {
-    Ok(!catalog.backend_volumes(backend, None, 1).await?.is_empty())
+    let mut after = None;
+    loop {
+        let volumes = catalog.backend_volumes(backend, after, 1).await?;
+        if !volumes.records.is_empty() || volumes.next.is_none() {
+            return Ok(!volumes.records.is_empty());
+        }
+        after = volumes.next;
+    }
 }
 
 /// Whether somebody has it, or an operation may be at work on that.
@@ -128,6 +136,20 @@ impl Check<'_> {
     fn missing(&mut self, name: StorageName) {
         let backend = self.backend.clone();
         self.findings.push(Finding::MissingStorage { backend, name });
+    }
+
+    /// An orphan is nobody's by the records of now, not only by the list that was walked.
+    async fn forget_what_came_meanwhile(&mut self, catalog: &Catalog) -> Result<(), StoreError> {
+        let orphans = self.findings.iter().filter_map(|finding| match finding {
+            Finding::OrphanStorage { name, .. } => Some(*name),
+            _ => None,
+        });
+        let orphans: Vec<StorageName> = orphans.collect();
+        let known = catalog.names_on_backend(self.backend, &orphans).await?;
+        self.findings.retain(
+            |finding| !matches!(finding, Finding::OrphanStorage { name, .. } if known.contains(name)),
+        );
+        Ok(())
     }
 
     fn strangers(&mut self) {

@@ -112,7 +112,7 @@ async fn usage_that_is_not_the_sum_and_a_stuck_volume_are_told_in_words() {
     let mut now = record.clone();
     now.operation = None;
     now.size = 3;
-    let open = catalog.operations(None, 1).await.unwrap().remove(0);
+    let open = catalog.operations(None, 1).await.unwrap().records.remove(0);
     let mut changes = catalog.change();
     changes.update_volume(&was, &now).end_operation(&open);
     changes.commit().await.unwrap();
