@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+pub use self::folder::Identity;
 use self::folder::{Folder, Name, io_error};
 use self::known::Known;
 use super::copy::throttle::Throttle;
@@ -42,6 +43,8 @@ pub struct FileOptions {
     pub copy_bps_limit: u64,
     /// What else its pool reports.
     pub extra: BTreeMap<String, String>,
+    /// Which folder was seen at that path. Clones are one: a driver that is made anew after a panic knows it.
+    pub identity: Identity,
 }
 
 impl FileOptions {
@@ -54,6 +57,7 @@ impl FileOptions {
             max_over_subscription_ratio: OverSubscription::Ratio(20.0),
             copy_bps_limit: 0,
             extra: BTreeMap::new(),
+            identity: Identity::default(),
         }
     }
 }
@@ -71,7 +75,7 @@ impl FileDriver {
     #[must_use]
     pub fn new(options: FileOptions) -> Self {
         Self {
-            folder: Folder::new(options.path.clone()),
+            folder: Folder::new(options.path.clone(), options.identity.clone()),
             known: Known::default(),
             throttle: Throttle::new(options.copy_bps_limit),
             options,
@@ -180,8 +184,9 @@ impl VolumeDriver for FileDriver {
 
     fn setup(&self, work: &Work) -> DriverResult<()> {
         work.check()?;
-        self.folder.make()?;
-        self.folder.remove_drafts()?;
+        if self.folder.make()? {
+            self.folder.remove_drafts()?;
+        }
         self.scan(work)?;
         Ok(())
     }

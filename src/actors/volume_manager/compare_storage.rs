@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::VolumeManager;
-use super::worker::Claim;
+use super::worker::{Chore, Claim};
 use crate::drivers::DriverError;
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
@@ -27,7 +27,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
     }
     let listed = parts
         .drive(
-            Claim::housekeeping(),
+            Claim::housekeeping(Chore::ListExisting),
             parts.options.command_timeout,
             |driver, work| driver.list_existing(work),
         )

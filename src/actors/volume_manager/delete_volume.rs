@@ -5,8 +5,8 @@
 //! | `notify_delete_start` | `volume.delete.start` was emitted |
 //! | `remove_export` | nobody can reach it |
 //! | `delete_snapshots` | the snapshots that go with it are gone |
-//! | `delete_volume` | its storage is gone (what was not there counts as gone) |
-//! | `notify_delete_end` | it is struck out of the book, `volume.delete.end` was emitted |
+//! | `delete_volume` | its storage is gone (what was not there counts as gone), and it is struck out of the book |
+//! | `notify_delete_end` | `volume.delete.end` was emitted |
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -161,7 +161,9 @@ impl Step<Deleting, DriverError> for DeleteVolume {
                 if let Some(target) = parts.target.as_ref().filter(|_| exported) {
                     parts.remove_export(target.as_ref(), work, &volume)?;
                 }
-                driver.delete_volume(work, &volume)
+                driver.delete_volume(work, &volume)?;
+                parts.ledger().strike(volume.id);
+                Ok(())
             })
             .await;
         deleted.map_err(|error| park(error, &mut deleting.parked))
@@ -177,7 +179,6 @@ impl Step<Deleting, DriverError> for NotifyDeleteEnd {
     }
 
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
-        deleting.parts.ledger().strike(deleting.volume.id);
         notify("volume.delete.end", &deleting.volume);
         Ok(())
     }

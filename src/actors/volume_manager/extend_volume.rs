@@ -91,20 +91,17 @@ impl Step<Extending, DriverError> for ExtendVolume {
     async fn execute(&self, extending: &mut Extending) -> Result<(), DriverError> {
         let (volume, new_size) = (extending.volume.clone(), extending.new_size);
         let claim = Claim::on(volume.id).and(Claim::on_content_of(volume.id));
+        let parts = Arc::clone(&extending.parts);
         let extended = extending
             .parts
             .drive(claim, extending.limit, move |driver, work| {
                 let extended = driver.extend_volume(work, &volume, new_size);
-                extended.or_else(|error| judge(driver, work, &volume, new_size, error))
+                extended.or_else(|error| judge(driver, work, &volume, new_size, error))?;
+                parts.ledger().enter(volume.id, &volume.pool.pool, new_size);
+                Ok(())
             })
             .await;
-        extended.map_err(|error| park(error, &mut extending.parked))?;
-        let volume = &extending.volume;
-        extending
-            .parts
-            .ledger()
-            .enter(volume.id, &volume.pool.pool, extending.new_size);
-        Ok(())
+        extended.map_err(|error| park(error, &mut extending.parked))
     }
 }
 
@@ -144,10 +141,10 @@ impl Step<Extending, DriverError> for AnnounceSize {
     }
 
     async fn execute(&self, extending: &mut Extending) -> Result<(), DriverError> {
-        let exported = extending.parts.ledger().is_exported(extending.volume.id);
-        let Some(target) = extending.parts.target.clone().filter(|_| exported) else {
+        let Some(target) = extending.parts.target.clone() else {
             return Ok(());
         };
+        let parts = Arc::clone(&extending.parts);
         let volume = VolumeSpec {
             size: extending.new_size,
             ..extending.volume.clone()
@@ -155,6 +152,9 @@ impl Step<Extending, DriverError> for AnnounceSize {
         let told = extending
             .parts
             .drive(volume.id, extending.limit, move |_, work| {
+                if !parts.ledger().is_exported(volume.id) {
+                    return Ok(());
+                }
                 outliving(target.as_ref(), work, || target.resized(work, &volume))
             })
             .await;

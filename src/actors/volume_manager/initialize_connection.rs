@@ -2,39 +2,34 @@
 //!
 //! | step | what is true after it | taken back by |
 //! |---|---|---|
-//! | `initialize_connection` | the volume is exported, the initiator may log in, and we know what to tell it | removing the export if nobody had it before, else letting the initiator in no longer unless it was |
+//! | `initialize_connection` | the volume is exported, the initiator may log in, and we know what to tell it | letting the initiator in no longer, unless another operation let it in; removing the export if nobody else has the volume |
 //!
 //! It is one step, for a client waits for it: the export and the way into it are made in one go of one worker.
 
 use async_trait::async_trait;
 
-use super::parts::Parts;
+use super::ledger::Leftover;
 use super::task::Task;
 use crate::drivers::DriverError;
 use crate::drivers::target::{Export, outliving};
 use crate::flow::{Flow, Step};
 use crate::messages::api::Outcome;
-use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeId, VolumeSpec};
+use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
 type Connecting = Task<Connection>;
 
-/// What is to be connected, and what was before.
+/// What is to be connected.
 pub struct Connection {
     connector: Connector,
     mode: AttachMode,
-    was_exported: bool,
-    was_connected: bool,
     made: Option<(Export, ConnectionInfo)>,
 }
 
 impl Connection {
-    /// A connection of that volume, of which the book says what it has already.
+    /// A connection of this initiator.
     #[must_use]
-    pub fn new(parts: &Parts, volume: VolumeId, connector: Connector, mode: AttachMode) -> Self {
-        let ledger = parts.ledger();
+    pub fn new(connector: Connector, mode: AttachMode) -> Self {
         Self {
-            was_exported: ledger.is_exported(volume),
-            was_connected: ledger.is_connected(volume, &connector),
             connector,
             mode,
             made: None,
@@ -73,6 +68,8 @@ impl Step<Connecting, DriverError> for InitializeConnection {
     async fn execute(&self, connecting: &mut Connecting) -> Result<(), DriverError> {
         let volume = connecting.volume.clone();
         let (target, path) = connecting.parts.export_parts(&volume)?;
+        // Nothing is exported for one who could not come in (cinder: `volume/manager.py`, `validate_connector`).
+        target.check_connector(&connecting.about.connector)?;
         let (connector, mode) = (connecting.about.connector.clone(), connecting.about.mode);
         let (parts, operation) = (connecting.parts.clone(), connecting.command.operation);
         let made = connecting
@@ -89,7 +86,9 @@ impl Step<Connecting, DriverError> for InitializeConnection {
                     let export = target.ensure_export(work, &volume, &path)?;
                     let exported = with_export(&volume, &export);
                     let info = target.initialize_connection(work, &exported, &export, &connector, mode)?;
-                    parts.ledger().connected(exported, connector.clone(), mode);
+                    parts
+                        .ledger()
+                        .connected(exported, connector.clone(), mode, operation);
                     Ok((export, info))
                 })
             })
@@ -120,30 +119,32 @@ fn with_export(volume: &VolumeSpec, export: &Export) -> VolumeSpec {
     }
 }
 
-/// Leaves what there was before. Nothing, if the manager is stopping: the command comes again.
+/// Takes away what this connection has made and nobody else uses. What that is is asked when this is alone on the volume: others
+/// may have been connected since. Nothing, if the manager is stopping: the command comes again.
 async fn take_back(connecting: &mut Connecting) {
     connecting.about.made = None;
     let Some(target) = connecting.parts.target.clone() else {
         return;
     };
     let (volume, connector) = (connecting.volume.clone(), connecting.about.connector.clone());
-    let (was_exported, was_connected) = (connecting.about.was_exported, connecting.about.was_connected);
-    if was_connected {
-        return;
-    }
+    let (parts, operation) = (connecting.parts.clone(), connecting.command.operation);
     let id = volume.id;
-    let parts = connecting.parts.clone();
     let taken_back = connecting
         .drive(id, move |_, work| {
-            let connector = was_exported.then_some(&connector);
-            parts.ledger().disconnected(id, connector, !was_exported);
-            outliving(target.as_ref(), work, || {
-                if was_exported {
-                    target.terminate_connection(work, &volume, connector)
-                } else {
-                    target.remove_export(work, &volume)
+            let leftover = parts.ledger().leftover(id, &connector, operation);
+            match leftover {
+                Leftover::Nothing => Ok(()),
+                Leftover::Connector => {
+                    parts.ledger().disconnected(id, Some(&connector), false);
+                    outliving(target.as_ref(), work, || {
+                        target.terminate_connection(work, &volume, Some(&connector))
+                    })
                 }
-            })
+                Leftover::Export => {
+                    parts.ledger().disconnected(id, None, true);
+                    outliving(target.as_ref(), work, || target.remove_export(work, &volume))
+                }
+            }
         })
         .await;
     if let Err(error) = taken_back {

@@ -20,7 +20,29 @@ pub struct Exported {
     /// The volume, with its `provider_auth`.
     pub volume: VolumeSpec,
     /// The initiators that have it.
-    pub connectors: Vec<(Connector, AttachMode)>,
+    pub connections: Vec<Connection>,
+}
+
+/// An initiator that has a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The initiator.
+    pub connector: Connector,
+    /// How it was let in.
+    pub mode: AttachMode,
+    /// The only operation that connected it; `None` if several did, or an earlier process.
+    by: Option<OperationId>,
+}
+
+/// What a connection that failed, or is reverted, has made and nobody else uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// The initiator has the volume by another operation as well.
+    Nothing,
+    /// The initiator; others have the volume.
+    Connector,
+    /// The whole export.
+    Export,
 }
 
 /// The book of one backend.
@@ -81,15 +103,48 @@ impl Ledger {
             .sum()
     }
 
-    /// Notes that an initiator has the volume.
-    pub fn connected(&mut self, volume: VolumeSpec, connector: Connector, mode: AttachMode) {
+    /// Notes that an initiator has the volume, by this operation.
+    pub fn connected(&mut self, volume: VolumeSpec, connector: Connector, mode: AttachMode, by: OperationId) {
         let exported = self.exports.entry(volume.id).or_insert_with(|| Exported {
             volume: volume.clone(),
-            connectors: Vec::new(),
+            connections: Vec::new(),
         });
         exported.volume = volume;
-        exported.connectors.retain(|(known, _)| *known != connector);
-        exported.connectors.push((connector, mode));
+        match exported
+            .connections
+            .iter_mut()
+            .find(|known| known.connector == connector)
+        {
+            Some(known) => {
+                known.mode = mode;
+                known.by = known.by.filter(|first| *first == by);
+            }
+            None => exported.connections.push(Connection {
+                connector,
+                mode,
+                by: Some(by),
+            }),
+        }
+    }
+
+    /// What this operation's connection has made that nobody else uses. To be asked, and acted on, by a verb that is alone on
+    /// the volume.
+    #[must_use]
+    pub fn leftover(&self, id: VolumeId, connector: &Connector, by: OperationId) -> Leftover {
+        let others = self
+            .exports
+            .get(&id)
+            .into_iter()
+            .flat_map(|exported| &exported.connections)
+            .filter(|known| known.connector != *connector || known.by != Some(by));
+        let mut leftover = Leftover::Export;
+        for other in others {
+            if other.connector == *connector || other.connector.is_same_initiator(connector) {
+                return Leftover::Nothing;
+            }
+            leftover = Leftover::Connector;
+        }
+        leftover
     }
 
     /// Notes that an initiator (`None`: every one) has it no longer.
@@ -97,9 +152,10 @@ impl Ledger {
         if export_removed {
             self.exports.remove(&id);
         } else if let Some(exported) = self.exports.get_mut(&id) {
-            exported
-                .connectors
-                .retain(|(known, _)| connector.is_some_and(|gone| gone != known));
+            exported.connections.retain(|known| {
+                connector
+                    .is_some_and(|gone| *gone != known.connector && !gone.is_same_initiator(&known.connector))
+            });
         }
     }
 
@@ -122,10 +178,17 @@ impl Ledger {
     }
 
     /// Whether that initiator has it.
-    #[must_use]
-    pub fn is_connected(&self, id: VolumeId, connector: &Connector) -> bool {
-        let exported = self.exports.get(&id);
-        exported.is_some_and(|exported| exported.connectors.iter().any(|(known, _)| known == connector))
+    #[cfg(test)]
+    pub(super) fn is_connected(&self, id: VolumeId, connector: &Connector) -> bool {
+        let connections = self.exports.get(&id).map(|exported| &exported.connections);
+        connections.is_some_and(|known| known.iter().any(|known| known.connector == *connector))
+    }
+
+    /// Forgets what was learned before; what was deleted is remembered.
+    pub fn forget(&mut self) {
+        self.sizes.clear();
+        self.exports.clear();
+        self.expected = 0;
     }
 
     /// Takes a page of what the catalog says this backend has.
@@ -138,12 +201,16 @@ impl Ledger {
                     known.volume.id,
                     Exported {
                         volume: known.volume.clone(),
-                        connectors: known
+                        connections: known
                             .connectors
                             .iter()
                             .map(|connector| {
                                 let (connector, mode) = connector.take_mode();
-                                (connector, mode.unwrap_or(AttachMode::Rw))
+                                Connection {
+                                    connector,
+                                    mode: mode.unwrap_or(AttachMode::Rw),
+                                    by: None,
+                                }
                             })
                             .collect(),
                     },
@@ -173,6 +240,30 @@ mod tests {
             ledger.bury(Uuid::new_v4(), delete);
         }
         assert!(ledger.buried.len() <= BURIED);
+    }
+
+    #[test]
+    fn what_a_failed_connection_leaves_is_what_nobody_else_has() {
+        use super::Leftover;
+        use crate::drivers::testing::{connector, volume};
+        use crate::model::AttachMode;
+        let (volume, first, second) = (volume(1), OperationId::new(), OperationId::new());
+        let (one, other) = (connector("iqn.x:1"), connector("iqn.x:2"));
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Export);
+        ledger.connected(volume.clone(), one.clone(), AttachMode::Rw, first);
+        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Export);
+        assert_eq!(ledger.leftover(volume.id, &one, second), Leftover::Nothing);
+        assert_eq!(ledger.leftover(volume.id, &other, second), Leftover::Connector);
+        ledger.connected(volume.clone(), other.clone(), AttachMode::Rw, second);
+        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Connector);
+        // The same initiator once more: neither of the two takes it from the other.
+        ledger.connected(volume.clone(), one.clone(), AttachMode::Rw, second);
+        for operation in [first, second] {
+            assert_eq!(ledger.leftover(volume.id, &one, operation), Leftover::Nothing);
+        }
+        ledger.disconnected(volume.id, Some(&one), false);
+        assert_eq!(ledger.leftover(volume.id, &other, second), Leftover::Export);
     }
 
     #[test]

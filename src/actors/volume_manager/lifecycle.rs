@@ -1,99 +1,89 @@
-//! A manager's life: make the driver ready, learn what it has, restore its exports; then watch the target daemon, and report.
+//! A manager's life: make the driver ready, learn what it has, compare; and beside that, none waiting for another, heartbeats
+//! ([`super::reports`]), exports ([`super::exports`]) and the progress of long work.
 //!
 //! A driver that does not start is tried again with backoff, for ever, and the backend is reported `down` with the reason
 //! meanwhile. A target daemon that does not start keeps volumes from being attached, and from nothing else; it is tried again as
 //! well.
+//!
+//! What is learned and compared is so once in the life of a process, before any command is obeyed. An actor that was built anew
+//! finds it in [`super::Parts`]; a driver that was built anew is made ready before it is used.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::{self, error::RecvError};
-
 use super::VolumeManager;
 use super::compare_storage::compare;
 use super::exports::Exports;
+use super::failure::settled;
 use super::parts::Readiness;
-use super::reports::{Reports, Told, tell, tell_progress};
-use super::worker::Claim;
+use super::reports::{self, tell_progress};
 use crate::messages::api::{BackendStarted, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
 use crate::model::{Context, Timestamp, VolumeId};
-use crate::transport::{CallError, PeerChange, PeerEvent};
+use crate::transport::CallError;
 
-/// How often the target daemon is looked at, and whether a report is due; and how often long work tells how far it is.
+/// How often long work tells how far it is.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How long a question to the Api actor may take.
 const ASK: Duration = Duration::from_secs(30);
 
+/// How long the target may take to be made ready before commands are obeyed without it.
+const TARGET_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs until the actor ends.
 pub(super) async fn run(manager: Rc<VolumeManager>) {
     let context = Context::internal("volume_manager");
-    set_up_driver(&manager, &context).await;
-    let mut exports = Exports::set_up(&manager).await;
-    learn(&manager, &context).await;
-    see_to_storage(&manager, &context).await;
-    exports.take_strays_away(&manager).await;
-    exports.restore(&manager).await;
-    let _ = manager.parts.readiness.send_replace(Readiness::Up);
-    tracing::info!(backend = %manager.parts.backend, "backend is up");
-    let mut reports = Reports::default();
-    reports.look_and_tell(&manager, &context).await;
-    let started = BackendStarted {
-        backend: manager.parts.backend.clone(),
-        at: Timestamp::now(),
-    };
-    if let Err(error) = manager.api.cast(&context, started).await {
-        tracing::warn!(%error, "the control node was not told of this backend's start; it repeats commands anyway");
-    }
-    let mut ticks = tokio::time::interval(TICK);
-    let mut peers = manager.router.watch_peers();
+    let exports = Exports::new(&manager);
+    tokio::join!(
+        keep_ready(&manager, &context, &exports),
+        exports.keep(&manager),
+        reports::keep_telling(&manager, &context),
+        keep_telling_progress(&manager, &context),
+    );
+}
+
+/// Makes the driver ready, and again whenever it was made anew.
+async fn keep_ready(manager: &VolumeManager, context: &Context, exports: &Exports) {
+    let parts = &manager.parts;
+    let mut readiness = parts.readiness.subscribe();
+    let mut is_told = false;
     loop {
-        tokio::select! {
-            biased;
-            _ = ticks.tick() => {}
-            () = connected(&mut peers) => {
-                // A control node that was started anew knows no pools until somebody tells it.
-                reports.look_and_tell(&manager, &context).await;
+        set_up_driver(manager).await;
+        if !parts.is_learned() {
+            learn(manager, context).await;
+            see_to_storage(manager, context).await;
+            // So that those who connect at once do not come before it.
+            let _ = tokio::time::timeout(TARGET_PATIENCE, exports.tried()).await;
+            parts.set_learned();
+        }
+        if !parts.driver.present().is_set_up() {
+            // It panicked meanwhile.
+            continue;
+        }
+        let _ = parts.readiness.send_replace(Readiness::Up);
+        tracing::info!(backend = %parts.backend, "backend is up");
+        if !is_told {
+            is_told = true;
+            let started = BackendStarted {
+                backend: parts.backend.clone(),
+                at: Timestamp::now(),
+            };
+            if let Err(error) = manager.api.cast(context, started).await {
+                tracing::warn!(%error, "the control node was not told of this backend's start; it repeats commands anyway");
             }
         }
-        exports.tend(&manager).await;
-        reports.tell_if_due(&manager, &context).await;
-        tell_progress(&manager, &context).await;
+        // Never closed: the sender is in the parts.
+        let _ = readiness.wait_for(|now| *now != Readiness::Up).await;
     }
 }
 
-/// Ends when a peer has connected. Events that were missed count: one of them may have been that.
-async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
-    loop {
-        match peers.recv().await {
-            Ok(event) if matches!(event.change, PeerChange::Up | PeerChange::Announced) => return,
-            Ok(_) => {}
-            Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-async fn set_up_driver(manager: &VolumeManager, context: &Context) {
-    let (mut pause, longest) = manager.parts.options.retry;
-    loop {
-        let limit = manager.parts.options.command_timeout;
-        match manager
-            .parts
-            .drive(Claim::housekeeping(), limit, |driver, work| driver.setup(work))
-            .await
-        {
-            Ok(()) => return,
-            Err(error) => {
-                let reason = error.map_or_else(|| "stopping".to_owned(), |error| error.to_string());
-                tracing::error!(backend = %manager.parts.backend, reason, retry_in = ?pause, "driver does not start");
-                let _ = manager
-                    .parts
-                    .readiness
-                    .send_replace(Readiness::Down(reason.clone()));
-                tell(manager, context, Told::Down(reason)).await;
-            }
-        }
+async fn set_up_driver(manager: &VolumeManager) {
+    let parts = &manager.parts;
+    let (mut pause, longest) = parts.options.retry;
+    while let Err(error) = parts.set_up(parts.options.command_timeout).await {
+        let reason = settled(error).map_or_else(|| "stopping".to_owned(), |error| error.to_string());
+        tracing::error!(backend = %parts.backend, reason, retry_in = ?pause, "driver does not start");
+        let _ = parts.readiness.send_replace(Readiness::Down(reason));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
     }
@@ -104,11 +94,7 @@ async fn see_to_storage(manager: &VolumeManager, context: &Context) {
     let (mut pause, longest) = manager.parts.options.retry;
     while let Err(reason) = compare(manager, context).await {
         tracing::error!(backend = %manager.parts.backend, reason, retry_in = ?pause, "backend does not start");
-        let _ = manager
-            .parts
-            .readiness
-            .send_replace(Readiness::Down(reason.clone()));
-        tell(manager, context, Told::Down(reason)).await;
+        let _ = manager.parts.readiness.send_replace(Readiness::Down(reason));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
     }
@@ -118,6 +104,7 @@ async fn see_to_storage(manager: &VolumeManager, context: &Context) {
 async fn learn(manager: &VolumeManager, context: &Context) {
     let mut after = None;
     let mut pause = Duration::from_millis(100);
+    manager.parts.ledger().forget();
     loop {
         match ask_for_volumes(manager, context, after).await {
             Ok(page) => {
@@ -161,5 +148,13 @@ async fn ask_for_volumes(
             Ok(BackendVolumesPage { volumes, next })
         }
         page => page,
+    }
+}
+
+async fn keep_telling_progress(manager: &VolumeManager, context: &Context) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        tell_progress(manager, context).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::VolumeManager;
 use super::parts::Readiness;
-use super::worker::Claim;
+use super::worker::{Chore, Claim};
 use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage};
 use crate::model::{Context, Error, Existing};
 use crate::transport::Serve;
@@ -47,7 +47,7 @@ impl VolumeManager {
         }
         let listed = self
             .parts
-            .drive(Claim::housekeeping(), LIMIT, |driver, work| {
+            .drive(Claim::housekeeping(Chore::ListExisting), LIMIT, |driver, work| {
                 driver.list_existing(work)
             })
             .await;

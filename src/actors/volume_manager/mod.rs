@@ -173,9 +173,14 @@ impl VolumeManager {
     async fn ready(&self, limit: Duration) -> Readiness {
         let mut readiness = self.parts.readiness.subscribe();
         let known = readiness.wait_for(|now| *now != Readiness::Starting);
-        match tokio::time::timeout(limit, known).await {
+        let now = match tokio::time::timeout(limit, known).await {
             Ok(Ok(now)) => now.clone(),
-            Ok(Err(_)) | Err(_) => Readiness::Starting,
+            Ok(Err(_)) | Err(_) => return Readiness::Starting,
+        };
+        match self.parts.workers.hung() {
+            // Another verb would only wait for those that hang.
+            Some(reason) if now == Readiness::Up => Readiness::Down(reason),
+            _ => now,
         }
     }
 
@@ -301,8 +306,7 @@ obeys! {
         this.observer.clone(),
     );
     InitializeConnection, Refuse: |this, command, limit| {
-        let (id, connector, mode) = (command.volume.id, command.connector, command.mode);
-        let connection = initialize_connection::Connection::new(&this.parts, id, connector, mode);
+        let connection = initialize_connection::Connection::new(command.connector, command.mode);
         this.task(command.command, command.volume, connection, limit)
             .run(initialize_connection::flow(), this.observer.clone(), |task| task.about.outcome())
     };

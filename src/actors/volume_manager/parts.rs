@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::answers::Answers;
 use super::failure::settled;
 use super::ledger::Ledger;
-use super::slot::{DriverFactory, DriverSlot};
-use super::worker::{Claim, WorkError, Workers};
+use super::slot::{DriverFactory, DriverSlot, Generation};
+use super::worker::{Chore, Claim, WorkError, Workers};
 use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
@@ -68,10 +68,10 @@ impl Default for Options {
     }
 }
 
-/// Whether the driver is ready.
+/// Whether the present driver is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not yet known.
+    /// Not yet known: this process has just started, or the driver was made anew.
     Starting,
     /// It is.
     Up,
@@ -91,8 +91,15 @@ pub struct Parts {
     pub driver: DriverSlot,
     /// How its volumes are exported, if they can be.
     pub target: Option<Arc<dyn TargetDriver>>,
-    /// Whether the driver is ready.
+    /// Whether the driver is ready. Changes to `Starting` whenever it is made anew.
     pub readiness: tokio::sync::watch::Sender<Readiness>,
+    /// One at a time makes the driver ready.
+    setting_up: tokio::sync::Mutex<()>,
+    /// Whether the ledger was filled and the storage compared, once in the life of this process: both outlive the actor and the
+    /// driver, and commands have been obeyed since.
+    is_learned: AtomicBool,
+    /// Whether exports of an earlier process that nobody has were taken away, once in the life of this process.
+    are_strays_gone: AtomicBool,
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     difference: Mutex<Option<StorageDifference>>,
     look_is_wanted: AtomicBool,
@@ -114,6 +121,9 @@ impl Parts {
             workers: Workers::new(options.max_workers),
             driver: DriverSlot::new(driver),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
+            setting_up: tokio::sync::Mutex::default(),
+            is_learned: AtomicBool::new(false),
+            are_strays_gone: AtomicBool::new(false),
             difference: Mutex::default(),
             look_is_wanted: AtomicBool::new(false),
             made: AtomicU64::new(0),
@@ -141,6 +151,23 @@ impl Parts {
 
     pub(super) fn set_difference(&self, difference: StorageDifference) {
         *self.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
+    }
+
+    pub(super) fn is_learned(&self) -> bool {
+        self.is_learned.load(Ordering::Acquire)
+    }
+
+    /// From now on commands may be obeyed whenever the driver is ready.
+    pub(super) fn set_learned(&self) {
+        self.is_learned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn are_strays_gone(&self) -> bool {
+        self.are_strays_gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_strays_gone(&self) {
+        self.are_strays_gone.store(true, Ordering::Release);
     }
 
     /// The next report is to tell of the storage as it is now.
@@ -205,16 +232,58 @@ impl Parts {
         limit: Duration,
         verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
     ) -> Result<T, WorkError> {
-        let driver = self.driver.get();
+        let begun = Instant::now();
+        if !self.driver.present().is_set_up() {
+            match tokio::time::timeout(limit, self.set_up(limit)).await {
+                Ok(ready) => ready?,
+                Err(_) => return Err(DriverError::TimedOut.into()),
+            }
+        }
+        let generation = self.driver.present();
+        let driver = generation.driver();
+        let left = limit.saturating_sub(begun.elapsed());
         let answer = self
             .workers
-            .run(claim, limit, move |work| verb(driver.as_ref(), work))
+            .run(claim, left, move |work| verb(driver.as_ref(), work))
             .await;
-        if let Err(WorkError::Panicked(text)) = &answer {
-            tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
-            self.driver.rebuild();
-        }
+        self.replace_if_panicked(&generation, &answer);
         answer
+    }
+
+    /// Makes the present driver ready, unless it is.
+    ///
+    /// # Errors
+    /// Those of its setup.
+    pub(super) async fn set_up(&self, limit: Duration) -> Result<(), WorkError> {
+        let _alone = self.setting_up.lock().await;
+        let generation = self.driver.present();
+        if generation.is_set_up() {
+            return Ok(());
+        }
+        let driver = generation.driver();
+        let ready = self
+            .workers
+            .run(Claim::housekeeping(Chore::SetUpDriver), limit, move |work| {
+                driver.setup(work)
+            })
+            .await;
+        self.replace_if_panicked(&generation, &ready);
+        if ready.is_ok() {
+            generation.set_up();
+            if self.is_learned() {
+                let _ = self.readiness.send_replace(Readiness::Up);
+            }
+        }
+        ready
+    }
+
+    fn replace_if_panicked<T>(&self, generation: &Generation, answer: &Result<T, WorkError>) {
+        if let Err(WorkError::Panicked(text)) = answer {
+            tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
+            if self.driver.replace(generation) {
+                let _ = self.readiness.send_replace(Readiness::Starting);
+            }
+        }
     }
 
     /// What drivers are told of a volume that nobody has a record of: enough to take it away.

@@ -58,14 +58,14 @@ impl Step<Reverting, DriverError> for RevertToSnapshot {
             .and(Claim::on_snapshot(snapshot))
             .moving_data(reverting.parts.driver.get().moves_data())
             .of_command(reverting.command);
+        let parts = reverting.parts.clone();
         reverting
             .drive(claim, move |driver, work| {
-                driver.revert_to_snapshot(work, &volume, snapshot)
+                driver.revert_to_snapshot(work, &volume, snapshot)?;
+                parts.ledger().enter(volume.id, &volume.pool.pool, size);
+                Ok(())
             })
-            .await?;
-        let volume = &reverting.volume;
-        reverting.parts.ledger().enter(volume.id, &volume.pool.pool, size);
-        Ok(())
+            .await
     }
 }
 

@@ -30,13 +30,17 @@ impl Step<Unmanaging, DriverError> for RemoveExport {
 
     async fn execute(&self, unmanaging: &mut Unmanaging) -> Result<(), DriverError> {
         let volume = unmanaging.volume.clone();
-        let exported = unmanaging.parts.ledger().is_exported(volume.id) || volume.provider_location.is_some();
-        let Some(target) = unmanaging.parts.target.clone().filter(|_| exported) else {
+        let Some(target) = unmanaging.parts.target.clone() else {
             return Ok(());
         };
         let parts = unmanaging.parts.clone();
         unmanaging
             .drive(volume.id, move |_, work| {
+                // Asked when this is alone on the volume: whoever was just being connected has been by now.
+                let is_exported = parts.ledger().is_exported(volume.id) || volume.provider_location.is_some();
+                if !is_exported {
+                    return Ok(());
+                }
                 parts.remove_export(target.as_ref(), work, &volume)
             })
             .await

@@ -2,7 +2,8 @@
 //!
 //! A verb runs in a thread of its own, with a time limit, at most `max_workers` at once, and alone on what it claims. Claims
 //! and the worker's place are held by the *thread*: a verb that hangs beyond its limit is cancelled, then abandoned, but
-//! nothing else touches its volume until it really ends. All of this outlives the actor that asked, so that a manager that was
+//! nothing else touches its volume until it really ends. So there are never more threads than places, and one for each chore of
+//! the manager itself; a backend of which all places hang takes no more commands until one of them ends. All of this outlives the actor that asked, so that a manager that was
 //! built anew cannot run into the work of the one before.
 //!
 //! Verbs that move data may take hours. They never take the last place, so that short ones always find one. They belong to a
@@ -23,8 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
-#[cfg(not(feature = "sim"))]
-use tokio::task::spawn_blocking as in_thread;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,8 +32,10 @@ use crate::drivers::{DriverError, DriverResult, Work};
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
 use crate::model::{SnapshotId, VolumeId};
-#[cfg(feature = "sim")]
-use crate::sim::in_thread;
+
+mod thread;
+
+use self::thread::in_thread;
 
 /// How long a cancelled verb gets to come back before its thread is abandoned.
 const GRACE: Duration = Duration::from_secs(5);
@@ -45,6 +47,23 @@ enum Thing {
     Volume(Uuid),
     /// What is in a volume or a snapshot. Others may be attached to it meanwhile.
     Content(Uuid),
+    /// A chore.
+    Chore(Chore),
+}
+
+/// What a manager does for itself. One of each kind runs at a time, beside the verbs of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chore {
+    /// Making the driver ready.
+    SetUpDriver,
+    /// Making the target ready.
+    SetUpTarget,
+    /// Looking at the pools.
+    Stats,
+    /// Listing what is on the storage.
+    ListExisting,
+    /// Listing what is exported.
+    ListExports,
 }
 
 /// What a verb needs before it may begin.
@@ -56,10 +75,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Nothing, not even a place: housekeeping (setup, stats), which hung verbs must not keep from running.
+    /// No place: a chore, which hung verbs must not keep from running.
     #[must_use]
-    pub fn housekeeping() -> Self {
-        Self::default()
+    pub fn housekeeping(chore: Chore) -> Self {
+        Self::default().with(Thing::Chore(chore))
     }
 
     /// A volume.
@@ -120,6 +139,11 @@ impl Claim {
         self.moves_data
     }
 
+    /// Whether it takes a place: chores do not.
+    fn takes_place(&self) -> bool {
+        self.things.iter().any(|thing| !matches!(thing, Thing::Chore(_)))
+    }
+
     fn with(mut self, thing: Thing) -> Self {
         self.things.push(thing);
         self.things.sort_unstable();
@@ -133,13 +157,23 @@ impl From<VolumeId> for Claim {
     }
 }
 
+/// A verb in its thread.
+struct Running {
+    command: Option<CommandId>,
+    work: Work,
+    takes_place: bool,
+    /// Since when nobody waits for it any more.
+    abandoned: Option<Instant>,
+}
+
 /// The threads of one backend.
 pub struct Workers {
     places: Arc<Semaphore>,
     /// One fewer than there are places, but at least one.
     movers: Arc<Semaphore>,
     things: Mutex<HashMap<Thing, Weak<tokio::sync::Mutex<()>>>>,
-    running: Mutex<HashMap<u64, (Option<CommandId>, Work)>>,
+    at_most: usize,
+    running: Mutex<HashMap<u64, Running>>,
     obeyed: Mutex<HashMap<CommandId, CancellationToken>>,
     next: AtomicU64,
     abandoned: AtomicU64,
@@ -171,6 +205,7 @@ impl Workers {
             places: Arc::new(Semaphore::new(max_workers.max(1))),
             movers: Arc::new(Semaphore::new(max_workers.saturating_sub(1).max(1))),
             things: Mutex::default(),
+            at_most: max_workers.max(1),
             running: Mutex::default(),
             obeyed: Mutex::default(),
             next: AtomicU64::new(0),
@@ -202,7 +237,7 @@ impl Workers {
             if claim.moves_data {
                 places.push(self.movers.clone().acquire_owned().await);
             }
-            if !locks.is_empty() {
+            if claim.takes_place() {
                 places.push(self.places.clone().acquire_owned().await);
             }
             (locks, places)
@@ -216,14 +251,23 @@ impl Workers {
         if self.stopping.load(Ordering::Acquire) {
             return Err(WorkError::Stopping);
         }
-        self.lock_running().insert(id, (claim.command, work.clone()));
+        let running = Running {
+            command: claim.command,
+            work: work.clone(),
+            takes_place: claim.takes_place(),
+            abandoned: None,
+        };
+        self.lock_running().insert(id, running);
         let this = Arc::clone(self);
         let span = tracing::Span::current();
         let theirs = work.clone();
         let mut thread = in_thread(move || {
             let answer = span.in_scope(|| std::panic::catch_unwind(AssertUnwindSafe(|| verb(&theirs))));
-            this.lock_running().remove(&id);
+            let ended = this.lock_running().remove(&id);
             drop(place);
+            if let Some(since) = ended.and_then(|ended| ended.abandoned) {
+                tracing::warn!(after = ?since.elapsed(), "a driver verb that hung has ended");
+            }
             answer
         });
         let ended = tokio::select! {
@@ -239,6 +283,9 @@ impl Workers {
                     Ok(joined) => joined,
                     Err(_) => {
                         self.abandoned.fetch_add(1, Ordering::Relaxed);
+                        if let Some(running) = self.lock_running().get_mut(&id) {
+                            running.abandoned = Some(Instant::now());
+                        }
                         tracing::error!(
                             ?claim,
                             "a driver verb hangs beyond its limit; its thread is abandoned"
@@ -257,7 +304,14 @@ impl Workers {
             }
             Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Err(panic)) => Err(WorkError::Panicked(panic_text(panic.as_ref()))),
-            Err(join) => Err(WorkError::Panicked(join.to_string())),
+            Err(thread) => {
+                // It has not begun, or ended without a word.
+                self.lock_running().remove(&id);
+                Err(WorkError::Driver(DriverError::Failed {
+                    client: "The storage backend failed.".to_owned(),
+                    operator: thread,
+                }))
+            }
         }
     }
 
@@ -284,9 +338,10 @@ impl Workers {
     pub fn progress(&self) -> Vec<(CommandId, u64, u64)> {
         self.lock_running()
             .values()
-            .filter_map(|(command, work)| {
-                let (done, total) = work.progress();
-                command
+            .filter_map(|running| {
+                let (done, total) = running.work.progress();
+                running
+                    .command
                     .filter(|_| total > 0)
                     .map(|command| (command, done, total))
             })
@@ -296,8 +351,8 @@ impl Workers {
     /// Cancels everything that runs and lets nothing more begin. Operations stay parked in the journal.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        for (_, work) in self.lock_running().values() {
-            work.cancel();
+        for running in self.lock_running().values() {
+            running.work.cancel();
         }
     }
 
@@ -317,6 +372,24 @@ impl Workers {
     #[must_use]
     pub fn abandoned(&self) -> u64 {
         self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Why no more verbs are begun: every place is taken by one that hangs. `None` as soon as one of them has ended.
+    #[must_use]
+    pub fn hung(&self) -> Option<String> {
+        let running = self.lock_running();
+        let hung: Vec<Instant> = running
+            .values()
+            .filter(|running| running.takes_place)
+            .filter_map(|running| running.abandoned)
+            .collect();
+        let oldest = hung.iter().min().filter(|_| hung.len() >= self.at_most)?;
+        Some(format!(
+            "the storage does not answer: {} of {} driver verbs hang beyond their limit, the oldest for {} s",
+            hung.len(),
+            self.at_most,
+            oldest.elapsed().as_secs()
+        ))
     }
 
     fn lock_of(&self, thing: Thing) -> Arc<tokio::sync::Mutex<()>> {
@@ -343,7 +416,7 @@ impl Workers {
         self.obeyed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, (Option<CommandId>, Work)>> {
+    fn lock_running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,8 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use super::{Captured, Command, CommandError, GRACE, LOOK, Output, TALK, Talk};
 use crate::drivers::{DriverError, Work};
 
-/// How long one may take to die of SIGKILL before it is left to a thread of its own: one in uninterruptible sleep waits for its
-/// disk, and nobody should wait with it.
+/// How long one may take to die of SIGKILL before it is told of: one in uninterruptible sleep waits for its disk.
 const DYING: Duration = Duration::from_secs(5);
 
 /// How often one drain reads: 1 MiB, the most that a pipe can hold.
@@ -98,7 +97,7 @@ fn hand_on(bytes: &mut Vec<u8>, ended: bool, talk: &mut dyn Talk) {
 
 /// A program under way. Dropped before its end, it is killed.
 struct Running {
-    /// `None` once it was waited for, or left to another thread.
+    /// `None` once it was waited for.
     child: Option<Child>,
     group: Pid,
     pidfd: OwnedFd,
@@ -241,27 +240,26 @@ impl Running {
         self.kill();
     }
 
-    /// Kills the group and collects the child. It has not been waited for until then, so its group's number is not another's.
+    /// Kills the group and collects the child, however long that takes: as long as it is there, it may still change what it was
+    /// started for, so that nothing else may begin on it. Whoever cannot wait gives this thread up, and counts it. The child has
+    /// not been waited for until then, so its group's number is not another's.
     fn kill(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
         self.signal(Signal::KILL);
         let killed = Instant::now();
-        while killed.elapsed() < DYING {
-            if self.serve(LOOK) {
-                let _ = child.wait();
-                return;
+        let mut is_told = false;
+        while !self.serve(LOOK) {
+            if !is_told && killed.elapsed() >= DYING {
+                is_told = true;
+                tracing::error!(
+                    pid = child.id(),
+                    "a killed program does not die: it waits for its disk"
+                );
             }
         }
-        tracing::error!(
-            pid = child.id(),
-            "a killed program does not die: it waits for its disk"
-        );
-        // The thread ends when the disk answers.
-        let _ = std::thread::Builder::new()
-            .name("reaper".to_owned())
-            .spawn(move || child.wait());
+        let _ = child.wait();
     }
 
     fn signal(&self, signal: Signal) {

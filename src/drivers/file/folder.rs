@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -15,19 +15,19 @@ pub(super) use crate::model::StorageName as Name;
 
 const DRAFT: &str = ".new-";
 
+/// Device and inode of a folder, once seen: another folder in its place is a disk that was unmounted or swapped.
+#[derive(Clone, Debug, Default)]
+pub struct Identity(Arc<Mutex<Option<(u64, u64)>>>);
+
 /// The folder of a backend.
 pub(super) struct Folder {
     path: PathBuf,
-    /// Device and inode, once seen: another folder in its place is a disk that was unmounted or swapped.
-    identity: Mutex<Option<(u64, u64)>>,
+    identity: Identity,
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            identity: Mutex::default(),
-        }
+    pub(super) fn new(path: PathBuf, identity: Identity) -> Self {
+        Self { path, identity }
     }
 
     pub(super) fn path_of(&self, name: Name) -> PathBuf {
@@ -38,8 +38,9 @@ impl Folder {
         self.path.join(format!("{DRAFT}{name}"))
     }
 
-    /// Makes the folder if this process has not seen it yet, and takes it for the right one.
-    pub(super) fn make(&self) -> DriverResult<()> {
+    /// Makes the folder if this process has not seen it yet, and takes it for the right one: then it is true. One that was seen
+    /// must be the same.
+    pub(super) fn make(&self) -> DriverResult<bool> {
         let first = self.seen().is_none();
         if first {
             DirBuilder::new()
@@ -47,6 +48,9 @@ impl Folder {
                 .mode(0o700)
                 .create(&self.path)
                 .map_err(|error| io_error("make", &self.path, &error))?;
+        }
+        if !first {
+            self.check()?;
         }
         let (identity, mode) = self.look()?;
         if mode & 0o007 != 0 {
@@ -58,7 +62,8 @@ impl Folder {
             &self.path,
             rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
         )
-        .map_err(|error| io_error("write to", &self.path, &error.into()))
+        .map_err(|error| io_error("write to", &self.path, &error.into()))?;
+        Ok(first)
     }
 
     /// Whether the folder is there, and the same as ever. Without this, a disk that is not mounted would look like an empty one,
@@ -87,7 +92,7 @@ impl Folder {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Option<(u64, u64)>> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+        self.identity.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The size of a file, if it is there.

@@ -353,3 +353,22 @@ fn a_volume_beyond_the_file_system_is_refused() {
         Err(other) => panic!("{other}"),
     }
 }
+
+#[test]
+fn a_driver_made_anew_leaves_drafts_alone_and_takes_no_other_folder_for_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("volumes");
+    let options = FileOptions::new(&path, "file");
+    let work = Work::within(Duration::from_secs(20));
+    FileDriver::new(options.clone()).setup(&work).unwrap();
+    // Of a verb that runs in another thread.
+    let draft = path.join(format!(".new-{}", volume(1).storage_name()));
+    std::fs::write(&draft, "half").unwrap();
+    let anew = FileDriver::new(options);
+    anew.setup(&work).unwrap();
+    assert!(draft.exists());
+    std::fs::rename(&path, home.path().join("unmounted")).unwrap();
+    anew.setup(&work).unwrap_err();
+    std::fs::create_dir(&path).unwrap();
+    anew.setup(&work).unwrap_err();
+}

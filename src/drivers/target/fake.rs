@@ -225,6 +225,10 @@ impl TargetDriver for FakeTarget {
         })
     }
 
+    fn check_connector(&self, connector: &Connector) -> DriverResult<()> {
+        iscsi::initiator(connector).map(drop)
+    }
+
     fn initialize_connection(
         &self,
         work: &Work,

@@ -227,6 +227,10 @@ impl TargetDriver for LioTarget {
         Ok(())
     }
 
+    fn check_connector(&self, connector: &Connector) -> DriverResult<()> {
+        iscsi::initiator(connector).map(drop)
+    }
+
     fn initialize_connection(
         &self,
         work: &Work,

@@ -46,6 +46,13 @@ pub trait TargetDriver: Send + Sync {
     /// Takes the export away, sessions and all. What is not there counts as done.
     fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
 
+    /// Whether the connector names an initiator that can be let in. Asked before anything is exported (cinder:
+    /// `volume/driver.py`, `validate_connector`).
+    ///
+    /// # Errors
+    /// [`DriverError::Refused`] with what it lacks.
+    fn check_connector(&self, connector: &Connector) -> DriverResult<()>;
+
     /// Lets an initiator in, and says how to connect.
     fn initialize_connection(
         &self,

@@ -252,6 +252,10 @@ impl TargetDriver for NvmetTarget {
         self.ports().tidy(&self.tree)
     }
 
+    fn check_connector(&self, connector: &Connector) -> DriverResult<()> {
+        host(connector).map(drop)
+    }
+
     fn initialize_connection(
         &self,
         work: &Work,

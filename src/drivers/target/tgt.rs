@@ -318,6 +318,10 @@ impl TargetDriver for TgtTarget {
         Ok(())
     }
 
+    fn check_connector(&self, connector: &Connector) -> DriverResult<()> {
+        iscsi::initiator(connector).map(drop)
+    }
+
     fn initialize_connection(
         &self,
         work: &Work,

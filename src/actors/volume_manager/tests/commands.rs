@@ -184,6 +184,69 @@ async fn a_driver_that_panics_again_has_failed() {
 }
 
 #[actix::test]
+async fn a_driver_that_was_built_anew_is_used_only_when_it_is_ready() {
+    let options = Options {
+        retry: (Duration::from_millis(20), Duration::from_millis(20)),
+        ..Options::default()
+    };
+    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    assert_eq!(world.driver.calls(Verb::Setup), 1);
+    world.driver.fail_next(Verb::Setup, 2, || DriverError::NotFound {
+        client: "The backend is not there.".to_owned(),
+        operator: "the disk is not mounted".to_owned(),
+    });
+    world.driver.script(Verb::DeleteVolume, Fault::Panics);
+    world.delete(first(), &volume).await;
+    // The verb is not run again by a driver that has not seen its storage.
+    let report = next(&mut world).await;
+    assert!(is_failed(&report.outcome, FailureKind::Backend), "{report:?}");
+    assert_eq!(world.driver.calls(Verb::DeleteVolume), 1);
+    let parts = world.parts.clone();
+    until("the driver is ready again", || {
+        *parts.readiness.borrow() == Readiness::Up
+    })
+    .await;
+    assert_eq!(world.driver.calls(Verb::Setup), 4);
+    world.delete(first(), &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+}
+
+#[actix::test]
+async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_beside_commands() {
+    let volume = spec(3);
+    let has = BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::Available,
+        connectors: Vec::new(),
+    };
+    let mut world = world_with(FakeDriver::default(), Options::default(), vec![has]);
+    let listed = |world: &World| {
+        world
+            .target
+            .calls(crate::drivers::target::fake::Verb::ListExports)
+    };
+    until("exports were looked at", || listed(&world) == 1).await;
+    world.delete(first(), &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    // As its supervisor does after a panic: what the control node said before the delete is not news.
+    let anew = Rc::new(super::super::VolumeManager::new(
+        world.parts.clone(),
+        world.router.clone(),
+        Rc::new(Unobserved),
+    ));
+    let life = tokio::task::spawn_local(super::super::lifecycle::run(anew));
+    let other = spec(1);
+    world.create(first(), &other).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    assert!((world.parts.ledger().allocated("fake") - 1.0).abs() < f64::EPSILON);
+    assert_eq!(listed(&world), 1);
+    life.abort();
+}
+
+#[actix::test]
 async fn a_hung_verb_holds_up_no_other_volume() {
     let options = Options {
         max_workers: 2,

@@ -162,17 +162,13 @@ async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
         status: VolumeStatus::InUse,
         connectors: vec![connector()],
     };
-    let world = world_on(
+    let _world = world_on(
         FakeDriver::default(),
         target.clone(),
         Options::default(),
         vec![has],
     );
-    until("the backend is up", || {
-        *world.parts.readiness.borrow() == Readiness::Up
-    })
-    .await;
-    assert_eq!(target.exports(), [owed.storage_name()]);
+    until("the stray is gone", || target.exports() == [owed.storage_name()]).await;
 }
 
 #[actix::test]
@@ -189,4 +185,73 @@ async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
     world.delete(first(), &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
     assert!(world.target.exports().is_empty());
+}
+
+fn connection(volume: &VolumeSpec, connector: Connector) -> InitializeConnection {
+    InitializeConnection {
+        command: first(),
+        volume: volume.clone(),
+        attachment: None,
+        connector,
+        mode: AttachMode::Rw,
+        remaining_ms: LONG_MS,
+    }
+}
+
+#[actix::test]
+async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it() {
+    // The second comes while the first is alone on the volume, and is through before the first is taken back.
+    for second in ["a", "b"] {
+        let mut world = world();
+        let volume = spec(1);
+        world.create(first(), &volume).await;
+        next(&mut world).await;
+        world
+            .target
+            .script(target::fake::Verb::InitializeConnection, Fault::broken());
+        for host in ["a", second] {
+            let message = connection(&volume, connector_of(host));
+            world.manager.cast(&world.context, message).await.unwrap();
+        }
+        let outcomes = [next(&mut world).await.outcome, next(&mut world).await.outcome];
+        let connected = |outcome: &&Outcome| matches!(outcome, Outcome::Connected { .. });
+        assert_eq!(outcomes.iter().filter(connected).count(), 1, "{outcomes:?}");
+        let initiator = format!("iqn.1993-08.org.debian:01:{second}");
+        assert_eq!(world.target.initiators(&volume), [initiator]);
+        assert!(
+            world
+                .parts
+                .ledger()
+                .is_connected(volume.id, &connector_of(second))
+        );
+    }
+}
+
+#[actix::test]
+async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    for (connector, told) in [
+        (
+            serde_json::json!({"host": "a"}),
+            "Connector doesn't have required information: initiator",
+        ),
+        (
+            serde_json::json!({"initiator": "iqn.bad=1"}),
+            "The connector's initiator is not an iSCSI name.",
+        ),
+    ] {
+        let connector = Connector::from_json(connector.as_object().unwrap());
+        let Outcome::Failed(failure) = connect_from(&mut world, &volume, connector).await else {
+            panic!("connected")
+        };
+        assert_eq!(
+            (failure.kind, failure.client.as_str()),
+            (FailureKind::Request, told)
+        );
+    }
+    assert_eq!(world.target.calls(target::fake::Verb::EnsureExport), 0);
+    assert_eq!(world.target.calls(target::fake::Verb::RemoveExport), 0);
 }

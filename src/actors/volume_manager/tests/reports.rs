@@ -20,6 +20,143 @@ impl Serve<UpdateServiceCapabilities> for Listener {
     }
 }
 
+type Told = tokio::sync::mpsc::UnboundedReceiver<BackendStats>;
+
+fn listen(world: &World) -> Told {
+    let (sender, told) = tokio::sync::mpsc::unbounded_channel();
+    world.router.register(
+        EndpointBuilder::new(None, 64, move || Rc::new(Listener(sender.clone())))
+            .serves::<UpdateServiceCapabilities>()
+            .start(),
+    );
+    told
+}
+
+async fn first_up(told: &mut Told) -> BackendStats {
+    loop {
+        let report = told.recv().await.unwrap();
+        if report.up {
+            return report;
+        }
+    }
+}
+
+/// Often, and without another look at the pools.
+fn often() -> Options {
+    Options {
+        report_interval: Duration::from_millis(20),
+        stats_polling_interval: Duration::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+#[actix::test]
+async fn heartbeats_go_on_while_no_export_can_be_restored() {
+    let volumes: Vec<VolumeSpec> = (0..8).map(|_| spec(1)).collect();
+    let has = volumes.iter().map(|volume| BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::InUse,
+        connectors: vec![connector()],
+    });
+    let target = Arc::new(FakeTarget::default());
+    for _ in 0..8 {
+        target.script(crate::drivers::target::fake::Verb::EnsureExport, Fault::Hangs);
+    }
+    let options = Options {
+        expect_storage: false,
+        ..often()
+    };
+    let mut world = world_on(FakeDriver::default(), target.clone(), options, has.collect());
+    let mut told = listen(&world);
+    let ensured = || target.calls(crate::drivers::target::fake::Verb::EnsureExport);
+    until("exports are being restored", || ensured() > 1).await;
+    first_up(&mut told).await;
+    for _ in 0..5 {
+        assert!(told.recv().await.unwrap().up);
+    }
+    assert!(target.exports().is_empty());
+    // Nor does a create wait: one worker is left to the commands.
+    world.create(first(), &spec(1)).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    assert!(ensured() < 8);
+    world.parts.workers.stop();
+}
+
+#[actix::test]
+async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer() {
+    let world = world_with(FakeDriver::default(), often(), Vec::new());
+    let mut told = listen(&world);
+    let before = first_up(&mut told).await;
+    world.driver.script(Verb::Stats, Fault::Hangs);
+    world.parts.want_look();
+    let driver = world.driver.clone();
+    until("the pools are looked at", || driver.calls(Verb::Stats) == 2).await;
+    while told.try_recv().is_ok() {}
+    for _ in 0..5 {
+        let report = told.recv().await.unwrap();
+        assert!(report.up && report.timestamp == before.timestamp);
+    }
+    world.parts.workers.stop();
+}
+
+#[actix::test]
+async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiting() {
+    let target = Arc::new(FakeTarget::default());
+    target.script(crate::drivers::target::fake::Verb::Setup, Fault::Hangs);
+    let world = world_on(FakeDriver::default(), target, often(), Vec::new());
+    let mut told = listen(&world);
+    for _ in 0..3 {
+        let report = told.recv().await.unwrap();
+        assert_eq!(report.reason.as_deref(), Some("the backend is starting"));
+    }
+    world.parts.workers.stop();
+}
+
+#[actix::test]
+async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
+    let options = Options {
+        max_workers: 1,
+        ..often()
+    };
+    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let mut told = listen(&world);
+    first_up(&mut told).await;
+    let (free, hangs) = std::sync::mpsc::channel::<()>();
+    let hangs = Mutex::new(hangs);
+    let parts = world.parts.clone();
+    // It looks at nothing, as one in a system call of a dead NFS does.
+    let hung = tokio::task::spawn_local(async move {
+        let verb = move |_: &crate::drivers::Work| {
+            let _ = hangs.lock().unwrap().recv();
+            Ok(())
+        };
+        let claim = super::super::worker::Claim::on(VolumeId::new());
+        parts.workers.run(claim, Duration::from_millis(1), verb).await
+    });
+    let parts = world.parts.clone();
+    until("it hangs", || parts.workers.hung().is_some()).await;
+    hung.await.unwrap().unwrap_err();
+    world.create(first(), &spec(1)).await;
+    let Outcome::Failed(failure) = next(&mut world).await.outcome else {
+        panic!("it was made")
+    };
+    assert!(
+        failure.operator.contains("1 of 1 driver verbs hang"),
+        "{failure:?}"
+    );
+    loop {
+        let report = told.recv().await.unwrap();
+        if !report.up {
+            assert!(report.reason.unwrap().contains("1 of 1 driver verbs hang"));
+            break;
+        }
+    }
+    drop(free);
+    first_up(&mut told).await;
+    world.create(first(), &spec(1)).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+}
+
 #[actix::test]
 async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report() {
     let options = Options {
@@ -34,8 +171,7 @@ async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report()
             .serves::<UpdateServiceCapabilities>()
             .start(),
     );
-    let before = told.recv().await.unwrap();
-    assert!(before.up);
+    let before = first_up(&mut told).await;
     assert_eq!(told.recv().await.unwrap().timestamp, before.timestamp);
     let volume = spec(4);
     world.create(first(), &volume).await;
@@ -66,12 +202,17 @@ async fn what_was_made_during_a_look_is_looked_for_again() {
     };
     let mut world = world_with(FakeDriver::default(), options, Vec::new());
     let manager = VolumeManager::new(world.parts.clone(), world.router.clone(), Rc::new(Unobserved));
+    let parts = world.parts.clone();
+    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
     let mut reports = Reports::default();
-    reports.look_and_tell(&manager, &world.context).await;
+    let looked = reports.begin_look(&parts).await;
+    reports.looked(&parts, looked);
+    reports.tell(&manager, &world.context).await;
     world.create(first(), &spec(4)).await;
     next(&mut world).await;
-    reports.tell_if_due(&manager, &world.context).await;
-    assert!(world.parts.take_wanted_look());
+    parts.take_wanted_look();
+    reports.notice_what_was_made(&parts);
+    assert!(parts.take_wanted_look());
 }
 
 #[actix::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Claim, WorkError, Workers};
+use super::{Chore, Claim, WorkError, Workers};
 use crate::drivers::{DriverError, Work};
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
@@ -24,7 +24,11 @@ fn until_cancelled(work: &Work) -> Result<(), DriverError> {
 async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
     let workers = Workers::new(1);
     let answer = workers
-        .run(Claim::housekeeping(), Duration::from_millis(50), until_cancelled)
+        .run(
+            Claim::housekeeping(Chore::Stats),
+            Duration::from_millis(50),
+            until_cancelled,
+        )
         .await;
     assert!(
         matches!(answer, Err(WorkError::Driver(DriverError::TimedOut))),
@@ -33,7 +37,7 @@ async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
     // Its place is free again.
     assert!(
         workers
-            .run(Claim::housekeeping(), LONG, |_| Ok(7))
+            .run(Claim::housekeeping(Chore::Stats), LONG, |_| Ok(7))
             .await
             .is_ok_and(|seven| seven == 7)
     );
@@ -142,9 +146,11 @@ async fn a_source_stays_as_it_is_while_it_is_copied() {
 async fn a_panicking_verb_is_told_apart() {
     let workers = Workers::new(1);
     let answer = workers
-        .run(Claim::housekeeping(), LONG, |_| -> Result<(), DriverError> {
-            panic!("ouch")
-        })
+        .run(
+            Claim::housekeeping(Chore::Stats),
+            LONG,
+            |_| -> Result<(), DriverError> { panic!("ouch") },
+        )
         .await;
     assert!(matches!(answer, Err(WorkError::Panicked(text)) if text == "ouch"));
     assert_eq!(workers.running(), 0);
@@ -153,7 +159,7 @@ async fn a_panicking_verb_is_told_apart() {
 #[actix::test]
 async fn stopping_parks_what_runs() {
     let workers = Workers::new(1);
-    let run = workers.run(Claim::housekeeping(), LONG, until_cancelled);
+    let run = workers.run(Claim::housekeeping(Chore::Stats), LONG, until_cancelled);
     let stop = async {
         while workers.running() == 0 {
             tokio::task::yield_now().await;
