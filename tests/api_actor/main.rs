@@ -5,6 +5,7 @@
 mod attach;
 mod cancel;
 mod change;
+mod conflicts;
 mod connect;
 mod create;
 mod delete;
@@ -14,7 +15,11 @@ mod late;
 mod load;
 mod manage;
 mod sequences;
+mod silent_node;
 mod snapshots;
 mod storage;
 mod support;
+#[path = "../transport_support/mod.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod transport_support;
 mod types;

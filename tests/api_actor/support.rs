@@ -220,7 +220,12 @@ impl World {
     }
 
     pub fn start_backend(&self, name: &str) {
-        let (script, router) = (self.script.clone(), self.router.clone());
+        self.start_backend_on(&self.router, name);
+    }
+
+    /// A backend on a node of its own.
+    pub fn start_backend_on(&self, node: &Router, name: &str) {
+        let (script, router) = (self.script.clone(), node.clone());
         let backend: BackendName = name.parse().unwrap();
         let builder = EndpointBuilder::new(Some(name.to_owned()), 4096, move || {
             Rc::new(FakeBackend {
@@ -229,7 +234,7 @@ impl World {
                 backend: backend.clone(),
             })
         });
-        self.router.register(
+        node.register(
             builder
                 .serves::<volume::CreateVolume>()
                 .serves::<volume::DeleteVolume>()

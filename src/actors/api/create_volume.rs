@@ -174,9 +174,15 @@ impl Step<State, Error> for CreateRecord {
             }
         }
         match changes.commit().await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                state.api.drive(operation);
+                Ok(())
+            }
             // Done already: fresh ids are nobody else's.
-            Err(CommitError::Conflict(_)) if is_there(state).await? => Ok(()),
+            Err(CommitError::Conflict(_)) if is_there(state).await? => {
+                state.api.drive(operation);
+                Ok(())
+            }
             Err(error) => match growth_failed(error, deltas) {
                 Unchanged::Refused(error) => Err(error),
                 Unchanged::Overtaken => {
@@ -231,7 +237,7 @@ async fn take_away(api: &ApiActor, operation: &Operation) -> Result<(), Unchange
     api.remove_volume(&mut changes, &volume, &[]).await?;
     changes.end_operation(&operation);
     changes.commit().await?;
-    api.timers.cancel(operation.id);
+    api.is_not_in_the_journal(operation.id);
     Ok(())
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Every change is one commit of the catalog, decided on records that must not have changed meanwhile; so the actor holds
 //! nothing that a crash could lose. What takes a backend is an [operation](crate::model::Operation), written in the same
-//! commit as the transient status that it will end. `operations` owns every open operation: it sends its command again
+//! commit as the transient status that it will end. `runner` owns every open operation: it sends its command again
 //! until a report comes or its deadline passes.
 //!
 //! | file | what |
 //! |---|---|
 //! | `create_volume`, `delete_volume`, … | one verb each |
 //! | `report`, `verdict` | what backends say, and what it means (pure) |
-//! | `operations`, `timers`, `commands` | the journal's runner, its clock, and the commands (pure) |
+//! | `runner`, `timers`, `lanes` | when each open operation is looked at, and how many at once |
+//! | `operations`, `commands` | what is done about it then, and the commands (pure) |
 //! | `waiters`, `finished` | who waits for an end; what has ended |
 //! | `lookup`, `options` | finding what clients name; settings |
 
@@ -32,6 +33,7 @@ mod extend_volume;
 pub mod finished;
 mod forget_messages;
 mod initialize_connection;
+mod lanes;
 mod list_backend_volumes;
 mod list_manageable;
 mod lookup;
@@ -42,6 +44,7 @@ pub mod options;
 mod overtake;
 mod report;
 mod revert_to_snapshot;
+mod runner;
 mod terminate_connection;
 mod timers;
 mod unmanage_volume;
@@ -157,6 +160,7 @@ impl Actor for ApiActor {
 
     fn started(self: Rc<Self>, started: &Started) {
         started.spawn(Rc::clone(&self).forget_messages());
+        started.spawn(Rc::clone(&self).find_forgotten_operations());
         started.spawn(self.run_operations());
     }
 }

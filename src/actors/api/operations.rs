@@ -1,4 +1,4 @@
-//! The journal's runner: it owns every open operation.
+//! What is done about an open operation whose time has come (`runner` says when).
 //!
 //! ```text
 //!   start ── load all ──> look at each ──┬── its deadline passed ──> end it with an error
@@ -10,11 +10,10 @@
 //! The journal in the store is the truth: a look reads the operation afresh, for the scheduler writes its choice there. What
 //! is kept in memory is a time per operation. A backend that says it was started gets what it had again at once.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::commands::{self, Records};
 use super::lookup::store_failed;
@@ -27,77 +26,13 @@ use crate::model::{
     Error, Operation, OperationId, OperationKind, Result, SnapshotId, SnapshotStatus, Timestamp, Volume,
     VolumeId,
 };
+use crate::store::CommitError;
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
 
-/// How many operations are loaded at once.
-const PAGE: usize = 256;
-/// How many are looked at in one go, and the pause after so many: requests come first, and thousands of operations that
-/// become due together (a backend that is back, a restart) are spread over some seconds.
-const BATCH: usize = 64;
-const BREATH: Duration = Duration::from_millis(40);
-
 impl ApiActor {
-    /// Runs as long as the actor does.
-    pub(super) async fn run_operations(self: Rc<Self>) {
-        while let Err(error) = self.load_operations().await {
-            warn!(
-                error = error.for_operator(),
-                "cannot read the journal, trying again"
-            );
-            tokio::time::sleep(self.options.retry_initial).await;
-        }
-        loop {
-            let due = self.timers.take_due(Instant::now(), BATCH);
-            if due.is_empty() {
-                self.timers.wait().await;
-                continue;
-            }
-            let many = due.len() == BATCH;
-            for id in due {
-                self.look_at(id).await;
-                // A store that answers at once would keep everybody else from the arbiter.
-                tokio::task::yield_now().await;
-            }
-            if many {
-                tokio::time::sleep(BREATH).await;
-            }
-        }
-    }
-
-    async fn load_operations(&self) -> Result<()> {
-        let (mut after, mut count) = (None, 0_usize);
-        let now = Instant::now();
-        loop {
-            let page = self.deps.catalog.operations(after, PAGE).await;
-            let page = page.map_err(|error| store_failed(&error))?;
-            for operation in &page.records {
-                // The scheduler has heard of no backend yet, and would say that there is none.
-                let unplaced = operation.pool.is_none() && operation.kind.creates_volume();
-                let due = if unplaced {
-                    now + self.options.scheduling_grace
-                } else {
-                    now
-                };
-                // One that was begun since the start is known already.
-                if self.timers.get(operation.id).is_none() {
-                    self.set_timer(operation, due, 0);
-                    count += 1;
-                }
-            }
-            if page.next.is_none() {
-                break;
-            }
-            after = page.next;
-        }
-        if count > 0 {
-            info!(count, "open operations go on");
-        }
-        Ok(())
-    }
-
     /// Sees to an operation whose time has come.
-    async fn look_at(&self, id: OperationId) {
+    pub(super) async fn look_at(&self, id: OperationId) {
         if let Err(error) = self.try_to_look_at(id).await {
             warn!(operation = %id, error = error.for_operator(), "cannot see to an operation, trying again");
             if let Some(entry) = self.timers.get(id) {
@@ -122,8 +57,7 @@ impl ApiActor {
             .await
             .map_err(|error| store_failed(&error))?;
         let Some(operation) = found else {
-            self.timers.cancel(id);
-            self.waiters.sweep(id);
+            self.is_not_in_the_journal(id);
             return Ok(());
         };
         if Timestamp::now() >= operation.deadline {
@@ -144,9 +78,14 @@ impl ApiActor {
         self.send_command(&operation, &volume, tries).await
     }
 
+    /// It is in the journal from now on, so it is looked at until it has ended.
+    pub(super) fn drive(&self, operation: &Operation) {
+        self.set_timer(operation, Instant::now() + self.options.retry_initial, 0);
+    }
+
     /// Sends an operation's command for the first time. Failing to is no failure: the journal sends it again.
     pub(super) async fn begin(&self, operation: &Operation, volume: &Volume) {
-        self.set_timer(operation, Instant::now() + self.options.retry_initial, 0);
+        self.drive(operation);
         if let Err(error) = self.send_command(operation, volume, 0).await {
             warn!(operation = %operation.id, error = error.for_operator(), "cannot send a command yet");
         }
@@ -282,7 +221,7 @@ impl ApiActor {
         }
     }
 
-    fn set_timer(&self, operation: &Operation, due: Instant, tries: u32) {
+    pub(super) fn set_timer(&self, operation: &Operation, due: Instant, tries: u32) {
         let left = operation.deadline.since(Timestamp::now());
         let due = due.min(Instant::now() + left);
         self.timers.set(
@@ -312,12 +251,18 @@ impl ApiActor {
         let mut changes = self.deps.catalog.change();
         changes.end_operation(operation);
         match changes.commit().await {
-            Ok(_) | Err(crate::store::CommitError::Conflict(_)) => {}
-            Err(error) => return Err(Error::internal(error)),
+            Ok(_) => {
+                let gone = Err(Error::volume_not_found(operation.volume_id));
+                self.has_ended(&operation.record, &gone);
+                Ok(())
+            }
+            // Somebody was faster, with what nobody knows here: the next look reads it.
+            Err(CommitError::Conflict(_)) => {
+                self.look_soon(operation);
+                Ok(())
+            }
+            Err(error) => Err(error.for_client("ending an operation whose volume is gone")),
         }
-        let gone = Err(Error::volume_not_found(operation.volume_id));
-        self.has_ended(&operation.record, &gone);
-        Ok(())
     }
 
     /// The operation is in the journal no longer: timers, waiters and those who look in are told.

@@ -42,6 +42,8 @@ pub struct Options {
     pub max_waiting: usize,
     /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for a backend to be heard of.
     pub call_timeout: Duration,
+    /// How often the journal is read again, for open operations that nobody looks at.
+    pub journal_interval: Duration,
     /// How many records are read at once where all that a backend has is gone through.
     pub page_size: usize,
     /// How many bytes of such records are sent in one message, so that it fits a frame whatever they hold.
@@ -68,6 +70,7 @@ impl Default for Options {
             wait_limit: Duration::from_secs(55),
             max_waiting: 256,
             call_timeout: Duration::from_secs(15),
+            journal_interval: Duration::from_secs(60),
             page_size: 200,
             page_bytes: 512 * 1024,
             mailbox_bound: 1024,

@@ -42,7 +42,7 @@ impl ApiActor {
         let id = report.command.operation;
         let Some(operation) = self.deps.catalog.operation(id).await? else {
             debug!(operation = %id, "a report of an operation that has ended");
-            self.timers.cancel(id);
+            self.is_not_in_the_journal(id);
             return Ok(());
         };
         if operation.attempt != report.command.attempt || !may_report(&operation, report) {

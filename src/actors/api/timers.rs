@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::model::{OperationId, Timestamp};
@@ -64,8 +66,9 @@ impl Timers {
         self.inner.borrow().entries.get(&id).copied()
     }
 
-    /// Takes up to `limit` operations whose time has come. Each stays known until it is set again or cancelled.
-    pub(super) fn take_due(&self, now: Instant, limit: usize) -> Vec<OperationId> {
+    /// Takes up to `limit` operations whose time has come. Each stays known, and comes again after `unless_set` unless it is set
+    /// again or cancelled before that: whoever takes one cannot forget it.
+    pub(super) fn take_due(&self, now: Instant, limit: usize, unless_set: Duration) -> Vec<OperationId> {
         let mut inner = self.inner.borrow_mut();
         let mut due = Vec::new();
         while due.len() < limit {
@@ -76,7 +79,11 @@ impl Timers {
             let Some(Reverse((at, id))) = inner.heap.pop() else {
                 break;
             };
-            if inner.entries.get(&id).is_some_and(|entry| entry.due == at) {
+            if let Some(entry) = inner.entries.get_mut(&id).filter(|entry| entry.due == at) {
+                // Later than now in any case, or this would not end.
+                entry.due = now + unless_set.max(Duration::from_millis(1));
+                let again = Reverse((entry.due, id));
+                inner.heap.push(again);
                 due.push(id);
             }
         }
@@ -131,13 +138,15 @@ mod tests {
         }
         timers.set(ids[3], entry(start + Duration::from_secs(60)));
         timers.cancel(ids[2]);
-        assert_eq!(timers.take_due(start, 10), []);
-        assert_eq!(
-            timers.take_due(start + Duration::from_secs(30), 10),
-            [ids[1], ids[0]]
-        );
-        assert_eq!(timers.take_due(start + Duration::from_secs(30), 10), []);
-        assert_eq!(timers.take_due(start + Duration::from_secs(60), 10), [ids[3]]);
+        let take = |at: u64| timers.take_due(start + Duration::from_secs(at), 10, Duration::from_secs(100));
+        assert_eq!(take(0), []);
+        assert_eq!(take(30), [ids[1], ids[0]]);
+        assert_eq!(take(30), []);
+        assert_eq!(take(60), [ids[3]]);
+        timers.cancel(ids[0]);
+        timers.set(ids[3], entry(start + Duration::from_secs(1000)));
+        assert_eq!(take(129), []);
+        assert_eq!(take(131), [ids[1]], "nobody set it, nobody cancelled it");
     }
 
     #[test]

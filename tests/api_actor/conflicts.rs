@@ -1,0 +1,197 @@
+//! Commits that conflict or fail at any place: an operation is driven until the journal says that it has ended, by the same life
+//! of the actor.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pumice::actors::api::{ApiDeps, Options, endpoint};
+use pumice::messages::api::{DeleteVolume, ExtendVolume, FailureKind};
+use pumice::model::{OperationId, OperationKind, Timestamp};
+use pumice::store::catalog::Catalog;
+use pumice::store::catalog::verify::verify;
+use pumice::store::memory::MemoryStore;
+use pumice::store::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::support::{Deed, World, create, keep, quick};
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    None,
+    Conflict,
+    /// Nothing was done: the disk is full.
+    Full,
+}
+
+/// The memory store, for one who meets trouble with its commits.
+struct Troubled {
+    memory: Arc<MemoryStore>,
+    next: Mutex<VecDeque<Trouble>>,
+}
+
+#[async_trait]
+impl Store for Troubled {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.memory.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.memory.get_many(keys).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
+        self.memory.scan(scan).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        let trouble = self.next.lock().unwrap().pop_front();
+        match trouble {
+            Some(Trouble::Conflict) => Err(CommitError::Conflict(Key(b"somebody was faster".to_vec()))),
+            Some(Trouble::Full) => {
+                let mut full = StoreError::new("no room");
+                full.no_space = true;
+                Err(full.into())
+            }
+            Some(Trouble::None) | None => self.memory.commit(transaction).await,
+        }
+    }
+
+    async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
+        self.memory.dump(sink).await
+    }
+
+    async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {
+        self.memory.size_on_disk().await
+    }
+}
+
+/// A world whose Api actor, and nobody else, meets trouble.
+async fn troubled(options: Options) -> (World, Arc<Troubled>) {
+    let memory = Arc::new(MemoryStore::default());
+    let world = World::on(memory.clone(), options.clone()).await;
+    let store = Arc::new(Troubled {
+        memory,
+        next: Mutex::default(),
+    });
+    let deps = ApiDeps {
+        catalog: Catalog::open(store.clone()).await.unwrap(),
+        ..world.deps()
+    };
+    world.router.register(endpoint(deps, options).start());
+    (world, store)
+}
+
+#[actix::test]
+async fn an_operation_whose_end_conflicts_is_looked_at_again() {
+    for trouble in [Trouble::Conflict, Trouble::Full] {
+        let (world, store) = troubled(quick()).await;
+        world.always("create", Deed::Lose);
+        let volume = world.call(create(1)).await.unwrap();
+        world
+            .wait("a place", async || {
+                let volume = world.catalog.volume(volume.id).await.unwrap()?;
+                volume.host.is_some().then_some(())
+            })
+            .await;
+        store.next.lock().unwrap().extend([trouble; 3]);
+        let mut changes = world.catalog.change();
+        changes.delete_volume(&world.catalog.volume(volume.id).await.unwrap().unwrap());
+        changes.commit().await.unwrap();
+        world.until_quiet().await;
+        assert!(
+            store.next.lock().unwrap().is_empty(),
+            "its end met trouble three times"
+        );
+    }
+}
+
+#[actix::test]
+async fn whatever_commits_conflict_or_fail_every_operation_ends_without_a_restart() {
+    for seed in 0..12 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (world, store) = troubled(quick()).await;
+        let rested = [
+            world.volume(1).await,
+            world.volume(1).await,
+            world.volume(1).await,
+        ];
+        let troubles = (0..80).map(|_| match rng.random_range(0..5) {
+            0 => Trouble::Full,
+            1 | 2 => Trouble::Conflict,
+            _ => Trouble::None,
+        });
+        store.next.lock().unwrap().extend(troubles);
+        world.will(
+            "create",
+            [Deed::Work, Deed::Fail(FailureKind::Backend), Deed::Lose],
+        );
+        world.will("delete", [Deed::Lose, Deed::SayTwice]);
+        for round in 0..6_usize {
+            // Refused or not: what was begun ends.
+            let _ = world.call(create(1)).await;
+            let volume = &rested[round % 3];
+            let _ = match round % 3 {
+                0 => world.call(keep(volume.id)).await.map(drop),
+                1 => world
+                    .call(ExtendVolume {
+                        volume_id: volume.id.to_string(),
+                        new_size: 2,
+                        attached_too: false,
+                    })
+                    .await
+                    .map(drop),
+                _ => world
+                    .call(DeleteVolume {
+                        volume_id: volume.id.to_string(),
+                        cascade: false,
+                        force: false,
+                    })
+                    .await
+                    .map(drop),
+            };
+        }
+        world.until_quiet().await;
+        // Once more, in case the trouble outlasted the load.
+        store.next.lock().unwrap().clear();
+        assert_eq!(verify(&world.catalog).await.unwrap(), [], "seed {seed}");
+    }
+}
+
+#[actix::test]
+async fn an_operation_that_nobody_looks_at_is_found_in_the_journal() {
+    let options = Options {
+        journal_interval: Duration::from_millis(100),
+        ..quick()
+    };
+    let (world, _store) = troubled(options).await;
+    let volume = world.volume(1).await;
+    world.until_quiet().await;
+    // Into the journal by another hand, as if the actor had forgotten it.
+    world.always("create", Deed::Lose);
+    let lost = world.call(create(1)).await.unwrap();
+    let model = world
+        .wait("a place", async || {
+            let open = world.operations().await;
+            open.into_iter()
+                .find(|open| open.volume_id == lost.id && open.pool.is_some())
+        })
+        .await;
+    let was = world.catalog.volume(volume.id).await.unwrap().unwrap();
+    let mut forgotten = model.clone();
+    forgotten.id = OperationId::new();
+    forgotten.kind = OperationKind::UnmanageVolume;
+    forgotten.volume_id = volume.id;
+    forgotten.reserved.clear();
+    forgotten.deadline = Timestamp::now().plus(Duration::from_secs(300));
+    let mut at_work = was.record.clone();
+    at_work.status = pumice::model::VolumeStatus::Unmanaging;
+    at_work.operation = Some(forgotten.id);
+    let mut changes = world.catalog.change();
+    changes.update_volume(&was, &at_work).insert_operation(&forgotten);
+    changes.commit().await.unwrap();
+    world.until_gone(volume.id).await;
+}
