@@ -13,6 +13,7 @@ use toml::de::DeValue;
 
 use super::fault::{Fault, Origin, nearest};
 use super::units::{ByteSize, Duration};
+use crate::model::IpNetwork;
 use crate::model::volume::Secret;
 
 /// Where a value stands: enough to tell its line.
@@ -154,6 +155,7 @@ plain! {
     PathBuf: "a path in quotes",
     SocketAddr: "IP:PORT in quotes, such as \"127.0.0.1:8776\"",
     Vec<SocketAddr>: "a list of IP:PORT, such as [\"127.0.0.1:8777\"]",
+    Vec<IpNetwork>: "a list of addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/24\"]",
     Vec<String>: "a list of texts, such as [\"a\", \"b\"]",
     BTreeMap<String, String>: "a table of texts, such as { tier = \"gold\" }",
     Duration: "a number and a unit out of ms, s, m, h, d, such as \"30s\"",

@@ -132,6 +132,7 @@ fn the_environment_gives_every_kind_of_value() {
             ("PUMICE_NODE__ROLES", "[\"control\"]"),
             ("PUMICE_WEB__MAX_BODY_SIZE", "1MiB"),
             ("PUMICE_WEB__ENABLE_PROXY_HEADERS", "true"),
+            ("PUMICE_WEB__TRUSTED_PROXIES", r#"["127.0.0.1", "10.0.0.0/24"]"#),
             ("PUMICE_SCHEDULER__CAPACITY_WEIGHT_MULTIPLIER", "-1.0"),
             ("PUMICE_QUOTA__VOLUMES", "-1"),
             ("PUMICE_AUTH__USERS", r#"[{ name = "bob", password = "x" }]"#),
@@ -145,6 +146,7 @@ fn the_environment_gives_every_kind_of_value() {
     assert_eq!(config.node.roles, [Role::Control]);
     assert_eq!(config.web.max_body_size, ByteSize::mib(1));
     assert!(config.web.enable_proxy_headers);
+    assert_eq!(config.web.trusted_proxies[1].to_string(), "10.0.0.0/24");
     assert!((config.scheduler.capacity_weight_multiplier + 1.0).abs() < f64::EPSILON);
     assert_eq!(config.quota.volumes, -1);
     assert_eq!(config.auth.users[0].name, "bob");

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::reading::section;
 use super::units::{ByteSize, Duration};
+use crate::model::IpNetwork;
 
 section! {
     /// The REST API.
@@ -28,8 +29,10 @@ section! {
         request_patience: Duration = Duration::from_secs(5),
         /// The most items of one page of a list (cinder: `osapi_max_limit`).
         max_page_size: usize = 1000,
-        /// Whether `X-Forwarded-*` is believed. Only behind a proxy that sets it (cinder: `enable_proxy_headers_parsing`).
+        /// Whether links follow `X-Forwarded-Proto` and `X-Forwarded-Host`. Only behind a proxy that sets them (cinder: `enable_proxy_headers_parsing`).
         enable_proxy_headers: bool = false,
+        /// The proxies whose `X-Forwarded-For` says who is counted for failed logins: addresses or networks. Nobody else's is believed.
+        trusted_proxies: Vec<IpNetwork> = Vec::new(),
     }
 }
 

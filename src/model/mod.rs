@@ -10,6 +10,7 @@ pub mod host;
 pub mod id;
 pub mod identity;
 pub mod manageable;
+pub mod network;
 pub mod operation;
 pub mod quota;
 pub mod service;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use identity::{Project, RoleAssignment, Token, TokenHash, User};
 pub use manageable::{Existing, Reference};
+pub use network::IpNetwork;
 pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};
 pub use service::{PoolStats, Service};
 pub use snapshot::{Snapshot, SnapshotStatus};

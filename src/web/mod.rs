@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod caller;
+pub mod client_address;
 pub mod fault;
 pub mod healthcheck;
 pub mod identity;

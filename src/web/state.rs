@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::auth::Strategy;
+use super::client_address::TrustedProxies;
 use super::healthcheck::Readiness;
 use super::links::LinkOptions;
 use super::request::MAX_BODY_SIZE;
@@ -83,6 +84,8 @@ pub struct Door {
     pub strategy: Strategy,
     /// How links begin.
     pub links: LinkOptions,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// How large a body may be, in bytes.
     pub max_body_size: usize,
     /// How many things a page of a list may have.
@@ -104,6 +107,7 @@ impl Door {
         Self {
             strategy,
             links: LinkOptions::default(),
+            trusted_proxies: TrustedProxies::default(),
             max_body_size: MAX_BODY_SIZE,
             max_page_size: DEFAULT_PAGE_SIZE,
             turns: AllTurns::new(&TurnOptions::default()),

@@ -25,6 +25,7 @@ use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::store::{Health, Store};
 use crate::transport::Router;
 use crate::web::auth::Strategy;
+use crate::web::client_address::TrustedProxies;
 use crate::web::healthcheck::Readiness;
 use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
@@ -351,6 +352,7 @@ async fn site(
             public_endpoint: config.web.public_endpoint().map(str::to_owned),
             proxy_headers: config.web.enable_proxy_headers,
         },
+        trusted_proxies: TrustedProxies(config.web.trusted_proxies.clone()),
         max_body_size: config.web.max_body_size.as_usize(),
         max_page_size: config.web.max_page_size,
         turns,

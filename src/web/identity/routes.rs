@@ -1,7 +1,6 @@
 //! Routes of logging in: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`).
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::refusal::Refusal;
 use super::tokens::Session;
 use super::{Identity, lookups, tokens, view};
 use crate::web::auth;
+use crate::web::client_address::client_address;
 use crate::web::links::decode_query;
 use crate::web::request::Body;
 use crate::web::state::Door;
@@ -168,7 +168,7 @@ async fn issue(
     Json(body): Json,
 ) -> Result<HttpResponse, Refusal> {
     let login = Login::parse(body.as_ref())?;
-    let (text, token) = identity.login(&login, peer(&request)).await?;
+    let (text, token) = identity.login(&login, client_address(&request)).await?;
     let catalog = token
         .project_id
         .as_ref()
@@ -226,22 +226,4 @@ fn wants_catalog(request: &HttpRequest) -> bool {
     !decode_query(request.query_string())
         .iter()
         .any(|(name, _)| name == "nocatalog")
-}
-
-/// Whom failures are counted by. Behind a trusted proxy, the last address that it names: earlier ones are hearsay.
-fn peer(request: &HttpRequest) -> IpAddr {
-    let trusted = request
-        .app_data::<web::Data<Door>>()
-        .is_some_and(|door| door.links.proxy_headers);
-    let forwarded = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .last()
-        .filter(|_| trusted)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|list| list.rsplit(',').next())
-        .and_then(|last| last.trim().parse().ok());
-    forwarded
-        .or_else(|| request.peer_addr().map(|address| address.ip()))
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
