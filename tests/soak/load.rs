@@ -19,8 +19,7 @@ use crate::gate::Gate;
 use crate::tally::{End, Tally};
 use crate::told::{There, Told, Volume};
 
-/// How many volumes a client has at once, and snapshots of one; how large one becomes.
-const VOLUMES: usize = 8;
+/// How many snapshots of one volume a client has at once; how large one becomes.
 const SNAPSHOTS: usize = 3;
 const LARGEST: u64 = 5;
 
@@ -44,12 +43,32 @@ pub struct Worker {
     common: Arc<Common>,
     told: Arc<Mutex<Told>>,
     index: usize,
+    habit: Habit,
+    /// The most that the service was not seen to refuse.
+    bounds: Bounds,
     rng: StdRng,
     client: Option<Client>,
     /// Every question and its answer, for whoever looks for the cause of a fault.
     log: std::fs::File,
     /// How many things it gave a name.
     named: u64,
+}
+
+/// How much a client writes of what has no other use: less each time that it was too much, so that it ends near the bound.
+struct Bounds {
+    /// Pairs of metadata.
+    pairs: usize,
+    /// Bytes of a connector.
+    connector: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            pairs: 160,
+            connector: 64 << 10,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +78,7 @@ enum Verb {
     CreateSnapshot,
     CreateFromSnapshot,
     Extend,
+    Describe,
     Reserve,
     Attach,
     Connect,
@@ -70,13 +90,31 @@ enum Verb {
     LookAgain,
 }
 
-/// What a client does, and how often in proportion. Where it fits none of its volumes, something else is done.
-const VERBS: [(Verb, u32); 14] = [
+/// What a client does, how often in proportion, and with how many volumes at once. What fits none of its volumes is not done.
+pub struct Habit {
+    verbs: &'static [(Verb, u32)],
+    volumes: usize,
+}
+
+/// Some of everything.
+pub const ALL_VERBS: Habit = Habit {
+    verbs: &VERBS,
+    volumes: 12,
+};
+
+/// Volumes come and go all the time, in whatever else happens: deletes are under way through every restart.
+pub const COME_AND_GO: Habit = Habit {
+    verbs: &[(Verb::Create, 50), (Verb::Delete, 45), (Verb::LookAgain, 20)],
+    volumes: 40,
+};
+
+const VERBS: [(Verb, u32); 15] = [
     (Verb::Create, 20),
     (Verb::Fill, 15),
     (Verb::CreateSnapshot, 14),
     (Verb::CreateFromSnapshot, 10),
     (Verb::Extend, 10),
+    (Verb::Describe, 6),
     (Verb::Reserve, 3),
     (Verb::Attach, 14),
     (Verb::Connect, 10),
@@ -105,6 +143,7 @@ impl Worker {
         common: Arc<Common>,
         told: Arc<Mutex<Told>>,
         index: usize,
+        habit: Habit,
         seed: u64,
     ) -> std::io::Result<Self> {
         let log = std::fs::File::create(common.folder.join(format!("client-{index}.log")))?;
@@ -112,6 +151,8 @@ impl Worker {
             common,
             told,
             index,
+            habit,
+            bounds: Bounds::default(),
             rng: StdRng::seed_from_u64(seed.wrapping_add(1 + index as u64)),
             client: None,
             log,
@@ -127,9 +168,10 @@ impl Worker {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            let total = VERBS.iter().map(|(_, weight)| weight).sum();
+            let verbs = self.habit.verbs;
+            let total = verbs.iter().map(|(_, weight)| weight).sum();
             let mut at = self.rng.random_range(0..total);
-            let chosen = VERBS.iter().find(|(_, weight)| match at.checked_sub(*weight) {
+            let chosen = verbs.iter().find(|(_, weight)| match at.checked_sub(*weight) {
                 Some(left) => {
                     at = left;
                     false
@@ -150,6 +192,7 @@ impl Worker {
             Verb::CreateSnapshot => self.create_snapshot(),
             Verb::CreateFromSnapshot => self.create_from_snapshot(),
             Verb::Extend => self.extend(),
+            Verb::Describe => self.describe(),
             Verb::Reserve => self.attach(false),
             Verb::Attach => self.attach(true),
             Verb::Connect => self.connect_reserved(),
@@ -186,7 +229,7 @@ impl Worker {
             .volumes
             .iter()
             .filter(|volume| volume.thing.there != There::No);
-        (some.count() < VOLUMES).then_some(())
+        (some.count() < self.habit.volumes).then_some(())
     }
 
     fn name(&mut self, kind: &str) -> String {

@@ -1,6 +1,8 @@
 //! Nothing acknowledged is lost, nothing is stuck, nothing is left behind, whichever process of a service of several dies and when:
 //! a control node, volume nodes and their target daemons are killed by chance, for as long as one likes, while clients make, copy,
-//! grow, attach and delete. Again and again all comes to rest, and is held against what the clients were told.
+//! grow, describe, attach and delete. What a node that starts learns comes in many small pages, volumes are deleted through every
+//! start, and some metadata and connectors are as large as they may be. Again and again all comes to rest, and is held against what
+//! the clients were told.
 //!
 //! `PUMICE_SOAK_KILLS` says how often (`make soak` is the long form), `PUMICE_SOAK_EVERY` after how many kills it is compared,
 //! `PUMICE_SOAK_SEED` repeats the choices of an earlier run (not their timing), and `PUMICE_SOAK_LOG` is the filter of the logs.
@@ -48,7 +50,7 @@ use told::Told;
 const KILLS: usize = 60;
 const EVERY: usize = 20;
 
-/// How many clients there are.
+/// How many clients there are that do all; one more only makes and deletes.
 const CLIENTS: usize = 4;
 
 /// How long after it is up a process is left alone.
@@ -59,11 +61,12 @@ const HASTE: f64 = 0.25;
 const HASTY: std::ops::Range<u64> = 0..250;
 
 /// What must have been acknowledged at least so often for every hundred kills, or the clients did not get to work.
-const WORK: [(&str, usize); 8] = [
+const WORK: [(&str, usize); 9] = [
     ("create", 30),
     ("create from snapshot", 10),
     ("create snapshot", 20),
     ("extend", 20),
+    ("describe", 10),
     ("attach", 10),
     ("detach", 5),
     ("delete", 10),
@@ -121,9 +124,10 @@ fn soak(folder: &Path, kills: usize, every: usize, seed: u64) -> Result<()> {
     });
     let mut told = Vec::new();
     let mut clients = Vec::new();
-    for index in 0..CLIENTS {
+    let habits = std::iter::repeat_with(|| load::ALL_VERBS).take(CLIENTS);
+    for (index, habit) in habits.chain([load::COME_AND_GO]).enumerate() {
         let book = Arc::new(Mutex::new(Told::default()));
-        let worker = Worker::new(common.clone(), book.clone(), index, seed)?;
+        let worker = Worker::new(common.clone(), book.clone(), index, habit, seed)?;
         clients.push(std::thread::spawn(move || worker.run()));
         told.push(book);
     }

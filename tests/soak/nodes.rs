@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What the nodes prove to each other.
 const SECRET: &str = "what all nodes of a soak know";
 
+/// How much one message tells of what a backend has: little, so that a start takes several.
+const PAGE: u32 = 20;
+
 /// What volume nodes say when their backend obeys, and before that when its daemon serves.
 const BACKEND_IS_UP: &[u8] = b"backend is up";
 
@@ -409,6 +412,7 @@ snapshots = -1
 [transport]
 listen = "{peers}"
 secret = "{SECRET}"
+page_size = {PAGE}
 "#
         )
 }
@@ -420,6 +424,7 @@ fn volume_config(folder: &Path, index: usize, peers: SocketAddr, portal: SocketA
 [transport]
 join = ["{peers}"]
 secret = "{SECRET}"
+page_size = {PAGE}
 ping_interval = "500ms"
 
 [backend.file]

@@ -94,6 +94,15 @@ impl Found {
         }
         let Some(shown) = shown else { return };
         has_size("volume", shown, &mut volume.sizes, faults);
+        let pairs = shown["metadata"].as_object().map_or(0, serde_json::Map::len);
+        if volume.metadata.contains(&pairs) {
+            volume.metadata = [pairs].into();
+        } else {
+            let (name, told) = (&volume.thing.name, &volume.metadata);
+            faults.push(format!(
+                "{name} has {pairs} pairs of metadata, not one of {told:?}"
+            ));
+        }
         let status = shown["status"].as_str().unwrap_or_default();
         let expected = match volume
             .attachment()

@@ -29,6 +29,8 @@ pub struct Volume {
     pub thing: Thing,
     /// In GiB; two where nobody answered that it grew.
     pub sizes: BTreeSet<u64>,
+    /// How many pairs of metadata it has; several where nobody answered a change.
+    pub metadata: BTreeSet<usize>,
     /// Whose data it has: the name of the volume that they were written for.
     pub data: Option<String>,
     pub snapshots: Vec<Snapshot>,
@@ -98,6 +100,7 @@ impl Volume {
         Self {
             thing: Thing::asked(name),
             sizes: BTreeSet::from([size]),
+            metadata: BTreeSet::from([0]),
             data,
             snapshots: Vec::new(),
             attachments: Vec::new(),

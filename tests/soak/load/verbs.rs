@@ -15,8 +15,49 @@ impl Worker {
     pub(super) fn create(&mut self) -> Option<()> {
         self.has_room()?;
         let name = self.name("volume");
-        let body = json!({"volume": {"size": 1, "name": name}});
-        self.make(Volume::asked(name, 1, None), "create", &body)
+        let metadata = self.metadata();
+        let count = metadata.as_object().map_or(0, serde_json::Map::len);
+        let body = json!({"volume": {"size": 1, "name": name, "metadata": metadata}});
+        let volume = Volume {
+            metadata: [count].into(),
+            ..Volume::asked(name, 1, None)
+        };
+        let refused = self.make(volume, "create", &body)?;
+        self.learn_bound(count, refused);
+        Some(())
+    }
+
+    /// Mostly none, sometimes as much as there may be.
+    fn metadata(&mut self) -> Value {
+        if self.rng.random_bool(0.8) {
+            return json!({});
+        }
+        let pairs = (0..self.bounds.pairs).map(|n| (format!("{n:0>200}"), json!("v".repeat(200))));
+        Value::Object(pairs.collect())
+    }
+
+    fn learn_bound(&mut self, count: usize, refused: bool) {
+        if refused && count > 0 {
+            self.bounds.pairs = count - (count / 10).max(1);
+        }
+    }
+
+    /// Changes all of a volume's metadata.
+    pub(super) fn describe(&mut self) -> Option<()> {
+        let (index, id) = self.pick(|volume| volume.thing.sure_id().map(str::to_owned))?;
+        let metadata = self.metadata();
+        let count = metadata.as_object().map_or(0, serde_json::Map::len);
+        let body = json!({"metadata": metadata});
+        let reply = self.ask("describe", "PUT", &format!("/volumes/{id}/metadata"), &body);
+        self.must_be_known(&reply, "volume", &id);
+        self.learn_bound(count, matches!(reply, Reply::Refused(400 | 413)));
+        let told = &mut self.book().volumes[index].metadata;
+        match reply {
+            Reply::Done(_) => *told = [count].into(),
+            Reply::Refused(_) => {}
+            Reply::Open | Reply::Broken => drop(told.insert(count)),
+        }
+        Some(())
     }
 
     pub(super) fn create_from_snapshot(&mut self) -> Option<()> {
@@ -35,10 +76,12 @@ impl Worker {
             Volume::asked(name, size, source.data),
             "create from snapshot",
             &body,
-        )
+        )?;
+        Some(())
     }
 
-    fn make(&mut self, volume: Volume, verb: &'static str, body: &Value) -> Option<()> {
+    /// Whether it was refused.
+    fn make(&mut self, volume: Volume, verb: &'static str, body: &Value) -> Option<bool> {
         // Before it is sent: whatever becomes of this client, what it asked for is known.
         let index = {
             let mut told = self.book();
@@ -51,7 +94,7 @@ impl Worker {
         if self.rng.random_bool(0.6) {
             self.watch(index);
         }
-        Some(())
+        Some(matches!(reply, Reply::Refused(400 | 413)))
     }
 
     /// Watches a volume until it rests.
@@ -177,8 +220,10 @@ impl Worker {
             });
             attachments.len() - 1
         };
-        let reply = self.ask(verb, "POST", "/attachments", &json!({"attachment": wanted}));
+        let body = json!({"attachment": &wanted});
+        let reply = self.ask(verb, "POST", "/attachments", &body);
         self.must_be_known(&reply, "volume", &id);
+        self.learn_connector_bound(&wanted["connector"], &reply);
         let made = {
             let attachment = &mut self.book().volumes[index].attachments[at];
             if matches!(reply, Reply::Open) && at_once {
@@ -190,16 +235,30 @@ impl Worker {
         Some(())
     }
 
-    fn connector(&self) -> Value {
+    /// Sometimes as large as one may be.
+    fn connector(&mut self) -> Value {
         let host = format!("host-{}", self.index);
-        json!({"initiator": format!("iqn.1993-08.org.debian:01:{host}"), "host": host, "ip": "127.0.0.1"})
+        let mut connector = json!({"initiator": format!("iqn.1993-08.org.debian:01:{host}"), "host": host, "ip": "127.0.0.1"});
+        if self.rng.random_bool(0.2) {
+            connector["system uuid"] = json!("u".repeat(self.bounds.connector));
+        }
+        connector
+    }
+
+    fn learn_connector_bound(&mut self, connector: &Value, reply: &Reply) {
+        let length = connector["system uuid"].as_str().map_or(0, str::len);
+        if length > 0 && matches!(reply, Reply::Refused(400 | 413)) {
+            self.bounds.connector = length - length / 10;
+        }
     }
 
     pub(super) fn connect_reserved(&mut self) -> Option<()> {
         let (index, id) = self.pick_attachment("reserved")?;
-        let body = json!({"attachment": {"connector": self.connector()}});
+        let connector = self.connector();
+        let body = json!({"attachment": {"connector": &connector}});
         let reply = self.ask("connect", "PUT", &format!("/attachments/{id}"), &body);
         self.must_be_known(&reply, "attachment", &id);
+        self.learn_connector_bound(&connector, &reply);
         let mut told = self.book();
         let attachment = told.volumes[index].attachment_mut()?;
         match reply {
