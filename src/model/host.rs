@@ -83,6 +83,19 @@ impl FromStr for PoolName {
     }
 }
 
+/// Whether a host is what `wanted` names: a machine with all its backends, a backend with all its pools, or one pool (cinder:
+/// `db/sqlalchemy/api.py` `_filter_host`).
+#[must_use]
+pub fn host_matches(host: &str, wanted: &str) -> bool {
+    match host.strip_prefix(wanted) {
+        Some("") => true,
+        Some(rest) if wanted.contains('#') => rest.is_empty(),
+        Some(rest) if wanted.contains('@') => rest.starts_with('#'),
+        Some(rest) => rest.starts_with('#') || rest.starts_with('@'),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BackendName, PoolName};

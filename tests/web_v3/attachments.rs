@@ -44,6 +44,32 @@ async fn an_attachment_leads_to_the_volume_and_away_again() {
     );
     assert!(info["auth_password"].is_string() && info["target_iqn"].is_string());
 
+    for (query, count) in [
+        (format!("volume_id~={}", &id[..13]), 1),
+        ("instance_uuid~=2222-4333".to_owned(), 1),
+        ("instance_id~=2222-4333&status~=ATTACH".to_owned(), 1),
+        ("attach_status~=reserv".to_owned(), 0),
+        ("attached_host~=h&attach_mode~=r".to_owned(), 1),
+        (format!("id~={}&attached_host~=x", &attachment[13..20]), 0),
+        ("bogus~=x".to_owned(), 0),
+    ] {
+        let list = house.get(&format!("/attachments?{query}")).send().await.json();
+        assert_eq!(
+            list["attachments"].as_array().map(Vec::len),
+            Some(count),
+            "{query}"
+        );
+    }
+    let member = house
+        .get("/attachments?volume_id~=1")
+        .by("member", PROJECT)
+        .send()
+        .await;
+    assert_eq!(
+        member.json()["badRequest"]["message"],
+        "Invalid filters volume_id~ are found in query options."
+    );
+
     let complete = house
         .post(&format!("{attachment}/action"), json!({"os-complete": {}}))
         .send()

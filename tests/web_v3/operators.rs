@@ -53,6 +53,20 @@ async fn what_goes_wrong_later_is_told_in_a_message() {
             "user_message"
         ]
     );
+    let part = &id[..13];
+    for (query, count) in [
+        (format!("resource_uuid~={part}"), 1),
+        ("event_id~=volume_001".to_owned(), 1),
+        (format!("resource_uuid~={part}&event_id~=002_"), 0),
+        (
+            "resource_type~=vol&message_level~=err&request_id~=req-".to_owned(),
+            1,
+        ),
+        ("bogus~=x".to_owned(), 0),
+    ] {
+        let list = house.get(&format!("/messages?{query}")).send().await.json();
+        assert_eq!(list["messages"].as_array().map(Vec::len), Some(count), "{query}");
+    }
     let path = format!("/messages/{}", message["id"].as_str().unwrap());
     assert_eq!(
         house.get(&path).by("member", OTHER_PROJECT).send().await.status,
@@ -148,6 +162,18 @@ async fn operators_see_services_pools_and_zones() {
         "Invalid filters bogus are found in query options."
     );
 
+    for (query, count) in [
+        ("host=h", 2),
+        ("host=h&binary=cinder-volume", 1),
+        ("host=h%40lvm", 1),
+        ("host=h%40lv", 0),
+        ("host=%40lvm", 0),
+    ] {
+        let services = house.get(&format!("/os-services?{query}")).send().await.json();
+        let shown = services["services"].as_array().map(Vec::len);
+        assert_eq!(shown, Some(count), "{query}");
+    }
+
     let body = json!({"host": "h@lvm", "binary": "cinder-volume", "disabled_reason": " broken "});
     let disabled = house.put("/os-services/disable-log-reason", body).send().await;
     assert_eq!(
@@ -158,6 +184,13 @@ async fn operators_see_services_pools_and_zones() {
     assert_eq!(
         services["services"][0]["status"], "disabled",
         "it is stored, unlike in Cinder"
+    );
+    let body = json!({"host": "h", "binary": "cinder-volume"});
+    assert_eq!(house.put("/os-services/enable", body).send().await.status, 200);
+    let services = house.get("/os-services?host=h%40lvm").send().await.json();
+    assert_eq!(
+        services["services"][0]["status"], "enabled",
+        "a machine is all its backends"
     );
     let missing = house
         .put("/os-services/enable", json!({"binary": "cinder-volume"}))

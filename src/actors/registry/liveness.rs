@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::messages::registry::ServiceView;
+use crate::model::host::host_matches;
 use crate::model::{BackendName, Service, ServiceId, Timestamp};
 
 /// The name under which clients know VolumeManagers.
@@ -143,17 +144,19 @@ impl Liveness {
         views
     }
 
-    /// The services of that host, by `binary`, or all of them if it is empty.
+    /// The services of that host, by `binary`, or all of them if it is empty. A machine without such a service of its own is
+    /// all its backends (cinder: `service_get` takes the first of them, which leaves the others as they were).
     pub(super) fn services_of(&self, binary: &str, host: &str) -> Vec<Service> {
         let services = self.read();
-        let of_host = services
+        let of_binary = services
             .values()
             .map(|known| &known.service)
-            .filter(|service| service.host == host);
-        of_host
-            .filter(|service| binary.is_empty() || service.binary == binary)
-            .cloned()
-            .collect()
+            .filter(|service| binary.is_empty() || service.binary == binary);
+        let (exact, within): (Vec<&Service>, Vec<&Service>) = of_binary
+            .filter(|service| host_matches(&service.host, host))
+            .partition(|service| service.host == host);
+        let named = if exact.is_empty() { within } else { exact };
+        named.into_iter().cloned().collect()
     }
 
     /// What was read from the catalog. Does not overwrite what was heard in the meantime.

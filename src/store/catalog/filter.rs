@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::query::{Comparison, SnapshotField, SnapshotFilter, TimeField, VolumeField, VolumeFilter};
+use crate::model::host::host_matches;
 use crate::model::{Snapshot, Timestamp, Volume};
 
 /// Whether this one matches.
 pub(super) fn volume_matches(filter: &VolumeFilter, volume: &Volume) -> bool {
     match filter {
         VolumeFilter::Is(VolumeField::Host, wanted) => match volume_text(VolumeField::Host, volume) {
-            Some(host) => wanted.iter().any(|wanted| host_is(&host, wanted)),
+            Some(host) => wanted.iter().any(|wanted| host_matches(&host, wanted)),
             None => false,
         },
         VolumeFilter::Is(field, wanted) => is_one_of(volume_text(*field, volume), wanted),
@@ -55,7 +56,13 @@ fn is_one_of(text: Option<Cow<'_, str>>, wanted: &[String]) -> bool {
 
 /// Without regard to case, as the `LIKE` of Cinder's usual database.
 fn contains(text: Option<Cow<'_, str>>, part: &str) -> bool {
-    text.is_some_and(|text| text.to_lowercase().contains(&part.to_lowercase()))
+    text.is_some_and(|text| is_like(&text, part))
+}
+
+/// Whether a text has this part, whatever the case of its letters (`key~=part`; cinder: `LIKE '%part%'`).
+#[must_use]
+pub fn is_like(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
 }
 
 fn has_all(metadata: &BTreeMap<String, String>, pairs: &BTreeMap<String, String>) -> bool {
@@ -124,18 +131,6 @@ fn volume_text(field: VolumeField, volume: &Volume) -> Option<Cow<'_, str>> {
         VolumeField::ConsumesQuota => Some(boolean(volume.consumes_quota)),
         VolumeField::Multiattach => Some(boolean(volume.multiattach)),
         VolumeField::ReplicationStatus => volume.replication_status.as_deref().map(Cow::Borrowed),
-    }
-}
-
-/// Whether `host` (`h@b#p`) is the wanted pool, on the wanted backend, or on the wanted machine: as much of it counts as was
-/// given (cinder: `db/sqlalchemy/api.py`, `_filter_host`).
-fn host_is(host: &str, wanted: &str) -> bool {
-    match host.strip_prefix(wanted) {
-        Some("") => true,
-        Some(rest) if wanted.contains('#') => rest.is_empty(),
-        Some(rest) if wanted.contains('@') => rest.starts_with('#'),
-        Some(rest) => rest.starts_with('#') || rest.starts_with('@'),
-        None => false,
     }
 }
 

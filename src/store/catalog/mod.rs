@@ -50,6 +50,7 @@ use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::Changes;
+pub use filter::is_like;
 pub use query::{
     Comparison, Direction, ListError, ListQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery,
     SnapshotSortKey, TimeField, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,

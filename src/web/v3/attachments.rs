@@ -9,7 +9,7 @@ use super::query::{Paging, Query, part_of};
 use super::{ask, find_volume, python, resource_filters};
 use crate::messages::api::{CompleteAttachment, DeleteAttachment};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
-use crate::store::catalog::{Catalog, Direction, ListError};
+use crate::store::catalog::{Catalog, Direction, ListError, is_like};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
@@ -215,8 +215,31 @@ fn filters(caller: &Caller, query: &Query) -> Vec<Filter> {
         .filters()
         .into_iter()
         .filter(|(name, _)| caller.context.is_admin || allowed.contains(name))
-        .map(|(name, value)| filter(name, value.to_owned()))
+        .map(|(name, value)| match name.strip_suffix('~') {
+            Some(name) if caller.version.at_least(34) => like(name.to_owned(), value.to_owned()),
+            _ => filter(name, value.to_owned()),
+        })
         .collect()
+}
+
+/// `key~=part`: what an attachment has there has this part.
+fn like(name: String, part: String) -> Filter {
+    Box::new(move |attachment| text_of(attachment, &name).is_some_and(|text| is_like(&text, &part)))
+}
+
+/// What an attachment has in a field, as text.
+fn text_of(attachment: &Attachment, name: &str) -> Option<String> {
+    match name {
+        "id" => Some(attachment.id.to_string()),
+        "volume_id" => Some(attachment.volume_id.to_string()),
+        "instance_id" | "instance_uuid" => attachment.instance_uuid.map(|id| id.to_string()),
+        "status" | "attach_status" => Some(attachment.status.as_str().to_owned()),
+        "attached_host" => attachment.attached_host.clone(),
+        "attach_mode" => attachment.mode.map(|mode| mode.as_str().to_owned()),
+        "mountpoint" => attachment.mountpoint.clone(),
+        "project_id" => Some(attachment.project_id.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 fn filter(name: &str, value: String) -> Filter {
@@ -229,13 +252,10 @@ fn filter(name: &str, value: String) -> Filter {
         "instance_id" | "instance_uuid" => {
             Box::new(move |attachment| id.is_some() && attachment.instance_uuid == id)
         }
-        "status" | "attach_status" => Box::new(move |attachment| attachment.status.as_str() == value),
-        "attached_host" => Box::new(move |attachment| attachment.attached_host.as_ref() == Some(&value)),
-        "attach_mode" => {
-            Box::new(move |attachment| attachment.mode.is_some_and(|mode| mode.as_str() == value))
+        name => {
+            let name = name.to_owned();
+            Box::new(move |attachment| text_of(attachment, &name).is_some_and(|text| text == value))
         }
-        "project_id" => Box::new(move |attachment| attachment.project_id.as_str() == value),
-        _ => Box::new(|_| false),
     }
 }
 

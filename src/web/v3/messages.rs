@@ -7,7 +7,7 @@ use super::query::{Query, part_of};
 use super::{ask, python, resource_filters};
 use crate::messages::api::DeleteMessage;
 use crate::model::{MessageId, UserMessage};
-use crate::store::catalog::{Direction, ListError};
+use crate::store::catalog::{Direction, ListError, is_like};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
@@ -96,7 +96,13 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
         Err(ListError::Store(error)) => return Err(error.into()),
     };
     let filters = query.filters();
-    found.retain(|message| filters.iter().all(|(name, value)| matches(message, name, value)));
+    let like = caller.version.at_least(34);
+    found.retain(|message| {
+        filters.iter().all(|(name, value)| match name.strip_suffix('~') {
+            Some(name) if like => text_of(message, name).is_some_and(|text| is_like(&text, value)),
+            _ => matches(message, name, value),
+        })
+    });
     for (key, direction) in sort.into_iter().rev() {
         found.sort_by(|a, b| match direction {
             Direction::Ascending => key(a).cmp(&key(b)),
@@ -127,12 +133,22 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
 fn matches(message: &UserMessage, name: &str, value: &str) -> bool {
     match name {
         "resource_uuid" => message.resource_uuid.is_some() && message.resource_uuid == python::uuid(value),
-        "resource_type" => message.resource_type == value,
-        "event_id" => event_id(message) == value,
-        "request_id" => message.request_id == value,
-        "message_level" => LEVEL == value,
         "id" => python::uuid(value) == Some(message.id.0),
-        _ => false,
+        name => text_of(message, name).is_some_and(|text| text == value),
+    }
+}
+
+/// What a message has in a field, as text.
+fn text_of(message: &UserMessage, name: &str) -> Option<String> {
+    match name {
+        "id" => Some(message.id.to_string()),
+        "resource_uuid" => message.resource_uuid.map(|id| id.to_string()),
+        "resource_type" => Some(message.resource_type.clone()),
+        "event_id" => Some(event_id(message)),
+        "request_id" => Some(message.request_id.clone()),
+        "message_level" => Some(LEVEL.to_owned()),
+        "project_id" => Some(message.project_id.as_str().to_owned()),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::query::Query;
 use crate::messages::registry::{ListServices, SetServiceDisabled};
+use crate::model::host::host_matches;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, unknown_route};
 use crate::web::policy::Rule;
@@ -25,11 +26,12 @@ async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Resul
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)
         .await?;
-    let is = |wanted: Option<&str>, own: &str| wanted.is_none_or(|wanted| wanted == own);
+    let (host, binary) = (query.get("host"), query.get("binary"));
     let shown = services
         .iter()
         .filter(|seen| {
-            is(query.get("host"), &seen.service.host) && is(query.get("binary"), &seen.service.binary)
+            host.is_none_or(|host| host_matches(&seen.service.host, host))
+                && binary.is_none_or(|binary| binary == seen.service.binary)
         })
         .map(|seen| ServiceView {
             seen,
