@@ -187,3 +187,31 @@ async fn a_store_that_fails_at_the_first_heartbeat_is_asked_again_at_the_next() 
     life.beat("h@lvm", "nova").await;
     life.services_when(|services| !services.is_empty()).await;
 }
+
+#[actix::test]
+async fn what_another_node_wrote_of_a_service_is_known_after_one_report_interval_and_kept() {
+    let store = Arc::<MemoryStore>::default();
+    let often = Options {
+        report_interval: Duration::from_millis(5),
+        ..Options::default()
+    };
+    let (one, other) = (
+        Life::begin(&store, often.clone()).await,
+        Life::begin(&store, often).await,
+    );
+    one.beat("h@lvm", "nova").await;
+    other.services_when(|services| !services.is_empty()).await;
+    other.set_disabled(VOLUME_BINARY, "h@lvm", true).await.unwrap();
+    one.services_when(|services| services[0].service.disabled).await;
+    let backend = BackendName::new("h", "lvm");
+    assert!(one.liveness.forbids(&backend).is_some());
+    // Who writes one thing takes nothing back that somebody else wrote meanwhile.
+    let rarely = Life::begin(&store, Options::default()).await;
+    rarely.services_when(|services| !services.is_empty()).await;
+    one.set_disabled(VOLUME_BINARY, "h@lvm", false).await.unwrap();
+    rarely.beat("h@lvm", "mars").await;
+    let services = one
+        .services_when(|services| services[0].service.availability_zone == "mars")
+        .await;
+    assert!(!services[0].service.disabled);
+}

@@ -16,9 +16,13 @@ use tokio::time::Instant;
 pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effective_down_time};
 use crate::messages::registry::{Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled};
 use crate::model::{Context, Error, Service, ServiceId, Timestamp};
+use crate::store::CommitError;
 use crate::store::catalog::Catalog;
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve, Started};
+
+/// How often a change is decided anew when another node was faster.
+const COMMIT_TRIES: u32 = 8;
 
 /// How long to wait before the catalog is asked again for the services of earlier lives.
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -111,13 +115,12 @@ impl Registry {
 
     /// A service that is new, or came back in another zone.
     async fn write_down(&self, beat: &Heartbeat) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
-        let service = match self.liveness.get(&beat.binary, &beat.host) {
-            Some(known) if known.service.availability_zone == beat.availability_zone => return Ok(()),
+        self.change(&beat.binary, &beat.host, |known| match known {
+            Some(known) if known.availability_zone == beat.availability_zone => known,
             Some(known) => Service {
                 availability_zone: beat.availability_zone.clone(),
                 updated_at: Some(Timestamp::now()),
-                ..known.service
+                ..known
             },
             None => Service {
                 id: ServiceId::new(),
@@ -130,26 +133,59 @@ impl Registry {
                 created_at: Timestamp::now(),
                 updated_at: None,
             },
-        };
-        tracing::info!(
-            binary = service.binary,
-            host = service.host,
-            zone = service.availability_zone,
-            "service seen"
-        );
-        self.put(service).await
+        })
+        .await
+        .map(|service| {
+            tracing::info!(
+                binary = service.binary,
+                host = service.host,
+                zone = service.availability_zone,
+                "service seen"
+            );
+        })
     }
 
-    /// Durable first, known then.
-    async fn put(&self, service: Service) -> Result<(), Error> {
-        let mut changes = self.catalog.change();
-        changes.put_service(&service);
-        changes
-            .commit()
-            .await
-            .map_err(|error| error.for_client("writing a service"))?;
-        self.liveness.put(service);
-        Ok(())
+    /// Reads a service in the catalog, where another node may have changed it, and writes what `change` makes of it. Durable first,
+    /// known then.
+    async fn change(
+        &self,
+        binary: &str,
+        host: &str,
+        change: impl Fn(Option<Service>) -> Service,
+    ) -> Result<Service, Error> {
+        let _writing = self.writing.lock().await;
+        for _ in 0..COMMIT_TRIES {
+            let was = self.catalog.service(binary, host).await;
+            let was = was.map_err(|error| error.for_client())?;
+            let now = change(was.as_ref().map(|was| was.record.clone()));
+            let mut changes = self.catalog.change();
+            changes.update_service(was.as_ref(), &now);
+            match changes.commit().await {
+                Ok(_) => {
+                    self.liveness.put(now.clone());
+                    return Ok(now);
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.for_client("writing a service")),
+            }
+        }
+        Err(Error::unavailable(
+            "The service is temporarily unable to handle the request.",
+            1,
+        ))
+    }
+
+    /// What another node wrote is known here too.
+    async fn read_again(&self) {
+        let _writing = self.writing.lock().await;
+        match self.catalog.services().await {
+            Ok(services) => self
+                .liveness
+                .load(services.into_iter().map(|stored| stored.record)),
+            Err(error) => {
+                tracing::warn!(%error, "services could not be read again; what is known of them stays")
+            }
+        }
     }
 }
 
@@ -164,6 +200,7 @@ impl Actor for Registry {
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 interval.tick().await;
+                registry.read_again().await;
                 for beat in &registry.options.own {
                     if let Err(error) = registry.beat(beat).await {
                         tracing::error!(
@@ -198,13 +235,16 @@ impl Serve<ListServices> for Registry {
 impl Serve<SetServiceDisabled> for Registry {
     async fn serve(self: Rc<Self>, _context: Context, message: SetServiceDisabled) -> Result<Service, Error> {
         self.liveness.loaded().await;
-        let _writing = self.writing.lock().await;
         let mut changed = None;
-        for mut service in self.liveness.services_of(&message.binary, &message.host) {
-            service.disabled = message.disabled;
-            service.disabled_reason = message.reason.clone().filter(|_| message.disabled);
-            service.updated_at = Some(Timestamp::now());
-            self.put(service.clone()).await?;
+        for known in self.liveness.services_of(&message.binary, &message.host) {
+            let service = self
+                .change(&known.binary, &known.host, |was| Service {
+                    disabled: message.disabled,
+                    disabled_reason: message.reason.clone().filter(|_| message.disabled),
+                    updated_at: Some(Timestamp::now()),
+                    ..was.unwrap_or_else(|| known.clone())
+                })
+                .await?;
             tracing::info!(
                 binary = service.binary,
                 host = service.host,

@@ -4,9 +4,17 @@ use super::changes::Changes;
 use super::keys::{self, key};
 use super::{Catalog, Stored};
 use crate::model::Service;
-use crate::store::StoreError;
+use crate::store::{Condition, Key, StoreError};
 
 impl Catalog {
+    /// A service.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn service(&self, binary: &str, host: &str) -> Result<Option<Stored<Service>>, StoreError> {
+        self.record(&service_key(binary, host)).await
+    }
+
     /// All services that were ever seen.
     ///
     /// # Errors
@@ -19,10 +27,21 @@ impl Catalog {
 impl Changes {
     /// A service as it is to be now (new or known by its binary and host).
     pub fn put_service(&mut self, service: &Service) -> &mut Self {
-        self.put(
-            key(keys::SERVICE).text(&service.binary).text(&service.host).end(),
-            service,
-        );
+        self.put(service_key(&service.binary, &service.host), service);
         self
     }
+
+    /// A service as it is to be now; a conflict if it changed since it was read, or is not as new as was thought.
+    pub fn update_service(&mut self, was: Option<&Stored<Service>>, now: &Service) -> &mut Self {
+        let key = service_key(&now.binary, &now.host);
+        match was {
+            Some(was) => self.unchanged(&key, was.revision),
+            None => self.condition(Condition::Absent(key)),
+        }
+        self.put_service(now)
+    }
+}
+
+fn service_key(binary: &str, host: &str) -> Key {
+    key(keys::SERVICE).text(binary).text(host).end()
 }
