@@ -399,7 +399,7 @@ fn volume(n: u64, kind: Option<VolumeTypeId>) -> (Volume, Operation) {
 }
 
 fn worth(volume: &Volume) -> BTreeMap<Resource, i64> {
-    volume_deltas(volume.size, Some("__DEFAULT__"))
+    volume_deltas(volume.size, volume.volume_type_id)
 }
 
 fn create(changes: &mut Changes, n: u64, kind: Option<VolumeTypeId>) {

@@ -6,7 +6,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use pumice::actors::quota::{self, Options};
 use pumice::messages::quota::{
     Commit, DeleteQuotaSet, QuotaTopic, Reserve, Reserved, Rollback, UpdateQuotaClass, UpdateQuotaSet,
 };
-use pumice::model::quota::{Resource, extend_deltas, volume_deltas};
-use pumice::model::{Context, Error, ErrorKind, ProjectId};
+use pumice::model::quota::{Resource, extend_deltas, snapshot_deltas, volume_deltas};
+use pumice::model::{Context, Error, ErrorKind, ProjectId, Timestamp, VolumeType, VolumeTypeId};
 use pumice::store::CommitError;
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
@@ -50,10 +50,10 @@ impl World {
         }
     }
 
-    fn volume(&self, size: u32, type_name: Option<&str>) -> Reserve {
+    fn volume(&self, size: u32, of: Option<VolumeTypeId>) -> Reserve {
         Reserve {
             project_id: self.project.clone(),
-            deltas: volume_deltas(size, type_name),
+            deltas: volume_deltas(size, of),
             volume_size: Some(size),
         }
     }
@@ -69,8 +69,8 @@ impl World {
     }
 
     /// The whole way of one volume.
-    async fn create(&self, size: u32, type_name: Option<&str>) -> Result<(), Error> {
-        let request = self.volume(size, type_name);
+    async fn create(&self, size: u32, of: Option<VolumeTypeId>) -> Result<(), Error> {
+        let request = self.volume(size, of);
         let reserved = self.reserve(request.clone()).await?;
         self.store(&request, &reserved)
             .await
@@ -83,10 +83,11 @@ impl World {
     }
 
     async fn set(&self, limits: &[(&str, i64)]) -> Result<(), Error> {
-        let limits = limits
-            .iter()
-            .map(|(name, limit)| (Resource((*name).to_owned()), *limit))
-            .collect();
+        let plain = |(name, limit): &(&str, i64)| (Resource((*name).to_owned()), *limit);
+        self.set_all(limits.iter().map(plain).collect()).await
+    }
+
+    async fn set_all(&self, limits: Vec<(Resource, i64)>) -> Result<(), Error> {
         let message = UpdateQuotaSet {
             project_id: self.project.clone(),
             limits,
@@ -98,6 +99,34 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    async fn new_type(&self, name: &str) -> VolumeType {
+        let volume_type = VolumeType {
+            id: VolumeTypeId::new(),
+            name: name.to_owned(),
+            description: None,
+            is_public: true,
+            extra_specs: BTreeMap::new(),
+            projects: BTreeSet::new(),
+            qos_specs_id: None,
+            created_at: Timestamp::now(),
+            updated_at: None,
+        };
+        let mut changes = self.catalog.change();
+        changes.insert_volume_type(&volume_type);
+        changes.commit().await.unwrap();
+        volume_type
+    }
+
+    /// Behind the actor's back, as another control node does.
+    async fn rename(&self, id: VolumeTypeId, name: &str) {
+        let was = self.catalog.volume_type(id).await.unwrap().unwrap();
+        let mut now = was.record.clone();
+        now.name = name.to_owned();
+        let mut changes = self.catalog.change();
+        changes.update_volume_type(&was, &now);
+        changes.commit().await.unwrap();
     }
 
     async fn in_use(&self, name: &str) -> i64 {
@@ -118,23 +147,26 @@ fn patient() -> Options {
 #[actix::test]
 async fn a_client_over_quota_reads_cinders_words() {
     let world = World::new(Options::default()).await;
-    world.create(3, Some("t2")).await.unwrap();
-    let error = world.create(5000, Some("t2")).await.unwrap_err();
+    let t2 = world.new_type("t2").await.id;
+    let other = world.new_type("other").await.id;
+    world.create(3, Some(t2)).await.unwrap();
+    let error = world.create(5000, Some(t2)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::OverQuota);
     assert_eq!(
         error.client,
         "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. Requested \
          5000G, quota is 1000G and 3G has been consumed."
     );
-    world.set(&[("gigabytes_t2", 7)]).await.unwrap();
-    let error = world.create(5, Some("t2")).await.unwrap_err();
+    let limits = vec![(Resource::gigabytes().of_type(t2), 7)];
+    world.set_all(limits).await.unwrap();
+    let error = world.create(5, Some(t2)).await.unwrap_err();
     assert!(
         error
             .client
             .contains("exceeds allowed gigabytes_t2 quota. Requested 5G, quota is 7G and 3G"),
         "{error}"
     );
-    world.create(5, Some("other")).await.unwrap();
+    world.create(5, Some(other)).await.unwrap();
     world.set(&[("volumes", 2)]).await.unwrap();
     let error = world.create(1, None).await.unwrap_err();
     assert_eq!(
@@ -222,7 +254,10 @@ async fn when_holds_stay_the_stores_ceiling_decides() {
 #[actix::test]
 async fn the_commit_is_told_only_the_limits_there_are() {
     let world = World::new(Options::default()).await;
-    let reserved = world.reserve(world.volume(1, Some("t2"))).await.unwrap();
+    let reserved = world
+        .reserve(world.volume(1, Some(VolumeTypeId::new())))
+        .await
+        .unwrap();
     assert_eq!(
         reserved.limits,
         [(Resource::gigabytes(), 1000), (Resource::volumes(), 10)]
@@ -258,11 +293,7 @@ async fn a_limit_below_what_is_used_is_refused_and_changes_nothing() {
 
 #[actix::test]
 async fn changed_limits_hold_at_once_and_deleted_ones_fall_back() {
-    let world = World::new(Options {
-        limits_max_age: Duration::from_secs(3600),
-        ..Options::default()
-    })
-    .await;
+    let world = World::new(Options::default()).await;
     world.create(1, None).await.unwrap();
     let context = Context::internal("test");
     let class = UpdateQuotaClass {
@@ -283,4 +314,112 @@ async fn changed_limits_hold_at_once_and_deleted_ones_fall_back() {
         error.client.contains("(1) exceeded"),
         "the class's limit holds again: {error}"
     );
+}
+
+/// What would be refused by each of a type's three limits: a volume, growth, a snapshot.
+async fn refusals(world: &World, of: VolumeTypeId) -> Vec<String> {
+    let mut refused = Vec::new();
+    for deltas in [
+        volume_deltas(0, Some(of)),
+        extend_deltas(1, Some(of)),
+        snapshot_deltas(0, Some(of)),
+    ] {
+        let request = Reserve {
+            project_id: world.project.clone(),
+            deltas,
+            volume_size: None,
+        };
+        refused.push(match world.reserve(request).await {
+            Ok(_) => "room".to_owned(),
+            Err(error) => error.client,
+        });
+    }
+    refused
+}
+
+#[actix::test]
+async fn a_types_limits_hold_whatever_the_type_is_called() {
+    let world = World::new(Options::default()).await;
+    let [one, other] = [world.new_type("one").await.id, world.new_type("other").await.id];
+    let limits = [Resource::volumes(), Resource::gigabytes(), Resource::snapshots()]
+        .map(|resource| (resource.of_type(one), 0));
+    world.set_all(limits.to_vec()).await.unwrap();
+    let full = |name: &str| {
+        vec![
+            format!(
+                "VolumeLimitExceeded: Maximum number of volumes allowed (0) exceeded for quota 'volumes_{name}'."
+            ),
+            format!(
+                "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes_{name} quota. \
+                 Requested 1G, quota is 0G and 0G has been consumed."
+            ),
+            "SnapshotLimitExceeded: Maximum number of snapshots allowed (0) exceeded".to_owned(),
+        ]
+    };
+    let room = vec!["room".to_owned(); 3];
+    let must_be = async |named: &str| {
+        let refused = refusals(&world, one).await;
+        // Zero gigabytes more are over a limit of none, as in Cinder: gigabytes are looked at first.
+        assert!(refused.iter().all(|text| text != "room"), "{refused:?}");
+        assert_eq!(refused[1], full(named)[1]);
+        assert_eq!(refusals(&world, other).await, room);
+    };
+    must_be("one").await;
+    world.rename(one, "anew").await;
+    must_be("anew").await;
+    // Two types swap their names.
+    world.rename(other, "aside").await;
+    world.rename(one, "other").await;
+    world.rename(other, "anew").await;
+    must_be("other").await;
+}
+
+#[actix::test]
+async fn limits_that_somebody_else_wrote_hold_at_once() {
+    let world = World::new(Options::default()).await;
+    let kind = world.new_type("kind").await.id;
+    world.create(1, Some(kind)).await.unwrap();
+    let of_class = [(Resource::volumes().of_type(kind), 1)];
+    world
+        .catalog
+        .set_class_limits("default", &of_class)
+        .await
+        .unwrap();
+    assert_eq!(
+        world.create(1, Some(kind)).await.unwrap_err().client,
+        "VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota 'volumes_kind'."
+    );
+    let own = [(Resource::volumes().of_type(kind), 2)];
+    world
+        .catalog
+        .set_project_limits(&world.project, &own)
+        .await
+        .unwrap();
+    world.create(1, Some(kind)).await.unwrap();
+    world.catalog.delete_project_limits(&world.project).await.unwrap();
+    world.create(1, Some(kind)).await.unwrap_err();
+}
+
+#[actix::test]
+async fn limits_of_any_number_of_types_are_set_and_those_of_gone_types_are_forgotten() {
+    let world = World::new(Options::default()).await;
+    let kinds: Vec<VolumeTypeId> = (0..300).map(|_| VolumeTypeId::new()).collect();
+    let limits: Vec<(Resource, i64)> = kinds
+        .iter()
+        .flat_map(|id| {
+            [Resource::volumes(), Resource::gigabytes(), Resource::snapshots()]
+                .map(|resource| (resource.of_type(*id), 5))
+        })
+        .chain([(Resource::volumes(), 7)])
+        .collect();
+    world.set_all(limits.clone()).await.unwrap();
+    let stored = world.catalog.project_limits(&world.project).await.unwrap();
+    assert_eq!(stored, limits.into_iter().collect());
+    // None of these types is there.
+    assert_eq!(world.catalog.forget_quota_of_gone_types().await.unwrap(), 900);
+    assert_eq!(
+        world.catalog.project_limits(&world.project).await.unwrap(),
+        [(Resource::volumes(), 7)].into()
+    );
+    assert_eq!(world.catalog.forget_quota_of_gone_types().await.unwrap(), 0);
 }

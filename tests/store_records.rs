@@ -15,7 +15,7 @@ use pumice::model::spec::VolumeSource;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::volume::Secret;
 use pumice::model::*;
-use pumice::store::record::{Layout, Limits, Record, decode, encode, encode_part};
+use pumice::store::record::{Layout, Limit, Limits, Record, decode, encode, encode_part};
 use uuid::Uuid;
 
 fn golden(name: &str) -> PathBuf {
@@ -239,6 +239,7 @@ fn types_and_limits_and_services_keep_their_form() {
             (Resource::gigabytes(), -1),
         ])),
     );
+    check("full", &Limit(-1));
     check("full", &Layout { version: 1 });
     check(
         "full",

@@ -587,6 +587,10 @@ fn each_message_to_api_has_the_bytes_it_had() {
             "remove_project_access",
             VolumeTypeChange::RemoveProjectAccess("p".into()),
         ),
+        (
+            "change_extra_specs",
+            VolumeTypeChange::ChangeExtraSpecs([("a".to_owned(), None), ("b".to_owned(), text("c"))].into()),
+        ),
     ];
     message(&changes.map(|(label, change)| {
         (
@@ -996,6 +1000,7 @@ fn each_word_has_the_number_it_had() {
         ("unavailable", Error::unavailable("t", 3)),
         ("backend", Error::backend("t")),
         ("internal", Error::internal("t")),
+        ("too_large", Error::too_large("t")),
     ];
     compare("error", &lines(&kinds));
 }

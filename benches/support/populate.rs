@@ -57,7 +57,7 @@ pub async fn volumes(folder: &Path, project: &ProjectId, count: usize) -> Result
                     created_at,
                 )
             });
-            changes.add_usage(project, &volume_deltas(1, Some(DEFAULT_TYPE_NAME)));
+            changes.add_usage(project, &volume_deltas(1, Some(default_type.id)));
         }
         changes.commit().await?;
     }

@@ -48,6 +48,12 @@ impl Connector {
         Self(serde_json::Value::Object(object.clone()).to_string())
     }
 
+    /// What it weighs in a record ([`super::bounds`]).
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        super::bounds::text(&self.0)
+    }
+
     /// The object again; empty if the text should ever be none.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
@@ -137,6 +143,12 @@ impl ConnectionInfo {
             driver_volume_type: driver_volume_type.into(),
             data: serde_json::Value::Object(data).to_string(),
         }
+    }
+
+    /// What it weighs in a record ([`super::bounds`]).
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        super::bounds::text(&self.driver_volume_type) + super::bounds::text(&self.data)
     }
 
     /// The `data` object.

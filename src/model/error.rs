@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Backend,
     /// A fault of ours (500); the client sees Cinder's generic text.
     Internal,
+    /// What it would make is larger than may be kept (413, without `Retry-After`: it will never fit).
+    TooLarge,
 }
 
 /// An error with a face for the client and one for the operator.
@@ -101,6 +103,11 @@ impl Error {
     /// 413 with this text.
     pub fn over_quota(client: impl Into<String>) -> Self {
         Self::new(ErrorKind::OverQuota, client)
+    }
+
+    /// 413 with this text: trying again makes no sense.
+    pub fn too_large(client: impl Into<String>) -> Self {
+        Self::new(ErrorKind::TooLarge, client)
     }
 
     /// 501 with this text.

@@ -23,6 +23,12 @@ impl Reference {
         Self::from_json(&object)
     }
 
+    /// What it weighs in a record ([`super::bounds`]).
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        super::bounds::text(&self.0)
+    }
+
     /// The object again; empty if the text should ever be none.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {

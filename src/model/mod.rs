@@ -4,6 +4,7 @@
 //! volume *is*, or which state may follow which, reads this folder and nothing else. It uses nothing of ours.
 
 pub mod attachment;
+pub mod bounds;
 pub mod context;
 pub mod error;
 pub mod host;

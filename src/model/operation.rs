@@ -245,7 +245,13 @@ impl Operation {
     /// Whether somebody wants it ended.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.steps.iter().any(|step| step.name == Self::CANCEL)
+        self.steps.iter().any(Self::says_cancelled)
+    }
+
+    /// Whether it is the step that says that somebody wants the operation ended.
+    #[must_use]
+    pub fn says_cancelled(step: &StepRecord) -> bool {
+        step.name == Self::CANCEL
     }
 
     /// The same, cancelled: its journal entry says so, and it is given up `grace` from now at the latest.

@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{VolumeType, VolumeTypeId};
+
 /// The largest limit and the largest sum (cinder: `MAX_INT`).
 pub const MAX: i64 = 2_147_483_647;
 
 /// Without a limit.
 pub const UNLIMITED: i64 = -1;
 
-/// A resource that is counted. Its text is Cinder's: `gigabytes`, `volumes_fast`.
+/// A resource that is counted. Its text is Cinder's (`gigabytes`), but that a resource that is counted for one volume type bears
+/// the type's id where clients see its name: `volumes_<id>` for `volumes_fast`. So a type that gets another name changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Resource(pub String);
@@ -43,12 +46,42 @@ impl Resource {
         Self("per_volume_gigabytes".into())
     }
 
-    /// This resource, counted for one volume type by the type's **name**.
+    /// This resource, counted for one volume type.
     #[must_use]
-    pub fn of_type(&self, type_name: &str) -> Self {
-        Self(format!("{}_{type_name}", self.0))
+    pub fn of_type(&self, id: VolumeTypeId) -> Self {
+        Self(format!("{}_{id}", self.0))
+    }
+
+    /// Whether it is counted for one volume type.
+    #[must_use]
+    pub fn is_of_a_type(&self) -> bool {
+        self.kind_and_type().is_some()
+    }
+
+    /// The volume type that it is counted for.
+    #[must_use]
+    pub fn type_id(&self) -> Option<VolumeTypeId> {
+        self.kind_and_type()?.1.parse().ok()
+    }
+
+    /// As clients know it; `volume_type` is the type that it is counted for. A type that is gone has no name.
+    #[must_use]
+    pub fn shown(&self, volume_type: Option<&VolumeType>) -> String {
+        match (self.kind_and_type(), volume_type) {
+            (Some((kind, _)), Some(found)) if self.type_id() == Some(found.id) => {
+                format!("{kind}_{}", found.name)
+            }
+            _ => self.0.clone(),
+        }
+    }
+
+    fn kind_and_type(&self) -> Option<(&str, &str)> {
+        self.0.split_once('_').filter(|(kind, _)| PER_TYPE.contains(kind))
     }
 }
+
+/// Resources that are also counted for each volume type, in Cinder's order.
+pub const PER_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
 
 /// How much of a resource a project uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,25 +97,25 @@ pub type Deltas = BTreeMap<Resource, i64>;
 
 /// What a volume of `size` GiB counts for: `volumes`, `gigabytes`, and both again for its type.
 #[must_use]
-pub fn volume_deltas(size: u32, type_name: Option<&str>) -> Deltas {
+pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([(Resource::volumes(), 1), (Resource::gigabytes(), i64::from(size))]);
-    if let Some(name) = type_name {
-        deltas.insert(Resource::volumes().of_type(name), 1);
-        deltas.insert(Resource::gigabytes().of_type(name), i64::from(size));
+    if let Some(id) = volume_type {
+        deltas.insert(Resource::volumes().of_type(id), 1);
+        deltas.insert(Resource::gigabytes().of_type(id), i64::from(size));
     }
     deltas
 }
 
 /// What a snapshot of a volume of `size` GiB counts for: `snapshots`, `gigabytes`, and both again for the volume's type.
 #[must_use]
-pub fn snapshot_deltas(size: u32, type_name: Option<&str>) -> Deltas {
+pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([
         (Resource::snapshots(), 1),
         (Resource::gigabytes(), i64::from(size)),
     ]);
-    if let Some(name) = type_name {
-        deltas.insert(Resource::snapshots().of_type(name), 1);
-        deltas.insert(Resource::gigabytes().of_type(name), i64::from(size));
+    if let Some(id) = volume_type {
+        deltas.insert(Resource::snapshots().of_type(id), 1);
+        deltas.insert(Resource::gigabytes().of_type(id), i64::from(size));
     }
     deltas
 }
@@ -98,11 +131,11 @@ pub fn given_back(deltas: Deltas) -> Deltas {
 
 /// What growing a volume by `growth` GiB counts for.
 #[must_use]
-pub fn extend_deltas(growth: impl Into<i64>, type_name: Option<&str>) -> Deltas {
+pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) -> Deltas {
     let growth = growth.into();
     let mut deltas = Deltas::from([(Resource::gigabytes(), growth)]);
-    if let Some(name) = type_name {
-        deltas.insert(Resource::gigabytes().of_type(name), growth);
+    if let Some(id) = volume_type {
+        deltas.insert(Resource::gigabytes().of_type(id), growth);
     }
     deltas
 }
@@ -179,29 +212,10 @@ pub fn limit_of(
     own.copied().unwrap_or_else(|| defaults.of(resource))
 }
 
-/// Every resource there is when these types are, in the order in which Cinder lists them.
-pub fn resources<'a>(type_names: impl IntoIterator<Item = &'a str>) -> Vec<Resource> {
-    let plain = |name: &str| Resource(name.to_owned());
-    let mut all: Vec<Resource> = [
-        "volumes",
-        "per_volume_gigabytes",
-        "snapshots",
-        "gigabytes",
-        "backups",
-        "backup_gigabytes",
-    ]
-    .map(plain)
-    .to_vec();
-    for name in type_names {
-        all.extend(["volumes", "gigabytes", "snapshots"].map(|kind| plain(kind).of_type(name)));
-    }
-    all.push(plain("groups"));
-    all
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Defaults, Resource, Usage, is_over, limit_of, resources};
+    use super::{Defaults, Resource, Usage, is_over, limit_of};
+    use crate::model::VolumeTypeId;
     use std::collections::BTreeMap;
 
     #[test]
@@ -213,7 +227,12 @@ mod tests {
         assert_eq!(limit_of(&volumes, &none, &row(12), &defaults), 12);
         assert_eq!(limit_of(&volumes, &row(0), &row(12), &defaults), 0);
         assert_eq!(
-            limit_of(&volumes.of_type("fast"), &row(0), &row(12), &defaults),
+            limit_of(
+                &volumes.of_type(VolumeTypeId::new()),
+                &row(0),
+                &row(12),
+                &defaults
+            ),
             -1
         );
     }
@@ -235,22 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_listed_in_cinders_order() {
-        let names: Vec<String> = resources(["t2"]).into_iter().map(|resource| resource.0).collect();
-        assert_eq!(
-            names,
-            [
-                "volumes",
-                "per_volume_gigabytes",
-                "snapshots",
-                "gigabytes",
-                "backups",
-                "backup_gigabytes",
-                "volumes_t2",
-                "gigabytes_t2",
-                "snapshots_t2",
-                "groups"
-            ]
-        );
+    fn a_resource_of_a_type_bears_the_types_id() {
+        let id = VolumeTypeId::new();
+        let resource = Resource::gigabytes().of_type(id);
+        assert!(resource.is_of_a_type());
+        assert_eq!(resource.type_id(), Some(id));
+        assert_eq!(resource.shown(None), format!("gigabytes_{id}"));
+        for plain in ["volumes", "per_volume_gigabytes", "backup_gigabytes"] {
+            assert!(!Resource(plain.to_owned()).is_of_a_type(), "{plain}");
+        }
+        let by_name = Resource("volumes_fast".to_owned());
+        assert!(by_name.is_of_a_type() && by_name.type_id().is_none());
     }
 }

@@ -100,7 +100,7 @@ fn check_key(key: &Key) -> Result<(), StoreError> {
 
 fn check_value(key: &Key, value: &[u8]) -> Result<(), StoreError> {
     if value.len() > MAX_VALUE {
-        return Err(StoreError::new(format!(
+        return Err(StoreError::too_large(format!(
             "{key:?} would hold {} bytes, over {MAX_VALUE}",
             value.len()
         )));

@@ -101,13 +101,30 @@ pub struct Transaction {
     pub ceilings: Vec<Ceiling>,
 }
 
+impl Transaction {
+    /// How many bytes its changes write: keys and values.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let size = |change: &Change| match change {
+            Change::Put(key, value) => key.0.len() + value.len(),
+            Change::Delete(key) => key.0.len(),
+            Change::Add { key, .. } => key.0.len() + 8,
+        };
+        self.changes.iter().map(size).sum()
+    }
+}
+
 /// No key may begin with this byte: what does is the engine's own.
 pub const RESERVED: u8 = 0;
 
-/// The most bytes that one value may have. A record that would be larger is refused at the door, before anything is
-/// written. Why so few: sled writes what is larger than 128 KiB to files of their own, which it neither syncs nor tidies
-/// well (sled 0.34, `pagecache/blob_io.rs`), and etcd takes no more than 1.5 MiB in one request.
-pub const MAX_VALUE: usize = 96 * 1024;
+/// The most bytes that one value may have. What users write is bounded so that no record comes near it
+/// ([`bounds`](crate::model::bounds)); a record that would be larger all the same is refused before anything is written. Why
+/// so few: sled writes what is larger than 128 KiB to files of their own, which it neither syncs nor tidies well (sled 0.34,
+/// `pagecache/blob_io.rs`), and etcd takes no more than 1.5 MiB in one request.
+pub const MAX_VALUE: usize = crate::model::bounds::RECORD;
+
+/// The most bytes that the changes of one commit may have.
+pub const MAX_COMMIT: usize = crate::model::bounds::COMMIT;
 
 /// A range of keys to read in order. A key that it is to start behind need not exist, nor begin with the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +151,8 @@ pub struct StoreError {
     pub broken: bool,
     /// Whether what was asked may be there after a restart all the same: the engine failed while making it durable.
     pub maybe_done: bool,
+    /// Whether what was to be written is larger than may be.
+    pub too_large: bool,
     /// The engine's own words.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -147,7 +166,16 @@ impl StoreError {
             no_space: false,
             broken: false,
             maybe_done: false,
+            too_large: false,
             source: None,
+        }
+    }
+
+    /// What was to be written is larger than may be; surely nothing was done.
+    pub fn too_large(what: impl Into<String>) -> Self {
+        Self {
+            too_large: true,
+            ..Self::new(what)
         }
     }
 
@@ -166,10 +194,15 @@ impl StoreError {
             Self { maybe_done: true, .. } => Error::internal(self),
             Self { no_space: true, .. } => Error::unavailable(READ_ONLY, READ_ONLY_RETRY_AFTER),
             Self { broken: true, .. } => Error::unavailable(BROKEN, BROKEN_RETRY_AFTER),
+            Self { too_large: true, .. } => Error::too_large(TOO_LARGE).with_operator(self),
             _ => Error::internal(self),
         }
     }
 }
+
+/// What a client reads whose request would make a record larger than may be. The bounds of its parts keep that from happening.
+const TOO_LARGE: &str =
+    "The request would make a record that is larger than can be kept. Nothing was changed.";
 
 /// What a client reads while there is no room, and when it may come back: somebody has to make some first.
 const READ_ONLY: &str =

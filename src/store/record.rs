@@ -101,8 +101,18 @@ pub enum RecordError {
 
 impl From<RecordError> for StoreError {
     fn from(error: RecordError) -> Self {
-        Self::new(error.to_string()).caused_by(error)
+        Self {
+            too_large: matches!(error, RecordError::TooLarge { .. }),
+            ..Self::new(error.to_string()).caused_by(error)
+        }
     }
+}
+
+/// How many bytes a record has when it is stored, whether or not so many may be.
+#[must_use]
+pub fn size_of<R: Record>(record: &R) -> usize {
+    let size = options().serialized_size(record).unwrap_or(u64::MAX);
+    usize::try_from(size).unwrap_or(usize::MAX).saturating_add(2)
 }
 
 /// The bytes of a record.
@@ -178,7 +188,11 @@ fn read<T: DeserializeOwned>(name: &'static str, bytes: &[u8]) -> Result<T, Reco
         .map_err(|source| RecordError::Damaged { name, source })
 }
 
-/// Limits of a project or a quota class, as stored.
+/// A limit of a project or a quota class, as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit(pub i64);
+
+/// All limits of a project or a quota class, as layout 1 of the catalog stored them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits(pub BTreeMap<Resource, i64>);
 
@@ -213,6 +227,7 @@ records! {
     11 "role assignment" RoleAssignment, version 1;
     12 "token" Token, version 1;
     13 "snapshot" Snapshot, version 1;
+    14 "limit" Limit, version 1;
 }
 
 #[cfg(test)]

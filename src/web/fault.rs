@@ -217,6 +217,7 @@ impl From<Error> for Fault {
             ErrorKind::NotFound => Self::not_found(client),
             ErrorKind::Conflict => Self::conflict(client),
             ErrorKind::OverQuota => Self::over_limit(client),
+            ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, client),
             ErrorKind::NotImplemented => Self::not_implemented(client),
             ErrorKind::Unavailable { retry_after } => Self {
                 message: client,
@@ -345,6 +346,7 @@ mod tests {
             no_space: false,
             broken: false,
             maybe_done: false,
+            too_large: false,
             source: Some(Box::new(std::io::Error::other("bad sector"))),
         };
         let fault = Fault::from(store);

@@ -60,10 +60,18 @@ async fn records(catalog: &Catalog) -> Result<Value> {
         .map(|stored| stored.record)
         .collect();
     let usage = catalog.usage(&project).await?;
-    let usage: Map<String, Value> = usage
-        .into_iter()
-        .map(|(resource, usage)| (resource.0, json!([usage.in_use, usage.reserved])))
-        .collect();
+    // By the names that clients know: what types are called by in the store is no matter of theirs.
+    let mut usage_by_name = Map::new();
+    for (resource, usage) in usage {
+        usage_by_name.insert(
+            catalog.shown(&resource).await?,
+            json!([usage.in_use, usage.reserved]),
+        );
+    }
+    let mut limits = Map::new();
+    for (resource, limit) in catalog.project_limits(&project).await? {
+        limits.insert(catalog.shown(&resource).await?, json!(limit));
+    }
     Ok(json!({
         "volumes": catalog.volumes(&volumes).await?.records,
         "snapshots": catalog.snapshots(&snapshots).await?.records,
@@ -72,8 +80,8 @@ async fn records(catalog: &Catalog) -> Result<Value> {
         "types": types,
         "services": services,
         "operations": operations,
-        "limits": catalog.project_limits(&project).await?,
-        "usage": usage,
+        "limits": limits,
+        "usage": usage_by_name,
     }))
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says so by panicking")]
 
 mod attach;
+mod bounds;
 mod cancel;
 mod change;
 mod conflicts;
@@ -10,10 +11,12 @@ mod connect;
 mod create;
 mod delete;
 mod extend;
+mod followers;
 mod journal;
 mod late;
 mod load;
 mod manage;
+mod measuring;
 mod sequences;
 mod silent_node;
 mod snapshots;

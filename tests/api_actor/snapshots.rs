@@ -211,7 +211,7 @@ async fn a_volume_goes_back_to_its_latest_snapshot_and_to_its_size() {
     grown.size = 5;
     world.put(&grown).await;
     let mut changes = world.catalog.change();
-    let growth = pumice::model::quota::extend_deltas(3, Some("__DEFAULT__"));
+    let growth = pumice::model::quota::extend_deltas(3, volume.volume_type_id);
     changes.add_usage(&volume.project_id, &growth);
     changes.commit().await.unwrap();
     world.always("revert", Deed::Lose);

@@ -15,6 +15,7 @@ use pumice::messages::quota::{Commit, QuotaTopic, Reserve, Reserved, Rollback};
 use pumice::messages::scheduler::{self, SchedulerTopic, ValidateExtend};
 use pumice::messages::volume::{self, CommandId, VolumeTopic};
 use pumice::messages::{Call, Message};
+use pumice::model::bounds;
 use pumice::model::quota::{Resource, Usage};
 use pumice::model::service::BackendStats;
 use pumice::model::volume::Secret;
@@ -26,6 +27,7 @@ use pumice::model::{
 use pumice::store::Store;
 use pumice::store::catalog::{Catalog, VolumeQuery};
 use pumice::store::memory::MemoryStore;
+use pumice::transport::codec::encoded_size;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, CallError, Handle, Router, Serve};
 
@@ -101,6 +103,10 @@ pub struct Script {
     pub exports: usize,
     /// What lies on the backends.
     pub existing: Vec<Existing>,
+    /// Backends tell as much as may be kept of it, and more in their failures.
+    pub wordy: bool,
+    /// Bytes of the largest message to a neighbour.
+    pub largest_message: usize,
 }
 
 pub type Shared = Arc<Mutex<Script>>;
@@ -390,12 +396,14 @@ impl World {
         self.catalog.volumes(&query).await.unwrap().records
     }
 
+    /// What the project uses of a resource as clients know it, by its type's name.
     pub async fn usage(&self, resource: &str) -> Usage {
-        let usage = self.catalog.usage(&project()).await.unwrap();
-        usage
-            .get(&Resource(resource.to_owned()))
-            .copied()
-            .unwrap_or_default()
+        for (counted, usage) in self.catalog.usage(&project()).await.unwrap() {
+            if self.catalog.shown(&counted).await.unwrap() == resource {
+                return usage;
+            }
+        }
+        Usage::default()
     }
 
     pub async fn messages(&self) -> Vec<UserMessage> {
@@ -529,6 +537,34 @@ impl Serve<Rollback> for FakeQuota {
     }
 }
 
+fn note_size(script: &Shared, message: &impl Message) {
+    let size = encoded_size(message).unwrap();
+    let mut script = script.lock().unwrap();
+    script.largest_message = script.largest_message.max(size);
+}
+
+/// The same, with texts as long as may be kept (of a failure: much longer).
+fn wordy(outcome: Outcome) -> Outcome {
+    let id = || Some("i".repeat(bounds::PROVIDER_ID));
+    match outcome {
+        Outcome::Created { .. } => Outcome::Created { provider_id: id() },
+        Outcome::SnapshotCreated { .. } => Outcome::SnapshotCreated { provider_id: id() },
+        Outcome::Connected { .. } => {
+            let data = serde_json::json!({"target_luns": "x".repeat(bounds::CONNECTION_INFO - 100)});
+            Outcome::Connected {
+                connection_info: ConnectionInfo::new("iscsi", data.as_object().unwrap().clone()),
+                provider_location: "l".repeat(bounds::EXPORT - 100),
+                provider_auth: Some(Secret::new("s".repeat(100))),
+            }
+        }
+        Outcome::Failed(failure) => Outcome::Failed(Failure {
+            client: "It broke. ".repeat(20_000),
+            ..failure
+        }),
+        other => other,
+    }
+}
+
 fn next_deed(script: &Shared, got: Got) -> Deed {
     let mut script = script.lock().unwrap();
     let verb = got.name();
@@ -554,6 +590,7 @@ impl Serve<scheduler::CreateVolume> for FakeScheduler {
             operation: message.operation,
             attempt: message.attempt,
         };
+        note_size(&self.script, &message);
         match next_deed(&self.script, Got::Schedule(message.clone())) {
             Deed::Lose => return Ok(()),
             Deed::Fail(kind) => {
@@ -661,6 +698,9 @@ impl Actor for FakeBackend {
 impl FakeBackend {
     async fn act(&self, context: &Context, command: CommandId, got: Got, outcome: Outcome) {
         let from = Some(self.backend.clone());
+        let is_wordy = self.script.lock().unwrap().wordy;
+        let worded = |outcome| if is_wordy { wordy(outcome) } else { outcome };
+        let outcome = worded(outcome);
         match next_deed(&self.script, got) {
             Deed::Work => say(&self.router, context, command, from, outcome).await,
             Deed::SayTwice => {
@@ -668,7 +708,7 @@ impl FakeBackend {
                 say(&self.router, context, command, from, outcome).await;
             }
             Deed::Lose => {}
-            Deed::Fail(kind) => say(&self.router, context, command, from, failed(kind)).await,
+            Deed::Fail(kind) => say(&self.router, context, command, from, worded(failed(kind))).await,
         }
     }
 }
@@ -704,6 +744,7 @@ pub async fn say(
 
 impl Serve<volume::CreateVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::CreateVolume) -> Result<(), Error> {
+        note_size(&self.script, &m);
         let outcome = Outcome::Created { provider_id: None };
         self.act(&context, m.command, Got::Create(m.clone()), outcome)
             .await;
@@ -713,6 +754,7 @@ impl Serve<volume::CreateVolume> for FakeBackend {
 
 impl Serve<volume::DeleteVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolume) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(&context, m.command, Got::Delete, Outcome::Deleted).await;
         Ok(())
     }
@@ -720,6 +762,7 @@ impl Serve<volume::DeleteVolume> for FakeBackend {
 
 impl Serve<volume::CancelOperation> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::CancelOperation) -> Result<(), Error> {
+        note_size(&self.script, &m);
         let outcome = failed(FailureKind::Cancelled);
         self.act(&context, m.command, Got::Cancel(m.command), outcome)
             .await;
@@ -729,6 +772,7 @@ impl Serve<volume::CancelOperation> for FakeBackend {
 
 impl Serve<volume::ExtendVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::ExtendVolume) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(&context, m.command, Got::Extend, Outcome::Extended)
             .await;
         Ok(())
@@ -737,6 +781,7 @@ impl Serve<volume::ExtendVolume> for FakeBackend {
 
 impl Serve<volume::InitializeConnection> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::InitializeConnection) -> Result<(), Error> {
+        note_size(&self.script, &m);
         let secret = {
             let mut script = self.script.lock().unwrap();
             script.exports += 1;
@@ -758,6 +803,7 @@ impl Serve<volume::InitializeConnection> for FakeBackend {
 
 impl Serve<volume::TerminateConnection> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::TerminateConnection) -> Result<(), Error> {
+        note_size(&self.script, &m);
         let outcome = Outcome::Disconnected {
             export_removed: !m.export_stays,
         };
@@ -769,6 +815,7 @@ impl Serve<volume::TerminateConnection> for FakeBackend {
 
 impl Serve<volume::DeleteVolumeCascade> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolumeCascade) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(
             &context,
             m.command,
@@ -782,6 +829,7 @@ impl Serve<volume::DeleteVolumeCascade> for FakeBackend {
 
 impl Serve<volume::CreateSnapshot> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::CreateSnapshot) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(
             &context,
             m.command,
@@ -795,6 +843,7 @@ impl Serve<volume::CreateSnapshot> for FakeBackend {
 
 impl Serve<volume::DeleteSnapshot> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteSnapshot) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(&context, m.command, Got::DeleteSnapshot, Outcome::SnapshotDeleted)
             .await;
         Ok(())
@@ -803,6 +852,7 @@ impl Serve<volume::DeleteSnapshot> for FakeBackend {
 
 impl Serve<volume::RevertToSnapshot> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::RevertToSnapshot) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(&context, m.command, Got::Revert, Outcome::Reverted)
             .await;
         Ok(())
@@ -811,6 +861,7 @@ impl Serve<volume::RevertToSnapshot> for FakeBackend {
 
 impl Serve<volume::ManageVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::ManageVolume) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(
             &context,
             m.command,
@@ -827,6 +878,7 @@ impl Serve<volume::ManageVolume> for FakeBackend {
 
 impl Serve<volume::UnmanageVolume> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageVolume) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(&context, m.command, Got::Unmanage, Outcome::Unmanaged)
             .await;
         Ok(())
@@ -835,6 +887,7 @@ impl Serve<volume::UnmanageVolume> for FakeBackend {
 
 impl Serve<volume::ManageSnapshot> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::ManageSnapshot) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(
             &context,
             m.command,
@@ -851,6 +904,7 @@ impl Serve<volume::ManageSnapshot> for FakeBackend {
 
 impl Serve<volume::UnmanageSnapshot> for FakeBackend {
     async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageSnapshot) -> Result<(), Error> {
+        note_size(&self.script, &m);
         self.act(
             &context,
             m.command,

@@ -169,7 +169,7 @@ async fn usage_and_limits_follow_a_types_new_name() {
     let volume = world.call(of_it).await.unwrap();
     world.until(volume.id, VolumeStatus::Available).await;
     let mut changes = world.catalog.change();
-    changes.put_project_limits(&project(), &[(Resource::volumes().of_type("old"), 7)].into());
+    changes.put_project_limits(&project(), &[(Resource::volumes().of_type(kind.id), 7)].into());
     changes.commit().await.unwrap();
     let rename = VolumeTypeChange::Update {
         name: Some("new".into()),
@@ -180,7 +180,7 @@ async fn usage_and_limits_follow_a_types_new_name() {
     assert_eq!(world.usage("gigabytes_old").await.in_use, 0);
     assert_eq!(world.usage("gigabytes_new").await.in_use, 2);
     let limits = world.catalog.project_limits(&project()).await.unwrap();
-    assert_eq!(limits, [(Resource::volumes().of_type("new"), 7)].into());
+    assert_eq!(limits, [(Resource::volumes().of_type(kind.id), 7)].into());
     world
         .call(DeleteVolume {
             volume_id: volume.id.to_string(),

@@ -12,6 +12,7 @@ mod reset_status;
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_volume;
 use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::{ChangeVolume, VolumeChange};
 use crate::model::transitions::{Verb, decide};
@@ -95,6 +96,7 @@ impl ApiActor {
                 };
                 let mut volume = was.record.clone();
                 apply(&mut volume, &attachments, simple)?;
+                check_volume(&was, &volume)?;
                 self.commit_volume(&was, volume).await.map(Changed::only)
             }
         }

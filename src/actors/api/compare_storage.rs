@@ -196,7 +196,7 @@ impl ApiActor {
         let mut changes = self.deps.catalog.change();
         changes.update_snapshot(&snapshot, &marked);
         let about: (&str, Uuid) = ("VOLUME_SNAPSHOT", snapshot.id.0);
-        changes.insert_message(&super::report::new_message(
+        changes.insert_message(&super::record_changes::new_message(
             &snapshot.project_id,
             &context.request_id,
             about,

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::{check_attachment_connector, check_one_more};
 use super::commands::is_readonly;
 use super::lookup::{Unchanged, until_not_overtaken};
 use super::update_attachment::{mode, must_not_be_duplicate};
@@ -60,6 +61,10 @@ impl ApiActor {
             None => self.find_volume(context, &request.volume_id).await?,
         };
         let attachments = self.plain_attachments(&was).await?;
+        check_one_more(&attachments)?;
+        if let Some(connector) = &request.connector {
+            check_attachment_connector(&attachments, None, connector)?;
+        }
         let verb = Verb::CreateAttachment {
             instance_uuid: request.instance_uuid,
         };

@@ -6,9 +6,11 @@
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_new_snapshot;
 use super::lookup::{Unchanged, growth_failed, until_not_overtaken};
 use crate::messages::api::CreateSnapshot;
 use crate::messages::quota::{Reserve, Reserved};
+use crate::model::bounds::{SNAPSHOTS, check_count};
 use crate::model::quota::snapshot_deltas;
 use crate::model::transitions::{Verb, decide};
 use crate::model::{
@@ -58,13 +60,14 @@ impl ApiActor {
         wanted: &Wanted,
         kind: impl Fn(SnapshotId) -> OperationKind,
     ) -> Result<Snapshot> {
+        check_new_snapshot(&wanted.metadata)?;
         let volume = self.find_volume(context, volume_id).await?;
         decide(&volume, &[], verb)?;
-        let volume_type = self.type_of(&volume).await?;
-        let name = volume_type.as_deref().map(|found| found.name.as_str());
+        let snapshots = self.snapshots_of(volume.id).await?;
+        check_count("snapshots", snapshots.len(), SNAPSHOTS)?;
         let hold = Reserve {
             project_id: volume.project_id.clone(),
-            deltas: snapshot_deltas(volume.size, name),
+            deltas: snapshot_deltas(volume.size, volume.volume_type_id),
             volume_size: None,
         };
         let reserved = self
@@ -112,12 +115,7 @@ impl ApiActor {
             .update_volume(&volume, &volume.record)
             .insert_snapshot(&snapshot)
             .insert_operation(&operation);
-        if let Some(volume_type) = &volume_type {
-            // The counters bear its name.
-            changes.require_volume_type(volume_type);
-        }
-        let name = volume_type.as_deref().map(|found| found.name.as_str());
-        let deltas = snapshot_deltas(volume.size, name);
+        let deltas = snapshot_deltas(volume.size, volume.volume_type_id);
         changes.add_usage(&volume.project_id, &deltas);
         for (resource, limit) in &reserved.limits {
             if *limit >= 0 && deltas.contains_key(resource) {
@@ -127,7 +125,7 @@ impl ApiActor {
         changes
             .commit()
             .await
-            .map_err(|error| growth_failed(error, &deltas))?;
+            .map_err(|error| growth_failed(error, &deltas, volume_type.as_deref()))?;
         Ok((operation, volume.record, snapshot))
     }
 }

@@ -21,6 +21,7 @@ use tracing::warn;
 use self::extract::Extracted;
 use super::commands::Records;
 use super::lookup::{TRIES, Unchanged, growth_failed, until_not_overtaken};
+use super::record_changes::remove_volume;
 use super::{ApiActor, specs_of};
 use crate::flow::{Flow, Step};
 use crate::messages::api::CreateVolume;
@@ -183,7 +184,7 @@ impl Step<State, Error> for CreateRecord {
                 state.api.drive(operation);
                 Ok(())
             }
-            Err(error) => match growth_failed(error, deltas) {
+            Err(error) => match growth_failed(error, deltas, Some(volume_type)) {
                 Unchanged::Refused(error) => Err(error),
                 Unchanged::Overtaken => {
                     state.overtaken = true;
@@ -234,7 +235,7 @@ async fn take_away(api: &ApiActor, operation: &Operation) -> Result<(), Unchange
         return Ok(());
     }
     let mut changes = catalog.change();
-    api.remove_volume(&mut changes, &volume, &[]).await?;
+    remove_volume(&mut changes, &volume, &[]);
     changes.end_operation(&operation);
     changes.commit().await?;
     api.is_not_in_the_journal(operation.id);

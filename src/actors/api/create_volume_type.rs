@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::ApiActor;
 use super::lookup::Unchanged;
 use crate::messages::api::CreateVolumeType;
+use crate::model::bounds::{EXTRA_SPECS, pairs};
 use crate::model::{Context, Error, Result, Timestamp, VolumeType, VolumeTypeId};
 
 impl ApiActor {
@@ -16,6 +17,7 @@ impl ApiActor {
         request: CreateVolumeType,
     ) -> Result<VolumeType> {
         check_specs(&request.extra_specs)?;
+        EXTRA_SPECS.check(0, pairs(&request.extra_specs))?;
         let volume_type = VolumeType {
             id: VolumeTypeId::new(),
             name: request.name,

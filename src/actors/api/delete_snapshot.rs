@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ApiActor;
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
+use super::record_changes::remove_snapshot;
 use crate::messages::api::{DeleteSnapshot, UnmanageSnapshot};
 use crate::model::transitions::snapshots;
 use crate::model::{Context, Error, Operation, OperationKind, Result, SnapshotStatus, Timestamp, Volume};
@@ -86,7 +87,7 @@ impl ApiActor {
             .overtake(&mut changes, snapshot.operation.into_iter().collect())
             .await?;
         let Some(pool) = volume.host.clone() else {
-            self.remove_snapshot(&mut changes, &snapshot, &volume).await?;
+            remove_snapshot(&mut changes, &snapshot);
             changes.commit().await?;
             self.were_overtaken(&overtaken);
             return Ok(Deleted::AtOnce);

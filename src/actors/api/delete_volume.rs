@@ -10,13 +10,11 @@ use tracing::info;
 
 use super::ApiActor;
 use super::lookup::{Unchanged, until_not_overtaken};
-use super::overtake::leave_behind;
+use super::record_changes::remove_volume;
 use crate::messages::api::DeleteVolume;
 use crate::model::transitions::snapshots::goes_with_its_volume;
 use crate::model::transitions::{Verb, decide, not_deletable};
-use crate::model::{
-    Context, Operation, OperationKind, Result, SnapshotStatus, Timestamp, Volume, VolumeStatus,
-};
+use crate::model::{Context, Operation, OperationKind, Result, Timestamp, Volume, VolumeStatus};
 
 /// What a delete came to.
 enum Deleted {
@@ -44,15 +42,14 @@ impl ApiActor {
         let attachments = self.attachments_of(volume.id).await?;
         let snapshots = self.snapshots_of(volume.id).await?;
         let mut changes = self.deps.catalog.change();
-        let named = attachments
-            .iter()
-            .filter_map(|attachment| attachment.operation)
-            .chain(snapshots.iter().filter_map(|snapshot| snapshot.operation))
-            .chain(volume.operation);
-        let overtaken = self.overtake(&mut changes, named.collect()).await?;
+        // Those of its attachments and snapshots end before its command is sent (`followers`).
+        let overtaken = self
+            .overtake(&mut changes, volume.operation.into_iter().collect())
+            .await?;
         let Some(pool) = volume.host.clone() else {
             // The scheduler, if it is just choosing a host, finds the record changed.
-            self.remove_volume(&mut changes, &volume, &attachments).await?;
+            let attachments = self.shed_attachments(attachments).await?;
+            remove_volume(&mut changes, &volume, &attachments);
             changes.commit().await?;
             self.were_overtaken(&overtaken);
             info!(volume = %volume.id, "a volume without a host is gone");
@@ -89,14 +86,6 @@ impl ApiActor {
         changes
             .update_volume(&volume, &deleting)
             .insert_operation(&operation);
-        for snapshot in &snapshots {
-            let mut going = snapshot.record.clone();
-            going.status = SnapshotStatus::Deleting;
-            going.operation = Some(operation.id);
-            going.updated_at = deleting.updated_at;
-            changes.update_snapshot(snapshot, &going);
-        }
-        leave_behind(&mut changes, &attachments, &overtaken);
         changes.commit().await?;
         self.were_overtaken(&overtaken);
         Ok(Deleted::Begun(Box::new(operation), Box::new(deleting)))

@@ -39,7 +39,7 @@ impl ApiActor {
             },
         )?;
         let growth = request.new_size - volume.size;
-        let deltas = extend_deltas(growth, volume_type.as_deref().map(|found| found.name.as_str()));
+        let deltas = extend_deltas(growth, volume.volume_type_id);
         let hold = Reserve {
             project_id: volume.project_id.clone(),
             deltas,
@@ -124,8 +124,7 @@ impl ApiActor {
         let growth = request.new_size - volume.size;
         let volume_type = self.type_of(&volume).await?;
         if volume.consumes_quota {
-            let name = volume_type.as_deref().map(|found| found.name.as_str());
-            operation.reserved = extend_deltas(growth, name);
+            operation.reserved = extend_deltas(growth, volume.volume_type_id);
         }
         let mut extending = volume.record.clone();
         extending.previous_status = Some(volume.status);
@@ -136,10 +135,6 @@ impl ApiActor {
         changes
             .update_volume(&volume, &extending)
             .insert_operation(&operation);
-        if let Some(volume_type) = &volume_type {
-            // The counters bear its name.
-            changes.require_volume_type(volume_type);
-        }
         for (resource, limit) in &reserved.limits {
             if *limit >= 0 && operation.reserved.contains_key(resource) {
                 changes.within_limit(&volume.project_id, resource, *limit);
@@ -148,7 +143,7 @@ impl ApiActor {
         changes
             .commit()
             .await
-            .map_err(|error| growth_failed(error, &operation.reserved))?;
+            .map_err(|error| growth_failed(error, &operation.reserved, volume_type.as_deref()))?;
         Ok((operation, extending))
     }
 

@@ -28,6 +28,24 @@ impl ApiActor {
         }
     }
 
+    /// Forgets limits and counters of volume types that are gone: at the start, and then as often as messages. Runs as long as
+    /// the actor does.
+    pub(super) async fn forget_quota_of_gone_types(self: Rc<Self>) {
+        loop {
+            match self.deps.catalog.forget_quota_of_gone_types().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(
+                    count,
+                    "limits and counters of volume types that are gone are forgotten"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "limits of volume types that are gone are not forgotten yet")
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
     async fn forget_some_messages(&self) -> Result<More, Unchanged> {
         let expired = self
             .deps

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use tokio::time::Instant;
 
+use super::bounds::check_volume;
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
 use super::verdict::Answer;
 use super::waiters::Listener;
 use super::{ApiActor, old_connectors};
 use crate::messages::api::InitializeConnection;
+use crate::model::bounds::check_connector;
 use crate::model::transitions::{Verb, decide, must_have_storage};
 use crate::model::{ConnectionInfo, Context, Error, Operation, OperationKind, Result, Timestamp, Volume};
 use crate::store::catalog::Stored;
@@ -19,6 +21,7 @@ impl ApiActor {
         context: Context,
         request: InitializeConnection,
     ) -> Result<ConnectionInfo> {
+        check_connector(&request.connector)?;
         let _seat = self.waiters.seat(self.options.max_waiting)?;
         let (operation, volume, listener) =
             until_not_overtaken!(self.try_to_initialize(&context, &request).await)?;
@@ -44,6 +47,7 @@ impl ApiActor {
         let mut volume = was.record.clone();
         // Noted before it is so: whoever would take the export away at this moment is overtaken, and sees it then.
         old_connectors::note(&mut volume, &request.connector);
+        check_volume(&was, &volume)?;
         volume.updated_at = Some(Timestamp::now());
         let listener = self.waiters.listen(operation.id);
         let mut changes = self.deps.catalog.change();

@@ -220,14 +220,23 @@ pub(super) fn may_see(context: &Context, project: &ProjectId) -> bool {
     context.is_admin || context.project_id == *project
 }
 
-/// The answer for a commit that adds these to what a project has.
-pub(super) fn growth_failed(error: CommitError, deltas: &crate::model::quota::Deltas) -> Unchanged {
+/// The answer for a commit that adds these, counted for this type too, to what a project has.
+pub(super) fn growth_failed(
+    error: CommitError,
+    deltas: &crate::model::quota::Deltas,
+    volume_type: Option<&VolumeType>,
+) -> Unchanged {
     match error {
         CommitError::OverCeiling { name, sum, limit } => {
             let resource = Resource(name);
             let requested = deltas.get(&resource).copied().unwrap_or(0);
             let consumed = sum.saturating_sub(requested);
-            Unchanged::Refused(over_quota(&resource, limit, requested, consumed))
+            Unchanged::Refused(over_quota(
+                &resource.shown(volume_type),
+                limit,
+                requested,
+                consumed,
+            ))
         }
         other => other.into(),
     }

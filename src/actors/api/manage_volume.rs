@@ -11,6 +11,7 @@ use super::lookup::{growth_failed, store_failed};
 use crate::messages::api::{ManageSnapshot, ManageVolume};
 use crate::messages::quota::Reserve;
 use crate::messages::scheduler::{GetPools, PoolView};
+use crate::model::bounds::{METADATA, REFERENCE, pairs};
 use crate::model::quota::volume_deltas;
 use crate::model::transitions::Verb;
 use crate::model::{
@@ -25,6 +26,8 @@ impl ApiActor {
         context: Context,
         request: ManageVolume,
     ) -> Result<Volume> {
+        REFERENCE.check(0, request.reference.weight())?;
+        METADATA.check(0, pairs(&request.metadata))?;
         self.refuse_what_is_managed(&request.reference).await?;
         let volume_type = match &request.volume_type {
             Some(name) => self.find_volume_type(&context, name).await.map_err(|_| {
@@ -40,7 +43,7 @@ impl ApiActor {
         volume.multiattach = volume_type.is_multiattach();
         let operation = self.new_operation(&context, kind, &volume, Some(pool));
         volume.operation = Some(operation.id);
-        let deltas = volume_deltas(0, Some(&volume_type.name));
+        let deltas = volume_deltas(0, Some(volume_type.id));
         let hold = Reserve {
             project_id: volume.project_id.clone(),
             deltas: deltas.clone(),
@@ -64,7 +67,7 @@ impl ApiActor {
         }
         if let Err(error) = changes.commit().await {
             self.roll_back(&context, reserved).await;
-            return Err(match growth_failed(error, &deltas) {
+            return Err(match growth_failed(error, &deltas, Some(&volume_type)) {
                 super::lookup::Unchanged::Refused(error) => error,
                 super::lookup::Unchanged::Overtaken => {
                     Error::unavailable("The service is temporarily unable to handle the request.", 1)
@@ -90,6 +93,7 @@ impl ApiActor {
             description,
             metadata,
         } = request;
+        REFERENCE.check(0, reference.weight())?;
         self.refuse_what_is_managed(&reference).await?;
         let volume = self.find_volume(&context, &volume_id).await?;
         if let Some(pool) = &volume.host {

@@ -8,13 +8,16 @@
 //! | file | what |
 //! |---|---|
 //! | `create_volume`, `delete_volume`, … | one verb each |
-//! | `report`, `verdict` | what backends say, and what it means (pure) |
+//! | `report`, `verdict`, `record_changes` | what backends say, what it means (pure), what is written of it |
 //! | `runner`, `timers`, `lanes` | when each open operation is looked at, and how many at once |
 //! | `operations`, `commands` | what is done about it then, and the commands (pure) |
+//! | `overtake`, `followers` | what a stronger request ends; what a volume takes along when it goes |
 //! | `waiters`, `finished` | who waits for an end; what has ended |
+//! | `bounds` | how large what users and backends write may be |
 //! | `lookup`, `options` | finding what clients name; settings |
 
 mod backend_started;
+mod bounds;
 mod cancel_operation;
 mod change_volume;
 pub mod commands;
@@ -31,6 +34,7 @@ mod delete_volume;
 mod delete_volume_type;
 mod extend_volume;
 pub mod finished;
+mod followers;
 mod forget_messages;
 mod initialize_connection;
 mod lanes;
@@ -42,6 +46,7 @@ pub mod old_connectors;
 mod operations;
 pub mod options;
 mod overtake;
+mod record_changes;
 mod report;
 mod revert_to_snapshot;
 mod runner;
@@ -161,6 +166,7 @@ impl Actor for ApiActor {
     fn started(self: Rc<Self>, started: &Started) {
         started.spawn(Rc::clone(&self).forget_messages());
         started.spawn(Rc::clone(&self).find_forgotten_operations());
+        started.spawn(Rc::clone(&self).forget_quota_of_gone_types());
         started.spawn(self.run_operations());
     }
 }

@@ -93,7 +93,7 @@ impl ApiActor {
 
     /// Sends an operation's current command, and sets when it is looked at next.
     async fn send_command(&self, operation: &Operation, volume: &Volume, tries: u32) -> Result<()> {
-        if self.is_held_off(operation).await? {
+        if !self.take_along(operation).await? || self.is_held_off(operation).await? {
             debug!(operation = %operation.id, verb = operation.kind.name(), "waits for a copy or a snapshot to be made");
             self.set_timer(operation, Instant::now() + self.options.retry_initial, tries);
             return Ok(());

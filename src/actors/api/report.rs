@@ -7,25 +7,26 @@
 use std::rc::Rc;
 
 use tracing::{debug, info, warn};
-use uuid::Uuid;
 
 use super::ApiActor;
+use super::bounds::{bounded, last_steps, unknown_end};
 use super::lookup::{Unchanged, store_failed, until_not_overtaken};
+use super::record_changes::{add_changes, add_snapshot_changes, new_message};
 use super::verdict::{self, Answer, Case, Complaint, Fate, Verdict};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
 use crate::messages::quota::Reserve;
-use crate::model::quota::{extend_deltas, given_back, snapshot_deltas, volume_deltas};
-use crate::model::user_message::MESSAGE_TTL;
+use crate::model::quota::extend_deltas;
 use crate::model::{
-    AttachStatus, Attachment, Context, Error, ErrorKind, MessageId, Operation, OperationKind, Result,
-    Snapshot, StepRecord, Timestamp, UserMessage, Volume,
+    AttachStatus, Attachment, Context, Error, ErrorKind, Operation, OperationKind, Result, Snapshot,
+    StepRecord, Timestamp, UserMessage, Volume,
 };
-use crate::store::catalog::{Changes, Stored};
+use crate::store::catalog::Stored;
 use crate::transport::CallError;
 
 impl ApiActor {
     /// Serves [`Report`].
     pub(super) async fn report(self: Rc<Self>, _context: Context, report: Report) -> Result<()> {
+        let report = bounded(report);
         if let Outcome::Failed(failure) = &report.outcome {
             info!(
                 operation = %report.command.operation,
@@ -55,7 +56,31 @@ impl ApiActor {
             return self.conclude_managed(&operation, report, *size).await;
         }
         let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
-        self.conclude(&operation, &report.steps, decide).await
+        match self.conclude(&operation, &report.steps, decide).await {
+            Err(Unchanged::Refused(error)) if error.kind == ErrorKind::TooLarge => {
+                self.conclude_without_room(&operation, &error).await
+            }
+            concluded => concluded,
+        }
+    }
+
+    /// What came of an operation cannot be written down, though the bounds of the records' parts are meant to keep that from
+    /// happening: it ends all the same, as one of which nobody knows what it left.
+    async fn conclude_without_room(
+        &self,
+        operation: &Stored<Operation>,
+        error: &Error,
+    ) -> Result<(), Unchanged> {
+        tracing::error!(
+            operation = %operation.id,
+            verb = operation.kind.name(),
+            volume = %operation.volume_id,
+            error = error.for_operator(),
+            "what came of an operation does not fit its records; it ends as a failure"
+        );
+        let outcome = Outcome::Failed(unknown_end(error.for_operator().to_owned()));
+        let decide = |case: &Case<'_>| verdict::settle(case, &outcome);
+        self.conclude(operation, &[], decide).await
     }
 
     /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.
@@ -69,10 +94,9 @@ impl ApiActor {
             let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
             return self.conclude(operation, &report.steps, decide).await;
         };
-        let volume_type = self.type_of(&volume).await?;
         let hold = Reserve {
             project_id: volume.project_id.clone(),
-            deltas: extend_deltas(size, volume_type.as_deref().map(|found| found.name.as_str())),
+            deltas: extend_deltas(size, volume.volume_type_id),
             volume_size: Some(size),
         };
         let context = super::commands::context_of(operation);
@@ -146,7 +170,7 @@ impl ApiActor {
             self.has_ended(operation, &Err(Error::volume_not_found(operation.volume_id)));
             return Ok(());
         };
-        let attachments = self.attachments_for(operation, &volume).await?;
+        let mut attachments = self.attachments_for(operation, &volume).await?;
         let plain: Vec<Attachment> = attachments.iter().map(|stored| stored.record.clone()).collect();
         let snapshots = self.snapshots_for(operation).await?;
         let plain_snapshots: Vec<Snapshot> = snapshots.iter().map(|stored| stored.record.clone()).collect();
@@ -163,13 +187,14 @@ impl ApiActor {
             return Ok(());
         };
         self.name_the_zone(&mut verdict).await?;
-        self.add_changes(&mut changes, &verdict, operation, &volume, &attachments)
+        self.change_followers(operation, &mut verdict, &mut attachments, &snapshots)
             .await?;
-        self.add_snapshot_changes(&mut changes, &verdict, &volume, &snapshots)
-            .await?;
+        add_changes(&mut changes, &verdict, operation, &volume, &attachments);
+        add_snapshot_changes(&mut changes, &verdict.snapshots, &snapshots);
         if let Some(again) = &mut verdict.again {
             again.steps.extend(self.deps.finished.live_steps(operation.id));
             again.steps.extend_from_slice(steps);
+            again.steps = last_steps(std::mem::take(&mut again.steps));
             changes.update_operation(operation, again);
         } else {
             changes.end_operation(operation);
@@ -213,123 +238,6 @@ impl ApiActor {
             _ => return Ok(Vec::new()),
         };
         found.map_err(|error| store_failed(&error))
-    }
-
-    async fn add_snapshot_changes(
-        &self,
-        changes: &mut Changes,
-        verdict: &Verdict,
-        volume: &Stored<Volume>,
-        snapshots: &[Stored<Snapshot>],
-    ) -> Result<()> {
-        for (id, fate) in &verdict.snapshots {
-            let Some(was) = snapshots.iter().find(|snapshot| snapshot.id == *id) else {
-                continue;
-            };
-            match fate {
-                Fate::Stays => {}
-                Fate::Becomes(now) => {
-                    changes.update_snapshot(was, now);
-                }
-                Fate::Goes => self.remove_snapshot(changes, was, volume).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// A snapshot's record goes, with what it counts for.
-    pub(super) async fn remove_snapshot(
-        &self,
-        changes: &mut Changes,
-        snapshot: &Stored<Snapshot>,
-        volume: &Stored<Volume>,
-    ) -> Result<()> {
-        changes.delete_snapshot(snapshot);
-        if snapshot.consumes_quota {
-            let volume_type = self.type_by_id(snapshot.volume_type_id).await?;
-            if let Some(volume_type) = volume_type
-                .as_ref()
-                .filter(|_| volume.volume_type_id == snapshot.volume_type_id)
-            {
-                // The counters bear its name.
-                changes.require_volume_type(volume_type);
-            }
-            let name = volume_type.as_ref().map(|found| found.name.as_str());
-            changes.add_usage(
-                &snapshot.project_id,
-                &given_back(snapshot_deltas(snapshot.volume_size, name)),
-            );
-        }
-        Ok(())
-    }
-
-    async fn add_changes(
-        &self,
-        changes: &mut Changes,
-        verdict: &Verdict,
-        operation: &Operation,
-        volume: &Stored<Volume>,
-        attachments: &[Stored<Attachment>],
-    ) -> Result<()> {
-        match &verdict.volume {
-            Fate::Stays => {}
-            Fate::Becomes(now) => {
-                changes.update_volume(volume, now);
-            }
-            Fate::Goes => self.remove_volume(changes, volume, attachments).await?,
-        }
-        let id = verdict::attachment_of(&operation.kind);
-        if let Some(was) = attachments.iter().find(|attachment| Some(attachment.id) == id) {
-            match &verdict.attachment {
-                Fate::Stays => {}
-                Fate::Becomes(now) => {
-                    changes.update_attachment(was, now);
-                }
-                Fate::Goes => {
-                    changes.delete_attachment(was);
-                }
-            }
-        }
-        if verdict.growth != 0 && volume.consumes_quota {
-            let volume_type = self.type_of(volume).await?;
-            if let Some(volume_type) = &volume_type {
-                // The counters bear its name.
-                changes.require_volume_type(volume_type);
-            }
-            let deltas = extend_deltas(
-                verdict.growth,
-                volume_type.as_ref().map(|found| found.name.as_str()),
-            );
-            changes.add_usage(&volume.project_id, &deltas);
-        }
-        if let Some(complaint) = &verdict.complaint {
-            changes.insert_message(&message(operation, complaint));
-        }
-        Ok(())
-    }
-
-    /// The volume's record goes, with its attachments and with what it counts for.
-    pub(super) async fn remove_volume(
-        &self,
-        changes: &mut Changes,
-        volume: &Stored<Volume>,
-        attachments: &[Stored<Attachment>],
-    ) -> Result<()> {
-        changes.delete_volume(volume);
-        for attachment in attachments {
-            changes.delete_attachment(attachment);
-        }
-        if volume.consumes_quota {
-            let volume_type = self.type_of(volume).await?;
-            if let Some(volume_type) = &volume_type {
-                // The counters bear its name.
-                changes.require_volume_type(volume_type);
-            }
-            let name = volume_type.as_ref().map(|found| found.name.as_str());
-            let returned = given_back(volume_deltas(volume.size, name));
-            changes.add_usage(&volume.project_id, &returned);
-        }
-        Ok(())
     }
 
     /// A type that is offered in several zones leaves the zone open until a host is found: it is the host's.
@@ -392,35 +300,5 @@ fn may_report(operation: &Operation, report: &Report) -> bool {
                 ..
             })
         ),
-    }
-}
-
-fn message(operation: &Operation, complaint: &Complaint) -> UserMessage {
-    let about = match operation.kind.snapshot_id() {
-        Some(snapshot) if !verdict::owns_the_status(&operation.kind) => ("VOLUME_SNAPSHOT", snapshot.0),
-        _ => ("VOLUME", operation.volume_id.0),
-    };
-    new_message(&operation.project_id, &operation.request_id, about, complaint)
-}
-
-/// A user message about a resource.
-pub(super) fn new_message(
-    project: &crate::model::ProjectId,
-    request_id: &str,
-    (resource_type, resource): (&str, Uuid),
-    complaint: &Complaint,
-) -> UserMessage {
-    let now = Timestamp::now();
-    UserMessage {
-        id: MessageId::new(),
-        project_id: project.clone(),
-        request_id: request_id.to_owned(),
-        resource_type: resource_type.to_owned(),
-        resource_uuid: Some(resource),
-        action: complaint.action,
-        detail: complaint.detail,
-        cause: complaint.cause.clone(),
-        created_at: now,
-        expires_at: now.plus(MESSAGE_TTL),
     }
 }

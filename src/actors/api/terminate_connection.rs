@@ -7,6 +7,7 @@ use super::lookup::{Unchanged, until_not_overtaken};
 use super::waiters::Listener;
 use super::{ApiActor, old_connectors};
 use crate::messages::api::TerminateConnection;
+use crate::model::bounds::check_connector;
 use crate::model::transitions::{Verb, decide};
 use crate::model::{Context, Operation, OperationKind, Result, Timestamp, Volume};
 
@@ -17,6 +18,9 @@ impl ApiActor {
         context: Context,
         request: TerminateConnection,
     ) -> Result<()> {
+        if let Some(connector) = &request.connector {
+            check_connector(connector)?;
+        }
         let _seat = self.waiters.seat(self.options.max_waiting)?;
         let begun = until_not_overtaken!(self.try_to_terminate(&context, &request).await)?;
         if let Some((operation, volume, listener)) = begun {

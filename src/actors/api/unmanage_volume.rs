@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ApiActor;
 use super::lookup::{Unchanged, until_not_overtaken};
+use super::record_changes::remove_volume;
 use crate::messages::api::UnmanageVolume;
 use crate::model::transitions::{Verb, decide, not_deletable};
 use crate::model::{Context, Error, Operation, OperationKind, Result, Timestamp, Volume};
@@ -41,7 +42,8 @@ impl ApiActor {
         let attachments = self.attachments_of(volume.id).await?;
         let mut changes = self.deps.catalog.change();
         let Some(pool) = volume.host.clone() else {
-            self.remove_volume(&mut changes, &volume, &attachments).await?;
+            let attachments = self.shed_attachments(attachments).await?;
+            remove_volume(&mut changes, &volume, &attachments);
             changes.commit().await?;
             return Ok(None);
         };

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_attachment_connector;
 use super::commands::is_readonly;
 use super::create_attachment::readonly;
 use super::lookup::{Unchanged, until_not_overtaken};
@@ -68,6 +69,7 @@ impl ApiActor {
         let was = self.settled_volume(context, &volume_id).await?;
         let others = self.plain_attachments(&was).await?;
         decide(&was, &others, Verb::UpdateAttachment)?;
+        check_attachment_connector(&others, Some(attachment.id), &request.connector)?;
         must_not_be_duplicate(&was, &others, &attachment, &request.connector)?;
         must_have_storage(&was)?;
         let mode = mode(&was, &attachment, &request.connector)?;

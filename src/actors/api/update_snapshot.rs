@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_snapshot;
 use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::{
     ChangeSnapshot, MetadataChange, SnapshotChange, UpdateSnapshot, UpdateSnapshotMetadata,
@@ -134,6 +135,7 @@ impl ApiActor {
         let snapshot = self.find_snapshot(context, id).await?;
         let mut changed = snapshot.record.clone();
         change(&mut changed)?;
+        check_snapshot(&snapshot, &changed)?;
         write(self.deps.catalog.change(), &snapshot, changed).await
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_volume;
 use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::UpdateVolume;
 use crate::model::transitions::{Verb, decide};
@@ -31,6 +32,7 @@ impl ApiActor {
         if let Some(metadata) = &request.metadata {
             volume.metadata.clone_from(metadata);
         }
+        check_volume(&was, &volume)?;
         if volume == was.record {
             return Ok(volume);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ApiActor;
+use super::bounds::check_volume;
 use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::{MetadataChange, UpdateVolumeMetadata};
 use crate::model::transitions::{Verb, decide};
@@ -38,6 +39,7 @@ impl ApiActor {
         }
         let mut volume = was.record.clone();
         volume.metadata.clone_from(&metadata);
+        check_volume(&was, &volume)?;
         volume.updated_at = Some(Timestamp::now());
         let mut changes = self.deps.catalog.change();
         changes.update_volume(&was, &volume);

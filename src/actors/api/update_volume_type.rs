@@ -7,6 +7,7 @@ use super::ApiActor;
 use super::create_volume_type::{check_specs, exists};
 use super::lookup::{Unchanged, until_not_overtaken};
 use crate::messages::api::{UpdateVolumeType, VolumeTypeChange};
+use crate::model::bounds::{self, EXTRA_SPECS, TYPE_ACCESS};
 use crate::model::{Context, Error, ProjectId, Result, Timestamp, VolumeType};
 
 impl ApiActor {
@@ -23,13 +24,20 @@ impl ApiActor {
         let was = self.volume_type(request.id).await?;
         let about_specs = matches!(
             request.change,
-            VolumeTypeChange::SetExtraSpecs(_) | VolumeTypeChange::UnsetExtraSpec(_)
+            VolumeTypeChange::SetExtraSpecs(_)
+                | VolumeTypeChange::UnsetExtraSpec(_)
+                | VolumeTypeChange::ChangeExtraSpecs(_)
         );
         if about_specs && self.deps.catalog.type_in_use(was.id).await? {
             return Err(Error::bad_request("Volume Type is currently in use.").into());
         }
         let mut volume_type = was.record.clone();
         apply(&mut volume_type, &request.change)?;
+        bounds::check_pairs(EXTRA_SPECS, &was.extra_specs, &volume_type.extra_specs)?;
+        TYPE_ACCESS.check(
+            bounds::projects(&was.projects),
+            bounds::projects(&volume_type.projects),
+        )?;
         if volume_type == was.record {
             return Ok(volume_type);
         }
@@ -41,10 +49,6 @@ impl ApiActor {
             if taken.is_some_and(|other| other.id != was.id) {
                 return Err(exists(&volume_type.name).into());
             }
-            self.deps
-                .catalog
-                .rename_type_in_quota(&mut changes, &was.name, &volume_type.name)
-                .await?;
         }
         changes.commit().await?;
         Ok(volume_type)
@@ -70,6 +74,15 @@ fn apply(volume_type: &mut VolumeType, change: &VolumeTypeChange) -> Result<()> 
         }
         VolumeTypeChange::SetExtraSpecs(specs) => {
             volume_type.extra_specs.extend(specs.clone());
+            check_specs(&volume_type.extra_specs)?;
+        }
+        VolumeTypeChange::ChangeExtraSpecs(specs) => {
+            for (key, value) in specs {
+                match value {
+                    Some(value) => volume_type.extra_specs.insert(key.clone(), value.clone()),
+                    None => volume_type.extra_specs.remove(key),
+                };
+            }
             check_specs(&volume_type.extra_specs)?;
         }
         VolumeTypeChange::UnsetExtraSpec(key) => {

@@ -1,9 +1,9 @@
 //! The **Quota** actor: says whether a project may have so much more, and holds it until the request is in the store.
 //!
 //! ```text
-//!   Reserve ─ limits (kept near) ─ usage (store) ─ judge ─┬─ room:      hold, reply
-//!                                                         ├─ over:      Cinder's text (the store alone is over)
-//!                                                         └─ contended: wait for a hold to end, judge again
+//!   Reserve ─ limits, usage (store) ─ judge ─┬─ room:      hold, reply
+//!                                            ├─ over:      Cinder's text (the store alone is over)
+//!                                            └─ contended: wait for a hold to end, judge again
 //! ```
 //!
 //! The truth is in the store: usage changes in the same commit as the records, under the same limits as ceilings. Holds
@@ -13,7 +13,6 @@
 //! So nobody is refused room that is there, and nobody gets room that is not.
 
 pub mod holds;
-mod limits;
 pub mod texts;
 
 use std::cell::RefCell;
@@ -27,14 +26,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use self::holds::{Holds, Verdict, judge};
-use self::limits::Limits;
 use crate::messages::quota::{
     Commit, DeleteQuotaSet, QuotaTopic, Reserve, Reserved, Rollback, UpdateQuotaClass, UpdateQuotaSet,
 };
-use crate::model::quota::{Defaults, Deltas, MAX, Resource, UNLIMITED, Usage};
+use crate::model::quota::{Defaults, Deltas, MAX, Resource, UNLIMITED, Usage, limit_of};
 use crate::model::{Context, Error, ProjectId};
-use crate::store::StoreError;
-use crate::store::catalog::{Catalog, Changes};
+use crate::store::catalog::Catalog;
+use crate::store::{CommitError, StoreError};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve, Started};
 
@@ -50,8 +48,6 @@ pub struct Options {
     pub reservation_expire: Duration,
     /// How long a request waits for others' holds before it is left to the store's ceiling.
     pub hold_patience: Duration,
-    /// How long limits are kept before they are read again.
-    pub limits_max_age: Duration,
     /// How many messages may wait.
     pub mailbox_bound: usize,
 }
@@ -62,7 +58,6 @@ impl Default for Options {
             defaults: Defaults::default(),
             reservation_expire: Duration::from_secs(300),
             hold_patience: Duration::from_secs(1),
-            limits_max_age: Duration::from_secs(5),
             mailbox_bound: 4096,
         }
     }
@@ -73,10 +68,9 @@ pub struct Quota {
     catalog: Catalog,
     options: Options,
     holds: Arc<Mutex<Holds>>,
-    limits: Limits,
     /// Requests that are over only because of holds, by project.
     queues: RefCell<BTreeMap<ProjectId, Rc<Queue>>>,
-    /// Held while limits are read, changed and written.
+    /// Held while limits are checked and written.
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -95,7 +89,6 @@ pub fn endpoint(catalog: Catalog, options: Options) -> EndpointBuilder<Quota> {
     let holds = Arc::new(Mutex::new(Holds::default()));
     EndpointBuilder::new(None, options.mailbox_bound, move || {
         Rc::new(Quota {
-            limits: Limits::new(catalog.clone(), options.defaults, options.limits_max_age),
             catalog: catalog.clone(),
             options: options.clone(),
             holds: Arc::clone(&holds),
@@ -116,12 +109,26 @@ impl Quota {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The limits of what is asked for, and of one volume's size. Read each time: nothing that the store says is kept beside it.
+    async fn limits(&self, request: &Reserve) -> Result<(BTreeMap<Resource, i64>, i64), StoreError> {
+        let per_volume = Resource::per_volume_gigabytes();
+        let mut resources: Vec<Resource> = request.deltas.keys().cloned().collect();
+        resources.push(per_volume.clone());
+        let [own, class] = self.catalog.limits_of(&request.project_id, &resources).await?;
+        let defaults = &self.options.defaults;
+        let mut limits: BTreeMap<Resource, i64> = resources
+            .into_iter()
+            .map(|resource| {
+                let limit = limit_of(&resource, &own, &class, defaults);
+                (resource, limit)
+            })
+            .collect();
+        let of_a_volume = limits.remove(&per_volume).unwrap_or(UNLIMITED);
+        Ok((limits, of_a_volume))
+    }
+
     async fn reserve(&self, request: &Reserve) -> Result<Reserved, Error> {
-        let (limits, per_volume) = self
-            .limits
-            .of(&request.project_id, &request.deltas)
-            .await
-            .map_err(unreadable)?;
+        let (limits, per_volume) = self.limits(request).await.map_err(unreadable)?;
         if let Some(size) = request.volume_size
             && per_volume != UNLIMITED
             && i64::from(size) > per_volume
@@ -141,42 +148,67 @@ impl Quota {
         limits: &BTreeMap<Resource, i64>,
         patient: bool,
     ) -> Result<Option<Reserved>, Error> {
+        match self.judge(request, limits, patient).await.map_err(unreadable)? {
+            Judged::Held(reserved) => Ok(Some(reserved)),
+            Judged::Contended => Ok(None),
+            Judged::Over {
+                resource,
+                limit,
+                requested,
+                consumed,
+            } => {
+                let name = self.catalog.shown(&resource).await.map_err(unreadable)?;
+                let project = &request.project_id;
+                tracing::info!(%project, resource = name, limit, requested, consumed, "over quota");
+                Err(texts::over_quota(&name, limit, requested, consumed))
+            }
+            Judged::Overflow(resource) => {
+                let name = self.catalog.shown(&resource).await.map_err(unreadable)?;
+                Err(texts::overflow(&name))
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        request: &Reserve,
+        limits: &BTreeMap<Resource, i64>,
+        patient: bool,
+    ) -> Result<Judged, StoreError> {
+        let project = &request.project_id;
         let reading = Reading::begin(self);
-        let usage = self
-            .catalog
-            .usage(&request.project_id)
-            .await
-            .map_err(unreadable)?;
+        let usage = self.catalog.usage_of(project, request.deltas.keys()).await?;
         // From here on nothing awaits: what is judged is what is held when the promise is made.
         let mut holds = self.holds();
         let verdict = judge(
             &request.deltas,
             limits,
             &usage,
-            &holds.held(&reading.read, &request.project_id),
+            &holds.held(&reading.read, project),
         );
-        let project = &request.project_id;
-        match verdict {
+        Ok(match verdict {
             Verdict::Over {
                 resource,
                 limit,
                 requested,
                 consumed,
-            } => {
-                tracing::info!(%project, resource = resource.0, limit, requested, consumed, "over quota");
-                Err(texts::over_quota(&resource, limit, requested, consumed))
-            }
-            Verdict::Overflow(resource) => Err(texts::overflow(&resource)),
-            Verdict::Contended if patient => Ok(None),
+            } => Judged::Over {
+                resource,
+                limit,
+                requested,
+                consumed,
+            },
+            Verdict::Overflow(resource) => Judged::Overflow(resource),
+            Verdict::Contended if patient => Judged::Contended,
             Verdict::Contended | Verdict::Room => {
                 let expires = Instant::now() + self.options.reservation_expire;
                 let id = holds.hold(project, &request.deltas, expires);
-                Ok(Some(Reserved {
+                Judged::Held(Reserved {
                     id,
                     limits: ceilings(&request.deltas, limits),
-                }))
+                })
             }
-        }
+        })
     }
 
     async fn wait_for_holds(
@@ -239,15 +271,28 @@ impl Quota {
             }
         }
     }
+}
 
-    /// Reads, changes and writes limits, one change at a time.
-    async fn write(&self, changes: Changes) -> Result<(), Error> {
-        let written = changes.commit().await;
-        self.limits.forget();
-        written
-            .map(drop)
-            .map_err(|error| error.for_client("writing limits"))
-    }
+/// What came of looking for room.
+enum Judged {
+    /// There is, and it is held.
+    Held(Reserved),
+    /// There is, if some of the holds come to nothing.
+    Contended,
+    /// There is none.
+    Over {
+        resource: Resource,
+        limit: i64,
+        requested: i64,
+        consumed: i64,
+    },
+    /// The sum is beyond what can be counted.
+    Overflow(Resource),
+}
+
+/// What a client is told of limits that were not written.
+fn unwritten(error: &CommitError) -> Error {
+    error.for_client("writing limits")
 }
 
 /// A read of usage that surely ends, even if whoever reads is dropped.
@@ -343,36 +388,34 @@ impl Serve<UpdateQuotaSet> for Quota {
     async fn serve(self: Rc<Self>, _context: Context, message: UpdateQuotaSet) -> Result<(), Error> {
         check_range(&message.limits)?;
         let _writing = self.writing.lock().await;
+        let resources = message.limits.iter().map(|(resource, _)| resource);
         let usage = self
             .catalog
-            .usage(&message.project_id)
+            .usage_of(&message.project_id, resources)
             .await
             .map_err(unreadable)?;
-        let mut row = self
-            .catalog
-            .project_limits(&message.project_id)
-            .await
-            .map_err(unreadable)?;
-        for (resource, limit) in message.limits {
-            let Usage { in_use, reserved } = usage.get(&resource).copied().unwrap_or_default();
+        for (resource, limit) in &message.limits {
+            let Usage { in_use, reserved } = usage.get(resource).copied().unwrap_or_default();
             let used = in_use.saturating_add(reserved);
-            if limit != UNLIMITED && limit < used {
-                return Err(texts::below_use(&resource, limit, used));
+            if *limit != UNLIMITED && *limit < used {
+                let name = self.catalog.shown(resource).await.map_err(unreadable)?;
+                return Err(texts::below_use(&name, *limit, used));
             }
-            row.insert(resource, limit);
         }
-        let mut changes = self.catalog.change();
-        changes.put_project_limits(&message.project_id, &row);
-        self.write(changes).await
+        self.catalog
+            .set_project_limits(&message.project_id, &message.limits)
+            .await
+            .map_err(|error| unwritten(&error))
     }
 }
 
 impl Serve<DeleteQuotaSet> for Quota {
     async fn serve(self: Rc<Self>, _context: Context, message: DeleteQuotaSet) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
-        let mut changes = self.catalog.change();
-        changes.put_project_limits(&message.project_id, &BTreeMap::new());
-        self.write(changes).await
+        self.catalog
+            .delete_project_limits(&message.project_id)
+            .await
+            .map_err(|error| unwritten(&error))
     }
 }
 
@@ -380,14 +423,9 @@ impl Serve<UpdateQuotaClass> for Quota {
     async fn serve(self: Rc<Self>, _context: Context, message: UpdateQuotaClass) -> Result<(), Error> {
         check_range(&message.limits)?;
         let _writing = self.writing.lock().await;
-        let mut row = self
-            .catalog
-            .class_limits(&message.class)
+        self.catalog
+            .set_class_limits(&message.class, &message.limits)
             .await
-            .map_err(unreadable)?;
-        row.extend(message.limits);
-        let mut changes = self.catalog.change();
-        changes.put_class_limits(&message.class, &row);
-        self.write(changes).await
+            .map_err(|error| unwritten(&error))
     }
 }

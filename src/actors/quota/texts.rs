@@ -2,12 +2,11 @@
 //! class's name before the colon is part of them.
 
 use crate::model::Error;
-use crate::model::quota::{MAX, Resource};
+use crate::model::quota::MAX;
 
 /// A resource would be over its limit; `requested` more of it were asked for, `consumed` are in use or reserved.
 #[must_use]
-pub fn over_quota(resource: &Resource, limit: i64, requested: i64, consumed: i64) -> Error {
-    let name = resource.0.as_str();
+pub fn over_quota(name: &str, limit: i64, requested: i64, consumed: i64) -> Error {
     let text = if name.starts_with("backup_gigabytes") {
         format!(
             "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes quota. \
@@ -42,30 +41,27 @@ pub fn too_large(size: u32, limit: i64) -> Error {
 
 /// A sum would be larger than can be counted.
 #[must_use]
-pub fn overflow(resource: &Resource) -> Error {
+pub fn overflow(name: &str) -> Error {
     Error::over_quota(format!(
-        "QuotaUsageOverflow: Usage of quota '{}' would exceed {MAX}.",
-        resource.0
+        "QuotaUsageOverflow: Usage of quota '{name}' would exceed {MAX}."
     ))
 }
 
 /// A new limit is below what is used already.
 #[must_use]
-pub fn below_use(resource: &Resource, limit: i64, used: i64) -> Error {
+pub fn below_use(name: &str, limit: i64, used: i64) -> Error {
     Error::bad_request(format!(
-        "Quota {} limit must be equal or greater than existing resources. Current usage is {used} and the requested \
-         limit is {limit}.",
-        resource.0
+        "Quota {name} limit must be equal or greater than existing resources. Current usage is {used} and the requested \
+         limit is {limit}."
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{below_use, over_quota, too_large};
-    use crate::model::quota::Resource;
 
     fn over(name: &str, limit: i64, requested: i64, consumed: i64) -> String {
-        over_quota(&Resource(name.into()), limit, requested, consumed).client
+        over_quota(name, limit, requested, consumed).client
     }
 
     #[test]
@@ -93,7 +89,7 @@ mod tests {
             "VolumeSizeExceedsLimit: Requested volume size 5G is larger than maximum allowed limit 4G."
         );
         assert_eq!(
-            below_use(&Resource::volumes(), 0, 8).client,
+            below_use("volumes", 0, 8).client,
             "Quota volumes limit must be equal or greater than existing resources. Current usage is 8 and the \
              requested limit is 0."
         );

@@ -58,6 +58,9 @@ pub enum SchedulingError {
     /// The store failed.
     #[error("{0}")]
     Store(String),
+    /// The choice does not fit the records.
+    #[error("{0}")]
+    TooLarge(String),
 }
 
 /// One run of the flow.
@@ -259,6 +262,11 @@ impl Step<Scheduling, SchedulingError> for RecordPlacement {
                     return Ok(());
                 }
                 Err(CommitError::Conflict(_)) => state.found = Some(state.read().await?),
+                Err(CommitError::Store(error)) if error.too_large => {
+                    return Err(SchedulingError::TooLarge(format!(
+                        "recording a placement: {error}"
+                    )));
+                }
                 Err(error) => return Err(SchedulingError::Store(format!("recording a placement: {error}"))),
             }
         }

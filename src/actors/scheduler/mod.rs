@@ -105,6 +105,18 @@ impl Scheduler {
                     tracing::error!(%volume, operation = %id.operation, %error, "not scheduled; it will come again");
                     return;
                 }
+                // It would not fit the next time either.
+                Err(SchedulingError::TooLarge(why)) => {
+                    tracing::error!(%volume, operation = %id.operation, why, "not scheduled");
+                    let (context, _) = state.into_command();
+                    let failure = Failure {
+                        kind: FailureKind::Request,
+                        client: "The volume's record has no room for its place.".to_owned(),
+                        operator: why,
+                    };
+                    self.report_failure(&context, id, failure, run.steps).await;
+                    return;
+                }
                 Err(SchedulingError::Undeliverable { pool, error }) => {
                     tracing::warn!(%volume, %pool, %error, "backend could not be told");
                     self.note_undeliverable(&pool.backend, &error);
@@ -141,15 +153,25 @@ impl Scheduler {
 
     async fn refuse(&self, context: &Context, command: CommandId, why: String, steps: Vec<StepRecord>) {
         tracing::warn!(operation = %command.operation, attempt = command.attempt, why, "no valid backend");
-        let outcome = Outcome::Failed(Failure {
+        let failure = Failure {
             kind: FailureKind::NoValidBackend,
             client: NO_VALID_BACKEND.to_owned(),
             operator: why,
-        });
+        };
+        self.report_failure(context, command, failure, steps).await;
+    }
+
+    async fn report_failure(
+        &self,
+        context: &Context,
+        command: CommandId,
+        failure: Failure,
+        steps: Vec<StepRecord>,
+    ) {
         let report = Report {
             command,
             from: None,
-            outcome,
+            outcome: Outcome::Failed(failure),
             steps,
         };
         if let Err(error) = self.parts.router.any::<ApiTopic>().cast(context, report).await {

@@ -42,6 +42,8 @@ pub enum VolumeTypeChange {
     AddProjectAccess(String),
     /// And close it.
     RemoveProjectAccess(String),
+    /// Add or overwrite extra specs, and drop those that are `None`, whether or not they are there.
+    ChangeExtraSpecs(BTreeMap<String, Option<String>>),
 }
 
 /// Change a volume type; the reply is the type then.

@@ -6,7 +6,9 @@ use std::panic::Location;
 use super::Catalog;
 use crate::failpoint::point;
 use crate::store::record::{Record, encode};
-use crate::store::{Ceiling, Change, CommitError, Condition, Key, Revision, StoreError, Transaction};
+use crate::store::{
+    Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, Revision, StoreError, Transaction,
+};
 
 /// Rows of indexes: where they are and what they hold.
 pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
@@ -46,6 +48,12 @@ impl Changes {
         async move {
             if let Some(fault) = self.fault {
                 return Err(fault.into());
+            }
+            let size = self.transaction.size();
+            if size > MAX_COMMIT {
+                return Err(
+                    StoreError::too_large(format!("a commit of {size} bytes, over {MAX_COMMIT}")).into(),
+                );
             }
             reached("before");
             let revision = self.catalog.store.commit(self.transaction).await?;

@@ -20,8 +20,8 @@
 //! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
 //! | `O.` | id | operations |
 //! | `os` | volume or snapshot, id | operations that make a volume from it |
-//! | `Q.` | project, resource, `u` or `r` | counters: in use, reserved |
-//! | `Lp`, `Lc` | project; class | limits |
+//! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
+//! | `Qp`, `Qd` | project, resource; class, resource | limits |
 //! | `S.` | binary, host | services |
 //! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
 //! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
@@ -66,9 +66,9 @@ tables! {
     VOLUME_TYPE_BY_NAME = b"tn";
     OPERATION = b"O.";
     OPERATION_BY_SOURCE = b"os";
-    USAGE = b"Q.";
-    PROJECT_LIMITS = b"Lp";
-    CLASS_LIMITS = b"Lc";
+    USAGE = b"Qc";
+    PROJECT_LIMIT = b"Qp";
+    CLASS_LIMIT = b"Qd";
     SERVICE = b"S.";
     MESSAGE = b"M.";
     MESSAGE_BY_CREATED = b"mc";

@@ -14,6 +14,7 @@
 //! | `query`, `filter`, `order`, `list` | lists: what is asked, what matches, in which order, page by page |
 //! | `volume_list`, `snapshot_list` | by which index |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
+//! | `upgrade` | from one layout of keys to the next |
 //! | [`verify`] | whether all of it still agrees |
 
 mod attachments;
@@ -32,6 +33,7 @@ mod services;
 mod snapshot_list;
 mod snapshots;
 mod types;
+mod upgrade;
 pub mod verify;
 mod volume_list;
 mod volumes;
@@ -58,7 +60,7 @@ pub use query::{
 pub use types::TYPE_IN_USE;
 
 /// How keys are laid out by this program. Raised when `keys` changes in a way that needs rewriting.
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 
 /// A record as it was read, and when it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog in this store. Makes the default type if there are no types.
+    /// A catalog in this store. Makes the default type if there are no types; what an earlier version laid out in another way is
+    /// laid out anew.
     ///
     /// # Errors
     /// When the store fails, or holds records newer than this program knows.
@@ -98,16 +101,17 @@ impl Catalog {
                     layout.version
                 )));
             }
-            Some(_) => {}
+            Some(layout) if layout.version == LAYOUT_VERSION => {}
+            Some(_) => {
+                catalog.name_quota_by_type_ids().await?;
+                let mut changes = catalog.change();
+                changes.put(layout_key, &layout_now());
+                first_of_two(changes.commit().await)?;
+            }
             None => {
                 let mut changes = catalog.change();
                 changes.condition(Condition::Absent(layout_key.clone()));
-                changes.put(
-                    layout_key,
-                    &Layout {
-                        version: LAYOUT_VERSION,
-                    },
-                );
+                changes.put(layout_key, &layout_now());
                 first_of_two(changes.commit().await)?;
             }
         }
@@ -150,6 +154,12 @@ impl Catalog {
     /// When the store fails.
     pub async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {
         self.store.size_on_disk().await
+    }
+}
+
+fn layout_now() -> Layout {
+    Layout {
+        version: LAYOUT_VERSION,
     }
 }
 

@@ -77,6 +77,12 @@ impl Changes {
         self
     }
 
+    /// Demands that this operation is still as it was read.
+    pub fn require_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
+        self.unchanged(&record_key(was.id), was.revision);
+        self
+    }
+
     /// The operation has ended: without its entry, and without what it held.
     pub fn end_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
         let key = record_key(was.id);

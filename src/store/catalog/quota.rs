@@ -1,16 +1,24 @@
-//! Usage and limits. Usage is counters, changed in the same commit as the records that are counted.
+//! Usage and limits: a row for each project (or class) and resource. Usage is counters, changed in the same commit as the
+//! records that are counted.
+//!
+//! A resource that is counted for one volume type goes by the type's **id** ([`Resource::of_type`]), so a type that gets another
+//! name changes nothing here, and what is left of a type that is gone is nobody's.
 
 use std::collections::BTreeMap;
 
-use super::Catalog;
 use super::changes::Changes;
-use super::keys::{self, key, split_text};
-use super::read::Walk;
-use crate::model::quota::{Deltas, Resource, Usage};
-use crate::model::{Operation, ProjectId};
+use super::keys::{self, Table, key, split_text};
+use super::read::{Walk, stored};
+use super::{Catalog, types};
+use crate::model::ProjectId;
+use crate::model::bounds::RECORDS_IN_A_COMMIT;
+use crate::model::quota::{DEFAULT_CLASS, Deltas, Resource, Usage};
 use crate::store::evaluate::counter_value;
-use crate::store::record::Limits;
-use crate::store::{Ceiling, Key, StoreError};
+use crate::store::record::Limit;
+use crate::store::{Ceiling, CommitError, Condition, Entry, Key, StoreError};
+
+/// How many rows of limits one commit changes.
+const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
     /// What a project uses, by resource. Resources it never used are missing.
@@ -25,11 +33,40 @@ impl Catalog {
                 add_counter(&mut usage, &key, counter_value(&key, &entry.value)?)?;
             }
         }
-        // A commit between two batches is of no matter: a project has fewer counters than fit in one.
         Ok(usage
             .into_iter()
             .map(|((_, resource), usage)| (resource, usage))
             .collect())
+    }
+
+    /// What a project uses of these resources.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn usage_of<'r>(
+        &self,
+        project: &ProjectId,
+        resources: impl IntoIterator<Item = &'r Resource>,
+    ) -> Result<BTreeMap<Resource, Usage>, StoreError> {
+        let resources: Vec<&Resource> = resources.into_iter().collect();
+        let keys: Vec<Key> = resources
+            .iter()
+            .flat_map(|resource| {
+                [Counted::InUse, Counted::Reserved].map(|counted| usage_key(project, resource, counted))
+            })
+            .collect();
+        let counters = self.store.get_many(&keys).await?;
+        let mut values = keys
+            .iter()
+            .zip(counters)
+            .map(|(key, entry)| entry.map_or(Ok(0), |entry: Entry| counter_value(key, &entry.value)));
+        let mut usage = BTreeMap::new();
+        for resource in resources {
+            let mut next = || values.next().unwrap_or(Ok(0));
+            let (in_use, reserved) = (next()?, next()?);
+            usage.insert(resource.clone(), Usage { in_use, reserved });
+        }
+        Ok(usage)
     }
 
     /// What every project uses.
@@ -49,7 +86,7 @@ impl Catalog {
     /// # Errors
     /// When the store fails.
     pub async fn project_limits(&self, project: &ProjectId) -> Result<BTreeMap<Resource, i64>, StoreError> {
-        self.limits(&project_limits_key(project)).await
+        self.limits(keys::PROJECT_LIMIT, project.as_str()).await
     }
 
     /// A quota class's limits; empty when it has none.
@@ -57,68 +94,164 @@ impl Catalog {
     /// # Errors
     /// When the store fails.
     pub async fn class_limits(&self, class: &str) -> Result<BTreeMap<Resource, i64>, StoreError> {
-        self.limits(&class_limits_key(class)).await
+        self.limits(keys::CLASS_LIMIT, class).await
     }
 
-    /// Adds to a change what makes the counters and limits of a type follow its new name (cinder:
-    /// `QUOTAS.update_quota_resource`). Whoever changes such a counter must require the type unchanged in its commit.
+    /// Of these resources, the limits that a project has of its own, and those of the class `default`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn rename_type_in_quota(
+    pub async fn limits_of(
         &self,
-        changes: &mut Changes,
-        old: &str,
-        new: &str,
-    ) -> Result<(), StoreError> {
-        let renamed = |resource: &Resource| -> Option<Resource> {
-            ["volumes", "gigabytes", "snapshots"]
-                .into_iter()
-                .find(|kind| resource.0 == format!("{kind}_{old}"))
-                .map(|kind| Resource(format!("{kind}_{new}")))
-        };
-        for ((project, resource), usage) in self.all_usage().await? {
-            if let Some(new) = renamed(&resource).filter(|_| usage.in_use != 0) {
-                let moved = Deltas::from([(resource, -usage.in_use), (new, usage.in_use)]);
-                changes.add_usage(&project, &moved);
+        project: &ProjectId,
+        resources: &[Resource],
+    ) -> Result<[BTreeMap<Resource, i64>; 2], StoreError> {
+        let keys: Vec<Key> = resources
+            .iter()
+            .flat_map(|resource| {
+                [
+                    limit_key(keys::PROJECT_LIMIT, project.as_str(), resource),
+                    limit_key(keys::CLASS_LIMIT, DEFAULT_CLASS, resource),
+                ]
+            })
+            .collect();
+        let entries = self.store.get_many(&keys).await?;
+        let mut limits = [BTreeMap::new(), BTreeMap::new()];
+        for (index, (key, entry)) in keys.iter().zip(entries).enumerate() {
+            if let Some(entry) = entry {
+                let limit = stored::<Limit>(key, &entry)?.record.0;
+                limits[index % 2].insert(resources[index / 2].clone(), limit);
             }
         }
-        let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
-        while let Some(rows) = walk.next(self).await? {
-            for (row_key, _) in rows {
-                let Some(was) = self.record::<Operation>(&row_key).await? else {
-                    continue;
-                };
-                if was.reserved.keys().any(|resource| renamed(resource).is_some()) {
-                    let mut now = was.record.clone();
-                    now.reserved = rename_keys(&was.reserved, renamed);
-                    changes.update_operation(&was, &now);
-                }
+        Ok(limits)
+    }
+
+    /// Sets limits of a project, and leaves its others as they are. Many are set in several commits, in their order.
+    ///
+    /// # Errors
+    /// When the store fails; what was set before is set.
+    pub async fn set_project_limits(
+        &self,
+        project: &ProjectId,
+        limits: &[(Resource, i64)],
+    ) -> Result<(), CommitError> {
+        self.set_limits(keys::PROJECT_LIMIT, project.as_str(), limits)
+            .await
+    }
+
+    /// Sets limits of a quota class, as [`Catalog::set_project_limits`] those of a project.
+    ///
+    /// # Errors
+    /// When the store fails; what was set before is set.
+    pub async fn set_class_limits(&self, class: &str, limits: &[(Resource, i64)]) -> Result<(), CommitError> {
+        self.set_limits(keys::CLASS_LIMIT, class, limits).await
+    }
+
+    /// Takes all limits of its own from a project. Many go in several commits.
+    ///
+    /// # Errors
+    /// When the store fails; what is gone by then is gone.
+    pub async fn delete_project_limits(&self, project: &ProjectId) -> Result<(), CommitError> {
+        let prefix = key(keys::PROJECT_LIMIT).text(project.as_str()).prefix();
+        loop {
+            let rows = self.range(prefix.clone(), None, false, ROWS_IN_A_COMMIT).await?;
+            if rows.is_empty() {
+                return Ok(());
             }
+            let mut changes = self.change();
+            for (row, _) in rows {
+                changes.delete(row);
+            }
+            changes.commit().await?;
         }
-        for table in [keys::PROJECT_LIMITS, keys::CLASS_LIMITS] {
+    }
+
+    /// Forgets limits and counters of volume types that are gone: how many. They are nobody's, and do no harm but take room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_quota_of_gone_types(&self) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        for table in [keys::PROJECT_LIMIT, keys::CLASS_LIMIT, keys::USAGE] {
             let mut walk = Walk::new(key(table).prefix(), false);
+            let mut known = BTreeMap::new();
             while let Some(rows) = walk.next(self).await? {
-                for (row_key, _) in rows {
-                    let Some(was) = self.record::<Limits>(&row_key).await? else {
+                let mut gone = Vec::new();
+                for (row, entry) in rows {
+                    let is_zero = table != keys::USAGE || counter_value(&row, &entry.value)? == 0;
+                    let Some(id) = resource_of(&row).and_then(|resource| resource.type_id()) else {
                         continue;
                     };
-                    if was.0.keys().any(|resource| renamed(resource).is_some()) {
-                        changes.unchanged(&row_key, was.revision);
-                        changes.put(row_key, &Limits(rename_keys(&was.0, renamed)));
+                    let exists = match known.get(&id) {
+                        Some(exists) => *exists,
+                        None => {
+                            let exists = self.volume_type(id).await?.is_some();
+                            known.insert(id, exists);
+                            exists
+                        }
+                    };
+                    if !exists && is_zero {
+                        gone.push((row, entry, id));
+                    }
+                }
+                for some in gone.chunks(ROWS_IN_A_COMMIT) {
+                    let mut changes = self.change();
+                    for (row, entry, id) in some {
+                        changes.condition(Condition::Absent(types::record_key(*id)));
+                        changes.unchanged(row, entry.revision);
+                        changes.delete(row.clone());
+                    }
+                    match changes.commit().await {
+                        Ok(_) => forgotten += some.len(),
+                        // Another look will come.
+                        Err(CommitError::Conflict(_) | CommitError::OverCeiling { .. }) => {}
+                        Err(CommitError::Store(error)) => return Err(error),
                     }
                 }
             }
         }
-        Ok(())
+        Ok(forgotten)
     }
 
-    async fn limits(&self, key: &Key) -> Result<BTreeMap<Resource, i64>, StoreError> {
-        Ok(self
-            .record::<Limits>(key)
-            .await?
-            .map(|limits| limits.record.0)
-            .unwrap_or_default())
+    /// A resource as clients know it: by its type's name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn shown(&self, resource: &Resource) -> Result<String, StoreError> {
+        let volume_type = match resource.type_id() {
+            Some(id) => self.volume_type(id).await?,
+            None => None,
+        };
+        Ok(resource.shown(volume_type.as_deref()))
+    }
+
+    async fn limits(&self, table: Table, of: &str) -> Result<BTreeMap<Resource, i64>, StoreError> {
+        let mut limits = BTreeMap::new();
+        let mut walk = Walk::new(key(table).text(of).prefix(), false);
+        while let Some(rows) = walk.next(self).await? {
+            for (row, entry) in rows {
+                let resource = resource_of(&row)
+                    .ok_or_else(|| StoreError::new(format!("the key of the limit {row:?} is damaged")))?;
+                limits.insert(resource, stored::<Limit>(&row, &entry)?.record.0);
+            }
+        }
+        Ok(limits)
+    }
+
+    async fn set_limits(
+        &self,
+        table: Table,
+        of: &str,
+        limits: &[(Resource, i64)],
+    ) -> Result<(), CommitError> {
+        for some in limits.chunks(ROWS_IN_A_COMMIT) {
+            let mut changes = self.change();
+            for (resource, limit) in some {
+                changes.put(limit_key(table, of, resource), &Limit(*limit));
+            }
+            changes.commit().await?;
+        }
+        Ok(())
     }
 }
 
@@ -146,34 +279,16 @@ impl Changes {
         self
     }
 
-    /// A project's own limits, all of them.
+    /// Limits of a project; its others stay.
     pub fn put_project_limits(&mut self, project: &ProjectId, limits: &BTreeMap<Resource, i64>) -> &mut Self {
-        self.put_limits(project_limits_key(project), limits)
-    }
-
-    /// A quota class's limits, all of them.
-    pub fn put_class_limits(&mut self, class: &str, limits: &BTreeMap<Resource, i64>) -> &mut Self {
-        self.put_limits(class_limits_key(class), limits)
-    }
-
-    fn put_limits(&mut self, key: Key, limits: &BTreeMap<Resource, i64>) -> &mut Self {
-        if limits.is_empty() {
-            self.delete(key);
-        } else {
-            self.put(key, &Limits(limits.clone()));
+        for (resource, limit) in limits {
+            self.put(
+                limit_key(keys::PROJECT_LIMIT, project.as_str(), resource),
+                &Limit(*limit),
+            );
         }
         self
     }
-}
-
-fn rename_keys(
-    by_resource: &BTreeMap<Resource, i64>,
-    renamed: impl Fn(&Resource) -> Option<Resource>,
-) -> BTreeMap<Resource, i64> {
-    by_resource
-        .iter()
-        .map(|(resource, number)| (renamed(resource).unwrap_or_else(|| resource.clone()), *number))
-        .collect()
 }
 
 /// Which of the two counters of a resource.
@@ -195,6 +310,16 @@ pub(super) fn usage_key(project: &ProjectId, resource: &Resource, counted: Count
         .end()
 }
 
+pub(super) fn limit_key(table: Table, of: &str, resource: &Resource) -> Key {
+    key(table).text(of).text(&resource.0).end()
+}
+
+/// The resource of a row of limits or of a counter.
+pub(super) fn resource_of(row: &Key) -> Option<Resource> {
+    let (_, rest) = split_text(row.0.get(keys::USAGE.len()..)?)?;
+    Some(Resource(split_text(rest)?.0))
+}
+
 fn add_counter(
     usage: &mut BTreeMap<(ProjectId, Resource), Usage>,
     key: &Key,
@@ -210,12 +335,4 @@ fn add_counter(
         _ => return Err(damaged()),
     }
     Ok(())
-}
-
-fn project_limits_key(project: &ProjectId) -> Key {
-    key(keys::PROJECT_LIMITS).text(project.as_str()).end()
-}
-
-fn class_limits_key(class: &str) -> Key {
-    key(keys::CLASS_LIMITS).text(class).end()
 }

@@ -344,10 +344,10 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
         .put_project(&project)
         .put_roles(&roles)
         .put_service(&service);
-    changes
-        .put_project_limits(&"p".into(), &limits)
-        .put_class_limits("default", &limits);
+    changes.put_project_limits(&"p".into(), &limits);
     changes.commit().await.unwrap();
+    let of_class = [(Resource::volumes(), 3)];
+    catalog.set_class_limits("default", &of_class).await.unwrap();
     assert_eq!(
         catalog
             .user_by_name("default", "admin")
@@ -384,13 +384,12 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
         ..service
     };
     let mut changes = catalog.change();
-    changes
-        .put_roles(&roles)
-        .put_service(&disabled)
-        .put_class_limits("default", &Default::default());
+    changes.put_roles(&roles).put_service(&disabled);
     changes.commit().await.unwrap();
     assert!(catalog.roles_of(&"u".into()).await.unwrap().is_empty());
-    assert!(catalog.class_limits("default").await.unwrap().is_empty());
+    catalog.delete_project_limits(&"p".into()).await.unwrap();
+    assert!(catalog.project_limits(&"p".into()).await.unwrap().is_empty());
+    assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
     let services = catalog.services().await.unwrap();
     assert_eq!(
         services.iter().map(|found| &found.record).collect::<Vec<_>>(),

@@ -26,7 +26,7 @@ use crate::model::{
 };
 use crate::store::evaluate::counter_value;
 use crate::store::memory::MemoryStore;
-use crate::store::record::{Layout, Limits, Record};
+use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
@@ -98,11 +98,11 @@ impl<'a> Check<'a> {
 
     /// Volumes and snapshots, what they sum up to, and operations, whose reservations are the other half of usage.
     async fn volumes_and_usage(&mut self) -> Result<(), StoreError> {
-        let type_names: BTreeMap<VolumeTypeId, String> = self
+        let types: BTreeSet<VolumeTypeId> = self
             .read_all::<VolumeType>(keys::VOLUME_TYPE)
             .await?
             .into_iter()
-            .map(|kind| (kind.id, kind.name))
+            .map(|kind| kind.id)
             .collect();
         let mut expected = UsageOf::new();
         let mut totals: BTreeMap<Key, i64> = BTreeMap::new();
@@ -116,11 +116,9 @@ impl<'a> Check<'a> {
                 *totals
                     .entry(totals_key(&volume.project_id, Total::Gib))
                     .or_default() += i64::from(volume.size);
-                let mut type_name = None;
                 if let Some(id) = volume.volume_type_id {
                     *totals.entry(type_counter(id)).or_default() += 1;
-                    type_name = type_names.get(&id).map(String::as_str);
-                    if type_name.is_none() {
+                    if !types.contains(&id) {
                         self.findings.push(Finding::VolumeWithoutType {
                             volume: volume.id,
                             volume_type: id,
@@ -128,7 +126,7 @@ impl<'a> Check<'a> {
                     }
                 }
                 if volume.consumes_quota {
-                    for (resource, amount) in volume_deltas(volume.size, type_name) {
+                    for (resource, amount) in volume_deltas(volume.size, volume.volume_type_id) {
                         expected
                             .entry((volume.project_id.clone(), resource))
                             .or_default()
@@ -138,7 +136,7 @@ impl<'a> Check<'a> {
             }
             self.volumes_have_operations(&volumes).await?;
         }
-        self.snapshots(&type_names, &mut expected).await?;
+        self.snapshots(&mut expected).await?;
         let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
             for operation in self.readable::<Operation>(entries, operations::rows).await? {
@@ -206,12 +204,14 @@ impl<'a> Check<'a> {
         for of in all {
             let (project, resource) = of.clone();
             let found = found.get(of).copied().unwrap_or_default();
+            // As clients know it.
+            let shown = Resource(self.catalog.shown(&resource).await?);
             let expected = expected.get(of).copied().unwrap_or_default();
             if found.in_use != expected.in_use {
                 let counter = usage_key(&project, &resource, Counted::InUse);
                 let finding = Finding::WrongInUse {
                     project: project.clone(),
-                    resource: resource.clone(),
+                    resource: shown.clone(),
                     stored: found.in_use,
                     expected: expected.in_use,
                 };
@@ -221,7 +221,7 @@ impl<'a> Check<'a> {
                 let counter = usage_key(&project, &resource, Counted::Reserved);
                 let finding = Finding::WrongReserved {
                     project,
-                    resource,
+                    resource: shown,
                     stored: found.reserved,
                     expected: expected.reserved,
                 };
@@ -291,9 +291,9 @@ impl<'a> Check<'a> {
         self.read_rows::<UserMessage>(keys::MESSAGE, messages::rows)
             .await?;
         self.read_rows::<Token>(keys::TOKEN, identity::token_rows).await?;
-        self.read_rows::<Limits>(keys::PROJECT_LIMITS, |_| Rows::new())
+        self.read_rows::<Limit>(keys::PROJECT_LIMIT, |_| Rows::new())
             .await?;
-        self.read_rows::<Limits>(keys::CLASS_LIMITS, |_| Rows::new())
+        self.read_rows::<Limit>(keys::CLASS_LIMIT, |_| Rows::new())
             .await?;
         self.read_rows::<crate::model::Service>(keys::SERVICE, |_| Rows::new())
             .await?;

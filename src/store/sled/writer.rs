@@ -392,6 +392,7 @@ fn copy(error: &StoreError) -> StoreError {
         no_space: error.no_space,
         broken: error.broken,
         maybe_done: error.maybe_done,
+        too_large: error.too_large,
         source: error.source.as_ref().map(|source| source.to_string().into()),
     }
 }

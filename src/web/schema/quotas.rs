@@ -1,5 +1,6 @@
 //! Bodies of `os-quota-sets` and `os-quota-class-sets` (cinder: `api/schemas/quotas.py`, `quota_classes.py`, and the
-//! formats `quota_set` and `quota_class_set`). Which keys there are depends on the volume types, so they are an argument.
+//! formats `quota_set` and `quota_class_set`). Which keys there are, and what
+//! they mean, depends on the volume types, so that is an argument.
 
 use serde_json::{Map, Value};
 
@@ -47,7 +48,10 @@ const CLASS_VALUES: Schema = Schema(&[
 ///
 /// # Errors
 /// 400 for an unknown resource, or a limit that is no whole number of at least -1.
-pub fn quota_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<Vec<(Resource, i64)>, Fault> {
+pub fn quota_set(
+    body: Option<&Value>,
+    named: impl Fn(&str) -> Option<Resource>,
+) -> Result<Vec<(Resource, i64)>, Fault> {
     let set = object(QUOTA_SET.check_body(body)?, "quota_set")?;
     let mut limits = Vec::new();
     let mut unknown = Vec::new();
@@ -55,10 +59,9 @@ pub fn quota_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<V
         if NO_RESOURCES.contains(&key.as_str()) {
             continue;
         }
-        if knows(key) {
-            limits.push((Resource(key.clone()), limit(key, value)?));
-        } else {
-            unknown.push(key.as_str());
+        match named(key) {
+            Some(resource) => limits.push((resource, limit(key, value)?)),
+            None => unknown.push(key.as_str()),
         }
     }
     if unknown.is_empty() {
@@ -75,9 +78,19 @@ pub fn quota_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<V
 ///
 /// # Errors
 /// 400 for an unknown resource, or a limit that is no whole number of at least -1.
-pub fn class_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<Vec<(Resource, i64)>, Fault> {
+pub fn class_set(
+    body: Option<&Value>,
+    named: impl Fn(&str) -> Option<Resource>,
+) -> Result<Vec<(Resource, i64)>, Fault> {
     let set = object(CLASS_SET.check_body(body)?, "quota_class_set")?;
-    let unknown: Vec<&str> = set.keys().map(String::as_str).filter(|key| !knows(key)).collect();
+    let mut resources = Vec::with_capacity(set.len());
+    let mut unknown = Vec::new();
+    for key in set.keys() {
+        match named(key) {
+            Some(resource) => resources.push(resource),
+            None => unknown.push(key.as_str()),
+        }
+    }
     if !unknown.is_empty() {
         let unknown = unknown.join(", ");
         return Err(Fault::invalid_input(format!(
@@ -86,8 +99,10 @@ pub fn class_set(body: Option<&Value>, knows: impl Fn(&str) -> bool) -> Result<V
     }
     // The schema's own way to the value, so that a fault is told of the key and not of the whole.
     CLASS_VALUES.check(&Value::Object(set.clone()))?;
-    set.iter()
-        .map(|(key, value)| Ok((Resource(key.clone()), limit(key, value)?)))
+    resources
+        .into_iter()
+        .zip(set)
+        .map(|(resource, (key, value))| Ok((resource, limit(key, value)?)))
         .collect()
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::quota::Resource;
 use crate::web::microversion::Microversion;
 
 /// A line of the observations.
@@ -44,14 +45,15 @@ fn observations() -> Vec<Observed> {
 fn read(seen: &Observed) -> Option<Result<(), Fault>> {
     let parts: Vec<&str> = seen.path.trim_start_matches('/').split('/').collect();
     let body = Some(&seen.request);
-    let knows = |key: &str| {
+    let named = |key: &str| {
         let base = ["volumes", "gigabytes", "snapshots"];
         let types = ["ty1", "t2", "__DEFAULT__"];
-        base.contains(&key)
+        let is_known = base.contains(&key)
             || ["backups", "backup_gigabytes", "groups", "per_volume_gigabytes"].contains(&key)
             || base
                 .iter()
-                .any(|base| types.iter().any(|name| key == format!("{base}_{name}")))
+                .any(|base| types.iter().any(|name| key == format!("{base}_{name}")));
+        is_known.then(|| Resource(key.to_owned()))
     };
     Some(match (seen.method.as_str(), parts.as_slice()) {
         ("POST", ["volumes"]) => volumes::create(seen.version, body).map(|_| ()),
@@ -71,8 +73,8 @@ fn read(seen: &Observed) -> Option<Result<(), Fault>> {
             .and_then(|pair| volume_types::check_key(key, pair))
             .map(|_| ()),
         ("POST", ["types", _, "action"]) => volume_types::access_action(body).map(|_| ()),
-        ("PUT", ["os-quota-sets", _]) => quotas::quota_set(body, knows).map(|_| ()),
-        ("PUT", ["os-quota-class-sets", _]) => quotas::class_set(body, knows).map(|_| ()),
+        ("PUT", ["os-quota-sets", _]) => quotas::quota_set(body, named).map(|_| ()),
+        ("PUT", ["os-quota-class-sets", _]) => quotas::class_set(body, named).map(|_| ()),
         ("PUT", ["os-services", "enable" | "disable"]) => services::change(false, body).map(|_| ()),
         ("PUT", ["os-services", "failover_host"]) => services::failover(body),
         ("PUT", ["clusters", "enable"]) => clusters::change(false, body).map(|_| ()),
@@ -286,8 +288,8 @@ proptest! {
             let _ = volume_types::set_extra_specs(body);
             let _ = volume_types::set_extra_spec(body);
             let _ = volume_types::access_action(body);
-            let _ = quotas::quota_set(body, |key| key == "volumes");
-            let _ = quotas::class_set(body, |key| key == "volumes");
+            let _ = quotas::quota_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
+            let _ = quotas::class_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
             let _ = services::change(true, body);
             let _ = clusters::change(true, body);
         }

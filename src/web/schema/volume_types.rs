@@ -1,8 +1,6 @@
 //! Bodies of `/types`, their extra specs and their access lists (cinder: `api/schemas/volume_types.py`,
 //! `types_extra_specs.py`, `volume_type_access.py`).
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type};
@@ -142,8 +140,21 @@ pub fn check_update(change: &VolumeTypeChange) -> Result<(), Fault> {
 ///
 /// # Errors
 /// 400 for a body that is not as Cinder wants it.
-pub fn set_extra_specs(body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
-    Ok(text_map(SET_EXTRA_SPECS.check_body(body)?, "extra_specs").unwrap_or_default())
+pub fn set_extra_specs(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
+    let specs = SET_EXTRA_SPECS.check_body(body)?["extra_specs"].as_object();
+    Ok(change_of(specs.ok_or_else(Fault::malformed)?))
+}
+
+/// A spec that is set to null is dropped. Cinder keeps it without a value, which no scheduler or driver takes for anything.
+fn change_of(specs: &serde_json::Map<String, Value>) -> VolumeTypeChange {
+    if !specs.values().any(Value::is_null) {
+        return VolumeTypeChange::SetExtraSpecs(texts(specs));
+    }
+    let specs = specs
+        .iter()
+        .map(|(key, value)| (key.clone(), value.as_str().map(str::to_owned)))
+        .collect();
+    VolumeTypeChange::ChangeExtraSpecs(specs)
 }
 
 /// Reads `PUT /types/{id}/extra_specs/{key}`, a bare pair. [`check_key`] is asked after policy.
@@ -161,12 +172,9 @@ pub fn set_extra_spec(body: Option<&Value>) -> Result<&serde_json::Map<String, V
 ///
 /// # Errors
 /// 400 if it is about another.
-pub fn check_key(
-    key: &str,
-    pair: &serde_json::Map<String, Value>,
-) -> Result<BTreeMap<String, String>, Fault> {
+pub fn check_key(key: &str, pair: &serde_json::Map<String, Value>) -> Result<VolumeTypeChange, Fault> {
     if pair.contains_key(key) {
-        Ok(texts(pair))
+        Ok(change_of(pair))
     } else {
         Err(Fault::bad_request("Request body and URI mismatch"))
     }

@@ -51,9 +51,9 @@ async fn update(
     path: web::Path<OfClass>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let known = quotas::all_resources(&state).await?;
-    let knows = |key: &str| known.iter().any(|resource| resource.0 == key);
-    let limits = schema::quotas::class_set(body.0.as_ref(), knows)?;
+    let known = quotas::resources_by_name(&state).await?;
+    let named = |key: &str| known.get(key).cloned();
+    let limits = schema::quotas::class_set(body.0.as_ref(), named)?;
     caller.may(Rule("volume_extension:quota_classes:update"))?;
     check_length(&path.class, "quota_class_name")?;
     let message = UpdateQuotaClass {

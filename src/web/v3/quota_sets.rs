@@ -78,9 +78,9 @@ async fn update(
     path: web::Path<OfProject>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let known = quotas::all_resources(&state).await?;
-    let knows = |key: &str| known.iter().any(|resource| resource.0 == key);
-    let limits = schema::quotas::quota_set(body.0.as_ref(), knows)?;
+    let known = quotas::resources_by_name(&state).await?;
+    let named = |key: &str| known.get(key).cloned();
+    let limits = schema::quotas::quota_set(body.0.as_ref(), named)?;
     let project_id = ProjectId::from(path.target_id.as_str());
     caller.may_in(Rule("volume_extension:quotas:update"), &project_id)?;
     check_length(project_id.as_str(), "quota_set_name")?;

@@ -14,10 +14,19 @@ use crate::web::views::quota::{Quota, resources};
 /// The class whose limits are the site's defaults.
 pub(super) const DEFAULT_CLASS: &str = "default";
 
-/// Every resource there is, in Cinder's order.
-pub(super) async fn all_resources(state: &WebState) -> Result<Vec<Resource>, Fault> {
+/// Every resource there is, with its name, in Cinder's order.
+pub(super) async fn all_resources(state: &WebState) -> Result<Vec<(Resource, String)>, Fault> {
     let types = state.catalog.volume_types().await?;
-    Ok(resources(types.iter().map(|stored| stored.name.as_str())))
+    Ok(resources(types.iter().map(|stored| &stored.record)))
+}
+
+/// Every resource there is, by its name.
+pub(super) async fn resources_by_name(state: &WebState) -> Result<BTreeMap<String, Resource>, Fault> {
+    let resources = all_resources(state).await?;
+    Ok(resources
+        .into_iter()
+        .map(|(resource, name)| (name, resource))
+        .collect())
 }
 
 /// A project's quotas, with what it uses.
@@ -38,7 +47,7 @@ pub(super) async fn of_class(state: &WebState, class: &str) -> Result<Vec<Quota>
     let resources = all_resources(state).await?;
     Ok(resources
         .into_iter()
-        .map(|resource| Quota {
+        .map(|(resource, name)| Quota {
             limit: own
                 .get(&resource)
                 .or_else(|| state.default_limits.get(&resource))
@@ -46,6 +55,7 @@ pub(super) async fn of_class(state: &WebState, class: &str) -> Result<Vec<Quota>
                 .unwrap_or_else(|| built_in(&resource)),
             usage: crate::model::quota::Usage::default(),
             resource,
+            name,
         })
         .collect())
 }

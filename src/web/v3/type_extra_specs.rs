@@ -67,18 +67,10 @@ async fn create(
     path: web::Path<OfType>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let specs = schema::set_extra_specs(body.0.as_ref())?;
+    let change = schema::set_extra_specs(body.0.as_ref())?;
     caller.may(Rule("volume_extension:types_extra_specs:create"))?;
     let id = find_type(&state, &caller, &path.type_id).await?.id;
-    ask(
-        &state,
-        &caller,
-        UpdateVolumeType {
-            id,
-            change: VolumeTypeChange::SetExtraSpecs(specs),
-        },
-    )
-    .await?;
+    ask(&state, &caller, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
 
@@ -91,16 +83,8 @@ async fn update(
     let pair = schema::set_extra_spec(body.0.as_ref())?;
     caller.may(Rule("volume_extension:types_extra_specs:update"))?;
     let id = find_type(&state, &caller, &path.type_id).await?.id;
-    let specs = schema::check_key(&path.key, pair)?;
-    ask(
-        &state,
-        &caller,
-        UpdateVolumeType {
-            id,
-            change: VolumeTypeChange::SetExtraSpecs(specs),
-        },
-    )
-    .await?;
+    let change = schema::check_key(&path.key, pair)?;
+    ask(&state, &caller, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
 

@@ -4,7 +4,8 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::model::quota::{Resource, Usage};
+use crate::model::VolumeType;
+use crate::model::quota::{PER_TYPE, Resource, Usage};
 
 /// Resources before those of the types, and after them, in Cinder's order.
 const BEFORE: [&str; 6] = [
@@ -17,16 +18,17 @@ const BEFORE: [&str; 6] = [
 ];
 const AFTER: [&str; 1] = ["groups"];
 
-/// Resources that are also counted for each type, in Cinder's order.
-const PER_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
-
-/// Every resource there is when the types have these names, in the order that Cinder lists them.
+/// Every resource there is when there are these types, with its name, in the order that Cinder lists them.
 #[must_use]
-pub fn resources<'t>(type_names: impl IntoIterator<Item = &'t str>) -> Vec<Resource> {
-    let plain = |name: &&str| Resource((*name).to_owned());
-    let of_types = type_names
-        .into_iter()
-        .flat_map(|type_name| PER_TYPE.map(|name| Resource(name.to_owned()).of_type(type_name)));
+pub fn resources<'t>(types: impl IntoIterator<Item = &'t VolumeType>) -> Vec<(Resource, String)> {
+    let plain = |name: &&str| (Resource((*name).to_owned()), (*name).to_owned());
+    let of_types = types.into_iter().flat_map(|found| {
+        PER_TYPE.map(|name| {
+            let resource = Resource(name.to_owned()).of_type(found.id);
+            let shown = resource.shown(Some(found));
+            (resource, shown)
+        })
+    });
     BEFORE
         .iter()
         .map(plain)
@@ -40,6 +42,8 @@ pub fn resources<'t>(type_names: impl IntoIterator<Item = &'t str>) -> Vec<Resou
 pub struct Quota {
     /// The resource.
     pub resource: Resource,
+    /// Its name: a resource of a type is called by the type's.
+    pub name: String,
     /// -1 is none.
     pub limit: i64,
     /// What is used.
@@ -67,9 +71,7 @@ impl Serialize for QuotaSet<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for Quota {
-            resource,
-            limit,
-            usage,
+            name, limit, usage, ..
         } in self.quotas
         {
             if self.with_usage {
@@ -78,9 +80,9 @@ impl Serialize for QuotaSet<'_> {
                     in_use: usage.in_use,
                     reserved: usage.reserved,
                 };
-                map.serialize_entry(resource, &used)?;
+                map.serialize_entry(name, &used)?;
             } else {
-                map.serialize_entry(resource, limit)?;
+                map.serialize_entry(name, limit)?;
             }
         }
         if let Some(id) = self.id {

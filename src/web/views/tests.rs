@@ -347,10 +347,15 @@ fn a_type_is_shown_as_far_as_the_role_goes() {
 
 #[test]
 fn quotas_stand_in_the_order_of_cinder() {
-    let quotas: Vec<quota::Quota> = quota::resources(["t2", "__DEFAULT__"])
+    let types = ["t2", "__DEFAULT__"].map(|name| VolumeType {
+        name: name.to_owned(),
+        ..volume_type()
+    });
+    let quotas: Vec<quota::Quota> = quota::resources(&types)
         .into_iter()
-        .map(|resource| quota::Quota {
+        .map(|(resource, name)| quota::Quota {
             resource,
+            name,
             limit: -1,
             usage: Usage {
                 in_use: 1,

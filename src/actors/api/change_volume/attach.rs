@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Changed;
 use crate::actors::api::ApiActor;
+use crate::actors::api::bounds::check_one_more;
 use crate::actors::api::commands::is_readonly;
 use crate::actors::api::lookup::Unchanged;
 use crate::model::transitions::{Verb, decide, follow_attachments, must_have_storage};
@@ -53,6 +54,7 @@ impl ApiActor {
             volume.status = status;
             return self.commit_volume(was, volume).await.map(Changed::only);
         }
+        check_one_more(&attachments)?;
         volume
             .admin_metadata
             .insert("attached_mode".to_owned(), to.mode.to_string());

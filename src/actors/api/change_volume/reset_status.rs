@@ -19,7 +19,8 @@ impl ApiActor {
         migration_status: Option<MigrationStatus>,
     ) -> Result<Changed, Unchanged> {
         let attachments = self.attachments_of(was.id).await?;
-        check_reset(status, !attachments.is_empty())?;
+        let had_attachments = !attachments.is_empty();
+        check_reset(status, had_attachments)?;
         let mut changes = self.deps.catalog.change();
         let mut overtaken = Vec::new();
         let mut volume = was.record.clone();
@@ -29,6 +30,10 @@ impl ApiActor {
             volume.operation = None;
             volume.previous_status = None;
         }
+        let attachments = match attach_status {
+            Some(AttachStatus::Detached) => self.shed_attachments(attachments).await?,
+            _ => attachments,
+        };
         if attach_status == Some(AttachStatus::Detached) {
             let named = attachments.iter().filter_map(|attachment| attachment.operation);
             let named = named
@@ -44,7 +49,7 @@ impl ApiActor {
             {
                 volume.operation = None;
             }
-            if !attachments.is_empty() {
+            if had_attachments {
                 follow_attachments(&mut volume, []);
             }
             volume.admin_metadata.remove("attached_mode");
@@ -52,7 +57,8 @@ impl ApiActor {
             leave_behind(&mut changes, &attachments, &overtaken);
         }
         if !overtaken.is_empty() {
-            leave_snapshots_behind(&mut changes, &self.snapshots_of(was.id).await?, &overtaken);
+            let snapshots = self.leave_most_snapshots_behind(was, &overtaken).await?;
+            leave_snapshots_behind(&mut changes, &snapshots, &overtaken);
         }
         if let Some(attach_status) = attach_status {
             volume.attach_status = attach_status;

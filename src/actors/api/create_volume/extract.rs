@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actors::api::ApiActor;
+use crate::actors::api::bounds::check_new_volume;
 use crate::actors::api::lookup::{check_type_size, snapshot_not_found, store_failed};
 use crate::messages::api::CreateVolume;
+use crate::model::bounds::{HINTS, text};
 use crate::model::quota::{Deltas, volume_deltas};
 use crate::model::spec::VolumeSource;
 use crate::model::transitions::{Verb, decide, snapshots};
@@ -112,6 +114,7 @@ impl Origin {
 
 impl ApiActor {
     pub(super) async fn extract(&self, context: &Context, request: &CreateVolume) -> Result<Extracted> {
+        HINTS.check(0, request.hints.as_deref().map_or(0, text))?;
         let asked_type = match &request.volume_type {
             Some(name) => Some(self.find_volume_type(context, name).await?),
             None => None,
@@ -152,7 +155,8 @@ impl ApiActor {
             size,
             availability_zone,
         );
-        let deltas = volume_deltas(size, Some(&volume_type.name));
+        check_new_volume(&volume)?;
+        let deltas = volume_deltas(size, Some(volume_type.id));
         Ok(Extracted {
             volume,
             operation,

@@ -3,6 +3,7 @@
 use super::{Answer, Case, Complaint, Fate, Verdict, snapshots};
 use crate::actors::api::old_connectors;
 use crate::messages::api::{Failure, FailureKind};
+use crate::model::bounds::{ATTEMPTS, CAUSE, cut};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{AttachmentStatus, Error, OperationKind, SnapshotStatus, VolumeStatus};
 
@@ -109,12 +110,12 @@ fn create_failed(case: &Case<'_>, failure: &Failure) -> Verdict {
             FailureKind::Backend | FailureKind::NoSpace | FailureKind::Busy
         );
     if let (true, Some(pool)) = (
-        another_may && operation.attempt < case.max_attempts,
+        another_may && operation.attempt < case.max_attempts.min(ATTEMPTS),
         &operation.pool,
     ) {
         let mut again = operation.clone();
         again.attempt += 1;
-        again.tried.push((pool.clone(), failure.client.clone()));
+        again.tried.push((pool.clone(), cut(&failure.client, CAUSE)));
         again.pool = None;
         let mut volume = case.volume.clone();
         volume.host = None;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Holds, Verdict, judge};
 use crate::model::quota::{Deltas, MAX, Resource, Usage, volume_deltas};
-use crate::model::{ProjectId, ReservationId};
+use crate::model::{ProjectId, ReservationId, VolumeTypeId};
 
 fn usage(deltas: &Deltas) -> BTreeMap<Resource, Usage> {
     deltas
@@ -25,13 +25,20 @@ fn usage(deltas: &Deltas) -> BTreeMap<Resource, Usage> {
 
 #[test]
 fn gigabytes_are_reported_before_volumes_and_a_types_after_the_projects() {
-    let deltas = volume_deltas(5, Some("t2"));
+    let id = VolumeTypeId::new();
+    let deltas = volume_deltas(5, Some(id));
     let mut limits: BTreeMap<Resource, i64> = deltas.keys().map(|name| (name.clone(), 0)).collect();
-    for expected in ["gigabytes", "gigabytes_t2", "volumes", "volumes_t2"] {
+    let (gigabytes, volumes) = (Resource::gigabytes(), Resource::volumes());
+    for expected in [
+        gigabytes.clone(),
+        gigabytes.of_type(id),
+        volumes.clone(),
+        volumes.of_type(id),
+    ] {
         let Verdict::Over { resource, .. } = judge(&deltas, &limits, &BTreeMap::new(), &Deltas::new()) else {
-            panic!("expected {expected}");
+            panic!("expected {expected:?}");
         };
-        assert_eq!(resource.0, expected);
+        assert_eq!(resource, expected);
         limits.insert(resource, -1);
     }
     assert_eq!(

@@ -1,28 +1,21 @@
 //! Snapshots in the check: their rows, what they count for, and what they lean on.
 
-use std::collections::BTreeMap;
-
 use super::super::keys::{self, key};
 use super::super::read::Walk;
 use super::super::snapshots::{self, key_of_row};
 use super::{Check, Finding, UsageOf};
 use crate::model::quota::snapshot_deltas;
-use crate::model::{Operation, Snapshot, VolumeTypeId};
+use crate::model::{Operation, Snapshot};
 use crate::store::{Key, StoreError};
 
 impl Check<'_> {
     /// Every snapshot, and what it counts for.
-    pub(super) async fn snapshots(
-        &mut self,
-        type_names: &BTreeMap<VolumeTypeId, String>,
-        expected: &mut UsageOf,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn snapshots(&mut self, expected: &mut UsageOf) -> Result<(), StoreError> {
         let mut walk = Walk::new(key(keys::SNAPSHOT).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
             for snapshot in self.readable::<Snapshot>(entries, snapshots::rows).await? {
-                let type_name = snapshot.volume_type_id.and_then(|id| type_names.get(&id));
                 if snapshot.consumes_quota {
-                    let deltas = snapshot_deltas(snapshot.volume_size, type_name.map(String::as_str));
+                    let deltas = snapshot_deltas(snapshot.volume_size, snapshot.volume_type_id);
                     for (resource, amount) in deltas {
                         let of = (snapshot.project_id.clone(), resource);
                         expected.entry(of).or_default().in_use += amount;

@@ -39,8 +39,8 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
         .insert_snapshot(&kept)
         .insert_operation(&deleting)
         .insert_operation(&copying)
-        .add_usage(&record.project_id, &volume_deltas(2, Some("__DEFAULT__")))
-        .add_usage(&record.project_id, &snapshot_deltas(2, Some("__DEFAULT__")));
+        .add_usage(&record.project_id, &volume_deltas(2, record.volume_type_id))
+        .add_usage(&record.project_id, &snapshot_deltas(2, record.volume_type_id));
     changes.commit().await.unwrap();
     (store, catalog, record)
 }
@@ -174,7 +174,7 @@ async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are
     let mut changes = catalog.change();
     changes.delete_snapshot(&was).add_usage(
         &record.project_id,
-        &given_back(snapshot_deltas(2, Some("__DEFAULT__"))),
+        &given_back(snapshot_deltas(2, record.volume_type_id)),
     );
     changes.commit().await.unwrap();
     assert_eq!(

@@ -1,0 +1,254 @@
+//! How large what users write may become: one budget for each part of each record, and what is kept free beside them.
+//!
+//! A record has a largest size ([`RECORD`]), but Cinder bounds neither the number of metadata nor the size of a connector.
+//! A record that its owner filled could not be changed any more: not placed, not attached, not deleted. So each part that a
+//! user fills has a bound of its own, checked where the request is decided, and the bounds of a record's parts together with
+//! what the service itself adds to it later ([`PLACEMENT`], [`ATTEMPT`], …) fit the record. The sums are checked when
+//! this file is compiled.
+//!
+//! Records of earlier versions may be fuller than these bounds ([`EARLIER_RECORD`] was the only one). They can still make every
+//! transition: [`RECORD`] leaves room for what transitions add to the largest of them. What its owner has may become
+//! smaller, and not larger, until it is within the bound.
+//!
+//! Sizes are those of the stored form: 8 bytes of length before each text.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Connector, Error, ProjectId, Result};
+
+const KIB: usize = 1024;
+
+/// The largest record, in bytes. A value of the store that is larger than 128 KiB would be a file of its own (`store`).
+pub const RECORD: usize = 120 * KIB;
+
+/// The largest record of versions that had no bound on parts.
+pub const EARLIER_RECORD: usize = 96 * KIB;
+
+/// The most bytes that one commit may change: of what the store's engines take at once (etcd: 1.5 MiB in a request), less
+/// room for keys and conditions.
+pub const COMMIT: usize = KIB * KIB;
+
+/// How many records one commit changes at most where their number is the users' choice: more go in several commits.
+/// (etcd: 128 operations in a transaction.)
+pub const RECORDS_IN_A_COMMIT: usize = 8;
+
+/// A text of 255 characters of 4 bytes.
+pub const TEXT: usize = 8 + 255 * 4;
+
+/// A part of a record that users fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is called in an answer.
+    pub name: &'static str,
+    /// What all of it may weigh, in bytes.
+    pub bytes: usize,
+}
+
+/// Metadata of a volume or a snapshot.
+pub const METADATA: Part = part("metadata", 24 * KIB);
+/// Image metadata of a volume. One value of 65,535 bytes, the longest that Cinder takes, fits.
+pub const IMAGE_METADATA: Part = part("image metadata", 68 * KIB);
+/// Connectors of the old way of connecting (`os-initialize_connection`), kept in the volume.
+pub const OLD_CONNECTORS: Part = part("connectors of the volume", 17 * KIB);
+/// One connector.
+pub const CONNECTOR: Part = part("connector", 8 * KIB);
+/// Connectors of all attachments of one volume: they travel to the volume's backend in one message.
+pub const CONNECTORS_OF_VOLUME: Part = part("connectors of the volume's attachments", 384 * KIB);
+/// Scheduler hints of a request.
+pub const HINTS: Part = part("scheduler_hints", 16 * KIB);
+/// What names something on a backend that is to be adopted.
+pub const REFERENCE: Part = part("ref", 4 * KIB);
+/// Extra specs of a type.
+pub const EXTRA_SPECS: Part = part("extra_specs", 32 * KIB);
+/// Projects that may use a private type.
+pub const TYPE_ACCESS: Part = part("access list of the volume type", 64 * KIB);
+
+/// How many attachments one volume may have.
+pub const ATTACHMENTS: usize = 512;
+/// How many snapshots one volume may have: a cascading delete names them all in one message.
+pub const SNAPSHOTS: usize = 1000;
+/// How many pools are tried for one volume at most, whatever the configuration says.
+pub const ATTEMPTS: u32 = 16;
+/// How many steps a journal entry remembers.
+pub const STEPS: usize = 48;
+
+/// A cause of a failure, as it is kept: the rest is cut off.
+pub const CAUSE: usize = KIB;
+/// A name or outcome of a step, as it is kept.
+pub const STEP_TEXT: usize = 256;
+/// `host@backend#pool`. The configuration bounds each of the three.
+pub const HOST: usize = KIB;
+/// What the backend tells of an export: `provider_location` and `provider_auth`.
+pub const EXPORT: usize = 2 * KIB;
+/// The driver's own id.
+pub const PROVIDER_ID: usize = KIB / 2;
+/// What it takes to connect, as the backend tells it.
+pub const CONNECTION_INFO: usize = 32 * KIB;
+
+/// Numbers, states, times and ids of any record.
+const FIXED: usize = KIB / 2;
+
+/// What transitions add to a volume that is only wanted yet.
+pub const PLACEMENT: usize = HOST + EXPORT + PROVIDER_ID + FIXED;
+
+/// What one failed attempt adds to a journal entry.
+const ATTEMPT: usize = HOST + CAUSE + 64;
+
+const VOLUME: usize =
+    METADATA.bytes + IMAGE_METADATA.bytes + OLD_CONNECTORS.bytes + 5 * TEXT + PLACEMENT + FIXED;
+const SNAPSHOT: usize = METADATA.bytes + 4 * TEXT + PROVIDER_ID + FIXED;
+const ATTACHMENT: usize = 3 * CONNECTOR.bytes + CONNECTION_INFO + 3 * TEXT + FIXED;
+const VOLUME_TYPE: usize = EXTRA_SPECS.bytes + TYPE_ACCESS.bytes + 2 * TEXT + FIXED;
+const OPERATION: usize = HINTS.bytes
+    + ATTEMPT * ATTEMPTS as usize
+    + STEPS * (2 * STEP_TEXT + 64)
+    + 3 * TEXT
+    + HOST
+    + 8 * 64
+    + FIXED;
+const MESSAGE: usize = CAUSE + 4 * TEXT + FIXED;
+
+const _: () = {
+    assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
+    assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD);
+    assert!(CONNECTOR.bytes <= HINTS.bytes && REFERENCE.bytes <= HINTS.bytes);
+    assert!(EARLIER_RECORD + OLD_CONNECTORS.bytes + PLACEMENT <= RECORD);
+    // A volume with its operation and a few of its attachments or snapshots.
+    assert!(RECORD * RECORDS_IN_A_COMMIT <= COMMIT);
+};
+
+const fn part(name: &'static str, bytes: usize) -> Part {
+    Part { name, bytes }
+}
+
+impl Part {
+    /// Refuses a part that would weigh more than it may, unless it becomes no heavier than it was.
+    ///
+    /// # Errors
+    /// 413 that names the part and its bound.
+    pub fn check(self, was: usize, now: usize) -> Result<()> {
+        if now <= self.bytes || now <= was {
+            return Ok(());
+        }
+        Err(Error::too_large(format!(
+            "Invalid {} size: {now} bytes, more than {}.",
+            self.name, self.bytes
+        )))
+    }
+}
+
+/// What a text weighs.
+#[must_use]
+pub fn text(text: &str) -> usize {
+    8 + text.len()
+}
+
+/// What pairs weigh.
+#[must_use]
+pub fn pairs(pairs: &BTreeMap<String, String>) -> usize {
+    pairs.iter().map(|(key, value)| text(key) + text(value)).sum()
+}
+
+/// What a list of projects weighs.
+#[must_use]
+pub fn projects(projects: &BTreeSet<ProjectId>) -> usize {
+    projects.iter().map(|project| text(project.as_str())).sum()
+}
+
+/// Refuses pairs that would weigh more than their part may.
+///
+/// # Errors
+/// Those of [`Part::check`].
+pub fn check_pairs(part: Part, was: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<()> {
+    part.check(pairs(was), pairs(now))
+}
+
+/// Refuses a connector that is too large.
+///
+/// # Errors
+/// Those of [`Part::check`].
+pub fn check_connector(connector: &Connector) -> Result<()> {
+    CONNECTOR.check(0, connector.weight())
+}
+
+/// Refuses one more of what a volume may have `most` of.
+///
+/// # Errors
+/// 413 that names the bound.
+pub fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
+    if count < most {
+        return Ok(());
+    }
+    Err(Error::too_large(format!(
+        "Invalid number of {what}: the volume has {count}, and may have {most}."
+    )))
+}
+
+/// A text of at most so many bytes: the rest is cut off, and the cut shown.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let mut end = most.saturating_sub(MARK.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MARK}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_its_bound_may_become_smaller_and_not_larger() {
+        let most = METADATA.bytes;
+        assert!(METADATA.check(0, most).is_ok());
+        assert!(METADATA.check(most + 9, most + 9).is_ok());
+        assert!(METADATA.check(most + 9, most + 8).is_ok());
+        let error = METADATA.check(most, most + 1).unwrap_err();
+        assert_eq!(
+            error.client,
+            "Invalid metadata size: 24577 bytes, more than 24576."
+        );
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcdef", 5), "ab…");
+        assert_eq!(cut("😀😀😀", 8), "😀…");
+        assert_eq!(cut("😀😀😀", 2), "…");
+    }
+
+    #[test]
+    fn the_page_for_users_has_each_bound() {
+        let page = include_str!("../../docs/reference/bounds.md");
+        let has = |what: &str, bound: String| {
+            let line = format!("| {what}");
+            let found = page.lines().find(|candidate| candidate.starts_with(&line));
+            assert!(found.is_some_and(|line| line.contains(&bound)), "{what}: {bound}");
+        };
+        for (what, part) in [
+            ("metadata of a volume or snapshot", METADATA),
+            ("image metadata of a volume", IMAGE_METADATA),
+            ("scheduler hints", HINTS),
+            ("a connector", CONNECTOR),
+            ("connectors of one volume, the old way", OLD_CONNECTORS),
+            (
+                "connectors of all attachments of one volume",
+                CONNECTORS_OF_VOLUME,
+            ),
+            ("`ref` of something to be adopted", REFERENCE),
+            ("extra specs of a type", EXTRA_SPECS),
+            ("access list of a private type", TYPE_ACCESS),
+        ] {
+            has(what, format!("| {} KiB", part.bytes / KIB));
+        }
+        has("attachments of one volume", format!("| {ATTACHMENTS} |"));
+        has("snapshots of one volume", format!("| {SNAPSHOTS} |"));
+        has("pools that are tried for one volume", format!("| {ATTEMPTS} |"));
+    }
+}
