@@ -415,6 +415,32 @@ fn identity_keeps_its_form() {
             methods: vec!["password".into()],
         },
     );
+    check(
+        "full",
+        &TokenKeys {
+            credentials: Secret::new("0a"),
+            keys: vec![TokenKey {
+                number: 1,
+                secret: Secret::new("0b"),
+                made_at: time(1),
+            }],
+        },
+    );
+    check(
+        "full",
+        &TokenGeneration {
+            user_id: "u".into(),
+            generation: 2,
+        },
+    );
+    check(
+        "full",
+        &RevokedToken {
+            user_id: "u".into(),
+            audit_id: id(3),
+            expires_at: time(2),
+        },
+    );
 }
 
 /// Variants of stored enums are told apart by their place: this list may only grow at the end of each enum.

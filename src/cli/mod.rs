@@ -11,6 +11,7 @@ pub mod logging;
 pub mod operations;
 pub mod serve;
 pub mod store;
+pub mod tokens;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Store(store::StoreArgs),
     /// What is under way in a running service; how far it is; end it.
     Operations(operations::OperationsArgs),
+    /// End all tokens of a user of a running service.
+    Tokens(tokens::TokensArgs),
     /// Copy a volume's data: what a backend's worker starts.
     #[command(hide = true)]
     Copy(CopyArgs),
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Fsck(args) => fsck::fsck(args, &Surroundings::of_this_process()),
         Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
         Command::Operations(args) => operations::operations(args),
+        Command::Tokens(args) => tokens::tokens(args),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),
         Command::Wipe(args) => program::wipe(&args),

@@ -23,7 +23,7 @@ section! {
     User as "{ name = \"…\", password = \"…\" or password_hash = \"…\", project = \"…\", roles = [\"…\"] }" {
         /// The name to log in with.
         name: String = String::new(),
-        /// The password in the clear. Prefer `password_hash`.
+        /// The password in the clear. Prefer `password_hash`. A name that comes again, for another project, has the same or none.
         password: Option<Secret> = None,
         /// The password's argon2 hash in PHC form (`$argon2id$v=19$…`).
         password_hash: Option<Secret> = None,

@@ -98,7 +98,26 @@ fn auth(config: &Config, notes: &mut Notes) {
                 format!("'{}' is there twice for project '{}'", user.name, user.project),
             );
         }
-        match (&user.password, &user.password_hash) {
+        let credential = (&user.password, &user.password_hash);
+        let first = auth.users[..index].iter().find(|other| other.name == user.name);
+        let differs = first.is_some_and(|first| (&first.password, &first.password_hash) != credential);
+        match credential {
+            // Named again, for another project.
+            (None, None) if first.is_some() => {}
+            (Some(_), None) | (None, Some(_)) if differs => {
+                let given = if user.password.is_some() {
+                    "password"
+                } else {
+                    "password_hash"
+                };
+                notes.senseless(
+                    &[&key(given)],
+                    format!(
+                        "differs from what '{}' has above: a user has one password",
+                        user.name
+                    ),
+                );
+            }
             (None, None) => {
                 notes.senseless(&[&key("password")], "is missing: give password or password_hash")
             }

@@ -243,6 +243,10 @@ fn what_makes_no_sense_together_is_told() {
         ),
         ("[quota]\nvolumes = -2\n", "quota.volumes: must be from -1"),
         (
+            "[auth]\nusers = [{ name = \"ann\", password = \"x\" }, { name = \"ann\", project = \"p\", password = \"y\" }]\n",
+            "auth.users[1].password: differs from what 'ann' has above",
+        ),
+        (
             "[backend.a]\n[backend.b]\n",
             "backend.b.target_portal: is the portal of backend 'a', too",
         ),

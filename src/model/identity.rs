@@ -65,7 +65,48 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// What a token stands for (stored form of version 1).
+/// What tokens are sealed with (stored form of version 1). One for the whole service; whoever reads it can make tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenKeys {
+    /// What users' credentials are fingerprinted with, in hexadecimal. Never changed.
+    pub credentials: Secret,
+    /// The keys, the newest first: it seals, the others open what they sealed.
+    pub keys: Vec<TokenKey>,
+}
+
+/// One key (stored within [`TokenKeys`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenKey {
+    /// Its number, which tokens name.
+    pub number: u32,
+    /// 256 bits in hexadecimal.
+    pub secret: Secret,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// How often all tokens of a user were ended (stored form of version 1). A token of an earlier generation is worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenGeneration {
+    /// Whose tokens.
+    pub user_id: UserId,
+    /// How often.
+    pub generation: u64,
+}
+
+/// A token that was ended before its time (stored form of version 1). Kept until it would have ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedToken {
+    /// Who held it.
+    pub user_id: UserId,
+    /// Which it was.
+    pub audit_id: Uuid,
+    /// When it would have ended.
+    pub expires_at: Timestamp,
+}
+
+/// What a token stands for (stored form of version 1), as they were kept before they carried their own seal. None is written any
+/// more; those that are still there are removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// The hash of the token's text.

@@ -32,7 +32,9 @@ pub use id::{
     AttachmentId, MessageId, OperationId, ProjectId, ReservationId, ServiceId, SnapshotId, UserId, VolumeId,
     VolumeTypeId,
 };
-pub use identity::{Project, RoleAssignment, Token, TokenHash, User};
+pub use identity::{
+    Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenHash, TokenKey, TokenKeys, User,
+};
 pub use manageable::{Existing, Reference};
 pub use network::IpNetwork;
 pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};

@@ -20,7 +20,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_VALUE, StoreError};
-use crate::model::identity::{Project, RoleAssignment, Token, User};
+use crate::model::identity::{
+    Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenKeys, User,
+};
 use crate::model::quota::Resource;
 use crate::model::{Attachment, Operation, Service, Snapshot, UserMessage, Volume, VolumeType};
 
@@ -228,6 +230,9 @@ records! {
     12 "token" Token, version 1;
     13 "snapshot" Snapshot, version 1;
     14 "limit" Limit, version 1;
+    20 "token keys" TokenKeys, version 1;
+    21 "token generation" TokenGeneration, version 1;
+    22 "revoked token" RevokedToken, version 1;
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@
 //! | `S.` | binary, host | services |
 //! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
 //! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
-//! | `It`, `ix` | hash; expires_at, hash | tokens |
+//! | `It`, `ix` | hash; expires_at, hash | tokens as they were kept before |
+//! | `Ik` | | the keys of tokens |
+//! | `Ig` | user | how often all tokens of a user were ended |
+//! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | tokens that were ended before their time |
 //! | `F.` | | the layout's own version |
 
 use uuid::Uuid;
@@ -78,6 +81,10 @@ tables! {
     ROLES = b"Ir";
     TOKEN = b"It";
     TOKEN_BY_EXPIRY = b"ix";
+    TOKEN_KEYS = b"Ik";
+    TOKEN_GENERATION = b"Ig";
+    REVOKED_TOKEN = b"Iv";
+    REVOKED_TOKEN_BY_EXPIRY = b"iy";
     LAYOUT = b"F.";
 }
 

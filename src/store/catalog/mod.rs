@@ -32,6 +32,7 @@ mod read;
 mod services;
 mod snapshot_list;
 mod snapshots;
+mod tokens;
 mod types;
 mod upgrade;
 pub mod verify;
@@ -57,6 +58,7 @@ pub use query::{
     Comparison, Direction, ListError, ListQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery,
     SnapshotSortKey, TimeField, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
 };
+pub use tokens::TokenState;
 pub use types::TYPE_IN_USE;
 
 /// How keys are laid out by this program. Raised when `keys` changes in a way that needs rewriting.

@@ -8,8 +8,8 @@ use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::user_message::{Action, Detail};
 use crate::model::volume::Secret;
 use crate::model::{
-    BackendName, MessageId, Project, RoleAssignment, Service, ServiceId, Token, TokenHash, User, UserMessage,
-    VolumeStatus,
+    BackendName, MessageId, Project, RevokedToken, RoleAssignment, Service, ServiceId, Token, TokenHash,
+    User, UserMessage, VolumeStatus,
 };
 use crate::store::memory::MemoryStore;
 
@@ -252,6 +252,55 @@ async fn expired_tokens_are_found_and_no_others() {
     );
     assert_eq!(catalog.token(&TokenHash([2; 32])).await.unwrap(), None);
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn revoked_tokens_are_found_by_user_and_by_expiry() {
+    let catalog = catalog().await;
+    let token = |user: &str, n: u128, expires: i64| RevokedToken {
+        user_id: user.into(),
+        audit_id: uuid::Uuid::from_u128(n),
+        expires_at: Timestamp(expires),
+    };
+    let mut changes = catalog.change();
+    for (user, n, expires) in [("u", 1, 30), ("u", 2, 10), ("u\0v", 3, 20)] {
+        changes.put_revoked_token(&token(user, n, expires));
+    }
+    changes.commit().await.unwrap();
+    let mut again = catalog.change();
+    again.put_revoked_token(&token("u", 1, 30));
+    assert!(matches!(
+        again.commit().await,
+        Err(crate::store::CommitError::Conflict(_))
+    ));
+
+    let of_user = catalog.revoked_tokens(&"u".into(), 9).await.unwrap();
+    assert_eq!(of_user.len(), 2);
+    let is_revoked = async |user: &str, n| {
+        let state = catalog
+            .token_state(&user.into(), uuid::Uuid::from_u128(n))
+            .await
+            .unwrap();
+        state.is_revoked
+    };
+    assert!(is_revoked("u", 1).await && !is_revoked("v", 1).await && !is_revoked("u", 9).await);
+
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+    let expired = catalog.expired_revocations(Timestamp(20), 9).await.unwrap();
+    let numbers: Vec<u128> = expired
+        .records
+        .iter()
+        .map(|token| token.audit_id.as_u128())
+        .collect();
+    assert_eq!((numbers, expired.next), (vec![2, 3], None));
+    let mut changes = catalog.change();
+    expired
+        .records
+        .iter()
+        .for_each(|token| _ = changes.delete_revoked_token(token));
+    changes.commit().await.unwrap();
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+    assert!(is_revoked("u", 1).await && !is_revoked("u", 2).await);
 }
 
 #[actix::test]

@@ -18,11 +18,11 @@ use super::operations::held;
 use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
 use super::volumes::{Total, totals_key, type_counter};
-use super::{Catalog, attachments, identity, messages, operations, types, volumes};
+use super::{Catalog, attachments, identity, messages, operations, tokens, types, volumes};
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::{
-    Attachment, MessageId, Operation, OperationId, ProjectId, Token, UserMessage, Volume, VolumeId,
-    VolumeType, VolumeTypeId,
+    Attachment, MessageId, Operation, OperationId, ProjectId, RevokedToken, Token, TokenGeneration,
+    TokenKeys, UserMessage, Volume, VolumeId, VolumeType, VolumeTypeId,
 };
 use crate::store::evaluate::counter_value;
 use crate::store::memory::MemoryStore;
@@ -291,6 +291,12 @@ impl<'a> Check<'a> {
         self.read_rows::<UserMessage>(keys::MESSAGE, messages::rows)
             .await?;
         self.read_rows::<Token>(keys::TOKEN, identity::token_rows).await?;
+        self.read_rows::<TokenKeys>(keys::TOKEN_KEYS, |_| Rows::new())
+            .await?;
+        self.read_rows::<TokenGeneration>(keys::TOKEN_GENERATION, |_| Rows::new())
+            .await?;
+        self.read_rows::<RevokedToken>(keys::REVOKED_TOKEN, tokens::revoked_rows)
+            .await?;
         self.read_rows::<Limit>(keys::PROJECT_LIMIT, |_| Rows::new())
             .await?;
         self.read_rows::<Limit>(keys::CLASS_LIMIT, |_| Rows::new())
@@ -350,6 +356,9 @@ impl<'a> Check<'a> {
         let of_row =
             |row: &Key, _: &[u8]| identity::expiry_and_hash(row).map(|(_, hash)| identity::token_key(&hash));
         self.rows_have_records::<Token>(keys::TOKEN_BY_EXPIRY, of_row, identity::token_rows)
+            .await?;
+        let of_row = |row: &Key, _: &[u8]| tokens::revoked_key_of_row(row);
+        self.rows_have_records::<RevokedToken>(keys::REVOKED_TOKEN_BY_EXPIRY, of_row, tokens::revoked_rows)
             .await
     }
 

@@ -43,16 +43,8 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(super) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-    {
-        self.young.remove(key);
-        self.old.remove(key);
-    }
-
     #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }
@@ -73,8 +65,6 @@ mod tests {
             assert_eq!(map.get_mut(&0).copied(), Some("used"));
         }
         assert_eq!(map.get_mut(&1), None);
-        map.remove(&0);
-        assert_eq!(map.get_mut(&0), None);
     }
 
     proptest! {

@@ -37,11 +37,17 @@ pub fn id_for(kind: &str, name: &str) -> String {
     hex::encode(&digest[..16])
 }
 
+/// The id of a user of that name.
+#[must_use]
+pub fn user_id(name: &str) -> UserId {
+    UserId(id_for("user", name))
+}
+
 /// A user of that name.
 #[must_use]
 pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> User {
     User {
-        id: UserId(id_for("user", name)),
+        id: user_id(name),
         name: name.to_owned(),
         password_hash,
         domain: DEFAULT_DOMAIN.to_owned(),

@@ -105,14 +105,6 @@ impl Login {
             scope: scope(auth.get("scope"))?,
         })
     }
-
-    /// The names of the proofs.
-    pub fn methods(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.proofs.iter().map(|proof| match proof {
-            Proof::Password { .. } => "password",
-            Proof::Token(_) => "token",
-        })
-    }
 }
 
 fn password(method: &Map<String, Value>) -> Result<Proof, Refusal> {

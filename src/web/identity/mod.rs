@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   POST /identity/v3/auth/tokens ── login (what is asked) ── throttle ── password (argon2) ── directory (who, where)
-//!                                                                                              └─ tokens ── catalog
-//!   GET  /v3/…  X-Auth-Token ─────── tokens (memory, else catalog) ── directory ── Principal
+//!                                                                                              └─ tokens ── seal
+//!   GET  /v3/…  X-Auth-Token ─────── tokens ── seal, catalog (ended?), directory ── Principal
 //! ```
 //!
 //! Users, projects and roles are those of the configuration, or the `admin` made at the first start; nothing here
-//! changes them over HTTP. Passwords are kept as argon2 hashes, tokens as SHA-256.
+//! changes them over HTTP. Passwords are kept as argon2 hashes, tokens not at all.
 
 mod bootstrap;
 mod bounded;
@@ -18,8 +18,10 @@ mod options;
 mod password;
 mod refusal;
 mod routes;
+mod seal;
 mod throttle;
 mod tokens;
+mod turns;
 mod view;
 
 use std::net::IpAddr;
@@ -31,12 +33,14 @@ use async_trait::async_trait;
 use self::directory::Directory;
 use self::login::{Login, Proof, Reference, Scope};
 use self::password::{PasswordError, Passwords};
+use self::seal::Claims;
 use self::throttle::Throttle;
-use self::tokens::{Session, Tokens, Wish};
+use self::tokens::{Session, TokenRequest, Tokens};
 use super::auth::{Authenticator, Principal};
 use super::fault::Fault;
+use crate::model::identity::TokenKeys;
 use crate::model::volume::Secret;
-use crate::model::{Project, RoleAssignment, Timestamp, Token, User, UserId};
+use crate::model::{Project, RoleAssignment, Timestamp, User, UserId};
 use crate::store::catalog::Catalog;
 use crate::store::{CommitError, StoreError};
 
@@ -55,6 +59,9 @@ pub enum OpenError {
     /// A user with two.
     #[error("user '{0}' has both password and password_hash: which one counts?")]
     TwoPasswords(String),
+    /// A user who is there twice, with different passwords.
+    #[error("user '{0}' is there twice, with different passwords")]
+    DifferentPasswords(String),
     /// A password that cannot be hashed, or a hash that is none.
     #[error("user '{0}'")]
     Password(String, #[source] PasswordError),
@@ -89,17 +96,18 @@ impl Identity {
     pub async fn open(catalog: Catalog, mut options: IdentityOptions) -> Result<Self, OpenError> {
         let passwords =
             Passwords::new(options.password_cost, options.password_workers).map_err(OpenError::Cost)?;
+        let (tokens, keys) = Tokens::open(catalog.clone(), options.token_lifetime).await?;
         let directory = if options.users.is_empty() {
             stored_or_new(&catalog, &options, &passwords).await?
         } else {
-            configured(&options.users, &passwords).await?
+            configured(&options.users, &passwords, &keys).await?
         };
         // From here on the hashes are enough.
         for user in &mut options.users {
             user.password = None;
         }
         Ok(Self {
-            tokens: Tokens::new(catalog, options.token_lifetime, options.cached_tokens),
+            tokens,
             directory: Arc::new(directory),
             throttle: Throttle::default(),
             passwords,
@@ -107,7 +115,7 @@ impl Identity {
         })
     }
 
-    /// Removes expired tokens now and then, until the future is dropped.
+    /// Removes what is left of expired tokens now and then, until the future is dropped.
     pub async fn keep_tidy(self: Arc<Self>, every: Duration) {
         loop {
             match self.tokens.sweep(Timestamp::now()).await {
@@ -125,10 +133,10 @@ impl Identity {
     ///
     /// # Errors
     /// 401 without saying which part was wrong, 429 after too many failures, 503 when too many try at once.
-    async fn login(&self, login: &Login, peer: IpAddr) -> Result<(Secret, Token), Refusal> {
+    async fn login(&self, login: &Login, peer: IpAddr) -> Result<(Secret, Claims), Refusal> {
         let directory = &self.directory;
         let mut who: Option<UserId> = None;
-        let mut parent: Option<Token> = None;
+        let mut parent: Option<Claims> = None;
         for proof in &login.proofs {
             let proven = match proof {
                 Proof::Password { user, password } => {
@@ -149,20 +157,16 @@ impl Identity {
             .and_then(|id| directory.user(&id))
             .ok_or_else(Refusal::unauthorized)?;
         let project = scope(directory, user, &login.scope)?;
-        let mut methods: Vec<String> = login.methods().map(str::to_owned).collect();
-        methods.extend(parent.iter().flat_map(|token| token.methods.iter().cloned()));
-        let mut seen = std::collections::HashSet::new();
-        methods.retain(|method| seen.insert(method.clone()));
-        let wish = Wish {
+        let request = TokenRequest {
             user_id: user.id.clone(),
             project_id: project.map(|project| project.id.clone()),
-            roles: project
-                .map(|project| directory.roles_in(&user.id, &project.id))
-                .unwrap_or_default(),
-            methods,
+            by_password: login
+                .proofs
+                .iter()
+                .any(|proof| matches!(proof, Proof::Password { .. })),
             parent,
         };
-        let (text, token) = self.tokens.issue(wish).await?;
+        let (text, token) = self.tokens.issue(request, directory).await?;
         tracing::info!(
             user_id = %token.user_id,
             project_id = token.project_id.as_ref().map(tracing::field::display),
@@ -185,31 +189,29 @@ impl Identity {
             Reference::Name(name) => directory.user_by_name(name),
             Reference::Elsewhere(_) => None,
         };
-        // By id or by name, it is the same user who is guessed at.
-        let counted = known.map_or(user.text(), |user| user.id.as_str());
-        let wait = || self.throttle.wait(counted, peer, Instant::now());
+        let attempt = self
+            .throttle
+            .attempt(known.map(|user| &user.id), user.text(), peer);
         let refuse = |wait: Duration| {
             tracing::warn!(%peer, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "login throttled");
             Err(Refusal::slow_down(wait))
         };
-        if let Some(wait) = wait() {
+        if let Some(wait) = self.throttle.wait(&attempt, Instant::now()) {
             return refuse(wait);
         }
-        let turn = self.passwords.turn().await?;
+        let turn = self.passwords.turn(&attempt).await?;
         // Many may have failed while this one waited for its turn.
-        if let Some(wait) = wait() {
+        if let Err(wait) = self.throttle.take(&attempt, Instant::now()) {
             return refuse(wait);
         }
-        let fits = turn
-            .verify(known.map(|user| &user.password_hash), password)
-            .await?;
+        let hash = known.map(|user| &user.password_hash);
+        let fits = self.passwords.verify(turn, hash, password).await?;
         match known.filter(|_| fits) {
             Some(user) => {
-                self.throttle.succeeded(counted, peer);
+                self.throttle.succeeded(&attempt, &user.id);
                 Ok(user.id.clone())
             }
             None => {
-                self.throttle.failed(counted, peer, Instant::now());
                 // Not the name: people type passwords there.
                 tracing::warn!(%peer, user_id = known.map(|user| user.id.as_str()), "login refused");
                 Err(Refusal::unauthorized())
@@ -218,7 +220,7 @@ impl Identity {
     }
 
     /// What a token is worth now.
-    async fn session(&self, text: &str) -> Result<Option<Arc<Session>>, StoreError> {
+    async fn session(&self, text: &str) -> Result<Option<Session>, StoreError> {
         self.tokens.resolve(text, &self.directory).await
     }
 }
@@ -226,10 +228,7 @@ impl Identity {
 #[async_trait]
 impl Authenticator for Identity {
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
-        Ok(self
-            .session(token)
-            .await?
-            .map(|session| session.principal.clone()))
+        Ok(self.session(token).await?.map(|session| session.principal))
     }
 
     fn login_uri(&self, base_url: &str) -> String {
@@ -267,22 +266,37 @@ fn scope<'a>(directory: &'a Directory, user: &User, scope: &Scope) -> Result<Opt
         .ok_or_else(Refusal::unauthorized)
 }
 
-async fn configured(users: &[UserOptions], passwords: &Passwords) -> Result<Directory, OpenError> {
+async fn configured(
+    users: &[UserOptions],
+    passwords: &Passwords,
+    keys: &TokenKeys,
+) -> Result<Directory, OpenError> {
     let mut directory = Directory::default();
-    for user in users {
+    for (place, user) in users.iter().enumerate() {
         let failed = |error| OpenError::Password(user.name.clone(), error);
+        let first = users[..place].iter().find(|other| other.name == user.name);
         let hash = match (&user.password, &user.password_hash) {
-            (Some(password), None) => passwords.hash(password).await.map_err(failed)?,
+            (Some(_), Some(_)) => return Err(OpenError::TwoPasswords(user.name.clone())),
+            // Named again, for another project.
+            (password, hash) if let Some(first) = first => {
+                let is_given = password.is_some() || hash.is_some();
+                if is_given && (password, hash) != (&first.password, &first.password_hash) {
+                    return Err(OpenError::DifferentPasswords(user.name.clone()));
+                }
+                let known = directory.user_by_name(&user.name);
+                known
+                    .map(|known| known.password_hash.clone())
+                    .ok_or_else(|| OpenError::NoPassword(user.name.clone()))?
+            }
+            (Some(password), None) => {
+                let salt = seal::salt(keys, &directory::user_id(&user.name));
+                passwords.hash(password, salt).await.map_err(failed)?
+            }
             (None, Some(hash)) => {
                 check_hash(hash).map_err(failed)?;
                 hash.clone()
             }
-            (None, None) => match directory.user_by_name(&user.name) {
-                // Named again, for another project.
-                Some(known) => known.password_hash.clone(),
-                None => return Err(OpenError::NoPassword(user.name.clone())),
-            },
-            (Some(_), Some(_)) => return Err(OpenError::TwoPasswords(user.name.clone())),
+            (None, None) => return Err(OpenError::NoPassword(user.name.clone())),
         };
         directory.add(user, hash);
     }
@@ -339,7 +353,7 @@ async fn stored_or_new(
     let password = bootstrap::random_password();
     let project = directory::project(bootstrap::ADMIN);
     let hash = passwords
-        .hash(&password)
+        .hash(&password, rand::random())
         .await
         .map_err(|error| OpenError::Password(bootstrap::ADMIN.to_owned(), error))?;
     let user = directory::user(bootstrap::ADMIN, hash, project.id.clone());

@@ -56,8 +56,6 @@ pub struct IdentityOptions {
     pub password_cost: PasswordCost,
     /// How many passwords are checked at once.
     pub password_workers: usize,
-    /// How many tokens are kept in memory.
-    pub cached_tokens: usize,
 }
 
 impl Default for IdentityOptions {
@@ -70,7 +68,6 @@ impl Default for IdentityOptions {
             url: "http://127.0.0.1:8776".to_owned(),
             password_cost: PasswordCost::default(),
             password_workers: 2,
-            cached_tokens: 16_384,
         }
     }
 }

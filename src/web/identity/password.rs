@@ -1,20 +1,14 @@
 //! Passwords: argon2id, off the arbiters, a few at a time.
 //!
-//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits its turn, not
-//! for ever. A user who does not exist costs the same check, against a hash that nothing fits.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits its turn (`turns`). A user who does not exist costs the same check, against a hash that nothing fits.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
 
 use super::options::PasswordCost;
+use super::throttle::Attempt;
+use super::turns::{PasswordTurns, Turn};
 use crate::model::volume::Secret;
-
-/// How long a login may wait for its turn.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Longer passwords are not looked at (Keystone: `max_password_length`).
 const LONGEST: usize = 4096;
@@ -36,7 +30,7 @@ pub enum PasswordError {
 /// Hashes and checks.
 pub struct Passwords {
     cost: PasswordCost,
-    turns: Arc<Semaphore>,
+    turns: PasswordTurns,
     /// Fits nothing; for users who do not exist.
     decoy: Secret,
 }
@@ -48,10 +42,10 @@ impl Passwords {
     /// When the cost is none that argon2 allows.
     pub fn new(cost: PasswordCost, workers: usize) -> Result<Self, PasswordError> {
         let secret: [u8; 32] = rand::random();
-        let decoy = hash(cost, &secret)?;
+        let decoy = hash(cost, &secret, &rand::random())?;
         Ok(Self {
             cost,
-            turns: Arc::new(Semaphore::new(workers.max(1))),
+            turns: PasswordTurns::new(workers),
             decoy,
         })
     }
@@ -59,76 +53,55 @@ impl Passwords {
     /// The PHC string of a password.
     ///
     /// # Errors
-    /// When hashing fails or nobody's turn comes.
-    pub async fn hash(&self, password: &Secret) -> Result<Secret, PasswordError> {
+    /// When hashing fails.
+    pub async fn hash(&self, password: &Secret, salt: [u8; 16]) -> Result<Secret, PasswordError> {
         let (cost, password) = (self.cost, password.clone());
-        self.in_turn(move || hash(cost, password.reveal().as_bytes()))
-            .await?
+        off_the_arbiter(move || hash(cost, password.reveal().as_bytes(), &salt)).await?
     }
 
     /// Waits for a turn to check a password.
     ///
     /// # Errors
-    /// `Busy` after a while.
-    pub async fn turn(&self) -> Result<Turn<'_>, PasswordError> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        match turn {
-            Ok(Ok(permit)) => Ok(Turn {
-                passwords: self,
-                permit,
-            }),
-            _ => Err(PasswordError::Busy),
-        }
+    /// `Busy` if too many of the same wait already, or after a while.
+    pub async fn turn(&self, attempt: &Attempt) -> Result<Turn, PasswordError> {
+        self.turns.turn(attempt).await
     }
 
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        self.turn().await?.run(work).await
-    }
-}
-
-/// The right to check one password.
-pub struct Turn<'a> {
-    passwords: &'a Passwords,
-    permit: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl Turn<'_> {
     /// Whether the password fits. `None` stands for a user who does not exist: it takes as long, and nothing fits.
     ///
     /// # Errors
     /// When the stored hash is none.
-    pub async fn verify(self, stored: Option<&Secret>, password: &Secret) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        turn: Turn,
+        stored: Option<&Secret>,
+        password: &Secret,
+    ) -> Result<bool, PasswordError> {
         let known = stored.is_some() && password.reveal().len() <= LONGEST;
-        let stored = stored.unwrap_or(&self.passwords.decoy).clone();
+        let stored = stored.unwrap_or(&self.decoy).clone();
         let password = if known { password.clone() } else { Secret::new("") };
-        let fits = self.run(move || verify(&stored, &password)).await??;
-        Ok(fits && known)
-    }
-
-    async fn run<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let permit = self.permit;
-        // The permit goes along: a client that hangs up does not free the core that still computes.
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(permit);
-            result
+        let fits = off_the_arbiter(move || {
+            let fits = verify(&stored, &password);
+            // The turn went along: a client that hangs up does not free the core that still computes.
+            drop(turn);
+            fits
         });
-        done.await
-            .map_err(|error| PasswordError::Hashing(error.to_string()))
+        Ok(fits.await?? && known)
     }
 }
 
-fn hash(cost: PasswordCost, password: &[u8]) -> Result<Secret, PasswordError> {
+async fn off_the_arbiter<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| PasswordError::Hashing(error.to_string()))
+}
+
+fn hash(cost: PasswordCost, password: &[u8], salt: &[u8; 16]) -> Result<Secret, PasswordError> {
     let params = Params::new(cost.memory_kib, cost.passes, 1, None)
         .map_err(|error| PasswordError::Hashing(error.to_string()))?;
     let hash: PasswordHash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password(password)
+        .hash_password_with_salt(password, salt)
         .map_err(|error| PasswordError::Hashing(error.to_string()))?;
     Ok(Secret::new(hash.to_string()))
 }
@@ -158,6 +131,7 @@ pub fn check_hash(stored: &Secret) -> Result<(), PasswordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::identity::throttle::Throttle;
 
     fn cheap() -> Passwords {
         Passwords::new(
@@ -170,21 +144,23 @@ mod tests {
         .unwrap()
     }
 
+    fn anybody() -> Attempt {
+        Throttle::default().attempt(None, "anybody", std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
     #[actix_web::test]
     async fn a_password_fits_its_own_hash_only() {
         let passwords = cheap();
-        let stored = passwords.hash(&Secret::new("right")).await.unwrap();
+        let stored = passwords.hash(&Secret::new("right"), [7; 16]).await.unwrap();
         assert!(
             stored.reveal().starts_with("$argon2id$v=19$m=8,t=1,p=1$"),
             "{}",
             stored.reveal()
         );
         let fits = async |stored, password: &str| {
+            let turn = passwords.turn(&anybody()).await.unwrap();
             passwords
-                .turn()
-                .await
-                .unwrap()
-                .verify(stored, &Secret::new(password))
+                .verify(turn, stored, &Secret::new(password))
                 .await
                 .unwrap()
         };
@@ -198,7 +174,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_hash_of_the_configuration_is_looked_at_before_anyone_logs_in() {
-        let good = cheap().hash(&Secret::new("x")).await.unwrap();
+        let good = cheap().hash(&Secret::new("x"), [7; 16]).await.unwrap();
         assert!(check_hash(&good).is_ok());
         for bad in [
             "",
@@ -209,13 +185,9 @@ mod tests {
             assert!(check_hash(&Secret::new(bad)).is_err(), "{bad}");
         }
         let known = Secret::new("nonsense");
-        let turn = cheap();
-        let answer = turn
-            .turn()
-            .await
-            .unwrap()
-            .verify(Some(&known), &Secret::new("x"))
-            .await;
+        let passwords = cheap();
+        let turn = passwords.turn(&anybody()).await.unwrap();
+        let answer = passwords.verify(turn, Some(&known), &Secret::new("x")).await;
         assert!(matches!(answer, Err(PasswordError::BadHash(_))));
     }
 }

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
 use super::password::PasswordError;
+use super::tokens::IssueError;
 use crate::model::ErrorKind;
 use crate::store::{CommitError, StoreError};
 use crate::web::fault::{Fault, chain};
@@ -155,6 +156,16 @@ impl From<CommitError> for Refusal {
         match error {
             CommitError::Store(error) => error.into(),
             other => Self::internal(chain(&other)),
+        }
+    }
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Store(error) => error.into(),
+            IssueError::NoUser => Self::unauthorized(),
+            IssueError::Seal(_) => Self::internal(chain(&error)),
         }
     }
 }

@@ -16,7 +16,8 @@ use super::directory::Directory;
 use super::login::Login;
 use super::refusal::Refusal;
 use super::tokens::Session;
-use super::{Identity, lookups, tokens, view};
+use super::{Identity, lookups, view};
+use crate::model::UserId;
 use crate::web::auth;
 use crate::web::client_address::client_address;
 use crate::web::links::decode_query;
@@ -37,6 +38,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
                     .route(web::head().to(show))
                     .delete(revoke),
             )
+            .service(web::resource("/v3/users/{id}/tokens").delete(revoke_all))
             .configure(lookups::configure)
             .default_service(web::to(nowhere)),
     );
@@ -76,7 +78,7 @@ fn base(request: &HttpRequest) -> String {
 pub(super) struct Asker {
     pub(super) identity: web::Data<Identity>,
     pub(super) directory: Arc<Directory>,
-    pub(super) session: Arc<Session>,
+    pub(super) session: Session,
     /// `http://host`.
     pub(super) base: String,
     /// `http://host/identity/v3`.
@@ -188,18 +190,30 @@ async fn show(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusa
 }
 
 async fn revoke(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusal> {
-    let (text, subject) = subject(&request, &asker, "identity:revoke_token").await?;
-    asker.identity.tokens.revoke(&tokens::hash(&text)).await?;
+    let (_, subject) = subject(&request, &asker, "identity:revoke_token").await?;
+    asker.identity.tokens.revoke(&subject.token).await?;
     tracing::info!(user_id = %subject.token.user_id, audit_id = %subject.token.audit_id, "token revoked");
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// Ends all tokens of a user: one's own, or as an administrator anybody's. Keystone does so when it changes a password; as a call
+/// of its own it is ours.
+async fn revoke_all(asker: Asker, id: web::Path<String>) -> Result<HttpResponse, Refusal> {
+    let id = UserId(id.into_inner());
+    if asker.session.token.user_id != id {
+        asker.administrates("identity:revoke_tokens")?;
+    }
+    // Also of one who may not log in at present.
+    if !asker.directory.users().any(|user| user.id == id) {
+        return Err(Refusal::not_found("user", id.as_str()));
+    }
+    asker.identity.tokens.revoke_all(&id).await?;
+    tracing::info!(user_id = %id, by = %asker.session.token.user_id, "all tokens of a user ended");
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// The token in `X-Subject-Token`, if the asker may know of it: one's own tokens, or all for an administrator.
-async fn subject(
-    request: &HttpRequest,
-    asker: &Asker,
-    action: &str,
-) -> Result<(String, Arc<Session>), Refusal> {
+async fn subject(request: &HttpRequest, asker: &Asker, action: &str) -> Result<(String, Session), Refusal> {
     let text = request
         .headers()
         .get(SUBJECT)

@@ -1,122 +1,191 @@
-//! Against guessing: after a few failures, the next try has to wait, longer each time.
+//! Against guessing: so many failures are free, then one try in so many seconds. Whoever knows the password gets in.
 //!
-//! Counted by user name and peer together, so that a stranger cannot lock a user out from elsewhere, and by peer alone,
-//! so that trying one password on many names does not go on for long either. Names that do not exist count the same.
-//! Memory is bounded; to be forgotten, one must let thousands of others fail.
+//! ```text
+//!   who tries                                               free   then one in
+//!   this name from this source                                 5        10 s
+//!   this name from all sources where it never logged in       30         5 s
+//! ```
+//!
+//! A source is an address, an IPv6 network of 64 bits, or the loopback as a whole: who has one of its addresses has all of them.
+//! Failures of a source with *other* names do not count: behind a proxy or NAT they are other people's, and a source that guesses
+//! at many names is slowed by the turns that logins take (`password`). A source where a user logged in before does not wait for
+//! what others do to its name elsewhere.
+//!
+//! Each limit is a bucket that fills with time alone: tries that are refused take nothing, so a guesser who never stops cannot
+//! stretch the wait, and every few seconds one try is let in. A try takes its share before the password is looked at and gets it
+//! back if the password is right: many at once are no way around. Names that do not exist are counted the same.
+//!
+//! Memory is bounded. An entry that is forgotten early was not used by the thousands of tries after it, and would have been full
+//! again a few minutes later.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use super::bounded::Bounded;
+use crate::model::{IpNetwork, UserId};
 
-/// Failures of a user from a peer that cost nothing.
-const FREE_BY_USER: u32 = 5;
-/// Failures of a peer that cost nothing.
-const FREE_BY_PEER: u32 = 50;
-/// The longest wait.
-const LONGEST: Duration = Duration::from_secs(60);
-/// After so long without a failure, all is forgotten.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(900);
-/// How many are remembered.
-const REMEMBERED: usize = 8192;
+/// How many buckets are remembered.
+const REMEMBERED: usize = 16_384;
+
+/// From how many sources a user is known; the one that is longest unused is forgotten.
+const SOURCES_OF_A_USER: usize = 16;
+
+/// How many tries are free, and how long one takes to come back.
+#[derive(Clone, Copy)]
+struct Limit {
+    free: u32,
+    interval: Duration,
+}
+
+const BY_NAME_AND_SOURCE: Limit = Limit {
+    free: 5,
+    interval: Duration::from_secs(10),
+};
+const BY_NAME: Limit = Limit {
+    free: 30,
+    interval: Duration::from_secs(5),
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
-    User([u8; 16], IpAddr),
-    Peer(IpAddr),
+enum Bucket {
+    NameAndSource(NameDigest, IpAddr),
+    Name(NameDigest),
 }
 
-#[derive(Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Instant,
+/// A name as it is remembered: whatever its length.
+pub(super) type NameDigest = [u8; 16];
+
+/// Who tries: a name from a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The user, by id, or the name that nobody has.
+    pub(super) name: NameDigest,
+    /// Where from.
+    pub(super) source: IpAddr,
+    /// Whether this user logged in from there before.
+    pub(super) is_known: bool,
 }
 
-/// The memory of failures.
+impl Attempt {
+    fn buckets(&self) -> impl Iterator<Item = (Bucket, Limit)> {
+        let everywhere = (Bucket::Name(self.name), BY_NAME);
+        [(Bucket::NameAndSource(self.name, self.source), BY_NAME_AND_SOURCE)]
+            .into_iter()
+            .chain((!self.is_known).then_some(everywhere))
+    }
+}
+
+/// What was tried of late.
 pub struct Throttle {
-    failures: Mutex<Bounded<Who, Failures>>,
+    memory: Mutex<Memory>,
+}
+
+struct Memory {
+    /// When each bucket will be full again.
+    full_at: Bounded<Bucket, Instant>,
+    /// Where users logged in, the latest last. Only users that exist are here, so they bound it.
+    sources: BTreeMap<UserId, VecDeque<IpAddr>>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
         Self {
-            failures: Mutex::new(Bounded::new(REMEMBERED)),
+            memory: Mutex::new(Memory {
+                full_at: Bounded::new(REMEMBERED),
+                sources: BTreeMap::new(),
+            }),
         }
     }
 }
 
 impl Throttle {
-    /// How long this user from this peer has to wait before its next try; `None` if it may try now.
+    /// Who tries: a user that exists, or else a name that nobody has.
     #[must_use]
-    pub fn wait(&self, user: &str, peer: IpAddr, now: Instant) -> Option<Duration> {
-        let mut failures = self.lock();
-        keys(user, peer)
-            .into_iter()
-            .filter_map(|(who, free)| {
-                let known = failures.get_mut(&who)?;
-                let pause = pause(known.count, free);
-                let passed = now.saturating_duration_since(known.last);
-                pause.checked_sub(passed).filter(|left| !left.is_zero())
-            })
-            .max()
+    pub fn attempt(&self, user: Option<&UserId>, name: &str, address: IpAddr) -> Attempt {
+        let source = source(address);
+        let known = user.and_then(|user| self.lock().sources.get(user).map(|known| known.contains(&source)));
+        // By id or by name, it is the same user who is guessed at.
+        let digest = Sha256::digest(user.map_or(name, UserId::as_str));
+        let mut name = NameDigest::default();
+        name.copy_from_slice(&digest[..16]);
+        Attempt {
+            name,
+            source,
+            is_known: known.unwrap_or(false),
+        }
     }
 
-    /// A try failed.
-    pub fn failed(&self, user: &str, peer: IpAddr, now: Instant) {
-        let mut failures = self.lock();
-        for (who, _) in keys(user, peer) {
-            match failures.get_mut(&who) {
-                Some(known) if now.saturating_duration_since(known.last) < FORGIVEN_AFTER => {
-                    *known = Failures {
-                        count: known.count.saturating_add(1),
-                        last: now,
-                    };
+    /// How long to wait before the next try; `None` if it may be made now.
+    #[must_use]
+    pub fn wait(&self, attempt: &Attempt, now: Instant) -> Option<Duration> {
+        self.lock().wait(attempt, now)
+    }
+
+    /// Takes what a failure costs, before it is known whether it is one.
+    ///
+    /// # Errors
+    /// How long to wait; then nothing was taken.
+    pub fn take(&self, attempt: &Attempt, now: Instant) -> Result<(), Duration> {
+        let mut memory = self.lock();
+        match memory.wait(attempt, now) {
+            Some(wait) => Err(wait),
+            None => {
+                for (bucket, limit) in attempt.buckets() {
+                    let full_at = memory.full_at.get_mut(&bucket).map_or(now, |at| (*at).max(now));
+                    memory.full_at.insert(bucket, full_at + limit.interval);
                 }
-                _ => failures.insert(who, Failures { count: 1, last: now }),
+                Ok(())
             }
         }
     }
 
-    /// A try succeeded: the user is forgiven from this peer. The peer itself is not, or one good login would pay for
-    /// many bad ones.
-    pub fn succeeded(&self, user: &str, peer: IpAddr) {
-        self.lock().remove(&keys(user, peer)[0].0);
+    /// The password was right: what was taken is given back, and nothing else. One good login pays for no bad one.
+    pub fn succeeded(&self, attempt: &Attempt, user: &UserId) {
+        let mut memory = self.lock();
+        for (bucket, limit) in attempt.buckets() {
+            if let Some(at) = memory.full_at.get_mut(&bucket) {
+                *at = at.checked_sub(limit.interval).unwrap_or(*at);
+            }
+        }
+        let known = memory.sources.entry(user.clone()).or_default();
+        known.retain(|source| *source != attempt.source);
+        known.push_back(attempt.source);
+        if known.len() > SOURCES_OF_A_USER {
+            known.pop_front();
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Bounded<Who, Failures>> {
-        self.failures
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-fn keys(user: &str, peer: IpAddr) -> [(Who, u32); 2] {
-    let peer = network(peer);
-    let digest = Sha256::digest(user.as_bytes());
-    let mut name = [0; 16];
-    name.copy_from_slice(&digest[..16]);
-    [
-        (Who::User(name, peer), FREE_BY_USER),
-        (Who::Peer(peer), FREE_BY_PEER),
-    ]
-}
-
-/// Who has one IPv6 address has 2^64 of them.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
-        v4 => v4,
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long to wait after so many failures.
-fn pause(failures: u32, free: u32) -> Duration {
-    match failures.checked_sub(free) {
-        None => Duration::ZERO,
-        Some(over) => Duration::from_secs(1u64.checked_shl(over).unwrap_or(u64::MAX)).min(LONGEST),
+impl Memory {
+    fn wait(&mut self, attempt: &Attempt, now: Instant) -> Option<Duration> {
+        attempt
+            .buckets()
+            .filter_map(|(bucket, limit)| {
+                let full_at = *self.full_at.get_mut(&bucket)?;
+                let missing = full_at.saturating_duration_since(now);
+                // The bucket must have room for one more failure.
+                let wait = missing.checked_sub(limit.interval * (limit.free - 1))?;
+                Some(wait).filter(|wait| !wait.is_zero())
+            })
+            .max()
+    }
+}
+
+/// Who has one address has all of its source: 2^64 of IPv6, 2^24 of the loopback.
+fn source(address: IpAddr) -> IpAddr {
+    let address = address.to_canonical();
+    match address {
+        _ if address.is_loopback() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpNetwork::of(address, 64).address(),
+        IpAddr::V4(_) => address,
     }
 }
 
@@ -126,61 +195,163 @@ mod tests {
 
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const HERE: &str = "10.0.0.1";
+    const ELSEWHERE: &str = "10.0.0.2";
+
+    fn ann() -> UserId {
+        "ann's id".into()
+    }
+
+    fn at(throttle: &Throttle, name: &str, address: &str) -> Attempt {
+        let user = (name == "ann").then(ann);
+        throttle.attempt(user.as_ref(), name, address.parse().unwrap())
+    }
+
+    /// How many of these tries are let in, each at the next moment of `every`.
+    fn admitted(
+        throttle: &Throttle,
+        attempts: impl Iterator<Item = Attempt>,
+        from: Instant,
+        every: Duration,
+    ) -> usize {
+        let mut now = from;
+        attempts
+            .filter(|attempt| {
+                now += every;
+                throttle.take(attempt, now).is_ok()
+            })
+            .count()
+    }
 
     #[test]
-    fn a_few_slips_are_free_and_then_each_costs_more() {
+    fn a_few_slips_are_free_and_then_one_try_in_ten_seconds() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        for _ in 0..4 {
-            throttle.failed("u", HERE, now);
-            assert_eq!(throttle.wait("u", HERE, now), None);
+        for name in ["ann", "nobody"] {
+            let attempt = at(&throttle, name, HERE);
+            for _ in 0..5 {
+                assert_eq!(throttle.wait(&attempt, now), None);
+                throttle.take(&attempt, now).unwrap();
+            }
+            let seconds = Duration::from_secs;
+            assert_eq!(throttle.take(&attempt, now), Err(seconds(10)), "{name}");
+            assert_eq!(throttle.wait(&attempt, now + seconds(4)), Some(seconds(6)));
+            assert_eq!(throttle.take(&attempt, now + seconds(10)), Ok(()));
+            assert_eq!(throttle.take(&attempt, now + seconds(10)), Err(seconds(10)));
+            assert_eq!(throttle.wait(&attempt, now + seconds(70)), None);
         }
-        throttle.failed("u", HERE, now);
-        assert_eq!(throttle.wait("u", HERE, now), Some(Duration::from_secs(1)));
-        assert_eq!(throttle.wait("u", HERE, now + Duration::from_secs(1)), None);
-        throttle.failed("u", HERE, now);
-        assert_eq!(throttle.wait("u", HERE, now), Some(Duration::from_secs(2)));
-        assert_eq!(
-            throttle.wait("u", ELSEWHERE, now),
-            None,
-            "nobody is locked out from elsewhere"
+    }
+
+    #[test]
+    fn who_guesses_at_other_names_locks_nobody_out() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        for n in 0..5000 {
+            throttle
+                .take(&at(&throttle, &format!("nobody{n}"), HERE), now)
+                .unwrap();
+        }
+        assert_eq!(throttle.wait(&at(&throttle, "ann", HERE), now), None);
+    }
+
+    #[test]
+    fn tries_that_are_refused_do_not_stretch_the_wait() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let attempt = at(&throttle, "ann", HERE);
+        // A guess in each tenth of a second, for an hour.
+        let guesses = std::iter::repeat_n(attempt, 36_000);
+        let let_in = admitted(&throttle, guesses, now, Duration::from_millis(100));
+        assert!((360..=366).contains(&let_in), "{let_in}");
+        let later = now + Duration::from_secs(3601);
+        assert!(
+            throttle
+                .wait(&attempt, later)
+                .is_none_or(|wait| wait <= Duration::from_secs(10))
         );
-        throttle.succeeded("u", HERE);
-        assert_eq!(throttle.wait("u", HERE, now), None);
     }
 
     #[test]
-    fn one_password_on_many_names_does_not_go_on_for_long() {
+    fn a_guesser_on_many_addresses_is_slowed_and_a_user_in_a_known_place_is_not() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..50 {
-            throttle.failed(&format!("user{n}"), HERE, now);
-        }
-        assert!(throttle.wait("somebody else", HERE, now).is_some());
+        let home = at(&throttle, "ann", HERE);
+        throttle.take(&home, now).unwrap();
+        throttle.succeeded(&home, &ann());
+        let guesses: Vec<Attempt> = (0..5000)
+            .map(|n| at(&throttle, "ann", &format!("192.0.{}.{}", n / 250, n % 250)))
+            .collect();
+        let let_in = admitted(&throttle, guesses.into_iter(), now, Duration::from_millis(10));
+        assert!(let_in <= 40, "{let_in} guesses in 50 s");
+        let home = at(&throttle, "ann", HERE);
+        assert!(home.is_known);
+        assert_eq!(throttle.wait(&home, now), None);
+        assert!(throttle.wait(&at(&throttle, "ann", ELSEWHERE), now).is_some());
     }
 
     #[test]
-    fn what_is_long_ago_is_forgiven() {
+    fn many_at_once_are_counted_before_the_first_has_failed() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        for _ in 0..20 {
-            throttle.failed("u", HERE, now);
-        }
-        let later = now + FORGIVEN_AFTER;
-        throttle.failed("u", HERE, later);
-        assert_eq!(throttle.wait("u", HERE, later), None);
+        let attempt = at(&throttle, "ann", HERE);
+        let let_in = (0..100).filter(|_| throttle.take(&attempt, now).is_ok()).count();
+        assert_eq!(let_in, 5);
     }
 
     #[test]
-    fn a_whole_ipv6_network_is_one_peer() {
-        let (one, other) = ("fe80::1:2:3:4".parse().unwrap(), "fe80::5:6:7:8".parse().unwrap());
-        assert_eq!(network(one), network(other));
-        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap()), HERE);
+    fn a_right_password_costs_nothing_and_pays_for_nothing() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..100 {
+            let attempt = at(&throttle, "ann", HERE);
+            throttle.take(&attempt, now).unwrap();
+            throttle.succeeded(&attempt, &ann());
+        }
+        let attempt = at(&throttle, "ann", HERE);
+        for _ in 0..5 {
+            throttle.take(&attempt, now).unwrap();
+        }
+        throttle.succeeded(&attempt, &ann());
+        assert!(
+            throttle.take(&attempt, now).is_ok(),
+            "what it took is there again"
+        );
+        assert!(throttle.take(&attempt, now).is_err(), "and no more");
+    }
+
+    #[test]
+    fn a_source_is_all_that_one_has_with_one_address() {
+        let same = |one: &str, other: &str| source(one.parse().unwrap()) == source(other.parse().unwrap());
+        assert!(same("2001:db8::1:2:3:4", "2001:db8::5:6:7:8"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("127.0.0.1", "127.9.8.7"));
+        assert!(same("::1", "::ffff:127.0.0.2"));
+        assert!(same("::ffff:10.0.0.1", HERE));
+        assert!(!same(HERE, ELSEWHERE));
+    }
+
+    #[test]
+    fn memory_is_bounded_under_a_flood_of_names_and_places() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        for n in 0..50_000_u32 {
+            let address = std::net::Ipv4Addr::from(n).to_string();
+            let _ = throttle.take(&at(&throttle, &n.to_string(), &address), now);
+            let attempt = at(&throttle, "ann", &address);
+            throttle.succeeded(&attempt, &ann());
+        }
+        let memory = throttle.lock();
+        assert!(memory.full_at.len() <= REMEMBERED);
+        assert_eq!(memory.sources.len(), 1);
+        assert_eq!(memory.sources[&ann()].len(), SOURCES_OF_A_USER);
     }
 
     proptest! {
         #[test]
-        fn waiting_is_never_longer_than_the_longest(failures: u32, free in 0u32..100) {
-            prop_assert!(pause(failures, free) <= LONGEST);
+        fn nobody_waits_longer_than_one_interval(tries in proptest::collection::vec((0u64..20_000, 0u8..4), 1..200)) {
+            let throttle = Throttle::default();
+            let mut now = Instant::now();
+            for (pause, place) in tries {
+                now += Duration::from_millis(pause);
+                let attempt = at(&throttle, "ann", &format!("10.0.0.{place}"));
+                if let Err(wait) = throttle.take(&attempt, now) {
+                    prop_assert!(wait <= BY_NAME_AND_SOURCE.interval.max(BY_NAME.interval));
+                    prop_assert_eq!(throttle.wait(&attempt, now + wait), None);
+                }
+            }
         }
     }
 }

@@ -1,215 +1,308 @@
-//! Tokens: 256 random bits to whoever logged in, their SHA-256 in the catalog, the latest used ones in memory.
+//! Tokens: given to whoever logged in, sealed (`seal`), and kept by their holders alone.
 //!
-//! A token survives a restart, because the catalog has it; who reads the catalog holds none, because it has the hash
-//! only. What it is worth is looked up when it is used: a user or project that is gone, or a role that was taken away,
-//! ends it.
+//! What a token is worth is looked up each time it is used, so nothing has to be told to anybody who remembers it:
+//!
+//! | what ends it | by what it is seen |
+//! |---|---|
+//! | its time | `expires_at` in the token |
+//! | its user changed the password | the credential's fingerprint in the token |
+//! | all tokens of its user were ended | the user's generation, in the store |
+//! | it was ended by itself | a row in the store, until it would have expired |
+//! | user, project or role are gone | the directory |
+//!
+//! The store holds the keys, so tokens survive a restart; it holds no token, so no flood of them fills it. Rows of ended tokens are
+//! bounded for each user: beyond that, all of the user's tokens are ended.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::bounded::Bounded;
 use super::directory::Directory;
+use super::seal::{self, Claims, Unproven};
+use crate::model::identity::{RevokedToken, TokenGeneration, TokenKey, TokenKeys};
 use crate::model::volume::Secret;
-use crate::model::{ProjectId, Timestamp, Token, TokenHash, UserId};
-use crate::store::catalog::Catalog;
+use crate::model::{ProjectId, Timestamp, UserId};
+use crate::store::catalog::{Catalog, TokenState};
 use crate::store::{CommitError, StoreError};
 use crate::web::auth::Principal;
 
-/// After so long a token in memory is read again, so that what another node revoked ends here, too.
-const TRUSTED_FOR: Duration = Duration::from_secs(60);
+/// How many rows are removed in one commit.
+const REMOVED_AT_ONCE: usize = 50;
 
-/// How many expired tokens are removed in one commit.
-const SWEPT_AT_ONCE: usize = 200;
+/// How many tokens of a user that were ended one by one are remembered.
+const REVOKED_OF_A_USER: usize = 1000;
+
+/// After so long new tokens get a new key.
+const KEY_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// A token in use.
 #[derive(Debug)]
 pub struct Session {
-    /// What is stored of it.
-    pub token: Token,
+    /// What it says.
+    pub token: Claims,
     /// Who holds it, for handlers.
     pub principal: Principal,
 }
 
 /// What a new token shall be.
-pub struct Wish {
+pub struct TokenRequest {
     /// For whom.
     pub user_id: UserId,
     /// For which project.
     pub project_id: Option<ProjectId>,
-    /// With which roles there.
-    pub roles: Vec<String>,
-    /// How the user was known.
-    pub methods: Vec<String>,
+    /// Whether a password was given now.
+    pub by_password: bool,
     /// The token that was shown to get it, if one was: its end is the new one's, too.
-    pub parent: Option<Token>,
-}
-
-struct Remembered {
-    session: Arc<Session>,
-    read_at: Instant,
+    pub parent: Option<Claims>,
 }
 
 /// All tokens.
 pub struct Tokens {
     catalog: Catalog,
     lifetime: Duration,
-    cache: Mutex<Bounded<TokenHash, Remembered>>,
-    /// Grows with each revocation: who read a token before one must not remember it after.
-    revocations: AtomicU64,
+}
+
+/// Why a token could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The user was taken away meanwhile.
+    #[error("there is no such user")]
+    NoUser,
+    /// There are no keys, or the user's id does not fit.
+    #[error("a token for user {0} cannot be sealed")]
+    Seal(UserId),
+    /// The store failed.
+    #[error("reading the keys of tokens")]
+    Store(#[from] StoreError),
 }
 
 impl Tokens {
-    /// Tokens kept in this catalog.
-    #[must_use]
-    pub fn new(catalog: Catalog, lifetime: Duration, cached: usize) -> Self {
-        Self {
-            catalog,
-            lifetime,
-            cache: Mutex::new(Bounded::new(cached)),
-            revocations: AtomicU64::new(0),
+    /// Tokens whose keys are in this catalog; they are made if need be.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open(catalog: Catalog, lifetime: Duration) -> Result<(Self, TokenKeys), CommitError> {
+        let tokens = Self { catalog, lifetime };
+        let keys = tokens.renew_keys(Timestamp::now()).await?;
+        Ok((tokens, keys))
+    }
+
+    /// Makes a new key when the newest is old, and drops those that opened their last token.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn renew_keys(&self, now: Timestamp) -> Result<TokenKeys, CommitError> {
+        loop {
+            let stored = self.catalog.token_keys().await?;
+            let mut keys = match &stored {
+                Some(stored) => stored.record.clone(),
+                None => TokenKeys {
+                    credentials: random_key(),
+                    keys: Vec::new(),
+                },
+            };
+            if keys
+                .keys
+                .first()
+                .is_none_or(|key| key.made_at.plus(KEY_LIFETIME) <= now)
+            {
+                let number = keys.keys.iter().map(|key| key.number).max().unwrap_or(0);
+                let key = TokenKey {
+                    number: number.wrapping_add(1),
+                    secret: random_key(),
+                    made_at: now,
+                };
+                keys.keys.insert(0, key);
+            }
+            // A key sealed its last token when the next one was made.
+            let mut succeeded_at = None;
+            keys.keys.retain(|key| {
+                let next_at: Option<Timestamp> = succeeded_at.replace(key.made_at);
+                next_at.is_none_or(|next_at| next_at.plus(self.lifetime) > now)
+            });
+            if stored.as_ref().is_some_and(|stored| stored.record == keys) {
+                return Ok(keys);
+            }
+            let mut changes = self.catalog.change();
+            changes.put_token_keys(&keys, stored.as_ref());
+            match changes.commit().await {
+                Ok(_) => return Ok(keys),
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// Makes a token and stores it; its text is nowhere else.
+    /// Makes a token; its text is nowhere else.
     ///
     /// # Errors
-    /// When it cannot be stored.
-    pub async fn issue(&self, wish: Wish) -> Result<(Secret, Token), CommitError> {
-        let bytes: [u8; 32] = rand::random();
-        let text = base64_url(&bytes);
+    /// [`IssueError`].
+    pub async fn issue(
+        &self,
+        request: TokenRequest,
+        directory: &Directory,
+    ) -> Result<(Secret, Claims), IssueError> {
+        let user = directory.user(&request.user_id).ok_or(IssueError::NoUser)?;
+        let audit_id = Uuid::new_v4();
+        let state = self.catalog.token_state(&user.id, audit_id).await?;
+        // A generation that a crash takes back would be given again, to tokens that are to end.
+        self.catalog.settle().await?;
+        let unsealed = || IssueError::Seal(user.id.clone());
+        let keys = state.keys.ok_or_else(unsealed)?;
         // Whole seconds: Keystone's tokens end so, and some clients compare texts.
         let now = Timestamp::now();
         let end = now.plus(self.lifetime);
         let end = Timestamp(end.0 - end.0.rem_euclid(1_000_000));
-        let token = Token {
-            hash: hash(&text),
-            user_id: wish.user_id,
-            project_id: wish.project_id,
-            roles: wish.roles.into_iter().collect(),
+        let parent = request.parent;
+        let claims = Claims {
+            credential: seal::fingerprint(&keys, &user.id, &user.password_hash),
+            generation: state.generation,
+            user_id: request.user_id,
+            project_id: request.project_id,
             issued_at: now,
-            expires_at: wish
-                .parent
+            expires_at: parent.as_ref().map_or(end, |parent| parent.expires_at.min(end)),
+            audit_id,
+            audit_chain: parent
                 .as_ref()
-                .map_or(end, |parent| parent.expires_at.min(end)),
-            audit_id: Uuid::new_v4(),
-            audit_chain: wish
-                .parent
                 .map(|parent| parent.audit_chain.unwrap_or(parent.audit_id)),
-            methods: wish.methods,
+            by_token: parent.is_some(),
+            by_password: request.by_password || parent.is_some_and(|parent| parent.by_password),
         };
-        let mut changes = self.catalog.change();
-        changes.put_token(&token);
-        changes.commit().await?;
-        Ok((Secret::new(text), token))
+        let text = seal::seal(&claims, &keys).ok_or_else(unsealed)?;
+        Ok((text, claims))
     }
 
     /// What a token is worth now; `None` if nothing.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn resolve(
-        &self,
-        text: &str,
-        directory: &Directory,
-    ) -> Result<Option<Arc<Session>>, StoreError> {
-        // Ours are shorter; hashing much longer ones is work for nothing.
-        if text.len() > 256 {
-            return Ok(None);
-        }
-        let hash = hash(text);
-        if let Some(session) = self.remembered(&hash) {
-            return Ok((session.token.expires_at > Timestamp::now()).then_some(session));
-        }
-        let revocations = self.revocations.load(Ordering::Acquire);
-        let Some(stored) = self.catalog.token(&hash).await? else {
+    pub async fn resolve(&self, text: &str, directory: &Directory) -> Result<Option<Session>, StoreError> {
+        let Some(token) = Unproven::read(text) else {
             return Ok(None);
         };
-        let token = stored.record;
-        if token.expires_at <= Timestamp::now() {
-            return Ok(None);
-        }
-        let Some(principal) = worth(&token, directory) else {
-            return Ok(None);
-        };
-        let session = Arc::new(Session { token, principal });
-        let mut cache = self.lock();
-        if self.revocations.load(Ordering::Acquire) == revocations {
-            cache.insert(
-                hash,
-                Remembered {
-                    session: Arc::clone(&session),
-                    read_at: Instant::now(),
-                },
-            );
-        }
-        Ok(Some(session))
+        let state = self
+            .catalog
+            .token_state(token.user_id(), token.audit_id())
+            .await?;
+        Ok(worth(token, &state, directory, Timestamp::now()))
     }
 
-    /// Ends a token. Whether it was there.
+    /// Ends a token. With too many that were ended one by one, all of its user's.
     ///
     /// # Errors
     /// When the store fails; the token may still be good.
-    pub async fn revoke(&self, hash: &TokenHash) -> Result<bool, CommitError> {
-        let Some(stored) = self.catalog.token(hash).await? else {
-            return Ok(false);
-        };
+    pub async fn revoke(&self, token: &Claims) -> Result<(), CommitError> {
+        let revoked = self
+            .catalog
+            .revoked_tokens(&token.user_id, REVOKED_OF_A_USER)
+            .await?;
+        if revoked.len() >= REVOKED_OF_A_USER {
+            tracing::warn!(
+                user_id = %token.user_id,
+                revoked = revoked.len(),
+                "too many tokens were revoked one by one to remember; all of the user's are ended"
+            );
+            return self.revoke_all(&token.user_id).await;
+        }
         let mut changes = self.catalog.change();
-        changes.delete_token(&stored);
-        let done = match changes.commit().await {
+        changes.put_revoked_token(&RevokedToken {
+            user_id: token.user_id.clone(),
+            audit_id: token.audit_id,
+            expires_at: token.expires_at,
+        });
+        match changes.commit().await {
             // Somebody else ended it first.
-            Err(CommitError::Conflict(_)) => false,
-            done => done.map(|_| true)?,
-        };
-        let mut cache = self.lock();
-        self.revocations.fetch_add(1, Ordering::AcqRel);
-        cache.remove(hash);
-        Ok(done)
+            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Removes tokens that have expired. How many.
+    /// Ends all tokens that a user has.
     ///
     /// # Errors
-    /// When the store fails; those not yet removed will be the next time.
+    /// When the store fails; they may still be good.
+    pub async fn revoke_all(&self, user: &UserId) -> Result<(), CommitError> {
+        loop {
+            let stored = self.catalog.token_generation(user).await?;
+            let generation = stored.as_ref().map_or(0, |stored| stored.record.generation);
+            let mut changes = self.catalog.change();
+            changes.put_token_generation(
+                &TokenGeneration {
+                    user_id: user.clone(),
+                    generation: generation + 1,
+                },
+                stored.as_ref(),
+            );
+            match changes.commit().await {
+                Ok(_) => break,
+                // Ended by somebody else just now; a token may have been given since that was read.
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // What was ended one by one is ended by this, too. What is left goes when it expires.
+        let revoked = self.catalog.revoked_tokens(user, REMOVED_AT_ONCE).await?;
+        let mut changes = self.catalog.change();
+        for token in &revoked {
+            changes.delete_revoked_token(token);
+        }
+        match changes.commit().await {
+            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what has expired, and tokens as they were kept before; renews the keys. How many rows were removed.
+    ///
+    /// # Errors
+    /// When the store fails; what is left is removed the next time.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, CommitError> {
+        self.renew_keys(now).await?;
         let mut swept = 0;
         loop {
-            let expired = self.catalog.expired_tokens(now, SWEPT_AT_ONCE).await?;
+            let expired = self.catalog.expired_revocations(now, REMOVED_AT_ONCE).await?;
+            let kept_before = self
+                .catalog
+                .expired_tokens(Timestamp(i64::MAX), REMOVED_AT_ONCE)
+                .await?;
+            let found = expired.records.len() + kept_before.records.len();
             let mut changes = self.catalog.change();
             for token in &expired.records {
+                changes.delete_revoked_token(token);
+            }
+            for token in &kept_before.records {
                 changes.delete_token(token);
             }
-            if !expired.records.is_empty() {
+            if found > 0 {
                 match changes.commit().await {
-                    Ok(_) => swept += expired.records.len(),
-                    // One of them was revoked meanwhile: the others are read again.
-                    Err(CommitError::Conflict(_)) => continue,
+                    Ok(_) => swept += found,
+                    // One of them was removed meanwhile; the next sweep takes the others.
+                    Err(CommitError::Conflict(_)) => return Ok(swept),
                     Err(error) => return Err(error),
                 }
             }
-            if expired.next.is_none() {
+            if expired.next.is_none() && kept_before.next.is_none() {
                 return Ok(swept);
             }
         }
     }
-
-    fn remembered(&self, hash: &TokenHash) -> Option<Arc<Session>> {
-        let mut cache = self.lock();
-        let known = cache.get_mut(hash)?;
-        (known.read_at.elapsed() < TRUSTED_FOR).then(|| Arc::clone(&known.session))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Bounded<TokenHash, Remembered>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Who a token stands for, given who there is now.
-fn worth(token: &Token, directory: &Directory) -> Option<Principal> {
+fn random_key() -> Secret {
+    Secret::new(hex::encode(rand::random::<[u8; 32]>()))
+}
+
+/// Whose token it is and what it is worth, given what there is now.
+fn worth(token: Unproven, state: &TokenState, directory: &Directory, now: Timestamp) -> Option<Session> {
+    let keys = state.keys.as_ref()?;
+    let token = token.proven(keys)?;
+    if token.expires_at <= now || state.is_revoked || token.generation != state.generation {
+        return None;
+    }
     let user = directory.user(&token.user_id)?;
+    if token.credential != seal::fingerprint(keys, &user.id, &user.password_hash) {
+        return None;
+    }
     let (project_id, roles) = match &token.project_id {
         None => (ProjectId(String::new()), Vec::new()),
         Some(project) => {
@@ -222,55 +315,126 @@ fn worth(token: &Token, directory: &Directory) -> Option<Principal> {
         }
     };
     let is_admin = roles.iter().any(|role| role == "admin");
-    Some(Principal {
+    let principal = Principal {
         user_id: user.id.clone(),
         project_id,
         roles,
         is_admin,
-    })
-}
-
-/// What is stored instead of a token.
-#[must_use]
-pub fn hash(text: &str) -> TokenHash {
-    TokenHash(Sha256::digest(text.as_bytes()).into())
-}
-
-/// Base64 for URLs, without padding (RFC 4648, 5).
-#[must_use]
-pub fn base64_url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0u32, |group, byte| group << 8 | u32::from(*byte));
-        let group = group << (8 * (3 - chunk.len()));
-        for place in 0..=chunk.len() {
-            let six = group >> (18 - 6 * place) & 63;
-            text.push(char::from(ALPHABET[six as usize]));
-        }
-    }
-    text
+    };
+    Some(Session { token, principal })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::base64_url;
+    use std::sync::Arc;
 
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-            ("fooba", "Zm9vYmE"),
-        ] {
-            assert_eq!(base64_url(bytes.as_bytes()), text);
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::web::identity::options::UserOptions;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn tokens() -> Tokens {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        Tokens::open(catalog, HOUR).await.unwrap().0
+    }
+
+    /// Ann, with this hash of a password.
+    fn directory(password_hash: &str) -> Directory {
+        let mut directory = Directory::default();
+        let ann = UserOptions {
+            name: "ann".to_owned(),
+            password: None,
+            password_hash: None,
+            project: "red".to_owned(),
+            roles: vec!["member".to_owned()],
+        };
+        directory.add(&ann, Secret::new(password_hash));
+        directory
+    }
+
+    async fn token(tokens: &Tokens, directory: &Directory) -> (String, Claims) {
+        let request = TokenRequest {
+            user_id: directory.user_by_name("ann").unwrap().id.clone(),
+            project_id: None,
+            by_password: true,
+            parent: None,
+        };
+        let (text, claims) = tokens.issue(request, directory).await.unwrap();
+        (text.reveal().to_owned(), claims)
+    }
+
+    async fn is_good(tokens: &Tokens, directory: &Directory, text: &str) -> bool {
+        tokens.resolve(text, directory).await.unwrap().is_some()
+    }
+
+    #[actix_web::test]
+    async fn a_changed_password_ends_the_tokens_of_the_old_one() {
+        let (tokens, before, after) = (tokens().await, directory("old"), directory("new"));
+        let (text, _) = token(&tokens, &before).await;
+        assert!(is_good(&tokens, &before, &text).await);
+        assert!(!is_good(&tokens, &after, &text).await);
+        let (text, _) = token(&tokens, &after).await;
+        assert!(is_good(&tokens, &after, &text).await);
+    }
+
+    #[actix_web::test]
+    async fn all_tokens_of_a_user_end_at_once_and_new_ones_are_good() {
+        let (tokens, directory) = (tokens().await, directory("hash"));
+        let (old, claims) = token(&tokens, &directory).await;
+        tokens.revoke_all(&claims.user_id).await.unwrap();
+        assert!(!is_good(&tokens, &directory, &old).await);
+        let (new, _) = token(&tokens, &directory).await;
+        assert!(is_good(&tokens, &directory, &new).await);
+        tokens.revoke_all(&claims.user_id).await.unwrap();
+        assert!(!is_good(&tokens, &directory, &new).await);
+        assert!(!is_good(&tokens, &directory, &old).await);
+    }
+
+    #[actix_web::test]
+    async fn a_flood_of_tokens_leaves_no_rows_and_one_of_revocations_a_bounded_number() {
+        let (tokens, directory) = (tokens().await, directory("hash"));
+        let (kept, claims) = token(&tokens, &directory).await;
+        let revoked = async || {
+            let rows = tokens
+                .catalog
+                .revoked_tokens(&claims.user_id, 2000)
+                .await
+                .unwrap();
+            rows.len()
+        };
+        for _ in 0..=REVOKED_OF_A_USER {
+            let (text, claims) = token(&tokens, &directory).await;
+            tokens.revoke(&claims).await.unwrap();
+            assert!(!is_good(&tokens, &directory, &text).await);
+            assert!(revoked().await <= REVOKED_OF_A_USER);
         }
-        assert_eq!(base64_url(&[0xfb, 0xff]), "-_8");
-        assert_eq!(base64_url(&[0; 32]).len(), 43);
+        assert!(
+            !is_good(&tokens, &directory, &kept).await,
+            "all of the user's are ended beyond the bound"
+        );
+        let left = revoked().await;
+        let swept = tokens.sweep(Timestamp::now().plus(2 * HOUR)).await.unwrap();
+        assert_eq!((swept, revoked().await), (left, 0));
+    }
+
+    #[actix_web::test]
+    async fn keys_are_renewed_and_open_what_they_sealed_until_it_has_expired() {
+        let (tokens, directory) = (tokens().await, directory("hash"));
+        let (text, _) = token(&tokens, &directory).await;
+        let now = Timestamp::now();
+        let numbers = async |at: Timestamp| {
+            let keys = tokens.renew_keys(at).await.unwrap();
+            keys.keys.iter().map(|key| key.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(now).await, [1]);
+        let later = now.plus(KEY_LIFETIME);
+        assert_eq!(numbers(later).await, [2, 1]);
+        assert!(
+            is_good(&tokens, &directory, &text).await,
+            "sealed with the older key"
+        );
+        assert_eq!(numbers(later.plus(HOUR)).await, [2]);
+        assert!(!is_good(&tokens, &directory, &text).await);
     }
 }

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::directory::{DEFAULT_DOMAIN_NAME, Directory, id_for};
-use super::tokens::base64_url;
+use super::seal::{Claims, base64_url};
 use crate::model::identity::DEFAULT_DOMAIN;
-use crate::model::{Project, Timestamp, Token, User};
+use crate::model::{Project, Timestamp, User};
 
 /// A service of the catalog, and the path of its endpoint. Both types lead to the same API: old clients look for
 /// `volumev3`, new ones for `block-storage`.
@@ -36,7 +36,7 @@ pub fn role(name: &str) -> Value {
 
 /// The body of a token; `None` if its user or project is gone.
 #[must_use]
-pub fn token(token: &Token, directory: &Directory, catalog: Option<Value>) -> Option<Value> {
+pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> Option<Value> {
     let user = directory.user(&token.user_id)?;
     let audit_ids: Vec<String> = [Some(token.audit_id), token.audit_chain]
         .iter()
@@ -44,7 +44,7 @@ pub fn token(token: &Token, directory: &Directory, catalog: Option<Value>) -> Op
         .map(|id| base64_url(id.as_bytes()))
         .collect();
     let mut body = Map::new();
-    body.insert("methods".to_owned(), json!(token.methods));
+    body.insert("methods".to_owned(), json!(token.methods()));
     body.insert(
         "user".to_owned(),
         json!({"domain": domain(), "id": user.id, "name": user.name, "password_expires_at": null}),

@@ -1,0 +1,336 @@
+//! Whose password is checked next: a few at a time, and in between everybody's turn comes round.
+//!
+//! A check takes tens of milliseconds of a core, so whoever sends logins by the thousand would let all others wait. Waiting
+//! logins therefore stand in a line for each name, these in a ring for each source, and the sources in a ring:
+//!
+//! ```text
+//!   known places:   user ── name ── logins        one check for each ring in turn,
+//!   new places:     source ─┬ name ── logins      within it for each group,
+//!                           └ name ── logins      within it for each name
+//! ```
+//!
+//! A user in a place where it logged in before is a group of its own, and these groups have every other check: neither a flood of
+//! another user nor one of made-up names from many places keeps it waiting. Lines are bounded; who finds its own full is refused at
+//! once.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::password::PasswordError;
+use super::throttle::{Attempt, NameDigest};
+
+/// How many logins of one name wait.
+const WAITING_BY_NAME: usize = 32;
+/// How many logins of one group wait.
+const WAITING_BY_GROUP: usize = 256;
+/// How many logins of each ring wait.
+const WAITING: usize = 4096;
+/// How long a login may wait.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A ring of lines: each is served once in a round.
+#[derive(Debug)]
+struct Ring<K, L> {
+    lines: VecDeque<(K, L)>,
+}
+
+impl<K, L> Default for Ring<K, L> {
+    fn default() -> Self {
+        Self {
+            lines: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: PartialEq, L: Default> Ring<K, L> {
+    /// The line of this key; a new one is the last of the round.
+    fn line(&mut self, key: K) -> &mut L {
+        let place = self.lines.iter().position(|(known, _)| *known == key);
+        let place = place.unwrap_or_else(|| {
+            self.lines.push_back((key, L::default()));
+            self.lines.len() - 1
+        });
+        &mut self.lines[place].1
+    }
+
+    /// Serves the next line; it goes to the end of the round unless it is empty then.
+    fn serve<T>(&mut self, take: impl FnOnce(&mut L) -> Option<T>, is_empty: fn(&L) -> bool) -> Option<T> {
+        let (key, mut line) = self.lines.pop_front()?;
+        let taken = take(&mut line);
+        if !is_empty(&line) {
+            self.lines.push_back((key, line));
+        }
+        taken
+    }
+}
+
+type Waiter = oneshot::Sender<Turn>;
+type Line = VecDeque<Waiter>;
+
+/// The logins of one group.
+#[derive(Debug, Default)]
+struct Group {
+    names: Ring<NameDigest, Line>,
+    waiting: usize,
+}
+
+impl Group {
+    fn next(&mut self) -> Option<Waiter> {
+        let waiter = self.names.serve(VecDeque::pop_front, VecDeque::is_empty)?;
+        self.waiting -= 1;
+        Some(waiter)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GroupKey {
+    User(NameDigest),
+    Source(IpAddr),
+}
+
+/// The groups of one kind of place.
+#[derive(Debug, Default)]
+struct Lines {
+    groups: Ring<GroupKey, Group>,
+    waiting: usize,
+}
+
+impl Lines {
+    fn add(&mut self, attempt: &Attempt, waiter: Waiter) -> Result<(), PasswordError> {
+        let key = match attempt.is_known {
+            true => GroupKey::User(attempt.name),
+            false => GroupKey::Source(attempt.source),
+        };
+        let is_full = self.waiting >= WAITING;
+        let group = self.groups.line(key);
+        let line = group.names.line(attempt.name);
+        // Those who gave up make room.
+        let before = line.len();
+        line.retain(|waiter| !waiter.is_closed());
+        let gone = before - line.len();
+        group.waiting -= gone;
+        self.waiting -= gone;
+        if is_full || line.len() >= WAITING_BY_NAME || group.waiting >= WAITING_BY_GROUP {
+            self.groups.lines.retain_mut(|(_, group)| {
+                group.names.lines.retain(|(_, line)| !line.is_empty());
+                !group.names.lines.is_empty()
+            });
+            return Err(PasswordError::Busy);
+        }
+        line.push_back(waiter);
+        group.waiting += 1;
+        self.waiting += 1;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Waiter> {
+        let waiter = self.groups.serve(Group::next, |group| group.waiting == 0)?;
+        self.waiting -= 1;
+        Some(waiter)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    known: Lines,
+    new: Lines,
+    /// Whose ring has the next check.
+    known_is_next: bool,
+}
+
+impl State {
+    fn next(&mut self) -> Option<Waiter> {
+        self.known_is_next = !self.known_is_next;
+        match self.known_is_next {
+            true => self.known.next().or_else(|| self.new.next()),
+            false => self.new.next().or_else(|| self.known.next()),
+        }
+    }
+}
+
+/// So many checks at once.
+#[derive(Clone, Debug)]
+pub struct PasswordTurns {
+    state: Arc<Mutex<State>>,
+    patience: Duration,
+}
+
+impl PasswordTurns {
+    /// So many at once.
+    #[must_use]
+    pub fn new(at_once: usize) -> Self {
+        let state = State {
+            free: at_once.max(1),
+            known: Lines::default(),
+            new: Lines::default(),
+            known_is_next: false,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// `Busy` at once if too many of the same wait already, or after a while.
+    pub async fn turn(&self, attempt: &Attempt) -> Result<Turn, PasswordError> {
+        let waiting = {
+            let mut state = self.lock();
+            if state.free > 0 {
+                state.free -= 1;
+                return Ok(Turn(Some(self.clone())));
+            }
+            let (waiter, waiting) = oneshot::channel();
+            let lines = match attempt.is_known {
+                true => &mut state.known,
+                false => &mut state.new,
+            };
+            lines.add(attempt, waiter)?;
+            waiting
+        };
+        match tokio::time::timeout(self.patience, waiting).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(PasswordError::Busy),
+        }
+    }
+
+    /// Hands a turn that is over to the next.
+    fn pass_on(&self) {
+        loop {
+            let mut state = self.lock();
+            let Some(waiter) = state.next() else {
+                state.free += 1;
+                return;
+            };
+            drop(state);
+            match waiter.send(Turn(Some(self.clone()))) {
+                Ok(()) => return,
+                // It gave up: the turn comes back, and is not to be passed on twice.
+                Err(mut turn) => turn.0 = None,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to check one password; passed on when it is dropped.
+#[derive(Debug)]
+pub struct Turn(Option<PasswordTurns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.0.take() {
+            turns.pass_on();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+
+    fn attempt(name: u8, source: u8, is_known: bool) -> Attempt {
+        Attempt {
+            name: [name; 16],
+            source: Ipv4Addr::new(10, 0, 0, source).into(),
+            is_known,
+        }
+    }
+
+    type Login<'a> = BoxFuture<'a, Result<Turn, PasswordError>>;
+
+    /// Stands in line.
+    fn login<'a>(turns: &'a PasswordTurns, attempt: &'a Attempt) -> Login<'a> {
+        let mut login = turns.turn(attempt).boxed();
+        match login.as_mut().now_or_never() {
+            None => login,
+            Some(done) => std::future::ready(done).boxed(),
+        }
+    }
+
+    /// How many turns pass before this login has its own.
+    fn turns_before(mut login: Login<'_>, mut running: Turn, others: &mut [Login<'_>]) -> usize {
+        for passed in 0.. {
+            if login.as_mut().now_or_never().is_some() {
+                return passed;
+            }
+            drop(running);
+            if login.as_mut().now_or_never().is_some() {
+                return passed;
+            }
+            running = others
+                .iter_mut()
+                .find_map(|other| other.as_mut().now_or_never()?.ok())
+                .expect("somebody has the turn");
+        }
+        unreachable!("it returns")
+    }
+
+    #[actix_web::test]
+    async fn a_flood_of_one_user_keeps_no_other_waiting() {
+        for is_known in [true, false] {
+            let turns = PasswordTurns::new(1);
+            let (reader, admin) = (attempt(1, 1, is_known), attempt(2, 1, false));
+            let running = login(&turns, &reader).await.unwrap();
+            let mut flood: Vec<Login<'_>> = (0..1500).map(|_| login(&turns, &reader)).collect();
+            let refused = flood.iter_mut().filter_map(|login| login.as_mut().now_or_never());
+            assert_eq!(refused.filter(Result::is_err).count(), 1500 - WAITING_BY_NAME);
+            let mut flood: Vec<Login<'_>> = flood.into_iter().take(WAITING_BY_NAME).collect();
+            let before = turns_before(login(&turns, &admin), running, &mut flood);
+            assert!(before <= 1, "{before} went before the administrator");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_flood_of_names_from_many_places_does_not_delay_known_places() {
+        let turns = PasswordTurns::new(1);
+        let guesses: Vec<Attempt> = (0..200)
+            .flat_map(|name| (0..10).map(move |source| attempt(name, source, false)))
+            .collect();
+        let mut guesses = guesses.iter().map(|guess| login(&turns, guess));
+        let running = guesses.next().unwrap().await.unwrap();
+        let mut guesses: Vec<Login<'_>> = guesses.collect();
+        let ann = attempt(255, 1, true);
+        assert!(turns_before(login(&turns, &ann), running, &mut guesses) <= 1);
+    }
+
+    #[actix_web::test]
+    async fn who_gives_up_leaves_nothing_behind() {
+        let turns = PasswordTurns {
+            patience: Duration::from_millis(1),
+            ..PasswordTurns::new(2)
+        };
+        let ann = attempt(1, 1, true);
+        let held = [turns.turn(&ann).await.unwrap(), turns.turn(&ann).await.unwrap()];
+        assert!(
+            matches!(turns.turn(&ann).await, Err(PasswordError::Busy)),
+            "patience ends"
+        );
+        for _ in 0..WAITING_BY_NAME * 3 {
+            let waiting = login(&turns, &ann);
+            drop(waiting);
+        }
+        let mut waiting = login(&turns, &ann);
+        drop(held);
+        let turn = waiting.as_mut().now_or_never().expect("a turn is free");
+        drop(turn.unwrap());
+        let state = turns.lock();
+        assert_eq!((state.free, state.known.waiting, state.new.waiting), (2, 0, 0));
+        assert!(state.known.groups.lines.is_empty());
+    }
+}
