@@ -473,3 +473,20 @@ async fn quota_is_checked_before_anything_is_written() {
     );
     nothing_is_wrong(&world).await;
 }
+
+#[actix::test]
+async fn the_snapshot_that_was_made_last_is_the_latest_though_the_clock_was_set_back() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    let first = world.snapshot(volume.id).await;
+    // As one that was made while the clock was an hour ahead.
+    let was = world.catalog.snapshot(first.id).await.unwrap().unwrap();
+    let mut ahead = was.record.clone();
+    ahead.created_at = ahead.created_at.plus(std::time::Duration::from_secs(3600));
+    let mut changes = world.catalog.change();
+    changes.update_snapshot(&was, &ahead);
+    changes.commit().await.unwrap();
+    let second = world.snapshot(volume.id).await;
+    let latest = world.catalog.latest_snapshot(volume.id).await.unwrap().unwrap();
+    assert_eq!(latest.id, second.id);
+}

@@ -1,6 +1,7 @@
 //! The command that an open operation stands for, built from records alone: whoever has the journal can send it again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::messages::{scheduler, volume};
 use crate::model::spec::VolumeSource;
 use crate::model::{
     AttachMode, Attachment, AttachmentId, BackendName, Connector, Context, Operation, OperationKind,
-    PoolName, ProjectId, SnapshotId, Timestamp, Volume, VolumeSpec,
+    PoolName, ProjectId, SnapshotId, Volume, VolumeSpec,
 };
 use crate::transport::{CallError, Router};
 
@@ -66,9 +67,9 @@ pub struct Records<'a> {
     pub source: Option<&'a Volume>,
 }
 
-/// The operation's current command; `None` if there is nobody to send it to.
+/// The operation's current command, for which so much time is left; `None` if there is nobody to send it to.
 #[must_use]
-pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
+pub fn command(records: &Records<'_>, left: Duration) -> Option<Command> {
     let Records {
         operation, volume, ..
     } = *records;
@@ -76,7 +77,7 @@ pub fn command(records: &Records<'_>, now: Timestamp) -> Option<Command> {
         operation: operation.id,
         attempt: operation.attempt,
     };
-    let remaining_ms = u64::try_from(operation.deadline.since(now).as_millis()).unwrap_or(u64::MAX);
+    let remaining_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let pool = operation.pool.as_ref();
     if operation.kind.creates_volume() && pool.is_none() {
         let hints = operation.kind.hints().cloned();

@@ -4,6 +4,7 @@
 //! the volume's record: a delete of the volume that was decided on meanwhile is decided again, and finds the snapshot.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::ApiActor;
 use super::bounds::check_new_snapshot;
@@ -109,7 +110,9 @@ impl ApiActor {
         let volume_type = self.type_of(&volume).await?;
         let id = SnapshotId::new();
         let operation = self.new_operation(context, kind(id), &volume, Some(pool));
-        let snapshot = new_snapshot(context, id, &volume, wanted, operation.id);
+        let latest = self.deps.catalog.latest_snapshot(volume.id).await?;
+        let created_at = later_than(latest.map(|latest| latest.created_at), Timestamp::now());
+        let snapshot = new_snapshot(context, id, &volume, wanted, operation.id, created_at);
         let mut changes = self.deps.catalog.change();
         changes
             .update_volume(&volume, &volume.record)
@@ -130,12 +133,19 @@ impl ApiActor {
     }
 }
 
+/// The time now, and later than that of the snapshot before it: the latest of a volume is the only one that it can go back to, and
+/// which one that is must not depend on a clock that was set back.
+fn later_than(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    before.map_or(now, |before| now.max(before.plus(Duration::from_micros(1))))
+}
+
 fn new_snapshot(
     context: &Context,
     id: SnapshotId,
     volume: &Volume,
     wanted: &Wanted,
     operation: OperationId,
+    created_at: Timestamp,
 ) -> Snapshot {
     Snapshot {
         id,
@@ -154,7 +164,7 @@ fn new_snapshot(
         group_snapshot_id: None,
         consumes_quota: true,
         operation: Some(operation),
-        created_at: Timestamp::now(),
+        created_at,
         updated_at: None,
     }
 }

@@ -40,10 +40,11 @@ impl Advance {
     /// What it is now, after what it was.
     fn after(before: Option<Self>, done: u64, total: u64, at: Timestamp) -> Self {
         let rate = before.and_then(|before| {
-            let micros = at.since(before.at).as_micros();
+            // None, if the clock was set back meanwhile.
+            let micros = Some(at.since(before.at).as_micros()).filter(|micros| *micros > 0)?;
             // Less than before, or of another whole: it was begun anew, or another step of it.
             let moved = done.checked_sub(before.done).filter(|_| before.total == total)?;
-            let now = u64::try_from(u128::from(moved) * 1_000_000 / micros.max(1)).ok()?;
+            let now = u64::try_from(u128::from(moved) * 1_000_000 / micros).ok()?;
             // The last few seconds, mostly the last one.
             Some(before.bytes_per_second.map_or(now, |then| then / 2 + now / 2))
         });

@@ -17,7 +17,7 @@ use tracing::{debug, error, warn};
 
 use super::commands::{self, Records};
 use super::lookup::store_failed;
-use super::timers::Entry;
+use super::timers::{self, Entry};
 use super::verdict::Answer;
 use super::{ApiActor, Finished, specs_of};
 use crate::chance;
@@ -60,7 +60,7 @@ impl ApiActor {
             self.is_not_in_the_journal(id);
             return Ok(());
         };
-        if Timestamp::now() >= operation.deadline {
+        if self.left(&operation).is_zero() {
             warn!(operation = %id, volume = %operation.volume_id, verb = operation.kind.name(), "operation timed out");
             return self.time_out(&operation).await;
         }
@@ -177,7 +177,7 @@ impl ApiActor {
     /// Sends the command that these records make, and sets when the operation is looked at next.
     pub(super) async fn dispatch(&self, records: &Records<'_>, tries: u32) {
         let operation = records.operation;
-        let Some(command) = commands::command(records, Timestamp::now()) else {
+        let Some(command) = commands::command(records, self.left(operation)) else {
             error!(operation = %operation.id, "an operation has no backend to go to");
             self.set_timer(operation, Instant::now() + self.options.retry_max, tries + 1);
             return;
@@ -222,16 +222,27 @@ impl ApiActor {
     }
 
     pub(super) fn set_timer(&self, operation: &Operation, due: Instant, tries: u32) {
-        let left = operation.deadline.since(Timestamp::now());
-        let due = due.min(Instant::now() + left);
+        let until = self.until(operation);
         self.timers.set(
             operation.id,
             Entry {
-                due,
+                due: due.min(until),
                 deadline: operation.deadline,
+                until,
                 tries,
             },
         );
+    }
+
+    fn until(&self, operation: &Operation) -> Instant {
+        let known = self.timers.get(operation.id);
+        let grace = self.options.cancel_grace;
+        timers::until(operation, known, Timestamp::now(), Instant::now(), grace)
+    }
+
+    /// How much time is left for it.
+    fn left(&self, operation: &Operation) -> Duration {
+        self.until(operation).saturating_duration_since(Instant::now())
     }
 
     /// How long an accepted command is left alone.

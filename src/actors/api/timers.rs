@@ -10,17 +10,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{OperationId, Timestamp};
+use crate::model::{Operation, OperationId, Timestamp};
 
 /// What is known of an open operation between two looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// When it is looked at next.
     pub(super) due: Instant,
-    /// When it is given up.
+    /// When it is given up, as the journal has it.
     pub(super) deadline: Timestamp,
+    /// When that is by a clock that nobody sets.
+    pub(super) until: Instant,
     /// How often in a row its command was refused at the door, or sent without a report following.
     pub(super) tries: u32,
+}
+
+/// When an operation is given up, by a clock that nobody sets. The journal has the time of day, for this is all that is left
+/// after a restart; but it is read once in the life of an actor, and an operation never has more time than it was given when it
+/// began, whatever the clock was set to meanwhile.
+pub(super) fn until(
+    operation: &Operation,
+    known: Option<Entry>,
+    time_of_day: Timestamp,
+    now: Instant,
+    cancel_grace: Duration,
+) -> Instant {
+    match known {
+        Some(known) if known.deadline == operation.deadline => known.until,
+        // Only a cancellation moves it.
+        Some(known) => known.until.min(now + cancel_grace),
+        None => {
+            let given = operation.deadline.since(operation.created_at);
+            now + operation.deadline.since(time_of_day).min(given)
+        }
+    }
 }
 
 /// The timers of one actor.
@@ -118,13 +141,14 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Entry, Timers};
-    use crate::model::{OperationId, Timestamp};
+    use super::{Entry, Timers, until};
+    use crate::model::{Operation, OperationId, Timestamp};
 
     fn entry(due: Instant) -> Entry {
         Entry {
             due,
             deadline: Timestamp(i64::MAX),
+            until: due,
             tries: 0,
         }
     }
@@ -147,6 +171,62 @@ mod tests {
         timers.set(ids[3], entry(start + Duration::from_secs(1000)));
         assert_eq!(take(129), []);
         assert_eq!(take(131), [ids[1]], "nobody set it, nobody cancelled it");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_moves_no_deadline() {
+        const GRACE: Duration = Duration::from_secs(60);
+        let hour = Duration::from_secs(3600);
+        let began = Timestamp(1_700_000_000_000_000);
+        let operation = operation(began, began.plus(hour));
+        let start = Instant::now();
+        let first = until(&operation, None, began, start, GRACE);
+        assert_eq!(first, start + hour);
+        let known = |until: Instant| Entry {
+            due: start,
+            deadline: operation.deadline,
+            until,
+            tries: 0,
+        };
+        let day = Duration::from_secs(86_400);
+        for set in [began.plus(day), Timestamp(0)] {
+            let later = start + Duration::from_secs(10);
+            assert_eq!(until(&operation, Some(known(first)), set, later, GRACE), first);
+        }
+        // A new life has the time of day alone: never more time than was given.
+        assert_eq!(until(&operation, None, Timestamp(0), start, GRACE), start + hour);
+        assert_eq!(
+            until(&operation, None, began.plus(hour / 2), start, GRACE),
+            start + hour / 2
+        );
+        assert_eq!(until(&operation, None, began.plus(day), start, GRACE), start);
+        // A cancellation, whatever the clock said when it was written down.
+        for at in [began.plus(day), Timestamp(0)] {
+            let cancelled = operation.cancelled(at, GRACE);
+            let left = until(&cancelled, Some(known(first)), at, start, GRACE);
+            assert!(
+                left <= start + hour && (cancelled.deadline == operation.deadline || left == start + GRACE)
+            );
+        }
+    }
+
+    fn operation(created_at: Timestamp, deadline: Timestamp) -> Operation {
+        Operation {
+            id: OperationId::new(),
+            kind: crate::model::OperationKind::CreateVolume { hints: None },
+            volume_id: crate::model::VolumeId::new(),
+            project_id: "p".into(),
+            user_id: "u".into(),
+            request_id: "req".to_owned(),
+            attempt: 1,
+            pool: None,
+            tried: Vec::new(),
+            previous_status: None,
+            reserved: crate::model::quota::Deltas::new(),
+            steps: Vec::new(),
+            created_at,
+            deadline,
+        }
     }
 
     #[test]

@@ -49,8 +49,7 @@ impl Step<Keeping, DriverError> for CreateSnapshot {
     }
 
     async fn execute(&self, keeping: &mut Keeping) -> Result<(), DriverError> {
-        let (volume, snapshot, operation) =
-            (keeping.volume.clone(), keeping.about, keeping.command.operation);
+        let (volume, snapshot) = (keeping.volume.clone(), keeping.about);
         let parts = keeping.parts.clone();
         let claim = Claim::on_snapshot(snapshot)
             .and(Claim::on_content_of(volume.id))
@@ -58,7 +57,7 @@ impl Step<Keeping, DriverError> for CreateSnapshot {
         keeping
             .drive(claim, move |driver, work| {
                 // Looked at under the claim: a delete that came later may have been done first.
-                if parts.ledger().is_buried(snapshot.0, operation) {
+                if parts.ledger().has_tombstone(snapshot.0) {
                     let client = "The snapshot was deleted meanwhile.".to_owned();
                     return Err(DriverError::Refused { client });
                 }

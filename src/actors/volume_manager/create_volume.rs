@@ -156,7 +156,6 @@ impl Step<Making, DriverError> for CreateVolume {
 
     async fn execute(&self, making: &mut Making) -> Result<(), DriverError> {
         let (volume, parts) = (making.volume.clone(), making.parts.clone());
-        let operation = making.command.operation;
         let claim = Claim::on(volume.id)
             .and_source(&volume.source)
             .moving_data(volume.source != VolumeSource::Raw && parts.driver.get().moves_data())
@@ -165,7 +164,7 @@ impl Step<Making, DriverError> for CreateVolume {
             .parts
             .drive(claim, making.limit, move |driver, work| {
                 // Looked at under the volume's lock: a delete that came later may have been done first.
-                if parts.ledger().is_buried(volume.id.0, operation) {
+                if parts.ledger().has_tombstone(volume.id.0) {
                     let client = "The volume was deleted meanwhile.".to_owned();
                     return Err(DriverError::Refused { client });
                 }

@@ -49,15 +49,11 @@ impl Step<Deleting, DriverError> for DeleteSnapshot {
     }
 
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
-        let (volume, snapshot, operation) = (
-            deleting.volume.clone(),
-            deleting.about,
-            deleting.command.operation,
-        );
+        let (volume, snapshot) = (deleting.volume.clone(), deleting.about);
         let parts = deleting.parts.clone();
         deleting
             .drive(Claim::on_snapshot(snapshot), move |driver, work| {
-                parts.ledger().bury(snapshot.0, operation);
+                parts.ledger().tombstone(snapshot.0);
                 driver.delete_snapshot(work, &volume, snapshot)
             })
             .await

@@ -119,14 +119,13 @@ impl Step<Deleting, DriverError> for DeleteSnapshots {
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
         for snapshot in deleting.snapshots.clone() {
             let (volume, parts) = (deleting.volume.clone(), deleting.parts.clone());
-            let operation = deleting.command.operation;
             let deleted = deleting
                 .parts
                 .drive(
                     Claim::on_snapshot(snapshot),
                     deleting.limit,
                     move |driver, work| {
-                        parts.ledger().bury(snapshot.0, operation);
+                        parts.ledger().tombstone(snapshot.0);
                         driver.delete_snapshot(work, &volume, snapshot)
                     },
                 )
@@ -147,7 +146,7 @@ impl Step<Deleting, DriverError> for DeleteVolume {
 
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
         let (volume, parts) = (deleting.volume.clone(), deleting.parts.clone());
-        let operation = deleting.command.operation;
+        let id = volume.id.0;
         let claim = Claim::on(volume.id)
             .and(Claim::on_content_of(volume.id))
             .moving_data(parts.driver.get().moves_data())
@@ -155,17 +154,23 @@ impl Step<Deleting, DriverError> for DeleteVolume {
         let deleted = deleting
             .parts
             .drive(claim, deleting.limit, move |driver, work| {
-                parts.ledger().bury(volume.id.0, operation);
+                parts.ledger().tombstone(volume.id.0);
                 // Whoever was just being connected when this began has been by now.
                 let exported = parts.ledger().is_exported(volume.id);
                 if let Some(target) = parts.target.as_ref().filter(|_| exported) {
                     parts.remove_export(target.as_ref(), work, &volume)?;
                 }
                 driver.delete_volume(work, &volume)?;
-                parts.ledger().strike(volume.id);
+                let mut ledger = parts.ledger();
+                // Again: whoever waited for this may have given it up meanwhile.
+                ledger.tombstone(volume.id.0);
+                ledger.strike(volume.id);
                 Ok(())
             })
             .await;
+        if deleted.is_err() {
+            deleting.parts.ledger().delete_failed(id);
+        }
         deleted.map_err(|error| park(error, &mut deleting.parked))
     }
 }

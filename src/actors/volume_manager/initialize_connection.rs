@@ -75,7 +75,7 @@ impl Step<Connecting, DriverError> for InitializeConnection {
         let made = connecting
             .drive(volume.id, move |driver, work| {
                 // A delete that overtook this may have been done first.
-                if parts.ledger().is_buried(volume.id.0, operation) {
+                if parts.ledger().is_deleted(volume.id.0) {
                     let client = "The volume was deleted meanwhile.".to_owned();
                     return Err(DriverError::Refused { client });
                 }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::messages::api::BackendVolume;
 use crate::model::{AttachMode, Connector, OperationId, VolumeId, VolumeSpec};
 
-/// How many deleted volumes are remembered. They need to be only for as long as a command can be on its way.
-const BURIED: usize = 4096;
+/// How many deletes are remembered. They need to be only for as long as a command can be on its way.
+const TOMBSTONES: usize = 4096;
 
 /// An export that must be restored when the target daemon was started anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +45,24 @@ pub enum Leftover {
     Export,
 }
 
+/// What came of a delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deleted {
+    /// It is done, or in work.
+    Yes,
+    Failed,
+}
+
 /// The book of one backend.
 #[derive(Debug, Default)]
 pub struct Ledger {
     sizes: HashMap<VolumeId, (String, u32)>,
     expected: usize,
     exports: BTreeMap<VolumeId, Exported>,
-    /// Volumes and snapshots.
-    buried: HashMap<Uuid, OperationId>,
-    burials: VecDeque<Uuid>,
+    /// Volumes and snapshots whose delete was begun here, and what has come of it.
+    tombstones: HashMap<Uuid, Deleted>,
+    /// In the order of their deletes, for forgetting the oldest.
+    deletes: VecDeque<Uuid>,
 }
 
 impl Ledger {
@@ -68,23 +77,37 @@ impl Ledger {
         self.exports.remove(&id);
     }
 
-    /// Remembers that this operation deletes the volume or snapshot: a create that was sent before it and arrives after it must
-    /// not bring it back.
-    pub fn bury(&mut self, id: Uuid, by: OperationId) {
-        if self.buried.insert(id, by).is_none() {
-            self.burials.push_back(id);
-            if self.burials.len() > BURIED
-                && let Some(oldest) = self.burials.pop_front()
+    /// Remembers that the volume or snapshot is being deleted, or is deleted: a command that was sent before that and arrives
+    /// after it must not bring it back. Nothing is compared for that, no time least of all: an id is made once, so each create
+    /// that arrives behind a delete was sent before it.
+    pub fn tombstone(&mut self, id: Uuid) {
+        if self.tombstones.insert(id, Deleted::Yes).is_none() {
+            self.deletes.push_back(id);
+            if self.deletes.len() > TOMBSTONES
+                && let Some(oldest) = self.deletes.pop_front()
             {
-                self.buried.remove(&oldest);
+                self.tombstones.remove(&oldest);
             }
         }
     }
 
-    /// Whether a later operation has deleted it. Operations' ids sort by their beginning.
+    /// The delete came to nothing: what is still there may be connected again.
+    pub fn delete_failed(&mut self, id: Uuid) {
+        if let Some(deleted) = self.tombstones.get_mut(&id) {
+            *deleted = Deleted::Failed;
+        }
+    }
+
+    /// Whether a delete of it was begun: then it is not to be made any more.
     #[must_use]
-    pub fn is_buried(&self, id: Uuid, before: OperationId) -> bool {
-        self.buried.get(&id).is_some_and(|by| *by > before)
+    pub fn has_tombstone(&self, id: Uuid) -> bool {
+        self.tombstones.contains_key(&id)
+    }
+
+    /// Whether it is deleted, or about to be: then it is not to be exported any more.
+    #[must_use]
+    pub fn is_deleted(&self, id: Uuid) -> bool {
+        self.tombstones.get(&id) == Some(&Deleted::Yes)
     }
 
     /// How many volumes must be on its storage, by the catalog at start: those being made or deleted need not be there.
@@ -224,22 +247,24 @@ impl Ledger {
 mod tests {
     use uuid::Uuid;
 
-    use super::{BURIED, Ledger};
+    use super::{Ledger, TOMBSTONES};
     use crate::model::{OperationId, VolumeId};
 
     #[test]
-    fn a_create_from_before_the_delete_does_not_bring_a_volume_back() {
-        let (volume, create) = (Uuid::new_v4(), OperationId::new());
-        let delete = OperationId::new();
+    fn what_was_deleted_is_not_made_again_and_may_be_connected_only_if_that_failed() {
+        let volume = Uuid::new_v4();
         let mut ledger = Ledger::default();
-        assert!(!ledger.is_buried(volume, create));
-        ledger.bury(volume, delete);
-        assert!(ledger.is_buried(volume, create));
-        assert!(!ledger.is_buried(volume, OperationId::new()));
-        for _ in 0..2 * BURIED {
-            ledger.bury(Uuid::new_v4(), delete);
+        assert!(!ledger.has_tombstone(volume) && !ledger.is_deleted(volume));
+        ledger.tombstone(volume);
+        assert!(ledger.has_tombstone(volume) && ledger.is_deleted(volume));
+        ledger.delete_failed(volume);
+        assert!(ledger.has_tombstone(volume) && !ledger.is_deleted(volume));
+        ledger.tombstone(volume);
+        assert!(ledger.is_deleted(volume), "it was tried again");
+        for _ in 0..2 * TOMBSTONES {
+            ledger.tombstone(Uuid::new_v4());
         }
-        assert!(ledger.buried.len() <= BURIED);
+        assert!(ledger.tombstones.len() <= TOMBSTONES && !ledger.has_tombstone(volume));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
 use crate::model::spec::VolumeSource;
-use crate::model::{BackendName, ProjectId, VolumeId, VolumeSpec};
+use crate::model::{BackendName, ProjectId, Timestamp, VolumeId, VolumeSpec};
 
 /// How a manager behaves.
 #[derive(Clone, Debug)]
@@ -104,6 +104,8 @@ pub struct Parts {
     difference: Mutex<Option<StorageDifference>>,
     look_is_wanted: AtomicBool,
     made: AtomicU64,
+    /// The time of the last report, in microseconds.
+    reported_at: AtomicI64,
     ledger: Mutex<Ledger>,
     answers: Mutex<Answers>,
 }
@@ -127,6 +129,7 @@ impl Parts {
             difference: Mutex::default(),
             look_is_wanted: AtomicBool::new(false),
             made: AtomicU64::new(0),
+            reported_at: AtomicI64::new(i64::MIN),
             ledger: Mutex::default(),
             answers: Mutex::default(),
             backend,
@@ -168,6 +171,17 @@ impl Parts {
 
     pub(super) fn set_strays_gone(&self) {
         self.are_strays_gone.store(true, Ordering::Release);
+    }
+
+    /// The time for a report: later than that of the one before, or schedulers would take it for an older one after the clock was
+    /// set back.
+    pub(super) fn report_time(&self, now: Timestamp) -> Timestamp {
+        let later = |last: i64| now.0.max(last.saturating_add(1));
+        // It cannot fail: something is always put there.
+        let last = self
+            .reported_at
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(later(last)));
+        Timestamp(later(last.unwrap_or(i64::MIN)))
     }
 
     /// The next report is to tell of the storage as it is now.

@@ -164,7 +164,7 @@ impl Reports {
     /// Looks at the pools, beside everything else.
     pub(super) fn begin_look<'a>(&mut self, parts: &'a Parts) -> impl Future<Output = Looked> + use<'a> {
         // What happens from here on may be in what is seen, or not.
-        let at = Timestamp::now();
+        let at = parts.report_time(Timestamp::now());
         self.began = Some(at);
         self.made_before = Some(parts.made());
         let looking = parts.drive(Claim::housekeeping(Chore::Stats), STATS_LIMIT, |driver, work| {

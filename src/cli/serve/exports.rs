@@ -20,24 +20,32 @@ pub(in crate::cli) fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("exports")
 }
 
-/// The exports there, oldest first: their names sort by time.
+/// The exports there, oldest first. They are numbered as they are taken, and the numbers say which is older: the time in a name is
+/// for people, and the clock may have been set back since. Those of earlier versions have no number, and come first.
 pub(in crate::cli) fn all(folder: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut exports: Vec<PathBuf> = names
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "export"))
         .collect();
-    exports.sort();
+    exports.sort_by_cached_key(|path| (number(path), path.clone()));
     exports
 }
 
-/// The time as a part of a file's name; later ones sort behind.
+/// The number in the name of an export.
+fn number(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let (number, _time) = name.strip_prefix("store-n")?.split_once('-')?;
+    number.parse().ok()
+}
+
+/// The time as a part of a file's name.
 pub(in crate::cli) fn now() -> String {
     let now = Timestamp::now().to_string();
     now.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// Writes an export into the folder, named by the time.
+/// Writes an export into the folder, named by its number and the time.
 ///
 /// # Errors
 /// The disk's, or the store's.
@@ -54,7 +62,10 @@ pub(in crate::cli) async fn take(
             path: folder.to_owned(),
             source,
         })?;
-    let path = folder.join(format!("store-{}.export", now()));
+    let last = all(folder).last().and_then(|path| number(path));
+    let next = last.map_or(1, |last| last.saturating_add(1));
+    // In a list of names these come behind those of earlier versions, which begin with a digit.
+    let path = folder.join(format!("store-n{next:08}-{}.export", now()));
     let exported = export(store, &path).await?;
     Ok((path, exported))
 }
@@ -149,5 +160,30 @@ impl Job {
                 tracing::warn!(path = %path.display(), %error, "an old export stays");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{all, number, take};
+    use crate::store::memory::MemoryStore;
+
+    #[actix_rt::test]
+    async fn the_newest_export_is_the_last_one_taken_whatever_the_clock_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = MemoryStore::default();
+        let name = |name: &str| folder.path().join(name);
+        // One of an earlier version, and one that was taken while the clock was far ahead.
+        let (old, ahead) = (
+            name("store-20261126T031500000000.export"),
+            name("store-n00000007-20991231T000000000000.export"),
+        );
+        for path in [&ahead, &old] {
+            std::fs::write(path, "").unwrap();
+        }
+        let (first, _) = take(&store, folder.path()).await.unwrap();
+        let (second, _) = take(&store, folder.path()).await.unwrap();
+        assert_eq!((number(&first), number(&second)), (Some(8), Some(9)));
+        assert_eq!(all(folder.path()), [old, ahead, first, second]);
     }
 }

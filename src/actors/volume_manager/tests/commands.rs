@@ -288,9 +288,34 @@ async fn a_delete_goes_through_twice_and_a_late_create_does_not_undo_it() {
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
     world.delete(first(), &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
-    world.create(create, &volume).await;
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
-    assert!(!world.driver.exists(volume.id));
+    // Whether its id is older than the delete's or not: the control node's clock may have been set back in between.
+    for late in [create, first()] {
+        world.create(late, &volume).await;
+        assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+        assert!(!world.driver.exists(volume.id));
+    }
+}
+
+#[actix::test]
+async fn a_volume_whose_delete_failed_is_connected_again_and_a_deleted_one_is_not() {
+    let mut world = world();
+    let volume = spec(1);
+    world.create(first(), &volume).await;
+    next(&mut world).await;
+    world
+        .driver
+        .fail_next(Verb::DeleteVolume, 1, || DriverError::Busy {
+            operator: "in use".to_owned(),
+        });
+    world.delete(first(), &volume).await;
+    assert!(matches!(next(&mut world).await.outcome, Outcome::Failed(_)));
+    assert!(matches!(
+        connect(&mut world, &volume).await,
+        Outcome::Connected { .. }
+    ));
+    world.delete(first(), &volume).await;
+    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    assert!(matches!(connect(&mut world, &volume).await, Outcome::Failed(_)));
 }
 
 #[actix::test]
@@ -377,14 +402,16 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
     };
     world.manager.cast(&world.context, message).await.unwrap();
     assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
-    let message = CreateSnapshot {
-        command: create,
-        volume: volume.clone(),
-        snapshot_id,
-        remaining_ms: LONG_MS,
-    };
-    world.manager.cast(&world.context, message).await.unwrap();
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    for command in [create, first()] {
+        let message = CreateSnapshot {
+            command,
+            volume: volume.clone(),
+            snapshot_id,
+            remaining_ms: LONG_MS,
+        };
+        world.manager.cast(&world.context, message).await.unwrap();
+        assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    }
     assert!(world.driver.snapshots().is_empty());
 }
 

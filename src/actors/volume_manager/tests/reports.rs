@@ -234,3 +234,13 @@ async fn a_driver_that_fails_to_tell_is_asked_at_the_next_report() {
     while !told.recv().await.unwrap().up {}
     assert_eq!(world.driver.calls(Verb::Stats), 2);
 }
+
+#[actix::test]
+async fn the_times_of_reports_grow_though_the_clock_is_set_back() {
+    use crate::model::Timestamp;
+    let world = world();
+    let parts = &world.parts;
+    let far = Timestamp(i64::MAX / 2);
+    let told = [100, 50, 101, 99, 7].map(|micros| parts.report_time(Timestamp(far.0 + micros)));
+    assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+}
