@@ -102,15 +102,18 @@ impl Connector {
 
     /// Whether both are of one initiator: what one of them lets in, the other needs (cinder: `volume/targets/iscsi.py` and
     /// `nvmeof.py`, `are_same_connector`). Hosts' names count where there is nothing better.
+    ///
+    /// iSCSI names that differ in capital letters are one (RFC 3722), NVMe names are not: they are compared as they are (NVM Express
+    /// Base 2.0, 4.5).
     #[must_use]
     pub fn is_same_initiator(&self, other: &Self) -> bool {
         let of = |field: &str| Some((self.text(field)?, other.text(field)?));
         match (of("initiator"), of("nqn")) {
             (None, None) => of("host").is_some_and(|(one, two)| one == two),
-            names => [names.0, names.1]
-                .into_iter()
-                .flatten()
-                .any(|(one, two)| one == two),
+            (iqns, nqns) => {
+                iqns.is_some_and(|(one, two)| one.eq_ignore_ascii_case(&two))
+                    || nqns.is_some_and(|(one, two)| one == two)
+            }
         }
     }
 
@@ -219,6 +222,7 @@ mod tests {
         let us = connector(&[("host", "h"), ("initiator", "iqn.a"), ("nqn", "nqn.a")]);
         for same in [
             connector(&[("initiator", "iqn.a")]),
+            connector(&[("initiator", "IQN.A")]),
             connector(&[("nqn", "nqn.a"), ("initiator", "iqn.b")]),
             connector(&[("host", "h")]),
         ] {
@@ -229,6 +233,7 @@ mod tests {
         }
         for other in [
             connector(&[("host", "h"), ("initiator", "iqn.b")]),
+            connector(&[("nqn", "nqn.A")]),
             connector(&[("host", "other")]),
             connector(&[]),
         ] {

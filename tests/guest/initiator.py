@@ -9,7 +9,8 @@ from story import expect, run, wait_for
 
 MOUNT = pathlib.Path("/mnt/volume")
 NAMES = pathlib.Path("/etc/iscsi/initiatorname.iscsi")
-STRANGER = "iqn.2010-10.org.openstack:stranger"
+# With capital letters, which say nothing in iSCSI names, and which LIO compares in another spelling than it was told.
+STRANGER = "iqn.2010-10.org.openstack:Stranger-HOST"
 GIB = 1 << 30
 MIB = 1 << 20
 

@@ -16,8 +16,19 @@ fn key(connector: &Connector) -> String {
     format!("{PREFIX}{name}")
 }
 
+/// Whether what is kept under this key is of this initiator: capital letters of an iSCSI name say nothing.
+fn is_of(key: &str, connector: &Connector) -> bool {
+    let wanted = self::key(connector);
+    if connector.initiator().is_some() {
+        key.eq_ignore_ascii_case(&wanted)
+    } else {
+        key == wanted
+    }
+}
+
 /// This initiator is (or is about to be) connected.
 pub fn note(volume: &mut Volume, connector: &Connector) {
+    forget(volume, Some(connector));
     let text = serde_json::Value::Object(connector.to_json()).to_string();
     volume.admin_metadata.insert(key(connector), text);
 }
@@ -25,9 +36,7 @@ pub fn note(volume: &mut Volume, connector: &Connector) {
 /// This initiator (`None`: every one) is connected no longer.
 pub fn forget(volume: &mut Volume, connector: Option<&Connector>) {
     match connector {
-        Some(connector) => {
-            volume.admin_metadata.remove(&key(connector));
-        }
+        Some(connector) => volume.admin_metadata.retain(|key, _| !is_of(key, connector)),
         None => volume.admin_metadata.retain(|key, _| !key.starts_with(PREFIX)),
     }
 }
@@ -48,9 +57,47 @@ pub fn list(volume: &Volume) -> Vec<Connector> {
 #[must_use]
 pub fn others(volume: &Volume, connector: Option<&Connector>) -> bool {
     let Some(connector) = connector else { return false };
-    let own = key(connector);
     volume
         .admin_metadata
         .keys()
-        .any(|key| key.starts_with(PREFIX) && *key != own)
+        .any(|key| key.starts_with(PREFIX) && !is_of(key, connector))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{forget, list, note, others};
+    use crate::model::{Connector, Timestamp, Volume, VolumeStatus};
+
+    fn connector(fields: &serde_json::Value) -> Connector {
+        Connector::from_json(fields.as_object().unwrap())
+    }
+
+    #[test]
+    fn an_initiator_is_one_however_its_name_is_spelled_and_a_host_is_not() {
+        let mut volume = Volume::new(
+            "p".into(),
+            "u".into(),
+            1,
+            VolumeStatus::Available,
+            "nova".to_owned(),
+            Timestamp(0),
+        );
+        let small = connector(&json!({ "initiator": "iqn.a.b:host" }));
+        let large = connector(&json!({ "initiator": "iqn.a.b:HOST" }));
+        note(&mut volume, &small);
+        note(&mut volume, &large);
+        assert_eq!(list(&volume), std::slice::from_ref(&large));
+        assert!(!others(&volume, Some(&small)));
+        forget(&mut volume, Some(&small));
+        assert!(list(&volume).is_empty());
+        let hosts = ["a", "A"].map(|host| connector(&json!({ "host": host })));
+        for host in &hosts {
+            note(&mut volume, host);
+        }
+        assert!(others(&volume, Some(&hosts[0])));
+        forget(&mut volume, Some(&hosts[0]));
+        assert_eq!(list(&volume), std::slice::from_ref(&hosts[1]));
+    }
 }

@@ -267,9 +267,10 @@ impl TargetDriver for FakeTarget {
             if let Some(exported) = self.daemon().exports.get_mut(&volume.storage_name()) {
                 match connector {
                     Some(connector) => {
+                        let name = connector.initiator().unwrap_or_default();
                         exported
                             .initiators
-                            .remove(&connector.initiator().unwrap_or_default());
+                            .retain(|spelled| !iscsi::is_same_name(spelled, &name));
                     }
                     None => exported.initiators.clear(),
                 }

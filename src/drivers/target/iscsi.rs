@@ -54,7 +54,7 @@ impl Location {
     }
 }
 
-/// The initiator's name, if it has one that can be let in.
+/// The initiator's name as it is spelled, if it has one that can be let in.
 ///
 /// The rule is RFC 7143's, and more than a formality: tgt searches the text of a request for the words
 /// `initiator-address=`, so that a name with an equals sign in it could let everybody in. For LIO it is the name of a folder, so
@@ -75,6 +75,31 @@ pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
         Err(DriverError::Refused {
             client: "The connector's initiator is not an iSCSI name.".to_owned(),
         })
+    }
+}
+
+/// Whether two iSCSI names are one: their capital letters say nothing (RFC 3722, 6.1; RFC 7143, 4.2.7.2).
+#[must_use]
+pub fn is_same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// An iSCSI name in the form in which it is compared and sent. Only the characters that [`is_name`] admits are here, so of all that
+/// RFC 3722 does to a name, this is what is left.
+#[must_use]
+pub fn normalized(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+/// The name of a volume's target: `prefix` and the volume's name, normalized. One that was exported with capital letters keeps its
+/// spelling for as long as its record has it, for initiators that have it connect again by that.
+#[must_use]
+pub fn target_name(prefix: &str, volume: &VolumeSpec) -> String {
+    let name = normalized(&format!("{prefix}{}", volume.storage_name()));
+    let recorded = volume.provider_location.as_deref().and_then(Location::parse);
+    match recorded {
+        Some(location) if is_same_name(&location.iqn, &name) => location.iqn,
+        _ => name,
     }
 }
 
@@ -151,7 +176,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{Location, connection_info, initiator};
+    use super::{Location, connection_info, initiator, target_name};
     use crate::drivers::DriverError;
     use crate::drivers::target::Export;
     use crate::drivers::testing::{connector, volume};
@@ -226,6 +251,21 @@ mod tests {
         assert_eq!(
             initiator(&connector("iqn.1993-08.org.debian:01:abc")).unwrap(),
             "iqn.1993-08.org.debian:01:abc"
+        );
+    }
+
+    #[test]
+    fn a_target_is_named_in_small_letters_unless_it_is_known_by_others() {
+        let mut volume = volume(1);
+        let name = volume.storage_name();
+        let (small, large) = (format!("iqn.a.example:{name}"), format!("IQN.A.Example:{name}"));
+        assert_eq!(target_name("IQN.A.Example:", &volume), small);
+        volume.provider_location = Some(format!("192.0.2.1:3260,1 {large} 0"));
+        assert_eq!(target_name("IQN.A.Example:", &volume), large);
+        assert_eq!(target_name("iqn.a.example:", &volume), large);
+        assert_eq!(
+            target_name("iqn.b.example:", &volume),
+            format!("iqn.b.example:{name}")
         );
     }
 

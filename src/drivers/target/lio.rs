@@ -125,11 +125,9 @@ impl LioTarget {
     }
 
     fn place(&self, volume: &VolumeSpec) -> Place {
-        Place::new(
-            &self.options.owner,
-            &self.options.target_prefix,
-            &volume.storage_name(),
-        )
+        let (prefix, name) = (&self.options.target_prefix, volume.storage_name());
+        let place = Place::new(&self.options.owner, iscsi::target_name(prefix, volume), &name);
+        place.or_where_it_stands(&self.tree, format!("{prefix}{name}"))
     }
 
     /// The fabric, which whoever clears the kernel's configuration may take away.

@@ -8,6 +8,9 @@
 //! remove_export          sessions, target, account: gone
 //! ```
 //!
+//! tgtd compares an initiator's name letter by letter with what the initiator sends, which is what its connector has: so names go on the
+//! list as they are spelled, and when one leaves, all spellings of its name go.
+//!
 //! An initiator needs both: its name on the target's list, and the export's secret. What we did is remembered as long as the
 //! daemon lives; a new daemon ([`TargetDriver::generation`]) has nothing, and is given its exports again by whoever watches it.
 //! A half-made export is taken back, or found unsound and built anew by the next `ensure_export`.
@@ -286,7 +289,7 @@ impl TargetDriver for TgtTarget {
         };
         let recorded = || Some(Location::parse(volume.provider_location.as_deref()?)?.tid);
         let mut shall = Exported {
-            iqn: format!("{}{name}", self.options.target_prefix),
+            iqn: iscsi::target_name(&self.options.target_prefix, volume),
             tid: free_tid(own.or_else(recorded), &taken),
             account: chap.as_ref().map(|chap| chap.name().to_owned()),
             backing_store: backing_store.to_owned(),
@@ -364,8 +367,11 @@ impl TargetDriver for TgtTarget {
         let leaving: Vec<String> = match connector {
             Some(connector) => connector
                 .initiator()
-                .filter(|name| left.initiators.contains(name))
                 .into_iter()
+                .flat_map(|name| {
+                    let of_it = move |spelled: &&String| iscsi::is_same_name(spelled, &name);
+                    left.initiators.iter().filter(of_it).cloned()
+                })
                 .collect(),
             None => left.initiators.iter().cloned().collect(),
         };

@@ -1,4 +1,7 @@
 //! Who may log in: an ACL for each initiator, with the export's secret and a way to its LUN.
+//!
+//! The kernel makes an initiator's name lower-case when it logs in, and looks for an ACL of exactly that name. So that is what they are
+//! called; those of another spelling let nobody in, and go when their initiator comes or leaves.
 
 use std::path::Path;
 
@@ -6,6 +9,7 @@ use super::place::Place;
 use crate::drivers::DriverResult;
 use crate::drivers::target::chap::Chap;
 use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::iscsi::{is_same_name, normalized};
 use crate::model::volume::Secret;
 
 /// The link from an initiator's LUN to the target's; any name would do.
@@ -21,7 +25,13 @@ pub(super) fn let_in(
     readonly: bool,
     readonly_volume: bool,
 ) -> DriverResult<()> {
-    let acl = place.acl(initiator);
+    let initiator = normalized(initiator);
+    for other in spellings(tree, place, &initiator)? {
+        if other != initiator {
+            drop_acl(tree, &place.acl(&other))?;
+        }
+    }
+    let acl = place.acl(&initiator);
     let lun = acl.join("lun_0");
     let protect = lun.join("write_protect");
     tree.make(&acl)?;
@@ -40,18 +50,24 @@ pub(super) fn let_in(
 
 /// Lets it in no longer. Its sessions end; what they were about to write is written, or waited for.
 pub(super) fn shut_out(tree: &Tree, place: &Place, initiator: &str) -> DriverResult<()> {
-    let acl = place.acl(initiator);
-    if tree.exists(&acl) {
-        drop_acl(tree, &acl)?;
+    for name in spellings(tree, place, initiator)? {
+        drop_acl(tree, &place.acl(&name))?;
     }
     Ok(())
 }
 
 pub(super) fn shut_out_all(tree: &Tree, place: &Place) -> DriverResult<()> {
     for initiator in tree.folders(&place.acls())? {
-        shut_out(tree, place, &initiator)?;
+        drop_acl(tree, &place.acl(&initiator))?;
     }
     Ok(())
+}
+
+/// The ACLs that are this initiator's, however their names are spelled.
+fn spellings(tree: &Tree, place: &Place, initiator: &str) -> DriverResult<Vec<String>> {
+    let mut names = tree.folders(&place.acls())?;
+    names.retain(|name| is_same_name(name, initiator));
+    Ok(names)
 }
 
 pub(super) fn drop_acl(tree: &Tree, acl: &Path) -> DriverResult<()> {

@@ -129,13 +129,17 @@ fn build_backstore(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverRes
 }
 
 fn build_portals(tree: &Tree, folder: &Path, portals: &[SocketAddr]) -> DriverResult<()> {
-    let wanted: BTreeSet<String> = portals.iter().map(SocketAddr::to_string).collect();
-    let there: BTreeSet<String> = tree.folders(folder)?.into_iter().collect();
-    for portal in there.difference(&wanted) {
-        tree.remove(&folder.join(portal))?;
+    // By what they say: an address has several spellings.
+    let address = |text: &str| text.parse::<SocketAddr>().ok();
+    let mut there = BTreeSet::new();
+    for spelled in tree.folders(folder)? {
+        match address(&spelled).filter(|portal| portals.contains(portal)) {
+            Some(portal) => drop(there.insert(portal)),
+            None => tree.remove(&folder.join(spelled))?,
+        }
     }
-    for portal in wanted.difference(&there) {
-        tree.make(&folder.join(portal))
+    for portal in portals.iter().filter(|portal| !there.contains(portal)) {
+        tree.make(&folder.join(portal.to_string()))
             .map_err(|error| DriverError::Failed {
                 client: "The storage target service cannot be reached at its address.".to_owned(),
                 operator: format!(

@@ -53,12 +53,20 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(owner: &str, prefix: &str, name: &str) -> Self {
+    pub(super) fn new(owner: &str, iqn: String, name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            iqn: format!("{prefix}{name}"),
+            iqn,
             number: number(owner),
         }
+    }
+
+    /// Where a target stands that was made with this spelling of the name, before names were normalized: there.
+    pub(super) fn or_where_it_stands(mut self, tree: &Tree, spelled: String) -> Self {
+        if spelled != self.iqn && !tree.exists(&self.target()) && tree.exists(&target(&spelled)) {
+            self.iqn = spelled;
+        }
+        self
     }
 
     /// The adapter that holds this backend's backstores of one kind.
@@ -71,7 +79,7 @@ impl Place {
     }
 
     pub(super) fn target(&self) -> PathBuf {
-        Path::new(FABRIC).join(&self.iqn)
+        target(&self.iqn)
     }
 
     pub(super) fn group(&self) -> PathBuf {
@@ -94,9 +102,14 @@ impl Place {
         self.group().join("acls")
     }
 
+    /// An initiator's, whose name is in the form in which the kernel compares it: normalized.
     pub(super) fn acl(&self, initiator: &str) -> PathBuf {
         self.acls().join(initiator)
     }
+}
+
+fn target(iqn: &str) -> PathBuf {
+    Path::new(FABRIC).join(iqn)
 }
 
 fn adapter(plugin: Plugin, number: u32) -> PathBuf {
@@ -138,7 +151,7 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_kernel() {
-        let place = Place::new("b", "iqn.2010-10.org.openstack:", "volume-x");
+        let place = Place::new("b", "iqn.2010-10.org.openstack:volume-x".to_owned(), "volume-x");
         assert!(place.backstore(Plugin::Iblock).starts_with("target/core"));
         assert_eq!(
             place.acl("iqn.a"),

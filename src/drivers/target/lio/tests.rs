@@ -309,6 +309,76 @@ fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
 }
 
 #[test]
+fn an_initiator_is_known_however_its_name_is_spelled() {
+    const SPELLED: &str = "iqn.1993-08.org.debian:01:GUEST";
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let (target, tree) = (target(&kernel), Tree::new(kernel.clone()));
+    let place = target.place(&volume);
+    let acls = || tree.folders(&place.acls()).unwrap();
+    export(&target, &volume, FILE).unwrap();
+    // As it was made when names were taken as they are.
+    tree.make(&place.acl(SPELLED)).unwrap();
+    for spelled in [SPELLED, GUEST] {
+        attach(&target, &volume, FILE, spelled).unwrap();
+        assert_eq!(acls(), [GUEST]);
+    }
+    tree.make(&place.acl(SPELLED)).unwrap();
+    attach(&target, &volume, FILE, OTHER).unwrap();
+    target
+        .terminate_connection(&work(), &volume, Some(&connector(SPELLED)))
+        .unwrap();
+    assert_eq!(acls(), [OTHER]);
+}
+
+#[test]
+fn a_target_of_another_spelling_stands_until_it_goes_and_comes_back_normalized() {
+    let (kernel, mut volume) = (Emulation::new(), specimen());
+    let tree = Tree::new(kernel.clone());
+    tree.make(Path::new(super::place::FABRIC)).unwrap();
+    let spelled = LioOptions {
+        target_prefix: "iqn.2010-10.org.OpenStack:".to_owned(),
+        ..options()
+    };
+    let large = format!("{}{}", spelled.target_prefix, volume.storage_name());
+    let targets = || -> Vec<String> {
+        let mut names = tree.folders(Path::new(super::place::FABRIC)).unwrap();
+        names.retain(|name| name.contains("volume-"));
+        names
+    };
+    let target = LioTarget::over(spelled, tree.clone(), probe);
+    // As an earlier version made it: its record has its name.
+    volume.provider_location = Some(format!("192.0.2.1:3260,1 {large} 0"));
+    export(&target, &volume, FILE).unwrap();
+    assert_eq!(targets(), [large.as_str()]);
+    // Nor is it lost when the record has forgotten it.
+    volume.provider_location = None;
+    let told = export(&target, &volume, FILE).unwrap();
+    assert!(
+        told.provider_location.contains(&large),
+        "{}",
+        told.provider_location
+    );
+    target.remove_export(&work(), &volume).unwrap();
+    assert!(targets().is_empty());
+    export(&target, &volume, FILE).unwrap();
+    assert_eq!(targets(), [large.to_lowercase()]);
+}
+
+#[test]
+fn a_portal_is_the_same_however_it_is_spelled() {
+    let (kernel, volume) = (Emulation::new(), specimen());
+    let (target, tree) = (target(&kernel), Tree::new(kernel.clone()));
+    export(&target, &volume, FILE).unwrap();
+    let portals = target.place(&volume).portals();
+    let spelled = "[2001:DB8:0:0:0:0:0:1]:3260";
+    tree.remove(&portals.join("[2001:db8::1]:3260")).unwrap();
+    tree.make(&portals.join(spelled)).unwrap();
+    tree.make(&portals.join("[2001:db8::2]:3260")).unwrap();
+    export(&target, &volume, FILE).unwrap();
+    assert_eq!(tree.folders(&portals).unwrap(), ["192.0.2.1:3260", spelled]);
+}
+
+#[test]
 fn a_file_that_has_grown_is_told_to_the_kernel() {
     let (kernel, volume) = (Emulation::new(), specimen());
     attach(&target(&kernel), &volume, FILE, GUEST).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::admin::Admin;
 use super::show::{Change, Exported, ShownTarget, Verdict, access, judge};
 use crate::drivers::target::chap::Chap;
+use crate::drivers::target::iscsi::is_same_name;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::VolumeId;
 
@@ -225,7 +226,7 @@ impl Exports {
         let mut closed = BTreeSet::new();
         loop {
             let mut open = self.admin.connections(work, tid)?;
-            open.retain(|connection| initiator.is_none_or(|name| connection.initiator == name));
+            open.retain(|connection| initiator.is_none_or(|name| is_same_name(&connection.initiator, name)));
             if open.is_empty() {
                 return Ok(());
             }
