@@ -14,7 +14,7 @@ KILLS ?= 1000
 GUEST_RUN := tests/guest/run target/guest
 
 .PHONY: run test lint format clippy deny unit docs clients sim soak bench help \
-	guest-image guest-test guest-attach guest-storage guest-faults guest-kills guest-matrix guest-lio guest-nvmet guest-bench
+	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -74,7 +74,7 @@ guest-image:
 	@tests/guest/build target/guest
 
 guest-test: guest-image ## Real storage, a real kernel's initiator, storage that fails: in guests (tests/guest/README.md)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target guest-attach guest-storage guest-faults GUEST_ARGS=
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target guest-attach guest-storage guest-wipe guest-faults GUEST_ARGS=
 
 # A guest has one CPU: two of these run side by side.
 guest-attach:
@@ -82,6 +82,9 @@ guest-attach:
 
 guest-storage:
 	@$(GUEST_RUN) storage.py
+
+guest-wipe:
+	@GUEST_TIME_LIMIT=1800 $(GUEST_RUN) wipe.py
 
 guest-faults:
 	@$(GUEST_RUN) faults.py --short

@@ -135,7 +135,8 @@ section! {
         lvm_suppress_fd_warnings: bool = false,
         /// Driver `lvm`: from how many per cent of data or metadata on a thin pool is warned of in the log.
         thin_pool_warn_percent: u8 = 80,
-        /// What happens to a deleted thick volume's data (cinder: `volume_clear`).
+        /// What happens to the data of deleted thick volumes and snapshots (cinder: `volume_clear`), and whether a thin pool must zero
+        /// its blocks.
         volume_clear: VolumeClear = VolumeClear::Zero,
         /// How many MiB of it; 0 is all (cinder: `volume_clear_size`).
         volume_clear_size: u32 = 0,

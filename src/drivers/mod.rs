@@ -230,7 +230,7 @@ pub trait VolumeDriver: Send + Sync {
         work.check()
     }
 
-    /// Whether it makes a copy, takes a whole volume away or goes back by moving data. Such verbs are long: they leave room
+    /// Whether it makes a copy, takes a volume or a snapshot away or goes back by moving data. Such verbs are long: they leave room
     /// for short ones, and may take as long as their command says.
     fn moves_data(&self) -> bool;
 

@@ -102,6 +102,28 @@ impl Group {
         }
     }
 
+    /// The thin pool's name.
+    pub fn pool(&self) -> String {
+        format!("{}-pool", self.options().volume_group)
+    }
+
+    /// A volume that somebody else made.
+    pub fn put(&self, name: &str, lv: &Value) {
+        let mut state = self.state();
+        let mut all = json!({
+            "kind": "-", "size": 1_u64 << 30, "origin": "", "pool": "", "tags": [], "active": true, "open": false,
+            "skip": false, "virtual": 0,
+        });
+        for (key, value) in lv.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        state["lvs"][name] = all;
+        self.set_state(&state);
+        if !name.contains('/') {
+            self.write(name, "");
+        }
+    }
+
     pub fn driver(&self) -> LvmDriver {
         LvmDriver::new(self.options())
     }
@@ -169,6 +191,14 @@ impl Group {
     pub fn has_failed(&self, number: usize) -> bool {
         let count = std::fs::read_to_string(self.bin.path().join("count")).unwrap();
         count.trim().parse::<usize>().unwrap() >= number
+    }
+
+    /// What was given back to the group unwiped, since the last time.
+    pub fn leaks(&self) -> String {
+        let leaks = self.bin.path().join("leaks");
+        let text = std::fs::read_to_string(&leaks).unwrap_or_default();
+        let _ = std::fs::remove_file(leaks);
+        text
     }
 
     /// The commands since the last time.

@@ -51,7 +51,8 @@ def size(text):
 
 
 def name_of(path):
-    name = path.rsplit("/", 1)[-1]
+    group = devices.removeprefix("/dev/")
+    name = path.removeprefix(f"{group}/")
     if name not in lvs:
         die(f'Failed to find logical volume "{path}"')
     return name
@@ -59,6 +60,13 @@ def name_of(path):
 
 def cows(name):
     return [cow for cow, lv in lvs.items() if lv["kind"] == "s" and lv["origin"] == name]
+
+
+def give_back(name, text):
+    """Its space is the group's again. `leaks` has what whoever gets it next could read."""
+    if text:
+        with open(f"{here}/leaks", "a") as file:
+            file.write(f"{name}: {text}\n")
 
 
 def put(name, **lv):
@@ -80,12 +88,17 @@ def lvcreate():
         else:
             die("Please specify either size or extents with snapshots.")
         text = open(content(origin)).read()
+    elif "-T" in args and "-V" not in args:
+        name = f"{devices.removeprefix('/dev/')}-pool"
+        put(name, kind="t", size=state["free"] // 2, attr="twi-aotz--" if "-Zy" in args else "twi-aot---")
+        return
     else:
         wanted = size(option("-V") or option("-L"))
         if option("-L") and wanted > state["free"]:
             die(f'Volume group "vg" has insufficient free space (1 extents): {wanted} required.')
         thin = "-T" in args
-        put(name, kind="V" if thin else "-", size=wanted, pool="vg-pool" if thin else "", tags=tags)
+        pool = f"{devices.removeprefix('/dev/')}-pool" if thin else ""
+        put(name, kind="V" if thin else "-", size=wanted, pool=pool, tags=tags)
         text = ""
     open(content(name), "w").write(text)
 
@@ -95,6 +108,8 @@ def lvremove():
     if lvs[name]["open"]:
         die(f"Logical volume vg/{name} in use.")
     for gone in [*cows(name), name]:
+        if lvs[gone]["kind"] in "-s":
+            give_back(gone, open(content(gone)).read())
         del lvs[gone]
         os.unlink(content(gone))
     for lv in lvs.values():
@@ -104,6 +119,8 @@ def lvremove():
 
 def lvchange():
     lv = lvs[name_of(args[-1])]
+    if "-Zy" in args:
+        lv["attr"] = lv["attr"][:7] + "z" + lv["attr"][8:]
     if "-an" in args and any(lvs[one]["open"] for one in [name_of(args[-1]), *cows(name_of(args[-1]))]):
         die("Logical volume in use.")
     lv["active"] = lv["active"] if "-an" not in args and "-ay" not in args else "-ay" in args
@@ -132,12 +149,17 @@ def resize(grow):
         die("New size (1 extents) matches existing size (1 extents).")
     if cows(name) and (not grow or lv["active"]):
         die("Snapshot origin volumes can be resized only while inactive: try lvchange -an.")
+    if not grow and lv.pop("wiped_from", None) != wanted:
+        give_back(name, "what was cut off")
     lv["size"] = wanted
 
 
 def lvconvert():
     if "--splitsnapshot" in args:
-        lvs[name_of(args[-1])] |= {"kind": "-", "origin": "", "virtual": 0}
+        lv = lvs[name_of(args[-1])]
+        if lv["kind"] != "s":
+            die(f"{args[-1]} is not a snapshot.")
+        lv |= {"kind": "-", "origin": "", "virtual": 0, "attr": None}
     else:
         origin, cow = name_of(args[-2]), name_of(args[-1])
         assert "-Zn" in args, "it would lose what it has saved"
@@ -152,6 +174,11 @@ def report():
         clauses = [f'lv_name="{name}"', f'origin="{lv["origin"]}"', *tags]
         return wanted is None or any(clause in wanted.split(" || ") for clause in clauses)
 
+    missing = state.get("missing", 0)
+    group = {
+        "vg_size": str(state["free"] * 2), "vg_free": str(state["free"]), "vg_attr": "wz-pn-" if missing else "wz--n-",
+        "vg_missing_pv_count": str(missing),
+    }
     rows = []
     for name, lv in lvs.items():
         if is_wanted(name, lv):
@@ -159,17 +186,25 @@ def report():
             attr = f"{first}wi{'-a'[0]}{'a' if lv['active'] else '-'}{'o' if lv['open'] else '-'}---{'k' if lv['skip'] else '-'}"
             rows.append({
                 "lv_name": name, "lv_size": str(lv["size"]), "origin_size": str(lv["virtual"]), "origin": lv["origin"],
-                "pool_lv": lv["pool"], "lv_attr": attr, "lv_tags": ",".join(lv["tags"]), "data_percent": "",
-                "metadata_percent": "", "chunk_size": "4096", "vg_size": "1000", "vg_free": "500",
+                "pool_lv": lv["pool"], "lv_attr": lv.get("attr") or attr, "lv_tags": ",".join(lv["tags"]), "data_percent": "1.00",
+                "metadata_percent": "1.00", "chunk_size": "4096" if lv["kind"] == "s" else "0", **group,
             })
+    # As LVM does: one row for each segment, and everything is in two.
+    if "chunk_size" in option("-o"):
+        rows = [row for row in rows for _ in range(2)]
     if program == "vgs":
-        rows = [{"vg_size": "1000", "vg_free": "500"}]
+        rows = [group]
+    columns = option("-o").split(",")
+    rows = [{column: row[column] for column in columns} for row in rows]
     print(json.dumps({"report": [{program[:2]: rows}]}))
 
 
 def pumice():
     assert sys.stdin.readline().startswith("limit ")
-    if args[0] == "wipe":
+    if args[0] == "wipe" and option("--offset"):
+        # A volume's content here is at its beginning.
+        lvs[os.path.basename(args[1])]["wiped_from"] = int(option("--offset"))
+    elif args[0] == "wipe":
         open(args[1], "w").write("")
     else:
         open(args[2], "w").write(open(args[1]).read())
@@ -177,7 +212,7 @@ def pumice():
 
 def break_off():
     """What a copy that is killed in its middle leaves."""
-    if program == "pumice":
+    if program == "pumice" and not option("--offset"):
         open(args[1] if args[0] == "wipe" else args[2], "w").write("half of it")
 
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pumice::drivers::lvm::{LvmDriver, LvmOptions, LvmType, VolumeClear};
-use pumice::drivers::{DriverError, VolumeDriver, Work};
+use pumice::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use pumice::model::{Reference, SnapshotId, StorageName};
 use serde_json::json;
 
@@ -257,6 +257,199 @@ fn a_volume_is_wiped_as_far_as_was_asked_for() {
             assert!(wipe.contains(wanted), "{wipe}");
         }
     }
+}
+
+#[test]
+fn a_snapshot_is_taken_off_its_origin_and_wiped_before_its_room_is_given_back() {
+    for (clear, is_wiped) in [(VolumeClear::Zero, true), (VolumeClear::None, false)] {
+        for overflowed in [false, true] {
+            let group = Group::new(LvmType::Thick);
+            let driver = LvmDriver::new(LvmOptions {
+                volume_clear: clear,
+                ..group.options()
+            });
+            let (one, snapshot) = (volume(1), SnapshotId::new());
+            let name = StorageName::Snapshot(snapshot).to_string();
+            driver.create_volume(&work(), &one).unwrap();
+            group.write(&one.storage_name(), "secret");
+            driver.create_snapshot(&work(), &one, snapshot).unwrap();
+            // Whoever has its origin open goes on.
+            group.change(&one.storage_name(), "open", true.into());
+            if overflowed {
+                group.change(&name, "attr", "swi-I-s---".into());
+            }
+            group.commands();
+            driver.delete_snapshot(&work(), &one, snapshot).unwrap();
+            let commands = group.commands();
+            let wipe = commands.iter().find(|command| command.starts_with("pumice wipe"));
+            assert_eq!(wipe.is_some(), is_wiped, "{commands:?}");
+            // Its room is larger than what it is a snapshot of.
+            assert!(
+                wipe.is_none_or(|wipe| wipe.contains("--length 1073745920")),
+                "{wipe:?}"
+            );
+            assert_eq!(group.leaks().is_empty(), is_wiped);
+            assert_eq!(group.names(), [one.storage_name()]);
+        }
+    }
+}
+
+#[test]
+fn a_thin_pool_zeroes_its_blocks_whatever_it_was_made_with() {
+    let driver_of = |group: &Group, clear| {
+        LvmDriver::new(LvmOptions {
+            volume_clear: clear,
+            ..group.options()
+        })
+    };
+    let zeroes = |group: &Group| group.state()["lvs"][group.pool()]["attr"] == "twi-aotz--";
+    // One that is made.
+    let group = Group::new(LvmType::Thin);
+    driver_of(&group, VolumeClear::Zero).setup(&work()).unwrap();
+    assert!(zeroes(&group), "{}", group.state());
+    // One that was there, or that somebody changes while it is served.
+    for (clear, wanted) in [(VolumeClear::Zero, true), (VolumeClear::None, false)] {
+        let group = Group::new(LvmType::Thin);
+        let unzeroed = json!({ "kind": "t", "attr": "twi-aot---" });
+        group.put(&group.pool(), &unzeroed);
+        let driver = driver_of(&group, clear);
+        driver.setup(&work()).unwrap();
+        assert_eq!(zeroes(&group), wanted);
+        group.put(&group.pool(), &unzeroed);
+        driver.stats(&work()).unwrap();
+        assert_eq!(zeroes(&group), wanted);
+        group.commands();
+        driver.stats(&work()).unwrap();
+        assert_eq!(group.commands().len(), 1, "what is on is not turned on again");
+    }
+}
+
+/// What is there and what it holds is the same after a verb that was refused.
+fn untouched(group: &Group, what: &str, verb: impl FnOnce() -> DriverResult<()>) {
+    let before = group.contents();
+    let error = verb().expect_err(what);
+    assert_eq!(group.contents(), before, "{what}: {error}");
+    assert_eq!(group.leaks(), "");
+}
+
+#[test]
+fn a_revert_that_is_refused_has_changed_nothing() {
+    let group = Group::new(LvmType::Thick);
+    let (driver, mut one) = (group.driver(), volume(1));
+    let (first, latest) = (SnapshotId::new(), SnapshotId::new());
+    let name = |snapshot| StorageName::Snapshot(snapshot).to_string();
+    driver.create_volume(&work(), &one).unwrap();
+    driver.create_snapshot(&work(), &one, first).unwrap();
+    driver.extend_volume(&work(), &one, 2).unwrap();
+    one.size = 2;
+    driver.create_snapshot(&work(), &one, latest).unwrap();
+    driver.extend_volume(&work(), &one, 3).unwrap();
+    one.size = 3;
+    group.write(&one.storage_name(), "new");
+    let revert = || driver.revert_to_snapshot(&work(), &one, latest);
+    untouched(&group, "snapshots of several sizes", revert);
+    driver.delete_snapshot(&work(), &one, first).unwrap();
+    let other = SnapshotId::new();
+    group.put(
+        &name(other),
+        &json!({"kind": "s", "origin": one.storage_name(), "virtual": 2_u64 << 30, "open": true}),
+    );
+    untouched(&group, "another snapshot is in use", revert);
+    group.change(&name(other), "open", false.into());
+    group.change(&name(other), "attr", "swi-I-s---".into());
+    untouched(&group, "another snapshot ran full", revert);
+    driver.delete_snapshot(&work(), &one, other).unwrap();
+    group.change(&name(latest), "attr", "swi-I-s---".into());
+    untouched(&group, "the snapshot ran full", revert);
+    group.change(&name(latest), "attr", json!(null));
+    revert().unwrap();
+    assert_eq!(group.leaks(), "");
+}
+
+#[test]
+fn a_group_with_a_missing_disk_is_down_and_no_verb_begins_in_it() {
+    for kind in [LvmType::Thick, LvmType::Thin] {
+        let group = Group::new(kind);
+        let (driver, one, two, snapshot) = (group.driver(), volume(1), volume(2), SnapshotId::new());
+        driver.create_volume(&work(), &one).unwrap();
+        driver.create_snapshot(&work(), &one, snapshot).unwrap();
+        group.put("stranger", &json!({}));
+        group.write(&one.storage_name(), "precious");
+        group.fail_at(1, "before");
+        let mut state = group.state();
+        state["missing"] = 1.into();
+        group.set_state(&state);
+        let error = driver.stats(&work()).unwrap_err();
+        assert!(
+            error.to_string().contains("1 of its disks cannot be found"),
+            "{error}"
+        );
+        untouched(&group, "revert", || {
+            driver.revert_to_snapshot(&work(), &one, snapshot)
+        });
+        untouched(&group, "extend", || driver.extend_volume(&work(), &one, 2));
+        untouched(&group, "from snapshot", || {
+            driver
+                .create_volume_from_snapshot(&work(), &two, snapshot)
+                .map(drop)
+        });
+        untouched(&group, "clone", || {
+            driver.create_cloned_volume(&work(), &two, one.id).map(drop)
+        });
+        untouched(&group, "manage", || {
+            let reference = Reference::named("stranger");
+            driver.manage_volume(&work(), &two, &reference).map(drop)
+        });
+        if kind == LvmType::Thick {
+            untouched(&group, "delete snapshot", || {
+                driver.delete_snapshot(&work(), &one, snapshot)
+            });
+            let commands = group.commands();
+            assert!(
+                !commands.iter().any(|command| command.starts_with("pumice")),
+                "{commands:?}"
+            );
+        }
+        driver.delete_volume(&work(), &volume(1)).unwrap();
+    }
+}
+
+#[test]
+fn what_finds_no_room_in_the_end_does_not_begin() {
+    let group = Group::new(LvmType::Thick);
+    let (driver, one, snapshot) = (group.driver(), volume(2), SnapshotId::new());
+    driver.create_volume(&work(), &one).unwrap();
+    driver.create_snapshot(&work(), &one, snapshot).unwrap();
+    let mut state = group.state();
+    state["free"] = json!(3_u64 << 30);
+    group.set_state(&state);
+    group.commands();
+    for error in [
+        driver.extend_volume(&work(), &one, 6).unwrap_err(),
+        driver
+            .create_cloned_volume(&work(), &volume(2), one.id)
+            .unwrap_err(),
+    ] {
+        assert!(matches!(error, DriverError::NoSpace { .. }), "{error}");
+    }
+    let commands = group.commands();
+    assert!(
+        commands.iter().all(|command| command.starts_with("lvs")),
+        "{commands:?}"
+    );
+}
+
+#[test]
+fn what_is_in_another_pool_of_the_group_is_not_adopted() {
+    let group = Group::new(LvmType::Thin);
+    group.put("d0", &json!({ "kind": "V", "pool": "other" }));
+    let (driver, one) = (group.driver(), volume(1));
+    untouched(&group, "adopt", || {
+        driver
+            .manage_volume(&work(), &one, &Reference::named("d0"))
+            .map(drop)
+    });
+    assert!(driver.list_existing(&work()).unwrap().is_empty());
 }
 
 #[test]

@@ -147,10 +147,9 @@ impl Deadlines {
             OperationKind::DeleteAttachment { .. } => self.delete_attachment,
             OperationKind::InitializeConnection { .. } => self.initialize_connection,
             OperationKind::TerminateConnection { .. } => self.terminate_connection,
-            OperationKind::CreateSnapshot { .. } | OperationKind::RevertToSnapshot { .. } => {
-                self.snapshot + moving_data
-            }
-            OperationKind::DeleteSnapshot { .. } => self.snapshot,
+            OperationKind::CreateSnapshot { .. }
+            | OperationKind::DeleteSnapshot { .. }
+            | OperationKind::RevertToSnapshot { .. } => self.snapshot + moving_data,
             OperationKind::ManageVolume { .. }
             | OperationKind::UnmanageVolume
             | OperationKind::ManageSnapshot { .. }

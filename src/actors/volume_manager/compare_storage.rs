@@ -142,9 +142,11 @@ async fn delete(manager: &VolumeManager, orphan: StorageName) {
             // Of which volume it was, nobody knows any more; drivers go by the snapshot's own name.
             let volume = parts.nameless(VolumeId::new());
             parts
-                .drive(Claim::on_snapshot(id), limit, move |driver, work| {
-                    driver.delete_snapshot(work, &volume, id)
-                })
+                .drive(
+                    Claim::on_snapshot(id).moving_data(true),
+                    limit,
+                    move |driver, work| driver.delete_snapshot(work, &volume, id),
+                )
                 .await
         }
     };

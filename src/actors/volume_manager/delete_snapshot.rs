@@ -51,8 +51,10 @@ impl Step<Deleting, DriverError> for DeleteSnapshot {
     async fn execute(&self, deleting: &mut Deleting) -> Result<(), DriverError> {
         let (volume, snapshot) = (deleting.volume.clone(), deleting.about);
         let parts = deleting.parts.clone();
+        // What a thick snapshot kept of its volume is wiped.
+        let claim = Claim::on_snapshot(snapshot).moving_data(parts.driver.get().moves_data());
         deleting
-            .drive(Claim::on_snapshot(snapshot), move |driver, work| {
+            .drive(claim, move |driver, work| {
                 parts.ledger().tombstone(snapshot.0);
                 driver.delete_snapshot(work, &volume, snapshot)
             })

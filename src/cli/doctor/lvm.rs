@@ -12,7 +12,7 @@ use super::machine::modules::{self, Module, Modules};
 use super::programs;
 use crate::cli::serve::volume::lvm_options;
 use crate::config::Backend;
-use crate::config::backend::LvmType;
+use crate::config::backend::{LvmType, VolumeClear};
 use crate::drivers::lvm::checkup::{Checkup, Content};
 use crate::drivers::{DriverError, Work};
 
@@ -28,6 +28,9 @@ struct Subject {
     pool: String,
     kind: LvmType,
     warn_percent: u8,
+    clear: VolumeClear,
+    /// In MiB; 0 is all.
+    clear_size: u32,
 }
 
 /// Tells all of it. What cannot be looked at because of an earlier fault is left out.
@@ -39,6 +42,8 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told
         pool: checkup.pool_name(),
         kind: backend.lvm_type,
         warn_percent: backend.thin_pool_warn_percent,
+        clear: backend.volume_clear,
+        clear_size: backend.volume_clear_size,
     };
     conf_file(&subject, &backend.lvm_conf_file, told);
     privileges(told);
@@ -64,6 +69,7 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told
     });
     kernel(backend, is_thin, told);
     thin_programs(&checkup, is_thin, told);
+    wiping(&subject, is_thin, told);
     match checkup.settings(work) {
         Ok(settings) => settings::judge(&settings, &subject, is_thin, told),
         Err(error) => programs::tell("lvm.settings", None, &error, told),
@@ -126,6 +132,25 @@ fn words(error: &DriverError) -> String {
     match error {
         DriverError::Failed { operator, .. } | DriverError::NotFound { operator, .. } => operator.clone(),
         other => other.to_string(),
+    }
+}
+
+/// What becomes of a deleted volume's data. That of thin ones is told with their pool.
+fn wiping(subject: &Subject, is_thin: bool, told: &Told) {
+    let key = &subject.key;
+    match (subject.clear, subject.clear_size) {
+        _ if is_thin => {}
+        (VolumeClear::None, _) => told.warn(
+            "lvm.wiping",
+            "deleted volumes and snapshots are not wiped: whoever gets their space next reads what they held",
+            format!("set {key}.volume_clear to \"zero\", unless everything in them is encrypted by those who own it"),
+        ),
+        (VolumeClear::Zero, 0) => told.ok("lvm.wiping", "deleted volumes and snapshots are wiped"),
+        (VolumeClear::Zero, mib) => told.warn(
+            "lvm.wiping",
+            format!("only the first {mib} MiB of deleted volumes and snapshots are wiped: whoever gets their space next reads the rest"),
+            format!("set {key}.volume_clear_size to 0"),
+        ),
     }
 }
 
@@ -217,9 +242,9 @@ fn thin_programs(checkup: &Checkup, is_thin: bool, told: &Told) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Module, Subject, conf_file, judge_device_mapper};
+    use super::{Module, Subject, conf_file, judge_device_mapper, wiping};
     use crate::cli::doctor::finding::{Outcome, Told};
-    use crate::config::backend::LvmType;
+    use crate::config::backend::{LvmType, VolumeClear};
     use crate::drivers::lvm::checkup::Content;
 
     fn subject(kind: LvmType) -> Subject {
@@ -229,6 +254,8 @@ mod tests {
             pool: "vg-pool".to_owned(),
             kind,
             warn_percent: 80,
+            clear: VolumeClear::Zero,
+            clear_size: 0,
         }
     }
 
@@ -252,6 +279,7 @@ mod tests {
         let content = |volumes, pool| Content {
             volumes,
             pool,
+            pool_zeroes: true,
             name_taken: false,
         };
         let pool = Some((Some(1.0), Some(1.0)));
@@ -259,6 +287,23 @@ mod tests {
         assert!(subject(LvmType::Auto).is_thin(&content(0, None)));
         assert!(!subject(LvmType::Auto).is_thin(&content(3, None)));
         assert!(!subject(LvmType::Default).is_thin(&content(3, pool)));
+    }
+
+    #[test]
+    fn what_is_not_wiped_is_told() {
+        let outcome = |clear, clear_size, is_thin| {
+            let subject = Subject {
+                clear,
+                clear_size,
+                ..subject(LvmType::Default)
+            };
+            let told = Told::collect(None, |told| wiping(&subject, is_thin, told));
+            told.first().map(|finding| finding.outcome)
+        };
+        assert_eq!(outcome(VolumeClear::Zero, 0, false), Some(Outcome::Ok));
+        assert_eq!(outcome(VolumeClear::Zero, 16, false), Some(Outcome::Warn));
+        assert_eq!(outcome(VolumeClear::None, 0, false), Some(Outcome::Warn));
+        assert_eq!(outcome(VolumeClear::None, 0, true), None);
     }
 
     #[test]

@@ -69,14 +69,14 @@ pub(crate) fn copy(
     Ok(())
 }
 
-/// Writes zeros over the first `length` bytes.
-pub(super) fn wipe(to: &File, length: u64, block: usize, pace: &mut Pace<'_>) -> io::Result<()> {
+/// Writes zeros over `length` bytes from `offset` on.
+pub(super) fn wipe(to: &File, offset: u64, length: u64, block: usize, pace: &mut Pace<'_>) -> io::Result<()> {
     let mut zeros = Buffer::new(block);
     let mut at = 0;
     while at < length {
         let want = length_of(length - at, block);
         pace(at, as_u64(want))?;
-        write_all(to, &zeros.slice()[..want], at)?;
+        write_all(to, &zeros.slice()[..want], offset + at)?;
         at += as_u64(want);
     }
     Ok(())
@@ -276,10 +276,11 @@ mod tests {
     #[test]
     fn a_wipe_wipes_so_much_and_no_more() {
         let file = with(&[(0, vec![7; usize::try_from(LENGTH).unwrap()])]);
-        wipe(&file, 1_500_000, 1 << 20, &mut free).unwrap();
+        wipe(&file, 4096, 1_500_000, 1 << 20, &mut free).unwrap();
         let bytes = read(&file);
-        assert!(bytes[..1_500_000].iter().all(|byte| *byte == 0));
-        assert!(bytes[1_500_000..].iter().all(|byte| *byte == 7));
+        let (wiped, end) = (4096..4096 + 1_500_000, 4096 + 1_500_000);
+        assert!(bytes[wiped].iter().all(|byte| *byte == 0));
+        assert!(bytes[..4096].iter().chain(&bytes[end..]).all(|byte| *byte == 7));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The parent's side: starts `pumice copy` or `pumice wipe`, tells it how fast it may be, hears how far it is.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::throttle::Throttle;
@@ -62,13 +63,18 @@ impl Copier {
         self.run(work, &command, length)
     }
 
-    /// Overwrites the first `length` bytes with zeros. `ionice` has the options of that program, if it is to be used.
+    /// Overwrites these bytes with zeros. `ionice` has the options of that program, if it is to be used.
     ///
     /// # Errors
     /// As [`Self::copy`].
-    pub fn wipe(&self, work: &Work, path: &Path, length: u64, ionice: Option<&str>) -> DriverResult<()> {
+    pub fn wipe(&self, work: &Work, path: &Path, part: Range<u64>, ionice: Option<&str>) -> DriverResult<()> {
         let args = ["wipe".into(), path.into()];
-        self.run(work, &self.command(ionice, args, length), length)
+        let length = part.end.saturating_sub(part.start);
+        let mut command = self.command(ionice, args, length);
+        if part.start > 0 {
+            command = command.arg("--offset").arg(part.start.to_string());
+        }
+        self.run(work, &command, length)
     }
 
     fn command(

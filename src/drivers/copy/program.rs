@@ -55,6 +55,9 @@ pub struct CopyArgs {
 pub struct WipeArgs {
     /// What is overwritten with zeros.
     pub path: PathBuf,
+    /// From which byte on.
+    #[arg(long, default_value_t = 0)]
+    pub offset: u64,
     /// How many bytes.
     #[arg(long)]
     pub length: u64,
@@ -82,7 +85,7 @@ pub fn copy(args: &CopyArgs) -> ExitCode {
 pub fn wipe(args: &WipeArgs) -> ExitCode {
     run(args.block, |block, pace| {
         let to = target(&args.path)?;
-        data::wipe(&to, args.length, block, pace)?;
+        data::wipe(&to, args.offset, args.length, block, pace)?;
         to.sync_all()
     })
 }

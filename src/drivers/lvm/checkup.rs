@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::commands::Lvm;
+use super::commands::{Lvm, report_args};
 use super::names;
 use super::options::LvmOptions;
 use super::report::Kind;
@@ -73,6 +73,8 @@ pub struct Content {
     pub volumes: usize,
     /// Its thin pool, if there is one: per cent of data and of metadata in use. Unknown while it is not active.
     pub pool: Option<(Option<f64>, Option<f64>)>,
+    /// Whether that pool zeroes blocks before it hands them out.
+    pub pool_zeroes: bool,
     /// Whether something else than a thin pool has the pool's name.
     pub name_taken: bool,
 }
@@ -124,15 +126,8 @@ impl Checkup {
     /// # Errors
     /// LVM fails, does not answer, or answers what is no report.
     pub fn groups(&self, work: &Work) -> Result<Result<Groups, String>, CommandError> {
-        let args = [
-            "--reportformat",
-            "json",
-            "--units",
-            "b",
-            "--nosuffix",
-            "-o",
-            COLUMNS,
-        ];
+        let args = report_args("vgs", COLUMNS, "");
+        let args = args[1..].iter().filter(|arg| !arg.is_empty());
         let output = self.lvm.command("vgs").args(args).run(work)?;
         let warnings = parse_warnings(&output.stderr.text());
         Ok(parse_groups(&output.stdout.text()).map(|all| Groups { all, warnings }))
@@ -149,6 +144,7 @@ impl Checkup {
         Ok(Content {
             volumes: report.lvs.iter().filter(|lv| lv.kind != Kind::Internal).count(),
             pool: pool.map(|pool| (pool.data_percent, pool.metadata_percent)),
+            pool_zeroes: pool.is_some_and(|pool| pool.zeroes),
             name_taken: named.is_some() && pool.is_none(),
         })
     }

@@ -1,5 +1,6 @@
 //! LVM's commands: their arguments, their environment, and what is tried again.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use super::names;
 use super::options::LvmOptions;
 use super::queue::Queue;
-use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, Report};
+use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, REPORT_CONFIG, Report, SEGMENT_COLUMNS};
 use super::shrink;
 use super::verdict::Failure;
 use crate::drivers::command::{Command, CommandError, Output};
@@ -82,10 +83,30 @@ impl Lvm {
         self.report(work, &report_args("vgs", GROUP_COLUMNS, &self.group))
     }
 
+    /// In which pieces the volume's snapshots keep what it loses, by their names, in bytes.
+    pub(super) fn chunks_of_snapshots(
+        &self,
+        work: &Work,
+        origin: &str,
+    ) -> DriverResult<BTreeMap<String, u64>> {
+        let mut args = report_args("lvs", SEGMENT_COLUMNS, &self.group);
+        args.extend(["-S".to_owned(), format!("origin=\"{origin}\"")]);
+        self.read(work, &args, report::parse_chunks)
+    }
+
     fn report(&self, work: &Work, args: &[String]) -> DriverResult<Report> {
+        self.read(work, args, report::parse)
+    }
+
+    fn read<T>(
+        &self,
+        work: &Work,
+        args: &[String],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> DriverResult<T> {
         let command = self.command(&args[0]).args(&args[1..]).keep(REPORT_SIZE);
         let output = run_twice(&command, work)?;
-        report::parse(&output.stdout.text()).map_err(|problem| DriverError::Failed {
+        parse(&output.stdout.text()).map_err(|problem| DriverError::Failed {
             client: "The storage backend failed.".to_owned(),
             operator: format!("{command}: {problem}"),
         })
@@ -120,10 +141,19 @@ impl Lvm {
         self.make(work, name, &args)
     }
 
-    /// Makes the thin pool of most of what is free: its metadata and their spare need the rest.
+    /// Makes the thin pool of most of what is free: its metadata and their spare need the rest. It zeroes blocks before it hands
+    /// them out, whatever `lvm.conf` says (`allocation/thin_pool_zero`).
     pub(super) fn create_pool(&self, work: &Work) -> Result<(), Failure> {
         let pool = self.path(&self.pool);
-        self.run(work, &words(&["lvcreate", "-y", "-T", "-l", "95%FREE", &pool]))
+        self.run(
+            work,
+            &words(&["lvcreate", "-y", "-Zy", "-T", "-l", "95%FREE", &pool]),
+        )
+    }
+
+    /// Has the pool zero blocks before it hands them out, from now on.
+    pub(super) fn zero_new_blocks(&self, work: &Work) -> Result<(), Failure> {
+        self.run(work, &words(&["lvchange", "-y", "-Zy", &self.path(&self.pool)]))
     }
 
     /// Makes a snapshot that keeps what its thick origin loses. It has room for all of it, and for the book that says where it
@@ -218,7 +248,7 @@ impl Lvm {
         self.run(work, &args)
     }
 
-    /// Takes a thick snapshot off its origin: a volume that holds what it has saved.
+    /// Takes a thick snapshot off its origin, which may be in use: a volume that holds what it has saved.
     pub(super) fn split(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(
             work,
@@ -374,20 +404,14 @@ fn tag_args(copying: bool) -> Vec<String> {
     }
 }
 
-/// Mirrors as Cinder makes them. A mirror of many regions needs larger ones: the next power of two of its TiB.
+/// Mirrors as Cinder makes them, but for their log: LVM makes none any more that is mirrored itself. A mirror of many regions needs
+/// larger ones: the next power of two of its TiB.
 fn mirror_args(mirrors: u32, bytes: u64) -> Vec<String> {
     if mirrors == 0 {
         return Vec::new();
     }
     let count = mirrors.to_string();
-    let mut args = words(&[
-        "--type=mirror",
-        "-m",
-        &count,
-        "--nosync",
-        "--mirrorlog",
-        "mirrored",
-    ]);
+    let mut args = words(&["--type=mirror", "-m", &count, "--nosync", "--mirrorlog", "disk"]);
     if bytes >= LARGE_MIRROR {
         let region_mib = bytes.div_ceil(1 << 40).next_power_of_two();
         args.extend(["-R".to_owned(), region_mib.to_string()]);
@@ -395,9 +419,12 @@ fn mirror_args(mirrors: u32, bytes: u64) -> Vec<String> {
     args
 }
 
-fn report_args(program: &str, columns: &str, group: &str) -> Vec<String> {
+/// A report whose form is ours, whatever LVM's configuration says of reports.
+pub(super) fn report_args(program: &str, columns: &str, group: &str) -> Vec<String> {
     words(&[
         program,
+        "--config",
+        REPORT_CONFIG,
         "--reportformat",
         "json",
         "--units",

@@ -54,6 +54,7 @@ impl LvmDriver {
     ) -> DriverResult<()> {
         let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
         let report = self.lvm.look(work, &[&source, &name])?;
+        report.may_change()?;
         let source = report.find(&source).ok_or_else(|| missing("snapshot", &source))?;
         fits(volume, source)?;
         match source.kind {
@@ -83,6 +84,7 @@ impl LvmDriver {
                 operator: format!("{source} is being reverted"),
             });
         }
+        report.may_change()?;
         let source = whole_volume(&report, source_id)?;
         fits(volume, source)?;
         let bytes = bytes_of(volume.size);
@@ -93,6 +95,10 @@ impl LvmDriver {
             .find(&name)
             .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
         {
+            // A snapshot that finds room, and then no volume for it, would be wiped in vain.
+            if report.find(&name).is_none() && report.find(&passing).is_none() {
+                report.has_room(source.bytes + self.room_of_new(work, bytes)?)?;
+            }
             self.awake(work, source)?;
             let copied = self
                 .snapshot_for_clone(work, &report, &passing, source)
@@ -106,11 +112,19 @@ impl LvmDriver {
             }
         } else if let Some(lv) = report.find(&name) {
             self.accept(work, lv, bytes)?;
-            if report.find(&passing).is_none() {
-                return Ok(());
-            }
         }
-        Ok(self.lvm.remove(work, &passing)?)
+        match self.lvm.look(work, &[&passing])?.find(&passing) {
+            Some(lv) => self.discard(work, lv),
+            None => Ok(()),
+        }
+    }
+
+    /// What an empty volume of the kind that this backend makes takes of the group.
+    fn room_of_new(&self, work: &Work, bytes: u64) -> DriverResult<u64> {
+        Ok(match self.mode(work)? {
+            Mode::Thin => 0,
+            Mode::Thick => bytes * (u64::from(self.options.mirrors) + 1),
+        })
     }
 
     /// The point in time that a thick clone is copied from. One that was taken by an attempt before is as good.
@@ -130,7 +144,8 @@ impl LvmDriver {
             {
                 return Ok(lv.clone());
             }
-            Some(_) => self.lvm.remove(work, name)?,
+            // What a killed command left, or what is left of one that was taken off to be wiped.
+            Some(lv) => self.discard(work, lv)?,
             None => {}
         }
         self.lvm.snapshot_thick(work, name, &source.name)?;
@@ -167,22 +182,28 @@ impl LvmDriver {
         bytes: u64,
     ) -> DriverResult<()> {
         let target = match self.mode(work)? {
-            Mode::Thin => Target::Zeros,
-            Mode::Thick => Target::Anything,
+            // Where a pool does not zero its blocks, what is not written of a block reads as whatever its last owner left.
+            Mode::Thin if self.blocks_are_zeroed() => Target::Zeros,
+            _ => Target::Anything,
         };
+        if !report
+            .find(name)
+            .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
+        {
+            self.awake(work, source)?;
+        }
         match report.find(name) {
             Some(lv) if is_volume(lv) && !lv.is_copying() => return self.accept(work, lv, bytes),
             // A thick one is simply written again. A thin one must read as zeros where nothing will be written.
             Some(lv) if target == Target::Anything && lv.kind == Kind::Thick && lv.bytes >= bytes => {
                 self.awake(work, lv)?;
             }
-            Some(_) => {
-                self.lvm.remove(work, name)?;
+            Some(lv) => {
+                self.discard(work, lv)?;
                 self.make(work, name, bytes, true)?;
             }
             None => self.make(work, name, bytes, true)?,
         }
-        self.awake(work, source)?;
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(name));
         let copied = self.copier.copy(work, &from, &to, source.bytes, target);
         if matches!(copied, Err(DriverError::NoSpace { .. })) {
@@ -194,10 +215,12 @@ impl LvmDriver {
 
     /// Removes what is of no use, as far as that is possible now; a delete does it for good.
     fn forget(&self, work: &Work, name: &str) {
-        if let Err(failure) = self.lvm.remove(work, name)
-            && failure.verdict != Verdict::NoVolume
-        {
-            tracing::warn!(volume = name, error = %failure.error, "a half-made volume stays until it is deleted");
+        let forgotten = self
+            .lvm
+            .look(work, &[name])
+            .and_then(|report| report.find(name).map_or(Ok(()), |lv| self.discard(work, lv)));
+        if let Err(error) = forgotten {
+            tracing::warn!(volume = name, %error, "a half-made volume stays until it is deleted");
         }
     }
 
@@ -224,13 +247,14 @@ impl LvmDriver {
             }
         }
         let report = self.look_settled(work, volume.id, &[&name])?;
+        report.may_change()?;
         let origin = whole_volume(&report, volume.id)?;
         match report.find(&name) {
             None => {}
             Some(lv) if is_snapshot_of(lv, &origin.name) => return Ok(()),
             // A killed command has made its room, but no snapshot of it yet.
             Some(lv) if lv.kind == Kind::Thick && lv.origin.is_none() && !lv.open && !is_split(lv) => {
-                self.lvm.remove(work, &name)?;
+                self.discard(work, lv)?;
             }
             Some(lv) => {
                 return Err(failed(format!(

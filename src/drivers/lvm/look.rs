@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::report::{Kind, Lv, Report, State};
 use super::verdict::Verdict;
-use super::{LvmDriver, LvmType, Mode, failed, missing, names};
+use super::{LvmDriver, LvmType, Mode, VolumeClear, failed, missing, names};
 use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{VolumeId, VolumeSpec};
@@ -33,13 +33,53 @@ impl LvmDriver {
                         self.lvm.pool()
                     )));
                 }
-                Some(pool) => self.awake(work, pool)?,
+                Some(pool) => {
+                    self.awake(work, pool)?;
+                    self.see_that_blocks_are_zeroed(work, pool)?;
+                }
             }
         }
         for lv in report.lvs.iter().filter(|lv| lv.state == State::Suspended) {
             self.awake(work, lv)?;
         }
         Ok(())
+    }
+
+    /// A pool that hands out blocks as their last owner left them is changed, unless the operator wants nothing wiped. Blocks that
+    /// it handed out before stay as they are.
+    pub(super) fn see_that_blocks_are_zeroed(&self, work: &Work, pool: &Lv) -> DriverResult<()> {
+        if pool.zeroes || pool.kind != Kind::Pool {
+            self.watch().zeroes(true);
+            return Ok(());
+        }
+        if self.options.volume_clear == VolumeClear::None {
+            if self.watch().zeroes(false) {
+                tracing::warn!(
+                    group = self.options.volume_group,
+                    pool = pool.name,
+                    "zeroing of the thin pool is off and volume_clear is none: new volumes read what deleted ones held \
+                     (lvchange -Zy turns it on)"
+                );
+            }
+            return Ok(());
+        }
+        self.lvm.zero_new_blocks(work)?;
+        tracing::warn!(
+            group = self.options.volume_group,
+            pool = pool.name,
+            "zeroing of the thin pool was off, so that volumes could read what deleted ones had held: it is on now; blocks that \
+             volumes have already are as they were"
+        );
+        Ok(())
+    }
+
+    /// Whether the pool was seen to zero its blocks when it was looked at last.
+    pub(super) fn blocks_are_zeroed(&self) -> bool {
+        !self.watch().unzeroed
+    }
+
+    fn watch(&self) -> std::sync::MutexGuard<'_, super::Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which kind of volumes is made; found out if nobody did before.

@@ -1,7 +1,7 @@
 //! Adopting what is in the group already, and saying what that is.
 
 use super::create::{is_snapshot_of, is_volume};
-use super::report::{Kind, Lv, Report};
+use super::report::{Kind, Lv, Report, State};
 use super::shrink::is_split;
 use super::{LvmDriver, names};
 use crate::drivers::{DriverError, DriverResult, Managed, Work};
@@ -78,6 +78,13 @@ impl LvmDriver {
         if let Some(why) = against(lv) {
             return Err(refused(&source, why));
         }
+        if lv.state == State::Invalid {
+            return Err(refused(&source, "The snapshot has run out of space."));
+        }
+        if lv.name != name && lv.is_in_another_pool(self.lvm.pool()) {
+            return Err(refused(&source, "The logical volume is in another thin pool."));
+        }
+        report.may_change()?;
         if lv.name != name {
             self.lvm.rename(work, &lv.name, name)?;
         }
@@ -89,7 +96,7 @@ impl LvmDriver {
 
     /// Everything that could be adopted, or is ours: one report for all of it.
     pub(super) fn list(&self, work: &Work) -> DriverResult<Vec<Existing>> {
-        Ok(existing(&self.lvm.look_at_all(work)?))
+        Ok(existing(&self.lvm.look_at_all(work)?, self.lvm.pool()))
     }
 }
 
@@ -104,13 +111,15 @@ fn managed(lv: &Lv) -> Managed {
     }
 }
 
-/// Volumes and snapshots, ours or not; no pools, no parts of others, nothing that is there for the length of a verb.
-fn existing(report: &Report) -> Vec<Existing> {
+/// Volumes and snapshots, ours or not; no pools, no parts of others, nothing that is there for the length of a verb. What is in
+/// another thin pool is somebody else's, unless it has one of our names: it was adopted from there.
+fn existing(report: &Report, pool: &str) -> Vec<Existing> {
     let mut all: Vec<Existing> = report
         .lvs
         .iter()
         .filter(|lv| matches!(lv.kind, Kind::Thick | Kind::Thin | Kind::Cow))
         .filter(|lv| !lv.is_copying() && !is_split(lv) && !names::is_passing(&lv.name))
+        .filter(|lv| !lv.is_in_another_pool(pool) || names::is_ours(&lv.name))
         .map(|lv| Existing {
             name: lv.name.clone(),
             bytes: lv.bytes,
@@ -131,6 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_no_volume_is_not_listed() {
+        let adopted = names::volume(VolumeId::new());
         let lv = |name: &str, kind| Lv {
             name: name.to_owned(),
             kind,
@@ -143,6 +153,14 @@ mod tests {
                 lv("root", Kind::Thick),
                 lv("vg-pool", Kind::Pool),
                 lv("lvol0_pmspare", Kind::Internal),
+                Lv {
+                    pool: Some("other".to_owned()),
+                    ..lv("of-another-pool", Kind::Thin)
+                },
+                Lv {
+                    pool: Some("other".to_owned()),
+                    ..lv(&adopted, Kind::Thin)
+                },
                 lv(&names::clone_snapshot(VolumeId::new()), Kind::Cow),
                 Lv {
                     tags: vec![COPYING.to_owned()],
@@ -155,7 +173,7 @@ mod tests {
                 },
             ],
         };
-        let listed: Vec<_> = existing(&report)
+        let listed: Vec<_> = existing(&report, "vg-pool")
             .into_iter()
             .map(|one| (one.name, one.in_use, one.origin))
             .collect();
@@ -163,7 +181,8 @@ mod tests {
             listed,
             [
                 ("before-upgrade".to_owned(), true, Some("root".to_owned())),
-                ("root".to_owned(), false, None)
+                ("root".to_owned(), false, None),
+                (adopted, false, None)
             ]
         );
     }

@@ -9,24 +9,27 @@
 //! | create | nothing, unless the name is taken | `lvcreate` | it is there: the size is compared, and it is activated |
 //! | create from a thin snapshot, clone a thin volume | source, volume | `lvcreate -s`; `lvextend` if it is to be larger | a volume that is too small yet: it is extended |
 //! | create from a thick snapshot | source, volume | `lvcreate` with the tag `pumice.copying`; copy; the tag is taken off | one with the tag is not whole: the copy begins again |
-//! | clone a thick volume | the same, and `clone-snap-<id>` | snapshot of the source; as above; the snapshot is removed | the snapshot is used again if it is one (a killed `lvcreate` leaves an ordinary volume: removed); beside a whole volume it is removed |
+//! | clone a thick volume | the same, and `clone-snap-<id>` | snapshot of the source; as above; the snapshot is removed as any | the snapshot is used again if it is one (a killed `lvcreate` leaves an ordinary volume: removed); beside a whole volume it is removed |
 //! | extend | volume, its snapshots | `lvextend`; thick with snapshots: `lvchange -an` before, `-ay` after | an inactive volume: activated |
 //! | create snapshot | thin: nothing at first | `lvcreate -s` | it is there; one of a thick volume without an origin is not made yet: removed |
 //! | delete | volume, its snapshots, what its verbs may have left | wipe (thick); `lvremove` | wiped again, removed |
-//! | delete snapshot | snapshot | `lvremove` | it is gone |
+//! | delete snapshot | snapshot | thick: taken off its origin (`lvconvert --splitsnapshot`), wipe; `lvremove` | an ordinary volume of its name: wiped again, removed |
 //! | revert, thin | volume, snapshot, `revert-new-`, `revert-old-` | snapshot of the snapshot as *new*; volume → *old*; *new* → volume; *old* removed | *new* beside the volume: removed, begun again. *old* and *new* without the volume: *new* takes its name. *old* beside the volume: removed |
-//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew it is cut: `lvchange -an`, snapshots tagged `pumice.split…` and taken off (`lvconvert --splitsnapshot`), `lvreduce`, put on again (`lvconvert -s -Zn`), `lvchange -ay` | copied back again: less differs. Snapshots with the tag: the cut is finished, they are put on |
+//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew, what is to go is wiped and the volume is cut: `lvchange -an`, snapshots tagged `pumice.split…` and taken off (`lvconvert --splitsnapshot`), `lvreduce`, put on again (`lvconvert -s -Zn`), `lvchange -ay` | copied back again: less differs. Snapshots with the tag: the cut is finished, they are put on |
 //! | manage | both names | `lvrename`; activation | the old name is gone, the new one is there |
 //!
 //! A killed revert is finished by whichever verb touches the volume next, an export's `activate` too; so is a volume let go on that a
 //! killed command left suspended. The snapshot that is reverted to is never written and never removed: what is copied back is only
 //! what differs from it, so it needs no further room for its changes, and cannot run full by it.
 //!
-//! **What is in use is not touched.** Delete and revert look for an open device and for dependent snapshots first: `lvremove -f`
-//! would take those along.
+//! **What is in use is not touched, and what is refused has not begun.** Delete and revert look for an open device and for dependent
+//! snapshots first: `lvremove -f` would take those along. A verb that does something before LVM could refuse the rest (copy, wipe,
+//! deactivate) looks first whether LVM would: a group with a missing disk, one without room, snapshots in the way.
 //!
-//! A thick volume that is created has whatever lay there before, but for what `volume_clear` wiped when that was deleted. Its
-//! first sectors are wiped by `lvcreate`; if that is killed in between they are not, which nobody can tell later.
+//! **What goes back to the group is wiped** (`remove.rs` has all that gives back), and thin pools zero what they hand out, so what is
+//! made reads nothing that another one held. What was in the group before, or is given back by others, is as they left it: a thick
+//! volume may read that. Its first sectors are wiped by `lvcreate`; if that is killed in between they are not, which nobody can tell
+//! later.
 
 pub mod checkup;
 mod commands;

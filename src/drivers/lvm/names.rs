@@ -35,6 +35,11 @@ pub(super) fn pool(group: &str) -> String {
     format!("{group}-pool")
 }
 
+/// Whether it is the name of a volume or a snapshot of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    StorageName::parse(name).is_some()
+}
+
 /// Whether it is there for the length of one verb only.
 pub(super) fn is_passing(name: &str) -> bool {
     [CLONE_SNAPSHOT, REVERT_NEW, REVERT_OLD]

@@ -1,8 +1,17 @@
 //! Taking volumes and snapshots away: first whether they may be, then the data, then the volume.
+//!
+//! **Whatever gives extents back to the group gives them back wiped** (`volume_clear`): deleted volumes, half-made copies, snapshots,
+//! also those that a clone is copied from, and what a revert cuts off. A thick snapshot keeps what its origin lost, so it is wiped as
+//! well (cinder: `LVMVolumeDriver._clear_volume`, Launchpad 1191812): it is taken off its origin first. Cinder overwrites the
+//! snapshot's `-cow` device below the running snapshot; what its origin loses meanwhile may be saved behind the wipe.
+//!
+//! Blocks of a thin pool are not wiped: the pool zeroes them when it hands them out (`look.rs` sees to that).
+
+use std::ops::Range;
 
 use super::report::{Kind, Lv};
 use super::verdict::{Failure, Verdict};
-use super::{LvmDriver, VolumeClear, names};
+use super::{LvmDriver, VolumeClear, failed, names};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{SnapshotId, VolumeId};
 
@@ -16,6 +25,9 @@ impl LvmDriver {
         );
         let all = [passing.as_str(), &new, &old, &name];
         let mut report = self.lvm.look(work, &all)?;
+        for lv in all.iter().filter_map(|name| report.find(name)) {
+            report.may_remove(lv)?;
+        }
         // Snapshots that were taken off are snapshots still.
         if self.finish_shrink(work, &report, &name)? {
             report = self.lvm.look(work, &all)?;
@@ -31,8 +43,7 @@ impl LvmDriver {
         }
         // The volume last: as long as it is there, so is the one to whom the rest belongs.
         for lv in all.iter().filter_map(|name| report.find(name)) {
-            self.wipe(work, lv)?;
-            gone(self.lvm.remove(work, &lv.name))?;
+            self.discard(work, lv)?;
         }
         Ok(())
     }
@@ -44,27 +55,57 @@ impl LvmDriver {
         let Some(lv) = report.find(&name) else {
             return Ok(());
         };
+        report.may_remove(lv)?;
         if report.cows_of(&name).next().is_some() {
             return Err(DriverError::Busy {
                 operator: format!("{} has snapshots itself", lv.name),
             });
         }
-        gone(self.lvm.remove(work, &name))
+        self.discard(work, lv)
     }
 
-    /// Overwrites a thick volume's data. A snapshot's room holds what its origin was, and a pool gives out zeroed blocks:
-    /// neither is wiped (cinder does not, either).
-    fn wipe(&self, work: &Work, lv: &Lv) -> DriverResult<()> {
-        if self.options.volume_clear == VolumeClear::None || lv.kind != Kind::Thick {
+    /// Removes it, its space wiped. Whoever calls has looked whether it may be.
+    pub(super) fn discard(&self, work: &Work, lv: &Lv) -> DriverResult<()> {
+        match lv.kind {
+            Kind::Thick => self.wipe(work, lv, 0..lv.room)?,
+            Kind::Cow if self.options.volume_clear != VolumeClear::None => {
+                if let Some(room) = self.take_off(work, &lv.name)? {
+                    self.wipe(work, &room, 0..room.room)?;
+                }
+            }
+            _ => {}
+        }
+        gone(self.lvm.remove(work, &lv.name))
+    }
+
+    /// Takes a thick snapshot off its origin, for good: what it saved is a volume now. `None` if it is gone.
+    fn take_off(&self, work: &Work, name: &str) -> DriverResult<Option<Lv>> {
+        // One that failed may have failed when its work was done.
+        let split = self.lvm.split(work, name);
+        work.check()?;
+        let report = self.lvm.look(work, &[name])?;
+        match (report.find(name), split) {
+            (None, _) => Ok(None),
+            (Some(lv), _) if lv.kind == Kind::Thick => Ok(Some(lv.clone())),
+            (Some(_), Err(failure)) => Err(failure.into()),
+            (Some(lv), Ok(())) => Err(failed(format!(
+                "it was taken off its origin, and is a snapshot still: {lv:?}"
+            ))),
+        }
+    }
+
+    /// Overwrites a part of a thick volume with zeros, as far as `volume_clear` wants it.
+    pub(super) fn wipe(&self, work: &Work, lv: &Lv, part: Range<u64>) -> DriverResult<()> {
+        if self.options.volume_clear == VolumeClear::None {
             return Ok(());
         }
         self.awake(work, lv)?;
-        let bytes = match self.options.volume_clear_size {
-            0 => lv.bytes,
-            mib => lv.bytes.min(u64::from(mib) << 20),
+        let part = match self.options.volume_clear_size {
+            0 => part,
+            mib => part.start..part.end.min(part.start + (u64::from(mib) << 20)),
         };
         let ionice = Some(self.options.volume_clear_ionice.as_str()).filter(|options| !options.is_empty());
-        self.copier.wipe(work, &self.lvm.device(&lv.name), bytes, ionice)
+        self.copier.wipe(work, &self.lvm.device(&lv.name), part, ionice)
     }
 }
 

@@ -1,12 +1,27 @@
 //! What `lvs` and `vgs` report, read with care: text of another program, which may be cut off, or be no JSON at all.
+//!
+//! **None of the columns in [`COLUMNS`] is a segment's**: with one of those, `lvs` prints a row for each segment, and a volume
+//! that lies in several pieces is there several times. What only segments have, [`SEGMENT_COLUMNS`], is asked for by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::drivers::{DriverError, DriverResult};
+
 /// The columns that [`parse`] reads, for `-o`. One report has what the group and what its volumes are.
-pub(super) const COLUMNS: &str = "lv_name,lv_size,origin_size,origin,pool_lv,lv_attr,lv_tags,data_percent,metadata_percent,chunk_size,vg_size,vg_free";
+pub(super) const COLUMNS: &str = "lv_name,lv_size,origin_size,origin,pool_lv,lv_attr,lv_tags,data_percent,metadata_percent,vg_size,vg_free,vg_attr,vg_missing_pv_count";
 
 /// The columns of a group without volumes.
-pub(super) const GROUP_COLUMNS: &str = "vg_size,vg_free";
+pub(super) const GROUP_COLUMNS: &str = "vg_size,vg_free,vg_attr,vg_missing_pv_count";
+
+/// The columns that [`parse_chunks`] reads: one row for each segment.
+pub(super) const SEGMENT_COLUMNS: &str = "lv_name,chunk_size";
+
+/// What an `lvm.conf` or a profile may say of reports and that would change what is read here.
+pub(super) const REPORT_CONFIG: &str = "report { compact_output = 0 compact_output_cols = \"\" aligned = 1 buffered = 1 headings = 1 \
+     separator = \" \" list_item_separator = \",\" prefixes = 0 quoted = 1 columns_as_rows = 0 binary_values_as_numeric = 0 \
+     mark_hidden_devices = 1 } log { report_command_log = 0 verbose = 0 }";
 
 /// The tag of a volume into which data is being copied: it is not whole.
 pub(super) const COPYING: &str = "pumice.copying";
@@ -17,14 +32,18 @@ pub(super) struct Lv {
     pub(super) name: String,
     /// Its size as its reader sees it, in bytes.
     pub(super) bytes: u64,
+    /// The size of its space in bytes: of a snapshot's, the room for what its origin loses.
+    pub(super) room: u64,
     /// What it was made of, if that is still there.
     pub(super) origin: Option<String>,
     /// The thin pool that it is in.
     pub(super) pool: Option<String>,
     pub(super) kind: Kind,
     pub(super) state: State,
-    /// In which pieces a snapshot keeps what its origin loses, in bytes.
-    pub(super) chunk: u64,
+    /// Whether a part of it lies on a disk that cannot be found.
+    pub(super) partial: bool,
+    /// Whether a pool zeroes blocks before it hands them out.
+    pub(super) zeroes: bool,
     /// Whether somebody has its device open.
     pub(super) open: bool,
     /// Whether it is left out when volumes are activated.
@@ -65,16 +84,25 @@ pub(super) enum State {
 }
 
 impl Lv {
+    /// Whether its space is that of a thin pool with another name. (A cached volume names its cache for its pool.)
+    pub(super) fn is_in_another_pool(&self, pool: &str) -> bool {
+        self.kind == Kind::Thin && self.pool.as_deref().is_some_and(|of| of != pool)
+    }
+
     pub(super) fn is_copying(&self) -> bool {
         self.tags.iter().any(|tag| tag == COPYING)
     }
 }
 
 /// A group's space, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) size: u64,
     pub(super) free: u64,
+    /// Why LVM would refuse to change anything in it.
+    pub(super) fault: Option<String>,
+    /// Whether it is that disks cannot be found.
+    pub(super) is_missing_disks: bool,
 }
 
 /// The volumes of a report, and the group's space as the first of them has it.
@@ -85,6 +113,41 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Whether LVM would let anything be changed. Asked by each verb that does something else before it has LVM change the
+    /// group: what LVM refuses then would have been half done.
+    pub(super) fn may_change(&self) -> DriverResult<()> {
+        match self.group.as_ref().and_then(|group| group.fault.as_ref()) {
+            None => Ok(()),
+            Some(fault) => Err(DriverError::Failed {
+                client: "The storage backend is not available.".to_owned(),
+                operator: format!("the volume group cannot be changed: {fault}"),
+            }),
+        }
+    }
+
+    /// Whether LVM would let this one be removed, and its data be wiped before: where disks are missing, it does so for what lies
+    /// on the others. A snapshot would have to be taken off its origin, which it does not let be done.
+    pub(super) fn may_remove(&self, lv: &Lv) -> DriverResult<()> {
+        let is_missing_disks = self.group.as_ref().is_some_and(|group| group.is_missing_disks);
+        if is_missing_disks && !lv.partial && lv.kind != Kind::Cow {
+            return Ok(());
+        }
+        self.may_change()
+    }
+
+    /// Whether so many bytes of the group are free.
+    pub(super) fn has_room(&self, bytes: u64) -> DriverResult<()> {
+        match &self.group {
+            Some(group) if group.free < bytes => Err(DriverError::NoSpace {
+                operator: format!(
+                    "{bytes} bytes are needed, and {} of the group are free",
+                    group.free
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Lv> {
         self.lvs.iter().find(|lv| lv.name == name)
     }
@@ -102,30 +165,81 @@ impl Report {
 /// # Errors
 /// Why it is none.
 pub(super) fn parse(text: &str) -> Result<Report, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
-    let parts = value
-        .get("report")
-        .and_then(Value::as_array)
-        .ok_or("the report has no 'report'")?;
+    let parts = parts(text)?;
     let mut report = Report::default();
-    for part in parts {
+    let mut names = BTreeSet::new();
+    for part in &parts {
         for row in rows(part, "lv").chain(rows(part, "vg")) {
             if report.group.is_none() {
-                report.group = bytes(row, "vg_size")
-                    .zip(bytes(row, "vg_free"))
-                    .map(|(size, free)| Group { size, free });
+                report.group = group(row);
             }
         }
         for row in rows(part, "lv") {
-            report.lvs.push(lv(row)?);
+            let lv = lv(row)?;
+            // A group has no name twice: a second row is a second segment.
+            if names.insert(lv.name.clone()) {
+                report.lvs.push(lv);
+            }
         }
     }
     Ok(report)
 }
 
+/// Reads a report of [`SEGMENT_COLUMNS`]: in which pieces each snapshot keeps what its origin loses, in bytes.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn parse_chunks(text: &str) -> Result<BTreeMap<String, u64>, String> {
+    let mut chunks = BTreeMap::new();
+    for part in &parts(text)? {
+        // `lvs --segments` calls its rows "seg".
+        for row in rows(part, "lv").chain(rows(part, "seg")) {
+            let name = self::text(row, "lv_name").ok_or("a segment of the report has no name")?;
+            if let Some(chunk) = bytes(row, "chunk_size").filter(|chunk| *chunk > 0) {
+                chunks.insert(name.trim_matches(['[', ']']).to_owned(), chunk);
+            }
+        }
+    }
+    Ok(chunks)
+}
+
+fn parts(text: &str) -> Result<Vec<Value>, String> {
+    let mut value: Value =
+        serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
+    match value.get_mut("report").map(Value::take) {
+        Some(Value::Array(parts)) => Ok(parts),
+        _ => Err("the report has no 'report'".to_owned()),
+    }
+}
+
 fn rows<'a>(part: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     part.get(kind).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn group(row: &Value) -> Option<Group> {
+    // vgs(8): writeable, resizeable, exported, partial, …
+    let attr: Vec<char> = text(row, "vg_attr").unwrap_or_default().chars().collect();
+    let is = |place: usize, letter: char| attr.get(place) == Some(&letter);
+    let missing = bytes(row, "vg_missing_pv_count").unwrap_or(0);
+    let is_missing_disks = missing > 0 || is(3, 'p');
+    let fault = if is_missing_disks {
+        Some(format!(
+            "{} of its disks cannot be found (vgs -o +vg_missing_pv_count, pvs)",
+            missing.max(1)
+        ))
+    } else if is(2, 'x') {
+        Some("it was handed over to another machine (vgimport)".to_owned())
+    } else if is(0, 'r') {
+        Some("it is read-only (vgchange -prw)".to_owned())
+    } else {
+        None
+    };
+    Some(Group {
+        size: bytes(row, "vg_size")?,
+        free: bytes(row, "vg_free")?,
+        fault,
+        is_missing_disks,
+    })
 }
 
 fn lv(row: &Value) -> Result<Lv, String> {
@@ -149,6 +263,7 @@ fn lv(row: &Value) -> Result<Lv, String> {
         name: name.trim_matches(['[', ']']).to_owned(),
         // A snapshot's own size is that of the room for changes.
         bytes: origin_size.unwrap_or(size),
+        room: size,
         origin: text(row, "origin").map(|name| name.trim_matches(['[', ']']).to_owned()),
         pool: text(row, "pool_lv").map(|name| name.trim_matches(['[', ']']).to_owned()),
         kind,
@@ -158,7 +273,8 @@ fn lv(row: &Value) -> Result<Lv, String> {
             'I' | 'S' => State::Invalid,
             _ => State::Inactive,
         },
-        chunk: bytes(row, "chunk_size").unwrap_or(0),
+        partial: at(8) == 'p',
+        zeroes: kind == Kind::Pool && at(7) == 'z',
         open: at(5) == 'o',
         skipped: at(9) == 'k',
         tags: text(row, "lv_tags")
@@ -199,7 +315,8 @@ fn number(row: &Value, column: &str) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Group, Kind, State, parse};
+    use super::{Group, Kind, Lv, State, parse, parse_chunks};
+    use crate::drivers::DriverError;
 
     const REPORT: &str = r#"{ "report": [ { "lv": [
         {"lv_name":"_snapshot-a", "lv_size":"1077936128", "origin_size":"1073741824", "origin":"volume-a", "pool_lv":"", "lv_attr":"swi-a-s---", "lv_tags":"", "data_percent":"0.01", "metadata_percent":"", "vg_size":"6438256640", "vg_free":"1048576"},
@@ -216,7 +333,8 @@ mod tests {
             report.group,
             Some(Group {
                 size: 6_438_256_640,
-                free: 1 << 20
+                free: 1 << 20,
+                ..Group::default()
             })
         );
         let kinds: Vec<_> = report.lvs.iter().map(|lv| lv.kind).collect();
@@ -249,6 +367,111 @@ mod tests {
         assert!(report.lvs.is_empty());
     }
 
+    /// Printed by LVM 2.03.16 for the arguments of `commands.rs`; "by-segment" has a segment's column as well.
+    macro_rules! golden {
+        ($name:literal) => {
+            include_str!(concat!("../../../tests/golden/lvm/", $name, ".json"))
+        };
+    }
+
+    #[test]
+    fn a_volume_in_several_pieces_is_one_volume_even_where_lvm_prints_a_row_for_each() {
+        let report = parse(golden!("fragmented")).unwrap();
+        assert_eq!(report, parse(golden!("fragmented-by-segment")).unwrap());
+        assert_ne!(
+            golden!("fragmented-by-segment").matches("lv_name").count(),
+            report.lvs.len()
+        );
+        let volume = report
+            .lvs
+            .iter()
+            .find(|lv| lv.name.starts_with("volume-"))
+            .unwrap();
+        assert_eq!((volume.bytes, volume.kind), (2 << 30, Kind::Thick));
+        assert_eq!(volume.tags, ["a", "b"]);
+        let cow = report.cows_of(&volume.name).next().unwrap();
+        assert!(cow.bytes == 2 << 30 && cow.room > cow.bytes);
+        let chunks = parse_chunks(golden!("fragmented-segments")).unwrap();
+        assert_eq!(chunks.get(&cow.name), Some(&4096));
+        assert_eq!(chunks.get("f1"), None);
+    }
+
+    #[test]
+    fn mirrors_and_what_other_tools_made_are_what_they_are() {
+        let report = parse(golden!("mirrored")).unwrap();
+        let mirror = report.find("volume-mirrored").unwrap();
+        assert_eq!((mirror.kind, mirror.bytes), (Kind::Thick, 1 << 30));
+        assert!(report.lvs.iter().all(|lv| lv.kind == Kind::Thick), "{report:?}");
+        let report = parse(golden!("foreign")).unwrap();
+        let kind = |name: &str| report.find(name).map(|lv| lv.kind);
+        for (name, wanted) in [
+            ("root", Kind::Thick),
+            ("theirs-raid5", Kind::Thick),
+            ("theirs-striped", Kind::Thick),
+            ("wsnap", Kind::Cow),
+            ("d0", Kind::Thin),
+            ("d0-snap", Kind::Thin),
+            ("other", Kind::Pool),
+            ("vg1-pool", Kind::Pool),
+        ] {
+            assert_eq!(kind(name), Some(wanted), "{name}");
+        }
+        let pool = |name: &str| report.find(name).unwrap().is_in_another_pool("vg1-pool");
+        assert!(pool("d0") && pool("d0-snap"));
+        assert!(!pool("volume-thin") && !pool("root"), "a cache is no thin pool");
+        assert!(report.find("other").unwrap().zeroes);
+        assert!(!report.find("vg1-pool").unwrap().zeroes);
+    }
+
+    #[test]
+    fn what_lvms_configuration_says_of_reports_changes_nothing() {
+        let sorted = |text: &str| {
+            let mut lvs = parse(text).unwrap().lvs;
+            lvs.sort_by(|one, other| one.name.cmp(&other.name));
+            lvs
+        };
+        let (mut before, after) = (sorted(golden!("foreign")), sorted(golden!("hostile")));
+        // It was turned on between the two.
+        for pool in before.iter_mut().filter(|lv| lv.name == "vg1-pool") {
+            pool.zeroes = true;
+        }
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_snapshot_that_ran_full_is_told() {
+        let report = parse(golden!("overflowed")).unwrap();
+        let cow = report.find("_snapshot-x").unwrap();
+        assert_eq!((cow.kind, cow.state), (Kind::Cow, State::Invalid));
+    }
+
+    #[test]
+    fn a_group_with_a_missing_disk_cannot_be_changed_but_what_is_whole_can_be_removed() {
+        let report = parse(golden!("broken")).unwrap();
+        assert!(report.may_change().is_err());
+        let group = parse(golden!("broken-group")).unwrap();
+        assert!(
+            matches!(group.may_change(), Err(DriverError::Failed { operator, .. })
+            if operator.contains("1 of its disks cannot be found"))
+        );
+        for lv in &report.lvs {
+            assert!(report.may_remove(lv).is_err(), "{}", lv.name);
+        }
+        let whole = Lv {
+            partial: false,
+            kind: Kind::Thick,
+            ..report.lvs[0].clone()
+        };
+        assert!(report.may_remove(&whole).is_ok());
+        for attr in ["rz--n-", "wzx-n-", "wz-pn-"] {
+            let text = format!(
+                r#"{{"report":[{{"vg":[{{"vg_size":"1","vg_free":"1","vg_attr":"{attr}","vg_missing_pv_count":"0"}}]}}]}}"#
+            );
+            assert!(parse(&text).unwrap().may_change().is_err(), "{attr}");
+        }
+        assert!(parse(REPORT).unwrap().may_change().is_ok());
+    }
+
     #[test]
     fn a_report_that_was_cut_off_is_none() {
         for cut in [0, 1, 20, 300, REPORT.len() - 3] {
@@ -262,6 +485,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in ".{0,200}") {
             let _ = parse(&text);
+            let _ = parse_chunks(&text);
         }
 
         #[test]

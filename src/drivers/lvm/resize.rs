@@ -12,6 +12,7 @@ impl LvmDriver {
         let name = names::volume(volume.id);
         let report = self.look_settled(work, volume.id, &[])?;
         let lv = whole_volume(&report, volume.id)?;
+        report.may_change()?;
         if lv.bytes > bytes {
             return Err(DriverError::Refused {
                 client: "A volume cannot be shrunk.".to_owned(),
@@ -36,6 +37,7 @@ impl LvmDriver {
         let cows: Vec<String> = report.cows_of(&name).map(|cow| cow.name.clone()).collect();
         let mut all: Vec<&str> = cows.iter().map(String::as_str).collect();
         all.push(&name);
+        report.has_room(bytes - lv.bytes)?;
         self.unless_open(work, report.clone(), &all)?;
         self.lvm.deactivate(work, &name)?;
         let grown = self.grow(work, &name, bytes);

@@ -44,7 +44,12 @@ impl LvmDriver {
     pub(super) fn revert(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
         let report = self.look_settled(work, volume.id, &[&source])?;
-        let report = self.unless_open(work, report, &[&name, &source])?;
+        report.may_change()?;
+        // Whatever has the volume's changes is touched with it if it is cut.
+        let cows: Vec<String> = report.cows_of(&name).map(|cow| cow.name.clone()).collect();
+        let mut touched: Vec<&str> = cows.iter().map(String::as_str).collect();
+        touched.extend([name.as_str(), &source]);
+        let report = self.unless_open(work, report, &touched)?;
         let lv = whole_volume(&report, volume.id)?;
         let source = report.find(&source).ok_or_else(|| missing("snapshot", &source))?;
         match source.kind {
@@ -63,15 +68,23 @@ impl LvmDriver {
     }
 
     fn copy_back(&self, work: &Work, report: &Report, volume: &Lv, source: &Lv) -> DriverResult<()> {
+        // All that may refuse is looked at before the first byte is written.
         if volume.bytes < source.bytes {
             return Err(failed(format!("{} is smaller than its snapshot", volume.name)));
         }
-        self.awake(work, volume)?;
         self.awake(work, source)?;
+        let cut = if volume.bytes > source.bytes {
+            Some(self.check_shrink(work, report, volume, source.bytes)?)
+        } else {
+            None
+        };
+        self.awake(work, volume)?;
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(&volume.name));
         self.copier.copy(work, &from, &to, source.bytes, Target::Alike)?;
-        if volume.bytes > source.bytes {
-            self.shrink(work, report, volume, source.bytes)?;
+        if let Some(cut) = cut {
+            // What is cut off goes back to the group. No snapshot reaches so far, so none has to save it.
+            self.wipe(work, volume, source.bytes..volume.bytes)?;
+            self.shrink(work, volume, cut)?;
         }
         Ok(())
     }
@@ -87,15 +100,19 @@ impl LvmDriver {
         }
         match step {
             Finish::Nothing => return self.finish_shrink(work, report, &name),
-            Finish::RemoveNew => self.lvm.remove(work, &new)?,
-            Finish::RemoveOld => self.lvm.remove(work, &old)?,
+            Finish::RemoveNew => self.discard_named(work, report, &new)?,
+            Finish::RemoveOld => self.discard_named(work, report, &old)?,
             Finish::TakeNew => {
                 self.lvm.rename(work, &new, &name)?;
-                self.lvm.remove(work, &old)?;
+                self.discard_named(work, report, &old)?;
             }
             Finish::TakeOld => self.lvm.rename(work, &old, &name)?,
         }
         Ok(true)
+    }
+
+    fn discard_named(&self, work: &Work, report: &Report, name: &str) -> DriverResult<()> {
+        report.find(name).map_or(Ok(()), |lv| self.discard(work, lv))
     }
 }
 

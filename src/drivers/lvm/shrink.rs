@@ -5,7 +5,7 @@
 //! A snapshot carries tags from before it is taken off until after it was put on: by them whoever comes next finds what
 //! belongs to the volume, and goes on.
 
-use super::report::{Kind, Lv, Report};
+use super::report::{Kind, Lv, Report, State};
 use super::verdict::Verdict;
 use super::{LvmDriver, failed};
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -37,6 +37,9 @@ struct Tagged {
     bytes: u64,
     chunk: u64,
 }
+
+/// A volume that can be cut: its snapshots, and whether they carry their tags already.
+pub(super) struct Cut(Vec<(Tagged, bool)>);
 
 /// The tag of a snapshot of this volume, that is taken off so that the volume can have that size.
 fn tag(volume: &str, bytes: u64, chunk: u64) -> String {
@@ -99,35 +102,64 @@ fn plan(held: u64, tagged: &[Tagged], begin: bool) -> Vec<Step> {
 }
 
 impl LvmDriver {
-    /// Cuts the volume to the size that all its snapshots have.
-    pub(super) fn shrink(&self, work: &Work, report: &Report, volume: &Lv, bytes: u64) -> DriverResult<()> {
-        if let Some(other) = report.cows_of(&volume.name).find(|cow| cow.bytes != bytes) {
+    /// Looks at all that may keep the volume from being cut to the size that its snapshots have, and touches nothing.
+    pub(super) fn check_shrink(
+        &self,
+        work: &Work,
+        report: &Report,
+        volume: &Lv,
+        bytes: u64,
+    ) -> DriverResult<Cut> {
+        let refused = |client: &str| {
+            Err(DriverError::Refused {
+                client: client.to_owned(),
+            })
+        };
+        let cows: Vec<&Lv> = report.cows_of(&volume.name).collect();
+        if let Some(other) = cows.iter().find(|cow| cow.bytes != bytes) {
             tracing::warn!(
                 volume = volume.name,
                 snapshot = other.name,
                 "a snapshot of another size is in the way"
             );
-            return Err(DriverError::Refused {
-                client: "The volume has snapshots of several sizes; delete the others first.".to_owned(),
-            });
+            return refused("The volume has snapshots of several sizes; delete the others first.");
         }
-        self.lvm.settle(work);
-        self.lvm.deactivate(work, &volume.name)?;
-        let mut cows = Vec::new();
-        for cow in report.cows_of(&volume.name) {
-            let tag = tag(&volume.name, bytes, cow.chunk);
-            if !cow.tags.contains(&tag) {
-                self.lvm
-                    .add_tags(work, &cow.name, &[&tag, &of_tag(&volume.name)])?;
-            }
-            cows.push(Tagged {
+        if cows.iter().any(|cow| cow.state == State::Invalid) {
+            return refused("A snapshot of the volume has run out of space; delete it first.");
+        }
+        let chunks = self.lvm.chunks_of_snapshots(work, &volume.name)?;
+        let planned = |cow: &&Lv| {
+            let chunk = *chunks.get(&cow.name).ok_or_else(|| {
+                failed(format!(
+                    "LVM does not say in which pieces {} keeps its data",
+                    cow.name
+                ))
+            })?;
+            let tag = tag(&volume.name, bytes, chunk);
+            let is_tagged = cow.tags.contains(&tag);
+            let cow = Tagged {
                 name: cow.name.clone(),
                 tag,
                 joined: true,
                 bytes,
-                chunk: cow.chunk,
-            });
+                chunk,
+            };
+            Ok((cow, is_tagged))
+        };
+        Ok(Cut(cows.iter().map(planned).collect::<DriverResult<_>>()?))
+    }
+
+    /// Cuts the volume as [`Self::check_shrink`] found that it can be.
+    pub(super) fn shrink(&self, work: &Work, volume: &Lv, cut: Cut) -> DriverResult<()> {
+        self.lvm.settle(work);
+        self.lvm.deactivate(work, &volume.name)?;
+        for (cow, is_tagged) in &cut.0 {
+            if !is_tagged {
+                self.lvm
+                    .add_tags(work, &cow.name, &[&cow.tag, &of_tag(&volume.name)])?;
+            }
         }
+        let cows: Vec<Tagged> = cut.0.into_iter().map(|(cow, _)| cow).collect();
         self.carry_out(work, volume, &cows, true)
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::report::{Kind, Report};
-use super::{LvmDriver, LvmOptions, Mode, failed};
+use super::report::{Kind, Lv, Report};
+use super::{LvmDriver, LvmOptions, Mode, failed, names};
 use crate::drivers::{DriverResult, Work, gib_number};
 use crate::model::PoolStats;
 use crate::model::service::Capacity;
@@ -12,7 +12,14 @@ use crate::model::service::Capacity;
 impl LvmDriver {
     pub(super) fn pool_stats(&self, work: &Work) -> DriverResult<PoolStats> {
         let report = self.lvm.look_at_all(work)?;
+        // A group that LVM lets nobody change has no room, whatever it says of that.
+        report.may_change()?;
         let mode = self.mode(work)?;
+        if mode == Mode::Thin
+            && let Some(pool) = report.find(self.lvm.pool())
+        {
+            self.see_that_blocks_are_zeroed(work, pool)?;
+        }
         let space = space(&report, mode, self.lvm.pool(), self.options.mirrors)
             .ok_or_else(|| failed("LVM's report has no space in it".to_owned()))?;
         if mode == Mode::Thin {
@@ -68,24 +75,28 @@ struct Space {
 }
 
 fn space(report: &Report, mode: Mode, pool: &str, mirrors: u32) -> Option<Space> {
-    let of_ours = |kinds: &[Kind]| -> Vec<u64> {
-        let lvs = report.lvs.iter().filter(|lv| kinds.contains(&lv.kind));
-        lvs.map(|lv| lv.bytes).collect()
-    };
-    let volumes = of_ours(&[Kind::Thick, Kind::Thin, Kind::Cow]).len();
-    let volumes = u64::try_from(volumes).unwrap_or(u64::MAX);
+    // Whoever else has volumes in the group takes space of it, but is not one whose volumes are counted.
+    let ours = report.lvs.iter().filter(|lv| {
+        matches!(lv.kind, Kind::Thick | Kind::Thin | Kind::Cow)
+            && !lv.is_in_another_pool(pool)
+            && names::is_ours(&lv.name)
+    });
+    let volumes = u64::try_from(ours.count()).unwrap_or(u64::MAX);
     match mode {
         Mode::Thin => {
+            let in_pool = |lv: &&Lv| lv.kind == Kind::Thin && lv.pool.as_deref() == Some(pool);
+            let provisioned = report.lvs.iter().filter(in_pool).map(|lv| lv.bytes).sum();
             let pool = report.find(pool)?;
             Some(Space {
                 total: pool.bytes,
-                free: part(pool.bytes, 100.0 - pool.data_percent.unwrap_or(0.0)),
-                provisioned: of_ours(&[Kind::Thin]).iter().sum(),
+                // How full one is that is not active, LVM cannot tell.
+                free: part(pool.bytes, 100.0 - pool.data_percent.unwrap_or(100.0)),
+                provisioned,
                 volumes,
             })
         }
         Mode::Thick => {
-            let group = report.group?;
+            let group = report.group.as_ref()?;
             let copies = u64::from(mirrors) + 1;
             let (total, free) = (group.size / copies, group.free / copies);
             Some(Space {
@@ -137,9 +148,10 @@ fn extra(options: &LvmOptions, mode: Mode) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mode, Space, extra, space};
+    use super::{Mode, Space, extra, names, space};
     use crate::drivers::lvm::LvmOptions;
     use crate::drivers::lvm::report::{Group, Kind, Lv, Report};
+    use crate::model::{SnapshotId, VolumeId};
 
     fn report() -> Report {
         let lv = |name: &str, kind, bytes| Lv {
@@ -148,41 +160,53 @@ mod tests {
             bytes,
             ..Lv::default()
         };
+        let in_pool = |pool: &str, lv| Lv {
+            pool: Some(pool.to_owned()),
+            ..lv
+        };
         Report {
             group: Some(Group {
                 size: 1000,
                 free: 400,
+                ..Group::default()
             }),
             lvs: vec![
                 Lv {
                     data_percent: Some(25.0),
                     ..lv("vg-pool", Kind::Pool, 400)
                 },
-                lv("a", Kind::Thin, 300),
-                lv("b", Kind::Thin, 500),
-                lv("c", Kind::Thick, 100),
-                lv("d", Kind::Cow, 100),
+                in_pool("vg-pool", lv(&names::volume(VolumeId::new()), Kind::Thin, 300)),
+                in_pool("vg-pool", lv("theirs", Kind::Thin, 500)),
+                in_pool("other", lv("d0", Kind::Thin, 4000)),
+                in_pool("other", lv(&names::volume(VolumeId::new()), Kind::Thin, 4000)),
+                lv("root", Kind::Thick, 50),
+                lv(&names::volume(VolumeId::new()), Kind::Thick, 50),
+                lv(&names::snapshot(SnapshotId::new()), Kind::Cow, 100),
             ],
         }
     }
 
     #[test]
-    fn a_thin_pool_counts_what_was_promised_and_a_thick_one_what_is_taken() {
+    fn a_thin_pool_counts_what_it_promised_and_a_thick_one_what_is_taken_and_both_only_their_own() {
         let thin = Space {
             total: 400,
             free: 300,
             provisioned: 800,
-            volumes: 4,
+            volumes: 3,
         };
         assert_eq!(space(&report(), Mode::Thin, "vg-pool", 0), Some(thin));
-        assert_eq!(space(&report(), Mode::Thin, "other", 0), None);
+        assert_eq!(space(&report(), Mode::Thin, "missing", 0), None);
         let thick = Space {
             total: 500,
             free: 200,
             provisioned: 300,
-            volumes: 4,
+            volumes: 3,
         };
         assert_eq!(space(&report(), Mode::Thick, "vg-pool", 1), Some(thick));
+        let mut asleep = report();
+        asleep.lvs[0].data_percent = None;
+        let free = space(&asleep, Mode::Thin, "vg-pool", 0).map(|space| space.free);
+        assert_eq!(free, Some(0), "a pool that says nothing has no room");
     }
 
     #[test]

@@ -10,6 +10,8 @@ const SLACK: f64 = 2.0;
 pub(super) struct Watch {
     data: bool,
     metadata: bool,
+    /// That the pool does not zero its blocks was told.
+    pub(super) unzeroed: bool,
 }
 
 /// Something to be told.
@@ -21,6 +23,11 @@ pub(super) struct Warning {
 }
 
 impl Watch {
+    /// Whether it is to be told that the pool does not zero its blocks: once, until it does again.
+    pub(super) fn zeroes(&mut self, zeroes: bool) -> bool {
+        !std::mem::replace(&mut self.unzeroed, !zeroes) && !zeroes
+    }
+
     /// What is to be told of the pool now.
     pub(super) fn look(&mut self, pool: &Lv, mark: f64) -> Vec<Warning> {
         let parts = [
@@ -46,6 +53,13 @@ impl Watch {
 mod tests {
     use super::Watch;
     use crate::drivers::lvm::report::Lv;
+
+    #[test]
+    fn a_pool_that_does_not_zero_its_blocks_is_told_of_until_it_does() {
+        let mut watch = Watch::default();
+        let told = [false, false, true, true, false].map(|zeroes| watch.zeroes(zeroes));
+        assert_eq!(told, [true, false, false, false, true]);
+    }
 
     #[test]
     fn a_pool_that_fills_up_is_told_of_once_and_again_when_it_fills_again() {

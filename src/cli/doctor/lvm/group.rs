@@ -99,7 +99,7 @@ pub(super) fn judge_space(group: &GroupFacts, subject: &Subject, space: Space, t
 mod tests {
     use super::{GroupFacts, Groups, Space, Subject, judge, judge_space};
     use crate::cli::doctor::finding::{Finding, Outcome, Told};
-    use crate::config::backend::LvmType;
+    use crate::config::backend::{LvmType, VolumeClear};
 
     fn subject() -> Subject {
         Subject {
@@ -108,6 +108,8 @@ mod tests {
             pool: "vg-pool".to_owned(),
             kind: LvmType::Auto,
             warn_percent: 80,
+            clear: VolumeClear::Zero,
+            clear_size: 0,
         }
     }
 

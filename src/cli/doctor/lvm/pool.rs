@@ -2,6 +2,7 @@
 
 use super::Subject;
 use crate::cli::doctor::finding::Told;
+use crate::config::backend::VolumeClear;
 use crate::drivers::lvm::checkup::Content;
 
 const CHECK: &str = "lvm.pool";
@@ -23,10 +24,11 @@ pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
     let Some((data, metadata)) = content.pool else {
         told.ok(
             CHECK,
-            format!("{name} is not there; Pumice makes it of 95 % of what is free"),
+            format!("{name} is not there; Pumice makes it of 95 % of what is free, with zeroing on"),
         );
         return;
     };
+    zeroing(content, subject, &name, told);
     let (Some(data), Some(metadata)) = (data, metadata) else {
         told.warn(
             CHECK,
@@ -55,11 +57,32 @@ pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
     }
 }
 
+/// Whether its blocks come to their next owner as the last one left them.
+fn zeroing(content: &Content, subject: &Subject, name: &str, told: &Told) {
+    const CHECK: &str = "lvm.pool.zeroing";
+    let mend = format!("lvchange -Zy {name}");
+    if content.pool_zeroes {
+        told.ok(CHECK, format!("{name} zeroes blocks before it hands them out"));
+    } else if subject.clear == VolumeClear::None {
+        told.warn(
+            CHECK,
+            format!("zeroing is off in {name}: volumes read what deleted ones held, and {}.volume_clear = \"none\" leaves it so", subject.key),
+            mend,
+        );
+    } else {
+        told.warn(
+            CHECK,
+            format!("zeroing is off in {name}: volumes may read what deleted ones held; Pumice turns it on when it serves"),
+            mend,
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Content, Subject, judge};
     use crate::cli::doctor::finding::{Outcome, Told};
-    use crate::config::backend::LvmType;
+    use crate::config::backend::{LvmType, VolumeClear};
 
     #[test]
     fn a_pool_that_fills_up_is_told_by_its_part() {
@@ -69,19 +92,29 @@ mod tests {
             pool: "vg-pool".to_owned(),
             kind: LvmType::Thin,
             warn_percent: 80,
+            clear: VolumeClear::Zero,
+            clear_size: 0,
         };
         let judged = |content: Content| Told::collect(None, |told| judge(&content, &subject, told));
         let pool = |data, metadata| Content {
             pool: Some((data, metadata)),
+            pool_zeroes: true,
             ..Content::default()
         };
         let found = judged(pool(Some(100.0), Some(85.5)));
-        assert_eq!(found[0].outcome, Outcome::Fault);
-        assert_eq!(found[0].mend.as_deref(), Some("lvextend -L +10G vg/vg-pool"));
-        assert_eq!(found[1].outcome, Outcome::Warn);
-        assert!(found[1].what.contains("85.5 % of its metadata"));
-        assert_eq!(judged(pool(Some(1.0), Some(2.0)))[1].outcome, Outcome::Ok);
-        assert_eq!(judged(pool(None, None))[0].outcome, Outcome::Warn);
+        assert_eq!(found[0].outcome, Outcome::Ok);
+        assert_eq!(found[1].outcome, Outcome::Fault);
+        assert_eq!(found[1].mend.as_deref(), Some("lvextend -L +10G vg/vg-pool"));
+        assert_eq!(found[2].outcome, Outcome::Warn);
+        assert!(found[2].what.contains("85.5 % of its metadata"));
+        assert_eq!(judged(pool(Some(1.0), Some(2.0)))[2].outcome, Outcome::Ok);
+        assert_eq!(judged(pool(None, None))[1].outcome, Outcome::Warn);
+        let unzeroed = judged(Content {
+            pool_zeroes: false,
+            ..pool(Some(1.0), Some(2.0))
+        });
+        assert_eq!(unzeroed[0].outcome, Outcome::Warn);
+        assert_eq!(unzeroed[0].mend.as_deref(), Some("lvchange -Zy vg/vg-pool"));
         assert_eq!(judged(Content::default())[0].outcome, Outcome::Ok);
         let taken = Content {
             name_taken: true,

@@ -100,7 +100,7 @@ fn autoextend(settings: &Settings, told: &Told) {
 mod tests {
     use super::{Settings, Subject, judge};
     use crate::cli::doctor::finding::{Finding, Outcome, Told};
-    use crate::config::backend::LvmType;
+    use crate::config::backend::{LvmType, VolumeClear};
 
     /// Of LVM 2.03.16 as Debian has it, without a word of its operator.
     const STOCK: &str = "devices {\n\tuse_devicesfile=0\n\tdevicesfile=\"system.devices\"\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n\tthin_pool_autoextend_percent=20\n}\n";
@@ -112,6 +112,8 @@ mod tests {
             pool: "vg-pool".to_owned(),
             kind: LvmType::Thin,
             warn_percent: 80,
+            clear: VolumeClear::Zero,
+            clear_size: 0,
         };
         Told::collect(None, |told| judge(&Settings::parse(text), &subject, true, told))
     }
