@@ -548,6 +548,34 @@ async fn who_connects_and_says_nothing_is_sent_away_and_holds_up_nobody_for_long
 }
 
 #[actix_rt::test]
+async fn strangers_who_say_nothing_do_not_keep_a_peer_out_however_many_they_are() {
+    let router = Router::new("here");
+    let options = TransportOptions {
+        handshake_timeout: Duration::from_secs(60),
+        max_handshakes: 4,
+        ..quick()
+    };
+    let address = listen(&router, options).await;
+    // More than may be at once, and each is replaced as soon as it is cut.
+    let flood = (0..32).map(|_| {
+        actix_rt::spawn(async move {
+            loop {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            }
+        })
+    });
+    let flood: Vec<_> = flood.collect();
+    for name in ["near", "nearer"] {
+        let near = Router::new(name);
+        near.join(address.to_string(), quick());
+        connected(&near, "here").await;
+    }
+    flood.iter().for_each(|stranger| stranger.abort());
+}
+
+#[actix_rt::test]
 async fn a_later_life_of_a_node_ends_the_earlier_and_not_the_other_way_round() {
     let router = Router::new("here");
     let address = listen(&router, quick()).await;

@@ -53,6 +53,9 @@ pub enum HandshakeError {
     /// It took too long.
     #[error("the handshake took longer than {0:?}")]
     Timeout(Duration),
+    /// It was cut to make room for others.
+    #[error("it was cut within the handshake, for there were too many at once")]
+    MadeRoom,
     /// It ended before it was done.
     #[error("the connection ended within the handshake")]
     Ended,
@@ -155,7 +158,7 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     timed(options, exchange).await
 }
 
-/// Hears out whoever connected. `admit` decides whether it is let in, and what it is told of us then.
+/// Hears out whoever connected. `meet` is called once it has said who it is, before it has proven it. `admit` decides whether it is let in, and what it is told of us then.
 ///
 /// # Errors
 /// Each way in which there is no connection.
@@ -163,6 +166,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
     stream: S,
     us: &Introduction,
     options: &TransportOptions,
+    meet: impl FnOnce(),
     admit: impl FnOnce(&Identity, &Announcement) -> Result<(Announcement, T), Refuse>,
 ) -> Result<(Introduced<S>, T), HandshakeError> {
     let exchange = async {
@@ -185,6 +189,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
         if let Err(refuse) = check_identity(&them, us) {
             return turn_away(&mut reader, refuse).await;
         }
+        meet();
         let own = us.identity(options);
         let secret = options.secret.as_ref();
         let proof = proof::prove(secret, Side::Listener, &them, &own);
@@ -365,10 +370,13 @@ mod tests {
         let nothing = Announcement::default();
         let (dialed, accepted) = tokio::join!(
             dial(near, &dial_as, &nothing, &dial_with, |_| ()),
-            accept(far, &listen_as, &listen_with, |_, _| Ok((
-                Announcement::default(),
-                ()
-            ))),
+            accept(
+                far,
+                &listen_as,
+                &listen_with,
+                || (),
+                |_, _| Ok((Announcement::default(), ()))
+            ),
         );
         (
             dialed.map(|it| it.them.node),
@@ -411,7 +419,7 @@ mod tests {
             ..with_secret(None)
         };
         let admit = |_: &Identity, _: &Announcement| Ok((Announcement::default(), ()));
-        accept(far, &node("b"), &options, admit)
+        accept(far, &node("b"), &options, || (), admit)
             .await
             .map(|_| ())
             .unwrap_err()

@@ -1,7 +1,7 @@
 //! Where other nodes come in.
 //!
-//! Handshakes happen off the accept loop, each with a time limit and only so many at once, so that whoever connects and
-//! says nothing holds up nobody for long. Until there is TLS, only the machine's own addresses may be listened on: the
+//! Handshakes happen off the accept loop, each with a time limit and only so many at once. Nobody waits to be heard: whoever is one
+//! too many takes the place of a stranger who said nothing (`waiting_room`). Until there is TLS, only the machine's own addresses may be listened on: the
 //! transport carries commands that change storage, and CHAP secrets.
 
 use std::io;
@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::DialedBy;
+use super::handshake::HandshakeError;
+use super::header::{Announcement, Identity};
 use super::net::TcpListener;
 use super::options::TransportOptions;
+use super::waiting_room::{Place, WaitingRoom};
 use super::{Router, connection, handshake, lock};
 
 /// A socket that is listened on. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
@@ -73,27 +75,23 @@ async fn accept_all(
     options: TransportOptions,
     stop: CancellationToken,
 ) {
-    let handshakes = Arc::new(Semaphore::new(options.max_handshakes));
+    let room = WaitingRoom::new(options.max_handshakes);
     let complaints = Arc::new(Complaints::default());
     loop {
-        let next = async {
-            let permit = Arc::clone(&handshakes).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
-        let Ok(permit) = permit else { return };
         match accepted {
             Ok((stream, remote)) => {
                 // Small frames are to leave at once. A socket that refuses this works all the same.
                 let _ = stream.set_nodelay(true);
                 let (router, options, complaints) =
                     (router.clone(), options.clone(), Arc::clone(&complaints));
+                let place = room.enter();
                 tokio::spawn(async move {
-                    welcome(&router, stream, remote.to_string(), options, permit, &complaints).await;
+                    welcome(&router, stream, remote.to_string(), options, place, &complaints).await;
                 });
             }
             Err(error) => {
@@ -110,10 +108,10 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     remote: String,
     options: TransportOptions,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     complaints: &Complaints,
 ) {
-    let accepted = handshake::accept(stream, router.introduction(), &options, |them, announcement| {
+    let admit = |them: &Identity, announcement: &Announcement| {
         let admitted = router.admit(
             them.clone(),
             announcement.clone(),
@@ -123,9 +121,15 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         )?;
         let (version, ours) = router.announcement();
         Ok((ours, (admitted, version)))
-    })
-    .await;
-    drop(permit);
+    };
+    let meet = || place.introduced();
+    let exchange = handshake::accept(stream, router.introduction(), &options, meet, admit);
+    let accepted = tokio::select! {
+        biased;
+        () = place.cut.cancelled() => Err(HandshakeError::MadeRoom),
+        accepted = exchange => accepted,
+    };
+    drop(place);
     match accepted {
         Ok((introduced, (mut admitted, version))) => {
             if let Some(queue) = admitted.queue.take() {

@@ -32,6 +32,7 @@ pub mod serve;
 pub mod stats;
 pub mod supervisor;
 pub mod undelivered;
+mod waiting_room;
 
 mod connection;
 mod mailbox;

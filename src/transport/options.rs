@@ -20,7 +20,7 @@ pub struct TransportOptions {
     pub outbound_messages: usize,
     /// Most bytes that may wait to be written to one peer.
     pub outbound_bytes: usize,
-    /// Most handshakes that a listener has going on at once.
+    /// Most handshakes that a listener has going on at once; one more cuts the oldest of those that said nothing.
     pub max_handshakes: usize,
     /// Most peers that a node has.
     pub max_peers: usize,
@@ -45,7 +45,7 @@ impl Default for TransportOptions {
             accept_timeout: Duration::from_secs(5),
             outbound_messages: 4096,
             outbound_bytes: 16 * 1024 * 1024,
-            max_handshakes: 32,
+            max_handshakes: 128,
             max_peers: 256,
             first_backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(10),
