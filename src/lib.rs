@@ -14,6 +14,7 @@
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
 //! | `chance`, [`failpoint`] | where ids and pauses are drawn; where tests kill the process |
+//! | [`private_files`] | files and folders that nobody but their owner may read |
 //!
 //! # The way of one volume
 //!
@@ -32,6 +33,7 @@ pub mod failpoint;
 pub mod flow;
 pub mod messages;
 pub mod model;
+pub mod private_files;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;

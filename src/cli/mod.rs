@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Faults, Flag, Surroundings};
 use crate::drivers::copy::program::{self, CopyArgs, WipeArgs};
+use crate::private_files;
 
 /// A command line or a configuration that was not understood.
 const EXIT_USAGE: u8 = 2;
@@ -125,6 +126,7 @@ impl ServeArgs {
 /// Runs the command that was typed.
 #[must_use]
 pub fn run() -> ExitCode {
+    private_files::restrict_new_files();
     match Cli::parse().command {
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),

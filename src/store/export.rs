@@ -13,15 +13,15 @@
 //!
 //! It has the secrets that the store has, so it is readable by its owner alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Change, CommitError, Entry, Key, MAX_VALUE, Revision, Store, StoreError, Transaction};
+use crate::private_files;
 
 const MAGIC: &[u8] = b"pumice-export 1\n";
 
@@ -103,11 +103,10 @@ async fn write(store: &dyn Store, unfinished: &Path, path: &Path) -> Result<Expo
         path: path.to_owned(),
         source,
     };
-    let file = OpenOptions::new()
+    let file = private_files::options()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
         .open(unfinished)
         .map_err(io)?;
     let mut out = Writer {

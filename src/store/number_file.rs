@@ -3,10 +3,12 @@
 //!
 //! It is not synced: a power cut may leave an earlier number, or none.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Result;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::private_files;
 
 /// The file, open.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(crate) struct NumberFile(File);
 impl NumberFile {
     /// Opens it, or makes one without a number.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        OpenOptions::new()
+        private_files::options()
             .read(true)
             .write(true)
             .create(true)

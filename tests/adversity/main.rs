@@ -16,6 +16,7 @@ mod full_disk;
 mod load;
 mod other_versions;
 mod overload;
+mod private;
 mod process;
 mod read_only_disk;
 mod restarts;

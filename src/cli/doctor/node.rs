@@ -8,6 +8,7 @@ use super::folder::{self, Network, Wanted};
 use crate::config::{Config, Role};
 use crate::drivers::Work;
 use crate::drivers::command::Command;
+use crate::private_files;
 
 /// 2025-01-01T00:00:00Z.
 const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
@@ -41,6 +42,32 @@ pub fn data_dir(config: &Config, told: &Told) {
         },
     };
     folder::look(path, wanted, told);
+    private(path, told);
+}
+
+/// Whether others may read what is in it. The next start mends it; until then it is told.
+fn private(data_dir: &Path, told: &Told) {
+    // One that is not there, or not to be looked at, is told of already.
+    let Ok(open) = private_files::open_to_others(data_dir) else {
+        return;
+    };
+    // The directory itself has its own line.
+    let inside: Vec<_> = open.iter().filter(|path| *path != data_dir).collect();
+    if let Some(first) = inside.first() {
+        told.warn(
+            "node.data_dir",
+            format!(
+                "others may read {} files in {}, {} among them",
+                inside.len(),
+                data_dir.display(),
+                first.display()
+            ),
+            format!(
+                "chmod -R go-rwx {}, or start pumice serve, which does it",
+                data_dir.display()
+            ),
+        );
+    }
 }
 
 /// The clock: tokens, leases and deadlines go by it.

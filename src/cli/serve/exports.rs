@@ -53,15 +53,10 @@ pub(in crate::cli) async fn take(
     store: &dyn Store,
     folder: &Path,
 ) -> Result<(PathBuf, Exported), ExportError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|source| ExportError::Io {
-            path: folder.to_owned(),
-            source,
-        })?;
+    crate::private_files::create_dir(folder).map_err(|source| ExportError::Io {
+        path: folder.to_owned(),
+        source,
+    })?;
     let last = all(folder).last().and_then(|path| number(path));
     let next = last.map_or(1, |last| last.saturating_add(1));
     // In a list of names these come behind those of earlier versions, which begin with a digit.

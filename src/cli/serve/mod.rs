@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Role};
+use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
 
@@ -142,17 +143,25 @@ fn node_name(config: &Config) -> String {
     }
 }
 
-/// Makes the data directory, readable by its owner alone: it holds volumes and credentials.
+/// Makes the data directory, or takes it and all that is in it from others: it holds volumes and credentials, and may have been made
+/// by an older version or by an init system.
 fn prepare(data_dir: &Path) -> Result<(), BoxError> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
+    private_files::create_dir(data_dir)
         .map_err(|error| format!("node.data_dir: cannot make {}: {error}", data_dir.display()))?;
-    let mode = std::fs::metadata(data_dir)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        tracing::warn!(data_dir = %data_dir.display(), "others may look into the data directory; chmod 700 it");
+    let tightened = private_files::tighten(data_dir)?;
+    if tightened.changed > 0 {
+        tracing::warn!(
+            data_dir = %data_dir.display(),
+            changed = tightened.changed,
+            "others could read files of the data directory; only the owner can now"
+        );
+    }
+    for (path, error) in &tightened.failed {
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "others can read this, and it cannot be changed; chmod go-rwx it as its owner"
+        );
     }
     Ok(())
 }

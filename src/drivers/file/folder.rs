@@ -1,8 +1,8 @@
 //! The folder: names, drafts that become files at once, and the difference between an empty folder and one that is not there.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::Existing;
 pub(super) use crate::model::StorageName as Name;
+use crate::private_files;
 
 const DRAFT: &str = ".new-";
 
@@ -43,11 +44,7 @@ impl Folder {
     pub(super) fn make(&self) -> DriverResult<bool> {
         let first = self.seen().is_none();
         if first {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.path)
-                .map_err(|error| io_error("make", &self.path, &error))?;
+            private_files::create_dir(&self.path).map_err(|error| io_error("make", &self.path, &error))?;
         }
         if !first {
             self.check()?;
@@ -113,11 +110,10 @@ impl Folder {
     pub(super) fn draft(&self, name: Name) -> DriverResult<Draft<'_>> {
         let path = self.draft_path(name);
         unlink(&path)?;
-        let file = OpenOptions::new()
+        let file = private_files::options()
             .write(true)
             .read(true)
             .create_new(true)
-            .mode(0o600)
             .open(&path)
             .map_err(|error| io_error("make", &path, &error))?;
         Ok(Draft {

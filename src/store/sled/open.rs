@@ -11,6 +11,7 @@ use sled::Db;
 
 use super::ground;
 use super::{FORMAT_KEY, REVISION_KEY, SledOptions};
+use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::store::{Revision, StoreError};
 
@@ -108,8 +109,13 @@ pub(super) fn open_to_restore(path: &Path, options: &SledOptions) -> Result<Open
         path: path.to_owned(),
         source,
     };
-    std::fs::create_dir_all(path).map_err(io)?;
-    File::create(path.join(RESTORING)).map_err(io)?;
+    private_files::create_dir(path).map_err(io)?;
+    private_files::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path.join(RESTORING))
+        .map_err(io)?;
     open_any(path, options)
 }
 
@@ -128,7 +134,7 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
         path: path.to_owned(),
         source,
     };
-    std::fs::create_dir_all(path).map_err(io)?;
+    private_files::create_dir(path).map_err(io)?;
     let lock = lock(path)?;
     forget_unfinished_snapshots(path).map_err(io)?;
     let db = match recover(path, options) {
@@ -140,6 +146,10 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
         }
         recovered => recovered?,
     };
+    // Sled makes its files as the umask has it; the folder keeps others out until here.
+    if let Some((path, source)) = private_files::tighten(path).map_err(io)?.failed.pop() {
+        return Err(OpenError::Io { path, source });
+    }
     let data_file = open_data_file(path).map_err(io)?;
     let revision = read_format(path, &db)?;
     let watermark = NumberFile::open(&path.join(WATERMARK)).map_err(io)?;
@@ -185,7 +195,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
         path: path.to_owned(),
         source,
     };
-    let mut file = OpenOptions::new()
+    let mut file = private_files::options()
         .create(true)
         .truncate(false)
         .read(true)

@@ -4,13 +4,13 @@
 //! user is stored: a crash in between leaves a file that the next start writes anew, never a user whose password nobody
 //! knows.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::options::IdentityOptions;
 use crate::model::volume::Secret;
+use crate::private_files;
 
 /// The name of user and project that are made.
 pub const ADMIN: &str = "admin";
@@ -91,13 +91,12 @@ pub fn readdress(text: &str, auth_url: &str) -> Option<String> {
 /// When the folder cannot be written to.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder)?;
+    private_files::create_dir(folder)?;
     let draft: PathBuf = path.with_extension(format!("draft-{}", uuid::Uuid::new_v4()));
     let written = (|| {
-        let mut file = OpenOptions::new()
+        let mut file = private_files::options()
             .write(true)
             .create_new(true)
-            .mode(0o600)
             .open(&draft)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

@@ -7,9 +7,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,6 +22,7 @@ use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
 use crate::drivers::target::Life;
 use crate::drivers::{DriverError, DriverResult, Work};
+use crate::private_files;
 
 /// How long a start may take. It takes 10 ms.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -472,16 +472,11 @@ fn lock(folder: &Path) -> DriverResult<File> {
         client: "The storage target service is not available.".to_owned(),
         operator: format!("cannot {what} the target's folder {}: {error}", folder.display()),
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| failed("make", error))?;
-    let file = OpenOptions::new()
+    private_files::create_dir(folder).map_err(|error| failed("make", error))?;
+    let file = private_files::options()
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
         .open(folder.join("lock"))
         .map_err(|error| failed("lock", error))?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
