@@ -11,7 +11,7 @@ use std::hash::Hash;
 
 use super::order::{First, SortOrder, SortValue, compare, total_order};
 use super::query::{ListError, ListQuery, Page};
-use super::read::{BATCH, Walk, sees, stored};
+use super::read::{BATCH, Walk, decoded, sees};
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::record::Record;
@@ -224,7 +224,7 @@ impl Catalog {
         rows: Vec<(Key, Entry)>,
     ) -> Result<Vec<Stored<R>>, StoreError> {
         let Some(record_of) = path.record_of else {
-            return rows.iter().map(|(key, entry)| stored(key, entry)).collect();
+            return decoded(rows).await;
         };
         let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| record_of(row)).collect();
         self.records(&keys).await

@@ -6,7 +6,7 @@ use super::changes::{Changes, Rows};
 use super::keys::{self, key};
 use super::query::Page;
 use super::quota::{Counted, usage_key};
-use super::read::stored;
+use super::read::decoded;
 use super::{Catalog, Stored};
 use crate::model::quota::Deltas;
 use crate::model::{Operation, OperationId, ProjectId};
@@ -34,8 +34,7 @@ impl Catalog {
             .range(key(keys::OPERATION).prefix(), after.map(record_key), false, limit)
             .await?;
         let full = entries.len() >= limit;
-        let records = entries.iter().map(|(key, entry)| stored(key, entry));
-        let records = records.collect::<Result<Vec<Stored<Operation>>, _>>()?;
+        let records: Vec<Stored<Operation>> = decoded(entries).await?;
         let next = records.last().filter(|_| full).map(|last| last.id);
         Ok(Page { records, next })
     }

@@ -1,5 +1,7 @@
 //! How records and ranges of them are read.
 
+use std::borrow::Borrow;
+
 use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
@@ -22,10 +24,8 @@ impl Catalog {
     /// The records there, in the order of `keys`; what is gone is left out.
     pub(super) async fn records<R: Record>(&self, keys: &[Key]) -> Result<Vec<Stored<R>>, StoreError> {
         let entries = self.store.get_many(keys).await?;
-        keys.iter()
-            .zip(entries)
-            .filter_map(|(key, entry)| Some(stored(key, &entry?)))
-            .collect()
+        let found = keys.iter().zip(entries);
+        decoded(found.filter_map(|(key, entry)| Some((key, entry?))).collect()).await
     }
 
     /// Up to `limit` entries behind `after`.
@@ -51,9 +51,7 @@ impl Catalog {
         let mut walk = Walk::new(prefix, false);
         let mut records = Vec::new();
         while let Some(entries) = walk.next(self).await? {
-            for (key, entry) in entries {
-                records.push(stored(&key, &entry)?);
-            }
+            records.extend(decoded(entries).await?);
         }
         Ok(records)
     }
@@ -93,6 +91,26 @@ pub(super) fn stored<R: Record>(key: &Key, entry: &Entry) -> Result<Stored<R>, S
         }),
         Err(error) => Err(StoreError::new(format!("{error} at {key:?}")).caused_by(error)),
     }
+}
+
+/// How many bytes of records are decoded at a stretch: some milliseconds' worth. Whoever else works on this thread comes in between.
+const AT_A_STRETCH: usize = 512 * 1024;
+
+/// Decodes a page of what was read, and lets others work in between if it is large.
+pub(super) async fn decoded<R: Record, K: Borrow<Key>>(
+    entries: Vec<(K, Entry)>,
+) -> Result<Vec<Stored<R>>, StoreError> {
+    let mut records = Vec::with_capacity(entries.len());
+    let mut bytes = 0_usize;
+    for (key, entry) in entries {
+        bytes += entry.value.len();
+        if bytes > AT_A_STRETCH {
+            bytes = entry.value.len();
+            tokio::task::yield_now().await;
+        }
+        records.push(stored(key.borrow(), &entry)?);
+    }
+    Ok(records)
 }
 
 /// Whether someone who sees `scope` (`None`: everything) sees what is of `project`.

@@ -3,7 +3,7 @@
 use super::changes::{Changes, Rows};
 use super::keys::{self, key, last_id};
 use super::query::Page;
-use super::read::{Walk, stored};
+use super::read::{Walk, decoded};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Snapshot, SnapshotId, VolumeId};
 use crate::store::{Condition, Key, StoreError};
@@ -58,8 +58,7 @@ impl Catalog {
         let table = key(keys::SNAPSHOT).prefix();
         let entries = self.range(table, after.map(record_key), false, limit).await?;
         let full = entries.len() >= limit;
-        let records = entries.iter().map(|(key, entry)| stored(key, entry));
-        let records = records.collect::<Result<Vec<Stored<Snapshot>>, _>>()?;
+        let records: Vec<Stored<Snapshot>> = decoded(entries).await?;
         let next = records.last().filter(|_| full).map(|last| last.id);
         Ok(Page { records, next })
     }

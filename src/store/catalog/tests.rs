@@ -460,3 +460,35 @@ async fn a_record_without_measure_fails_its_commit_and_no_other() {
     assert!(error.to_string().contains("over"), "{error}");
     assert_eq!(catalog.volume(record.id).await.unwrap(), None);
 }
+
+#[actix::test]
+async fn others_work_while_a_page_of_large_records_is_decoded() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+    for _ in 0..40 {
+        let mut large = volume("p", "n", 1);
+        large.description = Some("d".repeat(60 * 1024));
+        large.host = Some(BackendName::new("h", "b").pool("p"));
+        let mut changes = catalog.change();
+        changes.insert_volume(&large);
+        changes.commit().await.unwrap();
+    }
+    let turns = Rc::new(Cell::new(0));
+    let other = {
+        let turns = Rc::clone(&turns);
+        tokio::task::spawn_local(async move {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let page = catalog
+        .backend_volumes(&BackendName::new("h", "b"), None, 100)
+        .await;
+    assert_eq!(page.unwrap().records.len(), 40);
+    other.abort();
+    // 2,400 KiB are read, in stretches of 512.
+    assert!(turns.get() >= 4, "{} turns", turns.get());
+}

@@ -59,6 +59,9 @@ const REVISION_KEY: &[u8] = &[RESERVED, b'r'];
 /// Up to so many entries are read where they are asked for: each takes microseconds if its page is in memory, and one read
 /// of the page cache if not. The way to a thread and back takes longer.
 const FEW: usize = 16;
+/// And no more once so many bytes were read: entries differ in size by thousands, and the actors of a control node share a thread.
+/// So what is read there is one entry, or less than this and one entry more.
+const FEW_BYTES: usize = 64 * 1024;
 
 /// How many entries of a dump are read at once.
 const DUMPED_AT_ONCE: usize = 1024;
@@ -96,6 +99,9 @@ pub struct SledStore {
     path: PathBuf,
     /// The writer remembers what changed for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
+    /// How many reads were done by another thread.
+    #[cfg(test)]
+    on_threads: std::sync::atomic::AtomicUsize,
     // Fields are dropped in order, so the directory is let go last.
     _lock: File,
 }
@@ -187,6 +193,8 @@ impl SledStore {
             horizon,
             path: path.to_owned(),
             dumping: tokio::sync::Mutex::default(),
+            #[cfg(test)]
+            on_threads: std::sync::atomic::AtomicUsize::new(0),
             _lock: opened.lock,
         })
     }
@@ -228,6 +236,8 @@ impl SledStore {
         read: impl FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let db = self.db.clone();
+        #[cfg(test)]
+        self.on_threads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match tokio::task::spawn_blocking(move || read(&db)).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::new("a read of the store ended early").caused_by(error)),
@@ -253,12 +263,26 @@ impl Store for SledStore {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+        let mut entries = Vec::with_capacity(keys.len());
         if keys.len() <= FEW {
-            return keys.iter().map(|key| get(&self.db, key)).collect();
+            let mut bytes = 0;
+            for key in keys {
+                if bytes >= FEW_BYTES {
+                    break;
+                }
+                let entry = get(&self.db, key)?;
+                bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
+                entries.push(entry);
+            }
         }
-        let keys = keys.to_vec();
-        self.blocking(move |db| keys.iter().map(|key| get(db, key)).collect())
-            .await
+        if entries.len() < keys.len() {
+            let rest = keys[entries.len()..].to_vec();
+            let read: Vec<Option<Entry>> = self
+                .blocking(move |db| rest.iter().map(|key| get(db, key)).collect())
+                .await?;
+            entries.extend(read);
+        }
+        Ok(entries)
     }
 
     async fn scan(&self, range: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
@@ -266,8 +290,8 @@ impl Store for SledStore {
             limit: range.limit.min(FEW),
             ..range.clone()
         };
-        let mut entries = scan(&self.db, &few)?;
-        if entries.len() < FEW || entries.len() >= range.limit {
+        let (mut entries, ended) = scan_some(&self.db, &few, FEW_BYTES)?;
+        if ended || entries.len() >= range.limit {
             return Ok(entries);
         }
         let rest = Scan {
@@ -351,8 +375,13 @@ fn get(db: &Db, key: &Key) -> Result<Option<Entry>, StoreError> {
 }
 
 fn scan(db: &Db, range: &Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
+    Ok(scan_some(db, range, usize::MAX)?.0)
+}
+
+/// The same, but no more once so many bytes were read. And whether the range has ended.
+fn scan_some(db: &Db, range: &Scan, most_bytes: usize) -> Result<(Vec<(Key, Entry)>, bool), StoreError> {
     let Some((low, high)) = range.bounds() else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), true));
     };
     // The engine's own keys come before all others.
     let foreign = Key(vec![RESERVED + 1]);
@@ -365,23 +394,26 @@ fn scan(db: &Db, range: &Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
     if let (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) = (&low, &high)
         && low >= high
     {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), true));
     }
-    let mut entries = Vec::new();
+    let (mut entries, mut bytes) = (Vec::new(), 0_usize);
     let mut rows = db.range::<Vec<u8>, _>((low, high));
-    while entries.len() < range.limit {
+    while entries.len() < range.limit && bytes < most_bytes {
         let row = if range.reverse {
             rows.next_back()
         } else {
             rows.next()
         };
-        let Some(row) = row else { break };
+        let Some(row) = row else {
+            return Ok((entries, true));
+        };
         let (key, value) = row.map_err(|error| failed("reading a range", error))?;
         let key = Key(key.to_vec());
         let entry = unpack(&key, &value)?;
+        bytes += entry.value.len();
         entries.push((key, entry));
     }
-    Ok(entries)
+    Ok((entries, false))
 }
 
 /// A value as it lies in sled: the revision that wrote it, then its bytes.

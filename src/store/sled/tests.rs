@@ -247,3 +247,59 @@ async fn after_a_failed_sync_or_a_panic_everyone_gets_an_error_and_nobody_hangs(
         );
     }
 }
+
+#[actix::test]
+async fn what_is_short_is_read_at_once_and_all_else_by_another_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let large = "x".repeat(FEW_BYTES / 2);
+    for n in 0..2 * FEW {
+        store.commit(put(&format!("s{n:02}"), "small")).await.unwrap();
+        store.commit(put(&format!("l{n:02}"), &large)).await.unwrap();
+    }
+    let by_threads = async |what: &str, few: usize, prefix: &str| {
+        let before = store.on_threads.load(std::sync::atomic::Ordering::Relaxed);
+        let entries = match what {
+            "scan" => {
+                let scan = Scan {
+                    prefix: prefix.as_bytes().to_vec(),
+                    after: None,
+                    reverse: false,
+                    limit: few,
+                };
+                store.scan(scan).await.unwrap()
+            }
+            _ => {
+                let keys: Vec<Key> = (0..few).map(|n| Key(format!("{prefix}{n:02}").into())).collect();
+                let found = store.get_many(&keys).await.unwrap();
+                keys.into_iter().zip(found.into_iter().flatten()).collect()
+            }
+        };
+        let keys: Vec<String> = (0..few).map(|n| format!("{prefix}{n:02}")).collect();
+        let read: Vec<String> = entries
+            .iter()
+            .map(|(key, _)| String::from_utf8(key.0.clone()).unwrap())
+            .collect();
+        assert_eq!(read, keys, "{what}: all of it, in order");
+        store.on_threads.load(std::sync::atomic::Ordering::Relaxed) > before
+    };
+    for what in ["scan", "get"] {
+        assert!(!by_threads(what, FEW, "s").await, "{what}: few and small");
+        assert!(by_threads(what, FEW + 1, "s").await, "{what}: many");
+        assert!(!by_threads(what, 2, "l").await, "{what}: as large as it may be");
+        assert!(by_threads(what, 3, "l").await, "{what}: larger");
+    }
+    // Beyond the end of the range there is nothing to go to a thread for.
+    let before = store.on_threads.load(std::sync::atomic::Ordering::Relaxed);
+    let scan = Scan {
+        prefix: b"s0".to_vec(),
+        after: None,
+        reverse: true,
+        limit: 1000,
+    };
+    assert_eq!(store.scan(scan).await.unwrap().len(), 10);
+    assert_eq!(
+        store.on_threads.load(std::sync::atomic::Ordering::Relaxed),
+        before
+    );
+}
