@@ -324,6 +324,32 @@ fn a_thin_pool_zeroes_its_blocks_whatever_it_was_made_with() {
     }
 }
 
+#[test]
+fn a_copy_into_a_pool_that_does_not_zero_its_blocks_writes_zeros_as_well() {
+    for (attr, wanted) in [
+        ("twi-aot---", "--target anything"),
+        ("twi-aotz--", "--target zeros"),
+    ] {
+        let group = Group::new(LvmType::Thin);
+        group.put(&group.pool(), &json!({ "kind": "t", "attr": attr }));
+        let driver = LvmDriver::new(LvmOptions {
+            volume_clear: VolumeClear::None,
+            ..group.options()
+        });
+        driver.setup(&work()).unwrap();
+        // Made when the backend was a thick one.
+        let thick = volume(1);
+        group.put(&thick.storage_name(), &json!({}));
+        group.commands();
+        driver
+            .create_cloned_volume(&work(), &volume(1), thick.id)
+            .unwrap();
+        let commands = group.commands();
+        let copy = commands.iter().find(|command| command.starts_with("pumice copy"));
+        assert!(copy.is_some_and(|copy| copy.contains(wanted)), "{commands:?}");
+    }
+}
+
 /// What is there and what it holds is the same after a verb that was refused.
 fn untouched(group: &Group, what: &str, verb: impl FnOnce() -> DriverResult<()>) {
     let before = group.contents();

@@ -370,7 +370,8 @@ class Thin(Wiping):
             return run("lvs", "--noheadings", "-o", "zero", f"{GROUP}/{GROUP}-pool").stdout.strip() == "zero"
 
         wait_for("zeroing", is_on, 30, pause=0.5)
-        expect("zeroing of the thin pool was off" in LOG.read_text(errors="replace"), "nobody was told")
+        told = "zeroing of the thin pool was off"
+        wait_for("a word in the log", lambda: told in LOG.read_text(errors="replace"), 30, pause=0.5)
 
 
 class Adopted(Thin):
