@@ -44,12 +44,11 @@ pub struct Part {
     pub bytes: usize,
 }
 
-/// Metadata of a volume or a snapshot.
-pub const METADATA: Part = part("metadata", 24 * KIB);
-/// Image metadata of a volume. One value of 65,535 bytes, the longest that Cinder takes, fits.
-pub const IMAGE_METADATA: Part = part("image metadata", 68 * KIB);
+/// Metadata of a snapshot; of a volume, with its image metadata. A value of 65,535 bytes, the longest that Cinder takes of an
+/// image, fits beside others.
+pub const METADATA: Part = part("metadata", 100 * KIB);
 /// Connectors of the old way of connecting (`os-initialize_connection`), kept in the volume.
-pub const OLD_CONNECTORS: Part = part("connectors of the volume", 17 * KIB);
+pub const OLD_CONNECTORS: Part = part("connectors of the volume", 9 * KIB);
 /// One connector.
 pub const CONNECTOR: Part = part("connector", 8 * KIB);
 /// Connectors of all attachments of one volume: they travel to the volume's backend in one message.
@@ -94,8 +93,7 @@ pub const PLACEMENT: usize = HOST + EXPORT + PROVIDER_ID + FIXED;
 /// What one failed attempt adds to a journal entry.
 const ATTEMPT: usize = HOST + CAUSE + 64;
 
-const VOLUME: usize =
-    METADATA.bytes + IMAGE_METADATA.bytes + OLD_CONNECTORS.bytes + 5 * TEXT + PLACEMENT + FIXED;
+const VOLUME: usize = METADATA.bytes + OLD_CONNECTORS.bytes + 5 * TEXT + PLACEMENT + FIXED;
 const SNAPSHOT: usize = METADATA.bytes + 4 * TEXT + PROVIDER_ID + FIXED;
 const ATTACHMENT: usize = 3 * CONNECTOR.bytes + CONNECTION_INFO + 3 * TEXT + FIXED;
 const VOLUME_TYPE: usize = EXTRA_SPECS.bytes + TYPE_ACCESS.bytes + 2 * TEXT + FIXED;
@@ -111,6 +109,8 @@ const MESSAGE: usize = CAUSE + 4 * TEXT + FIXED;
 const _: () = {
     assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
     assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD);
+    // The key of one that is kept in the volume is its name, or a hash of it.
+    assert!(CONNECTOR.bytes + 8 + 16 + 255 <= OLD_CONNECTORS.bytes);
     assert!(CONNECTOR.bytes <= HINTS.bytes && REFERENCE.bytes <= HINTS.bytes);
     assert!(EARLIER_RECORD + OLD_CONNECTORS.bytes + PLACEMENT <= RECORD);
     // A volume with its operation and a few of its attachments or snapshots.
@@ -211,7 +211,7 @@ mod tests {
         let error = METADATA.check(most, most + 1).unwrap_err();
         assert_eq!(
             error.client,
-            "Invalid metadata size: 24577 bytes, more than 24576."
+            "Invalid metadata size: 102401 bytes, more than 102400."
         );
     }
 
@@ -232,8 +232,10 @@ mod tests {
             assert!(found.is_some_and(|line| line.contains(&bound)), "{what}: {bound}");
         };
         for (what, part) in [
-            ("metadata of a volume or snapshot", METADATA),
-            ("image metadata of a volume", IMAGE_METADATA),
+            (
+                "metadata of a snapshot; metadata and image metadata of a volume",
+                METADATA,
+            ),
             ("scheduler hints", HINTS),
             ("a connector", CONNECTOR),
             ("connectors of one volume, the old way", OLD_CONNECTORS),

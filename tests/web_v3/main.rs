@@ -10,6 +10,7 @@ mod access;
 #[path = "../api/mod.rs"]
 mod api;
 mod attachments;
+mod bounds;
 mod manage;
 mod operators;
 mod replay;

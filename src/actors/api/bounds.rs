@@ -3,8 +3,8 @@
 
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
 use crate::model::bounds::{
-    self, CAUSE, CONNECTION_INFO, CONNECTORS_OF_VOLUME, EXPORT, IMAGE_METADATA, METADATA, OLD_CONNECTORS,
-    PLACEMENT, PROVIDER_ID, RECORD, STEP_TEXT, STEPS, check_connector, check_count, check_pairs, cut, pairs,
+    self, CAUSE, CONNECTION_INFO, CONNECTORS_OF_VOLUME, EXPORT, METADATA, OLD_CONNECTORS, PLACEMENT,
+    PROVIDER_ID, RECORD, STEP_TEXT, STEPS, check_connector, check_count, check_pairs, cut, pairs,
 };
 use crate::model::volume::Secret;
 use crate::model::{
@@ -12,13 +12,17 @@ use crate::model::{
 };
 use crate::store::record::size_of;
 
+/// What a volume's metadata weigh, with its image's.
+fn owners_data(volume: &Volume) -> usize {
+    pairs(&volume.metadata) + pairs(&volume.image_metadata)
+}
+
 /// Refuses a new volume whose owner wrote more than there is room for.
 ///
 /// # Errors
 /// 413 that names the part and its bound.
 pub(super) fn check_new_volume(volume: &Volume) -> Result<()> {
-    METADATA.check(0, pairs(&volume.metadata))?;
-    IMAGE_METADATA.check(0, pairs(&volume.image_metadata))
+    METADATA.check(0, owners_data(volume))
 }
 
 /// Refuses a change that makes a part of the volume larger than it may be. A record of an earlier version may be so large
@@ -27,8 +31,7 @@ pub(super) fn check_new_volume(volume: &Volume) -> Result<()> {
 /// # Errors
 /// 413 that names the part and its bound.
 pub(super) fn check_volume(was: &Volume, now: &Volume) -> Result<()> {
-    check_pairs(METADATA, &was.metadata, &now.metadata)?;
-    check_pairs(IMAGE_METADATA, &was.image_metadata, &now.image_metadata)?;
+    METADATA.check(owners_data(was), owners_data(now))?;
     check_pairs(OLD_CONNECTORS, &was.admin_metadata, &now.admin_metadata)?;
     let (before, after) = (size_of(was), size_of(now));
     let kept_free = PLACEMENT + OLD_CONNECTORS.bytes.saturating_sub(pairs(&now.admin_metadata));

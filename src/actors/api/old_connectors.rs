@@ -3,27 +3,55 @@
 //! Kept in the volume's admin metadata, of which clients see two other keys only: a backend that starts anew must let these
 //! initiators in again, and an export must stay until the last of them has left.
 
+use sha2::{Digest, Sha256};
+
 use crate::model::{Connector, Volume};
 
 /// What such keys begin with.
 const PREFIX: &str = "connector:";
 
-fn key(connector: &Connector) -> String {
-    let name = connector
+/// How long an initiator's name may be to be a key: of a longer one it is the hash, for there is a bound on what a volume keeps.
+const LONGEST_NAME: usize = 240;
+
+fn name(connector: &Connector) -> String {
+    connector
         .initiator()
         .or_else(|| connector.host())
-        .unwrap_or_default();
-    format!("{PREFIX}{name}")
+        .unwrap_or_default()
+}
+
+fn key(connector: &Connector) -> String {
+    let name = name(connector);
+    if name.len() <= LONGEST_NAME {
+        return format!("{PREFIX}{name}");
+    }
+    // Capital letters of an iSCSI name say nothing.
+    let hashed = match connector.initiator() {
+        Some(initiator) => initiator.to_ascii_lowercase(),
+        None => name,
+    };
+    format!(
+        "{PREFIX}sha256:{}",
+        hex::encode(Sha256::digest(hashed.as_bytes()))
+    )
+}
+
+/// The key that earlier versions gave it.
+fn earlier_key(connector: &Connector) -> String {
+    format!("{PREFIX}{}", name(connector))
 }
 
 /// Whether what is kept under this key is of this initiator: capital letters of an iSCSI name say nothing.
 fn is_of(key: &str, connector: &Connector) -> bool {
-    let wanted = self::key(connector);
-    if connector.initiator().is_some() {
-        key.eq_ignore_ascii_case(&wanted)
-    } else {
-        key == wanted
-    }
+    [self::key(connector), earlier_key(connector)]
+        .iter()
+        .any(|wanted| {
+            if connector.initiator().is_some() {
+                key.eq_ignore_ascii_case(wanted)
+            } else {
+                key == wanted
+            }
+        })
 }
 
 /// This initiator is (or is about to be) connected.
@@ -99,5 +127,14 @@ mod tests {
         assert!(others(&volume, Some(&hosts[0])));
         forget(&mut volume, Some(&hosts[0]));
         assert_eq!(list(&volume), std::slice::from_ref(&hosts[1]));
+        forget(&mut volume, None);
+        let long = ["a", "A"].map(|end| connector(&json!({ "initiator": "x".repeat(5000) + end })));
+        for initiator in &long {
+            note(&mut volume, initiator);
+        }
+        assert!(volume.admin_metadata.keys().all(|key| key.len() < 100));
+        assert_eq!(list(&volume), std::slice::from_ref(&long[1]));
+        forget(&mut volume, Some(&long[0]));
+        assert!(list(&volume).is_empty());
     }
 }
