@@ -167,7 +167,7 @@ pub fn connection_info(
         put("auth_username", json!(chap.name()));
         put("auth_password", json!(chap.reveal_password()));
     }
-    told_of_any(&mut data, volume, mode, discard);
+    told_of_any(&mut data, volume, connector, mode, discard);
     Ok(ConnectionInfo::new("iscsi", data))
 }
 
@@ -180,14 +180,31 @@ mod tests {
     use crate::drivers::DriverError;
     use crate::drivers::target::Export;
     use crate::drivers::testing::{connector, volume};
-    use crate::model::AttachMode;
     use crate::model::volume::Secret;
+    use crate::model::{AttachMode, Connector};
 
     fn export(portals: &str) -> Export {
         Export {
             provider_location: format!("{portals},3 iqn.2010-10.org.openstack:volume-x 1"),
             provider_auth: Some(Secret::new("CHAP u p")),
         }
+    }
+
+    #[test]
+    fn what_a_connector_says_of_several_paths_comes_back() {
+        let export = export("127.0.0.1:3260");
+        let told = |words: &str| {
+            let connector = serde_json::from_str(words)
+                .map(|object| Connector::from_json(&object))
+                .unwrap();
+            let info = connection_info(&volume(1), &export, &connector, AttachMode::Rw, false).unwrap();
+            info.data()
+        };
+        let all = told(r#"{"initiator": "iqn.x", "multipath": true, "enforce_multipath": true}"#);
+        assert_eq!(all.get("enforce_multipath"), Some(&json!(true)));
+        assert_eq!(all.get("target_portals"), Some(&json!(["127.0.0.1:3260"])));
+        let none = told(r#"{"initiator": "iqn.x"}"#);
+        assert!(!none.contains_key("enforce_multipath") && !none.contains_key("target_portals"));
     }
 
     #[test]

@@ -137,8 +137,18 @@ pub fn outliving<T>(
 
 /// What Cinder's manager adds to what any target tells of a connection (cinder: `volume/manager.py`,
 /// `_parse_connection_options`).
-fn told_of_any(data: &mut Map<String, Value>, volume: &VolumeSpec, mode: AttachMode, discard: bool) {
+fn told_of_any(
+    data: &mut Map<String, Value>,
+    volume: &VolumeSpec,
+    connector: &Connector,
+    mode: AttachMode,
+    discard: bool,
+) {
     let mut put = |key: &str, value: Value| data.insert(key.to_owned(), value);
+    // Of all that a connector says, os-brick wants this back beside the rest: it fails then where it finds one path only.
+    if let Some(enforced) = connector.to_json().get("enforce_multipath") {
+        put("enforce_multipath", enforced.clone());
+    }
     if discard {
         put("discard", json!(true));
     }

@@ -143,7 +143,13 @@ impl NvmetTarget {
     }
 
     /// What the host needs. Numbers are text where Cinder, which reads them out of its own text, has text.
-    fn connection_info(&self, volume: &VolumeSpec, nqn: &str, mode: AttachMode) -> ConnectionInfo {
+    fn connection_info(
+        &self,
+        volume: &VolumeSpec,
+        nqn: &str,
+        connector: &Connector,
+        mode: AttachMode,
+    ) -> ConnectionInfo {
         let port = |portal: &SocketAddr| portal.port().to_string();
         let address = |portal: &SocketAddr| portal.ip().to_string();
         let ns_id = self.options.ns_id.to_string();
@@ -170,7 +176,7 @@ impl NvmetTarget {
                 put("ns_id", json!(ns_id));
             }
         }
-        told_of_any(&mut data, volume, mode, self.options.discard);
+        told_of_any(&mut data, volume, connector, mode, self.options.discard);
         ConnectionInfo::new("nvmeof", data)
     }
 }
@@ -277,7 +283,7 @@ impl TargetDriver for NvmetTarget {
             });
         }
         subsystem::let_in(&self.tree, &paths, &host)?;
-        Ok(self.connection_info(volume, &paths.nqn, mode))
+        Ok(self.connection_info(volume, &paths.nqn, connector, mode))
     }
 
     fn terminate_connection(
