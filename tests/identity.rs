@@ -17,7 +17,8 @@ use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::client_address::TrustedProxies;
 use pumice::web::identity::{Identity, IdentityOptions, OpenError, PasswordCost, UserOptions};
-use pumice::web::server::{Site as Routes, configure, mount_volumes, run_with};
+use pumice::web::routes;
+use pumice::web::server::{Site as Routes, configure, mount_door, mount_volumes, run_with};
 use pumice::web::state::Door;
 use serde_json::{Value, json};
 
@@ -39,8 +40,8 @@ async fn whoami(caller: Caller) -> HttpResponse {
     }))
 }
 
-fn volumes(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/whoami").get(whoami));
+fn volumes(routes: &mut routes::Routes) {
+    routes.get("/whoami", routes::Access::Token, whoami);
 }
 
 fn user(name: &str, password: &str, project: &str, role: &str) -> UserOptions {
@@ -94,7 +95,7 @@ impl Site {
             identity: Some(identity.clone()),
         };
         let (server, addresses) = run_with(&loopback(), move |cfg| {
-            cfg.configure(pumice::web::versions::configure);
+            mount_door(cfg);
             mount_volumes(cfg, volumes);
             configure(cfg, &routes);
         })
@@ -763,4 +764,33 @@ async fn a_user_that_cannot_log_in_is_told_at_start() {
     };
     let error = Identity::open(catalog, twice).await.err();
     assert!(matches!(error, Some(OpenError::DifferentPasswords(_))));
+}
+
+#[actix_web::test]
+async fn no_route_of_the_identity_service_is_for_who_is_not_known() {
+    let site = Site::open().await;
+    let member = site.token("bob").await;
+    let tables = pumice::web::server::tables();
+    let (prefix, table) = tables
+        .into_iter()
+        .find(|(prefix, _)| *prefix == "/identity")
+        .unwrap();
+    let mut asked = 0;
+    for route in table.infos() {
+        let path = format!("{prefix}{}", route.path).replace("{id}", "x");
+        let method = route.method.as_ref().map_or("GET", |method| method.as_str());
+        let unknown = send(site.address, method, &path, &[], None).await.status;
+        match route.access {
+            routes::Access::Open => assert_ne!(unknown, 401, "{method} {path}"),
+            _ => assert_eq!(unknown, 401, "{method} {path}"),
+        }
+        let known = send(site.address, method, &path, &[("X-Auth-Token", &member)], None)
+            .await
+            .status;
+        assert!(known < 500, "{method} {path}: {known}");
+        assert!(method == "GET" || known >= 400, "{method} {path}: {known}");
+        asked += 1;
+    }
+    assert!(asked > 20, "{asked} routes");
+    assert_eq!(site.get("/identity/v3/users", &member).await.status, 403);
 }

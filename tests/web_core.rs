@@ -3,18 +3,21 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
-use pumice::web::fault::{self, Fault, UNKNOWN_ROUTE};
+use pumice::web::connection::ConnectionLimits;
+use pumice::web::fault::{self, UNKNOWN_ROUTE};
 use pumice::web::healthcheck::Readiness;
 use pumice::web::request::Body;
-use pumice::web::server::{mount_volumes, run_with};
+use pumice::web::routes::{Access, Routes};
+use pumice::web::server::{ServerOptions, mount_door, mount_volumes, run_with};
 use pumice::web::state::Door;
-use pumice::web::{healthcheck, versions};
+use pumice::web::turns::{AllTurns, TurnOptions};
 
 mod web_support;
 use web_support::{Answer, loopback, send};
@@ -25,9 +28,8 @@ async fn list(_caller: Caller) -> HttpResponse {
     HttpResponse::Ok().json(json!({"volumes": []}))
 }
 
-async fn messages(caller: Caller) -> Result<HttpResponse, Fault> {
-    caller.since(3)?;
-    Ok(HttpResponse::Ok().json(json!({"messages": []})))
+async fn messages(_caller: Caller) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"messages": []}))
 }
 
 async fn create(_caller: Caller, Body(body): Body) -> HttpResponse {
@@ -44,11 +46,12 @@ async fn burst(caller: Caller) -> HttpResponse {
 }
 
 /// Stand-ins for the routes of volumes: what is tested here is in front of them.
-fn volumes(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/volumes").get(list).post(create))
-        .service(web::resource("/messages").get(messages))
-        .service(web::resource("/whoami").get(whoami))
-        .service(web::resource("/burst").get(burst));
+fn volumes(routes: &mut Routes) {
+    routes.get("/volumes", Access::Token, list);
+    routes.post("/volumes", Access::rule("volume:create"), create);
+    routes.get("/messages", Access::Token, messages).since(3);
+    routes.get("/whoami", Access::Token, whoami);
+    routes.get("/burst", Access::Token, burst);
 }
 
 /// A server of its own for each test, without authentication.
@@ -63,12 +66,15 @@ impl Site {
     }
 
     fn with(door: Door) -> Self {
+        Self::listening(door, &loopback())
+    }
+
+    fn listening(door: Door, options: &ServerOptions) -> Self {
         let readiness = door.readiness.clone();
         let door = web::Data::new(door);
-        let (server, addresses) = run_with(&loopback(), move |cfg| {
-            cfg.app_data(door.clone())
-                .configure(versions::configure)
-                .configure(healthcheck::configure);
+        let (server, addresses) = run_with(options, move |cfg| {
+            cfg.app_data(door.clone());
+            mount_door(cfg);
             mount_volumes(cfg, volumes);
             cfg.default_service(web::to(async || fault::unknown_route()));
         })
@@ -260,7 +266,6 @@ async fn unknown_paths_and_methods_are_plain_404s() {
         ("PATCH", "/v3/{project_id}/volumes"),
         ("PUT", "/v3/volumes"),
         ("GET", "/v3//volumes"),
-        ("POST", "/"),
         ("GET", "/..%2f..%2fetc/passwd"),
     ] {
         let headers = [("X-Auth-Token", "admin:0123456789abcdef0123456789abcdef")];
@@ -390,4 +395,150 @@ async fn a_refusal_before_the_body_came_leaves_the_connection_whole() {
     }
     assert_eq!(got.matches("HTTP/1.1 503").count(), 2, "{got}");
     assert_eq!(got.matches("retry-after: 1").count(), 2, "{got}");
+}
+
+/// A connection on which a body is announced that does not come.
+async fn half_a_body(site: &Site, headers: &str) -> tokio::net::TcpStream {
+    use tokio::io::AsyncWriteExt;
+    let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+    let head =
+        format!("POST /v3/volumes HTTP/1.1\r\nHost: x\r\nX-Auth-Token: admin:{PROJECT}\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn rest_of(mut stream: tokio::net::TcpStream) -> String {
+    use tokio::io::AsyncReadExt;
+    let mut text = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut text)).await;
+    read.expect("the connection was not closed").unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[actix_web::test]
+async fn a_body_that_does_not_come_has_no_turn_and_is_ended() {
+    let mut door = Door::new(Strategy::NoAuth);
+    door.body.time = Duration::from_millis(500);
+    door.turns = AllTurns::new(&TurnOptions {
+        at_once: 1,
+        per_project: 1,
+        waiting: 1,
+        patience: Duration::from_millis(100),
+    });
+    let site = Site::with(door);
+    let announced = half_a_body(&site, "Content-Type: application/json\r\nContent-Length: 9\r\n").await;
+    let chunked = half_a_body(&site, "Transfer-Encoding: chunked\r\n").await;
+    let token = format!("admin:{PROJECT}");
+    let headers = [
+        ("X-Auth-Token", token.as_str()),
+        ("Content-Type", "application/json"),
+    ];
+    let answer = site.send("POST", "/v3/volumes", &headers, Some("{}")).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    for stream in [announced, chunked] {
+        let text = rest_of(stream).await;
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+        assert!(text.to_ascii_lowercase().contains("connection: close"), "{text}");
+    }
+}
+
+#[actix_web::test]
+async fn whoever_is_looked_for_with_another_method_is_there() {
+    let site = Site::open();
+    site.readiness.ready();
+    for (method, path, status) in [
+        ("OPTIONS", "/", 300),
+        ("HEAD", "/", 300),
+        ("POST", "/", 300),
+        ("HEAD", "/v3/", 200),
+        ("OPTIONS", "/v3/", 200),
+        ("HEAD", "/v3", 302),
+        ("HEAD", "/v3/0a9f", 200),
+        ("HEAD", "/healthcheck", 200),
+    ] {
+        let answer = site.send(method, path, &[], None).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(
+            answer.text.is_empty(),
+            method == "HEAD" || status == 302,
+            "{method} {path}"
+        );
+    }
+    let token = format!("admin:{PROJECT}");
+    let headers = [("X-Auth-Token", token.as_str())];
+    let head = site.send("HEAD", "/v3/volumes", &headers, None).await;
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    assert_eq!(
+        site.send("OPTIONS", "/v3/volumes", &headers, None).await.status,
+        404
+    );
+}
+
+#[actix_web::test]
+async fn a_connection_is_not_kept_for_half_a_head() {
+    use tokio::io::AsyncWriteExt;
+    let mut options = loopback();
+    options.patience.client_timeout = Duration::from_millis(200);
+    let site = Site::listening(Door::new(Strategy::NoAuth), &options);
+    let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // The answer is there before the next head begins.
+    stream.readable().await.unwrap();
+    stream.write_all(b"GET / HT").await.unwrap();
+    let text = rest_of(stream).await;
+    assert!(text.starts_with("HTTP/1.1 300 "), "{text}");
+    assert_eq!(text.matches("HTTP/1.1").count(), 1, "{text}");
+}
+
+#[actix_web::test]
+async fn no_address_takes_more_connections_than_its_share() {
+    let mut options = loopback();
+    options.connections = ConnectionLimits {
+        total: 100,
+        per_address: 4,
+    };
+    let site = Site::listening(Door::new(Strategy::NoAuth), &options);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(half_a_body(&site, "Content-Length: 9\r\n").await);
+    }
+    let refused = tokio::net::TcpStream::connect(site.address).await.unwrap();
+    let text = rest_of(refused).await;
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    drop(held);
+    let began = std::time::Instant::now();
+    loop {
+        let stream = half_a_body(&site, "Content-Length: 2\r\nConnection: close\r\n").await;
+        let sent = {
+            use tokio::io::AsyncWriteExt;
+            let mut stream = stream;
+            let _ = stream.write_all(b"{}").await;
+            stream
+        };
+        use tokio::io::AsyncReadExt;
+        let mut text = String::new();
+        let mut sent = sent;
+        if sent.read_to_string(&mut text).await.is_ok() && text.starts_with("HTTP/1.1 202 ") {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "no room was made: {text}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_query_names_no_more_than_a_url_holds() {
+    let site = Site::open();
+    let token = format!("admin:{PROJECT}");
+    let headers = [("X-Auth-Token", token.as_str())];
+    let path = |keys: usize| format!("/v3/volumes?sort={}", vec!["id:asc"; keys].join(","));
+    assert_eq!(site.send("GET", &path(1000), &headers, None).await.status, 200);
+    let answer = site.send("GET", &path(2000), &headers, None).await;
+    assert_eq!((answer.status, answer.text.as_str()), (414, ""));
+    assert!(answer.header("X-OpenStack-Request-ID").is_some());
 }

@@ -36,7 +36,7 @@ impl Authenticator for Tokens {
             .then(|| Principal {
                 user_id: token.into(),
                 project_id: if token == "stranger" { "0b" } else { "0a" }.into(),
-                roles: vec![token.to_owned()],
+                roles: vec![if token == "stranger" { "member" } else { token }.to_owned()],
                 is_admin: token == "admin",
             }))
     }

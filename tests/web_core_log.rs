@@ -13,6 +13,7 @@ use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::fault::Fault;
 use pumice::web::identity::{Identity, IdentityOptions, PasswordCost, UserOptions};
+use pumice::web::routes::{Access, Routes};
 use pumice::web::server::{Site, configure, mount_volumes, run_with};
 use pumice::web::state::Door;
 use serde_json::json;
@@ -49,8 +50,8 @@ async fn broken(_caller: Caller) -> Result<&'static str, Fault> {
     Err(Fault::internal("sector 7 is unreadable"))
 }
 
-fn volumes(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/broken").get(broken));
+fn volumes(routes: &mut Routes) {
+    routes.get("/broken", Access::Token, broken);
 }
 
 #[actix_web::test]

@@ -15,6 +15,21 @@ section! {
         workers: usize = 2,
         /// The largest request body (cinder: `osapi_max_request_body_size`).
         max_body_size: ByteSize = ByteSize::kib(112),
+        /// How long a request's body may take to come, and one second more for each `min_transfer_rate` of it; then it is 408 and the
+        /// connection ends.
+        body_timeout: Duration = Duration::from_secs(10),
+        /// How fast clients send bodies and take answers at least, in a second.
+        min_transfer_rate: ByteSize = ByteSize::kib(8),
+        /// How long a client may take to send a request's head, and how long it may take nothing of its answer.
+        client_timeout: Duration = Duration::from_secs(10),
+        /// How long a connection without requests is kept.
+        keep_alive: Duration = Duration::from_secs(75),
+        /// The most connections; fewer if the process may not open so many files (an eighth of those, and 128 at least, is kept for
+        /// the store, backends and other nodes).
+        max_connections: usize = 10_000,
+        /// The most connections from one address (of IPv6: one /64); none of those that a proxy brings are counted. 0: half of
+        /// what there may be in all.
+        max_connections_per_address: usize = 0,
         /// The URL that links in answers and the catalog begin with. Empty: as the client addressed us (cinder: `public_endpoint`).
         public_endpoint: String = String::new(),
         /// How long a request waits for an actor before it is answered with 503.
@@ -29,9 +44,9 @@ section! {
         request_patience: Duration = Duration::from_secs(5),
         /// The most items of one page of a list (cinder: `osapi_max_limit`).
         max_page_size: usize = 1000,
-        /// Whether links follow `X-Forwarded-Proto` and `X-Forwarded-Host`. Only behind a proxy that sets them (cinder: `enable_proxy_headers_parsing`).
+        /// Whether links follow `Forwarded`, `X-Forwarded-Proto`, `-Host` and `-Prefix`, from `trusted_proxies`; where none are named, from this machine (cinder: `enable_proxy_headers_parsing`).
         enable_proxy_headers: bool = false,
-        /// The proxies whose `X-Forwarded-For` says who is counted for failed logins: addresses or networks. Nobody else's is believed.
+        /// The proxies, addresses or networks: their `X-Forwarded-For` says who is counted for failed logins, links may follow their headers, and their connections are counted in the total alone.
         trusted_proxies: Vec<IpNetwork> = Vec::new(),
     }
 }

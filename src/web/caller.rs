@@ -29,6 +29,8 @@ pub struct Caller {
     pub base_url: String,
     /// The project in the path, if there is one.
     pub path_project: Option<String>,
+    /// The rule that does not allow what the request is for. The handler refuses; if it does not, nothing is sent on.
+    pub(super) refused_by: Option<Rule>,
 }
 
 /// What `OpenStack-API-Version` of the answer shall say; put aside for the middleware.
@@ -47,6 +49,14 @@ impl Caller {
             Ok(())
         } else {
             Err(rule.refusal().into())
+        }
+    }
+
+    /// 403 if the gate found that the caller may not do what its request is for.
+    pub(super) fn permitted(&self) -> Result<(), Fault> {
+        match self.refused_by {
+            None => Ok(()),
+            Some(rule) => Err(rule.refusal().into()),
         }
     }
 
@@ -97,7 +107,7 @@ impl Caller {
             .unwrap_or_default()
     }
 
-    fn of(request: &HttpRequest) -> Result<Self, Fault> {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Fault> {
         if let Some(ready) = request.extensions().get::<Self>() {
             return Ok(ready.clone());
         }
@@ -124,6 +134,7 @@ impl Caller {
             version,
             base_url,
             path_project,
+            refused_by: None,
         })
     }
 }

@@ -4,8 +4,7 @@
 //! this proxy says in `X-Forwarded-For`, read from the right: each trusted proxy appended the address that it was called from, so
 //! the first one from the right that is no trusted proxy is the client. What stands left of it the client wrote itself.
 //!
-//! Whether links follow `X-Forwarded-*` (`web.enable_proxy_headers`, `links`) is another question: who lies there gets wrong links
-//! in its own answer. Who lies here is counted as somebody else.
+//! Links follow what the same proxies say (`links`), if the operator wishes it (`web.enable_proxy_headers`).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

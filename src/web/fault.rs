@@ -93,6 +93,16 @@ impl Fault {
         Self::new(StatusCode::PRECONDITION_FAILED, "")
     }
 
+    /// 408 for a body that comes too slowly (webob: `HTTPRequestTimeout`). The connection ends with it: what else would come on it is
+    /// the rest of that body.
+    #[must_use]
+    pub fn body_timeout() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The server has waited too long for the request to be sent by the client.",
+        )
+    }
+
     /// 413 for a body beyond the limit (oslo.middleware: sizelimit). No `Retry-After`: it will never fit.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
@@ -188,6 +198,9 @@ impl ResponseError for Fault {
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            response.force_close();
         }
         match self.body() {
             Some(body) => response.json(body),

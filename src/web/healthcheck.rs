@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use arc_swap::ArcSwapOption;
 
+use super::routes::{Access, Routes};
 use super::state::Door;
 
 /// Whether we can serve, and if not, why. All clones are one. Begins as "starting".
@@ -39,13 +40,9 @@ impl Readiness {
     }
 }
 
-/// Mounts it.
-pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        web::resource("/healthcheck")
-            .get(check)
-            .route(web::head().to(check)),
-    );
+/// Adds it.
+pub fn routes(routes: &mut Routes) {
+    routes.get("/healthcheck", Access::Open, check);
 }
 
 async fn check(door: web::Data<Door>) -> HttpResponse {

@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use super::caller::Caller;
 use super::fault::Fault;
 use super::links::decode_query;
+use super::policy::Rule;
+use super::routes::{Access, Admission, Routes};
 use super::state::WebState;
 use crate::actors::api::{Advance, Finished};
 use crate::actors::scheduler::pick::Decision;
@@ -30,22 +32,41 @@ use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
 /// How many operations are shown at once, unless fewer are asked for.
 const PAGE: usize = 1000;
 
-/// Mounts `/inspect/…` (the scope is the caller's).
-pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/actors").get(actors))
-        .service(web::resource("/operations").get(operations))
-        .service(web::resource("/operations/finished").get(finished))
-        .service(
-            web::resource("/operations/{id}")
-                .get(operation)
-                .delete(cancel_operation),
+/// Adds `/inspect/…`. What administrators look at needs no turn: it must be there when all else waits. For the same reason ending an
+/// operation does not wait behind changes.
+pub fn routes(routes: &mut Routes) {
+    let always = Admission::Always;
+    routes
+        .get("/actors", Access::rule("inspect:get_actors"), actors)
+        .admitted(always);
+    routes.get("/operations", Access::Token, operations);
+    routes
+        .get(
+            "/operations/finished",
+            Access::rule("inspect:get_finished_operations"),
+            finished,
         )
-        .service(web::resource("/scheduler/decisions").get(decisions))
-        .service(web::resource("/fsck").get(fsck::fsck));
+        .admitted(always);
+    routes.get("/operations/{id}", Access::Rule(GET_OPERATION), operation);
+    routes
+        .delete("/operations/{id}", Access::Rule(CANCEL), cancel_operation)
+        .admitted(Admission::AsRead);
+    routes
+        .get(
+            "/scheduler/decisions",
+            Access::rule("inspect:get_decisions"),
+            decisions,
+        )
+        .admitted(always);
+    routes
+        .get("/fsck", Access::rule("inspect:check"), fsck::fsck)
+        .admitted(always);
 }
 
-async fn actors(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
-    administrator(&caller)?;
+const GET_OPERATION: Rule = Rule("inspect:get_operation");
+const CANCEL: Rule = Rule("inspect:cancel_operation");
+
+async fn actors(_caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
     Ok(HttpResponse::Ok().json(json!({
         "node": state.router.node(),
         "healthy": state.router.healthy(),
@@ -62,6 +83,7 @@ async fn operations(
 ) -> Result<HttpResponse, Fault> {
     let filter = Filter::parse(request.query_string())?;
     let now = Timestamp::now();
+    let may_look = caller.can(GET_OPERATION);
     let mut shown = Vec::new();
     let mut after = filter.marker;
     // Operations are the open ones only, so this ends soon.
@@ -69,7 +91,9 @@ async fn operations(
         let page = state.catalog.operations(after, PAGE).await?;
         after = page.next;
         let wanted = page.records.iter().filter(|operation| {
-            caller.sees(&operation.project_id) && filter.volume.is_none_or(|id| operation.volume_id == id)
+            may_look
+                && caller.sees(&operation.project_id)
+                && filter.volume.is_none_or(|id| operation.volume_id == id)
         });
         shown.extend(
             wanted
@@ -116,6 +140,7 @@ async fn cancel_operation(
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
     let operation = id.parse().map_err(|_| not_found(&id))?;
+    caller.may(CANCEL)?;
     state
         .api
         .call(&caller.context, CancelOperation { operation }, state.call_timeout)
@@ -133,7 +158,6 @@ async fn finished(
     request: HttpRequest,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
-    administrator(&caller)?;
     let filter = Filter::parse(request.query_string())?;
     let ended = match filter.volume {
         Some(volume) => state.insight.operations.of_volume(volume),
@@ -149,11 +173,10 @@ async fn finished(
 
 /// Why a volume is where it is, or nowhere: the scheduler's last decisions, newest first, with the reason for every pool.
 async fn decisions(
-    caller: Caller,
+    _caller: Caller,
     request: HttpRequest,
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
-    administrator(&caller)?;
     let filter = Filter::parse(request.query_string())?;
     let shown = match (&state.insight.scheduler, filter.volume) {
         (Some(scheduler), Some(volume)) => scheduler.decisions().of(volume).into_iter().collect(),
@@ -162,14 +185,6 @@ async fn decisions(
     };
     let shown: Vec<&Decision> = shown.iter().map(AsRef::as_ref).collect();
     Ok(HttpResponse::Ok().json(json!({ "decisions": shown })))
-}
-
-fn administrator(caller: &Caller) -> Result<(), Fault> {
-    if caller.context.is_admin {
-        Ok(())
-    } else {
-        Err(Fault::forbidden("Policy doesn't allow inspect to be performed."))
-    }
 }
 
 /// Which operations.

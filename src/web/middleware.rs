@@ -3,8 +3,8 @@
 //! ```text
 //!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
 //!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
-//!   turn:  is there room for one more of that project? else it waits, or 503            (/v3; see `turns`)
 //!   settle: what an answer tells of is durable                                          (/v3 and /inspect)
+//!   gate:  may the caller, is the body here, is there room for one more?                (/v3 and /inspect; see `gate`)
 //! ```
 //!
 //! `edge` is cinder's `request_id` and `faultwrap` in one, `guard` its `authtoken` and `keystonecontext`.
@@ -24,10 +24,15 @@ use uuid::Uuid;
 
 use super::auth::{self, Admission};
 use super::caller::VersionEcho;
+use super::connection::Activity;
 use super::fault::{self, Fault};
 use super::microversion;
 use super::state::{Door, WebState};
 use crate::model::Context;
+
+/// The longest path with its query (eventlet, under which Cinder runs: `url_length_limit`). It bounds how many filters, values and
+/// sort keys a query can name.
+const MAX_URI: usize = 8192;
 
 /// How long the body of a request that is refused may take to come.
 const READ_OUT: Duration = Duration::from_secs(1);
@@ -75,6 +80,8 @@ pub async fn edge(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let began = Instant::now();
+    let activity = request.conn_data::<Activity>().cloned();
+    let _in_work = activity.as_ref().map(Activity::begin);
     let ids = RequestIds::of(request.headers());
     let method = request.method().clone();
     let path = request.path().to_owned();
@@ -84,6 +91,16 @@ pub async fn edge(
         span.in_scope(|| tracing::debug!(global_request_id = %global, "linked"));
     }
     request.extensions_mut().insert(ids.clone());
+    let is_too_long = request
+        .uri()
+        .path_and_query()
+        .is_some_and(|text| text.as_str().len() > MAX_URI);
+    if is_too_long {
+        let mut answer = HttpResponse::UriTooLong().force_close().finish();
+        stamp(answer.headers_mut(), &ids.local);
+        tracing::info!(parent: &span, status = 414, "request refused");
+        return Ok(request.into_response(answer.map_into_right_body()));
+    }
     trim_slash(&mut request);
 
     let answered = AssertUnwindSafe(next.call(request))
@@ -104,6 +121,9 @@ pub async fn edge(
     };
     stamp(response.headers_mut(), &ids.local);
     let status = response.status().as_u16();
+    if let Some(activity) = activity.filter(|_| response.status() == StatusCode::REQUEST_TIMEOUT) {
+        activity.close();
+    }
     if let Some(words) = response.response().error().and_then(|error| {
         let fault: &Fault = error.as_error()?;
         fault.operator.as_deref()
@@ -263,7 +283,7 @@ pub async fn settle(
 pub(super) async fn read_out(request: &mut ServiceRequest) {
     let limit = request
         .app_data::<web::Data<Door>>()
-        .map_or(0, |door| door.max_body_size);
+        .map_or(0, |door| door.body.size);
     let mut body = request.take_payload();
     let reading = async {
         let mut length = 0_usize;

@@ -6,7 +6,10 @@
 pub mod auth;
 pub mod caller;
 pub mod client_address;
+pub mod connection;
 pub mod fault;
+pub mod forwarded;
+pub mod gate;
 pub mod healthcheck;
 pub mod identity;
 pub mod inspect;
@@ -15,6 +18,7 @@ pub mod microversion;
 pub mod middleware;
 pub mod policy;
 pub mod request;
+pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod state;

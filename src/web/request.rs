@@ -1,23 +1,59 @@
 //! The body of a request, read as Cinder reads it (cinder: `api/openstack/wsgi.py`, `get_body` and `deserialize`).
 //!
 //! An empty body, or one without a `Content-Type`, is no body at all. Another type than JSON is 415, what does not parse
-//! is 400, what is larger than the limit is 413 and not read any further.
+//! is 400, what is larger than the limit is 413 and not read any further. What comes too slowly is 408, and ends the connection.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::state::Door;
 
 /// What a request may weigh, unless told otherwise (oslo.middleware: `max_request_body_size`).
 pub const MAX_BODY_SIZE: usize = 114_688;
+
+/// How large a body may be, and how slowly it may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// In bytes.
+    pub size: usize,
+    /// How long a body may take to come…
+    pub time: Duration,
+    /// …and one second more for each so many bytes that are there.
+    pub bytes_per_second: u64,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            size: MAX_BODY_SIZE,
+            time: Duration::from_secs(10),
+            bytes_per_second: 8192,
+        }
+    }
+}
+
+impl BodyLimits {
+    /// How long the body may have taken when so much of it is there.
+    #[must_use]
+    pub fn time_for(&self, bytes: usize) -> Duration {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let earned = bytes.saturating_mul(1000) / self.bytes_per_second.max(1);
+        self.time.saturating_add(Duration::from_millis(earned))
+    }
+}
+
+/// A body that the gate has read; the handler's [`Body`] takes it.
+pub(super) struct ReadBody(pub(super) BytesMut);
 
 /// A JSON body. `None` if the request had none.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,28 +81,44 @@ pub fn is_json(content_type: &str) -> bool {
         || essence.eq_ignore_ascii_case("application/vnd.openstack.volume+json")
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body within its limits.
 ///
 /// # Errors
-/// 413 if there is more, 400 if the connection broke.
-pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<BytesMut, Fault> {
+/// 413 if there is more, 408 if it comes too slowly, 400 if the connection broke.
+pub async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limits: &BodyLimits,
+) -> Result<BytesMut, Fault> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Fault::too_large(limit));
+    if announced.is_some_and(|length| length > limits.size) {
+        return Err(Fault::too_large(limits.size));
     }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Fault::malformed().with_operator(error))?;
-        if body.len() + chunk.len() > limit {
-            return Err(Fault::too_large(limit));
+    let began = Instant::now();
+    let mut body = BytesMut::new();
+    loop {
+        let until = began + limits.time_for(body.len());
+        let chunk = match tokio::time::timeout_at(until, payload.next()).await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) => chunk.map_err(|error| Fault::malformed().with_operator(error))?,
+            Err(_) => {
+                let told = format!(
+                    "{} bytes of the body came within {:?}",
+                    body.len(),
+                    began.elapsed()
+                );
+                return Err(Fault::body_timeout().with_operator(told));
+            }
+        };
+        if body.len() + chunk.len() > limits.size {
+            return Err(Fault::too_large(limits.size));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
 }
 
 /// What a body means, given its type.
@@ -93,10 +145,17 @@ impl FromRequest for Body {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            let limit = request
-                .app_data::<web::Data<Door>>()
-                .map_or(MAX_BODY_SIZE, |door| door.max_body_size);
-            let body = read(&request, &mut payload, limit).await?;
+            let ready = request.extensions_mut().remove::<ReadBody>();
+            let body = match ready {
+                Some(ReadBody(body)) => body,
+                None => {
+                    let limits = request
+                        .app_data::<web::Data<Door>>()
+                        .map(|door| door.body.clone())
+                        .unwrap_or_default();
+                    read(&request, &mut payload, &limits).await?
+                }
+            };
             let content_type = request
                 .headers()
                 .get(header::CONTENT_TYPE)
@@ -134,6 +193,48 @@ mod tests {
         assert_eq!(decode(json, deep.as_bytes()).unwrap_err().status, 400);
     }
 
+    fn limits(size: usize) -> BodyLimits {
+        BodyLimits {
+            size,
+            ..BodyLimits::default()
+        }
+    }
+
+    /// A body whose chunks come one in a tenth of a second.
+    fn slow(chunks: &'static [&'static [u8]]) -> Payload {
+        let stream = futures_util::stream::iter(chunks).then(|chunk| async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(bytes::Bytes::from_static(chunk))
+        });
+        Payload::Stream {
+            payload: Box::pin(stream),
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_comes_too_slowly_is_ended_and_one_that_keeps_the_rate_is_read() {
+        let request = TestRequest::post().to_http_request();
+        let limits = BodyLimits {
+            size: 100,
+            time: Duration::from_millis(250),
+            bytes_per_second: 20,
+        };
+        let mut steady = slow(&[b"ab", b"cd", b"ef", b"gh"]);
+        assert_eq!(
+            read(&request, &mut steady, &limits).await.unwrap(),
+            &b"abcdefgh"[..]
+        );
+        let mut trickle = slow(&[b"a", b"", b"", b"b"]);
+        assert_eq!(
+            read(&request, &mut trickle, &limits).await.unwrap_err().status,
+            408
+        );
+        let mut never: Payload = Payload::Stream {
+            payload: Box::pin(futures_util::stream::pending()) as Pin<Box<_>>,
+        };
+        assert_eq!(read(&request, &mut never, &limits).await.unwrap_err().status, 408);
+    }
+
     #[actix_web::test]
     async fn a_body_beyond_the_limit_is_refused_whether_announced_or_not() {
         for announce in [true, false] {
@@ -142,10 +243,16 @@ mod tests {
                 request = request.insert_header((header::CONTENT_LENGTH, 11));
             }
             let (request, mut payload) = request.to_http_parts();
-            assert_eq!(read(&request, &mut payload, 10).await.unwrap_err().status, 413);
+            assert_eq!(
+                read(&request, &mut payload, &limits(10))
+                    .await
+                    .unwrap_err()
+                    .status,
+                413
+            );
         }
         let (request, mut payload) = TestRequest::post().set_payload(vec![b' '; 10]).to_http_parts();
-        assert_eq!(read(&request, &mut payload, 10).await.unwrap().len(), 10);
+        assert_eq!(read(&request, &mut payload, &limits(10)).await.unwrap().len(), 10);
     }
 
     proptest! {

@@ -9,31 +9,39 @@
 //!   /inspect/…             what goes on in here   token of an administrator
 //! ```
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpResponse, Scope, web};
+use futures_util::future::ready;
+use tokio::net::TcpStream;
 
+use super::client_address::TrustedProxies;
+use super::connection::{ConnectionLimits, Connections, ListeningOn, Patience, Watched};
 use super::identity::{self, Identity};
+use super::routes::Routes;
 use super::state::{Door, WebState};
-use super::{fault, healthcheck, inspect, middleware, turns, v3, versions};
+use super::{fault, healthcheck, inspect, middleware, v3, versions};
 
 /// How to listen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerOptions {
     /// Where.
     pub listen: Vec<SocketAddr>,
     /// How many threads answer.
     pub workers: usize,
-    /// How many connections each of them keeps; more wait in the kernel.
-    pub connections_per_worker: usize,
-    /// How long a client may take to send its head. Slow ones hold a connection, so not for ever.
-    pub head_timeout: Duration,
-    /// How long an idle connection is kept.
-    pub keep_alive: Duration,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
+    /// The proxies among those who connect.
+    pub trusted_proxies: TrustedProxies,
+    /// How long a connection may keep still.
+    pub patience: Patience,
     /// How long requests under way may take to end when the server stops.
     pub shutdown_timeout: Duration,
 }
@@ -43,9 +51,16 @@ impl Default for ServerOptions {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8776))],
             workers: 2,
-            connections_per_worker: 10_000,
-            head_timeout: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
+            connections: ConnectionLimits {
+                total: 10_000,
+                per_address: 5_000,
+            },
+            trusted_proxies: TrustedProxies::default(),
+            patience: Patience {
+                client_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
+                bytes_per_second: 8192,
+            },
             shutdown_timeout: Duration::from_secs(30),
         }
     }
@@ -62,41 +77,65 @@ pub struct Site {
     pub identity: Option<web::Data<Identity>>,
 }
 
+/// The tables of routes, each with the prefix it is mounted under.
+#[must_use]
+pub fn tables() -> Vec<(&'static str, Routes)> {
+    vec![
+        ("", Routes::of(door)),
+        ("/identity", Routes::of(identity::add_routes)),
+        ("/inspect", Routes::of(inspect::routes)),
+        (WITH_PROJECT, Routes::of(v3::routes)),
+        (WITHOUT_PROJECT, Routes::of(v3::routes)),
+    ]
+}
+
+/// What is answered without a token.
+fn door(routes: &mut Routes) {
+    versions::routes(routes);
+    healthcheck::routes(routes);
+}
+
+const WITH_PROJECT: &str = "/v3/{project_id:[0-9a-f-]+}";
+/// Since 3.67.
+const WITHOUT_PROJECT: &str = "/v3";
+
 /// Mounts all routes. The application around it is to be wrapped in [`middleware::edge`].
 pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
     cfg.app_data(site.door.clone());
-    cfg.configure(versions::configure)
-        .configure(healthcheck::configure);
+    mount_door(cfg);
     if let Some(identity) = &site.identity {
         cfg.app_data(identity.clone());
         cfg.configure(identity::configure);
     }
     if let Some(state) = &site.state {
         cfg.app_data(state.clone());
-        cfg.service(
-            web::scope("/inspect")
-                .wrap(from_fn(middleware::settle))
-                .wrap(from_fn(middleware::guard))
-                .configure(inspect::configure)
-                .default_service(web::to(unknown)),
-        );
-        mount_volumes(cfg, v3::configure);
+        mount(cfg, "/inspect", Routes::of(inspect::routes));
+        mount_volumes(cfg, v3::routes);
     }
     cfg.default_service(web::to(unknown));
 }
 
-/// Mounts routes of volumes behind the guard: with a project in the path, and (since 3.67) without.
-pub fn mount_volumes(cfg: &mut web::ServiceConfig, routes: fn(&mut web::ServiceConfig)) {
-    for scope in ["/v3/{project_id:[0-9a-f-]+}", "/v3"] {
-        cfg.service(
-            web::scope(scope)
-                .wrap(from_fn(middleware::settle))
-                .wrap(from_fn(turns::turn))
-                .wrap(from_fn(middleware::guard))
-                .configure(routes)
-                .default_service(web::to(unknown)),
-        );
+/// Mounts version documents and the health check.
+pub fn mount_door(cfg: &mut web::ServiceConfig) {
+    for resource in Routes::of(door).ungated(|| web::to(unknown)) {
+        cfg.service(resource);
     }
+}
+
+/// Mounts routes of volumes behind the guard: with a project in the path, and (since 3.67) without.
+pub fn mount_volumes(cfg: &mut web::ServiceConfig, routes: fn(&mut Routes)) {
+    for prefix in [WITH_PROJECT, WITHOUT_PROJECT] {
+        mount(cfg, prefix, Routes::of(routes));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the place where the table is mounted")]
+fn mount(cfg: &mut web::ServiceConfig, prefix: &str, routes: Routes) {
+    let scope = web::scope(prefix)
+        .wrap(from_fn(middleware::settle))
+        .wrap(from_fn(middleware::guard))
+        .default_service(web::to(unknown));
+    cfg.service(routes.gated().into_iter().fold(scope, Scope::service));
 }
 
 async fn unknown() -> actix_web::HttpResponse {
@@ -111,6 +150,13 @@ pub fn run(options: &ServerOptions, site: Site) -> io::Result<(Server, Vec<Socke
     run_with(options, move |cfg| configure(cfg, &site))
 }
 
+/// How many connections more than there may be a worker takes, to refuse them.
+const REFUSED_AT_ONCE: usize = 64;
+
+/// What a connection is told for which there is no room.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+
 /// The same with other routes: for tests that put stand-ins behind the door.
 ///
 /// # Errors
@@ -119,23 +165,72 @@ pub fn run_with(
     options: &ServerOptions,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<(Server, Vec<SocketAddr>)> {
-    let mut server = HttpServer::new(move || {
-        let routes = routes.clone();
-        App::new()
-            .wrap(from_fn(middleware::edge))
-            .configure(move |cfg| routes(cfg))
-    })
-    .workers(options.workers.max(1))
-    .max_connections(options.connections_per_worker)
-    .client_request_timeout(options.head_timeout)
-    .keep_alive(options.keep_alive)
-    .shutdown_timeout(options.shutdown_timeout.as_secs())
-    .disable_signals();
+    let trusted = options.trusted_proxies.clone();
+    let connections = Connections::new(options.connections.clone(), move |address| {
+        trusted.contains(address)
+    });
+    let mut server = actix_server::Server::build()
+        .workers(options.workers.max(1))
+        .max_concurrent_connections(options.connections.total + REFUSED_AT_ONCE)
+        .shutdown_timeout(options.shutdown_timeout.as_secs())
+        .disable_signals();
+    let ending = server.graceful_shutdown_signal();
+    let mut addresses = Vec::new();
     for address in &options.listen {
-        server = server
-            .bind(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        let failed =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        let address = listener.local_addr()?;
+        addresses.push(address);
+        let (routes, ending) = (routes.clone(), ending.clone());
+        let (connections, patience) = (connections.clone(), options.patience.clone());
+        server = server.listen(format!("web {address}"), listener, move || {
+            let (routes, ending) = (routes.clone(), ending.clone());
+            let app = App::new()
+                .wrap(from_fn(middleware::edge))
+                .configure(move |cfg| routes(cfg));
+            let app = app.into_factory().map_err(HttpResponse::from_error);
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let ending = ending.clone();
+                    async move { ending.notified().await }
+                })
+                .keep_alive(patience.keep_alive)
+                .client_request_timeout(patience.client_timeout)
+                .client_disconnect_timeout(LINGER)
+                .local_addr(address)
+                .on_connect_ext(move |stream: &Watched<TcpStream>, data| {
+                    data.insert(stream.activity());
+                    data.insert(ListeningOn(address));
+                })
+                .finish(map_config(app, |()| AppConfig::default()));
+            let (connections, patience) = (connections.clone(), patience.clone());
+            fn_service(move |stream: TcpStream| ready(watch(stream, &connections, &patience))).and_then(http)
+        })?;
     }
-    let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+/// How long a connection that ends waits for what its client is sending still.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Watches a new connection, if there is room for it.
+fn watch(
+    stream: TcpStream,
+    connections: &Connections,
+    patience: &Patience,
+) -> Result<(Watched<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
+    let peer = stream.peer_addr()?;
+    let Some(permit) = connections.open(peer.ip()) else {
+        // As far as it goes without waiting.
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write(TOO_MANY);
+        }
+        return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+    };
+    Ok((
+        Watched::new(stream, patience.clone(), Some(permit)),
+        Protocol::Http1,
+        Some(peer),
+    ))
 }

@@ -6,7 +6,7 @@ use super::auth::Strategy;
 use super::client_address::TrustedProxies;
 use super::healthcheck::Readiness;
 use super::links::LinkOptions;
-use super::request::MAX_BODY_SIZE;
+use super::request::BodyLimits;
 use super::turns::{AllTurns, TurnOptions};
 use crate::actors::api::FinishedOperations;
 use crate::actors::scheduler;
@@ -86,8 +86,8 @@ pub struct Door {
     pub links: LinkOptions,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
-    /// How large a body may be, in bytes.
-    pub max_body_size: usize,
+    /// How large a body may be, and how slowly it may come.
+    pub body: BodyLimits,
     /// How many things a page of a list may have.
     pub max_page_size: usize,
     /// How many requests are in work at once.
@@ -108,7 +108,7 @@ impl Door {
             strategy,
             links: LinkOptions::default(),
             trusted_proxies: TrustedProxies::default(),
-            max_body_size: MAX_BODY_SIZE,
+            body: BodyLimits::default(),
             max_page_size: DEFAULT_PAGE_SIZE,
             turns: AllTurns::new(&TurnOptions::default()),
             readiness: Readiness::starting(),

@@ -7,25 +7,18 @@
 //!            └──else──> waits (of one project at most `waiting`, for `patience`) ──else──> 503, Retry-After
 //! ```
 //!
-//! What reads and what changes have turns of their own: changes that wait for a slow backend keep nobody from looking. Whoever is
-//! not known (401) or asks for something else than volumes needs no turn. When the service stops, all who wait are refused at once:
+//! What reads and what changes have turns of their own: changes that wait for a slow backend keep nobody from looking. A request
+//! asks for its turn when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
 //! the stop is shorter than their patience, and would cut them off without an answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError, web};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
-use super::middleware::read_out;
-use super::state::Door;
-use crate::model::{Context, ProjectId};
+use crate::model::ProjectId;
 
 /// When who was refused may come again: a turn takes milliseconds.
 const RETRY_AFTER: u32 = 1;
@@ -54,6 +47,15 @@ impl Default for TurnOptions {
     }
 }
 
+/// What a turn is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Looking.
+    Read,
+    /// Changing.
+    Change,
+}
+
 /// The turns of a node: for reading and for changing. All clones are one.
 #[derive(Clone)]
 pub struct AllTurns {
@@ -71,6 +73,15 @@ impl AllTurns {
         }
     }
 
+    /// Waits for a turn.
+    pub(super) async fn take(&self, kind: Kind, project: ProjectId) -> Result<Turn, Busy> {
+        let turns = match kind {
+            Kind::Read => &self.reads,
+            Kind::Change => &self.changes,
+        };
+        turns.take(project).await
+    }
+
     /// From now on nobody gets a turn; whoever has one may end.
     pub fn close(&self) {
         self.reads.close();
@@ -78,41 +89,9 @@ impl AllTurns {
     }
 }
 
-/// Lets a request wait for its turn; behind the guard, which says whose it is.
-///
-/// # Errors
-/// None of its own.
-pub async fn turn(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let turns = request.app_data::<web::Data<Door>>().map(|door| {
-        match *request.method() {
-            Method::GET | Method::HEAD => &door.turns.reads,
-            _ => &door.turns.changes,
-        }
-        .clone()
-    });
-    let project = request
-        .extensions()
-        .get::<Context>()
-        .map(|context| context.project_id.clone());
-    let (Some(turns), Some(project)) = (turns, project) else {
-        return next.call(request).await.map(ServiceResponse::map_into_left_body);
-    };
-    match turns.take(project).await {
-        Ok(_turn) => next.call(request).await.map(ServiceResponse::map_into_left_body),
-        Err(busy) => {
-            read_out(&mut request).await;
-            let answer = busy.fault().error_response();
-            Ok(request.into_response(answer).map_into_right_body())
-        }
-    }
-}
-
 /// There is no turn for this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Busy {
+pub(super) enum Busy {
     /// Too many of the project wait already.
     Queue,
     /// It waited for too long.
@@ -122,7 +101,7 @@ enum Busy {
 }
 
 impl Busy {
-    fn fault(self) -> Fault {
+    pub(super) fn fault(self) -> Fault {
         let why = match self {
             Self::Queue => "Too many requests of this project are under way.",
             Self::Patience => "The service is too busy.",
@@ -308,7 +287,7 @@ impl State {
 }
 
 /// A request in work. Dropping it ends the turn.
-struct Turn {
+pub(super) struct Turn {
     /// `None` once it has ended.
     turns: Option<Arc<Turns>>,
     project: ProjectId,

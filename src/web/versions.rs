@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 
 use super::caller::VersionEcho;
 use super::microversion::Microversion;
+use super::routes::{Access, Routes};
 use super::state::Door;
 
 /// When the newest version was made (cinder: `api_version_request.UPDATED`).
 const UPDATED: &str = "2023-08-31T00:00:00Z";
 
-/// Mounts them. To be called before the routes of `/v3`, which would swallow them.
-pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/").get(all))
-        .service(web::resource("/v3").get(redirect))
-        .service(web::resource("/v3/").get(index))
-        .service(web::resource("/v3/{project_id:[0-9a-f-]+}").get(index));
+/// Adds them: before the routes of `/v3`, which would swallow them. Any method reads them, as in Cinder, whose router looks at the path
+/// alone here: load balancers ask with OPTIONS or HEAD whether somebody is there.
+pub fn routes(routes: &mut Routes) {
+    routes.any("/", Access::Open, all);
+    routes.any("/v3", Access::Open, redirect);
+    routes.any("/v3/", Access::Open, index);
+    routes.get("/v3/{project_id:[0-9a-f-]+}", Access::Open, index);
 }
 
 /// The document, for clients that reach us by this base.

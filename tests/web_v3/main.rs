@@ -16,5 +16,6 @@ mod operators;
 mod replay;
 mod snapshots;
 mod volumes;
+mod walk;
 #[path = "../web_support/mod.rs"]
 mod web_support;

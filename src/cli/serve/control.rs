@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use super::BoxError;
@@ -19,16 +20,18 @@ use crate::actors::scheduler::{self, weighers::Multipliers};
 use crate::config::{Config, auth};
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::quota::{Defaults, Deltas, Resource};
+use crate::model::quota::{Defaults, Deltas, Resource as QuotaResource};
 use crate::store::catalog::Catalog;
 use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::store::{Health, Store};
 use crate::transport::Router;
 use crate::web::auth::Strategy;
 use crate::web::client_address::TrustedProxies;
+use crate::web::connection::{ConnectionLimits, Patience};
 use crate::web::healthcheck::Readiness;
 use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
+use crate::web::request::BodyLimits;
 use crate::web::server::{self, ServerOptions, Site};
 use crate::web::state::{Door, Insight, WebState};
 use crate::web::turns::{AllTurns, TurnOptions};
@@ -73,8 +76,14 @@ impl Control {
         let options = ServerOptions {
             listen: vec![config.web.listen],
             workers: config.web.workers,
+            connections: connection_limits(config),
+            trusted_proxies: TrustedProxies(config.web.trusted_proxies.clone()),
+            patience: Patience {
+                client_timeout: config.web.client_timeout.get(),
+                keep_alive: config.web.keep_alive.get(),
+                bytes_per_second: config.web.min_transfer_rate.0,
+            },
             shutdown_timeout: WEB_SHUTDOWN,
-            ..ServerOptions::default()
         };
         let (server, addresses) = server::run(&options, site)?;
         for address in addresses {
@@ -129,6 +138,38 @@ impl Control {
         self.arbiter.stop();
         self.exports.end().await;
     }
+}
+
+/// The most files a process of ours opens: programs that it runs inherit the limit, and some walk through all of it.
+const OPEN_FILES: u64 = 65_536;
+
+/// As many connections as configured, or as there may be open files for, of which as many as may be are allowed first: systemd and
+/// shells allow 1,024 unless asked for more.
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    let mut files = limit.current.unwrap_or(OPEN_FILES);
+    if files < hard {
+        let raised = Rlimit {
+            current: Some(hard),
+            maximum: limit.maximum,
+        };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => files = hard,
+            Err(error) => tracing::warn!(%error, files, "the limit of open files cannot be raised"),
+        }
+    }
+    let web = &config.web;
+    let limits = ConnectionLimits::within(web.max_connections, web.max_connections_per_address, files);
+    if limits.total < web.max_connections {
+        tracing::warn!(
+            open_files = files,
+            connections = limits.total,
+            configured = web.max_connections,
+            "fewer connections than configured: the process may not open so many files (LimitNOFILE, ulimit -n)"
+        );
+    }
+    limits
 }
 
 /// Where the store is.
@@ -304,7 +345,7 @@ fn defaults(config: &Config) -> Deltas {
         .quota
         .limits()
         .into_iter()
-        .map(|(name, limit)| (Resource(name.to_owned()), limit))
+        .map(|(name, limit)| (QuotaResource(name.to_owned()), limit))
         .collect()
 }
 
@@ -353,7 +394,11 @@ async fn site(
             proxy_headers: config.web.enable_proxy_headers,
         },
         trusted_proxies: TrustedProxies(config.web.trusted_proxies.clone()),
-        max_body_size: config.web.max_body_size.as_usize(),
+        body: BodyLimits {
+            size: config.web.max_body_size.as_usize(),
+            time: config.web.body_timeout.get(),
+            bytes_per_second: config.web.min_transfer_rate.0,
+        },
         max_page_size: config.web.max_page_size,
         turns,
         readiness,

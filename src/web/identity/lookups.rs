@@ -11,30 +11,31 @@ use super::view;
 use crate::model::identity::DEFAULT_DOMAIN;
 use crate::model::{ProjectId, UserId};
 use crate::web::links::decode_query;
+use crate::web::routes::{Access, Routes};
 
 type Answer = Result<HttpResponse, Refusal>;
 
-/// Mounts them, relative to `/identity`.
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/v3/auth/catalog").get(catalog))
-        .service(web::resource("/v3/auth/projects").get(auth_projects))
-        .service(web::resource("/v3/auth/domains").get(auth_domains))
-        .service(web::resource("/v3/auth/system").get(auth_system))
-        .service(web::resource("/v3/users").get(users))
-        .service(web::resource("/v3/users/{id}").get(user))
-        .service(web::resource("/v3/users/{id}/projects").get(user_projects))
-        .service(web::resource("/v3/projects").get(projects))
-        .service(web::resource("/v3/projects/{id}").get(project))
-        .service(web::resource("/v3/roles").get(roles))
-        .service(web::resource("/v3/roles/{id}").get(role))
-        .service(web::resource("/v3/role_assignments").get(role_assignments))
-        .service(web::resource("/v3/domains").get(domains))
-        .service(web::resource("/v3/domains/{id}").get(domain))
-        .service(web::resource("/v3/services").get(services))
-        .service(web::resource("/v3/services/{id}").get(service))
-        .service(web::resource("/v3/endpoints").get(endpoints))
-        .service(web::resource("/v3/regions").get(regions))
-        .service(web::resource("/v3/regions/{id}").get(region));
+/// Adds them, relative to `/identity`.
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/v3/auth/catalog", Access::Identity, catalog);
+    routes.get("/v3/auth/projects", Access::Identity, auth_projects);
+    routes.get("/v3/auth/domains", Access::Identity, auth_domains);
+    routes.get("/v3/auth/system", Access::Identity, auth_system);
+    routes.get("/v3/users", Access::Identity, users);
+    routes.get("/v3/users/{id}", Access::Identity, user);
+    routes.get("/v3/users/{id}/projects", Access::Identity, user_projects);
+    routes.get("/v3/projects", Access::Identity, projects);
+    routes.get("/v3/projects/{id}", Access::Identity, project);
+    routes.get("/v3/roles", Access::Identity, roles);
+    routes.get("/v3/roles/{id}", Access::Identity, role);
+    routes.get("/v3/role_assignments", Access::Identity, role_assignments);
+    routes.get("/v3/domains", Access::Identity, domains);
+    routes.get("/v3/domains/{id}", Access::Identity, domain);
+    routes.get("/v3/services", Access::Identity, services);
+    routes.get("/v3/services/{id}", Access::Identity, service);
+    routes.get("/v3/endpoints", Access::Identity, endpoints);
+    routes.get("/v3/regions", Access::Identity, regions);
+    routes.get("/v3/regions/{id}", Access::Identity, region);
 }
 
 fn list(asker: &Asker, name: &str, path: &str, items: Vec<Value>) -> HttpResponse {

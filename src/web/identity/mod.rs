@@ -48,7 +48,7 @@ pub use self::bootstrap::CLOUDS;
 pub use self::options::{IdentityOptions, PasswordCost, UserOptions};
 pub use self::password::check_hash;
 pub use self::refusal::Refusal;
-pub use self::routes::configure;
+pub use self::routes::{add_routes, configure};
 
 /// Why the identity service cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, Scope, web};
 use serde_json::json;
 
 use super::directory::Directory;
@@ -22,26 +22,28 @@ use crate::web::auth;
 use crate::web::client_address::client_address;
 use crate::web::links::decode_query;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::Door;
 
-/// Mounts `/identity/…`.
+/// Adds `/identity/…`, relative to that.
+pub fn add_routes(routes: &mut Routes) {
+    routes.get("", Access::Open, versions);
+    routes.get("/v3", Access::Open, version);
+    routes.post("/v3/auth/tokens", Access::Open, issue);
+    routes.get("/v3/auth/tokens", Access::Identity, show);
+    routes.delete("/v3/auth/tokens", Access::Identity, revoke);
+    routes.delete("/v3/users/{id}/tokens", Access::Identity, revoke_all);
+    lookups::routes(routes);
+}
+
+/// Mounts them.
+#[expect(clippy::disallowed_methods, reason = "the place where the table is mounted")]
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        web::scope("/identity")
-            .wrap(from_fn(manners))
-            .service(web::resource("").get(versions))
-            .service(web::resource("/v3").get(version))
-            .service(
-                web::resource("/v3/auth/tokens")
-                    .post(issue)
-                    .get(show)
-                    .route(web::head().to(show))
-                    .delete(revoke),
-            )
-            .service(web::resource("/v3/users/{id}/tokens").delete(revoke_all))
-            .configure(lookups::configure)
-            .default_service(web::to(nowhere)),
-    );
+    let scope = web::scope("/identity")
+        .wrap(from_fn(manners))
+        .default_service(web::to(nowhere));
+    let resources = Routes::of(add_routes).ungated(|| web::to(nowhere));
+    cfg.service(resources.into_iter().fold(scope, Scope::service));
 }
 
 async fn nowhere() -> Result<HttpResponse, Refusal> {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::query::{Paging, Query, part_of};
+use super::query::{Paging, Query, part_of, sorted};
 use super::{ask, find_volume, python, resource_filters};
 use crate::messages::api::{CompleteAttachment, DeleteAttachment};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
@@ -14,27 +14,52 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Action, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
 use crate::web::views::{Items, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/attachments")
-            .route(web::get().to(list))
-            .route(web::post().to(create)),
-    )
-    .service(super::resource("/attachments/detail").route(web::get().to(detail)))
-    // Cinder's router knows the word, and nobody behind it does.
-    .service(super::resource("/attachments/summary").route(web::get().to(no_summary)))
-    .service(
-        super::resource("/attachments/{attachment_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
-    )
-    .service(super::resource("/attachments/{attachment_id}/action").route(web::post().to(act)));
+/// Each action and its rule.
+const ACTIONS: &[Action] = &[Action::new("os-complete", "volume:attachment_complete")];
+
+pub(super) fn routes(routes: &mut Routes) {
+    routes
+        .get("/attachments", Access::rule("volume:get_all"), list)
+        .since(SINCE);
+    routes
+        .post("/attachments", Access::rule("volume:attachment_create"), create)
+        .since(SINCE);
+    routes
+        .get("/attachments/detail", Access::rule("volume:get_all"), detail)
+        .since(SINCE);
+    routes
+        .get("/attachments/summary", Access::rule("volume:get_all"), no_summary)
+        .since(SINCE);
+    routes
+        .get("/attachments/{attachment_id}", Access::rule("volume:get"), show)
+        .since(SINCE);
+    routes
+        .put(
+            "/attachments/{attachment_id}",
+            Access::rule("volume:attachment_update"),
+            update,
+        )
+        .since(SINCE);
+    routes
+        .delete(
+            "/attachments/{attachment_id}",
+            Access::rule("volume:attachment_delete"),
+            delete,
+        )
+        .since(SINCE);
+    routes
+        .post(
+            "/attachments/{attachment_id}/action",
+            Access::Actions(ACTIONS),
+            act,
+        )
+        .since(SINCE);
 }
 
 /// The first version with attachments.
@@ -59,8 +84,7 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment,
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-async fn no_summary(caller: Caller) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
+async fn no_summary(_caller: Caller) -> Result<HttpResponse, Fault> {
     Err(Fault::no_such_resource())
 }
 
@@ -69,13 +93,11 @@ async fn show(
     state: web::Data<WebState>,
     path: web::Path<OfAttachment>,
 ) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     let attachment = find(&state, &caller, &path.attachment_id).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
 async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     let message = schema::attachments::create(caller.version, body.0.as_ref())?;
     find_volume(&state, &caller, &message.volume_id).await?;
     caller.may(Rule("volume:attachment_create"))?;
@@ -89,7 +111,6 @@ async fn update(
     path: web::Path<OfAttachment>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     let message = schema::attachments::update(&path.attachment_id, body.0.as_ref())?;
     find(&state, &caller, &path.attachment_id).await?;
     caller.may(Rule("volume:attachment_update"))?;
@@ -102,7 +123,6 @@ async fn delete(
     state: web::Data<WebState>,
     path: web::Path<OfAttachment>,
 ) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     find(&state, &caller, &path.attachment_id).await?;
     caller.may(Rule("volume:attachment_delete"))?;
     let attachment_id = path.into_inner().attachment_id;
@@ -144,7 +164,6 @@ async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Res
 type Filter = Box<dyn Fn(&Attachment) -> bool>;
 
 async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Vec<Attachment>, Fault> {
-    caller.since(SINCE)?;
     let sorting = query.take_sorting()?;
     let paging = query.take_paging()?;
     if caller.version.at_least(31) {
@@ -162,8 +181,14 @@ async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Vec
         let of_volume = query.get("volume_id").and_then(python::uuid).map(VolumeId);
         let mut all = candidates(&state.catalog, project, of_volume).await?;
         all.retain(|attachment| filters.iter().all(|filter| filter(attachment)));
-        all.sort_by(|a, b| compare(a, b, &sort));
-        part_of(all, &paging, |attachment| attachment.id.to_string())
+        // By time and id where all keys are equal.
+        let rest = sort
+            .first()
+            .map_or(Direction::Descending, |(_, direction)| *direction);
+        let sort = [sort, vec![(SortKey::CreatedAt, rest), (SortKey::Id, rest)]].concat();
+        part_of(sorted(all, sort, compare).await?, &paging, |attachment| {
+            attachment.id.to_string()
+        })
     };
     found.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))
 }
@@ -291,9 +316,8 @@ fn sort_key(name: &str) -> Option<SortKey> {
     })
 }
 
-/// By the keys in turn, and by time and id where they are equal.
-fn compare(a: &Attachment, b: &Attachment, sort: &[(SortKey, Direction)]) -> Ordering {
-    let by = |key: SortKey| match key {
+fn compare(a: &Attachment, b: &Attachment, key: SortKey) -> Ordering {
+    match key {
         SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
         SortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
         SortKey::Id => a.id.cmp(&b.id),
@@ -308,17 +332,5 @@ fn compare(a: &Attachment, b: &Attachment, sort: &[(SortKey, Direction)]) -> Ord
         SortKey::Mountpoint => a.mountpoint.cmp(&b.mountpoint),
         SortKey::AttachedAt => a.attached_at.cmp(&b.attached_at),
         SortKey::DetachedAt => a.detached_at.cmp(&b.detached_at),
-    };
-    let rest = sort
-        .first()
-        .map_or(Direction::Descending, |(_, direction)| *direction);
-    sort.iter()
-        .copied()
-        .chain([(SortKey::CreatedAt, rest), (SortKey::Id, rest)])
-        .map(|(key, direction)| match direction {
-            Direction::Ascending => by(key),
-            Direction::Descending => by(key).reverse(),
-        })
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    }
 }

@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::messages::registry::ListServices;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::service::VOLUME_BINARY;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/os-availability-zone").route(web::get().to(list)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/os-availability-zone", Access::Token, list);
 }
 
 #[derive(Serialize)]

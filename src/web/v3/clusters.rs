@@ -9,15 +9,26 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::clusters as schema;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/clusters").route(web::get().to(list)))
-        .service(super::resource("/clusters/detail").route(web::get().to(list)))
-        .service(super::resource("/clusters/enable").route(web::put().to(enable)))
-        .service(super::resource("/clusters/disable").route(web::put().to(disable)))
-        .service(super::resource("/clusters/{name}").route(web::get().to(show)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes
+        .get("/clusters", Access::rule("clusters:get_all"), list)
+        .since(SINCE);
+    routes
+        .get("/clusters/detail", Access::rule("clusters:get_all"), list)
+        .since(SINCE);
+    routes
+        .put("/clusters/enable", Access::rule("clusters:update"), enable)
+        .since(SINCE);
+    routes
+        .put("/clusters/disable", Access::rule("clusters:update"), disable)
+        .since(SINCE);
+    routes
+        .get("/clusters/{name}", Access::rule("clusters:get"), show)
+        .since(SINCE);
 }
 
 /// The first version with clusters.
@@ -34,7 +45,6 @@ const FILTERS: [&str; 6] = [
 const REPLICATION_FILTERS: [&str; 3] = ["replication_status", "frozen", "active_backend_id"];
 
 async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     caller.may(Rule("clusters:get_all"))?;
     let knows = |name: &str| {
         FILTERS.contains(&name) || (caller.version.at_least(26) && REPLICATION_FILTERS.contains(&name))
@@ -70,7 +80,6 @@ fn not_found(binary: &str, name: &str) -> Fault {
 }
 
 async fn show(caller: Caller, path: web::Path<OfCluster>, query: Query) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     caller.may(Rule("clusters:get"))?;
     Err(not_found(
         query.get("binary").unwrap_or(schema::DEFAULT_BINARY),
@@ -87,7 +96,6 @@ async fn disable(caller: Caller, body: Body) -> Result<HttpResponse, Fault> {
 }
 
 fn change(caller: &Caller, disable: bool, body: &Body) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     let (binary, name) = schema::change(disable, body.0.as_ref())?;
     caller.may(Rule("clusters:update"))?;
     Err(not_found(&binary, &name))

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::{Access, Routes};
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/extensions").route(web::get().to(list)))
-        .service(super::resource("/extensions/{alias}").route(web::get().to(show)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/extensions", Access::Token, list);
+    routes.get("/extensions/{alias}", Access::Token, show);
 }
 
 #[derive(Serialize)]

@@ -9,12 +9,13 @@ use crate::model::ProjectId;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::quota::AbsoluteLimits;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/limits").route(web::get().to(list)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/limits", Access::Token, list);
 }
 
 #[derive(Serialize)]

@@ -13,7 +13,9 @@ use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
 use crate::web::state::WebState;
@@ -22,6 +24,10 @@ use crate::web::state::WebState;
 pub(super) trait Adoptable: 'static {
     /// The route by its name, and the version it came with.
     const NAMES: [(&'static str, u16); 2];
+    /// Who may list them.
+    const LIST: Rule;
+    /// Who may take one in.
+    const MANAGE: Rule;
 
     /// What there is; `detail`: with all that is known of it.
     async fn list(
@@ -35,24 +41,22 @@ pub(super) trait Adoptable: 'static {
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault>;
 }
 
-pub(super) fn configure<A: Adoptable>(cfg: &mut web::ServiceConfig) {
+pub(super) fn routes<A: Adoptable>(routes: &mut Routes) {
     for (name, since) in A::NAMES {
         let list = move |detail| {
-            web::get().to(
-                move |caller: Caller, state: web::Data<WebState>, query: Query| async move {
-                    caller.since(since)?;
-                    A::list(caller, &state, query, detail).await
-                },
-            )
+            move |caller: Caller, state: web::Data<WebState>, query: Query| async move {
+                A::list(caller, &state, query, detail).await
+            }
         };
-        let adopt = web::post().to(
-            move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
-                caller.since(since)?;
-                A::manage(caller, &state, body).await
-            },
-        );
-        cfg.service(super::resource(name).route(list(false)).route(adopt))
-            .service(super::resource(&format!("{name}/detail")).route(list(true)));
+        let adopt = move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
+            A::manage(caller, &state, body).await
+        };
+        let detail = format!("{name}/detail");
+        routes.get(name, Access::Rule(A::LIST), list(false)).since(since);
+        routes.post(name, Access::Rule(A::MANAGE), adopt).since(since);
+        routes
+            .get(&detail, Access::Rule(A::LIST), list(true))
+            .since(since);
     }
 }
 
@@ -128,11 +132,14 @@ impl Wanted {
         if !directions.is_empty() {
             return Err(refused("dirs", directions));
         }
-        let sort = asked.iter().map(|(key, direction)| {
+        let mut sort: Vec<(Key, bool)> = Vec::new();
+        for (key, direction) in &asked {
             let key = if key == "size" { Key::Size } else { Key::Reference };
-            (key, direction == "asc")
-        });
-        let sort = sort.collect();
+            // What comes again decides nothing more.
+            if sort.iter().all(|(before, _)| *before != key) {
+                sort.push((key, direction == "asc"));
+            }
+        }
         match place {
             Place::Host(host) => Ok(Self { host, paging, sort }),
             Place::Cluster(_) => Err(Fault::not_found("Service cinder-volume could not be found.")),

@@ -22,6 +22,8 @@ pub(super) struct Snapshots;
 
 impl Adoptable for Snapshots {
     const NAMES: [(&'static str, u16); 2] = [("/manageable_snapshots", 8), ("/os-snapshot-manage", 0)];
+    const LIST: Rule = Rule("snapshot_extension:list_manageable");
+    const MANAGE: Rule = Rule("snapshot_extension:snapshot_manage");
 
     async fn list(
         caller: Caller,
@@ -29,7 +31,7 @@ impl Adoptable for Snapshots {
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
-        caller.may(Rule("snapshot_extension:list_manageable"))?;
+        caller.may(Self::LIST)?;
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = ask(state, &caller, ListManageableSnapshots { host }).await?;
@@ -41,7 +43,7 @@ impl Adoptable for Snapshots {
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
         let message = manage::snapshot(body.0.as_ref())?;
         find_volume(state, &caller, &message.volume_id).await?;
-        caller.may(Rule("snapshot_extension:snapshot_manage"))?;
+        caller.may(Self::MANAGE)?;
         let snapshot = ask(state, &caller, message).await?;
         // Cinder shows it as the first version did, whatever the version.
         let view = Named("snapshot", SnapshotSummary(&snapshot));

@@ -23,6 +23,8 @@ pub(super) struct Volumes;
 
 impl Adoptable for Volumes {
     const NAMES: [(&'static str, u16); 2] = [("/manageable_volumes", 8), ("/os-volume-manage", 0)];
+    const LIST: Rule = Rule("volume_extension:list_manageable");
+    const MANAGE: Rule = Rule("volume_extension:volume_manage");
 
     async fn list(
         caller: Caller,
@@ -30,7 +32,7 @@ impl Adoptable for Volumes {
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
-        caller.may(Rule("volume_extension:list_manageable"))?;
+        caller.may(Self::LIST)?;
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = ask(state, &caller, ListManageableVolumes { host }).await?;
@@ -41,7 +43,7 @@ impl Adoptable for Volumes {
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
         let adopted = manage::volume(caller.version, body.0.as_ref())?;
-        caller.may(Rule("volume_extension:volume_manage"))?;
+        caller.may(Self::MANAGE)?;
         let host = match adopted.place(caller.version)? {
             Place::Host(host) => host,
             Place::Cluster(cluster) => {

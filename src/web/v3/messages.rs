@@ -1,27 +1,33 @@
 //! `/messages` (since 3.3): why something went wrong after its 202, in words for its owner.
 
+use std::cmp::Ordering;
+
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::query::{Query, part_of};
+use super::query::{Paging, Query, part_of, sorted};
 use super::{ask, python, resource_filters};
 use crate::messages::api::DeleteMessage;
-use crate::model::{MessageId, UserMessage};
+use crate::model::{MessageId, ProjectId, UserMessage};
 use crate::store::catalog::{Direction, ListError, is_like};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::message::{LEVEL, MessageView, event_id};
 use crate::web::views::{LinkBase, Listed, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/messages").route(web::get().to(list)))
-        .service(
-            super::resource("/messages/{message_id}")
-                .route(web::get().to(show))
-                .route(web::delete().to(delete)),
-        );
+pub(super) fn routes(routes: &mut Routes) {
+    routes
+        .get("/messages", Access::rule("message:get_all"), list)
+        .since(SINCE);
+    routes
+        .get("/messages/{message_id}", Access::rule("message:get"), show)
+        .since(SINCE);
+    routes
+        .delete("/messages/{message_id}", Access::rule("message:delete"), delete)
+        .since(SINCE);
 }
 
 /// The first version with messages.
@@ -48,7 +54,6 @@ async fn show(
     state: web::Data<WebState>,
     path: web::Path<OfMessage>,
 ) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     let message = find(&state, &caller, &path.message_id).await?;
     caller.may(Rule("message:get"))?;
     let links = LinkBase::new(&caller, "messages");
@@ -66,7 +71,6 @@ async fn delete(
     state: web::Data<WebState>,
     path: web::Path<OfMessage>,
 ) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     find(&state, &caller, &path.message_id).await?;
     caller.may(Rule("message:delete"))?;
     let message_id = path.into_inner().message_id;
@@ -75,7 +79,6 @@ async fn delete(
 }
 
 async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> Result<HttpResponse, Fault> {
-    caller.since(SINCE)?;
     caller.may(Rule("message:get_all"))?;
     let text = query.text().to_owned();
     // Paging, sorting and filters came with 3.5; before it, the query says nothing.
@@ -90,27 +93,24 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
     let sort = sorting.keys(sort_key)?;
     query.take("all_tenants");
     let project = (!caller.context.is_admin).then_some(&caller.context.project_id);
-    let mut found = match state.catalog.messages(project, None, usize::MAX).await {
-        Ok(found) => found.records,
-        Err(ListError::UnknownMarker(marker)) => return Err(not_found(&marker)),
-        Err(ListError::Store(error)) => return Err(error.into()),
-    };
     let filters = query.filters();
-    let like = caller.version.at_least(34);
-    found.retain(|message| {
-        filters.iter().all(|(name, value)| match name.strip_suffix('~') {
-            Some(name) if like => text_of(message, name).is_some_and(|text| is_like(&text, value)),
-            _ => matches(message, name, value),
-        })
-    });
-    for (key, direction) in sort.into_iter().rev() {
-        found.sort_by(|a, b| match direction {
-            Direction::Ascending => key(a).cmp(&key(b)),
-            Direction::Descending => key(b).cmp(&key(a)),
+    let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
+    let page = if filters.is_empty() && paging.offset == 0 && sort == newest_first {
+        indexed(&state, project, &paging).await?
+    } else {
+        let mut found = all(&state, project).await?;
+        let like = caller.version.at_least(34);
+        found.retain(|message| {
+            filters.iter().all(|(name, value)| match name.strip_suffix('~') {
+                Some(name) if like => text_of(message, name).is_some_and(|text| is_like(&text, value)),
+                _ => matches(message, name, value),
+            })
         });
-    }
-    let page = part_of(found, &paging, |message| message.id.to_string())
-        .ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))?;
+        part_of(sorted(found, sort, compare).await?, &paging, |message| {
+            message.id.to_string()
+        })
+    };
+    let page = page.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))?;
     let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
         (
             "messages_links",
@@ -127,6 +127,32 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
         next,
         count: None,
     })
+}
+
+/// The usual page, along the catalog's index. `None` for an unknown marker.
+async fn indexed(
+    state: &WebState,
+    project: Option<&ProjectId>,
+    paging: &Paging,
+) -> Result<Option<Vec<UserMessage>>, Fault> {
+    let marker = match paging.marker.as_deref().map(python::uuid) {
+        None => None,
+        Some(Some(id)) => Some(MessageId(id)),
+        Some(None) => return Ok(None),
+    };
+    match state.catalog.messages(project, marker, paging.limit).await {
+        Ok(page) => Ok(Some(page.records)),
+        Err(ListError::UnknownMarker(_)) => Ok(None),
+        Err(ListError::Store(error)) => Err(error.into()),
+    }
+}
+
+async fn all(state: &WebState, project: Option<&ProjectId>) -> Result<Vec<UserMessage>, Fault> {
+    match state.catalog.messages(project, None, usize::MAX).await {
+        Ok(found) => Ok(found.records),
+        Err(ListError::UnknownMarker(marker)) => Err(not_found(&marker)),
+        Err(ListError::Store(error)) => Err(error.into()),
+    }
 }
 
 /// What is no field of a message matches nothing.
@@ -152,17 +178,41 @@ fn text_of(message: &UserMessage, name: &str) -> Option<String> {
     }
 }
 
-/// The text that messages are sorted by; times sort as their text does.
-fn sort_key(name: &str) -> Option<fn(&UserMessage) -> String> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SortKey {
+    CreatedAt,
+    Id,
+    EventId,
+    ResourceType,
+    ResourceUuid,
+    RequestId,
+    Level,
+    ExpiresAt,
+}
+
+fn sort_key(name: &str) -> Option<SortKey> {
     Some(match name {
-        "created_at" => |message| message.created_at.to_string(),
-        "id" => |message| message.id.to_string(),
-        "event_id" => event_id,
-        "resource_type" => |message| message.resource_type.clone(),
-        "resource_uuid" => |message| message.resource_uuid.map(|id| id.to_string()).unwrap_or_default(),
-        "request_id" => |message| message.request_id.clone(),
-        "message_level" => |_| LEVEL.to_owned(),
-        "expires_at" | "guaranteed_until" => |message| message.expires_at.to_string(),
+        "created_at" => SortKey::CreatedAt,
+        "id" => SortKey::Id,
+        "event_id" => SortKey::EventId,
+        "resource_type" => SortKey::ResourceType,
+        "resource_uuid" => SortKey::ResourceUuid,
+        "request_id" => SortKey::RequestId,
+        "message_level" => SortKey::Level,
+        "expires_at" | "guaranteed_until" => SortKey::ExpiresAt,
         _ => return None,
     })
+}
+
+fn compare(a: &UserMessage, b: &UserMessage, key: SortKey) -> Ordering {
+    match key {
+        SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
+        SortKey::Id => a.id.cmp(&b.id),
+        SortKey::EventId => event_id(a).cmp(&event_id(b)),
+        SortKey::ResourceType => a.resource_type.cmp(&b.resource_type),
+        SortKey::ResourceUuid => a.resource_uuid.cmp(&b.resource_uuid),
+        SortKey::RequestId => a.request_id.cmp(&b.request_id),
+        SortKey::Level => Ordering::Equal,
+        SortKey::ExpiresAt => a.expires_at.cmp(&b.expires_at),
+    }
 }

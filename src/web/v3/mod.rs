@@ -4,12 +4,12 @@
 //! should be (400) → is there such a thing, and may the caller see it (404) → may the caller do it (403) → ask the actor
 //! → show what came of it. What is read is read from the catalog; what is changed is changed by an actor.
 
-use actix_web::web;
-use actix_web::{HttpResponse, Resource};
+use actix_web::HttpResponse;
 
 use super::caller::Caller;
-use super::fault::{Fault, unknown_route};
+use super::fault::Fault;
 use super::policy::Rule;
+use super::routes::Routes;
 use super::schema::python;
 use super::state::WebState;
 use crate::messages::api::ApiTopic;
@@ -51,45 +51,40 @@ mod volume_metadata;
 mod volume_query;
 mod volumes;
 
-/// Mounts the routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`.
-pub fn configure(cfg: &mut web::ServiceConfig) {
+/// Adds the routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`. Of two paths that match, the first answers.
+pub fn routes(routes: &mut Routes) {
     for resource in [
-        attachments::configure,
-        availability_zones::configure,
-        clusters::configure,
-        default_types::configure,
-        extensions::configure,
-        limits::configure,
-        manageable::configure::<manageable_snapshots::Snapshots>,
-        manageable::configure::<manageable_volumes::Volumes>,
-        messages::configure,
-        quota_classes::configure,
-        quota_sets::configure,
-        resource_filters::configure,
-        scheduler_stats::configure,
-        services::configure,
-        snapshot_metadata::configure,
-        snapshot_actions::configure,
-        snapshot_list::configure,
-        snapshots::configure,
-        type_access::configure,
-        type_encryption::configure,
-        type_extra_specs::configure,
-        types::configure,
-        volume_encryption::configure,
-        volume_metadata::configure,
-        volume_actions::configure,
-        volume_list::configure,
-        volumes::configure,
-        later::configure,
+        attachments::routes,
+        availability_zones::routes,
+        clusters::routes,
+        default_types::routes,
+        extensions::routes,
+        limits::routes,
+        manageable::routes::<manageable_snapshots::Snapshots>,
+        manageable::routes::<manageable_volumes::Volumes>,
+        messages::routes,
+        quota_classes::routes,
+        quota_sets::routes,
+        resource_filters::routes,
+        scheduler_stats::routes,
+        services::routes,
+        snapshot_metadata::routes,
+        snapshot_actions::routes,
+        snapshot_list::routes,
+        snapshots::routes,
+        type_access::routes,
+        type_encryption::routes,
+        type_extra_specs::routes,
+        types::routes,
+        volume_encryption::routes,
+        volume_metadata::routes,
+        volume_actions::routes,
+        volume_list::routes,
+        volumes::routes,
+        later::routes,
     ] {
-        resource(cfg);
+        resource(routes);
     }
-}
-
-/// A route's resource. A method that it does not know is as unknown as a path (Cinder: 404, not 405).
-fn resource(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| async { unknown_route() }))
 }
 
 /// `202` without a body.
@@ -97,11 +92,12 @@ fn accepted() -> HttpResponse {
     HttpResponse::Accepted().finish()
 }
 
-/// Asks the Api actor.
+/// Asks the Api actor, unless the gate found that the caller may not.
 async fn ask<M>(state: &WebState, caller: &Caller, message: M) -> Result<M::Reply, Fault>
 where
     M: Call + Message<To = ApiTopic>,
 {
+    caller.permitted()?;
     Ok(state
         .api
         .call(&caller.context, message, state.call_timeout)

@@ -1,5 +1,7 @@
 //! Queries: paging, sorting, booleans, and what is left for filters (cinder: `api/common.py`).
 
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -78,15 +80,19 @@ impl Query {
             .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for '{name}' is not a boolean.")))
     }
 
-    /// What is left, each name once.
+    /// What is left, each name once, in the order in which names came first; of several values the last counts.
     pub(super) fn filters(&self) -> Vec<(&str, &str)> {
-        let mut filters: Vec<(&str, &str)> = Vec::new();
-        for (name, _) in &self.pairs {
-            if let (false, Some(value)) = (filters.iter().any(|(seen, _)| seen == name), self.get(name)) {
-                filters.push((name, value));
-            }
-        }
-        filters
+        let last: HashMap<&str, &str> = self
+            .pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let mut seen = HashSet::new();
+        let names = self.pairs.iter().map(|(name, _)| name.as_str());
+        names
+            .filter(|name| seen.insert(*name))
+            .filter_map(|name| Some((name, *last.get(name)?)))
+            .collect()
     }
 
     /// Takes `marker`, `limit` and `offset` out.
@@ -171,11 +177,15 @@ impl Sorting {
         self.0
     }
 
-    /// The keys that `known` knows, with their directions.
+    /// The keys that `known` knows, with their directions, each once: where a key comes again, it decides nothing that it has not
+    /// decided before. So an order has as many keys as a thing has fields at most, however many a query names.
     ///
     /// # Errors
     /// 400 for a direction or a key that is none; directions are looked at first.
-    pub(super) fn keys<K>(self, known: impl Fn(&str) -> Option<K>) -> Result<Vec<(K, Direction)>, Fault> {
+    pub(super) fn keys<K: PartialEq>(
+        self,
+        known: impl Fn(&str) -> Option<K>,
+    ) -> Result<Vec<(K, Direction)>, Fault> {
         let directed = self
             .0
             .into_iter()
@@ -187,13 +197,50 @@ impl Sorting {
                 )),
             });
         let directed = directed.collect::<Result<Vec<_>, _>>()?;
-        directed
-            .into_iter()
-            .map(|(key, direction)| match known(&key) {
-                Some(key) => Ok((key, direction)),
-                None => Err(Fault::invalid_input("Invalid sort key")),
-            })
-            .collect()
+        let mut keys: Vec<(K, Direction)> = Vec::new();
+        for (key, direction) in directed {
+            let key = known(&key).ok_or_else(|| Fault::invalid_input("Invalid sort key"))?;
+            if !keys.iter().any(|(before, _)| *before == key) {
+                keys.push((key, direction));
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// What a web worker sorts itself; a longer list is sorted elsewhere, for the worker has other requests to answer.
+const SORTED_HERE: usize = 1000;
+
+/// Sorts a list that is all in memory, once, by the keys in turn.
+///
+/// # Errors
+/// When the process stops meanwhile.
+pub(super) async fn sorted<T, K>(
+    mut list: Vec<T>,
+    sort: Vec<(K, Direction)>,
+    compare: fn(&T, &T, K) -> Ordering,
+) -> Result<Vec<T>, Fault>
+where
+    T: Send + 'static,
+    K: Copy + Send + 'static,
+{
+    let is_short = list.len() <= SORTED_HERE;
+    let work = move || {
+        list.sort_by(|a, b| {
+            let orders = sort.iter().map(|(key, direction)| match direction {
+                Direction::Ascending => compare(a, b, *key),
+                Direction::Descending => compare(b, a, *key),
+            });
+            orders
+                .into_iter()
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal)
+        });
+        list
+    };
+    match is_short {
+        true => Ok(work()),
+        false => web::block(work).await.map_err(Fault::internal),
     }
 }
 
@@ -298,6 +345,37 @@ mod tests {
             ),
         ] {
             assert_eq!(keys(text), Err(Fault::bad_request(message)), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_order_has_each_key_once_however_often_it_is_named() {
+        let text = format!("sort={}", ["id:asc", "name:desc"].repeat(2000).join(","));
+        let known = |key: &str| ["id", "name"].into_iter().find(|known| *known == key);
+        let keys = query(&text)
+            .take_sorting()
+            .and_then(|sorting| sorting.keys(known));
+        assert_eq!(
+            keys,
+            Ok(vec![
+                ("id", Direction::Ascending),
+                ("name", Direction::Descending)
+            ])
+        );
+    }
+
+    #[actix_web::test]
+    async fn a_list_is_sorted_by_its_keys_in_turn_wherever_that_is_done() {
+        let compare = |a: &(u32, u32), b: &(u32, u32), key: bool| match key {
+            true => a.0.cmp(&b.0),
+            false => a.1.cmp(&b.1),
+        };
+        for length in [10_u32, 3000] {
+            let list: Vec<_> = (0..length).map(|number| (number % 3, number)).collect();
+            let sort = vec![(true, Direction::Ascending), (false, Direction::Descending)];
+            let mut expected = list.clone();
+            expected.sort_by_key(|(first, second)| (*first, std::cmp::Reverse(*second)));
+            assert_eq!(sorted(list, sort, compare).await, Ok(expected));
         }
     }
 

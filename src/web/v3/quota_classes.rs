@@ -10,16 +10,22 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/os-quota-class-sets/{class}")
-            .route(web::get().to(show))
-            .route(web::put().to(update)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/os-quota-class-sets/{class}",
+        Access::rule("volume_extension:quota_classes:get"),
+        show,
+    );
+    routes.put(
+        "/os-quota-class-sets/{class}",
+        Access::rule("volume_extension:quota_classes:update"),
+        update,
     );
 }
 

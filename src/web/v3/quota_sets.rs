@@ -11,19 +11,29 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/os-quota-sets/{target_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
-    )
-    .service(super::resource("/os-quota-sets/{target_id}/defaults").route(web::get().to(defaults)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/os-quota-sets/{target_id}", Access::Rule(SHOW), show);
+    routes.put(
+        "/os-quota-sets/{target_id}",
+        Access::rule("volume_extension:quotas:update"),
+        update,
+    );
+    routes.delete(
+        "/os-quota-sets/{target_id}",
+        Access::rule("volume_extension:quotas:delete"),
+        delete,
+    );
+    routes.get(
+        "/os-quota-sets/{target_id}/defaults",
+        Access::Rule(SHOW),
+        defaults,
+    );
 }
 
 /// The part of a path that names a project (not the one that the path begins with).

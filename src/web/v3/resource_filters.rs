@@ -2,12 +2,13 @@
 //!
 //! The table is the default file of Cinder's (`etc/cinder/resource_filters.json`).
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::query::Query;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::{Access, Routes};
 use crate::web::views::{Named, ok};
 
 /// Filters by resource.
@@ -100,8 +101,8 @@ pub(super) fn reject_invalid(caller: &Caller, query: &Query, resource: &str) -> 
     }
 }
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/resource_filters").route(web::get().to(list)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/resource_filters", Access::Token, list).since(33);
 }
 
 #[derive(Serialize)]
@@ -110,8 +111,7 @@ struct ResourceFilters {
     filters: &'static [&'static str],
 }
 
-async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
-    caller.since(33)?;
+async fn list(_caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
     let wanted = query.get("resource").filter(|resource| !resource.is_empty());
     let shown: Vec<ResourceFilters> = FILTERS
         .iter()

@@ -12,12 +12,17 @@ use crate::messages::scheduler::{GetPools, PoolView};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::pool::Pool;
 use crate::web::views::{Items, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/scheduler-stats/get_pools").route(web::get().to(get_pools)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/scheduler-stats/get_pools",
+        Access::rule("scheduler_extension:scheduler_stats:get_pools"),
+        get_pools,
+    );
 }
 
 async fn get_pools(

@@ -10,14 +10,19 @@ use crate::web::caller::Caller;
 use crate::web::fault::{Fault, unknown_route};
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::services as schema;
 use crate::web::state::WebState;
 use crate::web::views::service::ServiceView;
 use crate::web::views::{Items, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/os-services").route(web::get().to(list)))
-        .service(super::resource("/os-services/{action}").route(web::put().to(act)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/os-services",
+        Access::rule("volume_extension:services:index"),
+        list,
+    );
+    routes.put("/os-services/{action}", Access::Rule(UPDATE), act);
 }
 
 async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {

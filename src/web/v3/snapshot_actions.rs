@@ -9,11 +9,29 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Action, Routes};
 use crate::web::schema::snapshots::{self as schema, SnapshotAction};
 use crate::web::state::WebState;
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/snapshots/{snapshot_id}/action").route(web::post().to(act)));
+/// Each action and its rule.
+const ACTIONS: &[Action] = &[
+    Action::new(
+        "os-reset_status",
+        "volume_extension:snapshot_admin_actions:reset_status",
+    ),
+    Action::new(
+        "os-update_snapshot_status",
+        "snapshot_extension:snapshot_actions:update_snapshot_status",
+    ),
+    Action::new(
+        "os-force_delete",
+        "volume_extension:snapshot_admin_actions:force_delete",
+    ),
+    Action::new("os-unmanage", "snapshot_extension:snapshot_unmanage"),
+];
+
+pub(super) fn routes(routes: &mut Routes) {
+    routes.post("/snapshots/{snapshot_id}/action", Access::Actions(ACTIONS), act);
 }
 
 async fn act(

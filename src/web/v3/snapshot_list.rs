@@ -9,12 +9,17 @@ use crate::store::catalog::{ListError, SnapshotQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
 use crate::web::views::{Listed, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/snapshots/detail").route(web::get().to(detail)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/snapshots/detail",
+        Access::rule("volume:get_all_snapshots"),
+        detail,
+    );
 }
 
 pub(super) async fn list(

@@ -12,23 +12,44 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::snapshots as schema;
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/snapshots/{snapshot_id}/metadata")
-            .route(web::get().to(list))
-            .route(web::post().to(merge))
-            .route(web::put().to(replace)),
-    )
-    .service(
-        super::resource("/snapshots/{snapshot_id}/metadata/{key}")
-            .route(web::get().to(show))
-            .route(web::put().to(set))
-            .route(web::delete().to(remove)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/snapshots/{snapshot_id}/metadata",
+        Access::rule("volume:get_snapshot_metadata"),
+        list,
     );
+    routes.post(
+        "/snapshots/{snapshot_id}/metadata",
+        Access::rule("volume:update_snapshot_metadata"),
+        merge,
+    );
+    routes.put(
+        "/snapshots/{snapshot_id}/metadata",
+        Access::rule("volume:update_snapshot_metadata"),
+        replace,
+    );
+    routes.get(
+        "/snapshots/{snapshot_id}/metadata/{key}",
+        Access::rule("volume:get_snapshot_metadata"),
+        show,
+    );
+    routes.put(
+        "/snapshots/{snapshot_id}/metadata/{key}",
+        Access::rule("volume:update_snapshot_metadata"),
+        set,
+    );
+    routes
+        .delete(
+            "/snapshots/{snapshot_id}/metadata/{key}",
+            Access::rule("volume:delete_snapshot_metadata"),
+            remove,
+        )
+        .judged_late();
 }
 
 /// The part of a path that names a key.

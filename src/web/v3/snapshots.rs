@@ -10,22 +10,33 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::snapshot::SnapshotViews;
 use crate::web::views::{Named, answer, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/snapshots")
-            .route(web::get().to(snapshot_list::list))
-            .route(web::post().to(create)),
-    )
-    .service(
-        super::resource("/snapshots/{snapshot_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/snapshots",
+        Access::rule("volume:get_all_snapshots"),
+        snapshot_list::list,
+    );
+    routes.post("/snapshots", Access::rule("volume:create_snapshot"), create);
+    routes.get(
+        "/snapshots/{snapshot_id}",
+        Access::rule("volume:get_snapshot"),
+        show,
+    );
+    routes.put(
+        "/snapshots/{snapshot_id}",
+        Access::rule("volume:update_snapshot"),
+        update,
+    );
+    routes.delete(
+        "/snapshots/{snapshot_id}",
+        Access::rule("volume:delete_snapshot"),
+        delete,
     );
 }
 

@@ -11,17 +11,34 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Action, Routes};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::{Items, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/types/{type_id}/os-volume-type-access").route(web::get().to(list)))
-        .service(super::resource("/types/{type_id}/action").route(web::post().to(act)));
+/// Each action and its rule.
+const ACTIONS: &[Action] = &[
+    Action::new(
+        "addProjectAccess",
+        "volume_extension:volume_type_access:addProjectAccess",
+    ),
+    Action::new(
+        "removeProjectAccess",
+        "volume_extension:volume_type_access:removeProjectAccess",
+    ),
+];
+
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/types/{type_id}/os-volume-type-access",
+        Access::rule("volume_extension:volume_type_access:get_all_for_type"),
+        list,
+    );
+    routes.post("/types/{type_id}/action", Access::Actions(ACTIONS), act);
 }
 
 #[derive(Serialize)]
-struct Access<'a> {
+struct ProjectAccess<'a> {
     volume_type_id: VolumeTypeId,
     project_id: &'a ProjectId,
 }
@@ -39,7 +56,7 @@ async fn list(
         ));
     }
     let volume_type_id = found.id;
-    let projects = found.projects.iter().map(|project_id| Access {
+    let projects = found.projects.iter().map(|project_id| ProjectAccess {
         volume_type_id,
         project_id,
     });

@@ -7,20 +7,35 @@ use super::types::OfType;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::ok;
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/types/{type_id}/encryption")
-            .route(web::get().to(list))
-            .route(web::post().to(create)),
-    )
-    .service(
-        super::resource("/types/{type_id}/encryption/{encryption_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/types/{type_id}/encryption",
+        Access::rule("volume_extension:volume_type_encryption:get"),
+        list,
+    );
+    routes.post(
+        "/types/{type_id}/encryption",
+        Access::rule("volume_extension:volume_type_encryption:create"),
+        create,
+    );
+    routes.get(
+        "/types/{type_id}/encryption/{encryption_id}",
+        Access::rule("volume_extension:volume_type_encryption:get"),
+        show,
+    );
+    routes.put(
+        "/types/{type_id}/encryption/{encryption_id}",
+        Access::rule("volume_extension:volume_type_encryption:update"),
+        update,
+    );
+    routes.delete(
+        "/types/{type_id}/encryption/{encryption_id}",
+        Access::rule("volume_extension:volume_type_encryption:delete"),
+        delete,
     );
 }
 

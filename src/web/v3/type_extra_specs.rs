@@ -10,22 +10,37 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::visible_extra_specs;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/types/{type_id}/extra_specs")
-            .route(web::get().to(list))
-            .route(web::post().to(create)),
-    )
-    .service(
-        super::resource("/types/{type_id}/extra_specs/{key}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/types/{type_id}/extra_specs",
+        Access::rule("volume_extension:types_extra_specs:index"),
+        list,
+    );
+    routes.post(
+        "/types/{type_id}/extra_specs",
+        Access::rule("volume_extension:types_extra_specs:create"),
+        create,
+    );
+    routes.get(
+        "/types/{type_id}/extra_specs/{key}",
+        Access::rule("volume_extension:types_extra_specs:show"),
+        show,
+    );
+    routes.put(
+        "/types/{type_id}/extra_specs/{key}",
+        Access::rule("volume_extension:types_extra_specs:update"),
+        update,
+    );
+    routes.delete(
+        "/types/{type_id}/extra_specs/{key}",
+        Access::rule("volume_extension:types_extra_specs:delete"),
+        delete,
     );
 }
 

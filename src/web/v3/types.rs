@@ -14,23 +14,30 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
 use crate::web::views::{Listed, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/types")
-            .route(web::get().to(list))
-            .route(web::post().to(create)),
-    )
-    .service(
-        super::resource("/types/{type_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/types", Access::rule("volume_extension:type_get_all"), list);
+    routes.post("/types", Access::rule("volume_extension:type_create"), create);
+    routes.get(
+        "/types/{type_id}",
+        Access::rule("volume_extension:type_get"),
+        show,
+    );
+    routes.put(
+        "/types/{type_id}",
+        Access::rule("volume_extension:type_update"),
+        update,
+    );
+    routes.delete(
+        "/types/{type_id}",
+        Access::rule("volume_extension:type_delete"),
+        delete,
     );
 }
 

@@ -15,12 +15,81 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Action, Routes};
 use crate::web::schema::volume_actions::{self, ActionConnector, VolumeAction};
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/volumes/{volume_id}/action").route(web::post().to(act)));
+/// Each action and its rule.
+const ACTIONS: &[Action] = &[
+    Action::new("os-reserve", "volume_extension:volume_actions:reserve"),
+    Action::new("os-unreserve", "volume_extension:volume_actions:unreserve"),
+    Action::new(
+        "os-begin_detaching",
+        "volume_extension:volume_actions:begin_detaching",
+    ),
+    Action::new(
+        "os-roll_detaching",
+        "volume_extension:volume_actions:roll_detaching",
+    ),
+    Action::new("os-attach", "volume_extension:volume_actions:attach"),
+    Action::new("os-detach", "volume_extension:volume_actions:detach"),
+    Action::new("os-extend", "volume:extend"),
+    Action::new(
+        "os-initialize_connection",
+        "volume_extension:volume_actions:initialize_connection",
+    ),
+    Action::new(
+        "os-terminate_connection",
+        "volume_extension:volume_actions:terminate_connection",
+    ),
+    Action::new("os-update_readonly_flag", "volume:update_readonly_flag"),
+    Action::new("os-set_bootable", "volume:update"),
+    Action::new("os-show_image_metadata", "volume:get_volume_metadata"),
+    Action::new(
+        "os-set_image_metadata",
+        "volume_extension:volume_image_metadata:set",
+    ),
+    Action::new(
+        "os-unset_image_metadata",
+        "volume_extension:volume_image_metadata:remove",
+    ),
+    Action::new(
+        "os-reset_status",
+        "volume_extension:volume_admin_actions:reset_status",
+    ),
+    Action::new(
+        "os-force_delete",
+        "volume_extension:volume_admin_actions:force_delete",
+    ),
+    Action::new(
+        "os-force_detach",
+        "volume_extension:volume_admin_actions:force_detach",
+    ),
+    Action::new("os-retype", "volume:retype"),
+    Action::new(
+        "os-migrate_volume",
+        "volume_extension:volume_admin_actions:migrate_volume",
+    ),
+    Action::new(
+        "os-migrate_volume_completion",
+        "volume_extension:volume_admin_actions:migrate_volume_completion",
+    ),
+    Action::new(
+        "os-extend_volume_completion",
+        "volume_extension:volume_admin_actions:extend_volume_completion",
+    ),
+    Action::new(
+        "os-volume_upload_image",
+        "volume_extension:volume_actions:upload_image",
+    ),
+    Action::new("os-reimage", "volume:reimage"),
+    Action::new("os-unmanage", "volume_extension:volume_unmanage"),
+    Action::new("revert", "volume:revert_to_snapshot"),
+];
+
+pub(super) fn routes(routes: &mut Routes) {
+    routes.post("/volumes/{volume_id}/action", Access::Actions(ACTIONS), act);
 }
 
 async fn act(

@@ -8,14 +8,15 @@ use super::volumes::OfVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
 
 const RULE: Rule = Rule("volume_extension:volume_encryption_metadata");
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/volumes/{volume_id}/encryption").route(web::get().to(list)))
-        .service(super::resource("/volumes/{volume_id}/encryption/{fact}").route(web::get().to(show)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/volumes/{volume_id}/encryption", Access::Rule(RULE), list);
+    routes.get("/volumes/{volume_id}/encryption/{fact}", Access::Rule(RULE), show);
 }
 
 #[derive(Deserialize)]

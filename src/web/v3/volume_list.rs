@@ -1,6 +1,6 @@
 //! `GET /volumes`, `/volumes/detail` and `/volumes/summary`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -12,13 +12,16 @@ use crate::store::catalog::{Catalog, ListError, VolumeQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
+use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::volume::{VolumeViews, type_names};
 use crate::web::views::{Listed, Named, ok};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(super::resource("/volumes/detail").route(web::get().to(detail)))
-        .service(super::resource("/volumes/summary").route(web::get().to(summary)));
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/volumes/detail", Access::rule("volume:get_all"), detail);
+    routes
+        .get("/volumes/summary", Access::rule("volume:get_all"), summary)
+        .since(12);
 }
 
 pub(super) async fn list(
@@ -147,7 +150,6 @@ struct Summary {
 }
 
 async fn summary(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
-    caller.since(12)?;
     caller.may(Rule("volume:get_all"))?;
     let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
     let wanted = VolumeQuery {
@@ -175,11 +177,11 @@ async fn distinct_metadata(
     query: &VolumeQuery,
 ) -> Result<BTreeMap<String, Vec<String>>, Fault> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut seen: HashSet<(String, String)> = HashSet::new();
     let note = |volume: &Volume| {
         for (key, value) in &volume.metadata {
-            let values = found.entry(key.clone()).or_default();
-            if !values.contains(value) {
-                values.push(value.clone());
+            if seen.insert((key.clone(), value.clone())) {
+                found.entry(key.clone()).or_default().push(value.clone());
             }
         }
     };

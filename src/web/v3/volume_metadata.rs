@@ -14,6 +14,7 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema::volume_metadata as schema;
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
@@ -21,19 +22,39 @@ use crate::web::views::{Named, ok};
 /// Metadata of a volume.
 type Metadata = BTreeMap<String, String>;
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/volumes/{volume_id}/metadata")
-            .route(web::get().to(list))
-            .route(web::post().to(merge))
-            .route(web::put().to(replace)),
-    )
-    .service(
-        super::resource("/volumes/{volume_id}/metadata/{key}")
-            .route(web::get().to(show))
-            .route(web::put().to(set))
-            .route(web::delete().to(remove)),
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get(
+        "/volumes/{volume_id}/metadata",
+        Access::rule("volume:get_volume_metadata"),
+        list,
     );
+    routes.post(
+        "/volumes/{volume_id}/metadata",
+        Access::rule("volume:create_volume_metadata"),
+        merge,
+    );
+    routes.put(
+        "/volumes/{volume_id}/metadata",
+        Access::rule("volume:update_volume_metadata"),
+        replace,
+    );
+    routes.get(
+        "/volumes/{volume_id}/metadata/{key}",
+        Access::rule("volume:get_volume_metadata"),
+        show,
+    );
+    routes.put(
+        "/volumes/{volume_id}/metadata/{key}",
+        Access::rule("volume:update_volume_metadata"),
+        set,
+    );
+    routes
+        .delete(
+            "/volumes/{volume_id}/metadata/{key}",
+            Access::rule("volume:delete_volume_metadata"),
+            remove,
+        )
+        .judged_late();
 }
 
 /// The part of a path that names a key.

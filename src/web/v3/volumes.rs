@@ -12,23 +12,18 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
+use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
 use crate::web::views::{Named, answer};
 
-pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(
-        super::resource("/volumes")
-            .route(web::get().to(volume_list::list))
-            .route(web::post().to(create)),
-    )
-    .service(
-        super::resource("/volumes/{volume_id}")
-            .route(web::get().to(show))
-            .route(web::put().to(update))
-            .route(web::delete().to(delete)),
-    );
+pub(super) fn routes(routes: &mut Routes) {
+    routes.get("/volumes", Access::rule("volume:get_all"), volume_list::list);
+    routes.post("/volumes", Access::rule("volume:create"), create);
+    routes.get("/volumes/{volume_id}", Access::rule("volume:get"), show);
+    routes.put("/volumes/{volume_id}", Access::rule("volume:update"), update);
+    routes.delete("/volumes/{volume_id}", Access::rule("volume:delete"), delete);
 }
 
 /// The part of a path that names a volume.
