@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::refuse;
 use super::serve::control::{is_there, store_options, store_path};
-use super::serve::exports;
+use super::serve::{exports, own};
 use crate::config::{Config, Surroundings};
 use crate::store::export::{self, Exported};
 use crate::store::sled::{OpenError, SledStore};
@@ -142,6 +142,9 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
             .ok_or_else(|| format!("there is no export in {}", folder.display()))?,
     };
     export::verify(&from)?;
+    std::fs::create_dir_all(data_dir)?;
+    // Nor may a service start meanwhile.
+    let _owner = own(data_dir)?;
     let mut aside = String::new();
     if path.exists() && !SledStore::is_half_restored(&path) {
         if !replace {

@@ -28,6 +28,9 @@ section! {
         roles: Vec<Role> = vec![Role::Control, Role::Volume],
         /// Where state, volumes and credentials are kept. Empty: `$XDG_STATE_HOME/pumice`, else `~/.local/state/pumice`.
         data_dir: PathBuf = PathBuf::new(),
+        /// Where the locks of what belongs to the machine are kept (volume groups, exports of the kernel): the same for all
+        /// Pumices of a machine, and for its user alone. Containers that share a volume group share this folder.
+        lock_dir: PathBuf = PathBuf::from("/run/pumice"),
         /// The availability zone of this node's backends.
         availability_zone: String = "nova".to_owned(),
     }

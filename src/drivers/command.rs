@@ -10,6 +10,7 @@
 
 mod child;
 pub mod daemon;
+pub mod leftover;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -239,6 +240,7 @@ impl Command {
             .env("PATH", PATH)
             .env("LC_ALL", "C")
             .env("HOME", "/")
+            .env(leftover::VARIABLE, leftover::run())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .process_group(0);
@@ -347,6 +349,14 @@ pub enum CommandError {
         /// With its arguments, without secrets.
         command: String,
     },
+    /// It was not started: the storage is another process's by now.
+    #[error("{command} was not started: {why}")]
+    Superseded {
+        /// With its arguments, without secrets.
+        command: String,
+        /// How that is known.
+        why: String,
+    },
     /// Its work was cancelled, and it was ended.
     #[error("{command} was cancelled")]
     Cancelled {
@@ -363,6 +373,9 @@ impl From<CommandError> for DriverError {
                 Self::TimedOut
             }
             CommandError::Cancelled { .. } => Self::Cancelled,
+            CommandError::Superseded { .. } => Self::Superseded {
+                operator: error.to_string(),
+            },
             CommandError::Missing { .. } => Self::NotFound {
                 client: "The storage backend is not available.".to_owned(),
                 operator: error.to_string(),

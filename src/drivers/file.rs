@@ -105,7 +105,7 @@ impl FileDriver {
             }
             None => {}
         }
-        let draft = self.folder.draft(name)?;
+        let draft = self.folder.draft(work, name)?;
         fill(draft.file())?;
         draft.grow(bytes)?;
         work.check()?;
@@ -135,6 +135,7 @@ impl FileDriver {
     fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
         work.check()?;
         self.folder.check()?;
+        work.check_owner()?;
         self.folder.remove(name)?;
         self.known.strike(name);
         Ok(())
@@ -144,6 +145,7 @@ impl FileDriver {
         work.check()?;
         self.folder.check()?;
         let source = reference.source_name().unwrap_or_default();
+        work.check_owner()?;
         let bytes = self.folder.adopt(&source, name)?;
         if let Some(was) = Name::parse(&source).filter(|was| *was != name) {
             self.known.strike(was);
@@ -184,7 +186,9 @@ impl VolumeDriver for FileDriver {
 
     fn setup(&self, work: &Work) -> DriverResult<()> {
         work.check()?;
-        if self.folder.make()? {
+        let is_first = self.folder.make()?;
+        work.take_ownership()?;
+        if is_first {
             self.folder.remove_drafts()?;
         }
         self.scan(work)?;
@@ -233,6 +237,7 @@ impl VolumeDriver for FileDriver {
             });
         }
         if held < bytes {
+            work.check_owner()?;
             self.folder.extend(name, bytes)?;
         }
         self.known.put(name, bytes);
@@ -288,7 +293,7 @@ impl VolumeDriver for FileDriver {
         self.folder.check()?;
         let bytes = self.folder.size(source)?.ok_or_else(|| missing(source))?;
         self.folder.size(name)?.ok_or_else(|| missing(name))?;
-        let draft = self.folder.draft(name)?;
+        let draft = self.folder.draft(work, name)?;
         let path = self.folder.path_of(source);
         let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
         copy::copy(work, &self.throttle, &from, draft.file(), bytes)?;

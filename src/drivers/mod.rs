@@ -10,6 +10,7 @@ pub mod fake;
 mod faults;
 pub mod file;
 pub mod lvm;
+pub mod ownership;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::ownership::Ownership;
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
@@ -30,6 +32,7 @@ pub struct Work {
     deadline: Instant,
     cancelled: Arc<AtomicBool>,
     progress: Arc<Progress>,
+    ownership: Ownership,
 }
 
 /// Bytes done, of so many. Zero of zero where there is nothing to be told.
@@ -49,7 +52,35 @@ impl Work {
             deadline: Instant::now() + limit.min(LONGEST),
             cancelled: Arc::default(),
             progress: Arc::default(),
+            ownership: Ownership::default(),
         }
+    }
+
+    /// On a storage that must be this process's own.
+    #[must_use]
+    pub fn on(mut self, ownership: &Ownership) -> Self {
+        self.ownership = ownership.clone();
+        self
+    }
+
+    /// Makes the storage this process's own, unless it is. A setup calls it when it has seen that the storage is there, and before
+    /// it changes anything.
+    ///
+    /// # Errors
+    /// Another process has it, or did not let go of it.
+    pub fn take_ownership(&self) -> DriverResult<()> {
+        self.ownership.take().map_err(|error| DriverError::Failed {
+            client: "The storage backend is not available.".to_owned(),
+            operator: error.to_string(),
+        })
+    }
+
+    /// Whether the storage is still this process's own. Asked before whatever changes it or takes anything away.
+    ///
+    /// # Errors
+    /// [`DriverError::Superseded`].
+    pub fn check_owner(&self) -> DriverResult<()> {
+        self.ownership.check()
     }
 
     /// Time left; zero when it is up.
@@ -129,6 +160,12 @@ pub enum DriverError {
     /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// Another process owns the storage by now: this one changes nothing any more, and says nothing of what came of the verb.
+    #[error("superseded: {operator}")]
+    Superseded {
+        /// For the log.
+        operator: String,
+    },
     /// Anything else: a failed command, an I/O error.
     #[error("{operator}")]
     Failed {

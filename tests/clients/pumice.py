@@ -300,7 +300,7 @@ class Pumice:
         """The names of all files below the backend's folder."""
         if not self.volumes.exists():
             return set()
-        return {str(path.relative_to(self.volumes)) for path in self.volumes.rglob("*") if path.is_file()}
+        return {str(path.relative_to(self.volumes)) for path in self.volumes.rglob("*") if path.is_file() and path.name != ".pumice.lock"}
 
     def volume_files(self):
         return {name for name in self.files() if "volume-" in name}

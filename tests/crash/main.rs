@@ -9,6 +9,7 @@ mod child;
 #[expect(dead_code, reason = "other tests want more of it")]
 mod client;
 mod matrix;
+mod owner;
 mod process;
 #[path = "../process_support/recorded.rs"]
 mod recorded;
@@ -264,6 +265,7 @@ fn look_behind(folder: &Path, let_go: &BTreeSet<String>) -> Result<()> {
         let name = entry?.file_name().into_string().ok();
         files.insert(name.context("a file name that is no text")?);
     }
+    files.remove(".pumice.lock");
     let orphans: Vec<_> = files
         .difference(&recorded.names)
         .filter(|name| !let_go.contains(*name))

@@ -364,6 +364,7 @@ pub fn files(folder: &Path, index: usize) -> Result<BTreeMap<String, PathBuf>> {
         let name = entry.file_name().into_string().ok();
         files.insert(name.context("a file name that is no text")?, entry.path());
     }
+    files.remove(".pumice.lock");
     Ok(files)
 }
 

@@ -14,6 +14,8 @@ pub fn failure(error: &DriverError) -> Failure {
         }
         DriverError::Busy { .. } => (FailureKind::Busy, "The volume is in use on the backend."),
         DriverError::Refused { client } => (FailureKind::Request, client.as_str()),
+        // Never told: see `WorkError::Stopping`.
+        DriverError::Superseded { .. } => (FailureKind::TimedOut, "The backend was taken over."),
         DriverError::TimedOut => (FailureKind::TimedOut, "The backend did not finish in time."),
         DriverError::Cancelled => (FailureKind::Cancelled, "The operation was cancelled."),
     };

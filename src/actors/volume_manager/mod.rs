@@ -188,6 +188,10 @@ impl VolumeManager {
     async fn report(&self, context: &Context, report: Report) {
         let mut pause = Duration::from_millis(50);
         for _ in 0..REPORT_TRIES {
+            if !self.parts.workers.may_report().await {
+                // Whoever owns the storage now is told the command, and reports.
+                return;
+            }
             match self.api.cast(context, report.clone()).await {
                 Ok(()) => return,
                 Err(

@@ -14,6 +14,7 @@ use super::failure::settled;
 use super::ledger::Ledger;
 use super::slot::{DriverFactory, DriverSlot, Generation};
 use super::worker::{Chore, Claim, WorkError, Workers};
+use crate::drivers::ownership::Ownership;
 use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
@@ -119,8 +120,20 @@ impl Parts {
         target: Option<Arc<dyn TargetDriver>>,
         options: Options,
     ) -> Arc<Self> {
+        Self::owning(backend, driver, target, options, Ownership::default())
+    }
+
+    /// The same on a storage that must be this process's own: its driver's setup makes it so.
+    #[must_use]
+    pub fn owning(
+        backend: BackendName,
+        driver: DriverFactory,
+        target: Option<Arc<dyn TargetDriver>>,
+        options: Options,
+        ownership: Ownership,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            workers: Workers::new(options.max_workers),
+            workers: Workers::owning(options.max_workers, ownership),
             driver: DriverSlot::new(driver),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
             setting_up: tokio::sync::Mutex::default(),
@@ -258,7 +271,13 @@ impl Parts {
         let left = limit.saturating_sub(begun.elapsed());
         let answer = self
             .workers
-            .run(claim, left, move |work| verb(driver.as_ref(), work))
+            .run(claim, left, move |work| {
+                work.check_owner()?;
+                let answer = verb(driver.as_ref(), work);
+                // What was seen or done while another may have owned it is not to be told.
+                work.check_owner()?;
+                answer
+            })
             .await;
         self.replace_if_panicked(&generation, &answer);
         answer

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::drivers::ownership::Ownership;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
@@ -173,6 +174,7 @@ pub struct Workers {
     movers: Arc<Semaphore>,
     things: Mutex<HashMap<Thing, Weak<tokio::sync::Mutex<()>>>>,
     at_most: usize,
+    ownership: Ownership,
     running: Mutex<HashMap<u64, Running>>,
     obeyed: Mutex<HashMap<CommandId, CancellationToken>>,
     next: AtomicU64,
@@ -187,7 +189,7 @@ pub enum WorkError {
     Driver(DriverError),
     /// It panicked, with these words.
     Panicked(String),
-    /// The manager is shutting down: nothing is known of the outcome, and the operation stays parked in the journal.
+    /// The manager is shutting down, or another process owns the storage by now: nothing is known of the outcome, and the operation stays parked in the journal.
     Stopping,
 }
 
@@ -198,14 +200,21 @@ impl From<DriverError> for WorkError {
 }
 
 impl Workers {
-    /// Room for so many verbs at once.
+    /// Room for so many verbs at once, on a storage that needs no owner.
     #[must_use]
     pub fn new(max_workers: usize) -> Arc<Self> {
+        Self::owning(max_workers, Ownership::default())
+    }
+
+    /// Room for so many verbs at once, as long as this process owns the storage.
+    #[must_use]
+    pub fn owning(max_workers: usize, ownership: Ownership) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(max_workers.max(1))),
             movers: Arc::new(Semaphore::new(max_workers.saturating_sub(1).max(1))),
             things: Mutex::default(),
             at_most: max_workers.max(1),
+            ownership,
             running: Mutex::default(),
             obeyed: Mutex::default(),
             next: AtomicU64::new(0),
@@ -225,7 +234,7 @@ impl Workers {
         limit: Duration,
         verb: impl FnOnce(&Work) -> DriverResult<T> + Send + 'static,
     ) -> Result<T, WorkError> {
-        let work = Work::within(limit);
+        let work = Work::within(limit).on(&self.ownership);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let ready = async {
             let mut locks: Vec<OwnedMutexGuard<()>> = Vec::with_capacity(claim.things.len());
@@ -297,6 +306,11 @@ impl Workers {
         };
         match answer {
             Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(DriverError::Superseded { operator }))) => {
+                self.ownership.lose(&operator);
+                self.stop();
+                Err(WorkError::Stopping)
+            }
             Ok(Ok(Err(_))) if self.stopping.load(Ordering::Acquire) => Err(WorkError::Stopping),
             // It was told to end because its time was up; say so.
             Ok(Ok(Err(DriverError::Cancelled))) if !cancelled.is_cancelled() => {
@@ -360,6 +374,24 @@ impl Workers {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether what was done may be told: the storage is still this process's own.
+    pub(super) async fn may_report(&self) -> bool {
+        if self.is_stopping() {
+            return false;
+        }
+        if self.ownership.is_free() {
+            return true;
+        }
+        let ownership = self.ownership.clone();
+        let checked = in_thread(move || ownership.check().is_ok()).await;
+        checked.unwrap_or(false)
+    }
+
+    /// Ends when another process was found to own the storage, with the reason.
+    pub async fn superseded(&self) -> String {
+        self.ownership.lost().await
     }
 
     /// How many verbs run now.

@@ -41,7 +41,9 @@ pub fn tell(check: &str, key: Option<&str>, error: &CommandError, told: &Told) {
             None => format!("apt install {package}"),
         },
         CommandError::TimedOut { .. } | CommandError::Cancelled { .. } => super::limited::HANGS.to_owned(),
-        CommandError::Start { command, .. } | CommandError::Exit { command, .. } => {
+        CommandError::Start { command, .. }
+        | CommandError::Exit { command, .. }
+        | CommandError::Superseded { command, .. } => {
             format!("see what it says, as root: {command}")
         }
     };

@@ -13,11 +13,13 @@ pub(in crate::cli) mod volume;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Role};
+use crate::drivers::ownership::{Lost, OwnerLock};
 use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
@@ -28,13 +30,20 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(9);
 /// How long actors may take to end what they have begun.
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether the data directory is still this process's own.
+const LOOK_AT_LOCK: Duration = Duration::from_secs(1);
+
 type BoxError = Box<dyn std::error::Error>;
 
 /// The store cannot write any more (`EX_IOERR` of sysexits.h). Whoever supervises the process is to start it again: that is how it
 /// is found out what is on the disk.
 const EXIT_STORE_FAILED: u8 = 74;
 
-/// Runs the service until it is told to stop, or its store fails.
+/// Another process owns the data directory or a storage (`EX_TEMPFAIL`): this one stood still for so long that it lost a lock. There
+/// is nothing to be done but to see that only one is started.
+const EXIT_SUPERSEDED: u8 = 75;
+
+/// Runs the service until it is told to stop, its store fails, or another process has taken its place.
 ///
 /// # Errors
 /// Something that must be there at start is not: a port, the data directory, the store.
@@ -47,6 +56,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     let mut signals = Signals::new()?;
     let data_dir = config.node.data_dir.clone();
     prepare(&data_dir)?;
+    let owner = Arc::new(own(&data_dir)?);
     let (has_control, has_volume) = (config.node.has(Role::Control), config.node.has(Role::Volume));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -56,6 +66,12 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         data_dir = %data_dir.display(),
         "pumice starts"
     );
+    // Before anything is served: a storage that is another's is no backend of ours.
+    let owned = if has_volume {
+        volume::own(&config).await?
+    } else {
+        volume::Owned::new()
+    };
     let router = Router::with_boot(&node_name(&config), boot_number(&data_dir)?);
     let mut control = if has_control {
         Some(control::Control::start(&config, &data_dir, &router).await?)
@@ -63,7 +79,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         None
     };
     let volumes = if has_volume {
-        Some(volume::Volumes::start(&config, &data_dir, &router)?)
+        Some(volume::Volumes::start(&config, &data_dir, &router, owned)?)
     } else {
         None
     };
@@ -96,6 +112,14 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
                 "stopping, for the store cannot be written to. What was acknowledged is kept: see to the disk, then start again"
             );
             ExitCode::from(EXIT_STORE_FAILED)
+        }
+        why = data_dir_is_anothers(Arc::clone(&owner)) => {
+            tracing::error!(why, exit_code = EXIT_SUPERSEDED, "leaving at once, for another process has taken this one's place");
+            return Ok(ExitCode::from(EXIT_SUPERSEDED));
+        }
+        why = storage_is_anothers(volumes.as_ref()) => {
+            tracing::error!(why, exit_code = EXIT_SUPERSEDED, "stopping, for another process has taken this one's place");
+            ExitCode::from(EXIT_SUPERSEDED)
         }
     };
     let down = async {
@@ -131,6 +155,38 @@ async fn store_failed(control: Option<&mut control::Control>) -> String {
         Some(control) => control.failed().await,
         None => std::future::pending().await,
     }
+}
+
+/// Comes back when another process has the data directory. That it is gone is the store's to see to.
+async fn data_dir_is_anothers(owner: Arc<OwnerLock>) -> String {
+    let mut interval = tokio::time::interval(LOOK_AT_LOCK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let owner = Arc::clone(&owner);
+        // It may block for as long as the disk does.
+        let looked = tokio::task::spawn_blocking(move || owner.check()).await;
+        if let Ok(Err(Lost::Replaced(why))) = looked {
+            return why;
+        }
+    }
+}
+
+/// Comes back when another process has the storage of a backend.
+async fn storage_is_anothers(volumes: Option<&volume::Volumes>) -> String {
+    match volumes {
+        Some(volumes) => volumes.superseded().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Locks the data directory for as long as the process lives.
+///
+/// # Errors
+/// Another process has it.
+pub(in crate::cli) fn own(data_dir: &Path) -> Result<OwnerLock, BoxError> {
+    let what = format!("data directory {}", data_dir.display());
+    Ok(OwnerLock::take(&data_dir.join("lock"), &what, false)?)
 }
 
 /// How this process is known among nodes. Not by its host alone: a control and a volume process may share one.

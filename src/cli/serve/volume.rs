@@ -1,7 +1,10 @@
 //! The volume half of a node: one VolumeManager for each backend, with its driver and its target helper.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_rt::Arbiter;
 
@@ -14,6 +17,7 @@ use crate::drivers::copy::process::CopyOptions;
 use crate::drivers::fake::{FakeDriver, FakeOptions};
 use crate::drivers::file::{FileDriver, FileOptions};
 use crate::drivers::lvm::{LvmDriver, LvmOptions, LvmType, VolumeClear};
+use crate::drivers::ownership::{LockError, Ownership, Place};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
 use crate::drivers::target::lio::{LioOptions, LioTarget};
@@ -23,6 +27,65 @@ use crate::model::BackendName;
 use crate::model::service::OverSubscription;
 use crate::transport::Router;
 
+/// How long a start waits for the locks of the storage: one that does not answer is its manager's to report.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The storage of each backend, locked as far as it is there.
+pub type Owned = BTreeMap<String, Ownership>;
+
+/// Locks the storage of each backend. One that is not there, or cannot be locked now, is locked by its driver's setup.
+///
+/// # Errors
+/// Another process, or another backend, has one of them.
+pub async fn own(config: &Config) -> Result<Owned, BoxError> {
+    let mut owned = Owned::new();
+    for (name, backend) in &config.backend {
+        let ownership = Ownership::of(places(config, name, backend));
+        let taking = ownership.clone();
+        let taken = tokio::task::spawn_blocking(move || taking.take());
+        match tokio::time::timeout(LOCK_LIMIT, taken).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error @ LockError::Held { .. }))) => {
+                return Err(format!("backend.{name}: {error}").into());
+            }
+            // A folder that was never used yet.
+            Ok(Ok(Err(LockError::Io { source, .. }))) if source.kind() == ErrorKind::NotFound => {}
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(backend = name, %error, "the storage is not locked yet; it is tried again")
+            }
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => tracing::warn!(
+                backend = name,
+                "the storage does not answer; it is not locked yet"
+            ),
+        }
+        owned.insert(name.clone(), ownership);
+    }
+    Ok(owned)
+}
+
+/// What only one process may change.
+fn places(config: &Config, name: &str, backend: &Backend) -> Vec<Place> {
+    let owner = BackendName::new(config.node.host.clone(), name.to_owned()).to_string();
+    let of_machine =
+        |kind: &str, what: String, name: &str| Place::of_machine(&config.node.lock_dir, kind, &what, name);
+    let storage = match backend.driver {
+        backend::Driver::File => Some(Place::folder(&backend.path)),
+        backend::Driver::Lvm => {
+            let group = &backend.volume_group;
+            Some(of_machine("lvm", format!("volume group {group}"), group))
+        }
+        backend::Driver::Fake => None,
+    };
+    let target = match backend.target {
+        backend::Target::Lio => Some(of_machine("lio", format!("LIO exports of {owner}"), &owner)),
+        backend::Target::Nvmet => Some(of_machine("nvmet", format!("nvmet exports of {owner}"), &owner)),
+        // Its daemon's folder has a lock of its own.
+        backend::Target::Tgt | backend::Target::Fake | backend::Target::None => None,
+    };
+    storage.into_iter().chain(target).collect()
+}
+
 /// The backends of this node, running.
 pub struct Volumes {
     arbiter: Arbiter,
@@ -31,15 +94,21 @@ pub struct Volumes {
 
 impl Volumes {
     /// Starts a manager for each configured backend. What is wrong with a backend is its manager's to report.
-    pub fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
+    pub fn start(
+        config: &Config,
+        data_dir: &Path,
+        router: &Router,
+        mut owned: Owned,
+    ) -> Result<Self, BoxError> {
         let arbiter = Arbiter::new();
         let mut backends = Vec::new();
         for (name, backend) in &config.backend {
-            let parts = Parts::new(
+            let parts = Parts::owning(
                 BackendName::new(config.node.host.clone(), name.clone()),
                 driver(backend, &config.node.host),
                 target(&config.node.host, name, backend, data_dir),
                 options(backend, config),
+                owned.remove(name).unwrap_or_default(),
             );
             let bound = config.transport.mailbox_bound;
             let endpoint = volume_manager::endpoint(parts.clone(), router.clone(), bound);
@@ -47,6 +116,18 @@ impl Volumes {
             backends.push(parts);
         }
         Ok(Self { arbiter, backends })
+    }
+
+    /// Ends when another process was found to own the storage of a backend, with the reason.
+    pub async fn superseded(&self) -> String {
+        let all = self
+            .backends
+            .iter()
+            .map(|parts| Box::pin(parts.workers.superseded()));
+        if self.backends.is_empty() {
+            return std::future::pending().await;
+        }
+        futures_util::future::select_all(all).await.0
     }
 
     /// Cancels what the drivers do; the operations stay in the journal.

@@ -119,6 +119,11 @@ impl Process {
         self.pid
     }
 
+    /// Asks it to end; harmless if it is dead.
+    pub fn terminate(&self) {
+        let _ = rustix::process::pidfd_send_signal(&*self.pidfd, Signal::TERM);
+    }
+
     /// Kills it; harmless if it is dead.
     pub fn kill(&self) {
         let _ = rustix::process::pidfd_send_signal(&*self.pidfd, Signal::KILL);

@@ -89,7 +89,7 @@ fn the_environment_is_ours() {
         .map(|(name, _)| name)
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TOLD"]);
+    assert_eq!(names, ["HOME", "LC_ALL", "PATH", "PUMICE_RUN", "TOLD"]);
 }
 
 #[test]

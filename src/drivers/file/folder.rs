@@ -107,8 +107,9 @@ impl Folder {
     }
 
     /// An empty file that has no name yet.
-    pub(super) fn draft(&self, name: Name) -> DriverResult<Draft<'_>> {
+    pub(super) fn draft<'a>(&'a self, work: &'a Work, name: Name) -> DriverResult<Draft<'a>> {
         let path = self.draft_path(name);
+        work.check_owner()?;
         unlink(&path)?;
         let file = private_files::options()
             .write(true)
@@ -118,6 +119,7 @@ impl Folder {
             .map_err(|error| io_error("make", &path, &error))?;
         Ok(Draft {
             folder: self,
+            work,
             name,
             path,
             file,
@@ -266,6 +268,7 @@ impl Folder {
 /// A file on its way to its name. Dropped before that, it is gone.
 pub(super) struct Draft<'a> {
     folder: &'a Folder,
+    work: &'a Work,
     name: Name,
     path: PathBuf,
     file: File,
@@ -284,12 +287,26 @@ impl Draft<'_> {
             .map_err(|error| io_error("make", &self.path, &error))
     }
 
+    /// Whether the file of that name is this one: another process may own the folder by now, and make the same.
+    fn must_be_ours(&self) -> DriverResult<()> {
+        self.work.check_owner()?;
+        let ours = self
+            .file
+            .metadata()
+            .map_err(|error| io_error("look at", &self.path, &error))?;
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => Ok(()),
+            _ => Err(gone(&self.path, "is not the file that was made")),
+        }
+    }
+
     /// Gives it its name, durably.
     pub(super) fn publish(mut self) -> DriverResult<()> {
         let to = self.folder.path_of(self.name);
         self.file
             .sync_all()
             .map_err(|error| io_error("sync", &self.path, &error))?;
+        self.must_be_ours()?;
         name_file(&self.path, &to)?;
         self.published = true;
         self.folder.sync()
@@ -301,6 +318,7 @@ impl Draft<'_> {
         self.file
             .sync_all()
             .map_err(|error| io_error("sync", &self.path, &error))?;
+        self.must_be_ours()?;
         rustix::fs::rename(&self.path, &to).map_err(|error| io_error("name", &to, &error.into()))?;
         self.published = true;
         self.folder.sync()
@@ -325,6 +343,7 @@ fn is_plain(name: &str) -> bool {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if !self.published
+            && self.must_be_ours().is_ok()
             && let Err(error) = unlink(&self.path)
         {
             tracing::warn!(%error, "a half-made file stays until the next start");

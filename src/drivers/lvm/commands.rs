@@ -334,6 +334,7 @@ impl Lvm {
         .into()
     }
 
+    /// Runs a command that changes the group.
     fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
         let command = self.command(&args[0]).args(&args[1..]);
         let _turn = match self.queue.enter(work) {

@@ -204,6 +204,7 @@ impl VolumeDriver for LvmDriver {
 
     fn setup(&self, work: &Work) -> DriverResult<()> {
         work.check()?;
+        work.take_ownership()?;
         self.make_ready(work)
     }
 

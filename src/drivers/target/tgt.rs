@@ -213,6 +213,8 @@ impl TgtTarget {
     }
 
     fn turn(&self, work: &Work) -> DriverResult<MutexGuard<'_, Book>> {
+        self.keeper.check_owner()?;
+        work.check_owner()?;
         loop {
             work.check()?;
             match self.book.try_lock() {

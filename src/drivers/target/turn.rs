@@ -30,10 +30,13 @@ impl Turnstile {
         loop {
             work.check()?;
             if inside.insert(name.to_owned()) {
-                return Ok(Turn {
+                drop(inside);
+                let turn = Turn {
                     turnstile: self,
                     name: name.to_owned(),
-                });
+                };
+                work.check_owner()?;
+                return Ok(turn);
             }
             inside = self
                 .left

@@ -7,19 +7,17 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
-
 use super::admin::Admin;
 use super::{CONTROL_PORT, control};
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
+use crate::drivers::ownership::{Lost, OwnerLock};
 use crate::drivers::target::Life;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::private_files;
@@ -81,7 +79,7 @@ struct State {
     waiting: u32,
     /// The work of the start under way.
     starting: Option<Work>,
-    lock: Option<File>,
+    lock: Option<Arc<OwnerLock>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -131,7 +129,7 @@ impl Keeper {
         let failures = state.failures;
         if state.thread.is_none() {
             if state.lock.is_none() {
-                state.lock = Some(lock(&self.shared.plan.folder)?);
+                state.lock = Some(Arc::new(lock(&self.shared.plan.folder)?));
             }
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
@@ -146,6 +144,14 @@ impl Keeper {
             state.up.is_some() || state.failures > failures
         })?;
         self.up().map(drop)
+    }
+
+    /// Whether the folder is still ours. If not, the daemon that answers there is another process's.
+    pub(super) fn check_owner(&self) -> DriverResult<()> {
+        self.shared.check_owner().map_err(|lost| match lost {
+            Lost::Replaced(operator) | Lost::Deleted(operator) => DriverError::Superseded { operator },
+            Lost::Unreachable(why) => down(&why),
+        })
     }
 
     /// The daemon, if it answers now.
@@ -209,7 +215,12 @@ impl Keeper {
             self.shared.changed.notify_all();
             (state.thread.take(), state.up.clone())
         };
-        if let Some(up) = up {
+        let is_ours = self.shared.check_owner().is_ok();
+        if let Some(up) = up.as_ref().filter(|_| !is_ours) {
+            // What answers in the folder is another's. Ours is of no use any more.
+            up.process.kill();
+        }
+        if let Some(up) = up.filter(|_| is_ours) {
             let work = Work::within(END_LIMIT);
             tidy(&work);
             let asked = self.shared.plan.admin.end(&work);
@@ -226,12 +237,20 @@ impl Keeper {
         {
             tracing::error!("the thread that kept tgtd had panicked");
         }
-        let _ = std::fs::remove_file(self.shared.plan.admin.socket_path());
+        if is_ours {
+            let _ = std::fs::remove_file(self.shared.plan.admin.socket_path());
+        }
         self.shared.state().lock = None;
     }
 }
 
 impl Shared {
+    /// Why the folder is not ours any more.
+    fn check_owner(&self) -> Result<(), Lost> {
+        let lock = self.state().lock.clone();
+        lock.map_or(Ok(()), |lock| lock.check())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -280,7 +299,12 @@ fn keep(shared: &Shared) {
             state.starting = Some(work.clone());
         }
         let begun = Instant::now();
-        let reason = match start(&shared.plan, &work) {
+        // One that woke up late would end the daemon of whoever has the folder now.
+        let started = match shared.check_owner() {
+            Ok(()) => start(&shared.plan, &work),
+            Err(Lost::Replaced(why) | Lost::Deleted(why) | Lost::Unreachable(why)) => Err(why),
+        };
+        let reason = match started {
             Ok((daemon, direct)) => watch(shared, daemon, direct),
             Err(reason) => reason,
         };
@@ -466,27 +490,20 @@ fn is_ours(command_line: &[u8], mark: &Path) -> bool {
     name == b"tgtd" && words.any(|word| word == mark.as_os_str().as_bytes())
 }
 
-/// Makes the folder, and locks it for as long as the file is open.
-fn lock(folder: &Path) -> DriverResult<File> {
-    let failed = |what: &str, error: std::io::Error| DriverError::Failed {
+/// Makes the folder, and locks it.
+fn lock(folder: &Path) -> DriverResult<OwnerLock> {
+    let failed = |operator: String| DriverError::Failed {
         client: "The storage target service is not available.".to_owned(),
-        operator: format!("cannot {what} the target's folder {}: {error}", folder.display()),
+        operator,
     };
-    private_files::create_dir(folder).map_err(|error| failed("make", error))?;
-    let file = private_files::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(folder.join("lock"))
-        .map_err(|error| failed("lock", error))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-        rustix::io::Errno::WOULDBLOCK => DriverError::Failed {
-            client: "The storage target service is not available.".to_owned(),
-            operator: format!("another Pumice uses the target's folder {}", folder.display()),
-        },
-        other => failed("lock", other.into()),
+    private_files::create_dir(folder).map_err(|error| {
+        failed(format!(
+            "cannot make the target's folder {}: {error}",
+            folder.display()
+        ))
     })?;
-    Ok(file)
+    let what = format!("target's folder {}", folder.display());
+    OwnerLock::take(&folder.join("lock"), &what, true).map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]

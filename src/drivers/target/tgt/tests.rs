@@ -89,7 +89,7 @@ fn a_folder_in_use_is_left_alone() {
     first.setup(&work()).unwrap_err();
     let second = TgtTarget::new(options.clone());
     let text = reason(second.setup(&work()).unwrap_err());
-    assert!(text.contains("another Pumice"), "{text}");
+    assert!(text.contains("in use by another process (pid "), "{text}");
     first.shutdown();
     let text = reason(second.setup(&work()).unwrap_err());
     assert!(text.contains("no-such-tgtd"), "{text}");

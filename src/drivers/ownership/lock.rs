@@ -1,0 +1,351 @@
+//! One lock file: taken, written, and compared with what was written.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, OFlags};
+
+use crate::drivers::command::leftover;
+use crate::model::Timestamp;
+
+/// How much is written: always the same, so that it needs no further room on a full disk.
+const LENGTH: usize = 512;
+
+/// How often a file that was replaced while it was being locked is tried again.
+const TRIES: u32 = 10;
+
+/// How long the lock of an owner that is dead may stay.
+const DYING: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it still does.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a command of the last owner gets to end.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why something cannot be owned.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else owns it.
+    #[error(
+        "the {what} is in use by another process{holder}: stop that one first, or give this one a storage of its own \
+         (the lock is {})",
+        file.display()
+    )]
+    Held {
+        /// What.
+        what: String,
+        /// ` (pid … on …, since …)`, if it left its name.
+        holder: String,
+        /// The lock's file.
+        file: PathBuf,
+    },
+    /// A command that the last owner started is still running.
+    #[error("process {pid} of an earlier run still works on the {what}, and does not end when it is killed")]
+    Leftover {
+        /// What.
+        what: String,
+        /// The process.
+        pid: u32,
+    },
+    /// Others than its owner could change the locks there.
+    #[error("{} is not a folder of this user alone: make it so (chmod 700), or set node.lock_dir", folder.display())]
+    NotPrivate {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file system said no.
+    #[error("cannot lock {}: {source}", file.display())]
+    Io {
+        /// The lock's file, or its folder.
+        file: PathBuf,
+        /// Its words.
+        source: std::io::Error,
+    },
+}
+
+/// A file that is locked for as long as this lives.
+#[derive(Debug)]
+pub struct OwnerLock {
+    file: File,
+    path: PathBuf,
+    what: String,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// Those of its folder.
+    folder: (u64, u64),
+    /// What is in it; `None` if it could not be written (a full disk): then only the file itself is compared.
+    written: Option<Vec<u8>>,
+}
+
+impl OwnerLock {
+    /// Locks the file, which is made if it is missing. With `ends_leftovers`, the commands that the last owner left are ended
+    /// before it is ours.
+    ///
+    /// # Errors
+    /// It is somebody else's; a leftover does not end; the file system said no.
+    pub fn take(path: &Path, what: &str, ends_leftovers: bool) -> Result<Self, LockError> {
+        let io = |source: std::io::Error| LockError::Io {
+            file: path.to_owned(),
+            source,
+        };
+        let begun = Instant::now();
+        let mut tries = 0;
+        while tries < TRIES {
+            let file = open(path).map_err(io)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                // A program that was just being started when it was killed has its locks for a moment.
+                Err(rustix::io::Errno::WOULDBLOCK)
+                    if Owner::read(&file).is_some_and(|owner| owner.is_dead()) && begun.elapsed() < DYING =>
+                {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(LockError::Held {
+                        what: what.to_owned(),
+                        holder: Owner::read(&file)
+                            .map(|owner| owner.for_people())
+                            .unwrap_or_default(),
+                        file: path.to_owned(),
+                    });
+                }
+                Err(error) => return Err(io(error.into())),
+            }
+            let identity = identity_of(&file.metadata().map_err(io)?);
+            // Between opening and locking, somebody may have put another file there, and locked that.
+            match std::fs::symlink_metadata(path) {
+                Ok(found) if identity_of(&found) == identity => {}
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+                _ => {
+                    tries += 1;
+                    continue;
+                }
+            }
+            let folder = identity_of(&std::fs::metadata(folder_of(path)).map_err(io)?);
+            let last = Owner::read(&file);
+            if ends_leftovers && let Some(last) = &last {
+                leftover::end(&last.run, last.session, LEFTOVER_LIMIT).map_err(|pid| {
+                    LockError::Leftover {
+                        what: what.to_owned(),
+                        pid,
+                    }
+                })?;
+            }
+            let owner = Owner::us(last.map_or(1, |last| last.incarnation + 1)).to_bytes();
+            let written = match file.write_all_at(&owner, 0).and_then(|()| file.sync_data()) {
+                Ok(()) => Some(owner),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the owner of a storage could not be noted; it is locked all the same");
+                    None
+                }
+            };
+            return Ok(Self {
+                file,
+                path: path.to_owned(),
+                what: what.to_owned(),
+                identity,
+                folder,
+                written,
+            });
+        }
+        Err(io(std::io::Error::other("the file is replaced again and again")))
+    }
+
+    /// Whether it is still ours: the file at that path is the one that was locked, and says what was written into it.
+    ///
+    /// # Errors
+    /// Why it is not, or cannot be known to be.
+    pub fn check(&self) -> Result<(), Lost> {
+        let path = self.path.display();
+        let what = &self.what;
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) if identity_of(&found) == self.identity => {}
+            Ok(_) => {
+                let holder = open_existing(&self.path).ok().and_then(|file| Owner::read(&file));
+                let holder = holder.map(|owner| owner.for_people()).unwrap_or_default();
+                return Err(Lost::Replaced(format!(
+                    "the lock {path} of the {what} was replaced{holder}"
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = folder_of(&self.path);
+                return Err(match std::fs::metadata(folder) {
+                    Ok(found) if identity_of(&found) == self.folder => {
+                        Lost::Deleted(format!("the lock {path} of the {what} was deleted"))
+                    }
+                    // A disk that was unmounted.
+                    _ => Lost::Unreachable(format!(
+                        "the lock {path} of the {what} is not there, nor is its folder"
+                    )),
+                });
+            }
+            Err(error) => {
+                return Err(Lost::Unreachable(format!(
+                    "the lock {path} of the {what} cannot be seen: {error}"
+                )));
+            }
+        }
+        let Some(written) = &self.written else {
+            return Ok(());
+        };
+        let mut found = vec![0; LENGTH];
+        match self.file.read_at(&mut found, 0) {
+            Ok(length) if found[..length] == **written => Ok(()),
+            Ok(length) => {
+                let holder = Owner::parse(&found[..length]).map(|owner| owner.for_people());
+                Err(Lost::Replaced(format!(
+                    "the {what} is another's now{}",
+                    holder.unwrap_or_default()
+                )))
+            }
+            Err(error) => Err(Lost::Unreachable(format!(
+                "the lock {path} of the {what} cannot be read: {error}"
+            ))),
+        }
+    }
+}
+
+/// How a lock is no longer what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Its file is another's, or another file. Somebody else owns what it guards.
+    Replaced(String),
+    /// Its file is gone from its folder: somebody else may own what it guards.
+    Deleted(String),
+    /// It cannot be seen at present, and nor can what it guards.
+    Unreachable(String),
+}
+
+/// Makes a folder for locks that nobody else can put files into.
+pub(super) fn make_private(folder: &Path) -> Result<(), LockError> {
+    let io = |source| LockError::Io {
+        file: folder.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(io)?;
+    let found = std::fs::symlink_metadata(folder).map_err(io)?;
+    let is_ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Err(LockError::NotPrivate {
+            folder: folder.to_owned(),
+        });
+    }
+    if found.mode() & 0o022 != 0 {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// Never through a link, and not inherited by programs that are started (the standard library's default).
+fn open(path: &Path) -> std::io::Result<File> {
+    options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn open_existing(path: &Path) -> std::io::Result<File> {
+    options().open(path)
+}
+
+fn options() -> OpenOptions {
+    let no_link = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(no_link);
+    options
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn identity_of(found: &std::fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+/// Who has a lock.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    run: String,
+    /// Counts the owners of this storage.
+    incarnation: u64,
+    pid: u32,
+    /// That of the commands it starts; a daemon that one of those starts has its own.
+    session: u32,
+    host: String,
+    since: String,
+}
+
+impl Owner {
+    fn us(incarnation: u64) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            run: leftover::run().to_owned(),
+            incarnation,
+            pid: std::process::id(),
+            session: leftover::session(),
+            host: host.trim().chars().take(64).collect(),
+            since: Timestamp::now().to_string(),
+        }
+    }
+
+    /// Whether it is surely no more: it was of this machine, and there is no such process.
+    fn is_dead(&self) -> bool {
+        let us = Self::us(0);
+        self.host == us.host && !Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+
+    fn for_people(&self) -> String {
+        format!(" (pid {} on {}, since {})", self.pid, self.host, self.since)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Self {
+            run,
+            incarnation,
+            pid,
+            session,
+            host,
+            since,
+        } = self;
+        let mut bytes =
+            format!("pumice 1\nrun {run}\nincarnation {incarnation}\npid {pid}\nsession {session}\nhost {host}\nsince {since}\n")
+                .into_bytes();
+        bytes.resize(LENGTH, b'\n');
+        bytes
+    }
+
+    fn read(file: &File) -> Option<Self> {
+        let mut bytes = vec![0; LENGTH];
+        let length = file.read_at(&mut bytes, 0).ok()?;
+        Self::parse(&bytes[..length])
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        };
+        (field("pumice")? == "1").then_some(())?;
+        Some(Self {
+            run: field("run")?.to_owned(),
+            incarnation: field("incarnation")?.parse().ok()?,
+            pid: field("pid")?.parse().ok()?,
+            session: field("session")?.parse().ok()?,
+            host: field("host")?.to_owned(),
+            since: field("since")?.to_owned(),
+        })
+    }
+}
