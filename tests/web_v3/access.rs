@@ -165,7 +165,8 @@ fn body_of(method: &str, path: &str, name: &str) -> Value {
         "volume_type" => json!({"volume_type": {"name": uuid::Uuid::new_v4().to_string()}}),
         "extra_specs" => json!({"extra_specs": {"k": "v"}}),
         "quota_set" => json!({"quota_set": {"volumes": 100}}),
-        "host" => json!({"host": "h", "binary": "cinder-volume"}),
+        // Of a machine that is not there: a disabled backend would refuse those who come after.
+        "host" => json!({"host": "nowhere", "binary": "cinder-volume"}),
         "os-extend" => json!({"os-extend": {"new_size": 1}}),
         "os-reset_status" => json!({"os-reset_status": {"status": "available"}}),
         "os-migrate_volume" => json!({"os-migrate_volume": {"host": "x"}}),
