@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pumice::actors::{scheduler, volume_manager as manager};
+use pumice::model::bounds::RECORDS_IN_A_COMMIT;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -32,7 +33,7 @@ const RESTING: [&str; 8] = [
 ];
 
 /// In which files there are places that commit and that the story does not come to, how many, and why.
-const ELSEWHERE: [(&str, usize, &str); 9] = [
+const ELSEWHERE: [(&str, usize, &str); 10] = [
     (
         "src/actors/api/cancel_operation.rs",
         1,
@@ -52,6 +53,11 @@ const ELSEWHERE: [(&str, usize, &str); 9] = [
         "src/actors/api/delete_snapshot.rs",
         1,
         "a snapshot that is on no backend",
+    ),
+    (
+        "src/actors/api/followers.rs",
+        1,
+        "a forced delete of a volume with many snapshots that are being deleted: tests/api_actor/followers.rs",
     ),
     ("src/actors/api/forget_messages.rs", 1, "after thirty days"),
     (
@@ -194,6 +200,7 @@ impl Story<'_> {
         self.records(&one, &kept)?;
         self.connections(&second)?;
         self.adoption(&third)?;
+        self.followers()?;
         self.failures()?;
         // A snapshot alone, a volume with its snapshots, and one alone.
         self.delete("snapshot", &kept, "")?;
@@ -305,6 +312,33 @@ impl Story<'_> {
         self.told.volumes.insert(taken.clone(), true);
         self.becomes("volume", &taken, &["available"])?;
         self.delete("volume", &taken, "")
+    }
+
+    /// Volumes with more snapshots and attachments than are changed in one commit.
+    fn followers(&mut self) -> Result<()> {
+        let many = RECORDS_IN_A_COMMIT + 1;
+        let kept = self.volume(json!({"size": 1}), &["available"])?;
+        for _ in 0..many {
+            // It goes with its volume, which is what is told of.
+            let snapshot = self.snapshot(&kept)?;
+            self.told.snapshots.remove(&snapshot);
+        }
+        self.delete("volume", &kept, "?cascade=true")?;
+        let specs = json!({"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}});
+        self.ask("POST", "/types", &specs)?;
+        let shared = self.volume(json!({"size": 1, "volume_type": "shared"}), &["available"])?;
+        for n in 0..many {
+            let initiator = format!("iqn.1993-08.org.debian:01:{n}");
+            let connector = json!({"initiator": initiator, "host": format!("h{n}"), "ip": "127.0.0.1"});
+            let wanted = json!({"attachment": {"volume_uuid": shared, "connector": connector}});
+            let made = self.ask("POST", "/attachments", &wanted)?;
+            let id = made["attachment"]["id"].as_str().context("no id")?;
+            let path = format!("/attachments/{id}/action");
+            self.ask("POST", &path, &json!({"os-complete": {}}))?;
+        }
+        let reset = json!({"os-reset_status": {"status": "available", "attach_status": "detached"}});
+        self.act("volume", &shared, reset)?;
+        self.delete("volume", &shared, "")
     }
 
     /// A volume that no backend is right for, one that is too large for any file system, and what clients do with types.
