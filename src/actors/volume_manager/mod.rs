@@ -187,9 +187,10 @@ impl VolumeManager {
     /// Tells the Api actor. A report that cannot be delivered is not lost: the command is sent again, and answered again.
     async fn report(&self, context: &Context, report: Report) {
         let mut pause = Duration::from_millis(50);
+        let is_failure = matches!(report.outcome, Outcome::Failed(_));
         for _ in 0..REPORT_TRIES {
-            if !self.parts.workers.may_report().await {
-                // Whoever owns the storage now is told the command, and reports.
+            if !self.parts.workers.may_report(is_failure).await {
+                // The command is sent again, to whoever owns the storage then.
                 return;
             }
             match self.api.cast(context, report.clone()).await {

@@ -376,8 +376,9 @@ impl Workers {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Whether what was done may be told: the storage is still this process's own.
-    pub(super) async fn may_report(&self) -> bool {
+    /// Whether an outcome may be reported. Nothing is once another process owns the storage: that one reports. While the
+    /// storage cannot be seen (its disk is not mounted), nobody knows what became of a success, so only failures are.
+    pub(super) async fn may_report(&self, is_failure: bool) -> bool {
         if self.is_stopping() {
             return false;
         }
@@ -385,8 +386,11 @@ impl Workers {
             return true;
         }
         let ownership = self.ownership.clone();
-        let checked = in_thread(move || ownership.check().is_ok()).await;
-        checked.unwrap_or(false)
+        match in_thread(move || ownership.check()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(DriverError::Superseded { .. })) | Err(_) => false,
+            Ok(Err(_)) => is_failure,
+        }
     }
 
     /// Ends when another process was found to own the storage, with the reason.

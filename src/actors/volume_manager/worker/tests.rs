@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{Chore, Claim, WorkError, Workers};
+use crate::drivers::ownership::{Ownership, Place};
 use crate::drivers::{DriverError, Work};
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
@@ -232,4 +233,23 @@ async fn progress_is_told_by_command_while_it_runs() {
     let (ended, ()) = futures_util::future::join(run, look).await;
     assert!(matches!(ended, Err(WorkError::Stopping)));
     assert_eq!(workers.progress(), []);
+}
+
+#[actix_rt::test]
+async fn a_failure_is_reported_while_the_storage_cannot_be_seen_and_nothing_once_another_owns_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, aside) = (home.path().join("volumes"), home.path().join("aside"));
+    std::fs::create_dir(&folder).unwrap();
+    let ownership = Ownership::of(vec![Place::folder(&folder)]);
+    ownership.take().unwrap();
+    let workers = Workers::owning(2, ownership);
+    assert!(workers.may_report(false).await && workers.may_report(true).await);
+    std::fs::rename(&folder, &aside).unwrap();
+    assert!(!workers.may_report(false).await && workers.may_report(true).await);
+    std::fs::rename(&aside, &folder).unwrap();
+    assert!(workers.may_report(false).await && workers.may_report(true).await);
+    std::fs::remove_file(folder.join(".pumice.lock")).unwrap();
+    let successor = Ownership::of(vec![Place::folder(&folder)]);
+    successor.take().unwrap();
+    assert!(!workers.may_report(false).await && !workers.may_report(true).await);
 }
