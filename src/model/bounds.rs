@@ -3,7 +3,7 @@
 //! A record has a largest size ([`RECORD`]), but Cinder bounds neither the number of metadata nor the size of a connector.
 //! A record that its owner filled could not be changed any more: not placed, not attached, not deleted. So each part that a
 //! user fills has a bound of its own, checked where the request is decided, and the bounds of a record's parts together with
-//! what the service itself adds to it later ([`PLACEMENT`], [`ATTEMPT`], …) fit the record. The sums are checked when
+//! what the service itself adds to it later ([`PLACEMENT`], failed attempts, …) fit the record. The sums are checked when
 //! this file is compiled.
 //!
 //! Records of earlier versions may be fuller than these bounds ([`EARLIER_RECORD`] was the only one). They can still make every

@@ -23,14 +23,13 @@ pub fn run() -> &'static str {
     &RUN
 }
 
-/// The session of this process, and of the programs that it starts.
+/// The session of this process, and of the programs that it starts. 0 in a session that is outside of the process's namespace
+/// (the first process of a container, and what it starts without a session of its own).
 #[must_use]
 pub fn session() -> u32 {
-    let session = rustix::process::getsid(None).map(|session| session.as_raw_nonzero().get());
-    session
-        .ok()
-        .and_then(|session| session.try_into().ok())
-        .unwrap_or(0)
+    // Not `getsid`: rustix takes its answer for a process id, and those are never 0.
+    let stat = std::fs::read_to_string("/proc/self/stat");
+    stat.ok().and_then(|stat| session_in(&stat)).unwrap_or(0)
 }
 
 /// Ends the programs that a run left behind. There are none of a run that still is ours.
@@ -91,6 +90,7 @@ mod tests {
     #[test]
     fn the_session_is_found_behind_any_name() {
         assert_eq!(session_in("12 (a) b) c) S 1 2 345 0 -1"), Some(345));
+        assert_eq!(session_in("12 (pumice) S 1 0 0 0 -1"), Some(0));
         assert_eq!(session_in("12"), None);
     }
 
