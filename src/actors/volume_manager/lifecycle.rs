@@ -16,7 +16,7 @@ use super::compare_storage::compare;
 use super::exports::Exports;
 use super::failure::settled;
 use super::parts::Readiness;
-use super::reports::{self, tell_progress};
+use super::reports::{self, connected, tell_progress};
 use crate::messages::api::{BackendStarted, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
 use crate::model::{Context, Timestamp, VolumeId};
 use crate::transport::CallError;
@@ -104,6 +104,7 @@ async fn see_to_storage(manager: &VolumeManager, context: &Context) {
 async fn learn(manager: &VolumeManager, context: &Context) {
     let mut after = None;
     let mut pause = Duration::from_millis(100);
+    let mut peers = manager.router.watch_peers();
     manager.parts.ledger().forget();
     loop {
         match ask_for_volumes(manager, context, after).await {
@@ -116,7 +117,8 @@ async fn learn(manager: &VolumeManager, context: &Context) {
             }
             Err(error) => {
                 tracing::info!(backend = %manager.parts.backend, %error, "waiting for a control node");
-                tokio::time::sleep(pause).await;
+                // A control node that has just come is asked at once: volumes wait there for this backend.
+                let _ = tokio::time::timeout(pause, connected(&mut peers)).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
         }

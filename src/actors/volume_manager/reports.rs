@@ -68,6 +68,9 @@ enum Told {
     Up(Seen),
     /// Why it does not work.
     Down(String),
+    /// It was never up in this life, and may be any moment. The registry hears of it; schedulers do not, for what waits for a
+    /// backend that they know nothing of would wait no longer.
+    Starting,
 }
 
 /// How a look at the pools ended; `None` if the manager is stopping.
@@ -130,7 +133,7 @@ pub(super) async fn keep_telling(manager: &VolumeManager, context: &Context) {
 }
 
 /// Ends when a peer has connected. Events that were missed count: one of them may have been that.
-async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
+pub(super) async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
     loop {
         match peers.recv().await {
             Ok(event) if matches!(event.change, PeerChange::Up | PeerChange::Announced) => return,
@@ -222,6 +225,8 @@ impl Reports {
                 if since.elapsed() < parts.options.report_interval {
                     // A driver that was made anew is ready again in a moment.
                     seen.clone().map(Told::Up)
+                } else if seen.is_none() {
+                    Some(Told::Starting)
                 } else {
                     Some(Told::Down("the backend is starting".to_owned()))
                 }
@@ -267,8 +272,14 @@ pub(super) async fn tell_progress(manager: &VolumeManager, context: &Context) {
 /// sees is news all the same.
 async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Option<Timestamp>) {
     let parts = &manager.parts;
+    let is_starting = matches!(told, Told::Starting);
     let (pools, timestamp, reason) = match told {
         Told::Up(seen) => (seen.pools, seen.at, None),
+        Told::Starting => (
+            Vec::new(),
+            Timestamp::now(),
+            Some("the backend is starting".to_owned()),
+        ),
         Told::Down(reason) => (Vec::new(), began.unwrap_or_else(Timestamp::now), Some(reason)),
     };
     let info = parts.driver.get().info();
@@ -318,6 +329,10 @@ async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Opt
     };
     let schedulers = manager.router.any::<SchedulerTopic>();
     let registries = manager.router.any::<RegistryTopic>();
+    if is_starting {
+        registries.fanout(context, heartbeat).await;
+        return;
+    }
     let (heard, _) = futures_util::future::join(
         schedulers.fanout(context, UpdateServiceCapabilities { stats }),
         registries.fanout(context, heartbeat),

@@ -3,6 +3,7 @@
 use super::super::VolumeManager;
 use super::super::reports::Reports;
 use super::*;
+use crate::messages::registry::{Heartbeat, RegistryTopic};
 use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
 use crate::model::service::BackendStats;
 
@@ -30,6 +31,30 @@ fn listen(world: &World) -> Told {
             .start(),
     );
     told
+}
+
+/// A registry that only listens.
+struct RegistryListener(tokio::sync::mpsc::UnboundedSender<Heartbeat>);
+
+impl Actor for RegistryListener {
+    type Topic = RegistryTopic;
+}
+
+impl Serve<Heartbeat> for RegistryListener {
+    async fn serve(self: Rc<Self>, _context: Context, heartbeat: Heartbeat) -> Result<(), Error> {
+        let _ = self.0.send(heartbeat);
+        Ok(())
+    }
+}
+
+fn listen_to_heartbeats(world: &World) -> tokio::sync::mpsc::UnboundedReceiver<Heartbeat> {
+    let (sender, heartbeats) = tokio::sync::mpsc::unbounded_channel();
+    world.router.register(
+        EndpointBuilder::new(None, 64, move || Rc::new(RegistryListener(sender.clone())))
+            .serves::<Heartbeat>()
+            .start(),
+    );
+    heartbeats
 }
 
 async fn first_up(told: &mut Told) -> BackendStats {
@@ -104,11 +129,13 @@ async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiti
     let target = Arc::new(FakeTarget::default());
     target.script(crate::drivers::target::fake::Verb::Setup, Fault::Hangs);
     let world = world_on(FakeDriver::default(), target, often(), Vec::new());
-    let mut told = listen(&world);
+    let (mut told, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
     for _ in 0..3 {
-        let report = told.recv().await.unwrap();
-        assert_eq!(report.reason.as_deref(), Some("the backend is starting"));
+        let heartbeat = heartbeats.recv().await.unwrap();
+        assert_eq!(heartbeat.backend_up, Some(false));
     }
+    // What waits for a backend that was not heard of goes on waiting for this one.
+    assert!(told.try_recv().is_err());
     world.parts.workers.stop();
 }
 
