@@ -29,6 +29,7 @@ use serde::de::IgnoredAny;
 use super::caller::Caller;
 use super::fault::Fault;
 use super::middleware::read_out;
+use super::offload::HeldTurn;
 use super::policy::Rule;
 use super::request::{self, BodyLimits, ReadBody};
 use super::routes::{Access, Action, Admission, RouteInfo};
@@ -82,16 +83,21 @@ pub(super) async fn pass(
         Admission::ByMethod if request.method().is_safe() || !may => Some(Kind::Read),
         Admission::ByMethod => Some(Kind::Change),
     };
-    let _turn = match kind {
+    let turn = match kind {
         None => None,
         Some(kind) => match door.turns.take(kind, caller.context.project_id.clone()).await {
             Ok(turn) => Some(turn),
             Err(busy) => return Ok(refuse(request, &busy.fault())),
         },
     };
+    let turn = HeldTurn::new(turn);
+    request.extensions_mut().insert(turn.clone());
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(ReadBody(body));
-    let response = next.call(request).await?;
+    let response = next.call(request).await;
+    // The request's extensions may outlive its answer.
+    turn.give_back();
+    let response = response?;
     // A handler that forgot to refuse has sent nothing on, and what it found is not told.
     Ok(
         match refused_by.filter(|_| !response.status().is_client_error()) {

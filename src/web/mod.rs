@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod links;
 pub mod microversion;
 pub mod middleware;
+mod offload;
 pub mod policy;
 pub mod request;
 pub mod routes;

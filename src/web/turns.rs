@@ -7,7 +7,8 @@
 //!            └──else──> waits (of one project at most `waiting`, for `patience`) ──else──> 503, Retry-After
 //! ```
 //!
-//! What reads and what changes have turns of their own: changes that wait for a slow backend keep nobody from looking. A request
+//! What reads and what changes have turns of their own: changes that wait for a slow backend keep nobody from looking. So have reads
+//! that are long to compute (see `offload`): they are as few as the machine has processors, and keep nobody from a short look. A request
 //! asks for its turn when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
 //! the stop is shorter than their patience, and would cut them off without an answer.
 
@@ -47,6 +48,23 @@ impl Default for TurnOptions {
     }
 }
 
+impl TurnOptions {
+    /// Long reads keep a processor each. One project may use all of them, and as many threads are left for the others; never more than
+    /// there are turns among reads.
+    fn long(&self, processors: usize) -> Self {
+        let per_project = processors.min(self.per_project);
+        Self {
+            at_once: (2 * per_project).min(self.at_once),
+            per_project,
+            ..self.clone()
+        }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 /// What a turn is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -54,6 +72,8 @@ pub(super) enum Kind {
     Read,
     /// Changing.
     Change,
+    /// Computing an answer that may take long, on a thread (see `offload`).
+    Long,
 }
 
 /// The turns of a node: for reading and for changing. All clones are one.
@@ -61,15 +81,17 @@ pub(super) enum Kind {
 pub struct AllTurns {
     reads: Arc<Turns>,
     changes: Arc<Turns>,
+    long: Arc<Turns>,
 }
 
 impl AllTurns {
-    /// So many of each.
+    /// So many of reads and of changes; of long reads as many as the machine has room for.
     #[must_use]
     pub fn new(options: &TurnOptions) -> Self {
         Self {
             reads: Arc::new(Turns::new("read", options.clone())),
             changes: Arc::new(Turns::new("change", options.clone())),
+            long: Arc::new(Turns::new("long read", options.long(processors()))),
         }
     }
 
@@ -78,6 +100,7 @@ impl AllTurns {
         let turns = match kind {
             Kind::Read => &self.reads,
             Kind::Change => &self.changes,
+            Kind::Long => &self.long,
         };
         turns.take(project).await
     }
@@ -86,6 +109,7 @@ impl AllTurns {
     pub fn close(&self) {
         self.reads.close();
         self.changes.close();
+        self.long.close();
     }
 }
 

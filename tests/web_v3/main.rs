@@ -11,6 +11,7 @@ mod access;
 mod api;
 mod attachments;
 mod bounds;
+mod long_lists;
 mod manage;
 mod operators;
 mod replay;

@@ -77,6 +77,16 @@ pub(super) struct Path {
     pub(super) record_of: Option<fn(&Key) -> Option<Key>>,
 }
 
+/// Of how many rows a page is made at most, if its query tells; otherwise that depends on how many records there are.
+pub(super) fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
+    match R::plan(query, None) {
+        Plan::Nothing => Some(0),
+        Plan::These(ids) => Some(ids.len()),
+        Plan::Along(_) if query.filters.is_empty() => Some(query.offset.saturating_add(query.limit)),
+        Plan::Along(_) | Plan::Sorting(_) => None,
+    }
+}
+
 impl Catalog {
     /// A page of a list.
     pub(super) async fn page<R: Listable>(&self, query: &QueryOf<R>) -> Result<Page<R, R::Id>, ListError> {

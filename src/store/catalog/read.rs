@@ -164,6 +164,10 @@ impl Walk {
         if self.ended || batch == 0 {
             return Ok(None);
         }
+        if self.after.is_some() {
+            // A long walk lets others work in between, and can be given up there.
+            tokio::task::yield_now().await;
+        }
         let entries = catalog
             .range(self.prefix.clone(), self.after.clone(), self.reverse, batch)
             .await?;

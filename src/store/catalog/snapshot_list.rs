@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use super::filter::{snapshot_matches, volume_matches};
 use super::keys;
-use super::list::{Listable, Path, Plan, QueryOf};
+use super::list::{Listable, Path, Plan, QueryOf, rows_at_most};
 use super::order::{SortValue, leading_key, total_order};
 use super::query::{ListError, Page, SnapshotField, SnapshotFilter, SnapshotQuery, SnapshotSortKey};
 use super::read::Walk;
@@ -54,6 +54,14 @@ impl Catalog {
         };
         self.all_that_match(&query, |_: &Snapshot| total += 1).await?;
         Ok(total)
+    }
+}
+
+impl SnapshotQuery {
+    /// Of how many rows a page is made at most; `None` if that depends on how many snapshots there are.
+    #[must_use]
+    pub fn rows_at_most(&self) -> Option<usize> {
+        rows_at_most::<Snapshot>(self)
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::filter::volume_matches;
 use super::keys::{self, key, volume_key_of_row};
-use super::list::{Listable, Path, Plan, QueryOf};
+use super::list::{Listable, Path, Plan, QueryOf, rows_at_most};
 use super::order::{SortValue, leading_key, total_order};
 use super::query::{ListError, Page, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey};
 use super::read::Walk;
@@ -79,6 +79,14 @@ impl Catalog {
             }
         }
         Ok(totals)
+    }
+}
+
+impl VolumeQuery {
+    /// Of how many rows a page is made at most; `None` if that depends on how many volumes there are.
+    #[must_use]
+    pub fn rows_at_most(&self) -> Option<usize> {
+        rows_at_most::<Volume>(self)
     }
 }
 

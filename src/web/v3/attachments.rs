@@ -2,23 +2,25 @@
 
 use std::cmp::Ordering;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::query::{Paging, Query, part_of, sorted};
+use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{ask, find_volume, python, resource_filters};
 use crate::messages::api::{CompleteAttachment, DeleteAttachment};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
 use crate::store::catalog::{Catalog, Direction, ListError, is_like};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::routes::{Access, Action, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
-use crate::web::views::{Items, Named, ok};
+use crate::web::views::{Items, Json, Named, ok};
 
 /// Each action and its rule.
 const ACTIONS: &[Action] = &[Action::new("os-complete", "volume:attachment_complete")];
@@ -150,47 +152,94 @@ async fn act(
     }
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    ok(&Named("attachments", Items(page.iter().map(AttachmentSummary))))
+async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let wanted = Wanted::read(caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        Json::of(&Named("attachments", Items(page.iter().map(AttachmentSummary))))
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    ok(&Named("attachments", Items(page.iter().map(AttachmentDetail))))
+async fn detail(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let wanted = Wanted::read(caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        Json::of(&Named("attachments", Items(page.iter().map(AttachmentDetail))))
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 /// A filter that attachments must match.
 type Filter = Box<dyn Fn(&Attachment) -> bool>;
 
-async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Vec<Attachment>, Fault> {
-    let sorting = query.take_sorting()?;
-    let paging = query.take_paging()?;
-    if caller.version.at_least(31) {
-        resource_filters::reject_invalid(caller, &query, "attachment")?;
-    }
-    let everybody = caller.context.is_admin && query.get("all_tenants").is_some();
-    query.take("all_tenants");
-    let filters = filters(caller, &query);
-    let sort = sorting.keys(sort_key)?;
-    let project = (!everybody).then_some(&caller.context.project_id);
-    let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
-    let found = if filters.is_empty() && paging.offset == 0 && sort == newest_first {
-        indexed(&state.catalog, project, &paging).await?
-    } else {
-        let of_volume = query.get("volume_id").and_then(python::uuid).map(VolumeId);
-        let mut all = candidates(&state.catalog, project, of_volume).await?;
-        all.retain(|attachment| filters.iter().all(|filter| filter(attachment)));
-        // By time and id where all keys are equal.
-        let rest = sort
-            .first()
-            .map_or(Direction::Descending, |(_, direction)| *direction);
-        let sort = [sort, vec![(SortKey::CreatedAt, rest), (SortKey::Id, rest)]].concat();
-        part_of(sorted(all, sort, compare).await?, &paging, |attachment| {
-            attachment.id.to_string()
+/// Which attachments are listed.
+struct Wanted {
+    caller: Caller,
+    query: Query,
+    paging: Paging,
+    sort: Vec<(SortKey, Direction)>,
+    everybody: bool,
+    is_indexed: bool,
+}
+
+impl Wanted {
+    fn read(caller: Caller, mut query: Query) -> Result<Self, Fault> {
+        let sorting = query.take_sorting()?;
+        let paging = query.take_paging()?;
+        if caller.version.at_least(31) {
+            resource_filters::reject_invalid(&caller, &query, "attachment")?;
+        }
+        let everybody = caller.context.is_admin && query.get("all_tenants").is_some();
+        query.take("all_tenants");
+        let sort = sorting.keys(sort_key)?;
+        let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
+        let is_indexed = filters(&caller, &query).is_empty() && paging.offset == 0 && sort == newest_first;
+        Ok(Self {
+            caller,
+            query,
+            paging,
+            sort,
+            everybody,
+            is_indexed,
         })
-    };
-    found.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))
+    }
+
+    fn rows_at_most(&self) -> Option<usize> {
+        self.is_indexed.then_some(self.paging.limit)
+    }
+
+    async fn page(self, catalog: &Catalog) -> Result<Vec<Attachment>, Fault> {
+        let project = (!self.everybody).then_some(&self.caller.context.project_id);
+        let found = match self.is_indexed {
+            true => indexed(catalog, project, &self.paging).await?,
+            false => {
+                let of_volume = self.query.get("volume_id").and_then(python::uuid);
+                let mut all = candidates(catalog, project, of_volume.map(VolumeId)).await?;
+                let filters = filters(&self.caller, &self.query);
+                all.retain(|attachment| filters.iter().all(|filter| filter(attachment)));
+                // By time and id where all keys are equal.
+                let first = self.sort.first();
+                let rest = first.map_or(Direction::Descending, |(_, direction)| *direction);
+                let sort = [self.sort, vec![(SortKey::CreatedAt, rest), (SortKey::Id, rest)]].concat();
+                sort_by_keys(&mut all, &sort, compare);
+                part_of(all, &self.paging, |attachment| attachment.id.to_string())
+            }
+        };
+        found.ok_or_else(|| not_found(self.paging.marker.as_deref().unwrap_or_default()))
+    }
 }
 
 /// The usual page, along the catalog's index. `None` for an unknown marker.

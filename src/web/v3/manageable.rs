@@ -3,16 +3,16 @@
 //!
 //! A marker is the JSON of a reference. There are no links to a next page, as in Cinder.
 
-use std::cmp::Ordering;
-
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value};
 
-use super::query::{Paging, Query};
+use super::query::{Paging, Query, sort_by_keys};
 use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
+use crate::store::catalog::Direction;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::routes::{Access, Routes};
@@ -33,6 +33,7 @@ pub(super) trait Adoptable: 'static {
     async fn list(
         caller: Caller,
         state: &WebState,
+        offload: Offload,
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault>;
@@ -44,8 +45,8 @@ pub(super) trait Adoptable: 'static {
 pub(super) fn routes<A: Adoptable>(routes: &mut Routes) {
     for (name, since) in A::NAMES {
         let list = move |detail| {
-            move |caller: Caller, state: web::Data<WebState>, query: Query| async move {
-                A::list(caller, &state, query, detail).await
+            move |caller: Caller, state: web::Data<WebState>, offload: Offload, query: Query| async move {
+                A::list(caller, &state, offload, query, detail).await
             }
         };
         let adopt = move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
@@ -94,8 +95,7 @@ pub(super) struct Wanted {
     /// Where to look.
     pub(super) host: String,
     paging: Paging,
-    /// Keys, and whether they go up.
-    sort: Vec<(Key, bool)>,
+    sort: Vec<(Key, Direction)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +132,16 @@ impl Wanted {
         if !directions.is_empty() {
             return Err(refused("dirs", directions));
         }
-        let mut sort: Vec<(Key, bool)> = Vec::new();
+        let mut sort: Vec<(Key, Direction)> = Vec::new();
         for (key, direction) in &asked {
             let key = if key == "size" { Key::Size } else { Key::Reference };
             // What comes again decides nothing more.
             if sort.iter().all(|(before, _)| *before != key) {
-                sort.push((key, direction == "asc"));
+                let direction = match direction.as_str() {
+                    "asc" => Direction::Ascending,
+                    _ => Direction::Descending,
+                };
+                sort.push((key, direction));
             }
         }
         match place {
@@ -150,8 +154,8 @@ impl Wanted {
     ///
     /// # Errors
     /// 400 for a marker that is no reference, or none of what was found.
-    pub(super) fn part_of<F: Found>(&self, mut all: Vec<F>) -> Result<Vec<F>, Fault> {
-        all.sort_by(|a, b| self.compare(a, b));
+    pub(super) fn part_of<F: Found>(&self, all: Vec<F>) -> Result<Vec<F>, Fault> {
+        let all = self.sorted(all);
         let behind = match self.paging.marker.as_deref().filter(|marker| !marker.is_empty()) {
             None => 0,
             Some(marker) => {
@@ -171,18 +175,17 @@ impl Wanted {
         Ok(all.into_iter().skip(behind).take(self.paging.limit).collect())
     }
 
-    fn compare<F: Found>(&self, a: &F, b: &F) -> Ordering {
-        let ordering = self.sort.iter().map(|(key, up)| {
-            let ordering = match key {
-                Key::Reference => first_value(a.reference()).cmp(&first_value(b.reference())),
-                Key::Size => a.size().cmp(&b.size()),
-            };
-            if *up { ordering } else { ordering.reverse() }
-        });
-        ordering
+    /// Each reference is taken apart once, not at every comparison.
+    fn sorted<F: Found>(&self, all: Vec<F>) -> Vec<F> {
+        let mut all: Vec<(Option<String>, F)> = all
             .into_iter()
-            .find(|ordering| ordering.is_ne())
-            .unwrap_or(Ordering::Equal)
+            .map(|found| (first_value(found.reference()), found))
+            .collect();
+        sort_by_keys(&mut all, &self.sort, |(value, a), (other, b), key| match key {
+            Key::Reference => value.cmp(other),
+            Key::Size => a.size().cmp(&b.size()),
+        });
+        all.into_iter().map(|(_, found)| found).collect()
     }
 }
 

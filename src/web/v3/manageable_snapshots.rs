@@ -9,13 +9,14 @@ use super::{ask, find_volume};
 use crate::messages::api::ListManageableSnapshots;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::schema::manage;
 use crate::web::state::WebState;
 use crate::web::views::manageable::Manageable;
 use crate::web::views::snapshot::SnapshotSummary;
-use crate::web::views::{Items, Named, answer, ok};
+use crate::web::views::{Items, Json, Named, answer};
 
 /// Snapshots.
 pub(super) struct Snapshots;
@@ -28,6 +29,7 @@ impl Adoptable for Snapshots {
     async fn list(
         caller: Caller,
         state: &WebState,
+        offload: Offload,
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
@@ -35,9 +37,13 @@ impl Adoptable for Snapshots {
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = ask(state, &caller, ListManageableSnapshots { host }).await?;
-        let part = wanted.part_of(all)?;
-        let views = part.iter().map(|found| Manageable { found, detail });
-        ok(&Named("manageable-snapshots", Items(views)))
+        let rows = Some(all.len());
+        let read = move || async move {
+            let part = wanted.part_of(all)?;
+            let views = part.iter().map(|found| Manageable { found, detail });
+            Json::of(&Named("manageable-snapshots", Items(views)))
+        };
+        Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
     }
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {

@@ -10,13 +10,14 @@ use crate::messages::api::{ListManageableVolumes, ManageVolume};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::schema::manage::{self, Place};
 use crate::web::state::WebState;
 use crate::web::views::manageable::Manageable;
 use crate::web::views::volume::VolumeViews;
-use crate::web::views::{Items, Named, ok};
+use crate::web::views::{Items, Json, Named};
 
 /// Volumes.
 pub(super) struct Volumes;
@@ -29,6 +30,7 @@ impl Adoptable for Volumes {
     async fn list(
         caller: Caller,
         state: &WebState,
+        offload: Offload,
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
@@ -36,9 +38,13 @@ impl Adoptable for Volumes {
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = ask(state, &caller, ListManageableVolumes { host }).await?;
-        let part = wanted.part_of(all)?;
-        let views = part.iter().map(|found| Manageable { found, detail });
-        ok(&Named("manageable-volumes", Items(views)))
+        let rows = Some(all.len());
+        let read = move || async move {
+            let part = wanted.part_of(all)?;
+            let views = part.iter().map(|found| Manageable { found, detail });
+            Json::of(&Named("manageable-volumes", Items(views)))
+        };
+        Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
     }
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {

@@ -2,21 +2,23 @@
 
 use std::cmp::Ordering;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::query::{Paging, Query, part_of, sorted};
+use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{ask, python, resource_filters};
 use crate::messages::api::DeleteMessage;
 use crate::model::{MessageId, ProjectId, UserMessage};
 use crate::store::catalog::{Direction, ListError, is_like};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::message::{LEVEL, MessageView, event_id};
-use crate::web::views::{LinkBase, Listed, Named, ok};
+use crate::web::views::{Json, LinkBase, Listed, Named, ok};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes
@@ -78,7 +80,12 @@ async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> Result<HttpResponse, Fault> {
+async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    mut query: Query,
+) -> Result<HttpResponse, Fault> {
     caller.may(Rule("message:get_all"))?;
     let text = query.text().to_owned();
     // Paging, sorting and filters came with 3.5; before it, the query says nothing.
@@ -92,41 +99,48 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
     }
     let sort = sorting.keys(sort_key)?;
     query.take("all_tenants");
-    let project = (!caller.context.is_admin).then_some(&caller.context.project_id);
-    let filters = query.filters();
     let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
-    let page = if filters.is_empty() && paging.offset == 0 && sort == newest_first {
-        indexed(&state, project, &paging).await?
-    } else {
-        let mut found = all(&state, project).await?;
-        let like = caller.version.at_least(34);
-        found.retain(|message| {
-            filters.iter().all(|(name, value)| match name.strip_suffix('~') {
-                Some(name) if like => text_of(message, name).is_some_and(|text| is_like(&text, value)),
-                _ => matches(message, name, value),
-            })
+    let is_indexed = query.filters().is_empty() && paging.offset == 0 && sort == newest_first;
+    let rows = is_indexed.then_some(paging.limit);
+    let read = move || async move {
+        let project = (!caller.context.is_admin).then_some(&caller.context.project_id);
+        let page = match is_indexed {
+            true => indexed(&state, project, &paging).await?,
+            false => {
+                let mut found = all(&state, project).await?;
+                let (filters, like) = (query.filters(), caller.version.at_least(34));
+                found.retain(|message| filters.iter().all(|filter| passes(message, filter, like)));
+                sort_by_keys(&mut found, &sort, compare);
+                part_of(found, &paging, |message| message.id.to_string())
+            }
+        };
+        let page = page.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))?;
+        let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
+            (
+                "messages_links",
+                caller.next_link("messages", &text, &last.id.to_string()),
+            )
         });
-        part_of(sorted(found, sort, compare).await?, &paging, |message| {
-            message.id.to_string()
+        let links = LinkBase::new(&caller, "messages");
+        Json::of(&Listed {
+            name: "messages",
+            items: page.iter().map(|message| MessageView {
+                message,
+                links: &links,
+            }),
+            next,
+            count: None,
         })
     };
-    let page = page.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))?;
-    let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
-        (
-            "messages_links",
-            caller.next_link("messages", &text, &last.id.to_string()),
-        )
-    });
-    let links = LinkBase::new(&caller, "messages");
-    ok(&Listed {
-        name: "messages",
-        items: page.iter().map(|message| MessageView {
-            message,
-            links: &links,
-        }),
-        next,
-        count: None,
-    })
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
+}
+
+/// Whether a message has what a filter asks for; `like`: the version has `name~=part`.
+fn passes(message: &UserMessage, (name, value): &(&str, &str), like: bool) -> bool {
+    match name.strip_suffix('~') {
+        Some(name) if like => text_of(message, name).is_some_and(|text| is_like(&text, value)),
+        _ => matches(message, name, value),
+    }
 }
 
 /// The usual page, along the catalog's index. `None` for an unknown marker.

@@ -208,40 +208,22 @@ impl Sorting {
     }
 }
 
-/// What a web worker sorts itself; a longer list is sorted elsewhere, for the worker has other requests to answer.
-const SORTED_HERE: usize = 1000;
-
 /// Sorts a list that is all in memory, once, by the keys in turn.
-///
-/// # Errors
-/// When the process stops meanwhile.
-pub(super) async fn sorted<T, K>(
-    mut list: Vec<T>,
-    sort: Vec<(K, Direction)>,
+pub(super) fn sort_by_keys<T, K: Copy>(
+    list: &mut [T],
+    sort: &[(K, Direction)],
     compare: fn(&T, &T, K) -> Ordering,
-) -> Result<Vec<T>, Fault>
-where
-    T: Send + 'static,
-    K: Copy + Send + 'static,
-{
-    let is_short = list.len() <= SORTED_HERE;
-    let work = move || {
-        list.sort_by(|a, b| {
-            let orders = sort.iter().map(|(key, direction)| match direction {
-                Direction::Ascending => compare(a, b, *key),
-                Direction::Descending => compare(b, a, *key),
-            });
-            orders
-                .into_iter()
-                .find(|order| order.is_ne())
-                .unwrap_or(Ordering::Equal)
+) {
+    list.sort_by(|a, b| {
+        let orders = sort.iter().map(|(key, direction)| match direction {
+            Direction::Ascending => compare(a, b, *key),
+            Direction::Descending => compare(b, a, *key),
         });
-        list
-    };
-    match is_short {
-        true => Ok(work()),
-        false => web::block(work).await.map_err(Fault::internal),
-    }
+        orders
+            .into_iter()
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    });
 }
 
 /// The part of a list that is all in memory: behind the marker, past the offset, up to the limit. `None` if nothing has the
@@ -364,19 +346,19 @@ mod tests {
         );
     }
 
-    #[actix_web::test]
-    async fn a_list_is_sorted_by_its_keys_in_turn_wherever_that_is_done() {
+    #[test]
+    fn a_list_is_sorted_by_its_keys_in_turn() {
         let compare = |a: &(u32, u32), b: &(u32, u32), key: bool| match key {
             true => a.0.cmp(&b.0),
             false => a.1.cmp(&b.1),
         };
-        for length in [10_u32, 3000] {
-            let list: Vec<_> = (0..length).map(|number| (number % 3, number)).collect();
-            let sort = vec![(true, Direction::Ascending), (false, Direction::Descending)];
-            let mut expected = list.clone();
-            expected.sort_by_key(|(first, second)| (*first, std::cmp::Reverse(*second)));
-            assert_eq!(sorted(list, sort, compare).await, Ok(expected));
-        }
+        let list: Vec<_> = (0..100_u32).map(|number| (number % 3, number)).collect();
+        let sort = [(true, Direction::Ascending), (false, Direction::Descending)];
+        let mut expected = list.clone();
+        expected.sort_by_key(|(first, second)| (*first, std::cmp::Reverse(*second)));
+        let mut sorted = list;
+        sort_by_keys(&mut sorted, &sort, compare);
+        assert_eq!(sorted, expected);
     }
 
     #[test]

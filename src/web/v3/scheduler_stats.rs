@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
 use super::query::Query;
@@ -11,11 +12,12 @@ use crate::actors::scheduler::filters::extra_specs_ops;
 use crate::messages::scheduler::{GetPools, PoolView};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::pool::Pool;
-use crate::web::views::{Items, Named, ok};
+use crate::web::views::{Items, Json, Named};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get(
@@ -28,6 +30,7 @@ pub(super) fn routes(routes: &mut Routes) {
 async fn get_pools(
     caller: Caller,
     state: web::Data<WebState>,
+    offload: Offload,
     mut query: Query,
 ) -> Result<HttpResponse, Fault> {
     caller.may(Rule("scheduler_extension:scheduler_stats:get_pools"))?;
@@ -52,12 +55,16 @@ async fn get_pools(
         .scheduler
         .call(&caller.context, GetPools {}, state.call_timeout)
         .await?;
-    let filters = query.filters();
-    let shown = pools
-        .iter()
-        .filter(|pool| matches(pool, &filters, extra_specs.as_ref()))
-        .map(|pool| Pool { pool, detail });
-    ok(&Named("pools", Items(shown)))
+    let rows = Some(pools.len());
+    let read = move || async move {
+        let filters = query.filters();
+        let shown = pools
+            .iter()
+            .filter(|pool| matches(pool, &filters, extra_specs.as_ref()))
+            .map(|pool| Pool { pool, detail });
+        Json::of(&Named("pools", Items(shown)))
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 /// Whether a pool has all that is asked for: by name, by capability, and by the extra specs of a type.

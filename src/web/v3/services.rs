@@ -1,5 +1,6 @@
 //! `/os-services`: who is alive, and whom the scheduler shall leave out.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +9,14 @@ use crate::messages::registry::{ListServices, SetServiceDisabled};
 use crate::model::host::host_matches;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, unknown_route};
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::routes::{Access, Routes};
 use crate::web::schema::services as schema;
 use crate::web::state::WebState;
 use crate::web::views::service::ServiceView;
-use crate::web::views::{Items, Named, ok};
+use crate::web::views::{Items, Json, Named, ok};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get(
@@ -25,24 +27,33 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.put("/os-services/{action}", Access::Rule(UPDATE), act);
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
     caller.may(Rule("volume_extension:services:index"))?;
     let services = state
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)
         .await?;
-    let (host, binary) = (query.get("host"), query.get("binary"));
-    let shown = services
-        .iter()
-        .filter(|seen| {
-            host.is_none_or(|host| host_matches(&seen.service.host, host))
-                && binary.is_none_or(|binary| binary == seen.service.binary)
-        })
-        .map(|seen| ServiceView {
-            seen,
-            version: caller.version,
-        });
-    ok(&Named("services", Items(shown)))
+    let rows = Some(services.len());
+    let read = move || async move {
+        let (host, binary) = (query.get("host"), query.get("binary"));
+        let shown = services
+            .iter()
+            .filter(|seen| {
+                host.is_none_or(|host| host_matches(&seen.service.host, host))
+                    && binary.is_none_or(|binary| binary == seen.service.binary)
+            })
+            .map(|seen| ServiceView {
+                seen,
+                version: caller.version,
+            });
+        Json::of(&Named("services", Items(shown)))
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 #[derive(Deserialize)]

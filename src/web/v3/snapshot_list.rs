@@ -1,18 +1,20 @@
 //! `GET /snapshots` and `/snapshots/detail`.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
 use super::query::Query;
 use super::{python, snapshot_query};
 use crate::model::{Snapshot, SnapshotId};
-use crate::store::catalog::{ListError, SnapshotQuery};
+use crate::store::catalog::{Catalog, ListError, SnapshotQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
-use crate::web::views::{Listed, ok};
+use crate::web::views::{Json, Listed};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get(
@@ -25,26 +27,42 @@ pub(super) fn routes(routes: &mut Routes) {
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
+    offload: Offload,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    ok(&Listed {
-        name: "snapshots",
-        items: page.snapshots.iter().map(SnapshotSummary),
-        next: page.next(&caller, "snapshots"),
-        count: page.count,
-    })
+    let wanted = Wanted::read(&caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        Json::of(&Listed {
+            name: "snapshots",
+            items: page.snapshots.iter().map(SnapshotSummary),
+            next: page.next(&caller, "snapshots"),
+            count: page.count,
+        })
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    let views = SnapshotViews::extended(&caller);
-    ok(&Listed {
-        name: "snapshots",
-        items: page.snapshots.iter().map(|snapshot| views.detail(snapshot)),
-        next: page.next(&caller, "snapshots/detail"),
-        count: page.count,
-    })
+async fn detail(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let wanted = Wanted::read(&caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        let views = SnapshotViews::extended(&caller);
+        Json::of(&Listed {
+            name: "snapshots",
+            items: page.snapshots.iter().map(|snapshot| views.detail(snapshot)),
+            next: page.next(&caller, "snapshots/detail"),
+            count: page.count,
+        })
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 /// A page of snapshots, and what a link to the next needs.
@@ -62,54 +80,78 @@ impl Page {
     }
 }
 
-async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Page, Fault> {
-    let text = query.text().to_owned();
-    let sorting = query.take_sorting()?;
-    let paging = query.take_paging()?;
-    let mut with_count = false;
-    if caller.version.at_least(45) {
-        with_count = query.bool("with_count")?;
-        query.take("with_count");
+/// Which snapshots are listed.
+struct Wanted {
+    query: SnapshotQuery,
+    with_count: bool,
+    text: String,
+}
+
+fn unknown_marker(marker: &str) -> Fault {
+    Fault::not_found(format!("Snapshot {marker} could not be found."))
+}
+
+impl Wanted {
+    fn read(caller: &Caller, mut query: Query) -> Result<Self, Fault> {
+        let text = query.text().to_owned();
+        let sorting = query.take_sorting()?;
+        let paging = query.take_paging()?;
+        let mut with_count = false;
+        if caller.version.at_least(45) {
+            with_count = query.bool("with_count")?;
+            query.take("with_count");
+        }
+        // Unlike with volumes, what is no boolean is false.
+        let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
+        let all_tenants = caller.context.is_admin && all_tenants == Some(true);
+        let filters = snapshot_query::filters(caller, &mut query)?;
+        caller.may(Rule("volume:get_all_snapshots"))?;
+        let sort = sorting.keys(|key| snapshot_query::sort_key(caller.version, key))?;
+        let marker = match &paging.marker {
+            None => None,
+            Some(marker) => Some(
+                python::uuid(marker)
+                    .map(SnapshotId)
+                    .ok_or_else(|| unknown_marker(marker))?,
+            ),
+        };
+        let query = SnapshotQuery {
+            project: (!all_tenants).then(|| caller.context.project_id.clone()),
+            sort,
+            filters,
+            marker,
+            offset: paging.offset,
+            limit: paging.limit,
+        };
+        Ok(Self {
+            query,
+            with_count,
+            text,
+        })
     }
-    // Unlike with volumes, what is no boolean is false.
-    let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
-    let all_tenants = caller.context.is_admin && all_tenants == Some(true);
-    let filters = snapshot_query::filters(caller, &mut query)?;
-    caller.may(Rule("volume:get_all_snapshots"))?;
-    let sort = sorting.keys(|key| snapshot_query::sort_key(caller.version, key))?;
-    let unknown_marker = |marker: &str| Fault::not_found(format!("Snapshot {marker} could not be found."));
-    let marker = match &paging.marker {
-        None => None,
-        Some(marker) => Some(
-            python::uuid(marker)
-                .map(SnapshotId)
-                .ok_or_else(|| unknown_marker(marker))?,
-        ),
-    };
-    let wanted = SnapshotQuery {
-        project: (!all_tenants).then(|| caller.context.project_id.clone()),
-        sort,
-        filters,
-        marker,
-        offset: paging.offset,
-        limit: paging.limit,
-    };
-    let found = state
-        .catalog
-        .snapshots(&wanted)
-        .await
-        .map_err(|error| match error {
-            ListError::UnknownMarker(marker) => unknown_marker(&marker),
-            ListError::Store(error) => error.into(),
-        })?;
-    let count = match with_count {
-        true => Some(state.catalog.snapshot_total(&wanted).await?),
-        false => None,
-    };
-    Ok(Page {
-        snapshots: found.records,
-        next: found.next,
-        count,
-        query: text,
-    })
+
+    /// Whatever is counted may be much.
+    fn rows_at_most(&self) -> Option<usize> {
+        self.query.rows_at_most().filter(|_| !self.with_count)
+    }
+
+    async fn page(self, catalog: &Catalog) -> Result<Page, Fault> {
+        let found = catalog
+            .snapshots(&self.query)
+            .await
+            .map_err(|error| match error {
+                ListError::UnknownMarker(marker) => unknown_marker(&marker),
+                ListError::Store(error) => error.into(),
+            })?;
+        let count = match self.with_count {
+            true => Some(catalog.snapshot_total(&self.query).await?),
+            false => None,
+        };
+        Ok(Page {
+            snapshots: found.records,
+            next: found.next,
+            count,
+            query: self.text,
+        })
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
@@ -12,6 +13,7 @@ use crate::model::VolumeType;
 use crate::store::catalog::Direction;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::routes::{Access, Routes};
@@ -19,7 +21,7 @@ use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
-use crate::web::views::{Listed, Named, ok};
+use crate::web::views::{Json, Listed, Named, ok};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/types", Access::rule("volume_extension:type_get_all"), list);
@@ -47,7 +49,12 @@ pub(super) struct OfType {
     pub(super) type_id: String,
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> Result<HttpResponse, Fault> {
+async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    mut query: Query,
+) -> Result<HttpResponse, Fault> {
     let text = query.text().to_owned();
     caller.may(Rule("volume_extension:type_get_all"))?;
     let paging = query.take_paging()?;
@@ -57,31 +64,34 @@ async fn list(caller: Caller, state: web::Data<WebState>, mut query: Query) -> R
     }
     let wanted = Wanted::read(&caller, &query)?;
     let sort = sorting.keys(sort_key)?;
-    let stored = state.catalog.volume_types().await?;
-    let mut types: Vec<&VolumeType> = stored
-        .iter()
-        .map(|stored| &stored.record)
-        .filter(|one| wanted.matches(&caller, one))
-        .collect();
-    types.sort_by(|a, b| compare(a, b, &sort));
-    let page = part_of(types, &paging, |one| one.id.to_string()).ok_or_else(|| {
-        Fault::not_found(format!(
-            "Volume type {} could not be found.",
-            paging.marker.as_deref().unwrap_or_default()
-        ))
-    })?;
-    let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
-        (
-            "volume_type_links",
-            caller.next_link("types", &text, &last.id.to_string()),
-        )
-    });
-    ok(&Listed {
-        name: "volume_types",
-        items: page.iter().map(|one| TypeView::new(&caller, one)),
-        next,
-        count: None,
-    })
+    let read = move || async move {
+        let stored = state.catalog.volume_types().await?;
+        let mut types: Vec<&VolumeType> = stored
+            .iter()
+            .map(|stored| &stored.record)
+            .filter(|one| wanted.matches(&caller, one))
+            .collect();
+        types.sort_by(|a, b| compare(a, b, &sort));
+        let page = part_of(types, &paging, |one| one.id.to_string()).ok_or_else(|| {
+            Fault::not_found(format!(
+                "Volume type {} could not be found.",
+                paging.marker.as_deref().unwrap_or_default()
+            ))
+        })?;
+        let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
+            (
+                "volume_type_links",
+                caller.next_link("types", &text, &last.id.to_string()),
+            )
+        });
+        Json::of(&Listed {
+            name: "volume_types",
+            items: page.iter().map(|one| TypeView::new(&caller, one)),
+            next,
+            count: None,
+        })
+    };
+    Ok(offload.run(None, read).await?.answer(StatusCode::OK))
 }
 
 /// Which types are listed.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
@@ -11,11 +12,12 @@ use crate::model::{AttachStatus, Attachment, Volume, VolumeId};
 use crate::store::catalog::{Catalog, ListError, VolumeQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::offload::Offload;
 use crate::web::policy::Rule;
 use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::volume::{VolumeViews, type_names};
-use crate::web::views::{Listed, Named, ok};
+use crate::web::views::{Json, Listed, Named};
 
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/volumes/detail", Access::rule("volume:get_all"), detail);
@@ -27,34 +29,50 @@ pub(super) fn routes(routes: &mut Routes) {
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
+    offload: Offload,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    let views = VolumeViews::extended(&caller);
-    ok(&Listed {
-        name: "volumes",
-        items: page.volumes.iter().map(|volume| views.summary(volume)),
-        next: page.next(&caller, "volumes"),
-        count: page.count,
-    })
+    let wanted = Wanted::read(&caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        let views = VolumeViews::extended(&caller);
+        Json::of(&Listed {
+            name: "volumes",
+            items: page.volumes.iter().map(|volume| views.summary(volume)),
+            next: page.next(&caller, "volumes"),
+            count: page.count,
+        })
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
-    let page = page(&caller, &state, query).await?;
-    let types = state.catalog.volume_types().await?;
-    let types = type_names(types.iter().map(|stored| &stored.record));
-    let attachments = attachments(&state.catalog, &page.volumes).await?;
-    let views = VolumeViews::extended(&caller);
-    ok(&Listed {
-        name: "volumes",
-        items: page
-            .volumes
-            .iter()
-            .zip(&attachments)
-            .map(|(volume, attached)| views.detail(volume, &types, attached)),
-        next: page.next(&caller, "volumes/detail"),
-        count: page.count,
-    })
+async fn detail(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    let wanted = Wanted::read(&caller, query)?;
+    let rows = wanted.rows_at_most();
+    let read = move || async move {
+        let page = wanted.page(&state.catalog).await?;
+        let types = state.catalog.volume_types().await?;
+        let types = type_names(types.iter().map(|stored| &stored.record));
+        let attachments = attachments(&state.catalog, &page.volumes).await?;
+        let views = VolumeViews::extended(&caller);
+        Json::of(&Listed {
+            name: "volumes",
+            items: page
+                .volumes
+                .iter()
+                .zip(&attachments)
+                .map(|(volume, attached)| views.detail(volume, &types, attached)),
+            next: page.next(&caller, "volumes/detail"),
+            count: page.count,
+        })
+    };
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 /// The attachments of each volume. Only those that have any are asked for: most of a long list has none.
@@ -91,54 +109,75 @@ impl Page {
     }
 }
 
-async fn page(caller: &Caller, state: &WebState, mut query: Query) -> Result<Page, Fault> {
-    let text = query.text().to_owned();
-    let paging = query.take_paging()?;
-    let sorting = query.take_sorting()?;
-    let mut with_count = false;
-    if caller.version.at_least(45) {
-        with_count = query.bool("with_count")?;
-        query.take("with_count");
+/// Which volumes are listed.
+struct Wanted {
+    query: VolumeQuery,
+    with_count: bool,
+    text: String,
+}
+
+fn unknown_marker(marker: &str) -> Fault {
+    Fault::not_found(format!("Volume {marker} could not be found."))
+}
+
+impl Wanted {
+    fn read(caller: &Caller, mut query: Query) -> Result<Self, Fault> {
+        let text = query.text().to_owned();
+        let paging = query.take_paging()?;
+        let sorting = query.take_sorting()?;
+        let mut with_count = false;
+        if caller.version.at_least(45) {
+            with_count = query.bool("with_count")?;
+            query.take("with_count");
+        }
+        let all_tenants = caller.context.is_admin && query.bool("all_tenants")?;
+        let filters = volume_query::filters(caller, &mut query)?;
+        caller.may(Rule("volume:get_all"))?;
+        let sort = sorting.keys(volume_query::sort_key)?;
+        let marker = match &paging.marker {
+            None => None,
+            Some(marker) => Some(
+                python::uuid(marker)
+                    .map(VolumeId)
+                    .ok_or_else(|| unknown_marker(marker))?,
+            ),
+        };
+        let query = VolumeQuery {
+            project: (!all_tenants).then(|| caller.context.project_id.clone()),
+            sort,
+            filters,
+            marker,
+            offset: paging.offset,
+            limit: paging.limit,
+        };
+        Ok(Self {
+            query,
+            with_count,
+            text,
+        })
     }
-    let all_tenants = caller.context.is_admin && query.bool("all_tenants")?;
-    let filters = volume_query::filters(caller, &mut query)?;
-    caller.may(Rule("volume:get_all"))?;
-    let sort = sorting.keys(volume_query::sort_key)?;
-    let unknown_marker = |marker: &str| Fault::not_found(format!("Volume {marker} could not be found."));
-    let marker = match &paging.marker {
-        None => None,
-        Some(marker) => Some(
-            python::uuid(marker)
-                .map(VolumeId)
-                .ok_or_else(|| unknown_marker(marker))?,
-        ),
-    };
-    let wanted = VolumeQuery {
-        project: (!all_tenants).then(|| caller.context.project_id.clone()),
-        sort,
-        filters,
-        marker,
-        offset: paging.offset,
-        limit: paging.limit,
-    };
-    let found = state
-        .catalog
-        .volumes(&wanted)
-        .await
-        .map_err(|error| match error {
+
+    /// Whatever is counted may be much.
+    fn rows_at_most(&self) -> Option<usize> {
+        self.query.rows_at_most().filter(|_| !self.with_count)
+    }
+
+    async fn page(self, catalog: &Catalog) -> Result<Page, Fault> {
+        let found = catalog.volumes(&self.query).await.map_err(|error| match error {
             ListError::UnknownMarker(marker) => unknown_marker(&marker),
             ListError::Store(error) => error.into(),
         })?;
-    let count = match with_count {
-        true => Some(state.catalog.volume_totals(&wanted).await?.0),
-        false => None,
-    };
-    Ok(Page {
-        volumes: found.records,
-        next: found.next,
-        count,
-        query: text,
-    })
+        let count = match self.with_count {
+            true => Some(catalog.volume_totals(&self.query).await?.0),
+            false => None,
+        };
+        Ok(Page {
+            volumes: found.records,
+            next: found.next,
+            count,
+            query: self.text,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -149,26 +188,37 @@ struct Summary {
     metadata: Option<BTreeMap<String, Vec<String>>>,
 }
 
-async fn summary(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+async fn summary(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
     caller.may(Rule("volume:get_all"))?;
     let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
     let wanted = VolumeQuery {
         project: (!all_tenants).then(|| caller.context.project_id.clone()),
         ..VolumeQuery::default()
     };
-    let (total_count, total_size) = state.catalog.volume_totals(&wanted).await?;
-    let metadata = match caller.version.at_least(36) {
-        true => Some(distinct_metadata(&state.catalog, &wanted).await?),
-        false => None,
+    let with_metadata = caller.version.at_least(36);
+    // The totals of one project are two counters.
+    let rows = (!with_metadata && !all_tenants).then_some(2);
+    let read = move || async move {
+        let (total_count, total_size) = state.catalog.volume_totals(&wanted).await?;
+        let metadata = match with_metadata {
+            true => Some(distinct_metadata(&state.catalog, &wanted).await?),
+            false => None,
+        };
+        Json::of(&Named(
+            "volume-summary",
+            Summary {
+                total_count,
+                total_size,
+                metadata,
+            },
+        ))
     };
-    ok(&Named(
-        "volume-summary",
-        Summary {
-            total_count,
-            total_size,
-            metadata,
-        },
-    ))
+    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
 /// Every metadata key of these volumes, with its different values.

@@ -23,16 +23,35 @@ pub mod snapshot;
 pub mod volume;
 pub mod volume_type;
 
+/// A view as JSON, written down already: on whatever thread, where an answer cannot be made.
+pub struct Json(Vec<u8>);
+
+impl Json {
+    /// Writes a view down.
+    ///
+    /// # Errors
+    /// 500 if the view cannot be written, which would be a fault of ours.
+    pub fn of(view: &impl Serialize) -> Result<Self, Fault> {
+        let body = serde_json::to_vec(view);
+        body.map(Self)
+            .map_err(|error| Fault::internal(format!("writing an answer: {error}")))
+    }
+
+    /// An answer with this body.
+    #[must_use]
+    pub fn answer(self, status: StatusCode) -> HttpResponse {
+        HttpResponse::build(status)
+            .insert_header(ContentType::json())
+            .body(self.0)
+    }
+}
+
 /// An answer with a JSON body.
 ///
 /// # Errors
-/// 500 if the view cannot be written, which would be a fault of ours.
+/// As [`Json::of`].
 pub fn answer(status: StatusCode, view: &impl Serialize) -> Result<HttpResponse, Fault> {
-    let body =
-        serde_json::to_vec(view).map_err(|error| Fault::internal(format!("writing an answer: {error}")))?;
-    Ok(HttpResponse::build(status)
-        .insert_header(ContentType::json())
-        .body(body))
+    Ok(Json::of(view)?.answer(status))
 }
 
 /// An answer `200` with a JSON body.

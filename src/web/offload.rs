@@ -1,0 +1,128 @@
+//! Where reads run that may be long to compute: on threads of their own, never on a web worker.
+//!
+//! A web worker answers hundreds of connections, so whatever computes there delays all of them. A list is read, filtered, sorted
+//! and written down as JSON; without an index for its query that goes over every record of its scope. So each list says how many
+//! rows it is made of at most ([`Offload::run`]). Up to [`ROWS_HERE`] it runs on the worker; if there may be more, or nobody can
+//! tell, it runs on a thread:
+//!
+//! - Few run at once, and the projects take turns for it (see `turns`). The turn goes along to the thread: it is free when the
+//!   computing ends, not when the client hangs up.
+//! - While it waits and runs it has no turn among reads: long lists displace no short reads.
+//! - It ends at its deadline, and when its client has gone, at the next row or batch where it yields.
+
+use std::cell::Cell;
+use std::future::{Future, Ready, ready};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::caller::Caller;
+use super::fault::Fault;
+use super::state::{Door, WebState};
+use super::turns::{AllTurns, Kind, Turn};
+use crate::model::ProjectId;
+
+/// As many rows are read and written down on the web worker itself: with the largest records some ten milliseconds, with usual
+/// ones less than one.
+pub(super) const ROWS_HERE: usize = 100;
+
+/// The turn of a request among reads or changes, held until it is answered or given back.
+#[derive(Clone, Default)]
+pub(super) struct HeldTurn(Rc<Cell<Option<Turn>>>);
+
+impl HeldTurn {
+    /// Holds this turn.
+    pub(super) fn new(turn: Option<Turn>) -> Self {
+        Self(Rc::new(Cell::new(turn)))
+    }
+
+    /// Ends the turn.
+    pub(super) fn give_back(&self) {
+        self.0.take();
+    }
+}
+
+/// Runs reads that may be long to compute; an argument of handlers.
+pub(super) struct Offload {
+    turns: AllTurns,
+    held: HeldTurn,
+    project: ProjectId,
+    time: Duration,
+}
+
+impl Offload {
+    /// Runs a read of at most so many rows (`None`: nobody can tell) and answers what it answers.
+    ///
+    /// # Errors
+    /// The read's own; 503 if there are too many such reads, or it did not end in time.
+    pub(super) async fn run<T, F>(
+        &self,
+        rows: Option<usize>,
+        read: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Fault>>,
+    {
+        if rows.is_some_and(|rows| rows <= ROWS_HERE) {
+            return read().await;
+        }
+        let deadline = Instant::now() + self.time;
+        self.held.give_back();
+        let turn = self.turns.take(Kind::Long, self.project.clone());
+        let turn = turn.await.map_err(|busy| busy.fault())?;
+        // Dropped with this future, when the client has gone.
+        let (_client, gone) = oneshot::channel::<()>();
+        let span = tracing::Span::current();
+        let work = move || {
+            let _turn = turn;
+            let _in_span = span.enter();
+            Handle::current().block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = gone => None,
+                    done = timeout_at(deadline, read()) => done.ok(),
+                }
+            })
+        };
+        let done = web::block(work).await.map_err(Fault::internal)?;
+        done.unwrap_or_else(|| {
+            let told = format!("a list was given up: it was not complete after {:?}", self.time);
+            Err(Fault::unavailable(RETRY_AFTER).with_operator(told))
+        })
+    }
+}
+
+/// When a list that was not complete in time may be asked for again.
+const RETRY_AFTER: u32 = 1;
+
+impl FromRequest for Offload {
+    type Error = Fault;
+    type Future = Ready<Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let door = request.app_data::<web::Data<Door>>();
+        let state = request.app_data::<web::Data<WebState>>();
+        ready(match (door, state) {
+            (Some(door), Some(state)) => Caller::of(request).map(|caller| Self {
+                turns: door.turns.clone(),
+                held: request
+                    .extensions()
+                    .get::<HeldTurn>()
+                    .cloned()
+                    .unwrap_or_default(),
+                project: caller.context.project_id,
+                time: state.call_timeout,
+            }),
+            _ => Err(Fault::internal("the door was not hung")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Where a read runs, for how long, and whose turn it takes, by what one would notice of it.
+
+use std::thread::{self, ThreadId};
+
+use super::super::turns::TurnOptions;
+use super::*;
+
+fn offload(turns: &AllTurns, held: HeldTurn, time: Duration) -> Offload {
+    Offload {
+        turns: turns.clone(),
+        held,
+        project: "p".into(),
+        time,
+    }
+}
+
+/// One at once, and nobody waits for longer than a moment.
+fn one_at_once() -> AllTurns {
+    AllTurns::new(&TurnOptions {
+        at_once: 1,
+        per_project: 1,
+        waiting: 8,
+        patience: Duration::from_millis(20),
+    })
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[actix_web::test]
+async fn few_rows_are_read_here_and_more_or_unknown_many_on_another_thread() {
+    let offload = offload(&one_at_once(), HeldTurn::default(), LONG);
+    let here = thread::current().id();
+    let mut on: Vec<ThreadId> = Vec::new();
+    for rows in [Some(ROWS_HERE), Some(ROWS_HERE + 1), None] {
+        let read = || async { Ok(thread::current().id()) };
+        on.push(offload.run(rows, read).await.unwrap());
+    }
+    assert_eq!(on[0], here);
+    assert!(on[1] != here && on[2] != here);
+}
+
+#[actix_web::test]
+async fn a_long_read_has_no_turn_among_reads() {
+    let turns = one_at_once();
+    let mine = turns.take(Kind::Read, "p".into()).await.unwrap();
+    let offload = offload(&turns, HeldTurn::new(Some(mine)), LONG);
+    assert!(turns.take(Kind::Read, "p".into()).await.is_err());
+    offload.run(None, || async { Ok(()) }).await.unwrap();
+    assert!(turns.take(Kind::Read, "p".into()).await.is_ok());
+}
+
+#[actix_web::test]
+async fn a_read_that_is_not_complete_in_time_is_given_up() {
+    let offload = offload(&one_at_once(), HeldTurn::default(), Duration::from_millis(20));
+    let forever = || async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+        #[expect(unreachable_code, reason = "the type of what it would answer")]
+        Ok(())
+    };
+    let fault = offload.run(None, forever).await.unwrap_err();
+    assert_eq!((fault.status.as_u16(), fault.retry_after), (503, Some(1)));
+    // Its turn is free again.
+    offload.run(None, || async { Ok(()) }).await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_read_ends_when_its_client_has_gone() {
+    let turns = one_at_once();
+    let offload = offload(&turns, HeldTurn::default(), LONG);
+    let (begun, beginning) = oneshot::channel();
+    let forever = || async move {
+        let _ = begun.send(());
+        loop {
+            tokio::task::yield_now().await;
+        }
+        #[expect(unreachable_code, reason = "the type of what it would answer")]
+        Ok(())
+    };
+    tokio::select! {
+        _ = offload.run(None, forever) => unreachable!("it does not end by itself"),
+        _ = beginning => {}
+    }
+    // It gives its turn back from its thread.
+    let began = Instant::now();
+    while turns.take(Kind::Long, "p".into()).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+}
