@@ -23,6 +23,9 @@ use pumice::model::spec::VolumeSource;
 use pumice::model::volume::Secret;
 use pumice::model::{AttachMode, BackendName, ConnectionInfo, Connector, ProjectId, VolumeId, VolumeSpec};
 
+#[path = "drivers_tgt/fence.rs"]
+mod fence;
+
 const GUEST: &str = "iqn.1993-08.org.debian:01:guest";
 const STRANGER: &str = "iqn.1993-08.org.debian:01:stranger";
 
@@ -333,7 +336,8 @@ impl Guest {
             info.data()["auth_password"].as_str().unwrap(),
             image(info, GUEST)
         );
-        let keeper = Daemon::start(&Command::new("sh", "dash").args(["-c", &script]), |_| {}).unwrap();
+        let keeper =
+            Daemon::start(&Command::new("sh", "dash").args(["-c", &script]), &work(), |_| {}).unwrap();
         until("the guest logs in", || rig.shown().contains("I_T nexus: "));
         Self {
             process: keeper.process(),
@@ -673,7 +677,7 @@ fn the_daemon_of_a_killed_process_dies_with_it_and_a_leftover_is_ended() {
         .env("PUMICE_TEST_FOLDER", &folder)
         .env("PUMICE_TEST_PORTAL", portal.to_string())
         .env("PUMICE_TEST_NOTE", &note);
-    let keeper = Daemon::start(&helper, |_| {}).unwrap();
+    let keeper = Daemon::start(&helper, &work(), |_| {}).unwrap();
     until("the helper has its tgtd", || note.exists());
     let tgtd = Process::open(daemons_of(&folder)[0]).unwrap();
     keeper.process().kill();
@@ -687,7 +691,7 @@ fn the_daemon_of_a_killed_process_dies_with_it_and_a_leftover_is_ended() {
         .args(["-f", "-C", "1", "-p"])
         .arg(folder.join("tgtd.pid"))
         .args(["--iscsi", &format!("portal={portal}")]);
-    let leftover = Daemon::start(&left, |_| {}).unwrap();
+    let leftover = Daemon::start(&left, &work(), |_| {}).unwrap();
     until("the leftover listens", || {
         std::net::TcpStream::connect(portal).is_ok()
     });

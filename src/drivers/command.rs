@@ -247,6 +247,21 @@ impl Command {
         Ok(command)
     }
 
+    /// Whoever woke up late starts nothing more on a storage that is another's by now.
+    fn check_owner(&self, work: &Work) -> Result<(), CommandError> {
+        let command = || self.to_string();
+        work.check_owner().map_err(|error| match error {
+            DriverError::Superseded { operator } => CommandError::Superseded {
+                command: command(),
+                why: operator,
+            },
+            error => CommandError::NotOwned {
+                command: command(),
+                why: error.to_string(),
+            },
+        })
+    }
+
     fn spawn_error(&self, error: std::io::Error) -> CommandError {
         if error.kind() == std::io::ErrorKind::NotFound {
             self.missing()
@@ -357,6 +372,14 @@ pub enum CommandError {
         /// How that is known.
         why: String,
     },
+    /// It was not started: it cannot be seen at present whether the storage is this process's.
+    #[error("{command} was not started: {why}")]
+    NotOwned {
+        /// With its arguments, without secrets.
+        command: String,
+        /// Why not.
+        why: String,
+    },
     /// Its work was cancelled, and it was ended.
     #[error("{command} was cancelled")]
     Cancelled {
@@ -374,6 +397,10 @@ impl From<CommandError> for DriverError {
             }
             CommandError::Cancelled { .. } => Self::Cancelled,
             CommandError::Superseded { .. } => Self::Superseded {
+                operator: error.to_string(),
+            },
+            CommandError::NotOwned { .. } => Self::Failed {
+                client: "The storage backend is not available.".to_owned(),
                 operator: error.to_string(),
             },
             CommandError::Missing { .. } => Self::NotFound {

@@ -32,7 +32,8 @@ pub struct Work {
     deadline: Instant,
     cancelled: Arc<AtomicBool>,
     progress: Arc<Progress>,
-    ownership: Ownership,
+    /// What must be this process's own.
+    owned: Vec<Ownership>,
 }
 
 /// Bytes done, of so many. Zero of zero where there is nothing to be told.
@@ -52,15 +53,32 @@ impl Work {
             deadline: Instant::now() + limit.min(LONGEST),
             cancelled: Arc::default(),
             progress: Arc::default(),
-            ownership: Ownership::default(),
+            owned: Vec::new(),
         }
     }
 
     /// On a storage that must be this process's own.
     #[must_use]
     pub fn on(mut self, ownership: &Ownership) -> Self {
-        self.ownership = ownership.clone();
+        self.owned = vec![ownership.clone()];
         self
+    }
+
+    /// The same work, on one more storage that must be this process's own.
+    #[must_use]
+    pub fn and_on(&self, ownership: &Ownership) -> Self {
+        let mut work = self.clone();
+        work.owned.push(ownership.clone());
+        work
+    }
+
+    /// Work on the same storage that has time of its own and is not cancelled with this: for taking back what a failure left.
+    #[must_use]
+    pub fn renewed(&self, limit: Duration) -> Self {
+        Self {
+            owned: self.owned.clone(),
+            ..Self::within(limit)
+        }
     }
 
     /// Makes the storage this process's own, unless it is. A setup calls it when it has seen that the storage is there, and before
@@ -69,7 +87,8 @@ impl Work {
     /// # Errors
     /// Another process has it, or did not let go of it.
     pub fn take_ownership(&self) -> DriverResult<()> {
-        self.ownership.take().map_err(|error| DriverError::Failed {
+        let taken = self.owned.iter().try_for_each(Ownership::take);
+        taken.map_err(|error| DriverError::Failed {
             client: "The storage backend is not available.".to_owned(),
             operator: error.to_string(),
         })
@@ -78,9 +97,9 @@ impl Work {
     /// Whether the storage is still this process's own. Asked before whatever changes it or takes anything away.
     ///
     /// # Errors
-    /// [`DriverError::Superseded`].
+    /// [`DriverError::Superseded`] if it is another's; [`DriverError::Failed`] if that cannot be known at present.
     pub fn check_owner(&self) -> DriverResult<()> {
-        self.ownership.check()
+        self.owned.iter().try_for_each(Ownership::check)
     }
 
     /// Time left; zero when it is up.

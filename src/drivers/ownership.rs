@@ -50,6 +50,16 @@ impl Place {
         }
     }
 
+    /// A file in a folder that is there; `what` it guards, for people.
+    #[must_use]
+    pub fn file(file: PathBuf, what: String) -> Self {
+        Self {
+            what,
+            file,
+            makes_folder: false,
+        }
+    }
+
     /// Something of this machine without a folder of its own: `kind` and `name` are its lock's name in `lock_dir`.
     #[must_use]
     pub fn of_machine(lock_dir: &Path, kind: &str, what: &str, name: &str) -> Self {
@@ -126,6 +136,11 @@ impl Ownership {
             held.push(place.lock()?);
         }
         Ok(())
+    }
+
+    /// Lets go of all of it.
+    pub fn release(&self) {
+        self.held().clear();
     }
 
     /// Whether all of it is still ours. It looks at each lock's file, and may block as long as that takes.

@@ -1,8 +1,13 @@
 //! Specimens for this room's tests.
 
+pub(crate) mod fence;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, json};
+
+use super::ownership::{Ownership, Place};
+use super::{DriverError, DriverResult, Work};
 
 use crate::model::spec::VolumeSource;
 use crate::model::{BackendName, Connector, ProjectId, VolumeId, VolumeSpec};

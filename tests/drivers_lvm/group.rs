@@ -155,7 +155,9 @@ impl Group {
 
     /// Makes it what it was when those were its contents.
     pub fn restore(&self, contents: &BTreeMap<String, (Value, String)>) {
-        for name in self.names() {
+        // A pool has none.
+        let has_content = |name: &&String| !name.contains('/');
+        for name in self.names().iter().filter(has_content) {
             std::fs::remove_file(self.devices.path().join(name)).unwrap();
         }
         let mut state = self.state();
@@ -164,7 +166,7 @@ impl Group {
             .map(|(name, (lv, _))| (name.clone(), lv.clone()))
             .collect();
         self.set_state(&state);
-        for (name, (_, content)) in contents {
+        for (name, (_, content)) in contents.iter().filter(|(name, _)| has_content(name)) {
             self.write(name, content);
         }
     }
@@ -191,6 +193,19 @@ impl Group {
     pub fn has_failed(&self, number: usize) -> bool {
         let count = std::fs::read_to_string(self.bin.path().join("count")).unwrap();
         count.trim().parse::<usize>().unwrap() >= number
+    }
+
+    /// Forgets what was changed so far, and removes a file when so many commands have changed something.
+    pub fn lose_after(&self, changes: usize, lock: &Path) {
+        let _ = std::fs::remove_file(self.bin.path().join("changes"));
+        let text = format!("{changes} {}", lock.display());
+        std::fs::write(self.bin.path().join("lose"), text).unwrap();
+    }
+
+    /// The commands since then that changed something.
+    pub fn changes(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.bin.path().join("changes")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// What was given back to the group unwiped, since the last time.

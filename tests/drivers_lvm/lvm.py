@@ -2,9 +2,10 @@
 """Stands in for LVM's programs, and for the `pumice` that copies: a group in a file, each volume's content a few words.
 
 It is called by the name of the program it plays, and keeps everything beside itself: `state` (the volumes), `log` (what was
-called), `fault` (the number of a command, and whether it fails before or after its work). Contents lie where devices would.
+called), `fault` (the number of a command, and whether it fails before or after its work), `changes` (what was called that changes
+something), `lose` (a file that goes when there are so many of those). Contents lie where devices would.
 """
-import json, os, sys
+import atexit, json, os, sys
 
 here = os.path.dirname(os.path.abspath(sys.argv[0]))
 program = os.path.basename(sys.argv[0])
@@ -221,6 +222,11 @@ if program in ("lvs", "vgs"):
 elif program != "udevadm":
     number = int(read("count", "0")) + 1
     write("count", str(number))
+    with open(f"{here}/changes", "a") as file:
+        file.write(" ".join([program, *args]) + "\n")
+    made, lock = (read("lose", "0 none").split() + [""])[:2]
+    if int(made) > 0 and read("changes", "").count("\n") == int(made):
+        atexit.register(os.unlink, lock)
     at, when = (read("fault", "0 never").split() + [""])[:2]
     if number == int(at) and when == "before":
         break_off()

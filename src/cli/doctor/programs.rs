@@ -43,6 +43,7 @@ pub fn tell(check: &str, key: Option<&str>, error: &CommandError, told: &Told) {
         CommandError::TimedOut { .. } | CommandError::Cancelled { .. } => super::limited::HANGS.to_owned(),
         CommandError::Start { command, .. }
         | CommandError::Exit { command, .. }
+        | CommandError::NotOwned { command, .. }
         | CommandError::Superseded { command, .. } => {
             format!("see what it says, as root: {command}")
         }

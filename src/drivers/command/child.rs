@@ -34,13 +34,7 @@ fn run_with<'a>(
     work: &Work,
     mut talk: Option<&mut (dyn Talk + 'a)>,
 ) -> Result<Output, CommandError> {
-    // Whoever woke up late starts nothing more on a storage that is another's by now.
-    if let Err(error) = work.check_owner() {
-        return Err(CommandError::Superseded {
-            command: command.to_string(),
-            why: error.to_string(),
-        });
-    }
+    command.check_owner(work)?;
     let mut running = Running::start(command, talk.is_some())?;
     let deadline = Instant::now().checked_add(command.limit);
     let look = if talk.is_some() { TALK } else { LOOK };

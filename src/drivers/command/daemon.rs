@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::{Command, CommandError};
+use crate::drivers::Work;
 
 /// The longest line that is handed on.
 const LONGEST_LINE: u64 = 1024;
@@ -35,9 +36,15 @@ impl Daemon {
     /// Starts one, bound to the present thread's life. `on_line` gets each line it prints to standard error.
     ///
     /// # Errors
-    /// It, or `setpriv`, could not be started. That the daemon itself ended at once shows in [`Self::wait`].
-    pub fn start(command: &Command, on_line: impl Fn(&str) + Send + 'static) -> Result<Self, CommandError> {
+    /// It, or `setpriv`, could not be started, or the work's storage is not this process's. That the daemon itself ended at once
+    /// shows in [`Self::wait`].
+    pub fn start(
+        command: &Command,
+        work: &Work,
+        on_line: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, CommandError> {
         let program = command.find()?;
+        command.check_owner(work)?;
         let mut bound = Command::new("setpriv", "util-linux")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program);

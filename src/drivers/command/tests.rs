@@ -192,9 +192,13 @@ fn one_that_leaves_a_child_behind_is_not_waited_for() {
 fn a_daemon_dies_with_its_thread_and_its_end_is_seen_at_once() {
     let (send, receive) = std::sync::mpsc::channel();
     let keeper = std::thread::spawn(move || {
-        let daemon = Daemon::start(&sh("echo ready >&2; while :; do sleep 1; done"), move |line| {
-            let _ = send.send(line.to_owned());
-        })
+        let daemon = Daemon::start(
+            &sh("echo ready >&2; while :; do sleep 1; done"),
+            &Work::within(Duration::from_secs(20)),
+            move |line| {
+                let _ = send.send(line.to_owned());
+            },
+        )
         .unwrap();
         let process = daemon.process();
         // Neither dropped nor waited for: the thread just ends.

@@ -107,6 +107,25 @@ fn a_process_that_was_superseded_starts_no_program() {
     assert!(matches!(refused, Err(CommandError::Superseded { .. })));
 }
 
+#[test]
+fn while_the_lock_cannot_be_seen_no_program_starts_and_nobody_is_superseded() {
+    let home = tempfile::tempdir().unwrap();
+    let ownership = owned(home.path());
+    let work = Work::within(Duration::from_secs(20)).on(&ownership);
+    let (folder, elsewhere) = (home.path().join("locks"), home.path().join("elsewhere"));
+    std::fs::rename(&folder, &elsewhere).unwrap();
+    let refused = Command::new("true", "coreutils").run(&work);
+    assert!(
+        matches!(refused, Err(CommandError::NotOwned { .. })),
+        "{refused:?}"
+    );
+    let refused = DriverError::from(refused.unwrap_err());
+    assert!(matches!(refused, DriverError::Failed { .. }), "{refused}");
+    assert_eq!(ownership.superseded(), None);
+    std::fs::rename(&elsewhere, &folder).unwrap();
+    Command::new("true", "coreutils").run(&work).unwrap();
+}
+
 /// All files of a folder with what is in them.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all: Vec<_> = std::fs::read_dir(folder)

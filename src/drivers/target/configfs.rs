@@ -1,18 +1,20 @@
 //! configfs, where the kernel's targets are folders: `mkdir` makes an object with its attributes, a symbolic link connects
 //! two, writing to a file sets one (kernel: `Documentation/filesystems/configfs.rst`).
 //!
-//! [`ConfigFs`] has the few operations there are; [`Tree`] makes of them what may be done twice: what is there is not made
-//! again, what is gone is not taken away again. Every single operation of the kernel is atomic, so a process that is killed
+//! [`ConfigFs`] has the few operations there are; [`Tree`] reads, and its [`Editor`] makes of them what may be done twice: what is
+//! there is not made again, what is gone is not taken away again. An editor is a verb's: before each change it looks whether the
+//! storage is still this process's ([`Work::check_owner`]), so there is no way to change anything without that. Every single operation of the kernel is atomic, so a process that is killed
 //! leaves a state between two of them, and the emulation (for tests) can stop between any two.
 
 #[cfg(test)]
 pub(super) mod emulation;
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::drivers::{DriverError, DriverResult};
+use crate::drivers::{DriverError, DriverResult, Work};
 
 /// Where Linux has it.
 pub const ROOT: &str = "/sys/kernel/config";
@@ -121,7 +123,7 @@ impl ConfigFs for Mounted {
     }
 }
 
-/// configfs with verbs that may be repeated. Clones are one.
+/// What a configfs has. Clones are one.
 #[derive(Clone)]
 pub struct Tree {
     fs: Arc<dyn ConfigFs>,
@@ -173,9 +175,38 @@ impl Tree {
         self.fs.read_link(link).is_ok_and(|told| told.ends_with(object))
     }
 
+    /// Changes it, for this work.
+    #[must_use]
+    pub fn editor<'a>(&'a self, work: &'a Work) -> Editor<'a> {
+        Editor { tree: self, work }
+    }
+}
+
+/// Changes a configfs by what may be repeated, as long as the storage is this process's own. It reads, too.
+#[derive(Clone, Copy)]
+pub struct Editor<'a> {
+    tree: &'a Tree,
+    work: &'a Work,
+}
+
+impl Deref for Editor<'_> {
+    type Target = Tree;
+
+    fn deref(&self) -> &Tree {
+        self.tree
+    }
+}
+
+impl Editor<'_> {
+    /// Where changes are made: nowhere if the storage is another's by now.
+    fn fs(&self) -> DriverResult<&dyn ConfigFs> {
+        self.work.check_owner()?;
+        Ok(&*self.tree.fs)
+    }
+
     /// Makes an object that may be there.
     pub fn make(&self, path: &Path) -> DriverResult<()> {
-        match self.fs.mkdir(path) {
+        match self.fs()?.mkdir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path, &error)),
             _ => Ok(()),
         }
@@ -183,7 +214,7 @@ impl Tree {
 
     /// Takes away an object that may be gone.
     pub fn remove(&self, path: &Path) -> DriverResult<()> {
-        match self.fs.rmdir(path) {
+        match self.fs()?.rmdir(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
             _ => Ok(()),
         }
@@ -191,7 +222,7 @@ impl Tree {
 
     /// Takes away an object that others may still use: then they keep it.
     pub fn remove_unused(&self, path: &Path) -> DriverResult<()> {
-        match self.fs.rmdir(path) {
+        match self.fs()?.rmdir(path) {
             Err(error)
                 if !matches!(
                     error.kind(),
@@ -206,7 +237,7 @@ impl Tree {
 
     /// Connects what may be connected already.
     pub fn connect(&self, object: &Path, path: &Path) -> DriverResult<()> {
-        match self.fs.symlink(object, path) {
+        match self.fs()?.symlink(object, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(failed("connect", path, &error))
             }
@@ -216,7 +247,7 @@ impl Tree {
 
     /// Ends a connection that may be ended already.
     pub fn disconnect(&self, path: &Path) -> DriverResult<()> {
-        match self.fs.unlink(path) {
+        match self.fs()?.unlink(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("disconnect", path, &error)),
             _ => Ok(()),
         }
@@ -232,7 +263,7 @@ impl Tree {
 
     /// Writes, whatever is there.
     pub fn write(&self, path: &Path, value: &str) -> DriverResult<()> {
-        self.fs
+        self.fs()?
             .write(path, value)
             .map_err(|error| failed("write to", path, &error))
     }
@@ -267,14 +298,18 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::{Mounted, Tree};
-    use crate::drivers::DriverError;
+    use crate::drivers::{DriverError, Work};
+
+    const LIMIT: Duration = Duration::from_secs(10);
 
     #[test]
     fn what_is_done_twice_is_done_once() {
         let home = tempfile::tempdir().unwrap();
-        let tree = Tree::new(Mounted::new(home.path()));
+        let (tree, work) = (Tree::new(Mounted::new(home.path())), Work::within(LIMIT));
+        let tree = tree.editor(&work);
         let (object, link, gone) = (Path::new("a"), Path::new("l"), Path::new("none"));
         std::fs::write(home.path().join("attr"), "old\n").unwrap();
         for _ in 0..2 {
@@ -299,7 +334,8 @@ mod tests {
     #[test]
     fn an_object_that_others_use_stays() {
         let home = tempfile::tempdir().unwrap();
-        let tree = Tree::new(Mounted::new(home.path()));
+        let (tree, work) = (Tree::new(Mounted::new(home.path())), Work::within(LIMIT));
+        let tree = tree.editor(&work);
         tree.make(Path::new("a")).unwrap();
         tree.make(Path::new("a/b")).unwrap();
         tree.remove_unused(Path::new("a")).unwrap();
@@ -310,7 +346,8 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_written_is_not_told() {
         let home = tempfile::tempdir().unwrap();
-        let tree = Tree::new(Mounted::new(home.path()));
+        let (tree, work) = (Tree::new(Mounted::new(home.path())), Work::within(LIMIT));
+        let tree = tree.editor(&work);
         let Err(DriverError::Failed { operator, .. }) = tree.write(Path::new("no/password"), "s3cret") else {
             panic!("there is no such file");
         };

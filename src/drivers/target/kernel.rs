@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::drivers::command::Command;
+use crate::drivers::command::{Command, CommandError};
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// How long loading modules may take.
@@ -36,8 +36,10 @@ impl Kernel {
                 .arg("-a")
                 .args(self.modules.iter().copied())
                 .limit(LIMIT);
-            if let Err(error) = modprobe.run(work) {
-                why = format!(": {error}");
+            match modprobe.run(work) {
+                Ok(_) => {}
+                Err(error @ CommandError::Superseded { .. }) => return Err(error.into()),
+                Err(error) => why = format!(": {error}"),
             }
         }
         if !group.is_dir() {
@@ -83,6 +85,7 @@ impl Kernel {
             Ok(_) => Ok(()),
             // Somebody else was faster.
             Err(_) if std::fs::read_dir(&self.root).is_ok_and(|mut names| names.next().is_some()) => Ok(()),
+            Err(error @ CommandError::Superseded { .. }) => Err(error.into()),
             // An empty one that is mounted already is not mounted again: the modules are what is missing.
             Err(error) => {
                 tracing::debug!(%error, "configfs was not mounted");

@@ -136,7 +136,7 @@ impl LioTarget {
             return Ok(());
         }
         self.kernel.prepare(work)?;
-        self.tree.make(Path::new(place::FABRIC))
+        self.tree.editor(work).make(Path::new(place::FABRIC))
     }
 
     /// The secret of an export: what the volume remembers, else what we or the kernel do, else a fresh one.
@@ -177,6 +177,7 @@ impl TargetDriver for LioTarget {
     fn setup(&self, work: &Work) -> DriverResult<()> {
         check_portals(&self.options.portals)?;
         iscsi::check_prefix(&self.options.target_prefix)?;
+        work.take_ownership()?;
         self.watch.start();
         self.kernel.prepare(work)?;
         self.fabric(work)?;
@@ -188,6 +189,7 @@ impl TargetDriver for LioTarget {
         let place = self.place(volume);
         let _turn = self.turnstile.enter(work, &place.name)?;
         let backing = (self.probe)(backing_store)?;
+        let tree = self.tree.editor(work);
         self.fabric(work)?;
         let chap = self.secret(&place, volume)?;
         let wanted = Wanted {
@@ -200,9 +202,9 @@ impl TargetDriver for LioTarget {
         };
         if !export::is_of(&self.tree, &place, &wanted) {
             self.watch.goes(&place.name);
-            export::take_down(&self.tree, &place, work)?;
+            export::take_down(&tree, &place, work)?;
         }
-        export::build(&self.tree, &place, &wanted)?;
+        export::build(&tree, &place, &wanted)?;
         self.watch.stands(&place.name, place.group());
         let location = Location {
             portals: self.options.portals.clone(),
@@ -220,7 +222,7 @@ impl TargetDriver for LioTarget {
         let place = self.place(volume);
         let _turn = self.turnstile.enter(work, &place.name)?;
         self.watch.goes(&place.name);
-        export::take_down(&self.tree, &place, work)?;
+        export::take_down(&self.tree.editor(work), &place, work)?;
         self.forget_secret(&place);
         Ok(())
     }
@@ -256,7 +258,7 @@ impl TargetDriver for LioTarget {
         };
         let readonly = volume.readonly || mode == AttachMode::Ro;
         access::let_in(
-            &self.tree,
+            &self.tree.editor(work),
             &place,
             &initiator,
             chap.as_ref(),
@@ -274,20 +276,21 @@ impl TargetDriver for LioTarget {
     ) -> DriverResult<()> {
         let place = self.place(volume);
         let _turn = self.turnstile.enter(work, &place.name)?;
+        let tree = self.tree.editor(work);
         match connector {
             // One that could not have been let in is not there.
             Some(connector) => match iscsi::initiator(connector) {
-                Ok(initiator) => access::shut_out(&self.tree, &place, &initiator),
+                Ok(initiator) => access::shut_out(&tree, &place, &initiator),
                 Err(_) => Ok(()),
             },
-            None => access::shut_out_all(&self.tree, &place),
+            None => access::shut_out_all(&tree, &place),
         }
     }
 
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let place = self.place(volume);
         let _turn = self.turnstile.enter(work, &place.name)?;
-        export::resize(&self.tree, &place, self.probe)
+        export::resize(&self.tree.editor(work), &place, self.probe)
     }
 
     fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {

@@ -216,6 +216,7 @@ impl TargetDriver for NvmetTarget {
     fn setup(&self, work: &Work) -> DriverResult<()> {
         check_portals(&self.options.portals)?;
         paths::check_prefix(&self.options.target_prefix)?;
+        work.take_ownership()?;
         self.watch.start();
         self.kernel.prepare(work)?;
         self.watch.ready();
@@ -235,13 +236,14 @@ impl TargetDriver for NvmetTarget {
             serial: paths::serial(&self.options.owner, volume.id),
             ns_id: self.options.ns_id,
         };
-        let known = self.ports().are_ours(&self.tree)?;
-        if !self.ports().serve(&self.tree, &paths) {
+        let tree = self.tree.editor(work);
+        let known = self.ports().are_ours(&tree)?;
+        if !self.ports().serve(&tree, &paths) {
             // Whom a removal that was killed had not yet got to.
-            subsystem::shut_out_all(&self.tree, &paths)?;
+            subsystem::shut_out_all(&tree, &paths)?;
         }
-        subsystem::build(&self.tree, &paths, &wanted)?;
-        self.ports().open(&self.tree, &paths, known)?;
+        subsystem::build(&tree, &paths, &wanted)?;
+        self.ports().open(&tree, &paths, known)?;
         self.watch.stands(&paths.name, paths.subsystem());
         Ok(Export {
             provider_location: self.provider_location(&paths.nqn),
@@ -253,9 +255,10 @@ impl TargetDriver for NvmetTarget {
         let paths = self.paths(volume);
         let _turn = self.turnstile.enter(work, &paths.name)?;
         self.watch.goes(&paths.name);
-        ports::close_all(&self.tree, &paths)?;
-        subsystem::take_down(&self.tree, &paths)?;
-        self.ports().tidy(&self.tree)
+        let tree = self.tree.editor(work);
+        ports::close_all(&tree, &paths)?;
+        subsystem::take_down(&tree, &paths)?;
+        self.ports().tidy(&tree)
     }
 
     fn check_connector(&self, connector: &Connector) -> DriverResult<()> {
@@ -282,7 +285,7 @@ impl TargetDriver for NvmetTarget {
                 ),
             });
         }
-        subsystem::let_in(&self.tree, &paths, &host)?;
+        subsystem::let_in(&self.tree.editor(work), &paths, &host)?;
         Ok(self.connection_info(volume, &paths.nqn, connector, mode))
     }
 
@@ -294,10 +297,11 @@ impl TargetDriver for NvmetTarget {
     ) -> DriverResult<()> {
         let paths = self.paths(volume);
         let _turn = self.turnstile.enter(work, &paths.name)?;
-        if !self.tree.exists(&paths.subsystem()) {
+        let tree = self.tree.editor(work);
+        if !tree.exists(&paths.subsystem()) {
             return Ok(());
         }
-        let allowed = subsystem::allowed(&self.tree, &paths)?;
+        let allowed = subsystem::allowed(&tree, &paths)?;
         // One that could not have been let in is not there.
         let Ok(leaving) = connector.map(host).transpose() else {
             return Ok(());
@@ -307,20 +311,20 @@ impl TargetDriver for NvmetTarget {
             .map_or(!allowed.is_empty(), |host| allowed.contains(host))
         {
             // First, so that one that is killed here begins with it again.
-            ports::close_all(&self.tree, &paths)?;
+            ports::close_all(&tree, &paths)?;
         }
         match leaving {
-            Some(host) => subsystem::shut_out(&self.tree, &paths, &host)?,
-            None => subsystem::shut_out_all(&self.tree, &paths)?,
+            Some(host) => subsystem::shut_out(&tree, &paths, &host)?,
+            None => subsystem::shut_out_all(&tree, &paths)?,
         }
-        let known = self.ports().are_ours(&self.tree)?;
-        self.ports().open(&self.tree, &paths, known)
+        let known = self.ports().are_ours(&tree)?;
+        self.ports().open(&tree, &paths, known)
     }
 
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let paths = self.paths(volume);
         let _turn = self.turnstile.enter(work, &paths.name)?;
-        subsystem::look_at_size(&self.tree, &paths, self.options.ns_id)
+        subsystem::look_at_size(&self.tree.editor(work), &paths, self.options.ns_id)
     }
 
     fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {

@@ -152,6 +152,7 @@ impl TgtTarget {
             tgtadm: options.tgtadm.clone(),
             socket: options.folder.join(SOCKET),
             limit: options.command_limit,
+            folder: keeper::ownership(&options.folder),
         };
         let plan = Plan {
             folder: options.folder.clone(),

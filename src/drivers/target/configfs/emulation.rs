@@ -23,7 +23,10 @@ struct State {
     nodes: BTreeMap<PathBuf, Node>,
     /// Changes until everything fails; `None`: never.
     left: Option<usize>,
-    changes: usize,
+    /// What was changed, or was to be.
+    changes: Vec<String>,
+    /// A file that goes when there are so many.
+    lock: Option<(usize, PathBuf)>,
 }
 
 /// See the module. Clones are one.
@@ -66,7 +69,19 @@ impl Emulation {
 
     /// How often something was changed so far, or was to be.
     pub(crate) fn changes(&self) -> usize {
-        self.state().changes
+        self.state().changes.len()
+    }
+
+    /// What that was, in words.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        self.state().changes.clone()
+    }
+
+    /// Forgets what was changed so far, and removes a file when so many changes were made.
+    pub(crate) fn lose_after(&self, changes: usize, lock: &Path) {
+        let mut state = self.state();
+        state.changes.clear();
+        state.lock = Some((changes, lock.to_owned()));
     }
 
     /// All there is, in words.
@@ -88,14 +103,24 @@ impl Emulation {
         self.state.lock().unwrap()
     }
 
-    fn change<T>(&self, what: impl FnOnce(&mut State) -> Result<T, i32>) -> io::Result<T> {
+    fn change<T>(
+        &self,
+        verb: &str,
+        path: &Path,
+        what: impl FnOnce(&mut State) -> Result<T, i32>,
+    ) -> io::Result<T> {
         let mut state = self.state();
         match &mut state.left {
             Some(0) => return Err(io::Error::other("killed")),
             Some(left) => *left -= 1,
             None => {}
         }
-        state.changes += 1;
+        state.changes.push(format!("{verb} {}", path.display()));
+        if let Some((changes, lock)) = &state.lock
+            && state.changes.len() == *changes
+        {
+            std::fs::remove_file(lock).unwrap();
+        }
         what(&mut state).map_err(io::Error::from_raw_os_error)
     }
 }
@@ -388,19 +413,19 @@ impl ConfigFs for Emulation {
     }
 
     fn mkdir(&self, path: &Path) -> io::Result<()> {
-        self.change(|state| state.mkdir(path))
+        self.change("mkdir", path, |state| state.mkdir(path))
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
-        self.change(|state| state.rmdir(path))
+        self.change("rmdir", path, |state| state.rmdir(path))
     }
 
     fn symlink(&self, object: &Path, path: &Path) -> io::Result<()> {
-        self.change(|state| state.symlink(object, path))
+        self.change("symlink", path, |state| state.symlink(object, path))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.change(|state| match state.nodes.get(path) {
+        self.change("unlink", path, |state| match state.nodes.get(path) {
             Some(Node::Link(_)) => {
                 state.nodes.remove(path);
                 Ok(())
@@ -410,6 +435,6 @@ impl ConfigFs for Emulation {
     }
 
     fn write(&self, path: &Path, value: &str) -> io::Result<()> {
-        self.change(|state| state.write(path, value))
+        self.change("write", path, |state| state.write(path, value))
     }
 }

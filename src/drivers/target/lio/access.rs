@@ -8,7 +8,7 @@ use std::path::Path;
 use super::place::Place;
 use crate::drivers::DriverResult;
 use crate::drivers::target::chap::Chap;
-use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::configfs::{Editor, Tree};
 use crate::drivers::target::iscsi::{is_same_name, normalized};
 use crate::model::volume::Secret;
 
@@ -18,7 +18,7 @@ const TO_LUN: &str = "lun";
 /// Lets an initiator in. One that may write already stays so, unless the volume itself may only be read: two attachments of
 /// one host have one ACL.
 pub(super) fn let_in(
-    tree: &Tree,
+    tree: &Editor<'_>,
     place: &Place,
     initiator: &str,
     chap: Option<&Chap>,
@@ -49,14 +49,14 @@ pub(super) fn let_in(
 }
 
 /// Lets it in no longer. Its sessions end; what they were about to write is written, or waited for.
-pub(super) fn shut_out(tree: &Tree, place: &Place, initiator: &str) -> DriverResult<()> {
+pub(super) fn shut_out(tree: &Editor<'_>, place: &Place, initiator: &str) -> DriverResult<()> {
     for name in spellings(tree, place, initiator)? {
         drop_acl(tree, &place.acl(&name))?;
     }
     Ok(())
 }
 
-pub(super) fn shut_out_all(tree: &Tree, place: &Place) -> DriverResult<()> {
+pub(super) fn shut_out_all(tree: &Editor<'_>, place: &Place) -> DriverResult<()> {
     for initiator in tree.folders(&place.acls())? {
         drop_acl(tree, &place.acl(&initiator))?;
     }
@@ -70,7 +70,7 @@ fn spellings(tree: &Tree, place: &Place, initiator: &str) -> DriverResult<Vec<St
     Ok(names)
 }
 
-pub(super) fn drop_acl(tree: &Tree, acl: &Path) -> DriverResult<()> {
+pub(super) fn drop_acl(tree: &Editor<'_>, acl: &Path) -> DriverResult<()> {
     for name in tree.folders(acl)? {
         if name.starts_with("lun_") {
             tree.disconnect_all(&acl.join(&name))?;
@@ -81,7 +81,7 @@ pub(super) fn drop_acl(tree: &Tree, acl: &Path) -> DriverResult<()> {
 }
 
 /// Gives all who are let in this secret.
-pub(super) fn change_secret(tree: &Tree, place: &Place, chap: &Chap) -> DriverResult<()> {
+pub(super) fn change_secret(tree: &Editor<'_>, place: &Place, chap: &Chap) -> DriverResult<()> {
     for initiator in tree.folders(&place.acls())? {
         let acl = place.acl(&initiator);
         if secret_of(tree, &acl).is_some() {
@@ -109,7 +109,7 @@ fn secret_of(tree: &Tree, acl: &Path) -> Option<Chap> {
 }
 
 /// The name comes last: without one, the kernel lets nobody prove anything.
-fn set_secret(tree: &Tree, acl: &Path, chap: &Chap) -> DriverResult<()> {
+fn set_secret(tree: &Editor<'_>, acl: &Path, chap: &Chap) -> DriverResult<()> {
     tree.set(&acl.join("auth/password"), chap.reveal_password())?;
     tree.set(&acl.join("auth/userid"), chap.name())
 }

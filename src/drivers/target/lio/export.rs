@@ -9,7 +9,7 @@ use super::access;
 use super::place::{Place, Plugin};
 use crate::drivers::target::backing::Backing;
 use crate::drivers::target::chap::Chap;
-use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::configfs::{Editor, Tree};
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// The link from a LUN to its backstore; any name would do.
@@ -72,7 +72,7 @@ pub(super) fn is_of(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> bool {
 }
 
 /// Builds what is missing of an export that is of its backing store.
-pub(super) fn build(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverResult<()> {
+pub(super) fn build(tree: &Editor<'_>, place: &Place, wanted: &Wanted<'_>) -> DriverResult<()> {
     build_backstore(tree, place, wanted)?;
     tree.make(&place.target())?;
     tree.make(&place.group())?;
@@ -105,7 +105,7 @@ pub(super) fn build(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverRe
     tree.set(&place.group().join("enable"), "1")
 }
 
-fn build_backstore(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverResult<()> {
+fn build_backstore(tree: &Editor<'_>, place: &Place, wanted: &Wanted<'_>) -> DriverResult<()> {
     let plugin = wanted.plugin();
     let backstore = place.backstore(plugin);
     tree.make(&place.adapter(plugin))?;
@@ -123,12 +123,15 @@ fn build_backstore(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> DriverRes
     if wanted.discard
         && let Err(error) = tree.set(&unmap, "1")
     {
+        if let DriverError::Superseded { .. } = error {
+            return Err(error);
+        }
         tracing::warn!(volume = place.name, %error, "this backing store gives nothing back");
     }
     Ok(())
 }
 
-fn build_portals(tree: &Tree, folder: &Path, portals: &[SocketAddr]) -> DriverResult<()> {
+fn build_portals(tree: &Editor<'_>, folder: &Path, portals: &[SocketAddr]) -> DriverResult<()> {
     // By what they say: an address has several spellings.
     let address = |text: &str| text.parse::<SocketAddr>().ok();
     let mut there = BTreeSet::new();
@@ -140,18 +143,21 @@ fn build_portals(tree: &Tree, folder: &Path, portals: &[SocketAddr]) -> DriverRe
     }
     for portal in portals.iter().filter(|portal| !there.contains(portal)) {
         tree.make(&folder.join(portal.to_string()))
-            .map_err(|error| DriverError::Failed {
-                client: "The storage target service cannot be reached at its address.".to_owned(),
-                operator: format!(
-                    "the kernel cannot listen on {portal}: is it an address of this host? {error}"
-                ),
+            .map_err(|error| match error {
+                DriverError::Failed { operator, .. } => DriverError::Failed {
+                    client: "The storage target service cannot be reached at its address.".to_owned(),
+                    operator: format!(
+                        "the kernel cannot listen on {portal}: is it an address of this host? {operator}"
+                    ),
+                },
+                other => other,
             })?;
     }
     Ok(())
 }
 
 /// Takes down all there is of an export, sessions first, in the order that the kernel asks for.
-pub(super) fn take_down(tree: &Tree, place: &Place, work: &Work) -> DriverResult<()> {
+pub(super) fn take_down(tree: &Editor<'_>, place: &Place, work: &Work) -> DriverResult<()> {
     let target = place.target();
     for name in tree.folders(&target)? {
         let group = target.join(&name);
@@ -186,7 +192,7 @@ pub(super) fn take_down(tree: &Tree, place: &Place, work: &Work) -> DriverResult
 
 /// Tells the kernel a file's new length; a device's it asks for itself.
 pub(super) fn resize(
-    tree: &Tree,
+    tree: &Editor<'_>,
     place: &Place,
     probe: impl Fn(&Path) -> DriverResult<Backing>,
 ) -> DriverResult<()> {
@@ -201,7 +207,7 @@ pub(super) fn resize(
     }
 }
 
-fn grow(tree: &Tree, backstore: &Path, backing: Backing) -> DriverResult<()> {
+fn grow(tree: &Editor<'_>, backstore: &Path, backing: Backing) -> DriverResult<()> {
     let Backing::File { bytes } = backing else {
         return Ok(());
     };

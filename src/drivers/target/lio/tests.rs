@@ -10,6 +10,7 @@ use crate::drivers::target::backing::Backing;
 use crate::drivers::target::configfs::Tree;
 use crate::drivers::target::configfs::emulation::Emulation;
 use crate::drivers::target::{Export, TargetDriver};
+use crate::drivers::testing::fence::{Effect, Lock, Scene, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::{connector, volume};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::volume::Secret;
@@ -55,7 +56,9 @@ fn options() -> LioOptions {
 /// A process's target over a kernel.
 fn target(kernel: &Emulation) -> LioTarget {
     let tree = Tree::new(kernel.clone());
-    tree.make(Path::new(super::place::FABRIC)).unwrap();
+    tree.editor(&work())
+        .make(Path::new(super::place::FABRIC))
+        .unwrap();
     LioTarget::over(options(), tree, probe)
 }
 
@@ -317,12 +320,12 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
     let acls = || tree.folders(&place.acls()).unwrap();
     export(&target, &volume, FILE).unwrap();
     // As it was made when names were taken as they are.
-    tree.make(&place.acl(SPELLED)).unwrap();
+    tree.editor(&work()).make(&place.acl(SPELLED)).unwrap();
     for spelled in [SPELLED, GUEST] {
         attach(&target, &volume, FILE, spelled).unwrap();
         assert_eq!(acls(), [GUEST]);
     }
-    tree.make(&place.acl(SPELLED)).unwrap();
+    tree.editor(&work()).make(&place.acl(SPELLED)).unwrap();
     attach(&target, &volume, FILE, OTHER).unwrap();
     target
         .terminate_connection(&work(), &volume, Some(&connector(SPELLED)))
@@ -334,7 +337,9 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
 fn a_target_of_another_spelling_stands_until_it_goes_and_comes_back_normalized() {
     let (kernel, mut volume) = (Emulation::new(), specimen());
     let tree = Tree::new(kernel.clone());
-    tree.make(Path::new(super::place::FABRIC)).unwrap();
+    tree.editor(&work())
+        .make(Path::new(super::place::FABRIC))
+        .unwrap();
     let spelled = LioOptions {
         target_prefix: "iqn.2010-10.org.OpenStack:".to_owned(),
         ..options()
@@ -371,9 +376,13 @@ fn a_portal_is_the_same_however_it_is_spelled() {
     export(&target, &volume, FILE).unwrap();
     let portals = target.place(&volume).portals();
     let spelled = "[2001:DB8:0:0:0:0:0:1]:3260";
-    tree.remove(&portals.join("[2001:db8::1]:3260")).unwrap();
-    tree.make(&portals.join(spelled)).unwrap();
-    tree.make(&portals.join("[2001:db8::2]:3260")).unwrap();
+    tree.editor(&work())
+        .remove(&portals.join("[2001:db8::1]:3260"))
+        .unwrap();
+    tree.editor(&work()).make(&portals.join(spelled)).unwrap();
+    tree.editor(&work())
+        .make(&portals.join("[2001:db8::2]:3260"))
+        .unwrap();
     export(&target, &volume, FILE).unwrap();
     assert_eq!(tree.folders(&portals).unwrap(), ["192.0.2.1:3260", spelled]);
 }
@@ -435,6 +444,7 @@ fn cleared_exports_change_the_generation_and_are_told_until_restored() {
     let answer = target.initialize_connection(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Failed { .. })));
     Tree::new(kernel.clone())
+        .editor(&work())
         .make(Path::new(super::place::FABRIC))
         .unwrap();
     assert_eq!(export(&target, &volume, FILE).unwrap(), told);
@@ -458,4 +468,124 @@ fn a_kernel_without_lio_is_told_at_setup() {
     target.resized(&work(), &volume(1)).unwrap();
     assert!(target.list_exports(&work()).unwrap().is_empty());
     target.shutdown();
+}
+
+/// An export of a file with two initiators, and a kernel that records.
+struct Fenced {
+    kernel: Emulation,
+    target: LioTarget,
+    lock: Lock,
+    volume: VolumeSpec,
+    export: Export,
+    _root: tempfile::TempDir,
+}
+
+impl Fenced {
+    fn new() -> Self {
+        let (kernel, volume, root) = (Emulation::new(), specimen(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(root.path().join("target")).unwrap();
+        let before = target(&kernel);
+        attach(&before, &volume, FILE, GUEST).unwrap();
+        attach(&before, &volume, FILE, OTHER).unwrap();
+        let options = LioOptions {
+            configfs: root.path().to_owned(),
+            discard: true,
+            ..options()
+        };
+        Self {
+            export: export(&before, &volume, FILE).unwrap(),
+            target: LioTarget::over(options, Tree::new(kernel.clone()), |path| match path.to_str() {
+                Some(FILE) => twice_as_large(path),
+                _ => probe(path),
+            }),
+            lock: Lock::taken(),
+            kernel,
+            volume,
+            _root: root,
+        }
+    }
+
+    /// Another volume.
+    fn export(&self, work: &Work, path: &str) -> DriverResult<()> {
+        self.target
+            .ensure_export(work, &specimen(), Path::new(path))
+            .map(drop)
+    }
+}
+
+impl Scene for Fenced {
+    fn work(&self) -> Work {
+        self.lock.work()
+    }
+
+    fn lock(&self) -> std::path::PathBuf {
+        self.lock.file()
+    }
+
+    fn record(&self, changes: usize, lock: &Path) {
+        self.kernel.lose_after(changes, lock);
+    }
+
+    fn changes(&self) -> Vec<String> {
+        self.kernel.changed()
+    }
+}
+
+#[test]
+fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
+    let verbs: [Verb<Fenced>; 12] = [
+        ("setup", Effect::Changes, |scene, work| {
+            scene.kernel.clear();
+            scene.target.setup(work)
+        }),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.export(work, FILE)
+        }),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.export(work, DEVICE)
+        }),
+        // One that grew meanwhile, and one of another device.
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene
+                .target
+                .ensure_export(work, &scene.volume, Path::new(FILE))
+                .map(drop)
+        }),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene
+                .target
+                .ensure_export(work, &scene.volume, Path::new(DEVICE))
+                .map(drop)
+        }),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.kernel.clear();
+            scene.export(work, FILE)
+        }),
+        ("remove_export", Effect::Changes, |scene, work| {
+            scene.target.remove_export(work, &scene.volume)
+        }),
+        ("initialize_connection", Effect::Changes, |scene, work| {
+            let who = connector("iqn.1993-08.org.debian:01:third");
+            let (volume, export) = (&scene.volume, &scene.export);
+            scene
+                .target
+                .initialize_connection(work, volume, export, &who, AttachMode::Ro)
+                .map(drop)
+        }),
+        ("terminate_connection", Effect::Changes, |scene, work| {
+            let who = connector(GUEST);
+            scene.target.terminate_connection(work, &scene.volume, Some(&who))
+        }),
+        ("terminate_connection", Effect::Changes, |scene, work| {
+            scene.target.terminate_connection(work, &scene.volume, None)
+        }),
+        ("resized", Effect::Changes, |scene, work| {
+            scene.target.resized(work, &scene.volume)
+        }),
+        ("list_exports", Effect::Reads, |scene, work| {
+            scene.target.list_exports(work).map(drop)
+        }),
+    ];
+    let required = verbs_of(include_str!("../mod.rs"), "pub trait TargetDriver: Send + Sync");
+    all_are_fenced(&required, &verbs, Fenced::new);
 }

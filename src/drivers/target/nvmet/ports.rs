@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::paths::{self, PORTS, Paths};
-use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::configfs::{Editor, Tree};
 use crate::drivers::{DriverError, DriverResult};
 
 /// Ports and hosts belong to all backends of this process, and go with the last that needs them.
@@ -61,7 +61,7 @@ impl Ports<'_> {
     }
 
     /// Makes what is missing of them, and has them serve a subsystem, and no other port.
-    pub(super) fn open(&self, tree: &Tree, paths: &Paths, _known: Known) -> DriverResult<()> {
+    pub(super) fn open(&self, tree: &Editor<'_>, paths: &Paths, _known: Known) -> DriverResult<()> {
         let _alone = alone();
         for id in tree.folders(Path::new(PORTS))? {
             if !self.numbered().any(|(ours, _)| ours == id) {
@@ -75,18 +75,22 @@ impl Ports<'_> {
                 tree.set(&port.join(name), &value)?;
             }
             tree.connect(&paths.subsystem(), &paths.on_port(&id))
-                .map_err(|error| DriverError::Failed {
-                    client: "The storage target service cannot be reached at its address.".to_owned(),
-                    operator: format!(
-                        "the kernel cannot listen on {portal}: is it an address of this host, with nobody on it? {error}"
-                    ),
+                .map_err(|error| match error {
+                    DriverError::Failed { operator, .. } => DriverError::Failed {
+                        client: "The storage target service cannot be reached at its address.".to_owned(),
+                        operator: format!(
+                            "the kernel cannot listen on {portal}: is it an address of this host, with nobody on it? \
+                             {operator}"
+                        ),
+                    },
+                    other => other,
                 })?;
         }
         Ok(())
     }
 
     /// Takes away those that serve nobody.
-    pub(super) fn tidy(&self, tree: &Tree) -> DriverResult<()> {
+    pub(super) fn tidy(&self, tree: &Editor<'_>) -> DriverResult<()> {
         let _alone = alone();
         for (id, _) in self.numbered() {
             let port: PathBuf = paths::port(&id);
@@ -99,7 +103,7 @@ impl Ports<'_> {
 }
 
 /// Cuts all connections to a subsystem, and lets nobody connect.
-pub(super) fn close_all(tree: &Tree, paths: &Paths) -> DriverResult<()> {
+pub(super) fn close_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     let _alone = alone();
     for id in tree.folders(Path::new(PORTS))? {
         tree.disconnect(&paths.on_port(&id))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::paths::{self, Paths, SUBSYSTEMS};
 use super::ports::alone;
 use crate::drivers::DriverResult;
-use crate::drivers::target::configfs::Tree;
+use crate::drivers::target::configfs::{Editor, Tree};
 use crate::model::VolumeId;
 
 /// The model that hosts see; with the serial number it is part of udev's links.
@@ -21,7 +21,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Builds what is missing. Nobody is let in.
-pub(super) fn build(tree: &Tree, paths: &Paths, wanted: &Wanted<'_>) -> DriverResult<()> {
+pub(super) fn build(tree: &Editor<'_>, paths: &Paths, wanted: &Wanted<'_>) -> DriverResult<()> {
     let subsystem = paths.subsystem();
     tree.make(&subsystem)?;
     // The first is ours, and says whose it is; it cannot be set once a host has seen it.
@@ -57,7 +57,7 @@ pub(super) fn build(tree: &Tree, paths: &Paths, wanted: &Wanted<'_>) -> DriverRe
 }
 
 /// Takes it down. No port may serve it any more.
-pub(super) fn take_down(tree: &Tree, paths: &Paths) -> DriverResult<()> {
+pub(super) fn take_down(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     shut_out_all(tree, paths)?;
     for namespace in tree.folders(&paths.namespaces())? {
         drop_namespace(tree, &paths.namespaces().join(namespace))?;
@@ -65,13 +65,13 @@ pub(super) fn take_down(tree: &Tree, paths: &Paths) -> DriverResult<()> {
     tree.remove(&paths.subsystem())
 }
 
-fn drop_namespace(tree: &Tree, namespace: &Path) -> DriverResult<()> {
+fn drop_namespace(tree: &Editor<'_>, namespace: &Path) -> DriverResult<()> {
     tree.set(&namespace.join("enable"), "0")?;
     tree.remove(namespace)
 }
 
 /// Lets a host in.
-pub(super) fn let_in(tree: &Tree, paths: &Paths, host: &str) -> DriverResult<()> {
+pub(super) fn let_in(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
     let _alone = alone();
     tree.make(&paths::host(host))?;
     tree.connect(&paths::host(host), &paths.allowed_hosts().join(host))
@@ -83,14 +83,14 @@ pub(super) fn allowed(tree: &Tree, paths: &Paths) -> DriverResult<Vec<String>> {
 }
 
 /// Lets it in no longer. What it has open stays open.
-pub(super) fn shut_out(tree: &Tree, paths: &Paths, host: &str) -> DriverResult<()> {
+pub(super) fn shut_out(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
     let _alone = alone();
     tree.disconnect(&paths.allowed_hosts().join(host))?;
     tree.remove_unused(&paths::host(host))
 }
 
 /// Lets all in no longer.
-pub(super) fn shut_out_all(tree: &Tree, paths: &Paths) -> DriverResult<()> {
+pub(super) fn shut_out_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     for host in allowed(tree, paths)? {
         shut_out(tree, paths, &host)?;
     }
@@ -109,7 +109,7 @@ pub(super) fn shut_out_all(tree: &Tree, paths: &Paths) -> DriverResult<()> {
 }
 
 /// Has the kernel look how large the volume is now, and tell its hosts.
-pub(super) fn look_at_size(tree: &Tree, paths: &Paths, ns_id: u32) -> DriverResult<()> {
+pub(super) fn look_at_size(tree: &Editor<'_>, paths: &Paths, ns_id: u32) -> DriverResult<()> {
     let namespace = paths.namespace(ns_id);
     let is_on = tree.read(&namespace.join("enable")).as_deref() == Some("1");
     let look = namespace.join("revalidate_size");

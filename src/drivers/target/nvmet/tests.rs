@@ -9,6 +9,7 @@ use super::{InfoVersion, NvmetOptions, NvmetTarget};
 use crate::drivers::target::configfs::Tree;
 use crate::drivers::target::configfs::emulation::Emulation;
 use crate::drivers::target::{Export, TargetDriver};
+use crate::drivers::testing::fence::{Effect, Lock, Scene, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::volume;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
@@ -297,4 +298,104 @@ fn the_kernel_looks_at_the_size_of_what_is_exported() {
     let before = kernel.changes();
     target.resized(&work(), &rig.volume).unwrap();
     assert_eq!(kernel.changes(), before + 1);
+}
+
+/// An export with two hosts, and a kernel that records.
+struct Fenced {
+    rig: Rig,
+    kernel: Emulation,
+    target: NvmetTarget,
+    lock: Lock,
+}
+
+impl Fenced {
+    fn new() -> Self {
+        let (rig, kernel) = (Rig::new(), Emulation::new());
+        for host in [GUEST, OTHER] {
+            rig.attach(&rig.target(&kernel), host).unwrap();
+        }
+        std::fs::create_dir(rig.home.path().join("nvmet")).unwrap();
+        let options = NvmetOptions {
+            configfs: rig.home.path().to_owned(),
+            ..options()
+        };
+        Self {
+            target: NvmetTarget::over(options, Tree::new(kernel.clone())),
+            lock: Lock::taken(),
+            kernel,
+            rig,
+        }
+    }
+
+    fn export(&self, work: &Work, volume: &VolumeSpec, name: &str) -> DriverResult<Export> {
+        self.target
+            .ensure_export(work, volume, &self.rig.home.path().join(name))
+    }
+}
+
+impl Scene for Fenced {
+    fn work(&self) -> Work {
+        self.lock.work()
+    }
+
+    fn lock(&self) -> std::path::PathBuf {
+        self.lock.file()
+    }
+
+    fn record(&self, changes: usize, lock: &Path) {
+        self.kernel.lose_after(changes, lock);
+    }
+
+    fn changes(&self) -> Vec<String> {
+        self.kernel.changed()
+    }
+}
+
+#[test]
+fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
+    let verbs: [Verb<Fenced>; 10] = [
+        ("setup", Effect::Reads, |scene, work| scene.target.setup(work)),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.export(work, &volume(1), "b").map(drop)
+        }),
+        // Another file in the place of the first; and what is left when somebody cleared everything.
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.export(work, &scene.rig.volume, "b").map(drop)
+        }),
+        ("ensure_export", Effect::Changes, |scene, work| {
+            scene.kernel.clear();
+            scene.export(work, &scene.rig.volume, "a").map(drop)
+        }),
+        ("remove_export", Effect::Changes, |scene, work| {
+            scene.target.remove_export(work, &scene.rig.volume)
+        }),
+        ("initialize_connection", Effect::Changes, |scene, work| {
+            let who = connector("nqn.2014-08.org.nvmexpress:uuid:third");
+            let export = Export {
+                provider_location: String::new(),
+                provider_auth: None,
+            };
+            scene
+                .target
+                .initialize_connection(work, &scene.rig.volume, &export, &who, AttachMode::Rw)
+                .map(drop)
+        }),
+        ("terminate_connection", Effect::Changes, |scene, work| {
+            let who = connector(GUEST);
+            scene
+                .target
+                .terminate_connection(work, &scene.rig.volume, Some(&who))
+        }),
+        ("terminate_connection", Effect::Changes, |scene, work| {
+            scene.target.terminate_connection(work, &scene.rig.volume, None)
+        }),
+        ("resized", Effect::Changes, |scene, work| {
+            scene.target.resized(work, &scene.rig.volume)
+        }),
+        ("list_exports", Effect::Reads, |scene, work| {
+            scene.target.list_exports(work).map(drop)
+        }),
+    ];
+    let required = verbs_of(include_str!("../mod.rs"), "pub trait TargetDriver: Send + Sync");
+    all_are_fenced(&required, &verbs, Fenced::new);
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::CONTROL_PORT;
 use super::control::{self, ControlError};
 use super::show::{self, ShownConnection, ShownTarget};
-use crate::drivers::command::{Command, CommandError};
+use crate::drivers::command::{Command, CommandError, Output};
+use crate::drivers::ownership::Ownership;
 use crate::drivers::target::chap::Chap;
 use crate::drivers::target::iscsi::LUN;
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -23,6 +24,8 @@ pub(super) struct Admin {
     pub(super) socket: PathBuf,
     /// How long one call may take; tgtd answers within a millisecond unless it is stuck.
     pub(super) limit: Duration,
+    /// The folder's: in another process's folder, another process's daemon answers.
+    pub(super) folder: Ownership,
 }
 
 impl Admin {
@@ -47,8 +50,13 @@ impl Admin {
             .args(["--mode", mode, "--op", op])
             .args(args.iter().copied())
             .keep(LONGEST_SHOW);
-        let output = command.run(work)?;
+        let output = self.run(work, &command)?;
         Ok(output.stdout.text())
+    }
+
+    /// Runs a command, as long as the work's storage and the daemon's folder are this process's own.
+    fn run(&self, work: &Work, command: &Command) -> Result<Output, CommandError> {
+        command.run(&work.and_on(&self.folder))
     }
 
     pub(super) fn portals(&self, work: &Work) -> DriverResult<Vec<std::net::SocketAddr>> {
@@ -89,7 +97,7 @@ impl Admin {
             ])
             .args(["--bstype", "rdwr", "--backing-store"])
             .arg(backing_store);
-        command.run(work)?;
+        self.run(work, &command)?;
         Ok(())
     }
 
@@ -119,13 +127,17 @@ impl Admin {
     /// nobody can say.
     pub(super) fn new_account(&self, work: &Work, chap: &Chap, direct: bool) -> DriverResult<()> {
         if direct {
-            work.check()?;
             let socket = self.socket_path();
-            let made = match control::new_account(&socket, chap) {
+            let tell = || {
+                work.check()?;
+                work.and_on(&self.folder).check_owner()?;
+                Ok::<_, DriverError>(control::new_account(&socket, chap))
+            };
+            let made = match tell()? {
                 // Most likely one of that name was left by somebody who was killed.
                 Err(ControlError::Refused(_)) => {
                     self.delete_account(work, chap.name())?;
-                    control::new_account(&socket, chap)
+                    tell()?
                 }
                 made => made,
             };
@@ -147,7 +159,7 @@ impl Admin {
                 "--password",
             ])
             .secret_arg(chap.reveal_password());
-        command.run(work)?;
+        self.run(work, &command)?;
         Ok(())
     }
 

@@ -94,7 +94,7 @@ impl Exports {
                 };
                 book.insert(name.to_owned(), unsound.clone());
                 if let Err(error) = self.build(work, &unsound, wanted) {
-                    match self.tear_down(&Work::within(UNDO_LIMIT), &unsound) {
+                    match self.tear_down(&work.renewed(UNDO_LIMIT), &unsound) {
                         // Its initiators are remembered for the next try.
                         Ok(()) if !unsound.initiators.is_empty() => {}
                         Ok(()) => drop(book.remove(name)),

@@ -17,7 +17,7 @@ use super::admin::Admin;
 use super::{CONTROL_PORT, control};
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
-use crate::drivers::ownership::{Lost, OwnerLock};
+use crate::drivers::ownership::{Ownership, Place};
 use crate::drivers::target::Life;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::private_files;
@@ -56,6 +56,24 @@ pub(super) struct Plan {
     pub(super) admin: Admin,
 }
 
+impl Plan {
+    /// Makes the folder, and locks it.
+    fn take_folder(&self) -> DriverResult<()> {
+        let failed = |operator: String| DriverError::Failed {
+            client: "The storage target service is not available.".to_owned(),
+            operator,
+        };
+        private_files::create_dir(&self.folder).map_err(|error| {
+            failed(format!(
+                "cannot make the target's folder {}: {error}",
+                self.folder.display()
+            ))
+        })?;
+        let taken = self.admin.folder.take();
+        taken.map_err(|error| failed(error.to_string()))
+    }
+}
+
 /// A daemon that answers.
 #[derive(Clone, Debug)]
 pub(super) struct Up {
@@ -79,7 +97,8 @@ struct State {
     waiting: u32,
     /// The work of the start under way.
     starting: Option<Work>,
-    lock: Option<Arc<OwnerLock>>,
+    /// Whether the folder was taken, and not let go yet.
+    is_owned: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -105,7 +124,7 @@ impl Keeper {
             hurry: false,
             waiting: 0,
             starting: None,
-            lock: None,
+            is_owned: false,
             thread: None,
         };
         Self {
@@ -128,8 +147,9 @@ impl Keeper {
         }
         let failures = state.failures;
         if state.thread.is_none() {
-            if state.lock.is_none() {
-                state.lock = Some(Arc::new(lock(&self.shared.plan.folder)?));
+            if !state.is_owned {
+                self.shared.plan.take_folder()?;
+                state.is_owned = true;
             }
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
@@ -148,10 +168,7 @@ impl Keeper {
 
     /// Whether the folder is still ours. If not, the daemon that answers there is another process's.
     pub(super) fn check_owner(&self) -> DriverResult<()> {
-        self.shared.check_owner().map_err(|lost| match lost {
-            Lost::Replaced(operator) | Lost::Deleted(operator) => DriverError::Superseded { operator },
-            Lost::Unreachable(why) => down(&why),
-        })
+        self.shared.check_owner()
     }
 
     /// The daemon, if it answers now.
@@ -237,18 +254,23 @@ impl Keeper {
         {
             tracing::error!("the thread that kept tgtd had panicked");
         }
-        if is_ours {
+        // Somebody may have taken the folder while the daemon ended.
+        if self.shared.check_owner().is_ok() {
             let _ = std::fs::remove_file(self.shared.plan.admin.socket_path());
         }
-        self.shared.state().lock = None;
+        self.shared.plan.admin.folder.release();
+        self.shared.state().is_owned = false;
     }
 }
 
 impl Shared {
     /// Why the folder is not ours any more.
-    fn check_owner(&self) -> Result<(), Lost> {
-        let lock = self.state().lock.clone();
-        lock.map_or(Ok(()), |lock| lock.check())
+    fn check_owner(&self) -> DriverResult<()> {
+        if self.state().is_owned {
+            self.plan.admin.folder.check()
+        } else {
+            Ok(())
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -299,12 +321,7 @@ fn keep(shared: &Shared) {
             state.starting = Some(work.clone());
         }
         let begun = Instant::now();
-        // One that woke up late would end the daemon of whoever has the folder now.
-        let started = match shared.check_owner() {
-            Ok(()) => start(&shared.plan, &work),
-            Err(Lost::Replaced(why) | Lost::Deleted(why) | Lost::Unreachable(why)) => Err(why),
-        };
-        let reason = match started {
+        let reason = match start(&shared.plan, &work.and_on(&shared.plan.admin.folder)) {
             Ok((daemon, direct)) => watch(shared, daemon, direct),
             Err(reason) => reason,
         };
@@ -371,7 +388,7 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
     let tgtd = Command::new(plan.tgtd.clone(), "tgt");
     tgtd.find().map_err(|error| error.to_string())?;
     plan.admin.command().find().map_err(|error| error.to_string())?;
-    end_leftovers(&mark(&plan.folder))?;
+    end_leftovers(&mark(&plan.folder), work)?;
     let portals: Vec<String> = plan
         .portals
         .iter()
@@ -386,7 +403,8 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
         .args(["--iscsi", &portals.join(",")]);
     let words = Arc::new(Words::default());
     let heard = Arc::clone(&words);
-    let mut daemon = Daemon::start(&tgtd, move |line| heard.hear(line)).map_err(|error| error.to_string())?;
+    let mut daemon =
+        Daemon::start(&tgtd, work, move |line| heard.hear(line)).map_err(|error| error.to_string())?;
     let socket = plan.admin.socket_path();
     loop {
         work.check()
@@ -456,8 +474,8 @@ fn mark(folder: &Path) -> PathBuf {
     folder.join("tgtd.pid")
 }
 
-/// Ends each tgtd that an earlier run left.
-fn end_leftovers(mark: &Path) -> Result<(), String> {
+/// Ends each tgtd that an earlier run left. One who woke up late would end the daemon of whoever has the folder now.
+fn end_leftovers(mark: &Path, work: &Work) -> Result<(), String> {
     let processes = std::fs::read_dir("/proc").map_err(|error| format!("cannot list processes: {error}"))?;
     for entry in processes.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -471,6 +489,7 @@ fn end_leftovers(mark: &Path) -> Result<(), String> {
             continue;
         };
         if is_ours(&line, mark) {
+            work.check_owner().map_err(|error| error.to_string())?;
             tracing::warn!(pid, "ending the tgtd of an earlier run");
             process.kill();
             if !process.wait_end(END_LIMIT) {
@@ -490,20 +509,10 @@ fn is_ours(command_line: &[u8], mark: &Path) -> bool {
     name == b"tgtd" && words.any(|word| word == mark.as_os_str().as_bytes())
 }
 
-/// Makes the folder, and locks it.
-fn lock(folder: &Path) -> DriverResult<OwnerLock> {
-    let failed = |operator: String| DriverError::Failed {
-        client: "The storage target service is not available.".to_owned(),
-        operator,
-    };
-    private_files::create_dir(folder).map_err(|error| {
-        failed(format!(
-            "cannot make the target's folder {}: {error}",
-            folder.display()
-        ))
-    })?;
+/// Who may use a daemon's folder.
+pub(super) fn ownership(folder: &Path) -> Ownership {
     let what = format!("target's folder {}", folder.display());
-    OwnerLock::take(&folder.join("lock"), &what, true).map_err(|error| failed(error.to_string()))
+    Ownership::of(vec![Place::file(folder.join("lock"), what)])
 }
 
 #[cfg(test)]
