@@ -1,6 +1,6 @@
 //! Pumice: a block storage service that speaks the Cinder API, as one program built of actors.
 //!
-//! The map of the house. One way only: `web` → `actors` → `flow`, `store`, `transport`, `drivers` → `model`.
+//! The map of the house. One way only: `web` → `actors` → `verbs` → `backend` → `flow`, `store`, `transport`, `drivers` → `model`.
 //!
 //! | room | what lives there |
 //! |---|---|
@@ -10,10 +10,13 @@
 //! | [`store`] | the `Store` trait, sled, and the typed catalog on top |
 //! | [`flow`] | steps and reverts |
 //! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry |
+//! | [`verbs`] | what can be done to a resource: the steps of each verb |
+//! | [`backend`] | what the steps of a verb work with on a volume node |
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
 //! | `chance`, [`failpoint`] | where ids and pauses are drawn; where tests kill the process |
+//! | `backoff`, `panic_text` | pauses between attempts; what a caught panic said |
 //! | [`private_files`] | files and folders that nobody but their owner may read |
 //!
 //! # The way of one volume
@@ -25,6 +28,8 @@
 //! makes the record `available`, or sends it to the Scheduler again without that pool, or marks it `error`.
 
 pub mod actors;
+pub mod backend;
+mod backoff;
 mod chance;
 pub mod cli;
 pub mod config;
@@ -33,9 +38,11 @@ pub mod failpoint;
 pub mod flow;
 pub mod messages;
 pub mod model;
+mod panic_text;
 pub mod private_files;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;
 pub mod transport;
+pub mod verbs;
 pub mod web;

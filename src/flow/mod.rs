@@ -15,6 +15,9 @@ use crate::failpoint::point;
 use crate::model::{StepOutcome, StepRecord, Timestamp};
 
 pub mod inject;
+mod step;
+
+pub use self::step::{FnStep, NoRevert, RevertedBy, step};
 
 /// One step over a flow's state `S`, failing with `E`.
 #[async_trait(?Send)]

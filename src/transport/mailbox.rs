@@ -17,6 +17,7 @@ use super::stats::{ActorStats, InWork, MessageStats};
 use super::{CallError, Serve};
 use crate::messages::{Message, Pattern};
 use crate::model::{Context, ErrorKind, Timestamp};
+use crate::panic_text::panic_text;
 
 /// A place in a mailbox, and the account of what became of the message that holds it.
 pub(super) struct Ticket {
@@ -192,13 +193,4 @@ impl<M: Message> Envelope<M> {
             }
         }
     }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
 }

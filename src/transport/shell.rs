@@ -19,11 +19,12 @@ use actix::{Actor as _, ActorContext, Addr, Context, Handler};
 use futures_util::FutureExt;
 use tokio::task::AbortHandle;
 
-use super::mailbox::{Envelope, panic_text};
+use super::mailbox::Envelope;
 use super::stats::{ActorStats, Living};
 use super::supervisor::{Parcel, Supervisor};
 use super::{Actor, Serve, Started};
 use crate::messages::Message;
+use crate::panic_text::panic_text;
 
 /// Tasks that end with the actor.
 pub(super) struct Tasks {

@@ -18,11 +18,12 @@ use std::time::Duration;
 use actix::Addr;
 use tokio::time::Instant;
 
-use super::mailbox::{Envelope, panic_text};
+use super::mailbox::Envelope;
 use super::shell::{End, Shell};
 use super::stats::{ActorStats, State};
 use super::{Actor, Serve, lock};
 use crate::messages::Message;
+use crate::panic_text::panic_text;
 
 /// How many times an actor is built anew within the window before it is given up.
 pub const MOST_RESTARTS: usize = 5;

@@ -14,6 +14,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use pumice::actors::registry::Liveness;
 use pumice::actors::{api, quota, registry, scheduler, volume_manager};
+use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
 use pumice::drivers::target::fake::FakeTarget;
@@ -136,13 +137,13 @@ impl House {
         });
         let target = Arc::new(FakeTarget::default());
         let made = driver.clone();
-        let parts = volume_manager::Parts::new(
+        let parts = BackendState::new(
             BackendName::new("h", "lvm"),
             Arc::new(move || Arc::new(made.clone()) as Arc<dyn VolumeDriver>),
             Some(target.clone()),
-            volume_manager::Options {
+            Options {
                 volume_backend_name: "lvm".into(),
-                ..volume_manager::Options::default()
+                ..Options::default()
             },
         );
         if alive {

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use pumice::actors::{scheduler, volume_manager as manager};
+use pumice::actors::scheduler;
+use pumice::backend::{BackendCommand, CommandVisitor};
 use pumice::model::bounds::RECORDS_IN_A_COMMIT;
+use pumice::verbs::on_backend::every_command;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -501,25 +503,23 @@ fn wherever_it_dies_it_comes_to_rest_as_its_clients_were_told() -> Result<()> {
     Ok(())
 }
 
+/// The steps of each command's flow on a backend.
+#[derive(Default)]
+struct StepNames(Vec<Vec<&'static str>>);
+
+impl CommandVisitor for StepNames {
+    fn command<C: BackendCommand>(mut self) -> Self {
+        self.0.push(C::flow().step_names());
+        self
+    }
+}
+
 /// Every flow's every step, and every place in the actors that commits, is a point that the matrix kills at.
 #[test]
 fn no_step_and_no_commit_is_without_its_point() -> Result<()> {
     let reached = points()?;
-    let flows = [
-        manager::create_volume::flow().step_names(),
-        manager::delete_volume::flow().step_names(),
-        manager::extend_volume::flow().step_names(),
-        manager::create_snapshot::flow().step_names(),
-        manager::delete_snapshot::flow().step_names(),
-        manager::revert_to_snapshot::flow().step_names(),
-        manager::manage_volume::flow().step_names(),
-        manager::unmanage_volume::flow().step_names(),
-        manager::manage_snapshot::flow().step_names(),
-        manager::manage_snapshot::unmanage_flow().step_names(),
-        manager::initialize_connection::flow().step_names(),
-        manager::terminate_connection::flow().step_names(),
-        scheduler::create_volume::flow().step_names(),
-    ];
+    let mut flows = every_command(StepNames::default()).0;
+    flows.push(scheduler::create_volume::flow().step_names());
     let mut missing = Vec::new();
     for steps in flows {
         for step in steps {

@@ -11,6 +11,7 @@ use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness};
 use pumice::actors::scheduler;
 use pumice::actors::volume_manager;
+use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
 use pumice::messages::api::{ApiTopic, CreateVolume};
@@ -60,11 +61,11 @@ impl World {
             latency: Duration::from_millis(1),
             ..FakeOptions::default()
         });
-        let parts = volume_manager::Parts::new(
+        let parts = BackendState::new(
             "host@fake".parse().unwrap(),
             Arc::new(move || Arc::new(driver.clone()) as Arc<dyn VolumeDriver>),
             None,
-            volume_manager::Options::default(),
+            Options::default(),
         );
         let manager = volume_manager::endpoint(parts, router.clone(), BOUND);
         router.register(manager.start_on(&volume));

@@ -10,6 +10,7 @@ use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness, effective_down_time};
 use pumice::actors::scheduler;
 use pumice::actors::volume_manager;
+use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
 use pumice::drivers::target::fake::FakeTarget;
@@ -195,14 +196,14 @@ pub async fn volume(world: Rc<World>, number: usize) -> turmoil::Result {
     }
     let router = world.router(&storage.node);
     let driver = storage.driver.clone();
-    let options = volume_manager::Options {
+    let options = Options {
         volume_backend_name: "fake".to_owned(),
         report_interval: REPORT_INTERVAL,
         stats_polling_interval: Duration::from_secs(5),
         command_timeout: VERB_LIMIT,
-        ..volume_manager::Options::default()
+        ..Options::default()
     };
-    let parts = volume_manager::Parts::new(
+    let parts = BackendState::new(
         storage.backend().parse()?,
         Arc::new(move || Arc::new(driver.clone()) as Arc<dyn VolumeDriver>),
         Some(Arc::new(storage.target.clone())),

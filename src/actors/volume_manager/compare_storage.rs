@@ -1,34 +1,40 @@
-//! At the start of a process: what the storage has is compared with what the catalog says, before any command is obeyed.
+//! At the start of a process: what the storage has is compared with what the catalog says, before any command runs.
 //!
-//! Orphans are told of (and deleted only if the configuration says so), what is missing is marked by the Api actor. A storage
-//! that has nothing at all of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the backend
-//! stays down until somebody has looked.
+//! Orphans are reported (and deleted only if the configuration says so); what is missing is marked by the Api actor. A storage
+//! that has none of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the backend stays
+//! down until its storage is there.
 
 use std::time::Duration;
 
 use super::VolumeManager;
-use super::worker::{Chore, Claim};
+use super::lifecycle::{FIRST_ASK_PAUSE, LONGEST_ASK_PAUSE};
+use crate::backend::LockSet;
+use crate::backend::workers::Maintenance;
+use crate::backoff::Backoff;
 use crate::drivers::DriverError;
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
 use crate::transport::CallError;
 
-/// With fewer volumes than this, an empty storage is believed.
+/// With fewer volumes than this, an empty storage is taken for the right one.
 const FEW: usize = 3;
 
 /// How long a question to the Api actor may take.
 const ASK: Duration = Duration::from_secs(60);
 
-/// Compares, once in the life of this process. `Err` says why the storage must be the wrong one.
+/// Compares, once in the life of this process.
+///
+/// # Errors
+/// Why the storage must be the wrong one.
 pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Result<(), String> {
-    let parts = &manager.parts;
-    if parts.difference().is_some() || !parts.driver.get().remembers() {
+    let state = &manager.state;
+    if state.difference().is_some() || !state.driver.get().remembers() {
         return Ok(());
     }
-    let listed = parts
+    let listed = state
         .drive(
-            Claim::housekeeping(Chore::ListExisting),
-            parts.options.command_timeout,
+            LockSet::maintenance(Maintenance::ListExisting),
+            state.options.command_timeout,
             |driver, work| driver.list_existing(work),
         )
         .await;
@@ -42,8 +48,8 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
         .filter_map(|found| StorageName::parse(&found.name))
         .collect();
     found.sort_unstable();
-    let expected = parts.ledger().expected();
-    if found.is_empty() && expected >= FEW && parts.options.expect_storage {
+    let expected = state.inventory().expected();
+    if found.is_empty() && expected >= FEW && state.options.expect_storage {
         return Err(format!(
             "none of the {expected} volumes of this backend is on its storage: is it the right one, and mounted? \
              (expect_storage = false lets it serve all the same)"
@@ -52,20 +58,20 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
     if let Some(difference) = ask(manager, context, &found).await {
         if !difference.orphans.is_empty() {
             tracing::warn!(
-                backend = %parts.backend,
+                backend = %state.backend,
                 count = difference.orphans.len(),
                 orphans = ?difference.orphans,
                 "the storage has what nobody has a record of"
             );
         }
-        if parts.options.delete_orphans {
+        if state.options.delete_orphans {
             for orphan in &difference.orphans {
                 if is_still_an_orphan(manager, context, *orphan).await {
                     delete(manager, *orphan).await;
                 }
             }
         }
-        parts.set_difference(difference);
+        state.set_difference(difference);
     }
     Ok(())
 }
@@ -73,15 +79,16 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
 /// Asks until it is answered; `None` if the control node is too old to be asked.
 async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) -> Option<StorageDifference> {
     let mut difference = StorageDifference::default();
-    let size = usize::try_from(manager.parts.options.page_size).map_or(1, |size| size.max(1));
+    let size = usize::try_from(manager.state.options.page_size).map_or(1, |size| size.max(1));
     let mut pages: Vec<&[StorageName]> = found.chunks(size).collect();
     if pages.is_empty() {
         pages.push(&[]);
     }
-    let (mut index, mut pause) = (0, Duration::from_millis(100));
+    let mut index = 0;
+    let mut backoff = Backoff::new(FIRST_ASK_PAUSE, LONGEST_ASK_PAUSE);
     while let Some(page) = pages.get(index) {
         let question = CompareStorage {
-            backend: manager.parts.backend.clone(),
+            backend: manager.state.backend.clone(),
             after: index
                 .checked_sub(1)
                 .and_then(|before| pages[before].last().copied()),
@@ -96,54 +103,53 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
             }
             Err(CallError::UnsupportedVersion { .. }) => return None,
             Err(error) => {
-                tracing::info!(backend = %manager.parts.backend, %error, "waiting for a control node");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tracing::info!(backend = %manager.state.backend, %error, "waiting for a control node");
+                backoff.pause().await;
             }
         }
     }
     Some(difference)
 }
 
-/// Asks once more, by the name alone, right before what nobody has a record of is deleted: that cannot be taken back.
+/// Asks once more, right before it is deleted, whether this name has no record: a delete cannot be taken back.
 async fn is_still_an_orphan(manager: &VolumeManager, context: &Context, orphan: StorageName) -> bool {
     let question = ConfirmOrphans {
-        backend: manager.parts.backend.clone(),
+        backend: manager.state.backend.clone(),
         names: vec![orphan],
     };
     match manager.api.call(context, question, ASK).await {
         Ok(confirmed) if confirmed == [orphan] => true,
         Ok(_) => {
-            tracing::warn!(backend = %manager.parts.backend, %orphan, "not deleted: it has a record now");
+            tracing::warn!(backend = %manager.state.backend, %orphan, "not deleted: it has a record now");
             false
         }
         Err(error) => {
-            tracing::warn!(backend = %manager.parts.backend, %orphan, %error, "an orphan stays: nobody confirms that it is one");
+            tracing::warn!(backend = %manager.state.backend, %orphan, %error, "an orphan stays: nobody confirms that it is one");
             false
         }
     }
 }
 
-/// Deletes what nobody has a record of, because the configuration says so.
+/// Deletes what has no record, because the configuration says so.
 async fn delete(manager: &VolumeManager, orphan: StorageName) {
-    let parts = &manager.parts;
-    let limit = parts.options.command_timeout;
+    let state = &manager.state;
+    let limit = state.options.command_timeout;
     let deleted: Result<(), Option<DriverError>> = match orphan {
         StorageName::Volume(id) => {
-            let volume = parts.nameless(id);
-            let claim = Claim::on(id).moving_data(true);
-            parts
-                .drive(claim, limit, move |driver, work| {
+            let volume = state.spec_without_record(id);
+            let locks = LockSet::volume(id).moving_data(true);
+            state
+                .drive(locks, limit, move |driver, work| {
                     driver.delete_volume(work, &volume)
                 })
                 .await
         }
         StorageName::Snapshot(id) => {
-            // Of which volume it was, nobody knows any more; drivers go by the snapshot's own name.
-            let volume = parts.nameless(VolumeId::new());
-            parts
+            // Its volume is not known any more; drivers find a snapshot by its own name.
+            let volume = state.spec_without_record(VolumeId::new());
+            state
                 .drive(
-                    Claim::on_snapshot(id).moving_data(true),
+                    LockSet::snapshot(id).moving_data(true),
                     limit,
                     move |driver, work| driver.delete_snapshot(work, &volume, id),
                 )
@@ -151,8 +157,8 @@ async fn delete(manager: &VolumeManager, orphan: StorageName) {
         }
     };
     match deleted {
-        Ok(()) => tracing::warn!(backend = %parts.backend, %orphan, "an orphan was deleted"),
-        Err(Some(error)) => tracing::error!(backend = %parts.backend, %orphan, %error, "an orphan stays"),
+        Ok(()) => tracing::warn!(backend = %state.backend, %orphan, "an orphan was deleted"),
+        Err(Some(error)) => tracing::error!(backend = %state.backend, %orphan, %error, "an orphan stays"),
         Err(None) => {}
     }
 }

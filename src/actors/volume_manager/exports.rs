@@ -1,8 +1,8 @@
-//! The exports that a backend owes to those who have its volumes: restored when the manager starts, and when the target daemon
-//! was started anew. What cannot be restored is tried again until it can be.
+//! The exports that the inventory says must exist: restored when the manager starts, and when the target daemon was restarted. One
+//! that cannot be restored is tried again until it can be.
 //!
-//! All of it goes on beside the commands and the heartbeat, and may take as long as the target does: each verb is alone on its
-//! volume, and asks the ledger only then what is owed. Commands may connect and disconnect the same volumes meanwhile.
+//! This runs beside the commands and the heartbeat, and may take as long as the target does. Each export is looked up in the
+//! inventory by a worker that holds the volume's lock: commands may connect and disconnect the same volumes meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::VolumeManager;
-use super::failure::settled;
-use super::parts::Readiness;
-use super::worker::{Chore, Claim};
+use crate::backend::failure::driver_error;
+use crate::backend::workers::Maintenance;
+use crate::backend::{LockSet, Readiness};
+use crate::backoff::Backoff;
 use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::{AttachMode, StorageName, VolumeId};
@@ -23,109 +24,114 @@ use crate::model::{AttachMode, StorageName, VolumeId};
 /// How often the target daemon is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long one export may take to be restored or taken away. It is tried again, and holds a worker meanwhile.
+/// How long one export may take to be restored or removed. It holds a worker meanwhile; if it fails, it is tried again.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether the target was tried to be made ready.
+/// Whether the target's setup was tried.
 pub(super) struct Exports {
-    tried: watch::Sender<bool>,
+    setup_tried: watch::Sender<bool>,
     has_target: bool,
 }
 
 /// What is restored, and what is not yet.
-struct State {
+struct Restoring {
     is_set_up: bool,
-    /// The daemon's, that all of it was restored for.
+    /// The generation of the daemon for which all exports were restored.
     generation: Option<u64>,
-    owed: Vec<VolumeId>,
-    pause: Duration,
-    again: Instant,
+    /// The volumes whose exports are to be restored.
+    missing: Vec<VolumeId>,
+    backoff: Backoff,
+    next_try: Instant,
 }
 
 impl Exports {
     pub(super) fn new(manager: &VolumeManager) -> Self {
         Self {
-            tried: watch::Sender::new(false),
-            has_target: manager.parts.target.is_some(),
+            setup_tried: watch::Sender::new(false),
+            has_target: manager.state.target.is_some(),
         }
     }
 
-    /// Ends when the target is ready, or has failed once to become so.
-    pub(super) async fn tried(&self) {
+    /// Waits until the target's setup has succeeded or failed for the first time.
+    pub(super) async fn setup_tried(&self) {
         if self.has_target {
-            let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
+            let _ = self.setup_tried.subscribe().wait_for(|tried| *tried).await;
         }
     }
 
-    /// Makes the target ready, restores what is owed, takes away what nobody has, and watches. Never ends.
+    /// Sets the target up, restores the exports, removes those that nobody has, and watches the daemon. Never ends.
     pub(super) async fn keep(&self, manager: &VolumeManager) {
-        let parts = &manager.parts;
-        let Some(target) = parts.target.clone() else {
+        let state = &manager.state;
+        let Some(target) = state.target.clone() else {
             return;
         };
-        let (first, longest) = parts.options.retry;
-        let mut state = State {
+        let (first, longest) = state.options.retry;
+        let mut restoring = Restoring {
             is_set_up: set_up(manager, &target).await,
             generation: None,
-            owed: Vec::new(),
-            pause: first,
-            again: Instant::now() + first,
+            missing: Vec::new(),
+            backoff: Backoff::new(first, longest),
+            next_try: Instant::now(),
         };
-        let _ = self.tried.send_replace(true);
-        // Until then it is not known what is owed.
-        let mut readiness = parts.readiness.subscribe();
+        let _ = self.setup_tried.send_replace(true);
+        // Until then the inventory may not be loaded.
+        let mut readiness = state.readiness.subscribe();
         let _ = readiness.wait_for(|now| *now == Readiness::Up).await;
-        state.restore_all(manager, &target).await;
+        restoring.restore_all(manager, &target).await;
         let mut ticks = tokio::time::interval(TICK);
         loop {
-            if !parts.are_strays_gone() && state.is_set_up && take_strays_away(manager, &target).await {
-                parts.set_strays_gone();
+            if !state.are_stray_exports_removed()
+                && restoring.is_set_up
+                && remove_stray_exports(manager, &target).await
+            {
+                state.set_stray_exports_removed();
             }
             ticks.tick().await;
-            let is_due = Instant::now() >= state.again && !(state.is_set_up && state.owed.is_empty());
-            if is_due && !state.is_set_up {
-                state.is_set_up = set_up(manager, &target).await;
+            let is_complete = restoring.is_set_up && restoring.missing.is_empty();
+            let is_due = Instant::now() >= restoring.next_try && !is_complete;
+            if is_due && !restoring.is_set_up {
+                restoring.is_set_up = set_up(manager, &target).await;
             }
             let now = target.generation();
-            if now.is_some() && now != state.generation {
-                tracing::warn!(backend = %parts.backend, "the target daemon was started anew; restoring exports");
-                state.restore_all(manager, &target).await;
+            if now.is_some() && now != restoring.generation {
+                tracing::warn!(backend = %state.backend, "the target daemon was started anew; restoring exports");
+                restoring.restore_all(manager, &target).await;
             } else if is_due {
-                state.owed = restore(manager, std::mem::take(&mut state.owed)).await;
-                state.pause = (state.pause * 2).min(longest);
-                state.again = Instant::now() + state.pause;
+                restoring.missing = restore(manager, std::mem::take(&mut restoring.missing)).await;
+                restoring.next_try = Instant::now() + restoring.backoff.next_pause();
             }
         }
     }
 }
 
-impl State {
+impl Restoring {
     async fn restore_all(&mut self, manager: &VolumeManager, target: &Arc<dyn TargetDriver>) {
-        let parts = &manager.parts;
-        // Read before the book: who comes between the two is restored once too often.
+        // Read before the inventory: an export that is made between the two is restored once more than needed.
         self.generation = target.generation();
-        let all = parts.ledger().exports();
-        self.owed = restore(manager, all).await;
-        self.pause = parts.options.retry.0;
-        self.again = Instant::now() + self.pause;
+        let all = manager.state.inventory().exports();
+        self.missing = restore(manager, all).await;
+        self.backoff.reset();
+        self.next_try = Instant::now() + self.backoff.next_pause();
     }
 }
 
-/// Takes away what nobody is owed: exports of an earlier life whose connection was never acknowledged. True once each that there
-/// was has been seen to.
-async fn take_strays_away(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool {
-    let parts = &manager.parts;
+/// Removes the exports that are not in the inventory: an earlier process made them for connections that were never acknowledged.
+/// False if one could not be removed.
+async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool {
+    let state = &manager.state;
     let listing = Arc::clone(target);
-    let listed = parts
-        .drive(Claim::housekeeping(Chore::ListExports), LIMIT, move |_, work| {
-            listing.list_exports(work)
-        })
+    let listed = state
+        .drive(
+            LockSet::maintenance(Maintenance::ListExports),
+            LIMIT,
+            move |_, work| listing.list_exports(work),
+        )
         .await;
     let names = match listed {
         Ok(names) => names,
         Err(error) => {
             let error = error.map(|error| error.to_string());
-            tracing::warn!(backend = %parts.backend, error, "what is exported cannot be listed; it is tried again");
+            tracing::warn!(backend = %state.backend, error, "what is exported cannot be listed; it is tried again");
             return false;
         }
     };
@@ -134,12 +140,12 @@ async fn take_strays_away(manager: &VolumeManager, target: &Arc<dyn TargetDriver
         let Some(StorageName::Volume(id)) = StorageName::parse(&name) else {
             continue;
         };
-        let (target, volume) = (Arc::clone(target), parts.nameless(id));
-        let book = Arc::clone(parts);
-        let removed = parts
+        let (target, volume) = (Arc::clone(target), state.spec_without_record(id));
+        let backend = Arc::clone(state);
+        let removed = state
             .drive(id, LIMIT, move |_, work| {
-                // Whoever is being connected by a command has been by now, and is in the book.
-                if book.ledger().is_exported(id) {
+                // A connection that a command was just making is made by now, and in the inventory.
+                if backend.inventory().is_exported(id) {
                     return Ok(false);
                 }
                 target.remove_export(work, &volume)?;
@@ -147,11 +153,11 @@ async fn take_strays_away(manager: &VolumeManager, target: &Arc<dyn TargetDriver
             })
             .await;
         match removed {
-            Ok(true) => tracing::warn!(volume = %id, "an export was taken away that nobody has"),
+            Ok(true) => tracing::warn!(volume = %id, "an export was removed that nobody has"),
             Ok(false) => {}
             Err(error) => {
                 let error = error.map(|error| error.to_string());
-                tracing::error!(volume = %id, error, "an export that nobody has cannot be taken away; it is tried again");
+                tracing::error!(volume = %id, error, "an export that nobody has cannot be removed; it is tried again");
                 are_gone = false;
             }
         }
@@ -159,23 +165,25 @@ async fn take_strays_away(manager: &VolumeManager, target: &Arc<dyn TargetDriver
     are_gone
 }
 
-/// Whether it is ready.
+/// Sets the target up. False if that failed.
 async fn set_up(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool {
     let target = Arc::clone(target);
-    let limit = manager.parts.options.command_timeout.min(LIMIT);
+    let limit = manager.state.options.command_timeout.min(LIMIT);
     let ready = manager
-        .parts
+        .state
         .workers
-        .run(Claim::housekeeping(Chore::SetUpTarget), limit, move |work| {
-            target.setup(work)
-        })
+        .run(
+            LockSet::maintenance(Maintenance::SetUpTarget),
+            limit,
+            move |work| target.setup(work),
+        )
         .await;
-    match ready.map_err(settled) {
+    match ready.map_err(driver_error) {
         Ok(()) => true,
         Err(error) => {
             if let Some(error) = error {
                 tracing::error!(
-                    backend = %manager.parts.backend,
+                    backend = %manager.state.backend,
                     %error,
                     "volumes of this backend cannot be attached; all else works. It is tried again"
                 );
@@ -185,9 +193,9 @@ async fn set_up(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool
     }
 }
 
-/// Exports these as the book says, several at once, but leaves a worker to the commands. Those that it failed for are the answer.
+/// Restores the exports of these volumes, several at once, but leaves a worker to the commands. Returns those that failed.
 async fn restore(manager: &VolumeManager, these: Vec<VolumeId>) -> Vec<VolumeId> {
-    let at_once = manager.parts.options.max_workers.saturating_sub(1).max(1);
+    let at_once = manager.state.options.max_workers.saturating_sub(1).max(1);
     stream::iter(these)
         .map(|id| async move {
             match restore_one(manager, id).await {
@@ -210,15 +218,15 @@ async fn restore(manager: &VolumeManager, these: Vec<VolumeId>) -> Vec<VolumeId>
         .await
 }
 
-/// False if nobody has the volume any more.
+/// Restores one export. False if nobody has the volume any more.
 async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Option<DriverError>> {
-    let parts = Arc::clone(&manager.parts);
-    let limit = parts.options.command_timeout.min(LIMIT);
+    let state = Arc::clone(&manager.state);
+    let limit = state.options.command_timeout.min(LIMIT);
     let verb = move |driver: &dyn VolumeDriver, work: &Work| {
-        let Some(exported) = parts.ledger().exported(id) else {
+        let Some(exported) = state.inventory().exported(id) else {
             return Ok(false);
         };
-        let (target, path) = parts.export_parts(&exported.volume)?;
+        let (target, path) = state.export_target(&exported.volume)?;
         driver.activate(work, &exported.volume)?;
         outliving(target.as_ref(), work, || {
             let export = target.ensure_export(work, &exported.volume, &path)?;
@@ -233,5 +241,5 @@ async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Opti
             Ok(true)
         })
     };
-    manager.parts.drive(id, limit, verb).await
+    manager.state.drive(id, limit, verb).await
 }

@@ -1,11 +1,11 @@
-//! List existing: what lies on the backend, ours or not. A question, not a command: it changes nothing, and is answered at once.
+//! List existing: what is on the backend, ours or not. A question, not a command: it changes nothing, and is answered directly.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::VolumeManager;
-use super::parts::Readiness;
-use super::worker::{Chore, Claim};
+use crate::backend::workers::Maintenance;
+use crate::backend::{LockSet, Readiness};
 use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage};
 use crate::model::{Context, Error, Existing};
 use crate::transport::Serve;
@@ -39,22 +39,24 @@ impl VolumeManager {
             Error::unavailable("The service is temporarily unable to handle the request.", 5)
                 .with_operator(why)
         };
-        let readiness = self.parts.readiness.borrow().clone();
+        let readiness = self.state.readiness.borrow().clone();
         match readiness {
             Readiness::Up => {}
             Readiness::Starting => return Err(unavailable("the backend is starting".to_owned())),
             Readiness::Down(reason) => return Err(unavailable(reason)),
         }
         let listed = self
-            .parts
-            .drive(Claim::housekeeping(Chore::ListExisting), LIMIT, |driver, work| {
-                driver.list_existing(work)
-            })
+            .state
+            .drive(
+                LockSet::maintenance(Maintenance::ListExisting),
+                LIMIT,
+                |driver, work| driver.list_existing(work),
+            )
             .await;
         let mut all = listed.map_err(|error| {
             unavailable(error.map_or_else(|| "stopping".to_owned(), |error| error.to_string()))
         })?;
-        // What comes behind a page is said by name, so the order is not left to the driver.
+        // The next page begins after a name, so the order is not left to the driver.
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if let Some(after) = after {
             all.retain(|found| found.name > after);

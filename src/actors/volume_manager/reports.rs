@@ -1,15 +1,14 @@
-//! What a manager tells of itself: every `report_interval` that it is alive, and with it what its pools have.
+//! A backend's reports: every `report_interval` a heartbeat, with the statistics of its pools.
 //!
-//! Nothing that takes time comes between two reports: the pools are looked at beside them, and until that is done, or when it
-//! takes too long, the last report is told again under its old time. Slow is not dead.
+//! Nothing slow comes between two reports: the pools are looked at beside them, and until that has ended, or if it takes too long,
+//! the last statistics are sent again with their old time. A slow backend is not a dead one.
 //!
-//! The pools are not looked at for each report: with many volumes that is no small thing to ask of LVM, and it locks the group
-//! meanwhile. They are looked at every `backend_stats_polling_interval`, and before that where the schedulers cannot know by
-//! themselves what has changed: a volume went, a snapshot came, something failed (cinder: `volume/manager.py`,
-//! `_report_driver_status`).
+//! The pools are not looked at for each report: with many volumes that is much work for LVM, and locks the volume group. They are
+//! looked at every `backend_stats_polling_interval`, and earlier if the schedulers cannot know by themselves what has changed: a
+//! volume was deleted, a snapshot created, something failed (cinder: `volume/manager.py`, `_report_driver_status`).
 //!
-//! The schedulers forget what they promised once it has ended and a newer look is told. What ended while the pools were looked
-//! at may not be in what was seen: the next report looks again.
+//! The schedulers drop a reservation once its operation has ended and a newer look is reported. What ended during a look may not
+//! be in it: the pools are looked at again for the next report.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,8 +18,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use super::VolumeManager;
-use super::parts::{Parts, Readiness};
-use super::worker::{Chore, Claim};
+use crate::backend::workers::Maintenance;
+use crate::backend::{BackendState, LockSet, Readiness};
 use crate::drivers::DriverError;
 use crate::messages::api::Progress;
 use crate::messages::registry::{Heartbeat, RegistryTopic};
@@ -29,65 +28,65 @@ use crate::model::service::BackendStats;
 use crate::model::{Context, PoolStats, Timestamp};
 use crate::transport::{PeerChange, PeerEvent};
 
-/// How often it is looked whether a report is due.
+/// How often it is checked whether a report is due.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How long a look at the pools may take.
 const STATS_LIMIT: Duration = Duration::from_secs(30);
 
-/// How old what was seen may become while looks take too long, before the backend counts as down.
+/// How old the statistics may become while looks take too long, before the backend counts as down.
 const STALE: Duration = Duration::from_secs(300);
 
-/// What was seen and told last, and when.
+/// What was seen and reported last, and when.
 #[derive(Default)]
 pub(super) struct Reports {
-    seen: Option<Seen>,
+    seen: Option<SeenPools>,
     /// Why the last look failed.
     failed: Option<String>,
     /// When the last look began: no report may be older than the one before it.
     began: Option<Timestamp>,
-    told: Option<Instant>,
+    reported: Option<Instant>,
     was_up: bool,
     /// Since when the driver is neither ready nor known to be broken.
     unready: Option<Instant>,
-    /// How much had been made when the last look began, so long as schedulers may still be hearing of it.
-    made_before: Option<u64>,
+    /// How many allocations had been counted when the last look began; `None` once they were compared.
+    allocations_before: Option<u64>,
 }
 
-/// What the pools had.
+/// The pools' statistics at some time.
 #[derive(Clone)]
-pub(super) struct Seen {
+pub(super) struct SeenPools {
     pools: Vec<PoolStats>,
     at: Timestamp,
     since: Instant,
 }
 
-/// What is told of a backend.
-enum Told {
-    /// What its pools had then.
-    Up(Seen),
-    /// Why it does not work.
+/// What is reported of a backend.
+enum BackendStatus {
+    /// It works, and has these pools.
+    Up(SeenPools),
+    /// It does not work, for this reason.
     Down(String),
-    /// It was never up in this life, and may be any moment. The registry hears of it; schedulers do not, for what waits for a
-    /// backend that they know nothing of would wait no longer.
+    /// It was not up yet since this process started, and may be any moment. Only the registry is told: a create that waits in a
+    /// scheduler for an unknown backend would stop waiting for one that is known to be down.
     Starting,
 }
 
 /// How a look at the pools ended; `None` if the manager is stopping.
-pub(super) type Looked = Result<Seen, Option<DriverError>>;
+pub(super) type Looked = Result<SeenPools, Option<DriverError>>;
 
-/// Tells, for as long as the actor lives.
-pub(super) async fn keep_telling(manager: &VolumeManager, context: &Context) {
-    let parts = &manager.parts;
-    let mut readiness = parts.readiness.subscribe();
+/// Reports, for as long as the actor lives.
+pub(super) async fn keep_reporting(manager: &VolumeManager, context: &Context) {
+    let state = &manager.state;
+    let mut readiness = state.readiness.subscribe();
     {
-        // So that the first word is not that it is just starting.
+        // So that the first report is not that it is starting.
         let known = readiness.wait_for(|now| *now != Readiness::Starting);
-        let _ = tokio::time::timeout(parts.options.report_interval, known).await;
+        let _ = tokio::time::timeout(state.options.report_interval, known).await;
     }
     let mut reports = Reports::default();
     let mut look: Option<Pin<Box<dyn Future<Output = Looked> + '_>>> = None;
-    let mut ticks = tokio::time::interval(TICK.min(parts.options.report_interval));
+    let mut ticks = tokio::time::interval(TICK.min(state.options.report_interval));
     let mut peers = manager.router.watch_peers();
     loop {
         let looked = async {
@@ -101,39 +100,39 @@ pub(super) async fn keep_telling(manager: &VolumeManager, context: &Context) {
             biased;
             looked = looked => {
                 look = None;
-                reports.looked(parts, looked);
-                reports.tell(manager, context).await;
+                reports.looked(state, looked);
+                reports.send(manager, context).await;
             }
-            // The sender is in the parts, so that this never fails.
+            // Never fails: the sender is in the state.
             _ = readiness.changed() => {
                 let is_up = *readiness.borrow_and_update() == Readiness::Up;
                 if is_up {
                     is_wanted = true;
                 } else {
-                    reports.tell_at_once(manager, context).await;
+                    reports.send_if_down(manager, context).await;
                 }
             }
-            // A control node that was started anew knows no pools until somebody tells it.
-            () = connected(&mut peers) => is_wanted = true,
+            // A control node that was restarted knows no pools until they are reported to it.
+            () = peer_connected(&mut peers) => is_wanted = true,
             _ = ticks.tick() => {}
         }
         if look.is_none() {
-            reports.notice_what_was_made(parts);
+            reports.compare_allocations(state);
         }
-        let is_due = reports.is_due(parts.options.report_interval);
+        let is_due = reports.is_due(state.options.report_interval);
         if look.is_none()
             && *readiness.borrow() == Readiness::Up
-            && (is_wanted || is_due && reports.must_look(parts))
+            && (is_wanted || is_due && reports.must_look(state))
         {
-            look = Some(Box::pin(reports.begin_look(parts)));
+            look = Some(Box::pin(reports.begin_look(state)));
         } else if is_due || is_wanted {
-            reports.tell(manager, context).await;
+            reports.send(manager, context).await;
         }
     }
 }
 
-/// Ends when a peer has connected. Events that were missed count: one of them may have been that.
-pub(super) async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
+/// Waits until a peer connects. Missed events count as one: a peer may have connected.
+pub(super) async fn peer_connected(peers: &mut broadcast::Receiver<PeerEvent>) {
     loop {
         match peers.recv().await {
             Ok(event) if matches!(event.change, PeerChange::Up | PeerChange::Announced) => return,
@@ -145,43 +144,49 @@ pub(super) async fn connected(peers: &mut broadcast::Receiver<PeerEvent>) {
 }
 
 impl Reports {
-    /// What ended while the pools were looked at may not be in what was seen.
-    pub(super) fn notice_what_was_made(&mut self, parts: &Parts) {
-        let before = self.made_before.take();
-        if before.is_some_and(|before| before != parts.made()) {
-            parts.want_look();
+    /// Asks for another look if something was allocated during the last one: it may not be in what was seen.
+    pub(super) fn compare_allocations(&mut self, state: &BackendState) {
+        let before = self.allocations_before.take();
+        if before.is_some_and(|before| before != state.allocations()) {
+            state.request_stats_refresh();
         }
     }
 
     fn is_due(&self, report_interval: Duration) -> bool {
-        self.told.is_none_or(|told| told.elapsed() >= report_interval)
+        self.reported
+            .is_none_or(|reported| reported.elapsed() >= report_interval)
     }
 
     /// Whether the next report needs a look at the pools.
-    fn must_look(&self, parts: &Parts) -> bool {
-        let is_wanted = parts.take_wanted_look();
-        let is_old = |seen: &Seen| seen.since.elapsed() >= parts.options.stats_polling_interval;
+    fn must_look(&self, state: &BackendState) -> bool {
+        let is_wanted = state.take_stats_refresh_request();
+        let is_old = |seen: &SeenPools| seen.since.elapsed() >= state.options.stats_polling_interval;
         is_wanted || !self.was_up || self.failed.is_some() || self.seen.as_ref().is_none_or(is_old)
     }
 
-    /// Looks at the pools, beside everything else.
-    pub(super) fn begin_look<'a>(&mut self, parts: &'a Parts) -> impl Future<Output = Looked> + use<'a> {
-        // What happens from here on may be in what is seen, or not.
-        let at = parts.report_time(Timestamp::now());
+    /// Looks at the pools.
+    pub(super) fn begin_look<'a>(
+        &mut self,
+        state: &'a BackendState,
+    ) -> impl Future<Output = Looked> + use<'a> {
+        // What happens from here on may be in what is seen, or may not.
+        let at = state.report_time(Timestamp::now());
         self.began = Some(at);
-        self.made_before = Some(parts.made());
-        let looking = parts.drive(Claim::housekeeping(Chore::Stats), STATS_LIMIT, |driver, work| {
-            driver.stats(work)
-        });
+        self.allocations_before = Some(state.allocations());
+        let looking = state.drive(
+            LockSet::maintenance(Maintenance::Stats),
+            STATS_LIMIT,
+            |driver, work| driver.stats(work),
+        );
         async move {
             let pools = looking.await?;
             let since = Instant::now();
-            Ok(Seen { pools, at, since })
+            Ok(SeenPools { pools, at, since })
         }
     }
 
     /// Notes how a look ended.
-    pub(super) fn looked(&mut self, parts: &Parts, looked: Looked) {
+    pub(super) fn looked(&mut self, state: &BackendState, looked: Looked) {
         match looked {
             Ok(seen) => {
                 self.seen = Some(seen);
@@ -193,10 +198,10 @@ impl Reports {
                     .as_ref()
                     .is_some_and(|seen| seen.since.elapsed() < STALE) =>
             {
-                tracing::warn!(backend = %parts.backend, "the pools were not looked at in time; the last stats are told again");
+                tracing::warn!(backend = %state.backend, "the pools were not looked at in time; the last stats are reported again");
             }
             Err(Some(error)) => {
-                tracing::error!(backend = %parts.backend, %error, "no stats: the backend counts as down");
+                tracing::error!(backend = %state.backend, %error, "no stats: the backend counts as down");
                 self.seen = None;
                 self.failed = Some(error.to_string());
             }
@@ -204,93 +209,93 @@ impl Reports {
         }
     }
 
-    /// What is to be told now; `None` if it is not known yet.
-    fn present(&mut self, parts: &Parts) -> Option<Told> {
-        if let Some(reason) = parts.workers.hung() {
-            return Some(Told::Down(reason));
+    /// What is to be reported now; `None` if it is not known yet.
+    fn present(&mut self, state: &BackendState) -> Option<BackendStatus> {
+        if let Some(reason) = state.workers.hung() {
+            return Some(BackendStatus::Down(reason));
         }
-        let readiness = parts.readiness.borrow().clone();
+        let readiness = state.readiness.borrow().clone();
         match (readiness, &self.failed, &self.seen) {
             (Readiness::Down(reason), _, _) => {
                 self.unready = None;
-                Some(Told::Down(reason))
+                Some(BackendStatus::Down(reason))
             }
-            (Readiness::Up, Some(reason), _) => Some(Told::Down(reason.clone())),
+            (Readiness::Up, Some(reason), _) => Some(BackendStatus::Down(reason.clone())),
             (Readiness::Up, None, Some(seen)) => {
                 self.unready = None;
-                Some(Told::Up(seen.clone()))
+                Some(BackendStatus::Up(seen.clone()))
             }
             (Readiness::Up | Readiness::Starting, _, seen) => {
                 let since = *self.unready.get_or_insert_with(Instant::now);
-                if since.elapsed() < parts.options.report_interval {
-                    // A driver that was made anew is ready again in a moment.
-                    seen.clone().map(Told::Up)
+                if since.elapsed() < state.options.report_interval {
+                    // A driver that was replaced is ready again in a moment.
+                    seen.clone().map(BackendStatus::Up)
                 } else if seen.is_none() {
-                    Some(Told::Starting)
+                    Some(BackendStatus::Starting)
                 } else {
-                    Some(Told::Down("the backend is starting".to_owned()))
+                    Some(BackendStatus::Down("the backend is starting".to_owned()))
                 }
             }
         }
     }
 
-    /// Tells what is known.
-    pub(super) async fn tell(&mut self, manager: &VolumeManager, context: &Context) {
-        let Some(told) = self.present(&manager.parts) else {
+    /// Reports what is known.
+    pub(super) async fn send(&mut self, manager: &VolumeManager, context: &Context) {
+        let Some(status) = self.present(&manager.state) else {
             return;
         };
-        self.told = Some(Instant::now());
-        self.was_up = matches!(told, Told::Up(_));
-        let told = tell(manager, context, told, self.began);
-        // A node that does not take it in holds up nobody.
-        if tokio::time::timeout(manager.parts.options.report_interval, told)
+        self.reported = Some(Instant::now());
+        self.was_up = matches!(status, BackendStatus::Up(_));
+        let sent = send(manager, context, status, self.began);
+        // Limited, so that a node that does not accept it does not delay the next report.
+        if tokio::time::timeout(manager.state.options.report_interval, sent)
             .await
             .is_err()
         {
-            tracing::warn!(backend = %manager.parts.backend, "a report was not taken in by everybody in time");
+            tracing::warn!(backend = %manager.state.backend, "a report was not accepted by every node in time");
         }
     }
 
-    /// Tells that the backend does not work, if it does not.
-    async fn tell_at_once(&mut self, manager: &VolumeManager, context: &Context) {
-        let is_down = matches!(*manager.parts.readiness.borrow(), Readiness::Down(_));
+    /// Reports that the backend does not work, if it does not.
+    async fn send_if_down(&mut self, manager: &VolumeManager, context: &Context) {
+        let is_down = matches!(*manager.state.readiness.borrow(), Readiness::Down(_));
         if is_down {
-            self.tell(manager, context).await;
+            self.send(manager, context).await;
         }
     }
 }
 
-/// Tells how far the work is that moves data. What is lost on the way is told again, or has ended.
-pub(super) async fn tell_progress(manager: &VolumeManager, context: &Context) {
-    for (command, done, total) in manager.parts.workers.progress() {
+/// Reports the progress of the work that moves data. A report that is lost is followed by another, or the work has ended.
+pub(super) async fn report_progress(manager: &VolumeManager, context: &Context) {
+    for (command, done, total) in manager.state.workers.progress() {
         let progress = Progress { command, done, total };
         manager.api.fanout(context, progress).await;
     }
 }
 
-/// Tells every scheduler, and the registry that the service is alive. That it is down has the time of the last look: what that
-/// sees is news all the same.
-async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Option<Timestamp>) {
-    let parts = &manager.parts;
-    let is_starting = matches!(told, Told::Starting);
-    let (pools, timestamp, reason) = match told {
-        Told::Up(seen) => (seen.pools, seen.at, None),
-        Told::Starting => (
+/// Sends the statistics to every scheduler, and a heartbeat to every registry. A backend that is down is reported with the time of
+/// the last look, so that what that look sees is newer.
+async fn send(manager: &VolumeManager, context: &Context, status: BackendStatus, began: Option<Timestamp>) {
+    let state = &manager.state;
+    let is_starting = matches!(status, BackendStatus::Starting);
+    let (pools, timestamp, reason) = match status {
+        BackendStatus::Up(seen) => (seen.pools, seen.at, None),
+        BackendStatus::Starting => (
             Vec::new(),
             Timestamp::now(),
             Some("the backend is starting".to_owned()),
         ),
-        Told::Down(reason) => (Vec::new(), began.unwrap_or_else(Timestamp::now), Some(reason)),
+        BackendStatus::Down(reason) => (Vec::new(), began.unwrap_or_else(Timestamp::now), Some(reason)),
     };
-    let info = parts.driver.get().info();
-    let differs = parts.difference().map(|difference| {
+    let info = state.driver.get().info();
+    let differs = state.difference().map(|difference| {
         [
             ("orphans".to_owned(), difference.orphans.len().to_string()),
             ("missing".to_owned(), difference.missing.len().to_string()),
         ]
     });
     let pools = {
-        let ledger = parts.ledger();
+        let inventory = state.inventory();
         pools
             .into_iter()
             .map(|mut pool| {
@@ -298,24 +303,24 @@ async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Opt
                 pool
             })
             .map(|pool| PoolStats {
-                allocated_capacity_gb: ledger.allocated(&pool.pool_name),
-                reserved_percentage: parts.options.reserved_percentage,
-                max_over_subscription_ratio: parts.options.max_over_subscription_ratio,
+                allocated_capacity_gb: inventory.allocated(&pool.pool_name),
+                reserved_percentage: state.options.reserved_percentage,
+                max_over_subscription_ratio: state.options.max_over_subscription_ratio,
                 ..pool
             })
             .collect()
     };
     let stats = BackendStats {
-        backend: parts.backend.clone(),
-        volume_backend_name: parts.options.volume_backend_name.clone(),
+        backend: state.backend.clone(),
+        volume_backend_name: state.options.volume_backend_name.clone(),
         vendor_name: info.vendor_name,
         driver_version: info.driver_version,
-        storage_protocol: parts
+        storage_protocol: state
             .target
             .as_ref()
             .map_or("file", |target| target.storage_protocol())
             .to_owned(),
-        availability_zone: parts.options.availability_zone.clone(),
+        availability_zone: state.options.availability_zone.clone(),
         up: reason.is_none(),
         reason: reason.clone(),
         pools,
@@ -323,8 +328,8 @@ async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Opt
     };
     let heartbeat = Heartbeat {
         binary: "cinder-volume".to_owned(),
-        host: parts.backend.to_string(),
-        availability_zone: parts.options.availability_zone.clone(),
+        host: state.backend.to_string(),
+        availability_zone: state.options.availability_zone.clone(),
         backend_up: Some(reason.is_none()),
     };
     let schedulers = manager.router.any::<SchedulerTopic>();
@@ -339,6 +344,6 @@ async fn tell(manager: &VolumeManager, context: &Context, told: Told, began: Opt
     )
     .await;
     if heard == 0 {
-        tracing::debug!(backend = %parts.backend, "no scheduler heard the stats");
+        tracing::debug!(backend = %state.backend, "no scheduler heard the stats");
     }
 }

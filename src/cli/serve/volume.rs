@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 
 use super::BoxError;
-use crate::actors::volume_manager::{self, Options, Parts, slot::DriverFactory};
+use crate::actors::volume_manager;
+use crate::backend::driver_slot::DriverFactory;
+use crate::backend::{BackendState, Options};
 use crate::config::Config;
 use crate::config::backend::{self, Backend};
 use crate::drivers::VolumeDriver;
@@ -89,7 +91,7 @@ fn places(config: &Config, name: &str, backend: &Backend) -> Vec<Place> {
 /// The backends of this node, running.
 pub struct Volumes {
     arbiter: Arbiter,
-    backends: Vec<Arc<Parts>>,
+    backends: Vec<Arc<BackendState>>,
 }
 
 impl Volumes {
@@ -103,7 +105,7 @@ impl Volumes {
         let arbiter = Arbiter::new();
         let mut backends = Vec::new();
         for (name, backend) in &config.backend {
-            let parts = Parts::owning(
+            let parts = BackendState::with_ownership(
                 BackendName::new(config.node.host.clone(), name.clone()),
                 driver(backend, &config.node.host),
                 target(&config.node.host, name, backend, data_dir),

@@ -11,6 +11,7 @@ use sled::Db;
 
 use super::ground;
 use super::{FORMAT_KEY, REVISION_KEY, SledOptions};
+use crate::panic_text::panic_text;
 use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::store::{Revision, StoreError};
@@ -253,7 +254,7 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
                 source,
             }),
             Ok(Err(error)) => Err(damaged(error.to_string())),
-            Err(panic) => Err(damaged(super::writer::panic_text(panic.as_ref()))),
+            Err(panic) => Err(damaged(panic_text(panic.as_ref()).to_owned())),
         };
     }
 }

@@ -1,6 +1,5 @@
 //! The one thread that writes: it takes what waits, commits it as one group, and answers each.
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use super::ground::{Ground, Obstacle};
 use super::horizon::Horizon;
 use super::open::note_durable;
 use super::{REVISION_KEY, failed, get, pack};
+use crate::panic_text::panic_text;
 use crate::store::evaluate::evaluate;
 use crate::store::number_file::NumberFile;
 use crate::store::{Change, CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
@@ -394,15 +394,6 @@ fn copy(error: &StoreError) -> StoreError {
         maybe_done: error.maybe_done,
         too_large: error.too_large,
         source: error.source.as_ref().map(|source| source.to_string().into()),
-    }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (None, Some(text)) => text.clone(),
-        (None, None) => "a panic without words".to_owned(),
     }
 }
 

@@ -34,7 +34,7 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
         report.outcome
     );
     assert!(!world.driver.exists(volume.id));
-    assert!(world.parts.ledger().allocated("fake") < 0.5);
+    assert!(world.state.inventory().allocated("fake") < 0.5);
     // Asked again it answers alike.
     world.create(command, &volume).await;
     let again = next(&mut world).await;
@@ -159,7 +159,7 @@ async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
         world.manager.cast(&world.context, message).await.unwrap();
         assert_eq!(next(&mut world).await.outcome, Outcome::Extended);
         assert_eq!(world.driver.size(volume.id), Some(2));
-        assert_eq!(world.parts.driver.rebuilt(), 1);
+        assert_eq!(world.state.driver.rebuilt(), 1);
     }
 }
 
@@ -180,7 +180,7 @@ async fn a_driver_that_panics_again_has_failed() {
     };
     world.manager.cast(&world.context, message).await.unwrap();
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Backend));
-    assert_eq!(world.parts.driver.rebuilt(), 2);
+    assert_eq!(world.state.driver.rebuilt(), 2);
 }
 
 #[actix::test]
@@ -204,9 +204,9 @@ async fn a_driver_that_was_built_anew_is_used_only_when_it_is_ready() {
     let report = next(&mut world).await;
     assert!(is_failed(&report.outcome, FailureKind::Backend), "{report:?}");
     assert_eq!(world.driver.calls(Verb::DeleteVolume), 1);
-    let parts = world.parts.clone();
+    let state = world.state.clone();
     until("the driver is ready again", || {
-        *parts.readiness.borrow() == Readiness::Up
+        *state.readiness.borrow() == Readiness::Up
     })
     .await;
     assert_eq!(world.driver.calls(Verb::Setup), 4);
@@ -233,7 +233,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
     // As its supervisor does after a panic: what the control node said before the delete is not news.
     let anew = Rc::new(super::super::VolumeManager::new(
-        world.parts.clone(),
+        world.state.clone(),
         world.router.clone(),
         Rc::new(Unobserved),
     ));
@@ -241,7 +241,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
     let other = spec(1);
     world.create(first(), &other).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
-    assert!((world.parts.ledger().allocated("fake") - 1.0).abs() < f64::EPSILON);
+    assert!((world.state.inventory().allocated("fake") - 1.0).abs() < f64::EPSILON);
     assert_eq!(listed(&world), 1);
     life.abort();
 }
@@ -261,7 +261,7 @@ async fn a_hung_verb_holds_up_no_other_volume() {
     world.create(first(), &other).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
     assert!(world.driver.exists(other.id) && !world.driver.exists(hung.id));
-    world.parts.workers.stop();
+    world.state.workers.stop();
 }
 
 #[actix::test]
@@ -337,8 +337,8 @@ async fn a_backend_whose_driver_does_not_start_refuses_creates_and_comes_up_by_i
         "{:?}",
         report.outcome
     );
-    let parts = world.parts.clone();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    let state = world.state.clone();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
     world.create(first(), &spec(1)).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
 }
@@ -361,10 +361,15 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
         assert!(is_failed(&outcome, FailureKind::Backend), "{host}: {outcome:?}");
         assert_eq!(world.target.initiators(&volume), there, "{host}");
         assert!(
-            world.parts.ledger().is_connected(volume.id, &connector()),
+            world.state.inventory().is_connected(volume.id, &connector()),
             "{host}"
         );
-        assert!(!world.parts.ledger().is_connected(volume.id, &connector_of("b")));
+        assert!(
+            !world
+                .state
+                .inventory()
+                .is_connected(volume.id, &connector_of("b"))
+        );
     }
 }
 
@@ -498,7 +503,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     world.manager.cast(&world.context, message).await.unwrap();
     assert_eq!(next(&mut world).await.outcome, Outcome::Unmanaged);
     assert!(world.driver.exists(volume.id));
-    assert!(world.parts.ledger().allocated("fake") == 0.0);
+    assert!(world.state.inventory().allocated("fake") == 0.0);
     let again = VolumeSpec {
         id: VolumeId::new(),
         size: 0,
@@ -516,5 +521,5 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         provider_id: None,
     };
     assert_eq!(next(&mut world).await.outcome, managed);
-    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+    assert!((world.state.inventory().allocated("fake") - 2.0).abs() < f64::EPSILON);
 }

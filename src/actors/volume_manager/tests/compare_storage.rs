@@ -25,9 +25,9 @@ async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
             ..Options::default()
         };
         let world = world_with(driver, options, vec![known(&ours)]);
-        let parts = world.parts.clone();
-        until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
-        let difference = world.parts.difference().unwrap();
+        let state = world.state.clone();
+        until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+        let difference = world.state.difference().unwrap();
         assert_eq!(
             difference.orphans,
             [StorageName::Volume(orphan.id), StorageName::Snapshot(snapshot)]
@@ -51,8 +51,8 @@ async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
     };
     let recorded_since = vec![StorageName::Volume(recorded.id)];
     let world = world_where(driver, Arc::default(), options, Vec::new(), recorded_since);
-    let parts = world.parts.clone();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    let state = world.state.clone();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
     assert!(!world.driver.exists(orphan.id));
     assert!(world.driver.exists(recorded.id));
 }
@@ -70,10 +70,10 @@ async fn a_manager_learns_all_volumes_though_no_page_is_full() {
         ..Options::default()
     };
     let world = world_with(driver, options, volumes.iter().map(known).collect());
-    let parts = world.parts.clone();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
-    assert_eq!(world.parts.ledger().expected(), volumes.len());
-    assert_eq!(world.parts.difference(), Some(StorageDifference::default()));
+    let state = world.state.clone();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+    assert_eq!(world.state.inventory().expected(), volumes.len());
+    assert_eq!(world.state.difference(), Some(StorageDifference::default()));
 }
 
 #[actix::test]
@@ -85,15 +85,15 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
     };
     let driver = FakeDriver::default();
     let world = world_with(driver.clone(), options, volumes.iter().map(known).collect());
-    let parts = world.parts.clone();
+    let state = world.state.clone();
     until("the backend is down", || {
-        matches!(&*parts.readiness.borrow(), Readiness::Down(reason) if reason.contains("none of the 3 volumes"))
+        matches!(&*state.readiness.borrow(), Readiness::Down(reason) if reason.contains("none of the 3 volumes"))
     })
     .await;
     // Somebody mounts the right one.
     let work = crate::drivers::Work::within(Duration::from_secs(20));
     driver.create_volume(&work, &volumes[0]).unwrap();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
 }
 
 #[actix::test]
@@ -114,6 +114,6 @@ async fn volumes_that_were_being_made_or_deleted_do_not_make_an_empty_storage_th
         Options::default(),
         volumes.map(with).to_vec(),
     );
-    let parts = world.parts.clone();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    let state = world.state.clone();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
 }

@@ -144,7 +144,7 @@ async fn exports_known_to_the_catalog_are_restored_at_start() {
     let world = world_with(driver, Options::default(), vec![has]);
     let target = world.target.clone();
     until("the export is there", || !target.initiators(&volume).is_empty()).await;
-    assert!((world.parts.ledger().allocated("fake") - 2.0).abs() < f64::EPSILON);
+    assert!((world.state.inventory().allocated("fake") - 2.0).abs() < f64::EPSILON);
 }
 
 #[actix::test]
@@ -220,8 +220,8 @@ async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it
         assert_eq!(world.target.initiators(&volume), [initiator]);
         assert!(
             world
-                .parts
-                .ledger()
+                .state
+                .inventory()
                 .is_connected(volume.id, &connector_of(second))
         );
     }

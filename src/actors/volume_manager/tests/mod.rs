@@ -3,22 +3,21 @@
 mod commands;
 mod compare_storage;
 mod exports;
-mod flows;
 mod reports;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Options, Parts, Readiness, endpoint};
+use super::endpoint;
+use crate::backend::testing::{LONG_MS, backend, backend_state, first, spec};
+use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
 use crate::drivers::{DriverError, VolumeDriver};
-use crate::flow::inject::{At, FailAt, Twice};
-use crate::flow::{Observer, Unobserved};
+use crate::flow::Unobserved;
 use crate::messages::api::{
     ApiTopic, BackendStarted, BackendVolume, BackendVolumesPage, CompareStorage, ConfirmOrphans, FailureKind,
     ListBackendVolumesPage, Outcome, Report, StorageDifference,
@@ -29,15 +28,11 @@ use crate::messages::volume::{
     TerminateConnection, UnmanageVolume, VolumeTopic,
 };
 use crate::model::StorageName;
-use crate::model::spec::VolumeSource;
 use crate::model::{
-    AttachMode, BackendName, Connector, Context, Error, OperationId, ProjectId, Reference, SnapshotId,
-    VolumeId, VolumeSpec, VolumeStatus,
+    AttachMode, Connector, Context, Error, Reference, SnapshotId, VolumeId, VolumeSpec, VolumeStatus,
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
-
-const LONG_MS: u64 = 30_000;
 
 /// An Api actor that only listens, and tells a manager what it has.
 struct Ear {
@@ -114,26 +109,11 @@ impl Serve<BackendStarted> for Ear {
 struct World {
     driver: FakeDriver,
     target: Arc<FakeTarget>,
-    parts: Arc<Parts>,
+    state: Arc<BackendState>,
     manager: Handle<VolumeTopic>,
     reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
     context: Context,
     router: Router,
-}
-
-fn backend() -> BackendName {
-    BackendName::new("h", "fake")
-}
-
-fn parts(driver: &FakeDriver, target: &Arc<FakeTarget>, options: Options) -> Arc<Parts> {
-    let driver = driver.clone();
-    let target: Arc<dyn TargetDriver> = target.clone();
-    Parts::new(
-        backend(),
-        Arc::new(move || Arc::new(driver.clone()) as Arc<dyn VolumeDriver>),
-        Some(target),
-        options,
-    )
 }
 
 fn world_with(driver: FakeDriver, options: Options, has: Vec<BackendVolume>) -> World {
@@ -151,7 +131,7 @@ fn world_where(
     has: Vec<BackendVolume>,
     recorded_since: Vec<StorageName>,
 ) -> World {
-    let parts = parts(&driver, &target, options);
+    let state = backend_state(&driver, &target, options);
     let router = Router::new("h");
     let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
     let sender = Arc::new(Mutex::new(sender));
@@ -171,12 +151,12 @@ fn world_where(
         .serves::<CompareStorage>()
         .start(),
     );
-    router.register(endpoint(parts.clone(), router.clone(), 256).start());
+    router.register(endpoint(state.clone(), router.clone(), 256).start());
     let manager = router.server::<VolumeTopic>(&backend().to_string());
     World {
         driver,
         target,
-        parts,
+        state,
         manager,
         reports,
         context: Context::internal("test"),
@@ -186,29 +166,6 @@ fn world_where(
 
 fn world() -> World {
     world_with(FakeDriver::default(), Options::default(), Vec::new())
-}
-
-fn spec(size: u32) -> VolumeSpec {
-    VolumeSpec {
-        id: VolumeId::new(),
-        project_id: ProjectId::from("p"),
-        size,
-        pool: backend().pool("fake"),
-        multiattach: false,
-        readonly: false,
-        encrypted: false,
-        extra_specs: BTreeMap::new(),
-        source: VolumeSource::Raw,
-        provider_location: None,
-        provider_auth: None,
-    }
-}
-
-fn first() -> CommandId {
-    CommandId {
-        operation: OperationId::new(),
-        attempt: 1,
-    }
 }
 
 fn connector() -> Connector {

@@ -104,7 +104,7 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
     world.create(first(), &spec(1)).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
     assert!(ensured() < 8);
-    world.parts.workers.stop();
+    world.state.workers.stop();
 }
 
 #[actix::test]
@@ -113,7 +113,7 @@ async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer(
     let mut told = listen(&world);
     let before = first_up(&mut told).await;
     world.driver.script(Verb::Stats, Fault::Hangs);
-    world.parts.want_look();
+    world.state.request_stats_refresh();
     let driver = world.driver.clone();
     until("the pools are looked at", || driver.calls(Verb::Stats) == 2).await;
     while told.try_recv().is_ok() {}
@@ -121,7 +121,7 @@ async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer(
         let report = told.recv().await.unwrap();
         assert!(report.up && report.timestamp == before.timestamp);
     }
-    world.parts.workers.stop();
+    world.state.workers.stop();
 }
 
 #[actix::test]
@@ -136,7 +136,7 @@ async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiti
     }
     // What waits for a backend that was not heard of goes on waiting for this one.
     assert!(told.try_recv().is_err());
-    world.parts.workers.stop();
+    world.state.workers.stop();
 }
 
 #[actix::test]
@@ -150,18 +150,18 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
     first_up(&mut told).await;
     let (free, hangs) = std::sync::mpsc::channel::<()>();
     let hangs = Mutex::new(hangs);
-    let parts = world.parts.clone();
+    let state = world.state.clone();
     // It looks at nothing, as one in a system call of a dead NFS does.
     let hung = tokio::task::spawn_local(async move {
         let verb = move |_: &crate::drivers::Work| {
             let _ = hangs.lock().unwrap().recv();
             Ok(())
         };
-        let claim = super::super::worker::Claim::on(VolumeId::new());
-        parts.workers.run(claim, Duration::from_millis(1), verb).await
+        let locks = crate::backend::LockSet::volume(VolumeId::new());
+        state.workers.run(locks, Duration::from_millis(1), verb).await
     });
-    let parts = world.parts.clone();
-    until("it hangs", || parts.workers.hung().is_some()).await;
+    let state = world.state.clone();
+    until("it hangs", || state.workers.hung().is_some()).await;
     hung.await.unwrap().unwrap_err();
     world.create(first(), &spec(1)).await;
     let Outcome::Failed(failure) = next(&mut world).await.outcome else {
@@ -228,18 +228,18 @@ async fn what_was_made_during_a_look_is_looked_for_again() {
         ..Options::default()
     };
     let mut world = world_with(FakeDriver::default(), options, Vec::new());
-    let manager = VolumeManager::new(world.parts.clone(), world.router.clone(), Rc::new(Unobserved));
-    let parts = world.parts.clone();
-    until("the backend is up", || *parts.readiness.borrow() == Readiness::Up).await;
+    let manager = VolumeManager::new(world.state.clone(), world.router.clone(), Rc::new(Unobserved));
+    let state = world.state.clone();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
     let mut reports = Reports::default();
-    let looked = reports.begin_look(&parts).await;
-    reports.looked(&parts, looked);
-    reports.tell(&manager, &world.context).await;
+    let looked = reports.begin_look(&state).await;
+    reports.looked(&state, looked);
+    reports.send(&manager, &world.context).await;
     world.create(first(), &spec(4)).await;
     next(&mut world).await;
-    parts.take_wanted_look();
-    reports.notice_what_was_made(&parts);
-    assert!(parts.take_wanted_look());
+    state.take_stats_refresh_request();
+    reports.compare_allocations(&state);
+    assert!(state.take_stats_refresh_request());
 }
 
 #[actix::test]
@@ -266,8 +266,8 @@ async fn a_driver_that_fails_to_tell_is_asked_at_the_next_report() {
 async fn the_times_of_reports_grow_though_the_clock_is_set_back() {
     use crate::model::Timestamp;
     let world = world();
-    let parts = &world.parts;
+    let state = &world.state;
     let far = Timestamp(i64::MAX / 2);
-    let told = [100, 50, 101, 99, 7].map(|micros| parts.report_time(Timestamp(far.0 + micros)));
+    let told = [100, 50, 101, 99, 7].map(|micros| state.report_time(Timestamp(far.0 + micros)));
     assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
 }

@@ -1,10 +1,11 @@
-//! From a driver's error to the report's failure: what the owner reads, what the operator reads, what comes next.
+//! From a driver's error to the report's failure: what the volume's owner reads, what the operator reads, and what the control
+//! node does next.
 
-use super::worker::WorkError;
+use super::workers::WorkError;
 use crate::drivers::DriverError;
 use crate::messages::api::{Failure, FailureKind};
 
-/// Says it in the report's terms.
+/// The report's failure for a driver's error.
 #[must_use]
 pub fn failure(error: &DriverError) -> Failure {
     let (kind, client) = match error {
@@ -14,7 +15,7 @@ pub fn failure(error: &DriverError) -> Failure {
         }
         DriverError::Busy { .. } => (FailureKind::Busy, "The volume is in use on the backend."),
         DriverError::Refused { client } => (FailureKind::Request, client.as_str()),
-        // Never told: see `WorkError::Stopping`.
+        // Never reported: see `WorkError::Stopping`.
         DriverError::Superseded { .. } => (FailureKind::TimedOut, "The backend was taken over."),
         DriverError::TimedOut => (FailureKind::TimedOut, "The backend did not finish in time."),
         DriverError::Cancelled => (FailureKind::Cancelled, "The operation was cancelled."),
@@ -26,10 +27,9 @@ pub fn failure(error: &DriverError) -> Failure {
     }
 }
 
-/// How the end of a piece of work looks to a flow: a driver's error, or `None` when the manager is stopping and the
-/// operation is to stay parked.
+/// The driver's error of a piece of work that failed; `None` if the manager is stopping and the operation stays in the journal.
 #[must_use]
-pub fn settled(error: WorkError) -> Option<DriverError> {
+pub fn driver_error(error: WorkError) -> Option<DriverError> {
     match error {
         WorkError::Driver(error) => Some(error),
         WorkError::Panicked(text) => Some(DriverError::Failed {

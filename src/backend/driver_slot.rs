@@ -1,7 +1,7 @@
-//! The driver in use: made by a factory, and made anew when it panicked.
+//! The driver in use: made by a factory, and replaced by a new one when it panicked.
 //!
-//! Each one made is a *generation*. A fresh one is used for nothing before it was set up, and of several verbs that panic in one
-//! generation the first replaces it.
+//! Each driver made is a *generation*. A new one is set up before anything else is done with it. If several verbs panic in one
+//! generation, the first of them replaces it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 
 use crate::drivers::VolumeDriver;
 
-/// Makes a driver. Must not touch storage: that is [`VolumeDriver::setup`]'s.
+/// Makes a driver. Must not touch storage: [`VolumeDriver::setup`] does that.
 pub type DriverFactory = Arc<dyn Fn() -> Arc<dyn VolumeDriver> + Send + Sync>;
 
-/// One driver that was made.
+/// One driver, of those made since the start.
 pub struct Generation {
     driver: Arc<dyn VolumeDriver>,
     number: u64,
@@ -33,7 +33,7 @@ impl Generation {
         self.is_set_up.load(Ordering::Acquire)
     }
 
-    /// Its setup has succeeded.
+    /// Notes that its setup has succeeded.
     pub fn set_up(&self) {
         self.is_set_up.store(true, Ordering::Release);
     }
@@ -47,7 +47,7 @@ pub struct DriverSlot {
 }
 
 impl DriverSlot {
-    /// A slot with a fresh driver.
+    /// A slot with a new driver.
     #[must_use]
     pub fn new(factory: DriverFactory) -> Self {
         let present = ArcSwap::from_pointee(Generation {
@@ -62,22 +62,22 @@ impl DriverSlot {
         }
     }
 
-    /// The present driver, whether or not it is set up: for what it says without its storage.
+    /// The present driver, whether or not it is set up: for questions that it answers without its storage.
     #[must_use]
     pub fn get(&self) -> Arc<dyn VolumeDriver> {
         self.present().driver()
     }
 
-    /// The present driver with what is known of it.
+    /// The present driver, and whether it is set up.
     #[must_use]
     pub fn present(&self) -> Arc<Generation> {
         self.present.load_full()
     }
 
-    /// Puts a fresh driver in place of one that panicked: whatever it kept in memory is not to be trusted. False if another
-    /// verb's panic has done so already.
+    /// Replaces a driver that panicked by a new one: what it kept in memory cannot be trusted. False if it is replaced
+    /// already, after another verb's panic.
     pub fn replace(&self, panicked: &Generation) -> bool {
-        let fresh = Arc::new(Generation {
+        let new = Arc::new(Generation {
             driver: (self.factory)(),
             number: panicked.number + 1,
             is_set_up: AtomicBool::new(false),
@@ -85,13 +85,13 @@ impl DriverSlot {
         let mut is_replaced = false;
         self.present.rcu(|present| {
             is_replaced = present.number == panicked.number;
-            Arc::clone(if is_replaced { &fresh } else { present })
+            Arc::clone(if is_replaced { &new } else { present })
         });
         self.rebuilt.fetch_add(u64::from(is_replaced), Ordering::Relaxed);
         is_replaced
     }
 
-    /// How often it was made anew.
+    /// How often the driver was replaced.
     #[must_use]
     pub fn rebuilt(&self) -> u64 {
         self.rebuilt.load(Ordering::Relaxed)

@@ -1,8 +1,8 @@
-//! What a manager knows of its backend without asking the storage: which volumes it has, what they are worth, which are
-//! exported and to whom. Filled at start from the catalog (by message), kept up by each command.
+//! What is known of a backend without asking the storage: its volumes with their sizes, which are exported and to whom, and which
+//! were deleted. Loaded at start from the catalog (by message), and kept up to date by each command.
 //!
-//! What it says of a volume's export is read and changed by verbs that are alone on that volume, together with the export
-//! itself: else one that is just being restored could be taken away, or the other way round.
+//! A volume's export is read and changed here by workers that hold the volume's lock, together with the export itself: else an
+//! export that is just being restored could be removed, or the other way round.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::messages::api::BackendVolume;
 use crate::model::{AttachMode, Connector, OperationId, VolumeId, VolumeSpec};
 
-/// How many deletes are remembered. They need to be only for as long as a command can be on its way.
+/// How many deletes are remembered. Each is needed only for as long as a command that was sent before it can still arrive.
 const TOMBSTONES: usize = 4096;
 
-/// An export that must be restored when the target daemon was started anew.
+/// An export that must be restored when the target daemon was restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// The volume, with its `provider_auth`.
@@ -28,7 +28,7 @@ pub struct Exported {
 pub struct Connection {
     /// The initiator.
     pub connector: Connector,
-    /// How it was let in.
+    /// Its access.
     pub mode: AttachMode,
     /// The only operation that connected it; `None` if several did, or an earlier process.
     by: Option<OperationId>,
@@ -45,43 +45,43 @@ pub enum Leftover {
     Export,
 }
 
-/// What came of a delete.
+/// How a delete ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deleted {
-    /// It is done, or in work.
-    Yes,
+enum Tombstone {
+    /// It is done, or in progress.
+    Deleted,
     Failed,
 }
 
-/// The book of one backend.
+/// See the module.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct BackendInventory {
     sizes: HashMap<VolumeId, (String, u32)>,
     expected: usize,
     exports: BTreeMap<VolumeId, Exported>,
-    /// Volumes and snapshots whose delete was begun here, and what has come of it.
-    tombstones: HashMap<Uuid, Deleted>,
-    /// In the order of their deletes, for forgetting the oldest.
+    /// Volumes and snapshots whose delete was begun here.
+    tombstones: HashMap<Uuid, Tombstone>,
+    /// The same in the order of their deletes, to drop the oldest.
     deletes: VecDeque<Uuid>,
 }
 
-impl Ledger {
-    /// Enters a volume (again) with its pool and size.
-    pub fn enter(&mut self, id: VolumeId, pool: &str, size: u32) {
+impl BackendInventory {
+    /// Inserts a volume with its pool and size, or replaces them.
+    pub fn insert(&mut self, id: VolumeId, pool: &str, size: u32) {
         self.sizes.insert(id, (pool.to_owned(), size));
     }
 
-    /// Strikes a volume out, and its export.
-    pub fn strike(&mut self, id: VolumeId) {
+    /// Removes a volume, and its export.
+    pub fn remove(&mut self, id: VolumeId) {
         self.sizes.remove(&id);
         self.exports.remove(&id);
     }
 
-    /// Remembers that the volume or snapshot is being deleted, or is deleted: a command that was sent before that and arrives
-    /// after it must not bring it back. Nothing is compared for that, no time least of all: an id is made once, so each create
-    /// that arrives behind a delete was sent before it.
-    pub fn tombstone(&mut self, id: Uuid) {
-        if self.tombstones.insert(id, Deleted::Yes).is_none() {
+    /// Remembers that the volume or snapshot is being deleted, or is deleted: a create that was sent before the delete and arrives
+    /// after it must not bring it back. No times are compared for that: an id is made once, so each create that arrives after a
+    /// delete was sent before it.
+    pub fn insert_tombstone(&mut self, id: Uuid) {
+        if self.tombstones.insert(id, Tombstone::Deleted).is_none() {
             self.deletes.push_back(id);
             if self.deletes.len() > TOMBSTONES
                 && let Some(oldest) = self.deletes.pop_front()
@@ -91,26 +91,26 @@ impl Ledger {
         }
     }
 
-    /// The delete came to nothing: what is still there may be connected again.
+    /// The delete failed: what is still there may be connected again.
     pub fn delete_failed(&mut self, id: Uuid) {
-        if let Some(deleted) = self.tombstones.get_mut(&id) {
-            *deleted = Deleted::Failed;
+        if let Some(tombstone) = self.tombstones.get_mut(&id) {
+            *tombstone = Tombstone::Failed;
         }
     }
 
-    /// Whether a delete of it was begun: then it is not to be made any more.
+    /// Whether a delete of it was begun: then it must not be created any more.
     #[must_use]
     pub fn has_tombstone(&self, id: Uuid) -> bool {
         self.tombstones.contains_key(&id)
     }
 
-    /// Whether it is deleted, or about to be: then it is not to be exported any more.
+    /// Whether it is deleted, or being deleted: then it must not be exported any more.
     #[must_use]
     pub fn is_deleted(&self, id: Uuid) -> bool {
-        self.tombstones.get(&id) == Some(&Deleted::Yes)
+        self.tombstones.get(&id) == Some(&Tombstone::Deleted)
     }
 
-    /// How many volumes must be on its storage, by the catalog at start: those being made or deleted need not be there.
+    /// How many volumes must be on the storage, by the catalog at start: those being created or deleted need not be there.
     #[must_use]
     pub fn expected(&self) -> usize {
         self.expected
@@ -150,8 +150,8 @@ impl Ledger {
         }
     }
 
-    /// What this operation's connection has made that nobody else uses. To be asked, and acted on, by a verb that is alone on
-    /// the volume.
+    /// What this operation's connection has made that nobody else uses. To be asked, and acted on, by a worker that holds the
+    /// volume's lock.
     #[must_use]
     pub fn leftover(&self, id: VolumeId, connector: &Connector, by: OperationId) -> Leftover {
         let others = self
@@ -170,7 +170,7 @@ impl Ledger {
         leftover
     }
 
-    /// Notes that an initiator (`None`: every one) has it no longer.
+    /// Notes that an initiator (`None`: every one) does not have it any more.
     pub fn disconnected(&mut self, id: VolumeId, connector: Option<&Connector>, export_removed: bool) {
         if export_removed {
             self.exports.remove(&id);
@@ -182,13 +182,13 @@ impl Ledger {
         }
     }
 
-    /// What must be exported.
+    /// The volumes that must be exported.
     #[must_use]
     pub fn exports(&self) -> Vec<VolumeId> {
         self.exports.keys().copied().collect()
     }
 
-    /// What must be exported of this volume.
+    /// The export that this volume must have.
     #[must_use]
     pub fn exported(&self, id: VolumeId) -> Option<Exported> {
         self.exports.get(&id).cloned()
@@ -202,22 +202,22 @@ impl Ledger {
 
     /// Whether that initiator has it.
     #[cfg(test)]
-    pub(super) fn is_connected(&self, id: VolumeId, connector: &Connector) -> bool {
+    pub(crate) fn is_connected(&self, id: VolumeId, connector: &Connector) -> bool {
         let connections = self.exports.get(&id).map(|exported| &exported.connections);
         connections.is_some_and(|known| known.iter().any(|known| known.connector == *connector))
     }
 
-    /// Forgets what was learned before; what was deleted is remembered.
-    pub fn forget(&mut self) {
+    /// Drops what was loaded before; the deletes stay.
+    pub fn clear(&mut self) {
         self.sizes.clear();
         self.exports.clear();
         self.expected = 0;
     }
 
-    /// Takes a page of what the catalog says this backend has.
-    pub fn learn(&mut self, page: &[BackendVolume]) {
+    /// Inserts a page of what the catalog says this backend has.
+    pub fn load(&mut self, page: &[BackendVolume]) {
         for known in page {
-            self.enter(known.volume.id, &known.volume.pool.pool, known.volume.size);
+            self.insert(known.volume.id, &known.volume.pool.pool, known.volume.size);
             self.expected += usize::from(known.status.claims_storage());
             if !known.connectors.is_empty() {
                 self.exports.insert(
@@ -247,24 +247,24 @@ impl Ledger {
 mod tests {
     use uuid::Uuid;
 
-    use super::{Ledger, TOMBSTONES};
+    use super::{BackendInventory, TOMBSTONES};
     use crate::model::{OperationId, VolumeId};
 
     #[test]
     fn what_was_deleted_is_not_made_again_and_may_be_connected_only_if_that_failed() {
         let volume = Uuid::new_v4();
-        let mut ledger = Ledger::default();
-        assert!(!ledger.has_tombstone(volume) && !ledger.is_deleted(volume));
-        ledger.tombstone(volume);
-        assert!(ledger.has_tombstone(volume) && ledger.is_deleted(volume));
-        ledger.delete_failed(volume);
-        assert!(ledger.has_tombstone(volume) && !ledger.is_deleted(volume));
-        ledger.tombstone(volume);
-        assert!(ledger.is_deleted(volume), "it was tried again");
+        let mut inventory = BackendInventory::default();
+        assert!(!inventory.has_tombstone(volume) && !inventory.is_deleted(volume));
+        inventory.insert_tombstone(volume);
+        assert!(inventory.has_tombstone(volume) && inventory.is_deleted(volume));
+        inventory.delete_failed(volume);
+        assert!(inventory.has_tombstone(volume) && !inventory.is_deleted(volume));
+        inventory.insert_tombstone(volume);
+        assert!(inventory.is_deleted(volume), "it was tried again");
         for _ in 0..2 * TOMBSTONES {
-            ledger.tombstone(Uuid::new_v4());
+            inventory.insert_tombstone(Uuid::new_v4());
         }
-        assert!(ledger.tombstones.len() <= TOMBSTONES && !ledger.has_tombstone(volume));
+        assert!(inventory.tombstones.len() <= TOMBSTONES && !inventory.has_tombstone(volume));
     }
 
     #[test]
@@ -274,33 +274,33 @@ mod tests {
         use crate::model::AttachMode;
         let (volume, first, second) = (volume(1), OperationId::new(), OperationId::new());
         let (one, other) = (connector("iqn.x:1"), connector("iqn.x:2"));
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Export);
-        ledger.connected(volume.clone(), one.clone(), AttachMode::Rw, first);
-        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Export);
-        assert_eq!(ledger.leftover(volume.id, &one, second), Leftover::Nothing);
-        assert_eq!(ledger.leftover(volume.id, &other, second), Leftover::Connector);
-        ledger.connected(volume.clone(), other.clone(), AttachMode::Rw, second);
-        assert_eq!(ledger.leftover(volume.id, &one, first), Leftover::Connector);
+        let mut inventory = BackendInventory::default();
+        assert_eq!(inventory.leftover(volume.id, &one, first), Leftover::Export);
+        inventory.connected(volume.clone(), one.clone(), AttachMode::Rw, first);
+        assert_eq!(inventory.leftover(volume.id, &one, first), Leftover::Export);
+        assert_eq!(inventory.leftover(volume.id, &one, second), Leftover::Nothing);
+        assert_eq!(inventory.leftover(volume.id, &other, second), Leftover::Connector);
+        inventory.connected(volume.clone(), other.clone(), AttachMode::Rw, second);
+        assert_eq!(inventory.leftover(volume.id, &one, first), Leftover::Connector);
         // The same initiator once more: neither of the two takes it from the other.
-        ledger.connected(volume.clone(), one.clone(), AttachMode::Rw, second);
+        inventory.connected(volume.clone(), one.clone(), AttachMode::Rw, second);
         for operation in [first, second] {
-            assert_eq!(ledger.leftover(volume.id, &one, operation), Leftover::Nothing);
+            assert_eq!(inventory.leftover(volume.id, &one, operation), Leftover::Nothing);
         }
-        ledger.disconnected(volume.id, Some(&one), false);
-        assert_eq!(ledger.leftover(volume.id, &other, second), Leftover::Export);
+        inventory.disconnected(volume.id, Some(&one), false);
+        assert_eq!(inventory.leftover(volume.id, &other, second), Leftover::Export);
     }
 
     #[test]
-    fn what_is_allocated_is_the_sum_of_what_was_entered() {
-        let mut ledger = Ledger::default();
+    fn what_is_allocated_is_the_sum_of_what_was_inserted() {
+        let mut inventory = BackendInventory::default();
         let (one, two) = (VolumeId::new(), VolumeId::new());
-        ledger.enter(one, "p", 3);
-        ledger.enter(two, "p", 4);
-        ledger.enter(two, "p", 5);
-        ledger.enter(VolumeId::new(), "q", 100);
-        assert!((ledger.allocated("p") - 8.0).abs() < f64::EPSILON);
-        ledger.strike(one);
-        assert!((ledger.allocated("p") - 5.0).abs() < f64::EPSILON);
+        inventory.insert(one, "p", 3);
+        inventory.insert(two, "p", 4);
+        inventory.insert(two, "p", 5);
+        inventory.insert(VolumeId::new(), "q", 100);
+        assert!((inventory.allocated("p") - 8.0).abs() < f64::EPSILON);
+        inventory.remove(one);
+        assert!((inventory.allocated("p") - 5.0).abs() < f64::EPSILON);
     }
 }

@@ -1,14 +1,14 @@
-//! A thread for each verb: one that hangs for ever must not use up those of the runtime, which are for all.
+//! A thread for each verb: verbs that hang must not use up the threads of the runtime, which all share.
 
 use std::future::Future;
 use std::pin::Pin;
 
-/// What a verb's thread answers; `Err` if there was no thread to be had.
+/// What a verb's thread returns; `Err` if no thread could be started.
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
 
-/// Runs what blocks.
+/// Runs a function that blocks.
 #[cfg(not(feature = "sim"))]
-pub(super) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+pub(super) fn run_in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let begun = std::thread::Builder::new()
         .name("driver-verb".to_owned())
@@ -26,7 +26,7 @@ pub(super) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'st
 
 /// The same on the simulated node.
 #[cfg(feature = "sim")]
-pub(super) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+pub(super) fn run_in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
     let thread = crate::sim::in_thread(verb);
     Box::pin(async move { thread.await.map_err(|error| error.to_string()) })
 }

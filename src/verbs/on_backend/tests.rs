@@ -1,20 +1,35 @@
 //! Each flow, failing at each of its steps.
 
-use super::*;
-use crate::actors::volume_manager::task::Task;
-use crate::actors::volume_manager::{
-    create_snapshot, create_volume, delete_snapshot, manage_volume, revert_to_snapshot, unmanage_volume,
-};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Runs the create flow over fresh parts; what is left on them afterwards is looked at by the test.
+use crate::backend::testing::{LONG_MS, backend_state, first, spec};
+use crate::backend::{BackendCommand, BackendState, Options, Task};
+use crate::drivers::fake::FakeDriver;
+use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::{DriverError, VolumeDriver};
+use crate::flow::inject::{At, FailAt, Twice};
+use crate::flow::{Observer, Unobserved};
+use crate::messages::api::Outcome;
+use crate::messages::volume::{
+    CreateSnapshot, CreateVolume, DeleteSnapshot, ManageVolume, RevertToSnapshot, UnmanageVolume,
+};
+use crate::model::{Reference, SnapshotId, VolumeSpec};
+
+/// Runs the create flow on a new backend; what is left there afterwards is checked by the test.
 async fn run_create(
     observer: Rc<dyn Observer<DriverError>>,
-) -> (FakeDriver, Arc<Parts>, Result<Outcome, DriverError>) {
+) -> (FakeDriver, Arc<BackendState>, Result<Outcome, DriverError>) {
     let driver = FakeDriver::default();
-    let parts = parts(&driver, &Arc::new(FakeTarget::default()), Options::default());
-    let making = create_volume::Making::new(parts.clone(), first(), spec(3), Duration::from_secs(20));
-    let report = create_volume::run(making, observer).await.expect("not stopping");
-    (driver, parts, report.result)
+    let state = backend_state(&driver, &Arc::new(FakeTarget::default()), Options::default());
+    let command = CreateVolume {
+        command: first(),
+        volume: spec(3),
+        remaining_ms: LONG_MS,
+    };
+    let report = Task::new(state.clone(), command).run(observer).await;
+    (driver, state, report.expect("not stopping").result)
 }
 
 #[actix::test]
@@ -23,26 +38,26 @@ async fn the_create_flow_makes_the_volume() {
         Rc::new(Unobserved) as Rc<dyn Observer<DriverError>>,
         Rc::new(Twice),
     ] {
-        let (driver, parts, result) = run_create(observer).await;
+        let (driver, state, result) = run_create(observer).await;
         assert!(matches!(result, Ok(Outcome::Created { .. })), "{result:?}");
         assert_eq!(driver.volumes().len(), 1);
-        assert!((parts.ledger().allocated("fake") - 3.0).abs() < f64::EPSILON);
+        assert!((state.inventory().allocated("fake") - 3.0).abs() < f64::EPSILON);
     }
 }
 
 #[actix::test]
 async fn the_create_flow_leaves_nothing_wherever_it_fails() {
-    for step in create_volume::flow().step_names() {
+    for step in CreateVolume::flow().step_names() {
         for at in [At::Before(step), At::After(step)] {
             let fail = FailAt::new(at, |step| DriverError::Failed {
                 client: "injected".to_owned(),
                 operator: step.to_owned(),
             });
-            let (driver, parts, result) = run_create(Rc::new(fail)).await;
+            let (driver, state, result) = run_create(Rc::new(fail)).await;
             assert!(result.is_err(), "{at:?}");
             assert!(driver.volumes().is_empty(), "{at:?} left a volume");
             assert!(
-                parts.ledger().allocated("fake") == 0.0,
+                state.inventory().allocated("fake") == 0.0,
                 "{at:?} left an allocation"
             );
         }
@@ -52,7 +67,7 @@ async fn the_create_flow_leaves_nothing_wherever_it_fails() {
 /// What the fake backend holds before each run of a flow: a volume of 3 GiB, a snapshot of it, and a stranger.
 struct Shelf {
     driver: FakeDriver,
-    parts: Arc<Parts>,
+    state: Arc<BackendState>,
     volume: VolumeSpec,
     snapshot: SnapshotId,
 }
@@ -65,24 +80,25 @@ fn shelf() -> Shelf {
     driver.create_snapshot(&work, &volume, snapshot).unwrap();
     driver.extend_volume(&work, &volume, 5).unwrap();
     driver.put_stranger("lv1", 7);
-    let parts = parts(&driver, &Arc::new(FakeTarget::default()), Options::default());
+    let state = backend_state(&driver, &Arc::new(FakeTarget::default()), Options::default());
     Shelf {
         driver,
-        parts,
+        state,
         volume,
         snapshot,
     }
 }
 
 impl Shelf {
-    fn task<A>(&self, volume: &VolumeSpec, about: A) -> Task<A> {
-        Task::new(
-            self.parts.clone(),
-            first(),
-            volume.clone(),
-            about,
-            Duration::from_secs(20),
-        )
+    /// Runs a command; the volume that it was about.
+    async fn run_command<C: BackendCommand>(
+        &self,
+        command: C,
+        observer: Rc<dyn Observer<DriverError>>,
+    ) -> (VolumeSpec, Result<Outcome, DriverError>) {
+        let volume = command.volume().clone();
+        let report = Task::new(self.state.clone(), command).run(observer).await;
+        (volume, report.expect("not stopping").result)
     }
 
     /// Runs one of the flows; the volume that it was about.
@@ -91,54 +107,56 @@ impl Shelf {
         flow: &str,
         observer: Rc<dyn Observer<DriverError>>,
     ) -> (VolumeSpec, Result<Outcome, DriverError>) {
-        let new = spec(0);
-        let (volume, report) = match flow {
+        let (command, remaining_ms) = (first(), LONG_MS);
+        let (volume, snapshot_id) = (self.volume.clone(), self.snapshot);
+        match flow {
             "create_snapshot" => {
-                let task = self.task(&self.volume, SnapshotId::new());
-                let made = Outcome::SnapshotCreated { provider_id: None };
-                (
-                    self.volume.clone(),
-                    task.run(create_snapshot::flow(), observer, |_| made).await,
-                )
+                let message = CreateSnapshot {
+                    command,
+                    volume,
+                    snapshot_id: SnapshotId::new(),
+                    remaining_ms,
+                };
+                self.run_command(message, observer).await
             }
             "delete_snapshot" => {
-                let task = self.task(&self.volume, self.snapshot);
-                let flow = delete_snapshot::flow();
-                (
-                    self.volume.clone(),
-                    task.run(flow, observer, |_| Outcome::SnapshotDeleted).await,
-                )
+                let message = DeleteSnapshot {
+                    command,
+                    volume,
+                    snapshot_id,
+                    remaining_ms,
+                };
+                self.run_command(message, observer).await
             }
             "revert_to_snapshot" => {
-                let task = self.task(&self.volume, (self.snapshot, 3));
-                let flow = revert_to_snapshot::flow();
-                (
-                    self.volume.clone(),
-                    task.run(flow, observer, |_| Outcome::Reverted).await,
-                )
+                let message = RevertToSnapshot {
+                    command,
+                    volume,
+                    snapshot_id,
+                    size: 3,
+                    remaining_ms,
+                };
+                self.run_command(message, observer).await
             }
             "manage_volume" => {
-                let task = self.task(&new, Reference::named("lv1"));
-                let managed = |task: Task<Reference>| Outcome::Managed {
-                    size: task.managed.size,
-                    provider_id: None,
+                let message = ManageVolume {
+                    command,
+                    volume: spec(0),
+                    reference: Reference::named("lv1"),
+                    remaining_ms,
                 };
-                (
-                    new.clone(),
-                    task.run(manage_volume::flow(), observer, managed).await,
-                )
+                self.run_command(message, observer).await
             }
             other => {
                 assert_eq!(other, "unmanage_volume");
-                let task = self.task(&self.volume, ());
-                let flow = unmanage_volume::flow();
-                (
-                    self.volume.clone(),
-                    task.run(flow, observer, |_| Outcome::Unmanaged).await,
-                )
+                let message = UnmanageVolume {
+                    command,
+                    volume,
+                    remaining_ms,
+                };
+                self.run_command(message, observer).await
             }
-        };
-        (volume, report.expect("not stopping").result)
+        }
     }
 
     /// Whether what the flow is for is so.
@@ -148,7 +166,7 @@ impl Shelf {
             "delete_snapshot" => self.driver.snapshots().is_empty(),
             "revert_to_snapshot" => self.driver.size(volume.id) == Some(3),
             "manage_volume" => self.driver.size(volume.id) == Some(7),
-            _ => self.parts.ledger().allocated("fake") == 0.0 && self.driver.exists(volume.id),
+            _ => self.state.inventory().allocated("fake") == 0.0 && self.driver.exists(volume.id),
         }
     }
 }
@@ -163,11 +181,11 @@ const FLOWS: [&str; 5] = [
 
 fn steps_of(flow: &str) -> Vec<&'static str> {
     match flow {
-        "create_snapshot" => create_snapshot::flow().step_names(),
-        "delete_snapshot" => delete_snapshot::flow().step_names(),
-        "revert_to_snapshot" => revert_to_snapshot::flow().step_names(),
-        "manage_volume" => manage_volume::flow().step_names(),
-        _ => unmanage_volume::flow().step_names(),
+        "create_snapshot" => CreateSnapshot::flow().step_names(),
+        "delete_snapshot" => DeleteSnapshot::flow().step_names(),
+        "revert_to_snapshot" => RevertToSnapshot::flow().step_names(),
+        "manage_volume" => ManageVolume::flow().step_names(),
+        _ => UnmanageVolume::flow().step_names(),
     }
 }
 

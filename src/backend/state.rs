@@ -1,5 +1,5 @@
-//! What every verb of a manager works with. It outlives the actor: a manager that was built anew after a panic finds the
-//! work of the one before, and its book, where they were.
+//! The state of a backend that the steps of all commands share. It outlives the VolumeManager actor: one that was restarted after
+//! a panic finds the running work and the inventory of the one before.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answers::Answers;
-use super::failure::settled;
-use super::ledger::Ledger;
-use super::slot::{DriverFactory, DriverSlot, Generation};
-use super::worker::{Chore, Claim, WorkError, Workers};
+use super::answered::AnsweredCommands;
+use super::driver_slot::{DriverFactory, DriverSlot, Generation};
+use super::failure::driver_error;
+use super::inventory::BackendInventory;
+use super::workers::{LockSet, Maintenance, WorkError, Workers};
 use crate::drivers::ownership::Ownership;
 use crate::drivers::target::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
@@ -21,12 +21,12 @@ use crate::messages::api::StorageDifference;
 use crate::model::spec::VolumeSource;
 use crate::model::{BackendName, ProjectId, Timestamp, VolumeId, VolumeSpec};
 
-/// How a manager behaves.
+/// How a backend is managed.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `volume_backend_name`, by which types are steered here.
+    /// `volume_backend_name`, which volume types select backends by.
     pub volume_backend_name: String,
-    /// The zone it is in.
+    /// Its availability zone.
     pub availability_zone: String,
     /// How many driver verbs may run at once.
     pub max_workers: usize,
@@ -34,15 +34,15 @@ pub struct Options {
     pub command_timeout: Duration,
     /// How often a report is sent.
     pub report_interval: Duration,
-    /// How often the storage is looked at for it, unless there is a reason to.
+    /// How often the pools are looked at, if nothing asks for it earlier.
     pub stats_polling_interval: Duration,
-    /// How long to wait before a driver that would not start is tried again: the first time, and at most.
+    /// How long to wait before a setup that failed is tried again: the first time, and at most.
     pub retry: (Duration, Duration),
-    /// How many volumes or names a message has at most where all that a backend has is gone through.
+    /// How many volumes or names a message has at most where all of a backend are listed.
     pub page_size: u32,
-    /// Whether what is on the storage without a record is deleted at start.
+    /// Whether volumes and snapshots on the storage without a record are deleted at start.
     pub delete_orphans: bool,
-    /// Whether a storage without any of the backend's volumes counts as the wrong one.
+    /// Whether a storage that has none of the backend's volumes is taken for the wrong one.
     pub expect_storage: bool,
     /// Per cent of each pool that is kept free.
     pub reserved_percentage: u8,
@@ -72,47 +72,47 @@ impl Default for Options {
 /// Whether the present driver is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not yet known: this process has just started, or the driver was made anew.
+    /// Not yet known: this process has just started, or the driver was replaced.
     Starting,
-    /// It is.
+    /// It is ready.
     Up,
-    /// It is not, for this reason.
+    /// It is not ready, for this reason.
     Down(String),
 }
 
 /// See the module.
-pub struct Parts {
+pub struct BackendState {
     /// `host@backend`.
     pub backend: BackendName,
-    /// How it behaves.
+    /// How it is managed.
     pub options: Options,
-    /// Its threads.
+    /// Its worker threads.
     pub workers: Arc<Workers>,
     /// Its driver.
     pub driver: DriverSlot,
     /// How its volumes are exported, if they can be.
     pub target: Option<Arc<dyn TargetDriver>>,
-    /// Whether the driver is ready. Changes to `Starting` whenever it is made anew.
+    /// Whether the driver is ready. Changes to `Starting` whenever the driver is replaced.
     pub readiness: tokio::sync::watch::Sender<Readiness>,
-    /// One at a time makes the driver ready.
+    /// Held while the driver is set up.
     setting_up: tokio::sync::Mutex<()>,
-    /// Whether the ledger was filled and the storage compared, once in the life of this process: both outlive the actor and the
-    /// driver, and commands have been obeyed since.
-    is_learned: AtomicBool,
-    /// Whether exports of an earlier process that nobody has were taken away, once in the life of this process.
-    are_strays_gone: AtomicBool,
+    /// Whether the inventory was loaded and the storage compared. Done once in the life of this process: both outlive the actor
+    /// and the driver, and commands have changed them since.
+    is_loaded: AtomicBool,
+    /// Whether exports that an earlier process left and nobody has were removed. Done once in the life of this process.
+    are_stray_exports_removed: AtomicBool,
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     difference: Mutex<Option<StorageDifference>>,
-    look_is_wanted: AtomicBool,
-    made: AtomicU64,
+    stats_refresh_requested: AtomicBool,
+    allocations: AtomicU64,
     /// The time of the last report, in microseconds.
     reported_at: AtomicI64,
-    ledger: Mutex<Ledger>,
-    answers: Mutex<Answers>,
+    inventory: Mutex<BackendInventory>,
+    answered: Mutex<AnsweredCommands>,
 }
 
-impl Parts {
-    /// Puts a backend together; nothing is started.
+impl BackendState {
+    /// The state of a backend of which nothing is started yet.
     #[must_use]
     pub fn new(
         backend: BackendName,
@@ -120,12 +120,12 @@ impl Parts {
         target: Option<Arc<dyn TargetDriver>>,
         options: Options,
     ) -> Arc<Self> {
-        Self::owning(backend, driver, target, options, Ownership::default())
+        Self::with_ownership(backend, driver, target, options, Ownership::default())
     }
 
-    /// The same on a storage that must be this process's own: its driver's setup makes it so.
+    /// The same for a storage that only one process may use: the driver's setup takes the ownership.
     #[must_use]
-    pub fn owning(
+    pub fn with_ownership(
         backend: BackendName,
         driver: DriverFactory,
         target: Option<Arc<dyn TargetDriver>>,
@@ -133,27 +133,27 @@ impl Parts {
         ownership: Ownership,
     ) -> Arc<Self> {
         Arc::new(Self {
-            workers: Workers::owning(options.max_workers, ownership),
+            workers: Workers::with_ownership(options.max_workers, ownership),
             driver: DriverSlot::new(driver),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
             setting_up: tokio::sync::Mutex::default(),
-            is_learned: AtomicBool::new(false),
-            are_strays_gone: AtomicBool::new(false),
+            is_loaded: AtomicBool::new(false),
+            are_stray_exports_removed: AtomicBool::new(false),
             difference: Mutex::default(),
-            look_is_wanted: AtomicBool::new(false),
-            made: AtomicU64::new(0),
+            stats_refresh_requested: AtomicBool::new(false),
+            allocations: AtomicU64::new(0),
             reported_at: AtomicI64::new(i64::MIN),
-            ledger: Mutex::default(),
-            answers: Mutex::default(),
+            inventory: Mutex::default(),
+            answered: Mutex::default(),
             backend,
             options,
             target,
         })
     }
 
-    /// The book. Hold it shortly, and never across an await.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the inventory. Not to be held across an await or a driver verb.
+    pub fn inventory(&self) -> MutexGuard<'_, BackendInventory> {
+        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
@@ -165,97 +165,97 @@ impl Parts {
             .clone()
     }
 
-    pub(super) fn set_difference(&self, difference: StorageDifference) {
+    pub(crate) fn set_difference(&self, difference: StorageDifference) {
         *self.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
     }
 
-    pub(super) fn is_learned(&self) -> bool {
-        self.is_learned.load(Ordering::Acquire)
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
     }
 
-    /// From now on commands may be obeyed whenever the driver is ready.
-    pub(super) fn set_learned(&self) {
-        self.is_learned.store(true, Ordering::Release);
+    /// From now on commands are run whenever the driver is ready.
+    pub(crate) fn set_loaded(&self) {
+        self.is_loaded.store(true, Ordering::Release);
     }
 
-    pub(super) fn are_strays_gone(&self) -> bool {
-        self.are_strays_gone.load(Ordering::Acquire)
+    pub(crate) fn are_stray_exports_removed(&self) -> bool {
+        self.are_stray_exports_removed.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_strays_gone(&self) {
-        self.are_strays_gone.store(true, Ordering::Release);
+    pub(crate) fn set_stray_exports_removed(&self) {
+        self.are_stray_exports_removed.store(true, Ordering::Release);
     }
 
-    /// The time for a report: later than that of the one before, or schedulers would take it for an older one after the clock was
-    /// set back.
-    pub(super) fn report_time(&self, now: Timestamp) -> Timestamp {
+    /// The time for a report. It is later than that of the report before, for schedulers drop a report that is older than the last,
+    /// and the clock may have been set back.
+    pub(crate) fn report_time(&self, now: Timestamp) -> Timestamp {
         let later = |last: i64| now.0.max(last.saturating_add(1));
-        // It cannot fail: something is always put there.
+        // Cannot fail: the closure always returns a value.
         let last = self
             .reported_at
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(later(last)));
         Timestamp(later(last.unwrap_or(i64::MIN)))
     }
 
-    /// The next report is to tell of the storage as it is now.
-    pub(super) fn want_look(&self) {
-        self.look_is_wanted.store(true, Ordering::Release);
+    /// Asks for a look at the pools before the next report.
+    pub(crate) fn request_stats_refresh(&self) {
+        self.stats_refresh_requested.store(true, Ordering::Release);
     }
 
-    /// Whether that was said since this was asked last.
-    pub(super) fn take_wanted_look(&self) -> bool {
-        self.look_is_wanted.swap(false, Ordering::AcqRel)
+    /// Whether a look was asked for since the last call.
+    pub(crate) fn take_stats_refresh_request(&self) -> bool {
+        self.stats_refresh_requested.swap(false, Ordering::AcqRel)
     }
 
-    /// A volume was made or has grown.
-    pub(super) fn has_made(&self) {
-        self.made.fetch_add(1, Ordering::AcqRel);
+    /// Counts a volume that was made or has grown.
+    pub(crate) fn count_allocation(&self) {
+        self.allocations.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often that was said.
-    pub(super) fn made(&self) -> u64 {
-        self.made.load(Ordering::Acquire)
+    /// How many were counted.
+    pub(crate) fn allocations(&self) -> u64 {
+        self.allocations.load(Ordering::Acquire)
     }
 
-    /// The answers given. Hold it shortly, and never across an await.
-    pub fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the answered commands. Not to be held across an await.
+    pub fn answered(&self) -> MutexGuard<'_, AnsweredCommands> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a driver verb in a worker, alone on what it claims. What moves data may take as long as its command says, anything
-    /// else no longer than `command_timeout`.
+    /// Runs a driver verb in a worker that holds these locks. A verb that moves data may take the whole limit, any other no longer
+    /// than `command_timeout`.
     ///
-    /// A driver that panics is built anew, and its verb runs once more: each looks at what exists before it acts, so what the
-    /// first run did is found, and what it left half done is finished.
+    /// A driver that panics is replaced, and the verb runs once more: each looks at what exists before it acts, so the second run
+    /// finds what the first has done, and finishes what it left half done.
     ///
     /// # Errors
-    /// The driver's answer; `None` if the manager is stopping.
+    /// The driver's; `None` if the manager is stopping.
     pub async fn drive<T: Send + 'static>(
         &self,
-        claim: impl Into<Claim>,
+        locks: impl Into<LockSet>,
         limit: Duration,
         verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Clone + Send + 'static,
     ) -> Result<T, Option<DriverError>> {
-        let claim = claim.into();
+        let locks = locks.into();
         let begun = Instant::now();
-        let limit = if claim.moves_data() {
+        let limit = if locks.moves_data() {
             limit
         } else {
             limit.min(self.options.command_timeout)
         };
-        match self.drive_once(claim.clone(), limit, verb.clone()).await {
+        match self.drive_once(locks.clone(), limit, verb.clone()).await {
             Err(WorkError::Panicked(_)) => {
                 let left = limit.saturating_sub(begun.elapsed());
-                self.drive_once(claim, left, verb).await
+                self.drive_once(locks, left, verb).await
             }
             answer => answer,
         }
-        .map_err(settled)
+        .map_err(driver_error)
     }
 
     async fn drive_once<T: Send + 'static>(
         &self,
-        claim: Claim,
+        locks: LockSet,
         limit: Duration,
         verb: impl Fn(&dyn VolumeDriver, &Work) -> DriverResult<T> + Send + 'static,
     ) -> Result<T, WorkError> {
@@ -271,10 +271,10 @@ impl Parts {
         let left = limit.saturating_sub(begun.elapsed());
         let answer = self
             .workers
-            .run(claim, left, move |work| {
+            .run(locks, left, move |work| {
                 work.check_owner()?;
                 let answer = verb(driver.as_ref(), work);
-                // What was seen or done while another may have owned it is not to be told.
+                // What was seen or done while another process may have owned the storage is not reported.
                 work.check_owner()?;
                 answer
             })
@@ -283,12 +283,12 @@ impl Parts {
         answer
     }
 
-    /// Makes the present driver ready, unless it is.
+    /// Sets the present driver up, unless it is.
     ///
     /// # Errors
-    /// Those of its setup.
-    pub(super) async fn set_up(&self, limit: Duration) -> Result<(), WorkError> {
-        let _alone = self.setting_up.lock().await;
+    /// Those of the setup.
+    pub(crate) async fn set_up(&self, limit: Duration) -> Result<(), WorkError> {
+        let _guard = self.setting_up.lock().await;
         let generation = self.driver.present();
         if generation.is_set_up() {
             return Ok(());
@@ -296,14 +296,16 @@ impl Parts {
         let driver = generation.driver();
         let ready = self
             .workers
-            .run(Claim::housekeeping(Chore::SetUpDriver), limit, move |work| {
-                driver.setup(work)
-            })
+            .run(
+                LockSet::maintenance(Maintenance::SetUpDriver),
+                limit,
+                move |work| driver.setup(work),
+            )
             .await;
         self.replace_if_panicked(&generation, &ready);
         if ready.is_ok() {
             generation.set_up();
-            if self.is_learned() {
+            if self.is_loaded() {
                 let _ = self.readiness.send_replace(Readiness::Up);
             }
         }
@@ -312,15 +314,15 @@ impl Parts {
 
     fn replace_if_panicked<T>(&self, generation: &Generation, answer: &Result<T, WorkError>) {
         if let Err(WorkError::Panicked(text)) = answer {
-            tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is built anew");
+            tracing::error!(backend = %self.backend, panic = %text, "the driver panicked and is replaced");
             if self.driver.replace(generation) {
                 let _ = self.readiness.send_replace(Readiness::Starting);
             }
         }
     }
 
-    /// What drivers are told of a volume that nobody has a record of: enough to take it away.
-    pub(super) fn nameless(&self, id: VolumeId) -> VolumeSpec {
+    /// The spec of a volume that has no record: enough for a driver to delete it.
+    pub(crate) fn spec_without_record(&self, id: VolumeId) -> VolumeSpec {
         VolumeSpec {
             id,
             project_id: ProjectId::from(""),
@@ -336,10 +338,10 @@ impl Parts {
         }
     }
 
-    /// Takes a volume's export away and out of the book. For a worker that is alone on the volume.
+    /// Removes a volume's export from the target and from the inventory. For a worker that holds the volume's lock.
     ///
     /// # Errors
-    /// The target's; the book stays as it is.
+    /// The target's; the inventory is not changed then.
     pub fn remove_export(
         &self,
         target: &dyn TargetDriver,
@@ -347,15 +349,15 @@ impl Parts {
         volume: &VolumeSpec,
     ) -> DriverResult<()> {
         outliving(target, work, || target.remove_export(work, volume))?;
-        self.ledger().disconnected(volume.id, None, true);
+        self.inventory().disconnected(volume.id, None, true);
         Ok(())
     }
 
-    /// The target and the volume's backing store, or why there is neither.
+    /// The target, and the backing store to export of this volume.
     ///
     /// # Errors
-    /// `Failed` in words for the volume's owner.
-    pub fn export_parts(&self, volume: &VolumeSpec) -> DriverResult<(Arc<dyn TargetDriver>, PathBuf)> {
+    /// `Failed` if the backend has no target, with a text for the volume's owner.
+    pub fn export_target(&self, volume: &VolumeSpec) -> DriverResult<(Arc<dyn TargetDriver>, PathBuf)> {
         let (Some(target), Some(path)) = (&self.target, self.driver.get().backing_store(volume)) else {
             return Err(DriverError::Failed {
                 client: "The backend of this volume cannot export volumes.".to_owned(),

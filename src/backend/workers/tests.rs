@@ -1,10 +1,10 @@
-//! Who waits for whom, and what ends.
+//! Which verbs wait for which, and how they end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Chore, Claim, WorkError, Workers};
+use super::{LockSet, Maintenance, WorkError, Workers};
 use crate::drivers::ownership::{Ownership, Place};
 use crate::drivers::{DriverError, Work};
 use crate::messages::volume::CommandId;
@@ -26,7 +26,7 @@ async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
     let workers = Workers::new(1);
     let answer = workers
         .run(
-            Claim::housekeeping(Chore::Stats),
+            LockSet::maintenance(Maintenance::Stats),
             Duration::from_millis(50),
             until_cancelled,
         )
@@ -35,10 +35,10 @@ async fn a_verb_that_hangs_is_cancelled_at_its_limit() {
         matches!(answer, Err(WorkError::Driver(DriverError::TimedOut))),
         "{answer:?}"
     );
-    // Its place is free again.
+    // Its permit is free again.
     assert!(
         workers
-            .run(Claim::housekeeping(Chore::Stats), LONG, |_| Ok(7))
+            .run(LockSet::maintenance(Maintenance::Stats), LONG, |_| Ok(7))
             .await
             .is_ok_and(|seven| seven == 7)
     );
@@ -84,7 +84,7 @@ async fn copies_that_take_for_ever_leave_room_for_short_verbs() {
     let workers = Workers::new(2);
     let source = VolumeId::new();
     let from = VolumeSource::Volume { id: source, size: 1 };
-    let copy = || Claim::on(VolumeId::new()).moving_data(true);
+    let copy = || LockSet::volume(VolumeId::new()).moving_data(true);
     let first = workers.run(copy().and_source(&from), LONG, until_cancelled);
     let second = workers.run(copy(), LONG, until_cancelled);
     let short = async {
@@ -117,23 +117,27 @@ async fn a_source_stays_as_it_is_while_it_is_copied() {
     let copying = Arc::new(AtomicUsize::new(0));
     let theirs = copying.clone();
     let (go, gone) = std::sync::mpsc::channel::<()>();
-    let copy = workers.run(Claim::on(VolumeId::new()).and_source(&from), LONG, move |_| {
-        theirs.store(1, Ordering::SeqCst);
-        gone.recv().unwrap();
-        theirs.store(2, Ordering::SeqCst);
-        Ok(())
-    });
+    let copy = workers.run(
+        LockSet::volume(VolumeId::new()).and_source(&from),
+        LONG,
+        move |_| {
+            theirs.store(1, Ordering::SeqCst);
+            gone.recv().unwrap();
+            theirs.store(2, Ordering::SeqCst);
+            Ok(())
+        },
+    );
     let others = async {
         while copying.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
         let seen = copying.clone();
-        let delete = workers.run(Claim::on_snapshot(snapshot), LONG, move |_| {
+        let delete = workers.run(LockSet::snapshot(snapshot), LONG, move |_| {
             Ok(seen.load(Ordering::SeqCst))
         });
         let extend = async {
-            let claim = Claim::on(source).and(Claim::on_content_of(source));
-            workers.run(claim, LONG, |_| Ok(())).await.unwrap();
+            let locks = LockSet::volume(source).and(LockSet::content_of(source));
+            workers.run(locks, LONG, |_| Ok(())).await.unwrap();
             go.send(()).unwrap();
         };
         futures_util::future::join(delete, extend).await.0.unwrap()
@@ -148,7 +152,7 @@ async fn a_panicking_verb_is_told_apart() {
     let workers = Workers::new(1);
     let answer = workers
         .run(
-            Claim::housekeeping(Chore::Stats),
+            LockSet::maintenance(Maintenance::Stats),
             LONG,
             |_| -> Result<(), DriverError> { panic!("ouch") },
         )
@@ -160,7 +164,7 @@ async fn a_panicking_verb_is_told_apart() {
 #[actix::test]
 async fn stopping_parks_what_runs() {
     let workers = Workers::new(1);
-    let run = workers.run(Claim::housekeeping(Chore::Stats), LONG, until_cancelled);
+    let run = workers.run(LockSet::maintenance(Maintenance::Stats), LONG, until_cancelled);
     let stop = async {
         while workers.running() == 0 {
             tokio::task::yield_now().await;
@@ -183,11 +187,11 @@ async fn a_cancelled_command_ends_what_runs_and_what_waits_and_no_other() {
     let workers = Workers::new(4);
     let (ours, theirs) = (command(), command());
     let volume = VolumeId::new();
-    let claim = |command| Claim::on(volume).of_command(command);
-    let _obeying = [workers.obeying(ours), workers.obeying(theirs)];
-    let runs = workers.run(claim(ours), LONG, until_cancelled);
-    let waits = workers.run(claim(ours), LONG, |_| Ok(()));
-    let other = workers.run(claim(theirs), LONG, |_| Ok(7));
+    let locks = |command| LockSet::volume(volume).of_command(command);
+    let _running = [workers.begin_command(ours), workers.begin_command(theirs)];
+    let runs = workers.run(locks(ours), LONG, until_cancelled);
+    let waits = workers.run(locks(ours), LONG, |_| Ok(()));
+    let other = workers.run(locks(theirs), LONG, |_| Ok(7));
     let cancel = async {
         while workers.running() == 0 {
             tokio::task::yield_now().await;
@@ -203,14 +207,17 @@ async fn a_cancelled_command_ends_what_runs_and_what_waits_and_no_other() {
     }
     assert_eq!(other.unwrap(), 7);
     // What a flow does to take it back belongs to no command.
-    workers.run(Claim::on(volume), LONG, |_| Ok(())).await.unwrap();
+    workers
+        .run(LockSet::volume(volume), LONG, |_| Ok(()))
+        .await
+        .unwrap();
 }
 
 #[actix::test]
 async fn a_command_that_is_over_cannot_be_cancelled() {
     let workers = Workers::new(1);
     let over = command();
-    drop(workers.obeying(over));
+    drop(workers.begin_command(over));
     assert!(!workers.cancel(over));
     assert!(!workers.cancel(command()));
 }
@@ -219,8 +226,8 @@ async fn a_command_that_is_over_cannot_be_cancelled() {
 async fn progress_is_told_by_command_while_it_runs() {
     let workers = Workers::new(2);
     let copy = command();
-    let claim = Claim::on(VolumeId::new()).of_command(copy);
-    let run = workers.run(claim, LONG, |work| {
+    let locks = LockSet::volume(VolumeId::new()).of_command(copy);
+    let run = workers.run(locks, LONG, |work| {
         work.progressed(3, 4);
         until_cancelled(work)
     });
@@ -242,7 +249,7 @@ async fn a_failure_is_reported_while_the_storage_cannot_be_seen_and_nothing_once
     std::fs::create_dir(&folder).unwrap();
     let ownership = Ownership::of(vec![Place::folder(&folder)]);
     ownership.take().unwrap();
-    let workers = Workers::owning(2, ownership);
+    let workers = Workers::with_ownership(2, ownership);
     assert!(workers.may_report(false).await && workers.may_report(true).await);
     std::fs::rename(&folder, &aside).unwrap();
     assert!(!workers.may_report(false).await && workers.may_report(true).await);

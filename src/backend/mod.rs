@@ -1,0 +1,33 @@
+//! One storage backend of a volume node: its driver, its worker threads, what is known of its volumes, and how a command is run
+//! on it.
+//!
+//! The VolumeManager actor receives the commands; [`crate::verbs::on_backend`] says what each does. [`BackendState`] outlives the
+//! actor: one that was restarted after a panic finds the running work and the inventory of the one before.
+//!
+//! | module | content |
+//! |---|---|
+//! | `command`, `task` | what a command declares, and one command being run |
+//! | `state` | [`BackendState`]: driver, workers, inventory, answered commands, readiness |
+//! | `workers` | the threads that driver verbs run in, and the locks they hold |
+//! | `driver_slot` | the driver in use, replaced after a panic |
+//! | `inventory` | the backend's volumes, their sizes, exports and deletes |
+//! | `answered` | which commands were answered, and how |
+//! | `failure` | from a driver's error to the report's failure |
+//! | `notify` | notifications of what happened to a volume or a snapshot |
+
+pub mod answered;
+pub mod command;
+pub mod driver_slot;
+pub mod failure;
+pub mod inventory;
+pub mod notify;
+pub mod state;
+pub mod task;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod workers;
+
+pub use self::command::{BackendCommand, CommandVisitor, SpaceEffect, WhenDown};
+pub use self::state::{BackendState, Options, Readiness};
+pub use self::task::{DriverCall, Task};
+pub use self::workers::LockSet;

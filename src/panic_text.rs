@@ -1,0 +1,13 @@
+//! What a caught panic said.
+
+use std::any::Any;
+
+/// The message of a panic that `catch_unwind` has caught.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

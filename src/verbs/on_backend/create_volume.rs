@@ -1,0 +1,134 @@
+//! Create volume, on the backend.
+//!
+//! | step | what is true after it | taken back by |
+//! |---|---|---|
+//! | `extract_volume_ref` | the command is for a pool of this backend | – |
+//! | `allocate` | the volume counts as allocated here | removing it from the inventory |
+//! | `notify_create_start` | `volume.create.start` was emitted | – |
+//! | `create_volume` | the storage exists, of that size and content | deleting it |
+//! | `notify_create_end` | `volume.create.end` was emitted | – |
+//!
+//! The export is made when somebody connects, not here (cinder: `volume/flows/manager/create_volume.py`,
+//! `cinder/lvm_iscsi.md` 4). Whether another backend is tried is decided on the control node; what this flow promises for that
+//! is that a failure other than `TimedOut` leaves nothing on this backend.
+
+use std::time::Duration;
+
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
+use crate::drivers::{DriverError, DriverResult, VolumeUpdate};
+use crate::flow::{Flow, step};
+use crate::messages::api::Outcome;
+use crate::messages::volume::CreateVolume;
+use crate::model::spec::VolumeSource;
+
+/// How long removing what a failed create left may take, before the volume is left with this backend to be deleted there.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(60);
+
+impl BackendCommand for CreateVolume {
+    const WHEN_DOWN: WhenDown = WhenDown::Refuse;
+    const SPACE: SpaceEffect = SpaceEffect::TakesPromised;
+    type Output = VolumeUpdate;
+    command_fields!();
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("create_volume")
+            .then(step("extract_volume_ref", check_backend))
+            .then(step("allocate", allocate).reverted_by(deallocate))
+            .then(Notify("notify_create_start", &["volume.create.start"]))
+            .then(step("create_volume", create_volume).reverted_by(delete_created))
+            .then(Notify("notify_create_end", &["volume.create.end"]))
+    }
+
+    fn outcome(&self, update: VolumeUpdate) -> Outcome {
+        Outcome::Created {
+            provider_id: update.provider_id,
+        }
+    }
+}
+
+async fn check_backend(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+    if task.volume.pool.backend == task.backend.backend {
+        return Ok(());
+    }
+    Err(DriverError::Failed {
+        client: "The volume was sent to the wrong backend.".to_owned(),
+        operator: format!(
+            "a command for {} reached {}",
+            task.volume.pool, task.backend.backend
+        ),
+    })
+}
+
+async fn allocate(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+    let volume = &task.volume;
+    let mut inventory = task.backend.inventory();
+    inventory.insert(volume.id, &volume.pool.pool, volume.size);
+    Ok(())
+}
+
+async fn deallocate(task: &mut Task<CreateVolume>) {
+    task.backend.inventory().remove(task.volume.id);
+}
+
+async fn create_volume(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+    let source = &task.volume.source;
+    let locks = LockSet::volume(task.volume.id)
+        .and_source(source)
+        .moving_data(*source != VolumeSource::Raw && task.moves_data())
+        .of_command(task.command.command);
+    let created = task.drive(locks, |call| {
+        // Checked while the volume is locked: a delete that was sent later may have been done first.
+        if call.backend.inventory().has_tombstone(call.volume.id.0) {
+            let client = "The volume was deleted meanwhile.".to_owned();
+            return Err(DriverError::Refused { client });
+        }
+        match call.volume.source {
+            VolumeSource::Raw => call.driver.create_volume(call.work, call.volume),
+            VolumeSource::Snapshot { id, .. } => {
+                call.driver
+                    .create_volume_from_snapshot(call.work, call.volume, id)
+            }
+            VolumeSource::Volume { id, .. } => call.driver.create_cloned_volume(call.work, call.volume, id),
+        }
+    });
+    let error = match created.await {
+        Ok(update) => {
+            task.output = update;
+            return Ok(());
+        }
+        Err(error) if task.is_stopping() => return Err(error),
+        Err(error) => error,
+    };
+    // A step fails only if it surely is not done: whatever the driver left half-made goes first.
+    match clean_up(task).await {
+        Ok(()) => Err(error),
+        Err(stopping) if task.is_stopping() => Err(stopping),
+        Err(clean_up) => {
+            tracing::error!(
+                volume = %task.volume.id,
+                %error,
+                %clean_up,
+                "what a failed create left could not be deleted; the volume stays with this backend"
+            );
+            Err(DriverError::TimedOut)
+        }
+    }
+}
+
+async fn delete_created(task: &mut Task<CreateVolume>) {
+    match clean_up(task).await {
+        Err(error) if !task.is_stopping() => {
+            tracing::error!(volume = %task.volume.id, %error, "a created volume could not be taken back");
+        }
+        _ => {}
+    }
+}
+
+async fn clean_up(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+    task.drive_within(CLEAN_UP_LIMIT, task.volume.id, |call| {
+        call.driver.delete_volume(call.work, call.volume)
+    })
+    .await
+}

@@ -1,0 +1,49 @@
+//! Delete snapshot, on the backend. It only goes forward: a delete that failed half-way is done again.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `notify_snapshot_delete_start` | `snapshot.delete.start` was emitted |
+//! | `delete_snapshot` | its storage is gone (what was not there counts as gone) |
+//! | `notify_snapshot_delete_end` | `snapshot.delete.end` was emitted |
+
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
+use crate::messages::api::Outcome;
+use crate::messages::volume::DeleteSnapshot;
+use crate::model::SnapshotId;
+
+impl BackendCommand for DeleteSnapshot {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("delete_snapshot")
+            .then(Notify("notify_snapshot_delete_start", &["snapshot.delete.start"]))
+            .then(step("delete_snapshot", delete_snapshot))
+            .then(Notify("notify_snapshot_delete_end", &["snapshot.delete.end"]))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::SnapshotDeleted
+    }
+}
+
+async fn delete_snapshot(task: &mut Task<DeleteSnapshot>) -> DriverResult<()> {
+    // What a thick snapshot kept of its volume is wiped.
+    let locks = LockSet::snapshot(task.command.snapshot_id).moving_data(task.moves_data());
+    task.drive(locks, |call| {
+        let snapshot = call.command.snapshot_id;
+        call.backend.inventory().insert_tombstone(snapshot.0);
+        call.driver.delete_snapshot(call.work, call.volume, snapshot)
+    })
+    .await
+}
