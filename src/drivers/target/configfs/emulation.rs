@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{ConfigFs, Kind};
+use crate::drivers::Work;
+use crate::drivers::testing::fence::{Lock, Scene};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
@@ -122,6 +125,49 @@ impl Emulation {
             std::fs::remove_file(lock).unwrap();
         }
         what(&mut state).map_err(io::Error::from_raw_os_error)
+    }
+}
+
+/// A target over this kernel, whose lock can be lost.
+pub(crate) struct Fenced<T> {
+    pub(crate) kernel: Emulation,
+    lock: Lock,
+    parts: T,
+}
+
+impl<T> Fenced<T> {
+    pub(crate) fn new(kernel: Emulation, parts: T) -> Self {
+        Self {
+            kernel,
+            lock: Lock::taken(),
+            parts,
+        }
+    }
+}
+
+impl<T> Deref for Fenced<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.parts
+    }
+}
+
+impl<T> Scene for Fenced<T> {
+    fn work(&self) -> Work {
+        self.lock.work()
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.lock.file()
+    }
+
+    fn record(&self, changes: usize, lock: &Path) {
+        self.kernel.lose_after(changes, lock);
+    }
+
+    fn changes(&self) -> Vec<String> {
+        self.kernel.changed()
     }
 }
 

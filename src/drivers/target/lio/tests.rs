@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{LioOptions, LioTarget};
 use crate::drivers::target::backing::Backing;
 use crate::drivers::target::configfs::Tree;
-use crate::drivers::target::configfs::emulation::Emulation;
+use crate::drivers::target::configfs::emulation::{Emulation, Fenced};
 use crate::drivers::target::{Export, TargetDriver};
-use crate::drivers::testing::fence::{Effect, Lock, Scene, Verb, all_are_fenced, verbs_of};
+use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::{connector, volume};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::volume::Secret;
@@ -470,18 +470,16 @@ fn a_kernel_without_lio_is_told_at_setup() {
     target.shutdown();
 }
 
-/// An export of a file with two initiators, and a kernel that records.
-struct Fenced {
-    kernel: Emulation,
+/// An export of a file with two initiators.
+struct Attached {
     target: LioTarget,
-    lock: Lock,
     volume: VolumeSpec,
     export: Export,
     _root: tempfile::TempDir,
 }
 
-impl Fenced {
-    fn new() -> Self {
+impl Attached {
+    fn fenced() -> Fenced<Self> {
         let (kernel, volume, root) = (Emulation::new(), specimen(), tempfile::tempdir().unwrap());
         std::fs::create_dir(root.path().join("target")).unwrap();
         let before = target(&kernel);
@@ -492,17 +490,16 @@ impl Fenced {
             discard: true,
             ..options()
         };
-        Self {
+        let attached = Self {
             export: export(&before, &volume, FILE).unwrap(),
             target: LioTarget::over(options, Tree::new(kernel.clone()), |path| match path.to_str() {
                 Some(FILE) => twice_as_large(path),
                 _ => probe(path),
             }),
-            lock: Lock::taken(),
-            kernel,
             volume,
             _root: root,
-        }
+        };
+        Fenced::new(kernel, attached)
     }
 
     /// Another volume.
@@ -513,27 +510,9 @@ impl Fenced {
     }
 }
 
-impl Scene for Fenced {
-    fn work(&self) -> Work {
-        self.lock.work()
-    }
-
-    fn lock(&self) -> std::path::PathBuf {
-        self.lock.file()
-    }
-
-    fn record(&self, changes: usize, lock: &Path) {
-        self.kernel.lose_after(changes, lock);
-    }
-
-    fn changes(&self) -> Vec<String> {
-        self.kernel.changed()
-    }
-}
-
 #[test]
 fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
-    let verbs: [Verb<Fenced>; 12] = [
+    let verbs: [Verb<Fenced<Attached>>; 12] = [
         ("setup", Effect::Changes, |scene, work| {
             scene.kernel.clear();
             scene.target.setup(work)
@@ -587,5 +566,5 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         }),
     ];
     let required = verbs_of(include_str!("../mod.rs"), "pub trait TargetDriver: Send + Sync");
-    all_are_fenced(&required, &verbs, Fenced::new);
+    all_are_fenced(&required, &verbs, Attached::fenced);
 }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{InfoVersion, NvmetOptions, NvmetTarget};
 use crate::drivers::target::configfs::Tree;
-use crate::drivers::target::configfs::emulation::Emulation;
+use crate::drivers::target::configfs::emulation::{Emulation, Fenced};
 use crate::drivers::target::{Export, TargetDriver};
-use crate::drivers::testing::fence::{Effect, Lock, Scene, Verb, all_are_fenced, verbs_of};
+use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::volume;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
@@ -300,16 +300,14 @@ fn the_kernel_looks_at_the_size_of_what_is_exported() {
     assert_eq!(kernel.changes(), before + 1);
 }
 
-/// An export with two hosts, and a kernel that records.
-struct Fenced {
+/// An export with two hosts.
+struct Attached {
     rig: Rig,
-    kernel: Emulation,
     target: NvmetTarget,
-    lock: Lock,
 }
 
-impl Fenced {
-    fn new() -> Self {
+impl Attached {
+    fn fenced() -> Fenced<Self> {
         let (rig, kernel) = (Rig::new(), Emulation::new());
         for host in [GUEST, OTHER] {
             rig.attach(&rig.target(&kernel), host).unwrap();
@@ -319,12 +317,8 @@ impl Fenced {
             configfs: rig.home.path().to_owned(),
             ..options()
         };
-        Self {
-            target: NvmetTarget::over(options, Tree::new(kernel.clone())),
-            lock: Lock::taken(),
-            kernel,
-            rig,
-        }
+        let target = NvmetTarget::over(options, Tree::new(kernel.clone()));
+        Fenced::new(kernel, Self { rig, target })
     }
 
     fn export(&self, work: &Work, volume: &VolumeSpec, name: &str) -> DriverResult<Export> {
@@ -333,27 +327,9 @@ impl Fenced {
     }
 }
 
-impl Scene for Fenced {
-    fn work(&self) -> Work {
-        self.lock.work()
-    }
-
-    fn lock(&self) -> std::path::PathBuf {
-        self.lock.file()
-    }
-
-    fn record(&self, changes: usize, lock: &Path) {
-        self.kernel.lose_after(changes, lock);
-    }
-
-    fn changes(&self) -> Vec<String> {
-        self.kernel.changed()
-    }
-}
-
 #[test]
 fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
-    let verbs: [Verb<Fenced>; 10] = [
+    let verbs: [Verb<Fenced<Attached>>; 10] = [
         ("setup", Effect::Reads, |scene, work| scene.target.setup(work)),
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.export(work, &volume(1), "b").map(drop)
@@ -397,5 +373,5 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         }),
     ];
     let required = verbs_of(include_str!("../mod.rs"), "pub trait TargetDriver: Send + Sync");
-    all_are_fenced(&required, &verbs, Fenced::new);
+    all_are_fenced(&required, &verbs, Attached::fenced);
 }
