@@ -72,7 +72,7 @@ def marks(device):
 class Wiping:
     """One backend: each step leaves nothing but what is free, and that is read by the next tenant."""
 
-    KIND, TITLE, FREE = "default", "thick", SIZE
+    FREE = SIZE
 
     def __init__(self):
         self.pumice = None
@@ -90,36 +90,38 @@ class Wiping:
         shutil.rmtree(HOME, ignore_errors=True)
         self.prepare()
         self.pumice = Pumice(SERVICE + self.section())
+        self.before_start()
         self.pumice.start()
+
+    def before_start(self):
+        """What is to be seen of the storage as it is found."""
 
     def end(self):
         expect(self.pumice.stop() == 0, "it did not stop well")
         expect(not panics(), panics())
-        run("vgremove", "-ff", "-y", GROUP, check=False)
-        run("dmsetup", "remove", "--retry", "small", check=False)
+        self.remove_storage()
 
     def tidy(self):
         self.pumice.kill()
+        self.remove_storage(by_force=True)
+
+    def remove_storage(self, by_force=False):
         run("vgremove", "-ff", "-y", GROUP, check=False)
-        run("dmsetup", "remove", "--force", "small", check=False)
+        run("dmsetup", "remove", "--force" if by_force else "--retry", "small", check=False)
 
     def steps(self):
-        verbs = [
+        return [self.begin, *[self.then_read(verb) for verb in self.verbs()], self.end]
+
+    def verbs(self):
+        """What gives space back, in every kind of storage."""
+        return [
             self.a_volume_is_deleted,
             self.a_snapshot_is_deleted,
-            self.a_snapshot_is_deleted_whose_volume_is_in_use,
-            self.a_snapshot_that_ran_full_is_deleted,
-            self.a_snapshot_without_a_device_is_deleted,
-            self.a_delete_of_a_snapshot_is_killed_half_way,
-            self.a_volume_is_cloned_while_it_changes,
-            self.a_clone_is_cancelled,
-            self.a_clone_finds_no_room,
+            self.a_volume_is_made_of_a_snapshot,
             self.a_volume_goes_back_to_a_smaller_snapshot,
             self.a_volume_grows,
-            self.a_volume_is_made_of_a_snapshot,
             self.a_volume_is_forgotten_and_adopted,
         ]
-        return [self.begin, *[self.then_read(verb) for verb in verbs], self.end]
 
     def then_read(self, verb):
         """The verb, and then the next tenant."""
@@ -151,19 +153,25 @@ class Wiping:
         for volume in self.pumice.volumes():
             self.pumice.delete(volume["id"])
         expect(self.names() == [], self.names())
+        self.no_device_is_left()
+
+    def no_device_is_left(self):
         left = [line for line in run("dmsetup", "ls").stdout.splitlines() if "volume--" in line or "snapshot--" in line]
         expect(not left, left)
 
     def the_next_tenant_reads_nothing(self):
-        run("vgchange", "-an", GROUP)
-        run("vgchange", "-ay", GROUP)
-        run("udevadm", "settle", "-t", "30")
+        self.restart_devices()
         volume = self.next_one()
         device = self.device(f"volume-{volume}")
         self.touch(device)
         found = marks(device)
         self.pumice.delete(volume)
         expect(found == 0, f"{found * 64} bytes of another tenant's were read")
+
+    def restart_devices(self):
+        run("vgchange", "-an", GROUP)
+        run("vgchange", "-ay", GROUP)
+        run("udevadm", "settle", "-t", "30")
 
     def next_one(self):
         """As large as all that is free, once the scheduler knows that it is."""
@@ -206,6 +214,63 @@ class Wiping:
     def a_snapshot_is_deleted(self):
         _, snapshot = self.changed()
         self.pumice.delete_snapshot(snapshot)
+
+    def a_volume_goes_back_to_a_smaller_snapshot(self):
+        volume = self.volume(marked=False)
+        snapshot = self.pumice.snapshot(volume, "s")
+        self.grow(volume, 2)
+        fill(self.device(f"volume-{volume}"), 0, 2048)
+        self.pumice.revert(volume, snapshot)
+        # Before anything else is deleted: the end of it is free now.
+        other = self.create("beside", 1)
+        device = self.device(f"volume-{other}")
+        self.touch(device)
+        found = marks(device)
+        expect(found == 0, f"{found * 64} bytes of what was cut off were read")
+
+    def a_volume_grows(self):
+        self.pumice.delete(self.volume(2))
+        volume = self.volume(marked=False)
+        self.grow(volume, 3)
+        device = self.device(f"volume-{volume}")
+        self.touch(device)
+        expect(marks(device) == 0, "it grew by what another one had")
+
+    def a_volume_is_made_of_a_snapshot(self):
+        volume, snapshot = self.changed()
+        made = self.create("of a snapshot", 1, snapshot_id=snapshot)
+        expect(marks(self.device(f"volume-{made}")) == GIB // 64, "it does not have its snapshot's data")
+        self.pumice.delete(made)
+        self.pumice.delete_snapshot(snapshot)
+        self.pumice.delete(volume)
+
+    def a_volume_is_forgotten_and_adopted(self):
+        volume = self.volume()
+        self.pumice.action(volume, "os-unmanage")
+        self.pumice.is_gone(volume)
+        host = next(iter(self.pumice.pools()))
+        body = {"volume": {"host": host, "ref": {"source-name": f"volume-{volume}"}, "name": "adopted"}}
+        adopted = self.pumice.ask("POST", "/manageable_volumes", body)["volume"]["id"]
+        self.pumice.becomes(adopted, "available")
+        expect(marks(self.device(f"volume-{adopted}")) == GIB // 64, "it does not have its data")
+
+
+class Thick(Wiping):
+    """Where snapshots and copies have space of their own in the group."""
+
+    KIND, TITLE = "default", "thick"
+
+    def verbs(self):
+        return [
+            *super().verbs(),
+            self.a_snapshot_is_deleted_whose_volume_is_in_use,
+            self.a_snapshot_that_ran_full_is_deleted,
+            self.a_snapshot_without_a_device_is_deleted,
+            self.a_delete_of_a_snapshot_is_killed_half_way,
+            self.a_volume_is_cloned_while_it_changes,
+            self.a_clone_is_cancelled,
+            self.a_clone_finds_no_room,
+        ]
 
     def a_snapshot_is_deleted_whose_volume_is_in_use(self):
         volume = self.volume()
@@ -281,46 +346,6 @@ class Wiping:
             return
         raise Wrong("there was room")
 
-    def a_volume_goes_back_to_a_smaller_snapshot(self):
-        volume = self.volume(marked=False)
-        snapshot = self.pumice.snapshot(volume, "s")
-        self.grow(volume, 2)
-        fill(self.device(f"volume-{volume}"), 0, 2048)
-        self.pumice.revert(volume, snapshot)
-        # Before anything else is deleted: the end of it is free now.
-        other = self.create("beside", 1)
-        device = self.device(f"volume-{other}")
-        self.touch(device)
-        found = marks(device)
-        expect(found == 0, f"{found * 64} bytes of what was cut off were read")
-
-    def a_volume_grows(self):
-        self.pumice.delete(self.volume(2))
-        volume = self.volume(marked=False)
-        self.grow(volume, 3)
-        device = self.device(f"volume-{volume}")
-        self.touch(device)
-        expect(marks(device) == 0, "it grew by what another one had")
-
-    def a_volume_is_made_of_a_snapshot(self):
-        volume, snapshot = self.changed()
-        made = self.create("of a snapshot", 1, snapshot_id=snapshot)
-        expect(marks(self.device(f"volume-{made}")) == GIB // 64, "it does not have its snapshot's data")
-        self.pumice.delete(made)
-        self.pumice.delete_snapshot(snapshot)
-        self.pumice.delete(volume)
-
-    def a_volume_is_forgotten_and_adopted(self):
-        volume = self.volume()
-        self.pumice.action(volume, "os-unmanage")
-        self.pumice.is_gone(volume)
-        host = next(iter(self.pumice.pools()))
-        body = {"volume": {"host": host, "ref": {"source-name": f"volume-{volume}"}, "name": "adopted"}}
-        adopted = self.pumice.ask("POST", "/manageable_volumes", body)["volume"]["id"]
-        self.pumice.becomes(adopted, "available")
-        expect(marks(self.device(f"volume-{adopted}")) == GIB // 64, "it does not have its data")
-
-
 class Thin(Wiping):
     """In a pool that lvm.conf has made without zeroing. Discards are kept from the disk, which would give zeros back."""
 
@@ -331,21 +356,12 @@ class Thin(Wiping):
         LOCAL.write_text(self.keep + '\nallocation { thin_pool_zero=0 thin_pool_discards="nopassdown" }\n')
         super().prepare()
 
-    def end(self):
-        super().end()
+    def remove_storage(self, by_force=False):
+        super().remove_storage(by_force)
         LOCAL.write_text(self.keep)
 
-    def steps(self):
-        verbs = [
-            self.a_volume_is_deleted,
-            self.a_snapshot_is_deleted,
-            self.a_volume_is_made_of_a_snapshot,
-            self.a_volume_goes_back_to_a_smaller_snapshot,
-            self.a_volume_grows,
-            self.a_volume_is_forgotten_and_adopted,
-            self.somebody_turns_zeroing_off,
-        ]
-        return [self.begin, *[self.then_read(verb) for verb in verbs], self.end]
+    def verbs(self):
+        return [*super().verbs(), self.somebody_turns_zeroing_off]
 
     def the_next_tenant_reads_nothing(self):
         super().the_next_tenant_reads_nothing()
@@ -383,22 +399,18 @@ class Adopted(Thin):
         super().prepare()
         run("lvcreate", "-q", "-y", "-Zn", "-l", "95%FREE", "-T", f"{GROUP}/{GROUP}-pool")
 
-    def begin(self):
-        shutil.rmtree(HOME, ignore_errors=True)
-        self.prepare()
-        self.pumice = Pumice(SERVICE + self.section())
+    def before_start(self):
         told = run(SHARE / "pumice", "doctor", "--config", self.pumice.config, check=False).stdout
         expect("zeroing is off" in told and f"lvchange -Zy {GROUP}/{GROUP}-pool" in told, told)
-        self.pumice.start()
 
-    def steps(self):
-        return [self.begin, self.then_read(self.a_volume_is_deleted), self.end]
+    def verbs(self):
+        return [self.a_volume_is_deleted]
 
 
 class Files(Wiping):
     """Files in a file system that is as small."""
 
-    TITLE, FREE = "files", SIZE
+    TITLE = "files"
 
     def section(self):
         return 'driver = "file"\n'
@@ -408,53 +420,35 @@ class Files(Wiping):
         FOLDER.mkdir(parents=True)
         run("mount", "/dev/ubdc", FOLDER)
 
-    def end(self):
-        expect(self.pumice.stop() == 0, "it did not stop well")
-        run("umount", FOLDER)
-
-    def tidy(self):
-        self.pumice.kill()
-        run("umount", "-l", FOLDER, check=False)
-
-    def steps(self):
-        verbs = [
-            self.a_volume_is_deleted,
-            self.a_snapshot_is_deleted,
-            self.a_volume_is_made_of_a_snapshot,
-            self.a_volume_goes_back_to_a_smaller_snapshot,
-            self.a_volume_grows,
-            self.a_volume_is_forgotten_and_adopted,
-        ]
-        return [self.begin, *[self.then_read(verb) for verb in verbs], self.end]
+    def remove_storage(self, by_force=False):
+        if by_force:
+            run("umount", "-l", FOLDER, check=False)
+        else:
+            run("umount", FOLDER)
 
     def device(self, name):
         return FOLDER / name
 
     def names(self):
-        return [path.name for path in FOLDER.iterdir() if path.name != "lost+found"]
+        lasting = ("lost+found", ".pumice.lock")
+        return [path.name for path in FOLDER.iterdir() if path.name not in lasting]
 
-    def all_is_gone(self):
-        for snapshot in self.pumice.snapshots():
-            self.pumice.delete_snapshot(snapshot["id"])
-        for volume in self.pumice.volumes():
-            self.pumice.delete(volume["id"])
-        expect(self.names() == [], self.names())
+    def no_device_is_left(self):
+        """Files have none."""
 
-    def the_next_tenant_reads_nothing(self):
-        volume = self.next_one()
-        device = self.device(f"volume-{volume}")
-        # Space of a sparse file's own, as an initiator would have it taken.
-        run("fallocate", "--length", str(5 * GIB // 2), device)
-        found = marks(device)
-        self.pumice.delete(volume)
-        expect(found == 0, f"{found * 64} bytes of another tenant's were read")
+    def restart_devices(self):
+        """Files have none."""
+
+    def touch(self, device):
+        """Space of a sparse file's own, as an initiator would have it taken; less than the file system has."""
+        run("fallocate", "--length", str(min(os.path.getsize(device), 5 * GIB // 2)), device)
 
 
 def main():
     teller = Teller(LOG)
     initiator.make_ready()
     wanted = sys.argv[1:]
-    for kind in (Wiping, Thin, Adopted, Files):
+    for kind in (Thick, Thin, Adopted, Files):
         if not wanted or kind.__name__.lower() in wanted:
             backend = kind()
             teller.act(kind.TITLE, backend.steps(), backend.tidy)
