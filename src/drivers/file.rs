@@ -135,8 +135,7 @@ impl FileDriver {
     fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
         work.check()?;
         self.folder.check()?;
-        work.check_owner()?;
-        self.folder.remove(name)?;
+        self.folder.remove(work, name)?;
         self.known.strike(name);
         Ok(())
     }
@@ -145,8 +144,7 @@ impl FileDriver {
         work.check()?;
         self.folder.check()?;
         let source = reference.source_name().unwrap_or_default();
-        work.check_owner()?;
-        let bytes = self.folder.adopt(&source, name)?;
+        let bytes = self.folder.adopt(work, &source, name)?;
         if let Some(was) = Name::parse(&source).filter(|was| *was != name) {
             self.known.strike(was);
         }
@@ -189,7 +187,7 @@ impl VolumeDriver for FileDriver {
         let is_first = self.folder.make()?;
         work.take_ownership()?;
         if is_first {
-            self.folder.remove_drafts()?;
+            self.folder.remove_drafts(work)?;
         }
         self.scan(work)?;
         Ok(())
@@ -237,8 +235,7 @@ impl VolumeDriver for FileDriver {
             });
         }
         if held < bytes {
-            work.check_owner()?;
-            self.folder.extend(name, bytes)?;
+            self.folder.extend(work, name, bytes)?;
         }
         self.known.put(name, bytes);
         Ok(())

@@ -109,8 +109,8 @@ impl Folder {
     /// An empty file that has no name yet.
     pub(super) fn draft<'a>(&'a self, work: &'a Work, name: Name) -> DriverResult<Draft<'a>> {
         let path = self.draft_path(name);
+        unlink(work, &path)?;
         work.check_owner()?;
-        unlink(&path)?;
         let file = private_files::options()
             .write(true)
             .read(true)
@@ -128,8 +128,9 @@ impl Folder {
     }
 
     /// Makes a file longer, for good.
-    pub(super) fn extend(&self, name: Name, bytes: u64) -> DriverResult<()> {
+    pub(super) fn extend(&self, work: &Work, name: Name, bytes: u64) -> DriverResult<()> {
         let path = self.path_of(name);
+        work.check_owner()?;
         let file = OpenOptions::new()
             .write(true)
             .open(&path)
@@ -140,13 +141,14 @@ impl Folder {
     }
 
     /// Removes a file and its draft, for good. What is not there counts as removed.
-    pub(super) fn remove(&self, name: Name) -> DriverResult<()> {
-        let (draft, file) = (unlink(&self.draft_path(name))?, unlink(&self.path_of(name))?);
+    pub(super) fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
+        let draft = unlink(work, &self.draft_path(name))?;
+        let file = unlink(work, &self.path_of(name))?;
         if draft || file { self.sync() } else { Ok(()) }
     }
 
     /// Removes what a killed run left half-made.
-    pub(super) fn remove_drafts(&self) -> DriverResult<()> {
+    pub(super) fn remove_drafts(&self, work: &Work) -> DriverResult<()> {
         for entry in self.entries()? {
             let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
             let name = entry.file_name();
@@ -156,7 +158,7 @@ impl Folder {
                 .and_then(Name::parse);
             if let Some(name) = draft {
                 tracing::info!(file = %name, "removing a half-made file of an earlier run");
-                unlink(&entry.path())?;
+                unlink(work, &entry.path())?;
             }
         }
         Ok(())
@@ -213,7 +215,7 @@ impl Folder {
     }
 
     /// Gives a file of the folder a name of ours, durably, and tells its size. Twice is once.
-    pub(super) fn adopt(&self, source: &str, name: Name) -> DriverResult<u64> {
+    pub(super) fn adopt(&self, work: &Work, source: &str, name: Name) -> DriverResult<u64> {
         let refused = |why: &str| {
             Err(DriverError::Refused {
                 client: format!("Manage existing {} failed: {why}", name.kind()),
@@ -237,6 +239,7 @@ impl Folder {
             (true, Some(_)) => return refused("the storage backend has it already."),
             (true, None) => {}
         }
+        work.check_owner()?;
         name_file(&from, &self.path_of(name))?;
         self.sync()?;
         self.size(name)?
@@ -344,7 +347,7 @@ impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if !self.published
             && self.must_be_ours().is_ok()
-            && let Err(error) = unlink(&self.path)
+            && let Err(error) = unlink(self.work, &self.path)
         {
             tracing::warn!(%error, "a half-made file stays until the next start");
         }
@@ -352,7 +355,8 @@ impl Drop for Draft<'_> {
 }
 
 /// Whether there was anything to remove.
-fn unlink(path: &Path) -> DriverResult<bool> {
+fn unlink(work: &Work, path: &Path) -> DriverResult<bool> {
+    work.check_owner()?;
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
