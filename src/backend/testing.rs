@@ -1,16 +1,23 @@
-//! Backends and commands for unit tests.
+//! Backends and commands for unit tests, and the [`Recipe`] by which the steps of every command are tested.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::command::BackendCommand;
 use super::state::{BackendState, Options};
-use crate::drivers::VolumeDriver;
+use super::task::Task;
 use crate::drivers::fake::FakeDriver;
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::{DriverError, VolumeDriver, Work};
+use crate::flow::inject::{At, FailAt, Twice};
+use crate::flow::{Observer, Unobserved};
+use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
-use crate::model::{BackendName, OperationId, ProjectId, VolumeId, VolumeSpec};
+use crate::model::{BackendName, Connector, OperationId, ProjectId, SnapshotId, VolumeId, VolumeSpec};
 
 /// More time than any test takes.
 pub(crate) const LONG_MS: u64 = 30_000;
@@ -58,5 +65,102 @@ pub(crate) fn first() -> CommandId {
     CommandId {
         operation: OperationId::new(),
         attempt: 1,
+    }
+}
+
+/// The connector of a host.
+pub(crate) fn connector_of(host: &str) -> Connector {
+    let initiator = format!("iqn.1993-08.org.debian:01:{host}");
+    let json = serde_json::json!({"initiator": initiator, "host": host});
+    Connector::from_json(json.as_object().expect("an object"))
+}
+
+/// A backend that has a volume of 3 GiB, grown to 5, a snapshot of it from before, and `lv1` of 7 GiB, which is not ours.
+pub(crate) struct Fixture {
+    pub(crate) driver: FakeDriver,
+    pub(crate) target: Arc<FakeTarget>,
+    pub(crate) state: Arc<BackendState>,
+    pub(crate) volume: VolumeSpec,
+    pub(crate) snapshot: SnapshotId,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let (driver, target) = (FakeDriver::default(), Arc::new(FakeTarget::default()));
+        let work = Work::within(Duration::from_millis(LONG_MS));
+        let (volume, snapshot) = (spec(3), SnapshotId::new());
+        driver.create_volume(&work, &volume).unwrap();
+        driver.create_snapshot(&work, &volume, snapshot).unwrap();
+        driver.extend_volume(&work, &volume, 5).unwrap();
+        driver.put_stranger("lv1", 7);
+        target.setup(&work).unwrap();
+        let state = backend_state(&driver, &target, Options::default());
+        Self {
+            driver,
+            target,
+            state,
+            volume,
+            snapshot,
+        }
+    }
+
+    /// Whether the inventory has so many GiB.
+    pub(crate) fn has_allocated(&self, size: u32) -> bool {
+        (self.state.inventory().allocated("fake") - f64::from(size)).abs() < f64::EPSILON
+    }
+
+    async fn run<C: BackendCommand>(
+        &self,
+        command: C,
+        observer: Rc<dyn Observer<DriverError>>,
+    ) -> Result<Outcome, DriverError> {
+        let report = Task::new(self.state.clone(), command).run(observer).await;
+        report.expect("not stopping").result
+    }
+}
+
+/// What must hold of a command's steps.
+pub(crate) struct Recipe<C> {
+    /// The command.
+    pub(crate) command: fn(&Fixture) -> C,
+    /// Whether it is done.
+    pub(crate) is_done: fn(&Fixture, &C) -> bool,
+    /// Whether all is as it must be after a step has failed.
+    pub(crate) after_failure: fn(&Fixture, &C) -> bool,
+    /// Whether it can be run again after a step has failed, and is done then.
+    pub(crate) is_repeatable: bool,
+}
+
+impl<C: BackendCommand + Clone> Recipe<C> {
+    /// Runs the command: with each step run once, and twice; and failing before, and right after, each of its steps.
+    pub(crate) async fn check(self) {
+        for observer in [
+            Rc::new(Unobserved) as Rc<dyn Observer<DriverError>>,
+            Rc::new(Twice),
+        ] {
+            let fixture = Fixture::new();
+            let command = (self.command)(&fixture);
+            let result = fixture.run(command.clone(), observer).await;
+            assert!(result.is_ok(), "{result:?}");
+            assert!((self.is_done)(&fixture, &command), "{command:?}");
+        }
+        for step in C::flow().step_names() {
+            for at in [At::Before(step), At::After(step)] {
+                let fixture = Fixture::new();
+                let command = (self.command)(&fixture);
+                let fail = FailAt::new(at, |step| DriverError::Failed {
+                    client: "injected".to_owned(),
+                    operator: step.to_owned(),
+                });
+                let result = fixture.run(command.clone(), Rc::new(fail)).await;
+                assert!(result.is_err(), "{at:?}");
+                assert!((self.after_failure)(&fixture, &command), "{at:?}");
+                if self.is_repeatable {
+                    let result = fixture.run(command.clone(), Rc::new(Unobserved)).await;
+                    assert!(result.is_ok(), "{at:?}, again: {result:?}");
+                    assert!((self.is_done)(&fixture, &command), "{at:?}, again");
+                }
+            }
+        }
     }
 }

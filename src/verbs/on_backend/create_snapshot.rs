@@ -62,3 +62,28 @@ async fn delete_created(task: &mut Task<CreateSnapshot>) {
         tracing::error!(%snapshot, %error, "a snapshot could not be taken back; it stays until it is deleted");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_snapshot_is_created_whole_or_not_at_all() {
+        Recipe {
+            command: |fixture| CreateSnapshot {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: SnapshotId::new(),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, _| fixture.driver.snapshots().len() == 2,
+            after_failure: |fixture, _| {
+                fixture.driver.snapshots() == [fixture.snapshot] && fixture.driver.exists(fixture.volume.id)
+            },
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -132,3 +132,29 @@ async fn clean_up(task: &mut Task<CreateVolume>) -> DriverResult<()> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first, spec};
+
+    #[actix::test]
+    async fn a_volume_is_created_whole_or_not_at_all() {
+        Recipe {
+            command: |_| CreateVolume {
+                command: first(),
+                volume: spec(3),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| {
+                fixture.driver.size(command.volume.id) == Some(3) && fixture.has_allocated(3)
+            },
+            after_failure: |fixture, _| {
+                fixture.driver.volumes() == [fixture.volume.id] && fixture.has_allocated(0)
+            },
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -47,3 +47,26 @@ async fn delete_snapshot(task: &mut Task<DeleteSnapshot>) -> DriverResult<()> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_snapshot_is_deleted_and_a_failed_delete_can_be_repeated() {
+        Recipe {
+            command: |fixture| DeleteSnapshot {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: fixture.snapshot,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, _| fixture.driver.snapshots().is_empty(),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -120,3 +120,28 @@ async fn delete_volume<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {
     }
     deleted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_is_deleted_with_its_snapshots_and_a_failed_delete_can_be_repeated() {
+        Recipe {
+            command: |fixture| DeleteVolumeCascade {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshots: vec![fixture.snapshot],
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, _| {
+                fixture.driver.volumes().is_empty() && fixture.driver.snapshots().is_empty()
+            },
+            after_failure: |_, _| true,
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -88,3 +88,28 @@ async fn announce_size(task: &mut Task<ExtendVolume>) -> DriverResult<()> {
         announced => announced,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_grows_and_a_failed_extend_can_be_repeated() {
+        Recipe {
+            command: |fixture| ExtendVolume {
+                command: first(),
+                volume: fixture.volume.clone(),
+                new_size: 6,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| {
+                fixture.driver.size(command.volume.id) == Some(6) && fixture.has_allocated(6)
+            },
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -114,3 +114,29 @@ fn with_export(volume: &VolumeSpec, export: &Export) -> VolumeSpec {
         ..volume.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, connector_of, first};
+    use crate::model::AttachMode;
+
+    #[actix::test]
+    async fn an_initiator_is_connected_or_no_export_is_left() {
+        Recipe {
+            command: |fixture| InitializeConnection {
+                command: first(),
+                volume: fixture.volume.clone(),
+                attachment: None,
+                connector: connector_of("a"),
+                mode: AttachMode::Rw,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| fixture.target.initiators(&command.volume).len() == 1,
+            after_failure: |fixture, _| fixture.target.exports().is_empty(),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -57,3 +57,29 @@ async fn insert_and_notify(task: &mut Task<ManageVolume>) -> DriverResult<()> {
 async fn remove(task: &mut Task<ManageVolume>) {
     task.backend.inventory().remove(task.volume.id);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first, spec};
+    use crate::model::Reference;
+
+    #[actix::test]
+    async fn what_exists_becomes_a_volume_and_no_other_is_touched() {
+        Recipe {
+            command: |_| ManageVolume {
+                command: first(),
+                volume: spec(0),
+                reference: Reference::named("lv1"),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| {
+                fixture.driver.size(command.volume.id) == Some(7) && fixture.has_allocated(7)
+            },
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id) && fixture.has_allocated(0),
+            is_repeatable: false,
+        }
+        .check()
+        .await;
+    }
+}

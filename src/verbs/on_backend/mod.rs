@@ -10,8 +10,6 @@ pub mod manage_snapshot;
 pub mod manage_volume;
 pub mod revert_to_snapshot;
 pub mod terminate_connection;
-#[cfg(test)]
-mod tests;
 pub mod unmanage_snapshot;
 pub mod unmanage_volume;
 

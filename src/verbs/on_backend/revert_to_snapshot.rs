@@ -60,3 +60,27 @@ async fn revert_to_snapshot(task: &mut Task<RevertToSnapshot>) -> DriverResult<(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_is_reverted_and_a_failed_revert_can_be_repeated() {
+        Recipe {
+            command: |fixture| RevertToSnapshot {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: fixture.snapshot,
+                size: 3,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| fixture.driver.size(command.volume.id) == Some(3),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

@@ -59,3 +59,39 @@ async fn remove_export(task: &mut Task<TerminateConnection>) -> DriverResult<()>
     task.drive_target(|call, target| call.backend.remove_export(target, call.work, call.volume))
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, connector_of, first};
+    use crate::drivers::Work;
+    use crate::drivers::target::TargetDriver;
+
+    #[actix::test]
+    async fn a_connection_is_ended_and_a_failed_end_can_be_repeated() {
+        Recipe {
+            command: |fixture| {
+                let work = Work::within(Duration::from_millis(LONG_MS));
+                let path = Path::new("/dev/null");
+                let export = fixture.target.ensure_export(&work, &fixture.volume, path);
+                export.unwrap();
+                TerminateConnection {
+                    command: first(),
+                    volume: fixture.volume.clone(),
+                    connector: Some(connector_of("a")),
+                    connector_stays: false,
+                    export_stays: false,
+                    remaining_ms: LONG_MS,
+                }
+            },
+            is_done: |fixture, _| fixture.target.exports().is_empty(),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

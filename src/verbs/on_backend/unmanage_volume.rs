@@ -48,3 +48,25 @@ async fn forget_volume(task: &mut Task<UnmanageVolume>) -> DriverResult<()> {
     notify("volume.unmanage", task);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_is_forgotten_and_its_storage_stays() {
+        Recipe {
+            command: |fixture| UnmanageVolume {
+                command: first(),
+                volume: fixture.volume.clone(),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| fixture.has_allocated(0) && fixture.driver.exists(command.volume.id),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
+}

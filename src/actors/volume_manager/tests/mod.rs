@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::endpoint;
-use crate::backend::testing::{LONG_MS, backend, backend_state, first, spec};
+use crate::backend::testing::{LONG_MS, backend, backend_state, connector_of, first, spec};
 use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::target::TargetDriver;
@@ -170,12 +170,6 @@ fn world() -> World {
 
 fn connector() -> Connector {
     connector_of("a")
-}
-
-fn connector_of(host: &str) -> Connector {
-    let initiator = format!("iqn.1993-08.org.debian:01:{host}");
-    let json = serde_json::json!({"initiator": initiator, "host": host});
-    Connector::from_json(json.as_object().unwrap())
 }
 
 impl World {
