@@ -43,6 +43,7 @@ pub mod private_files;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;
+mod tasks;
 pub mod transport;
 pub mod verbs;
 pub mod web;

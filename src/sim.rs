@@ -27,8 +27,8 @@ struct State {
     last_id: (u64, u16),
 }
 
-/// How long driver verbs take.
-#[derive(Clone, Copy, Debug)]
+/// How long driver verbs take; no time at all by default.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Verbs {
     /// Most take up to this.
     pub mostly: Duration,
@@ -72,6 +72,11 @@ pub(crate) fn id_by_time() -> Option<Uuid> {
     })
 }
 
+/// Whether this thread simulates.
+pub(crate) fn is_running() -> bool {
+    SEEDED.with_borrow(Option::is_some)
+}
+
 /// The next source of chance, if this thread simulates.
 pub fn seeded() -> Option<StdRng> {
     SEEDED.with_borrow_mut(|state| Some(StdRng::seed_from_u64(state.as_mut()?.rng.random())))
@@ -83,7 +88,7 @@ pub(crate) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'st
     let Some((before, after)) = SEEDED.with_borrow_mut(|state| state.as_mut().map(State::verb)) else {
         return tokio::task::spawn_blocking(verb);
     };
-    tokio::spawn(async move {
+    tokio::task::spawn_local(async move {
         tokio::time::sleep(before).await;
         let answer = verb();
         tokio::time::sleep(after).await;

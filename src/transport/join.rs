@@ -20,6 +20,7 @@ use super::peers::{Link, LinkState};
 use super::{Router, connection, lock};
 use crate::chance;
 use crate::model::Timestamp;
+use crate::tasks;
 
 /// An address that is kept connected to. Dropping it changes nothing; [`JoinedPeer::leave`] ends it.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(super) fn join(router: &Router, address: String, options: TransportOptions) 
         }),
     });
     router.add_link(&link);
-    tokio::spawn(keep(router.clone(), Arc::clone(&link), options));
+    tasks::spawn(keep(router.clone(), Arc::clone(&link), options));
     JoinedPeer {
         link,
         router: router.clone(),

@@ -20,6 +20,7 @@ use super::net::TcpListener;
 use super::options::TransportOptions;
 use super::waiting_room::{Place, WaitingRoom};
 use super::{Router, connection, handshake, lock};
+use crate::tasks;
 
 /// A socket that is listened on. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ pub(super) async fn listen(
     let local_addr = listener.local_addr()?;
     let stop = router.leaving().child_token();
     tracing::info!(%local_addr, node = router.node(), "listening for other nodes");
-    tokio::spawn(accept_all(router.clone(), listener, options, stop.clone()));
+    tasks::spawn(accept_all(router.clone(), listener, options, stop.clone()));
     Ok(ListenerHandle { local_addr, stop })
 }
 
@@ -90,7 +91,7 @@ async fn accept_all(
                 let (router, options, complaints) =
                     (router.clone(), options.clone(), Arc::clone(&complaints));
                 let place = room.enter();
-                tokio::spawn(async move {
+                tasks::spawn(async move {
                     welcome(&router, stream, remote.to_string(), options, place, &complaints).await;
                 });
             }

@@ -23,6 +23,7 @@ use super::outbound::{Item, Outbound};
 use super::{Address, CallError, codec, lock};
 use crate::messages::Message;
 use crate::model::{Context, Error, Timestamp};
+use crate::tasks;
 
 /// What came back for a message.
 #[derive(Debug)]
@@ -148,7 +149,7 @@ impl Peer {
             return;
         };
         let peer = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        let task = tasks::spawn(async move {
             let result = answer.await;
             // Held until the reply is queued, so that no goodbye gets before it.
             let mut answering = lock(&peer.answering);

@@ -1,5 +1,7 @@
 //! Nodes over loopback TCP, and a wire between them that can be cut.
 
+#![expect(clippy::disallowed_methods, reason = "no run of these is replayed")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
