@@ -1,11 +1,12 @@
 //! Where chance comes from: fresh ids, nonces, pauses. One place, so that a simulation can be replayed by its seed.
 //!
-//! Secrets are not drawn here: theirs is the operating system's, and stays so in a simulation.
+//! Secrets come from the operating system, and from the seed in a simulation alone, which has none to keep.
 
 use std::time::Duration;
 
 use rand::distr::{Distribution, StandardUniform};
-use rand::{Rng, RngExt};
+use rand::rngs::{SysError, SysRng};
+use rand::{Rng, RngExt, TryRng};
 use uuid::{Builder, Uuid};
 
 /// An id that nothing else has.
@@ -19,6 +20,7 @@ pub fn id_by_time() -> Uuid {
     if let Some(id) = crate::sim::id_by_time() {
         return id;
     }
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     Uuid::now_v7()
 }
 
@@ -28,6 +30,21 @@ where
     StandardUniform: Distribution<T>,
 {
     draw(|rng| rng.random())
+}
+
+/// Bytes that nobody else can know.
+///
+/// # Errors
+/// The operating system has no random numbers to give.
+pub fn secret<const LENGTH: usize>() -> Result<[u8; LENGTH], SysError> {
+    let mut bytes = [0; LENGTH];
+    #[cfg(feature = "sim")]
+    if let Some(mut seeded) = crate::sim::seeded() {
+        seeded.fill(&mut bytes);
+        return Ok(bytes);
+    }
+    SysRng.try_fill_bytes(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A span from zero to this.
@@ -40,5 +57,6 @@ fn draw<T>(how: impl FnOnce(&mut dyn Rng) -> T) -> T {
     if let Some(mut seeded) = crate::sim::seeded() {
         return how(&mut seeded);
     }
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     how(&mut rand::rng())
 }

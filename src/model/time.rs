@@ -20,7 +20,9 @@ impl Timestamp {
         if let Some(now) = turmoil::since_epoch() {
             return Self(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
         }
-        Self(Utc::now().timestamp_micros())
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let now = Utc::now();
+        Self(now.timestamp_micros())
     }
 
     /// This point, `span` later; saturates at the end of time.

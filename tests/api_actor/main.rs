@@ -1,6 +1,7 @@
 //! The Api actor among scripted neighbours, on the memory store and real local transport.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says so by panicking")]
+#![expect(clippy::disallowed_methods, reason = "no run of these is replayed")]
 
 mod attach;
 mod bounds;

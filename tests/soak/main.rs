@@ -12,6 +12,7 @@
     clippy::print_stdout,
     reason = "helpers of tests fail as tests do, and what was killed and done is told"
 )]
+#![expect(clippy::disallowed_methods, reason = "chance draws the seed itself")]
 
 #[path = "../process_support/child.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]

@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
+#![expect(clippy::disallowed_methods, reason = "no run of these is replayed")]
 
 mod access;
 #[path = "../api/mod.rs"]

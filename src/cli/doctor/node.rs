@@ -72,6 +72,7 @@ fn private(data_dir: &Path, told: &Told) {
 
 /// The clock: tokens, leases and deadlines go by it.
 pub fn clock(work: &Work, told: &Told) {
+    #[expect(clippy::disallowed_methods, reason = "this looks at the clock itself")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if now < EARLIEST {
         told.fault(

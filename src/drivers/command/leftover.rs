@@ -5,14 +5,13 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::daemon::Process;
+use crate::chance;
 
 /// The variable in each program's environment.
 pub(super) const VARIABLE: &str = "PUMICE_RUN";
 
-static RUN: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string());
+static RUN: LazyLock<String> = LazyLock::new(|| chance::id().simple().to_string());
 
 /// How long one gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);

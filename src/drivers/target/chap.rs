@@ -4,9 +4,7 @@
 //! They come from the operating system's generator, and every export gets its own. A volume remembers them as
 //! `CHAP name password` (`provider_auth`).
 
-use rand::TryRng;
-use rand::rngs::SysRng;
-
+use crate::chance;
 use crate::drivers::DriverError;
 use crate::model::volume::Secret;
 
@@ -102,13 +100,10 @@ impl Dice {
         let fair = 256 / sides * sides;
         loop {
             if self.bytes.is_empty() {
-                let mut fresh = [0; 64];
-                SysRng
-                    .try_fill_bytes(&mut fresh)
-                    .map_err(|error| DriverError::Failed {
-                        client: "The storage backend could not make a secret.".to_owned(),
-                        operator: format!("no random numbers for a CHAP secret: {error}"),
-                    })?;
+                let fresh: [u8; 64] = chance::secret().map_err(|error| DriverError::Failed {
+                    client: "The storage backend could not make a secret.".to_owned(),
+                    operator: format!("no random numbers for a CHAP secret: {error}"),
+                })?;
                 self.bytes.extend_from_slice(&fresh);
             }
             if let Some(byte) = self.bytes.pop()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::chance;
 use crate::model::{
     AttachmentId, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId,
 };
@@ -250,7 +251,7 @@ fn a_migrating_volume_and_one_in_a_group_are_not_deleted() {
     migrating.migration_status = Some(MigrationStatus::Migrating);
     assert!(decide(&migrating, &[], Verb::Delete { force: true }).is_err());
     let mut grouped = volume(VolumeStatus::Available);
-    grouped.group_id = Some(Uuid::new_v4());
+    grouped.group_id = Some(chance::id());
     assert!(decide(&grouped, &[], Verb::Delete { force: true }).is_err());
 }
 

@@ -38,6 +38,7 @@ use self::throttle::Throttle;
 use self::tokens::{Session, TokenRequest, Tokens};
 use super::auth::{Authenticator, Principal};
 use super::fault::Fault;
+use crate::chance;
 use crate::model::identity::TokenKeys;
 use crate::model::volume::Secret;
 use crate::model::{Project, RoleAssignment, Timestamp, User, UserId};
@@ -353,7 +354,7 @@ async fn stored_or_new(
     let password = bootstrap::random_password();
     let project = directory::project(bootstrap::ADMIN);
     let hash = passwords
-        .hash(&password, rand::random())
+        .hash(&password, chance::number())
         .await
         .map_err(|error| OpenError::Password(bootstrap::ADMIN.to_owned(), error))?;
     let user = directory::user(bootstrap::ADMIN, hash, project.id.clone());

@@ -8,6 +8,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use super::options::PasswordCost;
 use super::throttle::Attempt;
 use super::turns::{PasswordTurns, Turn};
+use crate::chance;
 use crate::model::volume::Secret;
 
 /// Longer passwords are not looked at (Keystone: `max_password_length`).
@@ -41,8 +42,8 @@ impl Passwords {
     /// # Errors
     /// When the cost is none that argon2 allows.
     pub fn new(cost: PasswordCost, workers: usize) -> Result<Self, PasswordError> {
-        let secret: [u8; 32] = rand::random();
-        let decoy = hash(cost, &secret, &rand::random())?;
+        let secret: [u8; 32] = chance::number();
+        let decoy = hash(cost, &secret, &chance::number())?;
         Ok(Self {
             cost,
             turns: PasswordTurns::new(workers),

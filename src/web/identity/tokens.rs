@@ -15,10 +15,9 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::directory::Directory;
 use super::seal::{self, Claims, Unproven};
+use crate::chance;
 use crate::model::identity::{RevokedToken, TokenGeneration, TokenKey, TokenKeys};
 use crate::model::volume::Secret;
 use crate::model::{ProjectId, Timestamp, UserId};
@@ -143,7 +142,7 @@ impl Tokens {
         directory: &Directory,
     ) -> Result<(Secret, Claims), IssueError> {
         let user = directory.user(&request.user_id).ok_or(IssueError::NoUser)?;
-        let audit_id = Uuid::new_v4();
+        let audit_id = chance::id();
         let state = self.catalog.token_state(&user.id, audit_id).await?;
         // A generation that a crash takes back would be given again, to tokens that are to end.
         self.catalog.settle().await?;
@@ -289,7 +288,7 @@ impl Tokens {
 }
 
 fn random_key() -> Secret {
-    Secret::new(hex::encode(rand::random::<[u8; 32]>()))
+    Secret::new(hex::encode(chance::number::<[u8; 32]>()))
 }
 
 /// Whose token it is and what it is worth, given what there is now.

@@ -120,6 +120,6 @@ fn only_the_latest_snapshot_can_be_gone_back_to() {
 fn a_snapshot_of_a_group_is_not_deleted_alone() {
     let volume = volume(VolumeStatus::Available);
     let mut grouped = snapshot(&volume, SnapshotStatus::Available);
-    grouped.group_snapshot_id = Some(uuid::Uuid::new_v4());
+    grouped.group_snapshot_id = Some(crate::chance::id());
     assert!(delete(&grouped, false).is_err() && delete(&grouped, true).is_err());
 }
