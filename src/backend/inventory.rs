@@ -4,7 +4,7 @@
 //! A volume's export is read and changed here by workers that hold the volume's lock, together with the export itself: else an
 //! export that is just being restored could be removed, or the other way round.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
@@ -56,11 +56,11 @@ enum Tombstone {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct BackendInventory {
-    sizes: HashMap<VolumeId, (String, u32)>,
+    sizes: BTreeMap<VolumeId, (String, u32)>,
     expected: usize,
     exports: BTreeMap<VolumeId, Exported>,
     /// Volumes and snapshots whose delete was begun here.
-    tombstones: HashMap<Uuid, Tombstone>,
+    tombstones: BTreeMap<Uuid, Tombstone>,
     /// The same in the order of their deletes, to drop the oldest.
     deletes: VecDeque<Uuid>,
 }
@@ -245,14 +245,12 @@ impl BackendInventory {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::{BackendInventory, TOMBSTONES};
     use crate::model::{OperationId, VolumeId};
 
     #[test]
     fn what_was_deleted_is_not_made_again_and_may_be_connected_only_if_that_failed() {
-        let volume = Uuid::new_v4();
+        let volume = VolumeId::new().0;
         let mut inventory = BackendInventory::default();
         assert!(!inventory.has_tombstone(volume) && !inventory.is_deleted(volume));
         inventory.insert_tombstone(volume);
@@ -262,7 +260,7 @@ mod tests {
         inventory.insert_tombstone(volume);
         assert!(inventory.is_deleted(volume), "it was tried again");
         for _ in 0..2 * TOMBSTONES {
-            inventory.insert_tombstone(Uuid::new_v4());
+            inventory.insert_tombstone(VolumeId::new().0);
         }
         assert!(inventory.tombstones.len() <= TOMBSTONES && !inventory.has_tombstone(volume));
     }

@@ -17,7 +17,7 @@
 //! | extend, delete, revert | the volume, its content (and that of the snapshot) |
 //! | snapshots | their content; creating one, also that of the volume |
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -177,7 +177,7 @@ pub struct Workers {
     locks: Mutex<HashMap<LockKey, Weak<tokio::sync::Mutex<()>>>>,
     max_workers: usize,
     ownership: Ownership,
-    verbs: Mutex<HashMap<u64, RunningVerb>>,
+    verbs: Mutex<BTreeMap<u64, RunningVerb>>,
     commands: Mutex<HashMap<CommandId, CancellationToken>>,
     next_verb: AtomicU64,
     abandoned: AtomicU64,
@@ -283,6 +283,7 @@ impl Workers {
             answer
         });
         let ended = tokio::select! {
+            biased;
             joined = &mut thread => Some(joined),
             () = tokio::time::sleep(work.remaining()) => None,
             () = cancelled.cancelled() => None,
@@ -455,7 +456,7 @@ impl Workers {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn verbs(&self) -> MutexGuard<'_, HashMap<u64, RunningVerb>> {
+    fn verbs(&self) -> MutexGuard<'_, BTreeMap<u64, RunningVerb>> {
         self.verbs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

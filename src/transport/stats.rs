@@ -4,7 +4,7 @@
 //! shell and the supervisor count into atomics (and one small mutex for "what it does now"), and
 //! [`ActorStats::report`] reads them from any thread. Labels are message names only, never ids of volumes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -221,7 +221,7 @@ pub struct ActorStats {
     state: AtomicU8,
     incarnation: AtomicU64,
     next_ticket: AtomicU64,
-    in_work: Mutex<HashMap<u64, InWork>>,
+    in_work: Mutex<BTreeMap<u64, InWork>>,
     messages: Mutex<Vec<(&'static str, Arc<MessageStats>)>>,
     last_failure: Mutex<Option<LastFailure>>,
     /// Shells and tasks that still hold the actor.

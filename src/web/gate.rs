@@ -16,7 +16,7 @@
 //! The order is the point. Who may not change anything has no part in the turns of those who may, and nobody has a turn before
 //! the body is here: a body that never comes holds nothing but its connection, and that not for long.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
@@ -132,7 +132,7 @@ fn action(actions: &'static [Action], request: &HttpRequest, body: &[u8]) -> Opt
     if !request::is_json(content_type) {
         return None;
     }
-    let object: HashMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
+    let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
     let name = object.keys().next().filter(|_| object.len() == 1)?;
     actions.iter().find(|action| action.name == name.as_str())
 }

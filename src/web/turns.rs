@@ -12,7 +12,7 @@
 //! asks for its turn when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
 //! the stop is shorter than their patience, and would cut them off without an answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ struct State {
     /// Grows with every turn and every request that waits.
     count: u64,
     /// Those that have something in work or waiting.
-    projects: HashMap<ProjectId, Project>,
+    projects: BTreeMap<ProjectId, Project>,
     closed: bool,
 }
 

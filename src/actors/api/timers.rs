@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ pub(super) struct Timers {
 
 #[derive(Default)]
 struct Inner {
-    entries: HashMap<OperationId, Entry>,
+    entries: BTreeMap<OperationId, Entry>,
     heap: BinaryHeap<Reverse<(Instant, OperationId)>>,
 }
 

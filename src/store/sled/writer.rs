@@ -1,6 +1,6 @@
 //! The one thread that writes: it takes what waits, commits it as one group, and answers each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -277,7 +277,7 @@ impl Writer {
     /// Commits a group. Each transaction has its own result, unless the engine fails: then nobody's is known.
     fn commit(&mut self, group: &[Transaction]) -> Result<Vec<Result<Revision, CommitError>>, StoreError> {
         let started = Instant::now();
-        let mut written: HashMap<Key, Option<Entry>> = HashMap::new();
+        let mut written: BTreeMap<Key, Option<Entry>> = BTreeMap::new();
         let mut results = Vec::with_capacity(group.len());
         for transaction in group {
             let writes = evaluate(transaction, |key| match written.get(key) {
@@ -334,7 +334,7 @@ impl Writer {
         self.horizon.is_durable(self.revision);
     }
 
-    fn apply(&self, written: HashMap<Key, Option<Entry>>) -> Result<(), StoreError> {
+    fn apply(&self, written: BTreeMap<Key, Option<Entry>>) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut batch = Batch::default();
         for (key, entry) in written {
