@@ -9,11 +9,13 @@ GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 GUEST_ARGS ?=
 # How many runs of the simulation: make sim SEEDS=20000.
 SEEDS ?= 2000
+# How many of its seeds are run twice: make sim-replay REPLAYS=10000.
+REPLAYS ?= 1000
 # How often the soak kills: make soak KILLS=10000.
 KILLS ?= 1000
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients sim soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -56,6 +58,11 @@ unit: ## Tests in Rust
 sim: ## The service on a simulated network, thousands of times (SEEDS=n, or PUMICE_SIM_SEED=n for one)
 	@PUMICE_SIM_SEEDS=$(SEEDS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
 		--test sim_service --test sim_transport -- --nocapture
+
+# The names of these tests are filtered, so that no seed is run for anything else.
+sim-replay: ## Each seed of the simulations twice: the same events both times (REPLAYS=n)
+	@PUMICE_SIM_REPLAYS=$(REPLAYS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
+		--test sim_service --test sim_transport -- --nocapture a_seed_is_the_same_run_again
 
 soak: ## Kill the nodes of a real service under load, a thousand times (KILLS=n; PUMICE_SOAK_SEED=n for the same choices)
 	@scripts/install-packages $(RUN_PACKAGES)

@@ -15,8 +15,9 @@
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
-//! | `chance`, [`failpoint`] | where ids and pauses are drawn; where tests kill the process |
+//! | `chance`, `tasks` | where ids and pauses are drawn; where tasks are begun |
 //! | `backoff`, `panic_text` | pauses between attempts; what a caught panic said |
+//! | [`failpoint`] | where tests kill the process |
 //! | [`private_files`] | files and folders that nobody but their owner may read |
 //!
 //! # The way of one volume

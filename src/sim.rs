@@ -1,10 +1,12 @@
-//! What stands in for chance and threads while the service runs in a simulation (`tests/sim_service.rs`); nothing of it is in a
-//! program that serves.
+//! What stands in for chance and threads while the service runs in a simulation (`tests/sim_service`, `tests/sim_transport.rs`);
+//! nothing of it is in a program that serves.
 //!
-//! A run is the same for the same seed as long as all that could differ comes from here or from the simulated network and its
-//! clock. So: ids, nonces and pauses are drawn from the seed (`chance`), the time of records is the
-//! simulated one (`model::time`), a driver's verb runs on the simulated node itself instead of in a thread, and the time that
-//! it takes is simulated around it. The engine of the store does have threads: in its place is the one in memory.
+//! A run is the same for the same seed, event by event, as long as all that could differ comes from here or from the simulated
+//! network and its clock. So: ids, nonces, pauses and CHAP secrets are drawn from the seed (`chance`), the time of records is the
+//! simulated one (`model::time`), tasks belong to the `LocalSet` of their node, which drops them in a defined order when it crashes
+//! (`tasks`), nothing is walked in the order of a hash, and a driver's verb runs on the simulated node itself instead of in a thread,
+//! with the time that it takes simulated around it. The engine of the store does have threads: in its place is the one in memory.
+//! `clippy.toml` refuses what would go past this; `tests/sim_support` compares two runs of a seed.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -79,7 +81,9 @@ pub(crate) fn is_running() -> bool {
 
 /// The next source of chance, if this thread simulates.
 pub fn seeded() -> Option<StdRng> {
-    SEEDED.with_borrow_mut(|state| Some(StdRng::seed_from_u64(state.as_mut()?.rng.random())))
+    let seed = SEEDED.with_borrow_mut(|state| Some(state.as_mut()?.rng.random()))?;
+    tracing::trace!(seed, "drawn");
+    Some(StdRng::seed_from_u64(seed))
 }
 
 /// Runs what blocks. A thread that is killed with its process has done it, or not: so the verb is one instant, at some time
@@ -88,6 +92,7 @@ pub(crate) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'st
     let Some((before, after)) = SEEDED.with_borrow_mut(|state| state.as_mut().map(State::verb)) else {
         return tokio::task::spawn_blocking(verb);
     };
+    tracing::trace!(?before, ?after, "a verb");
     tokio::task::spawn_local(async move {
         tokio::time::sleep(before).await;
         let answer = verb();

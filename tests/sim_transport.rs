@@ -18,11 +18,17 @@ use std::time::Duration;
 
 use pumice::messages::{Call, Cast, Message, Pattern, Topic};
 use pumice::model::{Context, Error};
+use pumice::sim::{self, Verbs};
 use pumice::transport::{Actor, CallError, EndpointBuilder, Router, Serve, TransportOptions};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+#[path = "sim_support/mod.rs"]
+mod sim_support;
+
+use sim_support::{replay, setting};
 
 enum Trial {}
 
@@ -186,7 +192,9 @@ async fn send(seed: u64, told: Arc<Mutex<Told>>, trouble: Duration) -> turmoil::
     Ok(())
 }
 
-fn run(seed: u64) {
+/// Returns how it went, for those who watch.
+fn run(seed: u64) -> String {
+    sim::begin(seed, Verbs::default());
     let mut rng = StdRng::seed_from_u64(seed);
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
@@ -252,7 +260,7 @@ fn run(seed: u64) {
         &handled.lock().unwrap(),
         &told.lock().unwrap(),
         *boots.lock().unwrap(),
-    );
+    )
 }
 
 enum Trouble {
@@ -261,8 +269,8 @@ enum Trouble {
     Crash,
 }
 
-fn check(seed: u64, handled: &BTreeMap<u64, u32>, told: &Told, boots: u64) {
-    println!(
+fn check(seed: u64, handled: &BTreeMap<u64, u32>, told: &Told, boots: u64) -> String {
+    let summary = format!(
         "seed {seed}: {} well, {} surely not, {} perhaps, {boots} lives",
         told.well.len(),
         told.surely_not.len(),
@@ -286,19 +294,23 @@ fn check(seed: u64, handled: &BTreeMap<u64, u32>, told: &Told, boots: u64) {
         "seed {seed}: {lost} were accepted and never handled"
     );
     assert!(!told.well.is_empty(), "seed {seed}: nothing got through");
+    summary
 }
 
 #[test]
 fn whatever_the_network_does_nobody_hangs_and_nothing_is_done_twice() {
-    let number = |name| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text: String| text.parse::<u64>().ok())
-    };
-    if let Some(seed) = number("PUMICE_SIM_SEED") {
-        return run(seed);
+    if let Some(seed) = setting("PUMICE_SIM_SEED") {
+        println!("{}", run(seed));
+        return;
     }
-    for seed in 0..number("PUMICE_SIM_SEEDS").unwrap_or(10) {
-        run(seed);
+    for seed in 0..setting("PUMICE_SIM_SEEDS").unwrap_or(10) {
+        println!("{}", run(seed));
     }
+}
+
+/// Without that flag tokio itself draws lots, whom it wakes first.
+#[cfg(tokio_unstable)]
+#[test]
+fn a_seed_is_the_same_run_again() {
+    replay(run);
 }

@@ -63,6 +63,7 @@ impl Ticket {
             since: Timestamp::now(),
         };
         self.begun = Some((now, self.actor.begin_work(work)));
+        tracing::trace!(actor = %self.actor.address(), message = self.name, request_id = self.request_id, "begins");
     }
 
     fn expired(mut self) {

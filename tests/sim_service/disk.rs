@@ -47,26 +47,35 @@ impl Disk {
 impl Store for Disk {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.pause(0.1).await;
-        self.memory.get(key).await
+        let found = self.memory.get(key).await;
+        tracing::trace!(?key, ?found, "get");
+        found
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
         self.pause(0.1).await;
-        self.memory.get_many(keys).await
+        let found = self.memory.get_many(keys).await;
+        tracing::trace!(?keys, ?found, "get many");
+        found
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
         self.pause(0.1).await;
-        self.memory.scan(scan).await
+        tracing::trace!(?scan, "scan");
+        let found = self.memory.scan(scan).await;
+        tracing::trace!(?found, "found");
+        found
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        tracing::trace!(?transaction, "commit");
         self.pause(0.5).await;
         if self.fails() {
             self.failed.fetch_add(1, Ordering::Relaxed);
             return Err(StoreError::new("the disk failed, as the simulation wants it").into());
         }
         let made = self.memory.commit(transaction).await;
+        tracing::trace!(?made, "committed");
         self.pause(0.5).await;
         made
     }
