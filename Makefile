@@ -59,7 +59,6 @@ sim: ## The service on a simulated network, thousands of times (SEEDS=n, or PUMI
 	@PUMICE_SIM_SEEDS=$(SEEDS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
 		--test sim_service --test sim_transport -- --nocapture
 
-# The names of these tests are filtered, so that no seed is run for anything else.
 sim-replay: ## Each seed of the simulations twice: the same events both times (REPLAYS=n)
 	@PUMICE_SIM_REPLAYS=$(REPLAYS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
 		--test sim_service --test sim_transport -- --nocapture a_seed_is_the_same_run_again

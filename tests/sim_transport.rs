@@ -4,12 +4,7 @@
 //! `make sim`; or `cargo test --features sim --test sim_transport`: `PUMICE_SIM_SEEDS=100` for more of it, `PUMICE_SIM_SEED=7` for
 //! one.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test may"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -28,7 +23,7 @@ use tokio::time::Instant;
 #[path = "sim_support/mod.rs"]
 mod sim_support;
 
-use sim_support::{replay, setting};
+use sim_support::setting;
 
 enum Trial {}
 
@@ -312,5 +307,5 @@ fn whatever_the_network_does_nobody_hangs_and_nothing_is_done_twice() {
 #[cfg(tokio_unstable)]
 #[test]
 fn a_seed_is_the_same_run_again() {
-    replay(run);
+    sim_support::replay(run);
 }

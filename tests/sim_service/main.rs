@@ -38,7 +38,7 @@ use plan::Plan;
 use pumice::sim;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sim_support::{every_seed, panic_text, replay, setting, simulated_time};
+use sim_support::{every_seed, panic_text, setting, simulated_time};
 use told::Answers;
 use trouble::{Injected, Troubles};
 
@@ -163,7 +163,7 @@ fn whatever_the_network_does_the_service_keeps_its_promises() {
 #[test]
 fn a_seed_is_the_same_run_again() {
     be_silent_about_scripted_panics();
-    replay(run);
+    sim_support::replay(run);
 }
 
 impl Run {

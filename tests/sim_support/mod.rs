@@ -6,6 +6,10 @@
     clippy::print_stdout,
     reason = "helpers of tests fail as tests do, and say what they found"
 )]
+#![cfg_attr(
+    not(tokio_unstable),
+    expect(dead_code, reason = "without that flag nothing is replayed")
+)]
 
 use std::any::Any;
 use std::fmt::Debug;
