@@ -90,7 +90,7 @@ guest-storage:
 	@$(GUEST_RUN) storage.py
 
 guest-wipe:
-	@GUEST_TIME_LIMIT=1800 $(GUEST_RUN) wipe.py
+	@GUEST_TIME_LIMIT=3600 $(GUEST_RUN) wipe.py
 
 guest-faults:
 	@$(GUEST_RUN) faults.py --short
@@ -99,7 +99,7 @@ guest-kills: guest-image ## Kill everything again and again under load, in a gue
 	@GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) kills.py $(GUEST_ARGS)
 
 guest-matrix: guest-image ## Kill at each step and each command of LVM, in a guest: GUEST_ARGS="thin-lio", half an hour for each backend
-	@GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) matrix.py $(GUEST_ARGS)
+	@GUEST_TIME_LIMIT=$${GUEST_TIME_LIMIT:-7200} GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) matrix.py $(GUEST_ARGS)
 
 guest-lio: guest-image ## Let LIO alone prove itself, verb by verb, in a guest
 	@$(CARGO) build --quiet --locked --example target_verbs
