@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use pumice::model::quota::{Resource, volume_deltas};
 use pumice::model::{
-    BackendName, Operation, OperationId, OperationKind, ProjectId, Timestamp, Volume, VolumeId, VolumeStatus,
-    VolumeTypeId,
+    BackendName, Operation, OperationId, ProjectId, Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use pumice::store::Store;
 use pumice::store::catalog::{
     Catalog, Changes, Direction, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
 };
+use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::store::sled::{SledOptions, SledStore};
 
 type Fallible<T = ()> = Result<T, Box<dyn Error>>;
@@ -379,7 +379,7 @@ fn volume(n: u64, kind: Option<VolumeTypeId>) -> (Volume, Operation) {
             Timestamp::now(),
         )
     };
-    let operation = Operation {
+    let operation = OperationV1 {
         id: operation,
         kind: OperationKind::CreateVolume { hints: None },
         volume_id: volume.id,
@@ -394,7 +394,9 @@ fn volume(n: u64, kind: Option<VolumeTypeId>) -> (Volume, Operation) {
         steps: Vec::new(),
         created_at: volume.created_at,
         deadline: volume.created_at.plus(Duration::from_secs(3600)),
-    };
+    }
+    .upgrade()
+    .expect("a journal entry of version 1 is read");
     (volume, operation)
 }
 

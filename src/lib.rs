@@ -1,6 +1,7 @@
 //! Pumice: a block storage service that speaks the Cinder API, as one program built of actors.
 //!
-//! The map of the house. One way only: `web` → `actors` → `verbs` → `backend` → `flow`, `store`, `transport`, `drivers` → `model`.
+//! The map of the house. One way only: `web` → `actors` → `verbs` → `control`, `backend` → `flow`, `store`, `transport`, `drivers` →
+//! `model`.
 //!
 //! | room | what lives there |
 //! |---|---|
@@ -9,8 +10,9 @@
 //! | [`transport`] | addresses, `cast` and `call`, frames, peers, bounded and counted mailboxes |
 //! | [`store`] | the `Store` trait, sled, and the typed catalog on top |
 //! | [`flow`] | steps and reverts |
-//! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry |
-//! | [`verbs`] | what can be done to a resource: the steps of each verb |
+//! | [`verbs`] | one file for each thing that can be done to a resource |
+//! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry: the engines that run the verbs |
+//! | [`control`] | what a verb works with on a control node |
 //! | [`backend`] | what the steps of a verb work with on a volume node |
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
@@ -34,9 +36,11 @@ mod backoff;
 mod chance;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod drivers;
 pub mod failpoint;
 pub mod flow;
+pub mod inventory;
 pub mod messages;
 pub mod model;
 mod panic_text;

@@ -1,4 +1,4 @@
-//! Quota as the Api actor and operators see it: reserve, commit, and limits that change in between.
+//! Quota as the Api actor and operators see it: the check, the commit under its ceilings, and limits that change in between.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pumice::actors::quota::{self, Options};
 use pumice::messages::quota::{
-    Commit, DeleteQuotaSet, QuotaTopic, Reserve, Reserved, Rollback, UpdateQuotaClass, UpdateQuotaSet,
+    Ceilings, CheckQuota, DeleteQuotaSet, QuotaTopic, UpdateQuotaClass, UpdateQuotaSet,
 };
 use pumice::model::quota::{Resource, extend_deltas, snapshot_deltas, volume_deltas};
 use pumice::model::{Context, Error, ErrorKind, ProjectId, Timestamp, VolumeType, VolumeTypeId};
@@ -42,44 +42,41 @@ impl World {
         }
     }
 
-    async fn reserve(&self, request: Reserve) -> Result<Reserved, Error> {
+    async fn check(&self, request: CheckQuota) -> Result<Ceilings, Error> {
         match self.quota.call(&Context::internal("test"), request, WITHIN).await {
-            Ok(reserved) => Ok(reserved),
+            Ok(ceilings) => Ok(ceilings),
             Err(CallError::Refused(error)) => Err(error),
             Err(other) => panic!("{other}"),
         }
     }
 
-    fn volume(&self, size: u32, of: Option<VolumeTypeId>) -> Reserve {
-        Reserve {
+    fn volume(&self, size: u32, of: Option<VolumeTypeId>) -> CheckQuota {
+        CheckQuota {
             project_id: self.project.clone(),
             deltas: volume_deltas(size, of),
             volume_size: Some(size),
         }
     }
 
-    /// As the Api actor does: under the limits that the hold was checked against.
-    async fn store(&self, request: &Reserve, reserved: &Reserved) -> Result<(), CommitError> {
+    /// As the verbs do: under the limits that the check told.
+    async fn store(&self, request: &CheckQuota, ceilings: &Ceilings) -> Result<(), CommitError> {
         let mut changes = self.catalog.change();
         changes.add_usage(&self.project, &request.deltas);
-        for (resource, limit) in &reserved.limits {
-            changes.within_limit(&self.project, resource, *limit);
-        }
+        ceilings.apply(&mut changes, &self.project, &request.deltas);
         changes.commit().await.map(drop)
     }
 
     /// The whole way of one volume.
     async fn create(&self, size: u32, of: Option<VolumeTypeId>) -> Result<(), Error> {
         let request = self.volume(size, of);
-        let reserved = self.reserve(request.clone()).await?;
-        self.store(&request, &reserved)
-            .await
-            .expect("who was let through fits");
-        self.quota
-            .cast(&Context::internal("test"), Commit { id: reserved.id })
-            .await
-            .unwrap();
-        Ok(())
+        let ceilings = self.check(request.clone()).await?;
+        match self.store(&request, &ceilings).await {
+            Err(CommitError::OverCeiling { name, .. }) => Err(Error::over_quota(name)),
+            stored => {
+                stored.unwrap();
+                Ok(())
+            }
+        }
     }
 
     async fn set(&self, limits: &[(&str, i64)]) -> Result<(), Error> {
@@ -137,13 +134,6 @@ impl World {
     }
 }
 
-fn patient() -> Options {
-    Options {
-        hold_patience: Duration::from_secs(60),
-        ..Options::default()
-    }
-}
-
 #[actix::test]
 async fn a_client_over_quota_reads_cinders_words() {
     let world = World::new(Options::default()).await;
@@ -184,65 +174,30 @@ async fn one_volume_may_not_be_larger_than_its_own_limit() {
         error.client,
         "VolumeSizeExceedsLimit: Requested volume size 5G is larger than maximum allowed limit 4G."
     );
-    let growth = Reserve {
+    let growth = CheckQuota {
         project_id: world.project.clone(),
         deltas: extend_deltas(1, None),
         volume_size: Some(5),
     };
-    assert_eq!(
-        world.reserve(growth).await.unwrap_err().kind,
-        ErrorKind::OverQuota
-    );
+    assert_eq!(world.check(growth).await.unwrap_err().kind, ErrorKind::OverQuota);
     world.create(4, None).await.unwrap();
 }
 
 #[actix::test]
 async fn of_many_requests_at_once_exactly_as_many_succeed_as_there_is_room_for() {
-    let world = World::new(patient()).await;
+    let world = World::new(Options::default()).await;
     let results = join_all((0..40).map(|_| world.create(1, None))).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
     assert_eq!(world.in_use("volumes").await, 10);
 }
 
 #[actix::test]
-async fn nobody_is_refused_for_the_sake_of_a_hold_that_comes_to_nothing() {
-    let world = World::new(patient()).await;
-    world.set(&[("volumes", 1)]).await.unwrap();
-    let held = world.reserve(world.volume(1, None)).await.unwrap();
-    let (second, ()) = tokio::join!(world.create(1, None), async {
-        world
-            .quota
-            .cast(&Context::internal("test"), Rollback { id: held.id })
-            .await
-            .unwrap();
-    });
-    second.unwrap();
-}
-
-#[actix::test]
-async fn a_hold_that_nobody_ends_runs_out() {
-    let options = Options {
-        reservation_expire: Duration::from_millis(50),
-        ..patient()
-    };
-    let world = World::new(options).await;
-    world.set(&[("volumes", 1)]).await.unwrap();
-    world.reserve(world.volume(1, None)).await.unwrap();
-    world.create(1, None).await.unwrap();
-    assert_eq!(world.in_use("volumes").await, 1);
-}
-
-#[actix::test]
-async fn when_holds_stay_the_stores_ceiling_decides() {
-    let world = World::new(Options {
-        hold_patience: Duration::ZERO,
-        ..Options::default()
-    })
-    .await;
+async fn of_two_that_were_checked_at_once_the_stores_ceiling_decides() {
+    let world = World::new(Options::default()).await;
     world.set(&[("volumes", 1)]).await.unwrap();
     let request = world.volume(1, None);
-    let first = world.reserve(request.clone()).await.unwrap();
-    let second = world.reserve(request.clone()).await.unwrap();
+    let first = world.check(request.clone()).await.unwrap();
+    let second = world.check(request.clone()).await.unwrap();
     world.store(&request, &first).await.unwrap();
     let refused = world.store(&request, &second).await.unwrap_err();
     assert!(
@@ -254,12 +209,12 @@ async fn when_holds_stay_the_stores_ceiling_decides() {
 #[actix::test]
 async fn the_commit_is_told_only_the_limits_there_are() {
     let world = World::new(Options::default()).await;
-    let reserved = world
-        .reserve(world.volume(1, Some(VolumeTypeId::new())))
+    let ceilings = world
+        .check(world.volume(1, Some(VolumeTypeId::new())))
         .await
         .unwrap();
     assert_eq!(
-        reserved.limits,
+        ceilings.limits,
         [(Resource::gigabytes(), 1000), (Resource::volumes(), 10)]
     );
 }
@@ -324,12 +279,12 @@ async fn refusals(world: &World, of: VolumeTypeId) -> Vec<String> {
         extend_deltas(1, Some(of)),
         snapshot_deltas(0, Some(of)),
     ] {
-        let request = Reserve {
+        let request = CheckQuota {
             project_id: world.project.clone(),
             deltas,
             volume_size: None,
         };
-        refused.push(match world.reserve(request).await {
+        refused.push(match world.check(request).await {
             Ok(_) => "room".to_owned(),
             Err(error) => error.client,
         });

@@ -13,9 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use pumice::model::quota::volume_deltas;
-use pumice::model::{Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId, VolumeStatus};
+use pumice::model::{Operation, OperationId, Timestamp, Volume, VolumeId, VolumeStatus};
 use pumice::store::catalog::verify::verify;
 use pumice::store::catalog::{Catalog, VolumeQuery};
+use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::store::sled::{SledOptions, SledStore};
 
 const DIRECTORY: &str = "PUMICE_CRASH_TEST_DIRECTORY";
@@ -36,7 +37,7 @@ fn volume() -> Volume {
 }
 
 fn operation(volume: &Volume) -> Operation {
-    Operation {
+    OperationV1 {
         id: OperationId::new(),
         kind: OperationKind::CreateVolume { hints: None },
         volume_id: volume.id,
@@ -52,6 +53,8 @@ fn operation(volume: &Volume) -> Operation {
         created_at: volume.created_at,
         deadline: volume.created_at,
     }
+    .upgrade()
+    .unwrap()
 }
 
 fn say(word: &str, id: VolumeId) {

@@ -15,6 +15,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use bytes::BytesMut;
+use pumice::inventory::{Visitor, every_message};
 use pumice::messages::{Message, Topic, api, quota, registry, scheduler, volume};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use pumice::model::spec::VolumeSource;
@@ -23,7 +24,6 @@ use pumice::model::*;
 use pumice::transport::frame::{self, Kind, MAX_FRAME};
 use pumice::transport::fuzzing::decode_header;
 use pumice::transport::header::*;
-use pumice::transport::inventory::{Visitor, every_message};
 use pumice::transport::{Address, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -392,6 +392,22 @@ fn each_frame_has_the_bytes_it_had() {
 #[test]
 fn each_message_to_api_has_the_bytes_it_had() {
     use api::*;
+    use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
+    use pumice::verbs::attachment::create_attachment::CreateAttachment;
+    use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+    use pumice::verbs::attachment::update_attachment::UpdateAttachment;
+    use pumice::verbs::delete_message::DeleteMessage;
+    use pumice::verbs::volume::change_volume::*;
+    use pumice::verbs::volume::create_volume::CreateVolume;
+    use pumice::verbs::volume::delete_volume::DeleteVolume;
+    use pumice::verbs::volume::extend_volume::ExtendVolume;
+    use pumice::verbs::volume::initialize_connection::InitializeConnection;
+    use pumice::verbs::volume::terminate_connection::TerminateConnection;
+    use pumice::verbs::volume::update_volume::UpdateVolume;
+    use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
+    use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
+    use pumice::verbs::volume_type::delete_volume_type::DeleteVolumeType;
+    use pumice::verbs::volume_type::update_volume_type::*;
     message(&[
         (
             "full",
@@ -738,22 +754,10 @@ fn each_message_to_quota_has_the_bytes_it_had() {
     let limits = vec![(Resource::volumes(), 10), (Resource::gigabytes(), -1)];
     message(&[(
         "full",
-        Reserve {
+        CheckQuota {
             project_id: "p".into(),
             deltas: BTreeMap::from([(Resource::volumes(), 1), (Resource::gigabytes(), -3)]),
             volume_size: Some(3),
-        },
-    )]);
-    message(&[(
-        "full",
-        Commit {
-            id: ReservationId(id(1)),
-        },
-    )]);
-    message(&[(
-        "full",
-        Rollback {
-            id: ReservationId(id(1)),
         },
     )]);
     message(&[(
@@ -776,16 +780,7 @@ fn each_message_to_quota_has_the_bytes_it_had() {
             limits: limits.clone(),
         },
     )]);
-    reply(
-        "quota.reserve",
-        &[(
-            "full",
-            Reserved {
-                id: ReservationId(id(1)),
-                limits,
-            },
-        )],
-    );
+    reply("quota.check_quota", &[("full", Ceilings { limits })]);
 }
 
 #[test]
@@ -1027,9 +1022,9 @@ fn every_message_has_golden_bytes() {
             assert!(folder().join(format!("{name}.hex")).is_file(), "{name} has none");
         }
     }
-    // And the inventory has every message that `src/messages` makes one.
-    let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/messages");
-    let (mut folders, mut made) = (vec![sources], 0);
+    // And the inventory has every message that `src/messages` and `src/verbs` make one.
+    let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut made) = (vec![sources.join("messages"), sources.join("verbs")], 0);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -1044,9 +1039,5 @@ fn every_message_has_golden_bytes() {
                 .count();
         }
     }
-    assert_eq!(
-        names.0.len(),
-        made,
-        "a message is missing in transport::inventory"
-    );
+    assert_eq!(names.0.len(), made, "a message is missing in the inventory");
 }

@@ -9,12 +9,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::BytesMut;
+use pumice::inventory::feed;
+use pumice::inventory::{Visitor, every_message};
 use pumice::messages::Message;
 use pumice::transport::codec;
 use pumice::transport::frame::{self, Kind, MAX_FRAME};
-use pumice::transport::fuzzing;
 use pumice::transport::header::Announcement;
-use pumice::transport::inventory::{Visitor, every_message};
 
 struct Counting;
 
@@ -157,6 +157,6 @@ fn a_claimed_frame_and_a_claimed_list_cost_nothing() {
     assert!(taken < 1024, "{taken}");
     let taken = peak(|| assert!(codec::decode::<Announcement>(&u64::MAX.to_le_bytes()).is_err()));
     assert!(taken < 1024, "{taken}");
-    let taken = peak(|| fuzzing::feed(&claims(u64::MAX)));
+    let taken = peak(|| feed(&claims(u64::MAX)));
     assert!(taken <= 8 * MAX_FRAME, "{taken}");
 }

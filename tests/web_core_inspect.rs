@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use actix_web::web;
 use pumice::model::quota::Deltas;
-use pumice::model::{Operation, OperationId, OperationKind, StepOutcome, StepRecord, Timestamp, VolumeId};
+use pumice::model::{OperationId, StepOutcome, StepRecord, Timestamp, VolumeId};
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
+use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::transport::Router;
 use pumice::web::auth::{Authenticator, Principal, Strategy};
 use pumice::web::fault::Fault;
@@ -75,7 +76,7 @@ impl House {
     /// Journals the creation of a volume that waits for its backend.
     async fn begin(&self, volume_id: VolumeId) -> OperationId {
         let now = Timestamp::now();
-        let operation = Operation {
+        let operation = OperationV1 {
             id: OperationId::new(),
             kind: OperationKind::CreateVolume { hints: None },
             volume_id,
@@ -96,7 +97,9 @@ impl House {
             }],
             created_at: now,
             deadline: now.plus(Duration::from_secs(3600)),
-        };
+        }
+        .upgrade()
+        .unwrap();
         let mut changes = self.catalog.change();
         changes.insert_operation(&operation);
         changes.commit().await.unwrap();

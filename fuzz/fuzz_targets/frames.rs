@@ -6,4 +6,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pumice::transport::fuzzing::feed(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pumice::inventory::feed(bytes));

@@ -1,6 +1,7 @@
 //! The actors: who decides and who acts.
 
 pub mod api;
+mod permission;
 pub mod quota;
 pub mod registry;
 pub mod scheduler;

@@ -220,7 +220,7 @@ fn scheduler(config: &Config, notes: &mut Notes) {
 }
 
 fn times(config: &Config, notes: &mut Notes) {
-    let positive: [(&str, Duration); 16] = [
+    let positive: [(&str, Duration); 15] = [
         ("web.call_timeout", config.web.call_timeout),
         ("web.request_patience", config.web.request_patience),
         ("auth.token_lifetime", config.auth.token_lifetime),
@@ -228,7 +228,6 @@ fn times(config: &Config, notes: &mut Notes) {
         ("transport.handshake_timeout", config.transport.handshake_timeout),
         ("service.report_interval", config.service.report_interval),
         ("service.down_time", config.service.down_time),
-        ("quota.reservation_expire", config.quota.reservation_expire),
         ("operations.create_deadline", config.operations.create_deadline),
         ("operations.delete_deadline", config.operations.delete_deadline),
         ("operations.extend_deadline", config.operations.extend_deadline),

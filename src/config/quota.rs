@@ -1,7 +1,6 @@
 //! `[quota]`: default limits.
 
 use super::reading::section;
-use super::units::Duration;
 
 section! {
     /// What a project may have unless an administrator says otherwise. -1: without limit.
@@ -20,8 +19,6 @@ section! {
         groups: i64 = 10,
         /// GiB of one volume (cinder: `per_volume_size_limit`).
         per_volume_gigabytes: i64 = -1,
-        /// How long room is held for a request between its check and its commit.
-        reservation_expire: Duration = Duration::from_mins(5),
     }
 }
 

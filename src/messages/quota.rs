@@ -1,23 +1,21 @@
-//! To the **Quota** actor: hold room for a request between its check and its commit.
+//! To the **Quota** actor: whether a project may have more, and its limits.
 //!
-//! The truth is in the store, where usage changes in the same commit as the records, under the same limits. A hold only
-//! keeps two requests that are checked at the same time from both being promised the last free unit; it is forgotten
-//! when its time runs out, so it cannot leak.
+//! The truth is in the store, where usage changes in the same commit as the records, under the limits that the answer tells.
 
 use serde::{Deserialize, Serialize};
 
-use super::{call, cast, topic};
+use super::{call, topic};
+use crate::model::ProjectId;
 use crate::model::quota::{Deltas, Resource};
-use crate::model::{ProjectId, ReservationId};
 
 topic!(
     /// The Quota actor.
-    QuotaTopic = "quota", versions 1..=1
+    QuotaTopic = "quota", versions 1..=2
 );
 
-/// Check that a project may have so much more, and hold it.
+/// Whether a project may have so much more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reserve {
+pub struct CheckQuota {
     /// Who would use it.
     pub project_id: ProjectId,
     /// What it would add.
@@ -26,31 +24,13 @@ pub struct Reserve {
     pub volume_size: Option<u32>,
 }
 
-/// A granted hold.
+/// It may: these are the limits that the commit is to check again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reserved {
-    /// Names the hold.
-    pub id: ReservationId,
-    /// The limits it was checked against: the commit is to check them again.
+pub struct Ceilings {
+    /// By resource.
     pub limits: Vec<(Resource, i64)>,
 }
-call!(Reserve => QuotaTopic, "reserve", since 1, reply Reserved);
-
-/// The hold's request is in the store (its usage counts there now).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commit {
-    /// The hold.
-    pub id: ReservationId,
-}
-cast!(Commit => QuotaTopic, "commit", since 1);
-
-/// The hold's request came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rollback {
-    /// The hold.
-    pub id: ReservationId,
-}
-cast!(Rollback => QuotaTopic, "rollback", since 1);
+call!(CheckQuota => QuotaTopic, "check_quota", since 2, reply Ceilings);
 
 /// Set limits of a project; the reply is nothing: the reader reads them from the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

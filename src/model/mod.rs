@@ -5,8 +5,10 @@
 
 pub mod attachment;
 pub mod bounds;
+pub mod capability;
 pub mod context;
 pub mod error;
+pub mod extra_specs_ops;
 pub mod host;
 pub mod id;
 pub mod identity;
@@ -14,6 +16,7 @@ pub mod manageable;
 pub mod network;
 pub mod operation;
 pub mod quota;
+pub mod role;
 pub mod service;
 pub mod snapshot;
 pub mod spec;
@@ -37,7 +40,7 @@ pub use identity::{
 };
 pub use manageable::{Existing, Reference};
 pub use network::IpNetwork;
-pub use operation::{Operation, OperationKind, StepOutcome, StepRecord};
+pub use operation::{Operation, StepOutcome, StepRecord, Subject};
 pub use service::{PoolStats, Service};
 pub use snapshot::{Snapshot, SnapshotStatus};
 pub use spec::VolumeSpec;

@@ -2,179 +2,30 @@
 //!
 //! An operation is written in the same commit as the change it belongs to, and removed in the commit that ends it. So
 //! long as it stands, some live actor owns it and will end it: that is what keeps a volume from being stuck.
+//!
+//! What a verb alone knows of its operations lies in [`Operation::entry`], which nobody but the verb reads
+//! ([`crate::verbs`]): a new verb changes nothing here.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::quota::Deltas;
-use super::spec::VolumeSource;
 use super::volume::VolumeStatus;
-use super::{
-    AttachMode, AttachmentId, Connector, OperationId, PoolName, ProjectId, Reference, SnapshotId, Timestamp,
-    UserId, VolumeId,
-};
+use super::{AttachmentId, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
-/// What is to be done, with all that a restart needs to go on. Variants are only ever appended: they are stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OperationKind {
-    /// Make a volume: schedule it, then have a backend make it.
-    CreateVolume {
-        /// Hints of the request, as JSON text (`OS-SCH-HNT:scheduler_hints`).
-        hints: Option<String>,
-    },
-    /// Take a volume's storage away, then its record.
-    DeleteVolume {
-        /// Delete what depends on it, too.
-        cascade: bool,
-        /// From whatever state.
-        force: bool,
-    },
-    /// Grow a volume to `new_size` GiB.
-    ExtendVolume {
-        /// The size it shall have, in GiB.
-        new_size: u32,
-    },
-    /// Export a volume for an initiator.
-    UpdateAttachment {
-        /// The attachment.
-        attachment_id: AttachmentId,
-        /// The initiator.
-        connector: Connector,
-        /// Read-write or read-only.
-        mode: AttachMode,
-    },
-    /// Take an initiator's access away, and the export with the last one.
-    DeleteAttachment {
-        /// The attachment.
-        attachment_id: AttachmentId,
-    },
-    /// The old way of exporting: `os-initialize_connection`.
-    InitializeConnection {
-        /// The initiator.
-        connector: Connector,
-    },
-    /// The old way of ending it: `os-terminate_connection`.
-    TerminateConnection {
-        /// The initiator; `None` means all of them.
-        connector: Option<Connector>,
-    },
-    /// Make a volume with the content of something that exists. What it is made from stays until it is made: what would
-    /// change or delete it waits for this operation's end.
-    CreateVolumeFrom {
-        /// Hints of the request, as JSON text.
-        hints: Option<String>,
-        /// What it is made from.
-        source: VolumeSource,
-    },
-    /// Keep a volume as it is.
-    CreateSnapshot {
-        /// The snapshot.
-        snapshot_id: SnapshotId,
-    },
-    /// Take a snapshot's storage away, then its record.
-    DeleteSnapshot {
-        /// The snapshot.
-        snapshot_id: SnapshotId,
-    },
-    /// Make a volume what it was.
-    RevertToSnapshot {
-        /// The snapshot.
-        snapshot_id: SnapshotId,
-        /// The size it shall have again, in GiB.
-        size: u32,
-    },
-    /// Adopt what exists on a backend as a volume.
-    ManageVolume {
-        /// What to adopt.
-        reference: Reference,
-    },
-    /// Forget a volume without touching its storage.
-    UnmanageVolume,
-    /// Adopt what exists on a backend as a snapshot.
-    ManageSnapshot {
-        /// The snapshot to be.
-        snapshot_id: SnapshotId,
-        /// What to adopt.
-        reference: Reference,
-    },
-    /// Forget a snapshot without touching its storage.
-    UnmanageSnapshot {
-        /// The snapshot.
-        snapshot_id: SnapshotId,
-    },
-}
-
-impl OperationKind {
-    /// Whether it may take so long that its owner may want to end it: what may move data. Anything else ends sooner than a
-    /// request to end it would be written down.
-    #[must_use]
-    pub fn may_be_cancelled(&self) -> bool {
-        matches!(
-            self,
-            Self::CreateVolume { .. }
-                | Self::CreateVolumeFrom { .. }
-                | Self::DeleteVolume { .. }
-                | Self::RevertToSnapshot { .. }
-        )
-    }
-
-    /// The verb, as it is named in every room.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::CreateVolume { .. } => "create_volume",
-            Self::DeleteVolume { .. } => "delete_volume",
-            Self::ExtendVolume { .. } => "extend_volume",
-            Self::UpdateAttachment { .. } => "update_attachment",
-            Self::DeleteAttachment { .. } => "delete_attachment",
-            Self::InitializeConnection { .. } => "initialize_connection",
-            Self::TerminateConnection { .. } => "terminate_connection",
-            Self::CreateVolumeFrom { .. } => "create_volume",
-            Self::CreateSnapshot { .. } => "create_snapshot",
-            Self::DeleteSnapshot { .. } => "delete_snapshot",
-            Self::RevertToSnapshot { .. } => "revert_to_snapshot",
-            Self::ManageVolume { .. } => "manage_volume",
-            Self::UnmanageVolume => "unmanage_volume",
-            Self::ManageSnapshot { .. } => "manage_snapshot",
-            Self::UnmanageSnapshot { .. } => "unmanage_snapshot",
-        }
-    }
-
-    /// Whether it makes a volume that the scheduler finds a pool for.
-    #[must_use]
-    pub fn creates_volume(&self) -> bool {
-        matches!(self, Self::CreateVolume { .. } | Self::CreateVolumeFrom { .. })
-    }
-
-    /// Hints for the scheduler, as JSON text.
-    #[must_use]
-    pub fn hints(&self) -> Option<&String> {
-        match self {
-            Self::CreateVolume { hints } | Self::CreateVolumeFrom { hints, .. } => hints.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// What the content of a volume that it makes comes from.
-    #[must_use]
-    pub fn source(&self) -> VolumeSource {
-        match self {
-            Self::CreateVolumeFrom { source, .. } => source.clone(),
-            _ => VolumeSource::Raw,
-        }
-    }
-
-    /// The snapshot that it is about.
-    #[must_use]
-    pub fn snapshot_id(&self) -> Option<SnapshotId> {
-        match self {
-            Self::CreateSnapshot { snapshot_id }
-            | Self::DeleteSnapshot { snapshot_id }
-            | Self::RevertToSnapshot { snapshot_id, .. }
-            | Self::ManageSnapshot { snapshot_id, .. }
-            | Self::UnmanageSnapshot { snapshot_id } => Some(*snapshot_id),
-            _ => None,
-        }
-    }
+/// What an operation is about. It may be gone before its operation has ended. Variants are only ever appended: they are
+/// stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    /// A volume, whose status belongs to the operation while it is open. `Volume::operation` names the operation; when it names
+    /// another one, the operation is superseded.
+    Volume(VolumeId),
+    /// A snapshot, by the same rule.
+    Snapshot(SnapshotId),
+    /// An attachment.
+    Attachment(AttachmentId),
+    /// A volume's export, whatever else is done to the volume meanwhile.
+    Export(VolumeId),
 }
 
 /// How a step ended.
@@ -205,24 +56,33 @@ pub struct StepRecord {
     pub outcome: StepOutcome,
 }
 
-/// A journal entry (stored form of version 1).
+/// A journal entry (stored form of version 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// Its id; commands and reports carry it.
     pub id: OperationId,
-    /// What is to be done.
-    pub kind: OperationKind,
-    /// The volume it is about.
-    pub volume_id: VolumeId,
-    /// The volume's project.
+    /// The verb, as it is named everywhere: `extend_volume`.
+    pub verb: String,
+    /// What the verb keeps of it, with the stage that it is at: bincode, by [`crate::verbs`] alone.
+    pub entry: Vec<u8>,
+    /// What it is about.
+    pub subject: Subject,
+    /// The volume that it changes or that its subject belongs to.
+    pub volume_id: Option<VolumeId>,
+    /// The snapshot that it changes.
+    pub snapshot_id: Option<SnapshotId>,
+    /// The volume or snapshot that it copies: what would change or delete that waits for this operation's end.
+    pub copied_from: Option<Uuid>,
+    /// The subject's project.
     pub project_id: ProjectId,
     /// Who asked.
     pub user_id: UserId,
     /// The request it came from; every log line of it carries this.
     pub request_id: String,
-    /// Which try this is, from 1. A report of an earlier one is dropped.
+    /// The number of its current command, from 1: a new one is sent for each stage and for each pool that is tried. A report of an
+    /// earlier one is dropped.
     pub attempt: u32,
-    /// The pool that was told to do it in this attempt; `None` while none is chosen.
+    /// The pool that the current command is for; `None` while none is chosen.
     pub pool: Option<PoolName>,
     /// Pools that failed and shall not be asked again, and why.
     pub tried: Vec<(PoolName, String)>,
@@ -239,6 +99,21 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether the volume's status belongs to it while it is open.
+    #[must_use]
+    pub fn owns_volume(&self) -> bool {
+        matches!(self.subject, Subject::Volume(_))
+    }
+
+    /// The attachment that it is about.
+    #[must_use]
+    pub fn attachment_id(&self) -> Option<AttachmentId> {
+        match self.subject {
+            Subject::Attachment(id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// The name of the step that says that it was cancelled.
     const CANCEL: &str = "cancel";
 

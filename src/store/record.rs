@@ -13,12 +13,15 @@
 //! Old records are read for ever, and written anew in the new form whenever they change. Enums only ever get new variants
 //! at their end. A record of a version above ours is refused with [`RecordError::Newer`]: the program was downgraded.
 
+pub mod operation_v1;
+
 use std::collections::BTreeMap;
 
 use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::operation_v1::OperationV1;
 use super::{MAX_VALUE, StoreError};
 use crate::model::identity::{
     Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenKeys, User,
@@ -172,6 +175,14 @@ pub fn encode_part(part: &impl Serialize) -> Result<Vec<u8>, RecordError> {
     Ok(bytes)
 }
 
+/// A part of a record from the bytes that [`encode_part`] made.
+///
+/// # Errors
+/// When the bytes are not those of such a part.
+pub fn decode_part<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
+    read("part", bytes)
+}
+
 fn options() -> impl Options {
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
@@ -219,7 +230,6 @@ records! {
     1 "volume" Volume, version 1;
     2 "attachment" Attachment, version 1;
     3 "volume type" VolumeType, version 1;
-    4 "operation" Operation, version 1;
     5 "limits" Limits, version 1;
     6 "service" Service, version 1;
     7 "user message" UserMessage, version 1;
@@ -233,6 +243,22 @@ records! {
     20 "token keys" TokenKeys, version 1;
     21 "token generation" TokenGeneration, version 1;
     22 "revoked token" RevokedToken, version 1;
+}
+
+impl Record for Operation {
+    const KIND: u8 = 4;
+    const VERSION: u8 = 2;
+    const NAME: &'static str = "operation";
+
+    fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
+        match version {
+            1 => read::<OperationV1>(Self::NAME, bytes)?.upgrade(),
+            _ => Err(RecordError::NeverWas {
+                name: Self::NAME,
+                version,
+            }),
+        }
+    }
 }
 
 #[cfg(test)]

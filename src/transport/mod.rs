@@ -19,7 +19,6 @@ pub mod fuzzing;
 pub mod handle;
 pub mod handshake;
 pub mod header;
-pub mod inventory;
 pub mod join;
 pub mod listener;
 pub mod net;

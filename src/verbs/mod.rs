@@ -1,3 +1,252 @@
-//! The verbs: what can be done to a resource.
+//! What can be done to each kind of resource: one file for each verb, which tells its whole story.
+//!
+//! A verb that takes a backend is a state machine in the journal ([`Operation`](crate::model::Operation)):
+//!
+//! ```text
+//!   request ── begin: checks, record changes, journal entry: one commit ──┐
+//!                                                                         v
+//!                 ┌─────────── stage: one command to one actor ───────────┤
+//!                 v                                                       │
+//!   report, deadline or cancel ── next: Transition { records, operation } ┴─> ended: who waits is answered
+//! ```
+//!
+//! | in a verb's file | what it says |
+//! |---|---|
+//! | the request's type | what clients may ask, as it travels to the Api actor |
+//! | [`Request::begin`] | checks and record changes, in one commit; decided anew on a conflict |
+//! | [`Entry`] | what the journal keeps of it, with its stage |
+//! | [`Verb::command`] | what the current stage asks of which actor |
+//! | [`Verb::next`] | what a success, a failure, the deadline or a cancel make of the records, and which stage follows |
+//!
+//! Actors are the engines: the Api actor begins operations, journals, resumes and ends them; a VolumeManager runs commands. A
+//! verb is known by one row in [`every_request`] and, if it has operations, one in [`ENTRIES`].
 
+pub mod attachment;
+pub mod command;
+pub mod delete_message;
+pub mod followers;
 pub mod on_backend;
+pub mod operation_context;
+pub mod record_changes;
+pub mod request;
+pub mod snapshot;
+pub mod supersede;
+#[cfg(test)]
+mod tests;
+pub mod transition;
+pub mod volume;
+pub mod volume_type;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::command::{Command, Records};
+pub use self::operation_context::OperationContext;
+pub use self::request::{Began, BeginContext, Known, Request, RequestVisitor, Started, Superseded};
+pub use self::transition::{Answer, RecordChange, Transition, UserMessageDraft};
+use crate::control::{Control, Deadlines};
+use crate::messages::api::Outcome;
+use crate::messages::volume::CommandId;
+use crate::model::{AttachmentStatus, Error, Operation, Result, SnapshotStatus, Volume, VolumeId};
+use crate::store::record::decode_part;
+
+/// A verb's own part of an open operation.
+#[async_trait(?Send)]
+pub trait Verb: Debug {
+    /// How long an operation about a volume of `size` GiB may take, all stages together, before it is ended with an error.
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration;
+
+    /// Whether it may take so long that its owner may want to end it: what may move data. Anything else ends sooner than a
+    /// request to end it would be written down.
+    fn may_be_cancelled(&self) -> bool {
+        false
+    }
+
+    /// Which records it looks at, beside its volume.
+    fn reads(&self, volume: &Volume) -> Reads;
+
+    /// What goes with its volume; `None` where the volume does not go.
+    fn takes_along(&self) -> Option<followers::Followers> {
+        None
+    }
+
+    /// Whether its command has to wait for another operation's end: for one that copies what this one changes.
+    async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
+        let _ = (control, operation);
+        Ok(false)
+    }
+
+    /// The command of the current stage; `None` if there is nobody to send it to.
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command>;
+
+    /// Asks other actors what a report has to be judged by. The outcome that counts is the result.
+    async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {
+        let _ = (control, operation);
+        Ok(outcome)
+    }
+
+    /// What the outcome of the current stage makes of the records, and what follows; `None` if it is not one of this stage. A
+    /// deadline and a cancel come as failures. Pure.
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition>;
+
+    /// The status of its attachment when a stronger request ends it.
+    fn superseded_attachment(&self) -> AttachmentStatus {
+        AttachmentStatus::ErrorAttaching
+    }
+
+    /// The status of the snapshots that name it when a stronger request ends it; `None` if they stay as they are.
+    fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
+        None
+    }
+
+    /// The room in its pool that the scheduler has promised to it.
+    fn promised_space(&self, volume: &Volume) -> Option<PromisedSpace> {
+        let _ = volume;
+        None
+    }
+}
+
+/// What the journal keeps of a verb's operations. Its form in bincode is stored: a changed form is a new name.
+pub trait Entry: Verb + Serialize + DeserializeOwned + 'static {
+    /// The verb, as it is named everywhere.
+    const NAME: &'static str;
+}
+
+/// Whose command one is, and how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandHeader {
+    /// The operation, and the number of its command.
+    pub id: CommandId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+
+/// Records that an operation looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Which of the volume's attachments.
+    pub attachments: ReadAttachments,
+    /// Which of the volume's snapshots.
+    pub snapshots: ReadSnapshots,
+    /// Another volume: the one that this one is made from, or whose snapshot it is made from.
+    pub source: Option<VolumeId>,
+}
+
+/// Which attachments of a volume an operation looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadAttachments {
+    /// None.
+    #[default]
+    None,
+    /// All, if the volume is attached.
+    IfAttached,
+    /// All.
+    All,
+}
+
+/// Which snapshots of a volume an operation looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadSnapshots {
+    /// The one that the operation names, if it names one.
+    #[default]
+    Named,
+    /// All of the volume.
+    All,
+}
+
+/// Room in a pool that is promised and may not be taken yet, in GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromisedSpace {
+    /// For a new volume.
+    New(u32),
+    /// For the growth of a volume.
+    Growth(u32),
+}
+
+/// Reads the verb's own part of an operation.
+///
+/// # Errors
+/// When the verb is not known to this program (it was downgraded), or the entry is damaged.
+pub fn verb_of(operation: &Operation) -> Result<Box<dyn Verb>> {
+    let unreadable = |why: &str| {
+        Error::internal(format!(
+            "operation {} ({}) cannot be read: {why}",
+            operation.id, operation.verb
+        ))
+    };
+    let (_, decode) = ENTRIES
+        .iter()
+        .find(|(name, _)| *name == operation.verb)
+        .ok_or_else(|| unreadable("this version does not know the verb"))?;
+    decode(&operation.entry).ok_or_else(|| unreadable("its entry is damaged"))
+}
+
+/// The verb's own part of an operation, if it is one of this verb.
+#[must_use]
+pub fn entry_of<E: Entry>(operation: &Operation) -> Option<E> {
+    (operation.verb == E::NAME)
+        .then(|| decode_part(&operation.entry).ok())
+        .flatten()
+}
+
+type Decode = fn(&[u8]) -> Option<Box<dyn Verb>>;
+
+const fn entry<E: Entry>() -> (&'static str, Decode) {
+    (E::NAME, |bytes| {
+        decode_part::<E>(bytes)
+            .ok()
+            .map(|entry| Box::new(entry) as Box<dyn Verb>)
+    })
+}
+
+/// Every verb that has operations.
+pub const ENTRIES: &[(&str, Decode)] = &[
+    entry::<volume::create_volume::CreateVolumeEntry>(),
+    entry::<volume::delete_volume::DeleteVolumeEntry>(),
+    entry::<volume::extend_volume::ExtendVolumeEntry>(),
+    entry::<volume::revert_to_snapshot::RevertToSnapshotEntry>(),
+    entry::<volume::manage_volume::ManageVolumeEntry>(),
+    entry::<volume::unmanage_volume::UnmanageVolumeEntry>(),
+    entry::<volume::initialize_connection::InitializeConnectionEntry>(),
+    entry::<volume::terminate_connection::TerminateConnectionEntry>(),
+    entry::<attachment::update_attachment::UpdateAttachmentEntry>(),
+    entry::<attachment::delete_attachment::DeleteAttachmentEntry>(),
+    entry::<snapshot::create_snapshot::CreateSnapshotEntry>(),
+    entry::<snapshot::delete_snapshot::DeleteSnapshotEntry>(),
+    entry::<snapshot::manage_snapshot::ManageSnapshotEntry>(),
+    entry::<snapshot::unmanage_snapshot::UnmanageSnapshotEntry>(),
+];
+
+/// Shows every request that the Api actor serves by running its verb.
+pub fn every_request(visitor: &mut impl RequestVisitor) {
+    visitor.request::<volume::create_volume::CreateVolume>();
+    visitor.request::<volume::update_volume::UpdateVolume>();
+    visitor.request::<volume::delete_volume::DeleteVolume>();
+    visitor.request::<volume::extend_volume::ExtendVolume>();
+    visitor.request::<volume::update_volume_metadata::UpdateVolumeMetadata>();
+    visitor.request::<volume::change_volume::ChangeVolume>();
+    visitor.request::<volume::initialize_connection::InitializeConnection>();
+    visitor.request::<volume::terminate_connection::TerminateConnection>();
+    visitor.request::<attachment::create_attachment::CreateAttachment>();
+    visitor.request::<attachment::update_attachment::UpdateAttachment>();
+    visitor.request::<attachment::complete_attachment::CompleteAttachment>();
+    visitor.request::<attachment::delete_attachment::DeleteAttachment>();
+    visitor.request::<volume_type::create_volume_type::CreateVolumeType>();
+    visitor.request::<volume_type::update_volume_type::UpdateVolumeType>();
+    visitor.request::<volume_type::delete_volume_type::DeleteVolumeType>();
+    visitor.request::<delete_message::DeleteMessage>();
+    visitor.request::<snapshot::create_snapshot::CreateSnapshot>();
+    visitor.request::<snapshot::update_snapshot::UpdateSnapshot>();
+    visitor.request::<snapshot::update_snapshot::UpdateSnapshotMetadata>();
+    visitor.request::<snapshot::update_snapshot::ChangeSnapshot>();
+    visitor.request::<snapshot::delete_snapshot::DeleteSnapshot>();
+    visitor.request::<volume::revert_to_snapshot::RevertToSnapshot>();
+    visitor.request::<volume::manage_volume::ManageVolume>();
+    visitor.request::<volume::unmanage_volume::UnmanageVolume>();
+    visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
+    visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
+}

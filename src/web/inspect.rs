@@ -27,10 +27,11 @@ use super::policy::Rule;
 use super::routes::{Access, Admission, Routes};
 use super::state::WebState;
 use super::views::Json;
-use crate::actors::api::{Advance, Finished};
-use crate::actors::scheduler::pick::Decision;
+use crate::control::decisions::Decision;
+use crate::control::{Advance, Finished};
 use crate::messages::api::CancelOperation;
 use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
+use crate::verbs::verb_of;
 
 /// How many operations are shown at once, unless fewer are asked for.
 const PAGE: usize = 1000;
@@ -98,7 +99,7 @@ async fn operations(
             let wanted = page.records.iter().filter(|operation| {
                 may_look
                     && caller.sees(&operation.project_id)
-                    && filter.volume.is_none_or(|id| operation.volume_id == id)
+                    && filter.volume.is_none_or(|id| operation.volume_id == Some(id))
             });
             shown.extend(
                 wanted
@@ -186,9 +187,9 @@ async fn decisions(
     state: web::Data<WebState>,
 ) -> Result<HttpResponse, Fault> {
     let filter = Filter::parse(request.query_string())?;
-    let shown = match (&state.insight.scheduler, filter.volume) {
-        (Some(scheduler), Some(volume)) => scheduler.decisions().of(volume).into_iter().collect(),
-        (Some(scheduler), None) => scheduler.decisions().latest(filter.limit),
+    let shown = match (&state.insight.decisions, filter.volume) {
+        (Some(decisions), Some(volume)) => decisions.of(volume).into_iter().collect(),
+        (Some(decisions), None) => decisions.latest(filter.limit),
         (None, _) => Vec::new(),
     };
     let shown: Vec<&Decision> = shown.iter().map(AsRef::as_ref).collect();
@@ -306,8 +307,8 @@ fn view(caller: &Caller, operation: &Operation, now: Timestamp) -> Value {
         .collect();
     let mut view = json!({
         "id": operation.id.to_string(),
-        "kind": operation.kind.name(),
-        "volume_id": operation.volume_id.to_string(),
+        "kind": operation.verb,
+        "volume_id": operation.volume_id.map(|id| id.to_string()),
         "project_id": operation.project_id.as_str(),
         "user_id": operation.user_id.as_str(),
         "request_id": operation.request_id,
@@ -316,7 +317,7 @@ fn view(caller: &Caller, operation: &Operation, now: Timestamp) -> Value {
         "created_at": operation.created_at.to_string(),
         "deadline": operation.deadline.to_string(),
         "seconds": now.since(operation.created_at).as_secs_f64(),
-        "can_be_cancelled": operation.kind.may_be_cancelled(),
+        "can_be_cancelled": verb_of(operation).is_ok_and(|verb| verb.may_be_cancelled()),
     });
     if caller.context.is_admin {
         view["pool"] = json!(operation.pool.as_ref().map(ToString::to_string));

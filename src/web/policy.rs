@@ -6,22 +6,12 @@
 //! administrator: forgetting one must not open a door. Each route has its rule in the table of routes (`routes`). The rules
 //! `inspect:*` are this service's own.
 
+pub use crate::model::role::Level;
 use crate::model::{Context, Error, ProjectId};
 
 /// A policy rule by its Cinder name, e.g. `volume:create`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(pub &'static str);
-
-/// What a rule asks of the caller. Each level includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// May look.
-    Reader,
-    /// May change what is the project's.
-    Member,
-    /// May do everything, in all projects.
-    Admin,
-}
 
 use Level::{Admin, Member, Reader};
 
@@ -216,7 +206,7 @@ impl Rule {
         if context.is_admin {
             return true;
         }
-        let may = highest(&context.roles).is_some_and(|level| level >= self.level());
+        let may = context.has(self.level());
         // A token without a project has none of its own.
         may && context.project_id == *project && !project.as_str().is_empty()
     }
@@ -235,20 +225,10 @@ impl Rule {
     }
 }
 
-/// The highest level that any of the roles gives. Names are compared as oslo.policy does, without regard to case.
-#[must_use]
-pub fn highest(roles: &[String]) -> Option<Level> {
-    let level = |role: &String| {
-        [("admin", Admin), ("member", Member), ("reader", Reader)]
-            .into_iter()
-            .find_map(|(name, level)| role.eq_ignore_ascii_case(name).then_some(level))
-    };
-    roles.iter().filter_map(level).max()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::role::highest;
 
     fn someone(roles: &[&str]) -> Context {
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();

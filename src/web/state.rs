@@ -8,8 +8,8 @@ use super::healthcheck::Readiness;
 use super::links::LinkOptions;
 use super::request::BodyLimits;
 use super::turns::{AllTurns, TurnOptions};
-use crate::actors::api::FinishedOperations;
-use crate::actors::scheduler;
+use crate::control::FinishedOperations;
+use crate::control::decisions::Decisions;
 use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
@@ -51,7 +51,7 @@ pub struct Insight {
     /// Operations that have ended, and steps of open ones that the journal does not hold.
     pub operations: FinishedOperations,
     /// The scheduler's last decisions, with the reason for every pool; `None` where there is no scheduler.
-    pub scheduler: Option<Arc<scheduler::Parts>>,
+    pub decisions: Option<Arc<Decisions>>,
 }
 
 /// How many things a page of a list may have, unless told otherwise (cinder: `osapi_max_limit`).

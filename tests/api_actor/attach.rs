@@ -1,9 +1,11 @@
 //! The old way: reserve, initialize, attach, begin detaching, terminate, detach.
 
-use pumice::messages::api::{
-    ChangeVolume, FailureKind, InitializeConnection, TerminateConnection, VolumeChange,
-};
+use pumice::messages::api::FailureKind;
 use pumice::model::{AttachMode, AttachStatus, Connector, ErrorKind, Volume, VolumeStatus};
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::initialize_connection::InitializeConnection;
+use pumice::verbs::volume::terminate_connection::TerminateConnection;
 use uuid::Uuid;
 
 use crate::support::{Deed, Got, World, connector, create};

@@ -8,12 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use pumice::actors::api::Options;
-use pumice::messages::api::{
-    ChangeVolume, CreateAttachment, CreateVolume, CreateVolumeType, DeleteAttachment, DeleteSnapshot,
-    DeleteVolume, ExtendVolume, FailureKind, InitializeConnection, ListBackendVolumes, ManageVolume,
-    MetadataChange, RevertToSnapshot, TerminateConnection, UpdateSnapshotMetadata, UpdateVolume,
-    UpdateVolumeMetadata, VolumeChange, VolumeTypeChange,
-};
+use pumice::messages::api::{FailureKind, ListBackendVolumes, MetadataChange};
 use pumice::model::bounds::{
     self, CONNECTOR, EARLIER_RECORD, EXTRA_SPECS, HINTS, METADATA, RECORD, REFERENCE,
 };
@@ -25,6 +20,23 @@ use pumice::store::MAX_COMMIT;
 use pumice::store::record::size_of;
 use pumice::transport::codec::encoded_size;
 use pumice::transport::frame::MAX_FRAME;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use pumice::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::initialize_connection::InitializeConnection;
+use pumice::verbs::volume::manage_volume::ManageVolume;
+use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use pumice::verbs::volume::terminate_connection::TerminateConnection;
+use pumice::verbs::volume::update_volume::UpdateVolume;
+use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
+use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
+use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
 
 use crate::measuring::Measuring;
 use crate::support::*;
@@ -192,8 +204,11 @@ async fn each_part_that_users_write_is_refused_with_its_name_and_bound_when_it_i
         metadata: pairs(metadata, "m"),
         bootable: false,
     };
-    must_be_too_large(world.call(manage(over, 100)).await, "metadata size");
-    must_be_too_large(world.call(manage(0, REFERENCE.bytes + 100)).await, "ref size");
+    must_be_too_large(world.call_as(&admin(), manage(over, 100)).await, "metadata size");
+    must_be_too_large(
+        world.call_as(&admin(), manage(0, REFERENCE.bytes + 100)).await,
+        "ref size",
+    );
     let kind = |bytes| CreateVolumeType {
         name: "t".to_owned(),
         description: None,
@@ -510,7 +525,7 @@ async fn act(world: &World, volume: VolumeId, what: &Act, n: usize) -> Result<()
                     snapshot_id: first.id.to_string(),
                     force: true,
                 };
-                checked(world.call(message).await)
+                checked(world.call_as(&admin(), message).await)
             }
             None => Ok(()),
         },
@@ -546,7 +561,7 @@ async fn act(world: &World, volume: VolumeId, what: &Act, n: usize) -> Result<()
                 metadata: pairs(*metadata, "m"),
                 bootable: false,
             };
-            checked(world.call(message).await.map(drop))
+            checked(world.call_as(&admin(), message).await.map(drop))
         }
         Act::Copy(weight) => {
             let message = CreateVolume {

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use pumice::actors::api::Options;
-use pumice::messages::api::{CancelOperation, DeleteVolume, ExtendVolume, FailureKind, Progress};
+use pumice::messages::api::{CancelOperation, FailureKind, Progress};
 use pumice::messages::volume::CommandId;
 use pumice::model::{ErrorKind, Operation, OperationId, VolumeId, VolumeStatus};
+use pumice::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
 
-use crate::support::{Deed, Got, World, admin, create, pool, quick, stranger};
+use crate::support::{Deed, Got, World, admin, create, pool, quick, reader, stranger};
 
 fn cancel(operation: &Operation) -> CancelOperation {
     CancelOperation {
@@ -142,7 +145,7 @@ async fn a_volume_whose_delete_was_cancelled_is_deleted_by_force() {
         force: true,
         ..delete(volume.id)
     };
-    world.call(by_force).await.unwrap();
+    world.call_as(&admin(), by_force).await.unwrap();
     world.until_gone(volume.id).await;
 }
 
@@ -160,7 +163,7 @@ async fn a_delete_that_has_not_begun_leaves_the_volume_as_it_was() {
         .operations()
         .await
         .into_iter()
-        .find(|operation| operation.volume_id == volume.id)
+        .find(|operation| operation.volume_id == Some(volume.id))
         .unwrap();
     world.call(cancel(&operation)).await.unwrap();
     world.until(volume.id, VolumeStatus::Available).await;
@@ -221,4 +224,43 @@ async fn progress_is_known_while_the_operation_is_open_and_not_after_it() {
     // A call after it: the cast has been served by then.
     world.call(cancel(&operation)).await.unwrap_err();
     assert_eq!(world.finished.advance(operation.id), None);
+}
+
+#[actix::test]
+async fn what_a_reader_or_a_member_may_not_do_is_refused_behind_the_gate_too() {
+    let world = World::new().await;
+    world.always("create", Deed::Lose);
+    let volume = world.call(create(2)).await.unwrap();
+    let operation = open(&world, "create").await;
+    let refused = |answer: Result<(), pumice::model::Error>| {
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Forbidden, "{error:?}");
+        error.client
+    };
+    let told = refused(world.call_as(&reader(), cancel(&operation)).await);
+    assert_eq!(told, "Policy doesn't allow cancel_operation to be performed.");
+    refused(world.call_as(&reader(), delete(volume.id)).await);
+    refused(world.call_as(&reader(), create(1)).await.map(drop));
+    let nobody = pumice::model::Context {
+        roles: vec!["heat_stack_owner".to_owned()],
+        ..reader()
+    };
+    refused(world.call_as(&nobody, cancel(&operation)).await);
+    // A member of the project, in what is for administrators.
+    let force = DeleteVolume {
+        force: true,
+        ..delete(volume.id)
+    };
+    refused(world.call(force).await);
+    let reset = ChangeVolume {
+        volume_id: volume.id.to_string(),
+        change: VolumeChange::ResetStatus {
+            status: Some(VolumeStatus::Available),
+            attach_status: None,
+            migration_status: None,
+        },
+    };
+    refused(world.call(reset).await.map(drop));
+    assert!(!world.operations().await.remove(0).is_cancelled());
+    world.call(cancel(&operation)).await.unwrap();
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pumice::messages::api::{
-    ChangeVolume, CreateAttachment, MetadataChange, UpdateVolume, UpdateVolumeMetadata, VolumeChange,
-};
+use pumice::messages::api::MetadataChange;
 use pumice::model::{AttachStatus, Error, ErrorKind, MigrationStatus, Volume, VolumeStatus};
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::update_volume::UpdateVolume;
+use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use uuid::Uuid;
 
 use crate::support::{Deed, World, admin, create};

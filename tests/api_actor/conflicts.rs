@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pumice::actors::api::{ApiDeps, Options, endpoint};
-use pumice::messages::api::{DeleteVolume, ExtendVolume, FailureKind};
-use pumice::model::{OperationId, OperationKind, Timestamp};
+use pumice::messages::api::FailureKind;
+use pumice::model::{OperationId, Subject, Timestamp};
 use pumice::store::catalog::Catalog;
 use pumice::store::catalog::verify::verify;
 use pumice::store::memory::MemoryStore;
 use pumice::store::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -177,14 +179,16 @@ async fn an_operation_that_nobody_looks_at_is_found_in_the_journal() {
         .wait("a place", async || {
             let open = world.operations().await;
             open.into_iter()
-                .find(|open| open.volume_id == lost.id && open.pool.is_some())
+                .find(|open| open.volume_id == Some(lost.id) && open.pool.is_some())
         })
         .await;
     let was = world.catalog.volume(volume.id).await.unwrap().unwrap();
     let mut forgotten = model.clone();
     forgotten.id = OperationId::new();
-    forgotten.kind = OperationKind::UnmanageVolume;
-    forgotten.volume_id = volume.id;
+    forgotten.verb = "unmanage_volume".into();
+    forgotten.entry.clear();
+    forgotten.subject = Subject::Volume(volume.id);
+    forgotten.volume_id = Some(volume.id);
     forgotten.reserved.clear();
     forgotten.deadline = Timestamp::now().plus(Duration::from_secs(300));
     let mut at_work = was.record.clone();

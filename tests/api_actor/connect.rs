@@ -1,15 +1,18 @@
 //! Attachments, the new way.
 
-use pumice::messages::api::{
-    CompleteAttachment, CreateAttachment, DeleteAttachment, DeleteVolume, ExtendVolume, FailureKind,
-    UpdateAttachment,
-};
+use pumice::messages::api::FailureKind;
 use pumice::model::{
     AttachMode, AttachStatus, Attachment, AttachmentStatus, ErrorKind, Volume, VolumeId, VolumeStatus,
 };
+use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+use pumice::verbs::attachment::update_attachment::UpdateAttachment;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
 use uuid::Uuid;
 
-use crate::support::{Deed, Got, World, connector, stranger};
+use crate::support::{Deed, Got, World, admin, connector, stranger};
 
 fn reserve(volume: &Volume, server: Uuid) -> CreateAttachment {
     CreateAttachment {
@@ -86,7 +89,7 @@ async fn a_volume_is_reserved_connected_used_and_free_again() {
         force: true,
     };
     assert_eq!(
-        world.call(refused).await.unwrap_err().client,
+        world.call_as(&admin(), refused).await.unwrap_err().client,
         "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, awaiting a \
          transfer, or be disassociated from snapshots after volume transfer."
     );
@@ -288,7 +291,7 @@ async fn a_delete_overtakes_a_connection_that_hangs() {
 async fn a_multiattach_volume_has_several_servers() {
     let world = World::new().await;
     world.new_type("multi", &[("multiattach", "<is> True")]).await;
-    let request = pumice::messages::api::CreateVolume {
+    let request = pumice::verbs::volume::create_volume::CreateVolume {
         volume_type: Some("multi".into()),
         ..crate::support::create(1)
     };

@@ -1,8 +1,10 @@
 //! Deleting volumes.
 
-use pumice::messages::api::{DeleteMessage, DeleteVolume, FailureKind};
+use pumice::messages::api::FailureKind;
 use pumice::model::user_message::Action;
 use pumice::model::{ErrorKind, VolumeStatus};
+use pumice::verbs::delete_message::DeleteMessage;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
 
 use crate::support::{Deed, World, admin, create, stranger};
 
@@ -114,10 +116,13 @@ async fn a_forced_delete_overtakes_a_create_that_hangs() {
         ErrorKind::BadRequest
     );
     world
-        .call(DeleteVolume {
-            force: true,
-            ..delete(volume.id)
-        })
+        .call_as(
+            &admin(),
+            DeleteVolume {
+                force: true,
+                ..delete(volume.id)
+            },
+        )
         .await
         .unwrap();
     world.until_gone(volume.id).await;
@@ -142,14 +147,20 @@ async fn two_deletes_at_once_give_back_once() {
     let keep = world.volume(1).await;
     let volume = world.volume(1).await;
     let (first, second) = futures_util::future::join(
-        world.call(DeleteVolume {
-            force: true,
-            ..delete(volume.id)
-        }),
-        world.call(DeleteVolume {
-            force: true,
-            ..delete(volume.id)
-        }),
+        world.call_as(
+            &admin(),
+            DeleteVolume {
+                force: true,
+                ..delete(volume.id)
+            },
+        ),
+        world.call_as(
+            &admin(),
+            DeleteVolume {
+                force: true,
+                ..delete(volume.id)
+            },
+        ),
     )
     .await;
     assert!(first.is_ok() || second.is_ok());

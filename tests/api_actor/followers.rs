@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use pumice::messages::api::{
-    ChangeVolume, CreateAttachment, DeleteVolume, FailureKind, ListBackendVolumes, VolumeChange,
-};
+use pumice::messages::api::{FailureKind, ListBackendVolumes};
 use pumice::model::bounds::{ATTACHMENTS, RECORDS_IN_A_COMMIT, SNAPSHOTS};
 use pumice::model::quota::snapshot_deltas;
 use pumice::model::{
@@ -12,6 +10,10 @@ use pumice::model::{
     Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeStatus,
 };
 use pumice::store::catalog::verify;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
 use uuid::Uuid;
 
 use crate::measuring::Measuring;
@@ -99,12 +101,12 @@ async fn a_volume_takes_hundreds_of_snapshots_along_a_few_at_a_time() {
     for id in &ids {
         world.until_snapshot(*id, SnapshotStatus::ErrorDeleting).await;
     }
-    world.call(cascade(&failed, true)).await.unwrap();
+    world.call_as(&admin(), cascade(&failed, true)).await.unwrap();
     for id in &ids {
         world.until_snapshot(*id, SnapshotStatus::Available).await;
     }
     world.until_quiet().await;
-    world.call(cascade(&failed, true)).await.unwrap();
+    world.call_as(&admin(), cascade(&failed, true)).await.unwrap();
     world.until_gone(volume.id).await;
     assert_eq!(world.usage("snapshots").await.in_use, 0);
     assert_eq!(world.usage("gigabytes___DEFAULT__").await.in_use, 0);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use pumice::actors::api::{Deadlines, Options};
-use pumice::messages::api::{
-    BackendStarted, CreateAttachment, DeleteVolume, ListBackendVolumes, UpdateAttachment,
-};
+use pumice::messages::api::{BackendStarted, ListBackendVolumes};
 use pumice::model::{AttachmentStatus, BackendName, Context, Timestamp, VolumeStatus};
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::update_attachment::UpdateAttachment;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
 use uuid::Uuid;
 
-use crate::support::{Deed, World, connector, create, pool, quick};
+use crate::support::{Deed, World, admin, connector, create, pool, quick};
 
 fn hasty() -> Options {
     let soon = Duration::from_millis(300);
@@ -75,10 +76,10 @@ async fn an_operation_past_its_deadline_ends_in_error_and_says_so() {
         cascade: false,
         force: true,
     };
-    world.call(delete.clone()).await.unwrap();
+    world.call_as(&admin(), delete.clone()).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorDeleting).await;
     world.always("delete", Deed::Work);
-    world.call(delete).await.unwrap();
+    world.call_as(&admin(), delete).await.unwrap();
     world.until_gone(volume.id).await;
 }
 
@@ -189,7 +190,7 @@ async fn a_report_of_another_host_or_attempt_is_dropped() {
     )
     .await;
     // Answered behind the reports, in the order they came.
-    let update = pumice::messages::api::UpdateVolume {
+    let update = pumice::verbs::volume::update_volume::UpdateVolume {
         volume_id: volume.id.to_string(),
         ..Default::default()
     };

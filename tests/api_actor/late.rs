@@ -1,9 +1,10 @@
 //! Reports that come when nobody waits for them any more: of an earlier attempt, of a backend that has lost the operation, of one
 //! that has ended.
 
-use pumice::messages::api::{DeleteVolume, FailureKind, Outcome};
+use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::volume::CommandId;
 use pumice::model::{BackendName, VolumeStatus};
+use pumice::verbs::volume::delete_volume::DeleteVolume;
 
 use crate::support::{Deed, Got, World, create, failed, member, pool, say};
 

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pumice::actors::api::Options;
-use pumice::messages::api::{
-    ChangeVolume, CompleteAttachment, CreateAttachment, DeleteAttachment, DeleteVolume, ExtendVolume,
-    FailureKind, InitializeConnection, TerminateConnection, UpdateAttachment, VolumeChange,
-};
+use pumice::messages::api::FailureKind;
 use pumice::model::{AttachMode, AttachStatus, VolumeId, VolumeStatus};
 use pumice::store::catalog::verify::verify;
+use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+use pumice::verbs::attachment::update_attachment::UpdateAttachment;
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::initialize_connection::InitializeConnection;
+use pumice::verbs::volume::terminate_connection::TerminateConnection;
 use uuid::Uuid;
 
 use crate::support::{Deed, World, admin, connector, create, quick};
@@ -112,11 +119,14 @@ async fn act(world: &World, act: &Act, which: usize) {
         Act::Delete { force } => {
             drop(
                 world
-                    .call(DeleteVolume {
-                        volume_id: of(),
-                        cascade: false,
-                        force: *force,
-                    })
+                    .call_as(
+                        &admin(),
+                        DeleteVolume {
+                            volume_id: of(),
+                            cascade: false,
+                            force: *force,
+                        },
+                    )
                     .await,
             );
         }

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use pumice::actors::api::{ApiActor, ApiDeps, FinishedOperations, Options, endpoint};
 use pumice::flow::Observer;
-use pumice::messages::api::{
-    ApiTopic, CreateSnapshot, CreateVolume, Failure, FailureKind, Outcome, Report, VolumeTypeChange,
-};
-use pumice::messages::quota::{Commit, QuotaTopic, Reserve, Reserved, Rollback};
+use pumice::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
+use pumice::messages::quota::{Ceilings, CheckQuota, QuotaTopic};
 use pumice::messages::scheduler::{self, SchedulerTopic, ValidateExtend};
 use pumice::messages::volume::{self, CommandId, VolumeTopic};
 use pumice::messages::{Call, Message};
@@ -21,8 +19,8 @@ use pumice::model::service::BackendStats;
 use pumice::model::volume::Secret;
 use pumice::model::{
     BackendName, ConnectionInfo, Connector, Context, Error, Existing, Operation, PoolName, ProjectId,
-    ReservationId, Service, ServiceId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, UserMessage,
-    Volume, VolumeId, VolumeStatus, VolumeType,
+    Service, ServiceId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, UserMessage, Volume,
+    VolumeId, VolumeStatus, VolumeType,
 };
 use pumice::store::Store;
 use pumice::store::catalog::{Catalog, VolumeQuery};
@@ -30,6 +28,9 @@ use pumice::store::memory::MemoryStore;
 use pumice::transport::codec::encoded_size;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, CallError, Handle, Router, Serve};
+use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
+use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
 
 /// What a scripted neighbour does with a message.
 #[derive(Clone, Debug)]
@@ -98,7 +99,6 @@ pub struct Script {
     pub always: BTreeMap<&'static str, Deed>,
     pub pools: VecDeque<PoolName>,
     pub limits: Vec<(Resource, i64)>,
-    pub holds: Vec<ReservationId>,
     pub refuse_quota: Option<Error>,
     pub exports: usize,
     /// What lies on the backends.
@@ -198,13 +198,7 @@ impl World {
     pub fn start_quota(&self) {
         let script = self.script.clone();
         let builder = EndpointBuilder::new(None, 1024, move || Rc::new(FakeQuota(script.clone())));
-        self.router.register(
-            builder
-                .serves::<Reserve>()
-                .serves::<Commit>()
-                .serves::<Rollback>()
-                .start(),
-        );
+        self.router.register(builder.serves::<CheckQuota>().start());
     }
 
     pub fn start_scheduler(&self) {
@@ -417,7 +411,7 @@ impl World {
     pub async fn new_type(&self, name: &str, specs: &[(&str, &str)]) -> VolumeType {
         self.call_as(
             &admin(),
-            pumice::messages::api::CreateVolumeType {
+            pumice::verbs::volume_type::create_volume_type::CreateVolumeType {
                 name: name.to_owned(),
                 description: None,
                 is_public: true,
@@ -436,8 +430,11 @@ impl World {
         id: pumice::model::VolumeTypeId,
         change: VolumeTypeChange,
     ) -> Result<VolumeType, Error> {
-        self.call_as(&admin(), pumice::messages::api::UpdateVolumeType { id, change })
-            .await
+        self.call_as(
+            &admin(),
+            pumice::verbs::volume_type::update_volume_type::UpdateVolumeType { id, change },
+        )
+        .await
     }
 
     /// Writes a volume straight to the catalog, in whatever state.
@@ -464,6 +461,14 @@ pub fn member() -> Context {
         roles: vec!["member".to_owned()],
         is_admin: false,
         traceparent: None,
+    }
+}
+
+/// Of the same project, and may only look.
+pub fn reader() -> Context {
+    Context {
+        roles: vec!["reader".to_owned()],
+        ..member()
     }
 }
 
@@ -507,33 +512,16 @@ impl Actor for FakeQuota {
     type Topic = QuotaTopic;
 }
 
-impl Serve<Reserve> for FakeQuota {
-    async fn serve(self: Rc<Self>, _context: Context, message: Reserve) -> Result<Reserved, Error> {
-        let mut script = self.0.lock().unwrap();
+impl Serve<CheckQuota> for FakeQuota {
+    async fn serve(self: Rc<Self>, _context: Context, message: CheckQuota) -> Result<Ceilings, Error> {
+        let script = self.0.lock().unwrap();
         if let Some(error) = script.refuse_quota.clone() {
             return Err(error);
         }
         assert!(!message.deltas.is_empty());
-        let id = ReservationId::new();
-        script.holds.push(id);
-        Ok(Reserved {
-            id,
+        Ok(Ceilings {
             limits: script.limits.clone(),
         })
-    }
-}
-
-impl Serve<Commit> for FakeQuota {
-    async fn serve(self: Rc<Self>, _context: Context, message: Commit) -> Result<(), Error> {
-        self.0.lock().unwrap().holds.retain(|hold| *hold != message.id);
-        Ok(())
-    }
-}
-
-impl Serve<Rollback> for FakeQuota {
-    async fn serve(self: Rc<Self>, _context: Context, message: Rollback) -> Result<(), Error> {
-        self.0.lock().unwrap().holds.retain(|hold| *hold != message.id);
-        Ok(())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pumice::messages::api::{DeleteVolume, ExtendVolume};
 use pumice::model::{Error, ErrorKind, VolumeId, VolumeStatus};
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
 use rand::RngExt;
 use rand::rngs::StdRng;
 

@@ -3,11 +3,17 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pumice::messages::api::{
-    ChangeVolume, CompleteAttachment, CreateAttachment, DeleteAttachment, DeleteVolume, ExtendVolume,
-    MetadataChange, UpdateVolume, UpdateVolumeMetadata, VolumeChange,
-};
+use pumice::messages::api::MetadataChange;
 use pumice::model::{AttachmentId, Error, ErrorKind, Volume, VolumeId, VolumeStatus};
+use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+use pumice::verbs::volume::change_volume::ChangeVolume;
+use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::update_volume::UpdateVolume;
+use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use rand::RngExt;
 use rand::rngs::StdRng;
 

@@ -14,12 +14,13 @@ use pumice::actors::volume_manager;
 use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
-use pumice::messages::api::{ApiTopic, CreateVolume};
+use pumice::messages::api::ApiTopic;
 use pumice::messages::{Call, Message};
 use pumice::model::{Context, Error, ProjectId, UserId, Volume, VolumeId, VolumeStatus};
 use pumice::store::catalog::Catalog;
 use pumice::store::sled::{SledOptions, SledStore};
 use pumice::transport::{CallError, Handle, Router};
+use pumice::verbs::volume::create_volume::CreateVolume;
 
 const BOUND: usize = 256;
 const WITHIN: Duration = Duration::from_secs(30);

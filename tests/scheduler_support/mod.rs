@@ -16,11 +16,11 @@ use pumice::messages::volume::{self, VolumeTopic};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use pumice::model::spec::VolumeSource;
 use pumice::model::{
-    Context, Error, Operation, OperationId, OperationKind, Timestamp, Volume, VolumeId, VolumeSpec,
-    VolumeStatus,
+    Context, Error, Operation, OperationId, Timestamp, Volume, VolumeId, VolumeSpec, VolumeStatus,
 };
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
+use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Handle, Router, Serve};
 
@@ -421,7 +421,7 @@ fn volume() -> Volume {
 
 fn operation(volume: &Volume) -> Operation {
     let now = Timestamp::now();
-    Operation {
+    OperationV1 {
         id: OperationId::new(),
         kind: OperationKind::CreateVolume { hints: None },
         volume_id: volume.id,
@@ -437,4 +437,6 @@ fn operation(volume: &Volume) -> Operation {
         created_at: now,
         deadline: now.plus(Duration::from_secs(3600)),
     }
+    .upgrade()
+    .unwrap()
 }

@@ -3,14 +3,21 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use pumice::messages::api::{
-    ApiTopic, CompleteAttachment, CreateAttachment, CreateSnapshot, CreateVolume, DeleteAttachment,
-    DeleteSnapshot, DeleteVolume, ExtendVolume, MetadataChange, RevertToSnapshot, UpdateVolumeMetadata,
-};
+use pumice::messages::api::{ApiTopic, MetadataChange};
 use pumice::messages::{Call, Message};
 use pumice::model::{AttachmentId, Connector, Context, ErrorKind, ProjectId, SnapshotId, UserId, VolumeId};
 use pumice::sim;
 use pumice::transport::{CallError, Handle};
+use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
+use pumice::verbs::attachment::create_attachment::CreateAttachment;
+use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
+use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
+use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use rand::RngExt;
 use rand::rngs::StdRng;
 

@@ -1,10 +1,18 @@
 //! What came with version 2 of `api` and `volume`: snapshots, and the adoption of what exists.
 
 use super::*;
+use pumice::messages::api::*;
+use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
+use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use pumice::verbs::snapshot::manage_snapshot::ManageSnapshot;
+use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
+use pumice::verbs::snapshot::update_snapshot::*;
+use pumice::verbs::volume::manage_volume::ManageVolume;
+use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use pumice::verbs::volume::unmanage_volume::UnmanageVolume;
 
 #[test]
 fn each_message_about_snapshots_has_the_bytes_it_had() {
-    use api::*;
     message(&[
         (
             "full",
@@ -75,7 +83,6 @@ fn each_message_about_snapshots_has_the_bytes_it_had() {
 
 #[test]
 fn each_message_about_adoption_has_the_bytes_it_had() {
-    use api::*;
     message(&[(
         "full",
         ManageVolume {
@@ -144,7 +151,6 @@ fn each_message_about_adoption_has_the_bytes_it_had() {
 
 #[test]
 fn each_message_about_storage_has_the_bytes_it_had() {
-    use api::*;
     let names = vec![
         StorageName::Volume(VolumeId(id(2))),
         StorageName::Snapshot(SnapshotId(id(3))),

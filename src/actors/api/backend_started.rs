@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tracing::info;
 
 use super::ApiActor;
-use super::lookup::store_failed;
+use crate::control::store_failed;
 use crate::messages::api::BackendStarted;
 use crate::model::{Context, Result};
 
@@ -21,7 +21,7 @@ impl ApiActor {
     ) -> Result<()> {
         let (mut after, mut count) = (None, 0_usize);
         loop {
-            let page = self.deps.catalog.operations(after, BATCH).await;
+            let page = self.catalog.operations(after, BATCH).await;
             let page = page.map_err(|error| store_failed(&error))?;
             for operation in &page.records {
                 if operation

@@ -8,9 +8,13 @@
 use std::rc::Rc;
 
 use super::ApiActor;
-use super::lookup::{Unchanged, may_see, until_not_overtaken};
+use crate::actors::permission::demand;
+use crate::control::lookup::may_see;
+use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{CancelOperation, Progress};
+use crate::model::role::Level;
 use crate::model::{Context, Error, Operation, OperationId, Result, Timestamp};
+use crate::verbs::verb_of;
 
 impl ApiActor {
     /// Serves [`CancelOperation`]. Once more is no harm.
@@ -19,13 +23,14 @@ impl ApiActor {
         context: Context,
         request: CancelOperation,
     ) -> Result<()> {
-        let operation = until_not_overtaken!(self.try_to_cancel(&context, request.operation).await)?;
+        demand::<CancelOperation>(Level::Member, &context)?;
+        let operation = retry_on_conflict!(self.try_to_cancel(&context, request.operation).await)?;
         self.look_soon(&operation);
         Ok(())
     }
 
-    async fn try_to_cancel(&self, context: &Context, id: OperationId) -> Result<Operation, Unchanged> {
-        let Some(open) = self.deps.catalog.operation(id).await? else {
+    async fn try_to_cancel(&self, context: &Context, id: OperationId) -> Result<Operation, Interrupt> {
+        let Some(open) = self.catalog.operation(id).await? else {
             return Err(self.is_not_open(context, id).into());
         };
         if !may_see(context, &open.project_id) {
@@ -34,23 +39,23 @@ impl ApiActor {
         if open.is_cancelled() {
             return Ok(open.record);
         }
-        if !open.kind.may_be_cancelled() {
+        if !verb_of(&open)?.may_be_cancelled() {
             return Err(Error::conflict(format!(
                 "Operation {id} cannot be cancelled: {} ends by itself, and soon.",
-                open.kind.name()
+                open.verb
             ))
             .into());
         }
         let cancelled = open.cancelled(Timestamp::now(), self.options.cancel_grace);
-        let mut changes = self.deps.catalog.change();
+        let mut changes = self.catalog.change();
         changes.update_operation(&open, &cancelled);
         changes.commit().await?;
-        tracing::info!(operation = %id, volume = %open.volume_id, verb = open.kind.name(), "an operation is cancelled");
+        tracing::info!(operation = %id, subject = ?open.subject, verb = open.verb, "an operation is cancelled");
         Ok(cancelled)
     }
 
     fn is_not_open(&self, context: &Context, id: OperationId) -> Error {
-        let ended = self.deps.finished.get(id);
+        let ended = self.finished.get(id);
         match ended.filter(|ended| may_see(context, &ended.operation.project_id)) {
             Some(_) => Error::conflict(format!("Operation {id} has ended.")),
             None => not_found(id),
@@ -63,8 +68,7 @@ impl ApiActor {
         let id = progress.command.operation;
         // What has ended has no timer: late news of it are dropped.
         if self.timers.get(id).is_some() {
-            self.deps
-                .finished
+            self.finished
                 .note_progress(id, progress.done, progress.total, Timestamp::now());
         }
         Ok(())

@@ -11,8 +11,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::ApiActor;
-use super::lookup::{Unchanged, store_failed, until_not_overtaken};
-use super::verdict::Complaint;
+use crate::control::{Interrupt, retry_on_conflict, store_failed};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::transitions::claims_storage;
 use crate::model::user_message::{Action, Detail};
@@ -20,6 +19,8 @@ use crate::model::{
     BackendName, Context, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId,
     VolumeStatus,
 };
+use crate::verbs::UserMessageDraft;
+use crate::verbs::record_changes::new_message;
 
 impl ApiActor {
     /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names lie in the page's range: as much as
@@ -57,7 +58,7 @@ impl ApiActor {
     /// Those of these names that no record of this backend has. Asked by each name, not by what a list has: a list is read while
     /// its rows come and go.
     async fn orphans(&self, backend: &BackendName, names: &[StorageName]) -> Result<Vec<StorageName>> {
-        let known = self.deps.catalog.names_on_backend(backend, names).await;
+        let known = self.catalog.names_on_backend(backend, names).await;
         let known = known.map_err(|error| store_failed(&error))?;
         let names: BTreeSet<StorageName> = names.iter().copied().collect();
         Ok(names.difference(&known).copied().collect())
@@ -78,7 +79,6 @@ impl ApiActor {
         };
         loop {
             let read = self
-                .deps
                 .catalog
                 .backend_volumes(&page.backend, after, self.options.page_size)
                 .await
@@ -87,7 +87,7 @@ impl ApiActor {
                 let name = StorageName::Volume(volume.id);
                 if is_missing(page, found, name) && claims_storage(volume) {
                     let marked: Result<bool> =
-                        until_not_overtaken!(self.mark_volume(context, &page.backend, volume.id).await);
+                        retry_on_conflict!(self.mark_volume(context, &page.backend, volume.id).await);
                     if marked? {
                         difference.missing.push(name);
                     }
@@ -117,7 +117,6 @@ impl ApiActor {
         }
         loop {
             let read = self
-                .deps
                 .catalog
                 .snapshots_by_id(after, self.options.page_size)
                 .await
@@ -129,7 +128,6 @@ impl ApiActor {
                 .map(|snapshot| StorageName::Snapshot(snapshot.id))
                 .collect();
             let here = self
-                .deps
                 .catalog
                 .names_on_backend(&page.backend, &missing)
                 .await
@@ -137,7 +135,7 @@ impl ApiActor {
             for name in here {
                 if let StorageName::Snapshot(id) = name {
                     let marked: Result<bool> =
-                        until_not_overtaken!(self.mark_snapshot(context, &page.backend, id).await);
+                        retry_on_conflict!(self.mark_snapshot(context, &page.backend, id).await);
                     if marked? {
                         difference.missing.push(name);
                     }
@@ -156,17 +154,23 @@ impl ApiActor {
         context: &Context,
         backend: &BackendName,
         id: VolumeId,
-    ) -> Result<bool, Unchanged> {
-        let volume = self.deps.catalog.volume(id).await?;
+    ) -> Result<bool, Interrupt> {
+        let volume = self.catalog.volume(id).await?;
         let Some(volume) = volume.filter(|volume| claims_storage(volume) && volume.is_on(backend)) else {
             return Ok(false);
         };
         let mut marked: Volume = volume.record.clone();
         marked.status = VolumeStatus::Error;
         marked.updated_at = Some(Timestamp::now());
-        let mut changes = self.deps.catalog.change();
+        let mut changes = self.catalog.change();
         changes.update_volume(&volume, &marked);
-        changes.insert_message(&Self::complaint_about(context, &volume, &missing()));
+        let about = ("VOLUME", volume.id.0);
+        changes.insert_message(&new_message(
+            &volume.project_id,
+            &context.request_id,
+            about,
+            &missing(),
+        ));
         changes.commit().await?;
         Ok(true)
     }
@@ -176,9 +180,8 @@ impl ApiActor {
         context: &Context,
         backend: &BackendName,
         id: SnapshotId,
-    ) -> Result<bool, Unchanged> {
+    ) -> Result<bool, Interrupt> {
         let Some(snapshot) = self
-            .deps
             .catalog
             .snapshot(id)
             .await?
@@ -186,17 +189,17 @@ impl ApiActor {
         else {
             return Ok(false);
         };
-        let origin = self.deps.catalog.volume(snapshot.volume_id).await?;
+        let origin = self.catalog.volume(snapshot.volume_id).await?;
         if !origin.is_some_and(|origin| origin.is_on(backend)) {
             return Ok(false);
         }
         let mut marked = snapshot.record.clone();
         marked.status = SnapshotStatus::Error;
         marked.updated_at = Some(Timestamp::now());
-        let mut changes = self.deps.catalog.change();
+        let mut changes = self.catalog.change();
         changes.update_snapshot(&snapshot, &marked);
         let about: (&str, Uuid) = ("VOLUME_SNAPSHOT", snapshot.id.0);
-        changes.insert_message(&super::record_changes::new_message(
+        changes.insert_message(&new_message(
             &snapshot.project_id,
             &context.request_id,
             about,
@@ -219,8 +222,8 @@ fn covers_behind(page: &CompareStorage, name: StorageName) -> bool {
     page.complete || page.found.last().is_some_and(|last| name < *last)
 }
 
-fn missing() -> Complaint {
-    Complaint {
+fn missing() -> UserMessageDraft {
+    UserMessageDraft {
         action: Action::CheckStorage,
         detail: Detail::StorageMissing,
         cause: None,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ApiActor;
-use super::lookup::Unchanged;
+use crate::control::Interrupt;
 use crate::model::Timestamp;
 
 /// How often to look.
@@ -32,7 +32,7 @@ impl ApiActor {
     /// the actor does.
     pub(super) async fn forget_quota_of_gone_types(self: Rc<Self>) {
         loop {
-            match self.deps.catalog.forget_quota_of_gone_types().await {
+            match self.catalog.forget_quota_of_gone_types().await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(
                     count,
@@ -46,12 +46,8 @@ impl ApiActor {
         }
     }
 
-    async fn forget_some_messages(&self) -> Result<More, Unchanged> {
-        let expired = self
-            .deps
-            .catalog
-            .expired_messages(Timestamp::now(), BATCH)
-            .await?;
+    async fn forget_some_messages(&self) -> Result<More, Interrupt> {
+        let expired = self.catalog.expired_messages(Timestamp::now(), BATCH).await?;
         let more = match expired.next {
             Some(_) => More::AtOnce,
             None => More::Later,
@@ -59,14 +55,14 @@ impl ApiActor {
         if expired.records.is_empty() {
             return Ok(more);
         }
-        let mut changes = self.deps.catalog.change();
+        let mut changes = self.catalog.change();
         for message in &expired.records {
             changes.delete_message(message);
         }
-        match changes.commit().await.map_err(Unchanged::from) {
+        match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(more),
             // Its owner was faster with one of them: the others are read again.
-            Err(Unchanged::Overtaken) => Ok(More::AtOnce),
+            Err(Interrupt::Conflict) => Ok(More::AtOnce),
             Err(refused) => Err(refused),
         }
     }

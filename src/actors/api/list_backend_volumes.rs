@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::commands::spec;
-use super::lookup::store_failed;
-use super::{ApiActor, old_connectors, specs_of};
+use super::ApiActor;
+use crate::control::store_failed;
+use crate::control::{old_connectors, specs_of};
 use crate::messages::api::{BackendVolume, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
 use crate::model::{Attachment, Context, Result, Volume, VolumeId, VolumeTypeId};
 use crate::store::catalog::Stored;
 use crate::transport::codec;
+use crate::verbs::command::spec;
 
 /// The longest page: it must fit a frame.
 const MAX_PAGE: usize = 256;
@@ -22,7 +23,6 @@ impl ApiActor {
         request: ListBackendVolumesPage,
     ) -> Result<BackendVolumesPage> {
         let found = self
-            .deps
             .catalog
             .backend_volumes(&request.backend, request.after, page_size(request.limit))
             .await
@@ -43,7 +43,6 @@ impl ApiActor {
         let mut after = request.after;
         while volumes.len() < limit {
             let found = self
-                .deps
                 .catalog
                 .backend_volumes(&request.backend, after, limit - volumes.len())
                 .await
@@ -58,7 +57,7 @@ impl ApiActor {
     }
 
     async fn as_backends_know(&self, volumes: &[Stored<Volume>]) -> Result<Vec<BackendVolume>> {
-        let catalog = &self.deps.catalog;
+        let catalog = &self.catalog;
         let ids: Vec<VolumeId> = volumes.iter().map(|volume| volume.id).collect();
         let attachments = catalog
             .volumes_attachments(&ids)

@@ -4,11 +4,13 @@
 use std::rc::Rc;
 
 use super::ApiActor;
-use super::lookup::store_failed;
+use crate::actors::permission::demand;
+use crate::control::store_failed;
 use crate::messages::api::{
     ListManageableSnapshots, ListManageableVolumes, ManageableSnapshot, ManageableVolume,
 };
 use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage, VolumeTopic};
+use crate::model::role::Level;
 use crate::model::{BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName};
 use crate::transport::CallError;
 
@@ -22,13 +24,14 @@ impl ApiActor {
         context: Context,
         request: ListManageableVolumes,
     ) -> Result<Vec<ManageableVolume>> {
+        demand::<ListManageableVolumes>(Level::Admin, &context)?;
         let backend = self.backend_to_list(&request.host).await?;
         let existing = self.list_existing(&context, &backend).await?;
         let names: Vec<StorageName> = existing
             .iter()
             .filter_map(|found| StorageName::parse(&found.name))
             .collect();
-        let managed = self.deps.catalog.names_on_backend(&backend, &names).await;
+        let managed = self.catalog.names_on_backend(&backend, &names).await;
         let managed = managed.map_err(|error| store_failed(&error))?;
         let volumes = existing.into_iter().filter(|found| !is_snapshot(found));
         Ok(volumes
@@ -55,6 +58,7 @@ impl ApiActor {
         context: Context,
         request: ListManageableSnapshots,
     ) -> Result<Vec<ManageableSnapshot>> {
+        demand::<ListManageableSnapshots>(Level::Admin, &context)?;
         let backend = self.backend_to_list(&request.host).await?;
         let mut list = Vec::new();
         for found in self.list_existing(&context, &backend).await? {
@@ -63,7 +67,6 @@ impl ApiActor {
             }
             let known = match StorageName::parse(&found.name) {
                 Some(StorageName::Snapshot(id)) => self
-                    .deps
                     .catalog
                     .snapshot(id)
                     .await
@@ -89,7 +92,7 @@ impl ApiActor {
     }
 
     async fn list_existing(&self, context: &Context, backend: &BackendName) -> Result<Vec<Existing>> {
-        let manager = self.deps.router.server::<VolumeTopic>(&backend.to_string());
+        let manager = self.router.server::<VolumeTopic>(&backend.to_string());
         let mut all: Vec<Existing> = Vec::new();
         let mut after = None;
         loop {
@@ -118,7 +121,6 @@ impl ApiActor {
     /// The backend that a client names, with or without a pool.
     async fn backend_to_list(&self, host: &str) -> Result<BackendName> {
         let services = self
-            .deps
             .catalog
             .services()
             .await

@@ -1,4 +1,4 @@
-//! The **Api** actor: it decides what clients want changed, writes it down, has it done, and writes down what came of it.
+//! The **Api** actor: the engine that runs the verbs ([`crate::verbs`]).
 //!
 //! Every change is one commit of the catalog, decided on records that must not have changed meanwhile; so the actor holds
 //! nothing that a crash could lose. What takes a backend is an [operation](crate::model::Operation), written in the same
@@ -7,107 +7,50 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `create_volume`, `delete_volume`, … | one verb each |
-//! | `report`, `verdict`, `record_changes` | what backends say, what it means (pure), what is written of it |
+//! | `requests` | a request is begun by its verb, and answered |
+//! | `report` | the outcome of a stage: the verb decides, one commit, and what follows |
 //! | `runner`, `timers`, `lanes` | when each open operation is looked at, and how many at once |
-//! | `operations`, `commands` | what is done about it then, and the commands (pure) |
-//! | `overtake`, `followers` | what a stronger request ends; what a volume takes along when it goes |
-//! | `waiters`, `finished` | who waits for an end; what has ended |
-//! | `bounds` | how large what users and backends write may be |
-//! | `lookup`, `options` | finding what clients name; settings |
+//! | `operations` | what is done about it then |
+//! | `waiters` | who waits for an end |
+//! | `cancel_operation` | ending an operation because its owner wants it |
+//! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | what backends ask, and are asked |
+//! | `forget_messages` | what is old goes |
 
 mod backend_started;
-mod bounds;
 mod cancel_operation;
-mod change_volume;
-pub mod commands;
 mod compare_storage;
-mod complete_attachment;
-mod create_attachment;
-mod create_snapshot;
-mod create_volume;
-mod create_volume_type;
-mod delete_attachment;
-mod delete_message;
-mod delete_snapshot;
-mod delete_volume;
-mod delete_volume_type;
-mod extend_volume;
-pub mod finished;
-mod followers;
 mod forget_messages;
-mod initialize_connection;
 mod lanes;
 mod list_backend_volumes;
 mod list_manageable;
-mod lookup;
-mod manage_volume;
-pub mod old_connectors;
 mod operations;
-pub mod options;
-mod overtake;
-mod record_changes;
 mod report;
-mod revert_to_snapshot;
+mod requests;
 mod runner;
-mod terminate_connection;
 mod timers;
-mod unmanage_volume;
-mod update_attachment;
-mod update_snapshot;
-mod update_volume;
-mod update_volume_metadata;
-mod update_volume_type;
-pub mod verdict;
 mod waiters;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
-pub use self::finished::{Advance, Finished, FinishedOperations};
-pub use self::options::{Deadlines, Options};
 use self::timers::Timers;
 use self::waiters::Waiters;
+use crate::control::Control;
+pub use crate::control::{Advance, Deadlines, Deps as ApiDeps, Finished, FinishedOperations, Options};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, CancelOperation, ChangeSnapshot, ChangeVolume, CompareStorage,
-    CompleteAttachment, ConfirmOrphans, CreateAttachment, CreateSnapshot, CreateVolume, CreateVolumeType,
-    DeleteAttachment, DeleteMessage, DeleteSnapshot, DeleteVolume, DeleteVolumeType, ExtendVolume,
-    InitializeConnection, ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots,
-    ListManageableVolumes, ManageSnapshot, ManageVolume, Progress, Report, RevertToSnapshot,
-    TerminateConnection, UnmanageSnapshot, UnmanageVolume, UpdateAttachment, UpdateSnapshot,
-    UpdateSnapshotMetadata, UpdateVolume, UpdateVolumeMetadata, UpdateVolumeType,
+    ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, ListBackendVolumes,
+    ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes, Progress, Report,
 };
-use crate::messages::quota::QuotaTopic;
-use crate::messages::scheduler::SchedulerTopic;
-use crate::model::quota::Deltas;
-use crate::model::{
-    Context, Error, Operation, OperationId, OperationKind, PoolName, Timestamp, Volume, VolumeStatus,
-};
-use crate::store::catalog::Catalog;
+use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
-use crate::transport::{Actor, Handle, Router, Serve, Started};
-
-/// What the actor works with. Cheap to clone.
-#[derive(Clone)]
-pub struct ApiDeps {
-    /// Where records live.
-    pub catalog: Catalog,
-    /// Holds room for requests.
-    pub quota: Handle<QuotaTopic>,
-    /// Knows whether a pool has room for growth.
-    pub scheduler: Handle<SchedulerTopic>,
-    /// Leads to the backends.
-    pub router: Router,
-    /// Where operations are remembered that have ended.
-    pub finished: FinishedOperations,
-}
+use crate::transport::{Actor, Serve, Started};
+use crate::verbs::{Request, RequestVisitor, every_request};
 
 /// See the module.
 pub struct ApiActor {
-    deps: ApiDeps,
-    options: Options,
+    control: Control,
     timers: Timers,
     waiters: Waiters,
     observer: Rc<dyn Observer<Error>>,
@@ -124,39 +67,19 @@ impl ApiActor {
     #[must_use]
     pub fn observed(deps: ApiDeps, options: Options, observer: Rc<dyn Observer<Error>>) -> Self {
         Self {
-            deps,
-            options,
+            control: Control::new(deps, options),
             timers: Timers::default(),
             waiters: Waiters::default(),
             observer,
         }
     }
+}
 
-    /// A journal entry for this volume, as this request wants it.
-    fn new_operation(
-        &self,
-        context: &Context,
-        kind: OperationKind,
-        volume: &Volume,
-        pool: Option<PoolName>,
-    ) -> Operation {
-        let now = Timestamp::now();
-        Operation {
-            id: OperationId::new(),
-            deadline: now.plus(self.options.deadlines.of(&kind, volume.size)),
-            kind,
-            volume_id: volume.id,
-            project_id: volume.project_id.clone(),
-            user_id: context.user_id.clone(),
-            request_id: context.request_id.clone(),
-            attempt: 1,
-            pool,
-            tried: Vec::new(),
-            previous_status: Some(volume.status).filter(|status| *status != VolumeStatus::Creating),
-            reserved: Deltas::new(),
-            steps: Vec::new(),
-            created_at: now,
-        }
+impl Deref for ApiActor {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
     }
 }
 
@@ -171,71 +94,57 @@ impl Actor for ApiActor {
     }
 }
 
-/// Serves a message by the method of that name in the verb's file.
+impl<R: Request> Serve<R> for ApiActor {
+    async fn serve(self: Rc<Self>, context: Context, request: R) -> Result<R::Reply, Error> {
+        self.run(context, request).await
+    }
+}
+
+/// The Api actor's endpoint, ready to be started and registered.
+#[must_use]
+pub fn endpoint(deps: ApiDeps, options: Options) -> EndpointBuilder<ApiActor> {
+    struct Serving(Option<EndpointBuilder<ApiActor>>);
+    impl RequestVisitor for Serving {
+        fn request<R: Request>(&mut self) {
+            self.0 = self.0.take().map(EndpointBuilder::serves::<R>);
+        }
+    }
+    let bound = options.mailbox_bound;
+    let mut serving = Serving(Some(own_messages(EndpointBuilder::new(None, bound, move || {
+        Rc::new(ApiActor::new(deps.clone(), options.clone()))
+    }))));
+    every_request(&mut serving);
+    serving.0.expect("an endpoint that is taken is put back")
+}
+
+/// Serves a message that is no verb's by the method of that name.
 macro_rules! serves {
-    ($($message:ident => $verb:ident,)+) => {
+    ($($message:ident => $method:ident,)+) => {
         $(impl Serve<$message> for ApiActor {
             async fn serve(
                 self: Rc<Self>,
                 context: Context,
                 message: $message,
             ) -> Result<<$message as Message>::Reply, Error> {
-                self.$verb(context, message).await
+                self.$method(context, message).await
             }
         })+
 
-        /// The Api actor's endpoint, ready to be started and registered.
-        #[must_use]
-        pub fn endpoint(deps: ApiDeps, options: Options) -> EndpointBuilder<ApiActor> {
-            let bound = options.mailbox_bound;
-            EndpointBuilder::new(None, bound, move || Rc::new(ApiActor::new(deps.clone(), options.clone())))
-                $(.serves::<$message>())+
+        fn own_messages(endpoint: EndpointBuilder<ApiActor>) -> EndpointBuilder<ApiActor> {
+            endpoint$(.serves::<$message>())+
         }
     };
 }
 
 serves! {
-    CreateVolume => create_volume,
-    UpdateVolume => update_volume,
-    DeleteVolume => delete_volume,
-    ExtendVolume => extend_volume,
-    UpdateVolumeMetadata => update_volume_metadata,
-    ChangeVolume => change_volume,
-    InitializeConnection => initialize_connection,
-    TerminateConnection => terminate_connection,
-    CreateAttachment => create_attachment,
-    UpdateAttachment => update_attachment,
-    CompleteAttachment => complete_attachment,
-    DeleteAttachment => delete_attachment,
-    CreateVolumeType => create_volume_type,
-    UpdateVolumeType => update_volume_type,
-    DeleteVolumeType => delete_volume_type,
-    DeleteMessage => delete_message,
     Report => report,
     ListBackendVolumes => list_backend_volumes,
     ListBackendVolumesPage => list_backend_volumes_page,
     ConfirmOrphans => confirm_orphans,
     BackendStarted => backend_started,
-    CreateSnapshot => create_snapshot,
-    UpdateSnapshot => update_snapshot,
-    UpdateSnapshotMetadata => update_snapshot_metadata,
-    ChangeSnapshot => change_snapshot,
-    DeleteSnapshot => delete_snapshot,
-    RevertToSnapshot => revert_to_snapshot,
-    ManageVolume => manage_volume,
-    UnmanageVolume => unmanage_volume,
-    ManageSnapshot => manage_snapshot,
-    UnmanageSnapshot => unmanage_snapshot,
     ListManageableVolumes => list_manageable_volumes,
     ListManageableSnapshots => list_manageable_snapshots,
     CompareStorage => compare_storage,
     CancelOperation => cancel_operation,
     Progress => progress,
-}
-
-/// Extra specs of a type that may be missing.
-fn specs_of(volume_type: Option<&crate::model::VolumeType>) -> BTreeMap<String, String> {
-    volume_type
-        .map(|volume_type| volume_type.extra_specs.clone())
-        .unwrap_or_default()
 }

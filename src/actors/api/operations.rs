@@ -15,20 +15,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::commands::{self, Records};
-use super::lookup::store_failed;
+use super::ApiActor;
+use super::report::gone;
 use super::timers::{self, Entry};
-use super::verdict::Answer;
-use super::{ApiActor, Finished, specs_of};
 use crate::chance;
-use crate::messages::scheduler::SchedulerTopic;
-use crate::model::{
-    Error, Operation, OperationId, OperationKind, Result, SnapshotId, SnapshotStatus, Timestamp, Volume,
-    VolumeId,
-};
+use crate::control::{Finished, retry_on_conflict, specs_of, store_failed};
+use crate::messages::volume::CommandId;
+use crate::model::{Error, Operation, OperationId, Result, Timestamp, Volume};
 use crate::store::CommitError;
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
+use crate::verbs::command::context_of;
+use crate::verbs::followers::Taken;
+use crate::verbs::{Answer, Command, CommandHeader, Known, Records, Superseded, Verb, verb_of};
 
 impl ApiActor {
     /// Sees to an operation whose time has come.
@@ -50,141 +49,131 @@ impl ApiActor {
     }
 
     async fn try_to_look_at(&self, id: OperationId) -> Result<()> {
-        let found = self
-            .deps
-            .catalog
-            .operation(id)
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let found = self.catalog.operation(id).await;
+        let found = found.map_err(|error| store_failed(&error))?;
         let Some(operation) = found else {
             self.is_not_in_the_journal(id);
             return Ok(());
         };
         if self.left(&operation).is_zero() {
-            warn!(operation = %id, volume = %operation.volume_id, verb = operation.kind.name(), "operation timed out");
+            warn!(operation = %id, volume = ?operation.volume_id, verb = operation.verb, "operation timed out");
             return self.time_out(&operation).await;
         }
-        let volume = self.deps.catalog.volume(operation.volume_id).await;
-        let Some(volume) = volume.map_err(|error| store_failed(&error))? else {
-            return self.end_moot(&operation).await;
+        let volume = match operation.volume_id {
+            Some(id) => self
+                .catalog
+                .volume(id)
+                .await
+                .map_err(|error| store_failed(&error))?,
+            None => None,
         };
-        if operation.is_cancelled() && (operation.pool.is_none() || self.is_held_off(&operation).await?) {
-            return self.end_unbegun(&operation).await;
+        let Some(volume) = volume else {
+            return self.end_without_volume(&operation).await;
+        };
+        let verb = verb_of(&operation)?;
+        if operation.is_cancelled() && (operation.pool.is_none() || verb.must_wait(self, &operation).await?) {
+            return self.end_unsent(&operation).await;
         }
         let tries = self.timers.get(id).map_or(0, |entry| entry.tries);
         if tries > 0 {
             debug!(operation = %id, tries, "sending a command again");
         }
-        self.send_command(&operation, &volume, tries).await
+        self.send_command(&operation, &volume, Known::default(), tries)
+            .await
     }
 
     /// It is in the journal from now on, so it is looked at until it has ended.
-    pub(super) fn drive(&self, operation: &Operation) {
+    fn drive(&self, operation: &Operation) {
         self.set_timer(operation, Instant::now() + self.options.retry_initial, 0);
     }
 
     /// Sends an operation's command for the first time. Failing to is no failure: the journal sends it again.
-    pub(super) async fn begin(&self, operation: &Operation, volume: &Volume) {
+    pub(super) async fn begin(&self, operation: &Operation, volume: &Volume, known: Known) {
         self.drive(operation);
-        if let Err(error) = self.send_command(operation, volume, 0).await {
+        if let Err(error) = self.send_command(operation, volume, known, 0).await {
             warn!(operation = %operation.id, error = error.for_operator(), "cannot send a command yet");
         }
     }
 
     /// Sends an operation's current command, and sets when it is looked at next.
-    async fn send_command(&self, operation: &Operation, volume: &Volume, tries: u32) -> Result<()> {
-        if !self.take_along(operation).await? || self.is_held_off(operation).await? {
-            debug!(operation = %operation.id, verb = operation.kind.name(), "waits for a copy or a snapshot to be made");
+    async fn send_command(
+        &self,
+        operation: &Operation,
+        volume: &Volume,
+        known: Known,
+        tries: u32,
+    ) -> Result<()> {
+        let verb = verb_of(operation)?;
+        if !self.take_followers(verb.as_ref(), operation).await? || verb.must_wait(self, operation).await? {
+            debug!(operation = %operation.id, verb = operation.verb, "waits for a copy or a snapshot to be made");
             self.set_timer(operation, Instant::now() + self.options.retry_initial, tries);
             return Ok(());
         }
-        let volume_type = self.type_of(volume).await?;
-        let attachments: Vec<_> = match operation.kind {
-            OperationKind::UpdateAttachment { .. }
-            | OperationKind::DeleteAttachment { .. }
-            | OperationKind::InitializeConnection { .. }
-            | OperationKind::TerminateConnection { .. } => self
-                .attachments_of(volume.id)
-                .await?
-                .into_iter()
-                .map(|stored| stored.record)
-                .collect(),
-            _ => Vec::new(),
+        let extra_specs = match known.extra_specs {
+            Some(extra_specs) => extra_specs,
+            None => specs_of(self.type_of(volume).await?.as_deref()),
         };
-        let snapshots: Vec<SnapshotId> = match operation.kind {
-            OperationKind::DeleteVolume { .. } => {
-                let snapshots = self.snapshots_for(operation).await?;
-                snapshots.iter().map(|snapshot| snapshot.id).collect()
+        let reads = verb.reads(volume);
+        let attachments = self.read_attachments(&reads, volume).await?;
+        let attachments: Vec<_> = attachments.into_iter().map(|stored| stored.record).collect();
+        let snapshots = self.read_snapshots(&reads, operation, volume).await?;
+        let snapshots: Vec<_> = snapshots.into_iter().map(|stored| stored.record).collect();
+        let source = match (known.source, reads.source) {
+            (None, Some(id)) => {
+                let found = self.catalog.volume(id).await;
+                found
+                    .map_err(|error| store_failed(&error))?
+                    .map(|found| found.record)
             }
-            _ => Vec::new(),
+            (known, _) => known,
         };
-        let source = match operation.kind.source().volume_id().or(volume.source_volid) {
-            Some(id) if operation.kind.creates_volume() => self
-                .deps
-                .catalog
-                .volume(id)
-                .await
-                .map_err(|error| store_failed(&error))?,
-            _ => None,
-        };
-        let extra_specs = specs_of(volume_type.as_deref());
         let records = Records {
             operation,
             volume,
             attachments: &attachments,
             snapshots: &snapshots,
             extra_specs: &extra_specs,
-            source: source.as_deref(),
+            source: source.as_ref(),
         };
-        self.dispatch(&records, tries).await;
+        self.dispatch(verb.as_ref(), &records, tries).await;
         Ok(())
     }
 
-    /// Whether it would change or delete what a copy is being made of. Such copies began before it, since its status keeps new
-    /// ones from beginning, and end by themselves.
-    async fn is_held_off(&self, operation: &Operation) -> Result<bool> {
-        for source in commands::waits_for_copies_of(operation) {
-            let copied = self.deps.catalog.is_being_copied(source).await;
-            if copied.map_err(|error| store_failed(&error))? {
-                return Ok(true);
+    /// Sees that what a deleted volume takes along goes with it; false while something does not yet.
+    async fn take_followers(&self, verb: &dyn Verb, operation: &Operation) -> Result<bool> {
+        let Some(followers) = verb.takes_along() else {
+            return Ok(true);
+        };
+        let superseded = Superseded::default();
+        loop {
+            let taken = retry_on_conflict!(self.take_along(operation, followers, &superseded).await);
+            self.were_superseded(&superseded);
+            match taken? {
+                Taken::Some => {}
+                Taken::All => break Ok(true),
+                Taken::Held => break Ok(false),
             }
         }
-        match operation.kind {
-            OperationKind::ExtendVolume { .. } => self.is_being_kept(operation.volume_id).await,
-            // The snapshots go with it.
-            OperationKind::DeleteVolume { .. } => {
-                for snapshot in self.snapshots_for(operation).await? {
-                    let copied = self.deps.catalog.is_being_copied(snapshot.id.0).await;
-                    if copied.map_err(|error| store_failed(&error))? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// Whether a snapshot is being made of it: that is as large as the volume was when it was asked for.
-    async fn is_being_kept(&self, volume: VolumeId) -> Result<bool> {
-        let snapshots = self.deps.catalog.volume_snapshots(volume).await;
-        let snapshots = snapshots.map_err(|error| store_failed(&error))?;
-        Ok(snapshots
-            .iter()
-            .any(|snapshot| snapshot.status == SnapshotStatus::Creating && snapshot.operation.is_some()))
     }
 
     /// Sends the command that these records make, and sets when the operation is looked at next.
-    pub(super) async fn dispatch(&self, records: &Records<'_>, tries: u32) {
+    async fn dispatch(&self, verb: &dyn Verb, records: &Records<'_>, tries: u32) {
         let operation = records.operation;
-        let Some(command) = commands::command(records, self.left(operation)) else {
+        let header = CommandHeader {
+            id: CommandId {
+                operation: operation.id,
+                attempt: operation.attempt,
+            },
+            remaining_ms: u64::try_from(self.left(operation).as_millis()).unwrap_or(u64::MAX),
+        };
+        let Some(command) = verb.command(records, header) else {
             error!(operation = %operation.id, "an operation has no backend to go to");
             self.set_timer(operation, Instant::now() + self.options.retry_max, tries + 1);
             return;
         };
         // Set before it is sent: the report may be here before the sending returns.
         self.set_timer(operation, Instant::now() + self.patience(tries), tries + 1);
-        let sent = commands::send(&self.deps.router, &commands::context_of(operation), command).await;
+        let sent = command.send(&self.router, &context_of(operation)).await;
         let Err(refused) = sent else {
             self.cancel_command(operation).await;
             return;
@@ -207,11 +196,10 @@ impl ApiActor {
     /// Ends the command that was sent, if somebody wants that. Not before it: a backend that was started anew must know it, to
     /// take back what its earlier life did.
     async fn cancel_command(&self, operation: &Operation) {
-        let Some(cancel) = commands::cancellation(operation) else {
+        let Some(cancel) = Command::cancellation(operation) else {
             return;
         };
-        let context = commands::context_of(operation);
-        if let Err(refused) = commands::send(&self.deps.router, &context, cancel).await {
+        if let Err(refused) = cancel.send(&self.router, &context_of(operation)).await {
             debug!(operation = %operation.id, %refused, "a cancellation was refused at the door");
         }
         // It may have come before the command was begun.
@@ -258,13 +246,12 @@ impl ApiActor {
     }
 
     /// Ends an operation whose volume is gone.
-    async fn end_moot(&self, operation: &Stored<Operation>) -> Result<()> {
-        let mut changes = self.deps.catalog.change();
+    async fn end_without_volume(&self, operation: &Stored<Operation>) -> Result<()> {
+        let mut changes = self.catalog.change();
         changes.end_operation(operation);
         match changes.commit().await {
             Ok(_) => {
-                let gone = Err(Error::volume_not_found(operation.volume_id));
-                self.has_ended(&operation.record, &gone);
+                self.has_ended(&operation.record, &Err(gone(operation)));
                 Ok(())
             }
             // Somebody was faster, with what nobody knows here: the next look reads it.
@@ -281,31 +268,26 @@ impl ApiActor {
         self.timers.cancel(operation.id);
         self.waiters.wake(operation.id, answer);
         let mut operation = operation.clone();
-        let steps = self.deps.finished.take_steps(operation.id);
+        let steps = self.finished.take_steps(operation.id);
         operation.steps.splice(0..0, steps);
-        self.deps.finished.push(Finished {
+        self.finished.push(Finished {
             operation,
             finished_at: Timestamp::now(),
             failure: answer.as_ref().err().map(|error| error.for_operator().to_owned()),
         });
     }
 
-    /// Another request overtook this operation, and has ended it in its own commit.
-    pub(super) fn was_overtaken(&self, operation: &Operation) {
-        let overtaken = Err(Error::conflict(
+    /// Another request superseded this operation, and has ended it in its own commit.
+    pub(super) fn was_superseded(&self, operation: &Operation) {
+        let superseded = Err(Error::conflict(
             "Resource conflict: the operation was overtaken by another request",
         ));
-        self.has_ended(operation, &overtaken);
+        self.has_ended(operation, &superseded);
     }
 
     /// Sends it now, whatever its timer says.
     pub(super) fn look_soon(&self, operation: &Operation) {
         self.set_timer(operation, Instant::now(), 0);
-    }
-
-    /// The scheduler, for calls.
-    pub(super) fn scheduler(&self) -> &crate::transport::Handle<SchedulerTopic> {
-        &self.deps.scheduler
     }
 }
 

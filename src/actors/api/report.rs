@@ -9,19 +9,20 @@ use std::rc::Rc;
 use tracing::{debug, info, warn};
 
 use super::ApiActor;
-use super::bounds::{bounded, last_steps, unknown_end};
-use super::lookup::{Unchanged, store_failed, until_not_overtaken};
-use super::record_changes::{add_changes, add_snapshot_changes, new_message};
-use super::verdict::{self, Answer, Case, Complaint, Fate, Verdict};
+use crate::control::bounds::{bounded, last_steps, unknown_end};
+use crate::control::{Interrupt, retry_on_conflict, store_failed};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
-use crate::messages::quota::Reserve;
-use crate::model::quota::extend_deltas;
 use crate::model::{
-    AttachStatus, Attachment, Context, Error, ErrorKind, Operation, OperationKind, Result, Snapshot,
-    StepRecord, Timestamp, UserMessage, Volume,
+    AttachStatus, Attachment, Context, Error, ErrorKind, Operation, Result, Snapshot, StepRecord, Timestamp,
+    Volume,
 };
 use crate::store::catalog::Stored;
-use crate::transport::CallError;
+use crate::verbs::operation_context::{cancel_unsent, give_up, next};
+use crate::verbs::record_changes::{add_changes, add_snapshot_changes};
+use crate::verbs::{
+    Answer, Known, OperationContext, ReadAttachments, ReadSnapshots, Reads, RecordChange, Superseded,
+    Transition, verb_of,
+};
 
 impl ApiActor {
     /// Serves [`Report`].
@@ -36,12 +37,12 @@ impl ApiActor {
                 "a command failed"
             );
         }
-        until_not_overtaken!(self.try_report(&report).await)
+        retry_on_conflict!(self.try_report(&report).await)
     }
 
-    async fn try_report(&self, report: &Report) -> Result<(), Unchanged> {
+    async fn try_report(&self, report: &Report) -> Result<(), Interrupt> {
         let id = report.command.operation;
-        let Some(operation) = self.deps.catalog.operation(id).await? else {
+        let Some(operation) = self.catalog.operation(id).await? else {
             debug!(operation = %id, "a report of an operation that has ended");
             self.is_not_in_the_journal(id);
             return Ok(());
@@ -50,14 +51,11 @@ impl ApiActor {
             debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report is dropped");
             return Ok(());
         }
-        if let (OperationKind::ManageVolume { .. }, Outcome::Managed { size, .. }) =
-            (&operation.kind, &report.outcome)
-        {
-            return self.conclude_managed(&operation, report, *size).await;
-        }
-        let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
+        let verb = verb_of(&operation)?;
+        let outcome = verb.examine(self, &operation, report.outcome.clone()).await?;
+        let decide = |at: &OperationContext<'_>| next(at, &outcome);
         match self.conclude(&operation, &report.steps, decide).await {
-            Err(Unchanged::Refused(error)) if error.kind == ErrorKind::TooLarge => {
+            Err(Interrupt::Refused(error)) if error.kind == ErrorKind::TooLarge => {
                 self.conclude_without_room(&operation, &error).await
             }
             concluded => concluded,
@@ -70,111 +68,70 @@ impl ApiActor {
         &self,
         operation: &Stored<Operation>,
         error: &Error,
-    ) -> Result<(), Unchanged> {
+    ) -> Result<(), Interrupt> {
         tracing::error!(
             operation = %operation.id,
-            verb = operation.kind.name(),
-            volume = %operation.volume_id,
+            verb = operation.verb,
+            subject = ?operation.subject,
             error = error.for_operator(),
             "what came of an operation does not fit its records; it ends as a failure"
         );
         let outcome = Outcome::Failed(unknown_end(error.for_operator().to_owned()));
-        let decide = |case: &Case<'_>| verdict::settle(case, &outcome);
+        let decide = |at: &OperationContext<'_>| next(at, &outcome);
         self.conclude(operation, &[], decide).await
-    }
-
-    /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.
-    async fn conclude_managed(
-        &self,
-        operation: &Stored<Operation>,
-        report: &Report,
-        size: u32,
-    ) -> Result<(), Unchanged> {
-        let Some(volume) = self.deps.catalog.volume(operation.volume_id).await? else {
-            let decide = |case: &Case<'_>| verdict::settle(case, &report.outcome);
-            return self.conclude(operation, &report.steps, decide).await;
-        };
-        let hold = Reserve {
-            project_id: volume.project_id.clone(),
-            deltas: extend_deltas(size, volume.volume_type_id),
-            volume_size: Some(size),
-        };
-        let context = super::commands::context_of(operation);
-        let held = self
-            .deps
-            .quota
-            .call(&context, hold, self.options.call_timeout)
-            .await;
-        let (outcome, reserved) = match held {
-            Ok(reserved) => (report.outcome.clone(), Some(reserved)),
-            Err(CallError::Refused(refusal)) if refusal.kind == ErrorKind::OverQuota => {
-                let failure = Failure {
-                    kind: FailureKind::Request,
-                    client: refusal.client.clone(),
-                    operator: refusal.client,
-                };
-                (Outcome::Failed(failure), None)
-            }
-            // The report is repeated.
-            Err(error) => return Err(Error::from(error).into()),
-        };
-        let decide = |case: &Case<'_>| verdict::settle(case, &outcome);
-        let concluded = self.conclude(operation, &report.steps, decide).await;
-        if let Some(reserved) = reserved {
-            match &concluded {
-                Ok(()) => self.commit_hold(&context, &reserved).await,
-                Err(_) => self.roll_back(&context, reserved).await,
-            }
-        }
-        concluded
     }
 
     /// The operation's deadline has passed.
     pub(super) async fn time_out(&self, operation: &Stored<Operation>) -> Result<()> {
-        self.end_without_report(operation, verdict::give_up).await
+        self.end_without_report(operation, give_up).await
     }
 
-    /// The operation was cancelled before any backend heard of it.
-    pub(super) async fn end_unbegun(&self, operation: &Stored<Operation>) -> Result<()> {
-        self.end_without_report(operation, verdict::cancel_unbegun).await
+    /// The operation was cancelled before its first command was sent.
+    pub(super) async fn end_unsent(&self, operation: &Stored<Operation>) -> Result<()> {
+        self.end_without_report(operation, cancel_unsent).await
     }
 
     async fn end_without_report(
         &self,
         operation: &Stored<Operation>,
-        decide: fn(&Case<'_>) -> Verdict,
+        decide: fn(&OperationContext<'_>) -> Transition,
     ) -> Result<()> {
-        let decide = |case: &Case<'_>| Some(decide(case));
+        let decide = |at: &OperationContext<'_>| Some(decide(at));
         match self.conclude(operation, &[], decide).await {
             // Whoever was faster has ended it, or moved it on: the next look will see.
             Ok(()) => Ok(()),
-            Err(Unchanged::Overtaken) => {
+            Err(Interrupt::Conflict | Interrupt::WaitFor(..)) => {
                 self.look_soon(operation);
                 Ok(())
             }
-            Err(Unchanged::Refused(error)) => Err(error),
+            Err(Interrupt::Refused(error)) => Err(error),
         }
     }
 
-    /// Decides about an open operation, commits that, and tells everybody.
+    /// Decides about an open operation, commits that, and does what follows.
     async fn conclude(
         &self,
         operation: &Stored<Operation>,
         steps: &[StepRecord],
-        decide: impl Fn(&Case<'_>) -> Option<Verdict>,
-    ) -> Result<(), Unchanged> {
-        let mut changes = self.deps.catalog.change();
-        let Some(volume) = self.deps.catalog.volume(operation.volume_id).await? else {
+        decide: impl Fn(&OperationContext<'_>) -> Option<Transition>,
+    ) -> Result<(), Interrupt> {
+        let mut changes = self.catalog.change();
+        let volume = match operation.volume_id {
+            Some(id) => self.catalog.volume(id).await?,
+            None => None,
+        };
+        let Some(volume) = volume else {
             changes.end_operation(operation);
             changes.commit().await?;
-            self.has_ended(operation, &Err(Error::volume_not_found(operation.volume_id)));
+            self.has_ended(operation, &Err(gone(operation)));
             return Ok(());
         };
-        let mut attachments = self.attachments_for(operation, &volume).await?;
+        let reads = verb_of(operation)?.reads(&volume);
+        let mut attachments = self.read_attachments(&reads, &volume).await?;
         let plain: Vec<Attachment> = attachments.iter().map(|stored| stored.record.clone()).collect();
-        let snapshots = self.snapshots_for(operation).await?;
+        let snapshots = self.read_snapshots(&reads, operation, &volume).await?;
         let plain_snapshots: Vec<Snapshot> = snapshots.iter().map(|stored| stored.record.clone()).collect();
-        let case = Case {
+        let at = OperationContext {
             operation,
             volume: &volume,
             attachments: &plain,
@@ -182,79 +139,81 @@ impl ApiActor {
             max_attempts: self.options.max_attempts,
             now: Timestamp::now(),
         };
-        let Some(mut verdict) = decide(&case) else {
-            warn!(operation = %operation.id, verb = operation.kind.name(), "a report does not fit its operation");
+        let Some(mut transition) = decide(&at) else {
+            warn!(operation = %operation.id, verb = operation.verb, "a report does not fit its operation");
             return Ok(());
         };
-        self.name_the_zone(&mut verdict).await?;
-        self.change_followers(operation, &mut verdict, &mut attachments, &snapshots)
-            .await?;
-        add_changes(&mut changes, &verdict, operation, &volume, &attachments);
-        add_snapshot_changes(&mut changes, &verdict.snapshots, &snapshots);
-        if let Some(again) = &mut verdict.again {
-            again.steps.extend(self.deps.finished.live_steps(operation.id));
-            again.steps.extend_from_slice(steps);
-            again.steps = last_steps(std::mem::take(&mut again.steps));
-            changes.update_operation(operation, again);
+        self.name_the_zone(&mut transition).await?;
+        let superseded = Superseded::default();
+        let changed = self
+            .change_followers(
+                operation,
+                &mut transition,
+                &mut attachments,
+                &snapshots,
+                &superseded,
+            )
+            .await;
+        self.were_superseded(&superseded);
+        changed?;
+        add_changes(&mut changes, &transition, operation, &volume, &attachments);
+        add_snapshot_changes(&mut changes, &transition.snapshots, &snapshots);
+        if let Some(next) = &mut transition.next {
+            next.steps.extend(self.finished.live_steps(operation.id));
+            next.steps.extend_from_slice(steps);
+            next.steps = last_steps(std::mem::take(&mut next.steps));
+            changes.update_operation(operation, next);
         } else {
             changes.end_operation(operation);
         }
         changes.commit().await?;
-        self.tell(operation, steps, verdict).await;
+        self.go_on(operation, steps, transition).await;
         Ok(())
     }
 
-    async fn attachments_for(
+    /// The attachments that a verb looks at.
+    pub(super) async fn read_attachments(
         &self,
-        operation: &Operation,
+        reads: &Reads,
         volume: &Volume,
     ) -> Result<Vec<Stored<Attachment>>> {
-        let status_alone = verdict::owns_the_status(&operation.kind)
-            && volume.attach_status == AttachStatus::Detached
-            && !matches!(
-                operation.kind,
-                OperationKind::DeleteVolume { .. } | OperationKind::UnmanageVolume
-            );
-        let of_a_snapshot =
-            operation.kind.snapshot_id().is_some() && !verdict::owns_the_status(&operation.kind);
-        if status_alone || of_a_snapshot {
-            Ok(Vec::new())
-        } else {
-            self.attachments_of(volume.id).await
+        match reads.attachments {
+            ReadAttachments::All => self.attachments_of(volume.id).await,
+            ReadAttachments::IfAttached if volume.attach_status != AttachStatus::Detached => {
+                self.attachments_of(volume.id).await
+            }
+            ReadAttachments::IfAttached | ReadAttachments::None => Ok(Vec::new()),
         }
     }
 
-    /// The snapshots that an operation is about.
-    pub(super) async fn snapshots_for(&self, operation: &Operation) -> Result<Vec<Stored<Snapshot>>> {
-        let catalog = &self.deps.catalog;
-        let found = match (&operation.kind, operation.kind.snapshot_id()) {
-            (_, Some(id)) => catalog
-                .snapshot(id)
-                .await
-                .map(|found| found.into_iter().collect()),
-            (OperationKind::DeleteVolume { cascade: true, .. }, None) => {
-                catalog.volume_snapshots(operation.volume_id).await
+    /// The snapshots that a verb looks at.
+    pub(super) async fn read_snapshots(
+        &self,
+        reads: &Reads,
+        operation: &Operation,
+        volume: &Volume,
+    ) -> Result<Vec<Stored<Snapshot>>> {
+        match (reads.snapshots, operation.snapshot_id) {
+            (ReadSnapshots::All, _) => self.snapshots_of(volume.id).await,
+            (ReadSnapshots::Named, Some(id)) => {
+                let found = self.catalog.snapshot(id).await;
+                Ok(found.map_err(|error| store_failed(&error))?.into_iter().collect())
             }
-            _ => return Ok(Vec::new()),
-        };
-        found.map_err(|error| store_failed(&error))
+            (ReadSnapshots::Named, None) => Ok(Vec::new()),
+        }
     }
 
     /// A type that is offered in several zones leaves the zone open until a host is found: it is the host's.
-    async fn name_the_zone(&self, verdict: &mut Verdict) -> Result<()> {
-        let Fate::Becomes(volume) = &mut verdict.volume else {
+    async fn name_the_zone(&self, transition: &mut Transition) -> Result<()> {
+        let RecordChange::Update(volume) = &mut transition.volume else {
             return Ok(());
         };
         let (true, Some(pool)) = (volume.availability_zone.is_empty(), &volume.host) else {
             return Ok(());
         };
         let host = pool.backend.to_string();
-        let services = self
-            .deps
-            .catalog
-            .services()
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await;
+        let services = services.map_err(|error| store_failed(&error))?;
         volume.availability_zone = services.iter().find(|service| service.host == host).map_or_else(
             || self.options.default_zone().to_owned(),
             |service| service.availability_zone.clone(),
@@ -262,27 +221,37 @@ impl ApiActor {
         Ok(())
     }
 
-    /// Those who look in, those who wait, and the next backend.
-    async fn tell(&self, operation: &Operation, steps: &[StepRecord], verdict: Verdict) {
-        if let Some(again) = verdict.again {
-            let _ = self.deps.finished.take_steps(operation.id);
-            info!(operation = %again.id, attempt = again.attempt, volume = %again.volume_id, "trying another pool");
-            if let Fate::Becomes(volume) = verdict.volume {
-                self.begin(&again, &volume).await;
+    /// The next stage's command, or the answer to those who wait.
+    async fn go_on(&self, operation: &Operation, steps: &[StepRecord], transition: Transition) {
+        if let Some(next) = transition.next {
+            let _ = self.finished.take_steps(operation.id);
+            info!(
+                operation = %next.id,
+                verb = next.verb,
+                attempt = next.attempt,
+                volume = ?next.volume_id,
+                "an operation goes on with its next command"
+            );
+            if let RecordChange::Update(volume) = transition.volume {
+                self.begin(&next, &volume, Known::default()).await;
+            } else {
+                self.look_soon(&next);
             }
             return;
         }
         let mut ended = operation.clone();
-        ended.steps.extend(self.deps.finished.take_steps(operation.id));
+        ended.steps.extend(self.finished.take_steps(operation.id));
         ended.steps.extend_from_slice(steps);
-        let answer = verdict.answer.unwrap_or(Ok(Answer::Done));
+        let answer = transition.answer.unwrap_or(Ok(Answer::Done));
         self.has_ended(&ended, &answer);
     }
+}
 
-    /// Writes a user message about a request that came to nothing before there was an operation.
-    pub(super) fn complaint_about(context: &Context, volume: &Volume, complaint: &Complaint) -> UserMessage {
-        let about = ("VOLUME", volume.id.0);
-        new_message(&volume.project_id, &context.request_id, about, complaint)
+/// The error for those who wait for an operation whose volume is gone.
+pub(super) fn gone(operation: &Operation) -> Error {
+    match operation.volume_id {
+        Some(id) => Error::volume_not_found(id),
+        None => Error::conflict("Resource conflict: what the operation was about is gone."),
     }
 }
 

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::ApiActor;
 use super::lanes::Lanes;
-use super::lookup::store_failed;
+use crate::control::store_failed;
 use crate::model::{BackendName, Operation, OperationId, Result};
 use crate::store::catalog::Stored;
 
@@ -106,7 +106,7 @@ impl ApiActor {
 
     /// Where this operation's command goes; `None` if it has ended.
     async fn destination(&self, id: OperationId) -> Option<Destination> {
-        match self.deps.catalog.operation(id).await {
+        match self.catalog.operation(id).await {
             Ok(Some(operation)) => Some(operation.record.pool.map(|pool| pool.backend)),
             Ok(None) => {
                 self.is_not_in_the_journal(id);
@@ -121,7 +121,7 @@ impl ApiActor {
         let (mut after, mut count) = (None, 0_usize);
         let now = Instant::now();
         loop {
-            let page = self.deps.catalog.operations(after, PAGE).await;
+            let page = self.catalog.operations(after, PAGE).await;
             let page = page.map_err(|error| store_failed(&error))?;
             for operation in &page.records {
                 count += usize::from(self.drive_if_nobody_does(operation, now));
@@ -144,7 +144,7 @@ impl ApiActor {
             return false;
         }
         // The scheduler has heard of no backend yet, and would say that there is none.
-        let unplaced = operation.pool.is_none() && operation.kind.creates_volume();
+        let unplaced = operation.pool.is_none();
         let due = if unplaced {
             now + self.options.scheduling_grace
         } else {

@@ -137,6 +137,7 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::record::operation_v1::{OperationKind, OperationV1};
     use std::time::Duration;
 
     use tokio::time::Instant;
@@ -211,9 +212,9 @@ mod tests {
     }
 
     fn operation(created_at: Timestamp, deadline: Timestamp) -> Operation {
-        Operation {
+        OperationV1 {
             id: OperationId::new(),
-            kind: crate::model::OperationKind::CreateVolume { hints: None },
+            kind: OperationKind::CreateVolume { hints: None },
             volume_id: crate::model::VolumeId::new(),
             project_id: "p".into(),
             user_id: "u".into(),
@@ -227,6 +228,8 @@ mod tests {
             created_at,
             deadline,
         }
+        .upgrade()
+        .unwrap()
     }
 
     #[test]

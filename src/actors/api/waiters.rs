@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::verdict::Answer;
 use crate::model::{Error, OperationId, Result};
+use crate::verbs::Answer;
 
 /// The waiters of one actor.
 #[derive(Default)]

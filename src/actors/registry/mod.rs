@@ -14,7 +14,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effective_down_time};
+use crate::actors::permission::demand;
 use crate::messages::registry::{Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled};
+use crate::model::role::Level;
 use crate::model::{Context, Error, Service, ServiceId, Timestamp};
 use crate::store::CommitError;
 use crate::store::catalog::Catalog;
@@ -233,7 +235,8 @@ impl Serve<ListServices> for Registry {
 }
 
 impl Serve<SetServiceDisabled> for Registry {
-    async fn serve(self: Rc<Self>, _context: Context, message: SetServiceDisabled) -> Result<Service, Error> {
+    async fn serve(self: Rc<Self>, context: Context, message: SetServiceDisabled) -> Result<Service, Error> {
+        demand::<SetServiceDisabled>(Level::Admin, &context)?;
         self.liveness.loaded().await;
         let mut changed = None;
         for known in self.liveness.services_of(&message.binary, &message.host) {

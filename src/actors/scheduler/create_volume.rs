@@ -136,7 +136,10 @@ impl Scheduling {
         if operation.attempt != self.command.attempt {
             return Err(SchedulingError::Superseded("the operation is at another attempt"));
         }
-        let volume = catalog.volume(operation.volume_id).await.map_err(unreadable)?;
+        let volume = match operation.volume_id {
+            Some(id) => catalog.volume(id).await.map_err(unreadable)?,
+            None => None,
+        };
         let volume = volume.ok_or(SchedulingError::Superseded("the volume is gone"))?;
         Ok(Found { operation, volume })
     }

@@ -6,10 +6,8 @@
 //!
 //! Commands come at least once. What is in work or waiting already is not begun again.
 
-pub mod capability;
 pub mod capacity;
 pub mod create_volume;
-pub mod decisions;
 pub mod filters;
 mod parts;
 pub mod pick;
@@ -20,7 +18,7 @@ mod waiting;
 pub mod weighers;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::decisions::Decisions;
 use super::filters::{Ask, UnknownName};
-use super::pick::{Chain, Decision, pick};
+use super::pick::{Chain, pick};
 use super::pools::{Claim, Pools};
 use super::weighers::Multipliers;
 use crate::actors::registry::Liveness;
+use crate::control::decisions::{Decision, Decisions};
 use crate::messages::scheduler::{PoolView, RequestSpec};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, PoolName};
@@ -74,7 +74,7 @@ pub struct Parts {
     liveness: Arc<Liveness>,
     chain: Chain,
     pools: Mutex<Pools>,
-    decisions: Decisions,
+    decisions: Arc<Decisions>,
     started_at: Instant,
     /// Whether the promises of earlier lives were read from the catalog.
     pub(super) restored: AtomicBool,
@@ -104,7 +104,7 @@ impl Parts {
     ) -> Result<Arc<Self>, UnknownName> {
         Ok(Arc::new(Self {
             chain: Chain::new(&options.filters, &options.weighers, options.multipliers)?,
-            decisions: Decisions::new(options.kept_decisions),
+            decisions: Arc::new(Decisions::new(options.kept_decisions)),
             pools: Mutex::default(),
             started_at: Instant::now(),
             restored: AtomicBool::new(false),
@@ -119,7 +119,7 @@ impl Parts {
 
     /// The last decision for each volume, with its reasons.
     #[must_use]
-    pub fn decisions(&self) -> &Decisions {
+    pub fn decisions(&self) -> &Arc<Decisions> {
         &self.decisions
     }
 

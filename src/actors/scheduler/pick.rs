@@ -10,17 +10,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
-
 use super::filters::{self, Ask, Filter, UnknownName};
 use super::pools::PoolState;
 use super::weighers::{self, Multipliers, Weigher, normalise};
-use crate::model::{PoolName, Timestamp, VolumeId};
+use crate::control::decisions::{Decision, PoolEvaluation, Stage};
+use crate::model::Timestamp;
 
 /// A decision names at most so many pools one by one; of further ones only the counts remain.
 const NAMED_POOLS: usize = 64;
-/// A refusal's text quotes at most so many reasons.
-const QUOTED_REASONS: usize = 3;
 
 /// A pool that might be chosen.
 #[derive(Clone, Debug)]
@@ -52,91 +49,6 @@ impl Chain {
             filters: filters::chain(filters)?,
             weighers: weighers::chain(weighers, multipliers)?,
         })
-    }
-}
-
-/// A stage of the chain, and how many pools came through.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stage {
-    /// The filter.
-    pub name: &'static str,
-    /// Pools before it.
-    pub before: usize,
-    /// Pools after it.
-    pub after: usize,
-}
-
-/// What was found of one pool.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Verdict {
-    /// The pool.
-    #[serde(serialize_with = "as_text")]
-    pub pool: PoolName,
-    /// The filter that dropped it.
-    pub dropped_by: Option<&'static str>,
-    /// Why.
-    pub reason: Option<String>,
-    /// Its weight, if it was not dropped.
-    pub weight: Option<f64>,
-    /// Each weigher's share of that.
-    pub weights: BTreeMap<&'static str, f64>,
-}
-
-/// A decision, with its reasons.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Decision {
-    /// For which volume.
-    pub volume_id: VolumeId,
-    /// GiB asked for.
-    pub size: u32,
-    /// When.
-    pub decided_at: Timestamp,
-    /// The pool, if there was one.
-    #[serde(serialize_with = "as_optional_text")]
-    pub chosen: Option<PoolName>,
-    /// How many pools each stage left.
-    pub stages: Vec<Stage>,
-    /// Each pool; not all of them where there are very many.
-    pub pools: Vec<Verdict>,
-    /// How many pools are not named above.
-    pub unnamed: usize,
-}
-
-fn as_text<S: Serializer>(pool: &PoolName, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(pool)
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
-fn as_optional_text<S: Serializer>(pool: &Option<PoolName>, serializer: S) -> Result<S::Ok, S::Error> {
-    match pool {
-        Some(pool) => serializer.collect_str(pool),
-        None => serializer.serialize_none(),
-    }
-}
-
-impl Decision {
-    /// `AvailabilityZoneFilter 24→24, CapacityFilter 24→0`.
-    #[must_use]
-    pub fn counts(&self) -> String {
-        let stages = self
-            .stages
-            .iter()
-            .map(|stage| format!("{} {}→{}", stage.name, stage.before, stage.after));
-        stages.collect::<Vec<_>>().join(", ")
-    }
-
-    /// Why no pool was chosen, in a sentence for an operator.
-    #[must_use]
-    pub fn why_none(&self) -> String {
-        if self.pools.is_empty() {
-            return "no backend has reported a pool yet".to_owned();
-        }
-        let reasons = self.pools.iter().filter_map(|verdict| {
-            let (filter, reason) = (verdict.dropped_by?, verdict.reason.as_deref()?);
-            Some(format!("{}: {reason} ({filter})", verdict.pool))
-        });
-        let quoted: Vec<String> = reasons.take(QUOTED_REASONS).collect();
-        format!("{}; {}", self.counts(), quoted.join("; "))
     }
 }
 
@@ -178,14 +90,14 @@ fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
 /// What is left of the candidates, stage by stage.
 struct Sieve<'a> {
     candidates: &'a [Candidate<'a>],
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<PoolEvaluation>,
     left: Vec<usize>,
     stages: Vec<Stage>,
 }
 
 impl<'a> Sieve<'a> {
     fn new(candidates: &'a [Candidate<'a>]) -> Self {
-        let fresh = |candidate: &Candidate<'_>| Verdict {
+        let fresh = |candidate: &Candidate<'_>| PoolEvaluation {
             pool: candidate.pool.name().clone(),
             dropped_by: None,
             reason: None,

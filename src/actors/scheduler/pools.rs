@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::capability::{Capabilities, capabilities};
 use super::capacity::over_subscription_ratio;
 use super::pick::Candidate;
 use crate::messages::scheduler::PoolView;
+use crate::model::capability::{Capabilities, capabilities};
 use crate::model::service::{BackendStats, Capacity, PoolStats};
 use crate::model::{BackendName, OperationId, PoolName, VolumeId};
 

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::parts::Parts;
 use super::pools::Claim;
-use crate::model::{Operation, OperationKind, PoolName};
+use crate::model::{Operation, PoolName};
 use crate::store::StoreError;
+use crate::verbs::{PromisedSpace, verb_of};
 
 /// How many operations are read at once.
 const PAGE: usize = 256;
@@ -36,21 +37,17 @@ pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
 }
 
 async fn promise(parts: &Parts, operation: &Operation) -> Result<Option<(Claim, PoolName, u32)>, StoreError> {
-    let Some(pool) = operation.pool.clone() else {
+    let (Some(pool), Some(volume)) = (operation.pool.clone(), operation.volume_id) else {
         return Ok(None);
     };
-    let Some(volume) = parts.catalog.volume(operation.volume_id).await? else {
+    let Some(volume) = parts.catalog.volume(volume).await? else {
         return Ok(None);
     };
-    Ok(match operation.kind {
-        OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => {
-            Some((Claim::Create(operation.id), pool, volume.size))
-        }
-        OperationKind::ExtendVolume { new_size } => Some((
-            Claim::Extend(volume.id),
-            pool,
-            new_size.saturating_sub(volume.size),
-        )),
-        _ => None,
-    })
+    let Ok(verb) = verb_of(operation) else {
+        return Ok(None);
+    };
+    Ok(verb.promised_space(&volume).map(|promised| match promised {
+        PromisedSpace::New(gib) => (Claim::Create(operation.id), pool, gib),
+        PromisedSpace::Growth(gib) => (Claim::Extend(volume.id), pool, gib),
+    }))
 }

@@ -12,7 +12,7 @@ use crate::model::service::{BackendStats, Capacity, OverSubscription, PoolStats}
 use crate::model::{BackendName, Timestamp, VolumeId};
 
 /// An empty thin pool of 100 GiB.
-pub(super) fn pool(name: &str) -> PoolStats {
+pub(crate) fn pool(name: &str) -> PoolStats {
     PoolStats {
         pool_name: name.into(),
         total_capacity_gb: Capacity::Gib(100.0),
@@ -31,7 +31,7 @@ pub(super) fn pool(name: &str) -> PoolStats {
 }
 
 /// A backend that works.
-pub(super) fn backend(host: &str, name: &str, pools: &[&str]) -> BackendStats {
+pub(crate) fn backend(host: &str, name: &str, pools: &[&str]) -> BackendStats {
     BackendStats {
         backend: BackendName::new(host, name),
         volume_backend_name: name.into(),
@@ -47,7 +47,7 @@ pub(super) fn backend(host: &str, name: &str, pools: &[&str]) -> BackendStats {
 }
 
 /// What the scheduler makes of a reported pool.
-pub(super) fn state(stats: PoolStats) -> PoolState {
+pub(crate) fn state(stats: PoolStats) -> PoolState {
     let (mut pools, now) = (Pools::default(), Instant::now());
     let mut backend = backend("h", "lvm", &[]);
     backend.pools.push(stats);
@@ -58,7 +58,7 @@ pub(super) fn state(stats: PoolStats) -> PoolState {
 }
 
 /// A request for so many GiB, anywhere.
-pub(super) fn request(size: u32) -> RequestSpec {
+pub(crate) fn request(size: u32) -> RequestSpec {
     RequestSpec {
         volume_id: VolumeId::new(),
         size,
@@ -71,7 +71,7 @@ pub(super) fn request(size: u32) -> RequestSpec {
 }
 
 /// Whether a filter lets this pool through.
-pub(super) fn passes(
+pub(crate) fn passes(
     filter: fn(&PoolState, &Ask<'_>) -> Result<(), String>,
     pool: &PoolState,
     request: &RequestSpec,

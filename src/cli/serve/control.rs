@@ -254,9 +254,7 @@ fn start_actors(
     .with_scheduler(&config.node.host, &config.node.availability_zone);
     let quota_options = quota::Options {
         defaults: limits(config),
-        reservation_expire: config.quota.reservation_expire.get(),
         mailbox_bound: bound,
-        ..quota::Options::default()
     };
     let scheduler_options = scheduler::Options {
         filters: config.scheduler.filters.clone(),
@@ -276,7 +274,7 @@ fn start_actors(
     )?;
     let insight = Insight {
         operations: FinishedOperations::new(),
-        scheduler: Some(parts.clone()),
+        decisions: Some(Arc::clone(parts.decisions())),
     };
     let deps = ApiDeps {
         catalog: catalog.clone(),

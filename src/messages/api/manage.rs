@@ -1,66 +1,10 @@
 //! What is taken in and let go, what lies on a storage, and whether it is what the catalog says.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::ApiTopic;
 use crate::messages::call;
-use crate::model::{BackendName, Reference, Snapshot, SnapshotId, StorageName, Volume, VolumeId};
-
-/// Adopt a volume that exists on a backend (`POST /manageable_volumes`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManageVolume {
-    /// `host@backend#pool`, as the client wrote it; without a pool, the backend's only one.
-    pub host: String,
-    /// What to adopt.
-    pub reference: Reference,
-    /// Name.
-    pub name: Option<String>,
-    /// Description.
-    pub description: Option<String>,
-    /// Name or id of a type.
-    pub volume_type: Option<String>,
-    /// Zone.
-    pub availability_zone: Option<String>,
-    /// Metadata.
-    pub metadata: BTreeMap<String, String>,
-    /// Whether one can boot from it.
-    pub bootable: bool,
-}
-call!(ManageVolume => ApiTopic, "manage_volume", since 2, reply Volume);
-
-/// Forget a volume without touching its storage (`os-unmanage`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnmanageVolume {
-    /// Which, as the client wrote it.
-    pub volume_id: String,
-}
-call!(UnmanageVolume => ApiTopic, "unmanage_volume", since 2, reply ());
-
-/// Adopt a snapshot that exists on a volume's backend (`POST /manageable_snapshots`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManageSnapshot {
-    /// Of which volume, as the client wrote it.
-    pub volume_id: String,
-    /// What to adopt.
-    pub reference: Reference,
-    /// Name.
-    pub name: Option<String>,
-    /// Description.
-    pub description: Option<String>,
-    /// Metadata.
-    pub metadata: BTreeMap<String, String>,
-}
-call!(ManageSnapshot => ApiTopic, "manage_snapshot", since 2, reply Snapshot);
-
-/// Forget a snapshot without touching its storage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnmanageSnapshot {
-    /// Which, as the client wrote it.
-    pub snapshot_id: String,
-}
-call!(UnmanageSnapshot => ApiTopic, "unmanage_snapshot", since 2, reply ());
+use crate::model::{BackendName, Reference, SnapshotId, StorageName, VolumeId};
 
 /// What a backend has that could be adopted, and what not, and why (`GET /manageable_volumes`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ pub struct Changes {
     transaction: Transaction,
     fault: Option<StoreError>,
     /// Whose commit this is, if it is an operation's.
-    verb: &'static str,
+    verb: String,
 }
 
 impl Changes {
@@ -31,7 +31,7 @@ impl Changes {
             catalog,
             transaction: Transaction::default(),
             fault: None,
-            verb: "-",
+            verb: "-".to_owned(),
         }
     }
 
@@ -41,30 +41,32 @@ impl Changes {
     /// [`CommitError::Conflict`] when something changed since it was read, `OverCeiling` when a limit would be exceeded.
     #[track_caller]
     pub fn commit(self) -> impl Future<Output = Result<Revision, CommitError>> + Send {
-        let (verb, place) = (self.verb, Location::caller());
+        let place = Location::caller();
+        let verb = self.verb;
         let reached = move |when: &str| {
             point(|| format!("commit {verb} {}:{} {when}", place.file(), place.line()));
         };
+        let (fault, transaction, catalog) = (self.fault, self.transaction, self.catalog);
         async move {
-            if let Some(fault) = self.fault {
+            if let Some(fault) = fault {
                 return Err(fault.into());
             }
-            let size = self.transaction.size();
+            let size = transaction.size();
             if size > MAX_COMMIT {
                 return Err(
                     StoreError::too_large(format!("a commit of {size} bytes, over {MAX_COMMIT}")).into(),
                 );
             }
             reached("before");
-            let revision = self.catalog.store.commit(self.transaction).await?;
+            let revision = catalog.store.commit(transaction).await?;
             reached("after");
             Ok(revision)
         }
     }
 
     /// Whose commit this is.
-    pub(super) fn of(&mut self, verb: &'static str) {
-        self.verb = verb;
+    pub(super) fn of(&mut self, verb: &str) {
+        verb.clone_into(&mut self.verb);
     }
 
     /// Demands that this holds.

@@ -53,7 +53,7 @@ impl Changes {
     /// A new journal entry; what it holds of the quota is added to `reserved`.
     pub fn insert_operation(&mut self, operation: &Operation) -> &mut Self {
         let key = record_key(operation.id);
-        self.of(operation.kind.name());
+        self.of(&operation.verb);
         self.condition(Condition::Absent(key.clone()));
         self.put(key, operation);
         self.replace_rows(Rows::new(), rows(operation));
@@ -64,7 +64,7 @@ impl Changes {
     /// A journal entry as it is to be now; `reserved` follows the difference.
     pub fn update_operation(&mut self, was: &Stored<Operation>, now: &Operation) -> &mut Self {
         let key = record_key(was.id);
-        self.of(was.kind.name());
+        self.of(&was.verb);
         self.unchanged(&key, was.revision);
         self.put(key, now);
         self.replace_rows(rows(was), rows(now));
@@ -85,7 +85,7 @@ impl Changes {
     /// The operation has ended: without its entry, and without what it held.
     pub fn end_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
         let key = record_key(was.id);
-        self.of(was.kind.name());
+        self.of(&was.verb);
         self.unchanged(&key, was.revision);
         self.delete(key);
         self.replace_rows(rows(was), Rows::new());
@@ -111,7 +111,7 @@ pub(super) fn held(amount: i64) -> i64 {
 /// All index rows of an operation.
 pub(super) fn rows(operation: &Operation) -> Rows {
     let mut rows = Rows::new();
-    if let Some(source) = operation.kind.source().id() {
+    if let Some(source) = operation.copied_from {
         let row = key(keys::OPERATION_BY_SOURCE).id(source).id(operation.id.0);
         rows.insert(row.end(), Vec::new());
     }

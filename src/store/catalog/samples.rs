@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::model::{
-    Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, OperationKind, Snapshot, SnapshotId,
-    SnapshotStatus, Timestamp, Volume, VolumeStatus,
+    Attachment, AttachmentId, AttachmentStatus, Operation, OperationId, Snapshot, SnapshotId, SnapshotStatus,
+    Subject, Timestamp, Volume, VolumeStatus,
 };
 
 static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
@@ -75,8 +75,12 @@ pub(super) fn operation(volume: &Volume) -> Operation {
     let created_at = tick();
     Operation {
         id: OperationId::new(),
-        kind: OperationKind::CreateVolume { hints: None },
-        volume_id: volume.id,
+        verb: "create_volume".to_owned(),
+        entry: Vec::new(),
+        subject: Subject::Volume(volume.id),
+        volume_id: Some(volume.id),
+        snapshot_id: None,
+        copied_from: None,
         project_id: volume.project_id.clone(),
         user_id: volume.user_id.clone(),
         request_id: "req-1".to_owned(),

@@ -146,8 +146,9 @@ impl<'a> Check<'a> {
                         .or_default();
                     usage.reserved += held(*amount);
                 }
-                if !self.volume_is_there(operation.volume_id).await? {
-                    let volume = operation.volume_id;
+                if let Some(volume) = operation.volume_id
+                    && !self.volume_is_there(volume).await?
+                {
                     self.findings.push(Finding::OperationWithoutVolume {
                         operation: operation.id,
                         volume,

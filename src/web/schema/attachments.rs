@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::Check::{Enum, NoOthers, NotEmpty, Properties, Required, Type};
 use super::parameter_types::{ANYTHING, UUID};
 use super::{Choice, Kind, Schema, text, uuid};
-use crate::messages::api::{CreateAttachment, UpdateAttachment};
 use crate::model::{AttachMode, Connector};
+use crate::verbs::attachment::create_attachment::CreateAttachment;
+use crate::verbs::attachment::update_attachment::UpdateAttachment;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

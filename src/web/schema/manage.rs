@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::Check::{MaxLength, NoOthers, Properties, Required, Type};
 use super::parameter_types::{BOOLEAN, DESCRIPTION, HOST, METADATA_ALLOWS_NULL, NULLABLE_STRING, UUID};
 use super::{Kind, Schema, boolean, text, text_map};
-use crate::messages::api::{ManageSnapshot, ManageVolume};
 use crate::model::Reference;
+use crate::verbs::snapshot::manage_snapshot::ManageSnapshot;
+use crate::verbs::volume::manage_volume::ManageVolume;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

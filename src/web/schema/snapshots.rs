@@ -14,8 +14,10 @@ use super::parameter_types::{
     ANYTHING, BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID,
 };
 use super::{Format, Kind, Schema, boolean, text, text_map, trimmed};
-use crate::messages::api::{CreateSnapshot, SnapshotChange, UpdateSnapshot};
 use crate::model::SnapshotStatus;
+use crate::verbs::snapshot::create_snapshot::CreateSnapshot;
+use crate::verbs::snapshot::update_snapshot::SnapshotChange;
+use crate::verbs::snapshot::update_snapshot::UpdateSnapshot;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

@@ -13,8 +13,8 @@ use super::parameter_types::{
     VOLUME_SIZE,
 };
 use super::{Choice, Format, Kind, Schema, boolean, python, text, text_map, uuid};
-use crate::messages::api::VolumeChange;
 use crate::model::{AttachMode, AttachStatus, AttachmentId, Connector, MigrationStatus, VolumeStatus};
+use crate::verbs::volume::change_volume::VolumeChange;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

@@ -10,7 +10,8 @@ use super::parameter_types::{
     STRING_255, UPDATE_NAME,
 };
 use super::{Kind, Schema, boolean, text, text_map, texts};
-use crate::messages::api::{CreateVolumeType, VolumeTypeChange};
+use crate::verbs::volume_type::create_volume_type::CreateVolumeType;
+use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::fault::Fault;
 
 const CREATE: Schema = Schema(&[

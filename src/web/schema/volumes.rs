@@ -12,7 +12,8 @@ use super::parameter_types::{
     UUID, VOLUME_SIZE_ALLOWS_NULL,
 };
 use super::{Format, Kind, Schema, boolean, python, text, text_map, trimmed, uuid};
-use crate::messages::api::{CreateVolume, UpdateVolume};
+use crate::verbs::volume::create_volume::CreateVolume;
+use crate::verbs::volume::update_volume::UpdateVolume;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{ask, find_volume, python, resource_filters};
-use crate::messages::api::{CompleteAttachment, DeleteAttachment};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
 use crate::store::catalog::{Catalog, Direction, ListError, is_like};
+use crate::verbs::attachment::complete_attachment::CompleteAttachment;
+use crate::verbs::attachment::delete_attachment::DeleteAttachment;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{ask, python, resource_filters};
-use crate::messages::api::DeleteMessage;
 use crate::model::{MessageId, ProjectId, UserMessage};
 use crate::store::catalog::{Direction, ListError, is_like};
+use crate::verbs::delete_message::DeleteMessage;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;

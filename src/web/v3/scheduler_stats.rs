@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, web};
 
 use super::query::Query;
 use super::{find_type_by_name, resource_filters};
-use crate::actors::scheduler::capability::{Capabilities, Capability, capabilities};
-use crate::actors::scheduler::filters::extra_specs_ops;
 use crate::messages::scheduler::{GetPools, PoolView};
+use crate::model::capability::{Capabilities, Capability, capabilities};
+use crate::model::extra_specs_ops;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;

@@ -4,7 +4,10 @@ use actix_web::{HttpResponse, web};
 
 use super::snapshots::OfSnapshot;
 use super::{accepted, ask, find_snapshot};
-use crate::messages::api::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UnmanageSnapshot};
+use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use crate::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
+use crate::verbs::snapshot::update_snapshot::ChangeSnapshot;
+use crate::verbs::snapshot::update_snapshot::SnapshotChange;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

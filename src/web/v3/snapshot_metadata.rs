@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::snapshots::OfSnapshot;
 use super::{ask, find_snapshot};
-use crate::messages::api::{MetadataChange, UpdateSnapshotMetadata};
+use crate::messages::api::MetadataChange;
+use crate::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

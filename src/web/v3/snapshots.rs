@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::{accepted, ask, find_snapshot, find_volume, snapshot_list};
-use crate::messages::api::DeleteSnapshot;
+use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

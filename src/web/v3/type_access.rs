@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::types::OfType;
 use super::{accepted, ask, find_type};
-use crate::messages::api::{UpdateVolumeType, VolumeTypeChange};
 use crate::model::{ProjectId, VolumeTypeId};
+use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
+use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use super::query::{Query, part_of};
 use super::{accepted, ask, find_type, python, resource_filters};
-use crate::messages::api::{DeleteVolumeType, UpdateVolumeType};
 use crate::model::VolumeType;
 use crate::store::catalog::Direction;
+use crate::verbs::volume_type::delete_volume_type::DeleteVolumeType;
+use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;

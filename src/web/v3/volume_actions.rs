@@ -5,12 +5,16 @@ use serde_json::json;
 
 use super::volumes::OfVolume;
 use super::{accepted, ask, find_type_by_name, find_volume};
-use crate::messages::api::{
-    ChangeVolume, DeleteVolume, ExtendVolume, InitializeConnection, RevertToSnapshot, TerminateConnection,
-    UnmanageVolume, VolumeChange,
-};
 use crate::model::transitions::snapshots;
 use crate::model::{AttachmentId, Volume, VolumeStatus};
+use crate::verbs::volume::change_volume::ChangeVolume;
+use crate::verbs::volume::change_volume::VolumeChange;
+use crate::verbs::volume::delete_volume::DeleteVolume;
+use crate::verbs::volume::extend_volume::ExtendVolume;
+use crate::verbs::volume::initialize_connection::InitializeConnection;
+use crate::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use crate::verbs::volume::terminate_connection::TerminateConnection;
+use crate::verbs::volume::unmanage_volume::UnmanageVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

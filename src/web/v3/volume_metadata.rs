@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::volumes::OfVolume;
 use super::{ask, find_volume};
-use crate::messages::api::{MetadataChange, UpdateVolumeMetadata};
+use crate::messages::api::MetadataChange;
+use crate::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

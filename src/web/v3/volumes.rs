@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::query::Query;
 use super::{accepted, ask, find_volume, volume_list};
-use crate::messages::api::DeleteVolume;
 use crate::model::{AttachStatus, Attachment, Volume};
+use crate::verbs::volume::delete_volume::DeleteVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

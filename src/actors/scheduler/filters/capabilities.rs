@@ -3,9 +3,10 @@
 //! Keys without a scope and those scoped `capabilities:` are demands; all other scopes are meant for somebody else
 //! (`provisioning:`, `RESKEY:`, `volume_type:`) and skipped. `capabilities:a:b` reaches into capability `a`.
 
-use super::{Ask, extra_specs_ops};
-use crate::actors::scheduler::capability::Capability;
+use super::Ask;
 use crate::actors::scheduler::pools::PoolState;
+use crate::model::capability::Capability;
+use crate::model::extra_specs_ops;
 
 /// See the module.
 pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {

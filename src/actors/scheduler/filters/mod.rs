@@ -9,7 +9,6 @@
 mod availability_zone;
 mod capabilities;
 mod capacity;
-pub mod extra_specs_ops;
 
 use std::collections::BTreeMap;
 

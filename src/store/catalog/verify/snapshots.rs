@@ -57,7 +57,7 @@ impl Check<'_> {
         &mut self,
         operation: &Operation,
     ) -> Result<(), StoreError> {
-        let Some(snapshot) = operation.kind.snapshot_id() else {
+        let Some(snapshot) = operation.snapshot_id else {
             return Ok(());
         };
         let found = self.catalog.store.get(&snapshots::record_key(snapshot)).await?;

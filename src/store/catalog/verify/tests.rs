@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::quota::{given_back, snapshot_deltas};
-use crate::model::spec::VolumeSource;
-use crate::model::{OperationKind, Snapshot, SnapshotId, SnapshotStatus, VolumeStatus};
+use crate::model::{Snapshot, SnapshotId, SnapshotStatus, Subject, VolumeStatus};
 use crate::store::catalog::samples::{attachment, operation, snapshot, volume};
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Store, Transaction};
@@ -21,16 +20,11 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     let mut kept = snapshot(&record, "s");
     kept.status = SnapshotStatus::Deleting;
     let mut deleting = operation(&record);
-    deleting.kind = OperationKind::DeleteSnapshot { snapshot_id: kept.id };
+    deleting.subject = Subject::Snapshot(kept.id);
+    deleting.snapshot_id = Some(kept.id);
     kept.operation = Some(deleting.id);
     let mut copying = operation(&record);
-    copying.kind = OperationKind::CreateVolumeFrom {
-        hints: None,
-        source: VolumeSource::Volume {
-            id: record.id,
-            size: 2,
-        },
-    };
+    copying.copied_from = Some(record.id.0);
     let mut changes = catalog.change();
     changes
         .insert_volume(&record)

@@ -1,0 +1,212 @@
+//! The last decision for each volume, for those who ask "why was no host chosen?" (`/inspect/scheduler/decisions`).
+//!
+//! Bounded: of more than so many volumes the one decided longest ago is forgotten.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{PoolName, Timestamp, VolumeId};
+
+/// A refusal's text quotes at most so many reasons.
+const QUOTED_REASONS: usize = 3;
+
+/// A stage of the chain, and how many pools came through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// The filter.
+    pub name: &'static str,
+    /// Pools before it.
+    pub before: usize,
+    /// Pools after it.
+    pub after: usize,
+}
+
+/// What was found of one pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PoolEvaluation {
+    /// The pool.
+    #[serde(serialize_with = "as_text")]
+    pub pool: PoolName,
+    /// The filter that dropped it.
+    pub dropped_by: Option<&'static str>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its weight, if it was not dropped.
+    pub weight: Option<f64>,
+    /// Each weigher's share of that.
+    pub weights: BTreeMap<&'static str, f64>,
+}
+
+/// A decision, with its reasons.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// For which volume.
+    pub volume_id: VolumeId,
+    /// GiB asked for.
+    pub size: u32,
+    /// When.
+    pub decided_at: Timestamp,
+    /// The pool, if there was one.
+    #[serde(serialize_with = "as_optional_text")]
+    pub chosen: Option<PoolName>,
+    /// How many pools each stage left.
+    pub stages: Vec<Stage>,
+    /// Each pool; not all of them where there are very many.
+    pub pools: Vec<PoolEvaluation>,
+    /// How many pools are not named above.
+    pub unnamed: usize,
+}
+
+fn as_text<S: Serializer>(pool: &PoolName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(pool)
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+fn as_optional_text<S: Serializer>(pool: &Option<PoolName>, serializer: S) -> Result<S::Ok, S::Error> {
+    match pool {
+        Some(pool) => serializer.collect_str(pool),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Decision {
+    /// `AvailabilityZoneFilter 24→24, CapacityFilter 24→0`.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let stages = self
+            .stages
+            .iter()
+            .map(|stage| format!("{} {}→{}", stage.name, stage.before, stage.after));
+        stages.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Why no pool was chosen, in a sentence for an operator.
+    #[must_use]
+    pub fn why_none(&self) -> String {
+        if self.pools.is_empty() {
+            return "no backend has reported a pool yet".to_owned();
+        }
+        let reasons = self.pools.iter().filter_map(|evaluation| {
+            let (filter, reason) = (evaluation.dropped_by?, evaluation.reason.as_deref()?);
+            Some(format!("{}: {reason} ({filter})", evaluation.pool))
+        });
+        let quoted: Vec<String> = reasons.take(QUOTED_REASONS).collect();
+        format!("{}; {}", self.counts(), quoted.join("; "))
+    }
+}
+
+/// See the module. Shared by the actor and those who look; every hold of its lock is short.
+#[derive(Debug)]
+pub struct Decisions {
+    bound: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_volume: HashMap<VolumeId, (u64, Arc<Decision>)>,
+    /// Oldest first; an entry whose number is not the volume's latest is stale.
+    order: VecDeque<(u64, VolumeId)>,
+    next: u64,
+}
+
+impl Decisions {
+    /// Keeps those of so many volumes.
+    #[must_use]
+    pub fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The last decision for this volume.
+    #[must_use]
+    pub fn of(&self, volume: VolumeId) -> Option<Arc<Decision>> {
+        self.kept()
+            .by_volume
+            .get(&volume)
+            .map(|(_, decision)| Arc::clone(decision))
+    }
+
+    /// The latest decisions, newest first.
+    #[must_use]
+    pub fn latest(&self, limit: usize) -> Vec<Arc<Decision>> {
+        let kept = self.kept();
+        let current = kept.order.iter().rev().filter_map(|(number, volume)| {
+            let (latest, decision) = kept.by_volume.get(volume)?;
+            (latest == number).then(|| Arc::clone(decision))
+        });
+        current.take(limit).collect()
+    }
+
+    /// Remembers one.
+    pub fn keep(&self, decision: Arc<Decision>) {
+        let mut kept = self.kept();
+        let (number, volume) = (kept.next, decision.volume_id);
+        kept.next += 1;
+        kept.by_volume.insert(volume, (number, decision));
+        kept.order.push_back((number, volume));
+        while kept.by_volume.len() > self.bound || kept.order.len() > self.bound.saturating_mul(2).max(1) {
+            let Some((number, volume)) = kept.order.pop_front() else {
+                break;
+            };
+            if kept
+                .by_volume
+                .get(&volume)
+                .is_some_and(|(latest, _)| *latest == number)
+            {
+                kept.by_volume.remove(&volume);
+            }
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::Decision;
+    use super::Decisions;
+    use crate::actors::scheduler::filters::Ask;
+    use crate::actors::scheduler::pick::{Chain, pick};
+    use crate::actors::scheduler::{testing, weighers::Multipliers};
+
+    fn decision() -> Arc<Decision> {
+        let (request, excluded) = (testing::request(1), BTreeMap::new());
+        let chain = Chain::new(&[""; 0], &[""; 0], Multipliers::default()).unwrap();
+        Arc::new(pick(
+            &Ask {
+                request: &request,
+                online_extend: false,
+                excluded: &excluded,
+            },
+            &[],
+            &chain,
+        ))
+    }
+
+    #[test]
+    fn only_the_latest_volumes_are_remembered() {
+        let decisions = Decisions::new(2);
+        let all = [decision(), decision(), decision()];
+        for decision in &all {
+            decisions.keep(Arc::clone(decision));
+        }
+        assert!(decisions.of(all[0].volume_id).is_none());
+        assert!(decisions.of(all[2].volume_id).is_some());
+        assert_eq!(decisions.latest(9).len(), 2);
+        for _ in 0..10 {
+            decisions.keep(Arc::clone(&all[2]));
+        }
+        assert_eq!(decisions.latest(9)[0].volume_id, all[2].volume_id);
+        assert!(decisions.kept().order.len() <= 4);
+    }
+}

@@ -1,0 +1,141 @@
+//! What the control plane is told by the configuration.
+
+use std::time::Duration;
+
+use crate::model::volume_type::DEFAULT_TYPE_NAME;
+
+/// The settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The type of a volume whose request names none (cinder: `default_volume_type`).
+    pub default_volume_type: String,
+    /// The zone of a volume whose request names none; `None` takes `storage_availability_zone`.
+    pub default_availability_zone: Option<String>,
+    /// The zone that always exists (cinder: `storage_availability_zone`).
+    pub storage_availability_zone: String,
+    /// Whether an unknown zone becomes the default one instead of a 400.
+    pub allow_availability_zone_fallback: bool,
+    /// Whether a clone must be in its source's zone.
+    pub cloned_volume_same_az: bool,
+    /// How many pools are tried for one volume (cinder: `scheduler_max_attempts`).
+    pub max_attempts: u32,
+    /// When each kind of operation is given up.
+    pub deadlines: Deadlines,
+    /// The first pause before a command that was refused at the door is sent again.
+    pub retry_initial: Duration,
+    /// The longest pause between two sendings of one command.
+    pub retry_max: Duration,
+    /// How long an accepted command is left alone before it is sent again: much longer than the work takes, since
+    /// repetition is for lost messages only.
+    pub patience: Duration,
+    /// How long after a start an unplaced volume waits before it is sent to the scheduler again, which must hear from
+    /// the backends first.
+    pub scheduling_grace: Duration,
+    /// How long a backend has to take back what it did for a cancelled operation. Then the operation ends without it.
+    pub cancel_grace: Duration,
+    /// How long a request waits for its connection before the client is told to come back; the operation goes on. Less
+    /// than `web` waits, so that this answer arrives.
+    pub wait_limit: Duration,
+    /// How many requests may wait for a backend at once. They hold places in the mailbox that reports need, so this is
+    /// to be well below `mailbox_bound`.
+    pub max_waiting: usize,
+    /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for a backend to be heard of.
+    pub call_timeout: Duration,
+    /// How often the journal is read again, for open operations that nobody looks at.
+    pub journal_interval: Duration,
+    /// How many records are read at once where all that a backend has is gone through.
+    pub page_size: usize,
+    /// How many bytes of such records are sent in one message, so that it fits a frame whatever they hold.
+    pub page_bytes: usize,
+    /// How many messages may be waiting or in work.
+    pub mailbox_bound: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            default_volume_type: DEFAULT_TYPE_NAME.to_owned(),
+            default_availability_zone: None,
+            storage_availability_zone: "nova".to_owned(),
+            allow_availability_zone_fallback: false,
+            cloned_volume_same_az: true,
+            max_attempts: 3,
+            deadlines: Deadlines::default(),
+            retry_initial: Duration::from_secs(1),
+            retry_max: Duration::from_secs(30),
+            patience: Duration::from_secs(10),
+            scheduling_grace: Duration::from_secs(3),
+            cancel_grace: Duration::from_secs(60),
+            wait_limit: Duration::from_secs(55),
+            max_waiting: 256,
+            call_timeout: Duration::from_secs(15),
+            journal_interval: Duration::from_secs(60),
+            page_size: 200,
+            page_bytes: 512 * 1024,
+            mailbox_bound: 1024,
+        }
+    }
+}
+
+impl Options {
+    /// The zone of a request that names none.
+    #[must_use]
+    pub fn default_zone(&self) -> &str {
+        self.default_availability_zone
+            .as_deref()
+            .unwrap_or(&self.storage_availability_zone)
+    }
+}
+
+/// How long each kind of operation may take, all attempts together, before it is ended with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// `creating` → `error`
+    pub create_volume: Duration,
+    /// `deleting` → `error_deleting`
+    pub delete_volume: Duration,
+    /// `extending` → `error_extending`
+    pub extend_volume: Duration,
+    /// → `error_attaching` (of the attachment)
+    pub update_attachment: Duration,
+    /// → `error_detaching` (of the attachment)
+    pub delete_attachment: Duration,
+    /// The old way of connecting; the volume's status is not touched.
+    pub initialize_connection: Duration,
+    /// The old way of disconnecting.
+    pub terminate_connection: Duration,
+    /// A snapshot: making it, taking it away, and going back to it (`creating` → `error`, `deleting` → `error_deleting`,
+    /// `reverting` → `error`).
+    pub snapshot: Duration,
+    /// Adopting what exists, and forgetting it again (`managing` → `error_managing`).
+    pub manage: Duration,
+    /// What is added for each GiB to what may have to move data: copies, wipes, going back.
+    pub per_gib: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        let minutes = Duration::from_secs(300);
+        Self {
+            create_volume: hour,
+            delete_volume: hour,
+            extend_volume: hour,
+            update_attachment: minutes,
+            delete_attachment: minutes,
+            initialize_connection: minutes,
+            terminate_connection: minutes,
+            snapshot: hour,
+            manage: minutes,
+            per_gib: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Deadlines {
+    /// So much more for a volume of so many GiB, where data may have to move.
+    #[must_use]
+    pub fn moving_data(&self, size: u32) -> Duration {
+        self.per_gib.saturating_mul(size)
+    }
+}

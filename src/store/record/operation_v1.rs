@@ -1,0 +1,236 @@
+//! Version 1 of a journal entry: every verb was a variant of one enum, and every operation had a volume.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::model::quota::Deltas;
+use crate::model::spec::VolumeSource;
+use crate::model::{
+    AttachMode, AttachmentId, Connector, Operation, OperationId, PoolName, ProjectId, Reference, SnapshotId,
+    StepRecord, Subject, Timestamp, UserId, VolumeId, VolumeStatus,
+};
+
+use super::{RecordError, encode_part};
+
+/// What was to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperationKind {
+    /// Make a volume: schedule it, then have a backend make it.
+    CreateVolume {
+        /// Hints of the request, as JSON text (`OS-SCH-HNT:scheduler_hints`).
+        hints: Option<String>,
+    },
+    /// Take a volume's storage away, then its record.
+    DeleteVolume {
+        /// Delete what depends on it, too.
+        cascade: bool,
+        /// From whatever state.
+        force: bool,
+    },
+    /// Grow a volume to `new_size` GiB.
+    ExtendVolume {
+        /// The size it shall have, in GiB.
+        new_size: u32,
+    },
+    /// Export a volume for an initiator.
+    UpdateAttachment {
+        /// The attachment.
+        attachment_id: AttachmentId,
+        /// The initiator.
+        connector: Connector,
+        /// Read-write or read-only.
+        mode: AttachMode,
+    },
+    /// Take an initiator's access away, and the export with the last one.
+    DeleteAttachment {
+        /// The attachment.
+        attachment_id: AttachmentId,
+    },
+    /// The old way of exporting: `os-initialize_connection`.
+    InitializeConnection {
+        /// The initiator.
+        connector: Connector,
+    },
+    /// The old way of ending it: `os-terminate_connection`.
+    TerminateConnection {
+        /// The initiator; `None` means all of them.
+        connector: Option<Connector>,
+    },
+    /// Make a volume with the content of something that exists. What it is made from stays until it is made: what would
+    /// change or delete it waits for this operation's end.
+    CreateVolumeFrom {
+        /// Hints of the request, as JSON text.
+        hints: Option<String>,
+        /// What it is made from.
+        source: VolumeSource,
+    },
+    /// Keep a volume as it is.
+    CreateSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+    /// Take a snapshot's storage away, then its record.
+    DeleteSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+    /// Make a volume what it was.
+    RevertToSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+        /// The size it shall have again, in GiB.
+        size: u32,
+    },
+    /// Adopt what exists on a backend as a volume.
+    ManageVolume {
+        /// What to adopt.
+        reference: Reference,
+    },
+    /// Forget a volume without touching its storage.
+    UnmanageVolume,
+    /// Adopt what exists on a backend as a snapshot.
+    ManageSnapshot {
+        /// The snapshot to be.
+        snapshot_id: SnapshotId,
+        /// What to adopt.
+        reference: Reference,
+    },
+    /// Forget a snapshot without touching its storage.
+    UnmanageSnapshot {
+        /// The snapshot.
+        snapshot_id: SnapshotId,
+    },
+}
+
+/// A journal entry as version 1 stored it. The fields' meanings are those of [`Operation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of Operation")]
+pub struct OperationV1 {
+    pub id: OperationId,
+    pub kind: OperationKind,
+    pub volume_id: VolumeId,
+    pub project_id: ProjectId,
+    pub user_id: UserId,
+    pub request_id: String,
+    pub attempt: u32,
+    pub pool: Option<PoolName>,
+    pub tried: Vec<(PoolName, String)>,
+    pub previous_status: Option<VolumeStatus>,
+    pub reserved: Deltas,
+    pub steps: Vec<StepRecord>,
+    pub created_at: Timestamp,
+    pub deadline: Timestamp,
+}
+
+/// What a kind of version 1 is in version 2.
+struct Converted {
+    verb: &'static str,
+    entry: Vec<u8>,
+    subject: Subject,
+    snapshot_id: Option<SnapshotId>,
+    copied_from: Option<Uuid>,
+}
+
+impl OperationV1 {
+    /// The same in the present form.
+    ///
+    /// # Errors
+    /// When a part of it cannot be encoded.
+    pub fn upgrade(self) -> Result<Operation, RecordError> {
+        let converted = convert(&self.kind, self.volume_id)?;
+        Ok(Operation {
+            id: self.id,
+            verb: converted.verb.to_owned(),
+            entry: converted.entry,
+            subject: converted.subject,
+            volume_id: Some(self.volume_id),
+            snapshot_id: converted.snapshot_id,
+            copied_from: converted.copied_from,
+            project_id: self.project_id,
+            user_id: self.user_id,
+            request_id: self.request_id,
+            attempt: self.attempt,
+            pool: self.pool,
+            tried: self.tried,
+            previous_status: self.previous_status,
+            reserved: self.reserved,
+            steps: self.steps,
+            created_at: self.created_at,
+            deadline: self.deadline,
+        })
+    }
+}
+
+fn convert(kind: &OperationKind, volume: VolumeId) -> Result<Converted, RecordError> {
+    let of_volume = |verb, entry| Converted {
+        verb,
+        entry,
+        subject: Subject::Volume(volume),
+        snapshot_id: None,
+        copied_from: None,
+    };
+    let of_snapshot = |verb, snapshot: &SnapshotId, entry| Converted {
+        subject: Subject::Snapshot(*snapshot),
+        snapshot_id: Some(*snapshot),
+        ..of_volume(verb, entry)
+    };
+    Ok(match kind {
+        OperationKind::CreateVolume { hints } => {
+            of_volume("create_volume", encode_part(&(hints, VolumeSource::Raw))?)
+        }
+        OperationKind::CreateVolumeFrom { hints, source } => Converted {
+            copied_from: source.id(),
+            ..of_volume("create_volume", encode_part(&(hints, source))?)
+        },
+        OperationKind::DeleteVolume { cascade, force } => {
+            of_volume("delete_volume", encode_part(&(cascade, force))?)
+        }
+        OperationKind::ExtendVolume { new_size } => of_volume("extend_volume", encode_part(&new_size)?),
+        OperationKind::UpdateAttachment {
+            attachment_id,
+            connector,
+            mode,
+        } => Converted {
+            subject: Subject::Attachment(*attachment_id),
+            ..of_volume(
+                "update_attachment",
+                encode_part(&(attachment_id, connector, mode))?,
+            )
+        },
+        OperationKind::DeleteAttachment { attachment_id } => Converted {
+            subject: Subject::Attachment(*attachment_id),
+            ..of_volume("delete_attachment", encode_part(&attachment_id)?)
+        },
+        OperationKind::InitializeConnection { connector } => Converted {
+            subject: Subject::Export(volume),
+            ..of_volume("initialize_connection", encode_part(&connector)?)
+        },
+        OperationKind::TerminateConnection { connector } => Converted {
+            subject: Subject::Export(volume),
+            ..of_volume("terminate_connection", encode_part(&connector)?)
+        },
+        OperationKind::CreateSnapshot { snapshot_id } => {
+            of_snapshot("create_snapshot", snapshot_id, encode_part(&snapshot_id)?)
+        }
+        OperationKind::DeleteSnapshot { snapshot_id } => {
+            of_snapshot("delete_snapshot", snapshot_id, encode_part(&snapshot_id)?)
+        }
+        OperationKind::RevertToSnapshot { snapshot_id, size } => Converted {
+            snapshot_id: Some(*snapshot_id),
+            ..of_volume("revert_to_snapshot", encode_part(&(snapshot_id, size))?)
+        },
+        OperationKind::ManageVolume { reference } => of_volume("manage_volume", encode_part(&reference)?),
+        OperationKind::UnmanageVolume => of_volume("unmanage_volume", Vec::new()),
+        OperationKind::ManageSnapshot {
+            snapshot_id,
+            reference,
+        } => of_snapshot(
+            "manage_snapshot",
+            snapshot_id,
+            encode_part(&(snapshot_id, reference))?,
+        ),
+        OperationKind::UnmanageSnapshot { snapshot_id } => {
+            of_snapshot("unmanage_snapshot", snapshot_id, encode_part(&snapshot_id)?)
+        }
+    })
+}

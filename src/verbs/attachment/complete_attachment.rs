@@ -1,0 +1,56 @@
+//! Say that the server has it (cinder: `api/v3/attachments.py` `complete`; from whatever status, as there).
+
+use serde::{Deserialize, Serialize};
+
+use super::update_attachment::is_being_changed;
+use crate::control::Interrupt;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transitions::follow_attachments;
+use crate::model::{AttachmentStatus, Result, Timestamp};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// The server has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteAttachment {
+    /// Which, as the client wrote it.
+    pub attachment_id: String,
+}
+call!(CompleteAttachment => ApiTopic, "complete_attachment", since 1, reply ());
+
+impl Request for CompleteAttachment {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let control = at.control;
+        let was = control.find_attachment(at.context, &self.attachment_id).await?;
+        let volume = control
+            .find_volume(at.context, &was.volume_id.to_string())
+            .await?;
+        if was.operation.is_some() {
+            return Err(is_being_changed(&was).into());
+        }
+        let now = Timestamp::now();
+        let mut attachment = was.record.clone();
+        attachment.status = AttachmentStatus::Attached;
+        attachment.updated_at = Some(now);
+        attachment.attached_at = attachment.attached_at.or(Some(now));
+        let others = control.plain_attachments(volume.id).await?;
+        let mut in_use = volume.record.clone();
+        let statuses = others
+            .iter()
+            .filter(|other| other.id != was.id)
+            .map(|other| other.status);
+        follow_attachments(&mut in_use, statuses.chain([attachment.status]));
+        in_use.updated_at = Some(now);
+        let mut changes = control.catalog.change();
+        changes
+            .update_volume(&volume, &in_use)
+            .update_attachment(&was, &attachment);
+        changes.commit().await?;
+        Ok(Began::Done(()))
+    }
+}

@@ -1,0 +1,141 @@
+//! Reserve a volume for a server, and connect at once if a connector is given (cinder: `volume/api.py`
+//! `attachment_create`). What connects is an operation of `update_attachment`.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::update_attachment::{connect, must_not_be_duplicate};
+use crate::control::Interrupt;
+use crate::control::bounds::{check_attachment_connector, check_one_more};
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
+use crate::model::{
+    AttachMode, AttachStatus, Attachment, AttachmentId, AttachmentStatus, Connector, Error, ErrorKind,
+    Operation, Result, Timestamp, VolumeStatus,
+};
+use crate::verbs::command::is_readonly;
+use crate::verbs::{Answer, Began, BeginContext, Request};
+
+/// Reserve a volume for a server; the reply is the attachment, connected if a connector is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateAttachment {
+    /// Which volume, as the client wrote it.
+    pub volume_id: String,
+    /// The server.
+    pub instance_uuid: Option<Uuid>,
+    /// The initiator.
+    pub connector: Option<Connector>,
+    /// The mode asked for (3.54).
+    pub mode: Option<AttachMode>,
+}
+call!(CreateAttachment => ApiTopic, "create_attachment", since 1, reply Attachment);
+
+impl Request for CreateAttachment {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    fn may_wait(&self) -> bool {
+        self.connector.is_some()
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Attachment>, Interrupt> {
+        let control = at.control;
+        let was = match self.connector {
+            Some(_) => control.settled_volume(at.context, &self.volume_id).await?,
+            None => control.find_volume(at.context, &self.volume_id).await?,
+        };
+        let attachments = control.plain_attachments(was.id).await?;
+        check_one_more(&attachments)?;
+        if let Some(connector) = &self.connector {
+            check_attachment_connector(&attachments, None, connector)?;
+        }
+        let verb = Asked::CreateAttachment {
+            instance_uuid: self.instance_uuid,
+        };
+        let status = decide(&was, &attachments, verb)?;
+        let asked = self
+            .connector
+            .as_ref()
+            .and_then(|connector| connector.text("mode"));
+        let asked = self.mode.or_else(|| asked.and_then(|mode| mode.parse().ok()));
+        if self.connector.is_some() {
+            must_have_storage(&was)?;
+        }
+        if is_readonly(&was) && asked == Some(AttachMode::Rw) {
+            return Err(readonly(was.id, AttachMode::Rw).into());
+        }
+        let mut volume = was.record.clone();
+        volume.status = status;
+        if status == VolumeStatus::Reserved && volume.attach_status == AttachStatus::Detached {
+            volume.attach_status = AttachStatus::Reserved;
+        }
+        let now = Timestamp::now();
+        volume.updated_at = Some(now);
+        let mut attachment = Attachment {
+            id: AttachmentId::new(),
+            volume_id: was.id,
+            project_id: was.project_id.clone(),
+            instance_uuid: self.instance_uuid,
+            status: AttachmentStatus::Reserved,
+            mode: if is_readonly(&was) {
+                Some(AttachMode::Ro)
+            } else {
+                self.mode
+            },
+            attached_host: None,
+            mountpoint: None,
+            connector: self.connector.clone(),
+            connection_info: None,
+            operation: None,
+            created_at: now,
+            updated_at: None,
+            attached_at: None,
+            detached_at: None,
+        };
+        let mut changes = control.catalog.change();
+        changes.update_volume(&was, &volume);
+        let Some(connector) = &self.connector else {
+            changes.insert_attachment(&attachment);
+            changes.commit().await?;
+            return Ok(Began::Done(attachment));
+        };
+        must_not_be_duplicate(&was, &attachments, &attachment, connector)?;
+        let operation = connect(at, &volume, &attachment, connector)?;
+        attachment.operation = Some(operation.id);
+        changes
+            .insert_attachment(&attachment)
+            .insert_operation(&operation);
+        changes.commit().await?;
+        Ok(Began::awaited(operation, volume))
+    }
+
+    async fn reply(
+        &self,
+        at: &BeginContext<'_>,
+        operation: Option<&Operation>,
+        answer: Result<Answer>,
+    ) -> Result<Attachment> {
+        answer.map_err(|error| match error.kind {
+            ErrorKind::Backend => {
+                Error::backend("Unable to create attachment for volume.").with_operator(error.for_operator())
+            }
+            _ => error,
+        })?;
+        match operation.and_then(Operation::attachment_id) {
+            Some(id) => Ok(at
+                .control
+                .find_attachment(at.context, &id.to_string())
+                .await?
+                .record),
+            None => Err(Error::internal("an attachment was connected without a name")),
+        }
+    }
+}
+
+/// 400 in Cinder's words (`InvalidVolumeAttachMode`).
+pub(super) fn readonly(volume: impl std::fmt::Display, mode: AttachMode) -> Error {
+    Error::bad_request(format!("Invalid attaching mode '{mode}' for volume {volume}."))
+}

@@ -1,0 +1,6 @@
+//! What can be done to attachments.
+
+pub mod complete_attachment;
+pub mod create_attachment;
+pub mod delete_attachment;
+pub mod update_attachment;

@@ -1,0 +1,254 @@
+//! Connect a reserved attachment (cinder: `volume/api.py` and `volume/manager.py` `attachment_update`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the attachment has its connector | nothing has changed |
+//! | connect (backend) | the attachment is `attaching`, and tells how to connect | `error_attaching` |
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::create_attachment::readonly;
+use crate::control::bounds::check_attachment_connector;
+use crate::control::{Deadlines, Interrupt};
+use crate::messages::api::{ApiTopic, Outcome};
+use crate::messages::{call, volume};
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
+use crate::model::user_message::{Action, Detail};
+use crate::model::{
+    AttachMode, Attachment, AttachmentId, AttachmentStatus, Connector, Error, Operation, Result, Subject,
+    Timestamp, Volume, VolumeSpec,
+};
+use crate::store::catalog::Stored;
+use crate::verbs::command::{is_only_connection, is_readonly};
+use crate::verbs::volume::initialize_connection::exported;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
+    RecordChange, Records, Request, Transition, Verb, entry_of,
+};
+
+/// Connect a reserved attachment; the reply is the attachment then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateAttachment {
+    /// Which, as the client wrote it.
+    pub attachment_id: String,
+    /// The initiator.
+    pub connector: Connector,
+}
+call!(UpdateAttachment => ApiTopic, "update_attachment", since 1, reply Attachment);
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateAttachmentEntry {
+    /// The attachment.
+    pub attachment_id: AttachmentId,
+    /// The initiator.
+    pub connector: Connector,
+    /// Read-write or read-only.
+    pub mode: AttachMode,
+}
+
+impl Request for UpdateAttachment {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    fn may_wait(&self) -> bool {
+        true
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Attachment>, Interrupt> {
+        let control = at.control;
+        let attachment = control.find_attachment(at.context, &self.attachment_id).await?;
+        if let Some(id) = attachment.operation
+            && let Some(open) = control.catalog.operation(id).await?
+        {
+            return match entry_of::<UpdateAttachmentEntry>(&open) {
+                // The same request came twice: both wait for one end.
+                Some(entry) if entry.connector == self.connector => Ok(Began::Joined(Box::new(open.record))),
+                _ => Err(is_being_changed(&attachment).into()),
+            };
+        }
+        let volume_id = attachment.volume_id.to_string();
+        let was = control.settled_volume(at.context, &volume_id).await?;
+        let others = control.plain_attachments(was.id).await?;
+        decide(&was, &others, Asked::UpdateAttachment)?;
+        check_attachment_connector(&others, Some(attachment.id), &self.connector)?;
+        must_not_be_duplicate(&was, &others, &attachment, &self.connector)?;
+        must_have_storage(&was)?;
+        let operation = connect(at, &was, &attachment, &self.connector)?;
+        let now = Timestamp::now();
+        let mut connecting = attachment.record.clone();
+        connecting.connector = Some(self.connector.clone());
+        connecting.operation = Some(operation.id);
+        connecting.updated_at = Some(now);
+        let mut volume = was.record.clone();
+        // Written though nothing else changes: whoever takes the export away at this moment meets a conflict.
+        volume.updated_at = Some(now);
+        let mut changes = control.catalog.change();
+        changes
+            .update_volume(&was, &volume)
+            .update_attachment(&attachment, &connecting)
+            .insert_operation(&operation);
+        changes.commit().await?;
+        Ok(Began::awaited(operation, volume))
+    }
+
+    async fn reply(
+        &self,
+        at: &BeginContext<'_>,
+        _operation: Option<&Operation>,
+        answer: Result<Answer>,
+    ) -> Result<Attachment> {
+        answer?;
+        let found = at
+            .control
+            .find_attachment(at.context, &self.attachment_id)
+            .await?;
+        Ok(found.record)
+    }
+}
+
+/// The journal entry of connecting this attachment.
+pub(super) fn connect(
+    at: &BeginContext<'_>,
+    volume: &Volume,
+    attachment: &Attachment,
+    connector: &Connector,
+) -> Result<Operation> {
+    let entry = UpdateAttachmentEntry {
+        attachment_id: attachment.id,
+        connector: connector.clone(),
+        mode: mode(volume, attachment, connector)?,
+    };
+    at.operation(&entry, Subject::Attachment(attachment.id), volume)
+}
+
+/// 409 while an operation of the attachment is open.
+pub(super) fn is_being_changed(attachment: &Stored<Attachment>) -> Error {
+    Error::conflict(format!(
+        "Resource conflict: attachment {} is being changed by another request",
+        attachment.id
+    ))
+}
+
+/// A second connection to the same host would be one and the same session. Another host is allowed: that is how a server
+/// moves. (The anchor's code refuses any second connection; its comments, its tests and compute want this.)
+pub(super) fn must_not_be_duplicate(
+    volume: &Volume,
+    attachments: &[Attachment],
+    this: &Attachment,
+    connector: &Connector,
+) -> Result<()> {
+    let host = connector.host();
+    let same_host = |other: &Attachment| {
+        other.id != this.id && other.connection_info.is_some() && {
+            other.connector.as_ref().and_then(Connector::host) == host
+        }
+    };
+    if !volume.multiattach && attachments.iter().any(same_host) {
+        return Err(Error::conflict(format!(
+            "Resource conflict: duplicate connectors detected on volume {}",
+            volume.id
+        )));
+    }
+    Ok(())
+}
+
+/// The attachment's own mode, else the connector's, else read-write.
+fn mode(volume: &Volume, attachment: &Attachment, connector: &Connector) -> Result<AttachMode> {
+    let asked = connector.text("mode").and_then(|mode| mode.parse().ok());
+    let mode = attachment.mode.or(asked);
+    match mode {
+        Some(AttachMode::Rw) if is_readonly(volume) => Err(readonly(volume.id, AttachMode::Rw)),
+        None if is_readonly(volume) => Ok(AttachMode::Ro),
+        other => Ok(other.unwrap_or(AttachMode::Rw)),
+    }
+}
+
+impl Entry for UpdateAttachmentEntry {
+    const NAME: &'static str = "update_attachment";
+}
+
+#[async_trait(?Send)]
+impl Verb for UpdateAttachmentEntry {
+    fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
+        deadlines.update_attachment
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::All,
+            ..Reads::default()
+        }
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let mut spec = records.spec()?;
+        if is_only_connection(records) {
+            // Nobody is connected: whoever knew the old secret shall not come in with it.
+            spec = VolumeSpec {
+                provider_auth: None,
+                ..spec
+            };
+        }
+        let backend = spec.pool.backend.clone();
+        let command = volume::InitializeConnection {
+            command: header.id,
+            volume: spec,
+            attachment: Some(self.attachment_id),
+            connector: self.connector.clone(),
+            mode: self.mode,
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::Connected {
+                connection_info,
+                provider_location,
+                provider_auth,
+            } => {
+                let answer = Answer::Connected(Box::new(connection_info.clone()));
+                let with_export = |volume| exported(volume, provider_location, provider_auth.as_ref());
+                let Some(was) = at.attachment() else {
+                    return Some(Transition {
+                        volume: with_export(at.released()),
+                        ..Transition::superseded()
+                    });
+                };
+                let mut attachment = was.clone();
+                attachment.status = AttachmentStatus::Attaching;
+                attachment.mode = Some(self.mode);
+                attachment.attached_host = Some(self.connector.host().unwrap_or_default());
+                attachment.mountpoint = Some(
+                    self.connector
+                        .text("mountpoint")
+                        .unwrap_or_else(|| "na".to_owned()),
+                );
+                attachment.connector = Some(self.connector.clone());
+                attachment.connection_info = Some(connection_info.clone());
+                attachment.operation = None;
+                attachment.attached_at = Some(at.now);
+                attachment.updated_at = Some(at.now);
+                Some(Transition {
+                    volume: with_export(at.following(was.id, Some(attachment.status))),
+                    attachment: RecordChange::Update(Box::new(attachment)),
+                    ..Transition::done(answer)
+                })
+            }
+            Outcome::Failed(failure) => Some(at.attachment_failed(
+                failure,
+                AttachmentStatus::ErrorAttaching,
+                (Action::UpdateAttachment, Detail::DriverFailedExport),
+                "Unable to update the attachment.",
+            )),
+            _ => None,
+        }
+    }
+}

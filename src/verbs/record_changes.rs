@@ -1,0 +1,122 @@
+//! What a transition changes in the catalog: records, and in the same commit what they count for.
+
+use uuid::Uuid;
+
+use super::transition::{RecordChange, Transition, UserMessageDraft};
+use crate::model::bounds::{CAUSE, cut};
+use crate::model::quota::{extend_deltas, given_back, snapshot_deltas, volume_deltas};
+use crate::model::user_message::MESSAGE_TTL;
+use crate::model::{
+    Attachment, MessageId, Operation, ProjectId, Snapshot, SnapshotId, Subject, Timestamp, UserMessage,
+    Volume,
+};
+use crate::store::catalog::{Changes, Stored};
+
+/// The volume, the operation's attachment and its message. Snapshots are added apart.
+pub fn add_changes(
+    changes: &mut Changes,
+    transition: &Transition,
+    operation: &Operation,
+    volume: &Stored<Volume>,
+    attachments: &[Stored<Attachment>],
+) {
+    match &transition.volume {
+        RecordChange::Keep => {}
+        RecordChange::Update(now) => {
+            changes.update_volume(volume, now);
+        }
+        RecordChange::Delete => remove_volume(changes, volume, attachments),
+    }
+    let id = operation.attachment_id();
+    if let Some(was) = attachments.iter().find(|attachment| Some(attachment.id) == id) {
+        match &transition.attachment {
+            RecordChange::Keep => {}
+            RecordChange::Update(now) => {
+                changes.update_attachment(was, now);
+            }
+            RecordChange::Delete => {
+                changes.delete_attachment(was);
+            }
+        }
+    }
+    if transition.growth != 0 && volume.consumes_quota {
+        let deltas = extend_deltas(transition.growth, volume.volume_type_id);
+        changes.add_usage(&volume.project_id, &deltas);
+    }
+    if let Some(draft) = &transition.message {
+        changes.insert_message(&message(operation, volume, draft));
+    }
+}
+
+/// What becomes of snapshots.
+pub fn add_snapshot_changes(
+    changes: &mut Changes,
+    of: &[(SnapshotId, RecordChange<Snapshot>)],
+    snapshots: &[Stored<Snapshot>],
+) {
+    for (id, change) in of {
+        let Some(was) = snapshots.iter().find(|snapshot| snapshot.id == *id) else {
+            continue;
+        };
+        match change {
+            RecordChange::Keep => {}
+            RecordChange::Update(now) => {
+                changes.update_snapshot(was, now);
+            }
+            RecordChange::Delete => remove_snapshot(changes, was),
+        }
+    }
+}
+
+/// A snapshot's record goes, with what it counts for.
+pub fn remove_snapshot(changes: &mut Changes, snapshot: &Stored<Snapshot>) {
+    changes.delete_snapshot(snapshot);
+    if snapshot.consumes_quota {
+        changes.add_usage(
+            &snapshot.project_id,
+            &given_back(snapshot_deltas(snapshot.volume_size, snapshot.volume_type_id)),
+        );
+    }
+}
+
+/// The volume's record goes, with these attachments and with what it counts for.
+pub fn remove_volume(changes: &mut Changes, volume: &Stored<Volume>, attachments: &[Stored<Attachment>]) {
+    changes.delete_volume(volume);
+    for attachment in attachments {
+        changes.delete_attachment(attachment);
+    }
+    if volume.consumes_quota {
+        let returned = given_back(volume_deltas(volume.size, volume.volume_type_id));
+        changes.add_usage(&volume.project_id, &returned);
+    }
+}
+
+fn message(operation: &Operation, volume: &Volume, draft: &UserMessageDraft) -> UserMessage {
+    let about = match operation.subject {
+        Subject::Snapshot(snapshot) => ("VOLUME_SNAPSHOT", snapshot.0),
+        _ => ("VOLUME", volume.id.0),
+    };
+    new_message(&operation.project_id, &operation.request_id, about, draft)
+}
+
+/// A user message about a resource.
+pub fn new_message(
+    project: &ProjectId,
+    request_id: &str,
+    (resource_type, resource): (&str, Uuid),
+    draft: &UserMessageDraft,
+) -> UserMessage {
+    let now = Timestamp::now();
+    UserMessage {
+        id: MessageId::new(),
+        project_id: project.clone(),
+        request_id: request_id.to_owned(),
+        resource_type: resource_type.to_owned(),
+        resource_uuid: Some(resource),
+        action: draft.action,
+        detail: draft.detail,
+        cause: draft.cause.as_deref().map(|cause| cut(cause, CAUSE)),
+        created_at: now,
+        expires_at: now.plus(MESSAGE_TTL),
+    }
+}

@@ -1,0 +1,170 @@
+//! Keep a volume as it is (cinder: `volume/api.py`, `create_snapshot_in_db`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the snapshot is `creating`, and counts | nothing has changed |
+//! | create (backend) | the snapshot is `available` | `error` |
+//!
+//! Checks in Cinder's order: the volume's state, then quota. Snapshot, usage and operation are one commit, which also touches
+//! the volume's record: a delete of the volume that was decided on meanwhile is decided again, and finds the snapshot.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::control::bounds::check_new_snapshot;
+use crate::control::lookup::growth_failed;
+use crate::control::{Deadlines, Interrupt};
+use crate::messages::api::{ApiTopic, Outcome};
+use crate::messages::{call, volume};
+use crate::model::bounds::{SNAPSHOTS, check_count};
+use crate::model::quota::snapshot_deltas;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide};
+use crate::model::user_message::{Action, Detail};
+use crate::model::{Error, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume};
+use crate::verbs::{
+    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
+    Transition, Verb,
+};
+
+/// Keep a volume as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshot {
+    /// Of which volume, as the client wrote it.
+    pub volume_id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether an attached volume will do (`force`, or microversion 3.66).
+    pub in_use_too: bool,
+}
+call!(CreateSnapshot => ApiTopic, "create_snapshot", since 2, reply Snapshot);
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshotEntry {
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+}
+
+impl Request for CreateSnapshot {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
+        begin_snapshot(at, self, |snapshot_id| CreateSnapshotEntry { snapshot_id }).await
+    }
+}
+
+/// Writes a snapshot down in `creating`, with its operation.
+pub(super) async fn begin_snapshot<E: Entry>(
+    at: &BeginContext<'_>,
+    wanted: &CreateSnapshot,
+    entry: impl FnOnce(SnapshotId) -> E,
+) -> Result<Began<Snapshot>, Interrupt> {
+    let control = at.control;
+    check_new_snapshot(&wanted.metadata)?;
+    let volume = control.find_volume(at.context, &wanted.volume_id).await?;
+    let asked = Asked::CreateSnapshot {
+        in_use_too: wanted.in_use_too,
+    };
+    decide(&volume, &[], asked)?;
+    let snapshots = control.snapshots_of(volume.id).await?;
+    check_count("snapshots", snapshots.len(), SNAPSHOTS)?;
+    let deltas = snapshot_deltas(volume.size, volume.volume_type_id);
+    let ceilings = control
+        .check_quota(at.context, &volume.project_id, &deltas, None)
+        .await?;
+    if volume.host.is_none() {
+        return Err(Error::internal("a volume that can have a snapshot has a host").into());
+    }
+    let volume_type = control.type_of(&volume).await?;
+    let id = SnapshotId::new();
+    let operation = at.operation(&entry(id), Subject::Snapshot(id), &volume)?;
+    let latest = control.catalog.latest_snapshot(volume.id).await?;
+    let snapshot = Snapshot {
+        id,
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        user_id: at.context.user_id.clone(),
+        name: wanted.name.clone(),
+        description: wanted.description.clone(),
+        volume_size: volume.size,
+        volume_type_id: volume.volume_type_id,
+        status: SnapshotStatus::Creating,
+        progress: "0%".to_owned(),
+        metadata: wanted.metadata.clone(),
+        provider_id: None,
+        encryption_key_id: volume.encryption_key_id,
+        group_snapshot_id: None,
+        consumes_quota: true,
+        operation: Some(operation.id),
+        created_at: later_than(latest.map(|latest| latest.created_at), Timestamp::now()),
+        updated_at: None,
+    };
+    let mut changes = control.catalog.change();
+    changes
+        .update_volume(&volume, &volume.record)
+        .insert_snapshot(&snapshot)
+        .insert_operation(&operation)
+        .add_usage(&volume.project_id, &deltas);
+    ceilings.apply(&mut changes, &volume.project_id, &deltas);
+    changes
+        .commit()
+        .await
+        .map_err(|error| growth_failed(error, &deltas, volume_type.as_deref()))?;
+    Ok(Began::started(operation, volume.record, snapshot))
+}
+
+/// The time now, and later than that of the snapshot before it: the latest of a volume is the only one that it can go back to, and
+/// which one that is must not depend on a clock that was set back.
+fn later_than(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    before.map_or(now, |before| now.max(before.plus(Duration::from_micros(1))))
+}
+
+impl Entry for CreateSnapshotEntry {
+    const NAME: &'static str = "create_snapshot";
+}
+
+#[async_trait(?Send)]
+impl Verb for CreateSnapshotEntry {
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
+        deadlines.snapshot + deadlines.moving_data(size)
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads::default()
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::CreateSnapshot {
+            command: header.id,
+            volume: spec,
+            snapshot_id: self.snapshot_id,
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::SnapshotCreated { provider_id } => Some(at.snapshot_available(provider_id.clone())),
+            Outcome::Failed(failure) => Some(at.snapshot_failed(
+                failure,
+                SnapshotStatus::Error,
+                (Action::SnapshotCreate, Detail::SnapshotCreateError),
+                "Unable to create the snapshot.",
+            )),
+            _ => None,
+        }
+    }
+}

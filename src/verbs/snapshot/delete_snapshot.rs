@@ -1,0 +1,168 @@
+//! Delete a snapshot (cinder: `volume/api.py` `delete_snapshot`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the snapshot is `deleting`; what was done to it has ended | nothing has changed |
+//! | delete (backend) | its storage and its record are gone | `available` if the backend refused; else `error_deleting` |
+//!
+//! A forced delete supersedes whatever is being done to it; going back to it is the one thing it waits for.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::unmanage_snapshot::UnmanageSnapshotEntry;
+use crate::control::{Control, Deadlines, Interrupt, store_failed};
+use crate::messages::api::{ApiTopic, FailureKind, Outcome};
+use crate::messages::{call, volume};
+use crate::model::role::Level;
+use crate::model::transitions::snapshots;
+use crate::model::user_message::{Action, Detail};
+use crate::model::{Error, Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume};
+use crate::verbs::record_changes::remove_snapshot;
+use crate::verbs::{
+    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
+    Transition, Verb,
+};
+
+/// Delete a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// From any state (`os-force_delete`; policy was checked by `web`).
+    pub force: bool,
+}
+call!(DeleteSnapshot => ApiTopic, "delete_snapshot", since 2, reply ());
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshotEntry {
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+}
+
+impl Request for DeleteSnapshot {
+    fn level(&self) -> Level {
+        Level::or_admin(self.force)
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        end_snapshot(at, &self.snapshot_id, End::Delete { force: self.force }).await
+    }
+}
+
+/// How a snapshot is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its storage.
+    Delete {
+        /// From any state.
+        force: bool,
+    },
+    /// Without touching its storage.
+    Unmanage,
+}
+
+/// Has a snapshot deleted, or forgotten.
+pub(super) async fn end_snapshot(at: &BeginContext<'_>, id: &str, end: End) -> Result<Began<()>, Interrupt> {
+    let control = at.control;
+    let snapshot = control.find_snapshot(at.context, id).await?;
+    snapshots::delete(&snapshot, matches!(end, End::Delete { force: true }))?;
+    let volume = control.catalog.volume(snapshot.volume_id).await;
+    let volume = volume
+        .map_err(|error| store_failed(&error))?
+        .ok_or_else(|| Error::internal("a snapshot has a volume"))?;
+    let mut changes = control.catalog.change();
+    if let Some(named) = snapshot.operation
+        && let Some(open) = control.catalog.operation(named).await?
+    {
+        if open.verb == DeleteSnapshotEntry::NAME {
+            return Ok(Began::Repeated(Box::new(open.record), ()));
+        }
+        // Its volume's operation ends it, whichever way, and what is left can be deleted then.
+        if open.owns_volume() {
+            return Err(Error::conflict(
+                "Resource conflict: the snapshot's volume is being reverted to it or deleted.",
+            )
+            .into());
+        }
+    }
+    let superseded = control.supersede(&mut changes, snapshot.operation).await?;
+    if volume.host.is_none() {
+        remove_snapshot(&mut changes, &snapshot);
+        changes.commit().await?;
+        at.superseded.add(superseded);
+        return Ok(Began::Done(()));
+    }
+    let (snapshot_id, subject) = (snapshot.id, Subject::Snapshot(snapshot.id));
+    // What could not be adopted is not ours to delete.
+    let (operation, status) = if end == End::Unmanage || snapshot.status == SnapshotStatus::ErrorManaging {
+        let entry = UnmanageSnapshotEntry { snapshot_id };
+        (
+            at.operation(&entry, subject, &volume)?,
+            SnapshotStatus::Unmanaging,
+        )
+    } else {
+        let entry = DeleteSnapshotEntry { snapshot_id };
+        (at.operation(&entry, subject, &volume)?, SnapshotStatus::Deleting)
+    };
+    let mut ending = snapshot.record.clone();
+    ending.status = status;
+    ending.operation = Some(operation.id);
+    ending.updated_at = Some(Timestamp::now());
+    changes
+        .update_snapshot(&snapshot, &ending)
+        .insert_operation(&operation);
+    changes.commit().await?;
+    at.superseded.add(superseded);
+    Ok(Began::started(operation, volume.record, ()))
+}
+
+impl Entry for DeleteSnapshotEntry {
+    const NAME: &'static str = "delete_snapshot";
+}
+
+#[async_trait(?Send)]
+impl Verb for DeleteSnapshotEntry {
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
+        deadlines.snapshot + deadlines.moving_data(size)
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads::default()
+    }
+
+    async fn must_wait(&self, control: &Control, _operation: &Operation) -> Result<bool> {
+        control.is_any_copied([self.snapshot_id.0]).await
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::DeleteSnapshot {
+            command: header.id,
+            volume: spec,
+            snapshot_id: self.snapshot_id,
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::SnapshotDeleted => Some(at.snapshot_gone()),
+            Outcome::Failed(failure) => {
+                // Something on the backend depends on it: nothing was touched (cinder: `SnapshotIsBusy`).
+                let (status, detail) = match failure.kind {
+                    FailureKind::Busy => (SnapshotStatus::Available, Detail::SnapshotIsBusy),
+                    _ => (SnapshotStatus::ErrorDeleting, Detail::SnapshotDeleteError),
+                };
+                let text = "Unable to delete the snapshot.";
+                Some(at.snapshot_failed(failure, status, (Action::SnapshotDelete, detail), text))
+            }
+            _ => None,
+        }
+    }
+}

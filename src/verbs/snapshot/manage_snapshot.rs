@@ -1,0 +1,119 @@
+//! Adopt what exists on a backend as a snapshot (cinder: `volume/api.py` `manage_existing_snapshot`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the snapshot is `creating`, and counts | nothing has changed |
+//! | manage (backend) | what was found bears the snapshot's name; it is `available` | `error_managing` |
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::create_snapshot::{CreateSnapshot, begin_snapshot};
+use crate::control::{Deadlines, Interrupt};
+use crate::messages::api::{ApiTopic, Outcome};
+use crate::messages::{call, volume};
+use crate::model::bounds::REFERENCE;
+use crate::model::role::Level;
+use crate::model::user_message::{Action, Detail};
+use crate::model::{Reference, Result, Snapshot, SnapshotId, SnapshotStatus, Volume};
+use crate::verbs::{
+    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
+    Transition, Verb,
+};
+
+/// Adopt what exists on a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageSnapshot {
+    /// Of which volume, as the client wrote it.
+    pub volume_id: String,
+    /// What to adopt.
+    pub reference: Reference,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+call!(ManageSnapshot => ApiTopic, "manage_snapshot", since 2, reply Snapshot);
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageSnapshotEntry {
+    /// The snapshot to be.
+    pub snapshot_id: SnapshotId,
+    /// What to adopt.
+    pub reference: Reference,
+}
+
+impl Request for ManageSnapshot {
+    fn level(&self) -> Level {
+        Level::Admin
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
+        REFERENCE.check(0, self.reference.weight())?;
+        at.control.refuse_what_is_managed(&self.reference).await?;
+        let volume = at.control.find_volume(at.context, &self.volume_id).await?;
+        if let Some(pool) = &volume.host {
+            at.control.place_to_manage(at.context, &pool.to_string()).await?;
+        }
+        let wanted = CreateSnapshot {
+            volume_id: self.volume_id.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            metadata: self.metadata.clone(),
+            in_use_too: true,
+        };
+        let reference = self.reference.clone();
+        begin_snapshot(at, &wanted, |snapshot_id| ManageSnapshotEntry {
+            snapshot_id,
+            reference,
+        })
+        .await
+    }
+}
+
+impl Entry for ManageSnapshotEntry {
+    const NAME: &'static str = "manage_snapshot";
+}
+
+#[async_trait(?Send)]
+impl Verb for ManageSnapshotEntry {
+    fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
+        deadlines.manage
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads::default()
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::ManageSnapshot {
+            command: header.id,
+            volume: spec,
+            snapshot_id: self.snapshot_id,
+            reference: self.reference.clone(),
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::SnapshotManaged { provider_id, .. } => Some(at.snapshot_available(provider_id.clone())),
+            Outcome::Failed(failure) => Some(at.snapshot_failed(
+                failure,
+                SnapshotStatus::ErrorManaging,
+                (Action::ManageSnapshot, Detail::DriverFailedManage),
+                "Unable to manage the snapshot.",
+            )),
+            _ => None,
+        }
+    }
+}

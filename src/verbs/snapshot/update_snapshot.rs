@@ -1,0 +1,168 @@
+//! Change what a snapshot's record says, where no storage is touched: name, description, metadata, and the states that
+//! administrators and compute services set.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Interrupt;
+use crate::control::bounds::check_snapshot;
+use crate::messages::api::{ApiTopic, MetadataChange};
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transitions::snapshots;
+use crate::model::{Error, Result, Snapshot, SnapshotStatus, Timestamp};
+use crate::store::catalog::{Changes, Stored};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Change name and description.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// `Some(None)` clears it.
+    pub name: Option<Option<String>>,
+    /// `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+}
+call!(UpdateSnapshot => ApiTopic, "update_snapshot", since 2, reply Snapshot);
+
+/// Change metadata; the reply is all of it then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateSnapshotMetadata {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// How.
+    pub change: MetadataChange,
+}
+call!(UpdateSnapshotMetadata => ApiTopic, "update_snapshot_metadata", since 2, reply BTreeMap<String, String>);
+
+/// A change of state that touches no storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotChange {
+    /// `os-reset_status`
+    ResetStatus {
+        /// New status.
+        status: SnapshotStatus,
+    },
+    /// `os-update_snapshot_status`: what a compute service says of a snapshot that it makes or deletes.
+    UpdateStatus {
+        /// New status, as the client wrote it.
+        status: String,
+        /// How far it is: `42%`.
+        progress: Option<String>,
+    },
+}
+
+/// Change a snapshot's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSnapshot {
+    /// Which, as the client wrote it.
+    pub snapshot_id: String,
+    /// How.
+    pub change: SnapshotChange,
+}
+call!(ChangeSnapshot => ApiTopic, "change_snapshot", since 2, reply Snapshot);
+
+impl Request for UpdateSnapshot {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
+        let changed = change_record(at, &self.snapshot_id, |snapshot| {
+            if let Some(name) = &self.name {
+                snapshot.name.clone_from(name);
+            }
+            if let Some(description) = &self.description {
+                snapshot.description.clone_from(description);
+            }
+            Ok(())
+        });
+        changed.await.map(Began::Done)
+    }
+}
+
+impl Request for UpdateSnapshotMetadata {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<BTreeMap<String, String>>, Interrupt> {
+        let changed = change_record(at, &self.snapshot_id, |snapshot| {
+            match &self.change {
+                MetadataChange::Merge(pairs) => snapshot.metadata.extend(pairs.clone()),
+                MetadataChange::Replace(pairs) => snapshot.metadata.clone_from(pairs),
+                MetadataChange::Remove(key) => {
+                    snapshot.metadata.remove(key).ok_or_else(|| {
+                        Error::not_found(format!(
+                            "Snapshot {} has no metadata with key {key}.",
+                            snapshot.id
+                        ))
+                    })?;
+                }
+            }
+            Ok(())
+        });
+        changed.await.map(|changed| Began::Done(changed.metadata))
+    }
+}
+
+impl Request for ChangeSnapshot {
+    fn level(&self) -> Level {
+        Level::or_admin(matches!(self.change, SnapshotChange::ResetStatus { .. }))
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
+        let control = at.control;
+        let snapshot = control.find_snapshot(at.context, &self.snapshot_id).await?;
+        let mut changed = snapshot.record.clone();
+        match &self.change {
+            SnapshotChange::ResetStatus { status } => changed.status = *status,
+            SnapshotChange::UpdateStatus { status, progress } => {
+                changed.status = snapshots::update_status(&changed, status)?;
+                if let Some(progress) = progress {
+                    changed.progress.clone_from(progress);
+                }
+            }
+        }
+        let mut changes = control.catalog.change();
+        let mut named = None;
+        if let Some(id) = snapshot.operation
+            && let Some(open) = control.catalog.operation(id).await?
+        {
+            // One that is its volume's sets its snapshots to rights when it ends.
+            named = Some(id).filter(|_| !open.owns_volume());
+        }
+        let superseded = control.supersede(&mut changes, named).await?;
+        if !superseded.is_empty() {
+            changed.operation = None;
+        }
+        let changed = write(changes, &snapshot, changed).await?;
+        at.superseded.add(superseded);
+        Ok(Began::Done(changed))
+    }
+}
+
+async fn change_record(
+    at: &BeginContext<'_>,
+    id: &str,
+    change: impl FnOnce(&mut Snapshot) -> Result<()>,
+) -> Result<Snapshot, Interrupt> {
+    let snapshot = at.control.find_snapshot(at.context, id).await?;
+    let mut changed = snapshot.record.clone();
+    change(&mut changed)?;
+    check_snapshot(&snapshot, &changed)?;
+    write(at.control.catalog.change(), &snapshot, changed).await
+}
+
+async fn write(
+    mut changes: Changes,
+    snapshot: &Stored<Snapshot>,
+    mut changed: Snapshot,
+) -> Result<Snapshot, Interrupt> {
+    changed.updated_at = Some(Timestamp::now());
+    changes.update_snapshot(snapshot, &changed);
+    changes.commit().await?;
+    Ok(changed)
+}

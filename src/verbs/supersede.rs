@@ -1,0 +1,79 @@
+//! Ending open operations because a stronger request supersedes them: a forced delete, an administrator's reset.
+//!
+//! The ends are part of the commit that supersedes, so a late report finds nothing open. An attachment whose connection was
+//! being made or ended is left as the error that this is.
+
+use super::verb_of;
+use crate::control::{Control, Interrupt};
+use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapshot, Timestamp};
+use crate::store::catalog::{Changes, Stored};
+
+impl Control {
+    /// Adds the ends of those of these operations that are open, which are the reply.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn supersede(
+        &self,
+        changes: &mut Changes,
+        named: impl IntoIterator<Item = OperationId>,
+    ) -> Result<Vec<Operation>, Interrupt> {
+        let mut superseded: Vec<Operation> = Vec::new();
+        for id in named {
+            if superseded.iter().any(|operation| operation.id == id) {
+                continue;
+            }
+            if let Some(open) = self.catalog.operation(id).await? {
+                changes.end_operation(&open);
+                superseded.push(open.record);
+            }
+        }
+        Ok(superseded)
+    }
+}
+
+/// Adds what becomes of attachments whose operations were superseded.
+pub fn release_attachments(
+    changes: &mut Changes,
+    attachments: &[Stored<Attachment>],
+    superseded: &[Operation],
+) {
+    for attachment in attachments {
+        let Some(operation) = named_by(superseded, attachment.operation) else {
+            continue;
+        };
+        let mut left = attachment.record.clone();
+        left.operation = None;
+        left.updated_at = Some(Timestamp::now());
+        left.status = match verb_of(operation) {
+            Ok(verb) => verb.superseded_attachment(),
+            Err(_) => AttachmentStatus::ErrorAttaching,
+        };
+        changes.update_attachment(attachment, &left);
+    }
+}
+
+/// Adds what becomes of snapshots whose volume's operation was superseded: one that the volume was being reverted to is whole, one
+/// that was to go with its volume may be half gone.
+pub fn release_snapshots(changes: &mut Changes, snapshots: &[Stored<Snapshot>], superseded: &[Operation]) {
+    for snapshot in snapshots {
+        let Some(operation) = named_by(superseded, snapshot.operation) else {
+            continue;
+        };
+        let Some(status) = verb_of(operation)
+            .ok()
+            .and_then(|verb| verb.superseded_snapshot())
+        else {
+            continue;
+        };
+        let mut left = snapshot.record.clone();
+        left.operation = None;
+        left.updated_at = Some(Timestamp::now());
+        left.status = status;
+        changes.update_snapshot(snapshot, &left);
+    }
+}
+
+fn named_by(superseded: &[Operation], name: Option<OperationId>) -> Option<&Operation> {
+    superseded.iter().find(|operation| Some(operation.id) == name)
+}

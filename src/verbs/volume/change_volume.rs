@@ -1,0 +1,181 @@
+//! The small changes of one volume that touch no storage: `os-reserve` and its kin, `os-attach`, `os-detach`,
+//! `os-reset_status`, flags and image metadata (cinder: `volume/api.py`, `volume/manager.py` `attach_volume`,
+//! `detach_volume`, `api/contrib/admin_actions.py`).
+//!
+//! The one thing that reaches storage: when the last attachment goes, its export is taken away behind the reply, as the
+//! anchor's manager does within its detach.
+
+mod attach;
+mod detach;
+mod reset_status;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::control::Interrupt;
+use crate::control::bounds::check_volume;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide};
+use crate::model::{
+    AttachMode, AttachStatus, Attachment, AttachmentId, Error, MigrationStatus, Operation, Result, Volume,
+    VolumeStatus,
+};
+use crate::verbs::{Answer, Began, BeginContext, Request};
+
+/// The small changes of one volume that touch no storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeChange {
+    /// `os-reserve`
+    Reserve,
+    /// `os-unreserve`
+    Unreserve,
+    /// `os-begin_detaching`
+    BeginDetaching,
+    /// `os-roll_detaching`
+    RollDetaching,
+    /// `os-attach`
+    Attach {
+        /// The server.
+        instance_uuid: Option<Uuid>,
+        /// Or the host.
+        host_name: Option<String>,
+        /// Device name there.
+        mountpoint: String,
+        /// Mode.
+        mode: AttachMode,
+    },
+    /// `os-detach`
+    Detach {
+        /// Which attachment; may be left out when there is one only.
+        attachment_id: Option<AttachmentId>,
+    },
+    /// `os-update_readonly_flag`
+    UpdateReadonlyFlag {
+        /// The flag.
+        readonly: bool,
+    },
+    /// `os-set_bootable`
+    SetBootable {
+        /// The flag.
+        bootable: bool,
+    },
+    /// `os-reset_status`
+    ResetStatus {
+        /// New status.
+        status: Option<VolumeStatus>,
+        /// New attach status.
+        attach_status: Option<AttachStatus>,
+        /// New migration status.
+        migration_status: Option<MigrationStatus>,
+    },
+    /// `os-set_image_metadata`; merged.
+    SetImageMetadata(BTreeMap<String, String>),
+    /// `os-unset_image_metadata`
+    UnsetImageMetadata(String),
+}
+
+/// Change one volume in a way that touches no storage. The reply is the volume then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// How.
+    pub change: VolumeChange,
+}
+call!(ChangeVolume => ApiTopic, "change_volume", since 1, reply Volume);
+
+impl Request for ChangeVolume {
+    fn level(&self) -> Level {
+        Level::or_admin(matches!(self.change, VolumeChange::ResetStatus { .. }))
+    }
+
+    fn may_wait(&self) -> bool {
+        matches!(self.change, VolumeChange::Detach { .. })
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
+        let was = at.control.find_volume(at.context, &self.volume_id).await?;
+        match &self.change {
+            VolumeChange::Attach {
+                instance_uuid,
+                host_name,
+                mountpoint,
+                mode,
+            } => {
+                let to = attach::To {
+                    instance_uuid: *instance_uuid,
+                    host_name: host_name.as_deref(),
+                    mountpoint,
+                    mode: *mode,
+                };
+                attach::attach(at, &was, &to).await.map(Began::Done)
+            }
+            VolumeChange::Detach { attachment_id } => detach::detach(at, &was, *attachment_id).await,
+            VolumeChange::ResetStatus {
+                status,
+                attach_status,
+                migration_status,
+            } => reset_status::reset(at, &was, *status, *attach_status, *migration_status)
+                .await
+                .map(Began::Done),
+            simple => {
+                let attachments = match simple {
+                    VolumeChange::Unreserve => at.control.plain_attachments(was.id).await?,
+                    _ => Vec::new(),
+                };
+                let mut volume = was.record.clone();
+                apply(&mut volume, &attachments, simple)?;
+                check_volume(&was, &volume)?;
+                at.control.commit_volume(&was, volume).await.map(Began::Done)
+            }
+        }
+    }
+
+    async fn reply(
+        &self,
+        at: &BeginContext<'_>,
+        _operation: Option<&Operation>,
+        answer: Result<Answer>,
+    ) -> Result<Volume> {
+        answer?;
+        Ok(at.control.find_volume(at.context, &self.volume_id).await?.record)
+    }
+}
+
+/// The changes that are about the record alone.
+fn apply(volume: &mut Volume, attachments: &[Attachment], change: &VolumeChange) -> Result<()> {
+    match change {
+        VolumeChange::Reserve => volume.status = decide(volume, attachments, Asked::Reserve)?,
+        VolumeChange::Unreserve => volume.status = decide(volume, attachments, Asked::Unreserve)?,
+        VolumeChange::BeginDetaching => volume.status = decide(volume, attachments, Asked::BeginDetaching)?,
+        VolumeChange::RollDetaching => volume.status = decide(volume, attachments, Asked::RollDetaching)?,
+        VolumeChange::UpdateReadonlyFlag { readonly } => {
+            decide(volume, attachments, Asked::UpdateReadonlyFlag)?;
+            let flag = if *readonly { "True" } else { "False" };
+            volume
+                .admin_metadata
+                .insert("readonly".to_owned(), flag.to_owned());
+        }
+        VolumeChange::SetBootable { bootable } => {
+            decide(volume, attachments, Asked::Update)?;
+            volume.bootable = *bootable;
+        }
+        VolumeChange::SetImageMetadata(pairs) => volume.image_metadata.extend(pairs.clone()),
+        VolumeChange::UnsetImageMetadata(key) => {
+            if volume.image_metadata.remove(key).is_none() {
+                return Err(Error::not_found(format!(
+                    "Glance metadata for volume/snapshot {} cannot be found.",
+                    volume.id
+                )));
+            }
+        }
+        VolumeChange::Attach { .. } | VolumeChange::Detach { .. } | VolumeChange::ResetStatus { .. } => {
+            return Err(Error::internal("a change with a file of its own"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `os-attach`: the old way of saying that a server or host has the volume.
+
+use uuid::Uuid;
+
+use crate::control::Interrupt;
+use crate::control::bounds::check_one_more;
+use crate::model::transitions::{Verb as Asked, decide, follow_attachments, must_have_storage};
+use crate::model::{
+    AttachMode, Attachment, AttachmentId, AttachmentStatus, Error, Timestamp, Volume, VolumeStatus,
+};
+use crate::store::catalog::Stored;
+use crate::verbs::BeginContext;
+use crate::verbs::command::is_readonly;
+
+/// Where it is attached.
+pub(super) struct To<'a> {
+    pub(super) instance_uuid: Option<Uuid>,
+    pub(super) host_name: Option<&'a str>,
+    pub(super) mountpoint: &'a str,
+    pub(super) mode: AttachMode,
+}
+
+/// Writes down that it is attached there.
+pub(super) async fn attach(
+    at: &BeginContext<'_>,
+    was: &Stored<Volume>,
+    to: &To<'_>,
+) -> Result<Volume, Interrupt> {
+    let attachments = at.control.plain_attachments(was.id).await?;
+    let known = attachments.iter().any(|attachment| is_same(attachment, to));
+    let status = match decide(was, &attachments, Asked::Attach) {
+        Ok(status) => status,
+        // Said twice: it is attached there already.
+        Err(_) if known && was.status == VolumeStatus::InUse => {
+            return Ok(was.record.clone());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    must_have_storage(was)?;
+    if is_readonly(was) && to.mode != AttachMode::Ro {
+        return Err(Error::bad_request(format!(
+            "Invalid attaching mode '{}' for volume {}.",
+            to.mode, was.id
+        ))
+        .into());
+    }
+    let mut volume = was.record.clone();
+    volume
+        .admin_metadata
+        .entry("readonly".to_owned())
+        .or_insert_with(|| "False".to_owned());
+    if known {
+        volume.status = status;
+        return at.control.commit_volume(was, volume).await;
+    }
+    check_one_more(&attachments)?;
+    volume
+        .admin_metadata
+        .insert("attached_mode".to_owned(), to.mode.to_string());
+    let attachment = new_attachment(was, to);
+    let statuses = attachments
+        .iter()
+        .map(|other| other.status)
+        .chain([attachment.status]);
+    follow_attachments(&mut volume, statuses);
+    volume.updated_at = Some(Timestamp::now());
+    let mut changes = at.control.catalog.change();
+    changes.update_volume(was, &volume).insert_attachment(&attachment);
+    changes.commit().await?;
+    Ok(volume)
+}
+
+fn is_same(attachment: &Attachment, to: &To<'_>) -> bool {
+    match to.instance_uuid {
+        Some(server) => attachment.instance_uuid == Some(server),
+        None => attachment.attached_host.as_deref() == to.host_name,
+    }
+}
+
+fn new_attachment(volume: &Volume, to: &To<'_>) -> Attachment {
+    let now = Timestamp::now();
+    Attachment {
+        id: AttachmentId::new(),
+        volume_id: volume.id,
+        project_id: volume.project_id.clone(),
+        instance_uuid: to.instance_uuid,
+        status: AttachmentStatus::Attached,
+        mode: Some(to.mode),
+        attached_host: to.host_name.map(str::to_owned),
+        mountpoint: Some(to.mountpoint.to_owned()),
+        connector: None,
+        connection_info: None,
+        operation: None,
+        created_at: now,
+        updated_at: None,
+        attached_at: Some(now),
+        detached_at: None,
+    }
+}

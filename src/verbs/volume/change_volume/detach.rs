@@ -1,0 +1,94 @@
+//! `os-detach`: the old way of saying that a server or host has the volume no longer.
+//!
+//! An attachment of the new way holds an export of its own making, so it is deleted the new way. When the last of the old
+//! way goes, nobody is connected: the export is taken away behind the reply.
+
+use crate::control::Interrupt;
+use crate::model::transitions::{Verb as Asked, decide, follow_attachments};
+use crate::model::{Attachment, AttachmentId, Error, Result, Subject, Timestamp, Volume, VolumeStatus};
+use crate::store::catalog::Stored;
+use crate::verbs::attachment::delete_attachment::DeleteAttachment;
+use crate::verbs::volume::terminate_connection::TerminateConnectionEntry;
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Writes down that it is attached there no longer.
+pub(super) async fn detach(
+    at: &BeginContext<'_>,
+    was: &Stored<Volume>,
+    wanted: Option<AttachmentId>,
+) -> Result<Began<Volume>, Interrupt> {
+    let stored = at.control.attachments_of(was.id).await?;
+    decide(was, &[], Asked::Detach)?;
+    let leaving = leaving(&stored, wanted)?;
+    if let Some(leaving) = leaving
+        && leaving.connector.is_some()
+    {
+        return detach_the_new_way(at, leaving.id).await;
+    }
+    let mut volume = was.record.clone();
+    let others = stored
+        .iter()
+        .filter(|other| Some(other.id) != leaving.map(|leaving| leaving.id));
+    let others: Vec<&Attachment> = others.map(|stored| &stored.record).collect();
+    follow_attachments(&mut volume, others.iter().map(|other| other.status));
+    volume.admin_metadata.remove("attached_mode");
+    let unused_export = others.is_empty()
+        && volume.status == VolumeStatus::Available
+        && volume.provider_location.is_some()
+        && volume.operation.is_none();
+    let begun = match unused_export {
+        true => {
+            let entry = TerminateConnectionEntry { connector: None };
+            Some(at.operation(&entry, Subject::Export(was.id), was)?)
+        }
+        false => None,
+    };
+    if let Some(operation) = &begun {
+        volume.operation = Some(operation.id);
+    }
+    if volume == was.record && leaving.is_none() {
+        return Ok(Began::Done(volume));
+    }
+    volume.updated_at = Some(Timestamp::now());
+    let mut changes = at.control.catalog.change();
+    changes.update_volume(was, &volume);
+    if let Some(leaving) = leaving {
+        changes.delete_attachment(leaving);
+    }
+    if let Some(operation) = &begun {
+        changes.insert_operation(operation);
+    }
+    changes.commit().await?;
+    Ok(match begun {
+        Some(operation) => Began::started(operation, volume.clone(), volume),
+        None => Began::Done(volume),
+    })
+}
+
+/// The end of the attachment's connection is waited for; the volume is read then.
+async fn detach_the_new_way(at: &BeginContext<'_>, id: AttachmentId) -> Result<Began<Volume>, Interrupt> {
+    let request = DeleteAttachment {
+        attachment_id: id.to_string(),
+    };
+    Ok(match request.begin(at).await? {
+        Began::Awaited(started) => Began::Awaited(started),
+        Began::Joined(operation) => Began::Joined(operation),
+        Began::Done(_) | Began::Ended | Began::Started(..) | Began::Repeated(..) => Began::Ended,
+    })
+}
+
+/// The attachment to go; `None` if there is none (any more), which is a success.
+fn leaving(
+    attachments: &[Stored<Attachment>],
+    wanted: Option<AttachmentId>,
+) -> Result<Option<&Stored<Attachment>>> {
+    match (wanted, attachments) {
+        (Some(id), _) => Ok(attachments.iter().find(|attachment| attachment.id == id)),
+        (None, []) => Ok(None),
+        (None, [only]) => Ok(Some(only)),
+        (None, _) => Err(Error::bad_request(
+            "Error detaching volume - InvalidVolume: Invalid volume: Detach volume failed: More than one attachment, \
+             but no attachment_id provided.",
+        )),
+    }
+}

@@ -1,0 +1,77 @@
+//! `os-reset_status`: an administrator's word on what a volume is.
+//!
+//! It supersedes whatever is being done: the operation ends in the same commit, and a late report finds it gone.
+
+use crate::control::Interrupt;
+use crate::model::transitions::{check_reset, follow_attachments};
+use crate::model::{AttachStatus, MigrationStatus, OperationId, Timestamp, Volume, VolumeStatus};
+use crate::store::catalog::Stored;
+use crate::verbs::BeginContext;
+use crate::verbs::supersede::{release_attachments, release_snapshots};
+
+/// Sets what is given, and ends what is being done.
+pub(super) async fn reset(
+    at: &BeginContext<'_>,
+    was: &Stored<Volume>,
+    status: Option<VolumeStatus>,
+    attach_status: Option<AttachStatus>,
+    migration_status: Option<MigrationStatus>,
+) -> Result<Volume, Interrupt> {
+    let attachments = at.control.attachments_of(was.id).await?;
+    let had_attachments = !attachments.is_empty();
+    check_reset(status, had_attachments)?;
+    let mut changes = at.control.catalog.change();
+    let mut superseded = Vec::new();
+    let mut volume = was.record.clone();
+    if status.is_some() {
+        superseded = at.control.supersede(&mut changes, was.operation).await?;
+        volume.operation = None;
+        volume.previous_status = None;
+    }
+    let attachments = match attach_status {
+        Some(AttachStatus::Detached) => at.control.shed_attachments(attachments, &at.superseded).await?,
+        _ => attachments,
+    };
+    if attach_status == Some(AttachStatus::Detached) {
+        let named = attachments.iter().filter_map(|attachment| attachment.operation);
+        let named: Vec<OperationId> = named
+            .filter(|id| superseded.iter().all(|operation| operation.id != *id))
+            .collect();
+        superseded.extend(at.control.supersede(&mut changes, named).await?);
+        for attachment in &attachments {
+            changes.delete_attachment(attachment);
+        }
+        if volume
+            .operation
+            .is_some_and(|id| superseded.iter().any(|operation| operation.id == id))
+        {
+            volume.operation = None;
+        }
+        if had_attachments {
+            follow_attachments(&mut volume, []);
+        }
+        volume.admin_metadata.remove("attached_mode");
+    } else {
+        release_attachments(&mut changes, &attachments, &superseded);
+    }
+    if !superseded.is_empty() {
+        let snapshots = at.control.release_most_snapshots(was, &superseded).await?;
+        release_snapshots(&mut changes, &snapshots, &superseded);
+    }
+    if let Some(attach_status) = attach_status {
+        volume.attach_status = attach_status;
+    }
+    match migration_status {
+        Some(MigrationStatus::None) => volume.migration_status = None,
+        Some(other) => volume.migration_status = Some(other),
+        None => {}
+    }
+    if let Some(status) = status {
+        volume.status = status;
+    }
+    volume.updated_at = Some(Timestamp::now());
+    changes.update_volume(was, &volume);
+    changes.commit().await?;
+    at.superseded.add(superseded);
+    Ok(volume)
+}

@@ -1,0 +1,241 @@
+//! Delete a volume (cinder: `volume/api.py` `delete`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the volume is `deleting`; what was done to it has ended | nothing has changed |
+//! | followers | what is done to its attachments and snapshots has ended; the snapshots are `deleting` | it is done again |
+//! | delete (backend) | storage, export, snapshots and records are gone | as before if the backend refused; else `error_deleting` |
+//!
+//! What never got a host has nothing on any backend: its record goes at once. Snapshots go with it if that is asked for
+//! (`cascade`), in the same operation; else they keep it from going. A forced delete supersedes whatever is being done to the
+//! volume.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::unmanage_volume::UnmanageVolumeEntry;
+use crate::control::{Control, Deadlines, Interrupt};
+use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::messages::{call, volume};
+use crate::model::role::Level;
+use crate::model::transitions::snapshots::goes_with_its_volume;
+use crate::model::transitions::{Verb as Asked, decide, not_deletable};
+use crate::model::user_message::{Action, Detail};
+use crate::model::{Operation, Result, SnapshotStatus, Subject, Timestamp, Volume, VolumeStatus};
+use crate::verbs::followers::Followers;
+use crate::verbs::record_changes::remove_volume;
+use crate::verbs::transition::client_error;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments,
+    ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
+};
+
+/// Delete a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// And all its snapshots.
+    pub cascade: bool,
+    /// From any state (policy `volume:force_delete` or `os-force_delete` was checked by `web`).
+    pub force: bool,
+}
+call!(DeleteVolume => ApiTopic, "delete_volume", since 1, reply ());
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVolumeEntry {
+    /// Delete its snapshots, too.
+    pub cascade: bool,
+    /// From whatever state.
+    pub force: bool,
+}
+
+impl Request for DeleteVolume {
+    fn level(&self) -> Level {
+        Level::or_admin(self.force)
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let control = at.control;
+        let volume = control.find_volume(at.context, &self.volume_id).await?;
+        let attachments = control.attachments_of(volume.id).await?;
+        let snapshots = control.snapshots_of(volume.id).await?;
+        let mut changes = control.catalog.change();
+        // Operations of its attachments and snapshots end before its command is sent (`followers`).
+        let superseded = control.supersede(&mut changes, volume.operation).await?;
+        if volume.host.is_none() {
+            // The scheduler, if it is just choosing a host, finds the record changed.
+            let attachments = control.shed_attachments(attachments, &at.superseded).await?;
+            remove_volume(&mut changes, &volume, &attachments);
+            changes.commit().await?;
+            at.superseded.add(superseded);
+            info!(volume = %volume.id, "a volume without a host is gone");
+            return Ok(Began::Done(()));
+        }
+        let status = decide(&volume, &[], Asked::Delete { force: self.force })?;
+        let is_delete = |operation: &&Operation| operation.verb == DeleteVolumeEntry::NAME;
+        if let Some(open) = superseded.iter().find(is_delete) {
+            return Ok(Began::Repeated(Box::new(open.clone()), ()));
+        }
+        let all_may_go = snapshots
+            .iter()
+            .all(|snapshot| goes_with_its_volume(snapshot, self.force));
+        let may_go_with_them = snapshots.is_empty() || (self.cascade && all_may_go);
+        if !may_go_with_them {
+            return Err(not_deletable(self.force).into());
+        }
+        let subject = Subject::Volume(volume.id);
+        let mut operation = match status {
+            // What could not be adopted is not ours to delete: it is forgotten.
+            VolumeStatus::ErrorManagingDeleting => at.operation(&UnmanageVolumeEntry {}, subject, &volume)?,
+            _ => {
+                let entry = DeleteVolumeEntry {
+                    cascade: self.cascade,
+                    force: self.force,
+                };
+                at.operation(&entry, subject, &volume)?
+            }
+        };
+        // Where to go back to if the backend is busy: not to the middle of what this supersedes.
+        operation.previous_status = Some(volume.status).filter(|status| !status.is_transient());
+        let mut deleting = volume.record.clone();
+        deleting.status = status;
+        deleting.previous_status = None;
+        deleting.operation = Some(operation.id);
+        deleting.updated_at = Some(Timestamp::now());
+        changes
+            .update_volume(&volume, &deleting)
+            .insert_operation(&operation);
+        changes.commit().await?;
+        at.superseded.add(superseded);
+        Ok(Began::started(operation, deleting, ()))
+    }
+}
+
+impl Entry for DeleteVolumeEntry {
+    const NAME: &'static str = "delete_volume";
+}
+
+#[async_trait(?Send)]
+impl Verb for DeleteVolumeEntry {
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
+        deadlines.delete_volume + deadlines.moving_data(size)
+    }
+
+    fn may_be_cancelled(&self) -> bool {
+        true
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::All,
+            snapshots: if self.cascade {
+                ReadSnapshots::All
+            } else {
+                ReadSnapshots::Named
+            },
+            source: None,
+        }
+    }
+
+    fn takes_along(&self) -> Option<Followers> {
+        Some(Followers::AndSnapshots { force: self.force })
+    }
+
+    async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
+        let Some(volume) = operation.volume_id else {
+            return Ok(false);
+        };
+        if control.is_any_copied([volume.0]).await? {
+            return Ok(true);
+        }
+        if !self.cascade {
+            return Ok(false);
+        }
+        let snapshots = control.snapshots_of(volume).await?;
+        control
+            .is_any_copied(snapshots.iter().map(|snapshot| snapshot.id.0))
+            .await
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        if records.snapshots.is_empty() {
+            let command = volume::DeleteVolume {
+                command: header.id,
+                volume: spec,
+                remaining_ms: header.remaining_ms,
+            };
+            return Some(Command::to_backend(&backend, command));
+        }
+        let command = volume::DeleteVolumeCascade {
+            command: header.id,
+            volume: spec,
+            snapshots: records.snapshots.iter().map(|snapshot| snapshot.id).collect(),
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::Deleted => Some(gone(at)),
+            Outcome::Failed(failure) => Some(failed(at, failure)),
+            _ => None,
+        }
+    }
+
+    fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
+        Some(SnapshotStatus::ErrorDeleting)
+    }
+}
+
+/// The volume's record goes, and with it those of the snapshots that went.
+pub(super) fn gone(at: &OperationContext<'_>) -> Transition {
+    Transition {
+        volume: RecordChange::Delete,
+        snapshots: at
+            .snapshots
+            .iter()
+            .map(|snapshot| (snapshot.id, RecordChange::Delete))
+            .collect(),
+        ..Transition::done(Answer::Done)
+    }
+}
+
+fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
+    // Something on the backend depends on it: nothing was touched (cinder: `VolumeIsBusy`).
+    let (status, of_snapshots) = match failure.kind {
+        FailureKind::Busy => (
+            at.operation
+                .previous_status
+                .filter(|status| !status.is_transient())
+                .unwrap_or(VolumeStatus::Available),
+            SnapshotStatus::Available,
+        ),
+        _ => (VolumeStatus::ErrorDeleting, SnapshotStatus::ErrorDeleting),
+    };
+    Transition {
+        // Those that are gone already are deleted by the next try, which finds nothing of them.
+        snapshots: at
+            .snapshots
+            .iter()
+            .filter(|snapshot| snapshot.operation == Some(at.operation.id))
+            .map(|snapshot| at.snapshot_with_status(snapshot, of_snapshots))
+            .collect(),
+        ..Transition::failed_with(
+            at.with_status(status),
+            client_error(failure, "Unable to delete the volume."),
+            Some(UserMessageDraft::of(
+                failure,
+                Action::DeleteVolume,
+                Detail::DriverFailedDelete,
+            )),
+        )
+    }
+}

@@ -1,0 +1,243 @@
+//! Grow a volume (cinder: `volume/api.py` `_extend`, `scheduler/manager.py` `extend_volume`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the volume is `extending`; the growth counts as `reserved` | nothing has changed |
+//! | extend (backend) | the volume has the new size, the growth is in use | as before where the size surely is; else `error_extending` |
+//!
+//! Checks in Cinder's order: more than before, the type's bounds, the status, quota. Then the pool is asked for room: if it
+//! has none the client still gets its 202, the volume stays as it is, and a user message says why, which is where Cinder
+//! ends too.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::control::lookup::{check_type_size, growth_failed};
+use crate::control::{Control, Deadlines, Interrupt, specs_of, store_failed};
+use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::messages::scheduler::{RequestSpec, ValidateExtend};
+use crate::messages::{call, volume};
+use crate::model::quota::extend_deltas;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, check_growth, decide, must_have_storage};
+use crate::model::user_message::{Action, Detail};
+use crate::model::{
+    AttachStatus, Error, ErrorKind, Operation, PoolName, Result, SnapshotStatus, Subject, Timestamp, Volume,
+    VolumeStatus, VolumeType,
+};
+use crate::transport::CallError;
+use crate::verbs::record_changes::new_message;
+use crate::verbs::transition::client_error;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, PromisedSpace,
+    ReadAttachments, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
+};
+
+/// Grow a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// GiB.
+    pub new_size: u32,
+    /// Whether an attached volume may be grown (microversion 3.42 and policy).
+    pub attached_too: bool,
+}
+call!(ExtendVolume => ApiTopic, "extend_volume", since 1, reply ());
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendVolumeEntry {
+    /// The size it shall have, in GiB.
+    pub new_size: u32,
+}
+
+impl Request for ExtendVolume {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let volume = at.control.settled_volume(at.context, &self.volume_id).await?;
+        let volume_type = at.control.type_of(&volume).await?;
+        check_growth(&volume, self.new_size)?;
+        if let Some(volume_type) = volume_type.as_deref() {
+            check_type_size(volume_type, self.new_size)?;
+        }
+        let asked = Asked::Extend {
+            attached_too: self.attached_too,
+        };
+        let status = decide(&volume, &[], asked)?;
+        let growth = self.new_size - volume.size;
+        let deltas = extend_deltas(growth, volume.volume_type_id);
+        let ceilings = at
+            .control
+            .check_quota(at.context, &volume.project_id, &deltas, Some(self.new_size))
+            .await?;
+        must_have_storage(&volume)?;
+        let Some(pool) = volume.host.clone() else {
+            return Err(Error::internal("a volume that can grow has a host").into());
+        };
+        let question = room_for_growth(&volume, volume_type.as_deref(), pool, growth);
+        let scheduler = &at.control.scheduler;
+        match scheduler
+            .call(at.context, question, at.control.options.call_timeout)
+            .await
+        {
+            Ok(()) => {}
+            // Not knowing the pool yet is another thing than knowing that it is full.
+            Err(CallError::Refused(refusal)) if !matches!(refusal.kind, ErrorKind::Unavailable { .. }) => {
+                report_no_room(at, &volume, &refusal).await?;
+                return Ok(Began::Done(()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let entry = ExtendVolumeEntry {
+            new_size: self.new_size,
+        };
+        let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
+        if volume.consumes_quota {
+            operation.reserved = deltas;
+        }
+        let mut extending = volume.record.clone();
+        extending.previous_status = Some(volume.status);
+        extending.status = status;
+        extending.operation = Some(operation.id);
+        extending.updated_at = Some(Timestamp::now());
+        let mut changes = at.control.catalog.change();
+        changes
+            .update_volume(&volume, &extending)
+            .insert_operation(&operation);
+        ceilings.apply(&mut changes, &volume.project_id, &operation.reserved);
+        changes
+            .commit()
+            .await
+            .map_err(|error| growth_failed(error, &operation.reserved, volume_type.as_deref()))?;
+        Ok(Began::started(operation, extending, ()))
+    }
+}
+
+async fn report_no_room(at: &BeginContext<'_>, volume: &Volume, refusal: &Error) -> Result<()> {
+    tracing::info!(volume = %volume.id, why = refusal.for_operator(), "no room to extend a volume");
+    let draft = UserMessageDraft {
+        action: Action::ExtendVolume,
+        detail: Detail::NoBackendAvailable,
+        cause: None,
+    };
+    let about = ("VOLUME", volume.id.0);
+    let message = new_message(&volume.project_id, &at.context.request_id, about, &draft);
+    let mut changes = at.control.catalog.change();
+    changes.insert_message(&message);
+    changes.commit().await.map_err(Error::internal)?;
+    Ok(())
+}
+
+fn room_for_growth(
+    volume: &Volume,
+    volume_type: Option<&VolumeType>,
+    pool: PoolName,
+    growth: u32,
+) -> ValidateExtend {
+    ValidateExtend {
+        request: RequestSpec {
+            volume_id: volume.id,
+            size: growth,
+            availability_zone: None,
+            extra_specs: specs_of(volume_type),
+            resource_backend: Some(pool.clone()),
+            hints: None,
+            tried: Vec::new(),
+        },
+        pool,
+        attached: volume.attach_status == AttachStatus::Attached,
+    }
+}
+
+impl Entry for ExtendVolumeEntry {
+    const NAME: &'static str = "extend_volume";
+}
+
+#[async_trait(?Send)]
+impl Verb for ExtendVolumeEntry {
+    fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
+        deadlines.extend_volume
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::IfAttached,
+            ..Reads::default()
+        }
+    }
+
+    /// A copy, or a snapshot, is as large as its source was when it was asked for.
+    async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
+        let Some(volume) = operation.volume_id else {
+            return Ok(false);
+        };
+        if control.is_any_copied([volume.0]).await? {
+            return Ok(true);
+        }
+        let snapshots = control.catalog.volume_snapshots(volume).await;
+        let snapshots = snapshots.map_err(|error| store_failed(&error))?;
+        Ok(snapshots
+            .iter()
+            .any(|snapshot| snapshot.status == SnapshotStatus::Creating && snapshot.operation.is_some()))
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::ExtendVolume {
+            command: header.id,
+            volume: spec,
+            new_size: self.new_size,
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::Extended => {
+                let mut volume = at.resting_as_before();
+                let growth = i64::from(self.new_size) - i64::from(volume.size);
+                volume.size = self.new_size;
+                Some(Transition {
+                    volume: RecordChange::Update(Box::new(volume)),
+                    growth,
+                    ..Transition::done(Answer::Done)
+                })
+            }
+            Outcome::Failed(failure) => Some(failed(at, failure)),
+            _ => None,
+        }
+    }
+
+    fn promised_space(&self, volume: &Volume) -> Option<PromisedSpace> {
+        Some(PromisedSpace::Growth(self.new_size.saturating_sub(volume.size)))
+    }
+}
+
+/// Where the volume surely has its old size it goes back to what it was; where it may be half grown it says so.
+fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
+    let volume = match failure.kind {
+        FailureKind::NoValidBackend | FailureKind::NoSpace | FailureKind::Request | FailureKind::Busy => {
+            at.resting_as_before()
+        }
+        FailureKind::TimedOut | FailureKind::Backend | FailureKind::Cancelled => {
+            at.with_status(VolumeStatus::ErrorExtending)
+        }
+    };
+    let detail = match failure.kind {
+        FailureKind::NoValidBackend => Detail::NoBackendAvailable,
+        _ => Detail::DriverFailedExtend,
+    };
+    Transition::failed_with(
+        volume,
+        client_error(failure, "Unable to extend the volume."),
+        Some(UserMessageDraft::of(failure, Action::ExtendVolume, detail)),
+    )
+}

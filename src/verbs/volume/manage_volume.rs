@@ -1,0 +1,291 @@
+//! Adopt what exists on a backend as a volume (cinder: `volume/api.py` `manage_existing`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | a volume of size 0 is `managing`, and counts | nothing has changed |
+//! | manage (backend) | what was found bears the volume's name; its GiB count | `error_managing` |
+//!
+//! The record is made first and with size 0, as in Cinder: its GiB count when the backend has said how many they are. To delete a
+//! volume in `error_managing` forgets it, and touches nothing.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::control::lookup::growth_failed;
+use crate::control::{Control, Deadlines, Interrupt, store_failed};
+use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::messages::scheduler::{GetPools, PoolView};
+use crate::messages::{call, volume};
+use crate::model::bounds::{METADATA, REFERENCE, pairs};
+use crate::model::quota::{extend_deltas, volume_deltas};
+use crate::model::role::Level;
+use crate::model::user_message::{Action, Detail};
+use crate::model::{
+    BackendName, Context, Error, ErrorKind, Operation, PoolName, Reference, Result, StorageName, Subject,
+    Timestamp, Volume, VolumeStatus,
+};
+use crate::verbs::command::context_of;
+use crate::verbs::transition::client_error;
+use crate::verbs::volume::create_volume::made;
+use crate::verbs::{
+    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads, Records,
+    Request, Transition, UserMessageDraft, Verb,
+};
+
+/// Adopt what exists on a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageVolume {
+    /// `host@backend#pool`, as the client wrote it; without a pool, the backend's only one.
+    pub host: String,
+    /// What to adopt.
+    pub reference: Reference,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// Name or id of a type.
+    pub volume_type: Option<String>,
+    /// Zone.
+    pub availability_zone: Option<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether one can boot from it.
+    pub bootable: bool,
+}
+call!(ManageVolume => ApiTopic, "manage_volume", since 2, reply Volume);
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageVolumeEntry {
+    /// What to adopt.
+    pub reference: Reference,
+}
+
+impl Request for ManageVolume {
+    fn level(&self) -> Level {
+        Level::Admin
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
+        let control = at.control;
+        REFERENCE.check(0, self.reference.weight())?;
+        METADATA.check(0, pairs(&self.metadata))?;
+        control.refuse_what_is_managed(&self.reference).await?;
+        let volume_type = match &self.volume_type {
+            Some(name) => control.find_volume_type(at.context, name).await.map_err(|_| {
+                Error::bad_request(format!(
+                    "Invalid volume type: Cannot find requested '{name}' volume type"
+                ))
+            })?,
+            None => control.default_volume_type().await?,
+        };
+        let (pool, zone) = control.place_to_manage(at.context, &self.host).await?;
+        let mut volume = self.volume(at.context, pool, zone);
+        volume.volume_type_id = Some(volume_type.id);
+        volume.multiattach = volume_type.is_multiattach();
+        let deltas = volume_deltas(0, Some(volume_type.id));
+        let ceilings = control
+            .check_quota(at.context, &volume.project_id, &deltas, None)
+            .await?;
+        let entry = ManageVolumeEntry {
+            reference: self.reference.clone(),
+        };
+        let operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
+        volume.operation = Some(operation.id);
+        let mut changes = control.catalog.change();
+        changes.require_volume_type(&volume_type);
+        changes
+            .insert_volume(&volume)
+            .insert_operation(&operation)
+            .add_usage(&volume.project_id, &deltas);
+        ceilings.apply(&mut changes, &volume.project_id, &deltas);
+        changes
+            .commit()
+            .await
+            .map_err(|error| growth_failed(error, &deltas, Some(&volume_type)))?;
+        Ok(Began::started(operation, volume.clone(), volume))
+    }
+}
+
+impl ManageVolume {
+    fn volume(&self, context: &Context, pool: PoolName, zone: String) -> Volume {
+        Volume {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            host: Some(pool),
+            placed: true,
+            metadata: self.metadata.clone(),
+            bootable: self.bootable,
+            ..Volume::new(
+                context.project_id.clone(),
+                context.user_id.clone(),
+                0,
+                VolumeStatus::Managing,
+                self.availability_zone.clone().unwrap_or(zone),
+                Timestamp::now(),
+            )
+        }
+    }
+}
+
+impl Control {
+    /// Refuses a name that a volume or snapshot of the catalog has.
+    ///
+    /// # Errors
+    /// 400 in Cinder's words.
+    pub(in crate::verbs) async fn refuse_what_is_managed(&self, reference: &Reference) -> Result<()> {
+        let named = reference.source_name();
+        match named.as_deref().and_then(StorageName::parse) {
+            Some(StorageName::Volume(id)) => {
+                let found = self.catalog.volume(id).await;
+                match found.map_err(|error| store_failed(&error))? {
+                    Some(_) => Err(Error::invalid_volume(
+                        "Unable to manage existing volume. The volume is already managed",
+                    )),
+                    None => Ok(()),
+                }
+            }
+            Some(StorageName::Snapshot(id)) => {
+                let found = self.catalog.snapshot(id).await;
+                match found.map_err(|error| store_failed(&error))? {
+                    Some(_) => Err(Error::bad_request(format!(
+                        "Invalid snapshot: Unable to manage existing snapshot. Snapshot {id} already managed."
+                    ))),
+                    None => Ok(()),
+                }
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The pool that a client names, or its backend's only one, and its zone.
+    ///
+    /// # Errors
+    /// 400 if there is none, or it is not in service.
+    pub(in crate::verbs) async fn place_to_manage(
+        &self,
+        context: &Context,
+        host: &str,
+    ) -> Result<(PoolName, String)> {
+        let named_pool: Option<PoolName> = host.parse().ok();
+        let backend = match &named_pool {
+            Some(pool) => Some(pool.backend.clone()),
+            None => host.parse::<BackendName>().ok(),
+        };
+        let not_found = || Error::bad_request(format!("Host '{host}' not found"));
+        let backend = backend.ok_or_else(not_found)?;
+        let services = self.catalog.services().await;
+        let services = services.map_err(|error| store_failed(&error))?;
+        let service = services
+            .iter()
+            .find(|service| service.binary == "cinder-volume" && service.host == backend.to_string())
+            .ok_or_else(not_found)?;
+        let pools = self
+            .scheduler
+            .call(context, GetPools {}, self.options.call_timeout)
+            .await?;
+        let usable = |view: &&PoolView| view.usable && view.name.backend == backend;
+        let found: Vec<&PoolView> = pools.iter().filter(usable).collect();
+        let pool = match &named_pool {
+            Some(pool) => found.iter().find(|view| view.name == *pool),
+            None => found.first(),
+        };
+        match pool {
+            Some(view) => Ok((view.name.clone(), service.availability_zone.clone())),
+            // Cinder's word for a service that is down or disabled, and its 400.
+            None => Err(Error::bad_request("Service is unavailable at this time.")),
+        }
+    }
+}
+
+impl Entry for ManageVolumeEntry {
+    const NAME: &'static str = "manage_volume";
+}
+
+#[async_trait(?Send)]
+impl Verb for ManageVolumeEntry {
+    fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
+        deadlines.manage
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::IfAttached,
+            ..Reads::default()
+        }
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::ManageVolume {
+            command: header.id,
+            volume: spec,
+            reference: self.reference.clone(),
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.
+    async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {
+        let (Outcome::Managed { size, .. }, Some(id)) = (&outcome, operation.volume_id) else {
+            return Ok(outcome);
+        };
+        let volume = control.catalog.volume(id).await;
+        let Some(volume) = volume.map_err(|error| store_failed(&error))? else {
+            return Ok(outcome);
+        };
+        let deltas = extend_deltas(*size, volume.volume_type_id);
+        let context = context_of(operation);
+        let checked = control.check_quota(&context, &volume.project_id, &deltas, Some(*size));
+        match checked.await {
+            Ok(_) => Ok(outcome),
+            Err(refusal) if refusal.kind == ErrorKind::OverQuota => Ok(Outcome::Failed(Failure {
+                kind: FailureKind::Request,
+                client: refusal.client.clone(),
+                operator: refusal.client,
+            })),
+            // The report is repeated.
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::Managed { size, provider_id } => {
+                let mut volume = made(at, provider_id.clone());
+                let growth = i64::from(*size) - i64::from(volume.size);
+                volume.size = *size;
+                Some(Transition {
+                    growth,
+                    ..Transition::done_with(volume)
+                })
+            }
+            Outcome::Failed(failure) => Some(failed(
+                at,
+                failure,
+                VolumeStatus::ErrorManaging,
+                (Action::ManageVolume, Detail::DriverFailedManage),
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// The volume could not be adopted, or forgotten.
+pub(super) fn failed(
+    at: &OperationContext<'_>,
+    failure: &Failure,
+    status: VolumeStatus,
+    (action, detail): (Action, Detail),
+) -> Transition {
+    Transition::failed_with(
+        at.with_status(status),
+        client_error(failure, "Unable to manage the volume."),
+        Some(UserMessageDraft::of(failure, action, detail)),
+    )
+}

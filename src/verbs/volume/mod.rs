@@ -1,0 +1,13 @@
+//! What can be done to volumes, and to their exports the old way.
+
+pub mod change_volume;
+pub mod create_volume;
+pub mod delete_volume;
+pub mod extend_volume;
+pub mod initialize_connection;
+pub mod manage_volume;
+pub mod revert_to_snapshot;
+pub mod terminate_connection;
+pub mod unmanage_volume;
+pub mod update_volume;
+pub mod update_volume_metadata;

@@ -1,0 +1,164 @@
+//! Make a volume what it was at its latest snapshot (cinder: `api/v3/volumes.py` `revert`, `volume/api.py`
+//! `revert_to_snapshot`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the volume is `reverting`, the snapshot `restoring` | nothing has changed |
+//! | revert (backend) | content and size are the snapshot's | as before where nothing was touched; else `error`. The snapshot is whole |
+//!
+//! Both records change in one commit: Cinder leaves a volume `reverting` whose snapshot was not available.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Control, Deadlines, Interrupt};
+use crate::messages::api::{ApiTopic, FailureKind, Outcome};
+use crate::messages::{call, volume};
+use crate::model::role::Level;
+use crate::model::transitions::snapshots;
+use crate::model::user_message::{Action, Detail};
+use crate::model::{Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeStatus};
+use crate::verbs::transition::client_error;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
+    RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
+};
+
+/// Make a volume what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertToSnapshot {
+    /// Which volume, as the client wrote it.
+    pub volume_id: String,
+    /// Which snapshot, as the client wrote it; `None` can only be refused.
+    pub snapshot_id: Option<String>,
+}
+call!(RevertToSnapshot => ApiTopic, "revert_to_snapshot", since 2, reply ());
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertToSnapshotEntry {
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// The size that the volume shall have again, in GiB.
+    pub size: u32,
+}
+
+impl Request for RevertToSnapshot {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let volume = at.control.settled_volume(at.context, &self.volume_id).await?;
+        let latest = at.control.catalog.latest_snapshot(volume.id).await?;
+        let latest = snapshots::is_latest(&volume, latest, self.snapshot_id.as_deref())?;
+        snapshots::revert(&volume, &latest)?;
+        let entry = RevertToSnapshotEntry {
+            snapshot_id: latest.id,
+            size: latest.volume_size,
+        };
+        let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
+        operation.snapshot_id = Some(latest.id);
+        let now = Some(Timestamp::now());
+        let mut reverting = volume.record.clone();
+        reverting.previous_status = Some(volume.status);
+        reverting.status = VolumeStatus::Reverting;
+        reverting.operation = Some(operation.id);
+        reverting.updated_at = now;
+        let mut restoring = latest.record.clone();
+        restoring.status = SnapshotStatus::Restoring;
+        restoring.operation = Some(operation.id);
+        restoring.updated_at = now;
+        let mut changes = at.control.catalog.change();
+        changes
+            .update_volume(&volume, &reverting)
+            .update_snapshot(&latest, &restoring)
+            .insert_operation(&operation);
+        changes.commit().await?;
+        Ok(Began::started(operation, reverting, ()))
+    }
+}
+
+impl Entry for RevertToSnapshotEntry {
+    const NAME: &'static str = "revert_to_snapshot";
+}
+
+#[async_trait(?Send)]
+impl Verb for RevertToSnapshotEntry {
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
+        deadlines.snapshot + deadlines.moving_data(size)
+    }
+
+    fn may_be_cancelled(&self) -> bool {
+        true
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::IfAttached,
+            ..Reads::default()
+        }
+    }
+
+    async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
+        let volume = operation.volume_id.map(|id| id.0);
+        control
+            .is_any_copied(volume.into_iter().chain([self.snapshot_id.0]))
+            .await
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let command = volume::RevertToSnapshot {
+            command: header.id,
+            volume: spec,
+            snapshot_id: self.snapshot_id,
+            size: self.size,
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        let restored = at
+            .snapshot()
+            .map(|snapshot| at.snapshot_with_status(snapshot, SnapshotStatus::Available));
+        let transition = match outcome {
+            Outcome::Reverted => {
+                let mut volume = at.resting_as_before();
+                let growth = i64::from(self.size) - i64::from(volume.size);
+                volume.size = self.size;
+                Transition {
+                    volume: RecordChange::Update(Box::new(volume)),
+                    growth,
+                    ..Transition::done(Answer::Done)
+                }
+            }
+            Outcome::Failed(failure) => {
+                // A volume that surely is what it was rests again; of any other nobody knows what it holds.
+                let volume = match failure.kind {
+                    FailureKind::Busy | FailureKind::Request | FailureKind::NoSpace => at.resting_as_before(),
+                    _ => at.with_status(VolumeStatus::Error),
+                };
+                Transition::failed_with(
+                    volume,
+                    client_error(failure, "Unable to revert the volume."),
+                    Some(UserMessageDraft::of(
+                        failure,
+                        Action::RevertToSnapshot,
+                        Detail::DriverFailedRevert,
+                    )),
+                )
+            }
+            _ => return None,
+        };
+        Some(transition.and_snapshot(restored))
+    }
+
+    fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
+        Some(SnapshotStatus::Available)
+    }
+}

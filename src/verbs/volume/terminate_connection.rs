@@ -1,0 +1,164 @@
+//! `os-terminate_connection`, and the storage half of `os-force_detach`: an initiator is let in no longer.
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | if nobody else needs the export, nobody connects until the operation has ended | nothing has changed |
+//! | disconnect (backend) | the initiator is out, with the export if it was the last | the record is as before |
+//! | reply | a volume that was reserved the old way is free again | the client may say it once more |
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Deadlines, Interrupt, old_connectors, retry_on_conflict};
+use crate::messages::api::{ApiTopic, Outcome};
+use crate::messages::{call, volume};
+use crate::model::bounds::check_connector;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide};
+use crate::model::{Attachment, Connector, Operation, Result, Subject, Timestamp, Volume};
+use crate::verbs::command::{holds_the_export, is_of};
+use crate::verbs::transition::client_error;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
+    Records, Request, Transition, Verb,
+};
+
+/// Let an initiator in no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminateConnection {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// The initiator; `None` means all.
+    pub connector: Option<Connector>,
+}
+call!(TerminateConnection => ApiTopic, "terminate_connection", since 1, reply ());
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminateConnectionEntry {
+    /// The initiator; `None` means all of them.
+    pub connector: Option<Connector>,
+}
+
+impl Request for TerminateConnection {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    fn may_wait(&self) -> bool {
+        true
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        if let Some(connector) = &self.connector {
+            check_connector(connector)?;
+        }
+        let was = at.control.find_volume(at.context, &self.volume_id).await?;
+        decide(&was, &[], Asked::TerminateConnection)?;
+        if was.host.is_none() || was.provider_location.is_none() {
+            // Nothing was ever exported.
+            return Ok(Began::Ended);
+        }
+        let entry = TerminateConnectionEntry {
+            connector: self.connector.clone(),
+        };
+        let operation = at.operation(&entry, Subject::Export(was.id), &was)?;
+        let attachments = at.control.plain_attachments(was.id).await?;
+        let mut volume = was.record.clone();
+        let stays =
+            old_connectors::others(&was, self.connector.as_ref()) || attachments.iter().any(holds_the_export);
+        if !stays && volume.operation.is_none() {
+            // It takes the export with it: nobody connects until it has ended.
+            volume.operation = Some(operation.id);
+        }
+        volume.updated_at = Some(Timestamp::now());
+        let mut changes = at.control.catalog.change();
+        changes.update_volume(&was, &volume).insert_operation(&operation);
+        changes.commit().await?;
+        Ok(Began::awaited(operation, volume))
+    }
+
+    async fn reply(
+        &self,
+        at: &BeginContext<'_>,
+        _operation: Option<&Operation>,
+        answer: Result<Answer>,
+    ) -> Result<()> {
+        answer?;
+        retry_on_conflict!(unreserve(at, &self.volume_id).await)
+    }
+}
+
+async fn unreserve(at: &BeginContext<'_>, id: &str) -> Result<(), Interrupt> {
+    let was = at.control.find_volume(at.context, id).await?;
+    let attachments = at.control.plain_attachments(was.id).await?;
+    let mut volume = was.record.clone();
+    volume.status = decide(&was, &attachments, Asked::Unreserve)?;
+    at.control.commit_volume(&was, volume).await?;
+    Ok(())
+}
+
+impl Entry for TerminateConnectionEntry {
+    const NAME: &'static str = "terminate_connection";
+}
+
+#[async_trait(?Send)]
+impl Verb for TerminateConnectionEntry {
+    fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
+        deadlines.terminate_connection
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::All,
+            ..Reads::default()
+        }
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let spec = records.spec()?;
+        let backend = spec.pool.backend.clone();
+        let same_host =
+            |other: &Attachment| other.connection_info.is_some() && is_of(other, self.connector.as_ref());
+        let command = volume::TerminateConnection {
+            command: header.id,
+            volume: spec,
+            connector_stays: records.attachments.iter().any(same_host),
+            export_stays: records.volume.operation != Some(header.id.operation),
+            connector: self.connector.clone(),
+            remaining_ms: header.remaining_ms,
+        };
+        Some(Command::to_backend(&backend, command))
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match outcome {
+            Outcome::Disconnected { export_removed } => {
+                let mut volume = at.released();
+                old_connectors::forget(&mut volume, self.connector.as_ref());
+                if *export_removed {
+                    forget_export(&mut volume);
+                }
+                Some(Transition::done_with(volume))
+            }
+            Outcome::Failed(failure) => {
+                let text = "Unable to terminate volume connection from backend.";
+                Some(Transition::failed_with(
+                    at.released(),
+                    client_error(failure, text),
+                    None,
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Nobody can reach the volume any more.
+pub(in crate::verbs) fn forget_export(volume: &mut Volume) {
+    volume.provider_location = None;
+    volume.provider_auth = None;
+    old_connectors::forget(volume, None);
+}

@@ -1,0 +1,52 @@
+//! Change name, description or all metadata of a volume.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Interrupt;
+use crate::control::bounds::check_volume;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide};
+use crate::model::{Result, Volume};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Change a volume's record; the reply is the volume then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// `Some(None)` clears it.
+    pub name: Option<Option<String>>,
+    /// `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+    /// Replaces all metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+call!(UpdateVolume => ApiTopic, "update_volume", since 1, reply Volume);
+
+impl Request for UpdateVolume {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
+        let was = at.control.find_volume(at.context, &self.volume_id).await?;
+        decide(&was, &[], Asked::Update)?;
+        let mut volume = was.record.clone();
+        if let Some(name) = &self.name {
+            volume.name.clone_from(name);
+        }
+        if let Some(description) = &self.description {
+            volume.description.clone_from(description);
+        }
+        if let Some(metadata) = &self.metadata {
+            volume.metadata.clone_from(metadata);
+        }
+        check_volume(&was, &volume)?;
+        let volume = at.control.commit_volume(&was, volume).await?;
+        Ok(Began::Done(volume))
+    }
+}

@@ -1,0 +1,46 @@
+//! Delete a volume type that no volume uses (cinder: `volume/volume_types.py` `destroy`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Interrupt;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::{Error, Result, VolumeTypeId};
+use crate::store::CommitError;
+use crate::store::catalog::TYPE_IN_USE;
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Delete a volume type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVolumeType {
+    /// Which.
+    pub id: VolumeTypeId,
+}
+call!(DeleteVolumeType => ApiTopic, "delete_volume_type", since 1, reply ());
+
+impl Request for DeleteVolumeType {
+    fn level(&self) -> Level {
+        Level::Admin
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let was = at.control.volume_type(self.id).await?;
+        if at.control.default_volume_type().await?.id == was.id {
+            return Err(Error::bad_request(format!(
+                "The volume type {} is a default volume type and cannot be deleted.",
+                was.id
+            ))
+            .into());
+        }
+        let mut changes = at.control.catalog.change();
+        changes.delete_volume_type(&was);
+        match changes.commit().await {
+            Ok(_) => Ok(Began::Done(())),
+            Err(CommitError::OverCeiling { name, .. }) if name == TYPE_IN_USE => {
+                Err(Error::bad_request("Target volume type is still in use.").into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
