@@ -2,9 +2,10 @@
 //!
 //! A test reads `src/messages` and `src/verbs` and fails if one is missing here.
 
+use crate::backend::{BackendCommand, CommandVisitor};
 use crate::messages::{Message, api, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
-use crate::verbs::{Request, RequestVisitor, every_request};
+use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
 /// Is shown each type of message.
 pub trait Visitor {
@@ -14,6 +15,13 @@ pub trait Visitor {
 
 /// Shows them all, by receiving actor.
 pub fn every_message(visitor: &mut impl Visitor) {
+    struct Commands<'a, V>(&'a mut V);
+    impl<V: Visitor> CommandVisitor for Commands<'_, V> {
+        fn command<C: BackendCommand>(self) -> Self {
+            self.0.message::<C>();
+            self
+        }
+    }
     struct Requests<'a, V>(&'a mut V);
     impl<V: Visitor> RequestVisitor for Requests<'_, V> {
         fn request<R: Request>(&mut self) {
@@ -46,19 +54,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<scheduler::UpdateServiceCapabilities>();
     visitor.message::<scheduler::GetPools>();
 
-    visitor.message::<volume::CreateVolume>();
-    visitor.message::<volume::DeleteVolume>();
-    visitor.message::<volume::ExtendVolume>();
-    visitor.message::<volume::InitializeConnection>();
-    visitor.message::<volume::TerminateConnection>();
-    visitor.message::<volume::DeleteVolumeCascade>();
-    visitor.message::<volume::CreateSnapshot>();
-    visitor.message::<volume::DeleteSnapshot>();
-    visitor.message::<volume::RevertToSnapshot>();
-    visitor.message::<volume::ManageVolume>();
-    visitor.message::<volume::UnmanageVolume>();
-    visitor.message::<volume::ManageSnapshot>();
-    visitor.message::<volume::UnmanageSnapshot>();
+    let _ = every_command(Commands(visitor));
     visitor.message::<volume::ListExisting>();
     visitor.message::<volume::CancelOperation>();
     visitor.message::<volume::ListExistingPage>();

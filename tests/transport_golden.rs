@@ -853,11 +853,16 @@ fn each_message_to_scheduler_has_the_bytes_it_had() {
 
 #[test]
 fn each_message_to_volume_has_the_bytes_it_had() {
+    use pumice::verbs::volume::create_volume::CreateVolumeCommand;
+    use pumice::verbs::volume::delete_volume::DeleteVolumeCommand;
+    use pumice::verbs::volume::extend_volume::ExtendVolumeCommand;
+    use pumice::verbs::volume::initialize_connection::InitializeConnectionCommand;
+    use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
     use volume::*;
     message(&sources().map(|(label, source)| {
         (
             label,
-            CreateVolume {
+            CreateVolumeCommand {
                 command: command(),
                 volume: spec(source),
                 remaining_ms: 60_000,
@@ -867,7 +872,7 @@ fn each_message_to_volume_has_the_bytes_it_had() {
     let volume = || spec(VolumeSource::Raw);
     message(&[(
         "full",
-        DeleteVolume {
+        DeleteVolumeCommand {
             command: command(),
             volume: volume(),
             remaining_ms: 60_000,
@@ -875,7 +880,7 @@ fn each_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        ExtendVolume {
+        ExtendVolumeCommand {
             command: command(),
             volume: volume(),
             new_size: 4,
@@ -884,7 +889,7 @@ fn each_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        InitializeConnection {
+        InitializeConnectionCommand {
             command: command(),
             volume: volume(),
             attachment: Some(AttachmentId(id(9))),
@@ -895,7 +900,7 @@ fn each_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        TerminateConnection {
+        TerminateConnectionCommand {
             command: command(),
             volume: volume(),
             connector: Some(connector()),

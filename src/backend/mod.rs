@@ -1,7 +1,7 @@
 //! One storage backend of a volume node: its driver, its worker threads, what is known of its volumes, and how a command is run
 //! on it.
 //!
-//! The VolumeManager actor receives the commands; [`crate::verbs::on_backend`] says what each does. [`BackendState`] outlives the
+//! The VolumeManager actor receives the commands; each [verb](crate::verbs) says what its commands do. [`BackendState`] outlives the
 //! actor: one that was restarted after a panic finds the running work and the inventory of the one before.
 //!
 //! | module | content |

@@ -16,16 +16,17 @@
 //! | [`Request::begin`] | checks and record changes, in one commit; decided anew on a conflict |
 //! | [`Entry`] | what the journal keeps of it, with its stage |
 //! | [`Verb::command`] | what the current stage asks of which actor |
+//! | [`BackendCommand`](crate::backend::BackendCommand) | that command as it travels, and its steps on the backend, each above what takes it back |
 //! | [`Verb::next`] | what a success, a failure, the deadline or a cancel make of the records, and which stage follows |
 //!
 //! Actors are the engines: the Api actor begins operations, journals, resumes and ends them; a VolumeManager runs commands. A
-//! verb is known by one row in [`every_request`] and, if it has operations, one in [`ENTRIES`].
+//! verb is known by one row in [`every_request`], if it has operations by one in [`ENTRIES`], and if a backend takes part in it by
+//! one in [`every_command`].
 
 pub mod attachment;
 pub mod command;
 pub mod delete_message;
 pub mod followers;
-pub mod on_backend;
 pub mod operation_context;
 pub mod record_changes;
 pub mod request;
@@ -48,6 +49,7 @@ pub use self::command::{Command, Records};
 pub use self::operation_context::OperationContext;
 pub use self::request::{Began, BeginContext, Known, Request, RequestVisitor, Started, Superseded};
 pub use self::transition::{Answer, RecordChange, Transition, UserMessageDraft};
+use crate::backend::CommandVisitor;
 use crate::control::{Control, Deadlines};
 use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
@@ -249,4 +251,23 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     visitor.request::<volume::unmanage_volume::UnmanageVolume>();
     visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
     visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
+}
+
+/// Shows every command that a VolumeManager runs. One that is missing here is not served.
+#[must_use]
+pub fn every_command<V: CommandVisitor>(visitor: V) -> V {
+    visitor
+        .command::<volume::create_volume::CreateVolumeCommand>()
+        .command::<volume::delete_volume::DeleteVolumeCommand>()
+        .command::<volume::delete_volume::DeleteVolumeCascadeCommand>()
+        .command::<volume::extend_volume::ExtendVolumeCommand>()
+        .command::<volume::manage_volume::ManageVolumeCommand>()
+        .command::<volume::unmanage_volume::UnmanageVolumeCommand>()
+        .command::<volume::initialize_connection::InitializeConnectionCommand>()
+        .command::<volume::terminate_connection::TerminateConnectionCommand>()
+        .command::<snapshot::create_snapshot::CreateSnapshotCommand>()
+        .command::<snapshot::delete_snapshot::DeleteSnapshotCommand>()
+        .command::<volume::revert_to_snapshot::RevertToSnapshotCommand>()
+        .command::<snapshot::manage_snapshot::ManageSnapshotCommand>()
+        .command::<snapshot::unmanage_snapshot::UnmanageSnapshotCommand>()
 }

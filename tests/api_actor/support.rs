@@ -29,7 +29,20 @@ use pumice::transport::codec::encoded_size;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, CallError, Handle, Router, Serve};
 use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
+use pumice::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
+use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
+use pumice::verbs::snapshot::manage_snapshot::ManageSnapshotCommand;
+use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshotCommand;
 use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
+use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+use pumice::verbs::volume::delete_volume::DeleteVolumeCommand;
+use pumice::verbs::volume::extend_volume::ExtendVolumeCommand;
+use pumice::verbs::volume::initialize_connection::InitializeConnectionCommand;
+use pumice::verbs::volume::manage_volume::ManageVolumeCommand;
+use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
+use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
+use pumice::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
 use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
 
 /// What a scripted neighbour does with a message.
@@ -50,12 +63,12 @@ pub enum Deed {
 pub enum Got {
     Schedule(scheduler::CreateVolume),
     ValidateExtend,
-    Create(volume::CreateVolume),
+    Create(CreateVolumeCommand),
     Delete,
     Extend,
     Connect,
-    Disconnect(volume::TerminateConnection),
-    DeleteCascade(volume::DeleteVolumeCascade),
+    Disconnect(TerminateConnectionCommand),
+    DeleteCascade(DeleteVolumeCascadeCommand),
     CreateSnapshot,
     DeleteSnapshot,
     Revert,
@@ -236,19 +249,19 @@ impl World {
         });
         node.register(
             builder
-                .serves::<volume::CreateVolume>()
-                .serves::<volume::DeleteVolume>()
-                .serves::<volume::ExtendVolume>()
-                .serves::<volume::InitializeConnection>()
-                .serves::<volume::TerminateConnection>()
-                .serves::<volume::DeleteVolumeCascade>()
-                .serves::<volume::CreateSnapshot>()
-                .serves::<volume::DeleteSnapshot>()
-                .serves::<volume::RevertToSnapshot>()
-                .serves::<volume::ManageVolume>()
-                .serves::<volume::UnmanageVolume>()
-                .serves::<volume::ManageSnapshot>()
-                .serves::<volume::UnmanageSnapshot>()
+                .serves::<CreateVolumeCommand>()
+                .serves::<DeleteVolumeCommand>()
+                .serves::<ExtendVolumeCommand>()
+                .serves::<InitializeConnectionCommand>()
+                .serves::<TerminateConnectionCommand>()
+                .serves::<DeleteVolumeCascadeCommand>()
+                .serves::<CreateSnapshotCommand>()
+                .serves::<DeleteSnapshotCommand>()
+                .serves::<RevertToSnapshotCommand>()
+                .serves::<ManageVolumeCommand>()
+                .serves::<UnmanageVolumeCommand>()
+                .serves::<ManageSnapshotCommand>()
+                .serves::<UnmanageSnapshotCommand>()
                 .serves::<volume::ListExisting>()
                 .serves::<volume::CancelOperation>()
                 .start(),
@@ -626,7 +639,7 @@ impl Serve<scheduler::CreateVolume> for FakeScheduler {
             return Ok(());
         }
         let to: Handle<VolumeTopic> = self.router.server(&chosen.backend.to_string());
-        let told = volume::CreateVolume {
+        let told = CreateVolumeCommand {
             command,
             volume: message.volume.on(chosen),
             remaining_ms: 1000,
@@ -730,8 +743,8 @@ pub async fn say(
     .unwrap();
 }
 
-impl Serve<volume::CreateVolume> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::CreateVolume) -> Result<(), Error> {
+impl Serve<CreateVolumeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: CreateVolumeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         let outcome = Outcome::Created { provider_id: None };
         self.act(&context, m.command, Got::Create(m.clone()), outcome)
@@ -740,8 +753,8 @@ impl Serve<volume::CreateVolume> for FakeBackend {
     }
 }
 
-impl Serve<volume::DeleteVolume> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolume) -> Result<(), Error> {
+impl Serve<DeleteVolumeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: DeleteVolumeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(&context, m.command, Got::Delete, Outcome::Deleted).await;
         Ok(())
@@ -758,8 +771,8 @@ impl Serve<volume::CancelOperation> for FakeBackend {
     }
 }
 
-impl Serve<volume::ExtendVolume> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::ExtendVolume) -> Result<(), Error> {
+impl Serve<ExtendVolumeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: ExtendVolumeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(&context, m.command, Got::Extend, Outcome::Extended)
             .await;
@@ -767,8 +780,8 @@ impl Serve<volume::ExtendVolume> for FakeBackend {
     }
 }
 
-impl Serve<volume::InitializeConnection> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::InitializeConnection) -> Result<(), Error> {
+impl Serve<InitializeConnectionCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: InitializeConnectionCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         let secret = {
             let mut script = self.script.lock().unwrap();
@@ -789,8 +802,8 @@ impl Serve<volume::InitializeConnection> for FakeBackend {
     }
 }
 
-impl Serve<volume::TerminateConnection> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::TerminateConnection) -> Result<(), Error> {
+impl Serve<TerminateConnectionCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: TerminateConnectionCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         let outcome = Outcome::Disconnected {
             export_removed: !m.export_stays,
@@ -801,8 +814,8 @@ impl Serve<volume::TerminateConnection> for FakeBackend {
     }
 }
 
-impl Serve<volume::DeleteVolumeCascade> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteVolumeCascade) -> Result<(), Error> {
+impl Serve<DeleteVolumeCascadeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: DeleteVolumeCascadeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(
             &context,
@@ -815,8 +828,8 @@ impl Serve<volume::DeleteVolumeCascade> for FakeBackend {
     }
 }
 
-impl Serve<volume::CreateSnapshot> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::CreateSnapshot) -> Result<(), Error> {
+impl Serve<CreateSnapshotCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: CreateSnapshotCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(
             &context,
@@ -829,8 +842,8 @@ impl Serve<volume::CreateSnapshot> for FakeBackend {
     }
 }
 
-impl Serve<volume::DeleteSnapshot> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::DeleteSnapshot) -> Result<(), Error> {
+impl Serve<DeleteSnapshotCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: DeleteSnapshotCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(&context, m.command, Got::DeleteSnapshot, Outcome::SnapshotDeleted)
             .await;
@@ -838,8 +851,8 @@ impl Serve<volume::DeleteSnapshot> for FakeBackend {
     }
 }
 
-impl Serve<volume::RevertToSnapshot> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::RevertToSnapshot) -> Result<(), Error> {
+impl Serve<RevertToSnapshotCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: RevertToSnapshotCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(&context, m.command, Got::Revert, Outcome::Reverted)
             .await;
@@ -847,8 +860,8 @@ impl Serve<volume::RevertToSnapshot> for FakeBackend {
     }
 }
 
-impl Serve<volume::ManageVolume> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::ManageVolume) -> Result<(), Error> {
+impl Serve<ManageVolumeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: ManageVolumeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(
             &context,
@@ -864,8 +877,8 @@ impl Serve<volume::ManageVolume> for FakeBackend {
     }
 }
 
-impl Serve<volume::UnmanageVolume> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageVolume) -> Result<(), Error> {
+impl Serve<UnmanageVolumeCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: UnmanageVolumeCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(&context, m.command, Got::Unmanage, Outcome::Unmanaged)
             .await;
@@ -873,8 +886,8 @@ impl Serve<volume::UnmanageVolume> for FakeBackend {
     }
 }
 
-impl Serve<volume::ManageSnapshot> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::ManageSnapshot) -> Result<(), Error> {
+impl Serve<ManageSnapshotCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: ManageSnapshotCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(
             &context,
@@ -890,8 +903,8 @@ impl Serve<volume::ManageSnapshot> for FakeBackend {
     }
 }
 
-impl Serve<volume::UnmanageSnapshot> for FakeBackend {
-    async fn serve(self: Rc<Self>, context: Context, m: volume::UnmanageSnapshot) -> Result<(), Error> {
+impl Serve<UnmanageSnapshotCommand> for FakeBackend {
+    async fn serve(self: Rc<Self>, context: Context, m: UnmanageSnapshotCommand) -> Result<(), Error> {
         note_size(&self.script, &m);
         self.act(
             &context,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use pumice::actors::scheduler;
 use pumice::backend::{BackendCommand, CommandVisitor};
 use pumice::model::bounds::RECORDS_IN_A_COMMIT;
-use pumice::verbs::on_backend::every_command;
+use pumice::verbs::every_command;
 use serde_json::{Value, json};
 
 use crate::client::Client;

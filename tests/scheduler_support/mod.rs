@@ -23,6 +23,7 @@ use pumice::store::memory::MemoryStore;
 use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Handle, Router, Serve};
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 
 const SIZE: u32 = 10;
 
@@ -33,7 +34,7 @@ pub struct World {
     pub operation: OperationId,
     catalog: Catalog,
     router: Router,
-    told: Arc<Mutex<Vec<(String, volume::CreateVolume)>>>,
+    told: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
     reports: Arc<Mutex<Vec<Report>>>,
 }
 
@@ -94,7 +95,7 @@ pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 struct Backend {
     name: String,
-    told: Arc<Mutex<Vec<(String, volume::CreateVolume)>>>,
+    told: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
     busy: bool,
 }
 
@@ -102,8 +103,8 @@ impl Actor for Backend {
     type Topic = VolumeTopic;
 }
 
-impl Serve<volume::CreateVolume> for Backend {
-    async fn serve(self: Rc<Self>, _context: Context, message: volume::CreateVolume) -> Result<(), Error> {
+impl Serve<CreateVolumeCommand> for Backend {
+    async fn serve(self: Rc<Self>, _context: Context, message: CreateVolumeCommand) -> Result<(), Error> {
         if self.busy {
             std::future::pending::<()>().await;
         }
@@ -186,7 +187,7 @@ impl World {
     /// It takes one message and never ends it; there is no room for another.
     pub async fn listen_but_be_busy(&self, backend: &str) {
         self.start_backend(backend, 1, true);
-        let filler = volume::CreateVolume {
+        let filler = CreateVolumeCommand {
             command: volume::CommandId {
                 operation: OperationId::new(),
                 attempt: 1,
@@ -215,11 +216,11 @@ impl World {
             })
         });
         self.router
-            .register(endpoint.serves::<volume::CreateVolume>().start());
+            .register(endpoint.serves::<CreateVolumeCommand>().start());
     }
 
     /// What the backend was told.
-    pub fn told(&self, backend: &str) -> Vec<volume::CreateVolume> {
+    pub fn told(&self, backend: &str) -> Vec<CreateVolumeCommand> {
         let told = self.told.lock().unwrap();
         told.iter()
             .filter(|(name, _)| name == backend)

@@ -173,13 +173,21 @@ fn each_message_about_storage_has_the_bytes_it_had() {
 
 #[test]
 fn each_later_message_to_volume_has_the_bytes_it_had() {
+    use pumice::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
+    use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
+    use pumice::verbs::snapshot::manage_snapshot::ManageSnapshotCommand;
+    use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshotCommand;
+    use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+    use pumice::verbs::volume::manage_volume::ManageVolumeCommand;
+    use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
+    use pumice::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
     use volume::*;
     let volume = || spec(VolumeSource::Raw);
     let snapshot_id = SnapshotId(id(3));
     let remaining_ms = 60_000;
     message(&[(
         "full",
-        DeleteVolumeCascade {
+        DeleteVolumeCascadeCommand {
             command: command(),
             volume: volume(),
             snapshots: vec![snapshot_id, SnapshotId(id(4))],
@@ -191,10 +199,10 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
             message(&[("full", $message { command: command(), volume: volume(), snapshot_id, remaining_ms })]);
         )+};
     }
-    about_a_snapshot!(CreateSnapshot DeleteSnapshot UnmanageSnapshot);
+    about_a_snapshot!(CreateSnapshotCommand DeleteSnapshotCommand UnmanageSnapshotCommand);
     message(&[(
         "full",
-        RevertToSnapshot {
+        RevertToSnapshotCommand {
             command: command(),
             volume: volume(),
             snapshot_id,
@@ -204,7 +212,7 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        ManageVolume {
+        ManageVolumeCommand {
             command: command(),
             volume: volume(),
             reference: Reference::named("lv1"),
@@ -213,7 +221,7 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        UnmanageVolume {
+        UnmanageVolumeCommand {
             command: command(),
             volume: volume(),
             remaining_ms,
@@ -221,7 +229,7 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
     )]);
     message(&[(
         "full",
-        ManageSnapshot {
+        ManageSnapshotCommand {
             command: command(),
             volume: volume(),
             snapshot_id,

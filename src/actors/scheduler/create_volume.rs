@@ -29,11 +29,12 @@ use super::parts::Parts;
 use super::pools::Claim;
 use crate::flow::{Flow, Step};
 use crate::messages::scheduler::CreateVolume;
-use crate::messages::volume::{self, CommandId, VolumeTopic};
+use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::model::{Context, Operation, PoolName, StepOutcome, StepRecord, Timestamp, Volume};
 use crate::store::CommitError;
 use crate::store::catalog::{Changes, Stored};
 use crate::transport::CallError;
+use crate::verbs::volume::create_volume::CreateVolumeCommand;
 
 /// How often a commit is tried again when somebody changed the records meanwhile (their owner renames the volume, say).
 const COMMIT_TRIES: u32 = 8;
@@ -338,7 +339,7 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
         let given = found.operation.deadline.since(found.operation.created_at);
         let left = found.operation.deadline.since(Timestamp::now()).min(given);
         let remaining = if left.is_zero() { given } else { left };
-        let command = volume::CreateVolume {
+        let command = CreateVolumeCommand {
             command: CommandId {
                 operation: state.command.operation,
                 attempt: state.command.attempt,

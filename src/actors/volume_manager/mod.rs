@@ -35,7 +35,7 @@ use crate::messages::volume::{CancelOperation, CommandId, ListExisting, ListExis
 use crate::model::{Context, Error, StepRecord};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
-use crate::verbs::on_backend::every_command;
+use crate::verbs::every_command;
 
 /// How often a report is offered to the Api actor before it is left to the command's repetition.
 const REPORT_TRIES: u32 = 6;

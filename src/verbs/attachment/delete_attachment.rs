@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Control, Deadlines, Interrupt, old_connectors};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::call;
 use crate::model::role::Level;
 use crate::model::transitions::follow_attachments;
 use crate::model::user_message::{Action, Detail};
@@ -23,6 +23,7 @@ use crate::model::{
 };
 use crate::store::catalog::Stored;
 use crate::verbs::command::{holds_the_export, is_of};
+use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
 use crate::verbs::volume::terminate_connection::forget_export;
 use crate::verbs::{
     Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
@@ -169,7 +170,7 @@ impl Verb for DeleteAttachmentEntry {
             .find(|attachment| attachment.id == self.attachment_id)
             .and_then(|attachment| attachment.connector.clone());
         let others: Vec<&Attachment> = self.others_that_stay(records).collect();
-        let command = volume::TerminateConnection {
+        let command = TerminateConnectionCommand {
             command: header.id,
             volume: spec,
             connector_stays: others.iter().any(|other| is_of(other, connector.as_ref())),

@@ -14,7 +14,7 @@ use super::create_attachment::readonly;
 use crate::control::bounds::check_attachment_connector;
 use crate::control::{Deadlines, Interrupt};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::call;
 use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
 use crate::model::user_message::{Action, Detail};
@@ -24,6 +24,7 @@ use crate::model::{
 };
 use crate::store::catalog::Stored;
 use crate::verbs::command::{is_only_connection, is_readonly};
+use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
 use crate::verbs::volume::initialize_connection::exported;
 use crate::verbs::{
     Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
@@ -196,7 +197,7 @@ impl Verb for UpdateAttachmentEntry {
             };
         }
         let backend = spec.pool.backend.clone();
-        let command = volume::InitializeConnection {
+        let command = InitializeConnectionCommand {
             command: header.id,
             volume: spec,
             attachment: Some(self.attachment_id),

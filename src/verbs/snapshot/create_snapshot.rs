@@ -7,6 +7,14 @@
 //!
 //! Checks in Cinder's order: the volume's state, then quota. Snapshot, usage and operation are one commit, which also touches
 //! the volume's record: a delete of the volume that was decided on meanwhile is decided again, and finds the snapshot.
+//!
+//! The steps on the backend (cinder: `volume/manager.py`, `create_snapshot`):
+//!
+//! | step | what is true after it | taken back by |
+//! |---|---|---|
+//! | `notify_snapshot_create_start` | `snapshot.create.start` was emitted | – |
+//! | `create_snapshot` | the snapshot exists, and is whole | deleting it |
+//! | `notify_snapshot_create_end` | `snapshot.create.end` was emitted | – |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,17 +22,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::bounds::check_new_snapshot;
 use crate::control::lookup::growth_failed;
 use crate::control::{Deadlines, Interrupt};
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::bounds::{SNAPSHOTS, check_count};
 use crate::model::quota::snapshot_deltas;
 use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide};
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Error, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume};
+use crate::model::{
+    Error, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec,
+};
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
     Transition, Verb,
@@ -146,7 +162,7 @@ impl Verb for CreateSnapshotEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::CreateSnapshot {
+        let command = CreateSnapshotCommand {
             command: header.id,
             volume: spec,
             snapshot_id: self.snapshot_id,
@@ -166,5 +182,92 @@ impl Verb for CreateSnapshotEntry {
             )),
             _ => None,
         }
+    }
+}
+
+/// Keep the volume as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateSnapshotCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(CreateSnapshotCommand => VolumeTopic, "create_snapshot", since 2);
+
+impl BackendCommand for CreateSnapshotCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Refuse;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("create_snapshot")
+            .then(Notify("notify_snapshot_create_start", &["snapshot.create.start"]))
+            .then(step("create_snapshot", create_snapshot).reverted_by(delete_created))
+            .then(Notify("notify_snapshot_create_end", &["snapshot.create.end"]))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::SnapshotCreated { provider_id: None }
+    }
+}
+
+async fn create_snapshot(task: &mut Task<CreateSnapshotCommand>) -> DriverResult<()> {
+    let locks = LockSet::snapshot(task.command.snapshot_id)
+        .and(LockSet::content_of(task.volume.id))
+        .moving_data(task.moves_data());
+    task.drive(locks, |call| {
+        let snapshot = call.command.snapshot_id;
+        // Checked while the snapshot is locked: a delete that was sent later may have been done first.
+        if call.backend.inventory().has_tombstone(snapshot.0) {
+            let client = "The snapshot was deleted meanwhile.".to_owned();
+            return Err(DriverError::Refused { client });
+        }
+        call.driver.create_snapshot(call.work, call.volume, snapshot)
+    })
+    .await
+}
+
+async fn delete_created(task: &mut Task<CreateSnapshotCommand>) {
+    let snapshot = task.command.snapshot_id;
+    let deleted = task.drive(LockSet::snapshot(snapshot), move |call| {
+        call.driver.delete_snapshot(call.work, call.volume, snapshot)
+    });
+    if let Err(error) = deleted.await {
+        tracing::error!(%snapshot, %error, "a snapshot could not be taken back; it stays until it is deleted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_snapshot_is_created_whole_or_not_at_all() {
+        Recipe {
+            command: |fixture| CreateSnapshotCommand {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: SnapshotId::new(),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, _| fixture.driver.snapshots().len() == 2,
+            after_failure: |fixture, _| {
+                fixture.driver.snapshots() == [fixture.snapshot] && fixture.driver.exists(fixture.volume.id)
+            },
+            is_repeatable: true,
+        }
+        .check()
+        .await;
     }
 }

@@ -6,6 +6,14 @@
 //! | delete (backend) | its storage and its record are gone | `available` if the backend refused; else `error_deleting` |
 //!
 //! A forced delete supersedes whatever is being done to it; going back to it is the one thing it waits for.
+//!
+//! The steps on the backend. They only go forward: a delete that failed half-way is done again.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `notify_snapshot_delete_start` | `snapshot.delete.start` was emitted |
+//! | `delete_snapshot` | its storage is gone (what was not there counts as gone) |
+//! | `notify_snapshot_delete_end` | `snapshot.delete.end` was emitted |
 
 use std::time::Duration;
 
@@ -13,13 +21,21 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::unmanage_snapshot::UnmanageSnapshotEntry;
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::{Control, Deadlines, Interrupt, store_failed};
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, FailureKind, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::role::Level;
 use crate::model::transitions::snapshots;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Error, Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume};
+use crate::model::{
+    Error, Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec,
+};
 use crate::verbs::record_changes::remove_snapshot;
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
@@ -141,7 +157,7 @@ impl Verb for DeleteSnapshotEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::DeleteSnapshot {
+        let command = DeleteSnapshotCommand {
             command: header.id,
             volume: spec,
             snapshot_id: self.snapshot_id,
@@ -164,5 +180,75 @@ impl Verb for DeleteSnapshotEntry {
             }
             _ => None,
         }
+    }
+}
+
+/// Take a snapshot away. What is not there counts as done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSnapshotCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(DeleteSnapshotCommand => VolumeTopic, "delete_snapshot", since 2);
+
+impl BackendCommand for DeleteSnapshotCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("delete_snapshot")
+            .then(Notify("notify_snapshot_delete_start", &["snapshot.delete.start"]))
+            .then(step("delete_snapshot", delete_snapshot))
+            .then(Notify("notify_snapshot_delete_end", &["snapshot.delete.end"]))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::SnapshotDeleted
+    }
+}
+
+async fn delete_snapshot(task: &mut Task<DeleteSnapshotCommand>) -> DriverResult<()> {
+    // What a thick snapshot kept of its volume is wiped.
+    let locks = LockSet::snapshot(task.command.snapshot_id).moving_data(task.moves_data());
+    task.drive(locks, |call| {
+        let snapshot = call.command.snapshot_id;
+        call.backend.inventory().insert_tombstone(snapshot.0);
+        call.driver.delete_snapshot(call.work, call.volume, snapshot)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_snapshot_is_deleted_and_a_failed_delete_can_be_repeated() {
+        Recipe {
+            command: |fixture| DeleteSnapshotCommand {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: fixture.snapshot,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, _| fixture.driver.snapshots().is_empty(),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
     }
 }

@@ -4,6 +4,13 @@
 //! |---|---|---|
 //! | begin | the snapshot is `creating`, and counts | nothing has changed |
 //! | manage (backend) | what was found bears the snapshot's name; it is `available` | `error_managing` |
+//!
+//! The steps on the backend:
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `manage_snapshot` | it has the snapshot's name |
+//! | `notify_manage_end` | `snapshot.manage_existing.end` was emitted |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,13 +19,19 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::create_snapshot::{CreateSnapshot, begin_snapshot};
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt};
+use crate::drivers::{DriverError, DriverResult, Managed};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::bounds::REFERENCE;
 use crate::model::role::Level;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Reference, Result, Snapshot, SnapshotId, SnapshotStatus, Volume};
+use crate::model::{Reference, Result, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeSpec};
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
     Transition, Verb,
@@ -94,7 +107,7 @@ impl Verb for ManageSnapshotEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::ManageSnapshot {
+        let command = ManageSnapshotCommand {
             command: header.id,
             volume: spec,
             snapshot_id: self.snapshot_id,
@@ -116,4 +129,54 @@ impl Verb for ManageSnapshotEntry {
             _ => None,
         }
     }
+}
+
+/// Take something that exists on the backend for a snapshot of this volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageSnapshotCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume that it is a snapshot of.
+    pub volume: VolumeSpec,
+    /// The snapshot to be.
+    pub snapshot_id: SnapshotId,
+    /// What to take.
+    pub reference: Reference,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(ManageSnapshotCommand => VolumeTopic, "manage_snapshot", since 2);
+
+impl BackendCommand for ManageSnapshotCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Refuse;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = Managed;
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("manage_snapshot")
+            .then(step("manage_snapshot", manage_snapshot))
+            .then(Notify("notify_manage_end", &["snapshot.manage_existing.end"]))
+    }
+
+    fn outcome(&self, managed: Managed) -> Outcome {
+        Outcome::SnapshotManaged {
+            size: managed.size,
+            provider_id: managed.provider_id,
+        }
+    }
+}
+
+async fn manage_snapshot(task: &mut Task<ManageSnapshotCommand>) -> DriverResult<()> {
+    let managed = task.drive(LockSet::snapshot(task.command.snapshot_id), |call| {
+        let command = call.command;
+        call.driver
+            .manage_snapshot(call.work, call.volume, command.snapshot_id, &command.reference)
+    });
+    task.output = managed.await?;
+    Ok(())
 }

@@ -4,6 +4,12 @@
 //! |---|---|---|
 //! | begin | the snapshot is `unmanaging`; what was done to it has ended | nothing has changed |
 //! | unmanage (backend) | its record is gone | `error_deleting` |
+//!
+//! The steps on the backend:
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `forget_snapshot` | `snapshot.unmanage` was emitted; the inventory has no snapshots |
 
 use std::time::Duration;
 
@@ -11,12 +17,18 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::delete_snapshot::{End, end_snapshot};
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt};
+use crate::drivers::DriverError;
+use crate::flow::Flow;
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::role::Level;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Result, SnapshotId, SnapshotStatus, Volume};
+use crate::model::{Result, SnapshotId, SnapshotStatus, Volume, VolumeSpec};
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
     Transition, Verb,
@@ -64,7 +76,7 @@ impl Verb for UnmanageSnapshotEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::UnmanageSnapshot {
+        let command = UnmanageSnapshotCommand {
             command: header.id,
             volume: spec,
             snapshot_id: self.snapshot_id,
@@ -84,5 +96,38 @@ impl Verb for UnmanageSnapshotEntry {
             )),
             _ => None,
         }
+    }
+}
+
+/// Forget a snapshot without touching it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageSnapshotCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(UnmanageSnapshotCommand => VolumeTopic, "unmanage_snapshot", since 2);
+
+impl BackendCommand for UnmanageSnapshotCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("unmanage_snapshot").then(Notify("forget_snapshot", &["snapshot.unmanage"]))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::SnapshotUnmanaged
     }
 }

@@ -12,9 +12,12 @@
 //! | `check_quota` | the project may have so much more, as far as is known |
 //! | `create_record` | it has |
 //!
+//! The steps on the backend are in `on_backend`.
+//!
 //! From `create_record` on the volume cannot be lost, so nothing after it fails: what could not be sent is sent again.
 
 mod extract;
+mod on_backend;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,12 +29,13 @@ use tracing::warn;
 use uuid::Uuid;
 
 use self::extract::Extracted;
+pub use self::on_backend::CreateVolumeCommand;
 use crate::control::lookup::growth_failed;
 use crate::control::{Control, Deadlines, Interrupt, retry_on_conflict, store_failed, try_again};
 use crate::flow::{Flow, Step};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::quota::Ceilings;
-use crate::messages::{call, scheduler, volume};
+use crate::messages::{call, scheduler};
 use crate::model::bounds::{ATTEMPTS, CAUSE, cut};
 use crate::model::role::Level;
 use crate::model::spec::VolumeSource;
@@ -295,7 +299,7 @@ impl Verb for CreateVolumeEntry {
             return Some(Command::to_scheduler(self.placement(records, header)));
         };
         let spec = self.spec(records, spec(records.volume, records.extra_specs, pool.clone()));
-        let command = volume::CreateVolume {
+        let command = CreateVolumeCommand {
             command: header.id,
             volume: spec,
             remaining_ms: header.remaining_ms,

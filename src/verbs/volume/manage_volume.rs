@@ -7,25 +7,39 @@
 //!
 //! The record is made first and with size 0, as in Cinder: its GiB count when the backend has said how many they are. To delete a
 //! volume in `error_managing` forgets it, and touches nothing.
+//!
+//! The steps on the backend (cinder: `volume/flows/manager/manage_existing.py`):
+//!
+//! | step | what is true after it | taken back by |
+//! |---|---|---|
+//! | `notify_manage_start` | `volume.manage_existing.start` was emitted | – |
+//! | `manage_volume` | it has the volume's name, and its size is known | – (nothing of it was changed but its name) |
+//! | `notify_manage_end` | it is in the inventory, `volume.manage_existing.end` was emitted | removing it from the inventory |
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
+use crate::backend::command::command_fields;
+use crate::backend::notify::{Notify, notify};
+use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::lookup::growth_failed;
 use crate::control::{Control, Deadlines, Interrupt, store_failed};
+use crate::drivers::{DriverError, DriverResult, Managed};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::scheduler::{GetPools, PoolView};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::bounds::{METADATA, REFERENCE, pairs};
 use crate::model::quota::{extend_deltas, volume_deltas};
 use crate::model::role::Level;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
     BackendName, Context, Error, ErrorKind, Operation, PoolName, Reference, Result, StorageName, Subject,
-    Timestamp, Volume, VolumeStatus,
+    Timestamp, Volume, VolumeSpec, VolumeStatus,
 };
 use crate::verbs::command::context_of;
 use crate::verbs::transition::client_error;
@@ -221,7 +235,7 @@ impl Verb for ManageVolumeEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::ManageVolume {
+        let command = ManageVolumeCommand {
             command: header.id,
             volume: spec,
             reference: self.reference.clone(),
@@ -288,4 +302,88 @@ pub(super) fn failed(
         client_error(failure, "Unable to manage the volume."),
         Some(UserMessageDraft::of(failure, action, detail)),
     )
+}
+
+/// Take something that exists on the backend for this volume, whose size is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManageVolumeCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume to be.
+    pub volume: VolumeSpec,
+    /// What to take.
+    pub reference: Reference,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(ManageVolumeCommand => VolumeTopic, "manage_volume", since 2);
+
+impl BackendCommand for ManageVolumeCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Refuse;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = Managed;
+    command_fields!();
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("manage_volume")
+            .then(Notify("notify_manage_start", &["volume.manage_existing.start"]))
+            .then(step("manage_volume", manage_volume))
+            .then(step("notify_manage_end", insert_and_notify).reverted_by(remove))
+    }
+
+    fn outcome(&self, managed: Managed) -> Outcome {
+        Outcome::Managed {
+            size: managed.size,
+            provider_id: managed.provider_id,
+        }
+    }
+}
+
+async fn manage_volume(task: &mut Task<ManageVolumeCommand>) -> DriverResult<()> {
+    let managed = task.drive(task.volume.id, |call| {
+        call.driver
+            .manage_volume(call.work, call.volume, &call.command.reference)
+    });
+    task.output = managed.await?;
+    task.volume.size = task.output.size;
+    Ok(())
+}
+
+async fn insert_and_notify(task: &mut Task<ManageVolumeCommand>) -> DriverResult<()> {
+    let volume = &task.volume;
+    let mut inventory = task.backend.inventory();
+    inventory.insert(volume.id, &volume.pool.pool, volume.size);
+    drop(inventory);
+    notify("volume.manage_existing.end", task);
+    Ok(())
+}
+
+async fn remove(task: &mut Task<ManageVolumeCommand>) {
+    task.backend.inventory().remove(task.volume.id);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first, spec};
+    use crate::model::Reference;
+
+    #[actix::test]
+    async fn what_exists_becomes_a_volume_and_no_other_is_touched() {
+        Recipe {
+            command: |_| ManageVolumeCommand {
+                command: first(),
+                volume: spec(0),
+                reference: Reference::named("lv1"),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| {
+                fixture.driver.size(command.volume.id) == Some(7) && fixture.has_allocated(7)
+            },
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id) && fixture.has_allocated(0),
+            is_repeatable: false,
+        }
+        .check()
+        .await;
+    }
 }

@@ -7,19 +7,36 @@
 //! | revert (backend) | content and size are the snapshot's | as before where nothing was touched; else `error`. The snapshot is whole |
 //!
 //! Both records change in one commit: Cinder leaves a volume `reverting` whose snapshot was not available.
+//!
+//! The steps on the backend (cinder: `volume/manager.py`, `revert_to_snapshot`). They only go forward: a volume whose revert has
+//! begun is half of each, and whole only at the end.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `notify_revert_start` | `volume.revert.start` and `snapshot.revert.start` were emitted |
+//! | `revert_to_snapshot` | the volume's content and size are the snapshot's, and the inventory has that size |
+//! | `notify_revert_end` | `volume.revert.end` and `snapshot.revert.end` were emitted |
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::command::command_fields;
+use crate::backend::notify::Notify;
+use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::{Control, Deadlines, Interrupt};
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, FailureKind, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::role::Level;
 use crate::model::transitions::snapshots;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeStatus};
+use crate::model::{
+    Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec, VolumeStatus,
+};
 use crate::verbs::transition::client_error;
 use crate::verbs::{
     Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
@@ -112,7 +129,7 @@ impl Verb for RevertToSnapshotEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::RevertToSnapshot {
+        let command = RevertToSnapshotCommand {
             command: header.id,
             volume: spec,
             snapshot_id: self.snapshot_id,
@@ -160,5 +177,90 @@ impl Verb for RevertToSnapshotEntry {
 
     fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
         Some(SnapshotStatus::Available)
+    }
+}
+
+/// Make the volume what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertToSnapshotCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume, whose pool the snapshot is on.
+    pub volume: VolumeSpec,
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// The size that the volume shall have again, in GiB.
+    pub size: u32,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(RevertToSnapshotCommand => VolumeTopic, "revert_to_snapshot", since 2);
+
+impl BackendCommand for RevertToSnapshotCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn snapshot(&self) -> Option<SnapshotId> {
+        Some(self.snapshot_id)
+    }
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("revert_to_snapshot")
+            .then(Notify(
+                "notify_revert_start",
+                &["volume.revert.start", "snapshot.revert.start"],
+            ))
+            .then(step("revert_to_snapshot", revert_to_snapshot))
+            .then(Notify(
+                "notify_revert_end",
+                &["volume.revert.end", "snapshot.revert.end"],
+            ))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::Reverted
+    }
+}
+
+async fn revert_to_snapshot(task: &mut Task<RevertToSnapshotCommand>) -> DriverResult<()> {
+    let locks = LockSet::volume(task.volume.id)
+        .and(LockSet::content_of(task.volume.id))
+        .and(LockSet::snapshot(task.command.snapshot_id))
+        .moving_data(task.moves_data())
+        .of_command(task.command.command);
+    task.drive(locks, |call| {
+        let (volume, command) = (call.volume, call.command);
+        call.driver
+            .revert_to_snapshot(call.work, volume, command.snapshot_id)?;
+        let mut inventory = call.backend.inventory();
+        inventory.insert(volume.id, &volume.pool.pool, command.size);
+        Ok(())
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_is_reverted_and_a_failed_revert_can_be_repeated() {
+        Recipe {
+            command: |fixture| RevertToSnapshotCommand {
+                command: first(),
+                volume: fixture.volume.clone(),
+                snapshot_id: fixture.snapshot,
+                size: 3,
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| fixture.driver.size(command.volume.id) == Some(3),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
     }
 }

@@ -5,19 +5,32 @@
 //! | begin | if nobody else needs the export, nobody connects until the operation has ended | nothing has changed |
 //! | disconnect (backend) | the initiator is out, with the export if it was the last | the record is as before |
 //! | reply | a volume that was reserved the old way is free again | the client may say it once more |
+//!
+//! The steps on the backend. They only go forward.
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `terminate_connection` | the initiator has no access (unless another attachment of its host stays) |
+//! | `remove_export` | the export is gone (unless another attachment stays) |
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::command::command_fields;
+use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt, old_connectors, retry_on_conflict};
+use crate::drivers::target::outliving;
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::bounds::check_connector;
 use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::{Attachment, Connector, Operation, Result, Subject, Timestamp, Volume};
+use crate::model::{Attachment, Connector, Operation, Result, Subject, Timestamp, Volume, VolumeSpec};
 use crate::verbs::command::{holds_the_export, is_of};
 use crate::verbs::transition::client_error;
 use crate::verbs::{
@@ -122,7 +135,7 @@ impl Verb for TerminateConnectionEntry {
         let backend = spec.pool.backend.clone();
         let same_host =
             |other: &Attachment| other.connection_info.is_some() && is_of(other, self.connector.as_ref());
-        let command = volume::TerminateConnection {
+        let command = TerminateConnectionCommand {
             command: header.id,
             volume: spec,
             connector_stays: records.attachments.iter().any(same_host),
@@ -161,4 +174,105 @@ pub(in crate::verbs) fn forget_export(volume: &mut Volume) {
     volume.provider_location = None;
     volume.provider_auth = None;
     old_connectors::forget(volume, None);
+}
+
+/// Let this initiator in no longer, and take the export away unless others remain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminateConnectionCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// The volume.
+    pub volume: VolumeSpec,
+    /// The initiator; `None` means all of them.
+    pub connector: Option<Connector>,
+    /// Whether another attachment of this initiator's host stays, so that it must keep its access.
+    pub connector_stays: bool,
+    /// Whether any attachment stays, so that the export must stay.
+    pub export_stays: bool,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(TerminateConnectionCommand => VolumeTopic, "terminate_connection", since 1);
+
+impl BackendCommand for TerminateConnectionCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unchanged;
+    type Output = ();
+    command_fields!();
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("terminate_connection")
+            .then(step("terminate_connection", terminate_connection))
+            .then(step("remove_export", remove_export))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::Disconnected {
+            export_removed: !self.export_stays,
+        }
+    }
+}
+
+async fn terminate_connection(task: &mut Task<TerminateConnectionCommand>) -> DriverResult<()> {
+    // An export that is removed takes its initiators with it.
+    if task.command.connector_stays || !task.command.export_stays {
+        return Ok(());
+    }
+    task.drive_target(|call, target| {
+        let (volume, connector) = (call.volume, call.command.connector.as_ref());
+        outliving(target, call.work, || {
+            target.terminate_connection(call.work, volume, connector)
+        })?;
+        let mut inventory = call.backend.inventory();
+        inventory.disconnected(volume.id, connector, false);
+        Ok(())
+    })
+    .await
+}
+
+async fn remove_export(task: &mut Task<TerminateConnectionCommand>) -> DriverResult<()> {
+    if task.command.export_stays {
+        return Ok(());
+    }
+    if task.backend.target.is_none() {
+        task.backend.inventory().disconnected(task.volume.id, None, true);
+    }
+    task.drive_target(|call, target| call.backend.remove_export(target, call.work, call.volume))
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, connector_of, first};
+    use crate::drivers::Work;
+    use crate::drivers::target::TargetDriver;
+
+    #[actix::test]
+    async fn a_connection_is_ended_and_a_failed_end_can_be_repeated() {
+        Recipe {
+            command: |fixture| {
+                let work = Work::within(Duration::from_millis(LONG_MS));
+                let path = Path::new("/dev/null");
+                let export = fixture.target.ensure_export(&work, &fixture.volume, path);
+                export.unwrap();
+                TerminateConnectionCommand {
+                    command: first(),
+                    volume: fixture.volume.clone(),
+                    connector: Some(connector_of("a")),
+                    connector_stays: false,
+                    export_stays: false,
+                    remaining_ms: LONG_MS,
+                }
+            },
+            is_done: |fixture, _| fixture.target.exports().is_empty(),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
+    }
 }

@@ -6,6 +6,13 @@
 //! | unmanage (backend) | the backend counts it no longer; its record is gone | `error_unmanaging` |
 //!
 //! Its backend is told, so that it counts the volume no longer and does not bring it back.
+//!
+//! The steps on the backend:
+//!
+//! | step | what is true after it |
+//! |---|---|
+//! | `remove_export` | nobody reaches it through this backend |
+//! | `forget_volume` | it is not in the inventory, `volume.unmanage` was emitted |
 
 use std::time::Duration;
 
@@ -14,13 +21,19 @@ use serde::{Deserialize, Serialize};
 
 use super::delete_volume::gone;
 use super::manage_volume::failed;
+use crate::backend::command::command_fields;
+use crate::backend::notify::notify;
+use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt};
+use crate::drivers::{DriverError, DriverResult};
+use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::{call, volume};
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::messages::{call, cast};
 use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide, not_deletable};
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Error, Result, Subject, Timestamp, Volume, VolumeStatus};
+use crate::model::{Error, Result, Subject, Timestamp, Volume, VolumeSpec, VolumeStatus};
 use crate::verbs::followers::Followers;
 use crate::verbs::record_changes::remove_volume;
 use crate::verbs::{
@@ -102,7 +115,7 @@ impl Verb for UnmanageVolumeEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let spec = records.spec()?;
         let backend = spec.pool.backend.clone();
-        let command = volume::UnmanageVolume {
+        let command = UnmanageVolumeCommand {
             command: header.id,
             volume: spec,
             remaining_ms: header.remaining_ms,
@@ -121,5 +134,75 @@ impl Verb for UnmanageVolumeEntry {
             )),
             _ => None,
         }
+    }
+}
+
+/// Forget a volume without touching it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmanageVolumeCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// What to forget.
+    pub volume: VolumeSpec,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(UnmanageVolumeCommand => VolumeTopic, "unmanage_volume", since 2);
+
+impl BackendCommand for UnmanageVolumeCommand {
+    const WHEN_DOWN: WhenDown = WhenDown::Wait;
+    const SPACE: SpaceEffect = SpaceEffect::Unknown;
+    type Output = ();
+    command_fields!();
+
+    fn flow() -> Flow<Task<Self>, DriverError> {
+        Flow::new("unmanage_volume")
+            .then(step("remove_export", remove_export))
+            .then(step("forget_volume", forget_volume))
+    }
+
+    fn outcome(&self, (): ()) -> Outcome {
+        Outcome::Unmanaged
+    }
+}
+
+async fn remove_export(task: &mut Task<UnmanageVolumeCommand>) -> DriverResult<()> {
+    task.drive_target(|call, target| {
+        let (volume, backend) = (call.volume, call.backend);
+        // Checked while the volume is locked: whoever was just being connected is connected by now.
+        let is_exported = backend.inventory().is_exported(volume.id) || volume.provider_location.is_some();
+        if !is_exported {
+            return Ok(());
+        }
+        backend.remove_export(target, call.work, volume)
+    })
+    .await
+}
+
+async fn forget_volume(task: &mut Task<UnmanageVolumeCommand>) -> DriverResult<()> {
+    task.backend.inventory().remove(task.volume.id);
+    notify("volume.unmanage", task);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::testing::{LONG_MS, Recipe, first};
+
+    #[actix::test]
+    async fn a_volume_is_forgotten_and_its_storage_stays() {
+        Recipe {
+            command: |fixture| UnmanageVolumeCommand {
+                command: first(),
+                volume: fixture.volume.clone(),
+                remaining_ms: LONG_MS,
+            },
+            is_done: |fixture, command| fixture.has_allocated(0) && fixture.driver.exists(command.volume.id),
+            after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
+            is_repeatable: true,
+        }
+        .check()
+        .await;
     }
 }

@@ -83,7 +83,7 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
     };
     for (fault, new_size) in [(Fault::FailsAfter(no_space), 2), (Fault::Fails(no_space), 3)] {
         world.driver.script(Verb::ExtendVolume, fault);
-        let message = ExtendVolume {
+        let message = ExtendVolumeCommand {
             command: first(),
             volume: volume.clone(),
             new_size,
@@ -101,7 +101,7 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
     world.create(first(), &volume).await;
     next(&mut world).await;
     world.driver.script(Verb::ExtendVolume, Fault::Fails(no_space));
-    let message = ExtendVolume {
+    let message = ExtendVolumeCommand {
         command: first(),
         volume: volume.clone(),
         new_size: 4,
@@ -150,7 +150,7 @@ async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
         let volume = spec(1);
         world.create(first(), &volume).await;
         next(&mut world).await;
-        let message = ExtendVolume {
+        let message = ExtendVolumeCommand {
             command: first(),
             volume: volume.clone(),
             new_size: 2,
@@ -172,7 +172,7 @@ async fn a_driver_that_panics_again_has_failed() {
     for _ in 0..2 {
         world.driver.script(Verb::ExtendVolume, Fault::Panics);
     }
-    let message = ExtendVolume {
+    let message = ExtendVolumeCommand {
         command: first(),
         volume,
         new_size: 2,
@@ -269,7 +269,7 @@ async fn a_create_whose_time_is_up_ends_and_leaves_nothing() {
     let mut world = world();
     world.driver.script(Verb::CreateVolume, Fault::Hangs);
     let volume = spec(1);
-    let message = CreateVolume {
+    let message = CreateVolumeCommand {
         command: first(),
         volume: volume.clone(),
         remaining_ms: 50,
@@ -399,7 +399,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
     world.create(first(), &volume).await;
     next(&mut world).await;
     let (create, delete) = (first(), first());
-    let message = DeleteSnapshot {
+    let message = DeleteSnapshotCommand {
         command: delete,
         volume: volume.clone(),
         snapshot_id,
@@ -408,7 +408,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
     world.manager.cast(&world.context, message).await.unwrap();
     assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
     for command in [create, first()] {
-        let message = CreateSnapshot {
+        let message = CreateSnapshotCommand {
             command,
             volume: volume.clone(),
             snapshot_id,
@@ -433,7 +433,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
         (SnapshotId::new(), &volume),
         (kept, &other),
     ] {
-        let message = CreateSnapshot {
+        let message = CreateSnapshotCommand {
             command: first(),
             volume: of.clone(),
             snapshot_id,
@@ -445,7 +445,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
     }
     let mut snapshots = world.driver.snapshots();
     snapshots.retain(|snapshot| *snapshot != kept);
-    let message = DeleteVolumeCascade {
+    let message = DeleteVolumeCascadeCommand {
         command: first(),
         volume: volume.clone(),
         snapshots,
@@ -478,7 +478,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     let (volume, snapshot_id) = (spec(2), SnapshotId::new());
     world.create(first(), &volume).await;
     next(&mut world).await;
-    let message = CreateSnapshot {
+    let message = CreateSnapshotCommand {
         command: first(),
         volume: volume.clone(),
         snapshot_id,
@@ -486,7 +486,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     };
     world.manager.cast(&world.context, message).await.unwrap();
     next(&mut world).await;
-    let message = RevertToSnapshot {
+    let message = RevertToSnapshotCommand {
         command: first(),
         volume: volume.clone(),
         snapshot_id,
@@ -495,7 +495,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     };
     world.manager.cast(&world.context, message).await.unwrap();
     assert_eq!(next(&mut world).await.outcome, Outcome::Reverted);
-    let message = UnmanageVolume {
+    let message = UnmanageVolumeCommand {
         command: first(),
         volume: volume.clone(),
         remaining_ms: LONG_MS,
@@ -509,7 +509,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         size: 0,
         ..volume.clone()
     };
-    let message = ManageVolume {
+    let message = ManageVolumeCommand {
         command: first(),
         volume: again.clone(),
         reference: Reference::named(&volume.storage_name()),

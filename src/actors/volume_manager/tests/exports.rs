@@ -22,7 +22,7 @@ async fn a_connection_is_made_and_taken_away_with_its_export() {
     assert_eq!(connection_info.driver_volume_type, "iscsi");
     assert!(provider_auth.is_some());
     assert_eq!(world.target.initiators(&volume), ["iqn.1993-08.org.debian:01:a"]);
-    let message = TerminateConnection {
+    let message = TerminateConnectionCommand {
         command: first(),
         volume: volume.clone(),
         connector: Some(connector()),
@@ -89,7 +89,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
     let (volume, connect) = (spec(1), first());
     world.create(first(), &volume).await;
     next(&mut world).await;
-    let message = InitializeConnection {
+    let message = InitializeConnectionCommand {
         command: connect,
         volume: volume.clone(),
         attachment: None,
@@ -103,7 +103,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
     next(&mut world).await;
     next(&mut world).await;
     assert!(world.target.exports().is_empty());
-    let late = InitializeConnection {
+    let late = InitializeConnectionCommand {
         command: CommandId {
             attempt: connect.attempt + 1,
             ..connect
@@ -187,8 +187,8 @@ async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
     assert!(world.target.exports().is_empty());
 }
 
-fn connection(volume: &VolumeSpec, connector: Connector) -> InitializeConnection {
-    InitializeConnection {
+fn connection(volume: &VolumeSpec, connector: Connector) -> InitializeConnectionCommand {
+    InitializeConnectionCommand {
         command: first(),
         volume: volume.clone(),
         attachment: None,

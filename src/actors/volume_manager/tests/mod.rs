@@ -22,17 +22,24 @@ use crate::messages::api::{
     ApiTopic, BackendStarted, BackendVolume, BackendVolumesPage, CompareStorage, ConfirmOrphans, FailureKind,
     ListBackendVolumesPage, Outcome, Report, StorageDifference,
 };
-use crate::messages::volume::{
-    CancelOperation, CommandId, CreateSnapshot, CreateVolume, DeleteSnapshot, DeleteVolume,
-    DeleteVolumeCascade, ExtendVolume, InitializeConnection, ListExisting, ManageVolume, RevertToSnapshot,
-    TerminateConnection, UnmanageVolume, VolumeTopic,
-};
+use crate::messages::volume::{CancelOperation, CommandId, ListExisting, VolumeTopic};
 use crate::model::StorageName;
 use crate::model::{
     AttachMode, Connector, Context, Error, Reference, SnapshotId, VolumeId, VolumeSpec, VolumeStatus,
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
+use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
+use crate::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
+use crate::verbs::volume::create_volume::CreateVolumeCommand;
+use crate::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+use crate::verbs::volume::delete_volume::DeleteVolumeCommand;
+use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
+use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
+use crate::verbs::volume::manage_volume::ManageVolumeCommand;
+use crate::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
+use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
+use crate::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
 
 /// An Api actor that only listens, and tells a manager what it has.
 struct Ear {
@@ -174,7 +181,7 @@ fn connector() -> Connector {
 
 impl World {
     async fn create(&self, command: CommandId, volume: &VolumeSpec) {
-        let message = CreateVolume {
+        let message = CreateVolumeCommand {
             command,
             volume: volume.clone(),
             remaining_ms: LONG_MS,
@@ -183,7 +190,7 @@ impl World {
     }
 
     async fn delete(&self, command: CommandId, volume: &VolumeSpec) {
-        let message = DeleteVolume {
+        let message = DeleteVolumeCommand {
             command,
             volume: volume.clone(),
             remaining_ms: LONG_MS,
@@ -216,7 +223,7 @@ async fn connect(world: &mut World, volume: &VolumeSpec) -> Outcome {
 }
 
 async fn connect_from(world: &mut World, volume: &VolumeSpec, connector: Connector) -> Outcome {
-    let message = InitializeConnection {
+    let message = InitializeConnectionCommand {
         command: first(),
         volume: volume.clone(),
         attachment: None,

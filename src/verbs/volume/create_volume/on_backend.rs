@@ -14,19 +14,35 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::drivers::{DriverError, DriverResult, VolumeUpdate};
 use crate::flow::{Flow, step};
 use crate::messages::api::Outcome;
-use crate::messages::volume::CreateVolume;
+use crate::messages::cast;
+use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::model::VolumeSpec;
 use crate::model::spec::VolumeSource;
+
+/// Make the volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateVolumeCommand {
+    /// Whose command this is.
+    pub command: CommandId,
+    /// What to make.
+    pub volume: VolumeSpec,
+    /// Time left for it, in milliseconds.
+    pub remaining_ms: u64,
+}
+cast!(CreateVolumeCommand => VolumeTopic, "create_volume", since 1);
 
 /// How long removing what a failed create left may take, before the volume is left with this backend to be deleted there.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(60);
 
-impl BackendCommand for CreateVolume {
+impl BackendCommand for CreateVolumeCommand {
     const WHEN_DOWN: WhenDown = WhenDown::Refuse;
     const SPACE: SpaceEffect = SpaceEffect::TakesPromised;
     type Output = VolumeUpdate;
@@ -48,7 +64,7 @@ impl BackendCommand for CreateVolume {
     }
 }
 
-async fn check_backend(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+async fn check_backend(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {
     if task.volume.pool.backend == task.backend.backend {
         return Ok(());
     }
@@ -61,18 +77,18 @@ async fn check_backend(task: &mut Task<CreateVolume>) -> DriverResult<()> {
     })
 }
 
-async fn allocate(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+async fn allocate(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {
     let volume = &task.volume;
     let mut inventory = task.backend.inventory();
     inventory.insert(volume.id, &volume.pool.pool, volume.size);
     Ok(())
 }
 
-async fn deallocate(task: &mut Task<CreateVolume>) {
+async fn deallocate(task: &mut Task<CreateVolumeCommand>) {
     task.backend.inventory().remove(task.volume.id);
 }
 
-async fn create_volume(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+async fn create_volume(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {
     let source = &task.volume.source;
     let locks = LockSet::volume(task.volume.id)
         .and_source(source)
@@ -117,7 +133,7 @@ async fn create_volume(task: &mut Task<CreateVolume>) -> DriverResult<()> {
     }
 }
 
-async fn delete_created(task: &mut Task<CreateVolume>) {
+async fn delete_created(task: &mut Task<CreateVolumeCommand>) {
     match clean_up(task).await {
         Err(error) if !task.is_stopping() => {
             tracing::error!(volume = %task.volume.id, %error, "a created volume could not be taken back");
@@ -126,7 +142,7 @@ async fn delete_created(task: &mut Task<CreateVolume>) {
     }
 }
 
-async fn clean_up(task: &mut Task<CreateVolume>) -> DriverResult<()> {
+async fn clean_up(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {
     task.drive_within(CLEAN_UP_LIMIT, task.volume.id, |call| {
         call.driver.delete_volume(call.work, call.volume)
     })
@@ -141,7 +157,7 @@ mod tests {
     #[actix::test]
     async fn a_volume_is_created_whole_or_not_at_all() {
         Recipe {
-            command: |_| CreateVolume {
+            command: |_| CreateVolumeCommand {
                 command: first(),
                 volume: spec(3),
                 remaining_ms: LONG_MS,
