@@ -8,7 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Rooms that any other may use: no floor of the house, but its tools.
-const TOOLS: &[&str] = &["backoff", "chance", "failpoint", "panic_text", "private_files"];
+const TOOLS: &[&str] = &[
+    "backoff",
+    "chance",
+    "failpoint",
+    "panic_text",
+    "private_files",
+    "tasks",
+];
 
 /// Each room, and which others it may use. `cli`, `sim` and `inventory` see everything.
 const FLOORS: &[(&str, &[&str])] = &[

@@ -208,10 +208,8 @@ impl Control {
     /// [`Interrupt::WaitFor`] while somebody is.
     pub async fn settled_volume(&self, context: &Context, id: &str) -> Result<Stored<Volume>, Interrupt> {
         let volume = self.find_volume(context, id).await?;
-        match volume.operation.filter(|_| !volume.status.is_transient()) {
-            Some(operation) => Err(Interrupt::WaitFor(operation, volume.id)),
-            None => Ok(volume),
-        }
+        must_be_settled(&volume)?;
+        Ok(volume)
     }
 
     /// The attachments of a volume, without their revisions.
@@ -238,6 +236,17 @@ impl Control {
             .volume_attachments(id)
             .await
             .map_err(|error| store_failed(&error))
+    }
+}
+
+/// Has whoever would connect to the volume, or change its storage, wait while its export is being taken away.
+///
+/// # Errors
+/// [`Interrupt::WaitFor`] while it is.
+pub fn must_be_settled(volume: &Volume) -> Result<(), Interrupt> {
+    match volume.operation.filter(|_| !volume.status.is_transient()) {
+        Some(operation) => Err(Interrupt::WaitFor(operation, volume.id)),
+        None => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, DriverCall, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::lookup::{check_type_size, growth_failed};
+use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
 use crate::control::{Control, Deadlines, Interrupt, specs_of, store_failed};
 use crate::drivers::target::outliving;
 use crate::drivers::{DriverError, DriverResult};
@@ -76,7 +76,7 @@ impl Request for ExtendVolume {
     }
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
-        let volume = at.control.settled_volume(at.context, &self.volume_id).await?;
+        let volume = at.control.find_volume(at.context, &self.volume_id).await?;
         let volume_type = at.control.type_of(&volume).await?;
         check_growth(&volume, self.new_size)?;
         if let Some(volume_type) = volume_type.as_deref() {
@@ -110,6 +110,7 @@ impl Request for ExtendVolume {
             }
             Err(error) => return Err(error.into()),
         }
+        must_be_settled(&volume)?;
         let entry = ExtendVolumeEntry {
             new_size: self.new_size,
         };
