@@ -1,6 +1,6 @@
 //! What can be done to each kind of resource: one file for each verb, which tells its whole story.
 //!
-//! A verb that takes a backend is a state machine in the journal ([`Operation`](crate::model::Operation)):
+//! A verb that takes a backend is a state machine in the journal ([`Operation`]):
 //!
 //! ```text
 //!   request ── begin: checks, record changes, journal entry: one commit ──┐
