@@ -6,7 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `command`, `task` | what a command declares, and one command being run |
+//! | `command` | what a command declares, and one command being run |
 //! | `state` | [`BackendState`]: driver, workers, inventory, answered commands, readiness |
 //! | `workers` | the threads that driver verbs run in, and the locks they hold |
 //! | `driver_slot` | the driver in use, replaced after a panic |
@@ -22,12 +22,10 @@ pub mod failure;
 pub mod inventory;
 pub mod notify;
 pub mod state;
-pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod workers;
 
-pub use self::command::{BackendCommand, CommandVisitor, SpaceEffect, WhenDown};
+pub use self::command::{BackendCommand, CommandVisitor, DriverCall, SpaceEffect, Task, WhenDown};
 pub use self::state::{BackendState, Options, Readiness};
-pub use self::task::{DriverCall, Task};
 pub use self::workers::LockSet;

@@ -4,8 +4,7 @@
 
 use async_trait::async_trait;
 
-use super::command::BackendCommand;
-use super::task::Task;
+use super::command::{BackendCommand, Task};
 use crate::drivers::DriverError;
 use crate::flow::Step;
 use crate::model::{SnapshotId, VolumeSpec};

@@ -5,9 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::BackendCommand;
+use super::command::{BackendCommand, Task};
 use super::state::{BackendState, Options};
-use super::task::Task;
 use crate::drivers::fake::FakeDriver;
 use crate::drivers::target::TargetDriver;
 use crate::drivers::target::fake::FakeTarget;

@@ -192,6 +192,20 @@ impl OperationContext<'_> {
         Transition::done(Answer::Done).and_snapshot(change)
     }
 
+    /// The volume's record goes, and with it those of the snapshots that went.
+    #[must_use]
+    pub fn volume_gone(&self) -> Transition {
+        Transition {
+            volume: RecordChange::Delete,
+            snapshots: self
+                .snapshots
+                .iter()
+                .map(|snapshot| (snapshot.id, RecordChange::Delete))
+                .collect(),
+            ..Transition::done(Answer::Done)
+        }
+    }
+
     /// The record of the snapshot that the operation names goes.
     #[must_use]
     pub fn snapshot_gone(&self) -> Transition {

@@ -9,8 +9,10 @@
 pub mod capacity;
 pub mod create_volume;
 pub mod filters;
+pub mod over_subscription;
 mod parts;
 pub mod pick;
+pub mod pool_state;
 pub mod pools;
 mod restore;
 mod validate_extend;

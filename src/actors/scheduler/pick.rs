@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::filters::{self, Ask, Filter, UnknownName};
-use super::pools::PoolState;
+use super::pool_state::PoolState;
 use super::weighers::{self, Multipliers, Weigher, normalise};
 use crate::control::decisions::{Decision, PoolEvaluation, Stage};
 use crate::model::Timestamp;

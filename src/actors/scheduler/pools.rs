@@ -12,110 +12,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::capacity::over_subscription_ratio;
 use super::pick::Candidate;
+use super::pool_state::PoolState;
 use crate::messages::scheduler::PoolView;
-use crate::model::capability::{Capabilities, capabilities};
-use crate::model::service::{BackendStats, Capacity, PoolStats};
+use crate::model::service::BackendStats;
 use crate::model::{BackendName, OperationId, PoolName, VolumeId};
-
-/// One pool, as the scheduler sees it.
-#[derive(Clone, Debug)]
-pub struct PoolState {
-    name: PoolName,
-    zone: String,
-    stats: PoolStats,
-    capabilities: Capabilities,
-    ratio: f64,
-    taken: u64,
-}
-
-impl PoolState {
-    fn new(backend: &BackendStats, stats: &PoolStats) -> Self {
-        Self {
-            name: backend.backend.pool(&stats.pool_name),
-            zone: backend.availability_zone.clone(),
-            capabilities: capabilities(backend, stats),
-            ratio: over_subscription_ratio(stats),
-            taken: 0,
-            stats: stats.clone(),
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &PoolName {
-        &self.name
-    }
-
-    /// Its availability zone.
-    #[must_use]
-    pub fn zone(&self) -> &str {
-        &self.zone
-    }
-
-    /// What it is able to.
-    #[must_use]
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    /// Its size.
-    #[must_use]
-    pub fn total(&self) -> Capacity {
-        self.stats.total_capacity_gb
-    }
-
-    /// Its free space, less what was promised since its report.
-    #[must_use]
-    pub fn free(&self) -> Capacity {
-        match self.stats.free_capacity_gb {
-            Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
-            unknown => unknown,
-        }
-    }
-
-    /// GiB provisioned on it, with what was promised since its report.
-    #[must_use]
-    pub fn provisioned(&self) -> f64 {
-        self.stats.provisioned_capacity_gb + self.taken_gib()
-    }
-
-    /// GiB of our volumes on it, with what was promised since its report.
-    #[must_use]
-    pub fn allocated(&self) -> f64 {
-        self.stats.allocated_capacity_gb + self.taken_gib()
-    }
-
-    /// Per cent that is kept free.
-    #[must_use]
-    pub fn reserved_percentage(&self) -> u8 {
-        self.stats.reserved_percentage
-    }
-
-    /// How far it may be over-subscribed; counts only for thin volumes.
-    #[must_use]
-    pub fn ratio(&self) -> f64 {
-        self.ratio
-    }
-
-    /// Whether it makes thin volumes.
-    #[must_use]
-    pub fn is_thin(&self) -> bool {
-        self.stats.thin_provisioning_support
-    }
-
-    /// Whether an attached volume can grow on it.
-    #[must_use]
-    pub fn has_online_extend(&self) -> bool {
-        self.stats.online_extend_support
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 GiB")]
-    fn taken_gib(&self) -> f64 {
-        self.taken as f64
-    }
-}
 
 /// On whose behalf room was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,8 +116,8 @@ impl Pools {
             pools.clone_from(&known.pools);
         }
         for pool in &mut pools {
-            let claims = self.taken.values().filter(|taken| taken.pool == pool.name);
-            pool.taken = claims.map(|taken| u64::from(taken.gib)).sum();
+            let claims = self.taken.values().filter(|taken| taken.pool == *pool.name());
+            pool.set_taken(claims.map(|taken| u64::from(taken.gib)).sum());
         }
         self.backends.insert(
             stats.backend.clone(),
@@ -243,7 +144,7 @@ impl Pools {
     pub fn take(&mut self, claim: Claim, pool: &PoolName, gib: u32, now: Instant) {
         self.give_back(&claim);
         if let Some(state) = self.pool_mut(pool) {
-            state.taken += u64::from(gib);
+            state.take(gib);
         }
         self.taken.insert(
             claim,
@@ -278,7 +179,7 @@ impl Pools {
             return;
         };
         if let Some(state) = self.pool_mut(&taken.pool) {
-            state.taken = state.taken.saturating_sub(u64::from(taken.gib));
+            state.give_back(taken.gib);
         }
     }
 
@@ -287,7 +188,7 @@ impl Pools {
             .get_mut(&name.backend)?
             .pools
             .iter_mut()
-            .find(|pool| pool.name == *name)
+            .find(|pool| pool.name() == name)
     }
 
     /// Every known pool, in the order of names, and whether it may be used now.
@@ -329,24 +230,13 @@ impl Pools {
             let mut stats = backend.stats.clone();
             stats.pools = backend.pools.iter().map(PoolState::adjusted).collect();
             views.extend((0_u32..).zip(&backend.pools).map(|(index, pool)| PoolView {
-                name: pool.name.clone(),
+                name: pool.name().clone(),
                 usable,
                 backend: stats.clone(),
                 index,
             }));
         }
         views
-    }
-}
-
-impl PoolState {
-    fn adjusted(&self) -> PoolStats {
-        PoolStats {
-            free_capacity_gb: self.free(),
-            provisioned_capacity_gb: self.provisioned(),
-            allocated_capacity_gb: self.allocated(),
-            ..self.stats.clone()
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::filters::Ask;
-use super::pools::{PoolState, Pools};
+use super::pool_state::PoolState;
+use super::pools::Pools;
 use crate::messages::scheduler::RequestSpec;
 use crate::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use crate::model::{BackendName, Timestamp, VolumeId};

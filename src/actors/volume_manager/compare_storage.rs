@@ -7,10 +7,9 @@
 use std::time::Duration;
 
 use super::VolumeManager;
-use super::lifecycle::{FIRST_ASK_PAUSE, LONGEST_ASK_PAUSE};
+use super::asking::ask_again;
 use crate::backend::LockSet;
 use crate::backend::workers::Maintenance;
-use crate::backoff::Backoff;
 use crate::drivers::DriverError;
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
@@ -85,7 +84,7 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
         pages.push(&[]);
     }
     let mut index = 0;
-    let mut backoff = Backoff::new(FIRST_ASK_PAUSE, LONGEST_ASK_PAUSE);
+    let mut backoff = ask_again();
     while let Some(page) = pages.get(index) {
         let question = CompareStorage {
             backend: manager.state.backend.clone(),

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::VolumeManager;
+use super::asking::ask_again;
 use super::compare_storage::compare;
 use super::exports::Exports;
 use super::reports::{self, peer_connected, report_progress};
@@ -26,10 +27,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How long a question to the Api actor may take.
 const ASK: Duration = Duration::from_secs(30);
-
-/// The pause after the first question that was not answered, and the longest.
-pub(super) const FIRST_ASK_PAUSE: Duration = Duration::from_millis(100);
-pub(super) const LONGEST_ASK_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long commands wait at start for the target's setup.
 const TARGET_SETUP_LIMIT: Duration = Duration::from_secs(10);
@@ -112,7 +109,7 @@ async fn compare_storage(manager: &VolumeManager, context: &Context) {
 async fn load_inventory(manager: &VolumeManager, context: &Context) {
     let state = &manager.state;
     let mut after = None;
-    let mut backoff = Backoff::new(FIRST_ASK_PAUSE, LONGEST_ASK_PAUSE);
+    let mut backoff = ask_again();
     let mut peers = manager.router.watch_peers();
     state.inventory().clear();
     loop {

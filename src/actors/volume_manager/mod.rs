@@ -9,9 +9,11 @@
 //! |---|---|
 //! | `lifecycle`, `exports` | start (driver, inventory, exports), then the target daemon's health |
 //! | `compare_storage` | at start: storage without a record, and records without storage |
+//! | `asking` | the pauses between questions to the Api actor |
 //! | `reports` | stats and heartbeat |
 //! | `list_existing` | what is on the storage, for those who want to manage it |
 
+mod asking;
 mod compare_storage;
 mod exports;
 mod lifecycle;

@@ -6,76 +6,14 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::fmt::Display;
-use std::hash::Hash;
 
-use super::order::{First, SortOrder, SortValue, compare, total_order};
-use super::query::{ListError, ListQuery, Page};
+use super::listable::{Listable, Path, Plan, QueryOf};
+use super::order::{First, SortOrder, compare, total_order};
+use super::query::{ListError, Page};
 use super::read::{BATCH, Walk, decoded, sees};
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
-use crate::store::record::Record;
 use crate::store::{Entry, Key, StoreError};
-
-/// A kind of record that is listed in pages.
-pub(super) trait Listable: Record {
-    /// What names one.
-    type Id: Copy + Eq + Hash + Display;
-    /// What they can be sorted by.
-    type SortKey: Copy + PartialEq;
-    /// What they can be filtered by.
-    type Filter;
-
-    /// When it was made.
-    const CREATED_AT: Self::SortKey;
-    /// Its id: what makes every order total.
-    const ID: Self::SortKey;
-
-    /// What names it.
-    fn id(&self) -> Self::Id;
-    /// Whose it is.
-    fn project_id(&self) -> &ProjectId;
-    /// What it is sorted by.
-    fn sort_value(&self, key: Self::SortKey) -> SortValue<'_>;
-    /// How a query is answered. A marker that is known is told, for the place to begin behind.
-    fn plan(query: &QueryOf<Self>, marker: Option<&Self>) -> Plan<Self::Id>;
-    /// Those of these ids; what is unknown is left out.
-    async fn by_id(catalog: &Catalog, ids: &[Self::Id]) -> Result<Vec<Stored<Self>>, StoreError>;
-    /// Those that match all filters, in the same order.
-    async fn matching(
-        catalog: &Catalog,
-        filters: &[Self::Filter],
-        found: Vec<Stored<Self>>,
-    ) -> Result<Vec<Stored<Self>>, StoreError>;
-}
-
-/// What can be asked of a list of these.
-pub(super) type QueryOf<R> =
-    ListQuery<<R as Listable>::SortKey, <R as Listable>::Filter, <R as Listable>::Id>;
-
-/// How a query is answered.
-pub(super) enum Plan<I> {
-    /// Nothing can match.
-    Nothing,
-    /// Look at these.
-    These(Vec<I>),
-    /// Go along rows that are in the order that was asked for.
-    Along(Path),
-    /// Go through rows and keep the first of that order.
-    Sorting(Path),
-}
-
-/// Rows to go along.
-pub(super) struct Path {
-    /// What they begin with.
-    pub(super) prefix: Vec<u8>,
-    /// Backwards.
-    pub(super) reverse: bool,
-    /// The row, there or not, that the marker has on this path.
-    pub(super) after: Option<Key>,
-    /// Where the record of a row is. `None` for rows of the table of records itself: there is nothing else to look up.
-    pub(super) record_of: Option<fn(&Key) -> Option<Key>>,
-}
 
 /// Of how many rows a page is made at most, if its query tells; otherwise that depends on how many records there are.
 pub(super) fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {

@@ -12,6 +12,7 @@
 //! | `read` | how records and ranges of them are read |
 //! | `changes` | what a commit collects |
 //! | `query`, `filter`, `order`, `list` | lists: what is asked, what matches, in which order, page by page |
+//! | `listable` | what a kind of record tells for its lists |
 //! | `volume_list`, `snapshot_list` | by which index |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | `upgrade` | from one layout of keys to the next |
@@ -23,6 +24,7 @@ mod filter;
 mod identity;
 mod keys;
 mod list;
+mod listable;
 mod messages;
 mod operations;
 mod order;

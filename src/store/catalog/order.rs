@@ -2,9 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::list::Listable;
+use super::listable::Listable;
 use super::query::Direction;
-use crate::model::Timestamp;
 
 /// Sort keys that no two records share, each with its direction.
 pub(super) type SortOrder<R> = Vec<(<R as Listable>::SortKey, Direction)>;
@@ -59,32 +58,6 @@ pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::SortKey, Direction
         })
         .find(|ordering| ordering.is_ne())
         .unwrap_or(Ordering::Equal)
-}
-
-/// What is compared. What a record has not sorts before all that it could have.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum SortValue<'a> {
-    Missing,
-    Number(u32),
-    Flag(bool),
-    Time(Timestamp),
-    Id(uuid::Uuid),
-    Text(&'a str),
-    Composed(String),
-}
-
-impl<'a> SortValue<'a> {
-    pub(super) fn text(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Missing, Self::Text)
-    }
-
-    pub(super) fn id(id: Option<uuid::Uuid>) -> Self {
-        id.map_or(Self::Missing, Self::Id)
-    }
-
-    pub(super) fn time(time: Option<Timestamp>) -> Self {
-        time.map_or(Self::Missing, Self::Time)
-    }
 }
 
 /// Keeps the first `count` of all that it is given, in order, and never holds more than twice as many.

@@ -14,8 +14,9 @@ use std::collections::HashMap;
 
 use super::filter::{snapshot_matches, volume_matches};
 use super::keys;
-use super::list::{Listable, Path, Plan, QueryOf, rows_at_most};
-use super::order::{SortValue, leading_key, total_order};
+use super::list::rows_at_most;
+use super::listable::{Listable, Path, Plan, QueryOf, SortValue};
+use super::order::{leading_key, total_order};
 use super::query::{ListError, Page, SnapshotField, SnapshotFilter, SnapshotQuery, SnapshotSortKey};
 use super::read::Walk;
 use super::snapshots::{

@@ -11,8 +11,9 @@
 
 use super::filter::volume_matches;
 use super::keys::{self, key, volume_key_of_row};
-use super::list::{Listable, Path, Plan, QueryOf, rows_at_most};
-use super::order::{SortValue, leading_key, total_order};
+use super::list::rows_at_most;
+use super::listable::{Listable, Path, Plan, QueryOf, SortValue};
+use super::order::{leading_key, total_order};
 use super::query::{ListError, Page, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey};
 use super::read::Walk;
 use super::volumes::{Total, ValueIndex, record_key, totals_key};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::update_attachment::is_being_changed;
+use super::checks::is_being_changed;
 use crate::control::Interrupt;
 use crate::messages::api::ApiTopic;
 use crate::messages::call;

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::update_attachment::{connect, must_not_be_duplicate};
+use super::checks::{must_not_be_duplicate, readonly};
+use super::update_attachment::connect;
 use crate::control::Interrupt;
 use crate::control::bounds::{check_attachment_connector, check_one_more};
 use crate::messages::api::ApiTopic;
@@ -133,9 +134,4 @@ impl Request for CreateAttachment {
             None => Err(Error::internal("an attachment was connected without a name")),
         }
     }
-}
-
-/// 400 in Cinder's words (`InvalidVolumeAttachMode`).
-pub(super) fn readonly(volume: impl std::fmt::Display, mode: AttachMode) -> Error {
-    Error::bad_request(format!("Invalid attaching mode '{mode}' for volume {volume}."))
 }

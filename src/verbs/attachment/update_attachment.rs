@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::create_attachment::readonly;
+use super::checks::{is_being_changed, must_not_be_duplicate, readonly};
 use crate::control::bounds::check_attachment_connector;
 use crate::control::{Deadlines, Interrupt};
 use crate::messages::api::{ApiTopic, Outcome};
@@ -19,10 +19,9 @@ use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    AttachMode, Attachment, AttachmentId, AttachmentStatus, Connector, Error, Operation, Result, Subject,
-    Timestamp, Volume, VolumeSpec,
+    AttachMode, Attachment, AttachmentId, AttachmentStatus, Connector, Operation, Result, Subject, Timestamp,
+    Volume, VolumeSpec,
 };
-use crate::store::catalog::Stored;
 use crate::verbs::command::{is_only_connection, is_readonly};
 use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
 use crate::verbs::volume::initialize_connection::exported;
@@ -126,37 +125,6 @@ pub(super) fn connect(
         mode: mode(volume, attachment, connector)?,
     };
     at.operation(&entry, Subject::Attachment(attachment.id), volume)
-}
-
-/// 409 while an operation of the attachment is open.
-pub(super) fn is_being_changed(attachment: &Stored<Attachment>) -> Error {
-    Error::conflict(format!(
-        "Resource conflict: attachment {} is being changed by another request",
-        attachment.id
-    ))
-}
-
-/// A second connection to the same host would be one and the same session. Another host is allowed: that is how a server
-/// moves. (The anchor's code refuses any second connection; its comments, its tests and compute want this.)
-pub(super) fn must_not_be_duplicate(
-    volume: &Volume,
-    attachments: &[Attachment],
-    this: &Attachment,
-    connector: &Connector,
-) -> Result<()> {
-    let host = connector.host();
-    let same_host = |other: &Attachment| {
-        other.id != this.id && other.connection_info.is_some() && {
-            other.connector.as_ref().and_then(Connector::host) == host
-        }
-    };
-    if !volume.multiattach && attachments.iter().any(same_host) {
-        return Err(Error::conflict(format!(
-            "Resource conflict: duplicate connectors detected on volume {}",
-            volume.id
-        )));
-    }
-    Ok(())
 }
 
 /// The attachment's own mode, else the connector's, else read-write.

@@ -20,23 +20,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::unmanage_snapshot::UnmanageSnapshotEntry;
+use super::ending::{DELETE, end_snapshot};
+use super::unmanage_snapshot::unmanage;
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::{Control, Deadlines, Interrupt, store_failed};
+use crate::control::{Control, Deadlines, Interrupt};
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, FailureKind, Outcome};
 use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::messages::{call, cast};
 use crate::model::role::Level;
-use crate::model::transitions::snapshots;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Error, Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec,
-};
-use crate::verbs::record_changes::remove_snapshot;
+use crate::model::{Operation, Result, SnapshotId, SnapshotStatus, Subject, Volume, VolumeSpec};
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
     Transition, Verb,
@@ -65,79 +62,24 @@ impl Request for DeleteSnapshot {
     }
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
-        end_snapshot(at, &self.snapshot_id, End::Delete { force: self.force }).await
+        let snapshot_id = &self.snapshot_id;
+        end_snapshot(at, snapshot_id, self.force, |snapshot, volume| {
+            // What could not be adopted is not ours to delete.
+            if snapshot.status == SnapshotStatus::ErrorManaging {
+                return unmanage(at, snapshot, volume);
+            }
+            let entry = DeleteSnapshotEntry {
+                snapshot_id: snapshot.id,
+            };
+            let operation = at.operation(&entry, Subject::Snapshot(snapshot.id), volume)?;
+            Ok((operation, SnapshotStatus::Deleting))
+        })
+        .await
     }
-}
-
-/// How a snapshot is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// With its storage.
-    Delete {
-        /// From any state.
-        force: bool,
-    },
-    /// Without touching its storage.
-    Unmanage,
-}
-
-/// Has a snapshot deleted, or forgotten.
-pub(super) async fn end_snapshot(at: &BeginContext<'_>, id: &str, end: End) -> Result<Began<()>, Interrupt> {
-    let control = at.control;
-    let snapshot = control.find_snapshot(at.context, id).await?;
-    snapshots::delete(&snapshot, matches!(end, End::Delete { force: true }))?;
-    let volume = control.catalog.volume(snapshot.volume_id).await;
-    let volume = volume
-        .map_err(|error| store_failed(&error))?
-        .ok_or_else(|| Error::internal("a snapshot has a volume"))?;
-    let mut changes = control.catalog.change();
-    if let Some(named) = snapshot.operation
-        && let Some(open) = control.catalog.operation(named).await?
-    {
-        if open.verb == DeleteSnapshotEntry::NAME {
-            return Ok(Began::Repeated(Box::new(open.record), ()));
-        }
-        // Its volume's operation ends it, whichever way, and what is left can be deleted then.
-        if open.owns_volume() {
-            return Err(Error::conflict(
-                "Resource conflict: the snapshot's volume is being reverted to it or deleted.",
-            )
-            .into());
-        }
-    }
-    let superseded = control.supersede(&mut changes, snapshot.operation).await?;
-    if volume.host.is_none() {
-        remove_snapshot(&mut changes, &snapshot);
-        changes.commit().await?;
-        at.superseded.add(superseded);
-        return Ok(Began::Done(()));
-    }
-    let (snapshot_id, subject) = (snapshot.id, Subject::Snapshot(snapshot.id));
-    // What could not be adopted is not ours to delete.
-    let (operation, status) = if end == End::Unmanage || snapshot.status == SnapshotStatus::ErrorManaging {
-        let entry = UnmanageSnapshotEntry { snapshot_id };
-        (
-            at.operation(&entry, subject, &volume)?,
-            SnapshotStatus::Unmanaging,
-        )
-    } else {
-        let entry = DeleteSnapshotEntry { snapshot_id };
-        (at.operation(&entry, subject, &volume)?, SnapshotStatus::Deleting)
-    };
-    let mut ending = snapshot.record.clone();
-    ending.status = status;
-    ending.operation = Some(operation.id);
-    ending.updated_at = Some(Timestamp::now());
-    changes
-        .update_snapshot(&snapshot, &ending)
-        .insert_operation(&operation);
-    changes.commit().await?;
-    at.superseded.add(superseded);
-    Ok(Began::started(operation, volume.record, ()))
 }
 
 impl Entry for DeleteSnapshotEntry {
-    const NAME: &'static str = "delete_snapshot";
+    const NAME: &'static str = DELETE;
 }
 
 #[async_trait(?Send)]

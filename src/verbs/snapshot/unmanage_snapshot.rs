@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::delete_snapshot::{End, end_snapshot};
+use super::ending::end_snapshot;
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
@@ -28,7 +28,7 @@ use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::messages::{call, cast};
 use crate::model::role::Level;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{Result, SnapshotId, SnapshotStatus, Volume, VolumeSpec};
+use crate::model::{Operation, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Volume, VolumeSpec};
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
     Transition, Verb,
@@ -55,8 +55,22 @@ impl Request for UnmanageSnapshot {
     }
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
-        end_snapshot(at, &self.snapshot_id, End::Unmanage).await
+        let unmanage = |snapshot: &Snapshot, volume: &Volume| unmanage(at, snapshot, volume);
+        end_snapshot(at, &self.snapshot_id, false, unmanage).await
     }
+}
+
+/// The operation that forgets a snapshot, and the snapshot's status meanwhile.
+pub(super) fn unmanage(
+    at: &BeginContext<'_>,
+    snapshot: &Snapshot,
+    volume: &Volume,
+) -> Result<(Operation, SnapshotStatus)> {
+    let entry = UnmanageSnapshotEntry {
+        snapshot_id: snapshot.id,
+    };
+    let operation = at.operation(&entry, Subject::Snapshot(snapshot.id), volume)?;
+    Ok((operation, SnapshotStatus::Unmanaging))
 }
 
 impl Entry for UnmanageSnapshotEntry {

@@ -47,8 +47,8 @@ use crate::verbs::followers::Followers;
 use crate::verbs::record_changes::remove_volume;
 use crate::verbs::transition::client_error;
 use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments,
-    ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
+    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, ReadSnapshots,
+    Reads, Records, Request, Transition, UserMessageDraft, Verb,
 };
 
 /// Delete a volume.
@@ -202,7 +202,7 @@ impl Verb for DeleteVolumeEntry {
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
-            Outcome::Deleted => Some(gone(at)),
+            Outcome::Deleted => Some(at.volume_gone()),
             Outcome::Failed(failure) => Some(failed(at, failure)),
             _ => None,
         }
@@ -210,19 +210,6 @@ impl Verb for DeleteVolumeEntry {
 
     fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
         Some(SnapshotStatus::ErrorDeleting)
-    }
-}
-
-/// The volume's record goes, and with it those of the snapshots that went.
-pub(super) fn gone(at: &OperationContext<'_>) -> Transition {
-    Transition {
-        volume: RecordChange::Delete,
-        snapshots: at
-            .snapshots
-            .iter()
-            .map(|snapshot| (snapshot.id, RecordChange::Delete))
-            .collect(),
-        ..Transition::done(Answer::Done)
     }
 }
 

@@ -19,7 +19,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::delete_volume::gone;
 use super::manage_volume::failed;
 use crate::backend::command::command_fields;
 use crate::backend::notify::notify;
@@ -125,7 +124,7 @@ impl Verb for UnmanageVolumeEntry {
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
-            Outcome::Unmanaged => Some(gone(at)),
+            Outcome::Unmanaged => Some(at.volume_gone()),
             Outcome::Failed(failure) => Some(failed(
                 at,
                 failure,

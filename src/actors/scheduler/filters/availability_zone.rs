@@ -1,7 +1,7 @@
 //! `AvailabilityZoneFilter`: the backend is in the zone that was asked for, and in one that the type allows.
 
 use super::Ask;
-use crate::actors::scheduler::pools::PoolState;
+use crate::actors::scheduler::pool_state::PoolState;
 
 /// A type's zones, separated by commas: they narrow the choice.
 const TYPE_ZONES: &str = "RESKEY:availability_zones";

@@ -4,7 +4,7 @@
 //! (`provisioning:`, `RESKEY:`, `volume_type:`) and skipped. `capabilities:a:b` reaches into capability `a`.
 
 use super::Ask;
-use crate::actors::scheduler::pools::PoolState;
+use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::capability::Capability;
 use crate::model::extra_specs_ops;
 

@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::actors::scheduler::capacity::{is_thick, virtual_free};
-use crate::actors::scheduler::pools::PoolState;
+use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::service::Capacity;
 
 /// See the module. A driver that does not know its free space is believed to have it: should it not, the volume is

@@ -12,7 +12,7 @@ mod capacity;
 
 use std::collections::BTreeMap;
 
-use super::pools::PoolState;
+use super::pool_state::PoolState;
 use crate::messages::scheduler::RequestSpec;
 use crate::model::PoolName;
 

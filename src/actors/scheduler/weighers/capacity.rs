@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::actors::scheduler::capacity::{is_thick, virtual_free};
-use crate::actors::scheduler::pools::PoolState;
+use crate::actors::scheduler::pool_state::PoolState;
 
 /// What a pool of unknown room counts beyond the largest known room, when stacking: so many times the span of all.
 const OFFSET_FACTOR: f64 = 100.0;

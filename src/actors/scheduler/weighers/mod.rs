@@ -6,7 +6,7 @@
 mod capacity;
 
 use super::filters::{Ask, UnknownName};
-use super::pools::PoolState;
+use super::pool_state::PoolState;
 
 /// A weigher.
 #[derive(Clone, Copy, Debug)]

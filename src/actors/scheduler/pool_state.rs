@@ -1,0 +1,129 @@
+//! One pool: its last report, less what was promised since.
+
+use super::over_subscription::over_subscription_ratio;
+use crate::model::PoolName;
+use crate::model::capability::{Capabilities, capabilities};
+use crate::model::service::{BackendStats, Capacity, PoolStats};
+
+/// One pool, as the scheduler sees it.
+#[derive(Clone, Debug)]
+pub struct PoolState {
+    name: PoolName,
+    zone: String,
+    stats: PoolStats,
+    capabilities: Capabilities,
+    ratio: f64,
+    taken: u64,
+}
+
+impl PoolState {
+    pub(super) fn new(backend: &BackendStats, stats: &PoolStats) -> Self {
+        Self {
+            name: backend.backend.pool(&stats.pool_name),
+            zone: backend.availability_zone.clone(),
+            capabilities: capabilities(backend, stats),
+            ratio: over_subscription_ratio(stats),
+            taken: 0,
+            stats: stats.clone(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &PoolName {
+        &self.name
+    }
+
+    /// Its availability zone.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
+    /// What it is able to.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn total(&self) -> Capacity {
+        self.stats.total_capacity_gb
+    }
+
+    /// Its free space, less what was promised since its report.
+    #[must_use]
+    pub fn free(&self) -> Capacity {
+        match self.stats.free_capacity_gb {
+            Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
+            unknown => unknown,
+        }
+    }
+
+    /// GiB provisioned on it, with what was promised since its report.
+    #[must_use]
+    pub fn provisioned(&self) -> f64 {
+        self.stats.provisioned_capacity_gb + self.taken_gib()
+    }
+
+    /// GiB of our volumes on it, with what was promised since its report.
+    #[must_use]
+    pub fn allocated(&self) -> f64 {
+        self.stats.allocated_capacity_gb + self.taken_gib()
+    }
+
+    /// Per cent that is kept free.
+    #[must_use]
+    pub fn reserved_percentage(&self) -> u8 {
+        self.stats.reserved_percentage
+    }
+
+    /// How far it may be over-subscribed; counts only for thin volumes.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    /// Whether it makes thin volumes.
+    #[must_use]
+    pub fn is_thin(&self) -> bool {
+        self.stats.thin_provisioning_support
+    }
+
+    /// Whether an attached volume can grow on it.
+    #[must_use]
+    pub fn has_online_extend(&self) -> bool {
+        self.stats.online_extend_support
+    }
+
+    /// What was promised on it since its report, all together.
+    pub(super) fn set_taken(&mut self, gib: u64) {
+        self.taken = gib;
+    }
+
+    /// Promises so many GiB more of it.
+    pub(super) fn take(&mut self, gib: u32) {
+        self.taken += u64::from(gib);
+    }
+
+    /// Takes a promise back.
+    pub(super) fn give_back(&mut self, gib: u32) {
+        self.taken = self.taken.saturating_sub(u64::from(gib));
+    }
+
+    /// Its report, less what was promised since.
+    pub(super) fn adjusted(&self) -> PoolStats {
+        PoolStats {
+            free_capacity_gb: self.free(),
+            provisioned_capacity_gb: self.provisioned(),
+            allocated_capacity_gb: self.allocated(),
+            ..self.stats.clone()
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 GiB")]
+    fn taken_gib(&self) -> f64 {
+        self.taken as f64
+    }
+}

@@ -1,0 +1,40 @@
+//! What keeps an attachment from being connected, whichever request asks for it.
+
+use crate::model::{AttachMode, Attachment, Connector, Error, Result, Volume};
+use crate::store::catalog::Stored;
+
+/// 400 in Cinder's words (`InvalidVolumeAttachMode`).
+pub(super) fn readonly(volume: impl std::fmt::Display, mode: AttachMode) -> Error {
+    Error::bad_request(format!("Invalid attaching mode '{mode}' for volume {volume}."))
+}
+
+/// 409 while an operation of the attachment is open.
+pub(super) fn is_being_changed(attachment: &Stored<Attachment>) -> Error {
+    Error::conflict(format!(
+        "Resource conflict: attachment {} is being changed by another request",
+        attachment.id
+    ))
+}
+
+/// A second connection to the same host would be one and the same session. Another host is allowed: that is how a server
+/// moves. (The anchor's code refuses any second connection; its comments, its tests and compute want this.)
+pub(super) fn must_not_be_duplicate(
+    volume: &Volume,
+    attachments: &[Attachment],
+    this: &Attachment,
+    connector: &Connector,
+) -> Result<()> {
+    let host = connector.host();
+    let same_host = |other: &Attachment| {
+        other.id != this.id && other.connection_info.is_some() && {
+            other.connector.as_ref().and_then(Connector::host) == host
+        }
+    };
+    if !volume.multiattach && attachments.iter().any(same_host) {
+        return Err(Error::conflict(format!(
+            "Resource conflict: duplicate connectors detected on volume {}",
+            volume.id
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! How a snapshot begins to end, whether its storage is deleted or left alone.
+
+use crate::control::{Interrupt, store_failed};
+use crate::model::transitions::snapshots;
+use crate::model::{Error, Operation, Result, Snapshot, SnapshotStatus, Timestamp, Volume};
+use crate::verbs::record_changes::remove_snapshot;
+use crate::verbs::{Began, BeginContext};
+
+/// The verb of a delete, in the journal: a request to end the snapshot repeats one that is open.
+pub(super) const DELETE: &str = "delete_snapshot";
+
+/// Supersedes what is done to a snapshot, and begins the operation that ends it; `operation` says which, and in which status the
+/// snapshot is meanwhile. What has no storage goes at once.
+pub(super) async fn end_snapshot(
+    at: &BeginContext<'_>,
+    id: &str,
+    force: bool,
+    operation: impl FnOnce(&Snapshot, &Volume) -> Result<(Operation, SnapshotStatus)>,
+) -> Result<Began<()>, Interrupt> {
+    let control = at.control;
+    let snapshot = control.find_snapshot(at.context, id).await?;
+    snapshots::delete(&snapshot, force)?;
+    let volume = control.catalog.volume(snapshot.volume_id).await;
+    let volume = volume
+        .map_err(|error| store_failed(&error))?
+        .ok_or_else(|| Error::internal("a snapshot has a volume"))?;
+    let mut changes = control.catalog.change();
+    if let Some(named) = snapshot.operation
+        && let Some(open) = control.catalog.operation(named).await?
+    {
+        if open.verb == DELETE {
+            return Ok(Began::Repeated(Box::new(open.record), ()));
+        }
+        // Its volume's operation ends it, whichever way, and what is left can be deleted then.
+        if open.owns_volume() {
+            return Err(Error::conflict(
+                "Resource conflict: the snapshot's volume is being reverted to it or deleted.",
+            )
+            .into());
+        }
+    }
+    let superseded = control.supersede(&mut changes, snapshot.operation).await?;
+    if volume.host.is_none() {
+        remove_snapshot(&mut changes, &snapshot);
+        changes.commit().await?;
+        at.superseded.add(superseded);
+        return Ok(Began::Done(()));
+    }
+    let (operation, status) = operation(&snapshot, &volume)?;
+    let mut ending = snapshot.record.clone();
+    ending.status = status;
+    ending.operation = Some(operation.id);
+    ending.updated_at = Some(Timestamp::now());
+    changes
+        .update_snapshot(&snapshot, &ending)
+        .insert_operation(&operation);
+    changes.commit().await?;
+    at.superseded.add(superseded);
+    Ok(Began::started(operation, volume.record, ()))
+}
