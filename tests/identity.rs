@@ -15,11 +15,11 @@ use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
 use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
-use pumice::web::client_address::TrustedProxies;
 use pumice::web::identity::{Identity, IdentityOptions, OpenError, PasswordCost, UserOptions};
 use pumice::web::routes;
 use pumice::web::server::{Site as Routes, configure, mount_door, mount_volumes, run_with};
 use pumice::web::state::Door;
+use pumice::web::trusted_proxies::TrustedProxies;
 use serde_json::{Value, json};
 
 mod web_support;

@@ -12,7 +12,7 @@ use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::connection::ConnectionLimits;
 use pumice::web::fault::{self, UNKNOWN_ROUTE};
-use pumice::web::healthcheck::Readiness;
+use pumice::web::readiness::Readiness;
 use pumice::web::request::Body;
 use pumice::web::routes::{Access, Routes};
 use pumice::web::server::{ServerOptions, mount_door, mount_volumes, run_with};

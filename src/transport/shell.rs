@@ -21,7 +21,6 @@ use tokio::task::AbortHandle;
 
 use super::mailbox::Envelope;
 use super::stats::{ActorStats, Living};
-use super::supervisor::{Parcel, Supervisor};
 use super::{Actor, Serve, Started};
 use crate::messages::Message;
 use crate::panic_text::panic_text;
@@ -90,10 +89,23 @@ impl Drop for Entry {
     }
 }
 
+/// A message kept for an incarnation that is not there yet.
+pub(super) type Parcel<A> = Box<dyn FnOnce(&Addr<Shell<A>>) + Send>;
+
+/// Is told how an incarnation ends, always on the actor's arbiter.
+pub(super) trait Watch<A: Actor>: Send + Sync {
+    /// A handler or a task of that incarnation panicked.
+    fn panicked(&self, incarnation: u64, text: String);
+    /// An incarnation has ended; `held` had not begun.
+    fn ended(self: Arc<Self>, held: Vec<Parcel<A>>);
+    /// Its arbiter is gone and took the incarnation along.
+    fn vanished(&self, incarnation: u64);
+}
+
 /// One incarnation of an actor.
 pub(super) struct Shell<A: Actor> {
     actor: Rc<A>,
-    supervisor: Arc<Supervisor<A>>,
+    watch: Arc<dyn Watch<A>>,
     incarnation: u64,
     tasks: Rc<Tasks>,
     /// Set by the first panic: what comes after is kept for the next incarnation.
@@ -111,16 +123,20 @@ impl actix::Message for End {
 }
 
 impl<A: Actor> Shell<A> {
-    pub(super) fn launch(actor: Rc<A>, supervisor: &Arc<Supervisor<A>>, incarnation: u64) -> Addr<Self> {
+    pub(super) fn launch(
+        actor: Rc<A>,
+        watch: Arc<dyn Watch<A>>,
+        stats: &Arc<ActorStats>,
+        incarnation: u64,
+    ) -> Addr<Self> {
         let ending = Rc::new(Cell::new(false));
         let on_panic = {
-            let (ending, supervisor) = (Rc::clone(&ending), Arc::clone(supervisor));
+            let (ending, watch) = (Rc::clone(&ending), Arc::clone(&watch));
             Box::new(move |text: String| {
                 ending.set(true);
-                supervisor.panicked(incarnation, text);
+                watch.panicked(incarnation, text);
             })
         };
-        let stats = supervisor.stats();
         let tasks = Rc::new(Tasks {
             running: RefCell::default(),
             next: Cell::new(0),
@@ -129,7 +145,7 @@ impl<A: Actor> Shell<A> {
         });
         let shell = Self {
             actor,
-            supervisor: Arc::clone(supervisor),
+            watch,
             incarnation,
             tasks,
             ending,
@@ -145,7 +161,7 @@ impl<A: Actor> actix::Actor for Shell<A> {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        let started = Started::new(self.supervisor.stats().address().clone(), Rc::clone(&self.tasks));
+        let started = Started::new(self.tasks.stats.address().clone(), Rc::clone(&self.tasks));
         let actor = Rc::clone(&self.actor);
         let begun = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.started(&started)));
         if let Err(panic) = begun {
@@ -173,7 +189,7 @@ impl<A: Actor> Handler<End> for Shell<A> {
         self.ended = true;
         self.tasks.abort_all();
         context.stop();
-        self.supervisor.ended(std::mem::take(&mut self.held));
+        Arc::clone(&self.watch).ended(std::mem::take(&mut self.held));
     }
 }
 
@@ -182,7 +198,7 @@ impl<A: Actor> Drop for Shell<A> {
         self.tasks.abort_all();
         if !self.ended {
             // Its arbiter was stopped beneath it: nothing can run it any more.
-            self.supervisor.vanished(self.incarnation);
+            self.watch.vanished(self.incarnation);
         }
     }
 }

@@ -19,7 +19,7 @@ use actix::Addr;
 use tokio::time::Instant;
 
 use super::mailbox::Envelope;
-use super::shell::{End, Shell};
+use super::shell::{End, Parcel, Shell, Watch};
 use super::stats::{ActorStats, State};
 use super::{Actor, Serve, lock};
 use crate::messages::Message;
@@ -31,9 +31,6 @@ pub const MOST_RESTARTS: usize = 5;
 pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 /// The wait before the first restart of a window; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-
-/// A message kept for an incarnation that is not there yet.
-pub(super) type Parcel<A> = Box<dyn FnOnce(&Addr<Shell<A>>) + Send>;
 
 /// The way to the present incarnation.
 enum Slot<A: Actor> {
@@ -94,63 +91,25 @@ impl<A: Actor> Supervisor<A> {
             Ok(actor) => actor,
             Err(panic) => {
                 self.note_failure(format!("its factory panicked: {}", panic_text(&*panic)));
-                self.ended(Vec::new());
+                Arc::clone(self).ended(Vec::new());
                 return;
             }
         };
         let mut slot = lock(&self.slot);
         if let Slot::Waiting(waiting) = &mut *slot {
             let incarnation = self.stats.next_incarnation();
-            let address = Shell::launch(actor, self, incarnation);
+            let address = Shell::launch(
+                actor,
+                Arc::clone(self) as Arc<dyn Watch<A>>,
+                &self.stats,
+                incarnation,
+            );
             for parcel in waiting.drain(..) {
                 parcel(&address);
             }
             *slot = Slot::Up { incarnation, address };
             self.stats.set_state(State::Running);
         }
-    }
-
-    /// A handler or a task of that incarnation panicked. Called on its arbiter.
-    pub(super) fn panicked(&self, incarnation: u64, text: String) {
-        self.note_failure(text);
-        let mut slot = lock(&self.slot);
-        if let Slot::Up {
-            incarnation: present,
-            address,
-        } = &*slot
-            && *present == incarnation
-        {
-            // Under the lock, so that nothing gets into the old mailbox behind the end.
-            address.do_send(End);
-            self.stats.set_state(State::Restarting);
-            *slot = Slot::Waiting(Vec::new());
-        }
-    }
-
-    /// An incarnation has ended; `held` had not begun. Called on its arbiter.
-    pub(super) fn ended(self: &Arc<Self>, mut held: Vec<Parcel<A>>) {
-        let mut slot = lock(&self.slot);
-        let Slot::Waiting(waiting) = &mut *slot else {
-            return;
-        };
-        held.append(waiting);
-        *waiting = held;
-        let Some(backoff) = self.next_backoff() else {
-            tracing::error!(actor = %self.stats.address(), "the actor panicked too often and is given up");
-            self.stats.set_state(State::Failed);
-            let dead = std::mem::replace(&mut *slot, Slot::Down);
-            drop(slot);
-            // Outside the lock: the tickets in it speak to the router's ring.
-            drop(dead);
-            return;
-        };
-        drop(slot);
-        self.stats.set_state(State::Restarting);
-        let supervisor = Arc::clone(self);
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(backoff).await;
-            supervisor.build();
-        });
     }
 
     /// How long to wait before the next restart; `None` if there have been too many.
@@ -170,9 +129,50 @@ impl<A: Actor> Supervisor<A> {
         tracing::error!(actor = %self.stats.address(), failure = text, "the actor panicked");
         self.stats.failed(text);
     }
+}
 
-    /// Its arbiter is gone and took the incarnation along.
-    pub(super) fn vanished(&self, incarnation: u64) {
+impl<A: Actor> Watch<A> for Supervisor<A> {
+    fn panicked(&self, incarnation: u64, text: String) {
+        self.note_failure(text);
+        let mut slot = lock(&self.slot);
+        if let Slot::Up {
+            incarnation: present,
+            address,
+        } = &*slot
+            && *present == incarnation
+        {
+            // Under the lock, so that nothing gets into the old mailbox behind the end.
+            address.do_send(End);
+            self.stats.set_state(State::Restarting);
+            *slot = Slot::Waiting(Vec::new());
+        }
+    }
+
+    fn ended(self: Arc<Self>, mut held: Vec<Parcel<A>>) {
+        let mut slot = lock(&self.slot);
+        let Slot::Waiting(waiting) = &mut *slot else {
+            return;
+        };
+        held.append(waiting);
+        *waiting = held;
+        let Some(backoff) = self.next_backoff() else {
+            tracing::error!(actor = %self.stats.address(), "the actor panicked too often and is given up");
+            self.stats.set_state(State::Failed);
+            let dead = std::mem::replace(&mut *slot, Slot::Down);
+            drop(slot);
+            // Outside the lock: the tickets in it speak to the router's ring.
+            drop(dead);
+            return;
+        };
+        drop(slot);
+        self.stats.set_state(State::Restarting);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(backoff).await;
+            self.build();
+        });
+    }
+
+    fn vanished(&self, incarnation: u64) {
         let mut slot = lock(&self.slot);
         if matches!(&*slot, Slot::Up { incarnation: present, .. } if *present == incarnation) {
             *slot = Slot::Down;

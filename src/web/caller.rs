@@ -16,6 +16,7 @@ use super::links;
 use super::microversion::{self, Microversion};
 use super::policy::Rule;
 use super::state::Door;
+use super::trusted_proxies::TrustedProxies;
 use crate::model::{Context, ProjectId};
 
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
@@ -126,8 +127,8 @@ impl Caller {
             return Err(Fault::bad_request("Malformed request url"));
         }
         let base_url = match request.app_data::<web::Data<Door>>() {
-            Some(door) => door.links.base_url(request),
-            None => links::LinkOptions::default().base_url(request),
+            Some(door) => door.base_url(request),
+            None => links::LinkOptions::default().base_url(&TrustedProxies::default(), request),
         };
         Ok(Self {
             context,

@@ -22,25 +22,34 @@ use std::rc::Rc;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpMessage, HttpRequest, Resource, Route, web};
 use serde::de::IgnoredAny;
 
+use super::body_limits::BodyLimits;
 use super::caller::Caller;
-use super::fault::Fault;
+use super::fault::{Fault, unknown_route};
 use super::middleware::read_out;
 use super::offload::HeldTurn;
 use super::policy::Rule;
-use super::request::{self, BodyLimits, ReadBody};
-use super::routes::{Access, Action, Admission, RouteInfo};
+use super::request::{self, ReadBody};
+use super::routes::{Access, Action, Admission, RouteInfo, Routes};
 use super::state::Door;
 use super::turns::Kind;
 
+/// Resources behind the gate. A method that a path does not have is as unknown as a path (Cinder: 404, not 405).
+pub(super) fn gated(routes: Routes) -> Vec<Resource> {
+    routes.wrapped(with_gate, || web::to(|| async { unknown_route() }))
+}
+
+fn with_gate(route: Route, info: &RouteInfo) -> Route {
+    let info = Rc::new(info.clone());
+    let gate = from_fn(move |request, next: Next<BoxBody>| pass(Rc::clone(&info), request, next));
+    route.wrap(gate)
+}
+
 /// Lets a request pass to its handler, or answers it.
-///
-/// # Errors
-/// None of its own.
-pub(super) async fn pass(
+async fn pass(
     route: Rc<RouteInfo>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

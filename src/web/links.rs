@@ -3,12 +3,12 @@
 //! The base is the operator's `public_endpoint` if there is one, else what the request itself says (`Host`), unless a proxy that is
 //! believed says otherwise (`forwarded`). Cinder: `api/common.py` (`ViewBuilder`), oslo.middleware `http_proxy_to_wsgi`.
 
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::connection::ListeningOn;
 use super::forwarded::Forwarded;
-use super::state::Door;
+use super::trusted_proxies::TrustedProxies;
 
 /// Where links begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +20,10 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// `http://host:port`, and a prefix if a proxy has one for us; without a slash at its end.
+    /// `http://host:port`, and a prefix if a proxy has one for us; without a slash at its end. Where no proxy is trusted by name, one
+    /// on this machine is.
     #[must_use]
-    pub fn base_url(&self, request: &HttpRequest) -> String {
+    pub fn base_url(&self, trusted: &TrustedProxies, request: &HttpRequest) -> String {
         if let Some(endpoint) = &self.public_endpoint {
             return endpoint
                 .trim_end_matches('/')
@@ -30,7 +31,7 @@ impl LinkOptions {
                 .trim_end_matches('/')
                 .to_owned();
         }
-        let forwarded = match self.proxy_headers && is_from_proxy(request) {
+        let forwarded = match self.proxy_headers && is_from_proxy(trusted, request) {
             true => Forwarded::of(request.headers()),
             false => Forwarded::default(),
         };
@@ -41,17 +42,13 @@ impl LinkOptions {
 }
 
 /// Whether the connection is a believed proxy's.
-fn is_from_proxy(request: &HttpRequest) -> bool {
-    let Some(address) = request.peer_addr().map(|peer| peer.ip()) else {
-        return false;
-    };
-    match request
-        .app_data::<web::Data<Door>>()
-        .map(|door| &door.trusted_proxies)
-    {
-        Some(trusted) if !trusted.0.is_empty() => trusted.contains(address),
-        _ => address.to_canonical().is_loopback(),
+fn is_from_proxy(trusted: &TrustedProxies, request: &HttpRequest) -> bool {
+    if !trusted.0.is_empty() {
+        return trusted.sent(request);
     }
+    request
+        .peer_addr()
+        .is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 /// What the client called us; a client of HTTP/1.0 may have said nothing, and knows the address.
@@ -141,15 +138,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::web::auth::Strategy;
-    use crate::web::client_address::TrustedProxies;
 
     fn base(options: &LinkOptions, peer: &str, headers: &[(&str, &str)]) -> String {
         let mut request = TestRequest::default().peer_addr(format!("{peer}:4711").parse().unwrap());
         for header in headers {
             request = request.append_header(*header);
         }
-        options.base_url(&request.to_http_request())
+        options.base_url(&TrustedProxies::default(), &request.to_http_request())
     }
 
     #[test]
@@ -182,17 +177,17 @@ mod tests {
 
     #[test]
     fn a_named_proxy_is_believed_and_no_other() {
-        let mut door = Door::new(Strategy::NoAuth);
-        door.links.proxy_headers = true;
-        door.trusted_proxies = TrustedProxies(vec!["192.0.2.0/24".parse().unwrap()]);
-        let door = web::Data::new(door);
+        let options = LinkOptions {
+            proxy_headers: true,
+            ..LinkOptions::default()
+        };
+        let trusted = TrustedProxies(vec!["192.0.2.0/24".parse().unwrap()]);
         let base = |peer: &str| {
             let request = TestRequest::default()
-                .app_data(door.clone())
                 .peer_addr(format!("{peer}:1").parse().unwrap())
                 .insert_header(("Host", "inner"))
                 .insert_header(("Forwarded", "host=outer;proto=https"));
-            door.links.base_url(&request.to_http_request())
+            options.base_url(&trusted, &request.to_http_request())
         };
         assert_eq!(base("192.0.2.7"), "https://outer");
         assert_eq!(base("127.0.0.1"), "http://inner");

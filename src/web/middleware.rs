@@ -224,7 +224,10 @@ pub async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let admission = match request.app_data::<web::Data<Door>>().cloned() {
-        Some(door) => auth::admit(&door, request.request()).await,
+        Some(door) => {
+            let request = request.request();
+            auth::admit(&door.strategy, || door.base_url(request), request).await
+        }
         None => Admission::Answer(HttpResponse::from_error(Fault::internal("the door was not hung"))),
     };
     let principal = match admission {

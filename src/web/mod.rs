@@ -4,6 +4,7 @@
 //! reads from the catalog; every change it asks of an actor, by message. No rule of the domain lives here.
 
 pub mod auth;
+pub mod body_limits;
 pub mod caller;
 pub mod client_address;
 pub mod connection;
@@ -18,11 +19,13 @@ pub mod microversion;
 pub mod middleware;
 mod offload;
 pub mod policy;
+pub mod readiness;
 pub mod request;
 pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod state;
+pub mod trusted_proxies;
 pub mod turns;
 pub mod v3;
 pub mod versions;

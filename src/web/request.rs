@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -15,42 +14,9 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::body_limits::BodyLimits;
 use super::fault::Fault;
 use super::state::Door;
-
-/// What a request may weigh, unless told otherwise (oslo.middleware: `max_request_body_size`).
-pub const MAX_BODY_SIZE: usize = 114_688;
-
-/// How large a body may be, and how slowly it may come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BodyLimits {
-    /// In bytes.
-    pub size: usize,
-    /// How long a body may take to come…
-    pub time: Duration,
-    /// …and one second more for each so many bytes that are there.
-    pub bytes_per_second: u64,
-}
-
-impl Default for BodyLimits {
-    fn default() -> Self {
-        Self {
-            size: MAX_BODY_SIZE,
-            time: Duration::from_secs(10),
-            bytes_per_second: 8192,
-        }
-    }
-}
-
-impl BodyLimits {
-    /// How long the body may have taken when so much of it is there.
-    #[must_use]
-    pub fn time_for(&self, bytes: usize) -> Duration {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let earned = bytes.saturating_mul(1000) / self.bytes_per_second.max(1);
-        self.time.saturating_add(Duration::from_millis(earned))
-    }
-}
 
 /// A body that the gate has read; the handler's [`Body`] takes it.
 pub(super) struct ReadBody(pub(super) BytesMut);
@@ -167,6 +133,8 @@ impl FromRequest for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use actix_web::test::TestRequest;
     use proptest::prelude::*;
     use serde_json::json;

@@ -4,15 +4,9 @@
 //! and listed, so the test that walks all routes (`tests/web_v3/walk.rs`) sees whatever clients can reach. `clippy.toml` keeps
 //! everybody else from building resources of their own.
 
-use std::rc::Rc;
-
-use actix_web::body::BoxBody;
 use actix_web::http::Method;
-use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
 
-use super::fault::unknown_route;
-use super::gate;
 use super::policy::Rule;
 
 /// Who may call a route.
@@ -195,16 +189,18 @@ impl Routes {
         resources(self.0, fallback)
     }
 
-    /// Resources behind the gate.
-    pub(super) fn gated(self) -> Vec<Resource> {
-        let gated = self.0.into_iter().map(|(info, route)| {
-            let shared = Rc::new(info.clone());
-            let gate =
-                from_fn(move |request, next: Next<BoxBody>| gate::pass(Rc::clone(&shared), request, next));
-            (info, route.wrap(gate))
+    /// Resources whose handlers are reached through what `wrap` puts before each. `fallback` answers a method that a path does not
+    /// have.
+    pub(super) fn wrapped(
+        self,
+        wrap: impl Fn(Route, &RouteInfo) -> Route,
+        fallback: fn() -> Route,
+    ) -> Vec<Resource> {
+        let rows = self.0.into_iter().map(|(info, route)| {
+            let route = wrap(route, &info);
+            (info, route)
         });
-        // A method that a path does not have is as unknown as a path (Cinder: 404, not 405).
-        resources(gated.collect(), || web::to(|| async { unknown_route() }))
+        resources(rows.collect(), fallback)
     }
 }
 

@@ -22,12 +22,12 @@ use actix_web::{App, HttpResponse, Scope, web};
 use futures_util::future::ready;
 use tokio::net::TcpStream;
 
-use super::client_address::TrustedProxies;
 use super::connection::{ConnectionLimits, Connections, ListeningOn, Patience, Watched};
 use super::identity::{self, Identity};
 use super::routes::Routes;
 use super::state::{Door, WebState};
-use super::{fault, healthcheck, inspect, middleware, v3, versions};
+use super::trusted_proxies::TrustedProxies;
+use super::{fault, gate, healthcheck, inspect, middleware, v3, versions};
 
 /// How to listen.
 #[derive(Clone)]
@@ -135,7 +135,7 @@ fn mount(cfg: &mut web::ServiceConfig, prefix: &str, routes: Routes) {
         .wrap(from_fn(middleware::settle))
         .wrap(from_fn(middleware::guard))
         .default_service(web::to(unknown));
-    cfg.service(routes.gated().into_iter().fold(scope, Scope::service));
+    cfg.service(gate::gated(routes).into_iter().fold(scope, Scope::service));
 }
 
 async fn unknown() -> actix_web::HttpResponse {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+
 use super::auth::Strategy;
-use super::client_address::TrustedProxies;
-use super::healthcheck::Readiness;
+use super::body_limits::BodyLimits;
 use super::links::LinkOptions;
-use super::request::BodyLimits;
+use super::readiness::Readiness;
+use super::trusted_proxies::TrustedProxies;
 use super::turns::{AllTurns, TurnOptions};
 use crate::control::FinishedOperations;
 use crate::control::decisions::Decisions;
@@ -115,5 +117,11 @@ impl Door {
             unhealthy: None,
             restricted: None,
         }
+    }
+
+    /// How the client of this request reaches us: `http://host:port`, without a slash at its end.
+    #[must_use]
+    pub fn base_url(&self, request: &HttpRequest) -> String {
+        self.links.base_url(&self.trusted_proxies, request)
     }
 }

@@ -46,17 +46,17 @@ pub fn document(base_url: &str) -> Value {
 
 async fn all(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     note_version(&request);
-    HttpResponse::MultipleChoices().json(document(&door.links.base_url(&request)))
+    HttpResponse::MultipleChoices().json(document(&door.base_url(&request)))
 }
 
 async fn index(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     note_version(&request);
-    HttpResponse::Ok().json(document(&door.links.base_url(&request)))
+    HttpResponse::Ok().json(document(&door.base_url(&request)))
 }
 
 async fn redirect(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
     HttpResponse::Found()
-        .insert_header((header::LOCATION, format!("{}/v3/", door.links.base_url(&request))))
+        .insert_header((header::LOCATION, format!("{}/v3/", door.base_url(&request))))
         .finish()
 }
 

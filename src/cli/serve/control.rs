@@ -26,14 +26,14 @@ use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::store::{Health, Store};
 use crate::transport::Router;
 use crate::web::auth::Strategy;
-use crate::web::client_address::TrustedProxies;
+use crate::web::body_limits::BodyLimits;
 use crate::web::connection::{ConnectionLimits, Patience};
-use crate::web::healthcheck::Readiness;
 use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
-use crate::web::request::BodyLimits;
+use crate::web::readiness::Readiness;
 use crate::web::server::{self, ServerOptions, Site};
 use crate::web::state::{Door, Insight, WebState};
+use crate::web::trusted_proxies::TrustedProxies;
 use crate::web::turns::{AllTurns, TurnOptions};
 
 /// How long requests under way may take to end at shutdown.

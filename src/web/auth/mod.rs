@@ -12,7 +12,6 @@ use serde_json::json;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::state::Door;
 use crate::model::{ProjectId, UserId};
 
 /// Someone with a valid token.
@@ -59,13 +58,13 @@ pub enum Admission {
     Answer(HttpResponse),
 }
 
-/// Looks at a request's token.
-pub async fn admit(door: &Door, request: &HttpRequest) -> Admission {
+/// Looks at a request's token. `base_url` tells how the client reaches us, for whoever has to log in first.
+pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: &HttpRequest) -> Admission {
     let token = token(request);
-    match &door.strategy {
+    match strategy {
         Strategy::NoAuth => match token {
             Some(token) => Admission::Come(noauth::principal(token)),
-            None => Admission::Answer(noauth::hand_out(request, &door.links.base_url(request))),
+            None => Admission::Answer(noauth::hand_out(request, &base_url())),
         },
         Strategy::Tokens(authenticator) => {
             let found = match token {
@@ -74,9 +73,7 @@ pub async fn admit(door: &Door, request: &HttpRequest) -> Admission {
             };
             match found {
                 Ok(Some(principal)) => Admission::Come(principal),
-                Ok(None) => Admission::Answer(unauthorized(
-                    &authenticator.login_uri(&door.links.base_url(request)),
-                )),
+                Ok(None) => Admission::Answer(unauthorized(&authenticator.login_uri(&base_url()))),
                 Err(fault) => Admission::Answer(HttpResponse::from_error(fault)),
             }
         }

@@ -4,9 +4,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
+use super::asker::Asker;
 use super::directory::{DEFAULT_DOMAIN_NAME, id_for};
 use super::refusal::Refusal;
-use super::routes::Asker;
 use super::view;
 use crate::model::identity::DEFAULT_DOMAIN;
 use crate::model::{ProjectId, UserId};

@@ -9,6 +9,7 @@
 //! Users, projects and roles are those of the configuration, or the `admin` made at the first start; nothing here
 //! changes them over HTTP. Passwords are kept as argon2 hashes, tokens not at all.
 
+mod asker;
 mod bootstrap;
 mod bounded;
 mod directory;
@@ -16,6 +17,7 @@ mod login;
 mod lookups;
 mod options;
 mod password;
+mod password_error;
 mod refusal;
 mod routes;
 mod seal;
@@ -32,7 +34,8 @@ use async_trait::async_trait;
 
 use self::directory::Directory;
 use self::login::{Login, Proof, Reference, Scope};
-use self::password::{PasswordError, Passwords};
+use self::password::Passwords;
+use self::password_error::PasswordError;
 use self::seal::Claims;
 use self::throttle::Throttle;
 use self::tokens::{Session, TokenRequest, Tokens};

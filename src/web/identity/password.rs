@@ -6,6 +6,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
 use super::options::PasswordCost;
+use super::password_error::PasswordError;
 use super::throttle::Attempt;
 use super::turns::{PasswordTurns, Turn};
 use crate::chance;
@@ -13,20 +14,6 @@ use crate::model::volume::Secret;
 
 /// Longer passwords are not looked at (Keystone: `max_password_length`).
 const LONGEST: usize = 4096;
-
-/// Why a password could not be checked or hashed.
-#[derive(Debug, thiserror::Error)]
-pub enum PasswordError {
-    /// Too many logins are waiting.
-    #[error("too many logins are waiting for their turn")]
-    Busy,
-    /// The hash of the configuration or the store is none that we know.
-    #[error("the stored password hash is not a valid argon2 string: {0}")]
-    BadHash(String),
-    /// Hashing failed.
-    #[error("cannot hash a password: {0}")]
-    Hashing(String),
-}
 
 /// Hashes and checks.
 pub struct Passwords {

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
-use super::password::PasswordError;
+use super::password_error::PasswordError;
 use super::tokens::IssueError;
 use crate::model::ErrorKind;
 use crate::store::{CommitError, StoreError};

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::password::PasswordError;
+use super::password_error::PasswordError;
 use super::throttle::{Attempt, NameDigest};
 
 /// How many logins of one name wait.

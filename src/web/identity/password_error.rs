@@ -1,0 +1,15 @@
+//! Why a password could not be checked: for those who check, and for those who wait for their turn.
+
+/// Why a password could not be checked or hashed.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many logins are waiting.
+    #[error("too many logins are waiting for their turn")]
+    Busy,
+    /// The hash of the configuration or the store is none that we know.
+    #[error("the stored password hash is not a valid argon2 string: {0}")]
+    BadHash(String),
+    /// Hashing failed.
+    #[error("cannot hash a password: {0}")]
+    Hashing(String),
+}
