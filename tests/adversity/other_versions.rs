@@ -4,21 +4,27 @@
 //! `sparse`), and `records.json`, what is in it. Every version that changes what is written adds one; none is ever changed:
 //!
 //! ```text
-//! PUMICE_NEW_GOLDEN=2 cargo test --test adversity a_new_golden_state
+//! PUMICE_NEW_GOLDEN=<the next number> cargo test --test adversity a_new_golden_state
 //! ```
+//!
+//! | folder | what is new in it |
+//! |---|---|
+//! | `1` | layout 1 of the catalog; journal entries of version 1 |
+//! | `2` | layout 2: a row for each limit, usage by the type's id; journal entries of version 2, which say verb and stage |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use pumice::model::ProjectId;
+use pumice::model::{Attachment, Operation, ProjectId, Service, Snapshot, UserMessage, Volume, VolumeType};
 use pumice::store::catalog::verify::verify;
 use pumice::store::catalog::{Catalog, SnapshotQuery, VolumeQuery};
 use pumice::store::export::{export, restore};
 use pumice::store::memory::MemoryStore;
+use pumice::store::record::Record;
 use pumice::store::record::operation_v1::OperationV1;
 use pumice::store::sled::{SledOptions, SledStore};
-use pumice::store::{Change, Key, Store, Transaction};
+use pumice::store::{Change, Key, Scan, Store, Transaction};
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, PROJECT};
@@ -141,7 +147,8 @@ fn versions() -> Result<Vec<PathBuf>> {
     let mut folders: Vec<_> = std::fs::read_dir(golden())?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
-    folders.sort();
+    // By number: 10 after 9.
+    folders.sort_by_key(|folder| (folder.as_os_str().len(), folder.clone()));
     ensure!(!folders.is_empty(), "no golden state");
     Ok(folders)
 }
@@ -180,6 +187,60 @@ fn state_of_every_earlier_version_is_read_whole() -> Result<()> {
             .with_context(|| version.display().to_string())?;
     }
     Ok(())
+}
+
+/// All that starts with these bytes.
+async fn entries(store: &dyn Store, prefix: &[u8]) -> Result<Vec<(Key, Vec<u8>)>> {
+    let scan = Scan {
+        prefix: prefix.to_vec(),
+        after: None,
+        reverse: false,
+        limit: ALL,
+    };
+    let found = store.scan(scan).await?;
+    Ok(found
+        .into_iter()
+        .map(|(key, entry)| (key, entry.value.to_vec()))
+        .collect())
+}
+
+async fn must_be_of_present_version<R: Record>(store: &dyn Store, table: &[u8]) -> Result<()> {
+    let found = entries(store, table).await?;
+    ensure!(!found.is_empty(), "no {}", R::NAME);
+    for (_, value) in found {
+        ensure!(
+            value.starts_with(&[R::KIND, R::VERSION]),
+            "a {} of version {:?}, and {} is written now: add a golden state",
+            R::NAME,
+            value.get(1),
+            R::VERSION
+        );
+    }
+    Ok(())
+}
+
+/// So that a change of what is written is not forgotten here.
+#[test]
+fn the_newest_golden_state_is_of_the_form_that_is_written_now() -> Result<()> {
+    let newest = versions()?.pop().context("no golden state")?;
+    actix_rt::System::new().block_on(async {
+        let store = Arc::new(MemoryStore::default());
+        restore(&newest.join("store.export"), &*store).await?;
+        must_be_of_present_version::<Volume>(&*store, b"V.").await?;
+        must_be_of_present_version::<Attachment>(&*store, b"A.").await?;
+        must_be_of_present_version::<Snapshot>(&*store, b"N.").await?;
+        must_be_of_present_version::<VolumeType>(&*store, b"T.").await?;
+        must_be_of_present_version::<Operation>(&*store, b"O.").await?;
+        must_be_of_present_version::<Service>(&*store, b"S.").await?;
+        must_be_of_present_version::<UserMessage>(&*store, b"M.").await?;
+        let before = entries(&*store, b"").await?;
+        Catalog::open(Arc::clone(&store) as _).await?;
+        ensure!(
+            before == entries(&*store, b"").await?,
+            "an upgrade changed it: add a golden state of the present layout"
+        );
+        Ok(())
+    })
 }
 
 /// The program itself goes on from there: from the folder, and from the export.
