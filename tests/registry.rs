@@ -86,6 +86,18 @@ impl Life {
 }
 
 #[actix::test]
+async fn a_heartbeat_that_no_record_has_room_for_is_not_written_down() {
+    let life = Life::begin(&Arc::default(), Options::default()).await;
+    life.beat(&"h".repeat(256), "nova").await;
+    life.beat("h@lvm", &"z".repeat(256)).await;
+    life.beat("h@fits", &"z".repeat(255)).await;
+    let services = life
+        .services_when(|services| services.iter().any(|view| view.service.host == "h@fits"))
+        .await;
+    assert_eq!(services.len(), 1);
+}
+
+#[actix::test]
 async fn a_service_that_beats_is_listed_once_and_up() {
     let life = Life::begin(&Arc::default(), Options::default()).await;
     for _ in 0..5 {

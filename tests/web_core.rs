@@ -137,6 +137,47 @@ async fn the_version_document_is_given_to_anyone_wherever_clients_look() {
 }
 
 #[actix_web::test]
+async fn without_authentication_names_that_no_record_has_room_for_are_refused() {
+    let site = Site::open();
+    let long = "x".repeat(256);
+    let refused = |answer: &Answer, which: &str| {
+        assert_eq!(
+            (answer.status, answer.json()["badRequest"]["message"].clone()),
+            (
+                400,
+                json!(format!(
+                    "Invalid input received: {which} has 256 characters, more than 255."
+                ))
+            )
+        );
+    };
+    for (token, which) in [
+        (format!("{long}:{PROJECT}"), "user_id"),
+        (format!("user:{long}"), "project_id"),
+        (long.clone(), "user_id"),
+    ] {
+        let headers = [("X-Auth-Token", token.as_str())];
+        let answer = site
+            .send("GET", &format!("/v3/{PROJECT}/volumes"), &headers, None)
+            .await;
+        refused(&answer, which);
+    }
+    for (header, which) in [("X-Auth-User", "user_id"), ("X-Auth-Project-Id", "project_id")] {
+        let headers = [(header, long.as_str())];
+        let answer = site
+            .send("GET", &format!("/v3/{PROJECT}/volumes"), &headers, None)
+            .await;
+        refused(&answer, which);
+    }
+    let token = format!("{}:{PROJECT}", &long[1..]);
+    let headers = [("X-Auth-Token", token.as_str())];
+    let answer = site
+        .send("GET", &format!("/v3/{PROJECT}/volumes"), &headers, None)
+        .await;
+    assert_eq!(answer.status, 200);
+}
+
+#[actix_web::test]
 async fn links_follow_the_host_and_trusted_proxies_only() {
     let forwarded = [
         ("Host", "inner"),

@@ -9,10 +9,12 @@ use super::node::Role;
 use super::reading::Notes;
 use super::units::Duration;
 use super::{Config, scheduler};
+use crate::model::bounds::{CHARACTERS, PLACE};
 
 /// Notes what makes no sense. Paths are checked for their form only: what they lead to is seen at start.
 pub(super) fn check(config: &Config, notes: &mut Notes) {
     node(config, notes);
+    places(config, notes);
     web(config, notes);
     auth(config, notes);
     transport(config, notes);
@@ -33,11 +35,37 @@ fn node(config: &Config, notes: &mut Notes) {
             "must have no '@', '#', '/' or blank: it becomes part of host@backend#pool",
         );
     }
-    if node.availability_zone.is_empty() || node.availability_zone.len() > 255 {
+    if node.availability_zone.is_empty() || node.availability_zone.len() > CHARACTERS {
         notes.senseless(&["node.availability_zone"], "must have 1 to 255 characters");
     }
     if node.data_dir.is_relative() {
         notes.senseless(&["node.data_dir"], "must be an absolute path");
+    }
+}
+
+/// Notes backends whose `host@backend#pool` would be longer than the records have room for. All drivers call their pool
+/// `volume_backend_name`.
+fn places(config: &Config, notes: &mut Notes) {
+    let host = config.node.host.len();
+    // The two signs, and a character for the backend and the pool each.
+    if host + 4 > PLACE {
+        let problem = format!(
+            "has {host} bytes, which leaves no room for the rest of host@backend#pool: that may have {PLACE}"
+        );
+        notes.senseless(&["node.host"], problem);
+        return;
+    }
+    for (name, backend) in &config.backend {
+        let (backend_len, pool) = (name.len(), backend.volume_backend_name.len());
+        let length = host + 1 + backend_len + 1 + pool;
+        if length > PLACE {
+            let problem = format!(
+                "makes host@backend#pool {length} bytes long ({host}, {backend_len} and {pool} and the two signs), more \
+                 than {PLACE}: shorten it, or node.host"
+            );
+            let key = format!("backend.{name}.volume_backend_name");
+            notes.senseless(&[&key], problem);
+        }
     }
 }
 

@@ -359,6 +359,39 @@ fn what_makes_no_sense_together_is_told() {
 }
 
 #[test]
+fn a_place_that_would_not_fit_the_records_is_told_for_every_backend() {
+    let long = "p".repeat(240);
+    let text = format!(
+        "[node]\nhost = \"compute-1\"\n\
+         [backend.a]\ntarget = \"none\"\nvolume_backend_name = \"{long}\"\n\
+         [backend.b]\ntarget = \"none\"\nvolume_backend_name = \"{long}pppp\"\n\
+         [backend.c]\ntarget = \"none\"\nvolume_backend_name = \"{long}ppppp\"\n\
+         [quota]\nvolumes = -2\n"
+    );
+    let told = faults(&text, &[]);
+    let expected = [
+        "p.toml:8: backend.b.volume_backend_name: makes host@backend#pool 256 bytes long (9, 1 and 244 and the two signs), more than 255",
+        "p.toml:11: backend.c.volume_backend_name: makes host@backend#pool 257 bytes long",
+        "quota.volumes: must be from -1",
+    ];
+    for expected in expected {
+        assert!(
+            told.iter().any(|fault| fault.contains(expected)),
+            "{expected}\nin {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+
+    let host = "h".repeat(252);
+    let told = faults(&format!("[node]\nhost = \"{host}\"\n"), &[]);
+    assert!(
+        told.iter()
+            .any(|fault| fault.starts_with("p.toml:2: node.host: has 252 bytes, which leaves no room")),
+        "{told:#?}"
+    );
+}
+
+#[test]
 fn no_password_is_ever_told() {
     let file = "[[auth.users]]\nname = \"a\"\npassword = 271828\n[[auth.users]]\nname = \"b\"\npasword = \"271828\"\n";
     let told = faults(file, &[("PUMICE_AUTH__USERS", "271828")]).join("\n");

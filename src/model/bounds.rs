@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Connector, Error, ProjectId, Result};
+use super::{Connector, Error, PoolName, ProjectId, Result};
 
 const KIB: usize = 1024;
 
@@ -32,8 +32,11 @@ pub const COMMIT: usize = KIB * KIB;
 /// (etcd: 128 operations in a transaction.)
 pub const RECORDS_IN_A_COMMIT: usize = 8;
 
-/// A text of 255 characters of 4 bytes.
-pub const TEXT: usize = 8 + 255 * 4;
+/// How many characters a name or an id may have (cinder: `String(255)`).
+pub const CHARACTERS: usize = 255;
+
+/// A text of so many characters of 4 bytes.
+pub const TEXT: usize = 8 + CHARACTERS * 4;
 
 /// A part of a record that users fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +78,10 @@ pub const STEPS: usize = 48;
 pub const CAUSE: usize = KIB;
 /// A name or outcome of a step, as it is kept.
 pub const STEP_TEXT: usize = 256;
-/// `host@backend#pool`. The configuration bounds each of the three.
+/// How many bytes `host@backend#pool` may have (cinder: column `volumes.host`). The configuration is checked for it, and what
+/// other nodes and drivers report.
+pub const PLACE: usize = 255;
+/// The three parts of a place, as they are stored.
 pub const HOST: usize = KIB;
 /// What the backend tells of an export: `provider_location` and `provider_auth`.
 pub const EXPORT: usize = 2 * KIB;
@@ -105,10 +111,13 @@ const OPERATION: usize = HINTS.bytes
     + 8 * 64
     + FIXED;
 const MESSAGE: usize = CAUSE + 4 * TEXT + FIXED;
+const SERVICE: usize = PLACE + 3 * TEXT + FIXED;
 
 const _: () = {
+    // Each of the three has its length before it.
+    assert!(PLACE + 3 * 8 <= HOST);
     assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
-    assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD);
+    assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD && SERVICE <= RECORD);
     // The key of one that is kept in the volume is its name, or a hash of it.
     assert!(CONNECTOR.bytes + 8 + 16 + 255 <= OLD_CONNECTORS.bytes);
     assert!(CONNECTOR.bytes <= HINTS.bytes && REFERENCE.bytes <= HINTS.bytes);
@@ -169,6 +178,27 @@ pub fn check_pairs(part: Part, was: &BTreeMap<String, String>, now: &BTreeMap<St
 /// Those of [`Part::check`].
 pub fn check_connector(connector: &Connector) -> Result<()> {
     CONNECTOR.check(0, connector.weight())
+}
+
+/// Refuses a name or an id that is longer than any record has room for.
+///
+/// # Errors
+/// 400 that names it, its length and the bound.
+pub fn check_length(name: &str, what: &str) -> Result<()> {
+    let length = name.chars().count();
+    if length <= CHARACTERS {
+        return Ok(());
+    }
+    Err(Error::invalid_input(format!(
+        "{what} has {length} characters, more than {CHARACTERS}."
+    )))
+}
+
+/// Whether a place that was reported can be written down, and read back.
+#[must_use]
+pub fn is_place(place: &PoolName) -> bool {
+    let text = place.to_string();
+    text.len() <= PLACE && text.parse().as_ref() == Ok(place)
 }
 
 /// Refuses one more of what a volume may have `most` of.

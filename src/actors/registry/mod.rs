@@ -17,7 +17,7 @@ pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effec
 use crate::actors::permission::demand;
 use crate::messages::registry::{Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled};
 use crate::model::role::Level;
-use crate::model::{Context, Error, Service, ServiceId, Timestamp};
+use crate::model::{Context, Error, Service, ServiceId, Timestamp, bounds};
 use crate::store::CommitError;
 use crate::store::catalog::Catalog;
 use crate::transport::serve::EndpointBuilder;
@@ -105,6 +105,7 @@ impl Registry {
     }
 
     async fn beat(&self, beat: &Heartbeat) -> Result<(), Error> {
+        check(beat)?;
         self.liveness.loaded().await;
         let known = self.liveness.get(&beat.binary, &beat.host);
         if known.is_none_or(|known| known.service.availability_zone != beat.availability_zone) {
@@ -189,6 +190,13 @@ impl Registry {
             }
         }
     }
+}
+
+/// Refuses a heartbeat whose service no record has room for.
+fn check(beat: &Heartbeat) -> Result<(), Error> {
+    bounds::check_length(&beat.binary, "binary")?;
+    bounds::check_length(&beat.host, "host")?;
+    bounds::check_length(&beat.availability_zone, "availability_zone")
 }
 
 impl Actor for Registry {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::pick::Candidate;
 use super::pool_state::PoolState;
 use crate::messages::scheduler::PoolView;
+use crate::model::bounds::{self, PLACE};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, OperationId, PoolName, VolumeId};
 
@@ -83,10 +84,10 @@ impl Pools {
 
     /// Takes a report in; `settled` are claims whose operations have ended, which the report therefore contains.
     /// `false` if the report is older than the known one, and dropped. A backend that was silent for `down_time` is
-    /// believed whatever its clock says: it may have been set back.
+    /// believed whatever its clock says: it may have been set back. A pool whose name no record has room for is left out.
     pub fn accept(
         &mut self,
-        stats: BackendStats,
+        mut stats: BackendStats,
         now: Instant,
         down_time: Duration,
         settled: &[Claim],
@@ -103,6 +104,20 @@ impl Pools {
         for claim in settled {
             self.taken.remove(claim);
         }
+        let backend = &stats.backend;
+        stats.pools.retain(|pool| {
+            let place = backend.pool(&pool.pool_name);
+            let fits = bounds::is_place(&place);
+            if !fits {
+                let length = place.to_string().len();
+                tracing::warn!(
+                    backend = bounds::cut(&backend.to_string(), PLACE),
+                    pool = bounds::cut(&pool.pool_name, PLACE),
+                    "a pool is left out: its host@backend#pool has {length} bytes and may have {PLACE}, or is not of that form"
+                );
+            }
+            fits
+        });
         let mut pools: Vec<PoolState> = stats
             .pools
             .iter()
@@ -260,7 +275,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Claim, Pools};
+    use super::{Claim, PLACE, Pools};
     use crate::actors::scheduler::testing;
     use crate::model::service::Capacity;
     use crate::model::{OperationId, Timestamp};
@@ -334,6 +349,24 @@ mod tests {
         assert!(pools.accept(stats, now, DOWN, &[]));
         assert!(!pools.accept(older.clone(), now, DOWN, &[]));
         assert!(pools.accept(older, now + DOWN + Duration::from_secs(1), DOWN, &[]));
+    }
+
+    #[test]
+    fn a_pool_whose_name_cannot_be_recorded_is_not_taken_in() {
+        let (mut pools, now) = (Pools::default(), Instant::now());
+        let fits = "p".repeat(PLACE - "h@lvm#".len());
+        let mut stats = testing::backend("h", "lvm", &["", &fits, &format!("{fits}p"), "p"]);
+        assert!(pools.accept(stats.clone(), now, DOWN, &[]));
+        let views = pools.views(now, DOWN, &|_| None);
+        let known: Vec<_> = views.iter().map(|view| view.name.pool.as_str()).collect();
+        assert_eq!(known, [fits.as_str(), "p"]);
+        for view in &views {
+            assert_eq!(view.backend.pools[view.index as usize].pool_name, view.name.pool);
+        }
+        stats.backend.host = "h".repeat(PLACE);
+        stats.timestamp = Timestamp(stats.timestamp.0 + 1);
+        pools.accept(stats, now, DOWN, &[]);
+        assert_eq!(pools.views(now, DOWN, &|_| None).len(), 2);
     }
 
     #[test]

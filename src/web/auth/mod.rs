@@ -62,10 +62,13 @@ pub enum Admission {
 pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: &HttpRequest) -> Admission {
     let token = token(request);
     match strategy {
-        Strategy::NoAuth => match token {
-            Some(token) => Admission::Come(noauth::principal(token)),
-            None => Admission::Answer(noauth::hand_out(request, &base_url())),
-        },
+        Strategy::NoAuth => {
+            let admission = match token {
+                Some(token) => noauth::principal(token).map(Admission::Come),
+                None => noauth::hand_out(request, &base_url()).map(Admission::Answer),
+            };
+            admission.unwrap_or_else(|error| Admission::Answer(HttpResponse::from_error(Fault::from(error))))
+        }
         Strategy::Tokens(authenticator) => {
             let found = match token {
                 Some(token) => authenticator.authenticate(token).await,

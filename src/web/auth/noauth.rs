@@ -3,21 +3,30 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Principal;
+use crate::model::{Error, bounds};
 
-/// A token is `user:project`; one word is both.
-pub(super) fn principal(token: &str) -> Principal {
+/// A token is `user:project`; one word is both. Nobody else bounds them, and both become part of records.
+///
+/// # Errors
+/// 400 when one is longer than any record has room for.
+pub(super) fn principal(token: &str) -> Result<Principal, Error> {
     let (user, project) = token.split_once(':').unwrap_or((token, ""));
     let project = if project.is_empty() { user } else { project };
-    Principal {
+    bounds::check_length(user, "user_id")?;
+    bounds::check_length(project, "project_id")?;
+    Ok(Principal {
         user_id: user.into(),
         project_id: project.into(),
         roles: Vec::new(),
         is_admin: true,
-    }
+    })
 }
 
 /// Who comes without a token gets one: 204 with `X-Auth-Token`.
-pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> HttpResponse {
+///
+/// # Errors
+/// Those of [`principal`], for a token that would be refused.
+pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> Result<HttpResponse, Error> {
     let wish = |name: &str| {
         request
             .headers()
@@ -26,14 +35,15 @@ pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> HttpResponse {
             .unwrap_or("admin")
     };
     let token = format!("{}:{}", wish("x-auth-user"), wish("x-auth-project-id"));
-    HttpResponse::NoContent()
+    principal(&token)?;
+    Ok(HttpResponse::NoContent()
         .insert_header(("X-Auth-Token", token))
         .insert_header((
             "X-Server-Management-Url",
             format!("{base_url}{}", request.path().trim_end_matches('/')),
         ))
         .content_type("text/plain; charset=UTF-8")
-        .finish()
+        .finish())
 }
 
 #[cfg(test)]
@@ -43,13 +53,13 @@ mod tests {
     #[test]
     fn a_token_names_user_and_project() {
         let who = |token| {
-            let principal = principal(token);
+            let principal = principal(token).unwrap();
             (principal.user_id.0, principal.project_id.0)
         };
         assert_eq!(who("u:p"), ("u".to_owned(), "p".to_owned()));
         assert_eq!(who("u"), ("u".to_owned(), "u".to_owned()));
         assert_eq!(who("u:"), ("u".to_owned(), "u".to_owned()));
         assert_eq!(who("u:p:q"), ("u".to_owned(), "p:q".to_owned()));
-        assert!(principal("u").is_admin);
+        assert!(principal("u").unwrap().is_admin);
     }
 }

@@ -3,9 +3,9 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use super::quota_sets::check_length;
 use super::quotas;
 use crate::messages::quota::UpdateQuotaClass;
+use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;

@@ -7,6 +7,7 @@ use super::query::Query;
 use super::quotas;
 use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
 use crate::model::ProjectId;
+use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::Rule;
@@ -125,15 +126,4 @@ async fn delete(
         .call(&caller.context, DeleteQuotaSet { project_id }, state.call_timeout)
         .await?;
     Ok(HttpResponse::Ok().finish())
-}
-
-/// Refuses a name of more than 255 characters.
-pub(super) fn check_length(name: &str, what: &str) -> Result<(), Fault> {
-    let length = name.chars().count();
-    if length <= 255 {
-        return Ok(());
-    }
-    Err(Fault::invalid_input(format!(
-        "{what} has {length} characters, more than 255."
-    )))
 }
