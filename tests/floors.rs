@@ -192,6 +192,7 @@ fn modules_used(module: &[String], text: &str, files: &BTreeSet<Vec<String>>) ->
         let statement = &statement[..statement.find(';').unwrap_or(0)];
         expand(statement, &[], &mut paths);
     }
+    paths.extend(written_out(text));
     for path in paths {
         let mut absolute = match path.first().map(String::as_str) {
             Some("crate") => path[1..].to_vec(),
@@ -213,6 +214,20 @@ fn modules_used(module: &[String], text: &str, files: &BTreeSet<Vec<String>>) ->
         }
     }
     used
+}
+
+/// Paths that are written out where they are used. Those that end in braces belong to a `use`.
+fn written_out(text: &str) -> Vec<Vec<String>> {
+    let starts = text.match_indices("crate::").chain(text.match_indices("super::"));
+    starts
+        .filter(|(at, _)| !text[..*at].ends_with("::"))
+        .filter_map(|(at, _)| {
+            let rest = &text[at..];
+            let end = rest.find(|c| !is_of_a_name(c) && c != ':').unwrap_or(rest.len());
+            let names = rest[..end].split("::").filter(|name| !name.is_empty());
+            (!rest[end..].starts_with('{')).then(|| names.map(str::to_owned).collect())
+        })
+        .collect()
 }
 
 /// Writes out the braces of a `use`.

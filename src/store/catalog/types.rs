@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 
 use super::changes::{Changes, Rows};
 use super::keys::{self, key};
-use super::volumes::type_counter;
 use super::{Catalog, Stored};
 use crate::model::{VolumeType, VolumeTypeId};
 use crate::store::{Ceiling, Condition, Key, StoreError};
@@ -93,6 +92,11 @@ impl Changes {
         self.condition(Condition::Absent(key.clone()));
         self.put_row(key, volume_type.id.0.as_bytes().to_vec());
     }
+}
+
+/// How many volumes are of this type.
+pub(super) fn type_counter(id: VolumeTypeId) -> Key {
+    key(keys::VOLUMES_OF_TYPE).id(id.0).end()
 }
 
 pub(super) fn record_key(id: VolumeTypeId) -> Key {

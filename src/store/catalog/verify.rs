@@ -17,7 +17,8 @@ use super::keys::{self, Table, bytes_time, key, last_id, volume_key, volume_key_
 use super::operations::held;
 use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
-use super::volumes::{Total, totals_key, type_counter};
+use super::types::type_counter;
+use super::volumes::{Total, totals_key};
 use super::{Catalog, attachments, identity, messages, operations, tokens, types, volumes};
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::{

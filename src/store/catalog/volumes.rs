@@ -8,6 +8,7 @@ use super::changes::{Changes, Rows};
 use super::keys::{self, key, last_id, time_bytes, volume_key};
 use super::query::Page;
 use super::read::BATCH;
+use super::types::type_counter;
 use super::{Catalog, Stored};
 use crate::model::{
     BackendName, ProjectId, Snapshot, StorageName, Volume, VolumeId, VolumeType, VolumeTypeId,
@@ -209,10 +210,6 @@ pub(super) fn totals_key(project: &ProjectId, total: Total) -> Key {
         Total::Gib => b'g',
     };
     key(keys::VOLUME_TOTALS).text(project.as_str()).byte(letter).end()
-}
-
-pub(super) fn type_counter(id: VolumeTypeId) -> Key {
-    key(keys::VOLUMES_OF_TYPE).id(id.0).end()
 }
 
 pub(super) fn record_key(volume: &Volume) -> Key {
