@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use pumice::drivers::Work;
-use pumice::drivers::target::lio::{LioOptions, LioTarget};
-use pumice::drivers::target::nvmet::{InfoVersion, NvmetOptions, NvmetTarget};
-use pumice::drivers::target::tgt::{TgtOptions, TgtTarget};
-use pumice::drivers::target::{Export, TargetDriver};
+use pumice::drivers::targets::lio::{LioOptions, LioTarget};
+use pumice::drivers::targets::nvmet::{InfoVersion, NvmetOptions, NvmetTarget};
+use pumice::drivers::targets::tgt::{TgtOptions, TgtTarget};
+use pumice::drivers::targets::{Export, TargetDriver};
 use pumice::model::spec::VolumeSource;
 use pumice::model::volume::Secret;
 use pumice::model::{AttachMode, BackendName, Connector, ProjectId, VolumeSpec};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::state::BackendState;
 use super::workers::LockSet;
-use crate::drivers::target::TargetDriver;
+use crate::drivers::targets::TargetDriver;
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::flow::{Flow, FlowReport, Observer};
 use crate::messages::Message;

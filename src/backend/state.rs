@@ -15,7 +15,7 @@ use super::failure::driver_error;
 use super::inventory::BackendInventory;
 use super::workers::{LockSet, Maintenance, WorkError, Workers};
 use crate::drivers::ownership::Ownership;
-use crate::drivers::target::{TargetDriver, outliving};
+use crate::drivers::targets::{TargetDriver, outliving};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
 use crate::model::spec::VolumeSource;

@@ -11,7 +11,7 @@ mod faults;
 pub mod file;
 pub mod lvm;
 pub mod ownership;
-pub mod target;
+pub mod targets;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -17,7 +17,7 @@ use pumice::actors::{api, quota, registry, scheduler, volume_manager};
 use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
-use pumice::drivers::target::fake::FakeTarget;
+use pumice::drivers::targets::fake::FakeTarget;
 use pumice::messages::quota::QuotaTopic;
 use pumice::messages::scheduler::SchedulerTopic;
 use pumice::model::{BackendName, ProjectId};

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pumice::drivers::ownership::{Ownership, Place};
-use pumice::drivers::target::tgt::TgtOptions;
-use pumice::drivers::target::{Export, TargetDriver};
+use pumice::drivers::targets::tgt::TgtOptions;
+use pumice::drivers::targets::{Export, TargetDriver};
 use pumice::drivers::{DriverError, DriverResult, Work};
 use pumice::model::volume::Secret;
 use pumice::model::{AttachMode, VolumeSpec};
@@ -184,7 +184,7 @@ const VERBS: [Verb<Fenced>; 12] = [
 ];
 
 fn no_verb_changes_a_daemon_once_this_lock_is_lost(lost: Lost) {
-    let source = include_str!("../../src/drivers/target/mod.rs");
+    let source = include_str!("../../src/drivers/targets/mod.rs");
     let required = verbs_of(source, "pub trait TargetDriver: Send + Sync");
     all_are_fenced(&required, &VERBS, || Fenced::new(lost));
 }

@@ -13,7 +13,7 @@ use pumice::actors::volume_manager;
 use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
-use pumice::drivers::target::fake::FakeTarget;
+use pumice::drivers::targets::fake::FakeTarget;
 use pumice::model::ProjectId;
 use pumice::model::quota::Resource;
 use pumice::store::catalog::Catalog;

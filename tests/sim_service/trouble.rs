@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pumice::drivers::DriverError;
 use pumice::drivers::fake::{Fault, Verb};
-use pumice::drivers::target::fake as target;
+use pumice::drivers::targets::fake as target;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use turmoil::Sim;

@@ -17,7 +17,7 @@ use crate::backend::failure::driver_error;
 use crate::backend::workers::Maintenance;
 use crate::backend::{LockSet, Readiness};
 use crate::backoff::Backoff;
-use crate::drivers::target::{TargetDriver, outliving};
+use crate::drivers::targets::{TargetDriver, outliving};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::{AttachMode, StorageName, VolumeId};
 

@@ -7,7 +7,7 @@ use super::machine::modules::{self, Module, Modules};
 use super::portal;
 use crate::config::Backend;
 use crate::config::backend::Target;
-use crate::drivers::target::{configfs, lio, nvmet};
+use crate::drivers::targets::{configfs, lio, nvmet};
 
 /// Services that restore a configuration of their own at start, and clear the kernel's when they stop.
 const SERVICES: &[(&str, Target)] = &[

@@ -8,7 +8,7 @@ use super::{portal, programs};
 use crate::config::Backend;
 use crate::drivers::Work;
 use crate::drivers::command::Command;
-use crate::drivers::target::tgt;
+use crate::drivers::targets::tgt;
 
 /// Tells of its programs, its folder and its portals.
 pub fn check(name: &str, backend: &Backend, data_dir: &Path, work: &Work, told: &Told) {

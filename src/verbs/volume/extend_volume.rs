@@ -28,7 +28,7 @@ use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, DriverCall, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
 use crate::control::{Control, Deadlines, Interrupt, specs_of, store_failed};
-use crate::drivers::target::outliving;
+use crate::drivers::targets::outliving;
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};

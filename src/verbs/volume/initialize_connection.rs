@@ -21,7 +21,7 @@ use crate::backend::inventory::Leftover;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::bounds::check_volume;
 use crate::control::{Deadlines, Interrupt, old_connectors};
-use crate::drivers::target::{Export, outliving};
+use crate::drivers::targets::{Export, outliving};
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, FailureKind, Outcome};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::command::command_fields;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt, old_connectors, retry_on_conflict};
-use crate::drivers::target::outliving;
+use crate::drivers::targets::outliving;
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::backend::testing::{LONG_MS, Recipe, connector_of, first};
     use crate::drivers::Work;
-    use crate::drivers::target::TargetDriver;
+    use crate::drivers::targets::TargetDriver;
 
     #[actix::test]
     async fn a_connection_is_ended_and_a_failed_end_can_be_repeated() {

@@ -1,7 +1,7 @@
 //! Commands, one or several, and what is reported of them.
 
 use super::*;
-use crate::drivers::target;
+use crate::drivers::targets;
 
 #[actix::test]
 async fn a_repeated_command_is_done_once_and_reported_alike() {
@@ -226,7 +226,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
     let listed = |world: &World| {
         world
             .target
-            .calls(crate::drivers::target::fake::Verb::ListExports)
+            .calls(crate::drivers::targets::fake::Verb::ListExports)
     };
     until("exports were looked at", || listed(&world) == 1).await;
     world.delete(first(), &volume).await;
@@ -354,7 +354,7 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
     // Another host, and the same one again, as a second attachment of it.
     for host in ["b", "a"] {
         world.target.script(
-            crate::drivers::target::fake::Verb::InitializeConnection,
+            crate::drivers::targets::fake::Verb::InitializeConnection,
             Fault::broken(),
         );
         let outcome = connect_from(&mut world, &volume, connector_of(host)).await;
@@ -377,7 +377,7 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
 async fn a_target_that_did_not_start_is_tried_again() {
     let mut world = world();
     let fault = Fault::Fails(|| DriverError::TimedOut);
-    world.target.script(target::fake::Verb::Setup, fault);
+    world.target.script(targets::fake::Verb::Setup, fault);
     let volume = spec(1);
     world.create(first(), &volume).await;
     next(&mut world).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::drivers::Work;
-use crate::drivers::target;
+use crate::drivers::targets;
 
 #[actix::test]
 async fn a_connection_is_made_and_taken_away_with_its_export() {
@@ -45,7 +45,7 @@ async fn a_connection_that_fails_leaves_no_export() {
     world.create(first(), &volume).await;
     next(&mut world).await;
     world.target.script(
-        crate::drivers::target::fake::Verb::InitializeConnection,
+        crate::drivers::targets::fake::Verb::InitializeConnection,
         Fault::broken(),
     );
     assert!(is_failed(
@@ -127,7 +127,7 @@ async fn an_export_that_could_not_be_restored_is_restored_later() {
     };
     world
         .target
-        .script(target::fake::Verb::EnsureExport, Fault::Fails(fault));
+        .script(targets::fake::Verb::EnsureExport, Fault::Fails(fault));
     world.target.revive();
     until("the export", || world.target.exports() == [volume.storage_name()]).await;
 }
@@ -208,7 +208,7 @@ async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it
         next(&mut world).await;
         world
             .target
-            .script(target::fake::Verb::InitializeConnection, Fault::broken());
+            .script(targets::fake::Verb::InitializeConnection, Fault::broken());
         for host in ["a", second] {
             let message = connection(&volume, connector_of(host));
             world.manager.cast(&world.context, message).await.unwrap();
@@ -252,6 +252,6 @@ async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
             (FailureKind::Request, told)
         );
     }
-    assert_eq!(world.target.calls(target::fake::Verb::EnsureExport), 0);
-    assert_eq!(world.target.calls(target::fake::Verb::RemoveExport), 0);
+    assert_eq!(world.target.calls(targets::fake::Verb::EnsureExport), 0);
+    assert_eq!(world.target.calls(targets::fake::Verb::RemoveExport), 0);
 }

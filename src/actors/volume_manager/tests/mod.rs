@@ -14,8 +14,8 @@ use super::endpoint;
 use crate::backend::testing::{LONG_MS, backend, backend_state, connector_of, first, spec};
 use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
-use crate::drivers::target::TargetDriver;
-use crate::drivers::target::fake::FakeTarget;
+use crate::drivers::targets::TargetDriver;
+use crate::drivers::targets::fake::FakeTarget;
 use crate::drivers::{DriverError, VolumeDriver};
 use crate::flow::Unobserved;
 use crate::messages::api::{

@@ -85,7 +85,7 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
     });
     let target = Arc::new(FakeTarget::default());
     for _ in 0..8 {
-        target.script(crate::drivers::target::fake::Verb::EnsureExport, Fault::Hangs);
+        target.script(crate::drivers::targets::fake::Verb::EnsureExport, Fault::Hangs);
     }
     let options = Options {
         expect_storage: false,
@@ -93,7 +93,7 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
     };
     let mut world = world_on(FakeDriver::default(), target.clone(), options, has.collect());
     let mut told = listen(&world);
-    let ensured = || target.calls(crate::drivers::target::fake::Verb::EnsureExport);
+    let ensured = || target.calls(crate::drivers::targets::fake::Verb::EnsureExport);
     until("exports are being restored", || ensured() > 1).await;
     first_up(&mut told).await;
     for _ in 0..5 {
@@ -127,7 +127,7 @@ async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer(
 #[actix::test]
 async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiting() {
     let target = Arc::new(FakeTarget::default());
-    target.script(crate::drivers::target::fake::Verb::Setup, Fault::Hangs);
+    target.script(crate::drivers::targets::fake::Verb::Setup, Fault::Hangs);
     let world = world_on(FakeDriver::default(), target, often(), Vec::new());
     let (mut told, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
     for _ in 0..3 {

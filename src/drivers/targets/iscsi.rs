@@ -178,7 +178,7 @@ mod tests {
 
     use super::{Location, connection_info, initiator, target_name};
     use crate::drivers::DriverError;
-    use crate::drivers::target::Export;
+    use crate::drivers::targets::Export;
     use crate::drivers::testing::{connector, volume};
     use crate::model::volume::Secret;
     use crate::model::{AttachMode, Connector};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::access;
 use super::place::{Place, Plugin};
-use crate::drivers::target::backing::Backing;
-use crate::drivers::target::chap::Chap;
-use crate::drivers::target::configfs::{Editor, Tree};
+use crate::drivers::targets::backing::Backing;
+use crate::drivers::targets::chap::Chap;
+use crate::drivers::targets::configfs::{Editor, Tree};
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// The link from a LUN to its backstore; any name would do.

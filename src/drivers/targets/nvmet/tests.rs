@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{InfoVersion, NvmetOptions, NvmetTarget};
-use crate::drivers::target::configfs::Tree;
-use crate::drivers::target::configfs::emulation::{Emulation, Fenced};
-use crate::drivers::target::{Export, TargetDriver};
+use crate::drivers::targets::configfs::Tree;
+use crate::drivers::targets::configfs::emulation::{Emulation, Fenced};
+use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::volume;
 use crate::drivers::{DriverError, DriverResult, Work};

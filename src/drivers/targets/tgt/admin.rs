@@ -9,8 +9,8 @@ use super::control::{self, ControlError};
 use super::show::{self, ShownConnection, ShownTarget};
 use crate::drivers::command::{Command, CommandError, Output};
 use crate::drivers::ownership::Ownership;
-use crate::drivers::target::chap::Chap;
-use crate::drivers::target::iscsi::LUN;
+use crate::drivers::targets::chap::Chap;
+use crate::drivers::targets::iscsi::LUN;
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// How much of an answer is read: `target show` has some 1.3 KiB for each target.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::paths::{self, Paths, SUBSYSTEMS};
 use super::ports::alone;
 use crate::drivers::DriverResult;
-use crate::drivers::target::configfs::{Editor, Tree};
+use crate::drivers::targets::configfs::{Editor, Tree};
 use crate::model::VolumeId;
 
 /// The model that hosts see; with the serial number it is part of udev's links.

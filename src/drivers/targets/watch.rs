@@ -139,7 +139,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::Watch;
-    use crate::drivers::target::configfs::{Mounted, Tree};
+    use crate::drivers::targets::configfs::{Mounted, Tree};
 
     #[test]
     fn an_export_that_vanishes_is_noticed_once_and_one_that_was_told_to_go_is_not() {

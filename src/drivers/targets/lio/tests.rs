@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{LioOptions, LioTarget};
-use crate::drivers::target::backing::Backing;
-use crate::drivers::target::configfs::Tree;
-use crate::drivers::target::configfs::emulation::{Emulation, Fenced};
-use crate::drivers::target::{Export, TargetDriver};
+use crate::drivers::targets::backing::Backing;
+use crate::drivers::targets::configfs::Tree;
+use crate::drivers::targets::configfs::emulation::{Emulation, Fenced};
+use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::{connector, volume};
 use crate::drivers::{DriverError, DriverResult, Work};

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::drivers::target::chap::Chap;
+use crate::drivers::targets::chap::Chap;
 
 /// `struct tgtadm_req`: mode, op, driver's name (64), length, tid, sid, lun, cid, host, device type, direction, pack, force.
 const HEADER: usize = 120;

@@ -308,7 +308,7 @@ mod tests {
 
     use super::FakeTarget;
     use crate::drivers::Work;
-    use crate::drivers::target::TargetDriver;
+    use crate::drivers::targets::TargetDriver;
     use crate::drivers::testing::{connector, volume};
     use crate::model::AttachMode;
 

@@ -18,7 +18,7 @@ use super::{CONTROL_PORT, control};
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
 use crate::drivers::ownership::{Ownership, Place};
-use crate::drivers::target::Life;
+use crate::drivers::targets::Life;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::private_files;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{TgtOptions, TgtTarget, measure};
-use crate::drivers::target::TargetDriver;
-use crate::drivers::target::chap::Chap;
+use crate::drivers::targets::TargetDriver;
+use crate::drivers::targets::chap::Chap;
 use crate::drivers::testing::volume;
 use crate::drivers::{DriverError, Work};
 

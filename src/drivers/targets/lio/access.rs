@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::place::Place;
 use crate::drivers::DriverResult;
-use crate::drivers::target::chap::Chap;
-use crate::drivers::target::configfs::{Editor, Tree};
-use crate::drivers::target::iscsi::{is_same_name, normalized};
+use crate::drivers::targets::chap::Chap;
+use crate::drivers::targets::configfs::{Editor, Tree};
+use crate::drivers::targets::iscsi::{is_same_name, normalized};
 use crate::model::volume::Secret;
 
 /// The link from an initiator's LUN to the target's; any name would do.

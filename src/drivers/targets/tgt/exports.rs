@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::admin::Admin;
 use super::show::{Change, Exported, ShownTarget, Verdict, access, judge};
-use crate::drivers::target::chap::Chap;
-use crate::drivers::target::iscsi::is_same_name;
+use crate::drivers::targets::chap::Chap;
+use crate::drivers::targets::iscsi::is_same_name;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::VolumeId;
 

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::drivers::DriverResult;
-use crate::drivers::target::configfs::Tree;
+use crate::drivers::targets::configfs::Tree;
 
 /// The iSCSI fabric.
 pub(super) const FABRIC: &str = "target/iscsi";

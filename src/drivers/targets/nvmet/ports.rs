@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::paths::{self, PORTS, Paths};
-use crate::drivers::target::configfs::{Editor, Tree};
+use crate::drivers::targets::configfs::{Editor, Tree};
 use crate::drivers::{DriverError, DriverResult};
 
 /// Ports and hosts belong to all backends of this process, and go with the last that needs them.
