@@ -52,7 +52,7 @@ const ELSEWHERE: [(&str, usize, &str); 9] = [
         "where the quota overtook it: tests/api_actor",
     ),
     (
-        "src/verbs/snapshot/delete_snapshot.rs",
+        "src/verbs/snapshot/ending.rs",
         1,
         "a snapshot that is on no backend",
     ),
