@@ -59,8 +59,6 @@ uuid_id!(/// Names a service row (`GET /os-services`).
     ServiceId, chance::id());
 uuid_id!(/// Names an operation in the journal. Version 7, so that operations sort by their beginning.
     OperationId, chance::id_by_time());
-uuid_id!(/// Names a quota hold between the check of a request and its commit.
-    ReservationId, chance::id_by_time());
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {

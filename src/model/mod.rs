@@ -32,8 +32,7 @@ pub use context::Context;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{BackendName, PoolName};
 pub use id::{
-    AttachmentId, MessageId, OperationId, ProjectId, ReservationId, ServiceId, SnapshotId, UserId, VolumeId,
-    VolumeTypeId,
+    AttachmentId, MessageId, OperationId, ProjectId, ServiceId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use identity::{
     Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenHash, TokenKey, TokenKeys, User,

@@ -39,6 +39,16 @@ impl Records<'_> {
         let pool = self.operation.pool.clone()?;
         Some(spec(self.volume, self.extra_specs, pool))
     }
+
+    /// A message about the volume, to the backend of the operation's pool; `None` while there is no pool.
+    pub fn to_backend<M: Cast<To = VolumeTopic>>(
+        &self,
+        message: impl FnOnce(VolumeSpec) -> M,
+    ) -> Option<Command> {
+        let spec = self.spec()?;
+        let backend = spec.pool.backend.clone();
+        Some(Command::to_backend(&backend, message(spec)))
+    }
 }
 
 type Deliver = Box<dyn for<'a> FnOnce(&'a Router, &'a Context) -> LocalBoxFuture<'a, Result<(), CallError>>>;

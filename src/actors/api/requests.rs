@@ -139,6 +139,9 @@ impl ApiActor {
     /// # Errors
     /// 503 if it has not ended by then: the client comes back.
     async fn wait_for(&self, operation: OperationId, volume: VolumeId, give_up: Instant) -> Result<()> {
+        if Instant::now() >= give_up {
+            return Err(try_again("the volume's operations have not ended in time"));
+        }
         let _seat = self.waiters.seat(self.options.max_waiting.saturating_mul(2))?;
         let listener = self.waiters.listen(operation);
         let open = self.catalog.operation(operation).await;

@@ -97,15 +97,12 @@ impl Verb for DeleteSnapshotEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = DeleteSnapshotCommand {
+        records.to_backend(|volume| DeleteSnapshotCommand {
             command: header.id,
-            volume: spec,
+            volume,
             snapshot_id: self.snapshot_id,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -105,16 +105,13 @@ impl Verb for ManageSnapshotEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = ManageSnapshotCommand {
+        records.to_backend(|volume| ManageSnapshotCommand {
             command: header.id,
-            volume: spec,
+            volume,
             snapshot_id: self.snapshot_id,
             reference: self.reference.clone(),
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

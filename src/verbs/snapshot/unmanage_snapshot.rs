@@ -88,15 +88,12 @@ impl Verb for UnmanageSnapshotEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = UnmanageSnapshotCommand {
+        records.to_backend(|volume| UnmanageSnapshotCommand {
             command: header.id,
-            volume: spec,
+            volume,
             snapshot_id: self.snapshot_id,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

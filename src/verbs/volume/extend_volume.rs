@@ -205,15 +205,12 @@ impl Verb for ExtendVolumeEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = ExtendVolumeCommand {
+        records.to_backend(|volume| ExtendVolumeCommand {
             command: header.id,
-            volume: spec,
+            volume,
             new_size: self.new_size,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -233,15 +233,12 @@ impl Verb for ManageVolumeEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = ManageVolumeCommand {
+        records.to_backend(|volume| ManageVolumeCommand {
             command: header.id,
-            volume: spec,
+            volume,
             reference: self.reference.clone(),
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.

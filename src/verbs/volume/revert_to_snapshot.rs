@@ -127,16 +127,13 @@ impl Verb for RevertToSnapshotEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = RevertToSnapshotCommand {
+        records.to_backend(|volume| RevertToSnapshotCommand {
             command: header.id,
-            volume: spec,
+            volume,
             snapshot_id: self.snapshot_id,
             size: self.size,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -112,14 +112,11 @@ impl Verb for UnmanageVolumeEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = UnmanageVolumeCommand {
+        records.to_backend(|volume| UnmanageVolumeCommand {
             command: header.id,
-            volume: spec,
+            volume,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
