@@ -12,6 +12,7 @@ use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::connection::ConnectionLimits;
 use pumice::web::fault::{self, UNKNOWN_ROUTE};
+use pumice::web::policy::member;
 use pumice::web::readiness::Readiness;
 use pumice::web::request::Body;
 use pumice::web::routes::{Access, Routes};
@@ -48,7 +49,7 @@ async fn burst(caller: Caller) -> HttpResponse {
 /// Stand-ins for the routes of volumes: what is tested here is in front of them.
 fn volumes(routes: &mut Routes) {
     routes.get("/volumes", Access::Token, list);
-    routes.post("/volumes", Access::rule("volume:create"), create);
+    routes.post("/volumes", member("volume:create"), create);
     routes.get("/messages", Access::Token, messages).since(3);
     routes.get("/whoami", Access::Token, whoami);
     routes.get("/burst", Access::Token, burst);

@@ -15,8 +15,10 @@ use super::fault::Fault;
 use super::links;
 use super::microversion::{self, Microversion};
 use super::policy::Rule;
-use super::state::Door;
+use super::state::{Door, WebState};
 use super::trusted_proxies::TrustedProxies;
+use crate::messages::api::ApiTopic;
+use crate::messages::{Call, Message};
 use crate::model::{Context, ProjectId};
 
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
@@ -30,8 +32,8 @@ pub struct Caller {
     pub base_url: String,
     /// The project in the path, if there is one.
     pub path_project: Option<String>,
-    /// The rule that does not allow what the request is for. The handler refuses; if it does not, nothing is sent on.
-    pub(super) refused_by: Option<Rule>,
+    /// The rule of what the request is for. Where the gate does not refuse, the handler does; if it does not, nothing is sent on.
+    pub(super) rule: Option<Rule>,
 }
 
 /// What `OpenStack-API-Version` of the answer shall say; put aside for the middleware.
@@ -53,12 +55,36 @@ impl Caller {
         }
     }
 
-    /// 403 if the gate found that the caller may not do what its request is for.
-    pub(super) fn permitted(&self) -> Result<(), Fault> {
-        match self.refused_by {
-            None => Ok(()),
-            Some(rule) => Err(rule.refusal().into()),
-        }
+    /// Notes the rule of what the request is for.
+    pub(super) fn mark(&mut self, rule: Option<Rule>) {
+        self.rule = rule;
+    }
+
+    /// The rule of what the request is for, if it does not allow that.
+    pub(super) fn refused_by(&self) -> Option<Rule> {
+        self.rule.filter(|rule| !self.can(*rule))
+    }
+
+    /// 403 if the rule of what the request is for does not allow it.
+    pub fn permitted(&self) -> Result<(), Fault> {
+        self.rule.map_or(Ok(()), |rule| self.may(rule))
+    }
+
+    /// 403 if that rule does not allow it in that project.
+    pub fn permitted_in(&self, project: &ProjectId) -> Result<(), Fault> {
+        self.rule.map_or(Ok(()), |rule| self.may_in(rule, project))
+    }
+
+    /// Asks the Api actor for a change, if the rule of what the request is for allows it.
+    ///
+    /// # Errors
+    /// 403, or what the actor answers.
+    pub async fn ask<M>(&self, state: &WebState, message: M) -> Result<M::Reply, Fault>
+    where
+        M: Call + Message<To = ApiTopic>,
+    {
+        self.permitted()?;
+        Ok(state.api.call(&self.context, message, state.call_timeout).await?)
     }
 
     /// Whether the caller may do this in its own project.
@@ -135,7 +161,7 @@ impl Caller {
             version,
             base_url,
             path_project,
-            refused_by: None,
+            rule: None,
         })
     }
 }

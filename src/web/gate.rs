@@ -5,8 +5,9 @@
 //!   is the route there in this version?     else 404
 //!   may the caller, by the route's rule?    else 403, or the handler refuses
 //!   is the body here in time?               else 408, 413
-//!   may the caller, by the action's rule?   else the handler refuses
+//!   may the caller, by the action's rule?   else it is refused later (see `routes::actions`)
 //!   is there room for one more?             else it waits, or 503   (see `turns`)
+//!   is the body as the route wants it?      else 400, 415
 //! ```
 //!
 //! Where Cinder looks for a thing before it looks at the rule, the handler refuses, so that what clients see is Cinder's. Until
@@ -21,19 +22,18 @@ use std::rc::Rc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, Route, web};
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::body_limits::BodyLimits;
 use super::caller::Caller;
 use super::fault::{Fault, unknown_route};
 use super::middleware::read_out;
 use super::offload::HeldTurn;
-use super::policy::Rule;
-use super::request::{self, ReadBody};
-use super::routes::{Access, Action, Admission, RouteInfo, Routes};
+use super::request::{self, DecodedBody, ReadBody};
+use super::routes::{Admission, Endpoint, RouteInfo, Routes, RuleOrder};
 use super::state::Door;
 use super::turns::Kind;
 
@@ -42,15 +42,15 @@ pub(super) fn gated(routes: Routes) -> Vec<Resource> {
     routes.wrapped(with_gate, || web::to(|| async { unknown_route() }))
 }
 
-fn with_gate(route: Route, info: &RouteInfo) -> Route {
-    let info = Rc::new(info.clone());
-    let gate = from_fn(move |request, next: Next<BoxBody>| pass(Rc::clone(&info), request, next));
+fn with_gate(route: Route, endpoint: Endpoint) -> Route {
+    let endpoint = Rc::new(endpoint);
+    let gate = from_fn(move |request, next: Next<BoxBody>| pass(Rc::clone(&endpoint), request, next));
     route.wrap(gate)
 }
 
 /// Lets a request pass to its handler, or answers it.
 async fn pass(
-    route: Rc<RouteInfo>,
+    endpoint: Rc<Endpoint>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, Error> {
@@ -58,14 +58,13 @@ async fn pass(
         let fault = Fault::internal("the door was not hung");
         return Ok(refuse(request, &fault));
     };
-    let judged = Caller::of(request.request()).and_then(|mut caller| {
-        caller.since(route.since)?;
-        if let Access::Rule(rule) = route.access {
-            judge(&route, &mut caller, rule)?;
+    let admitted = Caller::of(request.request()).and_then(|mut caller| {
+        if let Endpoint::Route(route) = &*endpoint {
+            admit(route, &mut caller)?;
         }
         Ok(caller)
     });
-    let mut caller = match judged {
+    let mut caller = match admitted {
         Ok(caller) => caller,
         Err(fault) => {
             read_out(&mut request).await;
@@ -76,19 +75,20 @@ async fn pass(
         Ok(body) => body,
         Err(fault) => return Ok(refuse(request, &fault)),
     };
-    // What names no action of ours is refused by the handler, in Cinder's words.
-    if let Access::Actions(actions) = route.access
-        && let Some(action) = action(actions, request.request(), &body)
-        && let Err(fault) = judge(&route, &mut caller, action.rule)
-    {
-        return Ok(refuse(request, &fault));
+    let row = match &*endpoint {
+        Endpoint::Route(route) => Some(route),
+        // What names no action of ours is refused by the handler, in Cinder's words.
+        Endpoint::Actions(actions) => action(actions, request.request(), &body),
+    };
+    if let (Endpoint::Actions(_), Some(action)) = (&*endpoint, row) {
+        caller.mark(action.rule());
     }
-    let refused_by = caller.refused_by;
+    let refused_by = caller.refused_by();
     let may = refused_by.is_none();
-    let kind = match route.admission {
+    let kind = match row.map_or(Admission::ByMethod, |row| row.admission) {
         Admission::Always => None,
         Admission::AsRead => Some(Kind::Read),
-        // Who may not change anything does nothing but read until the handler refuses.
+        // Who may not change anything does nothing but read until it is refused.
         Admission::ByMethod if request.method().is_safe() || !may => Some(Kind::Read),
         Admission::ByMethod => Some(Kind::Change),
     };
@@ -100,9 +100,16 @@ async fn pass(
         },
     };
     let turn = HeldTurn::new(turn);
+    match checked_body(&endpoint, &caller, request.request(), &body) {
+        Err(fault) => {
+            turn.give_back();
+            return Ok(refuse(request, &fault));
+        }
+        Ok(Some(decoded)) => request.extensions_mut().insert(DecodedBody(decoded)).is_some(),
+        Ok(None) => request.extensions_mut().insert(ReadBody(body)).is_some(),
+    };
     request.extensions_mut().insert(turn.clone());
     request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(ReadBody(body));
     let response = next.call(request).await;
     // The request's extensions may outlive its answer.
     turn.give_back();
@@ -116,6 +123,37 @@ async fn pass(
     )
 }
 
+/// Whether the route is there for this caller, as far as that can be told without its body.
+fn admit(route: &RouteInfo, caller: &mut Caller) -> Result<(), Fault> {
+    caller.mark(route.rule());
+    if route.rule_order == RuleOrder::BeforeVersion {
+        caller.permitted()?;
+    }
+    caller.since(route.since)?;
+    if route.rule_order == RuleOrder::BeforeBody {
+        caller.permitted()?;
+    }
+    Ok(())
+}
+
+/// The body of a route that has a schema, decoded and as it should be. That of an action is looked at by its handler.
+fn checked_body(
+    endpoint: &Endpoint,
+    caller: &Caller,
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<Option<Value>, Fault> {
+    let Endpoint::Route(route) = endpoint else {
+        return Ok(None);
+    };
+    let Some(schema) = route.body.in_version(caller.version) else {
+        return Ok(None);
+    };
+    let decoded = request::decode(request::content_type(request), body)?;
+    schema.check_body(decoded.as_ref())?;
+    Ok(decoded)
+}
+
 fn refuse<B>(request: ServiceRequest, fault: &Fault) -> ServiceResponse<EitherBody<B, BoxBody>> {
     refused(request.into_parts().0, fault)
 }
@@ -126,24 +164,15 @@ fn refused<B>(request: HttpRequest, fault: &Fault) -> ServiceResponse<EitherBody
     ServiceResponse::from_err(error, request).map_into_right_body()
 }
 
-/// Refuses, or marks, a caller whom the rule does not allow.
-fn judge(route: &RouteInfo, caller: &mut Caller, rule: Rule) -> Result<(), Fault> {
-    match caller.may(rule) {
-        Err(_) if route.judged_late => caller.refused_by = Some(rule),
-        judged => judged?,
-    }
-    Ok(())
-}
-
 /// The action that a body names: its only key.
-fn action(actions: &'static [Action], request: &HttpRequest, body: &[u8]) -> Option<&'static Action> {
-    let content_type = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+fn action<'a>(actions: &'a [RouteInfo], request: &HttpRequest, body: &[u8]) -> Option<&'a RouteInfo> {
+    let content_type = request::content_type(request)?;
     if !request::is_json(content_type) {
         return None;
     }
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
     let name = object.keys().next().filter(|_| object.len() == 1)?;
-    actions.iter().find(|action| action.name == name.as_str())
+    actions.iter().find(|action| action.action == Some(name.as_str()))
 }
 
 async fn read_body(request: &mut ServiceRequest, limits: &BodyLimits) -> Result<bytes::BytesMut, Fault> {

@@ -3,7 +3,7 @@
 //! An empty body, or one without a `Content-Type`, is no body at all. Another type than JSON is 415, what does not parse
 //! is 400, what is larger than the limit is 413 and not read any further. What comes too slowly is 408, and ends the connection.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -21,11 +21,20 @@ use super::state::Door;
 /// A body that the gate has read; the handler's [`Body`] takes it.
 pub(super) struct ReadBody(pub(super) BytesMut);
 
+/// One that it has decoded, too, for the route has a schema.
+pub(super) struct DecodedBody(pub(super) Value);
+
 /// A JSON body. `None` if the request had none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Body(pub Option<Value>);
 
 impl Body {
+    /// The body of a route that has a schema: it is there.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        self.0.as_ref().unwrap_or(&Value::Null)
+    }
+
     /// The body's one entry by that name, as an object: `{"volume": {...}}`.
     ///
     /// # Errors
@@ -37,6 +46,11 @@ impl Body {
             .and_then(Value::as_object)
             .ok_or_else(|| Fault::bad_request(format!("Missing required element '{name}' in request body.")))
     }
+}
+
+/// What the request says of its body.
+pub(super) fn content_type(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
 /// Whether the type is one that holds JSON for us. Parameters (`; charset=…`) do not matter.
@@ -108,6 +122,9 @@ impl FromRequest for Body {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if let Some(DecodedBody(decoded)) = request.extensions_mut().remove() {
+            return Box::pin(ready(Ok(Self(Some(decoded)))));
+        }
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
@@ -122,11 +139,7 @@ impl FromRequest for Body {
                     read(&request, &mut payload, &limits).await?
                 }
             };
-            let content_type = request
-                .headers()
-                .get(header::CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok());
-            decode(content_type, &body).map(Body)
+            decode(content_type(&request), &body).map(Body)
         })
     }
 }

@@ -1,13 +1,28 @@
-//! The table of routes: method, path, who may call it, since which version, and the handler.
+//! Tables of routes. A row says all that is known of a route before its handler runs: method, path, action, first microversion, rule,
+//! schema of the body, handler, and whether it is served.
 //!
-//! A route is added to a [`Routes`] and nowhere else, and none can be added without an [`Access`]. The same table is mounted
-//! and listed, so the test that walks all routes (`tests/web_v3/walk.rs`) sees whatever clients can reach. `clippy.toml` keeps
-//! everybody else from building resources of their own.
+//! The rows are mounted (`server`), obeyed (`gate`, `routes::actions`), and listed: `docs/reference/api.md` is written from them, and the test
+//! that walks all routes (`tests/web_v3/walk.rs`) sees whatever clients can reach. `clippy.toml` keeps everybody else from building
+//! resources of their own. Cinder's table is `v3::table`.
+
+use std::future::Future;
+use std::rc::Rc;
 
 use actix_web::http::Method;
-use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
+use super::caller::Caller;
+use super::fault::Fault;
+use super::microversion::Microversion;
 use super::policy::Rule;
+use super::schema::Schema;
+use actions::ActionHandler;
+
+mod actions;
+
+#[cfg(test)]
+pub(super) use actions::read as read_action;
+pub use actions::{ActionOn, Subject};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,37 +33,13 @@ pub enum Access {
     Token,
     /// Whom the rule allows in the project of its token.
     Rule(Rule),
-    /// The only key of the body names an action, and each has its rule. Its handler refuses, for Cinder looks for the thing first.
-    Actions(&'static [Action]),
     /// Administrators of the embedded identity service, or whoever asks about itself: its handlers decide.
     Identity,
 }
 
-impl Access {
-    /// Whom the rule of that name allows.
-    #[must_use]
-    pub const fn rule(name: &'static str) -> Self {
-        Self::Rule(Rule(name))
-    }
-}
-
-/// An action in the body of a `POST …/action`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// The body's key.
-    pub name: &'static str,
-    /// The rule that allows it.
-    pub rule: Rule,
-}
-
-impl Action {
-    /// An action with its rule.
-    #[must_use]
-    pub const fn new(name: &'static str, rule: &'static str) -> Self {
-        Self {
-            name,
-            rule: Rule(rule),
-        }
+impl From<Rule> for Access {
+    fn from(rule: Rule) -> Self {
+        Self::Rule(rule)
     }
 }
 
@@ -63,28 +54,74 @@ pub enum Admission {
     Always,
 }
 
-/// A route, without its handler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// When the rule is looked at. Of several faults of a request the one that is looked for first is told, so the order is Cinder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleOrder {
+    /// Before the version.
+    BeforeVersion,
+    /// After the version, before the body is read: of most routes.
+    BeforeBody,
+    /// After the check of the body, before the resource is looked for: of some actions.
+    BeforeResource,
+    /// When the resource is found: of most actions.
+    AfterResource,
+    /// When the handler asks ([`Caller::permitted`]), for Cinder looks at something else first.
+    InHandler,
+}
+
+impl RuleOrder {
+    /// Whether the rule is looked at before the gate lets a request pass.
+    #[must_use]
+    pub fn is_in_gate(self) -> bool {
+        matches!(self, Self::BeforeVersion | Self::BeforeBody)
+    }
+}
+
+/// What the body must be like, by the minor version since which it must.
+#[derive(Clone, Debug, Default)]
+pub struct BodySchema(Vec<(u16, Schema)>);
+
+impl BodySchema {
+    /// The schema in that version; `None` if the body is not checked, or not read.
+    #[must_use]
+    pub fn in_version(&self, version: Microversion) -> Option<Schema> {
+        let mut latest_first = self.0.iter().rev();
+        let known = latest_first.find(|(since, _)| version.at_least(*since));
+        known.map(|(_, schema)| *schema)
+    }
+}
+
+/// A route or an action, without its handler.
+#[derive(Clone, Debug)]
 pub struct RouteInfo {
     /// The method; `None` for any.
     pub method: Option<Method>,
     /// The path's pattern, relative to where the table is mounted.
-    pub path: String,
+    pub path: &'static str,
+    /// The only key of the body, if it says what is to be done.
+    pub action: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
+    /// When the rule is looked at.
+    pub rule_order: RuleOrder,
     /// The first minor version that has it.
     pub since: u16,
+    /// What the body must be like: all of it, or what an action's key says.
+    pub body: BodySchema,
     /// How it is admitted.
     pub admission: Admission,
-    /// Whether Cinder looks for the thing before it looks at the rule, so that the handler has to refuse. Nothing can be changed until
-    /// it does (see `gate`).
-    pub judged_late: bool,
+    /// Whether it is served; else it answers 501.
+    pub is_served: bool,
+    /// The part of the reference that lists it.
+    pub section: &'static str,
+    /// What it is for, as the reference says; empty for what is not in Cinder's reference either.
+    pub purpose: &'static str,
 }
 
 impl RouteInfo {
-    /// The handler refuses whom the rule does not allow.
-    pub fn judged_late(&mut self) -> &mut Self {
-        self.judged_late = true;
+    /// What it is for.
+    pub fn does(&mut self, purpose: &'static str) -> &mut Self {
+        self.purpose = purpose;
         self
     }
 
@@ -94,16 +131,57 @@ impl RouteInfo {
         self
     }
 
+    /// What the body must be like.
+    pub fn body(&mut self, schema: Schema) -> &mut Self {
+        self.body_since(0, schema)
+    }
+
+    /// What the body must be like since that minor version. Later versions come last.
+    pub fn body_since(&mut self, minor: u16, schema: Schema) -> &mut Self {
+        self.body.0.push((minor, schema));
+        self
+    }
+
+    /// When the rule is looked at, if not when it is of most.
+    pub fn rule_order(&mut self, order: RuleOrder) -> &mut Self {
+        self.rule_order = order;
+        self
+    }
+
     /// How it is admitted, if not by its method.
     pub fn admitted(&mut self, admission: Admission) -> &mut Self {
         self.admission = admission;
         self
     }
+
+    /// Its handler answers 501 in the end.
+    pub fn not_served(&mut self) -> &mut Self {
+        self.is_served = false;
+        self
+    }
+
+    /// Its rule, if it has one.
+    #[must_use]
+    pub fn rule(&self) -> Option<Rule> {
+        match self.access {
+            Access::Rule(rule) => Some(rule),
+            _ => None,
+        }
+    }
+}
+
+/// What answers.
+enum Target {
+    Route(Route),
+    Action(ActionHandler),
 }
 
 /// Routes that are mounted in one place.
 #[derive(Default)]
-pub struct Routes(Vec<(RouteInfo, Route)>);
+pub struct Routes {
+    rows: Vec<(RouteInfo, Target)>,
+    section: &'static str,
+}
 
 impl Routes {
     /// The routes that a function adds.
@@ -114,94 +192,219 @@ impl Routes {
         routes
     }
 
+    /// Rows from here on are listed under that title.
+    pub fn section(&mut self, title: &'static str) {
+        self.section = title;
+    }
+
     /// Answers GET, and HEAD without the body.
-    pub fn get<H, A>(&mut self, path: &str, access: Access, handler: H) -> &mut RouteInfo
+    pub fn get<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
     where
         H: Handler<A>,
         A: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
-        let route = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
-        self.add(Some(Method::GET), path, access, route.to(handler))
+        self.add(Some(Method::GET), path, access, handler)
     }
 
     /// Answers POST.
-    pub fn post<H, A>(&mut self, path: &str, access: Access, handler: H) -> &mut RouteInfo
+    pub fn post<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
     where
         H: Handler<A>,
         A: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
-        self.add(Some(Method::POST), path, access, web::post().to(handler))
+        self.add(Some(Method::POST), path, access, handler)
     }
 
     /// Answers PUT.
-    pub fn put<H, A>(&mut self, path: &str, access: Access, handler: H) -> &mut RouteInfo
+    pub fn put<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
     where
         H: Handler<A>,
         A: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
-        self.add(Some(Method::PUT), path, access, web::put().to(handler))
+        self.add(Some(Method::PUT), path, access, handler)
     }
 
     /// Answers DELETE.
-    pub fn delete<H, A>(&mut self, path: &str, access: Access, handler: H) -> &mut RouteInfo
+    pub fn delete<H, A>(
+        &mut self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> &mut RouteInfo
     where
         H: Handler<A>,
         A: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
-        self.add(Some(Method::DELETE), path, access, web::delete().to(handler))
+        self.add(Some(Method::DELETE), path, access, handler)
     }
 
     /// Answers any method.
-    pub fn any<H, A>(&mut self, path: &str, access: Access, handler: H) -> &mut RouteInfo
+    pub fn any<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
     where
         H: Handler<A>,
         A: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
-        self.add(None, path, access, web::route().to(handler))
+        self.add(None, path, access, handler)
     }
 
-    fn add(&mut self, method: Option<Method>, path: &str, access: Access, route: Route) -> &mut RouteInfo {
+    /// Answers 501 with that text. A path or method that Cinder does not have either stays a plain 404, for clients tell "not
+    /// there" from "not yet" by that.
+    pub fn later(
+        &mut self,
+        method: Method,
+        path: &'static str,
+        access: impl Into<Access>,
+        text: &'static str,
+    ) -> &mut RouteInfo {
+        let answer = move |_: Caller| async move { Err::<HttpResponse, Fault>(Fault::not_implemented(text)) };
+        self.add(Some(method), path, access, answer).not_served()
+    }
+
+    /// Answers a POST whose body has that one key, and does what it says to the subject that the path names.
+    pub fn action<S, F>(
+        &mut self,
+        path: &'static str,
+        action: &'static str,
+        rule: Rule,
+        handler: impl Fn(ActionOn<S>) -> F + Copy + 'static,
+    ) -> &mut RouteInfo
+    where
+        S: Subject,
+        F: Future<Output = Result<HttpResponse, Fault>> + 'static,
+    {
+        let target = Target::Action(actions::erased(handler));
+        let row = self.push(Some(Method::POST), path, rule.into(), target);
+        row.action = Some(action);
+        row.rule_order(RuleOrder::AfterResource)
+    }
+
+    /// Answers such a POST with 501, if the body is as it should be and there is such a subject.
+    pub fn later_action<S: Subject>(
+        &mut self,
+        path: &'static str,
+        action: &'static str,
+        rule: Rule,
+        text: &'static str,
+    ) -> &mut RouteInfo {
+        let answer = move |_: ActionOn<S>| async move { Err(Fault::not_implemented(text)) };
+        self.action(path, action, rule, answer).not_served()
+    }
+
+    fn add<H, A>(
+        &mut self,
+        method: Option<Method>,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> &mut RouteInfo
+    where
+        H: Handler<A>,
+        A: FromRequest + 'static,
+        H::Output: Responder + 'static,
+    {
+        let route = match &method {
+            Some(method) if *method == Method::GET => {
+                web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+            }
+            Some(method) => web::method(method.clone()),
+            None => web::route(),
+        };
+        self.push(method, path, access.into(), Target::Route(route.to(handler)))
+    }
+
+    fn push(
+        &mut self,
+        method: Option<Method>,
+        path: &'static str,
+        access: Access,
+        target: Target,
+    ) -> &mut RouteInfo {
         let info = RouteInfo {
             method,
-            path: path.to_owned(),
+            path,
+            action: None,
             access,
+            rule_order: RuleOrder::BeforeBody,
             since: 0,
+            body: BodySchema::default(),
             admission: Admission::ByMethod,
-            judged_late: matches!(access, Access::Actions(_)),
+            is_served: true,
+            section: self.section,
+            purpose: "",
         };
-        &mut self.0.push_mut((info, route)).0
+        &mut self.rows.push_mut((info, target)).0
     }
 
     /// The table, without the handlers.
     #[must_use]
     pub fn infos(&self) -> Vec<RouteInfo> {
-        self.0.iter().map(|(info, _)| info.clone()).collect()
+        self.rows.iter().map(|(info, _)| info.clone()).collect()
     }
 
     /// Resources that are reached without passing the gate: those of the door and of the identity service, whose handlers find
     /// out who asks. `fallback` answers a method that a path does not have.
     pub(super) fn ungated(self, fallback: fn() -> Route) -> Vec<Resource> {
-        resources(self.0, fallback)
+        self.wrapped(|route, _| route, fallback)
     }
 
     /// Resources whose handlers are reached through what `wrap` puts before each. `fallback` answers a method that a path does not
     /// have.
     pub(super) fn wrapped(
         self,
-        wrap: impl Fn(Route, &RouteInfo) -> Route,
+        wrap: impl Fn(Route, Endpoint) -> Route,
         fallback: fn() -> Route,
     ) -> Vec<Resource> {
-        let rows = self.0.into_iter().map(|(info, route)| {
-            let route = wrap(route, &info);
-            (info, route)
+        let routes = endpoints(self.rows).into_iter().map(|(route, endpoint)| {
+            let path = endpoint.path();
+            (path, wrap(route, endpoint))
         });
-        resources(rows.collect(), fallback)
+        resources(routes.collect(), fallback)
     }
+}
+
+/// What one method of one path leads to.
+pub(super) enum Endpoint {
+    /// One handler.
+    Route(RouteInfo),
+    /// The handler of the action that the body names: at least one.
+    Actions(Rc<[RouteInfo]>),
+}
+
+impl Endpoint {
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Route(route) => route.path,
+            Self::Actions(actions) => actions.first().map_or("", |action| action.path),
+        }
+    }
+}
+
+/// The actions of each path become one route, where the first of them stands.
+fn endpoints(rows: Vec<(RouteInfo, Target)>) -> Vec<(Route, Endpoint)> {
+    let mut endpoints = Vec::new();
+    let mut of_paths: Vec<Vec<(RouteInfo, ActionHandler)>> = Vec::new();
+    for (info, target) in rows {
+        match target {
+            Target::Route(route) => endpoints.push((route, Endpoint::Route(info))),
+            Target::Action(handler) => {
+                match of_paths.iter_mut().find(|actions| actions[0].0.path == info.path) {
+                    Some(actions) => actions.push((info, handler)),
+                    None => of_paths.push(vec![(info, handler)]),
+                }
+            }
+        }
+    }
+    // No path of another route could be taken for one of actions, so those may come first.
+    let actions = of_paths.into_iter().map(|actions| {
+        let infos = actions.iter().map(|(info, _)| info.clone()).collect();
+        (actions::route(actions), Endpoint::Actions(infos))
+    });
+    actions.chain(endpoints).collect()
 }
 
 /// One resource for each path, in the order in which paths were added: the first that matches answers.
@@ -209,15 +412,15 @@ impl Routes {
     clippy::disallowed_methods,
     reason = "this is the place where routes are made of the table"
 )]
-fn resources(rows: Vec<(RouteInfo, Route)>, fallback: fn() -> Route) -> Vec<Resource> {
-    let mut by_path: Vec<(String, Vec<Route>)> = Vec::new();
-    for (info, route) in rows {
-        match by_path.iter_mut().find(|(path, _)| *path == info.path) {
+fn resources(routes: Vec<(&'static str, Route)>, fallback: fn() -> Route) -> Vec<Resource> {
+    let mut by_path: Vec<(&'static str, Vec<Route>)> = Vec::new();
+    for (path, route) in routes {
+        match by_path.iter_mut().find(|(known, _)| *known == path) {
             Some((_, routes)) => routes.push(route),
-            None => by_path.push((info.path, vec![route])),
+            None => by_path.push((path, vec![route])),
         }
     }
-    let resource = |(path, routes): (String, Vec<Route>)| {
+    let resource = |(path, routes): (&str, Vec<Route>)| {
         let resource = web::resource(path).default_service(fallback());
         routes.into_iter().fold(resource, Resource::route)
     };

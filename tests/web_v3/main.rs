@@ -17,6 +17,7 @@ mod manage;
 mod operators;
 mod replay;
 mod snapshots;
+mod table;
 mod volumes;
 mod walk;
 #[path = "../web_support/mod.rs"]

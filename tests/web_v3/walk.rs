@@ -129,16 +129,14 @@ fn requests(route: &RouteInfo) -> Vec<(String, Option<Value>, Option<Rule>, bool
     }
     let mut found = Vec::new();
     for method in methods {
+        let body = match route.action {
+            Some(action) => json!({action: {}}),
+            None => json!({}),
+        };
         match route.access {
-            Access::Actions(actions) => found.extend(actions.iter().map(|action| {
-                (
-                    method.clone(),
-                    Some(json!({action.name: {}})),
-                    Some(action.rule),
-                    route.judged_late,
-                )
-            })),
-            Access::Rule(rule) => found.push((method, Some(json!({})), Some(rule), route.judged_late)),
+            Access::Rule(rule) => {
+                found.push((method, Some(body), Some(rule), !route.rule_order.is_in_gate()))
+            }
             Access::Open | Access::Token | Access::Identity => found.push((method, None, None, false)),
         }
     }
@@ -169,7 +167,7 @@ async fn no_route_does_anything_for_whom_its_rule_does_not_allow() {
             if prefix == "/identity" {
                 continue; // tests/identity.rs walks it.
             }
-            for (method, body, rule, judged_late) in requests(&route) {
+            for (method, body, rule, refused_late) in requests(&route) {
                 for (token, role, project) in [
                     (None, None, PROJECT),
                     (Some(format!("auditor:{PROJECT}")), None, PROJECT),
@@ -181,7 +179,7 @@ async fn no_route_does_anything_for_whom_its_rule_does_not_allow() {
                         OTHER_PROJECT,
                     ),
                 ] {
-                    let path = things.path(prefix, &route.path, project);
+                    let path = things.path(prefix, route.path, project);
                     let told = format!("{method} {path} {body:?} by {token:?}, {:?}", route.access);
                     // A token without a project has no project to name.
                     if token.as_deref() == Some("member:")
@@ -199,10 +197,10 @@ async fn no_route_does_anything_for_whom_its_rule_does_not_allow() {
                     match (route.access, &token, rule) {
                         (Access::Open, ..) => assert!(status < 400, "{told}: {status}"),
                         (_, None, _) => assert_eq!(status, 401, "{told}"),
-                        (_, Some(_), Some(rule)) if role.is_none_or(|role| role < rule.level()) => {
-                            rules.insert(rule.0);
+                        (_, Some(_), Some(rule)) if role.is_none_or(|role| role < rule.level) => {
+                            rules.insert(rule.name);
                             refused += 1;
-                            if judged_late {
+                            if refused_late {
                                 assert!((400..500).contains(&status), "{told}: {status}");
                             } else {
                                 assert_eq!(status, 403, "{told}: {}", answer.text);

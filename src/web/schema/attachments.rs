@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Check::{Enum, NoOthers, NotEmpty, Properties, Required, Type};
-use super::parameter_types::{ANYTHING, UUID};
+use super::parameter_types::UUID;
 use super::{Choice, Kind, Schema, text, uuid};
 use crate::model::{AttachMode, Connector};
 use crate::verbs::attachment::create_attachment::CreateAttachment;
@@ -11,7 +11,8 @@ use crate::verbs::attachment::update_attachment::UpdateAttachment;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 
-const MODE: Schema = Schema(&[
+/// How a volume is attached.
+pub(in crate::web) const ATTACH_MODE: Schema = Schema(&[
     Type(&[Kind::String]),
     Enum(&[Choice::Text("rw"), Choice::Text("ro")]),
 ]);
@@ -41,7 +42,7 @@ macro_rules! new_attachment {
 }
 
 const CREATE: Schema = new_attachment!();
-const CREATE_V354: Schema = new_attachment!(("mode", MODE));
+const CREATE_V354: Schema = new_attachment!(("mode", ATTACH_MODE));
 
 const UPDATE: Schema = Schema(&[
     Type(&[Kind::Object]),
@@ -55,13 +56,6 @@ const UPDATE: Schema = Schema(&[
         ]),
     )]),
     Required(&["attachment"]),
-    NoOthers,
-]);
-
-const COMPLETE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[("os-complete", ANYTHING)]),
-    Required(&["os-complete"]),
     NoOthers,
 ]);
 
@@ -96,15 +90,7 @@ pub fn update(attachment_id: &str, body: Option<&Value>) -> Result<UpdateAttachm
     })
 }
 
-/// Reads `os-complete`, which says nothing.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn complete(body: Option<&Value>) -> Result<(), Fault> {
-    COMPLETE.check_body(body).map(|_| ())
-}
-
 /// A mode that the schema has let pass.
-pub(super) fn attach_mode(object: &Value, field: &str) -> Option<AttachMode> {
+pub(in crate::web) fn attach_mode(object: &Value, field: &str) -> Option<AttachMode> {
     text(object, field)?.parse().ok()
 }

@@ -32,6 +32,8 @@ pub enum Format {
     SnapshotStatus,
     /// `progress`: a whole percentage, or nothing.
     Progress,
+    /// A `connector` that is no text: some of Cinder's schemas let one pass, which no backend can use.
+    Connector,
 }
 
 /// How a check says no.
@@ -124,6 +126,14 @@ impl Format {
                 }
             }
             Self::Progress => progress_fault(value),
+            Self::Connector => {
+                let connector = value.get("connector").filter(|connector| connector.is_string())?;
+                Some(FormatFault::Raised(format!(
+                    "Invalid input for field/attribute connector. Value: {}. {} is not of type 'object'",
+                    python::text(connector),
+                    python::repr(connector)
+                )))
+            }
         }
     }
 }

@@ -17,12 +17,11 @@ pub mod clusters;
 mod format;
 pub mod literal;
 pub mod manage;
-mod parameter_types;
+pub(in crate::web) mod parameter_types;
 pub mod python;
 pub mod quotas;
 pub mod services;
 pub mod snapshots;
-pub mod volume_actions;
 pub mod volume_metadata;
 pub mod volume_types;
 pub mod volumes;
@@ -163,7 +162,19 @@ impl Schema {
     /// # Errors
     /// 400 with the text that Cinder has for the first fault.
     pub fn check(self, body: &Value) -> Result<(), Fault> {
-        self.first_fault(body, None).map_err(|wrong| {
+        self.check_at(body, None)
+    }
+
+    /// Refuses what a field of the body says, if that is not as told.
+    ///
+    /// # Errors
+    /// As [`Schema::check`].
+    pub fn check_field(self, field: &str, value: &Value) -> Result<(), Fault> {
+        self.check_at(value, Some(field))
+    }
+
+    fn check_at(self, value: &Value, step: Option<&str>) -> Result<(), Fault> {
+        self.first_fault(value, step).map_err(|wrong| {
             Fault::bad_request(match wrong {
                 Wrong::Plain(text) => text,
                 Wrong::At { step: None, why, .. } => why,
@@ -386,44 +397,31 @@ fn others(schema: Schema, object: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// The one key of an action's body, and what it says: `{"os-extend": {...}}`.
-///
-/// # Errors
-/// 400 in Cinder's words, if there is no body or not one key.
-pub fn action(body: Option<&Value>) -> Result<(&str, &Value), Fault> {
-    let Some(body) = body else {
-        return Err(no_such_action("None"));
+/// An object with these fields and no others.
+macro_rules! object {
+    ([$($property:expr),* $(,)?] $(, $check:expr)* $(,)?) => {
+        $crate::web::schema::Schema(&[
+            $crate::web::schema::Check::Type(&[$crate::web::schema::Kind::Object]),
+            $crate::web::schema::Check::Properties(&[$($property),*]),
+            $($check,)*
+            $crate::web::schema::Check::NoOthers,
+        ])
     };
-    let object = body
-        .as_object()
-        .filter(|object| object.len() == 1)
-        .ok_or_else(|| Fault::bad_request("Malformed request body"))?;
-    match object.iter().next() {
-        Some((name, arguments)) => Ok((name, arguments)),
-        None => Err(Fault::bad_request("Malformed request body")),
-    }
 }
-
-/// 400 for an action that nobody knows.
-#[must_use]
-pub fn no_such_action(name: &str) -> Fault {
-    Fault::bad_request(format!(
-        "There is no such action: {name}. Verify the request body and Content-Type header and try again."
-    ))
-}
+pub(in crate::web) use object;
 
 /// A field's text; `None` if it is absent or null.
-fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str> {
+pub(in crate::web) fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str> {
     object.get(field).and_then(Value::as_str)
 }
 
 /// A field's text, trimmed.
-fn trimmed(object: &Value, field: &str) -> Option<String> {
+pub(in crate::web) fn trimmed(object: &Value, field: &str) -> Option<String> {
     text(object, field).map(|text| text.trim().to_owned())
 }
 
 /// A field that holds a boolean or one of Cinder's words for one. The schema has refused everything else.
-fn boolean(object: &Value, field: &str) -> Option<bool> {
+pub(in crate::web) fn boolean(object: &Value, field: &str) -> Option<bool> {
     match object.get(field)? {
         Value::Bool(value) => Some(*value),
         Value::String(word) => python::bool_from_string(word),
@@ -432,17 +430,20 @@ fn boolean(object: &Value, field: &str) -> Option<bool> {
 }
 
 /// A field that holds a UUID in any of its spellings.
-fn uuid(object: &Value, field: &str) -> Option<uuid::Uuid> {
+pub(in crate::web) fn uuid(object: &Value, field: &str) -> Option<uuid::Uuid> {
     text(object, field).and_then(python::uuid)
 }
 
 /// A field that holds an object of texts. Nulls are left out: to set nothing is to have nothing.
-fn text_map(object: &Value, field: &str) -> Option<std::collections::BTreeMap<String, String>> {
+pub(in crate::web) fn text_map(
+    object: &Value,
+    field: &str,
+) -> Option<std::collections::BTreeMap<String, String>> {
     object.get(field)?.as_object().map(texts)
 }
 
 /// An object's texts.
-fn texts(object: &Map<String, Value>) -> std::collections::BTreeMap<String, String> {
+pub(in crate::web) fn texts(object: &Map<String, Value>) -> std::collections::BTreeMap<String, String> {
     object
         .iter()
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))

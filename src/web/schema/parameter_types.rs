@@ -8,20 +8,17 @@ use super::Check::{
 use super::format::{CINDER_HOST, DIGITS, EXTRA_SPEC_KEY, METADATA_KEY, PRINTABLE};
 use super::{Choice, Format, Kind, Schema};
 
-/// Anything.
-pub(super) const ANYTHING: Schema = Schema(&[]);
-
 /// The largest number that Cinder's database keeps.
-pub(super) const MAX_INT: i64 = crate::model::quota::MAX;
+pub(in crate::web) const MAX_INT: i64 = crate::model::quota::MAX;
 
 const NULL: Schema = Schema(&[Type(&[Kind::Null])]);
 
-pub(super) const UUID: Schema = Schema(&[Type(&[Kind::String]), FormatCheck(Format::Uuid)]);
+pub(in crate::web) const UUID: Schema = Schema(&[Type(&[Kind::String]), FormatCheck(Format::Uuid)]);
 
-pub(super) const OPTIONAL_UUID: Schema = Schema(&[AnyOf(&[NULL, UUID])]);
+pub(in crate::web) const OPTIONAL_UUID: Schema = Schema(&[AnyOf(&[NULL, UUID])]);
 
 /// Cinder's words for true and false.
-pub(super) const BOOLEAN: Schema = Schema(&[
+pub(in crate::web) const BOOLEAN: Schema = Schema(&[
     Type(&[Kind::Boolean, Kind::String]),
     Enum(&[
         Choice::Bool(true),
@@ -53,47 +50,48 @@ pub(super) const BOOLEAN: Schema = Schema(&[
     ]),
 ]);
 
-pub(super) const OPTIONAL_BOOLEAN: Schema = Schema(&[AnyOf(&[NULL, BOOLEAN])]);
+pub(in crate::web) const OPTIONAL_BOOLEAN: Schema = Schema(&[AnyOf(&[NULL, BOOLEAN])]);
 
-pub(super) const NAME: Schema = Schema(&[
+pub(in crate::web) const NAME: Schema = Schema(&[
     Type(&[Kind::String]),
     MinLength(1),
     MaxLength(255),
     FormatCheck(Format::Name),
 ]);
 
-pub(super) const UPDATE_NAME: Schema =
+pub(in crate::web) const UPDATE_NAME: Schema =
     Schema(&[Type(&[Kind::String, Kind::Null]), MinLength(1), MaxLength(255)]);
 
-pub(super) const DESCRIPTION: Schema = Schema(&[
+pub(in crate::web) const DESCRIPTION: Schema = Schema(&[
     Type(&[Kind::String, Kind::Null]),
     MaxLength(255),
     Matches(PRINTABLE),
 ]);
 
 /// Text of up to 255 characters, or null.
-pub(super) const NULLABLE_STRING: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)]);
+pub(in crate::web) const NULLABLE_STRING: Schema =
+    Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)]);
 
 /// Text of 1 to 255 characters.
-pub(super) const STRING_255: Schema = Schema(&[Type(&[Kind::String]), MinLength(1), MaxLength(255)]);
+pub(in crate::web) const STRING_255: Schema = Schema(&[Type(&[Kind::String]), MinLength(1), MaxLength(255)]);
 
-pub(super) const AVAILABILITY_ZONE: Schema = UPDATE_NAME;
+pub(in crate::web) const AVAILABILITY_ZONE: Schema = UPDATE_NAME;
 
 const METADATA_VALUE: Schema = Schema(&[Type(&[Kind::String]), MaxLength(255)]);
 
-pub(super) const METADATA: Schema = Schema(&[
+pub(in crate::web) const METADATA: Schema = Schema(&[
     Type(&[Kind::Object]),
     PatternProperties(METADATA_KEY, METADATA_VALUE),
     NoOthers,
 ]);
 
-pub(super) const METADATA_ALLOWS_NULL: Schema = Schema(&[
+pub(in crate::web) const METADATA_ALLOWS_NULL: Schema = Schema(&[
     Type(&[Kind::Object, Kind::Null]),
     PatternProperties(METADATA_KEY, METADATA_VALUE),
     NoOthers,
 ]);
 
-pub(super) const IMAGE_METADATA: Schema = Schema(&[
+pub(in crate::web) const IMAGE_METADATA: Schema = Schema(&[
     Type(&[Kind::Object]),
     PatternProperties(
         METADATA_KEY,
@@ -102,33 +100,33 @@ pub(super) const IMAGE_METADATA: Schema = Schema(&[
     NoOthers,
 ]);
 
-pub(super) const EXTRA_SPECS_WITH_NULL: Schema = Schema(&[
+pub(in crate::web) const EXTRA_SPECS_WITH_NULL: Schema = Schema(&[
     Type(&[Kind::Object]),
     PatternProperties(METADATA_KEY, NULLABLE_STRING),
     NoOthers,
 ]);
 
-pub(super) const EXTRA_SPECS_WITHOUT_BLANKS: Schema = Schema(&[
+pub(in crate::web) const EXTRA_SPECS_WITHOUT_BLANKS: Schema = Schema(&[
     Type(&[Kind::Object]),
     PatternProperties(EXTRA_SPEC_KEY, NULLABLE_STRING),
     NoOthers,
 ]);
 
-pub(super) const VOLUME_SIZE: Schema = Schema(&[
+pub(in crate::web) const VOLUME_SIZE: Schema = Schema(&[
     Type(&[Kind::Integer, Kind::String]),
     Matches(DIGITS),
     Minimum(1),
     Maximum(MAX_INT),
 ]);
 
-pub(super) const VOLUME_SIZE_ALLOWS_NULL: Schema = Schema(&[
+pub(in crate::web) const VOLUME_SIZE_ALLOWS_NULL: Schema = Schema(&[
     Type(&[Kind::Integer, Kind::String, Kind::Null]),
     Matches(DIGITS),
     Minimum(1),
     Maximum(MAX_INT),
 ]);
 
-pub(super) const HOST: Schema = Schema(&[
+pub(in crate::web) const HOST: Schema = Schema(&[
     Type(&[Kind::String, Kind::Null]),
     MinLength(1),
     MaxLength(255),

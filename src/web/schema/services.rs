@@ -37,13 +37,15 @@ const DISABLE_LOG_REASON: Schema = disable!((
     ])
 ));
 
-const FREEZE_AND_THAW: Schema = Schema(&[
+/// A body of `freeze` or `thaw`.
+pub(in crate::web) const FREEZE_AND_THAW: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("cluster", NULLABLE_STRING), ("host", HOST)]),
     NoOthers,
 ]);
 
-const FAILOVER: Schema = Schema(&[
+/// A body of `failover_host` or `failover`.
+pub(in crate::web) const FAILOVER: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[
         ("host", HOST),
@@ -110,20 +112,4 @@ pub fn change(with_reason: bool, body: Option<&Value>) -> Result<ServiceChange, 
         binary: own("binary").unwrap_or_default(),
         disabled_reason: own("disabled_reason"),
     })
-}
-
-/// Looks at a body of `freeze` or `thaw`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn freeze_or_thaw(body: Option<&Value>) -> Result<(), Fault> {
-    FREEZE_AND_THAW.check_body(body).map(|_| ())
-}
-
-/// Looks at a body of `failover_host` or `failover`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn failover(body: Option<&Value>) -> Result<(), Fault> {
-    FAILOVER.check_body(body).map(|_| ())
 }

@@ -6,17 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Check::{
-    AnyOf, AtMostOne, Format as FormatCheck, MaxLength, NoOthers, NotEmpty, PatternProperties, Properties,
-    Required, Type,
+    AnyOf, AtMostOne, MaxLength, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type,
 };
 use super::format::SNAPSHOT_METADATA_KEY;
-use super::parameter_types::{
-    ANYTHING, BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID,
-};
-use super::{Format, Kind, Schema, boolean, text, text_map, trimmed};
-use crate::model::SnapshotStatus;
+use super::parameter_types::{BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID};
+use super::{Kind, Schema, boolean, text, text_map, trimmed};
 use crate::verbs::snapshot::create_snapshot::CreateSnapshot;
-use crate::verbs::snapshot::update_snapshot::SnapshotChange;
 use crate::verbs::snapshot::update_snapshot::UpdateSnapshot;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
@@ -184,84 +179,6 @@ pub fn meta(key: &str, body: Option<&Value>) -> Result<BTreeMap<String, String>,
     }
 }
 
-/// What an action asks for, its shape checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotAction {
-    /// `os-reset_status` and `os-update_snapshot_status`: a change of the record alone.
-    Change(SnapshotChange),
-    /// `os-force_delete`
-    ForceDelete,
-    /// `os-unmanage`
-    Unmanage,
-}
-
-macro_rules! action {
-    ($name:literal, $arguments:expr) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[($name, $arguments)]),
-            Required(&[$name]),
-            NoOthers,
-        ])
-    };
-}
-
-const RESET_STATUS: Schema = action!(
-    "os-reset_status",
-    Schema(&[
-        Type(&[Kind::Object]),
-        Properties(&[(
-            "status",
-            Schema(&[Type(&[Kind::String]), FormatCheck(Format::SnapshotStatus)])
-        )]),
-        Required(&["status"]),
-        NoOthers,
-    ])
-);
-const UPDATE_STATUS: Schema = action!(
-    "os-update_snapshot_status",
-    Schema(&[
-        Type(&[Kind::Object]),
-        Properties(&[
-            ("status", Schema(&[Type(&[Kind::String])])),
-            ("progress", Schema(&[FormatCheck(Format::Progress)])),
-        ]),
-        Required(&["status"]),
-        NoOthers,
-    ])
-);
-const FORCE_DELETE: Schema = action!("os-force_delete", ANYTHING);
-const UNMANAGE: Schema = action!("os-unmanage", ANYTHING);
-
-/// Reads `POST /snapshots/{id}/action`.
-///
-/// # Errors
-/// 400 for an action that is none, or that is not as Cinder wants it.
-pub fn action(body: Option<&Value>) -> Result<SnapshotAction, Fault> {
-    let (name, arguments) = super::action(body)?;
-    let checked = |schema: Schema| schema.check_body(body).map(|_| ());
-    match name {
-        "os-reset_status" => {
-            checked(RESET_STATUS)?;
-            let word = text(arguments, "status").unwrap_or_default().to_lowercase();
-            let status = word.parse::<SnapshotStatus>();
-            let status = status.map_err(|_| Fault::internal("a status that the schema let pass is none"))?;
-            Ok(SnapshotAction::Change(SnapshotChange::ResetStatus { status }))
-        }
-        "os-update_snapshot_status" => {
-            checked(UPDATE_STATUS)?;
-            let own = |field| text(arguments, field).map(str::to_owned);
-            Ok(SnapshotAction::Change(SnapshotChange::UpdateStatus {
-                status: own("status").unwrap_or_default(),
-                progress: own("progress").filter(|progress| !progress.is_empty()),
-            }))
-        }
-        "os-force_delete" => checked(FORCE_DELETE).map(|()| SnapshotAction::ForceDelete),
-        "os-unmanage" => checked(UNMANAGE).map(|()| SnapshotAction::Unmanage),
-        other => Err(super::no_such_action(other)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -316,53 +233,5 @@ mod tests {
             "Invalid input for field/attribute metadata. Value: {'a/b': 'v'}. 'a/b' does not match any of the regexes: \
              '^[a-zA-Z0-9-_:. ]{1,255}$'"
         );
-    }
-
-    #[test]
-    fn an_action_is_read_or_refused_in_cinders_words() {
-        let read = |name: &str, arguments: Value| action(Some(&json!({name: arguments})));
-        assert_eq!(
-            read("os-reset_status", json!({"status": "Backing-Up"})),
-            Ok(SnapshotAction::Change(SnapshotChange::ResetStatus {
-                status: SnapshotStatus::BackingUp
-            }))
-        );
-        for status in ["", "error_managing"] {
-            assert_eq!(
-                refusal(read("os-reset_status", json!({"status": status}))),
-                format!(
-                    "Snapshot status: {status} is invalid, valid statuses are: ('error', 'available', 'creating', \
-                     'deleting', 'deleted', 'updating', 'error_deleting', 'unmanaging', 'backing-up', 'restoring')."
-                )
-            );
-        }
-        let progress = |progress: Value| {
-            read(
-                "os-update_snapshot_status",
-                json!({"status": "creating", "progress": progress}),
-            )
-        };
-        assert!(
-            progress(json!("42%")).is_ok() && progress(json!("")).is_ok() && progress(json!(null)).is_ok()
-        );
-        for (given, told) in [
-            (json!("%"), "progress must be an integer percentage"),
-            (json!("x%"), "progress must be an integer percentage"),
-            (
-                json!("101%"),
-                "progress must be an integer percentage between 0 and 100",
-            ),
-            (
-                json!("421"),
-                "progress must be an integer percentage between 0 and 100",
-            ),
-            (json!(42), "progress must be an integer percentage"),
-        ] {
-            assert_eq!(
-                refusal(progress(given)),
-                format!("Invalid input received: {told}")
-            );
-        }
-        assert!(refusal(read("revert", json!({}))).starts_with("There is no such action: revert."));
     }
 }

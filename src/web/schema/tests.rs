@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::quota::Resource;
 use crate::web::microversion::Microversion;
+use crate::web::routes::{self, RouteInfo, Routes};
+use crate::web::v3;
 
 /// A line of the observations.
 struct Observed {
@@ -58,12 +60,11 @@ fn read(seen: &Observed) -> Option<Result<(), Fault>> {
     Some(match (seen.method.as_str(), parts.as_slice()) {
         ("POST", ["volumes"]) => volumes::create(seen.version, body).map(|_| ()),
         ("PUT", ["volumes", id]) => volumes::update(seen.version, id, body).map(|_| ()),
-        ("POST", ["volumes", _, "action"]) => volume_actions::read(seen.version, body).map(|_| ()),
+        ("POST", [resource, _, "action"]) => action(resource, seen.version, body)?,
         ("POST" | "PUT", ["volumes", _, "metadata"]) => volume_metadata::all(body).map(|_| ()),
         ("PUT", ["volumes", _, "metadata", key]) => volume_metadata::one(key, body).map(|_| ()),
         ("POST", ["attachments"]) => attachments::create(seen.version, body).map(|_| ()),
         ("PUT", ["attachments", id]) => attachments::update(id, body).map(|_| ()),
-        ("POST", ["attachments", _, "action"]) => attachments::complete(body),
         ("POST", ["types"]) => volume_types::create(body).map(|_| ()),
         ("PUT", ["types", _]) => {
             volume_types::update(body).and_then(|change| volume_types::check_update(&change))
@@ -72,14 +73,28 @@ fn read(seen: &Observed) -> Option<Result<(), Fault>> {
         ("PUT", ["types", _, "extra_specs", key]) => volume_types::set_extra_spec(body)
             .and_then(|pair| volume_types::check_key(key, pair))
             .map(|_| ()),
-        ("POST", ["types", _, "action"]) => volume_types::access_action(body).map(|_| ()),
         ("PUT", ["os-quota-sets", _]) => quotas::quota_set(body, named).map(|_| ()),
         ("PUT", ["os-quota-class-sets", _]) => quotas::class_set(body, named).map(|_| ()),
         ("PUT", ["os-services", "enable" | "disable"]) => services::change(false, body).map(|_| ()),
-        ("PUT", ["os-services", "failover_host"]) => services::failover(body),
+        ("PUT", ["os-services", "failover_host"]) => services::FAILOVER.check_body(body).map(|_| ()),
         ("PUT", ["clusters", "enable"]) => clusters::change(false, body).map(|_| ()),
         _ => return None,
     })
+}
+
+/// Reads the body of an action as the table of routes wants it; `None` for a resource without actions of ours.
+fn action(resource: &str, version: Microversion, body: Option<&Value>) -> Option<Result<(), Fault>> {
+    let rows = Routes::of(v3::routes).infos();
+    let of_resource = |row: &&RouteInfo| {
+        row.action.is_some() && row.path.split('/').nth(1) == Some(resource) && row.path.ends_with("}/action")
+    };
+    let rows: Vec<RouteInfo> = rows.iter().filter(of_resource).cloned().collect();
+    let is_ours = rows.iter().any(|row| row.is_served);
+    is_ours.then(|| routes::read_action(rows.iter(), version, body.cloned()).map(|_| ()))
+}
+
+fn volume_action(version: Microversion, body: Option<&Value>) -> Result<(), Fault> {
+    action("volumes", version, body).unwrap()
 }
 
 /// Refusals that come from looking at more than the body: states, look-ups, quota, policy.
@@ -98,6 +113,7 @@ fn is_the_actors(message: &str) -> bool {
         "Volume <uuid4> doesn't have any snapshots.",
         "cacheable cannot be set with multiattach.",
         "Quota volumes limit must be equal",
+        "Snapshot status available not allowed",
     ]
     .iter()
     .any(|beginning| message.starts_with(beginning))
@@ -127,9 +143,8 @@ fn each_observed_body_gets_the_observed_answer() {
         let was = seen.request.clone();
         seen.request = with_real_ids(&seen.request);
         let Some(outcome) = read(&seen) else { continue };
-        let message = seen.response["badRequest"]["message"]
-            .as_str()
-            .unwrap_or_default();
+        let told = ["badRequest", "itemNotFound"].map(|kind| seen.response[kind]["message"].as_str());
+        let message = told.into_iter().flatten().next().unwrap_or_default();
         // An observation whose request was not recorded in full (`note`) has an empty body.
         let what = format!("{} {} {} {was}", seen.method, seen.path, seen.version.0);
         match outcome {
@@ -192,11 +207,11 @@ fn a_request_without_a_body_is_told_so() {
         Fault::malformed()
     );
     assert_eq!(
-        volume_actions::read(Microversion(0), None).unwrap_err().message,
+        volume_action(Microversion(0), None).unwrap_err().message,
         "There is no such action: None. Verify the request body and Content-Type header and try again."
     );
     for body in [json!({}), json!([1]), json!({"os-reserve": {}, "os-extend": {}})] {
-        let fault = volume_actions::read(Microversion(0), Some(&body)).unwrap_err();
+        let fault = volume_action(Microversion(0), Some(&body)).unwrap_err();
         assert_eq!(fault.message, "Malformed request body");
     }
 }
@@ -205,18 +220,55 @@ fn a_request_without_a_body_is_told_so() {
 fn later_actions_are_not_there_before_their_version() {
     let body = json!({"revert": {"snapshot_id": null}});
     assert_eq!(
-        volume_actions::read(Microversion(39), Some(&body))
-            .unwrap_err()
-            .status,
+        volume_action(Microversion(39), Some(&body)).unwrap_err().status,
         404
     );
-    assert_eq!(
-        volume_actions::read(Microversion(40), Some(&body)),
-        Ok(VolumeAction::Revert(None))
-    );
+    assert_eq!(volume_action(Microversion(40), Some(&body)), Ok(()));
 }
 
-use super::volume_actions::VolumeAction;
+#[test]
+fn an_action_is_read_or_refused_in_cinders_words() {
+    let read = |name: &str, arguments: Value| {
+        action("snapshots", Microversion(71), Some(&json!({name: arguments}))).unwrap()
+    };
+    let refusal = |read: Result<(), Fault>| read.unwrap_err().message;
+    assert_eq!(read("os-reset_status", json!({"status": "Backing-Up"})), Ok(()));
+    for status in ["", "error_managing"] {
+        assert_eq!(
+            refusal(read("os-reset_status", json!({"status": status}))),
+            format!(
+                "Snapshot status: {status} is invalid, valid statuses are: ('error', 'available', 'creating', \
+                 'deleting', 'deleted', 'updating', 'error_deleting', 'unmanaging', 'backing-up', 'restoring')."
+            )
+        );
+    }
+    let progress = |progress: Value| {
+        read(
+            "os-update_snapshot_status",
+            json!({"status": "creating", "progress": progress}),
+        )
+    };
+    assert!(progress(json!("42%")).is_ok() && progress(json!("")).is_ok() && progress(json!(null)).is_ok());
+    for (given, told) in [
+        (json!("%"), "progress must be an integer percentage"),
+        (json!("x%"), "progress must be an integer percentage"),
+        (
+            json!("101%"),
+            "progress must be an integer percentage between 0 and 100",
+        ),
+        (
+            json!("421"),
+            "progress must be an integer percentage between 0 and 100",
+        ),
+        (json!(42), "progress must be an integer percentage"),
+    ] {
+        assert_eq!(
+            refusal(progress(given)),
+            format!("Invalid input received: {told}")
+        );
+    }
+    assert!(refusal(read("revert", json!({}))).starts_with("There is no such action: revert."));
+}
 
 /// Any JSON, with the field names that schemas know mixed in.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -278,7 +330,7 @@ proptest! {
             let body = Some(body);
             let _ = volumes::create(version, body);
             let _ = volumes::update(version, "v", body);
-            let _ = volume_actions::read(version, body);
+            let _ = volume_action(version, body);
             let _ = volume_metadata::all(body);
             let _ = volume_metadata::one("k", body);
             let _ = attachments::create(version, body);
@@ -287,7 +339,7 @@ proptest! {
             let _ = volume_types::update(body);
             let _ = volume_types::set_extra_specs(body);
             let _ = volume_types::set_extra_spec(body);
-            let _ = volume_types::access_action(body);
+            let _ = action("types", version, body);
             let _ = quotas::quota_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
             let _ = quotas::class_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
             let _ = services::change(true, body);

@@ -7,7 +7,7 @@ use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Properties,
 use super::format::EXTRA_SPEC_KEY;
 use super::parameter_types::{
     BOOLEAN, DESCRIPTION, EXTRA_SPECS_WITH_NULL, EXTRA_SPECS_WITHOUT_BLANKS, NAME, NULLABLE_STRING,
-    STRING_255, UPDATE_NAME,
+    UPDATE_NAME,
 };
 use super::{Kind, Schema, boolean, text, text_map, texts};
 use crate::verbs::volume_type::create_volume_type::CreateVolumeType;
@@ -66,28 +66,6 @@ const SET_EXTRA_SPEC: Schema = Schema(&[
     NotEmpty,
     AtMostOne,
 ]);
-
-macro_rules! project_access {
-    ($action:literal) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[(
-                $action,
-                Schema(&[
-                    Type(&[Kind::Object]),
-                    Properties(&[("project", STRING_255)]),
-                    Required(&["project"]),
-                    NoOthers,
-                ]),
-            )]),
-            Required(&[$action]),
-            NoOthers,
-        ])
-    };
-}
-
-const ADD_PROJECT_ACCESS: Schema = project_access!("addProjectAccess");
-const REMOVE_PROJECT_ACCESS: Schema = project_access!("removeProjectAccess");
 
 /// Reads `POST /types`.
 ///
@@ -178,25 +156,5 @@ pub fn check_key(key: &str, pair: &serde_json::Map<String, Value>) -> Result<Vol
         Ok(change_of(pair))
     } else {
         Err(Fault::bad_request("Request body and URI mismatch"))
-    }
-}
-
-/// Reads the actions of `POST /types/{id}/action`.
-///
-/// # Errors
-/// 400 for an action that is none, or that is not as Cinder wants it.
-pub fn access_action(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
-    let (action, arguments) = super::action(body)?;
-    let project = || text(arguments, "project").unwrap_or_default().to_owned();
-    match action {
-        "addProjectAccess" => {
-            ADD_PROJECT_ACCESS.check_body(body)?;
-            Ok(VolumeTypeChange::AddProjectAccess(project()))
-        }
-        "removeProjectAccess" => {
-            REMOVE_PROJECT_ACCESS.check_body(body)?;
-            Ok(VolumeTypeChange::RemoveProjectAccess(project()))
-        }
-        other => Err(super::no_such_action(other)),
     }
 }

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
-use super::{ask, find_volume, python, resource_filters};
+use super::{find_volume, python, resource_filters};
 use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
 use crate::store::catalog::{Catalog, Direction, ListError, is_like};
 use crate::verbs::attachment::complete_attachment::CompleteAttachment;
@@ -15,61 +15,15 @@ use crate::verbs::attachment::delete_attachment::DeleteAttachment;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Action, Routes};
+use crate::web::routes::{ActionOn, Subject};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
 use crate::web::views::{Items, Json, Named, ok};
 
-/// Each action and its rule.
-const ACTIONS: &[Action] = &[Action::new("os-complete", "volume:attachment_complete")];
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes
-        .get("/attachments", Access::rule("volume:get_all"), list)
-        .since(SINCE);
-    routes
-        .post("/attachments", Access::rule("volume:attachment_create"), create)
-        .since(SINCE);
-    routes
-        .get("/attachments/detail", Access::rule("volume:get_all"), detail)
-        .since(SINCE);
-    routes
-        .get("/attachments/summary", Access::rule("volume:get_all"), no_summary)
-        .since(SINCE);
-    routes
-        .get("/attachments/{attachment_id}", Access::rule("volume:get"), show)
-        .since(SINCE);
-    routes
-        .put(
-            "/attachments/{attachment_id}",
-            Access::rule("volume:attachment_update"),
-            update,
-        )
-        .since(SINCE);
-    routes
-        .delete(
-            "/attachments/{attachment_id}",
-            Access::rule("volume:attachment_delete"),
-            delete,
-        )
-        .since(SINCE);
-    routes
-        .post(
-            "/attachments/{attachment_id}/action",
-            Access::Actions(ACTIONS),
-            act,
-        )
-        .since(SINCE);
-}
-
-/// The first version with attachments.
-const SINCE: u16 = 27;
-
 #[derive(Deserialize)]
-struct OfAttachment {
+pub(super) struct OfAttachment {
     attachment_id: String,
 }
 
@@ -87,11 +41,11 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment,
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-async fn no_summary(_caller: Caller) -> Result<HttpResponse, Fault> {
+pub(super) async fn no_summary(_caller: Caller) -> Result<HttpResponse, Fault> {
     Err(Fault::no_such_resource())
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfAttachment>,
@@ -100,15 +54,18 @@ async fn show(
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
     let message = schema::attachments::create(caller.version, body.0.as_ref())?;
     find_volume(&state, &caller, &message.volume_id).await?;
-    caller.may(Rule("volume:attachment_create"))?;
-    let attachment = ask(&state, &caller, message).await?;
+    let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-async fn update(
+pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfAttachment>,
@@ -116,44 +73,35 @@ async fn update(
 ) -> Result<HttpResponse, Fault> {
     let message = schema::attachments::update(&path.attachment_id, body.0.as_ref())?;
     find(&state, &caller, &path.attachment_id).await?;
-    caller.may(Rule("volume:attachment_update"))?;
-    let attachment = ask(&state, &caller, message).await?;
+    let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-async fn delete(
+pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfAttachment>,
 ) -> Result<HttpResponse, Fault> {
     find(&state, &caller, &path.attachment_id).await?;
-    caller.may(Rule("volume:attachment_delete"))?;
     let attachment_id = path.into_inner().attachment_id;
-    let others = ask(&state, &caller, DeleteAttachment { attachment_id }).await?;
+    let others = caller.ask(&state, DeleteAttachment { attachment_id }).await?;
     ok(&Named("attachments", Items(others.iter().map(AttachmentSummary))))
 }
 
-async fn act(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<OfAttachment>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    match schema::action(body.0.as_ref())? {
-        ("os-complete", _) => {
-            caller.since(44)?;
-            schema::attachments::complete(body.0.as_ref())?;
-            find(&state, &caller, &path.attachment_id).await?;
-            caller.may(Rule("volume:attachment_complete"))?;
-            let attachment_id = path.into_inner().attachment_id;
-            ask(&state, &caller, CompleteAttachment { attachment_id }).await?;
-            Ok(HttpResponse::NoContent().finish())
-        }
-        (other, _) => Err(schema::no_such_action(other)),
+impl Subject for Attachment {
+    async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Self, Fault> {
+        find(state, caller, id).await
     }
 }
 
-async fn list(
+/// `os-complete`
+pub(super) async fn complete(on: ActionOn<Attachment>) -> Result<HttpResponse, Fault> {
+    let attachment_id = on.id.clone();
+    on.ask(CompleteAttachment { attachment_id }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
@@ -168,7 +116,7 @@ async fn list(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(
+pub(super) async fn detail(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,

@@ -8,14 +8,9 @@ use serde::Serialize;
 use crate::messages::registry::ListServices;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::service::VOLUME_BINARY;
 use crate::web::views::{Named, ok};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/os-availability-zone", Access::Token, list);
-}
 
 #[derive(Serialize)]
 struct Zone {
@@ -30,7 +25,7 @@ struct ZoneState {
     available: bool,
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
     let services = state
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)

@@ -7,32 +7,9 @@ use super::python;
 use super::query::Query;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::clusters as schema;
 use crate::web::views::{Named, ok};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes
-        .get("/clusters", Access::rule("clusters:get_all"), list)
-        .since(SINCE);
-    routes
-        .get("/clusters/detail", Access::rule("clusters:get_all"), list)
-        .since(SINCE);
-    routes
-        .put("/clusters/enable", Access::rule("clusters:update"), enable)
-        .since(SINCE);
-    routes
-        .put("/clusters/disable", Access::rule("clusters:update"), disable)
-        .since(SINCE);
-    routes
-        .get("/clusters/{name}", Access::rule("clusters:get"), show)
-        .since(SINCE);
-}
-
-/// The first version with clusters.
-const SINCE: u16 = 7;
 
 const FILTERS: [&str; 6] = [
     "name",
@@ -44,8 +21,7 @@ const FILTERS: [&str; 6] = [
 ];
 const REPLICATION_FILTERS: [&str; 3] = ["replication_status", "frozen", "active_backend_id"];
 
-async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("clusters:get_all"))?;
+pub(super) async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
     let knows = |name: &str| {
         FILTERS.contains(&name) || (caller.version.at_least(26) && REPLICATION_FILTERS.contains(&name))
     };
@@ -68,7 +44,7 @@ async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
 }
 
 #[derive(Deserialize)]
-struct OfCluster {
+pub(super) struct OfCluster {
     name: String,
 }
 
@@ -79,24 +55,22 @@ fn not_found(binary: &str, name: &str) -> Fault {
     ))
 }
 
-async fn show(caller: Caller, path: web::Path<OfCluster>, query: Query) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("clusters:get"))?;
+pub(super) async fn show(path: web::Path<OfCluster>, query: Query) -> Result<HttpResponse, Fault> {
     Err(not_found(
         query.get("binary").unwrap_or(schema::DEFAULT_BINARY),
         &path.name,
     ))
 }
 
-async fn enable(caller: Caller, body: Body) -> Result<HttpResponse, Fault> {
-    change(&caller, false, &body)
+pub(super) async fn enable(body: Body) -> Result<HttpResponse, Fault> {
+    change(false, &body)
 }
 
-async fn disable(caller: Caller, body: Body) -> Result<HttpResponse, Fault> {
-    change(&caller, true, &body)
+pub(super) async fn disable(body: Body) -> Result<HttpResponse, Fault> {
+    change(true, &body)
 }
 
-fn change(caller: &Caller, disable: bool, body: &Body) -> Result<HttpResponse, Fault> {
+fn change(disable: bool, body: &Body) -> Result<HttpResponse, Fault> {
     let (binary, name) = schema::change(disable, body.0.as_ref())?;
-    caller.may(Rule("clusters:update"))?;
     Err(not_found(&binary, &name))
 }

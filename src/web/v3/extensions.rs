@@ -7,13 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::routes::{Access, Routes};
 use crate::web::views::{Named, ok};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/extensions", Access::Token, list);
-    routes.get("/extensions/{alias}", Access::Token, show);
-}
 
 #[derive(Serialize)]
 struct Extension {
@@ -235,16 +229,16 @@ const EXTENSIONS: [Extension; 32] = [
     ),
 ];
 
-async fn list(_caller: Caller) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(_caller: Caller) -> Result<HttpResponse, Fault> {
     ok(&Named("extensions", &EXTENSIONS[..]))
 }
 
 #[derive(Deserialize)]
-struct OfExtension {
+pub(super) struct OfExtension {
     alias: String,
 }
 
-async fn show(_caller: Caller, path: web::Path<OfExtension>) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(_caller: Caller, path: web::Path<OfExtension>) -> Result<HttpResponse, Fault> {
     match EXTENSIONS.iter().find(|extension| extension.alias == path.alias) {
         Some(extension) => ok(&Named("extension", extension)),
         None => Err(Fault::no_such_resource()),

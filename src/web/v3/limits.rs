@@ -8,15 +8,10 @@ use super::quotas;
 use crate::model::ProjectId;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
+use crate::web::policy::reader;
 use crate::web::state::WebState;
 use crate::web::views::quota::AbsoluteLimits;
 use crate::web::views::{Named, ok};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/limits", Access::Token, list);
-}
 
 #[derive(Serialize)]
 struct Limits<'a> {
@@ -24,7 +19,11 @@ struct Limits<'a> {
     absolute: AbsoluteLimits<'a>,
 }
 
-async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(
+    caller: Caller,
+    state: web::Data<WebState>,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
     // Since 3.39 an administrator may ask for another project, by either name.
     let may_ask = caller.context.is_admin && caller.version.at_least(39);
     let asked = query
@@ -33,7 +32,7 @@ async fn list(caller: Caller, state: web::Data<WebState>, query: Query) -> Resul
         .filter(|_| may_ask);
     let project = asked.map_or_else(|| caller.context.project_id.clone(), ProjectId::from);
     let quotas = quotas::of_project(&state, &project).await?;
-    let with_usage = caller.can(Rule("limits_extension:used_limits"));
+    let with_usage = caller.can(reader("limits_extension:used_limits"));
     ok(&Named(
         "limits",
         Limits {

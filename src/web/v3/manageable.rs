@@ -1,4 +1,4 @@
-//! What `/manageable_volumes` and `/manageable_snapshots` have in common: their routes, and of the lists where to look, in which
+//! What `/manageable_volumes` and `/manageable_snapshots` have in common: their handlers, and of the lists where to look, in which
 //! order, and which part (cinder: `api/contrib/resource_common_manage.py`, `volume/volume_utils.py` `paginate_entries_list`).
 //!
 //! A marker is the JSON of a reference. There are no links to a next page, as in Cinder.
@@ -13,22 +13,13 @@ use crate::store::catalog::Direction;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
 use crate::web::state::WebState;
 
 /// What a backend may have of its own, to be listed and adopted.
 pub(super) trait Adoptable: 'static {
-    /// The route by its name, and the version it came with.
-    const NAMES: [(&'static str, u16); 2];
-    /// Who may list them.
-    const LIST: Rule;
-    /// Who may take one in.
-    const MANAGE: Rule;
-
     /// What there is; `detail`: with all that is known of it.
     async fn list(
         caller: Caller,
@@ -42,23 +33,30 @@ pub(super) trait Adoptable: 'static {
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault>;
 }
 
-pub(super) fn routes<A: Adoptable>(routes: &mut Routes) {
-    for (name, since) in A::NAMES {
-        let list = move |detail| {
-            move |caller: Caller, state: web::Data<WebState>, offload: Offload, query: Query| async move {
-                A::list(caller, &state, offload, query, detail).await
-            }
-        };
-        let adopt = move |caller: Caller, state: web::Data<WebState>, body: Body| async move {
-            A::manage(caller, &state, body).await
-        };
-        let detail = format!("{name}/detail");
-        routes.get(name, Access::Rule(A::LIST), list(false)).since(since);
-        routes.post(name, Access::Rule(A::MANAGE), adopt).since(since);
-        routes
-            .get(&detail, Access::Rule(A::LIST), list(true))
-            .since(since);
-    }
+pub(super) async fn list<A: Adoptable>(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    A::list(caller, &state, offload, query, false).await
+}
+
+pub(super) async fn detail<A: Adoptable>(
+    caller: Caller,
+    state: web::Data<WebState>,
+    offload: Offload,
+    query: Query,
+) -> Result<HttpResponse, Fault> {
+    A::list(caller, &state, offload, query, true).await
+}
+
+pub(super) async fn manage<A: Adoptable>(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    A::manage(caller, &state, body).await
 }
 
 /// What is listed.

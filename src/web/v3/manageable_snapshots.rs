@@ -3,14 +3,13 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
+use super::find_volume;
 use super::manageable::{Adoptable, Wanted};
 use super::query::Query;
-use super::{ask, find_volume};
 use crate::messages::api::ListManageableSnapshots;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::schema::manage;
 use crate::web::state::WebState;
@@ -22,10 +21,6 @@ use crate::web::views::{Items, Json, Named, answer};
 pub(super) struct Snapshots;
 
 impl Adoptable for Snapshots {
-    const NAMES: [(&'static str, u16); 2] = [("/manageable_snapshots", 8), ("/os-snapshot-manage", 0)];
-    const LIST: Rule = Rule("snapshot_extension:list_manageable");
-    const MANAGE: Rule = Rule("snapshot_extension:snapshot_manage");
-
     async fn list(
         caller: Caller,
         state: &WebState,
@@ -33,10 +28,9 @@ impl Adoptable for Snapshots {
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
-        caller.may(Self::LIST)?;
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
-        let all = ask(state, &caller, ListManageableSnapshots { host }).await?;
+        let all = caller.ask(state, ListManageableSnapshots { host }).await?;
         let rows = Some(all.len());
         let read = move || async move {
             let part = wanted.part_of(all)?;
@@ -49,8 +43,7 @@ impl Adoptable for Snapshots {
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
         let message = manage::snapshot(body.0.as_ref())?;
         find_volume(state, &caller, &message.volume_id).await?;
-        caller.may(Self::MANAGE)?;
-        let snapshot = ask(state, &caller, message).await?;
+        let snapshot = caller.ask(state, message).await?;
         // Cinder shows it as the first version did, whatever the version.
         let view = Named("snapshot", SnapshotSummary(&snapshot));
         answer(StatusCode::ACCEPTED, &view)

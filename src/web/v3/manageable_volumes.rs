@@ -5,14 +5,13 @@ use actix_web::http::StatusCode;
 
 use super::manageable::{Adoptable, Wanted};
 use super::query::Query;
-use super::{ask, volumes};
+use super::volumes;
 use crate::messages::api::ListManageableVolumes;
 use crate::verbs::volume::manage_volume::ManageVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
 use crate::web::schema::manage::{self, Place};
 use crate::web::state::WebState;
@@ -24,10 +23,6 @@ use crate::web::views::{Items, Json, Named};
 pub(super) struct Volumes;
 
 impl Adoptable for Volumes {
-    const NAMES: [(&'static str, u16); 2] = [("/manageable_volumes", 8), ("/os-volume-manage", 0)];
-    const LIST: Rule = Rule("volume_extension:list_manageable");
-    const MANAGE: Rule = Rule("volume_extension:volume_manage");
-
     async fn list(
         caller: Caller,
         state: &WebState,
@@ -35,10 +30,9 @@ impl Adoptable for Volumes {
         query: Query,
         detail: bool,
     ) -> Result<HttpResponse, Fault> {
-        caller.may(Self::LIST)?;
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
-        let all = ask(state, &caller, ListManageableVolumes { host }).await?;
+        let all = caller.ask(state, ListManageableVolumes { host }).await?;
         let rows = Some(all.len());
         let read = move || async move {
             let part = wanted.part_of(all)?;
@@ -50,7 +44,6 @@ impl Adoptable for Volumes {
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
         let adopted = manage::volume(caller.version, body.0.as_ref())?;
-        caller.may(Self::MANAGE)?;
         let host = match adopted.place(caller.version)? {
             Place::Host(host) => host,
             Place::Cluster(cluster) => {
@@ -61,7 +54,7 @@ impl Adoptable for Volumes {
             host,
             ..adopted.message
         };
-        let volume = ask(state, &caller, message).await?;
+        let volume = caller.ask(state, message).await?;
         // Cinder shows it as the first version did, whatever the version.
         let first = Caller {
             version: Microversion(0),

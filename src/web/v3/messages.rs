@@ -7,36 +7,19 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
-use super::{ask, python, resource_filters};
+use super::{python, resource_filters};
 use crate::model::{MessageId, ProjectId, UserMessage};
 use crate::store::catalog::{Direction, ListError, is_like};
 use crate::verbs::delete_message::DeleteMessage;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::message::{LEVEL, MessageView, event_id};
 use crate::web::views::{Json, LinkBase, Listed, Named, ok};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes
-        .get("/messages", Access::rule("message:get_all"), list)
-        .since(SINCE);
-    routes
-        .get("/messages/{message_id}", Access::rule("message:get"), show)
-        .since(SINCE);
-    routes
-        .delete("/messages/{message_id}", Access::rule("message:delete"), delete)
-        .since(SINCE);
-}
-
-/// The first version with messages.
-const SINCE: u16 = 3;
-
 #[derive(Deserialize)]
-struct OfMessage {
+pub(super) struct OfMessage {
     message_id: String,
 }
 
@@ -51,13 +34,12 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<UserMessage
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfMessage>,
 ) -> Result<HttpResponse, Fault> {
     let message = find(&state, &caller, &path.message_id).await?;
-    caller.may(Rule("message:get"))?;
     let links = LinkBase::new(&caller, "messages");
     ok(&Named(
         "message",
@@ -68,25 +50,23 @@ async fn show(
     ))
 }
 
-async fn delete(
+pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfMessage>,
 ) -> Result<HttpResponse, Fault> {
     find(&state, &caller, &path.message_id).await?;
-    caller.may(Rule("message:delete"))?;
     let message_id = path.into_inner().message_id;
-    ask(&state, &caller, DeleteMessage { message_id }).await?;
+    caller.ask(&state, DeleteMessage { message_id }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
     mut query: Query,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("message:get_all"))?;
     let text = query.text().to_owned();
     // Paging, sorting and filters came with 3.5; before it, the query says nothing.
     if !caller.version.at_least(5) {

@@ -1,4 +1,4 @@
-//! Cinder's REST API v3: one file per resource, each with its routes and what they do.
+//! Cinder's REST API v3: a table of all routes ([`table`]), and one file per resource with their handlers.
 //!
 //! Every handler is the same few lines, in Cinder's order: is the route there in this version (404) → is the body as it
 //! should be (400) → is there such a thing, and may the caller see it (404) → may the caller do it (403) → ask the actor
@@ -8,12 +8,9 @@ use actix_web::HttpResponse;
 
 use super::caller::Caller;
 use super::fault::Fault;
-use super::policy::Rule;
-use super::routes::Routes;
+use super::policy::reader;
 use super::schema::python;
 use super::state::WebState;
-use crate::messages::api::ApiTopic;
-use crate::messages::{Call, Message};
 use crate::model::{Snapshot, SnapshotId, Volume, VolumeId, VolumeType};
 use crate::store::catalog::Stored;
 
@@ -22,7 +19,6 @@ mod availability_zones;
 mod clusters;
 mod default_types;
 mod extensions;
-mod later;
 mod limits;
 mod manageable;
 mod manageable_snapshots;
@@ -40,6 +36,7 @@ mod snapshot_list;
 mod snapshot_metadata;
 mod snapshot_query;
 mod snapshots;
+mod table;
 mod type_access;
 mod type_encryption;
 mod type_extra_specs;
@@ -51,57 +48,11 @@ mod volume_metadata;
 mod volume_query;
 mod volumes;
 
-/// Adds the routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`. Of two paths that match, the first answers.
-pub fn routes(routes: &mut Routes) {
-    for resource in [
-        attachments::routes,
-        availability_zones::routes,
-        clusters::routes,
-        default_types::routes,
-        extensions::routes,
-        limits::routes,
-        manageable::routes::<manageable_snapshots::Snapshots>,
-        manageable::routes::<manageable_volumes::Volumes>,
-        messages::routes,
-        quota_classes::routes,
-        quota_sets::routes,
-        resource_filters::routes,
-        scheduler_stats::routes,
-        services::routes,
-        snapshot_metadata::routes,
-        snapshot_actions::routes,
-        snapshot_list::routes,
-        snapshots::routes,
-        type_access::routes,
-        type_encryption::routes,
-        type_extra_specs::routes,
-        types::routes,
-        volume_encryption::routes,
-        volume_metadata::routes,
-        volume_actions::routes,
-        volume_list::routes,
-        volumes::routes,
-        later::routes,
-    ] {
-        resource(routes);
-    }
-}
+pub use table::routes;
 
 /// `202` without a body.
 fn accepted() -> HttpResponse {
     HttpResponse::Accepted().finish()
-}
-
-/// Asks the Api actor, unless the gate found that the caller may not.
-async fn ask<M>(state: &WebState, caller: &Caller, message: M) -> Result<M::Reply, Fault>
-where
-    M: Call + Message<To = ApiTopic>,
-{
-    caller.permitted()?;
-    Ok(state
-        .api
-        .call(&caller.context, message, state.call_timeout)
-        .await?)
 }
 
 /// A volume that the caller may see, by the id it wrote.
@@ -114,7 +65,7 @@ async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stor
         .await?
         .filter(|volume| caller.sees(&volume.project_id));
     let volume = volume.ok_or_else(not_found)?;
-    caller.may(Rule("volume:get"))?;
+    caller.may(reader("volume:get"))?;
     Ok(volume)
 }
 
@@ -128,7 +79,7 @@ async fn find_snapshot(state: &WebState, caller: &Caller, id: &str) -> Result<St
         .await?
         .filter(|snapshot| caller.sees(&snapshot.project_id));
     let snapshot = snapshot.ok_or_else(not_found)?;
-    caller.may(Rule("volume:get_snapshot"))?;
+    caller.may(reader("volume:get_snapshot"))?;
     Ok(snapshot)
 }
 

@@ -8,38 +8,21 @@ use crate::messages::quota::UpdateQuotaClass;
 use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/os-quota-class-sets/{class}",
-        Access::rule("volume_extension:quota_classes:get"),
-        show,
-    );
-    routes.put(
-        "/os-quota-class-sets/{class}",
-        Access::rule("volume_extension:quota_classes:update"),
-        update,
-    );
-}
-
 #[derive(Deserialize)]
-struct OfClass {
+pub(super) struct OfClass {
     class: String,
 }
 
-async fn show(
-    caller: Caller,
+pub(super) async fn show(
     state: web::Data<WebState>,
     path: web::Path<OfClass>,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume_extension:quota_classes:get"))?;
     let quotas = quotas::of_class(&state, &path.class).await?;
     ok(&Named(
         "quota_class_set",
@@ -51,7 +34,7 @@ async fn show(
     ))
 }
 
-async fn update(
+pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfClass>,
@@ -60,7 +43,6 @@ async fn update(
     let known = quotas::resources_by_name(&state).await?;
     let named = |key: &str| known.get(key).cloned();
     let limits = schema::quotas::class_set(body.0.as_ref(), named)?;
-    caller.may(Rule("volume_extension:quota_classes:update"))?;
     check_length(&path.class, "quota_class_name")?;
     let message = UpdateQuotaClass {
         class: path.class.clone(),

@@ -10,49 +10,26 @@ use crate::model::ProjectId;
 use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/os-quota-sets/{target_id}", Access::Rule(SHOW), show);
-    routes.put(
-        "/os-quota-sets/{target_id}",
-        Access::rule("volume_extension:quotas:update"),
-        update,
-    );
-    routes.delete(
-        "/os-quota-sets/{target_id}",
-        Access::rule("volume_extension:quotas:delete"),
-        delete,
-    );
-    routes.get(
-        "/os-quota-sets/{target_id}/defaults",
-        Access::Rule(SHOW),
-        defaults,
-    );
-}
-
 /// The part of a path that names a project (not the one that the path begins with).
 #[derive(Deserialize)]
-struct OfProject {
+pub(super) struct OfProject {
     target_id: String,
 }
 
-const SHOW: Rule = Rule("volume_extension:quotas:show");
-
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfProject>,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
     let project = ProjectId::from(path.target_id.as_str());
-    caller.may_in(SHOW, &project)?;
+    caller.permitted_in(&project)?;
     let with_usage = query.bool("usage")?;
     let quotas = quotas::of_project(&state, &project).await?;
     ok(&Named(
@@ -65,13 +42,13 @@ async fn show(
     ))
 }
 
-async fn defaults(
+pub(super) async fn defaults(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfProject>,
 ) -> Result<HttpResponse, Fault> {
     let project = ProjectId::from(path.target_id.as_str());
-    caller.may_in(SHOW, &project)?;
+    caller.permitted_in(&project)?;
     let quotas = quotas::of_class(&state, quotas::DEFAULT_CLASS).await?;
     ok(&Named(
         "quota_set",
@@ -83,7 +60,7 @@ async fn defaults(
     ))
 }
 
-async fn update(
+pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfProject>,
@@ -93,7 +70,7 @@ async fn update(
     let named = |key: &str| known.get(key).cloned();
     let limits = schema::quotas::quota_set(body.0.as_ref(), named)?;
     let project_id = ProjectId::from(path.target_id.as_str());
-    caller.may_in(Rule("volume_extension:quotas:update"), &project_id)?;
+    caller.permitted_in(&project_id)?;
     check_length(project_id.as_str(), "quota_set_name")?;
     let message = UpdateQuotaSet {
         project_id: project_id.clone(),
@@ -114,13 +91,13 @@ async fn update(
     ))
 }
 
-async fn delete(
+pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfProject>,
 ) -> Result<HttpResponse, Fault> {
     let project_id = ProjectId::from(path.target_id.as_str());
-    caller.may_in(Rule("volume_extension:quotas:delete"), &project_id)?;
+    caller.permitted_in(&project_id)?;
     state
         .quota
         .call(&caller.context, DeleteQuotaSet { project_id }, state.call_timeout)

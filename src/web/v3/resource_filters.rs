@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::query::Query;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::routes::{Access, Routes};
 use crate::web::views::{Named, ok};
 
 /// Filters by resource.
@@ -101,17 +100,13 @@ pub(super) fn reject_invalid(caller: &Caller, query: &Query, resource: &str) -> 
     }
 }
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/resource_filters", Access::Token, list).since(33);
-}
-
 #[derive(Serialize)]
 struct ResourceFilters {
     resource: &'static str,
     filters: &'static [&'static str],
 }
 
-async fn list(_caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(_caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
     let wanted = query.get("resource").filter(|resource| !resource.is_empty());
     let shown: Vec<ResourceFilters> = FILTERS
         .iter()

@@ -13,27 +13,16 @@ use crate::model::extra_specs_ops;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::pool::Pool;
 use crate::web::views::{Items, Json, Named};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/scheduler-stats/get_pools",
-        Access::rule("scheduler_extension:scheduler_stats:get_pools"),
-        get_pools,
-    );
-}
-
-async fn get_pools(
+pub(super) async fn get_pools(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
     mut query: Query,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("scheduler_extension:scheduler_stats:get_pools"))?;
     let detail = query.bool("detail")?;
     query.take("detail");
     if caller.version.at_least(31) {

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::query::Query;
 use crate::messages::registry::{ListServices, SetServiceDisabled};
@@ -10,30 +10,18 @@ use crate::model::host::host_matches;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, unknown_route};
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::services as schema;
 use crate::web::state::WebState;
 use crate::web::views::service::ServiceView;
 use crate::web::views::{Items, Json, Named, ok};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/os-services",
-        Access::rule("volume_extension:services:index"),
-        list,
-    );
-    routes.put("/os-services/{action}", Access::Rule(UPDATE), act);
-}
-
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume_extension:services:index"))?;
     let services = state
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)
@@ -56,11 +44,6 @@ async fn list(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-#[derive(Deserialize)]
-struct OfAction {
-    action: String,
-}
-
 #[derive(Serialize)]
 struct Changed<'a> {
     host: &'a str,
@@ -72,43 +55,33 @@ struct Changed<'a> {
     disabled_reason: Option<&'a str>,
 }
 
-const UPDATE: Rule = Rule("volume_extension:services:update");
-
-async fn act(
+pub(super) async fn enable(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfAction>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let body = body.0.as_ref();
-    let later = |what: &str| Err(Fault::not_implemented(format!("{what} is not implemented.")));
-    match path.action.as_str() {
-        "enable" => set_disabled(&caller, &state, false, false, body).await,
-        "disable" => set_disabled(&caller, &state, true, false, body).await,
-        "disable-log-reason" => set_disabled(&caller, &state, true, true, body).await,
-        "freeze" | "thaw" => {
-            schema::freeze_or_thaw(body)?;
-            caller.may(UPDATE)?;
-            later("Freezing a host")
-        }
-        "failover_host" => {
-            schema::failover(body)?;
-            caller.may(UPDATE)?;
-            later("Replication")
-        }
-        "failover" => {
-            caller.since(26)?;
-            schema::failover(body)?;
-            caller.may(UPDATE)?;
-            later("Replication")
-        }
-        "get-log" | "set-log" => {
-            caller.since(32)?;
-            caller.may(UPDATE)?;
-            later("Changing log levels by request")
-        }
-        _ => Ok(unknown_route()),
-    }
+    set_disabled(&caller, &state, false, false, &body).await
+}
+
+pub(super) async fn disable(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    set_disabled(&caller, &state, true, false, &body).await
+}
+
+pub(super) async fn disable_with_reason(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    set_disabled(&caller, &state, true, true, &body).await
+}
+
+/// What nobody has heard of.
+pub(super) async fn unknown(_: Caller) -> HttpResponse {
+    unknown_route()
 }
 
 async fn set_disabled(
@@ -116,10 +89,9 @@ async fn set_disabled(
     state: &WebState,
     disabled: bool,
     with_reason: bool,
-    body: Option<&serde_json::Value>,
+    body: &Body,
 ) -> Result<HttpResponse, Fault> {
-    let change = schema::change(with_reason, body)?;
-    caller.may(UPDATE)?;
+    let change = schema::change(with_reason, body.0.as_ref())?;
     let host = change.host()?;
     let message = SetServiceDisabled {
         binary: change.key().to_owned(),

@@ -1,70 +1,80 @@
-//! `POST /snapshots/{id}/action`: one route, a few verbs. The body's only key says which.
+//! `POST /snapshots/{id}/action`: a handler for each action, beside the schema of what its key says (cinder:
+//! `api/schemas/snapshot_actions.py`, `admin_actions.py`).
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 
-use super::snapshots::OfSnapshot;
-use super::{accepted, ask, find_snapshot};
+use super::{accepted, find_snapshot};
+use crate::model::{Snapshot, SnapshotStatus};
+use crate::store::catalog::Stored;
 use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
 use crate::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
-use crate::verbs::snapshot::update_snapshot::ChangeSnapshot;
-use crate::verbs::snapshot::update_snapshot::SnapshotChange;
+use crate::verbs::snapshot::update_snapshot::{ChangeSnapshot, SnapshotChange};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
-use crate::web::request::Body;
-use crate::web::routes::{Access, Action, Routes};
-use crate::web::schema::snapshots::{self as schema, SnapshotAction};
+use crate::web::routes::{ActionOn, Subject};
+use crate::web::schema::Check::{Format as FormatCheck, Required, Type};
+use crate::web::schema::{Format, Kind, Schema, object, text};
 use crate::web::state::WebState;
 
-/// Each action and its rule.
-const ACTIONS: &[Action] = &[
-    Action::new(
-        "os-reset_status",
-        "volume_extension:snapshot_admin_actions:reset_status",
-    ),
-    Action::new(
-        "os-update_snapshot_status",
-        "snapshot_extension:snapshot_actions:update_snapshot_status",
-    ),
-    Action::new(
-        "os-force_delete",
-        "volume_extension:snapshot_admin_actions:force_delete",
-    ),
-    Action::new("os-unmanage", "snapshot_extension:snapshot_unmanage"),
-];
+/// An action on a snapshot.
+type OnSnapshot = ActionOn<Stored<Snapshot>>;
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.post("/snapshots/{snapshot_id}/action", Access::Actions(ACTIONS), act);
+impl Subject for Stored<Snapshot> {
+    async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Self, Fault> {
+        find_snapshot(state, caller, id).await
+    }
 }
 
-async fn act(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<OfSnapshot>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    let action = schema::action(body.0.as_ref())?;
-    find_snapshot(&state, &caller, &path.snapshot_id).await?;
-    let snapshot_id = path.into_inner().snapshot_id;
-    match action {
-        SnapshotAction::Change(change) => {
-            caller.may(Rule(match change {
-                SnapshotChange::ResetStatus { .. } => "volume_extension:snapshot_admin_actions:reset_status",
-                SnapshotChange::UpdateStatus { .. } => {
-                    "snapshot_extension:snapshot_actions:update_snapshot_status"
-                }
-            }))?;
-            ask(&state, &caller, ChangeSnapshot { snapshot_id, change }).await?;
-        }
-        SnapshotAction::ForceDelete => {
-            caller.may(Rule("volume_extension:snapshot_admin_actions:force_delete"))?;
-            let force = true;
-            ask(&state, &caller, DeleteSnapshot { snapshot_id, force }).await?;
-        }
-        SnapshotAction::Unmanage => {
-            caller.may(Rule("snapshot_extension:snapshot_unmanage"))?;
-            ask(&state, &caller, UnmanageSnapshot { snapshot_id }).await?;
-        }
-    }
+async fn change(on: OnSnapshot, change: SnapshotChange) -> Result<HttpResponse, Fault> {
+    let snapshot_id = on.id.clone();
+    on.ask(ChangeSnapshot { snapshot_id, change }).await?;
+    Ok(accepted())
+}
+
+pub(super) const RESET_STATUS: Schema = object!(
+    [(
+        "status",
+        Schema(&[Type(&[Kind::String]), FormatCheck(Format::SnapshotStatus)])
+    )],
+    Required(&["status"]),
+);
+
+/// `os-reset_status`
+pub(super) async fn reset_status(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+    let word = text(&on.arguments, "status").unwrap_or_default().to_lowercase();
+    let status = word.parse::<SnapshotStatus>();
+    let status = status.map_err(|_| Fault::internal("a status that the schema let pass is none"))?;
+    change(on, SnapshotChange::ResetStatus { status }).await
+}
+
+pub(super) const UPDATE_STATUS: Schema = object!(
+    [
+        ("status", Schema(&[Type(&[Kind::String])])),
+        ("progress", Schema(&[FormatCheck(Format::Progress)])),
+    ],
+    Required(&["status"]),
+);
+
+/// `os-update_snapshot_status`
+pub(super) async fn update_status(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+    let own = |field| text(&on.arguments, field).map(str::to_owned);
+    let update = SnapshotChange::UpdateStatus {
+        status: own("status").unwrap_or_default(),
+        progress: own("progress").filter(|progress| !progress.is_empty()),
+    };
+    change(on, update).await
+}
+
+/// `os-force_delete`
+pub(super) async fn force_delete(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+    let (snapshot_id, force) = (on.id.clone(), true);
+    on.ask(DeleteSnapshot { snapshot_id, force }).await?;
+    Ok(accepted())
+}
+
+/// `os-unmanage`
+pub(super) async fn unmanage(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+    let snapshot_id = on.id.clone();
+    on.ask(UnmanageSnapshot { snapshot_id }).await?;
     Ok(accepted())
 }

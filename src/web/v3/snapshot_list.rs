@@ -10,19 +10,9 @@ use crate::store::catalog::{Catalog, ListError, SnapshotQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
 use crate::web::views::{Json, Listed};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/snapshots/detail",
-        Access::rule("volume:get_all_snapshots"),
-        detail,
-    );
-}
 
 pub(super) async fn list(
     caller: Caller,
@@ -44,7 +34,7 @@ pub(super) async fn list(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(
+pub(super) async fn detail(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
@@ -105,7 +95,6 @@ impl Wanted {
         let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
         let all_tenants = caller.context.is_admin && all_tenants == Some(true);
         let filters = snapshot_query::filters(caller, &mut query)?;
-        caller.may(Rule("volume:get_all_snapshots"))?;
         let sort = sorting.keys(|key| snapshot_query::sort_key(caller.version, key))?;
         let marker = match &paging.marker {
             None => None,

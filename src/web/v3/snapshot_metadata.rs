@@ -5,62 +5,25 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
+use super::find_snapshot;
 use super::snapshots::OfSnapshot;
-use super::{ask, find_snapshot};
 use crate::messages::api::MetadataChange;
 use crate::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::snapshots as schema;
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/snapshots/{snapshot_id}/metadata",
-        Access::rule("volume:get_snapshot_metadata"),
-        list,
-    );
-    routes.post(
-        "/snapshots/{snapshot_id}/metadata",
-        Access::rule("volume:update_snapshot_metadata"),
-        merge,
-    );
-    routes.put(
-        "/snapshots/{snapshot_id}/metadata",
-        Access::rule("volume:update_snapshot_metadata"),
-        replace,
-    );
-    routes.get(
-        "/snapshots/{snapshot_id}/metadata/{key}",
-        Access::rule("volume:get_snapshot_metadata"),
-        show,
-    );
-    routes.put(
-        "/snapshots/{snapshot_id}/metadata/{key}",
-        Access::rule("volume:update_snapshot_metadata"),
-        set,
-    );
-    routes
-        .delete(
-            "/snapshots/{snapshot_id}/metadata/{key}",
-            Access::rule("volume:delete_snapshot_metadata"),
-            remove,
-        )
-        .judged_late();
-}
-
 /// The part of a path that names a key.
 #[derive(Deserialize)]
-struct OfKey {
+pub(super) struct OfKey {
     snapshot_id: String,
     key: String,
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfSnapshot>,
@@ -69,7 +32,7 @@ async fn list(
     ok(&Named("metadata", metadata))
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
@@ -81,7 +44,7 @@ async fn show(
     }
 }
 
-async fn merge(
+pub(super) async fn merge(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfSnapshot>,
@@ -92,7 +55,7 @@ async fn merge(
     ok(&Named("metadata", changed))
 }
 
-async fn replace(
+pub(super) async fn replace(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfSnapshot>,
@@ -103,7 +66,7 @@ async fn replace(
     ok(&Named("metadata", changed))
 }
 
-async fn set(
+pub(super) async fn set(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
@@ -115,7 +78,7 @@ async fn set(
     ok(&Named("meta", pair))
 }
 
-async fn remove(
+pub(super) async fn remove(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
@@ -125,7 +88,7 @@ async fn remove(
     if !metadata.contains_key(&path.key) {
         return Err(no_such_key(&path));
     }
-    caller.may(Rule("volume:delete_snapshot_metadata"))?;
+    caller.permitted()?;
     let change = MetadataChange::Remove(path.key.clone());
     change_metadata(&caller, &state, &path.snapshot_id, change).await?;
     Ok(HttpResponse::Ok().finish())
@@ -140,7 +103,6 @@ fn no_such_key(path: &OfKey) -> Fault {
 
 async fn metadata(caller: &Caller, state: &WebState, id: &str) -> Result<BTreeMap<String, String>, Fault> {
     let snapshot = find_snapshot(state, caller, id).await?;
-    caller.may(Rule("volume:get_snapshot_metadata"))?;
     Ok(snapshot.record.metadata)
 }
 
@@ -151,7 +113,6 @@ async fn update(
     change: MetadataChange,
 ) -> Result<BTreeMap<String, String>, Fault> {
     find_snapshot(state, caller, id).await?;
-    caller.may(Rule("volume:update_snapshot_metadata"))?;
     change_metadata(caller, state, id, change).await
 }
 
@@ -162,5 +123,7 @@ async fn change_metadata(
     change: MetadataChange,
 ) -> Result<BTreeMap<String, String>, Fault> {
     let snapshot_id = id.to_owned();
-    ask(state, caller, UpdateSnapshotMetadata { snapshot_id, change }).await
+    caller
+        .ask(state, UpdateSnapshotMetadata { snapshot_id, change })
+        .await
 }

@@ -4,39 +4,19 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::types::OfType;
-use super::{accepted, ask, find_type};
-use crate::model::{ProjectId, VolumeTypeId};
+use super::{accepted, find_type};
+use crate::model::{ProjectId, VolumeType, VolumeTypeId};
+use crate::store::catalog::Stored;
 use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
-use crate::web::request::Body;
-use crate::web::routes::{Access, Action, Routes};
-use crate::web::schema::volume_types as schema;
+use crate::web::routes::{ActionOn, Subject};
+use crate::web::schema::Check::Required;
+use crate::web::schema::parameter_types::STRING_255;
+use crate::web::schema::{Schema, object, text};
 use crate::web::state::WebState;
 use crate::web::views::{Items, Named, ok};
-
-/// Each action and its rule.
-const ACTIONS: &[Action] = &[
-    Action::new(
-        "addProjectAccess",
-        "volume_extension:volume_type_access:addProjectAccess",
-    ),
-    Action::new(
-        "removeProjectAccess",
-        "volume_extension:volume_type_access:removeProjectAccess",
-    ),
-];
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/types/{type_id}/os-volume-type-access",
-        Access::rule("volume_extension:volume_type_access:get_all_for_type"),
-        list,
-    );
-    routes.post("/types/{type_id}/action", Access::Actions(ACTIONS), act);
-}
 
 #[derive(Serialize)]
 struct ProjectAccess<'a> {
@@ -44,12 +24,11 @@ struct ProjectAccess<'a> {
     project_id: &'a ProjectId,
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfType>,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume_extension:volume_type_access:get_all_for_type"))?;
     let found = find_type(&state, &caller, &path.type_id).await?;
     if found.is_public {
         return Err(Fault::not_found(
@@ -64,18 +43,30 @@ async fn list(
     ok(&Named("volume_type_access", Items(projects)))
 }
 
-async fn act(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<OfType>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    let change = schema::access_action(body.0.as_ref())?;
-    caller.may(Rule(match change {
-        VolumeTypeChange::RemoveProjectAccess(_) => "volume_extension:volume_type_access:removeProjectAccess",
-        _ => "volume_extension:volume_type_access:addProjectAccess",
-    }))?;
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
-    ask(&state, &caller, UpdateVolumeType { id, change }).await?;
+/// An action on a type.
+type OnType = ActionOn<Stored<VolumeType>>;
+
+impl Subject for Stored<VolumeType> {
+    async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Self, Fault> {
+        find_type(state, caller, id).await
+    }
+}
+
+pub(super) const PROJECT_ACCESS: Schema = object!([("project", STRING_255)], Required(&["project"]));
+
+/// `addProjectAccess`
+pub(super) async fn add(on: OnType) -> Result<HttpResponse, Fault> {
+    change(&on, VolumeTypeChange::AddProjectAccess).await
+}
+
+/// `removeProjectAccess`
+pub(super) async fn remove(on: OnType) -> Result<HttpResponse, Fault> {
+    change(&on, VolumeTypeChange::RemoveProjectAccess).await
+}
+
+async fn change(on: &OnType, change: fn(String) -> VolumeTypeChange) -> Result<HttpResponse, Fault> {
+    let project = text(&on.arguments, "project").unwrap_or_default().to_owned();
+    let (id, change) = (on.subject.id, change(project));
+    on.ask(UpdateVolumeType { id, change }).await?;
     Ok(accepted())
 }

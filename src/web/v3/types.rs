@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::query::{Query, part_of};
-use super::{accepted, ask, find_type, python, resource_filters};
+use super::{accepted, find_type, python, resource_filters};
 use crate::model::VolumeType;
 use crate::store::catalog::Direction;
 use crate::verbs::volume_type::delete_volume_type::DeleteVolumeType;
@@ -15,34 +15,13 @@ use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
+use crate::web::policy::{admin, member};
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
 use crate::web::views::{Json, Listed, Named, ok};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/types", Access::rule("volume_extension:type_get_all"), list);
-    routes.post("/types", Access::rule("volume_extension:type_create"), create);
-    routes.get(
-        "/types/{type_id}",
-        Access::rule("volume_extension:type_get"),
-        show,
-    );
-    routes.put(
-        "/types/{type_id}",
-        Access::rule("volume_extension:type_update"),
-        update,
-    );
-    routes.delete(
-        "/types/{type_id}",
-        Access::rule("volume_extension:type_delete"),
-        delete,
-    );
-}
 
 /// The part of a path that names a type.
 #[derive(Deserialize)]
@@ -50,14 +29,13 @@ pub(super) struct OfType {
     pub(super) type_id: String,
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
     mut query: Query,
 ) -> Result<HttpResponse, Fault> {
     let text = query.text().to_owned();
-    caller.may(Rule("volume_extension:type_get_all"))?;
     let paging = query.take_paging()?;
     let sorting = query.take_sorting()?;
     if caller.version.at_least(52) {
@@ -122,7 +100,7 @@ impl Wanted {
         };
         match literal::read(text).and_then(Literal::into_text_map) {
             Some(specs) => {
-                let sees_all = caller.can(Rule("volume_extension:types_extra_specs:read_sensitive"));
+                let sees_all = caller.can(admin("volume_extension:types_extra_specs:read_sensitive"));
                 wanted.nothing = !sees_all && specs.keys().any(|key| !is_user_visible(key));
                 wanted.extra_specs = Some(specs);
             }
@@ -207,31 +185,31 @@ fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ord
         .unwrap_or(Ordering::Equal)
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfType>,
 ) -> Result<HttpResponse, Fault> {
-    let rule = Rule("volume_extension:type_get");
     if path.type_id == "default" {
         let found = state
             .catalog
             .volume_type_by_name(&state.default_volume_type)
             .await?;
         let found = found.ok_or_else(|| Fault::not_found("Default volume type can not be found."))?;
-        caller.may(rule)?;
         return ok(&Named("volume_type", TypeView::of_default(&caller, &found)));
     }
     let found = find_type(&state, &caller, &path.type_id).await?;
-    caller.may(rule)?;
     ok(&Named("volume_type", TypeView::new(&caller, &found)))
 }
 
-async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
     let message = schema::create(body.0.as_ref())?;
-    caller.may(Rule("volume_extension:type_create"))?;
-    let volume_type = ask(&state, &caller, message).await?;
-    let with_access = caller.can(Rule("volume_extension:volume_type_access"));
+    let volume_type = caller.ask(&state, message).await?;
+    let with_access = caller.can(member("volume_extension:volume_type_access"));
     ok(&Named(
         "volume_type",
         ManagedTypeView {
@@ -241,17 +219,16 @@ async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Resul
     ))
 }
 
-async fn update(
+pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfType>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
     let change = schema::update(body.0.as_ref())?;
-    caller.may(Rule("volume_extension:type_update"))?;
     schema::check_update(&change)?;
     let id = find_type(&state, &caller, &path.type_id).await?.id;
-    let volume_type = ask(&state, &caller, UpdateVolumeType { id, change }).await?;
+    let volume_type = caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&Named(
         "volume_type",
         ManagedTypeView {
@@ -261,13 +238,12 @@ async fn update(
     ))
 }
 
-async fn delete(
+pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfType>,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume_extension:type_delete"))?;
     let id = find_type(&state, &caller, &path.type_id).await?.id;
-    ask(&state, &caller, DeleteVolumeType { id }).await?;
+    caller.ask(&state, DeleteVolumeType { id }).await?;
     Ok(accepted())
 }

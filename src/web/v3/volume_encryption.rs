@@ -7,42 +7,31 @@ use super::find_volume;
 use super::volumes::OfVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
 
-const RULE: Rule = Rule("volume_extension:volume_encryption_metadata");
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/volumes/{volume_id}/encryption", Access::Rule(RULE), list);
-    routes.get("/volumes/{volume_id}/encryption/{fact}", Access::Rule(RULE), show);
-}
-
 #[derive(Deserialize)]
-struct OfFact {
+pub(super) struct OfFact {
     volume_id: String,
     fact: String,
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
 ) -> Result<HttpResponse, Fault> {
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(RULE)?;
     ok(&Named("encryption_key_id", volume.encryption_key_id))
 }
 
 /// A fact of an unencrypted volume is not there (Cinder stumbles over it: 500).
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfFact>,
 ) -> Result<HttpResponse, Fault> {
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(RULE)?;
     match volume.encryption_key_id {
         Some(key) if path.fact == "encryption_key_id" => Ok(HttpResponse::Ok()
             .content_type("text/plain; charset=UTF-8")

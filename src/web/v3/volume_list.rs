@@ -13,18 +13,9 @@ use crate::store::catalog::{Catalog, ListError, VolumeQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
-use crate::web::policy::Rule;
-use crate::web::routes::{Access, Routes};
 use crate::web::state::WebState;
 use crate::web::views::volume::{VolumeViews, type_names};
 use crate::web::views::{Json, Listed, Named};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/volumes/detail", Access::rule("volume:get_all"), detail);
-    routes
-        .get("/volumes/summary", Access::rule("volume:get_all"), summary)
-        .since(12);
-}
 
 pub(super) async fn list(
     caller: Caller,
@@ -47,7 +38,7 @@ pub(super) async fn list(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-async fn detail(
+pub(super) async fn detail(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
@@ -132,7 +123,6 @@ impl Wanted {
         }
         let all_tenants = caller.context.is_admin && query.bool("all_tenants")?;
         let filters = volume_query::filters(caller, &mut query)?;
-        caller.may(Rule("volume:get_all"))?;
         let sort = sorting.keys(volume_query::sort_key)?;
         let marker = match &paging.marker {
             None => None,
@@ -188,13 +178,12 @@ struct Summary {
     metadata: Option<BTreeMap<String, Vec<String>>>,
 }
 
-async fn summary(
+pub(super) async fn summary(
     caller: Caller,
     state: web::Data<WebState>,
     offload: Offload,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
-    caller.may(Rule("volume:get_all"))?;
     let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
     let wanted = VolumeQuery {
         project: (!all_tenants).then(|| caller.context.project_id.clone()),

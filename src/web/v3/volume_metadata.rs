@@ -7,15 +7,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::find_volume;
 use super::volumes::OfVolume;
-use super::{ask, find_volume};
 use crate::messages::api::MetadataChange;
 use crate::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema::volume_metadata as schema;
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
@@ -23,55 +21,19 @@ use crate::web::views::{Named, ok};
 /// Metadata of a volume.
 type Metadata = BTreeMap<String, String>;
 
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get(
-        "/volumes/{volume_id}/metadata",
-        Access::rule("volume:get_volume_metadata"),
-        list,
-    );
-    routes.post(
-        "/volumes/{volume_id}/metadata",
-        Access::rule("volume:create_volume_metadata"),
-        merge,
-    );
-    routes.put(
-        "/volumes/{volume_id}/metadata",
-        Access::rule("volume:update_volume_metadata"),
-        replace,
-    );
-    routes.get(
-        "/volumes/{volume_id}/metadata/{key}",
-        Access::rule("volume:get_volume_metadata"),
-        show,
-    );
-    routes.put(
-        "/volumes/{volume_id}/metadata/{key}",
-        Access::rule("volume:update_volume_metadata"),
-        set,
-    );
-    routes
-        .delete(
-            "/volumes/{volume_id}/metadata/{key}",
-            Access::rule("volume:delete_volume_metadata"),
-            remove,
-        )
-        .judged_late();
-}
-
 /// The part of a path that names a key.
 #[derive(Deserialize)]
-struct OfKey {
+pub(super) struct OfKey {
     volume_id: String,
     key: String,
 }
 
-async fn list(
+pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
 ) -> Result<HttpResponse, Fault> {
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(Rule("volume:get_volume_metadata"))?;
     let mut answer = ok(&Named("metadata", &volume.metadata))?;
     if caller.version.at_least(15) {
         let tag = header::HeaderValue::from_str(&etag(&volume.metadata));
@@ -82,20 +44,19 @@ async fn list(
     Ok(answer)
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
 ) -> Result<HttpResponse, Fault> {
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(Rule("volume:get_volume_metadata"))?;
     match volume.metadata.get(&path.key) {
         Some(value) => ok(&Named("meta", Named(&path.key, value))),
         None => Err(no_such_key(&path)),
     }
 }
 
-async fn merge(
+pub(super) async fn merge(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
@@ -103,7 +64,6 @@ async fn merge(
 ) -> Result<HttpResponse, Fault> {
     let metadata = schema::all(body.0.as_ref())?;
     find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(Rule("volume:create_volume_metadata"))?;
     let changed = change(
         &caller,
         &state,
@@ -115,7 +75,7 @@ async fn merge(
     ok(&Named("metadata", changed))
 }
 
-async fn replace(
+pub(super) async fn replace(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
@@ -125,7 +85,6 @@ async fn replace(
     let metadata = schema::all(body.0.as_ref())?;
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
     let seen = precondition(&caller, &request, &volume.metadata)?;
-    caller.may(Rule("volume:update_volume_metadata"))?;
     let changed = change(
         &caller,
         &state,
@@ -137,7 +96,7 @@ async fn replace(
     ok(&Named("metadata", changed))
 }
 
-async fn set(
+pub(super) async fn set(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
@@ -147,7 +106,6 @@ async fn set(
     let pair = schema::one(&path.key, body.0.as_ref())?;
     let volume = find_volume(&state, &caller, &path.volume_id).await?;
     let seen = precondition(&caller, &request, &volume.metadata)?;
-    caller.may(Rule("volume:update_volume_metadata"))?;
     change(
         &caller,
         &state,
@@ -159,7 +117,7 @@ async fn set(
     ok(&Named("meta", pair))
 }
 
-async fn remove(
+pub(super) async fn remove(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfKey>,
@@ -169,7 +127,7 @@ async fn remove(
     if !volume.metadata.contains_key(&path.key) {
         return Err(no_such_key(&path));
     }
-    caller.may(Rule("volume:delete_volume_metadata"))?;
+    caller.permitted()?;
     change(
         &caller,
         &state,
@@ -202,7 +160,8 @@ async fn change(
         change,
         expected,
     };
-    ask(state, caller, message)
+    caller
+        .ask(state, message)
         .await
         .map_err(|fault| match fault.status {
             actix_web::http::StatusCode::CONFLICT if conditional => Fault::precondition_failed(),

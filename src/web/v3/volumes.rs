@@ -5,26 +5,17 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::query::Query;
-use super::{accepted, ask, find_volume, volume_list};
+use super::{accepted, find_volume};
 use crate::model::{AttachStatus, Attachment, Volume};
 use crate::verbs::volume::delete_volume::DeleteVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::policy::Rule;
+use crate::web::policy::{admin, member};
 use crate::web::request::Body;
-use crate::web::routes::{Access, Routes};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
 use crate::web::views::{Named, answer};
-
-pub(super) fn routes(routes: &mut Routes) {
-    routes.get("/volumes", Access::rule("volume:get_all"), volume_list::list);
-    routes.post("/volumes", Access::rule("volume:create"), create);
-    routes.get("/volumes/{volume_id}", Access::rule("volume:get"), show);
-    routes.put("/volumes/{volume_id}", Access::rule("volume:update"), update);
-    routes.delete("/volumes/{volume_id}", Access::rule("volume:delete"), delete);
-}
 
 /// The part of a path that names a volume.
 #[derive(Deserialize)]
@@ -32,13 +23,16 @@ pub(super) struct OfVolume {
     pub(super) volume_id: String,
 }
 
-async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(
+    caller: Caller,
+    state: web::Data<WebState>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
     let message = schema::volumes::create(caller.version, body.0.as_ref())?;
-    caller.may(Rule("volume:create"))?;
     if message.image.is_some() {
-        caller.may(Rule("volume:create_from_image"))?;
+        caller.may(member("volume:create_from_image"))?;
     }
-    let volume = ask(&state, &caller, message).await?;
+    let volume = caller.ask(&state, message).await?;
     one(
         &state,
         &VolumeViews::plain(&caller),
@@ -48,7 +42,7 @@ async fn create(caller: Caller, state: web::Data<WebState>, body: Body) -> Resul
     .await
 }
 
-async fn show(
+pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
@@ -57,7 +51,7 @@ async fn show(
     one(&state, &VolumeViews::extended(&caller), StatusCode::OK, &volume).await
 }
 
-async fn update(
+pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
@@ -65,12 +59,11 @@ async fn update(
 ) -> Result<HttpResponse, Fault> {
     let message = schema::volumes::update(caller.version, &path.volume_id, body.0.as_ref())?;
     find_volume(&state, &caller, &path.volume_id).await?;
-    caller.may(Rule("volume:update"))?;
-    let volume = ask(&state, &caller, message).await?;
+    let volume = caller.ask(&state, message).await?;
     one(&state, &VolumeViews::plain(&caller), StatusCode::OK, &volume).await
 }
 
-async fn delete(
+pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
     path: web::Path<OfVolume>,
@@ -80,20 +73,19 @@ async fn delete(
     let force = caller.version.at_least(23) && query.bool("force")?;
     find_volume(&state, &caller, &path.volume_id).await?;
     if force {
-        caller.may(Rule("volume:force_delete"))?;
+        caller.may(admin("volume:force_delete"))?;
     }
-    caller.may(Rule("volume:delete"))?;
     let volume_id = path.into_inner().volume_id;
-    ask(
-        &state,
-        &caller,
-        DeleteVolume {
-            volume_id,
-            cascade,
-            force,
-        },
-    )
-    .await?;
+    caller
+        .ask(
+            &state,
+            DeleteVolume {
+                volume_id,
+                cascade,
+                force,
+            },
+        )
+        .await?;
     Ok(accepted())
 }
 

@@ -8,7 +8,7 @@ use super::{optional_time, time};
 use crate::model::Snapshot;
 use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
-use crate::web::policy::Rule;
+use crate::web::policy::reader;
 
 /// What is the same for all snapshots of an answer: in which version, and whether the extension's attributes are shown.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl SnapshotViews {
     #[must_use]
     pub fn extended(caller: &Caller) -> Self {
         Self {
-            extended: caller.can(Rule("volume_extension:extended_snapshot_attributes")),
+            extended: caller.can(reader("volume_extension:extended_snapshot_attributes")),
             ..Self::plain(caller)
         }
     }

@@ -9,7 +9,7 @@ use super::{LinkBase, Shown, optional_time, time};
 use crate::model::{Attachment, AttachmentStatus, Volume, VolumeType, VolumeTypeId};
 use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
-use crate::web::policy::Rule;
+use crate::web::policy::{admin, reader};
 
 /// Admin metadata that everybody sees among the volume's own (cinder: `_visible_admin_metadata_keys`).
 const VISIBLE_ADMIN_METADATA: [&str; 2] = ["readonly", "attached_mode"];
@@ -64,10 +64,10 @@ impl VolumeViews {
     pub fn extended(caller: &Caller) -> Self {
         Self {
             extended: Extended {
-                tenant: caller.can(Rule("volume_extension:volume_tenant_attribute")),
-                migration: caller.can(Rule("volume_extension:volume_mig_status_attribute")),
-                host: caller.can(Rule("volume_extension:volume_host_attribute")),
-                image_metadata: caller.can(Rule("volume_extension:volume_image_metadata:show")),
+                tenant: caller.can(reader("volume_extension:volume_tenant_attribute")),
+                migration: caller.can(admin("volume_extension:volume_mig_status_attribute")),
+                host: caller.can(admin("volume_extension:volume_host_attribute")),
+                image_metadata: caller.can(reader("volume_extension:volume_image_metadata:show")),
             },
             ..Self::plain(caller)
         }

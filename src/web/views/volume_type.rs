@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::model::VolumeType;
 use crate::web::caller::Caller;
-use crate::web::policy::Rule;
+use crate::web::policy::{admin, member, reader};
 
 /// Extra specs that everybody sees; the others tell of the storage behind (cinder: `USER_VISIBLE_EXTRA_SPECS`).
 const USER_VISIBLE: [&str; 3] = ["RESKEY:availability_zones", "multiattach", "replication_enabled"];
@@ -21,7 +21,7 @@ pub fn is_user_visible(key: &str) -> bool {
 /// Extra specs, as far as this caller may see them.
 #[must_use]
 pub fn visible_extra_specs<'t>(caller: &Caller, volume_type: &'t VolumeType) -> BTreeMap<&'t str, &'t str> {
-    let all = caller.can(Rule("volume_extension:types_extra_specs:read_sensitive"));
+    let all = caller.can(admin("volume_extension:types_extra_specs:read_sensitive"));
     volume_type
         .extra_specs
         .iter()
@@ -48,10 +48,10 @@ impl<'a> TypeView<'a> {
         Self {
             volume_type,
             extra_specs: caller
-                .can(Rule("volume_extension:access_types_extra_specs"))
+                .can(reader("volume_extension:access_types_extra_specs"))
                 .then(|| visible_extra_specs(caller, volume_type)),
-            with_qos: caller.can(Rule("volume_extension:access_types_qos_specs_id")),
-            with_access: caller.can(Rule("volume_extension:volume_type_access")),
+            with_qos: caller.can(admin("volume_extension:access_types_qos_specs_id")),
+            with_access: caller.can(member("volume_extension:volume_type_access")),
         }
     }
 

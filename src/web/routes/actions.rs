@@ -1,0 +1,197 @@
+//! Actions: `POST …/action` with a body whose only key says what is to be done. Each action is a row of the table with a handler of its
+//! own; what they have in common happens here, in Cinder's order:
+//!
+//! ```text
+//!   does the body have one key, and is there such an action?   else 400
+//!   is it there in this version?                               else 404
+//!   is what the key says as it should be?                      else 400
+//!   may the caller, by the action's rule?                      else 403, where the row says `BeforeResource`
+//!   is there such a subject, and may the caller see it?        else 404
+//!   may the caller, by the action's rule?                      else 403, where the row says `AfterResource`
+//!   its handler
+//! ```
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+use actix_web::{HttpResponse, Route, web};
+use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{RouteInfo, RuleOrder};
+use crate::messages::api::ApiTopic;
+use crate::messages::{Call, Message};
+use crate::web::caller::Caller;
+use crate::web::fault::Fault;
+use crate::web::microversion::Microversion;
+use crate::web::request::Body;
+use crate::web::state::WebState;
+
+/// What something can be done to.
+#[expect(async_fn_in_trait, reason = "its futures stay on the worker's thread")]
+pub trait Subject: Sized + 'static {
+    /// The one that the client names.
+    ///
+    /// # Errors
+    /// 404 if there is none that the caller may see; 403 if the caller may not look at such things at all.
+    async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Self, Fault>;
+}
+
+/// Of actions that nothing can be done to yet: they answer 501 whatever is named.
+impl Subject for () {
+    async fn find(_: &WebState, _: &Caller, _: &str) -> Result<Self, Fault> {
+        Ok(())
+    }
+}
+
+/// What an action's handler is given.
+pub struct ActionOn<S> {
+    /// Who asks.
+    pub caller: Caller,
+    /// To read and to change.
+    pub state: web::Data<WebState>,
+    /// What it is to be done to.
+    pub subject: S,
+    /// The subject's id as the client wrote it.
+    pub id: String,
+    /// What the body's key says; as the row's schema wants it.
+    pub arguments: Value,
+}
+
+impl<S> ActionOn<S> {
+    /// Asks the Api actor, if the action's rule allows it.
+    ///
+    /// # Errors
+    /// What the actor answers, or 403.
+    pub async fn ask<M>(&self, message: M) -> Result<M::Reply, Fault>
+    where
+        M: Call + Message<To = ApiTopic>,
+    {
+        self.caller.ask(&self.state, message).await
+    }
+}
+
+/// A request for an action, its shape checked.
+pub(super) struct ActionRequest {
+    caller: Caller,
+    state: web::Data<WebState>,
+    id: String,
+    arguments: Value,
+    rule_order: RuleOrder,
+}
+
+/// A handler of an action on any kind of subject.
+pub(super) type ActionHandler =
+    Rc<dyn Fn(ActionRequest) -> LocalBoxFuture<'static, Result<HttpResponse, Fault>>>;
+
+/// Puts the search for the subject before a handler.
+pub(super) fn erased<S, F>(handler: impl Fn(ActionOn<S>) -> F + Copy + 'static) -> ActionHandler
+where
+    S: Subject,
+    F: Future<Output = Result<HttpResponse, Fault>> + 'static,
+{
+    Rc::new(move |request: ActionRequest| {
+        Box::pin(async move {
+            let ActionRequest {
+                caller,
+                state,
+                id,
+                arguments,
+                rule_order,
+            } = request;
+            if rule_order == RuleOrder::BeforeResource {
+                caller.permitted()?;
+            }
+            let subject = S::find(&state, &caller, &id).await?;
+            if rule_order == RuleOrder::AfterResource {
+                caller.permitted()?;
+            }
+            let on = ActionOn {
+                caller,
+                state,
+                subject,
+                id,
+                arguments,
+            };
+            handler(on).await
+        })
+    })
+}
+
+/// What a path says: its project, and the subject.
+type PathParts = web::Path<BTreeMap<PathPart, String>>;
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum PathPart {
+    ProjectId,
+    Subject(String),
+}
+
+fn subject_id(path: PathParts) -> String {
+    let mut parts = path.into_inner().into_iter();
+    let subject = parts.find(|(part, _)| matches!(part, PathPart::Subject(_)));
+    subject.map(|(_, id)| id).unwrap_or_default()
+}
+
+/// The route of a path with actions. The gate has looked which of them it is, and has noted its rule.
+pub(super) fn route(actions: Vec<(RouteInfo, ActionHandler)>) -> Route {
+    let actions: Rc<[(RouteInfo, ActionHandler)]> = actions.into();
+    let answer = move |caller: Caller, state: web::Data<WebState>, path: PathParts, body: Body| {
+        let actions = Rc::clone(&actions);
+        async move {
+            let rows = actions.iter().map(|(row, _)| row);
+            let (at, arguments) = read(rows, caller.version, body.0)?;
+            let (row, handler) = &actions[at];
+            let request = ActionRequest {
+                caller,
+                state,
+                id: subject_id(path),
+                arguments,
+                rule_order: row.rule_order,
+            };
+            handler(request).await
+        }
+    };
+    web::post().to(answer)
+}
+
+/// Which of a path's actions the body names, and what it says of it: `{"os-extend": {...}}`.
+///
+/// # Errors
+/// In Cinder's words 400 if there is no body, not one key, no such action, or if it is not as the action wants it; 404 if the action
+/// is there in later versions only.
+pub(in crate::web) fn read<'a>(
+    mut actions: impl Iterator<Item = &'a RouteInfo> + Clone,
+    version: Microversion,
+    body: Option<Value>,
+) -> Result<(usize, Value), Fault> {
+    let malformed = || Fault::bad_request("Malformed request body");
+    let (name, arguments) = match body {
+        None => return Err(no_such_action("None")),
+        Some(Value::Object(object)) if object.len() == 1 => {
+            object.into_iter().next().ok_or_else(malformed)?
+        }
+        Some(_) => return Err(malformed()),
+    };
+    let is_it = |row: &RouteInfo| row.action == Some(name.as_str());
+    let row = actions.clone().find(|row| is_it(row));
+    let row = row.ok_or_else(|| no_such_action(&name))?;
+    if !version.at_least(row.since) {
+        return Err(Fault::no_such_resource());
+    }
+    if let Some(schema) = row.body.in_version(version) {
+        schema.check_field(&name, &arguments)?;
+    }
+    let at = actions.position(is_it).unwrap_or_default();
+    Ok((at, arguments))
+}
+
+/// 400 for an action that nobody knows.
+fn no_such_action(name: &str) -> Fault {
+    Fault::bad_request(format!(
+        "There is no such action: {name}. Verify the request body and Content-Type header and try again."
+    ))
+}

@@ -1,0 +1,320 @@
+//! The routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`: all that Cinder has, served or not.
+//!
+//! A row says what [`RouteInfo`](crate::web::routes::RouteInfo) describes; nothing else in `web` names a route or an action but its
+//! handler. Rows with a purpose are those of Cinder's reference, and of ours (`docs/reference/api.md`, which a test writes). Of two
+//! paths that match, the first answers, so longer ones that could be taken for an id come first. What is not served keeps its version
+//! and its rule: below that version it is 404, and who may not do it is told so.
+
+use actix_web::http::Method;
+
+use super::manageable_snapshots::Snapshots;
+use super::manageable_volumes::Volumes;
+use super::volume_actions::{attaching, extend, image, migrate, retype, revert, status};
+use super::{
+    attachments, availability_zones, clusters, default_types, extensions, limits, manageable, messages,
+    quota_classes, quota_sets, resource_filters, scheduler_stats, services, snapshot_actions, snapshot_list,
+    snapshot_metadata, snapshots, type_access, type_encryption, type_extra_specs, types, volume_encryption,
+    volume_list, volume_metadata, volumes,
+};
+use crate::model::Volume;
+use crate::store::catalog::Stored;
+use crate::web::policy::{Rule, admin, member, reader};
+use crate::web::routes::{Access, Routes, RuleOrder};
+use crate::web::schema::services::{FAILOVER, FREEZE_AND_THAW};
+
+const BACKUPS: &str = "Not implemented: backups.";
+const TRANSFERS: &str = "Not implemented: volume transfers.";
+const QOS: &str = "Not implemented: QoS specs.";
+const GROUPS: &str = "Not implemented: groups.";
+const GROUP_TYPES: &str = "Not implemented: group types.";
+const GROUP_SNAPSHOTS: &str = "Not implemented: group snapshots.";
+const CONSISTENCY_GROUPS: &str = "Not implemented: consistency groups.";
+const HOSTS: &str = "Not implemented: hosts.";
+const CAPABILITIES: &str = "Not implemented: reporting the capabilities of a driver.";
+const CLEANUP: &str = "Not implemented: cleaning up by request.";
+const DEFAULT_TYPES: &str = "Default types of projects are not implemented.";
+const ENCRYPTION: &str = "Encrypting volume types is not implemented.";
+const FREEZING: &str = "Freezing a host is not implemented.";
+const REPLICATION: &str = "Replication is not implemented.";
+const LOG_LEVELS: &str = "Changing log levels by request is not implemented.";
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const DELETE: Method = Method::DELETE;
+
+/// Adds them.
+pub fn routes(t: &mut Routes) {
+    of_volumes(t);
+    of_types(t);
+    of_operators(t);
+    of_snapshots(t);
+    of_backups_and_transfers(t);
+    of_manageable(t);
+    of_groups(t);
+}
+
+#[rustfmt::skip]
+fn of_volumes(t: &mut Routes) {
+    t.section("Volumes");
+    t.get("/volumes", reader("volume:get_all"), volume_list::list).does("brief list (id,name,links)");
+    t.get("/volumes/detail", reader("volume:get_all"), volume_list::detail).does("full list");
+    t.get("/volumes/summary", reader("volume:get_all"), volume_list::summary).since(12).does("sums");
+    t.post("/volumes", member("volume:create"), volumes::create).does("create");
+    t.get("/volumes/{volume_id}", reader("volume:get"), volumes::show).does("show");
+    t.put("/volumes/{volume_id}", member("volume:update"), volumes::update).does("update; >=3.53 at least one known key");
+    t.delete("/volumes/{volume_id}", member("volume:delete"), volumes::delete).does("delete; force ignored below 3.23");
+    t.get("/volumes/{volume_id}/metadata", reader("volume:get_volume_metadata"), volume_metadata::list).does("list metadata; Etag >=3.15");
+    t.post("/volumes/{volume_id}/metadata", member("volume:create_volume_metadata"), volume_metadata::merge).does("merge metadata");
+    t.put("/volumes/{volume_id}/metadata", member("volume:update_volume_metadata"), volume_metadata::replace).does("replace all; If-Match checked >=3.15 (412)");
+    t.get("/volumes/{volume_id}/metadata/{key}", reader("volume:get_volume_metadata"), volume_metadata::show).does("show one key");
+    t.put("/volumes/{volume_id}/metadata/{key}", member("volume:update_volume_metadata"), volume_metadata::set).does("set one key; key must equal the URL key");
+    t.delete("/volumes/{volume_id}/metadata/{key}", member("volume:delete_volume_metadata"), volume_metadata::remove).rule_order(RuleOrder::InHandler).does("delete one key");
+    t.get("/volumes/{volume_id}/encryption", reader("volume_extension:volume_encryption_metadata"), volume_encryption::list).does("encryption facts of a volume");
+    t.get("/volumes/{volume_id}/encryption/{fact}", reader("volume_extension:volume_encryption_metadata"), volume_encryption::show).does("one encryption fact");
+
+    const ACTION: &str = "/volumes/{volume_id}/action";
+    t.action(ACTION, "os-attach", member("volume_extension:volume_actions:attach"), attaching::attach).body(attaching::ATTACH).does("mark attached (old flow)");
+    t.action(ACTION, "os-detach", member("volume_extension:volume_actions:detach"), attaching::detach).body(attaching::DETACH).does("mark detached (old flow)");
+    t.action(ACTION, "os-reserve", member("volume_extension:volume_actions:reserve"), attaching::reserve).does("available -> attaching");
+    t.action(ACTION, "os-unreserve", member("volume_extension:volume_actions:unreserve"), attaching::unreserve).does("undo reserve");
+    t.action(ACTION, "os-begin_detaching", member("volume_extension:volume_actions:begin_detaching"), attaching::begin_detaching).does("in-use -> detaching");
+    t.action(ACTION, "os-roll_detaching", member("volume_extension:volume_actions:roll_detaching"), attaching::roll_detaching).does("detaching -> in-use");
+    t.action(ACTION, "os-initialize_connection", member("volume_extension:volume_actions:initialize_connection"), attaching::initialize_connection).body(attaching::INITIALIZE_CONNECTION).does("export and return connection");
+    t.action(ACTION, "os-terminate_connection", member("volume_extension:volume_actions:terminate_connection"), attaching::terminate_connection).body(attaching::TERMINATE_CONNECTION).does("undo export for connector");
+    t.action(ACTION, "os-volume_upload_image", member("volume_extension:volume_actions:upload_image"), image::upload).not_served().body(image::UPLOAD).body_since(1, image::UPLOAD_V31).does("upload volume to image service");
+    t.action(ACTION, "os-extend", member("volume:extend"), extend::extend).rule_order(RuleOrder::InHandler).body(extend::EXTEND).does("grow; in-use allowed >=3.42");
+    t.action(ACTION, "os-extend_volume_completion", admin("volume_extension:volume_admin_actions:extend_volume_completion"), extend::complete).body(extend::COMPLETION).does("nova reports result of online extend (NFS-like drivers); documented since 3.71");
+    t.action(ACTION, "os-update_readonly_flag", member("volume:update_readonly_flag"), status::update_readonly_flag).body(status::UPDATE_READONLY_FLAG).does("set readonly admin metadata");
+    t.action(ACTION, "os-set_bootable", member("volume:update"), status::set_bootable).body(status::SET_BOOTABLE).does("set bootable flag");
+    t.action(ACTION, "os-retype", member("volume:retype"), retype::retype).not_served().body(retype::RETYPE).does("change type");
+    t.action(ACTION, "os-set_image_metadata", member("volume_extension:volume_image_metadata:set"), image::set_metadata).body(image::SET_METADATA).does("set volume_image_metadata");
+    t.action(ACTION, "os-show_image_metadata", reader("volume:get_volume_metadata"), image::show_metadata).does("show volume_image_metadata");
+    t.action(ACTION, "os-unset_image_metadata", member("volume_extension:volume_image_metadata:remove"), image::unset_metadata).body(image::UNSET_METADATA).does("remove image metadata key");
+    t.action(ACTION, "revert", member("volume:revert_to_snapshot"), revert::revert).since(40).rule_order(RuleOrder::InHandler).body(revert::REVERT).does("revert to latest snapshot");
+    t.later_action::<Stored<Volume>>(ACTION, "os-reimage", member("volume:reimage"), "Writing an image to a volume is not implemented.").since(68).body(image::REIMAGE).does("rewrite volume with image");
+    t.action(ACTION, "os-reset_status", admin("volume_extension:volume_admin_actions:reset_status"), status::reset_status).body(status::RESET_STATUS).does("force states");
+    t.action(ACTION, "os-force_delete", admin("volume_extension:volume_admin_actions:force_delete"), status::force_delete).does("delete from any state");
+    t.action(ACTION, "os-force_detach", admin("volume_extension:volume_admin_actions:force_detach"), attaching::force_detach).body(attaching::FORCE_DETACH).does("terminate + detach");
+    t.action(ACTION, "os-migrate_volume", admin("volume_extension:volume_admin_actions:migrate_volume"), migrate::migrate).not_served().body(migrate::MIGRATE).body_since(16, migrate::MIGRATE_V316).does("move to other backend");
+    t.later_action::<Stored<Volume>>(ACTION, "os-migrate_volume_completion", admin("volume_extension:volume_admin_actions:migrate_volume_completion"), "Completing a migration is not implemented.").body(migrate::COMPLETION).does("nova finishes attached migration");
+    t.action(ACTION, "os-unmanage", admin("volume_extension:volume_unmanage"), status::unmanage).does("forget without deleting data");
+
+    t.section("Attachments");
+    t.get("/attachments", reader("volume:get_all"), attachments::list).since(27).does("list");
+    t.get("/attachments/detail", reader("volume:get_all"), attachments::detail).since(27).does("full list");
+    t.get("/attachments/summary", reader("volume:get_all"), attachments::no_summary).since(27);
+    t.post("/attachments", member("volume:attachment_create"), attachments::create).since(27).does("reserve (and connect when connector given)");
+    t.get("/attachments/{attachment_id}", reader("volume:get"), attachments::show).since(27).does("show");
+    t.put("/attachments/{attachment_id}", member("volume:attachment_update"), attachments::update).since(27).does("connect");
+    t.delete("/attachments/{attachment_id}", member("volume:attachment_delete"), attachments::delete).since(27).does("disconnect");
+    t.action("/attachments/{attachment_id}/action", "os-complete", member("volume:attachment_complete"), attachments::complete).since(44).does("mark attached");
+}
+
+#[rustfmt::skip]
+fn of_types(t: &mut Routes) {
+    t.section("Volume types");
+    t.get("/types", reader("volume_extension:type_get_all"), types::list).does("list");
+    t.get("/types/{type_id}", reader("volume_extension:type_get"), types::show).does("show; /types/default gives effective default");
+    t.post("/types", admin("volume_extension:type_create"), types::create).does("create");
+    t.put("/types/{type_id}", admin("volume_extension:type_update"), types::update).does("update");
+    t.delete("/types/{type_id}", admin("volume_extension:type_delete"), types::delete).does("delete; 400 if in use");
+    t.get("/types/{type_id}/extra_specs", reader("volume_extension:types_extra_specs:index"), type_extra_specs::list).does("list");
+    t.post("/types/{type_id}/extra_specs", admin("volume_extension:types_extra_specs:create"), type_extra_specs::create).does("set several");
+    t.get("/types/{type_id}/extra_specs/{key}", reader("volume_extension:types_extra_specs:show"), type_extra_specs::show).does("show one");
+    t.put("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:update"), type_extra_specs::update).does("set one");
+    t.delete("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:delete"), type_extra_specs::delete).does("delete one");
+    t.get("/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:get"), type_encryption::list).does("show");
+    t.later(POST, "/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:create"), ENCRYPTION).does("create; 400 if type in use");
+    t.get("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:get"), type_encryption::none).does("one field");
+    t.put("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:update"), type_encryption::none).does("update");
+    t.delete("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:delete"), type_encryption::none).does("delete");
+    t.get("/types/{type_id}/os-volume-type-access", admin("volume_extension:volume_type_access:get_all_for_type"), type_access::list).does("projects of a private type; 404 on public type");
+    t.action("/types/{type_id}/action", "addProjectAccess", admin("volume_extension:volume_type_access:addProjectAccess"), type_access::add).rule_order(RuleOrder::BeforeResource).body(type_access::PROJECT_ACCESS).does("grant; 409 duplicate; 400 on public type");
+    t.action("/types/{type_id}/action", "removeProjectAccess", admin("volume_extension:volume_type_access:removeProjectAccess"), type_access::remove).rule_order(RuleOrder::BeforeResource).body(type_access::PROJECT_ACCESS).does("revoke");
+
+    t.section("Default types");
+    t.get("/default-types", admin("volume_extension:default_get_all"), default_types::list).since(62).does("all project defaults");
+    t.later(GET, "/default-types/{target_id}", admin("volume_extension:default_get"), DEFAULT_TYPES).since(62).does("one project default");
+    t.later(PUT, "/default-types/{target_id}", admin("volume_extension:default_set_or_update"), DEFAULT_TYPES).since(62).does("set");
+    t.later(DELETE, "/default-types/{target_id}", admin("volume_extension:default_unset"), DEFAULT_TYPES).since(62).does("unset");
+
+    t.section("QoS specs");
+    t.later(GET, "/qos-specs", admin("volume_extension:qos_specs_manage:get_all"), QOS).does("list");
+    t.later(POST, "/qos-specs", admin("volume_extension:qos_specs_manage:create"), QOS).does("create");
+    t.later(GET, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:get"), QOS).does("show");
+    t.later(PUT, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:update"), QOS).does("set keys");
+    t.later(DELETE, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:delete"), QOS).does("delete; 400 if associated and not force");
+    t.later(PUT, "/qos-specs/{id}/delete_keys", admin("volume_extension:qos_specs_manage:delete"), QOS).does("remove keys");
+    t.later(GET, "/qos-specs/{id}/associations", admin("volume_extension:qos_specs_manage:get_all"), QOS).does("list types");
+    t.later(GET, "/qos-specs/{id}/associate", admin("volume_extension:qos_specs_manage:update"), QOS).does("associate (GET with effect)");
+    t.later(GET, "/qos-specs/{id}/disassociate", admin("volume_extension:qos_specs_manage:update"), QOS).does("disassociate (GET with effect)");
+    t.later(GET, "/qos-specs/{id}/disassociate_all", admin("volume_extension:qos_specs_manage:update"), QOS).does("disassociate all (GET with effect)");
+}
+
+#[rustfmt::skip]
+fn of_operators(t: &mut Routes) {
+    t.section("Quotas");
+    t.get("/os-quota-sets/{target_id}", reader("volume_extension:quotas:show"), quota_sets::show).does("limits; with usage: in_use/reserved/limit/allocated");
+    t.get("/os-quota-sets/{target_id}/defaults", reader("volume_extension:quotas:show"), quota_sets::defaults).does("defaults");
+    t.put("/os-quota-sets/{target_id}", admin("volume_extension:quotas:update"), quota_sets::update).does("set");
+    t.delete("/os-quota-sets/{target_id}", admin("volume_extension:quotas:delete"), quota_sets::delete).does("back to defaults");
+    t.get("/os-quota-class-sets/{class}", admin("volume_extension:quota_classes:get"), quota_classes::show).does("show class limits");
+    t.put("/os-quota-class-sets/{class}", admin("volume_extension:quota_classes:update"), quota_classes::update).does("set class limits (class default = site default)");
+
+    t.section("Limits, extensions, zones");
+    t.get("/limits", Access::Token, limits::list).does("absolute limits + used");
+    t.get("/extensions", Access::Token, extensions::list).does("loaded extension aliases");
+    t.get("/extensions/{alias}", Access::Token, extensions::show).does("one");
+    t.get("/os-availability-zone", Access::Token, availability_zones::list).does("list zones");
+
+    const UPDATE: Rule = admin("volume_extension:services:update");
+    t.section("Services and hosts");
+    t.get("/os-services", admin("volume_extension:services:index"), services::list).does("heartbeats; cluster 3.7; replication 3.26; backend_state 3.49");
+    t.put("/os-services/enable", UPDATE, services::enable).does("enable");
+    t.put("/os-services/disable", UPDATE, services::disable).does("disable");
+    t.put("/os-services/disable-log-reason", UPDATE, services::disable_with_reason).does("disable with reason");
+    t.later(PUT, "/os-services/freeze", UPDATE, FREEZING).body(FREEZE_AND_THAW).does("freeze backend for replication");
+    t.later(PUT, "/os-services/thaw", UPDATE, FREEZING).body(FREEZE_AND_THAW).does("thaw");
+    t.later(PUT, "/os-services/failover_host", UPDATE, REPLICATION).body(FAILOVER).does("replication failover");
+    t.later(PUT, "/os-services/failover", UPDATE, REPLICATION).since(26).rule_order(RuleOrder::BeforeVersion).body(FAILOVER).does("documented; route missing -> 404");
+    t.later(PUT, "/os-services/get-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("read log levels");
+    t.later(PUT, "/os-services/set-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("set log level");
+    t.put("/os-services/{action}", UPDATE, services::unknown);
+    t.later(GET, "/os-hosts", admin("volume_extension:hosts"), HOSTS).does("hosts by service");
+    t.later(GET, "/os-hosts/{id}", admin("volume_extension:hosts"), HOSTS).does("per project use of a host");
+    t.later(PUT, "/os-hosts/{id}", admin("volume_extension:hosts"), HOSTS).does("enable/disable host (LVM: 500 not implemented)");
+    t.get("/scheduler-stats/get_pools", admin("scheduler_extension:scheduler_stats:get_pools"), scheduler_stats::get_pools).does("scheduler view");
+    t.later(GET, "/capabilities/{id}", admin("volume_extension:capabilities"), CAPABILITIES).does("driver capability report");
+    t.get("/clusters", admin("clusters:get_all"), clusters::list).since(7).does("list clusters");
+    t.get("/clusters/detail", admin("clusters:get_all"), clusters::list).since(7).does("full");
+    t.put("/clusters/enable", admin("clusters:update"), clusters::enable).since(7).does("enable");
+    t.put("/clusters/disable", admin("clusters:update"), clusters::disable).since(7).does("disable");
+    t.get("/clusters/{name}", admin("clusters:get"), clusters::show).since(7).does("show");
+    t.later(POST, "/workers/cleanup", admin("workers:cleanup"), CLEANUP).since(24).does("clean unfinished work of dead services");
+
+    t.section("Messages and filters");
+    t.get("/resource_filters", Access::Token, resource_filters::list).since(33).does("allowed list filters");
+    t.get("/messages", reader("message:get_all"), messages::list).since(3).does("user messages");
+    t.get("/messages/{message_id}", reader("message:get"), messages::show).since(3).does("show");
+    t.delete("/messages/{message_id}", member("message:delete"), messages::delete).since(3).does("delete");
+}
+
+#[rustfmt::skip]
+fn of_snapshots(t: &mut Routes) {
+    t.section("Snapshots");
+    t.get("/snapshots", reader("volume:get_all_snapshots"), snapshot_list::list).does("list");
+    t.get("/snapshots/detail", reader("volume:get_all_snapshots"), snapshot_list::detail).does("full list");
+    t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).does("create");
+    t.get("/snapshots/{snapshot_id}", reader("volume:get_snapshot"), snapshots::show).does("show");
+    t.put("/snapshots/{snapshot_id}", member("volume:update_snapshot"), snapshots::update).does("update");
+    t.delete("/snapshots/{snapshot_id}", member("volume:delete_snapshot"), snapshots::delete).does("delete");
+    t.get("/snapshots/{snapshot_id}/metadata", reader("volume:get_snapshot_metadata"), snapshot_metadata::list).does("list metadata");
+    t.post("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), snapshot_metadata::merge).does("merge");
+    t.put("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), snapshot_metadata::replace).does("replace all");
+    t.get("/snapshots/{snapshot_id}/metadata/{key}", reader("volume:get_snapshot_metadata"), snapshot_metadata::show).does("show key");
+    t.put("/snapshots/{snapshot_id}/metadata/{key}", member("volume:update_snapshot_metadata"), snapshot_metadata::set).does("set key");
+    t.delete("/snapshots/{snapshot_id}/metadata/{key}", member("volume:delete_snapshot_metadata"), snapshot_metadata::remove).rule_order(RuleOrder::InHandler).does("delete key");
+
+    const ACTION: &str = "/snapshots/{snapshot_id}/action";
+    t.action(ACTION, "os-reset_status", admin("volume_extension:snapshot_admin_actions:reset_status"), snapshot_actions::reset_status).body(snapshot_actions::RESET_STATUS).does("force status");
+    t.action(ACTION, "os-force_delete", admin("volume_extension:snapshot_admin_actions:force_delete"), snapshot_actions::force_delete).does("delete from any status");
+    t.action(ACTION, "os-unmanage", admin("snapshot_extension:snapshot_unmanage"), snapshot_actions::unmanage).does("forget snapshot");
+    t.action(ACTION, "os-update_snapshot_status", member("snapshot_extension:snapshot_actions:update_snapshot_status"), snapshot_actions::update_status).body(snapshot_actions::UPDATE_STATUS).does("nova-assisted snapshots report status");
+}
+
+#[rustfmt::skip]
+fn of_backups_and_transfers(t: &mut Routes) {
+    t.section("Backups");
+    t.later(GET, "/backups", reader("backup:get_all"), BACKUPS).does("list");
+    t.later(GET, "/backups/detail", reader("backup:get_all"), BACKUPS).does("full list");
+    t.later(POST, "/backups", member("backup:create"), BACKUPS).does("create");
+    t.later(POST, "/backups/import_record", admin("backup:backup-import"), BACKUPS).does("import metadata");
+    t.later(GET, "/backups/{id}", reader("backup:get"), BACKUPS).does("show");
+    t.later(PUT, "/backups/{id}", member("backup:update"), BACKUPS).since(9).does("update");
+    t.later(DELETE, "/backups/{id}", member("backup:delete"), BACKUPS).does("delete");
+    t.later(POST, "/backups/{id}/restore", member("backup:restore"), BACKUPS).does("restore to given or new volume");
+    t.later(GET, "/backups/{id}/export_record", admin("backup:export-import"), BACKUPS).does("export metadata");
+    t.later_action::<()>("/backups/{id}/action", "os-reset_status", admin("volume_extension:backup_admin_actions:reset_status"), BACKUPS).does("force status");
+    t.later_action::<()>("/backups/{id}/action", "os-force_delete", admin("volume_extension:backup_admin_actions:force_delete"), BACKUPS).does("delete from any status");
+
+    t.section("Transfers");
+    t.later(GET, "/os-volume-transfer", reader("volume:get_all_transfers"), TRANSFERS).does("list");
+    t.later(GET, "/os-volume-transfer/detail", reader("volume:get_all_transfers"), TRANSFERS).does("full list");
+    t.later(POST, "/os-volume-transfer", member("volume:create_transfer"), TRANSFERS).does("create");
+    t.later(GET, "/os-volume-transfer/{id}", reader("volume:get_transfer"), TRANSFERS).does("show");
+    t.later(POST, "/os-volume-transfer/{id}/accept", member("volume:accept_transfer"), TRANSFERS).does("accept");
+    t.later(DELETE, "/os-volume-transfer/{id}", member("volume:delete_transfer"), TRANSFERS).does("cancel");
+    t.later(GET, "/volume-transfers", reader("volume:get_all_transfers"), TRANSFERS).does("list");
+    t.later(GET, "/volume-transfers/detail", reader("volume:get_all_transfers"), TRANSFERS).does("full list");
+    t.later(POST, "/volume-transfers", member("volume:create_transfer"), TRANSFERS).does("create");
+    t.later(GET, "/volume-transfers/{id}", reader("volume:get_transfer"), TRANSFERS).does("show");
+    t.later(POST, "/volume-transfers/{id}/accept", member("volume:accept_transfer"), TRANSFERS).does("accept");
+    t.later(DELETE, "/volume-transfers/{id}", member("volume:delete_transfer"), TRANSFERS).does("cancel");
+}
+
+#[rustfmt::skip]
+fn of_manageable(t: &mut Routes) {
+    const LIST_VOLUMES: Rule = admin("volume_extension:list_manageable");
+    const LIST_SNAPSHOTS: Rule = admin("snapshot_extension:list_manageable");
+    t.section("Adopting what exists");
+    t.get("/manageable_volumes", LIST_VOLUMES, manageable::list::<Volumes>).since(8).does("backend volumes");
+    t.get("/manageable_volumes/detail", LIST_VOLUMES, manageable::detail::<Volumes>).since(8).does("with reason_not_safe, cinder_id, extra_info");
+    t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).since(8).does("adopt");
+    t.get("/os-volume-manage", LIST_VOLUMES, manageable::list::<Volumes>).does("old name");
+    t.get("/os-volume-manage/detail", LIST_VOLUMES, manageable::detail::<Volumes>).does("old name");
+    t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).does("old name");
+    t.get("/manageable_snapshots", LIST_SNAPSHOTS, manageable::list::<Snapshots>).since(8).does("backend snapshots");
+    t.get("/manageable_snapshots/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).since(8).does("with source_reference");
+    t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).since(8).does("adopt");
+    t.get("/os-snapshot-manage", LIST_SNAPSHOTS, manageable::list::<Snapshots>).does("old name");
+    t.get("/os-snapshot-manage/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).does("old name");
+    t.post("/os-snapshot-manage", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).does("old name");
+}
+
+#[rustfmt::skip]
+fn of_groups(t: &mut Routes) {
+    t.section("Groups");
+    t.later(GET, "/group_types", Access::Token, GROUP_TYPES).since(11).does("list");
+    t.later(GET, "/group_types/{id}", Access::Token, GROUP_TYPES).since(11).does("show");
+    t.later(POST, "/group_types", admin("group:group_types:create"), GROUP_TYPES).since(11).does("create");
+    t.later(PUT, "/group_types/{id}", admin("group:group_types:update"), GROUP_TYPES).since(11).does("update");
+    t.later(DELETE, "/group_types/{id}", admin("group:group_types:delete"), GROUP_TYPES).since(11).does("delete");
+    t.later(GET, "/group_types/{id}/group_specs", admin("group:group_types_specs:get_all"), GROUP_TYPES).since(11).does("list");
+    t.later(POST, "/group_types/{id}/group_specs", admin("group:group_types_specs:create"), GROUP_TYPES).since(11).does("set several");
+    t.later(GET, "/group_types/{id}/group_specs/{key}", admin("group:group_types_specs:get"), GROUP_TYPES).since(11).does("show one");
+    t.later(PUT, "/group_types/{id}/group_specs/{key}", admin("group:group_types_specs:update"), GROUP_TYPES).since(11).does("set one");
+    t.later(DELETE, "/group_types/{id}/group_specs/{key}", admin("group:group_types_specs:delete"), GROUP_TYPES).since(11).does("delete one");
+    t.later(GET, "/groups", reader("group:get_all"), GROUPS).since(13).does("list");
+    t.later(GET, "/groups/detail", reader("group:get_all"), GROUPS).since(13).does("full list");
+    t.later(POST, "/groups", member("group:create"), GROUPS).since(13).does("create");
+    t.later_action::<()>("/groups/action", "create-from-src", member("group:create"), GROUPS).since(14).does("create from snapshot or group");
+    t.later(GET, "/groups/{id}", reader("group:get"), GROUPS).since(13).does("show");
+    t.later(PUT, "/groups/{id}", member("group:update"), GROUPS).since(13).does("update");
+    t.later_action::<()>("/groups/{id}/action", "delete", member("group:delete"), GROUPS).since(13).does("delete");
+    t.later_action::<()>("/groups/{id}/action", "reset_status", admin("group:reset_status"), GROUPS).since(20).does("force status");
+    t.later_action::<()>("/groups/{id}/action", "enable_replication", member("group:enable_replication"), GROUPS).since(38).does("replication group");
+    t.later_action::<()>("/groups/{id}/action", "disable_replication", member("group:disable_replication"), GROUPS).since(38).does("replication group");
+    t.later_action::<()>("/groups/{id}/action", "failover_replication", member("group:failover_replication"), GROUPS).since(38).does("replication group");
+    t.later_action::<()>("/groups/{id}/action", "list_replication_targets", member("group:list_replication_targets"), GROUPS).since(38).does("replication group");
+    t.later(GET, "/group_snapshots", reader("group:get_all_group_snapshots"), GROUP_SNAPSHOTS).since(14).does("list");
+    t.later(GET, "/group_snapshots/detail", reader("group:get_all_group_snapshots"), GROUP_SNAPSHOTS).since(14).does("full list");
+    t.later(POST, "/group_snapshots", member("group:create_group_snapshot"), GROUP_SNAPSHOTS).since(14).does("create");
+    t.later(GET, "/group_snapshots/{id}", reader("group:get_group_snapshot"), GROUP_SNAPSHOTS).since(14).does("show");
+    t.later(DELETE, "/group_snapshots/{id}", member("group:delete_group_snapshot"), GROUP_SNAPSHOTS).since(14).does("delete");
+    t.later_action::<()>("/group_snapshots/{id}/action", "reset_status", admin("group:reset_group_snapshot_status"), GROUP_SNAPSHOTS).since(19).does("force status");
+    t.later(GET, "/consistencygroups", reader("group:get_all"), CONSISTENCY_GROUPS).does("list (superseded by groups)");
+    t.later(GET, "/consistencygroups/detail", reader("group:get_all"), CONSISTENCY_GROUPS).does("full list");
+    t.later(POST, "/consistencygroups", member("group:create"), CONSISTENCY_GROUPS).does("create");
+    t.later(POST, "/consistencygroups/create_from_src", member("group:create"), CONSISTENCY_GROUPS).does("create from source");
+    t.later(GET, "/consistencygroups/{id}", reader("group:get"), CONSISTENCY_GROUPS).does("show");
+    t.later(PUT, "/consistencygroups/{id}", member("group:update"), CONSISTENCY_GROUPS).does("update (same as /update)");
+    t.later(PUT, "/consistencygroups/{id}/update", member("group:update"), CONSISTENCY_GROUPS).does("update");
+    t.later(POST, "/consistencygroups/{id}/delete", member("group:delete"), CONSISTENCY_GROUPS).does("delete");
+    t.later(DELETE, "/consistencygroups/{id}", member("group:delete"), CONSISTENCY_GROUPS).does("delete");
+    t.later(GET, "/cgsnapshots", reader("group:get_all_group_snapshots"), CONSISTENCY_GROUPS).does("list");
+    t.later(GET, "/cgsnapshots/detail", reader("group:get_all_group_snapshots"), CONSISTENCY_GROUPS).does("full list");
+    t.later(POST, "/cgsnapshots", member("group:create_group_snapshot"), CONSISTENCY_GROUPS).does("create");
+    t.later(GET, "/cgsnapshots/{id}", reader("group:get_group_snapshot"), CONSISTENCY_GROUPS).does("show");
+    t.later(DELETE, "/cgsnapshots/{id}", member("group:delete_group_snapshot"), CONSISTENCY_GROUPS).does("delete");
+}

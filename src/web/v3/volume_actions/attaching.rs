@@ -1,0 +1,154 @@
+//! Actions of attaching as it was before attachments had routes of their own, and of connections.
+
+use actix_web::HttpResponse;
+use serde_json::{Value, json};
+
+use super::OnVolume;
+use crate::model::{AttachMode, AttachmentId, Connector};
+use crate::verbs::volume::change_volume::VolumeChange;
+use crate::verbs::volume::initialize_connection::InitializeConnection;
+use crate::verbs::volume::terminate_connection::TerminateConnection;
+use crate::web::fault::Fault;
+use crate::web::schema::Check::{
+    AnyOf, Format as FormatCheck, MaxLength, NoOthers, Properties, Required, Type,
+};
+use crate::web::schema::attachments::{ATTACH_MODE, attach_mode};
+use crate::web::schema::parameter_types::{OPTIONAL_UUID, STRING_255, UUID};
+use crate::web::schema::{Format, Kind, Schema, object, python, text, uuid};
+use crate::web::v3::accepted;
+use crate::web::views::ok;
+
+/// `os-reserve`
+pub(in crate::web::v3) async fn reserve(on: OnVolume) -> Result<HttpResponse, Fault> {
+    on.accept_change(VolumeChange::Reserve).await
+}
+
+/// `os-unreserve`
+pub(in crate::web::v3) async fn unreserve(on: OnVolume) -> Result<HttpResponse, Fault> {
+    on.accept_change(VolumeChange::Unreserve).await
+}
+
+/// `os-begin_detaching`
+pub(in crate::web::v3) async fn begin_detaching(on: OnVolume) -> Result<HttpResponse, Fault> {
+    on.accept_change(VolumeChange::BeginDetaching).await
+}
+
+/// `os-roll_detaching`
+pub(in crate::web::v3) async fn roll_detaching(on: OnVolume) -> Result<HttpResponse, Fault> {
+    on.accept_change(VolumeChange::RollDetaching).await
+}
+
+pub(in crate::web::v3) const ATTACH: Schema = object!(
+    [
+        ("instance_uuid", UUID),
+        ("mountpoint", STRING_255),
+        ("host_name", Schema(&[Type(&[Kind::String]), MaxLength(255)])),
+        ("mode", ATTACH_MODE),
+    ],
+    Required(&["mountpoint"]),
+    AnyOf(&[
+        Schema(&[Required(&["instance_uuid"])]),
+        Schema(&[Required(&["host_name"])])
+    ]),
+);
+
+/// `os-attach`
+pub(in crate::web::v3) async fn attach(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let arguments = &on.arguments;
+    on.accept_change(VolumeChange::Attach {
+        instance_uuid: uuid(arguments, "instance_uuid"),
+        host_name: text(arguments, "host_name").map(str::to_owned),
+        mountpoint: text(arguments, "mountpoint").unwrap_or_default().to_owned(),
+        mode: attach_mode(arguments, "mode").unwrap_or(AttachMode::Rw),
+    })
+    .await
+}
+
+pub(in crate::web::v3) const DETACH: Schema = Schema(&[
+    Type(&[Kind::Object, Kind::Null]),
+    Properties(&[("attachment_id", OPTIONAL_UUID)]),
+    NoOthers,
+]);
+
+/// `os-detach`
+pub(in crate::web::v3) async fn detach(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let attachment_id = uuid(&on.arguments, "attachment_id").map(AttachmentId);
+    on.accept_change(VolumeChange::Detach { attachment_id }).await
+}
+
+const CONNECTOR: Schema = Schema(&[Type(&[Kind::Object, Kind::String])]);
+const OPTIONAL_CONNECTOR: Schema = Schema(&[Type(&[Kind::String, Kind::Object, Kind::Null])]);
+const OPTIONAL_TEXT: Schema = Schema(&[Type(&[Kind::String, Kind::Null])]);
+
+/// The connector that an action names; `None` for all.
+fn connector(arguments: &Value) -> Option<Connector> {
+    arguments["connector"].as_object().map(Connector::from_json)
+}
+
+pub(in crate::web::v3) const INITIALIZE_CONNECTION: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("connector", CONNECTOR)]),
+    Required(&["connector"]),
+    NoOthers,
+    FormatCheck(Format::Connector),
+]);
+
+/// `os-initialize_connection`
+pub(in crate::web::v3) async fn initialize_connection(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let (volume_id, connector) = (on.volume_id(), connector(&on.arguments));
+    let connector = connector.ok_or_else(Fault::malformed)?;
+    let info = on.ask(InitializeConnection { volume_id, connector }).await?;
+    let multipath = on.arguments["connector"].get("enforce_multipath");
+    ok(&json!({"connection_info": {
+        "driver_volume_type": info.driver_volume_type,
+        "data": info.data(),
+        "enforce_multipath": multipath.unwrap_or(&Value::Bool(false)),
+    }}))
+}
+
+pub(in crate::web::v3) const TERMINATE_CONNECTION: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("connector", OPTIONAL_CONNECTOR)]),
+    Required(&["connector"]),
+    NoOthers,
+    FormatCheck(Format::Connector),
+]);
+
+/// `os-terminate_connection`
+pub(in crate::web::v3) async fn terminate_connection(on: OnVolume) -> Result<HttpResponse, Fault> {
+    terminate(&on).await?;
+    Ok(accepted())
+}
+
+async fn terminate(on: &OnVolume) -> Result<(), Fault> {
+    let (volume_id, connector) = (on.volume_id(), connector(&on.arguments));
+    on.ask(TerminateConnection { volume_id, connector }).await
+}
+
+pub(in crate::web::v3) const FORCE_DETACH: Schema = object!(
+    [
+        ("connector", OPTIONAL_CONNECTOR),
+        ("attachment_id", OPTIONAL_TEXT),
+    ],
+    NoOthers,
+    FormatCheck(Format::Connector),
+);
+
+/// `os-force_detach`
+pub(in crate::web::v3) async fn force_detach(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let attachment_id = named_attachment(text(&on.arguments, "attachment_id"))?;
+    terminate(&on).await?;
+    on.accept_change(VolumeChange::Detach { attachment_id }).await
+}
+
+/// An attachment that `os-force_detach` names: any text. What cannot be an id names none.
+fn named_attachment(text: Option<&str>) -> Result<Option<AttachmentId>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    match python::uuid(text) {
+        Some(id) => Ok(Some(AttachmentId(id))),
+        None => Err(Fault::bad_request(format!(
+            "Error force detaching volume - VolumeAttachmentNotFound: Volume attachment could not be found with \
+             filter: attachment_id = {text}."
+        ))),
+    }
+}

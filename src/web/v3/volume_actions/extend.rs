@@ -1,0 +1,57 @@
+//! `os-extend`, and `os-extend_volume_completion`.
+
+use actix_web::HttpResponse;
+
+use super::OnVolume;
+use crate::model::VolumeStatus;
+use crate::verbs::volume::extend_volume::ExtendVolume;
+use crate::web::fault::Fault;
+use crate::web::policy::{Rule, member};
+use crate::web::schema::Check::{Required, Type};
+use crate::web::schema::parameter_types::VOLUME_SIZE;
+use crate::web::schema::{Kind, Schema, object, python};
+use crate::web::v3::accepted;
+
+pub(in crate::web::v3) const EXTEND: Schema = object!([("new_size", VOLUME_SIZE)], Required(&["new_size"]));
+
+const EXTEND_ATTACHED: Rule = member("volume:extend_attached_volume");
+
+/// `os-extend`: since 3.42 of attached volumes, too, by a rule of their own.
+pub(in crate::web::v3) async fn extend(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let with_attached = on.caller.version.at_least(42);
+    match with_attached && on.subject.status == VolumeStatus::InUse {
+        true => on.caller.may(EXTEND_ATTACHED)?,
+        false => on.caller.permitted()?,
+    }
+    let message = ExtendVolume {
+        volume_id: on.volume_id(),
+        new_size: size(&on.arguments["new_size"]),
+        attached_too: with_attached && on.caller.can(EXTEND_ATTACHED),
+    };
+    on.ask(message).await?;
+    Ok(accepted())
+}
+
+/// A size that the schema has let pass: 1 to 2147483647.
+fn size(value: &serde_json::Value) -> u32 {
+    match python::number(value) {
+        Some(python::Number::Int(size)) => u32::try_from(size).unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}
+
+/// What a compute service may say of how it ended.
+pub(super) const ERROR: Schema = Schema(&[Type(&[Kind::String, Kind::Null, Kind::Boolean])]);
+
+pub(in crate::web::v3) const COMPLETION: Schema = object!([("error", ERROR)]);
+
+/// `os-extend_volume_completion`. No driver of ours waits for a compute service, so nothing is ever there to be completed.
+pub(in crate::web::v3) async fn complete(on: OnVolume) -> Result<HttpResponse, Fault> {
+    Err(Fault::bad_request(
+        if on.subject.status == VolumeStatus::Extending {
+            "Invalid volume: Required volume admin metadata is malformed or missing."
+        } else {
+            "Invalid volume: Volume is not being extended."
+        },
+    ))
+}

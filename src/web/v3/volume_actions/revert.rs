@@ -1,0 +1,30 @@
+//! `revert`, to the latest snapshot.
+
+use actix_web::HttpResponse;
+
+use super::OnVolume;
+use crate::model::transitions::snapshots;
+use crate::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use crate::web::fault::Fault;
+use crate::web::schema::Check::{Properties, Type};
+use crate::web::schema::{Kind, Schema, text};
+use crate::web::v3::accepted;
+
+pub(in crate::web::v3) const REVERT: Schema = Schema(&[
+    Type(&[Kind::Object]),
+    Properties(&[("snapshot_id", Schema(&[Type(&[Kind::String, Kind::Null])]))]),
+]);
+
+/// `revert`. Cinder looks whether it is the latest one before it looks whether the caller may.
+pub(in crate::web::v3) async fn revert(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let snapshot_id = text(&on.arguments, "snapshot_id");
+    let latest = on.state.catalog.latest_snapshot(on.subject.id).await?;
+    snapshots::is_latest(&on.subject, latest, snapshot_id)?;
+    on.caller.permitted()?;
+    let message = RevertToSnapshot {
+        volume_id: on.volume_id(),
+        snapshot_id: snapshot_id.map(str::to_owned),
+    };
+    on.ask(message).await?;
+    Ok(accepted())
+}
