@@ -6,9 +6,10 @@ use pumice::verbs::volume::change_volume::ChangeVolume;
 use pumice::verbs::volume::change_volume::VolumeChange;
 use pumice::verbs::volume::initialize_connection::InitializeConnection;
 use pumice::verbs::volume::terminate_connection::TerminateConnection;
+use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
 use uuid::Uuid;
 
-use crate::support::{Deed, Got, World, connector, create};
+use crate::support::{Reaction, World, connector, create};
 
 async fn change(
     world: &World,
@@ -102,10 +103,8 @@ async fn the_old_way_round_ends_with_no_export_left() {
     world.until_quiet().await;
     let now = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!((now.provider_location, now.operation), (None, None));
-    let disconnects = world.got("disconnect");
-    let Got::Disconnect(last) = disconnects.last().unwrap() else {
-        panic!()
-    };
+    let disconnects = world.received::<TerminateConnectionCommand>();
+    let last = disconnects.last().unwrap();
     assert!(last.connector.is_none() && !last.export_stays);
 }
 
@@ -127,22 +126,25 @@ async fn terminating_before_attaching_frees_the_volume() {
     );
     // Nothing was exported here: nothing to ask of the backend.
     let other = world.volume(1).await;
-    let before = world.got("disconnect").len();
+    let before = world.got("terminate_connection").len();
     world.call(terminate(&other, None)).await.unwrap();
-    assert_eq!(world.got("disconnect").len(), before);
+    assert_eq!(world.got("terminate_connection").len(), before);
 }
 
 #[actix::test]
 async fn what_has_no_storage_cannot_be_connected_and_failures_are_told() {
     let world = World::new().await;
-    world.will("create", [Deed::Lose]);
+    world.will("create_volume", [Reaction::Lose]);
     let making = world.call(create(1)).await.unwrap();
     let error = world.call(initialize(&making)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadRequest);
     let volume = world.volume(1).await;
     world.will(
-        "connect",
-        [Deed::Fail(FailureKind::Backend), Deed::Fail(FailureKind::Request)],
+        "initialize_connection",
+        [
+            Reaction::Fail(FailureKind::Backend),
+            Reaction::Fail(FailureKind::Request),
+        ],
     );
     let error = world.call(initialize(&volume)).await.unwrap_err();
     assert_eq!(
@@ -185,15 +187,15 @@ async fn requests_that_wait_for_a_backend_are_bounded() {
     };
     let world = World::with(options).await;
     let volume = world.volume(1).await;
-    world.always("connect", Deed::Lose);
+    world.always("initialize_connection", Reaction::Lose);
     let calls = (0..5).map(|_| world.call(initialize(&volume)));
     let freed = async {
         world
             .wait("two to wait", async || {
-                (world.got("connect").len() >= 2).then_some(())
+                (world.got("initialize_connection").len() >= 2).then_some(())
             })
             .await;
-        world.always("connect", Deed::Work);
+        world.always("initialize_connection", Reaction::Succeed);
     };
     let (answers, ()) = futures_util::future::join(futures_util::future::join_all(calls), freed).await;
     let refused = answers

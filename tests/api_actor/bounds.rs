@@ -261,7 +261,7 @@ async fn a_volume_that_an_earlier_version_let_be_filled_makes_every_transition()
     let store = Arc::new(Measuring::default());
     let world = World::on(store.clone(), quick()).await;
     world.start_api();
-    world.script.lock().unwrap().wordy = true;
+    world.script.lock().unwrap().reports_long_texts = true;
     let volume = world.volume(1).await;
     world.put(&full_of_earlier(&volume)).await;
     let id = volume.id.to_string();
@@ -343,7 +343,7 @@ async fn what_came_of_an_operation_and_cannot_be_written_ends_it_as_a_failure() 
         connector: Some(connector("c1")),
         mode: None,
     };
-    world.script.lock().unwrap().wordy = true;
+    world.script.lock().unwrap().reports_long_texts = true;
     let error = world.call(attach).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Backend, "{error}");
     world.until_quiet().await;
@@ -359,7 +359,7 @@ async fn what_came_of_an_operation_and_cannot_be_written_ends_it_as_a_failure() 
         attachment_id: attachment.id.to_string(),
     };
     world.call(detach).await.unwrap();
-    assert_eq!(world.got("disconnect").len(), 1);
+    assert_eq!(world.got("terminate_connection").len(), 1);
 }
 
 /// What is done in a case, in its order.
@@ -397,16 +397,16 @@ fn near(bound: usize) -> impl Strategy<Value = usize> {
 
 fn acts() -> impl Strategy<Value = Act> {
     let verbs = [
-        "create",
-        "extend",
-        "connect",
-        "disconnect",
+        "create_volume",
+        "extend_volume",
+        "initialize_connection",
+        "terminate_connection",
         "create_snapshot",
         "delete_snapshot",
-        "revert",
-        "manage",
-        "delete",
-        "delete_cascade",
+        "revert_to_snapshot",
+        "manage_volume",
+        "delete_volume",
+        "delete_volume_cascade",
     ];
     prop_oneof![
         2 => near(METADATA.bytes).prop_map(Act::Merge),
@@ -572,7 +572,7 @@ async fn act(world: &World, volume: VolumeId, what: &Act, n: usize) -> Result<()
             checked(world.call(message).await.map(drop))
         }
         Act::Fail(verb) => {
-            world.will(verb, [Deed::Fail(FailureKind::Backend)]);
+            world.will(verb, [Reaction::Fail(FailureKind::Backend)]);
             Ok(())
         }
     }
@@ -594,7 +594,7 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
     world.announce(&backends[0].backend.to_string()).await;
     {
         let mut script = world.script.lock().unwrap();
-        script.wordy = true;
+        script.reports_long_texts = true;
         script.pools = backends.iter().cloned().collect();
     }
     let kind = CreateVolumeType {
@@ -614,8 +614,11 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
     };
     // Two pools fail, and what they say of it is kept.
     world.will(
-        "create",
-        [Deed::Fail(FailureKind::Backend), Deed::Fail(FailureKind::NoSpace)],
+        "create_volume",
+        [
+            Reaction::Fail(FailureKind::Backend),
+            Reaction::Fail(FailureKind::NoSpace),
+        ],
     );
     let made = Act::Fail("create_volume");
     let volume = match no_fault_of_ours(&made, world.call(wanted).await)? {
@@ -647,7 +650,7 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
             migration_status: None,
         };
         world.call_as(&admin(), change(volume.id, reset)).await.unwrap();
-        world.script.lock().unwrap().deeds.clear();
+        world.script.lock().unwrap().next.clear();
         let delete = DeleteVolume {
             volume_id: volume.id.to_string(),
             cascade: true,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use pumice::actors::api::Options;
 use pumice::messages::api::{CancelOperation, FailureKind, Progress};
-use pumice::messages::volume::CommandId;
+use pumice::messages::volume::{CancelOperation as CancelCommand, CommandId};
 use pumice::model::{ErrorKind, Operation, OperationId, VolumeId, VolumeStatus};
 use pumice::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 use pumice::verbs::volume::extend_volume::ExtendVolume;
 
-use crate::support::{Deed, Got, World, admin, create, pool, quick, reader, stranger};
+use crate::support::{Reaction, World, admin, create, pool, quick, reader, stranger};
 
 fn cancel(operation: &Operation) -> CancelOperation {
     CancelOperation {
@@ -36,9 +36,9 @@ fn delete(volume: VolumeId) -> DeleteVolume {
 #[actix::test]
 async fn a_cancelled_create_is_told_to_its_backend_and_tried_nowhere_else() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(2)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     world.call(cancel(&operation)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(volume.operation, None);
@@ -46,12 +46,8 @@ async fn a_cancelled_create_is_told_to_its_backend_and_tried_nowhere_else() {
         operation: operation.id,
         attempt: 1,
     };
-    assert!(
-        world
-            .got("cancel")
-            .iter()
-            .all(|got| matches!(got, Got::Cancel(told) if *told == command))
-    );
+    let cancels = world.received::<CancelCommand>();
+    assert!(cancels.iter().all(|cancel| cancel.command == command));
     assert_eq!(world.got("schedule").len(), 1);
     assert_eq!(world.messages().await[0].cause.as_deref(), Some("It broke."));
     // It counts until it is deleted, as whatever failed does.
@@ -64,10 +60,10 @@ async fn a_cancelled_create_is_told_to_its_backend_and_tried_nowhere_else() {
 #[actix::test]
 async fn a_backend_that_fails_because_it_was_cancelled_is_not_followed_by_another() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
-    world.always("cancel", Deed::Fail(FailureKind::Backend));
+    world.always("create_volume", Reaction::Lose);
+    world.always("cancel_operation", Reaction::Fail(FailureKind::Backend));
     let volume = world.call(create(1)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     world.call(cancel(&operation)).await.unwrap();
     world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(world.got("schedule").len(), 1);
@@ -80,10 +76,10 @@ async fn a_cancelled_operation_ends_without_a_backend_that_says_nothing() {
         ..quick()
     })
     .await;
-    world.always("create", Deed::Lose);
-    world.always("cancel", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
+    world.always("cancel_operation", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     world.call(cancel(&operation)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(
@@ -100,10 +96,10 @@ async fn a_cancelled_operation_ends_without_a_backend_that_says_nothing() {
 #[actix::test]
 async fn that_it_is_cancelled_is_known_after_a_restart() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
-    world.always("cancel", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
+    world.always("cancel_operation", Reaction::Lose);
     let made = world.call(create(1)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     world.call(cancel(&operation)).await.unwrap();
     let router = pumice::transport::Router::new("second");
     let second = World {
@@ -115,7 +111,7 @@ async fn that_it_is_cancelled_is_known_after_a_restart() {
     second.start_quota();
     second.start_scheduler();
     second.start_backend("h1@fake");
-    second.always("cancel", Deed::Work);
+    second.always("cancel_operation", Reaction::Succeed);
     second.start_api();
     second.until(made.id, VolumeStatus::Error).await;
 }
@@ -123,24 +119,24 @@ async fn that_it_is_cancelled_is_known_after_a_restart() {
 #[actix::test]
 async fn what_no_backend_has_heard_of_ends_at_once() {
     let world = World::new().await;
-    world.always("schedule", Deed::Lose);
+    world.always("schedule", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     let operation = open(&world, "schedule").await;
     world.call(cancel(&operation)).await.unwrap();
     world.until(volume.id, VolumeStatus::Error).await;
-    assert!(world.got("cancel").is_empty());
+    assert!(world.got("cancel_operation").is_empty());
 }
 
 #[actix::test]
 async fn a_volume_whose_delete_was_cancelled_is_deleted_by_force() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.always("delete", Deed::Lose);
+    world.always("delete_volume", Reaction::Lose);
     world.call(delete(volume.id)).await.unwrap();
-    let operation = open(&world, "delete").await;
+    let operation = open(&world, "delete_volume").await;
     world.call(cancel(&operation)).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorDeleting).await;
-    world.always("delete", Deed::Work);
+    world.always("delete_volume", Reaction::Succeed);
     let by_force = DeleteVolume {
         force: true,
         ..delete(volume.id)
@@ -153,7 +149,7 @@ async fn a_volume_whose_delete_was_cancelled_is_deleted_by_force() {
 async fn a_delete_that_has_not_begun_leaves_the_volume_as_it_was() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let mut clone = create(1);
     clone.source_volid = Some(volume.id.0);
     world.call(clone).await.unwrap();
@@ -167,7 +163,7 @@ async fn a_delete_that_has_not_begun_leaves_the_volume_as_it_was() {
         .unwrap();
     world.call(cancel(&operation)).await.unwrap();
     world.until(volume.id, VolumeStatus::Available).await;
-    assert!(world.got("delete").is_empty());
+    assert!(world.got("delete_volume").is_empty());
 }
 
 #[actix::test]
@@ -182,28 +178,28 @@ async fn only_its_project_and_administrators_cancel_and_only_what_takes_long() {
         error.client,
         format!("Operation {} could not be found.", unknown.operation)
     );
-    world.always("extend", Deed::Lose);
+    world.always("extend_volume", Reaction::Lose);
     let grow = ExtendVolume {
         volume_id: volume.id.to_string(),
         new_size: 2,
         attached_too: false,
     };
     world.call(grow).await.unwrap();
-    let operation = open(&world, "extend").await;
+    let operation = open(&world, "extend_volume").await;
     let error = world.call_as(&stranger(), cancel(&operation)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
     let error = world.call_as(&admin(), cancel(&operation)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Conflict);
-    world.always("extend", Deed::Work);
+    world.always("extend_volume", Reaction::Succeed);
     world.until(volume.id, VolumeStatus::Available).await;
 }
 
 #[actix::test]
 async fn progress_is_known_while_the_operation_is_open_and_not_after_it() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     let progress = Progress {
         command: CommandId {
             operation: operation.id,
@@ -217,7 +213,7 @@ async fn progress_is_known_while_the_operation_is_open_and_not_after_it() {
         .wait("the progress", async || world.finished.advance(operation.id))
         .await;
     assert_eq!((advance.done, advance.total), (1, 4));
-    world.always("create", Deed::Work);
+    world.always("create_volume", Reaction::Succeed);
     world.until(volume.id, VolumeStatus::Available).await;
     world.until_quiet().await;
     world.api.cast(&admin(), progress).await.unwrap();
@@ -229,9 +225,9 @@ async fn progress_is_known_while_the_operation_is_open_and_not_after_it() {
 #[actix::test]
 async fn what_a_reader_or_a_member_may_not_do_is_refused_behind_the_gate_too() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(2)).await.unwrap();
-    let operation = open(&world, "create").await;
+    let operation = open(&world, "create_volume").await;
     let refused = |answer: Result<(), pumice::model::Error>| {
         let error = answer.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Forbidden, "{error:?}");

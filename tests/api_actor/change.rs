@@ -7,11 +7,12 @@ use pumice::model::{AttachStatus, Error, ErrorKind, MigrationStatus, Volume, Vol
 use pumice::verbs::attachment::create_attachment::CreateAttachment;
 use pumice::verbs::volume::change_volume::ChangeVolume;
 use pumice::verbs::volume::change_volume::VolumeChange;
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 use pumice::verbs::volume::update_volume::UpdateVolume;
 use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use uuid::Uuid;
 
-use crate::support::{Deed, World, admin, create};
+use crate::support::{Reaction, World, admin, create};
 
 fn pairs(of: &[(&str, &str)]) -> BTreeMap<String, String> {
     of.iter()
@@ -148,10 +149,12 @@ async fn image_metadata_and_flags() {
 #[actix::test]
 async fn a_reset_overtakes_what_is_being_done_and_a_late_report_is_dropped() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     world
-        .wait("the command", async || world.got("create").first().cloned())
+        .wait("the command", async || {
+            world.got("create_volume").first().cloned()
+        })
         .await;
     let now = world
         .call_as(&admin(), reset(&volume, Some(VolumeStatus::Error), None, None))
@@ -159,11 +162,9 @@ async fn a_reset_overtakes_what_is_being_done_and_a_late_report_is_dropped() {
         .unwrap();
     assert_eq!((now.status, now.operation), (VolumeStatus::Error, None));
     assert!(world.operations().await.is_empty());
-    let crate::support::Got::Create(command) = world.got("create").remove(0) else {
-        panic!()
-    };
+    let command = world.received::<CreateVolumeCommand>().remove(0);
     let outcome = pumice::messages::api::Outcome::Created { provider_id: None };
-    crate::support::say(
+    crate::support::send_report(
         &world.router,
         &admin(),
         command.command,

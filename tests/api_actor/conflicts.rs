@@ -18,7 +18,7 @@ use pumice::verbs::volume::extend_volume::ExtendVolume;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{Deed, World, create, keep, quick};
+use crate::support::{Reaction, World, create, keep, quick};
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ async fn troubled(options: Options) -> (World, Arc<Troubled>) {
 async fn an_operation_whose_end_conflicts_is_looked_at_again() {
     for trouble in [Trouble::Conflict, Trouble::Full] {
         let (world, store) = troubled(quick()).await;
-        world.always("create", Deed::Lose);
+        world.always("create_volume", Reaction::Lose);
         let volume = world.call(create(1)).await.unwrap();
         world
             .wait("a place", async || {
@@ -128,10 +128,14 @@ async fn whatever_commits_conflict_or_fail_every_operation_ends_without_a_restar
         });
         store.next.lock().unwrap().extend(troubles);
         world.will(
-            "create",
-            [Deed::Work, Deed::Fail(FailureKind::Backend), Deed::Lose],
+            "create_volume",
+            [
+                Reaction::Succeed,
+                Reaction::Fail(FailureKind::Backend),
+                Reaction::Lose,
+            ],
         );
-        world.will("delete", [Deed::Lose, Deed::SayTwice]);
+        world.will("delete_volume", [Reaction::Lose, Reaction::ReportTwice]);
         for round in 0..6_usize {
             // Refused or not: what was begun ends.
             let _ = world.call(create(1)).await;
@@ -173,7 +177,7 @@ async fn an_operation_that_nobody_looks_at_is_found_in_the_journal() {
     let volume = world.volume(1).await;
     world.until_quiet().await;
     // Into the journal by another hand, as if the actor had forgotten it.
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let lost = world.call(create(1)).await.unwrap();
     let model = world
         .wait("a place", async || {

@@ -10,9 +10,10 @@ use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
 use pumice::verbs::attachment::update_attachment::UpdateAttachment;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
 use uuid::Uuid;
 
-use crate::support::{Deed, Got, World, admin, connector, stranger};
+use crate::support::{Reaction, World, admin, connector, stranger};
 
 fn reserve(volume: &Volume, server: Uuid) -> CreateAttachment {
     CreateAttachment {
@@ -149,16 +150,12 @@ async fn a_reservation_is_for_one_server() {
         states(&world, volume.id).await,
         (VolumeStatus::InUse, AttachStatus::Attached)
     );
-    let disconnects = world.got("disconnect");
-    let Got::Disconnect(last) = disconnects.last().unwrap() else {
-        panic!()
-    };
+    let disconnects = world.received::<TerminateConnectionCommand>();
+    let last = disconnects.last().unwrap();
     assert!(last.export_stays && !last.connector_stays);
     world.call(delete(&moved)).await.unwrap();
-    let disconnects = world.got("disconnect");
-    let Got::Disconnect(last) = disconnects.last().unwrap() else {
-        panic!()
-    };
+    let disconnects = world.received::<TerminateConnectionCommand>();
+    let last = disconnects.last().unwrap();
     assert!(!last.export_stays);
 }
 
@@ -195,7 +192,7 @@ async fn who_connects_while_the_export_goes_waits_for_that() {
     assert_eq!(new.unwrap_err().kind, ErrorKind::BadRequest);
     world.call(complete(&old)).await.unwrap();
     let new = world.call(reserve(&volume, server)).await.unwrap();
-    world.will("disconnect", [Deed::Lose]);
+    world.will("terminate_connection", [Reaction::Lose]);
     let (left, connected) =
         futures_util::future::join(world.call(delete(&old)), world.call(update(&new, "b"))).await;
     left.unwrap();
@@ -205,8 +202,15 @@ async fn who_connects_while_the_export_goes_waits_for_that() {
         now.provider_location.is_some(),
         "the export is there for the new one"
     );
-    let order: Vec<_> = world.script.lock().unwrap().got.iter().map(Got::name).collect();
-    assert_eq!(order.last(), Some(&"connect"), "{order:?}");
+    let order: Vec<_> = world
+        .script
+        .lock()
+        .unwrap()
+        .received
+        .iter()
+        .map(|got| got.name)
+        .collect();
+    assert_eq!(order.last(), Some(&"initialize_connection"), "{order:?}");
 }
 
 #[actix::test]
@@ -214,7 +218,7 @@ async fn a_failed_connection_is_error_attaching_and_the_volume_is_free() {
     let world = World::new().await;
     let volume = world.volume(1).await;
     let attachment = world.call(reserve(&volume, Uuid::new_v4())).await.unwrap();
-    world.will("connect", [Deed::Fail(FailureKind::Backend)]);
+    world.will("initialize_connection", [Reaction::Fail(FailureKind::Backend)]);
     let error = world.call(update(&attachment, "a")).await.unwrap_err();
     assert_eq!(
         (error.kind, error.client.as_str()),
@@ -228,7 +232,7 @@ async fn a_failed_connection_is_error_attaching_and_the_volume_is_free() {
     );
     // It may be tried again, or deleted.
     world.call(update(&attachment, "a")).await.unwrap();
-    world.will("disconnect", [Deed::Fail(FailureKind::Backend)]);
+    world.will("terminate_connection", [Reaction::Fail(FailureKind::Backend)]);
     world.call(delete(&attachment)).await.unwrap_err();
     let now = world.catalog.attachment(attachment.id).await.unwrap().unwrap();
     assert_eq!(now.status, AttachmentStatus::ErrorDetaching);
@@ -248,14 +252,14 @@ async fn the_same_connection_asked_for_twice_is_made_once() {
     let world = World::new().await;
     let volume = world.volume(1).await;
     let attachment = world.call(reserve(&volume, Uuid::new_v4())).await.unwrap();
-    world.will("connect", [Deed::Lose]);
+    world.will("initialize_connection", [Reaction::Lose]);
     let (first, second) = futures_util::future::join(
         world.call(update(&attachment, "a")),
         world.call(update(&attachment, "a")),
     )
     .await;
     assert_eq!(first.unwrap(), second.unwrap());
-    world.will("connect", [Deed::Lose]);
+    world.will("initialize_connection", [Reaction::Lose]);
     let (first, other) = futures_util::future::join(
         world.call(update(&attachment, "a")),
         world.call(update(&attachment, "b")),
@@ -270,7 +274,7 @@ async fn a_delete_overtakes_a_connection_that_hangs() {
     let world = World::new().await;
     let volume = world.volume(1).await;
     let attachment = world.call(reserve(&volume, Uuid::new_v4())).await.unwrap();
-    world.always("connect", Deed::Lose);
+    world.always("initialize_connection", Reaction::Lose);
     let (connected, deleted) = futures_util::future::join(world.call(update(&attachment, "a")), async {
         world
             .wait("a connection under way", async || {
@@ -326,7 +330,7 @@ async fn an_attached_volume_grows_and_detaching_meanwhile_makes_it_available_aft
     let attachment = world.call(reserve(&volume, Uuid::new_v4())).await.unwrap();
     world.call(update(&attachment, "a")).await.unwrap();
     world.call(complete(&attachment)).await.unwrap();
-    world.always("extend", Deed::Lose);
+    world.always("extend_volume", Reaction::Lose);
     let grow = ExtendVolume {
         volume_id: volume.id.to_string(),
         new_size: 2,
@@ -338,7 +342,7 @@ async fn an_attached_volume_grows_and_detaching_meanwhile_makes_it_available_aft
         states(&world, volume.id).await,
         (VolumeStatus::Extending, AttachStatus::Detached)
     );
-    world.always("extend", Deed::Work);
+    world.always("extend_volume", Reaction::Succeed);
     let now = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!(now.size, 2);
 }

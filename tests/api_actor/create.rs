@@ -10,7 +10,7 @@ use pumice::model::{Error, ErrorKind, VolumeStatus};
 use pumice::verbs::volume::create_volume::CreateVolume;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 
-use crate::support::{Deed, World, create, pool, stranger};
+use crate::support::{Reaction, World, create, pool, stranger};
 
 const STEPS: [&str; 3] = ["extract_volume_request", "check_quota", "create_record"];
 
@@ -55,7 +55,7 @@ async fn a_create_that_fails_at_any_step_leaves_nothing() {
                 Rc::new(FailAt::new(at, |step| Error::internal(step)))
             });
             // A scheduler that has placed the volume already would keep it, rightly.
-            world.always("schedule", Deed::Lose);
+            world.always("schedule", Reaction::Lose);
             let error = world.call(create(1)).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Internal, "{at:?}");
             assert!(world.volumes().await.is_empty(), "{at:?}");
@@ -218,19 +218,19 @@ async fn a_failed_pool_is_not_asked_again() {
     let world = World::new().await;
     world.start_backend("h2@fake");
     world.script.lock().unwrap().pools.push_back(pool("h2@fake#p"));
-    world.will("create", [Deed::Fail(FailureKind::Backend)]);
+    world.will("create_volume", [Reaction::Fail(FailureKind::Backend)]);
     let volume = world.call(create(1)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!(volume.host, Some(pool("h2@fake#p")));
     world.until_quiet().await;
-    assert_eq!(world.got("create").len(), 2);
+    assert_eq!(world.got("create_volume").len(), 2);
     assert!(world.messages().await.is_empty());
 }
 
 #[actix::test]
 async fn when_no_pool_is_left_the_volume_is_in_error_and_says_why() {
     let world = World::new().await;
-    world.always("create", Deed::Fail(FailureKind::NoSpace));
+    world.always("create_volume", Reaction::Fail(FailureKind::NoSpace));
     let volume = world.call(create(1)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(volume.host, None);
@@ -246,13 +246,13 @@ async fn when_no_pool_is_left_the_volume_is_in_error_and_says_why() {
     world.call(delete).await.unwrap();
     assert!(world.volumes().await.is_empty());
     assert_eq!(world.usage("volumes").await.in_use, 0);
-    assert!(world.got("delete").is_empty(), "there is nothing anywhere");
+    assert!(world.got("delete_volume").is_empty(), "there is nothing anywhere");
 }
 
 #[actix::test]
 async fn a_backend_that_timed_out_keeps_the_volume_so_that_delete_cleans_up() {
     let world = World::new().await;
-    world.will("create", [Deed::Fail(FailureKind::TimedOut)]);
+    world.will("create_volume", [Reaction::Fail(FailureKind::TimedOut)]);
     let volume = world.call(create(1)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(volume.host, Some(pool("h1@fake#p")));
@@ -263,14 +263,14 @@ async fn a_backend_that_timed_out_keeps_the_volume_so_that_delete_cleans_up() {
     };
     world.call(delete).await.unwrap();
     world.until_gone(volume.id).await;
-    assert_eq!(world.got("delete").len(), 1);
+    assert_eq!(world.got("delete_volume").len(), 1);
 }
 
 #[actix::test]
 async fn a_lost_command_is_sent_again_and_a_report_said_twice_counts_once() {
     let world = World::new().await;
-    world.will("schedule", [Deed::Lose]);
-    world.will("create", [Deed::Lose, Deed::SayTwice]);
+    world.will("schedule", [Reaction::Lose]);
+    world.will("create_volume", [Reaction::Lose, Reaction::ReportTwice]);
     let volume = world.call(create(1)).await.unwrap();
     world.until(volume.id, VolumeStatus::Available).await;
     world.until_quiet().await;
@@ -288,10 +288,8 @@ async fn a_clone_goes_to_its_sources_backend_and_takes_its_size_and_type() {
     let made = world.call(clone.clone()).await.unwrap();
     assert_eq!((made.size, made.source_volid), (4, Some(source.id)));
     world.until(made.id, VolumeStatus::Available).await;
-    let scheduled = world.got("schedule");
-    let crate::support::Got::Schedule(last) = scheduled.last().unwrap() else {
-        panic!()
-    };
+    let scheduled = world.received::<pumice::messages::scheduler::CreateVolume>();
+    let last = scheduled.last().unwrap();
     assert_eq!(last.request.resource_backend, source.host);
     let small = CreateVolume {
         size: Some(3),

@@ -6,7 +6,7 @@ use pumice::model::{ErrorKind, VolumeStatus};
 use pumice::verbs::delete_message::DeleteMessage;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 
-use crate::support::{Deed, World, admin, create, stranger};
+use crate::support::{Reaction, World, admin, create, stranger};
 
 fn delete(id: impl ToString) -> DeleteVolume {
     DeleteVolume {
@@ -20,7 +20,7 @@ fn delete(id: impl ToString) -> DeleteVolume {
 async fn a_deleted_volume_is_gone_with_its_usage() {
     let world = World::new().await;
     let volume = world.volume(2).await;
-    world.always("delete", Deed::Lose);
+    world.always("delete_volume", Reaction::Lose);
     world.call(delete(volume.id)).await.unwrap();
     world.until(volume.id, VolumeStatus::Deleting).await;
     assert_eq!(world.usage("gigabytes").await.in_use, 2, "it is still there");
@@ -31,7 +31,7 @@ async fn a_deleted_volume_is_gone_with_its_usage() {
          error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, \
          or be disassociated from snapshots after volume transfer."
     );
-    world.always("delete", Deed::Work);
+    world.always("delete_volume", Reaction::Succeed);
     world.until_gone(volume.id).await;
     world.until_quiet().await;
     for resource in [
@@ -61,7 +61,7 @@ async fn what_is_not_there_or_not_ones_own_is_not_found() {
 async fn a_failed_delete_says_so_and_can_be_forced() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.will("delete", [Deed::Fail(FailureKind::Backend)]);
+    world.will("delete_volume", [Reaction::Fail(FailureKind::Backend)]);
     world.call(delete(volume.id)).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorDeleting).await;
     let messages = world.messages().await;
@@ -95,7 +95,7 @@ async fn a_failed_delete_says_so_and_can_be_forced() {
 async fn a_busy_volume_stays_available() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.will("delete", [Deed::Fail(FailureKind::Busy)]);
+    world.will("delete_volume", [Reaction::Fail(FailureKind::Busy)]);
     world.call(delete(volume.id)).await.unwrap();
     world.until_quiet().await;
     world.until(volume.id, VolumeStatus::Available).await;
@@ -104,7 +104,7 @@ async fn a_busy_volume_stays_available() {
 #[actix::test]
 async fn a_forced_delete_overtakes_a_create_that_hangs() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     world
         .wait("a host", async || {
@@ -133,7 +133,7 @@ async fn a_forced_delete_overtakes_a_create_that_hangs() {
 #[actix::test]
 async fn a_volume_that_waits_for_a_host_goes_at_once() {
     let world = World::new().await;
-    world.always("schedule", Deed::Lose);
+    world.always("schedule", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     world.call(delete(volume.id)).await.unwrap();
     assert!(world.volumes().await.is_empty());

@@ -6,7 +6,7 @@ use pumice::model::user_message::{Action, Detail};
 use pumice::model::{ErrorKind, VolumeStatus};
 use pumice::verbs::volume::extend_volume::ExtendVolume;
 
-use crate::support::{Deed, World};
+use crate::support::{Reaction, World};
 
 fn extend(id: impl ToString, new_size: u32) -> ExtendVolume {
     ExtendVolume {
@@ -20,7 +20,7 @@ fn extend(id: impl ToString, new_size: u32) -> ExtendVolume {
 async fn a_grown_volume_counts_its_growth_as_reserved_until_it_has_grown() {
     let world = World::new().await;
     let volume = world.volume(2).await;
-    world.always("extend", Deed::Lose);
+    world.always("extend_volume", Reaction::Lose);
     world.call(extend(volume.id, 5)).await.unwrap();
     let now = world.until(volume.id, VolumeStatus::Extending).await;
     assert_eq!(
@@ -29,7 +29,7 @@ async fn a_grown_volume_counts_its_growth_as_reserved_until_it_has_grown() {
     );
     let usage = world.usage("gigabytes").await;
     assert_eq!((usage.in_use, usage.reserved), (2, 3));
-    world.always("extend", Deed::SayTwice);
+    world.always("extend_volume", Reaction::ReportTwice);
     let now = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!((now.size, now.previous_status, now.operation), (5, None, None));
     world.until_quiet().await;
@@ -48,7 +48,7 @@ async fn a_volume_grows_only() {
         error.client,
         "Invalid input received: New size for extend must be greater than current size. (current: 2, extended: 2)."
     );
-    world.always("extend", Deed::Lose);
+    world.always("extend_volume", Reaction::Lose);
     world.call(extend(volume.id, 3)).await.unwrap();
     let error = world.call(extend(volume.id, 4)).await.unwrap_err();
     assert_eq!(
@@ -80,7 +80,7 @@ async fn growth_over_the_quota_is_refused_and_changes_nothing() {
 async fn where_the_pool_has_no_room_the_volume_stays_as_it_is_and_a_message_says_why() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.will("validate_extend", [Deed::Fail(FailureKind::NoValidBackend)]);
+    world.will("validate_extend", [Reaction::Fail(FailureKind::NoValidBackend)]);
     world.call(extend(volume.id, 2)).await.unwrap();
     let now = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!(now.size, 1);
@@ -89,7 +89,7 @@ async fn where_the_pool_has_no_room_the_volume_stays_as_it_is_and_a_message_says
         (messages[0].action, messages[0].detail),
         (Action::ExtendVolume, Detail::NoBackendAvailable)
     );
-    world.will("extend", [Deed::Fail(FailureKind::NoSpace)]);
+    world.will("extend_volume", [Reaction::Fail(FailureKind::NoSpace)]);
     world.call(extend(volume.id, 2)).await.unwrap();
     world.until_quiet().await;
     world.until(volume.id, VolumeStatus::Available).await;
@@ -101,7 +101,7 @@ async fn where_the_pool_has_no_room_the_volume_stays_as_it_is_and_a_message_says
 async fn a_failed_growth_is_an_error_that_gives_its_room_back() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.will("extend", [Deed::Fail(FailureKind::Backend)]);
+    world.will("extend_volume", [Reaction::Fail(FailureKind::Backend)]);
     world.call(extend(volume.id, 2)).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorExtending).await;
     let usage = world.usage("gigabytes").await;

@@ -17,6 +17,8 @@ use pumice::verbs::volume::delete_volume::DeleteVolume;
 use uuid::Uuid;
 
 use crate::measuring::Measuring;
+use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+
 use crate::support::*;
 
 /// The volume, its operation, a message, and what goes in one commit with it: attachments and snapshots, or each with its
@@ -92,8 +94,11 @@ async fn a_volume_takes_hundreds_of_snapshots_along_a_few_at_a_time() {
     let ids = add_snapshots(&world, &volume, 100).await;
     store.begin();
     world.will(
-        "delete_cascade",
-        [Deed::Fail(FailureKind::Backend), Deed::Fail(FailureKind::Busy)],
+        "delete_volume_cascade",
+        [
+            Reaction::Fail(FailureKind::Backend),
+            Reaction::Fail(FailureKind::Busy),
+        ],
     );
     world.call(cascade(&volume, false)).await.unwrap();
     let failed = world.until(volume.id, VolumeStatus::ErrorDeleting).await;
@@ -120,7 +125,7 @@ async fn a_delete_that_was_cut_short_between_its_commits_goes_on_after_a_restart
     world.start_api();
     let volume = world.volume(1).await;
     let ids = add_snapshots(&world, &volume, 20).await;
-    world.always("delete_cascade", Deed::Lose);
+    world.always("delete_volume_cascade", Reaction::Lose);
     world.call(cascade(&volume, false)).await.unwrap();
     // As if the process had ended when a part of them was marked, and a part was gone.
     let mut changes = world.catalog.change();
@@ -139,12 +144,10 @@ async fn a_delete_that_was_cut_short_between_its_commits_goes_on_after_a_restart
     changes.delete_snapshot(&was);
     changes.add_usage(&volume.project_id, &pumice::model::quota::given_back(deltas));
     changes.commit().await.unwrap();
-    world.always("delete_cascade", Deed::Work);
+    world.always("delete_volume_cascade", Reaction::Succeed);
     world.until_gone(volume.id).await;
-    let got = world.got("delete_cascade");
-    let Some(Got::DeleteCascade(last)) = got.last() else {
-        panic!("{got:?}")
-    };
+    let got = world.received::<DeleteVolumeCascadeCommand>();
+    let last = got.last().unwrap();
     assert_eq!(last.snapshots.len(), 19);
     assert_eq!(verify::verify(&world.catalog).await.unwrap(), []);
 }

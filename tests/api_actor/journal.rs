@@ -7,10 +7,11 @@ use pumice::messages::api::{BackendStarted, ListBackendVolumes};
 use pumice::model::{AttachmentStatus, BackendName, Context, Timestamp, VolumeStatus};
 use pumice::verbs::attachment::create_attachment::CreateAttachment;
 use pumice::verbs::attachment::update_attachment::UpdateAttachment;
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 use uuid::Uuid;
 
-use crate::support::{Deed, World, admin, connector, create, pool, quick};
+use crate::support::{Reaction, World, admin, connector, create, pool, quick};
 
 fn hasty() -> Options {
     let soon = Duration::from_millis(300);
@@ -33,11 +34,13 @@ fn hasty() -> Options {
 #[actix::test]
 async fn what_was_open_before_a_restart_goes_on_after_it() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
-    world.always("delete", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
+    world.always("delete_volume", Reaction::Lose);
     let made = world.call(create(1)).await.unwrap();
     world
-        .wait("the command", async || world.got("create").first().cloned())
+        .wait("the command", async || {
+            world.got("create_volume").first().cloned()
+        })
         .await;
     // Another process over the same store.
     let router = pumice::transport::Router::new("second");
@@ -50,7 +53,7 @@ async fn what_was_open_before_a_restart_goes_on_after_it() {
     second.start_quota();
     second.start_scheduler();
     second.start_backend("h1@fake");
-    second.always("create", Deed::Work);
+    second.always("create_volume", Reaction::Succeed);
     second.start_api();
     second.until(made.id, VolumeStatus::Available).await;
 }
@@ -58,7 +61,7 @@ async fn what_was_open_before_a_restart_goes_on_after_it() {
 #[actix::test]
 async fn an_operation_past_its_deadline_ends_in_error_and_says_so() {
     let world = World::with(hasty()).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Error).await;
     assert_eq!(
@@ -70,7 +73,7 @@ async fn an_operation_past_its_deadline_ends_in_error_and_says_so() {
         world.messages().await[0].cause.as_deref(),
         Some("The operation timed out.")
     );
-    world.always("delete", Deed::Lose);
+    world.always("delete_volume", Reaction::Lose);
     let delete = DeleteVolume {
         volume_id: volume.id.to_string(),
         cascade: false,
@@ -78,7 +81,7 @@ async fn an_operation_past_its_deadline_ends_in_error_and_says_so() {
     };
     world.call_as(&admin(), delete.clone()).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorDeleting).await;
-    world.always("delete", Deed::Work);
+    world.always("delete_volume", Reaction::Succeed);
     world.call_as(&admin(), delete).await.unwrap();
     world.until_gone(volume.id).await;
 }
@@ -94,7 +97,7 @@ async fn a_connection_past_its_deadline_is_error_attaching() {
         mode: None,
     };
     let attachment = world.call(reserve).await.unwrap();
-    world.always("connect", Deed::Lose);
+    world.always("initialize_connection", Reaction::Lose);
     let update = UpdateAttachment {
         attachment_id: attachment.id.to_string(),
         connector: connector("a"),
@@ -135,10 +138,12 @@ async fn an_accepted_command_is_left_alone_until_its_backend_is_started_anew() {
         ..quick()
     };
     let world = World::with(options).await;
-    world.will("create", [Deed::Lose]);
+    world.will("create_volume", [Reaction::Lose]);
     let volume = world.call(create(1)).await.unwrap();
     world
-        .wait("the command", async || world.got("create").first().cloned())
+        .wait("the command", async || {
+            world.got("create_volume").first().cloned()
+        })
         .await;
     assert_eq!(world.got("schedule").len(), 1);
     let backend = BackendName::new("h1", "fake");
@@ -148,7 +153,10 @@ async fn an_accepted_command_is_left_alone_until_its_backend_is_started_anew() {
     };
     world.api.cast(&Context::internal("test"), started).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Available).await;
-    assert_eq!((world.got("create").len(), world.got("schedule").len()), (2, 1));
+    assert_eq!(
+        (world.got("create_volume").len(), world.got("schedule").len()),
+        (2, 1)
+    );
     let list = ListBackendVolumes {
         backend,
         after: None,
@@ -166,22 +174,21 @@ async fn an_accepted_command_is_left_alone_until_its_backend_is_started_anew() {
 #[actix::test]
 async fn a_report_of_another_host_or_attempt_is_dropped() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
-    let got = world
-        .wait("the command", async || world.got("create").first().cloned())
+    let create = world
+        .wait("the command", async || {
+            world.received::<CreateVolumeCommand>().first().cloned()
+        })
         .await;
-    let crate::support::Got::Create(create) = got else {
-        panic!()
-    };
     let done = pumice::messages::api::Outcome::Created { provider_id: None };
     let context = Context::internal("test");
     let liar = "h2@fake".parse().unwrap();
-    crate::support::say(&world.router, &context, create.command, Some(liar), done.clone()).await;
-    crate::support::say(&world.router, &context, create.command, None, done.clone()).await;
+    crate::support::send_report(&world.router, &context, create.command, Some(liar), done.clone()).await;
+    crate::support::send_report(&world.router, &context, create.command, None, done.clone()).await;
     let mut old = create.command;
     old.attempt = 7;
-    crate::support::say(
+    crate::support::send_report(
         &world.router,
         &context,
         old,

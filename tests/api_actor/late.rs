@@ -4,9 +4,10 @@
 use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::volume::CommandId;
 use pumice::model::{BackendName, VolumeStatus};
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 
-use crate::support::{Deed, Got, World, create, failed, member, pool, say};
+use crate::support::{Reaction, World, create, failed, member, pool, send_report};
 
 const CREATED: Outcome = Outcome::Created { provider_id: None };
 
@@ -19,16 +20,13 @@ async fn a_report_counts_only_of_this_attempt_by_this_backend_while_it_is_open()
     let world = World::new().await;
     world.start_backend("h2@fake");
     world.script.lock().unwrap().pools.push_back(pool("h2@fake#p"));
-    world.will("create", [Deed::Fail(FailureKind::Backend)]);
-    world.always("create", Deed::Lose);
+    world.will("create_volume", [Reaction::Fail(FailureKind::Backend)]);
+    world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();
     let [first, second] = world
         .wait("the second attempt", async || {
-            let commands = world.got("create").into_iter().filter_map(|got| match got {
-                Got::Create(create) => Some(create.command),
-                _ => None,
-            });
-            let mut commands: Vec<CommandId> = commands.collect();
+            let creates = world.received::<CreateVolumeCommand>();
+            let mut commands: Vec<CommandId> = creates.iter().map(|create| create.command).collect();
             commands.dedup();
             commands.try_into().ok()
         })
@@ -38,7 +36,8 @@ async fn a_report_counts_only_of_this_attempt_by_this_backend_while_it_is_open()
         (second.operation, second.attempt)
     );
 
-    let report = async |command, from, outcome| say(&world.router, &member(), command, from, outcome).await;
+    let report =
+        async |command, from, outcome| send_report(&world.router, &member(), command, from, outcome).await;
     report(first, backend("h1@fake"), CREATED).await;
     report(first, backend("h1@fake"), failed(FailureKind::Request)).await;
     report(second, backend("h1@fake"), CREATED).await;
@@ -56,7 +55,7 @@ async fn a_report_counts_only_of_this_attempt_by_this_backend_while_it_is_open()
     world.until(volume.id, VolumeStatus::Available).await;
     report(second, backend("h2@fake"), failed(FailureKind::Backend)).await;
     report(first, backend("h1@fake"), failed(FailureKind::NoSpace)).await;
-    world.always("create", Deed::Work);
+    world.always("create_volume", Reaction::Succeed);
     world.until(other.id, VolumeStatus::Available).await;
     world.until_quiet().await;
     let now = world.catalog.volume(volume.id).await.unwrap().unwrap();
@@ -70,9 +69,7 @@ async fn a_report_counts_only_of_this_attempt_by_this_backend_while_it_is_open()
 async fn a_report_does_not_bring_back_what_was_deleted() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    let Some(Got::Create(made)) = world.got("create").pop() else {
-        panic!("no create")
-    };
+    let made = world.received::<CreateVolumeCommand>().pop().unwrap();
     let delete = DeleteVolume {
         volume_id: volume.id.to_string(),
         cascade: false,
@@ -80,7 +77,7 @@ async fn a_report_does_not_bring_back_what_was_deleted() {
     };
     world.call(delete).await.unwrap();
     world.until_gone(volume.id).await;
-    say(
+    send_report(
         &world.router,
         &member(),
         made.command,

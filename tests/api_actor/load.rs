@@ -10,7 +10,7 @@ use pumice::model::VolumeStatus;
 use pumice::store::memory::MemoryStore;
 use pumice::store::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 
-use crate::support::{Deed, World, create, quick};
+use crate::support::{Reaction, World, create, quick};
 
 #[derive(Default)]
 struct Counting {
@@ -101,14 +101,14 @@ async fn thousands_of_open_operations_are_looked_after_and_leave_room_for_reques
         ..quick()
     };
     let world = World::with(options).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     for _ in 0..COUNT {
         world.call(create(1)).await.unwrap();
     }
     // Their commands are sent again and again meanwhile, and others still get through.
     let other = world.call(create(1)).await.unwrap();
     assert_eq!(other.status, VolumeStatus::Creating);
-    world.always("create", Deed::Work);
+    world.always("create_volume", Reaction::Succeed);
     world
         .wait("all to be made", async || {
             world

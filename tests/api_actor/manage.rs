@@ -11,7 +11,7 @@ use pumice::verbs::volume::delete_volume::DeleteVolume;
 use pumice::verbs::volume::manage_volume::ManageVolume;
 use pumice::verbs::volume::unmanage_volume::UnmanageVolume;
 
-use crate::support::{Deed, World, admin};
+use crate::support::{Reaction, World, admin};
 
 fn manage(host: &str, name: &str) -> ManageVolume {
     ManageVolume {
@@ -66,7 +66,13 @@ async fn what_exists_becomes_a_volume_and_counts_for_its_size() {
     };
     world.call_as(&admin(), forget).await.unwrap();
     world.until_gone(volume.id).await;
-    assert_eq!((world.got("unmanage").len(), world.got("delete").len()), (1, 0));
+    assert_eq!(
+        (
+            world.got("unmanage_volume").len(),
+            world.got("delete_volume").len()
+        ),
+        (1, 0)
+    );
     world.until_quiet().await;
     for resource in ["volumes", "gigabytes", "gigabytes___DEFAULT__"] {
         assert_eq!(world.usage(resource).await.in_use, 0, "{resource}");
@@ -93,7 +99,7 @@ async fn unknown_hosts_and_dead_ones_are_told_at_once() {
 #[actix::test]
 async fn what_cannot_be_adopted_is_forgotten_and_not_deleted() {
     let world = world().await;
-    world.will("manage", [Deed::Fail(FailureKind::Request)]);
+    world.will("manage_volume", [Reaction::Fail(FailureKind::Request)]);
     let volume = world.call_as(&admin(), manage("h1@fake", "none")).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorManaging).await;
     assert_eq!(world.messages().await[0].cause.as_deref(), Some("It broke."));
@@ -104,7 +110,13 @@ async fn what_cannot_be_adopted_is_forgotten_and_not_deleted() {
     };
     world.call_as(&admin(), delete).await.unwrap();
     world.until_gone(volume.id).await;
-    assert_eq!((world.got("unmanage").len(), world.got("delete").len()), (1, 0));
+    assert_eq!(
+        (
+            world.got("unmanage_volume").len(),
+            world.got("delete_volume").len()
+        ),
+        (1, 0)
+    );
     world.until_quiet().await;
     assert_eq!(world.usage("volumes").await.in_use, 0);
     assert!(verify(&world.catalog).await.unwrap().is_empty());
@@ -113,10 +125,10 @@ async fn what_cannot_be_adopted_is_forgotten_and_not_deleted() {
 #[actix::test]
 async fn what_is_too_large_for_the_quota_is_an_error() {
     let world = world().await;
-    world.always("manage", Deed::Lose);
+    world.always("manage_volume", Reaction::Lose);
     let volume = world.call_as(&admin(), manage("h1@fake", "lv1")).await.unwrap();
     world.script.lock().unwrap().refuse_quota = Some(Error::over_quota("too much"));
-    world.always("manage", Deed::Work);
+    world.always("manage_volume", Reaction::Succeed);
     world.until(volume.id, VolumeStatus::ErrorManaging).await;
     assert_eq!(world.messages().await[0].cause.as_deref(), Some("too much"));
     world.until_quiet().await;

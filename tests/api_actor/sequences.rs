@@ -19,7 +19,7 @@ use pumice::verbs::volume::initialize_connection::InitializeConnection;
 use pumice::verbs::volume::terminate_connection::TerminateConnection;
 use uuid::Uuid;
 
-use crate::support::{Deed, World, admin, connector, create, quick};
+use crate::support::{Reaction, World, admin, connector, create, quick};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -39,29 +39,29 @@ enum Act {
     DeleteAttachment,
     Reset,
     ResetDetached,
-    Next(&'static str, Deed),
+    Next(&'static str, Reaction),
 }
 
-fn deeds() -> impl Strategy<Value = Deed> {
+fn reactions() -> impl Strategy<Value = Reaction> {
     prop_oneof![
-        Just(Deed::Lose),
-        Just(Deed::SayTwice),
-        Just(Deed::Fail(FailureKind::Backend)),
-        Just(Deed::Fail(FailureKind::NoSpace)),
-        Just(Deed::Fail(FailureKind::TimedOut)),
-        Just(Deed::Fail(FailureKind::Busy)),
-        Just(Deed::Fail(FailureKind::Request)),
+        Just(Reaction::Lose),
+        Just(Reaction::ReportTwice),
+        Just(Reaction::Fail(FailureKind::Backend)),
+        Just(Reaction::Fail(FailureKind::NoSpace)),
+        Just(Reaction::Fail(FailureKind::TimedOut)),
+        Just(Reaction::Fail(FailureKind::Busy)),
+        Just(Reaction::Fail(FailureKind::Request)),
     ]
 }
 
 fn acts() -> impl Strategy<Value = Act> {
     let verbs = [
         "schedule",
-        "create",
-        "delete",
-        "extend",
-        "connect",
-        "disconnect",
+        "create_volume",
+        "delete_volume",
+        "extend_volume",
+        "initialize_connection",
+        "terminate_connection",
         "validate_extend",
     ];
     prop_oneof![
@@ -81,7 +81,7 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::DeleteAttachment),
         1 => Just(Act::Reset),
         1 => Just(Act::ResetDetached),
-        6 => (proptest::sample::select(verbs.to_vec()), deeds()).prop_map(|(verb, deed)| Act::Next(verb, deed)),
+        6 => (proptest::sample::select(verbs.to_vec()), reactions()).prop_map(|(verb, reaction)| Act::Next(verb, reaction)),
     ]
 }
 
@@ -237,7 +237,7 @@ async fn act(world: &World, act: &Act, which: usize) {
             })
             .await;
         }
-        Act::Next(verb, deed) => world.will(verb, [deed.clone()]),
+        Act::Next(verb, reaction) => world.will(verb, [reaction.clone()]),
     }
 }
 
@@ -288,7 +288,7 @@ async fn run(script: Vec<(Act, usize)>) {
         futures_util::future::join_all(acts).await;
         nothing_is_orphaned(&world).await;
     }
-    world.script.lock().unwrap().deeds.clear();
+    world.script.lock().unwrap().next.clear();
     world.until_quiet().await;
     assert_eq!(verify(&world.catalog).await.unwrap(), []);
     for volume in world.volumes().await {

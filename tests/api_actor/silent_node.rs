@@ -6,15 +6,14 @@ use std::time::Duration;
 use pumice::actors::api::Options;
 use pumice::model::VolumeId;
 use pumice::transport::{Router, TransportOptions};
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 
-use crate::support::{Deed, Got, World, create, pool, quick};
+use crate::support::{Reaction, World, create, pool, quick};
 use crate::transport_support::net::{Wire, connected, listen};
 
 fn commands_for(world: &World, volume: VolumeId) -> usize {
-    let got = world.got("create");
-    got.iter()
-        .filter(|got| matches!(got, Got::Create(create) if create.volume.id == volume))
-        .count()
+    let creates = world.received::<CreateVolumeCommand>();
+    creates.iter().filter(|create| create.volume.id == volume).count()
 }
 
 async fn placed(world: &World, volume: VolumeId) {
@@ -44,7 +43,7 @@ async fn a_node_that_takes_nothing_in_delays_only_its_own_operations() {
     world.router.join(wire.address.to_string(), options);
     connected(&world.router, "far").await;
     world.start_backend_on(&far, "h2@fake");
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let pools = |name: &str| {
         world.script.lock().unwrap().pools = VecDeque::from([pool(name)]);
     };

@@ -10,11 +10,13 @@ use pumice::verbs::snapshot::update_snapshot::ChangeSnapshot;
 use pumice::verbs::snapshot::update_snapshot::SnapshotChange;
 use pumice::verbs::snapshot::update_snapshot::UpdateSnapshot;
 use pumice::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
+use pumice::verbs::volume::create_volume::CreateVolumeCommand;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
 use pumice::verbs::volume::extend_volume::ExtendVolume;
 use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
 
-use crate::support::{Deed, Got, World, admin, create, keep, quick, stranger};
+use crate::support::{Reaction, World, admin, create, keep, quick, stranger};
 
 fn delete(id: SnapshotId, force: bool) -> DeleteSnapshot {
     DeleteSnapshot {
@@ -77,7 +79,7 @@ async fn a_snapshot_is_made_shown_and_deleted_with_what_it_counts_for() {
 async fn what_fails_says_so_and_can_be_deleted() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.will("create_snapshot", [Deed::Fail(FailureKind::NoSpace)]);
+    world.will("create_snapshot", [Reaction::Fail(FailureKind::NoSpace)]);
     let snapshot = world.call(keep(volume.id)).await.unwrap();
     world.until_snapshot(snapshot.id, SnapshotStatus::Error).await;
     let message = &world.messages().await[0];
@@ -97,7 +99,10 @@ async fn what_fails_says_so_and_can_be_deleted() {
     );
     world.will(
         "delete_snapshot",
-        [Deed::Fail(FailureKind::Busy), Deed::Fail(FailureKind::Backend)],
+        [
+            Reaction::Fail(FailureKind::Busy),
+            Reaction::Fail(FailureKind::Backend),
+        ],
     );
     world.call(delete(snapshot.id, false)).await.unwrap();
     world.until_snapshot(snapshot.id, SnapshotStatus::Available).await;
@@ -120,14 +125,14 @@ async fn a_lost_command_is_sent_again_after_a_restart() {
     let world = World::without_api(quick()).await;
     world.start_api();
     let volume = world.volume(1).await;
-    world.always("create_snapshot", Deed::Lose);
+    world.always("create_snapshot", Reaction::Lose);
     let snapshot = world.call(keep(volume.id)).await.unwrap();
     world
         .wait("the command", async || {
             (!world.got("create_snapshot").is_empty()).then_some(())
         })
         .await;
-    world.always("create_snapshot", Deed::Work);
+    world.always("create_snapshot", Reaction::Succeed);
     // Another Api actor in the place of the first, with nothing but the journal.
     world.start_api();
     world.until_snapshot(snapshot.id, SnapshotStatus::Available).await;
@@ -146,17 +151,15 @@ async fn a_volume_with_snapshots_stays_unless_they_go_with_it() {
             .unwrap_err();
         assert!(error.client.contains("have snapshots"), "{}", error.client);
     }
-    world.always("delete_cascade", Deed::Lose);
+    world.always("delete_volume_cascade", Reaction::Lose);
     world.call(delete_volume(volume.id, true, false)).await.unwrap();
     world.until(volume.id, VolumeStatus::Deleting).await;
     for snapshot in [&one, &two] {
         world.until_snapshot(snapshot.id, SnapshotStatus::Deleting).await;
     }
-    world.always("delete_cascade", Deed::Work);
+    world.always("delete_volume_cascade", Reaction::Succeed);
     world.until_gone(volume.id).await;
-    let Some(Got::DeleteCascade(command)) = world.got("delete_cascade").pop() else {
-        panic!("no cascade");
-    };
+    let command = world.received::<DeleteVolumeCascadeCommand>().pop().unwrap();
     assert_eq!(command.snapshots, [one.id, two.id]);
     for snapshot in [&one, &two] {
         world.until_snapshot_gone(snapshot.id).await;
@@ -173,7 +176,7 @@ async fn a_cascade_that_fails_leaves_errors_that_can_be_deleted() {
     let world = World::new().await;
     let volume = world.volume(1).await;
     let snapshot = world.snapshot(volume.id).await;
-    world.will("delete_cascade", [Deed::Fail(FailureKind::Backend)]);
+    world.will("delete_volume_cascade", [Reaction::Fail(FailureKind::Backend)]);
     world.call(delete_volume(volume.id, true, false)).await.unwrap();
     world.until(volume.id, VolumeStatus::ErrorDeleting).await;
     world
@@ -219,19 +222,19 @@ async fn a_volume_goes_back_to_its_latest_snapshot_and_to_its_size() {
     let growth = pumice::model::quota::extend_deltas(3, volume.volume_type_id);
     changes.add_usage(&volume.project_id, &growth);
     changes.commit().await.unwrap();
-    world.always("revert", Deed::Lose);
+    world.always("revert_to_snapshot", Reaction::Lose);
     world.call(revert(Some(latest.id))).await.unwrap();
     world.until(volume.id, VolumeStatus::Reverting).await;
     world.until_snapshot(latest.id, SnapshotStatus::Restoring).await;
     let error = world.call(delete(latest.id, false)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadRequest);
-    world.always("revert", Deed::Work);
+    world.always("revert_to_snapshot", Reaction::Succeed);
     let back = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!(back.size, 2);
     world.until_snapshot(latest.id, SnapshotStatus::Available).await;
     world.until_quiet().await;
     assert_eq!(world.usage("gigabytes").await.in_use, 2 + 2 + 2);
-    world.will("revert", [Deed::Fail(FailureKind::Backend)]);
+    world.will("revert_to_snapshot", [Reaction::Fail(FailureKind::Backend)]);
     world.call(revert(Some(latest.id))).await.unwrap();
     world.until(volume.id, VolumeStatus::Error).await;
     world.until_snapshot(latest.id, SnapshotStatus::Available).await;
@@ -246,7 +249,7 @@ async fn what_is_being_copied_is_deleted_when_the_copy_is_made() {
     let world = World::new().await;
     let volume = world.volume(1).await;
     let snapshot = world.snapshot(volume.id).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let mut from_snapshot = create(1);
     from_snapshot.snapshot_id = Some(snapshot.id.0);
     let copy = world.call(from_snapshot).await.unwrap();
@@ -256,13 +259,10 @@ async fn what_is_being_copied_is_deleted_when_the_copy_is_made() {
     let clone = world.call(clone).await.unwrap();
     world
         .wait("the commands", async || {
-            let sources: Vec<VolumeSource> = world
-                .got("create")
+            let creates = world.received::<CreateVolumeCommand>();
+            let sources: Vec<VolumeSource> = creates
                 .iter()
-                .filter_map(|got| match got {
-                    Got::Create(command) => Some(command.volume.source.clone()),
-                    _ => None,
-                })
+                .map(|create| create.volume.source.clone())
                 .collect();
             let of_snapshot = VolumeSource::Snapshot {
                 id: snapshot.id,
@@ -284,8 +284,8 @@ async fn what_is_being_copied_is_deleted_when_the_copy_is_made() {
         .unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert!(world.got("delete_snapshot").is_empty());
-    assert!(world.got("delete_cascade").is_empty());
-    world.always("create", Deed::Work);
+    assert!(world.got("delete_volume_cascade").is_empty());
+    world.always("create_volume", Reaction::Succeed);
     world.until(copy.id, VolumeStatus::Available).await;
     world.until(clone.id, VolumeStatus::Available).await;
     world.until_gone(volume.id).await;
@@ -298,14 +298,14 @@ async fn a_snapshot_that_is_being_copied_goes_with_its_volume_when_the_copy_is_m
     let world = World::new().await;
     let volume = world.volume(1).await;
     let snapshot = world.snapshot(volume.id).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let mut from_snapshot = create(1);
     from_snapshot.snapshot_id = Some(snapshot.id.0);
     let copy = world.call(from_snapshot).await.unwrap();
     world.call(delete_volume(volume.id, true, false)).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(world.got("delete_cascade").is_empty());
-    world.always("create", Deed::Work);
+    assert!(world.got("delete_volume_cascade").is_empty());
+    world.always("create_volume", Reaction::Succeed);
     world.until(copy.id, VolumeStatus::Available).await;
     world.until_gone(volume.id).await;
     world.until_snapshot_gone(snapshot.id).await;
@@ -316,13 +316,13 @@ async fn a_snapshot_that_is_being_copied_goes_with_its_volume_when_the_copy_is_m
 async fn what_is_being_copied_grows_when_the_copy_is_made() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let mut clone = create(1);
     clone.source_volid = Some(volume.id.0);
     let clone = world.call(clone).await.unwrap();
     world
         .wait("the command", async || {
-            (world.got("create").len() > 1).then_some(())
+            (world.got("create_volume").len() > 1).then_some(())
         })
         .await;
     let grow = ExtendVolume {
@@ -332,8 +332,8 @@ async fn what_is_being_copied_grows_when_the_copy_is_made() {
     };
     world.call(grow).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(world.got("extend").is_empty());
-    world.always("create", Deed::Work);
+    assert!(world.got("extend_volume").is_empty());
+    world.always("create_volume", Reaction::Succeed);
     world.until(clone.id, VolumeStatus::Available).await;
     assert_eq!(world.until(volume.id, VolumeStatus::Available).await.size, 2);
     nothing_is_wrong(&world).await;
@@ -343,7 +343,7 @@ async fn what_is_being_copied_grows_when_the_copy_is_made() {
 async fn a_volume_grows_when_its_snapshot_is_made() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.always("create_snapshot", Deed::Lose);
+    world.always("create_snapshot", Reaction::Lose);
     let snapshot = world.call(keep(volume.id)).await.unwrap();
     let grow = ExtendVolume {
         volume_id: volume.id.to_string(),
@@ -352,8 +352,8 @@ async fn a_volume_grows_when_its_snapshot_is_made() {
     };
     world.call(grow).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(world.got("extend").is_empty());
-    world.always("create_snapshot", Deed::Work);
+    assert!(world.got("extend_volume").is_empty());
+    world.always("create_snapshot", Reaction::Succeed);
     world.until_snapshot(snapshot.id, SnapshotStatus::Available).await;
     assert_eq!(world.until(volume.id, VolumeStatus::Available).await.size, 2);
     nothing_is_wrong(&world).await;
@@ -402,7 +402,7 @@ async fn a_volume_is_made_from_a_snapshot_by_cinders_rules() {
 async fn names_and_metadata_are_changed_and_compute_services_report() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.always("create_snapshot", Deed::Lose);
+    world.always("create_snapshot", Reaction::Lose);
     let snapshot = world.call(keep(volume.id)).await.unwrap();
     let id = snapshot.id.to_string();
     let report = |status: &str, progress: Option<&str>| ChangeSnapshot {

@@ -7,7 +7,7 @@ use pumice::messages::api::{
 use pumice::model::user_message::Detail;
 use pumice::model::{SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus};
 
-use crate::support::{Deed, World, admin, create, quick};
+use crate::support::{Reaction, World, admin, create, quick};
 
 fn page(after: Option<StorageName>, found: Vec<StorageName>, complete: bool) -> CompareStorage {
     CompareStorage {
@@ -56,7 +56,7 @@ async fn what_is_missing_is_marked_with_a_reason_and_orphans_are_named() {
 #[actix::test]
 async fn what_is_being_worked_on_or_an_error_already_is_left_alone() {
     let world = World::new().await;
-    world.always("create", Deed::Lose);
+    world.always("create_volume", Reaction::Lose);
     let creating = world.call(create(1)).await.unwrap();
     world
         .wait("a place", async || {
@@ -64,7 +64,7 @@ async fn what_is_being_worked_on_or_an_error_already_is_left_alone() {
             volume.host.is_some().then_some(())
         })
         .await;
-    world.will("create", [Deed::Fail(FailureKind::Request)]);
+    world.will("create_volume", [Reaction::Fail(FailureKind::Request)]);
     let failed = world.call(create(1)).await.unwrap();
     world.until(failed.id, VolumeStatus::Error).await;
     let difference = world

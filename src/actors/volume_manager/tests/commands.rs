@@ -2,6 +2,13 @@
 
 use super::*;
 use crate::drivers::targets;
+use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
+use crate::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
+use crate::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
+use crate::verbs::volume::manage_volume::ManageVolumeCommand;
+use crate::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
+use crate::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
 
 #[actix::test]
 async fn a_repeated_command_is_done_once_and_reported_alike() {
@@ -25,7 +32,7 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
     let cancel = |command| CancelOperation { command };
     // Of a command that is not known it says nothing.
     world.manager.cast(&world.context, cancel(first())).await.unwrap();
-    world.manager.cast(&world.context, cancel(command)).await.unwrap();
+    world.send(cancel(command)).await;
     let report = next(&mut world).await;
     assert_eq!(report.command, command);
     assert!(
@@ -89,7 +96,7 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
             new_size,
             remaining_ms: LONG_MS,
         };
-        world.manager.cast(&world.context, message).await.unwrap();
+        world.send(message).await;
         let outcome = next(&mut world).await.outcome;
         match new_size {
             2 => assert_eq!(outcome, Outcome::Extended),
@@ -107,7 +114,7 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
         new_size: 4,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::NoSpace));
 }
 
@@ -156,7 +163,7 @@ async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
             new_size: 2,
             remaining_ms: LONG_MS,
         };
-        world.manager.cast(&world.context, message).await.unwrap();
+        world.send(message).await;
         assert_eq!(next(&mut world).await.outcome, Outcome::Extended);
         assert_eq!(world.driver.size(volume.id), Some(2));
         assert_eq!(world.state.driver.rebuilt(), 1);
@@ -178,7 +185,7 @@ async fn a_driver_that_panics_again_has_failed() {
         new_size: 2,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Backend));
     assert_eq!(world.state.driver.rebuilt(), 2);
 }
@@ -274,7 +281,7 @@ async fn a_create_whose_time_is_up_ends_and_leaves_nothing() {
         volume: volume.clone(),
         remaining_ms: 50,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::TimedOut));
     assert!(!world.driver.exists(volume.id));
 }
@@ -405,7 +412,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
         snapshot_id,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
     for command in [create, first()] {
         let message = CreateSnapshotCommand {
@@ -414,7 +421,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
             snapshot_id,
             remaining_ms: LONG_MS,
         };
-        world.manager.cast(&world.context, message).await.unwrap();
+        world.send(message).await;
         assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
     }
     assert!(world.driver.snapshots().is_empty());
@@ -439,7 +446,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
             snapshot_id,
             remaining_ms: LONG_MS,
         };
-        world.manager.cast(&world.context, message).await.unwrap();
+        world.send(message).await;
         let outcome = next(&mut world).await.outcome;
         assert_eq!(outcome, Outcome::SnapshotCreated { provider_id: None });
     }
@@ -451,7 +458,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
         snapshots,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
     let mut seen = Vec::new();
     loop {
@@ -484,7 +491,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         snapshot_id,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     next(&mut world).await;
     let message = RevertToSnapshotCommand {
         command: first(),
@@ -493,14 +500,14 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         size: 2,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Reverted);
     let message = UnmanageVolumeCommand {
         command: first(),
         volume: volume.clone(),
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Unmanaged);
     assert!(world.driver.exists(volume.id));
     assert!(world.state.inventory().allocated("fake") == 0.0);
@@ -515,7 +522,7 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         reference: Reference::named(&volume.storage_name()),
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     let managed = Outcome::Managed {
         size: 2,
         provider_id: None,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::drivers::Work;
 use crate::drivers::targets;
+use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
 
 #[actix::test]
 async fn a_connection_is_made_and_taken_away_with_its_export() {
@@ -30,7 +31,7 @@ async fn a_connection_is_made_and_taken_away_with_its_export() {
         export_stays: false,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     assert_eq!(
         next(&mut world).await.outcome,
         Outcome::Disconnected { export_removed: true }
@@ -98,7 +99,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
         remaining_ms: LONG_MS,
     };
     // Both before either has begun: the delete looks for an export when there is none yet.
-    world.manager.cast(&world.context, message.clone()).await.unwrap();
+    world.send(message.clone()).await;
     world.delete(first(), &volume).await;
     next(&mut world).await;
     next(&mut world).await;
@@ -110,7 +111,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
         },
         ..message
     };
-    world.manager.cast(&world.context, late).await.unwrap();
+    world.send(late).await;
     assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
     assert!(world.target.exports().is_empty());
 }
@@ -211,7 +212,7 @@ async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it
             .script(targets::fake::Verb::InitializeConnection, Fault::broken());
         for host in ["a", second] {
             let message = connection(&volume, connector_of(host));
-            world.manager.cast(&world.context, message).await.unwrap();
+            world.send(message).await;
         }
         let outcomes = [next(&mut world).await.outcome, next(&mut world).await.outcome];
         let connected = |outcome: &&Outcome| matches!(outcome, Outcome::Connected { .. });

@@ -23,23 +23,16 @@ use crate::messages::api::{
     ListBackendVolumesPage, Outcome, Report, StorageDifference,
 };
 use crate::messages::volume::{CancelOperation, CommandId, ListExisting, VolumeTopic};
+use crate::messages::{Cast, Message};
 use crate::model::StorageName;
 use crate::model::{
     AttachMode, Connector, Context, Error, Reference, SnapshotId, VolumeId, VolumeSpec, VolumeStatus,
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
-use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
-use crate::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
 use crate::verbs::volume::create_volume::CreateVolumeCommand;
-use crate::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
 use crate::verbs::volume::delete_volume::DeleteVolumeCommand;
-use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
 use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
-use crate::verbs::volume::manage_volume::ManageVolumeCommand;
-use crate::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
-use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
-use crate::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
 
 /// An Api actor that only listens, and tells a manager what it has.
 struct Ear {
@@ -180,13 +173,17 @@ fn connector() -> Connector {
 }
 
 impl World {
+    async fn send<M: Cast + Message<To = VolumeTopic>>(&self, message: M) {
+        self.manager.cast(&self.context, message).await.unwrap();
+    }
+
     async fn create(&self, command: CommandId, volume: &VolumeSpec) {
         let message = CreateVolumeCommand {
             command,
             volume: volume.clone(),
             remaining_ms: LONG_MS,
         };
-        self.manager.cast(&self.context, message).await.unwrap();
+        self.send(message).await;
     }
 
     async fn delete(&self, command: CommandId, volume: &VolumeSpec) {
@@ -195,7 +192,7 @@ impl World {
             volume: volume.clone(),
             remaining_ms: LONG_MS,
         };
-        self.manager.cast(&self.context, message).await.unwrap();
+        self.send(message).await;
     }
 }
 
@@ -231,6 +228,6 @@ async fn connect_from(world: &mut World, volume: &VolumeSpec, connector: Connect
         mode: AttachMode::Rw,
         remaining_ms: LONG_MS,
     };
-    world.manager.cast(&world.context, message).await.unwrap();
+    world.send(message).await;
     next(world).await.outcome
 }
