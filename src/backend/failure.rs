@@ -14,6 +14,7 @@ pub fn failure(error: &DriverError) -> Failure {
             (FailureKind::Backend, client.as_str())
         }
         DriverError::Busy { .. } => (FailureKind::Busy, "The volume is in use on the backend."),
+        DriverError::Unavailable { client, .. } => (FailureKind::Busy, client.as_str()),
         DriverError::Refused { client } => (FailureKind::Request, client.as_str()),
         // Never reported: see `WorkError::Stopping`.
         DriverError::Superseded { .. } => (FailureKind::TimedOut, "The backend was taken over."),

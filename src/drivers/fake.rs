@@ -1,16 +1,24 @@
 //! A driver that keeps volumes in memory: for tests of flows, and for load tests, where storage is not what is measured.
 //!
 //! It refuses what a real backend would refuse (no room, a missing source, shrinking), so that flows meet the same answers. The
-//! handle is cheap to clone; all clones see the same storage.
+//! handle is cheap to clone; all clones see the same storage. Volumes have a content, which snapshots, clones and reverts take along;
+//! at first it is nothing but zeros, and costs nothing.
+
+mod content;
+mod open;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::content::Content;
+use self::open::OpenFake;
 pub use super::faults::Fault;
 use super::faults::Faults;
-use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work};
+use super::{
+    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
+};
 use crate::model::service::{Capacity, OverSubscription};
 use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
 
@@ -29,6 +37,8 @@ pub struct FakeOptions {
     pub exportable: bool,
     /// Whether it claims to keep what it has over a restart of the process.
     pub remembers: bool,
+    /// Whether a new volume reads as zeros; else its first megabyte has what another left there.
+    pub reads_zeros_when_new: bool,
 }
 
 impl Default for FakeOptions {
@@ -39,6 +49,7 @@ impl Default for FakeOptions {
             latency: Duration::ZERO,
             exportable: true,
             remembers: true,
+            reads_zeros_when_new: true,
         }
     }
 }
@@ -60,32 +71,55 @@ pub enum Verb {
     ManageSnapshot,
     Stats,
     ListExisting,
+    OpenVolume,
+    Read,
+    Write,
+    Sync,
+}
+
+/// A volume or a snapshot, or something that is not ours.
+#[derive(Clone, Default)]
+struct Disk {
+    gib: u32,
+    content: Content,
+}
+
+impl Disk {
+    fn empty(gib: u32) -> Self {
+        Self {
+            gib,
+            content: Content::default(),
+        }
+    }
 }
 
 #[derive(Default)]
 struct Storage {
-    /// Sizes in GiB.
-    volumes: BTreeMap<VolumeId, u32>,
-    snapshots: BTreeMap<SnapshotId, (VolumeId, u32)>,
+    volumes: BTreeMap<VolumeId, Disk>,
+    snapshots: BTreeMap<SnapshotId, (VolumeId, Disk)>,
     /// What is not ours, by name.
-    strangers: BTreeMap<String, u32>,
+    strangers: BTreeMap<String, Disk>,
 }
 
 impl Storage {
     /// Takes what a reference names, ours (given up before) or not.
-    fn take(&mut self, reference: &Reference) -> Option<u32> {
+    fn take(&mut self, reference: &Reference) -> Option<Disk> {
         let name = reference.source_name()?;
         match StorageName::parse(&name) {
             Some(StorageName::Volume(id)) => self.volumes.remove(&id),
-            Some(StorageName::Snapshot(id)) => self.snapshots.remove(&id).map(|(_, size)| size),
+            Some(StorageName::Snapshot(id)) => self.snapshots.remove(&id).map(|(_, disk)| disk),
             None => self.strangers.remove(&name),
         }
     }
 
     fn used_gib(&self) -> u64 {
-        let volumes = self.volumes.values().copied().map(u64::from);
-        let snapshots = self.snapshots.values().map(|(_, size)| u64::from(*size));
-        volumes.chain(snapshots).sum()
+        let volumes = self.volumes.values();
+        let snapshots = self.snapshots.values().map(|(_, disk)| disk);
+        volumes.chain(snapshots).map(|disk| u64::from(disk.gib)).sum()
+    }
+
+    fn volume(&mut self, id: VolumeId) -> DriverResult<&mut Disk> {
+        self.volumes.get_mut(&id).ok_or_else(|| missing("volume"))
     }
 }
 
@@ -146,7 +180,7 @@ impl FakeDriver {
     /// The volume's size in GiB, if it is there.
     #[must_use]
     pub fn size(&self, id: VolumeId) -> Option<u32> {
-        self.storage().volumes.get(&id).copied()
+        self.storage().volumes.get(&id).map(|disk| disk.gib)
     }
 
     /// The volumes that are there.
@@ -163,12 +197,43 @@ impl FakeDriver {
 
     /// Puts something there that is not ours, of so many GiB.
     pub fn put_stranger(&self, name: &str, size: u32) {
-        self.storage().strangers.insert(name.to_owned(), size);
+        self.storage()
+            .strangers
+            .insert(name.to_owned(), Disk::empty(size));
     }
 
     /// Takes a volume away behind the service's back, as an operator might.
     pub fn lose(&self, id: VolumeId) {
         self.storage().volumes.remove(&id);
+    }
+
+    /// Writes into a volume, as a client that has it attached would. Does nothing if it is not there.
+    pub fn write_volume(&self, id: VolumeId, offset: u64, bytes: &[u8]) {
+        if let Ok(disk) = self.storage().volume(id) {
+            let _ = disk.content.write(offset, bytes);
+        }
+    }
+
+    /// Reads of a volume; empty if it is not there.
+    #[must_use]
+    pub fn read_volume(&self, id: VolumeId, offset: u64, length: usize) -> Vec<u8> {
+        let mut storage = self.storage();
+        storage
+            .volume(id)
+            .map_or_else(|_| Vec::new(), |disk| disk.content.read(offset, length))
+    }
+
+    /// What a volume holds, for comparing it with another; `None` if it is not there.
+    #[must_use]
+    pub fn content(&self, id: VolumeId) -> Option<Content> {
+        self.storage().volumes.get(&id).map(|disk| disk.content.clone())
+    }
+
+    /// What a snapshot holds; `None` if it is not there.
+    #[must_use]
+    pub fn snapshot_content(&self, id: SnapshotId) -> Option<Content> {
+        let storage = self.storage();
+        storage.snapshots.get(&id).map(|(_, disk)| disk.content.clone())
     }
 
     fn storage(&self) -> MutexGuard<'_, Storage> {
@@ -187,18 +252,25 @@ impl FakeDriver {
         }
     }
 
-    fn put(&self, storage: &mut Storage, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+    fn put(
+        &self,
+        storage: &mut Storage,
+        volume: &VolumeSpec,
+        content: Content,
+    ) -> DriverResult<VolumeUpdate> {
         match storage.volumes.get(&volume.id) {
-            Some(size) if *size == volume.size => {}
-            Some(size) => {
+            Some(disk) if disk.gib == volume.size => {}
+            Some(disk) => {
                 return Err(failed(format!(
-                    "{} is there with {size} GiB",
-                    volume.storage_name()
+                    "{} is there with {} GiB",
+                    volume.storage_name(),
+                    disk.gib
                 )));
             }
             None => {
                 self.room_for(storage, volume.size)?;
-                storage.volumes.insert(volume.id, volume.size);
+                let gib = volume.size;
+                storage.volumes.insert(volume.id, Disk { gib, content });
             }
         }
         Ok(VolumeUpdate::default())
@@ -223,6 +295,13 @@ fn bad_reference() -> DriverError {
     DriverError::Refused {
         client: "The reference names nothing on the storage backend.".to_owned(),
     }
+}
+
+/// What is on the storage of a backend that does not zero it.
+fn left_by_another() -> Content {
+    let mut content = Content::default();
+    let _ = content.write(0, &[0xaa; 1 << 20]);
+    content
 }
 
 fn managed(size: u32) -> Managed {
@@ -254,8 +333,14 @@ impl VolumeDriver for FakeDriver {
     }
 
     fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
-        self.faults
-            .run(Verb::CreateVolume, work, || self.put(&mut self.storage(), volume))
+        self.faults.run(Verb::CreateVolume, work, || {
+            let content = if self.options.reads_zeros_when_new {
+                Content::default()
+            } else {
+                left_by_another()
+            };
+            self.put(&mut self.storage(), volume, content)
+        })
     }
 
     fn create_volume_from_snapshot(
@@ -266,12 +351,13 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<VolumeUpdate> {
         self.faults.run(Verb::CreateVolumeFromSnapshot, work, || {
             let mut storage = self.storage();
-            let (_, size) = *storage
+            let (_, source) = storage
                 .snapshots
                 .get(&snapshot)
+                .cloned()
                 .ok_or_else(|| missing("snapshot"))?;
-            fits(volume, size)?;
-            self.put(&mut storage, volume)
+            fits(volume, source.gib)?;
+            self.put(&mut storage, volume, source.content)
         })
     }
 
@@ -283,12 +369,13 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<VolumeUpdate> {
         self.faults.run(Verb::CreateClonedVolume, work, || {
             let mut storage = self.storage();
-            let size = *storage
+            let source = storage
                 .volumes
                 .get(&source)
+                .cloned()
                 .ok_or_else(|| missing("source volume"))?;
-            fits(volume, size)?;
-            self.put(&mut storage, volume)
+            fits(volume, source.gib)?;
+            self.put(&mut storage, volume, source.content)
         })
     }
 
@@ -302,14 +389,14 @@ impl VolumeDriver for FakeDriver {
     fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
         self.faults.run(Verb::ExtendVolume, work, || {
             let mut storage = self.storage();
-            let size = *storage.volumes.get(&volume.id).ok_or_else(|| missing("volume"))?;
+            let size = storage.volume(volume.id)?.gib;
             if new_size < size {
                 return Err(DriverError::Refused {
                     client: "A volume cannot be shrunk.".to_owned(),
                 });
             }
             self.room_for(&storage, new_size - size)?;
-            storage.volumes.insert(volume.id, new_size);
+            storage.volume(volume.id)?.gib = new_size;
             Ok(())
         })
     }
@@ -317,10 +404,10 @@ impl VolumeDriver for FakeDriver {
     fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         self.faults.run(Verb::CreateSnapshot, work, || {
             let mut storage = self.storage();
-            let size = *storage.volumes.get(&volume.id).ok_or_else(|| missing("volume"))?;
+            let disk = storage.volume(volume.id)?.clone();
             if !storage.snapshots.contains_key(&snapshot) {
-                self.room_for(&storage, size)?;
-                storage.snapshots.insert(snapshot, (volume.id, size));
+                self.room_for(&storage, disk.gib)?;
+                storage.snapshots.insert(snapshot, (volume.id, disk));
             }
             Ok(())
         })
@@ -366,15 +453,12 @@ impl VolumeDriver for FakeDriver {
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         self.faults.run(Verb::RevertToSnapshot, work, || {
             let mut storage = self.storage();
-            let (_, size) = *storage
+            let (_, disk) = storage
                 .snapshots
                 .get(&snapshot)
+                .cloned()
                 .ok_or_else(|| missing("snapshot"))?;
-            let held = storage
-                .volumes
-                .get_mut(&volume.id)
-                .ok_or_else(|| missing("volume"))?;
-            *held = size;
+            *storage.volume(volume.id)? = disk;
             Ok(())
         })
     }
@@ -387,12 +471,13 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<Managed> {
         self.faults.run(Verb::ManageVolume, work, || {
             let mut storage = self.storage();
-            let known = storage.volumes.get(&volume.id).copied();
-            let size = match (known, storage.take(reference)) {
-                (Some(size), None) | (None, Some(size)) => size,
+            let known = storage.volumes.get(&volume.id).cloned();
+            let disk = match (known, storage.take(reference)) {
+                (Some(disk), None) | (None, Some(disk)) => disk,
                 _ => return Err(bad_reference()),
             };
-            storage.volumes.insert(volume.id, size);
+            let size = disk.gib;
+            storage.volumes.insert(volume.id, disk);
             Ok(managed(size))
         })
     }
@@ -406,13 +491,30 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<Managed> {
         self.faults.run(Verb::ManageSnapshot, work, || {
             let mut storage = self.storage();
-            let known = storage.snapshots.get(&snapshot).map(|(_, size)| *size);
-            let size = match (known, storage.take(reference)) {
-                (Some(size), None) | (None, Some(size)) => size,
+            let known = storage.snapshots.get(&snapshot).map(|(_, disk)| disk.clone());
+            let disk = match (known, storage.take(reference)) {
+                (Some(disk), None) | (None, Some(disk)) => disk,
                 _ => return Err(bad_reference()),
             };
-            storage.snapshots.insert(snapshot, (volume.id, size));
+            let size = disk.gib;
+            storage.snapshots.insert(snapshot, (volume.id, disk));
             Ok(managed(size))
+        })
+    }
+
+    fn open_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        _access: Access,
+    ) -> DriverResult<Box<dyn OpenVolume>> {
+        self.faults.run(Verb::OpenVolume, work, || {
+            let gib = self.storage().volume(volume.id)?.gib;
+            Ok(Box::new(OpenFake {
+                driver: self.clone(),
+                id: volume.id,
+                length: u64::from(gib) * GIB,
+            }) as Box<dyn OpenVolume>)
         })
     }
 
@@ -423,9 +525,9 @@ impl VolumeDriver for FakeDriver {
     fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
         self.faults.run(Verb::ListExisting, work, || {
             let storage = self.storage();
-            let existing = |name: String, size: u32, origin| Existing {
+            let existing = |name: String, disk: &Disk, origin| Existing {
                 name,
-                bytes: u64::from(size) * GIB,
+                bytes: u64::from(disk.gib) * GIB,
                 in_use: false,
                 origin,
             };
@@ -433,16 +535,16 @@ impl VolumeDriver for FakeDriver {
             let mut all: Vec<Existing> = storage
                 .volumes
                 .iter()
-                .map(|(id, size)| existing(name(id), *size, None))
+                .map(|(id, disk)| existing(name(id), disk, None))
                 .collect();
-            all.extend(storage.snapshots.iter().map(|(id, (volume, size))| {
-                existing(StorageName::Snapshot(*id).to_string(), *size, Some(name(volume)))
+            all.extend(storage.snapshots.iter().map(|(id, (volume, disk))| {
+                existing(StorageName::Snapshot(*id).to_string(), disk, Some(name(volume)))
             }));
             all.extend(
                 storage
                     .strangers
                     .iter()
-                    .map(|(name, size)| existing(name.clone(), *size, None)),
+                    .map(|(name, disk)| existing(name.clone(), disk, None)),
             );
             all.sort_by(|one, other| one.name.cmp(&other.name));
             Ok(all)
@@ -510,6 +612,29 @@ mod tests {
             .create_volume_from_snapshot(&work(), &copy, snapshot)
             .unwrap();
         assert!(driver.exists(copy.id));
+    }
+
+    #[test]
+    fn content_goes_along_with_snapshots_clones_reverts_and_growth() {
+        let driver = FakeDriver::default();
+        let (source, clone, copy) = (volume(1), volume(1), volume(2));
+        let snapshot = SnapshotId::new();
+        driver.create_volume(&work(), &source).unwrap();
+        driver.write_volume(source.id, 4000, b"before");
+        driver.create_snapshot(&work(), &source, snapshot).unwrap();
+        driver.write_volume(source.id, 4000, b"after!");
+        driver.extend_volume(&work(), &source, 2).unwrap();
+        driver.create_cloned_volume(&work(), &copy, source.id).unwrap();
+        driver
+            .create_volume_from_snapshot(&work(), &clone, snapshot)
+            .unwrap();
+        assert_eq!(driver.read_volume(source.id, 4000, 6), b"after!");
+        assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
+        assert_eq!(driver.read_volume(clone.id, 4000, 6), b"before");
+        assert_eq!(driver.content(clone.id), driver.snapshot_content(snapshot));
+        driver.revert_to_snapshot(&work(), &source, snapshot).unwrap();
+        assert_eq!(driver.read_volume(source.id, 4000, 6), b"before");
+        assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
     }
 
     #[test]

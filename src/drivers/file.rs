@@ -19,8 +19,12 @@ use std::path::{Path, PathBuf};
 pub use self::folder::Identity;
 use self::folder::{Folder, Name, io_error};
 use self::known::Known;
+use super::copy::block_file::BlockFile;
 use super::copy::throttle::Throttle;
-use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work, gib_number};
+use super::{
+    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
+    gib_number,
+};
 use crate::model::manageable::gib_of;
 use crate::model::service::{Capacity, OverSubscription};
 use crate::model::{Existing, PoolStats, Reference, SnapshotId, VolumeId, VolumeSpec};
@@ -318,6 +322,20 @@ impl VolumeDriver for FileDriver {
         reference: &Reference,
     ) -> DriverResult<Managed> {
         self.adopt(work, reference, Name::Snapshot(snapshot))
+    }
+
+    fn open_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        access: Access,
+    ) -> DriverResult<Box<dyn OpenVolume>> {
+        let name = Name::Volume(volume.id);
+        work.check()?;
+        self.folder.check()?;
+        self.folder.size(name)?.ok_or_else(|| missing(name))?;
+        let opened = BlockFile::open(&self.folder.path_of(name), access, &self.throttle, true)?;
+        Ok(Box::new(opened))
     }
 
     fn moves_data(&self) -> bool {

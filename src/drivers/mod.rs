@@ -10,6 +10,7 @@ pub mod fake;
 mod faults;
 pub mod file;
 pub mod lvm;
+pub mod open_volume;
 pub mod ownership;
 pub mod targets;
 #[cfg(test)]
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::copy::block_file::BlockFile;
+use self::copy::throttle::Throttle;
+pub use self::open_volume::{Access, OpenVolume};
 use self::ownership::Ownership;
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
@@ -173,6 +177,14 @@ pub enum DriverError {
         /// For the volume's owner.
         client: String,
     },
+    /// What it needs from elsewhere cannot be reached at present; later it may be.
+    #[error("unavailable: {operator}")]
+    Unavailable {
+        /// For the volume's owner.
+        client: String,
+        /// For the log.
+        operator: String,
+    },
     /// It took longer than it may.
     #[error("timed out")]
     TimedOut,
@@ -284,6 +296,21 @@ pub trait VolumeDriver: Send + Sync {
     fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let _ = volume;
         work.check()
+    }
+
+    /// Opens a volume's content, for a copy between backends. Nobody has the volume attached meanwhile.
+    fn open_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        access: Access,
+    ) -> DriverResult<Box<dyn OpenVolume>> {
+        self.activate(work, volume)?;
+        let path = self.backing_store(volume).ok_or_else(|| DriverError::Refused {
+            client: "The storage backend cannot copy volumes to or from other backends.".to_owned(),
+        })?;
+        let opened = BlockFile::open(&path, access, &Throttle::new(0), false)?;
+        Ok(Box::new(opened))
     }
 
     /// Whether it makes a copy, takes a volume or a snapshot away or goes back by moving data. Such verbs are long: they leave room

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pumice::drivers::lvm::{LvmDriver, LvmType};
 use pumice::drivers::ownership::{Ownership, Place};
-use pumice::drivers::{DriverError, DriverResult, VolumeDriver, Work};
+use pumice::drivers::{Access, DriverError, DriverResult, VolumeDriver, Work};
 use pumice::model::{Reference, SnapshotId, VolumeSpec};
 use serde_json::{Value, json};
 
@@ -153,6 +153,18 @@ fn verbs<'a>(kind: LvmType) -> Vec<Verb<Fenced<'a>>> {
         }),
         ("activate", Effect::Changes, |scene, work| {
             scene.driver.activate(work, &scene.at.idle)
+        }),
+        ("open_volume", Effect::Changes, |scene, work| {
+            scene
+                .driver
+                .open_volume(work, &scene.at.idle, Access::Write)
+                .map(drop)
+        }),
+        ("open_volume", Effect::Changes, |scene, work| {
+            scene
+                .driver
+                .open_volume(work, &scene.at.idle, Access::Read)
+                .map(drop)
         }),
         ("stats", where_thin, |scene, work| {
             scene.driver.stats(work).map(drop)

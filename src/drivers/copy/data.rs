@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::Target;
+use super::{Target, as_u64};
 
 /// What direct transfers are aligned to: no disk has larger sectors.
 const ALIGN: u64 = 4096;
@@ -47,9 +47,7 @@ pub(crate) fn copy(
             let chunk = &mut buffer.slice()[..want];
             read_all(from, chunk, at)?;
             let wanted = match target {
-                Target::Zeros => runs(want, ZERO_PIECE, |piece| {
-                    chunk[piece].iter().any(|byte| *byte != 0)
-                }),
+                Target::Zeros => nonzero_runs(chunk),
                 Target::Anything => std::iter::once(0..want).collect(),
                 Target::Alike => {
                     let theirs = &mut theirs.slice()[..want];
@@ -107,6 +105,17 @@ fn next_stretch(from: &File, offset: u64, length: u64, target: Target) -> io::Re
     Ok(Some(start..end))
 }
 
+/// The stretches that hold something else than zeros.
+pub(super) fn nonzero_runs(bytes: &[u8]) -> Vec<Range<usize>> {
+    runs(bytes.len(), ZERO_PIECE, |piece| !is_zeros(&bytes[piece]))
+}
+
+/// Whether all of these bytes are zeros.
+pub(crate) fn is_zeros(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()])
+}
+
 /// The stretches of so many bytes whose pieces are wanted, neighbours joined.
 fn runs(length: usize, piece: usize, wanted: impl Fn(Range<usize>) -> bool) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -126,11 +135,7 @@ fn length_of(left: u64, block: usize) -> usize {
     usize::try_from(left).unwrap_or(block).min(block)
 }
 
-fn as_u64(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-fn read_all(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+pub(super) fn read_all(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buffer.len() {
         let rest = &mut buffer[done..];
@@ -143,7 +148,7 @@ fn read_all(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn write_all(file: &File, buffer: &[u8], at: u64) -> io::Result<()> {
+pub(super) fn write_all(file: &File, buffer: &[u8], at: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buffer.len() {
         match file.write_at(&buffer[done..], at + as_u64(done)) {
@@ -171,21 +176,21 @@ fn recover(file: &File, error: io::Error) -> io::Result<()> {
 }
 
 /// Bytes where a direct transfer may read and write: zeros at first.
-struct Buffer {
+pub(super) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     length: usize,
 }
 
 impl Buffer {
-    fn new(length: usize) -> Self {
+    pub(super) fn new(length: usize) -> Self {
         let align = usize::try_from(ALIGN).unwrap_or(1);
         let bytes = vec![0; length + align];
         let start = bytes.as_ptr().align_offset(align).min(align);
         Self { bytes, start, length }
     }
 
-    fn slice(&mut self) -> &mut [u8] {
+    pub(super) fn slice(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.start + self.length]
     }
 }

@@ -7,6 +7,7 @@
 //! | `throttle` | a backend's limit, divided among its copies |
 //! | [`program`] | `pumice copy` and `pumice wipe`: the child that does it |
 //! | [`process`] | the parent: starts the child, hears how far it is, tells it how fast it may be |
+//! | `block_file` | a file or device that a worker reads and writes itself, for copies between backends |
 //!
 //! **Devices are copied by a process of their own.** A device may hang, and a thread that waits for it cannot be ended; a
 //! process can, and whoever started it is not stuck with it. The child reads its standard input: first and then whenever it
@@ -20,11 +21,14 @@
 //! Files that a driver keeps open itself (the file driver's) are copied in the worker's thread, by the same `data` and within the
 //! same kind of limit.
 
+pub(crate) mod block_file;
 mod bucket;
 pub(crate) mod data;
 pub mod process;
 pub mod program;
 pub(crate) mod throttle;
+
+pub(crate) use self::data::is_zeros;
 
 /// How much is copied at once, unless told otherwise (cinder: `volume_dd_blocksize`).
 pub const BLOCK: usize = 1 << 20;
@@ -49,4 +53,8 @@ impl Target {
             Self::Alike => "alike",
         }
     }
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -50,6 +50,11 @@ impl Copier {
         }
     }
 
+    /// The limit that all copies of the backend share.
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
     /// Copies the first `length` bytes, and syncs them.
     ///
     /// # Errors

@@ -116,13 +116,13 @@ fn exit_code(error: &io::Error) -> u8 {
     }
 }
 
-fn is_device(path: &Path) -> bool {
+pub(super) fn is_device(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
 }
 
 /// Opens what is read.
 fn source(path: &Path) -> io::Result<File> {
-    open(path, OFlags::empty(), OpenOptions::new().read(true))
+    open(path, false, OpenOptions::new().read(true))
 }
 
 /// Opens what is written. A device is taken exclusively: one that is mounted, or that another device lies on, is busy.
@@ -130,13 +130,18 @@ fn target(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     if is_device(path) {
-        return open(path, OFlags::EXCL, &options);
+        return open(path, true, &options);
     }
-    open(path, OFlags::empty(), options.create(true).mode(0o600))
+    open(path, false, options.create(true).mode(0o600))
 }
 
-/// Past the page cache, where that can be.
-fn open(path: &Path, flags: OFlags, options: &OpenOptions) -> io::Result<File> {
+/// Opens past the page cache, where that can be. A device that is opened exclusively is busy if something else holds it.
+pub(super) fn open(path: &Path, is_exclusive: bool, options: &OpenOptions) -> io::Result<File> {
+    let flags = if is_exclusive {
+        OFlags::EXCL
+    } else {
+        OFlags::empty()
+    };
     let with = |flags: OFlags| {
         let mut options = options.clone();
         options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));

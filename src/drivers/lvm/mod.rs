@@ -58,8 +58,11 @@ use self::report::Kind;
 use self::verdict::{Verdict, judge};
 use self::watch::Watch;
 use super::copy::Target;
+use super::copy::block_file::BlockFile;
 use super::copy::process::Copier;
-use super::{DriverError, DriverInfo, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work};
+use super::{
+    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
+};
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
@@ -290,6 +293,25 @@ impl VolumeDriver for LvmDriver {
             return Ok(());
         }
         self.volume_awake(work, volume).map(|_| ())
+    }
+
+    fn open_volume(
+        &self,
+        work: &Work,
+        volume: &VolumeSpec,
+        access: Access,
+    ) -> DriverResult<Box<dyn OpenVolume>> {
+        let reads_zeros = match access {
+            Access::Read => {
+                self.activate(work, volume)?;
+                false
+            }
+            // Where a pool does not zero its blocks, what is not written of a block reads as whatever its last owner left.
+            Access::Write => self.volume_awake(work, volume)?.kind == Kind::Thin && self.blocks_are_zeroed(),
+        };
+        let device = self.lvm.device(&names::volume(volume.id));
+        let opened = BlockFile::open(&device, access, self.copier.throttle(), reads_zeros)?;
+        Ok(Box::new(opened))
     }
 
     fn moves_data(&self) -> bool {
