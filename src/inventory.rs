@@ -5,6 +5,7 @@
 use crate::backend::{BackendCommand, CommandVisitor};
 use crate::messages::{Message, api, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
+use crate::verbs::volume::migrate_volume::read_volume_data::ReadVolumeData;
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
 /// Is shown each type of message.
@@ -39,6 +40,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::CancelOperation>();
     visitor.message::<api::ListBackendVolumesPage>();
     visitor.message::<api::ConfirmOrphans>();
+    visitor.message::<api::CopyProgress>();
 
     visitor.message::<quota::CheckQuota>();
     visitor.message::<quota::UpdateQuotaSet>();
@@ -58,6 +60,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::ListExisting>();
     visitor.message::<volume::CancelOperation>();
     visitor.message::<volume::ListExistingPage>();
+    visitor.message::<ReadVolumeData>();
 }
 
 /// Takes bytes for a stream of frames, and for the payload of every message and reply: for the fuzzer (`fuzz/`) and for the

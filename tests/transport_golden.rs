@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "transport_golden/copies.rs"]
+mod copies;
 #[path = "transport_golden/snapshots.rs"]
 mod snapshots;
 
@@ -719,6 +721,9 @@ fn each_report_has_the_bytes_it_had() {
             },
         ),
         ("snapshot_unmanaged", Outcome::SnapshotUnmanaged),
+        ("failed.cancelled", failed(FailureKind::Cancelled)),
+        ("copy_source_opened", Outcome::CopySourceOpened),
+        ("copied", Outcome::Copied { bytes: 1 << 30 }),
     ];
     let step = |outcome| StepRecord {
         name: "create".to_owned(),

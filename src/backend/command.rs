@@ -13,7 +13,8 @@ use crate::flow::{Flow, FlowReport, Observer};
 use crate::messages::Message;
 use crate::messages::api::Outcome;
 use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::model::{SnapshotId, VolumeSpec};
+use crate::model::{Context, SnapshotId, VolumeSpec};
+use crate::transport::Router;
 
 /// A message that changes storage. It is run once, in workers, and ends with a report.
 pub trait BackendCommand: Message<To = VolumeTopic, Reply = ()> {
@@ -94,6 +95,10 @@ pub trait CommandVisitor: Sized {
 pub struct Task<C: BackendCommand> {
     /// The backend.
     pub backend: Arc<BackendState>,
+    /// The way to other actors, for commands in which another backend takes part.
+    pub router: Router,
+    /// On whose behalf it runs.
+    pub context: Context,
     /// The command, as it came.
     pub command: Arc<C>,
     /// The command's volume, with what the steps have changed of it.
@@ -120,9 +125,11 @@ pub struct DriverCall<'a, C> {
 impl<C: BackendCommand> Task<C> {
     /// A command whose first step has not begun.
     #[must_use]
-    pub fn new(backend: Arc<BackendState>, command: C) -> Self {
+    pub fn new(backend: Arc<BackendState>, router: Router, context: Context, command: C) -> Self {
         Self {
             backend,
+            router,
+            context,
             volume: command.volume().clone(),
             command: Arc::new(command),
             output: C::Output::default(),
@@ -192,6 +199,14 @@ impl<C: BackendCommand> Task<C> {
                 })
             })
             .await;
+        self.note_if_stopping(driven)
+    }
+
+    /// The result of a verb that a step has driven by [`BackendState::drive`] itself. Notes that the manager is stopping.
+    ///
+    /// # Errors
+    /// As [`Task::drive`].
+    pub fn note_if_stopping<T>(&mut self, driven: Result<T, Option<DriverError>>) -> DriverResult<T> {
         driven.map_err(|error| {
             self.is_stopping |= error.is_none();
             error.unwrap_or(DriverError::Cancelled)

@@ -12,11 +12,13 @@
 //! | `driver_slot` | the driver in use, replaced after a panic |
 //! | `inventory` | the backend's volumes, their sizes, exports and deletes |
 //! | `answered` | which commands were answered, and how |
+//! | `copy_sources` | which volumes another backend may read, and for which operation |
 //! | `failure` | from a driver's error to the report's failure |
 //! | `notify` | notifications of what happened to a volume or a snapshot |
 
 pub mod answered;
 pub mod command;
+pub mod copy_sources;
 pub mod driver_slot;
 pub mod failure;
 pub mod inventory;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::answered::AnsweredCommands;
+use super::copy_sources::CopySources;
 use super::driver_slot::{DriverFactory, DriverSlot, Generation};
 use super::failure::driver_error;
 use super::inventory::BackendInventory;
@@ -48,6 +49,10 @@ pub struct Options {
     pub reserved_percentage: u8,
     /// How far thin pools may be over-subscribed.
     pub max_over_subscription_ratio: crate::model::service::OverSubscription,
+    /// How long a copy waits for a backend whose volume it reads and that does not answer.
+    pub copy_source_patience: Duration,
+    /// How often a copy makes durable what it has written.
+    pub copy_sync_interval: Duration,
 }
 
 impl Default for Options {
@@ -65,6 +70,8 @@ impl Default for Options {
             expect_storage: true,
             reserved_percentage: 0,
             max_over_subscription_ratio: crate::model::service::OverSubscription::Ratio(20.0),
+            copy_source_patience: Duration::from_secs(60),
+            copy_sync_interval: Duration::from_secs(5),
         }
     }
 }
@@ -109,7 +116,13 @@ pub struct BackendState {
     reported_at: AtomicI64,
     inventory: Mutex<BackendInventory>,
     answered: Mutex<AnsweredCommands>,
+    copy_sources: Mutex<CopySources>,
+    /// How many reads for other backends wait for the storage, or are answered by it.
+    pub(crate) reads: tokio::sync::Semaphore,
 }
+
+/// How many reads for other backends may wait for the storage at once. One more is refused, and tried again.
+const MOST_READS: usize = 32;
 
 impl BackendState {
     /// The state of a backend of which nothing is started yet.
@@ -145,6 +158,8 @@ impl BackendState {
             reported_at: AtomicI64::new(i64::MIN),
             inventory: Mutex::default(),
             answered: Mutex::default(),
+            copy_sources: Mutex::default(),
+            reads: tokio::sync::Semaphore::new(MOST_READS),
             backend,
             options,
             target,
@@ -220,6 +235,11 @@ impl BackendState {
     /// Locks the answered commands. Not to be held across an await.
     pub fn answered(&self) -> MutexGuard<'_, AnsweredCommands> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks the volumes that other backends may read. Not to be held across an await.
+    pub fn copy_sources(&self) -> MutexGuard<'_, CopySources> {
+        self.copy_sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a driver verb in a worker that holds these locks. A verb that moves data may take the whole limit, any other no longer

@@ -16,7 +16,10 @@ use crate::flow::{Observer, Unobserved};
 use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
 use crate::model::spec::VolumeSource;
-use crate::model::{BackendName, Connector, OperationId, ProjectId, SnapshotId, VolumeId, VolumeSpec};
+use crate::model::{
+    BackendName, Connector, Context, OperationId, ProjectId, SnapshotId, VolumeId, VolumeSpec,
+};
+use crate::transport::Router;
 
 /// More time than any test takes.
 pub(crate) const LONG_MS: u64 = 30_000;
@@ -79,6 +82,8 @@ pub(crate) struct Fixture {
     pub(crate) driver: FakeDriver,
     pub(crate) target: Arc<FakeTarget>,
     pub(crate) state: Arc<BackendState>,
+    /// Where other actors are registered that the command needs.
+    pub(crate) router: Router,
     pub(crate) volume: VolumeSpec,
     pub(crate) snapshot: SnapshotId,
 }
@@ -98,6 +103,7 @@ impl Fixture {
             driver,
             target,
             state,
+            router: Router::new("h"),
             volume,
             snapshot,
         }
@@ -113,7 +119,9 @@ impl Fixture {
         command: C,
         observer: Rc<dyn Observer<DriverError>>,
     ) -> Result<Outcome, DriverError> {
-        let report = Task::new(self.state.clone(), command).run(observer).await;
+        let context = Context::internal("test");
+        let task = Task::new(self.state.clone(), self.router.clone(), context, command);
+        let report = task.run(observer).await;
         report.expect("not stopping").result
     }
 }

@@ -15,11 +15,13 @@
 //! | create from a volume or a snapshot | the volume, and the content of its source |
 //! | attach, detach | the volume |
 //! | extend, delete, revert | the volume, its content (and that of the snapshot) |
+//! | writing a copy from another backend | the volume, its content; for some megabytes at a time |
+//! | reading for a copy on another backend | the content; for one piece at a time |
 //! | snapshots | their content; creating one, also that of the volume |
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -181,7 +183,7 @@ pub struct Workers {
     commands: Mutex<HashMap<CommandId, CancellationToken>>,
     next_verb: AtomicU64,
     abandoned: AtomicU64,
-    stopping: AtomicBool,
+    stopping: CancellationToken,
 }
 
 /// How a verb failed. A panic is told apart: the driver that panicked is to be replaced.
@@ -222,7 +224,7 @@ impl Workers {
             commands: Mutex::default(),
             next_verb: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
         })
     }
 
@@ -259,7 +261,7 @@ impl Workers {
             () = cancelled.cancelled() => return Err(DriverError::Cancelled.into()),
             held = tokio::time::timeout(limit, acquire) => held.map_err(|_| DriverError::TimedOut)?,
         };
-        if self.stopping.load(Ordering::Acquire) {
+        if self.stopping.is_cancelled() {
             return Err(WorkError::Stopping);
         }
         let running = RunningVerb {
@@ -315,7 +317,7 @@ impl Workers {
                 self.stop();
                 Err(WorkError::Stopping)
             }
-            Ok(Ok(Err(_))) if self.stopping.load(Ordering::Acquire) => Err(WorkError::Stopping),
+            Ok(Ok(Err(_))) if self.stopping.is_cancelled() => Err(WorkError::Stopping),
             // It was cancelled because its time was up.
             Ok(Ok(Err(DriverError::Cancelled))) if !cancelled.is_cancelled() => {
                 Err(DriverError::TimedOut.into())
@@ -351,6 +353,16 @@ impl Workers {
         token.is_some()
     }
 
+    /// Ends when the command is cancelled, or the manager is stopping: for what a command waits for besides its verbs.
+    pub async fn interrupted(&self, command: CommandId) -> WorkError {
+        let cancelled = self.token_of(Some(command));
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => WorkError::Stopping,
+            () = cancelled.cancelled() => DriverError::Cancelled.into(),
+        }
+    }
+
     /// The progress of the commands whose verbs count it: bytes done, and in all.
     #[must_use]
     pub fn progress(&self) -> Vec<(CommandId, u64, u64)> {
@@ -368,7 +380,7 @@ impl Workers {
 
     /// Cancels everything that runs, and lets nothing more begin. The operations stay in the journal.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
         for running in self.verbs().values() {
             running.work.cancel();
         }
@@ -377,7 +389,7 @@ impl Workers {
     /// Whether [`Workers::stop`] was called.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.is_cancelled()
     }
 
     /// Whether an outcome may be reported. Once another process owns the storage, it may not: that process reports. While the

@@ -122,6 +122,8 @@ pub fn bounded(mut report: Report) -> Report {
         }
         Outcome::Deleted
         | Outcome::Extended
+        | Outcome::CopySourceOpened
+        | Outcome::Copied { .. }
         | Outcome::Disconnected { .. }
         | Outcome::SnapshotDeleted
         | Outcome::Reverted

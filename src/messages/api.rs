@@ -15,7 +15,7 @@ pub use reports::*;
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=4
+    ApiTopic = "api", versions 1..=5
 );
 
 /// How metadata is changed.

@@ -12,7 +12,7 @@ use crate::model::{Existing, OperationId};
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=4
+    VolumeTopic = "volume", versions 1..=5
 );
 
 /// Which operation a command belongs to.

@@ -122,18 +122,89 @@ pub mod bounded {
     }
 }
 
+/// `#[serde(with = "plain_bytes")]` for bytes that are many: written and read as a whole, in the same form as any list of bytes.
+pub mod plain_bytes {
+    use std::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    /// Writes the bytes.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+
+    struct Bytes;
+
+    impl<'de> Visitor<'de> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+            Ok(bytes)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<u8>, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = sequence.next_element()? {
+                bytes.push(byte);
+            }
+            Ok(bytes)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde::{Deserialize, Serialize};
 
-    use super::{bounded, decode, encode, encode_into, encoded_size};
+    use super::{bounded, decode, encode, encode_into, encoded_size, plain_bytes};
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Listed {
         before: u8,
         #[serde(with = "bounded")]
         list: Vec<u16>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Plain {
+        #[serde(with = "plain_bytes")]
+        bytes: Vec<u8>,
+        after: u8,
+    }
+
+    #[test]
+    fn plain_bytes_are_written_as_a_list_is_and_no_more_is_read_than_there_is() {
+        let plain = Plain {
+            bytes: vec![1, 2, 3],
+            after: 4,
+        };
+        let bytes = encode(&plain).unwrap();
+        assert_eq!(bytes, encode(&(vec![1_u8, 2, 3], 4_u8)).unwrap());
+        assert_eq!(decode::<Plain>(&bytes).unwrap(), plain);
+        let mut claims = u64::MAX.to_le_bytes().to_vec();
+        claims.push(1);
+        assert!(decode::<Plain>(&claims).is_err());
     }
 
     #[test]

@@ -270,4 +270,6 @@ pub fn every_command<V: CommandVisitor>(visitor: V) -> V {
         .command::<volume::revert_to_snapshot::RevertToSnapshotCommand>()
         .command::<snapshot::manage_snapshot::ManageSnapshotCommand>()
         .command::<snapshot::unmanage_snapshot::UnmanageSnapshotCommand>()
+        .command::<volume::migrate_volume::open_source::OpenCopySourceCommand>()
+        .command::<volume::migrate_volume::copy_data::CopyVolumeDataCommand>()
 }

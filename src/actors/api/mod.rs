@@ -13,12 +13,14 @@
 //! | `operations` | what is done about it then |
 //! | `waiters` | who waits for an end |
 //! | `cancel_operation` | ending an operation because its owner wants it |
+//! | `copy_progress` | how far copies of volumes are |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | what backends ask, and are asked |
 //! | `forget_messages` | what is old goes |
 
 mod backend_started;
 mod cancel_operation;
 mod compare_storage;
+mod copy_progress;
 mod forget_messages;
 mod lanes;
 mod list_backend_volumes;
@@ -40,8 +42,9 @@ pub use crate::control::{Advance, Deadlines, Deps as ApiDeps, Finished, Finished
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, ListBackendVolumes,
-    ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes, Progress, Report,
+    ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, CopyProgress,
+    ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes, Progress,
+    Report,
 };
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
@@ -147,4 +150,5 @@ serves! {
     CompareStorage => compare_storage,
     CancelOperation => cancel_operation,
     Progress => progress,
+    CopyProgress => copy_progress,
 }

@@ -12,12 +12,14 @@
 //! | `asking` | the pauses between questions to the Api actor |
 //! | `reports` | stats and heartbeat |
 //! | `list_existing` | what is on the storage, for those who want to manage it |
+//! | `read_volume_data` | what another backend reads of a volume that it copies |
 
 mod asking;
 mod compare_storage;
 mod exports;
 mod lifecycle;
 mod list_existing;
+mod read_volume_data;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use crate::model::{Context, Error, StepRecord};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
 use crate::verbs::every_command;
+use crate::verbs::volume::migrate_volume::read_volume_data::ReadVolumeData;
 
 /// How often a report is offered to the Api actor before it is left to the command's repetition.
 const REPORT_TRIES: u32 = 6;
@@ -68,6 +71,7 @@ pub fn endpoint(state: Arc<BackendState>, router: Router, bound: usize) -> Endpo
         endpoint
             .serves::<ListExisting>()
             .serves::<ListExistingPage>()
+            .serves::<ReadVolumeData>()
             .serves::<CancelOperation>(),
     )
 }
@@ -101,10 +105,13 @@ impl VolumeManager {
             DedupDecision::Repeat(report) => return self.report(context, report).await,
         }
         let _running = self.state.workers.begin_command(id);
+        // Whatever happens to a volume now is not for those who copied it before.
+        self.state.copy_sources().close(command.volume().id);
         let ended = match self.ready(command.remaining()).await {
             Readiness::Up => {
-                let flow = Task::new(self.state.clone(), command).run(self.observer.clone());
-                flow.await.map(|flow| ended(id, flow))
+                let router = self.router.clone();
+                let task = Task::new(self.state.clone(), router, context.clone(), command);
+                task.run(self.observer.clone()).await.map(|flow| ended(id, flow))
             }
             Readiness::Down(reason) if C::WHEN_DOWN == WhenDown::Refuse => Some(refused(reason)),
             Readiness::Down(_) | Readiness::Starting => None,

@@ -79,6 +79,13 @@ pub enum Outcome {
     },
     /// The snapshot is forgotten, and untouched.
     SnapshotUnmanaged,
+    /// The backend that copies the volume may read it.
+    CopySourceOpened,
+    /// The copy has all of the source's content, and it is durable.
+    Copied {
+        /// How many bytes.
+        bytes: u64,
+    },
 }
 
 /// Why a command could not be done.
@@ -122,6 +129,19 @@ pub struct Progress {
     pub total: u64,
 }
 cast!(Progress => ApiTopic, "progress", since 3);
+
+/// How much of a copy of a volume is durable: a command that is sent again may begin there. Sent every few seconds; one that is
+/// lost costs a restarted copy a few seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyProgress {
+    /// Which command copies it.
+    pub command: CommandId,
+    /// The backend that the copy is on.
+    pub from: BackendName,
+    /// All bytes before this one are durable.
+    pub offset: u64,
+}
+cast!(CopyProgress => ApiTopic, "copy_progress", since 5);
 
 /// End an operation that may take long, before it is done. What it was about is left as when it fails. Whose operation it is
 /// is looked at here.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod compare_storage;
+mod copy_data;
 mod exports;
 mod reports;
 

@@ -1,0 +1,386 @@
+//! Two managers on two nodes, connected by TCP: what one copies from the other.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::*;
+use crate::drivers::fake::Content;
+use crate::messages::api::CopyProgress;
+use crate::model::BackendName;
+use crate::transport::{CallError, ListenerHandle, TransportOptions};
+use crate::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
+use crate::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
+use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, VolumeData};
+
+impl Serve<CopyProgress> for Ear {
+    async fn serve(self: Rc<Self>, _context: Context, _progress: CopyProgress) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A node with a manager and an Api actor of its own. Its backend is called as it is.
+struct Node {
+    name: &'static str,
+    driver: FakeDriver,
+    state: Arc<BackendState>,
+    reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
+    router: Router,
+    _listener: ListenerHandle,
+    at: SocketAddr,
+}
+
+fn options(max_frame: usize) -> TransportOptions {
+    TransportOptions {
+        max_frame,
+        first_backoff: Duration::from_millis(5),
+        longest_backoff: Duration::from_millis(50),
+        ..TransportOptions::default()
+    }
+}
+
+impl Node {
+    async fn start(name: &'static str, driver: &FakeDriver, max_frame: usize) -> Self {
+        Self::start_at(
+            name,
+            driver,
+            max_frame,
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        )
+        .await
+    }
+
+    async fn start_at(name: &'static str, driver: &FakeDriver, max_frame: usize, at: SocketAddr) -> Self {
+        let made = driver.clone();
+        let state = BackendState::new(
+            BackendName::new(name, "fake"),
+            Arc::new(move || Arc::new(made.clone()) as Arc<dyn VolumeDriver>),
+            None,
+            Options::default(),
+        );
+        let router = Router::new(name);
+        let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
+        let sender = Arc::new(Mutex::new(sender));
+        let ear = EndpointBuilder::new(None, 256, move || {
+            let reports = Rc::new(RefCell::new(sender.lock().unwrap().clone()));
+            Rc::new(Ear {
+                reports,
+                has: Vec::new(),
+                recorded_since: Vec::new(),
+            })
+        });
+        router.register(
+            ear.serves::<Report>()
+                .serves::<ListBackendVolumesPage>()
+                .serves::<ConfirmOrphans>()
+                .serves::<BackendStarted>()
+                .serves::<CompareStorage>()
+                .serves::<CopyProgress>()
+                .start(),
+        );
+        router.register(endpoint(state.clone(), router.clone(), 256).start());
+        let listener = router.listen(at, options(max_frame)).await.unwrap();
+        Self {
+            name,
+            driver: driver.clone(),
+            state,
+            reports,
+            router,
+            at: listener.local_addr(),
+            _listener: listener,
+        }
+    }
+
+    fn backend(&self) -> BackendName {
+        self.state.backend.clone()
+    }
+
+    fn manager(&self) -> Handle<VolumeTopic> {
+        self.router.server(&self.backend().to_string())
+    }
+
+    async fn outcome(&mut self) -> Outcome {
+        let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv());
+        report.await.expect("a report in time").expect("a report").outcome
+    }
+
+    /// A volume with this content.
+    fn volume(&self, pieces: &[(u64, Vec<u8>)]) -> VolumeSpec {
+        let mut volume = spec(1);
+        volume.pool = self.backend().pool("fake");
+        let work = crate::drivers::Work::within(Duration::from_secs(20));
+        self.driver.create_volume(&work, &volume).unwrap();
+        for (offset, bytes) in pieces {
+            self.driver.write_volume(volume.id, *offset, bytes);
+        }
+        volume
+    }
+}
+
+/// A source and a destination that know each other, and a volume on each.
+struct Pair {
+    source: Node,
+    destination: Node,
+    from: VolumeSpec,
+    to: VolumeSpec,
+    command: CommandId,
+    context: Context,
+    _joined: crate::transport::JoinedPeer,
+}
+
+impl Pair {
+    async fn new(max_frame: usize, pieces: &[(u64, Vec<u8>)]) -> Self {
+        let source = Node::start("one", &FakeDriver::default(), max_frame).await;
+        let destination = Node::start("two", &FakeDriver::default(), max_frame).await;
+        let joined = destination.router.join(source.at.to_string(), options(max_frame));
+        let pair = Self {
+            from: source.volume(pieces),
+            to: destination.volume(&[]),
+            source,
+            destination,
+            command: first(),
+            context: Context::internal("test"),
+            _joined: joined,
+        };
+        pair.connected().await;
+        pair
+    }
+
+    async fn connected(&self) {
+        let (router, name) = (&self.destination.router, self.source.name);
+        until("they are connected", || {
+            let peers = router.peers();
+            peers
+                .iter()
+                .any(|peer| peer.state == "connected" && peer.node.as_deref() == Some(name))
+        })
+        .await;
+    }
+
+    async fn open(&mut self) -> Outcome {
+        let message = OpenCopySourceCommand {
+            command: self.command,
+            volume: self.from.clone(),
+            remaining_ms: LONG_MS,
+        };
+        self.source.manager().cast(&self.context, message).await.unwrap();
+        self.command.attempt += 1;
+        self.source.outcome().await
+    }
+
+    async fn begin_copy(&self) {
+        let message = CopyVolumeDataCommand {
+            command: self.command,
+            volume: self.to.clone(),
+            source: self.source.backend(),
+            source_volume: self.from.id,
+            offset: 0,
+            length: 1 << 30,
+            remaining_ms: LONG_MS,
+        };
+        let manager = self.destination.manager();
+        manager.cast(&self.context, message).await.unwrap();
+    }
+
+    async fn copy(&mut self) -> Outcome {
+        self.begin_copy().await;
+        self.destination.outcome().await
+    }
+
+    async fn read(&self, operation: crate::model::OperationId, volume: VolumeId) -> VolumeData {
+        let question = ReadVolumeData {
+            operation,
+            volume,
+            offset: 0,
+            length: 4096,
+        };
+        let manager = self
+            .destination
+            .router
+            .server::<VolumeTopic>(&self.source.backend().to_string());
+        let limit = Duration::from_secs(20);
+        manager.call(&self.context, question, limit).await.unwrap()
+    }
+
+    fn content(&self) -> Content {
+        self.destination.driver.content(self.to.id).unwrap()
+    }
+}
+
+fn pieces() -> Vec<(u64, Vec<u8>)> {
+    let noise = |length: u32, seed: u32| {
+        (0..length)
+            .map(|index| (index.wrapping_mul(seed) >> 7).to_le_bytes()[0])
+            .collect()
+    };
+    vec![
+        (0, noise(5_000_000, 77)),
+        (900_000_000, noise(3_000_001, 7777)),
+        ((1 << 30) - 1, vec![1]),
+    ]
+}
+
+const FRAME: usize = 1 << 20;
+
+#[actix::test]
+async fn a_volume_is_copied_from_one_host_to_another() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    assert_eq!(pair.open().await, Outcome::CopySourceOpened);
+    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
+    assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+}
+
+#[actix::test]
+async fn pieces_are_as_small_as_the_frames_have_to_be() {
+    let mut pair = Pair::new(200 << 10, &pieces()).await;
+    pair.open().await;
+    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
+    assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+}
+
+#[actix::test]
+async fn nobody_reads_what_was_not_opened_for_its_operation() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    let (operation, id) = (pair.command.operation, pair.from.id);
+    assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
+    pair.open().await;
+    assert!(matches!(pair.read(operation, id).await, VolumeData::Bytes { .. }));
+    let other = pair.source.volume(&pieces());
+    assert_eq!(pair.read(operation, other.id).await, VolumeData::NotOpen);
+    assert_eq!(pair.read(first().operation, id).await, VolumeData::NotOpen);
+    let question = ReadVolumeData {
+        operation,
+        volume: id,
+        offset: (1 << 30) - 1,
+        length: 2,
+    };
+    let manager = pair.source.manager();
+    let beyond = manager
+        .call(&pair.context, question, Duration::from_secs(20))
+        .await;
+    assert!(matches!(beyond, Err(CallError::Refused(_))), "{beyond:?}");
+}
+
+#[actix::test]
+async fn whatever_is_done_to_a_volume_closes_it() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    let (operation, id) = (pair.command.operation, pair.from.id);
+    pair.open().await;
+    let message = CreateSnapshotCommand {
+        command: first(),
+        volume: pair.from.clone(),
+        snapshot_id: SnapshotId::new(),
+        remaining_ms: LONG_MS,
+    };
+    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    pair.source.outcome().await;
+    assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
+    // The same operation opens it again, and its last stage deletes it.
+    pair.open().await;
+    assert!(matches!(pair.read(operation, id).await, VolumeData::Bytes { .. }));
+    let message = DeleteVolumeCommand {
+        command: CommandId {
+            attempt: pair.command.attempt + 1,
+            ..pair.command
+        },
+        volume: pair.from.clone(),
+        remaining_ms: LONG_MS,
+    };
+    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    assert_eq!(pair.source.outcome().await, Outcome::Deleted);
+    assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
+}
+
+#[actix::test]
+async fn a_source_that_is_started_anew_has_to_be_opened_again() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    pair.open().await;
+    // The first read waits until the source is gone.
+    pair.source.driver.script(Verb::Read, Fault::Hangs);
+    pair.begin_copy().await;
+    let reading = pair.source.driver.clone();
+    until("it is read", || reading.calls(Verb::Read) > 0).await;
+    let (driver, at) = (pair.source.driver.clone(), pair.source.at);
+    pair.source.state.workers.stop();
+    pair.source.router.shutdown(Duration::ZERO).await;
+    drop(pair.source);
+    pair.source = Node::start_at("one", &driver, FRAME, at).await;
+    let Outcome::Failed(failure) = pair.destination.outcome().await else {
+        panic!("it was not open");
+    };
+    assert_eq!(failure.kind, FailureKind::Busy, "{failure:?}");
+    assert!(failure.operator.contains("not open"), "{failure:?}");
+    pair.command.attempt += 1;
+    assert_eq!(pair.open().await, Outcome::CopySourceOpened);
+    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
+    assert!(Some(pair.content()) == driver.content(pair.from.id));
+}
+
+#[actix::test]
+async fn a_slow_source_keeps_no_worker_of_those_who_copy_from_it() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    pair.open().await;
+    pair.source.driver.script(Verb::Read, Fault::Hangs);
+    pair.begin_copy().await;
+    let reading = pair.source.driver.clone();
+    until("it is read", || reading.calls(Verb::Read) > 0).await;
+    let workers = pair.destination.state.workers.clone();
+    until("nothing runs", || workers.running() == 0).await;
+    // The source serves its other volumes meanwhile.
+    let volume = pair.source.volume(&[]);
+    let message = ExtendVolumeCommand {
+        command: first(),
+        volume,
+        new_size: 2,
+        remaining_ms: LONG_MS,
+    };
+    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    assert_eq!(pair.source.outcome().await, Outcome::Extended);
+    let message = CancelOperation {
+        command: pair.command,
+    };
+    pair.destination
+        .manager()
+        .cast(&pair.context, message)
+        .await
+        .unwrap();
+    assert!(is_failed(
+        &pair.destination.outcome().await,
+        FailureKind::Cancelled
+    ));
+}
+
+#[actix::test]
+async fn two_hosts_copy_from_each_other() {
+    let mut pair = Pair::new(FRAME, &pieces()).await;
+    pair.open().await;
+    let (back_from, back_to) = (pair.destination.volume(&pieces()), pair.source.volume(&[]));
+    let back = first();
+    let message = OpenCopySourceCommand {
+        command: back,
+        volume: back_from.clone(),
+        remaining_ms: LONG_MS,
+    };
+    pair.destination
+        .manager()
+        .cast(&pair.context, message)
+        .await
+        .unwrap();
+    pair.destination.outcome().await;
+    pair.begin_copy().await;
+    let message = CopyVolumeDataCommand {
+        command: CommandId { attempt: 2, ..back },
+        volume: back_to.clone(),
+        source: pair.destination.backend(),
+        source_volume: back_from.id,
+        offset: 0,
+        length: 1 << 30,
+        remaining_ms: LONG_MS,
+    };
+    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    assert_eq!(
+        pair.destination.outcome().await,
+        Outcome::Copied { bytes: 1 << 30 }
+    );
+    assert_eq!(pair.source.outcome().await, Outcome::Copied { bytes: 1 << 30 });
+    let copied = pair.source.driver.content(back_to.id);
+    assert!(copied == pair.destination.driver.content(back_from.id));
+}

@@ -1,0 +1,205 @@
+//! Reads pieces of a volume from the backend that has it, again and again until it answers, for a bounded time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::CopyVolumeDataCommand;
+use crate::backend::Task;
+use crate::backoff::Backoff;
+use crate::drivers::{DriverError, DriverResult};
+use crate::messages::volume::VolumeTopic;
+use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
+use crate::transport::{CallError, Handle};
+use crate::verbs::volume::migrate_volume::read_volume_data::{LIMIT, ReadVolumeData, VolumeData, checksum};
+
+/// How much is asked for at once, where it fits a frame,
+const CHUNK: u64 = 512 << 10;
+
+/// and the least.
+const SMALLEST_CHUNK: u64 = 32 << 10;
+
+/// The pause after a first question that was not answered, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A part of the volume that was read.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    /// `None` is zeros.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// All from its end to here is known to be zeros.
+    pub(super) zeros_until: u64,
+}
+
+impl Piece {
+    pub(super) fn zeros(offset: u64, length: u64) -> Self {
+        Self {
+            offset,
+            length,
+            bytes: None,
+            zeros_until: 0,
+        }
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+/// The way to the volume that is copied.
+pub(super) struct Reader {
+    manager: Handle<VolumeTopic>,
+    source: BackendName,
+    context: Context,
+    operation: OperationId,
+    volume: VolumeId,
+    patience: Duration,
+    deadline: Instant,
+    chunk: Cell<u64>,
+}
+
+/// Why a question came to nothing.
+enum Trouble {
+    /// It may be answered later.
+    Passing(String),
+    /// The answer does not fit a frame.
+    TooLarge(String),
+    /// It never will be answered.
+    Lasting(DriverError),
+}
+
+impl Reader {
+    pub(super) fn new(task: &Task<CopyVolumeDataCommand>, deadline: Instant) -> Self {
+        let command = &task.command;
+        Self {
+            manager: task.router.server(&command.source.to_string()),
+            source: command.source.clone(),
+            context: task.context.clone(),
+            operation: command.command.operation,
+            volume: command.source_volume,
+            patience: task.backend.options.copy_source_patience,
+            deadline,
+            chunk: Cell::new(CHUNK),
+        }
+    }
+
+    /// How much is to be asked for at once.
+    pub(super) fn chunk(&self) -> u64 {
+        self.chunk.get()
+    }
+
+    /// Reads so many bytes, in one piece if it fits a frame.
+    pub(super) async fn read(self: Rc<Self>, offset: u64, length: u64) -> DriverResult<Vec<Piece>> {
+        let end = offset + length;
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut at = offset;
+        while at < end {
+            let piece = self.read_piece(at, end).await?;
+            at = piece.end();
+            pieces.push(piece);
+        }
+        Ok(pieces)
+    }
+
+    async fn read_piece(&self, offset: u64, end: u64) -> DriverResult<Piece> {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let begun = Instant::now();
+        loop {
+            let question = ReadVolumeData {
+                operation: self.operation,
+                volume: self.volume,
+                offset,
+                length: (end - offset).min(self.chunk.get()),
+            };
+            let why = match self.ask(&question).await {
+                Ok(piece) => return Ok(piece),
+                Err(Trouble::Lasting(error)) => return Err(error),
+                Err(Trouble::TooLarge(why)) => {
+                    let smaller = question.length / 2;
+                    if smaller < SMALLEST_CHUNK {
+                        return Err(self.failed(&why));
+                    }
+                    self.chunk.set(self.chunk.get().min(smaller));
+                    continue;
+                }
+                Err(Trouble::Passing(why)) => why,
+            };
+            tracing::debug!(volume = %self.volume, source = %self.source, offset, why, "a read is tried again");
+            if begun.elapsed() >= self.patience {
+                return Err(self.unavailable(&why));
+            }
+            backoff.pause().await;
+        }
+    }
+
+    async fn ask(&self, question: &ReadVolumeData) -> Result<Piece, Trouble> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Trouble::Lasting(DriverError::TimedOut));
+        }
+        let answer = self
+            .manager
+            .call(&self.context, question.clone(), LIMIT.min(left))
+            .await;
+        let (offset, length) = (question.offset, question.length);
+        let is_whole = |bytes: &[u8]| u64::try_from(bytes.len()).is_ok_and(|read| read == length);
+        match answer {
+            Ok(VolumeData::Zeros { length: zeros }) if zeros >= length => Ok(Piece {
+                zeros_until: offset.saturating_add(zeros),
+                ..Piece::zeros(offset, length)
+            }),
+            Ok(VolumeData::Bytes { checksum: sum, bytes }) if is_whole(&bytes) => {
+                if checksum(question, &bytes) != sum {
+                    tracing::warn!(volume = %self.volume, source = %self.source, offset, "a piece of a volume arrived damaged");
+                    return Err(Trouble::Passing("it arrived damaged".to_owned()));
+                }
+                Ok(Piece {
+                    bytes: Some(bytes),
+                    ..Piece::zeros(offset, length)
+                })
+            }
+            Ok(VolumeData::Zeros { .. } | VolumeData::Bytes { .. }) => Err(Trouble::Lasting(
+                self.failed(&format!("it answered less than the {length} bytes at {offset}")),
+            )),
+            Ok(VolumeData::NotOpen) => Err(Trouble::Lasting(
+                self.unavailable(&"it is not open for this operation there"),
+            )),
+            Err(error @ CallError::TooLarge { .. }) => Err(Trouble::TooLarge(error.to_string())),
+            Err(
+                error @ (CallError::Unreachable(_)
+                | CallError::Overloaded(_)
+                | CallError::Timeout(_)
+                | CallError::Lost(_)),
+            ) => Err(Trouble::Passing(error.to_string())),
+            Err(CallError::Refused(error)) if matches!(error.kind, ErrorKind::Unavailable { .. }) => {
+                Err(Trouble::Passing(error.for_operator().to_owned()))
+            }
+            Err(CallError::Refused(error)) => Err(Trouble::Lasting(self.failed(&error.for_operator()))),
+            Err(error @ CallError::UnsupportedVersion { .. }) => Err(Trouble::Lasting(self.failed(&error))),
+        }
+    }
+
+    fn unavailable(&self, why: &impl std::fmt::Display) -> DriverError {
+        DriverError::Unavailable {
+            client: "The backend that has the volume does not answer at present.".to_owned(),
+            operator: format!(
+                "volume {} cannot be read from {} now: {why}",
+                self.volume, self.source
+            ),
+        }
+    }
+
+    fn failed(&self, why: &impl std::fmt::Display) -> DriverError {
+        DriverError::Failed {
+            client: "The volume's data could not be read on its backend.".to_owned(),
+            operator: format!(
+                "volume {} cannot be read from {}: {why}",
+                self.volume, self.source
+            ),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Read a piece of a volume that is copied: the question of the backend that copies it to the backend that has it.
+//!
+//! The source is pulled from and never pushes: a read that comes late is harmless, a write that comes late would not be.
+//!
+//! - **Only what is open is read.** The operation's id must be one that the volume was opened for ([`super::open_source`]). That is
+//!   looked at while the content is locked, so that no read sees what a later command makes of the volume.
+//! - **Nothing is read for long.** One piece at a time holds the content's lock and a worker; a few wait, any more are refused and
+//!   come again. Commands of other volumes get their workers in turn.
+//! - **Zeros do not travel.** A piece of zeros is told as such, together with all that the storage knows to be zeros behind it. So is
+//!   what lies between the end of the storage and the volume's size in GiB, which a managed volume may have.
+//! - **What arrives is what was read.** TCP's checksum is weak and frames have none, so each piece has one of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::backend::{BackendState, LockSet, Readiness};
+use crate::drivers::copy::is_zeros;
+use crate::drivers::{Access, DriverError, DriverResult, VolumeDriver, Work};
+use crate::messages::call;
+use crate::messages::volume::VolumeTopic;
+use crate::model::{Error, OperationId, Result, VolumeId, VolumeSpec};
+use crate::transport::codec::plain_bytes;
+
+/// The most bytes that are read at once.
+pub const LONGEST: u64 = 1 << 20;
+
+/// How long one read may take, from the question to the answer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Read so many bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadVolumeData {
+    /// The operation that the volume was opened for.
+    pub operation: OperationId,
+    /// The volume.
+    pub volume: VolumeId,
+    /// From which byte on.
+    pub offset: u64,
+    /// How many; at most [`LONGEST`], and no more than fit a frame.
+    pub length: u64,
+}
+call!(ReadVolumeData => VolumeTopic, "read_volume_data", since 5, reply VolumeData);
+
+/// What was read. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeData {
+    /// This operation may not read this volume: it was never opened for it, or that was forgotten in a restart.
+    NotOpen,
+    /// All of it is zeros.
+    Zeros {
+        /// So many bytes; at least as many as were asked for.
+        length: u64,
+    },
+    /// These bytes; as many as were asked for.
+    Bytes {
+        /// See [`checksum`].
+        checksum: u32,
+        /// The bytes.
+        #[serde(with = "plain_bytes")]
+        bytes: Vec<u8>,
+    },
+}
+
+impl VolumeData {
+    /// The answer to this question, if it is these bytes.
+    #[must_use]
+    pub fn of(question: &ReadVolumeData, bytes: Vec<u8>) -> Self {
+        let checksum = checksum(question, &bytes);
+        Self::Bytes { checksum, bytes }
+    }
+}
+
+/// CRC-32 of the volume's id, the offset and the bytes: the answer to another question does not pass either.
+#[must_use]
+pub fn checksum(question: &ReadVolumeData, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(question.volume.0.as_bytes());
+    hasher.update(&question.offset.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// Answers a question.
+///
+/// # Errors
+/// 503 where trying again makes sense: the backend is starting, too many reads wait, the storage did not answer in time. 500 if the
+/// storage failed. 400 if what is asked for is no part of the volume.
+pub async fn read_volume_data(backend: &Arc<BackendState>, question: ReadVolumeData) -> Result<VolumeData> {
+    let open = find(backend, &question);
+    let Some(volume) = open else {
+        tracing::info!(
+            volume = %question.volume,
+            operation = %question.operation,
+            "a read of a volume that is not open for this operation is refused"
+        );
+        return Ok(VolumeData::NotOpen);
+    };
+    let end = question.offset.checked_add(question.length);
+    if question.length == 0 || question.length > LONGEST || end.is_none_or(|end| end > bytes_of(&volume)) {
+        return Err(Error::bad_request("No such part of the volume."));
+    }
+    if let Readiness::Down(why) = backend.readiness.borrow().clone() {
+        return Err(unavailable(why));
+    }
+    let Ok(_place) = backend.reads.try_acquire() else {
+        return Err(unavailable("too many reads wait".to_owned()));
+    };
+    let state = Arc::clone(backend);
+    let locks = LockSet::content_of(question.volume);
+    let read = backend.drive(locks, LIMIT, move |driver, work| match find(&state, &question) {
+        Some(volume) => read(driver, work, &volume, &question),
+        None => Ok(VolumeData::NotOpen),
+    });
+    read.await.map_err(|error| match error {
+        None => unavailable("the backend is stopping".to_owned()),
+        Some(
+            error @ (DriverError::Busy { .. } | DriverError::TimedOut | DriverError::Unavailable { .. }),
+        ) => unavailable(error.to_string()),
+        Some(error) => Error::backend("The storage backend failed.").with_operator(error),
+    })
+}
+
+fn find(backend: &BackendState, question: &ReadVolumeData) -> Option<VolumeSpec> {
+    let sources = backend.copy_sources();
+    sources
+        .find(question.operation, question.volume, Instant::now())
+        .cloned()
+}
+
+fn unavailable(why: String) -> Error {
+    Error::unavailable("The service is temporarily unable to handle the request.", 1).with_operator(why)
+}
+
+fn bytes_of(volume: &VolumeSpec) -> u64 {
+    u64::from(volume.size) << 30
+}
+
+fn read(
+    driver: &dyn VolumeDriver,
+    work: &Work,
+    volume: &VolumeSpec,
+    question: &ReadVolumeData,
+) -> DriverResult<VolumeData> {
+    let (offset, length) = (question.offset, question.length);
+    let mut open = driver.open_volume(work, volume, Access::Read)?;
+    let end = open.length().min(bytes_of(volume));
+    let mut data = offset;
+    if offset < end {
+        data = open.next_data(work, offset)?;
+    }
+    if data >= end {
+        // Nothing but zeros to its end.
+        let length = bytes_of(volume) - offset;
+        return Ok(VolumeData::Zeros { length });
+    }
+    if data - offset >= length {
+        return Ok(VolumeData::Zeros {
+            length: data - offset,
+        });
+    }
+    let as_usize = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
+    let mut bytes = open.read(work, offset, as_usize(length.min(end - offset)))?;
+    if is_zeros(&bytes) {
+        return Ok(VolumeData::Zeros { length });
+    }
+    bytes.resize(as_usize(length), 0);
+    Ok(VolumeData::of(question, bytes))
+}
