@@ -5,7 +5,7 @@
 use crate::backend::{BackendCommand, CommandVisitor};
 use crate::messages::{Message, api, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
-use crate::verbs::volume::migrate_volume::read_volume_data::ReadVolumeData;
+use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, RelayedRead};
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
 /// Is shown each type of message.
@@ -61,6 +61,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::CancelOperation>();
     visitor.message::<volume::ListExistingPage>();
     visitor.message::<ReadVolumeData>();
+
+    visitor.message::<RelayedRead>();
 }
 
 /// Takes bytes for a stream of frames, and for the payload of every message and reply: for the fuzzer (`fuzz/`) and for the

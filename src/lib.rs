@@ -11,7 +11,7 @@
 //! | [`store`] | the `Store` trait, sled, and the typed catalog on top |
 //! | [`flow`] | steps and reverts |
 //! | [`verbs`] | one file for each thing that can be done to a resource |
-//! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry: the engines that run the verbs |
+//! | [`actors`] | Api, Quota, Scheduler, VolumeManager, Registry, Relay: the engines that run the verbs |
 //! | [`control`] | what a verb works with on a control node |
 //! | [`backend`] | what the steps of a verb work with on a volume node |
 //! | [`drivers`] | volume drivers, target helpers, external commands |

@@ -4,5 +4,6 @@ pub mod api;
 mod permission;
 pub mod quota;
 pub mod registry;
+pub mod relay;
 pub mod scheduler;
 pub mod volume_manager;

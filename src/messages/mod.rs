@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 pub mod api;
 pub mod quota;
 pub mod registry;
+pub mod relay;
 pub mod scheduler;
 pub mod volume;
 

@@ -3,7 +3,7 @@
 use pumice::messages::api::CopyProgress;
 use pumice::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
 use pumice::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
-use pumice::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, VolumeData};
+use pumice::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
 
 use super::*;
 
@@ -44,6 +44,11 @@ fn each_message_of_a_copy_has_the_bytes_it_had() {
         length: 3,
     };
     message(&[("full", question.clone())]);
+    let relayed = RelayedRead {
+        source: backend(),
+        question: question.clone(),
+    };
+    message(&[("full", relayed)]);
     let answers = [
         ("not_open", VolumeData::NotOpen),
         ("zeros", VolumeData::Zeros { length: 1 << 30 }),

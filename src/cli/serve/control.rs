@@ -16,6 +16,7 @@ use super::exports::{self, Exports};
 use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
+use crate::actors::relay;
 use crate::actors::scheduler::{self, weighers::Multipliers};
 use crate::config::{Config, auth};
 use crate::messages::quota::QuotaTopic;
@@ -48,6 +49,8 @@ const TIDY: Duration = Duration::from_secs(300);
 /// The control actors and the web server, running.
 pub struct Control {
     arbiter: Arbiter,
+    /// What passes pieces of volumes on has a thread of its own.
+    relay: Arbiter,
     server: ServerHandle,
     readiness: Readiness,
     turns: AllTurns,
@@ -65,6 +68,8 @@ impl Control {
         let catalog = Catalog::open(Arc::clone(&store)).await?;
         let arbiter = Arbiter::new();
         let insight = start_actors(config, &catalog, router, &arbiter)?;
+        let relaying = Arbiter::new();
+        router.register(relay::endpoint(router.clone()).start_on(&relaying.handle()));
         let readiness = Readiness::starting();
         actix_rt::spawn(look_at_disk(looking));
         let watched = Watched {
@@ -97,6 +102,7 @@ impl Control {
         });
         Ok(Self {
             arbiter,
+            relay: relaying,
             server: handle,
             readiness,
             turns,
@@ -136,6 +142,7 @@ impl Control {
     /// Ends what is left, with an export of the store.
     pub async fn end(self) {
         self.arbiter.stop();
+        self.relay.stop();
         self.exports.end().await;
     }
 }

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::*;
 use crate::drivers::fake::Content;
 use crate::messages::api::CopyProgress;
-use crate::model::BackendName;
-use crate::transport::{CallError, ListenerHandle, TransportOptions};
+use crate::model::{BackendName, OperationId};
+use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
+use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
+use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
 use crate::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
 use crate::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
 use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, VolumeData};
@@ -89,6 +91,10 @@ impl Node {
         }
     }
 
+    fn anywhere(&self) -> SocketAddr {
+        SocketAddr::new(self.at.ip(), 0)
+    }
+
     fn backend(&self) -> BackendName {
         self.state.backend.clone()
     }
@@ -115,7 +121,16 @@ impl Node {
     }
 }
 
-/// A source and a destination that know each other, and a volume on each.
+/// How the two nodes of a pair are connected.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// With each other.
+    Direct,
+    /// Each with a node that has a relay.
+    ThroughRelay,
+}
+
+/// A source and a destination that reach each other, and a volume on each.
 struct Pair {
     source: Node,
     destination: Node,
@@ -123,36 +138,64 @@ struct Pair {
     to: VolumeSpec,
     command: CommandId,
     context: Context,
-    _joined: crate::transport::JoinedPeer,
+    joined: Vec<JoinedPeer>,
+    relay_node: Option<(Router, ListenerHandle)>,
+}
+
+async fn connected(router: &Router, node: &str) {
+    until("they are connected", || {
+        let peers = router.peers();
+        peers
+            .iter()
+            .any(|peer| peer.state == "connected" && peer.node.as_deref() == Some(node))
+    })
+    .await;
 }
 
 impl Pair {
     async fn new(max_frame: usize, pieces: &[(u64, Vec<u8>)]) -> Self {
+        Self::connected(Way::Direct, max_frame, pieces).await
+    }
+
+    async fn connected(way: Way, max_frame: usize, pieces: &[(u64, Vec<u8>)]) -> Self {
         let source = Node::start("one", &FakeDriver::default(), max_frame).await;
         let destination = Node::start("two", &FakeDriver::default(), max_frame).await;
-        let joined = destination.router.join(source.at.to_string(), options(max_frame));
-        let pair = Self {
+        let mut pair = Self {
             from: source.volume(pieces),
             to: destination.volume(&[]),
             source,
             destination,
             command: first(),
             context: Context::internal("test"),
-            _joined: joined,
+            joined: Vec::new(),
+            relay_node: None,
         };
-        pair.connected().await;
+        match way {
+            Way::Direct => pair.join_each_other(max_frame).await,
+            Way::ThroughRelay => {
+                let router = Router::new("control");
+                router.register(crate::actors::relay::endpoint(router.clone()).start());
+                let listener = router
+                    .listen(pair.source.anywhere(), options(max_frame))
+                    .await
+                    .unwrap();
+                let at = listener.local_addr().to_string();
+                for node in [&pair.source, &pair.destination] {
+                    pair.joined.push(node.router.join(at.clone(), options(max_frame)));
+                    connected(&router, node.name).await;
+                }
+                connected(&pair.destination.router, "control").await;
+                pair.relay_node = Some((router, listener));
+            }
+        }
         pair
     }
 
-    async fn connected(&self) {
-        let (router, name) = (&self.destination.router, self.source.name);
-        until("they are connected", || {
-            let peers = router.peers();
-            peers
-                .iter()
-                .any(|peer| peer.state == "connected" && peer.node.as_deref() == Some(name))
-        })
-        .await;
+    async fn join_each_other(&mut self, max_frame: usize) {
+        let at = self.source.at.to_string();
+        self.joined
+            .push(self.destination.router.join(at, options(max_frame)));
+        connected(&self.destination.router, self.source.name).await;
     }
 
     async fn open(&mut self) -> Outcome {
@@ -185,19 +228,22 @@ impl Pair {
         self.destination.outcome().await
     }
 
-    async fn read(&self, operation: crate::model::OperationId, volume: VolumeId) -> VolumeData {
+    async fn read(&self, operation: OperationId, volume: VolumeId) -> VolumeData {
+        self.try_read(operation, volume).await.unwrap()
+    }
+
+    async fn try_read(&self, operation: OperationId, volume: VolumeId) -> Result<VolumeData, CallError> {
         let question = ReadVolumeData {
             operation,
             volume,
             offset: 0,
             length: 4096,
         };
-        let manager = self
-            .destination
-            .router
-            .server::<VolumeTopic>(&self.source.backend().to_string());
-        let limit = Duration::from_secs(20);
-        manager.call(&self.context, question, limit).await.unwrap()
+        let source = self.source.backend().to_string();
+        let manager = self.destination.router.server::<VolumeTopic>(&source);
+        manager
+            .call(&self.context, question, Duration::from_secs(20))
+            .await
     }
 
     fn content(&self) -> Content {
@@ -229,11 +275,23 @@ async fn a_volume_is_copied_from_one_host_to_another() {
 }
 
 #[actix::test]
-async fn pieces_are_as_small_as_the_frames_have_to_be() {
-    let mut pair = Pair::new(200 << 10, &pieces()).await;
+async fn nodes_that_are_not_connected_copy_through_a_control_node() {
+    let mut pair = Pair::connected(Way::ThroughRelay, FRAME, &pieces()).await;
+    let directly = pair.try_read(pair.command.operation, pair.from.id).await;
+    assert!(matches!(directly, Err(CallError::Unreachable(_))), "{directly:?}");
     pair.open().await;
     assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
     assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+}
+
+#[actix::test]
+async fn pieces_are_as_small_as_the_frames_have_to_be() {
+    for way in [Way::Direct, Way::ThroughRelay] {
+        let mut pair = Pair::connected(way, 200 << 10, &pieces()).await;
+        pair.open().await;
+        assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
+        assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+    }
 }
 
 #[actix::test]

@@ -18,6 +18,8 @@
 //! A worker, and the locks of the copy, are held only while something is written. So a slow source keeps no worker, and two hosts that
 //! copy from each other never wait for each other's workers. The limit of the backend's copies is kept while writing.
 //!
+//! Two nodes that are not connected with each other copy through a control node (its Relay actor).
+//!
 //! | what happens | what becomes of it |
 //! |---|---|
 //! | the source cannot be reached, is overloaded, starts or is slow; a piece arrives damaged | tried again, for a bounded time; then `Busy` |
@@ -144,10 +146,10 @@ async fn open_copy(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> {
     .await
 }
 
+/// Needs none of the volume's locks: a delete that holds them finds the device busy for as long as it is open.
 async fn close(task: &mut Task<CopyVolumeDataCommand>) {
     let target = task.output.clone();
-    let locks = LockSet::content_of(task.volume.id);
-    let closed = task.drive_within(CLOSE_LIMIT, locks, move |_| {
+    let closed = task.drive_within(CLOSE_LIMIT, LockSet::default(), move |_| {
         drop(target.lock().take());
         Ok(())
     });

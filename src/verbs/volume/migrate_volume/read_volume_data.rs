@@ -20,8 +20,9 @@ use crate::backend::{BackendState, LockSet, Readiness};
 use crate::drivers::copy::is_zeros;
 use crate::drivers::{Access, DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::call;
+use crate::messages::relay::RelayTopic;
 use crate::messages::volume::VolumeTopic;
-use crate::model::{Error, OperationId, Result, VolumeId, VolumeSpec};
+use crate::model::{BackendName, Error, OperationId, Result, VolumeId, VolumeSpec};
 use crate::transport::codec::plain_bytes;
 
 /// The most bytes that are read at once.
@@ -43,6 +44,16 @@ pub struct ReadVolumeData {
     pub length: u64,
 }
 call!(ReadVolumeData => VolumeTopic, "read_volume_data", since 5, reply VolumeData);
+
+/// The same, through a control node that knows the backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayedRead {
+    /// The backend that has the volume.
+    pub source: BackendName,
+    /// What it is asked.
+    pub question: ReadVolumeData,
+}
+call!(RelayedRead => RelayTopic, "read_volume_data", since 1, reply VolumeData);
 
 /// What was read. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

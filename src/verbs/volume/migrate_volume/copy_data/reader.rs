@@ -10,10 +10,13 @@ use super::CopyVolumeDataCommand;
 use crate::backend::Task;
 use crate::backoff::Backoff;
 use crate::drivers::{DriverError, DriverResult};
+use crate::messages::relay::RelayTopic;
 use crate::messages::volume::VolumeTopic;
 use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
 use crate::transport::{CallError, Handle};
-use crate::verbs::volume::migrate_volume::read_volume_data::{LIMIT, ReadVolumeData, VolumeData, checksum};
+use crate::verbs::volume::migrate_volume::read_volume_data::{
+    LIMIT, ReadVolumeData, RelayedRead, VolumeData, checksum,
+};
 
 /// How much is asked for at once, where it fits a frame,
 const CHUNK: u64 = 512 << 10;
@@ -50,9 +53,12 @@ impl Piece {
     }
 }
 
-/// The way to the volume that is copied.
+/// The way to the volume that is copied: from node to node where they are connected, else through a control node.
 pub(super) struct Reader {
     manager: Handle<VolumeTopic>,
+    relay: Handle<RelayTopic>,
+    /// Whether the nodes were not connected when they were tried last.
+    through_relay: Cell<bool>,
     source: BackendName,
     context: Context,
     operation: OperationId,
@@ -77,6 +83,8 @@ impl Reader {
         let command = &task.command;
         Self {
             manager: task.router.server(&command.source.to_string()),
+            relay: task.router.any(),
+            through_relay: Cell::new(false),
             source: command.source.clone(),
             context: task.context.clone(),
             operation: command.command.operation,
@@ -136,15 +144,31 @@ impl Reader {
         }
     }
 
+    async fn call(&self, question: &ReadVolumeData, limit: Duration) -> Result<VolumeData, CallError> {
+        if !self.through_relay.get() {
+            match self.manager.call(&self.context, question.clone(), limit).await {
+                Err(CallError::Unreachable(_)) => self.through_relay.set(true),
+                answer => return answer,
+            }
+        }
+        let relayed = RelayedRead {
+            source: self.source.clone(),
+            question: question.clone(),
+        };
+        let answer = self.relay.call(&self.context, relayed, limit).await;
+        if answer.is_err() {
+            // They may be connected by now.
+            self.through_relay.set(false);
+        }
+        answer
+    }
+
     async fn ask(&self, question: &ReadVolumeData) -> Result<Piece, Trouble> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Trouble::Lasting(DriverError::TimedOut));
         }
-        let answer = self
-            .manager
-            .call(&self.context, question.clone(), LIMIT.min(left))
-            .await;
+        let answer = self.call(question, LIMIT.min(left)).await;
         let (offset, length) = (question.offset, question.length);
         let is_whole = |bytes: &[u8]| u64::try_from(bytes.len()).is_ok_and(|read| read == length);
         match answer {
@@ -175,6 +199,9 @@ impl Reader {
                 | CallError::Timeout(_)
                 | CallError::Lost(_)),
             ) => Err(Trouble::Passing(error.to_string())),
+            Err(CallError::Refused(error)) if error.kind == ErrorKind::TooLarge => {
+                Err(Trouble::TooLarge(error.to_string()))
+            }
             Err(CallError::Refused(error)) if matches!(error.kind, ErrorKind::Unavailable { .. }) => {
                 Err(Trouble::Passing(error.for_operator().to_owned()))
             }
