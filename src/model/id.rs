@@ -1,19 +1,18 @@
-//! Ids as types of their own, so that a volume's id cannot be handed where an attachment's is due.
+//! Ids as types of their own, so that a volume's id cannot be handed where an attachment's is due. The id of a later kind of
+//! resource stands in that resource's file.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::chance;
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $make:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub Uuid);
+        pub struct $name(pub uuid::Uuid);
 
         impl $name {
             /// A fresh id that nothing else has.
@@ -24,26 +23,27 @@ macro_rules! uuid_id {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, f)
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = uuid::Error;
             fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::parse_str(text).map(Self)
+                uuid::Uuid::parse_str(text).map(Self)
             }
         }
     };
 }
+pub(super) use uuid_id;
 
 uuid_id!(/// Names a volume. Version 4, as Cinder's are.
     VolumeId, chance::id());
@@ -51,8 +51,6 @@ uuid_id!(/// Names a snapshot.
     SnapshotId, chance::id());
 uuid_id!(/// Names an attachment of a volume to a host.
     AttachmentId, chance::id());
-uuid_id!(/// Names a volume type.
-    VolumeTypeId, chance::id());
 uuid_id!(/// Names a user message (`GET /messages`).
     MessageId, chance::id());
 uuid_id!(/// Names a service row (`GET /os-services`).

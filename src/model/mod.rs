@@ -31,9 +31,7 @@ pub use attachment::{AttachMode, Attachment, AttachmentStatus, ConnectionInfo, C
 pub use context::Context;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{BackendName, PoolName};
-pub use id::{
-    AttachmentId, MessageId, OperationId, ProjectId, ServiceId, SnapshotId, UserId, VolumeId, VolumeTypeId,
-};
+pub use id::{AttachmentId, MessageId, OperationId, ProjectId, ServiceId, SnapshotId, UserId, VolumeId};
 pub use identity::{
     Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenHash, TokenKey, TokenKeys, User,
 };
@@ -47,4 +45,4 @@ pub use storage_name::StorageName;
 pub use time::Timestamp;
 pub use user_message::UserMessage;
 pub use volume::{AttachStatus, MigrationStatus, Volume, VolumeStatus};
-pub use volume_type::VolumeType;
+pub use volume_type::{VolumeType, VolumeTypeId};

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ProjectId, Timestamp, VolumeTypeId};
+use super::id::uuid_id;
+use super::{ProjectId, Timestamp};
+use crate::chance;
+
+uuid_id!(/// Names a volume type.
+    VolumeTypeId, chance::id());
 
 /// The type that a new catalog has (cinder: migration `add default volume type`).
 pub const DEFAULT_TYPE_NAME: &str = "__DEFAULT__";

@@ -1,11 +1,12 @@
 //! Attachments: their rows and reads.
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, key, last_id};
+use super::keys::{self, Table, key, last_id};
+use super::kinds::Kind;
 use super::query::{ListError, Page};
 use super::read::{BATCH, Walk, sees};
 use super::{Catalog, Stored};
-use crate::model::{Attachment, AttachmentId, ProjectId, VolumeId};
+use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, VolumeId};
 use crate::store::{Condition, Key, Scan, StoreError};
 
 impl Catalog {
@@ -126,12 +127,33 @@ impl Changes {
     }
 }
 
+impl Kind for Attachment {
+    const TABLES: &'static [Table] = &[keys::ATTACHMENT];
+    const INDEXES: &'static [Table] = &[keys::ATTACHMENT_BY_VOLUME, keys::ATTACHMENT_BY_CREATED];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        key_of_row(row)
+    }
+
+    fn volume(&self) -> Option<VolumeId> {
+        Some(self.volume_id)
+    }
+
+    fn operation(&self) -> Option<OperationId> {
+        self.operation
+    }
+}
+
 pub(super) fn record_key(id: AttachmentId) -> Key {
     key(keys::ATTACHMENT).id(id.0).end()
 }
 
 /// All index rows of an attachment.
-pub(super) fn rows(attachment: &Attachment) -> Rows {
+fn rows(attachment: &Attachment) -> Rows {
     let of_volume = key(keys::ATTACHMENT_BY_VOLUME).id(attachment.volume_id.0);
     [
         of_volume.time(attachment.created_at).id(attachment.id.0).end(),

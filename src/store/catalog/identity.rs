@@ -4,7 +4,8 @@
 //! their hash, and the expired ones by their expiry.
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, bytes_time, key};
+use super::keys::{self, Table, bytes_time, key};
+use super::kinds::Kind;
 use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};
@@ -182,12 +183,25 @@ fn project_key(id: &ProjectId) -> Key {
     key(keys::PROJECT).text(id.as_str()).end()
 }
 
-pub(super) fn token_key(hash: &TokenHash) -> Key {
+fn token_key(hash: &TokenHash) -> Key {
     key(keys::TOKEN).bytes(&hash.0).end()
 }
 
+impl Kind for Token {
+    const TABLES: &'static [Table] = &[keys::TOKEN];
+    const INDEXES: &'static [Table] = &[keys::TOKEN_BY_EXPIRY];
+
+    fn rows(&self) -> Rows {
+        token_rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        expiry_and_hash(row).map(|(_, hash)| token_key(&hash))
+    }
+}
+
 /// All index rows of a token.
-pub(super) fn token_rows(token: &Token) -> Rows {
+fn token_rows(token: &Token) -> Rows {
     Rows::from([(
         key(keys::TOKEN_BY_EXPIRY)
             .time(token.expires_at)
@@ -198,7 +212,7 @@ pub(super) fn token_rows(token: &Token) -> Rows {
 }
 
 /// What the key of a row of the expiry index says.
-pub(super) fn expiry_and_hash(row: &Key) -> Option<(Timestamp, TokenHash)> {
+fn expiry_and_hash(row: &Key) -> Option<(Timestamp, TokenHash)> {
     let (expiry, hash) = row.0.get(keys::TOKEN_BY_EXPIRY.len()..)?.split_at_checked(8)?;
     Some((bytes_time(expiry)?, TokenHash(hash.try_into().ok()?)))
 }

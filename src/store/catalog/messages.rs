@@ -1,7 +1,8 @@
 //! User messages: their rows, reads, and the expired ones.
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, bytes_time, key, last_id};
+use super::keys::{self, Table, bytes_time, key, last_id};
+use super::kinds::Kind;
 use super::query::{ListError, Page};
 use super::read::sees;
 use super::{Catalog, Stored};
@@ -89,12 +90,25 @@ impl Changes {
     }
 }
 
+impl Kind for UserMessage {
+    const TABLES: &'static [Table] = &[keys::MESSAGE];
+    const INDEXES: &'static [Table] = &[keys::MESSAGE_BY_CREATED, keys::MESSAGE_BY_EXPIRY];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        Some(record_key(MessageId(last_id(row)?)))
+    }
+}
+
 pub(super) fn record_key(id: MessageId) -> Key {
     key(keys::MESSAGE).id(id.0).end()
 }
 
 /// All index rows of a message.
-pub(super) fn rows(message: &UserMessage) -> Rows {
+fn rows(message: &UserMessage) -> Rows {
     [
         created_row(None, message),
         created_row(Some(&message.project_id), message),

@@ -9,6 +9,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `keys` | the layout of keys |
+//! | `kinds` | where each kind of record and its index rows are |
 //! | `read` | how records and ranges of them are read |
 //! | `changes` | what a commit collects |
 //! | `query`, `filter`, `order`, `list` | lists: what is asked, what matches, in which order, page by page |
@@ -23,6 +24,7 @@ mod changes;
 mod filter;
 mod identity;
 mod keys;
+mod kinds;
 mod list;
 mod listable;
 mod messages;

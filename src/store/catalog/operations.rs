@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, key};
+use super::keys::{self, Table, key, last_id};
+use super::kinds::Kind;
 use super::query::Page;
 use super::quota::{Counted, usage_key};
 use super::read::decoded;
@@ -108,8 +109,21 @@ pub(super) fn held(amount: i64) -> i64 {
     amount.max(0)
 }
 
+impl Kind for Operation {
+    const TABLES: &'static [Table] = &[keys::OPERATION];
+    const INDEXES: &'static [Table] = &[keys::OPERATION_BY_SOURCE];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        Some(record_key(OperationId(last_id(row)?)))
+    }
+}
+
 /// All index rows of an operation.
-pub(super) fn rows(operation: &Operation) -> Rows {
+fn rows(operation: &Operation) -> Rows {
     let mut rows = Rows::new();
     if let Some(source) = operation.copied_from {
         let row = key(keys::OPERATION_BY_SOURCE).id(source).id(operation.id.0);

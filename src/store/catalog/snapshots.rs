@@ -1,7 +1,8 @@
 //! Snapshots: their rows, and reads that are not lists.
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, key, last_id};
+use super::keys::{self, Table, key, last_id};
+use super::kinds::Kind;
 use super::query::Page;
 use super::read::{Walk, decoded};
 use super::{Catalog, Stored};
@@ -99,12 +100,29 @@ impl Changes {
     }
 }
 
+impl Kind for Snapshot {
+    const TABLES: &'static [Table] = &[keys::SNAPSHOT];
+    const INDEXES: &'static [Table] = &[
+        keys::SNAPSHOT_BY_VOLUME,
+        keys::SNAPSHOT_BY_CREATED,
+        keys::SNAPSHOT_BY_NAME,
+    ];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        key_of_row(row)
+    }
+}
+
 pub(super) fn record_key(id: SnapshotId) -> Key {
     key(keys::SNAPSHOT).id(id.0).end()
 }
 
 /// All index rows of a snapshot.
-pub(super) fn rows(snapshot: &Snapshot) -> Rows {
+fn rows(snapshot: &Snapshot) -> Rows {
     let mut rows = Rows::new();
     let of_volume = key(keys::SNAPSHOT_BY_VOLUME).id(snapshot.volume_id.0);
     rows.insert(

@@ -2,7 +2,8 @@
 //! time. The tokens themselves are not stored: their holders have them.
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, bytes_time, key};
+use super::keys::{self, Table, bytes_time, key};
+use super::kinds::Kind;
 use super::read::stored;
 use super::{Catalog, Page, Stored};
 use crate::model::identity::{RevokedToken, TokenGeneration, TokenKeys};
@@ -167,8 +168,21 @@ fn revoked_key(user: &UserId, audit_id: Uuid) -> Key {
     key(keys::REVOKED_TOKEN).text(user.as_str()).id(audit_id).end()
 }
 
+impl Kind for RevokedToken {
+    const TABLES: &'static [Table] = &[keys::REVOKED_TOKEN];
+    const INDEXES: &'static [Table] = &[keys::REVOKED_TOKEN_BY_EXPIRY];
+
+    fn rows(&self) -> Rows {
+        revoked_rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        revoked_key_of_row(row)
+    }
+}
+
 /// All index rows of a revoked token.
-pub(super) fn revoked_rows(token: &RevokedToken) -> Rows {
+fn revoked_rows(token: &RevokedToken) -> Rows {
     let row = key(keys::REVOKED_TOKEN_BY_EXPIRY)
         .time(token.expires_at)
         .text(token.user_id.as_str())
@@ -186,7 +200,7 @@ fn expiry(row: &Key) -> Option<Timestamp> {
 }
 
 /// The record of a row of the expiry index: its key is what follows the time.
-pub(super) fn revoked_key_of_row(row: &Key) -> Option<Key> {
+fn revoked_key_of_row(row: &Key) -> Option<Key> {
     let record = row.0.get(keys::REVOKED_TOKEN_BY_EXPIRY.len() + 8..)?;
     Some(key(keys::REVOKED_TOKEN).bytes(record).end())
 }

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, key};
+use super::keys::{self, Table, key};
+use super::kinds::Kind;
 use super::{Catalog, Stored};
 use crate::model::{VolumeType, VolumeTypeId};
 use crate::store::{Ceiling, Condition, Key, StoreError};
@@ -103,9 +104,18 @@ pub(super) fn record_key(id: VolumeTypeId) -> Key {
     key(keys::VOLUME_TYPE).id(id.0).end()
 }
 
-/// All index rows of a type.
-pub(super) fn rows(volume_type: &VolumeType) -> Rows {
-    Rows::from([(name_key(&volume_type.name), volume_type.id.0.as_bytes().to_vec())])
+impl Kind for VolumeType {
+    const TABLES: &'static [Table] = &[keys::VOLUME_TYPE];
+    const INDEXES: &'static [Table] = &[keys::VOLUME_TYPE_BY_NAME];
+
+    fn rows(&self) -> Rows {
+        Rows::from([(name_key(&self.name), self.id.0.as_bytes().to_vec())])
+    }
+
+    fn record_of(_row: &Key, value: &[u8]) -> Option<Key> {
+        let id = uuid::Uuid::from_slice(value).ok()?;
+        Some(record_key(VolumeTypeId(id)))
+    }
 }
 
 fn name_key(name: &str) -> Key {

@@ -12,22 +12,21 @@ mod storage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::changes::Rows;
-use super::keys::{self, Table, bytes_time, key, last_id, volume_key, volume_key_of_row};
+use super::keys::{self, Table, key};
+use super::kinds::{Kind, KindVisitor, every_kind};
 use super::operations::held;
 use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
 use super::types::type_counter;
 use super::volumes::{Total, totals_key};
-use super::{Catalog, attachments, identity, messages, operations, tokens, types, volumes};
+use super::{Catalog, operations, volumes};
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::{
-    Attachment, MessageId, Operation, OperationId, ProjectId, RevokedToken, Token, TokenGeneration,
-    TokenKeys, UserMessage, Volume, VolumeId, VolumeType, VolumeTypeId,
+    Attachment, Operation, OperationId, ProjectId, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId,
 };
 use crate::store::evaluate::counter_value;
 use crate::store::memory::MemoryStore;
-use crate::store::record::{Layout, Limit, Record};
+use crate::store::record::Record;
 use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
@@ -70,8 +69,8 @@ impl<'a> Check<'a> {
         };
         check.tables().await?;
         check.volumes_and_usage().await?;
-        check.others().await?;
-        check.index_rows().await?;
+        every_kind(&mut Others(&mut check)).await?;
+        every_kind(&mut Indexes(&mut check)).await?;
         Ok(check)
     }
 
@@ -109,7 +108,7 @@ impl<'a> Check<'a> {
         let mut totals: BTreeMap<Key, i64> = BTreeMap::new();
         let mut walk = Walk::new(key(keys::VOLUME).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
-            let volumes: Vec<Volume> = self.readable(entries, volumes::rows).await?;
+            let volumes: Vec<Volume> = self.readable(entries).await?;
             for volume in &volumes {
                 *totals
                     .entry(totals_key(&volume.project_id, Total::Volumes))
@@ -140,7 +139,7 @@ impl<'a> Check<'a> {
         self.snapshots(&mut expected).await?;
         let mut walk = Walk::new(key(keys::OPERATION).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
-            for operation in self.readable::<Operation>(entries, operations::rows).await? {
+            for operation in self.readable::<Operation>(entries).await? {
                 for (resource, amount) in &operation.reserved {
                     let usage = expected
                         .entry((operation.project_id.clone(), resource.clone()))
@@ -273,113 +272,38 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// The kinds of records that nothing is summed up over.
-    async fn others(&mut self) -> Result<(), StoreError> {
-        let mut walk = Walk::new(key(keys::ATTACHMENT).prefix(), false);
-        while let Some(entries) = walk.next(self.catalog).await? {
-            for attachment in self.readable::<Attachment>(entries, attachments::rows).await? {
-                if !self.volume_is_there(attachment.volume_id).await? {
-                    self.findings.push(Finding::AttachmentWithoutVolume {
-                        volume: attachment.volume_id,
-                    });
-                }
-                if let Some(id) = attachment.operation {
-                    self.operation_of_volume_is_open(attachment.volume_id, id).await?;
-                }
-            }
-        }
-        self.read_rows::<VolumeType>(keys::VOLUME_TYPE, types::rows)
-            .await?;
-        self.read_rows::<UserMessage>(keys::MESSAGE, messages::rows)
-            .await?;
-        self.read_rows::<Token>(keys::TOKEN, identity::token_rows).await?;
-        self.read_rows::<TokenKeys>(keys::TOKEN_KEYS, |_| Rows::new())
-            .await?;
-        self.read_rows::<TokenGeneration>(keys::TOKEN_GENERATION, |_| Rows::new())
-            .await?;
-        self.read_rows::<RevokedToken>(keys::REVOKED_TOKEN, tokens::revoked_rows)
-            .await?;
-        self.read_rows::<Limit>(keys::PROJECT_LIMIT, |_| Rows::new())
-            .await?;
-        self.read_rows::<Limit>(keys::CLASS_LIMIT, |_| Rows::new())
-            .await?;
-        self.read_rows::<crate::model::Service>(keys::SERVICE, |_| Rows::new())
-            .await?;
-        self.read_rows::<crate::model::User>(keys::USER, |_| Rows::new())
-            .await?;
-        self.read_rows::<crate::model::Project>(keys::PROJECT, |_| Rows::new())
-            .await?;
-        self.read_rows::<crate::model::RoleAssignment>(keys::ROLES, |_| Rows::new())
-            .await?;
-        self.read_rows::<Layout>(keys::LAYOUT, |_| Rows::new()).await
-    }
-
-    /// Every index row, back to its record.
-    async fn index_rows(&mut self) -> Result<(), StoreError> {
-        let by_tail = |row: &Key, _: &[u8]| volume_key_of_row(row);
-        let by_value =
-            |row: &Key, value: &[u8]| Some(volume_key(bytes_time(value)?, VolumeId(last_id(row)?)));
-        for table in [
-            keys::VOLUME_BY_CREATED,
-            keys::VOLUME_BY_NAME,
-            keys::VOLUME_BY_STATUS,
-            keys::VOLUME_BY_SIZE,
-        ] {
-            self.rows_have_records::<Volume>(table, by_tail, volumes::rows)
-                .await?;
-        }
-        for table in [keys::VOLUME_BY_ID, keys::VOLUME_BY_BACKEND] {
-            self.rows_have_records::<Volume>(table, by_value, volumes::rows)
-                .await?;
-        }
-        for table in [keys::ATTACHMENT_BY_VOLUME, keys::ATTACHMENT_BY_CREATED] {
-            let of_row = |row: &Key, _: &[u8]| {
-                Some(attachments::record_key(crate::model::AttachmentId(last_id(row)?)))
-            };
-            self.rows_have_records::<Attachment>(table, of_row, attachments::rows)
-                .await?;
-        }
-        self.snapshot_rows().await?;
-        let of_row = |row: &Key, _: &[u8]| Some(operations::record_key(OperationId(last_id(row)?)));
-        self.rows_have_records::<Operation>(keys::OPERATION_BY_SOURCE, of_row, operations::rows)
-            .await?;
-        let of_row = |_: &Key, value: &[u8]| {
-            Some(types::record_key(VolumeTypeId(
-                uuid::Uuid::from_slice(value).ok()?,
-            )))
+    /// A record of a kind that nothing is summed up over.
+    async fn belongs<K: Kind>(&mut self, record: &K) -> Result<(), StoreError> {
+        let Some(volume) = record.volume() else {
+            return Ok(());
         };
-        self.rows_have_records::<VolumeType>(keys::VOLUME_TYPE_BY_NAME, of_row, types::rows)
-            .await?;
-        for table in [keys::MESSAGE_BY_CREATED, keys::MESSAGE_BY_EXPIRY] {
-            let of_row = |row: &Key, _: &[u8]| Some(messages::record_key(MessageId(last_id(row)?)));
-            self.rows_have_records::<UserMessage>(table, of_row, messages::rows)
-                .await?;
+        if !self.volume_is_there(volume).await? {
+            self.findings.push(match K::KIND {
+                Attachment::KIND => Finding::AttachmentWithoutVolume { volume },
+                _ => Finding::RecordWithoutVolume {
+                    what: K::NAME,
+                    volume,
+                },
+            });
         }
-        let of_row =
-            |row: &Key, _: &[u8]| identity::expiry_and_hash(row).map(|(_, hash)| identity::token_key(&hash));
-        self.rows_have_records::<Token>(keys::TOKEN_BY_EXPIRY, of_row, identity::token_rows)
-            .await?;
-        let of_row = |row: &Key, _: &[u8]| tokens::revoked_key_of_row(row);
-        self.rows_have_records::<RevokedToken>(keys::REVOKED_TOKEN_BY_EXPIRY, of_row, tokens::revoked_rows)
-            .await
+        match record.operation() {
+            Some(id) => self.operation_of_volume_is_open(volume, id).await,
+            None => Ok(()),
+        }
     }
 
-    async fn rows_have_records<R: Record>(
-        &mut self,
-        table: Table,
-        record_of: impl Fn(&Key, &[u8]) -> Option<Key>,
-        rows_of: impl Fn(&R) -> Rows,
-    ) -> Result<(), StoreError> {
+    /// The rows of an index, back to their records.
+    async fn rows_have_records<K: Kind>(&mut self, table: Table) -> Result<(), StoreError> {
         let mut walk = Walk::new(key(table).prefix(), false);
         while let Some(rows) = walk.next(self.catalog).await? {
             for (row, entry) in rows {
-                let belongs = match record_of(&row, &entry.value) {
+                let belongs = match K::record_of(&row, &entry.value) {
                     None => false,
                     Some(record) => match self.catalog.store.get(&record).await? {
                         None => false,
                         // One that cannot be read was found already.
-                        Some(found) => match stored::<R>(&record, &found) {
-                            Ok(found) => rows_of(&found).contains_key(&row),
+                        Some(found) => match stored::<K>(&record, &found) {
+                            Ok(found) => found.rows().contains_key(&row),
                             Err(_) => true,
                         },
                     },
@@ -388,18 +312,6 @@ impl<'a> Check<'a> {
                     self.find(Finding::StrayRow { row: row.clone() }, Change::Delete(row));
                 }
             }
-        }
-        Ok(())
-    }
-
-    async fn read_rows<R: Record>(
-        &mut self,
-        table: Table,
-        rows_of: impl Fn(&R) -> Rows,
-    ) -> Result<(), StoreError> {
-        let mut walk = Walk::new(key(table).prefix(), false);
-        while let Some(entries) = walk.next(self.catalog).await? {
-            self.readable::<R>(entries, &rows_of).await?;
         }
         Ok(())
     }
@@ -418,21 +330,17 @@ impl<'a> Check<'a> {
     }
 
     /// The records that can be read, each looked at for its rows.
-    async fn readable<R: Record>(
-        &mut self,
-        entries: Vec<(Key, Entry)>,
-        rows_of: impl Fn(&R) -> Rows,
-    ) -> Result<Vec<R>, StoreError> {
+    async fn readable<K: Kind>(&mut self, entries: Vec<(Key, Entry)>) -> Result<Vec<K>, StoreError> {
         let mut records = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
-            let record = match stored::<R>(&key, &entry) {
+            let record = match stored::<K>(&key, &entry) {
                 Ok(found) => found.record,
                 Err(error) => {
                     self.findings.push(Finding::Unreadable { key, why: error.what });
                     continue;
                 }
             };
-            let rows = rows_of(&record);
+            let rows = record.rows();
             let row_keys: Vec<Key> = rows.keys().cloned().collect();
             let found = self.catalog.store.get_many(&row_keys).await?;
             for ((row, value), found) in rows.into_iter().zip(found) {
@@ -447,6 +355,38 @@ impl<'a> Check<'a> {
             records.push(record);
         }
         Ok(records)
+    }
+}
+
+/// Reads the kinds of records that nothing is summed up over: the others are read by then.
+struct Others<'c, 'a>(&'c mut Check<'a>);
+
+impl KindVisitor for Others<'_, '_> {
+    async fn kind<K: Kind>(&mut self) -> Result<(), StoreError> {
+        if [Volume::KIND, Snapshot::KIND, Operation::KIND].contains(&K::KIND) {
+            return Ok(());
+        }
+        for table in K::TABLES {
+            let mut walk = Walk::new(key(table).prefix(), false);
+            while let Some(entries) = walk.next(self.0.catalog).await? {
+                for record in self.0.readable::<K>(entries).await? {
+                    self.0.belongs(&record).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads every index row, back to its record.
+struct Indexes<'c, 'a>(&'c mut Check<'a>);
+
+impl KindVisitor for Indexes<'_, '_> {
+    async fn kind<K: Kind>(&mut self) -> Result<(), StoreError> {
+        for table in K::INDEXES {
+            self.0.rows_have_records::<K>(table).await?;
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, key, last_id, time_bytes, volume_key};
+use super::keys::{self, Table, bytes_time, key, last_id, time_bytes, volume_key, volume_key_of_row};
+use super::kinds::Kind;
 use super::query::Page;
 use super::read::BATCH;
 use super::types::type_counter;
@@ -220,8 +221,32 @@ pub(super) fn id_key(id: VolumeId) -> Key {
     key(keys::VOLUME_BY_ID).id(id.0).end()
 }
 
+impl Kind for Volume {
+    const TABLES: &'static [Table] = &[keys::VOLUME];
+    const INDEXES: &'static [Table] = &[
+        keys::VOLUME_BY_ID,
+        keys::VOLUME_BY_CREATED,
+        keys::VOLUME_BY_NAME,
+        keys::VOLUME_BY_STATUS,
+        keys::VOLUME_BY_SIZE,
+        keys::VOLUME_BY_BACKEND,
+    ];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, value: &[u8]) -> Option<Key> {
+        let by_value = [keys::VOLUME_BY_ID, keys::VOLUME_BY_BACKEND];
+        if by_value.iter().any(|table| row.0.starts_with(*table)) {
+            return Some(volume_key(bytes_time(value)?, VolumeId(last_id(row)?)));
+        }
+        volume_key_of_row(row)
+    }
+}
+
 /// All index rows of a volume.
-pub(super) fn rows(volume: &Volume) -> Rows {
+fn rows(volume: &Volume) -> Rows {
     let everybody_and_project = [None, Some(&volume.project_id)];
     let mut rows = Rows::new();
     rows.insert(id_key(volume.id), time_bytes(volume.created_at).to_vec());

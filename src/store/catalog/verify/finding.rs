@@ -93,6 +93,13 @@ pub enum Finding {
         /// The attachment's volume.
         volume: VolumeId,
     },
+    /// A record of another kind is of a volume that is not there.
+    RecordWithoutVolume {
+        /// The kind of record.
+        what: &'static str,
+        /// Its volume.
+        volume: VolumeId,
+    },
     /// A volume is of a type that is not there.
     VolumeWithoutType {
         /// The volume.
@@ -185,6 +192,7 @@ impl Finding {
             Self::DanglingOperation { .. } => "dangling_operation",
             Self::OperationWithoutVolume { .. } => "operation_without_volume",
             Self::AttachmentWithoutVolume { .. } => "attachment_without_volume",
+            Self::RecordWithoutVolume { .. } => "record_without_volume",
             Self::VolumeWithoutType { .. } => "volume_without_type",
             Self::StuckSnapshot { .. } => "stuck_snapshot",
             Self::DanglingSnapshot { .. } => "dangling_snapshot",
@@ -256,6 +264,9 @@ impl fmt::Display for Finding {
             }
             Self::AttachmentWithoutVolume { volume } => {
                 write!(f, "an attachment is of volume {volume}, which is not there")
+            }
+            Self::RecordWithoutVolume { what, volume } => {
+                write!(f, "a {what} is of volume {volume}, which is not there")
             }
             Self::VolumeWithoutType { volume, volume_type } => {
                 write!(f, "volume {volume} is of type {volume_type}, which is not there")

@@ -2,18 +2,18 @@
 
 use super::super::keys::{self, key};
 use super::super::read::Walk;
-use super::super::snapshots::{self, key_of_row};
+use super::super::snapshots;
 use super::{Check, Finding, UsageOf};
 use crate::model::quota::snapshot_deltas;
 use crate::model::{Operation, Snapshot};
-use crate::store::{Key, StoreError};
+use crate::store::StoreError;
 
 impl Check<'_> {
     /// Every snapshot, and what it counts for.
     pub(super) async fn snapshots(&mut self, expected: &mut UsageOf) -> Result<(), StoreError> {
         let mut walk = Walk::new(key(keys::SNAPSHOT).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
-            for snapshot in self.readable::<Snapshot>(entries, snapshots::rows).await? {
+            for snapshot in self.readable::<Snapshot>(entries).await? {
                 if snapshot.consumes_quota {
                     let deltas = snapshot_deltas(snapshot.volume_size, snapshot.volume_type_id);
                     for (resource, amount) in deltas {
@@ -66,20 +66,6 @@ impl Check<'_> {
                 operation: operation.id,
                 snapshot,
             });
-        }
-        Ok(())
-    }
-
-    /// Their index rows, back to them.
-    pub(super) async fn snapshot_rows(&mut self) -> Result<(), StoreError> {
-        let of_row = |row: &Key, _: &[u8]| key_of_row(row);
-        for table in [
-            keys::SNAPSHOT_BY_VOLUME,
-            keys::SNAPSHOT_BY_CREATED,
-            keys::SNAPSHOT_BY_NAME,
-        ] {
-            self.rows_have_records::<Snapshot>(table, of_row, snapshots::rows)
-                .await?;
         }
         Ok(())
     }
