@@ -67,7 +67,7 @@ pub struct Snapshot {
     pub id: SnapshotId,
     /// The volume it is of.
     pub volume_id: VolumeId,
-    /// The project that pays for it: its volume's.
+    /// The project that pays for it: its volume's, unless the volume was transferred to another without it.
     pub project_id: ProjectId,
     /// Who made it.
     pub user_id: UserId,

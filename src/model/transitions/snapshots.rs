@@ -56,6 +56,7 @@ pub fn create_volume_from(snapshot: &Snapshot) -> Result<()> {
 }
 
 /// Whether the snapshot that a client names (as it wrote it) is the latest one of its volume: no other can be gone back to.
+/// A snapshot of another project, which kept it when it transferred the volume, is none of the volume's owner's.
 ///
 /// # Errors
 /// 400, if it is not.
@@ -65,6 +66,7 @@ pub fn is_latest<S: Deref<Target = Snapshot>>(
     named: Option<&str>,
 ) -> Result<S> {
     let latest = latest
+        .filter(|latest| latest.project_id == volume.project_id)
         .ok_or_else(|| Error::bad_request(format!("Volume {} doesn't have any snapshots.", volume.id)))?;
     if named.and_then(|id| id.parse().ok()) == Some(latest.id) {
         return Ok(latest);

@@ -46,7 +46,9 @@ pub(super) async fn end_snapshot(
         at.superseded.add(superseded);
         return Ok(Began::Done(()));
     }
-    let (operation, status) = operation(&snapshot, &volume)?;
+    let (mut operation, status) = operation(&snapshot, &volume)?;
+    // Its volume may have been transferred to another project without it.
+    operation.project_id = snapshot.project_id.clone();
     let mut ending = snapshot.record.clone();
     ending.status = status;
     ending.operation = Some(operation.id);

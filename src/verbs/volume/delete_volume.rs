@@ -99,9 +99,12 @@ impl Request for DeleteVolume {
         if let Some(open) = superseded.iter().find(is_delete) {
             return Ok(Began::Repeated(Box::new(open.clone()), ()));
         }
-        let all_may_go = snapshots
-            .iter()
-            .all(|snapshot| goes_with_its_volume(snapshot, self.force));
+        // What another project kept when it transferred the volume is not the owner's to delete.
+        let any_project = self.force || at.context.is_admin;
+        let all_may_go = snapshots.iter().all(|snapshot| {
+            goes_with_its_volume(snapshot, self.force)
+                && (any_project || snapshot.project_id == volume.project_id)
+        });
         let may_go_with_them = snapshots.is_empty() || (self.cascade && all_may_go);
         if !may_go_with_them {
             return Err(not_deletable(self.force).into());

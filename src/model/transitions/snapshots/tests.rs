@@ -117,6 +117,19 @@ fn only_the_latest_snapshot_can_be_gone_back_to() {
 }
 
 #[test]
+fn a_snapshot_that_another_project_kept_cannot_be_gone_back_to() {
+    let volume = volume(VolumeStatus::Available);
+    let mut kept = snapshot(&volume, SnapshotStatus::Available);
+    kept.project_id = "another".into();
+    let named = kept.id.to_string();
+    let error = is_latest(&volume, Some(&kept), Some(&named)).unwrap_err();
+    assert_eq!(
+        error.client,
+        format!("Volume {} doesn't have any snapshots.", volume.id)
+    );
+}
+
+#[test]
 fn a_snapshot_of_a_group_is_not_deleted_alone() {
     let volume = volume(VolumeStatus::Available);
     let mut grouped = snapshot(&volume, SnapshotStatus::Available);
