@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use pumice::model::operation::{StepOutcome, StepRecord};
 use pumice::model::quota::Resource;
 use pumice::model::spec::VolumeSource;
+use pumice::model::transfer::KeyHash;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::volume::Secret;
 use pumice::model::*;
@@ -373,6 +374,28 @@ fn user_messages_keep_their_form() {
             cause: Some("no space".into()),
             created_at: time(1),
             expires_at: time(2),
+        },
+    );
+}
+
+#[test]
+fn transfers_keep_their_form() {
+    let bare = Transfer {
+        id: TransferId(id(1)),
+        volume_id: VolumeId(id(2)),
+        source_project_id: "project".into(),
+        name: None,
+        no_snapshots: false,
+        key: KeyHash::new([7; 16], "098d8892dab81922"),
+        created_at: time(1),
+    };
+    check("bare", &bare);
+    check(
+        "full",
+        &Transfer {
+            name: Some("däta".into()),
+            no_snapshots: true,
+            ..bare
         },
     );
 }

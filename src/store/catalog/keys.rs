@@ -24,6 +24,7 @@
 //! | `Qp`, `Qd` | project, resource; class, resource | limits |
 //! | `S.` | binary, host | services |
 //! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
+//! | `X.`, `xv`, `xc` | id; volume, id; scope, created_at, id | transfers |
 //! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
 //! | `It`, `ix` | hash; expires_at, hash | tokens as they were kept before |
 //! | `Ik` | | the keys of tokens |
@@ -76,6 +77,9 @@ tables! {
     MESSAGE = b"M.";
     MESSAGE_BY_CREATED = b"mc";
     MESSAGE_BY_EXPIRY = b"mx";
+    TRANSFER = b"X.";
+    TRANSFER_BY_VOLUME = b"xv";
+    TRANSFER_BY_CREATED = b"xc";
     USER = b"Iu";
     PROJECT = b"Ip";
     ROLES = b"Ir";

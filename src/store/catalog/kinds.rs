@@ -7,7 +7,7 @@ use super::changes::Rows;
 use super::keys::{self, Table};
 use crate::model::{
     Attachment, Operation, OperationId, Project, RevokedToken, RoleAssignment, Service, Snapshot, Token,
-    TokenGeneration, TokenKeys, User, UserMessage, Volume, VolumeId, VolumeType,
+    TokenGeneration, TokenKeys, Transfer, User, UserMessage, Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
@@ -61,6 +61,7 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<Operation>().await?;
     visitor.kind::<VolumeType>().await?;
     visitor.kind::<UserMessage>().await?;
+    visitor.kind::<Transfer>().await?;
     visitor.kind::<Token>().await?;
     visitor.kind::<TokenKeys>().await?;
     visitor.kind::<TokenGeneration>().await?;

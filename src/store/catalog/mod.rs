@@ -37,6 +37,7 @@ mod services;
 mod snapshot_list;
 mod snapshots;
 mod tokens;
+mod transfers;
 mod types;
 mod upgrade;
 pub mod verify;

@@ -1,0 +1,232 @@
+//! Open transfers: their rows and reads. A volume has one at most.
+
+use super::changes::{Changes, Rows};
+use super::keys::{self, Table, key, last_id};
+use super::kinds::Kind;
+use super::query::{ListError, Page};
+use super::read::sees;
+use super::{Catalog, Stored};
+use crate::model::{ProjectId, Transfer, TransferId, VolumeId};
+use crate::store::{Condition, Key, StoreError};
+
+impl Catalog {
+    /// A transfer by id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn transfer(&self, id: TransferId) -> Result<Option<Stored<Transfer>>, StoreError> {
+        self.record(&record_key(id)).await
+    }
+
+    /// The open transfer of a volume.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn volume_transfer(&self, id: VolumeId) -> Result<Option<Stored<Transfer>>, StoreError> {
+        let mut rows = self.range(of_volume(id), None, false, 1).await?;
+        match rows.pop().and_then(|(row, _)| last_id(&row)) {
+            Some(id) => self.transfer(TransferId(id)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Transfers that a project offers (`None`: that any does), newest first, behind `marker`.
+    ///
+    /// # Errors
+    /// `UnknownMarker` when the marker is no transfer, or one of another project; or when the store fails.
+    pub async fn transfers(
+        &self,
+        project: Option<&ProjectId>,
+        marker: Option<TransferId>,
+        limit: usize,
+    ) -> Result<Page<Transfer, TransferId>, ListError> {
+        let after = match marker {
+            None => None,
+            Some(id) => match self.transfer(id).await? {
+                Some(marker) if sees(project, &marker.source_project_id) => {
+                    Some(created_row(project, &marker))
+                }
+                _ => return Err(ListError::UnknownMarker(id.to_string())),
+            },
+        };
+        let prefix = key(keys::TRANSFER_BY_CREATED).scope(project).prefix();
+        let record = |id| record_key(TransferId(id));
+        Ok(self
+            .newest(prefix, after, limit, record, |transfer: &Transfer| transfer.id)
+            .await?)
+    }
+}
+
+impl Changes {
+    /// A new transfer, in place of the one that its volume had. The volume must change in the same commit: that keeps it from
+    /// having two.
+    pub fn insert_transfer(&mut self, replaced: Option<&Stored<Transfer>>, transfer: &Transfer) -> &mut Self {
+        if let Some(replaced) = replaced {
+            self.delete_transfer(replaced);
+        }
+        let key = record_key(transfer.id);
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, transfer);
+        self.replace_rows(Rows::new(), rows(transfer));
+        self
+    }
+
+    /// Without this transfer; a conflict if it is gone already.
+    pub fn delete_transfer(&mut self, was: &Stored<Transfer>) -> &mut Self {
+        let key = record_key(was.id);
+        self.unchanged(&key, was.revision);
+        self.delete(key);
+        self.replace_rows(rows(was), Rows::new());
+        self
+    }
+}
+
+impl Kind for Transfer {
+    const TABLES: &'static [Table] = &[keys::TRANSFER];
+    const INDEXES: &'static [Table] = &[keys::TRANSFER_BY_VOLUME, keys::TRANSFER_BY_CREATED];
+
+    fn rows(&self) -> Rows {
+        rows(self)
+    }
+
+    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
+        Some(record_key(TransferId(last_id(row)?)))
+    }
+
+    fn volume(&self) -> Option<VolumeId> {
+        Some(self.volume_id)
+    }
+}
+
+fn record_key(id: TransferId) -> Key {
+    key(keys::TRANSFER).id(id.0).end()
+}
+
+fn rows(transfer: &Transfer) -> Rows {
+    let of_volume = key(keys::TRANSFER_BY_VOLUME).id(transfer.volume_id.0);
+    [
+        of_volume.id(transfer.id.0).end(),
+        created_row(None, transfer),
+        created_row(Some(&transfer.source_project_id), transfer),
+    ]
+    .into_iter()
+    .map(|row| (row, Vec::new()))
+    .collect()
+}
+
+fn of_volume(id: VolumeId) -> Vec<u8> {
+    key(keys::TRANSFER_BY_VOLUME).id(id.0).prefix()
+}
+
+fn created_row(scope: Option<&ProjectId>, transfer: &Transfer) -> Key {
+    key(keys::TRANSFER_BY_CREATED)
+        .scope(scope)
+        .time(transfer.created_at)
+        .id(transfer.id.0)
+        .end()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::transfer::KeyHash;
+    use crate::store::catalog::samples::{tick, volume};
+    use crate::store::catalog::verify::{Finding, verify};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Change, CommitError, Store, Transaction};
+
+    fn transfer(volume_id: VolumeId, project: &str) -> Transfer {
+        Transfer {
+            id: TransferId::new(),
+            volume_id,
+            source_project_id: project.into(),
+            name: None,
+            no_snapshots: false,
+            key: KeyHash::new([1; 16], "k"),
+            created_at: tick(),
+        }
+    }
+
+    #[actix::test]
+    async fn a_volume_has_one_transfer_and_each_project_its_own() {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let mut offered = Vec::new();
+        for project in ["p", "q", "p"] {
+            let offer = transfer(VolumeId::new(), project);
+            let mut changes = catalog.change();
+            changes.insert_transfer(None, &offer);
+            changes.commit().await.unwrap();
+            offered.push(offer);
+        }
+        let of = async |project: Option<&ProjectId>, marker| {
+            let page = catalog.transfers(project, marker, 10).await.unwrap();
+            page.records.into_iter().map(|found| found.id).collect::<Vec<_>>()
+        };
+        let ids: Vec<TransferId> = offered.iter().map(|offer| offer.id).collect();
+        assert_eq!(of(None, None).await, [ids[2], ids[1], ids[0]]);
+        assert_eq!(of(Some(&"p".into()), None).await, [ids[2], ids[0]]);
+        assert_eq!(of(Some(&"p".into()), Some(ids[2])).await, [ids[0]]);
+        let unknown = catalog.transfers(Some(&"p".into()), Some(ids[1]), 10).await;
+        assert!(matches!(unknown, Err(ListError::UnknownMarker(_))));
+        let was = catalog
+            .volume_transfer(offered[0].volume_id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(was.record, offered[0]);
+        let second = transfer(offered[0].volume_id, "p");
+        let mut changes = catalog.change();
+        changes.insert_transfer(Some(&was), &second);
+        changes.commit().await.unwrap();
+        assert_eq!(catalog.transfer(ids[0]).await.unwrap(), None);
+        let now = catalog.volume_transfer(second.volume_id).await.unwrap().unwrap();
+        assert_eq!(now.record, second);
+        let mut changes = catalog.change();
+        changes.delete_transfer(&was);
+        assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
+    }
+
+    #[actix::test]
+    async fn the_check_knows_transfers_and_their_rows() {
+        let store = Arc::new(MemoryStore::default());
+        let catalog = Catalog::open(store.clone()).await.unwrap();
+        let of = volume("p", "v", 1);
+        let mut changes = catalog.change();
+        changes
+            .insert_volume(&of)
+            .insert_transfer(None, &transfer(of.id, "p"));
+        changes.commit().await.unwrap();
+        let count = async || verify(&catalog).await.unwrap().len();
+        let before = count().await;
+        let of_transfers: Vec<_> = store
+            .entries()
+            .into_iter()
+            .filter(|(key, _)| key.0.starts_with(b"X") || key.0.starts_with(b"x"))
+            .collect();
+        assert_eq!(of_transfers.len(), 4);
+        for (key, entry) in of_transfers {
+            let change = async |change| {
+                let transaction = Transaction {
+                    changes: vec![change],
+                    ..Transaction::default()
+                };
+                store.commit(transaction).await.unwrap();
+            };
+            change(Change::Delete(key.clone())).await;
+            assert!(count().await > before, "{key:?}");
+            change(Change::Put(key, entry.value.to_vec())).await;
+        }
+        let lost = transfer(VolumeId::new(), "p");
+        let mut changes = catalog.change();
+        changes.insert_transfer(None, &lost);
+        changes.commit().await.unwrap();
+        let findings = verify(&catalog).await.unwrap();
+        let finding = Finding::RecordWithoutVolume {
+            what: "transfer",
+            volume: lost.volume_id,
+        };
+        assert!(findings.contains(&finding), "{findings:?}");
+    }
+}
