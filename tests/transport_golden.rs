@@ -21,6 +21,7 @@ use pumice::inventory::{Visitor, every_message};
 use pumice::messages::{Message, Topic, api, quota, registry, scheduler, volume};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use pumice::model::spec::VolumeSource;
+use pumice::model::transfer::KeyHash;
 use pumice::model::volume::Secret;
 use pumice::model::*;
 use pumice::transport::frame::{self, Kind, MAX_FRAME};
@@ -399,6 +400,9 @@ fn each_message_to_api_has_the_bytes_it_had() {
     use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
     use pumice::verbs::attachment::update_attachment::UpdateAttachment;
     use pumice::verbs::delete_message::DeleteMessage;
+    use pumice::verbs::transfer::accept_transfer::AcceptTransfer;
+    use pumice::verbs::transfer::create_transfer::CreateTransfer;
+    use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
     use pumice::verbs::volume::change_volume::*;
     use pumice::verbs::volume::create_volume::CreateVolume;
     use pumice::verbs::volume::delete_volume::DeleteVolume;
@@ -629,6 +633,28 @@ fn each_message_to_api_has_the_bytes_it_had() {
         "full",
         DeleteMessage {
             message_id: "m".into(),
+        },
+    )]);
+    message(&[(
+        "full",
+        CreateTransfer {
+            volume_id: "v".into(),
+            name: text("n"),
+            no_snapshots: true,
+            encrypted_too: true,
+        },
+    )]);
+    message(&[(
+        "full",
+        AcceptTransfer {
+            transfer_id: "t".into(),
+            auth_key: Secret::new("k"),
+        },
+    )]);
+    message(&[(
+        "full",
+        DeleteTransfer {
+            transfer_id: "t".into(),
         },
     )]);
     message(&[(
@@ -939,6 +965,24 @@ fn each_reply_of_api_has_the_bytes_it_had() {
     };
     reply("api.attachment", &[("full", attachment)]);
     reply("api.initialize_connection", &[("full", connection_info())]);
+    let transfer = Transfer {
+        id: TransferId(id(12)),
+        volume_id: VolumeId(id(2)),
+        source_project_id: "p".into(),
+        name: text("n"),
+        no_snapshots: true,
+        key: KeyHash::new([7; 16], "k"),
+        created_at: Timestamp(1),
+    };
+    reply("api.accept_transfer", &[("full", transfer.clone())]);
+    let auth_key = Secret::new("k");
+    reply(
+        "api.create_transfer",
+        &[(
+            "full",
+            pumice::verbs::transfer::create_transfer::NewTransfer { transfer, auth_key },
+        )],
+    );
     let volume_type = VolumeType {
         id: VolumeTypeId(id(6)),
         name: "t".into(),

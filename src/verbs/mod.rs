@@ -34,6 +34,7 @@ pub mod snapshot;
 pub mod supersede;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod transition;
 pub mod volume;
 pub mod volume_type;
@@ -251,6 +252,9 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     visitor.request::<volume::unmanage_volume::UnmanageVolume>();
     visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
     visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
+    visitor.request::<transfer::create_transfer::CreateTransfer>();
+    visitor.request::<transfer::accept_transfer::AcceptTransfer>();
+    visitor.request::<transfer::delete_transfer::DeleteTransfer>();
 }
 
 /// Shows every command that a VolumeManager runs. One that is missing here is not served.

@@ -23,6 +23,7 @@ mod silent_node;
 mod snapshots;
 mod storage;
 mod support;
+mod transfers;
 #[path = "../transport_support/mod.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod transport_support;

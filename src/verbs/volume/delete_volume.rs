@@ -2,7 +2,7 @@
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the volume is `deleting`; what was done to it has ended | nothing has changed |
+//! | begin | the volume is `deleting`; what was done to it has ended, a transfer of it too | nothing has changed |
 //! | followers | what is done to its attachments and snapshots has ended; the snapshots are `deleting` | it is done again |
 //! | delete (backend) | storage, export, snapshots and records are gone | as before if the backend refused; else `error_deleting` |
 //!
@@ -85,6 +85,7 @@ impl Request for DeleteVolume {
         let mut changes = control.catalog.change();
         // Operations of its attachments and snapshots end before its command is sent (`followers`).
         let superseded = control.supersede(&mut changes, volume.operation).await?;
+        control.end_transfer(&mut changes, volume.id).await?;
         if volume.host.is_none() {
             // The scheduler, if it is just choosing a host, finds the record changed.
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;

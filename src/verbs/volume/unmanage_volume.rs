@@ -68,6 +68,7 @@ impl Request for UnmanageVolume {
             return Err(not_deletable(false).into());
         }
         let mut changes = control.catalog.change();
+        control.end_transfer(&mut changes, volume.id).await?;
         if volume.host.is_none() {
             // No backend has anything of it.
             let attachments = control.attachments_of(volume.id).await?;

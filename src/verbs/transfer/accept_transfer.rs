@@ -1,0 +1,204 @@
+//! Take a volume that another project offers (cinder: `transfer/api.py` `accept`, `db/api.py` `transfer_accept`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the volume is the caller's and `available`, with its snapshots unless they stay, and with what they count for; the transfer is gone | nothing has changed |
+//!
+//! All of it is one commit: nobody sees a volume of one project whose usage is another's, and of two who accept at once one finds
+//! the transfer gone.
+//!
+//! Checks in Cinder's order: the key; the limit of one volume's size; the type, which the caller must be allowed to use; the quota
+//! for the volume, then for the snapshots on top of it; the states. As in Cinder, who accepts in the project that offers needs
+//! room for the volume a second time.
+
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::{check_weight, notify};
+use crate::control::Interrupt;
+use crate::control::lookup::{growth_failed, must_be_settled, type_not_found};
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::messages::quota::Ceilings;
+use crate::model::quota::{Deltas, Resource, given_back, snapshot_deltas, volume_deltas};
+use crate::model::role::Level;
+use crate::model::transfer::accept;
+use crate::model::volume::Secret;
+use crate::model::{Error, Result, Snapshot, Timestamp, Transfer, Volume};
+use crate::store::catalog::{Changes, Stored};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Take an offered volume; the reply is the transfer as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptTransfer {
+    /// Which, as the client wrote it.
+    pub transfer_id: String,
+    /// The key, as the client wrote it.
+    pub auth_key: Secret,
+}
+call!(AcceptTransfer => ApiTopic, "accept_transfer", since 4, reply Transfer);
+
+impl Request for AcceptTransfer {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Transfer>, Interrupt> {
+        let control = at.control;
+        let transfer = control.any_transfer(&self.transfer_id).await?;
+        if !transfer.key.is_of(self.auth_key.reveal()) {
+            warn!(transfer = %transfer.id, "a wrong key was shown for a transfer");
+            return Err(Error::bad_request(format!(
+                "Invalid auth key: Attempt to transfer {} with invalid auth key.",
+                self.transfer_id
+            ))
+            .into());
+        }
+        let volume = control.transferred_volume(&transfer).await?;
+        let volume_type = control.type_of(&volume).await?;
+        let taker = &at.context.project_id;
+        if let Some(volume_type) = &volume_type
+            && !at.context.is_admin
+            && !volume_type.is_open_to(taker)
+        {
+            return Err(type_not_found(volume_type.id).into());
+        }
+        let snapshots = match transfer.no_snapshots {
+            true => None,
+            false => Some(control.own_snapshots(&volume).await?),
+        };
+        let worth = Worth::of(&volume, snapshots.as_deref());
+        let ceilings = worth.ceilings(at, &volume).await?;
+        let attachments = control.plain_attachments(volume.id).await?;
+        let of = snapshots.as_deref().map(|all| all.iter().map(|one| &one.record));
+        let status = accept(transfer.id, &volume, &attachments, of)?;
+        let snapshots = snapshots.unwrap_or_default();
+        check_weight(&volume, &snapshots)?;
+        must_be_settled(&volume)?;
+        let now = Some(Timestamp::now());
+        let mut taken = volume.record.clone();
+        taken.project_id = taker.clone();
+        taken.user_id = at.context.user_id.clone();
+        taken.status = status;
+        taken.updated_at = now;
+        let mut changes = control.catalog.change();
+        changes.update_volume(&volume, &taken).delete_transfer(&transfer);
+        for snapshot in &snapshots {
+            let mut along = snapshot.record.clone();
+            along.project_id = taker.clone();
+            along.user_id = at.context.user_id.clone();
+            along.updated_at = now;
+            changes.update_snapshot(snapshot, &along);
+        }
+        worth.moves(&mut changes, &volume, &taken);
+        for ceilings in ceilings {
+            ceilings.apply(&mut changes, taker, &worth.sum());
+        }
+        changes
+            .commit()
+            .await
+            .map_err(|error| refused(growth_failed(error, &worth.each(), volume_type.as_deref())))?;
+        info!(
+            transfer = %transfer.id, volume = %volume.id, from = %volume.project_id, to = %taker,
+            snapshots = snapshots.len(), "a volume was transferred"
+        );
+        notify(
+            ["volume.transfer.accept.start", "volume.transfer.accept.end"],
+            &taken,
+        );
+        Ok(Began::Done(transfer.record))
+    }
+}
+
+/// What a volume and the snapshots that go with it count for.
+struct Worth {
+    volume: Deltas,
+    snapshots: Deltas,
+}
+
+impl Worth {
+    fn of(volume: &Volume, snapshots: Option<&[Stored<Snapshot>]>) -> Self {
+        let mut of_snapshots = Deltas::new();
+        if snapshots.is_some() {
+            // Asked for even where there are none: a project that has too many already gets nothing (as in Cinder).
+            let kinds = snapshot_deltas(0, volume.volume_type_id);
+            of_snapshots.extend(kinds.into_keys().map(|resource| (resource, 0)));
+        }
+        let counted = snapshots.unwrap_or_default().iter();
+        for snapshot in counted.filter(|snapshot| snapshot.consumes_quota) {
+            add(
+                &mut of_snapshots,
+                snapshot_deltas(snapshot.volume_size, snapshot.volume_type_id),
+            );
+        }
+        Self {
+            volume: match volume.consumes_quota {
+                true => volume_deltas(volume.size, volume.volume_type_id),
+                false => Deltas::new(),
+            },
+            snapshots: of_snapshots,
+        }
+    }
+
+    fn sum(&self) -> Deltas {
+        let mut sum = self.volume.clone();
+        add(&mut sum, self.snapshots.clone());
+        sum
+    }
+
+    /// What each check asks for: gigabytes of snapshots come on top of the volume's, and are told without them.
+    fn each(&self) -> Deltas {
+        let mut each = self.volume.clone();
+        let snapshots = self.snapshots.iter().filter(|(_, delta)| **delta > 0);
+        each.extend(snapshots.map(|(resource, delta)| (resource.clone(), *delta)));
+        each
+    }
+
+    /// Asks whether the caller may have it. What the snapshots add to what the volume counts for is left to the commit.
+    async fn ceilings(&self, at: &BeginContext<'_>, volume: &Volume) -> Result<Vec<Ceilings>, Interrupt> {
+        let only_of_snapshots = |resource: &Resource| !self.volume.contains_key(resource);
+        let others = self
+            .snapshots
+            .iter()
+            .filter(|(resource, _)| only_of_snapshots(resource));
+        let others: Deltas = others
+            .map(|(resource, delta)| (resource.clone(), *delta))
+            .collect();
+        let mut ceilings = Vec::new();
+        for (deltas, size) in [(&self.volume, Some(volume.size)), (&others, None)] {
+            if !deltas.is_empty() {
+                let project = &at.context.project_id;
+                let checked = at.control.check_quota(at.context, project, deltas, size).await;
+                ceilings.push(checked.map_err(|error| refused(error.into()))?);
+            }
+        }
+        Ok(ceilings)
+    }
+
+    fn moves(&self, changes: &mut Changes, from: &Volume, to: &Volume) {
+        if from.project_id != to.project_id {
+            changes
+                .add_usage(&from.project_id, &given_back(self.sum()))
+                .add_usage(&to.project_id, &self.sum());
+        }
+    }
+}
+
+fn add(sum: &mut Deltas, deltas: Deltas) {
+    for (resource, delta) in deltas {
+        *sum.entry(resource).or_default() += delta;
+    }
+}
+
+/// Cinder catches one refusal of quota here, and tells it without the name of its class.
+fn refused(interrupt: Interrupt) -> Interrupt {
+    match interrupt {
+        Interrupt::Refused(mut error) => {
+            if let Some(text) = error.client.strip_prefix("VolumeSizeExceedsAvailableQuota: ") {
+                error.client = text.to_owned();
+            }
+            Interrupt::Refused(error)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,93 @@
+//! Offer a volume to another project (cinder: `transfer/api.py` `create`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the volume is `awaiting-transfer`; whoever has the key of the transfer can accept it | nothing has changed |
+//!
+//! A transfer that the volume had before (an administrator has reset its status since) ends: its key is worth nothing any more.
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_weight, notify};
+use crate::chance;
+use crate::control::Interrupt;
+use crate::control::lookup::must_be_settled;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::transfer::{KeyHash, offer};
+use crate::model::volume::Secret;
+use crate::model::{Error, Result, Timestamp, Transfer, TransferId};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Offer a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateTransfer {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Whether its snapshots stay.
+    pub no_snapshots: bool,
+    /// Whether an encrypted volume will do (microversion 3.70).
+    pub encrypted_too: bool,
+}
+call!(CreateTransfer => ApiTopic, "create_transfer", since 4, reply NewTransfer);
+
+/// A transfer, and the key that nobody is told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTransfer {
+    /// The transfer.
+    pub transfer: Transfer,
+    /// Its key: 16 hexadecimal digits, as Cinder's.
+    pub auth_key: Secret,
+}
+
+impl Request for CreateTransfer {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<NewTransfer>, Interrupt> {
+        let control = at.control;
+        let volume = control.find_volume(at.context, &self.volume_id).await?;
+        let attachments = control.plain_attachments(volume.id).await?;
+        let snapshots = match self.no_snapshots {
+            true => None,
+            false => Some(control.own_snapshots(&volume).await?),
+        };
+        let of = snapshots.as_deref().map(|all| all.iter().map(|one| &one.record));
+        let status = offer(&volume, &attachments, of, self.encrypted_too)?;
+        check_weight(&volume, snapshots.as_deref().unwrap_or_default())?;
+        must_be_settled(&volume)?;
+        let replaced = control.catalog.volume_transfer(volume.id).await?;
+        let auth_key = hex::encode(chance::secret::<8>().map_err(Error::internal)?);
+        let salt = chance::secret::<16>().map_err(Error::internal)?;
+        let now = Timestamp::now();
+        let transfer = Transfer {
+            id: TransferId::new(),
+            volume_id: volume.id,
+            source_project_id: volume.project_id.clone(),
+            name: self.name.clone(),
+            no_snapshots: self.no_snapshots,
+            key: KeyHash::new(salt, &auth_key),
+            created_at: now,
+        };
+        let mut offered = volume.record.clone();
+        offered.status = status;
+        offered.updated_at = Some(now);
+        let mut changes = control.catalog.change();
+        changes
+            .update_volume(&volume, &offered)
+            .insert_transfer(replaced.as_ref(), &transfer);
+        changes.commit().await?;
+        notify(
+            ["volume.transfer.create.start", "volume.transfer.create.end"],
+            &offered,
+        );
+        Ok(Began::Done(NewTransfer {
+            transfer,
+            auth_key: Secret::new(auth_key),
+        }))
+    }
+}

@@ -1,0 +1,49 @@
+//! Take the offer of a volume back (cinder: `transfer/api.py` `delete`).
+//!
+//! | stage | what is true after it | if it fails |
+//! |---|---|---|
+//! | begin | the transfer is gone; the volume is `available` if it was waiting for it, else as it was | nothing has changed |
+
+use serde::{Deserialize, Serialize};
+
+use super::notify;
+use crate::control::Interrupt;
+use crate::messages::api::ApiTopic;
+use crate::messages::call;
+use crate::model::role::Level;
+use crate::model::{Result, Timestamp, VolumeStatus};
+use crate::verbs::{Began, BeginContext, Request};
+
+/// Take an offer back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteTransfer {
+    /// Which, as the client wrote it.
+    pub transfer_id: String,
+}
+call!(DeleteTransfer => ApiTopic, "delete_transfer", since 4, reply ());
+
+impl Request for DeleteTransfer {
+    fn level(&self) -> Level {
+        Level::Member
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let control = at.control;
+        let transfer = control.find_transfer(at.context, &self.transfer_id).await?;
+        let volume = control.transferred_volume(&transfer).await?;
+        let mut changes = control.catalog.change();
+        changes.delete_transfer(&transfer);
+        if volume.status == VolumeStatus::AwaitingTransfer {
+            let mut kept = volume.record.clone();
+            kept.status = VolumeStatus::Available;
+            kept.updated_at = Some(Timestamp::now());
+            changes.update_volume(&volume, &kept);
+        }
+        changes.commit().await?;
+        notify(
+            ["volume.transfer.delete.start", "volume.transfer.delete.end"],
+            &volume,
+        );
+        Ok(Began::Done(()))
+    }
+}

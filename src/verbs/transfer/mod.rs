@@ -1,0 +1,93 @@
+//! Verbs of volume transfers. None of them has an operation: what a backend knows of a volume does not name its project but for
+//! notifications, so a volume changes hands in the catalog alone (cinder: the LVM driver has no `accept_transfer` either).
+
+pub mod accept_transfer;
+pub mod create_transfer;
+pub mod delete_transfer;
+
+use crate::control::lookup::may_see;
+use crate::control::{Control, store_failed};
+use crate::model::bounds::COMMIT;
+use crate::model::transfer::transfer_not_found;
+use crate::model::{Context, Error, Result, Snapshot, Transfer, TransferId, Volume, VolumeId};
+use crate::store::catalog::{Changes, Stored};
+use crate::store::record::size_of;
+
+/// What a commit has besides records and their rows, and what the rows of one record have at most, in bytes.
+const OTHERS: usize = 64 * 1024;
+const ROWS: usize = 4 * 1024;
+
+impl Control {
+    /// The transfer with that id, whoever offers it. (A client wrote the id.)
+    async fn any_transfer(&self, id: &str) -> Result<Stored<Transfer>> {
+        let parsed: TransferId = id.parse().map_err(|_| transfer_not_found(id))?;
+        let found = self.catalog.transfer(parsed).await;
+        found
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| transfer_not_found(id))
+    }
+
+    /// The transfer that a client names, of its own project.
+    async fn find_transfer(&self, context: &Context, id: &str) -> Result<Stored<Transfer>> {
+        let transfer = self.any_transfer(id).await?;
+        if may_see(context, &transfer.source_project_id) {
+            return Ok(transfer);
+        }
+        Err(transfer_not_found(id))
+    }
+
+    /// The volume of a transfer.
+    async fn transferred_volume(&self, transfer: &Transfer) -> Result<Stored<Volume>> {
+        let found = self.catalog.volume(transfer.volume_id).await;
+        found
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(|| Error::volume_not_found(transfer.volume_id))
+    }
+
+    /// The snapshots that go with a volume: those of its own project. What another project kept of it stays that project's.
+    /// (In Cinder they go too: whoever has the volume could take them by a transfer to itself.)
+    async fn own_snapshots(&self, volume: &Volume) -> Result<Vec<Stored<Snapshot>>> {
+        let mut snapshots = self.snapshots_of(volume.id).await?;
+        snapshots.retain(|snapshot| snapshot.project_id == volume.project_id);
+        Ok(snapshots)
+    }
+
+    /// Ends the open transfer of a volume that is about to go.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_transfer(&self, changes: &mut Changes, volume: VolumeId) -> Result<()> {
+        let open = self.catalog.volume_transfer(volume).await;
+        if let Some(open) = open.map_err(|error| store_failed(&error))? {
+            changes.delete_transfer(&open);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses snapshots that are too large to change hands in one commit.
+fn check_weight(volume: &Volume, snapshots: &[Stored<Snapshot>]) -> Result<()> {
+    let snapshots = snapshots.iter().map(|snapshot| size_of(&snapshot.record) + ROWS);
+    let bytes = size_of(volume) + snapshots.sum::<usize>();
+    let most = COMMIT - OTHERS;
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Error::too_large(format!(
+        "Invalid size of snapshots: they and the volume have {bytes} bytes, and {most} can be transferred at once."
+    )))
+}
+
+/// Tells of what has been done to a transfer, for those who bill and watch (cinder: `volume.transfer.*`).
+fn notify(events: [&'static str; 2], volume: &Volume) {
+    for event_type in events {
+        tracing::info!(
+            target: "pumice::notification",
+            event_type,
+            volume_id = %volume.id,
+            tenant_id = %volume.project_id,
+            size = volume.size,
+            "notification"
+        );
+    }
+}
