@@ -246,6 +246,16 @@ impl House {
         id
     }
 
+    /// Ends what is being done to a volume, as an administrator does.
+    pub async fn end_operations(&self, volume: &str) {
+        let reset = json!({"os-reset_status": {"status": "available"}});
+        let reset = self
+            .post(&format!("/volumes/{volume}/action"), reset)
+            .send()
+            .await;
+        assert_eq!(reset.status, 202, "{}", reset.text);
+    }
+
     /// Makes a snapshot and waits until it is available; its id.
     pub async fn snapshot(&self, fields: Value) -> String {
         let made = self.post("/snapshots", json!({"snapshot": fields})).send().await;

@@ -15,7 +15,7 @@ use pumice::model::bounds::RECORDS_IN_A_COMMIT;
 use pumice::verbs::every_command;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, OTHER_PROJECT, PROJECT};
 use crate::process::Pumice;
 use crate::{look_behind, wait_for_rest};
 
@@ -23,8 +23,9 @@ use crate::{look_behind, wait_for_rest};
 const AT_ONCE: usize = 6;
 
 /// What volumes and snapshots rest in.
-const RESTING: [&str; 8] = [
+const RESTING: [&str; 9] = [
     "available",
+    "awaiting-transfer",
     "in-use",
     "reserved",
     "attaching",
@@ -96,12 +97,16 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        self.ask_as(PROJECT, method, path, body)
+    }
+
+    fn ask_as(&self, project: &'static str, method: &str, path: &str, body: &Value) -> Result<Value> {
         let body = if body.is_null() {
             String::new()
         } else {
             body.to_string()
         };
-        let answer = Client::connect(self.address)?.send(method, path, &body)?;
+        let answer = Client::connect_as(self.address, project)?.send(method, path, &body)?;
         ensure!(
             answer.status < 300,
             "{method} {path}: {} {}",
@@ -195,6 +200,7 @@ impl Story<'_> {
         self.act("volume", &one, json!({"revert": {"snapshot_id": kept}}))?;
         self.becomes("volume", &one, available)?;
         self.records(&one, &kept)?;
+        self.transfers(&one)?;
         self.connections(&second)?;
         self.adoption(&third)?;
         self.followers()?;
@@ -230,6 +236,21 @@ impl Story<'_> {
             volume,
             json!({"os-reset_status": {"status": "available", "attach_status": "detached"}}),
         )?;
+        Ok(())
+    }
+
+    /// Offers a volume with its snapshots and takes the offer back; then it goes to another project, and comes back.
+    fn transfers(&self, volume: &str) -> Result<()> {
+        let offer = json!({"transfer": {"volume_id": volume}});
+        let made = self.ask("POST", "/volume-transfers", &offer)?;
+        let id = made["transfer"]["id"].as_str().context("no id")?;
+        self.ask("DELETE", &format!("/volume-transfers/{id}"), &Value::Null)?;
+        for (from, to) in [(PROJECT, OTHER_PROJECT), (OTHER_PROJECT, PROJECT)] {
+            let made = self.ask_as(from, "POST", "/volume-transfers", &offer)?;
+            let id = made["transfer"]["id"].as_str().context("no id")?;
+            let key = json!({"accept": {"auth_key": made["transfer"]["auth_key"]}});
+            self.ask_as(to, "POST", &format!("/volume-transfers/{id}/accept"), &key)?;
+        }
         Ok(())
     }
 
@@ -413,7 +434,10 @@ fn log(folder: &Path) -> String {
 fn compare(pumice: &Pumice, told: &Told) -> Result<()> {
     let mut client = Client::connect(pumice.address)?;
     for (kind, told) in [("volume", &told.volumes), ("snapshot", &told.snapshots)] {
-        let page = client.send("GET", &format!("/{kind}s/detail"), "")?.json()?;
+        // Of all projects: one may have changed hands.
+        let page = client
+            .send("GET", &format!("/{kind}s/detail?all_tenants=1"), "")?
+            .json()?;
         let there: BTreeMap<&str, &str> = page[format!("{kind}s")]
             .as_array()
             .context("no list")?

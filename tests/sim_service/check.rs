@@ -223,6 +223,10 @@ fn is_as_told(world: &World, records: &Records, id: VolumeId, told: &VolumeTold,
         }
         _ => return,
     };
+    let owner = PROJECTS[told.owner % 2];
+    if record.project_id.as_str() != owner {
+        wrong.push(format!("{id} is {owner}'s, and {} has it", record.project_id));
+    }
     if strict && told.size.is_some_and(|size| size != record.size) {
         wrong.push(format!("{id} has {} GiB, not {:?}", record.size, told.size));
     }

@@ -13,6 +13,9 @@ use pumice::verbs::attachment::create_attachment::CreateAttachment;
 use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
 use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
 use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use pumice::verbs::transfer::accept_transfer::AcceptTransfer;
+use pumice::verbs::transfer::create_transfer::{CreateTransfer, NewTransfer};
+use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
 use pumice::verbs::volume::create_volume::CreateVolume;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 use pumice::verbs::volume::extend_volume::ExtendVolume;
@@ -79,7 +82,8 @@ impl Client {
             68..72 => self.revert(volume).await,
             72..82 => self.attach(volume).await,
             82..88 => self.detach(volume).await,
-            88..97 => self.delete(volume, false).await,
+            88..91 => self.give_and_take(volume).await,
+            91..97 => self.delete(volume, false).await,
             _ => self.delete(volume, true).await,
         }
     }
@@ -96,7 +100,16 @@ impl Client {
     }
 
     async fn call<M: Call + Message<To = ApiTopic>>(&self, about: &str, message: M) -> Said<M::Reply> {
-        let answer = self.api.call(&self.context, message, WITHIN).await;
+        self.call_as(&self.context, about, message).await
+    }
+
+    async fn call_as<M: Call + Message<To = ApiTopic>>(
+        &self,
+        who: &Context,
+        about: &str,
+        message: M,
+    ) -> Said<M::Reply> {
+        let answer = self.api.call(who, message, WITHIN).await;
         let mut told = self.world.told.borrow_mut();
         let (said, words) = match answer {
             Ok(reply) => (Said::Yes(reply), "yes".to_owned()),
@@ -293,6 +306,67 @@ impl Client {
         // A refusal may be how the operation ended: nothing is certain then.
         if let Said::Yes(_) = self.call(&attachment.to_string(), request).await {
             self.note_attachment(id, attachment, (Life::Gone, false));
+        }
+    }
+
+    /// Gives a volume to the other project, which gives it back. Where it is stays uncertain unless all of that was acknowledged.
+    async fn give_and_take(&mut self, id: VolumeId) {
+        let become_ = |client: &Self, life| {
+            let mut told = client.world.told.borrow_mut();
+            std::mem::replace(&mut told.volume(id).life, life)
+        };
+        let other = Context {
+            project_id: ProjectId::from(PROJECTS[(self.number + 1) % 2]),
+            ..self.context.clone()
+        };
+        let was = become_(self, Life::Unsure);
+        let made = match self.offer(&self.context, id).await {
+            Said::Yes(made) => made,
+            Said::No => return drop(become_(self, was)),
+            Said::Perhaps => return,
+        };
+        let made = match self.accept(&other, made).await {
+            // The other may have no room for it.
+            Err(Some(made)) => {
+                let request = DeleteTransfer {
+                    transfer_id: made.transfer.id.to_string(),
+                };
+                if let Said::Yes(()) = self.call(&id.to_string(), request).await {
+                    become_(self, was);
+                }
+                return;
+            }
+            Err(None) => return,
+            Ok(()) => self.offer(&other, id).await,
+        };
+        if let Said::Yes(made) = made
+            && let Ok(()) = self.accept(&self.context, made).await
+        {
+            become_(self, was);
+        }
+    }
+
+    async fn offer(&self, who: &Context, id: VolumeId) -> Said<NewTransfer> {
+        let request = CreateTransfer {
+            volume_id: id.to_string(),
+            name: None,
+            no_snapshots: false,
+            encrypted_too: false,
+        };
+        self.call_as(who, &id.to_string(), request).await
+    }
+
+    /// The offer comes back if it surely was not accepted.
+    async fn accept(&self, who: &Context, made: NewTransfer) -> Result<(), Option<NewTransfer>> {
+        let request = AcceptTransfer {
+            transfer_id: made.transfer.id.to_string(),
+            auth_key: made.auth_key.clone(),
+        };
+        let about = made.transfer.volume_id.to_string();
+        match self.call_as(who, &about, request).await {
+            Said::Yes(_) => Ok(()),
+            Said::No => Err(Some(made)),
+            Said::Perhaps => Err(None),
         }
     }
 

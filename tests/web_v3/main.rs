@@ -18,6 +18,7 @@ mod operators;
 mod replay;
 mod snapshots;
 mod table;
+mod transfers;
 mod volumes;
 mod walk;
 #[path = "../web_support/mod.rs"]

@@ -18,6 +18,7 @@ struct Things {
     attachment: String,
     volume_type: String,
     message: String,
+    transfer: String,
     operation: OperationId,
 }
 
@@ -44,6 +45,13 @@ impl Things {
             .send()
             .await
             .json();
+        let offered = house.resting_volume("available").await;
+        house.end_operations(&offered).await;
+        let transfer = house
+            .post("/volume-transfers", json!({"transfer": {"volume_id": offered}}))
+            .send()
+            .await
+            .json();
         let open = house.catalog.operations(None, 10).await.unwrap();
         let operation = open.records.first().unwrap().id;
         Self {
@@ -52,6 +60,7 @@ impl Things {
             attachment: attachment["attachment"]["id"].as_str().unwrap().to_owned(),
             volume_type: volume_type["volume_type"]["id"].as_str().unwrap().to_owned(),
             message: uuid::Uuid::new_v4().to_string(),
+            transfer: transfer["transfer"]["id"].as_str().unwrap().to_owned(),
             operation,
         }
     }
@@ -71,6 +80,7 @@ impl Things {
             ("{attachment_id}", &self.attachment),
             ("{type_id}", &self.volume_type),
             ("{message_id}", &self.message),
+            ("{transfer_id}", &self.transfer),
             ("{target_id}", PROJECT),
             ("{class}", "default"),
             ("{action}", "disable"),
@@ -95,6 +105,7 @@ async fn all_of(house: &House) -> Vec<Value> {
         "/attachments/detail",
         "/types?is_public=None",
         "/messages",
+        "/volume-transfers/detail",
         &format!("/os-quota-sets/{PROJECT}"),
         "/os-quota-class-sets/default",
         "/os-services",

@@ -37,6 +37,7 @@ mod snapshot_metadata;
 mod snapshot_query;
 mod snapshots;
 mod table;
+mod transfers;
 mod type_access;
 mod type_encryption;
 mod type_extra_specs;

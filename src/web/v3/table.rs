@@ -9,12 +9,13 @@ use actix_web::http::Method;
 
 use super::manageable_snapshots::Snapshots;
 use super::manageable_volumes::Volumes;
+use super::transfers::{NEW, OLD};
 use super::volume_actions::{attaching, extend, image, migrate, retype, revert, status};
 use super::{
     attachments, availability_zones, clusters, default_types, extensions, limits, manageable, messages,
     quota_classes, quota_sets, resource_filters, scheduler_stats, services, snapshot_actions, snapshot_list,
-    snapshot_metadata, snapshots, type_access, type_encryption, type_extra_specs, types, volume_encryption,
-    volume_list, volume_metadata, volumes,
+    snapshot_metadata, snapshots, transfers, type_access, type_encryption, type_extra_specs, types,
+    volume_encryption, volume_list, volume_metadata, volumes,
 };
 use crate::model::Volume;
 use crate::store::catalog::Stored;
@@ -23,7 +24,6 @@ use crate::web::routes::{Access, Routes, RuleOrder};
 use crate::web::schema::services::{FAILOVER, FREEZE_AND_THAW};
 
 const BACKUPS: &str = "Not implemented: backups.";
-const TRANSFERS: &str = "Not implemented: volume transfers.";
 const QOS: &str = "Not implemented: QoS specs.";
 const GROUPS: &str = "Not implemented: groups.";
 const GROUP_TYPES: &str = "Not implemented: group types.";
@@ -239,18 +239,18 @@ fn of_backups_and_transfers(t: &mut Routes) {
     t.later_action::<()>("/backups/{id}/action", "os-force_delete", admin("volume_extension:backup_admin_actions:force_delete"), BACKUPS).does("delete from any status");
 
     t.section("Transfers");
-    t.later(GET, "/os-volume-transfer", reader("volume:get_all_transfers"), TRANSFERS).does("list");
-    t.later(GET, "/os-volume-transfer/detail", reader("volume:get_all_transfers"), TRANSFERS).does("full list");
-    t.later(POST, "/os-volume-transfer", member("volume:create_transfer"), TRANSFERS).does("create");
-    t.later(GET, "/os-volume-transfer/{id}", reader("volume:get_transfer"), TRANSFERS).does("show");
-    t.later(POST, "/os-volume-transfer/{id}/accept", member("volume:accept_transfer"), TRANSFERS).does("accept");
-    t.later(DELETE, "/os-volume-transfer/{id}", member("volume:delete_transfer"), TRANSFERS).does("cancel");
-    t.later(GET, "/volume-transfers", reader("volume:get_all_transfers"), TRANSFERS).does("list");
-    t.later(GET, "/volume-transfers/detail", reader("volume:get_all_transfers"), TRANSFERS).does("full list");
-    t.later(POST, "/volume-transfers", member("volume:create_transfer"), TRANSFERS).does("create");
-    t.later(GET, "/volume-transfers/{id}", reader("volume:get_transfer"), TRANSFERS).does("show");
-    t.later(POST, "/volume-transfers/{id}/accept", member("volume:accept_transfer"), TRANSFERS).does("accept");
-    t.later(DELETE, "/volume-transfers/{id}", member("volume:delete_transfer"), TRANSFERS).does("cancel");
+    t.get("/os-volume-transfer", reader("volume:get_all_transfers"), transfers::list::<OLD>).does("list");
+    t.get("/os-volume-transfer/detail", reader("volume:get_all_transfers"), transfers::detail::<OLD>).does("full list");
+    t.post("/os-volume-transfer", member("volume:create_transfer"), transfers::create::<OLD>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).does("create");
+    t.get("/os-volume-transfer/{transfer_id}", reader("volume:get_transfer"), transfers::show).does("show");
+    t.post("/os-volume-transfer/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).does("accept");
+    t.delete("/os-volume-transfer/{transfer_id}", member("volume:delete_transfer"), transfers::delete).rule_order(RuleOrder::InHandler).does("cancel");
+    t.get("/volume-transfers", reader("volume:get_all_transfers"), transfers::list::<NEW>).does("list");
+    t.get("/volume-transfers/detail", reader("volume:get_all_transfers"), transfers::detail::<NEW>).does("full list");
+    t.post("/volume-transfers", member("volume:create_transfer"), transfers::create::<NEW>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).body_since(55, transfers::CREATE_V355).does("create");
+    t.get("/volume-transfers/{transfer_id}", reader("volume:get_transfer"), transfers::show).does("show");
+    t.post("/volume-transfers/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).does("accept");
+    t.delete("/volume-transfers/{transfer_id}", member("volume:delete_transfer"), transfers::delete).rule_order(RuleOrder::InHandler).does("cancel");
 }
 
 #[rustfmt::skip]

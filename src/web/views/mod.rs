@@ -20,6 +20,7 @@ pub mod pool;
 pub mod quota;
 pub mod service;
 pub mod snapshot;
+pub mod transfer;
 pub mod volume;
 pub mod volume_type;
 

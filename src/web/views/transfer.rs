@@ -1,0 +1,65 @@
+//! Transfers as clients see them (cinder: `api/views/transfers.py`). Their links have the older name of their routes.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::{LinkBase, time};
+use crate::model::Transfer;
+use crate::model::volume::Secret;
+use crate::web::microversion::Microversion;
+
+/// The collection in links.
+pub const COLLECTION: &str = "os-volume-transfer";
+
+/// A transfer.
+#[derive(Clone, Copy)]
+pub struct TransferView<'a> {
+    /// The transfer.
+    pub transfer: &'a Transfer,
+    /// Where its links begin.
+    pub links: &'a LinkBase,
+    /// What is shown of it.
+    pub shown: Shown<'a>,
+}
+
+/// What is shown of a transfer.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// What it is, in a brief list and once it is accepted.
+    Summary,
+    /// All of it, as this version has it.
+    Detail(Microversion),
+    /// All of it with its key, once it is made.
+    New(Microversion, &'a Secret),
+}
+
+impl Serialize for TransferView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let transfer = self.transfer;
+        let version = match self.shown {
+            Shown::Summary => None,
+            Shown::Detail(version) | Shown::New(version, _) => Some(version),
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &transfer.id)?;
+        if version.is_some() {
+            map.serialize_entry("created_at", &time(transfer.created_at))?;
+        }
+        map.serialize_entry("name", &transfer.name)?;
+        map.serialize_entry("volume_id", &transfer.volume_id)?;
+        if let Shown::New(_, auth_key) = self.shown {
+            map.serialize_entry("auth_key", auth_key.reveal())?;
+        }
+        map.serialize_entry("links", &self.links.of(transfer.id))?;
+        if version.is_some_and(|version| version.at_least(55)) {
+            map.serialize_entry("no_snapshots", &transfer.no_snapshots)?;
+        }
+        if version.is_some_and(|version| version.at_least(57)) {
+            // One that has been accepted is gone.
+            map.serialize_entry("destination_project_id", &None::<&str>)?;
+            map.serialize_entry("source_project_id", &transfer.source_project_id)?;
+            map.serialize_entry("accepted", &false)?;
+        }
+        map.end()
+    }
+}
