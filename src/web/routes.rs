@@ -22,7 +22,7 @@ mod actions;
 
 #[cfg(test)]
 pub(super) use actions::read as read_action;
-pub use actions::{ActionOn, Subject};
+pub use actions::{ActionOn, Subject, SubjectPath};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,6 +65,14 @@ fn no_row_hides_a_later_one() {
     }
 }
 
+#[test]
+fn a_path_names_one_subject_and_a_key_of_it() {
+    for row in rows() {
+        let parts = row.path.split('/').filter(|part| part.starts_with('{'));
+        assert!(parts.filter(|part| *part != "{key}").count() <= 1, "{}", row.path);
+    }
+}
+
 fn levels() -> BTreeMap<&'static str, Level> {
     let level = |line: &'static str| match line.split_once('\t') {
         Some((rule, "reader")) => (rule, Level::Reader),

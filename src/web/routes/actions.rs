@@ -120,41 +120,58 @@ where
     })
 }
 
-/// What a path says: its project, and the subject.
-type PathParts = web::Path<BTreeMap<PathPart, String>>;
+/// What a path names, besides the project of the caller.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "BTreeMap<PathPart, String>")]
+pub struct SubjectPath {
+    /// The subject, as the client wrote it.
+    pub id: String,
+    /// What of it.
+    pub key: String,
+}
 
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum PathPart {
     ProjectId,
+    Key,
     Subject(String),
 }
 
-fn subject_id(path: PathParts) -> String {
-    let mut parts = path.into_inner().into_iter();
-    let subject = parts.find(|(part, _)| matches!(part, PathPart::Subject(_)));
-    subject.map(|(_, id)| id).unwrap_or_default()
+impl From<BTreeMap<PathPart, String>> for SubjectPath {
+    fn from(parts: BTreeMap<PathPart, String>) -> Self {
+        let mut path = Self::default();
+        for (part, text) in parts {
+            match part {
+                PathPart::ProjectId => {}
+                PathPart::Key => path.key = text,
+                PathPart::Subject(_) => path.id = text,
+            }
+        }
+        path
+    }
 }
 
 /// The route of a path with actions. The gate has looked which of them it is, and has noted its rule.
 pub(super) fn route(actions: Vec<(RouteInfo, ActionHandler)>) -> Route {
     let actions: Rc<[(RouteInfo, ActionHandler)]> = actions.into();
-    let answer = move |caller: Caller, state: web::Data<WebState>, path: PathParts, body: Body| {
-        let actions = Rc::clone(&actions);
-        async move {
-            let rows = actions.iter().map(|(row, _)| row);
-            let (at, arguments) = read(rows, caller.version, body.0)?;
-            let (row, handler) = &actions[at];
-            let request = ActionRequest {
-                caller,
-                state,
-                id: subject_id(path),
-                arguments,
-                rule_order: row.rule_order,
-            };
-            handler(request).await
-        }
-    };
+    let answer =
+        move |caller: Caller, state: web::Data<WebState>, path: web::Path<SubjectPath>, body: Body| {
+            let actions = Rc::clone(&actions);
+            async move {
+                let rows = actions.iter().map(|(row, _)| row);
+                let (at, arguments) = read(rows, caller.version, body.0)?;
+                let (row, handler) = &actions[at];
+                let request = ActionRequest {
+                    caller,
+                    state,
+                    id: path.into_inner().id,
+                    arguments,
+                    rule_order: row.rule_order,
+                };
+                handler(request).await
+            }
+        };
     web::post().to(answer)
 }
 

@@ -9,7 +9,6 @@ use crate::model::{AttachMode, Connector};
 use crate::verbs::attachment::create_attachment::CreateAttachment;
 use crate::verbs::attachment::update_attachment::UpdateAttachment;
 use crate::web::fault::Fault;
-use crate::web::microversion::Microversion;
 
 /// How a volume is attached.
 pub(in crate::web) const ATTACH_MODE: Schema = Schema(&[
@@ -41,10 +40,10 @@ macro_rules! new_attachment {
     };
 }
 
-const CREATE: Schema = new_attachment!();
-const CREATE_V354: Schema = new_attachment!(("mode", ATTACH_MODE));
+pub(in crate::web) const CREATE: Schema = new_attachment!();
+pub(in crate::web) const CREATE_V354: Schema = new_attachment!(("mode", ATTACH_MODE));
 
-const UPDATE: Schema = Schema(&[
+pub(in crate::web) const UPDATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "attachment",
@@ -60,13 +59,10 @@ const UPDATE: Schema = Schema(&[
 ]);
 
 /// Reads `POST /attachments`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it in this version.
-pub fn create(version: Microversion, body: Option<&Value>) -> Result<CreateAttachment, Fault> {
-    let schema = if version.at_least(54) { CREATE_V354 } else { CREATE };
-    let attachment = &schema.check_body(body)?["attachment"];
-    Ok(CreateAttachment {
+#[must_use]
+pub fn create(body: &Value) -> CreateAttachment {
+    let attachment = &body["attachment"];
+    CreateAttachment {
         volume_id: text(attachment, "volume_uuid").unwrap_or_default().to_owned(),
         instance_uuid: uuid(attachment, "instance_uuid"),
         connector: attachment["connector"]
@@ -74,15 +70,15 @@ pub fn create(version: Microversion, body: Option<&Value>) -> Result<CreateAttac
             .filter(|connector| !connector.is_empty())
             .map(Connector::from_json),
         mode: attach_mode(attachment, "mode"),
-    })
+    }
 }
 
 /// Reads `PUT /attachments/{id}`.
 ///
 /// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn update(attachment_id: &str, body: Option<&Value>) -> Result<UpdateAttachment, Fault> {
-    let attachment = &UPDATE.check_body(body)?["attachment"];
+/// 400 for one that the schema would not let pass.
+pub fn update(attachment_id: &str, body: &Value) -> Result<UpdateAttachment, Fault> {
+    let attachment = &body["attachment"];
     let connector = attachment["connector"].as_object().ok_or_else(Fault::malformed)?;
     Ok(UpdateAttachment {
         attachment_id: attachment_id.to_owned(),

@@ -40,8 +40,8 @@ macro_rules! manage_volume {
     };
 }
 
-const VOLUME: Schema = manage_volume!();
-const VOLUME_V316: Schema = manage_volume!((
+pub(in crate::web) const VOLUME: Schema = manage_volume!();
+pub(in crate::web) const VOLUME_V316: Schema = manage_volume!((
     "cluster",
     Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)])
 ));
@@ -97,18 +97,15 @@ impl AdoptedVolume {
 }
 
 /// Reads `POST /manageable_volumes`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it in this version.
-pub fn volume(version: Microversion, body: Option<&Value>) -> Result<AdoptedVolume, Fault> {
-    let schema = if version.at_least(16) { VOLUME_V316 } else { VOLUME };
-    let volume = &schema.check_body(body)?["volume"];
+#[must_use]
+pub fn volume(body: &Value) -> AdoptedVolume {
+    let volume = &body["volume"];
     let own = |field| {
         text(volume, field)
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     };
-    Ok(AdoptedVolume {
+    AdoptedVolume {
         message: ManageVolume {
             host: String::new(),
             reference: reference(&volume["ref"]),
@@ -121,10 +118,10 @@ pub fn volume(version: Microversion, body: Option<&Value>) -> Result<AdoptedVolu
         },
         host: own("host"),
         cluster: own("cluster"),
-    })
+    }
 }
 
-const SNAPSHOT: Schema = Schema(&[
+pub(in crate::web) const SNAPSHOT: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "snapshot",
@@ -146,19 +143,17 @@ const SNAPSHOT: Schema = Schema(&[
 ]);
 
 /// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are taken as they are.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn snapshot(body: Option<&Value>) -> Result<ManageSnapshot, Fault> {
-    let snapshot = &SNAPSHOT.check_body(body)?["snapshot"];
+#[must_use]
+pub fn snapshot(body: &Value) -> ManageSnapshot {
+    let snapshot = &body["snapshot"];
     let own = |field| text(snapshot, field).map(str::to_owned);
-    Ok(ManageSnapshot {
+    ManageSnapshot {
         volume_id: own("volume_id").unwrap_or_default(),
         reference: reference(&snapshot["ref"]),
         name: own("name"),
         description: own("description"),
         metadata: text_map(snapshot, "metadata").unwrap_or_default(),
-    })
+    }
 }
 
 /// What is no object names nothing: it is let pass, as in Cinder, for the backend to say so.
@@ -202,7 +197,8 @@ mod tests {
     }
 
     fn volume_of(minor: u16, body: &Value) -> Result<AdoptedVolume, Fault> {
-        volume(Microversion(minor), Some(body))
+        if minor < 16 { VOLUME } else { VOLUME_V316 }.check(body)?;
+        Ok(volume(body))
     }
 
     #[test]
@@ -217,10 +213,7 @@ mod tests {
         assert!(message.bootable);
         assert_eq!(message.reference.source_name().as_deref(), Some("lv1"));
         let id = "11111111-2222-4333-8444-555555555555";
-        let read = snapshot(Some(
-            &json!({"snapshot": {"volume_id": id, "ref": null, "name": " n "}}),
-        ));
-        let read = read.unwrap();
+        let read = snapshot(&json!({"snapshot": {"volume_id": id, "ref": null, "name": " n "}}));
         assert_eq!(
             (read.name.as_deref(), read.reference.source_name()),
             (Some(" n "), None)

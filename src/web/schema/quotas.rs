@@ -16,14 +16,14 @@ use crate::web::fault::Fault;
 /// Keys that clients send back to us from an answer and that are no resources.
 const NO_RESOURCES: [&str; 2] = ["tenant_id", "id"];
 
-const QUOTA_SET: Schema = Schema(&[
+pub(in crate::web) const QUOTA_SET: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("quota_set", Schema(&[Type(&[Kind::Object]), NotEmpty]))]),
     Required(&["quota_set"]),
     NoOthers,
 ]);
 
-const CLASS_SET: Schema = Schema(&[
+pub(in crate::web) const CLASS_SET: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("quota_class_set", Schema(&[Type(&[Kind::Object])]))]),
     Required(&["quota_class_set"]),
@@ -49,10 +49,10 @@ const CLASS_VALUES: Schema = Schema(&[
 /// # Errors
 /// 400 for an unknown resource, or a limit that is no whole number of at least -1.
 pub fn quota_set(
-    body: Option<&Value>,
+    body: &Value,
     named: impl Fn(&str) -> Option<Resource>,
 ) -> Result<Vec<(Resource, i64)>, Fault> {
-    let set = object(QUOTA_SET.check_body(body)?, "quota_set")?;
+    let set = object(body, "quota_set")?;
     let mut limits = Vec::new();
     let mut unknown = Vec::new();
     for (key, value) in set {
@@ -79,10 +79,10 @@ pub fn quota_set(
 /// # Errors
 /// 400 for an unknown resource, or a limit that is no whole number of at least -1.
 pub fn class_set(
-    body: Option<&Value>,
+    body: &Value,
     named: impl Fn(&str) -> Option<Resource>,
 ) -> Result<Vec<(Resource, i64)>, Fault> {
-    let set = object(CLASS_SET.check_body(body)?, "quota_class_set")?;
+    let set = object(body, "quota_class_set")?;
     let mut resources = Vec::with_capacity(set.len());
     let mut unknown = Vec::new();
     for key in set.keys() {

@@ -26,8 +26,8 @@ macro_rules! disable {
     };
 }
 
-const ENABLE_AND_DISABLE: Schema = disable!();
-const DISABLE_LOG_REASON: Schema = disable!((
+pub(in crate::web) const ENABLE_AND_DISABLE: Schema = disable!();
+pub(in crate::web) const DISABLE_LOG_REASON: Schema = disable!((
     "disabled_reason",
     Schema(&[
         Type(&[Kind::String]),
@@ -90,26 +90,18 @@ impl ServiceChange {
     }
 }
 
-/// Reads `enable`, `disable` (`with_reason` false) and `disable-log-reason` (true).
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn change(with_reason: bool, body: Option<&Value>) -> Result<ServiceChange, Fault> {
-    let schema = if with_reason {
-        DISABLE_LOG_REASON
-    } else {
-        ENABLE_AND_DISABLE
-    };
-    let body = schema.check_body(body)?;
+/// Reads `enable`, `disable` and `disable-log-reason`.
+#[must_use]
+pub fn change(body: &Value) -> ServiceChange {
     let own = |field: &str| {
         text(body, field)
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     };
-    Ok(ServiceChange {
+    ServiceChange {
         host: own("host"),
         service: own("service").unwrap_or_default(),
         binary: own("binary").unwrap_or_default(),
         disabled_reason: own("disabled_reason"),
-    })
+    }
 }

@@ -1,8 +1,6 @@
 //! Bodies of the routes of snapshots, but for those that adopt (cinder: `api/schemas/snapshots.py`, `snapshot_actions.py`,
 //! `snapshot_metadata.py`, `admin_actions.py`).
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::Check::{
@@ -16,7 +14,7 @@ use crate::verbs::snapshot::update_snapshot::UpdateSnapshot;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 
-const CREATE: Schema = Schema(&[
+pub(in crate::web) const CREATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "snapshot",
@@ -68,12 +66,10 @@ impl NewSnapshot {
 }
 
 /// Reads `POST /snapshots`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn create(body: Option<&Value>) -> Result<NewSnapshot, Fault> {
-    let snapshot = &CREATE.check_body(body)?["snapshot"];
-    Ok(NewSnapshot {
+#[must_use]
+pub fn create(body: &Value) -> NewSnapshot {
+    let snapshot = &body["snapshot"];
+    NewSnapshot {
         message: CreateSnapshot {
             // To be told as Python writes it: no volume is called so.
             volume_id: text(snapshot, "volume_id").unwrap_or("None").to_owned(),
@@ -83,10 +79,10 @@ pub fn create(body: Option<&Value>) -> Result<NewSnapshot, Fault> {
             in_use_too: false,
         },
         force: boolean(snapshot, "force"),
-    })
+    }
 }
 
-const UPDATE: Schema = Schema(&[
+pub(in crate::web) const UPDATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "snapshot",
@@ -112,16 +108,14 @@ const UPDATE: Schema = Schema(&[
 ]);
 
 /// Reads `PUT /snapshots/{id}`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn update(snapshot_id: &str, body: Option<&Value>) -> Result<UpdateSnapshot, Fault> {
-    let snapshot = &UPDATE.check_body(body)?["snapshot"];
-    Ok(UpdateSnapshot {
+#[must_use]
+pub fn update(snapshot_id: &str, body: &Value) -> UpdateSnapshot {
+    let snapshot = &body["snapshot"];
+    UpdateSnapshot {
         snapshot_id: snapshot_id.to_owned(),
         name: either(snapshot, "name", "display_name"),
         description: either(snapshot, "description", "display_description"),
-    })
+    }
 }
 
 /// A field or its older alias. The outer `Some`: it was given; the inner: it was given a text.
@@ -146,38 +140,17 @@ macro_rules! pairs {
     };
 }
 
-const METADATA: Schema = Schema(&[
+pub(in crate::web) const METADATA: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("metadata", pairs!())]),
     Required(&["metadata"]),
 ]);
 
-const META: Schema = Schema(&[
+pub(in crate::web) const META: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("meta", pairs!(NotEmpty, AtMostOne))]),
     Required(&["meta"]),
 ]);
-
-/// Reads `POST` and `PUT …/metadata`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn metadata(body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
-    Ok(text_map(METADATA.check_body(body)?, "metadata").unwrap_or_default())
-}
-
-/// Reads `PUT …/metadata/{key}`: the one pair, whose key is the URL's.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it, or that is about another key.
-pub fn meta(key: &str, body: Option<&Value>) -> Result<BTreeMap<String, String>, Fault> {
-    let pair = text_map(META.check_body(body)?, "meta").unwrap_or_default();
-    if pair.contains_key(key) {
-        Ok(pair)
-    } else {
-        Err(Fault::bad_request("Request body and URI mismatch"))
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -194,39 +167,40 @@ mod tests {
         let id = "11111111-2222-4333-8444-555555555555";
         let read = |minor, force: Value| {
             let body = json!({"snapshot": {"volume_id": id, "force": force}});
-            create(Some(&body)).unwrap().in_version(Microversion(minor))
+            CREATE.check(&body).unwrap();
+            create(&body).in_version(Microversion(minor))
         };
         assert!(!read(65, json!("no")).unwrap().in_use_too);
         assert!(read(65, json!("yes")).unwrap().in_use_too);
         assert!(read(66, json!(true)).unwrap().in_use_too);
         assert_eq!(refusal(read(66, json!("off"))), FORCE_INVALID);
         let body = json!({"snapshot": {"volume_id": null}});
-        assert_eq!(create(Some(&body)).unwrap().message.volume_id, "None");
+        assert_eq!(create(&body).message.volume_id, "None");
     }
 
     #[test]
     fn names_are_trimmed_and_have_an_older_alias() {
         let body = json!({"snapshot": {"volume_id": null, "display_name": " n ", "description": " d "}});
-        let message = create(Some(&body)).unwrap().message;
+        let message = create(&body).message;
         assert_eq!(
             (message.name.as_deref(), message.description.as_deref()),
             (Some("n"), Some("d"))
         );
         let body = json!({"snapshot": {"name": null, "display_name": "other", "display_description": "x"}});
-        let message = update("s", Some(&body)).unwrap();
+        let message = update("s", &body);
         assert_eq!(
             (message.name, message.description),
             (Some(None), Some(Some("x".into())))
         );
         assert_eq!(
-            refusal(update("s", Some(&json!({"snapshot": {}})))),
+            refusal(UPDATE.check(&json!({"snapshot": {}}))),
             "Invalid input for field/attribute snapshot. Value: {}. {} is not valid under any of the given schemas"
         );
     }
 
     #[test]
     fn keys_of_metadata_have_no_slash() {
-        let read = |key: &str| metadata(Some(&json!({"metadata": {key: "v"}, "more": 1})));
+        let read = |key: &str| METADATA.check(&json!({"metadata": {key: "v"}, "more": 1}));
         assert!(read("a b").is_ok());
         assert_eq!(
             refusal(read("a/b")),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::quota::Resource;
+use crate::verbs::volume::create_volume::CreateVolume;
 use crate::web::microversion::Microversion;
 use crate::web::routes::{self, RouteInfo, Routes};
 use crate::web::v3;
@@ -57,29 +58,39 @@ fn read(seen: &Observed) -> Option<Result<(), Fault>> {
                 .any(|base| types.iter().any(|name| key == format!("{base}_{name}")));
         is_known.then(|| Resource(key.to_owned()))
     };
-    Some(match (seen.method.as_str(), parts.as_slice()) {
-        ("POST", ["volumes"]) => volumes::create(seen.version, body).map(|_| ()),
-        ("PUT", ["volumes", id]) => volumes::update(seen.version, id, body).map(|_| ()),
-        ("POST", [resource, _, "action"]) => action(resource, seen.version, body)?,
-        ("POST" | "PUT", ["volumes", _, "metadata"]) => volume_metadata::all(body).map(|_| ()),
-        ("PUT", ["volumes", _, "metadata", key]) => volume_metadata::one(key, body).map(|_| ()),
-        ("POST", ["attachments"]) => attachments::create(seen.version, body).map(|_| ()),
-        ("PUT", ["attachments", id]) => attachments::update(id, body).map(|_| ()),
-        ("POST", ["types"]) => volume_types::create(body).map(|_| ()),
-        ("PUT", ["types", _]) => {
-            volume_types::update(body).and_then(|change| volume_types::check_update(&change))
+    if let ("POST", [resource, _, "action"]) = (seen.method.as_str(), parts.as_slice()) {
+        return action(resource, seen.version, body);
+    }
+    let row = row(&seen.method, &parts)?;
+    if let Err(fault) = row.body.in_version(seen.version)?.check_body(body) {
+        return Some(Err(fault));
+    }
+    let body = &seen.request;
+    Some(match (row.path, parts.last()) {
+        ("/volumes", _) => volumes::create(body).map(|_| ()),
+        ("/snapshots", _) => snapshots::create(body).in_version(seen.version).map(|_| ()),
+        ("/manageable_volumes", _) => manage::volume(body).place(seen.version).map(|_| ()),
+        ("/types/{type_id}", _) => volume_types::check_update(&volume_types::update(body)),
+        ("/types/{type_id}/extra_specs/{key}", Some(key)) => {
+            volume_types::set_extra_spec(key, body).map(|_| ())
         }
-        ("POST", ["types", _, "extra_specs"]) => volume_types::set_extra_specs(body).map(|_| ()),
-        ("PUT", ["types", _, "extra_specs", key]) => volume_types::set_extra_spec(body)
-            .and_then(|pair| volume_types::check_key(key, pair))
-            .map(|_| ()),
-        ("PUT", ["os-quota-sets", _]) => quotas::quota_set(body, named).map(|_| ()),
-        ("PUT", ["os-quota-class-sets", _]) => quotas::class_set(body, named).map(|_| ()),
-        ("PUT", ["os-services", "enable" | "disable"]) => services::change(false, body).map(|_| ()),
-        ("PUT", ["os-services", "failover_host"]) => services::FAILOVER.check_body(body).map(|_| ()),
-        ("PUT", ["clusters", "enable"]) => clusters::change(false, body).map(|_| ()),
-        _ => return None,
+        ("/os-quota-sets/{target_id}", _) => quotas::quota_set(body, named).map(|_| ()),
+        ("/os-quota-class-sets/{class}", _) => quotas::class_set(body, named).map(|_| ()),
+        _ => Ok(()),
     })
+}
+
+/// The row of a request with a body.
+fn row(method: &str, parts: &[&str]) -> Option<RouteInfo> {
+    let takes = |row: &RouteInfo| {
+        let pattern: Vec<&str> = row.path.trim_start_matches('/').split('/').collect();
+        let part = |(part, given): (&&str, &&str)| part.starts_with('{') || part == given;
+        row.method.as_ref().is_some_and(|known| known == method)
+            && row.action.is_none()
+            && pattern.len() == parts.len()
+            && pattern.iter().zip(parts).all(part)
+    };
+    Routes::of(v3::routes).infos().into_iter().find(takes)
 }
 
 /// Reads the body of an action as the table of routes wants it; `None` for a resource without actions of ours.
@@ -91,6 +102,13 @@ fn action(resource: &str, version: Microversion, body: Option<&Value>) -> Option
     let rows: Vec<RouteInfo> = rows.iter().filter(of_resource).cloned().collect();
     let is_ours = rows.iter().any(|row| row.is_served);
     is_ours.then(|| routes::read_action(rows.iter(), version, body.cloned()).map(|_| ()))
+}
+
+/// A body of `POST /volumes`, checked and read.
+fn created(version: Microversion, body: &Value) -> Result<CreateVolume, Fault> {
+    let row = row("POST", &["volumes"]).unwrap();
+    row.body.in_version(version).unwrap().check(body)?;
+    volumes::create(body)
 }
 
 fn volume_action(version: Microversion, body: Option<&Value>) -> Result<(), Fault> {
@@ -114,6 +132,7 @@ fn is_the_actors(message: &str) -> bool {
         "cacheable cannot be set with multiattach.",
         "Quota volumes limit must be equal",
         "Snapshot status available not allowed",
+        "Host 'zz' not found",
     ]
     .iter()
     .any(|beginning| message.starts_with(beginning))
@@ -138,7 +157,7 @@ fn with_real_ids(value: &Value) -> Value {
 
 #[test]
 fn each_observed_body_gets_the_observed_answer() {
-    let mut refused = 0;
+    let (mut refused, mut passed) = (0, Vec::new());
     for mut seen in observations() {
         let was = seen.request.clone();
         seen.request = with_real_ids(&seen.request);
@@ -153,12 +172,13 @@ fn each_observed_body_gets_the_observed_answer() {
                 assert_eq!(fault.message, message, "{what}");
                 refused += 1;
             }
-            Ok(()) => assert!(
-                seen.status != 400 || is_the_actors(message),
-                "{what}: passed, but Cinder says {message}"
-            ),
+            Ok(()) if seen.status == 400 && !is_the_actors(message) => {
+                passed.push(format!("{what}: passed, but Cinder says {message}"));
+            }
+            Ok(()) => {}
         }
     }
+    assert_eq!(passed, Vec::<String>::new());
     assert!(refused > 45, "only {refused} refusals were compared");
 }
 
@@ -172,22 +192,16 @@ fn what_clients_leave_null_is_as_if_absent() {
     let bare = json!({"volume": {"size": "1", "name": " v1 "}});
     for minor in [0, 13, 47, 53, 71] {
         let version = Microversion(minor);
-        assert_eq!(
-            volumes::create(version, Some(&nulls)),
-            volumes::create(version, Some(&bare)),
-            "3.{minor}"
-        );
+        assert_eq!(created(version, &nulls), created(version, &bare), "3.{minor}");
     }
 }
 
 #[test]
 fn strictness_begins_with_3_53() {
     let body = json!({"volume": {"size": 1, "status": "error", "source_replica": null}});
-    assert!(volumes::create(Microversion(52), Some(&body)).is_ok());
+    assert!(created(Microversion(52), &body).is_ok());
     assert_eq!(
-        volumes::create(Microversion(53), Some(&body))
-            .unwrap_err()
-            .message,
+        created(Microversion(53), &body).unwrap_err().message,
         "Invalid input for field/attribute volume. Value: {'size': 1, 'status': 'error', 'source_replica': None}. \
          Additional properties are not allowed ('source_replica', 'status' were unexpected)"
     );
@@ -196,16 +210,13 @@ fn strictness_begins_with_3_53() {
 #[test]
 fn hints_travel_as_text() {
     let body = json!({"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {"query": {"a": 1}, "x": true}});
-    let message = volumes::create(Microversion(71), Some(&body)).unwrap();
+    let message = created(Microversion(71), &body).unwrap();
     assert_eq!(message.hints.as_deref(), Some(r#"{"query":{"a":1},"x":true}"#));
 }
 
 #[test]
 fn a_request_without_a_body_is_told_so() {
-    assert_eq!(
-        volumes::create(Microversion(0), None).unwrap_err(),
-        Fault::malformed()
-    );
+    assert_eq!(volumes::CREATE.check_body(None).unwrap_err(), Fault::malformed());
     assert_eq!(
         volume_action(Microversion(0), None).unwrap_err().message,
         "There is no such action: None. Verify the request body and Content-Type header and try again."
@@ -327,30 +338,35 @@ proptest! {
             "os-initialize_connection", "os-terminate_connection", "os-migrate_volume", "revert"]
             .map(|key| json!({key: body.clone()}));
         for body in wrapped.iter().chain([&body]) {
-            let body = Some(body);
-            let _ = volumes::create(version, body);
-            let _ = volumes::update(version, "v", body);
-            let _ = volume_action(version, body);
-            let _ = volume_metadata::all(body);
-            let _ = volume_metadata::one("k", body);
-            let _ = attachments::create(version, body);
+            for row in Routes::of(v3::routes).infos() {
+                let schema = row.body.in_version(version);
+                let _ = schema.map(|schema| schema.check(body));
+            }
+            let _ = volume_action(version, Some(body));
+            let _ = action("types", version, Some(body));
+            let _ = volumes::create(body);
+            let _ = volumes::update("v", body);
+            let _ = attachments::create(body);
             let _ = attachments::update("a", body);
+            let _ = snapshots::create(body);
+            let _ = snapshots::update("s", body);
+            let _ = manage::volume(body);
+            let _ = manage::snapshot(body);
             let _ = volume_types::create(body);
-            let _ = volume_types::update(body);
+            let _ = volume_types::check_update(&volume_types::update(body));
             let _ = volume_types::set_extra_specs(body);
-            let _ = volume_types::set_extra_spec(body);
-            let _ = action("types", version, body);
+            let _ = volume_types::set_extra_spec("k", body);
             let _ = quotas::quota_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
             let _ = quotas::class_set(body, |key| (key == "volumes").then(|| Resource(key.to_owned())));
-            let _ = services::change(true, body);
-            let _ = clusters::change(true, body);
+            let _ = services::change(body);
+            let _ = clusters::change(body);
         }
     }
 
     #[test]
     fn a_size_that_passes_is_one_that_cinder_takes(size in any::<i64>()) {
         let body = json!({"volume": {"size": size}});
-        match volumes::create(Microversion(71), Some(&body)) {
+        match created(Microversion(71), &body) {
             Ok(message) => prop_assert_eq!(message.size.map(i64::from), Some(size)),
             Err(_) => prop_assert!(!(1..=2_147_483_647).contains(&size)),
         }

@@ -14,7 +14,7 @@ use crate::verbs::volume_type::create_volume_type::CreateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::fault::Fault;
 
-const CREATE: Schema = Schema(&[
+pub(in crate::web) const CREATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "volume_type",
@@ -34,7 +34,7 @@ const CREATE: Schema = Schema(&[
     NoOthers,
 ]);
 
-const UPDATE: Schema = Schema(&[
+pub(in crate::web) const UPDATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "volume_type",
@@ -52,14 +52,14 @@ const UPDATE: Schema = Schema(&[
     NoOthers,
 ]);
 
-const SET_EXTRA_SPECS: Schema = Schema(&[
+pub(in crate::web) const SET_EXTRA_SPECS: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[("extra_specs", EXTRA_SPECS_WITHOUT_BLANKS)]),
     Required(&["extra_specs"]),
     NoOthers,
 ]);
 
-const SET_EXTRA_SPEC: Schema = Schema(&[
+pub(in crate::web) const SET_EXTRA_SPEC: Schema = Schema(&[
     Type(&[Kind::Object]),
     PatternProperties(EXTRA_SPEC_KEY, NULLABLE_STRING),
     NoOthers,
@@ -68,31 +68,27 @@ const SET_EXTRA_SPEC: Schema = Schema(&[
 ]);
 
 /// Reads `POST /types`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn create(body: Option<&Value>) -> Result<CreateVolumeType, Fault> {
-    let volume_type = &CREATE.check_body(body)?["volume_type"];
-    Ok(CreateVolumeType {
+#[must_use]
+pub fn create(body: &Value) -> CreateVolumeType {
+    let volume_type = &body["volume_type"];
+    CreateVolumeType {
         name: text(volume_type, "name").unwrap_or_default().trim().to_owned(),
         description: text(volume_type, "description").map(str::to_owned),
         is_public: boolean(volume_type, "os-volume-type-access:is_public").unwrap_or(true),
         extra_specs: text_map(volume_type, "extra_specs").unwrap_or_default(),
-    })
+    }
 }
 
 /// Reads `PUT /types/{id}`. [`check_update`] is asked after policy.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn update(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
-    let volume_type = &UPDATE.check_body(body)?["volume_type"];
-    Ok(VolumeTypeChange::Update {
+#[must_use]
+pub fn update(body: &Value) -> VolumeTypeChange {
+    let volume_type = &body["volume_type"];
+    VolumeTypeChange::Update {
         name: text(volume_type, "name").map(|name| name.trim().to_owned()),
         // Null cannot clear it: Cinder takes it for "not given".
         description: text(volume_type, "description").map(|text| Some(text.to_owned())),
         is_public: boolean(volume_type, "is_public"),
-    })
+    }
 }
 
 /// Refuses an update that changes nothing or leaves no name. Cinder looks at this behind policy.
@@ -118,9 +114,9 @@ pub fn check_update(change: &VolumeTypeChange) -> Result<(), Fault> {
 /// Reads `POST /types/{id}/extra_specs`.
 ///
 /// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn set_extra_specs(body: Option<&Value>) -> Result<VolumeTypeChange, Fault> {
-    let specs = SET_EXTRA_SPECS.check_body(body)?["extra_specs"].as_object();
+/// 400 for one that the schema would not let pass.
+pub fn set_extra_specs(body: &Value) -> Result<VolumeTypeChange, Fault> {
+    let specs = body["extra_specs"].as_object();
     Ok(change_of(specs.ok_or_else(Fault::malformed)?))
 }
 
@@ -136,25 +132,13 @@ fn change_of(specs: &serde_json::Map<String, Value>) -> VolumeTypeChange {
     VolumeTypeChange::ChangeExtraSpecs(specs)
 }
 
-/// Reads `PUT /types/{id}/extra_specs/{key}`, a bare pair. [`check_key`] is asked after policy.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it.
-pub fn set_extra_spec(body: Option<&Value>) -> Result<&serde_json::Map<String, Value>, Fault> {
-    SET_EXTRA_SPEC
-        .check_body(body)?
-        .as_object()
-        .ok_or_else(Fault::malformed)
-}
-
-/// The pair, if it is about the URL's key.
+/// Reads `PUT /types/{id}/extra_specs/{key}`, a bare pair, if it is about the URL's key.
 ///
 /// # Errors
 /// 400 if it is about another.
-pub fn check_key(key: &str, pair: &serde_json::Map<String, Value>) -> Result<VolumeTypeChange, Fault> {
-    if pair.contains_key(key) {
-        Ok(change_of(pair))
-    } else {
-        Err(Fault::bad_request("Request body and URI mismatch"))
+pub fn set_extra_spec(key: &str, body: &Value) -> Result<VolumeTypeChange, Fault> {
+    match body.as_object().filter(|pair| pair.contains_key(key)) {
+        Some(pair) => Ok(change_of(pair)),
+        None => Err(Fault::bad_request("Request body and URI mismatch")),
     }
 }

@@ -15,7 +15,6 @@ use super::{Format, Kind, Schema, boolean, python, text, text_map, trimmed, uuid
 use crate::verbs::volume::create_volume::CreateVolume;
 use crate::verbs::volume::update_volume::UpdateVolume;
 use crate::web::fault::Fault;
-use crate::web::microversion::Microversion;
 
 const VOLUME_NAME: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), FormatCheck(Format::VolumeName)]);
 
@@ -64,10 +63,11 @@ macro_rules! new_volume {
 /// Where scheduler hints are in a body.
 const HINTS: &str = "OS-SCH-HNT:scheduler_hints";
 
-const CREATE: Schema = new_volume!([], []);
-const CREATE_V313: Schema = new_volume!([("group_id", NULLABLE_STRING)], []);
-const CREATE_V347: Schema = new_volume!([("group_id", NULLABLE_STRING), ("backup_id", OPTIONAL_UUID)], []);
-const CREATE_V353: Schema = new_volume!(
+pub(in crate::web) const CREATE: Schema = new_volume!([], []);
+pub(in crate::web) const CREATE_V313: Schema = new_volume!([("group_id", NULLABLE_STRING)], []);
+pub(in crate::web) const CREATE_V347: Schema =
+    new_volume!([("group_id", NULLABLE_STRING), ("backup_id", OPTIONAL_UUID)], []);
+pub(in crate::web) const CREATE_V353: Schema = new_volume!(
     [("group_id", NULLABLE_STRING), ("backup_id", OPTIONAL_UUID)],
     [NoOthers]
 );
@@ -102,15 +102,8 @@ const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The d
 /// Reads `POST /volumes`.
 ///
 /// # Errors
-/// 400 for a body that is not as Cinder wants it in this version; 404 for a group or backup whose id cannot be one.
-pub fn create(version: Microversion, body: Option<&Value>) -> Result<CreateVolume, Fault> {
-    let schema = match version {
-        version if version.at_least(53) => CREATE_V353,
-        version if version.at_least(47) => CREATE_V347,
-        version if version.at_least(13) => CREATE_V313,
-        _ => CREATE,
-    };
-    let body = schema.check_body(body)?;
+/// 400 for hints that are not as Cinder wants them, and for `multiattach`; 404 for a group or backup whose id cannot be one.
+pub fn create(body: &Value) -> Result<CreateVolume, Fault> {
     SCHEDULER_HINTS.check(body)?;
     let volume = &body["volume"];
     if boolean(volume, "multiattach") == Some(true) {
@@ -195,8 +188,8 @@ macro_rules! changed_volume {
     };
 }
 
-const UPDATE: Schema = changed_volume!();
-const UPDATE_V353: Schema = changed_volume!(AnyOf(&[
+pub(in crate::web) const UPDATE: Schema = changed_volume!();
+pub(in crate::web) const UPDATE_V353: Schema = changed_volume!(AnyOf(&[
     Schema(&[Required(&["name"])]),
     Schema(&[Required(&["description"])]),
     Schema(&[Required(&["display_name"])]),
@@ -205,12 +198,9 @@ const UPDATE_V353: Schema = changed_volume!(AnyOf(&[
 ]));
 
 /// Reads `PUT /volumes/{id}`.
-///
-/// # Errors
-/// 400 for a body that is not as Cinder wants it in this version.
-pub fn update(version: Microversion, volume_id: &str, body: Option<&Value>) -> Result<UpdateVolume, Fault> {
-    let schema = if version.at_least(53) { UPDATE_V353 } else { UPDATE };
-    let volume = &schema.check_body(body)?["volume"];
+#[must_use]
+pub fn update(volume_id: &str, body: &Value) -> UpdateVolume {
+    let volume = &body["volume"];
     // The outer `Some`: it was given; the inner: it was given a text.
     let either = |field: &str, alias: &str| {
         let given = [field, alias]
@@ -218,10 +208,10 @@ pub fn update(version: Microversion, volume_id: &str, body: Option<&Value>) -> R
             .find(|field| volume.get(*field).is_some())?;
         Some(trimmed(volume, given))
     };
-    Ok(UpdateVolume {
+    UpdateVolume {
         volume_id: volume_id.to_owned(),
         name: either("name", "display_name"),
         description: either("description", "display_description"),
         metadata: text_map(volume, "metadata"),
-    })
+    }
 }

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{find_volume, python, resource_filters};
@@ -16,16 +15,11 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
 use crate::web::request::Body;
-use crate::web::routes::{ActionOn, Subject};
+use crate::web::routes::{ActionOn, Subject, SubjectPath};
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
 use crate::web::views::{Items, Json, Named, ok};
-
-#[derive(Deserialize)]
-pub(super) struct OfAttachment {
-    attachment_id: String,
-}
 
 fn not_found(id: &str) -> Fault {
     Fault::not_found(format!(
@@ -48,9 +42,9 @@ pub(super) async fn no_summary(_caller: Caller) -> Result<HttpResponse, Fault> {
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfAttachment>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let attachment = find(&state, &caller, &path.attachment_id).await?;
+    let attachment = find(&state, &caller, &path.id).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
@@ -59,7 +53,7 @@ pub(super) async fn create(
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::attachments::create(caller.version, body.0.as_ref())?;
+    let message = schema::attachments::create(body.value());
     find_volume(&state, &caller, &message.volume_id).await?;
     let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
@@ -68,11 +62,11 @@ pub(super) async fn create(
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfAttachment>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::attachments::update(&path.attachment_id, body.0.as_ref())?;
-    find(&state, &caller, &path.attachment_id).await?;
+    let message = schema::attachments::update(&path.id, body.value())?;
+    find(&state, &caller, &path.id).await?;
     let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
@@ -80,10 +74,10 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfAttachment>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find(&state, &caller, &path.attachment_id).await?;
-    let attachment_id = path.into_inner().attachment_id;
+    find(&state, &caller, &path.id).await?;
+    let attachment_id = path.into_inner().id;
     let others = caller.ask(&state, DeleteAttachment { attachment_id }).await?;
     ok(&Named("attachments", Items(others.iter().map(AttachmentSummary))))
 }

@@ -1,13 +1,13 @@
 //! `/clusters` (since 3.7): there are none. Each volume service stands for itself.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::python;
 use super::query::Query;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema::clusters as schema;
 use crate::web::views::{Named, ok};
 
@@ -43,11 +43,6 @@ pub(super) async fn list(caller: Caller, query: Query) -> Result<HttpResponse, F
     ok(&Named("clusters", none))
 }
 
-#[derive(Deserialize)]
-pub(super) struct OfCluster {
-    name: String,
-}
-
 fn not_found(binary: &str, name: &str) -> Fault {
     let (binary, name) = (python::repr_text(binary), python::repr_text(name));
     Fault::not_found(format!(
@@ -55,22 +50,15 @@ fn not_found(binary: &str, name: &str) -> Fault {
     ))
 }
 
-pub(super) async fn show(path: web::Path<OfCluster>, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(path: web::Path<SubjectPath>, query: Query) -> Result<HttpResponse, Fault> {
     Err(not_found(
         query.get("binary").unwrap_or(schema::DEFAULT_BINARY),
-        &path.name,
+        &path.id,
     ))
 }
 
-pub(super) async fn enable(body: Body) -> Result<HttpResponse, Fault> {
-    change(false, &body)
-}
-
-pub(super) async fn disable(body: Body) -> Result<HttpResponse, Fault> {
-    change(true, &body)
-}
-
-fn change(disable: bool, body: &Body) -> Result<HttpResponse, Fault> {
-    let (binary, name) = schema::change(disable, body.0.as_ref())?;
+/// Enable and disable.
+pub(super) async fn change(body: Body) -> Result<HttpResponse, Fault> {
+    let (binary, name) = schema::change(body.value());
     Err(not_found(&binary, &name))
 }

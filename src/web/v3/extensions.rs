@@ -3,10 +3,11 @@
 //! The list is Cinder's, those that are not built yet included: their routes exist, and answer 501.
 
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::SubjectPath;
 use crate::web::views::{Named, ok};
 
 #[derive(Serialize)]
@@ -233,13 +234,8 @@ pub(super) async fn list(_caller: Caller) -> Result<HttpResponse, Fault> {
     ok(&Named("extensions", &EXTENSIONS[..]))
 }
 
-#[derive(Deserialize)]
-pub(super) struct OfExtension {
-    alias: String,
-}
-
-pub(super) async fn show(_caller: Caller, path: web::Path<OfExtension>) -> Result<HttpResponse, Fault> {
-    match EXTENSIONS.iter().find(|extension| extension.alias == path.alias) {
+pub(super) async fn show(_caller: Caller, path: web::Path<SubjectPath>) -> Result<HttpResponse, Fault> {
+    match EXTENSIONS.iter().find(|extension| extension.alias == path.id) {
         Some(extension) => ok(&Named("extension", extension)),
         None => Err(Fault::no_such_resource()),
     }

@@ -41,7 +41,7 @@ impl Adoptable for Snapshots {
     }
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
-        let message = manage::snapshot(body.0.as_ref())?;
+        let message = manage::snapshot(body.value());
         find_volume(state, &caller, &message.volume_id).await?;
         let snapshot = caller.ask(state, message).await?;
         // Cinder shows it as the first version did, whatever the version.

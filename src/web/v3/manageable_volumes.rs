@@ -43,7 +43,7 @@ impl Adoptable for Volumes {
     }
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
-        let adopted = manage::volume(caller.version, body.0.as_ref())?;
+        let adopted = manage::volume(body.value());
         let host = match adopted.place(caller.version)? {
             Place::Host(host) => host,
             Place::Cluster(cluster) => {

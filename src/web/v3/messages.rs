@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{python, resource_filters};
@@ -14,14 +13,10 @@ use crate::verbs::delete_message::DeleteMessage;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
+use crate::web::routes::SubjectPath;
 use crate::web::state::WebState;
 use crate::web::views::message::{LEVEL, MessageView, event_id};
 use crate::web::views::{Json, LinkBase, Listed, Named, ok};
-
-#[derive(Deserialize)]
-pub(super) struct OfMessage {
-    message_id: String,
-}
 
 fn not_found(id: &str) -> Fault {
     Fault::not_found(format!("Message {id} could not be found."))
@@ -37,9 +32,9 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<UserMessage
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfMessage>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let message = find(&state, &caller, &path.message_id).await?;
+    let message = find(&state, &caller, &path.id).await?;
     let links = LinkBase::new(&caller, "messages");
     ok(&Named(
         "message",
@@ -53,10 +48,10 @@ pub(super) async fn show(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfMessage>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find(&state, &caller, &path.message_id).await?;
-    let message_id = path.into_inner().message_id;
+    find(&state, &caller, &path.id).await?;
+    let message_id = path.into_inner().id;
     caller.ask(&state, DeleteMessage { message_id }).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,7 +1,6 @@
 //! `/os-quota-sets`: how much a project may have, and how much it has.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::Query;
 use super::quotas;
@@ -11,24 +10,19 @@ use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-/// The part of a path that names a project (not the one that the path begins with).
-#[derive(Deserialize)]
-pub(super) struct OfProject {
-    target_id: String,
-}
-
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfProject>,
+    path: web::Path<SubjectPath>,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
-    let project = ProjectId::from(path.target_id.as_str());
+    let project = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project)?;
     let with_usage = query.bool("usage")?;
     let quotas = quotas::of_project(&state, &project).await?;
@@ -45,9 +39,9 @@ pub(super) async fn show(
 pub(super) async fn defaults(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfProject>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let project = ProjectId::from(path.target_id.as_str());
+    let project = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project)?;
     let quotas = quotas::of_class(&state, quotas::DEFAULT_CLASS).await?;
     ok(&Named(
@@ -63,13 +57,13 @@ pub(super) async fn defaults(
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfProject>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
     let known = quotas::resources_by_name(&state).await?;
     let named = |key: &str| known.get(key).cloned();
-    let limits = schema::quotas::quota_set(body.0.as_ref(), named)?;
-    let project_id = ProjectId::from(path.target_id.as_str());
+    let limits = schema::quotas::quota_set(body.value(), named)?;
+    let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
     check_length(project_id.as_str(), "quota_set_name")?;
     let message = UpdateQuotaSet {
@@ -94,9 +88,9 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfProject>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let project_id = ProjectId::from(path.target_id.as_str());
+    let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
     state
         .quota

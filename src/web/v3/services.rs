@@ -60,23 +60,16 @@ pub(super) async fn enable(
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    set_disabled(&caller, &state, false, false, &body).await
+    set_disabled(&caller, &state, false, &body).await
 }
 
+/// With a reason, or without.
 pub(super) async fn disable(
     caller: Caller,
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    set_disabled(&caller, &state, true, false, &body).await
-}
-
-pub(super) async fn disable_with_reason(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    set_disabled(&caller, &state, true, true, &body).await
+    set_disabled(&caller, &state, true, &body).await
 }
 
 /// What nobody has heard of.
@@ -88,10 +81,9 @@ async fn set_disabled(
     caller: &Caller,
     state: &WebState,
     disabled: bool,
-    with_reason: bool,
     body: &Body,
 ) -> Result<HttpResponse, Fault> {
-    let change = schema::change(with_reason, body.0.as_ref())?;
+    let change = schema::change(body.value());
     let host = change.host()?;
     let message = SetServiceDisabled {
         binary: change.key().to_owned(),

@@ -2,30 +2,24 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::{accepted, find_snapshot, find_volume};
 use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::snapshot::SnapshotViews;
 use crate::web::views::{Named, answer, ok};
-
-/// The part of a path that names a snapshot.
-#[derive(Deserialize)]
-pub(super) struct OfSnapshot {
-    pub(super) snapshot_id: String,
-}
 
 pub(super) async fn create(
     caller: Caller,
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let wanted = schema::snapshots::create(body.0.as_ref())?;
+    let wanted = schema::snapshots::create(body.value());
     find_volume(&state, &caller, &wanted.message.volume_id).await?;
     let message = wanted.in_version(caller.version)?;
     let snapshot = caller.ask(&state, message).await?;
@@ -36,9 +30,9 @@ pub(super) async fn create(
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfSnapshot>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let snapshot = find_snapshot(&state, &caller, &path.snapshot_id).await?;
+    let snapshot = find_snapshot(&state, &caller, &path.id).await?;
     ok(&Named(
         "snapshot",
         SnapshotViews::extended(&caller).detail(&snapshot),
@@ -48,11 +42,11 @@ pub(super) async fn show(
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfSnapshot>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::snapshots::update(&path.snapshot_id, body.0.as_ref())?;
-    find_snapshot(&state, &caller, &path.snapshot_id).await?;
+    let message = schema::snapshots::update(&path.id, body.value());
+    find_snapshot(&state, &caller, &path.id).await?;
     let snapshot = caller.ask(&state, message).await?;
     ok(&Named(
         "snapshot",
@@ -63,10 +57,10 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfSnapshot>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find_snapshot(&state, &caller, &path.snapshot_id).await?;
-    let snapshot_id = path.into_inner().snapshot_id;
+    find_snapshot(&state, &caller, &path.id).await?;
+    let snapshot_id = path.into_inner().id;
     let message = DeleteSnapshot {
         snapshot_id,
         force: false,

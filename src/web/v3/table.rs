@@ -13,15 +13,15 @@ use super::transfers::{NEW, OLD};
 use super::volume_actions::{attaching, extend, image, migrate, retype, revert, status};
 use super::{
     attachments, availability_zones, clusters, default_types, extensions, limits, manageable, messages,
-    quota_classes, quota_sets, resource_filters, scheduler_stats, services, snapshot_actions, snapshot_list,
-    snapshot_metadata, snapshots, transfers, type_access, type_encryption, type_extra_specs, types,
-    volume_encryption, volume_list, volume_metadata, volumes,
+    metadata, quota_classes, quota_sets, resource_filters, scheduler_stats, services, snapshot_actions,
+    snapshot_list, snapshots, transfers, type_access, type_encryption, type_extra_specs, types,
+    volume_encryption, volume_list, volumes,
 };
-use crate::model::Volume;
+use crate::model::{Snapshot, Volume};
 use crate::store::catalog::Stored;
 use crate::web::policy::{Rule, admin, member, reader};
 use crate::web::routes::{Access, Routes, RuleOrder};
-use crate::web::schema::services::{FAILOVER, FREEZE_AND_THAW};
+use crate::web::schema;
 
 const BACKUPS: &str = "Not implemented: backups.";
 const QOS: &str = "Not implemented: QoS specs.";
@@ -60,18 +60,18 @@ fn of_volumes(t: &mut Routes) {
     t.get("/volumes", reader("volume:get_all"), volume_list::list).does("brief list (id,name,links)");
     t.get("/volumes/detail", reader("volume:get_all"), volume_list::detail).does("full list");
     t.get("/volumes/summary", reader("volume:get_all"), volume_list::summary).since(12).does("sums");
-    t.post("/volumes", member("volume:create"), volumes::create).does("create");
+    t.post("/volumes", member("volume:create"), volumes::create).body(schema::volumes::CREATE).body_since(13, schema::volumes::CREATE_V313).body_since(47, schema::volumes::CREATE_V347).body_since(53, schema::volumes::CREATE_V353).does("create");
     t.get("/volumes/{volume_id}", reader("volume:get"), volumes::show).does("show");
-    t.put("/volumes/{volume_id}", member("volume:update"), volumes::update).does("update; >=3.53 at least one known key");
+    t.put("/volumes/{volume_id}", member("volume:update"), volumes::update).body(schema::volumes::UPDATE).body_since(53, schema::volumes::UPDATE_V353).does("update; >=3.53 at least one known key");
     t.delete("/volumes/{volume_id}", member("volume:delete"), volumes::delete).does("delete; force ignored below 3.23");
-    t.get("/volumes/{volume_id}/metadata", reader("volume:get_volume_metadata"), volume_metadata::list).does("list metadata; Etag >=3.15");
-    t.post("/volumes/{volume_id}/metadata", member("volume:create_volume_metadata"), volume_metadata::merge).does("merge metadata");
-    t.put("/volumes/{volume_id}/metadata", member("volume:update_volume_metadata"), volume_metadata::replace).does("replace all; If-Match checked >=3.15 (412)");
-    t.get("/volumes/{volume_id}/metadata/{key}", reader("volume:get_volume_metadata"), volume_metadata::show).does("show one key");
-    t.put("/volumes/{volume_id}/metadata/{key}", member("volume:update_volume_metadata"), volume_metadata::set).does("set one key; key must equal the URL key");
-    t.delete("/volumes/{volume_id}/metadata/{key}", member("volume:delete_volume_metadata"), volume_metadata::remove).rule_order(RuleOrder::InHandler).does("delete one key");
+    t.get("/volumes/{volume_id}/metadata", reader("volume:get_volume_metadata"), metadata::list::<Stored<Volume>>).does("list metadata; Etag >=3.15");
+    t.post("/volumes/{volume_id}/metadata", member("volume:create_volume_metadata"), metadata::merge::<Stored<Volume>>).body(schema::volume_metadata::ALL).does("merge metadata");
+    t.put("/volumes/{volume_id}/metadata", member("volume:update_volume_metadata"), metadata::replace::<Stored<Volume>>).body(schema::volume_metadata::ALL).does("replace all; If-Match checked >=3.15 (412)");
+    t.get("/volumes/{volume_id}/metadata/{key}", reader("volume:get_volume_metadata"), metadata::show::<Stored<Volume>>).does("show one key");
+    t.put("/volumes/{volume_id}/metadata/{key}", member("volume:update_volume_metadata"), metadata::set::<Stored<Volume>>).body(schema::volume_metadata::ONE).does("set one key; key must equal the URL key");
+    t.delete("/volumes/{volume_id}/metadata/{key}", member("volume:delete_volume_metadata"), metadata::remove::<Stored<Volume>>).rule_order(RuleOrder::InHandler).does("delete one key");
     t.get("/volumes/{volume_id}/encryption", reader("volume_extension:volume_encryption_metadata"), volume_encryption::list).does("encryption facts of a volume");
-    t.get("/volumes/{volume_id}/encryption/{fact}", reader("volume_extension:volume_encryption_metadata"), volume_encryption::show).does("one encryption fact");
+    t.get("/volumes/{volume_id}/encryption/{key}", reader("volume_extension:volume_encryption_metadata"), volume_encryption::show).does("one encryption fact");
 
     const ACTION: &str = "/volumes/{volume_id}/action";
     t.action(ACTION, "os-attach", member("volume_extension:volume_actions:attach"), attaching::attach).body(attaching::ATTACH).does("mark attached (old flow)");
@@ -104,9 +104,9 @@ fn of_volumes(t: &mut Routes) {
     t.get("/attachments", reader("volume:get_all"), attachments::list).since(27).does("list");
     t.get("/attachments/detail", reader("volume:get_all"), attachments::detail).since(27).does("full list");
     t.get("/attachments/summary", reader("volume:get_all"), attachments::no_summary).since(27);
-    t.post("/attachments", member("volume:attachment_create"), attachments::create).since(27).does("reserve (and connect when connector given)");
+    t.post("/attachments", member("volume:attachment_create"), attachments::create).body(schema::attachments::CREATE).body_since(54, schema::attachments::CREATE_V354).since(27).does("reserve (and connect when connector given)");
     t.get("/attachments/{attachment_id}", reader("volume:get"), attachments::show).since(27).does("show");
-    t.put("/attachments/{attachment_id}", member("volume:attachment_update"), attachments::update).since(27).does("connect");
+    t.put("/attachments/{attachment_id}", member("volume:attachment_update"), attachments::update).body(schema::attachments::UPDATE).since(27).does("connect");
     t.delete("/attachments/{attachment_id}", member("volume:attachment_delete"), attachments::delete).since(27).does("disconnect");
     t.action("/attachments/{attachment_id}/action", "os-complete", member("volume:attachment_complete"), attachments::complete).since(44).does("mark attached");
 }
@@ -116,19 +116,19 @@ fn of_types(t: &mut Routes) {
     t.section("Volume types");
     t.get("/types", reader("volume_extension:type_get_all"), types::list).does("list");
     t.get("/types/{type_id}", reader("volume_extension:type_get"), types::show).does("show; /types/default gives effective default");
-    t.post("/types", admin("volume_extension:type_create"), types::create).does("create");
-    t.put("/types/{type_id}", admin("volume_extension:type_update"), types::update).does("update");
+    t.post("/types", admin("volume_extension:type_create"), types::create).body(schema::volume_types::CREATE).does("create");
+    t.put("/types/{type_id}", admin("volume_extension:type_update"), types::update).body(schema::volume_types::UPDATE).does("update");
     t.delete("/types/{type_id}", admin("volume_extension:type_delete"), types::delete).does("delete; 400 if in use");
     t.get("/types/{type_id}/extra_specs", reader("volume_extension:types_extra_specs:index"), type_extra_specs::list).does("list");
-    t.post("/types/{type_id}/extra_specs", admin("volume_extension:types_extra_specs:create"), type_extra_specs::create).does("set several");
+    t.post("/types/{type_id}/extra_specs", admin("volume_extension:types_extra_specs:create"), type_extra_specs::create).body(schema::volume_types::SET_EXTRA_SPECS).does("set several");
     t.get("/types/{type_id}/extra_specs/{key}", reader("volume_extension:types_extra_specs:show"), type_extra_specs::show).does("show one");
-    t.put("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:update"), type_extra_specs::update).does("set one");
+    t.put("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:update"), type_extra_specs::update).body(schema::volume_types::SET_EXTRA_SPEC).does("set one");
     t.delete("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:delete"), type_extra_specs::delete).does("delete one");
     t.get("/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:get"), type_encryption::list).does("show");
     t.later(POST, "/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:create"), ENCRYPTION).does("create; 400 if type in use");
-    t.get("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:get"), type_encryption::none).does("one field");
-    t.put("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:update"), type_encryption::none).does("update");
-    t.delete("/types/{type_id}/encryption/{encryption_id}", admin("volume_extension:volume_type_encryption:delete"), type_encryption::none).does("delete");
+    t.get("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:get"), type_encryption::none).does("one field");
+    t.put("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:update"), type_encryption::none).does("update");
+    t.delete("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:delete"), type_encryption::none).does("delete");
     t.get("/types/{type_id}/os-volume-type-access", admin("volume_extension:volume_type_access:get_all_for_type"), type_access::list).does("projects of a private type; 404 on public type");
     t.action("/types/{type_id}/action", "addProjectAccess", admin("volume_extension:volume_type_access:addProjectAccess"), type_access::add).rule_order(RuleOrder::BeforeResource).body(type_access::PROJECT_ACCESS).does("grant; 409 duplicate; 400 on public type");
     t.action("/types/{type_id}/action", "removeProjectAccess", admin("volume_extension:volume_type_access:removeProjectAccess"), type_access::remove).rule_order(RuleOrder::BeforeResource).body(type_access::PROJECT_ACCESS).does("revoke");
@@ -157,10 +157,10 @@ fn of_operators(t: &mut Routes) {
     t.section("Quotas");
     t.get("/os-quota-sets/{target_id}", reader("volume_extension:quotas:show"), quota_sets::show).does("limits; with usage: in_use/reserved/limit/allocated");
     t.get("/os-quota-sets/{target_id}/defaults", reader("volume_extension:quotas:show"), quota_sets::defaults).does("defaults");
-    t.put("/os-quota-sets/{target_id}", admin("volume_extension:quotas:update"), quota_sets::update).does("set");
+    t.put("/os-quota-sets/{target_id}", admin("volume_extension:quotas:update"), quota_sets::update).body(schema::quotas::QUOTA_SET).does("set");
     t.delete("/os-quota-sets/{target_id}", admin("volume_extension:quotas:delete"), quota_sets::delete).does("back to defaults");
     t.get("/os-quota-class-sets/{class}", admin("volume_extension:quota_classes:get"), quota_classes::show).does("show class limits");
-    t.put("/os-quota-class-sets/{class}", admin("volume_extension:quota_classes:update"), quota_classes::update).does("set class limits (class default = site default)");
+    t.put("/os-quota-class-sets/{class}", admin("volume_extension:quota_classes:update"), quota_classes::update).body(schema::quotas::CLASS_SET).does("set class limits (class default = site default)");
 
     t.section("Limits, extensions, zones");
     t.get("/limits", Access::Token, limits::list).does("absolute limits + used");
@@ -171,13 +171,13 @@ fn of_operators(t: &mut Routes) {
     const UPDATE: Rule = admin("volume_extension:services:update");
     t.section("Services and hosts");
     t.get("/os-services", admin("volume_extension:services:index"), services::list).does("heartbeats; cluster 3.7; replication 3.26; backend_state 3.49");
-    t.put("/os-services/enable", UPDATE, services::enable).does("enable");
-    t.put("/os-services/disable", UPDATE, services::disable).does("disable");
-    t.put("/os-services/disable-log-reason", UPDATE, services::disable_with_reason).does("disable with reason");
-    t.later(PUT, "/os-services/freeze", UPDATE, FREEZING).body(FREEZE_AND_THAW).does("freeze backend for replication");
-    t.later(PUT, "/os-services/thaw", UPDATE, FREEZING).body(FREEZE_AND_THAW).does("thaw");
-    t.later(PUT, "/os-services/failover_host", UPDATE, REPLICATION).body(FAILOVER).does("replication failover");
-    t.later(PUT, "/os-services/failover", UPDATE, REPLICATION).since(26).rule_order(RuleOrder::BeforeVersion).body(FAILOVER).does("documented; route missing -> 404");
+    t.put("/os-services/enable", UPDATE, services::enable).body(schema::services::ENABLE_AND_DISABLE).does("enable");
+    t.put("/os-services/disable", UPDATE, services::disable).body(schema::services::ENABLE_AND_DISABLE).does("disable");
+    t.put("/os-services/disable-log-reason", UPDATE, services::disable).body(schema::services::DISABLE_LOG_REASON).does("disable with reason");
+    t.later(PUT, "/os-services/freeze", UPDATE, FREEZING).body(schema::services::FREEZE_AND_THAW).does("freeze backend for replication");
+    t.later(PUT, "/os-services/thaw", UPDATE, FREEZING).body(schema::services::FREEZE_AND_THAW).does("thaw");
+    t.later(PUT, "/os-services/failover_host", UPDATE, REPLICATION).body(schema::services::FAILOVER).does("replication failover");
+    t.later(PUT, "/os-services/failover", UPDATE, REPLICATION).since(26).rule_order(RuleOrder::BeforeVersion).body(schema::services::FAILOVER).does("documented; route missing -> 404");
     t.later(PUT, "/os-services/get-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("read log levels");
     t.later(PUT, "/os-services/set-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("set log level");
     t.put("/os-services/{action}", UPDATE, services::unknown);
@@ -188,8 +188,8 @@ fn of_operators(t: &mut Routes) {
     t.later(GET, "/capabilities/{id}", admin("volume_extension:capabilities"), CAPABILITIES).does("driver capability report");
     t.get("/clusters", admin("clusters:get_all"), clusters::list).since(7).does("list clusters");
     t.get("/clusters/detail", admin("clusters:get_all"), clusters::list).since(7).does("full");
-    t.put("/clusters/enable", admin("clusters:update"), clusters::enable).since(7).does("enable");
-    t.put("/clusters/disable", admin("clusters:update"), clusters::disable).since(7).does("disable");
+    t.put("/clusters/enable", admin("clusters:update"), clusters::change).body(schema::clusters::ENABLE).since(7).does("enable");
+    t.put("/clusters/disable", admin("clusters:update"), clusters::change).body(schema::clusters::DISABLE).since(7).does("disable");
     t.get("/clusters/{name}", admin("clusters:get"), clusters::show).since(7).does("show");
     t.later(POST, "/workers/cleanup", admin("workers:cleanup"), CLEANUP).since(24).does("clean unfinished work of dead services");
 
@@ -205,16 +205,16 @@ fn of_snapshots(t: &mut Routes) {
     t.section("Snapshots");
     t.get("/snapshots", reader("volume:get_all_snapshots"), snapshot_list::list).does("list");
     t.get("/snapshots/detail", reader("volume:get_all_snapshots"), snapshot_list::detail).does("full list");
-    t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).does("create");
+    t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).body(schema::snapshots::CREATE).does("create");
     t.get("/snapshots/{snapshot_id}", reader("volume:get_snapshot"), snapshots::show).does("show");
-    t.put("/snapshots/{snapshot_id}", member("volume:update_snapshot"), snapshots::update).does("update");
+    t.put("/snapshots/{snapshot_id}", member("volume:update_snapshot"), snapshots::update).body(schema::snapshots::UPDATE).does("update");
     t.delete("/snapshots/{snapshot_id}", member("volume:delete_snapshot"), snapshots::delete).does("delete");
-    t.get("/snapshots/{snapshot_id}/metadata", reader("volume:get_snapshot_metadata"), snapshot_metadata::list).does("list metadata");
-    t.post("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), snapshot_metadata::merge).does("merge");
-    t.put("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), snapshot_metadata::replace).does("replace all");
-    t.get("/snapshots/{snapshot_id}/metadata/{key}", reader("volume:get_snapshot_metadata"), snapshot_metadata::show).does("show key");
-    t.put("/snapshots/{snapshot_id}/metadata/{key}", member("volume:update_snapshot_metadata"), snapshot_metadata::set).does("set key");
-    t.delete("/snapshots/{snapshot_id}/metadata/{key}", member("volume:delete_snapshot_metadata"), snapshot_metadata::remove).rule_order(RuleOrder::InHandler).does("delete key");
+    t.get("/snapshots/{snapshot_id}/metadata", reader("volume:get_snapshot_metadata"), metadata::list::<Stored<Snapshot>>).does("list metadata");
+    t.post("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), metadata::merge::<Stored<Snapshot>>).body(schema::snapshots::METADATA).does("merge");
+    t.put("/snapshots/{snapshot_id}/metadata", member("volume:update_snapshot_metadata"), metadata::replace::<Stored<Snapshot>>).body(schema::snapshots::METADATA).does("replace all");
+    t.get("/snapshots/{snapshot_id}/metadata/{key}", reader("volume:get_snapshot_metadata"), metadata::show::<Stored<Snapshot>>).does("show key");
+    t.put("/snapshots/{snapshot_id}/metadata/{key}", member("volume:update_snapshot_metadata"), metadata::set::<Stored<Snapshot>>).body(schema::snapshots::META).does("set key");
+    t.delete("/snapshots/{snapshot_id}/metadata/{key}", member("volume:delete_snapshot_metadata"), metadata::remove::<Stored<Snapshot>>).rule_order(RuleOrder::InHandler).does("delete key");
 
     const ACTION: &str = "/snapshots/{snapshot_id}/action";
     t.action(ACTION, "os-reset_status", admin("volume_extension:snapshot_admin_actions:reset_status"), snapshot_actions::reset_status).body(snapshot_actions::RESET_STATUS).does("force status");
@@ -260,16 +260,16 @@ fn of_manageable(t: &mut Routes) {
     t.section("Adopting what exists");
     t.get("/manageable_volumes", LIST_VOLUMES, manageable::list::<Volumes>).since(8).does("backend volumes");
     t.get("/manageable_volumes/detail", LIST_VOLUMES, manageable::detail::<Volumes>).since(8).does("with reason_not_safe, cinder_id, extra_info");
-    t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).since(8).does("adopt");
+    t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).since(8).does("adopt");
     t.get("/os-volume-manage", LIST_VOLUMES, manageable::list::<Volumes>).does("old name");
     t.get("/os-volume-manage/detail", LIST_VOLUMES, manageable::detail::<Volumes>).does("old name");
-    t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).does("old name");
+    t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).does("old name");
     t.get("/manageable_snapshots", LIST_SNAPSHOTS, manageable::list::<Snapshots>).since(8).does("backend snapshots");
     t.get("/manageable_snapshots/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).since(8).does("with source_reference");
-    t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).since(8).does("adopt");
+    t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).since(8).does("adopt");
     t.get("/os-snapshot-manage", LIST_SNAPSHOTS, manageable::list::<Snapshots>).does("old name");
     t.get("/os-snapshot-manage/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).does("old name");
-    t.post("/os-snapshot-manage", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).does("old name");
+    t.post("/os-snapshot-manage", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).does("old name");
 }
 
 #[rustfmt::skip]

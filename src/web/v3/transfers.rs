@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::{Paging, Query, part_of, sort_by_keys};
 use super::{accepted, python};
@@ -19,6 +18,7 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema::Check::{AnyOf, Matches, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, UUID};
 use crate::web::schema::{Kind, Pattern, Schema, boolean, object, text, trimmed};
@@ -67,11 +67,6 @@ pub(super) const ACCEPT: Schema = in_envelope!(
     "auth_key"
 );
 
-#[derive(Deserialize)]
-pub(super) struct OfTransfer {
-    transfer_id: String,
-}
-
 fn not_found(id: &str) -> Fault {
     Fault::not_found(format!("Transfer {id} could not be found."))
 }
@@ -116,9 +111,9 @@ pub(super) async fn create<const NAME: bool>(
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfTransfer>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let transfer = find(&state, &caller, &path.transfer_id).await?;
+    let transfer = find(&state, &caller, &path.id).await?;
     let view = TransferView {
         transfer: &transfer,
         links: &LinkBase::new(&caller, COLLECTION),
@@ -130,12 +125,12 @@ pub(super) async fn show(
 pub(super) async fn accept(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfTransfer>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
     let auth_key = &body.value()["accept"]["auth_key"];
     let message = AcceptTransfer {
-        transfer_id: path.into_inner().transfer_id,
+        transfer_id: path.into_inner().id,
         auth_key: Secret::new(
             auth_key
                 .as_str()
@@ -154,10 +149,10 @@ pub(super) async fn accept(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfTransfer>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find(&state, &caller, &path.transfer_id).await?;
-    let transfer_id = path.into_inner().transfer_id;
+    find(&state, &caller, &path.id).await?;
+    let transfer_id = path.into_inner().id;
     caller.ask(&state, DeleteTransfer { transfer_id }).await?;
     Ok(accepted())
 }

@@ -3,7 +3,6 @@
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use super::types::OfType;
 use super::{accepted, find_type};
 use crate::model::{ProjectId, VolumeType, VolumeTypeId};
 use crate::store::catalog::Stored;
@@ -11,7 +10,7 @@ use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::routes::{ActionOn, Subject};
+use crate::web::routes::{ActionOn, Subject, SubjectPath};
 use crate::web::schema::Check::Required;
 use crate::web::schema::parameter_types::STRING_255;
 use crate::web::schema::{Schema, object, text};
@@ -27,9 +26,9 @@ struct ProjectAccess<'a> {
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let found = find_type(&state, &caller, &path.type_id).await?;
+    let found = find_type(&state, &caller, &path.id).await?;
     if found.is_public {
         return Err(Fault::not_found(
             "Access list not available for public volume types.",

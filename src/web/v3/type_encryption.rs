@@ -3,18 +3,18 @@
 use actix_web::{HttpResponse, web};
 
 use super::find_type;
-use super::types::OfType;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::SubjectPath;
 use crate::web::state::WebState;
 use crate::web::views::ok;
 
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find_type(&state, &caller, &path.type_id).await?;
+    find_type(&state, &caller, &path.id).await?;
     ok(&serde_json::json!({}))
 }
 
@@ -22,10 +22,10 @@ pub(super) async fn list(
 pub(super) async fn none(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    find_type(&state, &caller, &path.type_id).await?;
-    let type_id = &path.type_id;
+    find_type(&state, &caller, &path.id).await?;
+    let type_id = &path.id;
     Err(Fault::not_found(format!(
         "Volume type encryption for type {type_id} does not exist."
     )))

@@ -1,46 +1,39 @@
 //! `/types/{id}/extra_specs`: what a type asks of the storage behind it.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
-use super::types::OfType;
 use super::{accepted, find_type};
 use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::visible_extra_specs;
 use crate::web::views::{Named, ok};
 
-#[derive(Deserialize)]
-pub(super) struct OfKey {
-    type_id: String,
-    key: String,
-}
-
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let found = find_type(&state, &caller, &path.type_id).await?;
+    let found = find_type(&state, &caller, &path.id).await?;
     ok(&Named("extra_specs", visible_extra_specs(&caller, &found)))
 }
 
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfKey>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let found = find_type(&state, &caller, &path.type_id).await?;
+    let found = find_type(&state, &caller, &path.id).await?;
     match visible_extra_specs(&caller, &found).get(path.key.as_str()) {
         Some(value) => ok(&Named(&path.key, value)),
         None => Err(Fault::not_found(format!(
             "Volume Type {} has no extra specs with key {}.",
-            path.type_id, path.key
+            path.id, path.key
         ))),
     }
 }
@@ -48,11 +41,11 @@ pub(super) async fn show(
 pub(super) async fn create(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let change = schema::set_extra_specs(body.0.as_ref())?;
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    let change = schema::set_extra_specs(body.value())?;
+    let id = find_type(&state, &caller, &path.id).await?.id;
     caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
@@ -60,12 +53,11 @@ pub(super) async fn create(
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfKey>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let pair = schema::set_extra_spec(body.0.as_ref())?;
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
-    let change = schema::check_key(&path.key, pair)?;
+    let id = find_type(&state, &caller, &path.id).await?.id;
+    let change = schema::set_extra_spec(&path.key, body.value())?;
     caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
@@ -73,9 +65,9 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfKey>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    let id = find_type(&state, &caller, &path.id).await?.id;
     let change = VolumeTypeChange::UnsetExtraSpec(path.into_inner().key);
     caller.ask(&state, UpdateVolumeType { id, change }).await?;
     Ok(accepted())

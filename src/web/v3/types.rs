@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::{Query, part_of};
 use super::{accepted, find_type, python, resource_filters};
@@ -17,17 +16,12 @@ use crate::web::fault::Fault;
 use crate::web::offload::Offload;
 use crate::web::policy::{admin, member};
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
 use crate::web::state::WebState;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
 use crate::web::views::{Json, Listed, Named, ok};
-
-/// The part of a path that names a type.
-#[derive(Deserialize)]
-pub(super) struct OfType {
-    pub(super) type_id: String,
-}
 
 pub(super) async fn list(
     caller: Caller,
@@ -188,9 +182,9 @@ fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ord
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    if path.type_id == "default" {
+    if path.id == "default" {
         let found = state
             .catalog
             .volume_type_by_name(&state.default_volume_type)
@@ -198,7 +192,7 @@ pub(super) async fn show(
         let found = found.ok_or_else(|| Fault::not_found("Default volume type can not be found."))?;
         return ok(&Named("volume_type", TypeView::of_default(&caller, &found)));
     }
-    let found = find_type(&state, &caller, &path.type_id).await?;
+    let found = find_type(&state, &caller, &path.id).await?;
     ok(&Named("volume_type", TypeView::new(&caller, &found)))
 }
 
@@ -207,7 +201,7 @@ pub(super) async fn create(
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::create(body.0.as_ref())?;
+    let message = schema::create(body.value());
     let volume_type = caller.ask(&state, message).await?;
     let with_access = caller.can(member("volume_extension:volume_type_access"));
     ok(&Named(
@@ -222,12 +216,12 @@ pub(super) async fn create(
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let change = schema::update(body.0.as_ref())?;
+    let change = schema::update(body.value());
     schema::check_update(&change)?;
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    let id = find_type(&state, &caller, &path.id).await?.id;
     let volume_type = caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&Named(
         "volume_type",
@@ -241,9 +235,9 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfType>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let id = find_type(&state, &caller, &path.type_id).await?.id;
+    let id = find_type(&state, &caller, &path.id).await?.id;
     caller.ask(&state, DeleteVolumeType { id }).await?;
     Ok(accepted())
 }

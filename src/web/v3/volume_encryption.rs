@@ -1,27 +1,20 @@
 //! `GET /volumes/{id}/encryption`: how a volume is encrypted. None is yet, so there are no facts but the key's absence.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::find_volume;
-use super::volumes::OfVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
+use crate::web::routes::SubjectPath;
 use crate::web::state::WebState;
 use crate::web::views::{Named, ok};
-
-#[derive(Deserialize)]
-pub(super) struct OfFact {
-    volume_id: String,
-    fact: String,
-}
 
 pub(super) async fn list(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfVolume>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let volume = find_volume(&state, &caller, &path.volume_id).await?;
+    let volume = find_volume(&state, &caller, &path.id).await?;
     ok(&Named("encryption_key_id", volume.encryption_key_id))
 }
 
@@ -29,16 +22,16 @@ pub(super) async fn list(
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfFact>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let volume = find_volume(&state, &caller, &path.volume_id).await?;
+    let volume = find_volume(&state, &caller, &path.id).await?;
     match volume.encryption_key_id {
-        Some(key) if path.fact == "encryption_key_id" => Ok(HttpResponse::Ok()
+        Some(key) if path.key == "encryption_key_id" => Ok(HttpResponse::Ok()
             .content_type("text/plain; charset=UTF-8")
             .body(key.to_string())),
         _ => Err(Fault::not_found(format!(
             "Volume {} has no encryption metadata with key {}.",
-            path.volume_id, path.fact
+            path.id, path.key
         ))),
     }
 }

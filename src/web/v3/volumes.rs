@@ -2,7 +2,6 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 
 use super::query::Query;
 use super::{accepted, find_volume};
@@ -12,23 +11,18 @@ use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::policy::{admin, member};
 use crate::web::request::Body;
+use crate::web::routes::SubjectPath;
 use crate::web::schema;
 use crate::web::state::WebState;
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
 use crate::web::views::{Named, answer};
-
-/// The part of a path that names a volume.
-#[derive(Deserialize)]
-pub(super) struct OfVolume {
-    pub(super) volume_id: String,
-}
 
 pub(super) async fn create(
     caller: Caller,
     state: web::Data<WebState>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::volumes::create(caller.version, body.0.as_ref())?;
+    let message = schema::volumes::create(body.value())?;
     if message.image.is_some() {
         caller.may(member("volume:create_from_image"))?;
     }
@@ -45,20 +39,20 @@ pub(super) async fn create(
 pub(super) async fn show(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfVolume>,
+    path: web::Path<SubjectPath>,
 ) -> Result<HttpResponse, Fault> {
-    let volume = find_volume(&state, &caller, &path.volume_id).await?;
+    let volume = find_volume(&state, &caller, &path.id).await?;
     one(&state, &VolumeViews::extended(&caller), StatusCode::OK, &volume).await
 }
 
 pub(super) async fn update(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfVolume>,
+    path: web::Path<SubjectPath>,
     body: Body,
 ) -> Result<HttpResponse, Fault> {
-    let message = schema::volumes::update(caller.version, &path.volume_id, body.0.as_ref())?;
-    find_volume(&state, &caller, &path.volume_id).await?;
+    let message = schema::volumes::update(&path.id, body.value());
+    find_volume(&state, &caller, &path.id).await?;
     let volume = caller.ask(&state, message).await?;
     one(&state, &VolumeViews::plain(&caller), StatusCode::OK, &volume).await
 }
@@ -66,16 +60,16 @@ pub(super) async fn update(
 pub(super) async fn delete(
     caller: Caller,
     state: web::Data<WebState>,
-    path: web::Path<OfVolume>,
+    path: web::Path<SubjectPath>,
     query: Query,
 ) -> Result<HttpResponse, Fault> {
     let cascade = query.bool("cascade")?;
     let force = caller.version.at_least(23) && query.bool("force")?;
-    find_volume(&state, &caller, &path.volume_id).await?;
+    find_volume(&state, &caller, &path.id).await?;
     if force {
         caller.may(admin("volume:force_delete"))?;
     }
-    let volume_id = path.into_inner().volume_id;
+    let volume_id = path.into_inner().id;
     caller
         .ask(
             &state,
