@@ -55,6 +55,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<scheduler::ValidateExtend>();
     visitor.message::<scheduler::UpdateServiceCapabilities>();
     visitor.message::<scheduler::GetPools>();
+    visitor.message::<scheduler::PlaceVolume>();
 
     let _ = every_command(Commands(visitor));
     visitor.message::<volume::ListExisting>();

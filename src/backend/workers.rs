@@ -335,9 +335,18 @@ impl Workers {
         }
     }
 
-    /// A command begins. It can be cancelled until the guard is dropped.
+    /// A command begins. It can be cancelled until the guard is dropped. One of an earlier attempt of its operation is cancelled: its
+    /// outcome counts no more, and it may hold the locks that this one needs.
     pub fn begin_command(self: &Arc<Self>, command: CommandId) -> RunningCommand {
-        self.commands().insert(command, CancellationToken::new());
+        let mut commands = self.commands();
+        commands.retain(|other, token| {
+            if other.operation == command.operation && other.attempt < command.attempt {
+                token.cancel();
+            }
+            true
+        });
+        commands.insert(command, CancellationToken::new());
+        drop(commands);
         RunningCommand {
             workers: Arc::clone(self),
             command,

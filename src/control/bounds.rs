@@ -128,7 +128,9 @@ pub fn bounded(mut report: Report) -> Report {
         | Outcome::SnapshotDeleted
         | Outcome::Reverted
         | Outcome::Unmanaged
-        | Outcome::SnapshotUnmanaged => None,
+        | Outcome::SnapshotUnmanaged
+        | Outcome::Placed { .. }
+        | Outcome::Retyped { .. } => None,
     };
     if let Some(part) = too_large {
         report.outcome = Outcome::Failed(unknown_end(format!("its {part} is larger than can be kept")));

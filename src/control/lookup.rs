@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::Control;
 use super::quota_texts::over_quota;
 use crate::model::quota::Resource;
+use crate::model::transitions::not_migrating;
 use crate::model::{
-    Attachment, AttachmentId, Context, Error, ErrorKind, OperationId, ProjectId, Result, Snapshot,
-    SnapshotId, Timestamp, Volume, VolumeId, VolumeType, VolumeTypeId,
+    AttachStatus, Attachment, AttachmentId, Context, Error, ErrorKind, OperationId, ProjectId, Result,
+    Snapshot, SnapshotId, Timestamp, Volume, VolumeId, VolumeType, VolumeTypeId,
 };
 use crate::store::catalog::Stored;
 use crate::store::{CommitError, StoreError};
@@ -244,6 +245,10 @@ impl Control {
 /// # Errors
 /// [`Interrupt::WaitFor`] while it is.
 pub fn must_be_settled(volume: &Volume) -> Result<(), Interrupt> {
+    // That may take hours, so nobody waits for it. One that is attached is not copied, and its operation ends at once.
+    if volume.attach_status == AttachStatus::Detached {
+        not_migrating(volume)?;
+    }
     match volume.operation.filter(|_| !volume.status.is_transient()) {
         Some(operation) => Err(Interrupt::WaitFor(operation, volume.id)),
         None => Ok(()),

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{call, cast, topic};
+use crate::messages::volume::CommandId;
 use crate::model::service::BackendStats;
-use crate::model::{OperationId, PoolName, VolumeId, VolumeSpec};
+use crate::model::{BackendName, OperationId, PoolName, VolumeId, VolumeSpec};
 use std::collections::BTreeMap;
 
 topic!(
     /// The Scheduler actor.
-    SchedulerTopic = "scheduler", versions 1..=1
+    SchedulerTopic = "scheduler", versions 1..=2
 );
 
 /// What a pool must satisfy (cinder: `request_spec` and `filter_properties`).
@@ -62,6 +63,44 @@ impl UnplacedVolume {
     pub fn on(mut self, pool: PoolName) -> VolumeSpec {
         self.0.pool = pool;
         self.0
+    }
+}
+
+/// Find a pool for a volume that exists, and take its room. The outcome comes to the Api actor as a report:
+/// [`Outcome::Placed`](super::api::Outcome::Placed), or the failure that there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceVolume {
+    /// Whose stage this is.
+    pub command: CommandId,
+    /// What a pool must satisfy.
+    pub request: RequestSpec,
+    /// The pool to be chosen if it passes: the volume is there, so it needs no more room.
+    pub prefer: Option<PoolName>,
+    /// The pools that count.
+    pub among: Among,
+}
+cast!(PlaceVolume => SchedulerTopic, "place_volume", since 2);
+
+/// Which pools count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Among {
+    /// All.
+    All,
+    /// Those of this backend.
+    Backend(BackendName),
+    /// This one.
+    Pool(PoolName),
+}
+
+impl Among {
+    /// Whether the pool is one of them.
+    #[must_use]
+    pub fn has(&self, pool: &PoolName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Backend(backend) => pool.backend == *backend,
+            Self::Pool(one) => pool == one,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod host;
 pub mod id;
 pub mod identity;
 pub mod manageable;
+pub mod migration;
 pub mod network;
 pub mod operation;
 pub mod quota;

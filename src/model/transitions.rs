@@ -18,9 +18,7 @@
 
 use uuid::Uuid;
 
-use super::{
-    AttachStatus, Attachment, AttachmentStatus, Error, MigrationStatus, Result, Volume, VolumeStatus,
-};
+use super::{AttachStatus, Attachment, AttachmentStatus, Error, Result, Volume, VolumeStatus, VolumeTypeId};
 
 pub mod snapshots;
 
@@ -77,6 +75,27 @@ pub enum Verb {
     },
     /// `os-unmanage`
     Unmanage,
+    /// `os-migrate_volume`
+    Migrate,
+    /// `os-retype`, to this type.
+    Retype(VolumeTypeId),
+}
+
+impl Verb {
+    /// Whether it reads or changes what the volume holds, or lets somebody do so.
+    fn touches_content(self) -> bool {
+        matches!(
+            self,
+            Self::Extend { .. }
+                | Self::Reserve
+                | Self::Attach
+                | Self::InitializeConnection
+                | Self::CloneFrom
+                | Self::CreateAttachment { .. }
+                | Self::UpdateAttachment
+                | Self::CreateSnapshot { .. }
+        )
+    }
 }
 
 /// The status that follows at once; the error is what the client reads.
@@ -84,6 +103,9 @@ pub enum Verb {
 /// # Errors
 /// 400 (409 for [`Verb::UpdateAttachment`]) with Cinder's text, if the volume's state does not allow the verb.
 pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result<VolumeStatus> {
+    if verb.touches_content() {
+        not_migrating(volume)?;
+    }
     match verb {
         Verb::Delete { force } => delete(volume, force),
         Verb::Extend { attached_too } => extend(volume, attached_too),
@@ -115,6 +137,19 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
         Verb::CreateAttachment { instance_uuid } => create_attachment(volume, attachments, instance_uuid),
         Verb::UpdateAttachment => update_attachment(volume),
         Verb::CreateSnapshot { in_use_too } => create_snapshot(volume, in_use_too),
+        Verb::Migrate => may_be_moved(volume)
+            .then_some(volume.status)
+            .ok_or_else(|| not_migratable(volume)),
+        Verb::Retype(new_type) => {
+            if !may_be_moved(volume) || volume.volume_type_id == Some(new_type) {
+                return Err(Error::invalid_volume(
+                    "Retype needs volume to be in available or in-use state, not be part of an active migration or a \
+                     consistency group, requested type has to be different that the one from the volume, and for in-use \
+                     volumes front-end qos specs cannot change.",
+                ));
+            }
+            Ok(VolumeStatus::Retyping)
+        }
         Verb::Unmanage => Ok(match delete(volume, false)? {
             VolumeStatus::Deleting => VolumeStatus::Unmanaging,
             other => other,
@@ -250,7 +285,7 @@ const DELETABLE: [VolumeStatus; 5] = [
 fn delete(volume: &Volume, force: bool) -> Result<VolumeStatus> {
     let allowed = (force || DELETABLE.contains(&volume.status))
         && volume.attach_status != AttachStatus::Attached
-        && !is_migrating(volume)
+        && !volume.is_migrating()
         && volume.group_id.is_none();
     if !allowed {
         return Err(not_deletable(force));
@@ -273,6 +308,43 @@ pub fn not_deletable(force: bool) -> Error {
         "Volume {status} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be \
          disassociated from snapshots after volume transfer."
     ))
+}
+
+/// Whether it rests, and belongs to nothing that binds it to its place.
+fn may_be_moved(volume: &Volume) -> bool {
+    let is_replicated = !matches!(
+        volume.replication_status.as_deref(),
+        None | Some("disabled" | "not-capable")
+    );
+    matches!(volume.status, VolumeStatus::Available | VolumeStatus::InUse)
+        && !volume.is_migrating()
+        && !is_replicated
+        && volume.group_id.is_none()
+}
+
+/// 400 in Cinder's words for a volume that cannot be moved, or not there.
+#[must_use]
+pub fn not_migratable(volume: &Volume) -> Error {
+    Error::invalid_volume(format!(
+        "Volume {} status must be available or in-use, must not be migrating, have snapshots, be replicated, be part of a \
+         group and destination host/cluster must be different than the current one",
+        volume.id
+    ))
+}
+
+/// Refuses what would change a volume, or connect somebody to it, while it is being moved. Cinder lets it begin, and what was
+/// written meanwhile is lost.
+///
+/// # Errors
+/// 400 while a migration is in progress.
+pub fn not_migrating(volume: &Volume) -> Result<()> {
+    if volume.is_migrating() {
+        return Err(Error::invalid_volume(format!(
+            "Volume {} is part of an active migration.",
+            volume.id
+        )));
+    }
+    Ok(())
 }
 
 fn create_snapshot(volume: &Volume, in_use_too: bool) -> Result<VolumeStatus> {
@@ -339,7 +411,7 @@ fn unreserved(attachments: &[Attachment]) -> VolumeStatus {
 }
 
 fn begin_detaching(volume: &Volume) -> Result<VolumeStatus> {
-    if is_migrating(volume) {
+    if volume.is_migrating() {
         return Ok(volume.status);
     }
     if volume.status != VolumeStatus::InUse || volume.attach_status != AttachStatus::Attached {
@@ -458,14 +530,6 @@ fn not_in_maintenance(volume: &Volume, text: &str) -> Result<()> {
         return Err(Error::invalid_volume(text));
     }
     Ok(())
-}
-
-/// Cinder: not one of `AVAILABLE_MIGRATION_STATUS`.
-fn is_migrating(volume: &Volume) -> bool {
-    matches!(
-        volume.migration_status,
-        Some(MigrationStatus::Migrating | MigrationStatus::Completing | MigrationStatus::Starting)
-    )
 }
 
 /// `a or b or c` (cinder: `build_or_str`).

@@ -15,6 +15,9 @@ macro_rules! coded {
         pub enum $name { $($(#[$vdoc])* $variant,)+ }
 
         impl $name {
+            /// Every value, in the order of their numbers in the store.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
             /// Cinder's number for it, as it stands in an event id.
             #[must_use]
             pub fn code(self) -> &'static str {
@@ -51,6 +54,8 @@ coded!(
         ManageSnapshot = "105", "manage snapshot";
         UnmanageSnapshot = "106", "unmanage snapshot";
         CheckStorage = "107", "check storage";
+        MigrateVolume = "108", "migrate volume";
+        RetypeVolume = "109", "retype volume";
     }
 );
 
@@ -72,6 +77,9 @@ coded!(
         DriverFailedRevert = "104", "Driver failed to revert the volume.";
         DriverFailedManage = "105", "Driver failed to manage the storage object.";
         StorageMissing = "106", "The storage of the volume is not on its backend.";
+        DriverFailedMigrate = "107", "Failed to move the volume to another backend.";
+        NeedsComputeService = "108", "An attached volume can only be moved by a compute service, and none is known.";
+        TypeNeedsMigration = "109", "The volume would have to move to another backend to be of that type.";
     }
 );
 

@@ -294,10 +294,10 @@ impl Volume {
         }
     }
 
-    /// The name its storage has: `volume-<id>`.
+    /// The name its storage has: `volume-<id>`, by its own id or that of the copy that it became.
     #[must_use]
     pub fn storage_name(&self) -> String {
-        StorageName::Volume(self.id).to_string()
+        StorageName::Volume(self.storage_id()).to_string()
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Records<'a> {
     pub extra_specs: &'a BTreeMap<String, String>,
     /// The volume's snapshots, as [`super::Verb::reads`] says.
     pub snapshots: &'a [Snapshot],
-    /// The volume that the new one is made from, or whose snapshot it is made from.
-    pub source: Option<&'a Volume>,
+    /// The other volume that the operation works with, as [`super::Verb::reads`] says.
+    pub other: Option<&'a Volume>,
 }
 
 impl Records<'_> {
@@ -100,7 +100,7 @@ impl Command {
 #[must_use]
 pub fn spec(volume: &Volume, extra_specs: &BTreeMap<String, String>, pool: PoolName) -> VolumeSpec {
     VolumeSpec {
-        id: volume.id,
+        id: volume.storage_id(),
         project_id: volume.project_id.clone(),
         size: volume.size,
         pool,

@@ -54,8 +54,10 @@ use crate::backend::CommandVisitor;
 use crate::control::{Control, Deadlines};
 use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
-use crate::model::{AttachmentStatus, Error, Operation, Result, SnapshotStatus, Volume, VolumeId};
-use crate::store::record::decode_part;
+use crate::model::{
+    AttachmentStatus, Error, Operation, Result, SnapshotStatus, Volume, VolumeId, VolumeTypeId,
+};
+use crate::store::record::{decode_part, encode_part};
 
 /// A verb's own part of an open operation.
 #[async_trait(?Send)]
@@ -67,6 +69,11 @@ pub trait Verb: Debug {
     /// request to end it would be written down.
     fn may_be_cancelled(&self) -> bool {
         false
+    }
+
+    /// The type whose extra specs its commands tell of.
+    fn volume_type(&self, volume: &Volume) -> Option<VolumeTypeId> {
+        volume.volume_type_id
     }
 
     /// Which records it looks at, beside its volume.
@@ -95,6 +102,18 @@ pub trait Verb: Debug {
     /// What the outcome of the current stage makes of the records, and what follows; `None` if it is not one of this stage. A
     /// deadline and a cancel come as failures. Pure.
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition>;
+
+    /// The entry after so many bytes of what its current command copies are safe, so that they are not copied again; `None` where
+    /// that is of no use.
+    fn progressed(&self, bytes: u64) -> Option<Vec<u8>> {
+        let _ = bytes;
+        None
+    }
+
+    /// The hidden volume that is deleted when a stronger request ends it.
+    fn hidden_copy(&self) -> Option<VolumeId> {
+        None
+    }
 
     /// The status of its attachment when a stronger request ends it.
     fn superseded_attachment(&self) -> AttachmentStatus {
@@ -135,8 +154,8 @@ pub struct Reads {
     pub attachments: ReadAttachments,
     /// Which of the volume's snapshots.
     pub snapshots: ReadSnapshots,
-    /// Another volume: the one that this one is made from, or whose snapshot it is made from.
-    pub source: Option<VolumeId>,
+    /// Another volume: the one that this one is made from, or whose snapshot it is made from; the copy that it becomes.
+    pub other: Option<VolumeId>,
 }
 
 /// Which attachments of a volume an operation looks at.
@@ -194,6 +213,18 @@ pub fn entry_of<E: Entry>(operation: &Operation) -> Option<E> {
     (operation.verb == E::NAME)
         .then(|| decode_part(&operation.entry).ok())
         .flatten()
+}
+
+/// The operation at its next stage: the same with this entry, of this or of another verb, and another command.
+#[must_use]
+pub fn next_stage<E: Entry>(operation: &Operation, entry: &E) -> Option<Operation> {
+    let entry = encode_part(entry).ok()?;
+    Some(Operation {
+        verb: E::NAME.to_owned(),
+        entry,
+        attempt: operation.attempt.saturating_add(1),
+        ..operation.clone()
+    })
 }
 
 type Decode = fn(&[u8]) -> Option<Box<dyn Verb>>;

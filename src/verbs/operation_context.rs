@@ -5,6 +5,7 @@
 
 use super::transition::{Answer, RecordChange, Transition, UserMessageDraft, client_error};
 use super::{Verb, verb_of};
+use crate::control::Deadlines;
 use crate::messages::api::{Failure, FailureKind, Outcome};
 use crate::model::transitions::follow_attachments;
 use crate::model::user_message::{Action, Detail};
@@ -20,12 +21,16 @@ pub struct OperationContext<'a> {
     pub operation: &'a Operation,
     /// Its volume.
     pub volume: &'a Volume,
+    /// The other volume that it works with, as [`Verb::reads`] says.
+    pub other: Option<&'a Volume>,
     /// The volume's attachments, as [`Verb::reads`] says.
     pub attachments: &'a [Attachment],
     /// The snapshots that the operation is about: one, or all that go with their volume.
     pub snapshots: &'a [Snapshot],
     /// How many pools may be tried for a new volume.
     pub max_attempts: u32,
+    /// When operations are given up: what is left to another verb gets time of its own.
+    pub deadlines: &'a Deadlines,
     /// The time now.
     pub now: Timestamp,
 }

@@ -43,8 +43,27 @@ pub fn add_changes(
         let deltas = extend_deltas(transition.growth, volume.volume_type_id);
         changes.add_usage(&volume.project_id, &deltas);
     }
+    if !transition.usage.is_empty() {
+        changes.add_usage(&volume.project_id, &transition.usage);
+    }
     if let Some(draft) = &transition.message {
         changes.insert_message(&message(operation, volume, draft));
+    }
+}
+
+/// What becomes of the other volume, and the volume that is made.
+pub fn add_other_changes(changes: &mut Changes, transition: &Transition, other: Option<&Stored<Volume>>) {
+    if let Some(was) = other {
+        match &transition.other {
+            RecordChange::Keep => {}
+            RecordChange::Update(now) => {
+                changes.update_volume(was, now);
+            }
+            RecordChange::Delete => remove_volume(changes, was, &[]),
+        }
+    }
+    if let Some(made) = &transition.made {
+        changes.insert_volume(made);
     }
 }
 

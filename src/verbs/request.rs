@@ -120,8 +120,8 @@ pub struct Started {
 pub struct Known {
     /// Extra specs of the volume's type.
     pub extra_specs: Option<BTreeMap<String, String>>,
-    /// The volume that it is made from, or whose snapshot it is made from.
-    pub source: Option<Volume>,
+    /// The other volume that it works with.
+    pub other: Option<Volume>,
 }
 
 impl<R> Began<R> {

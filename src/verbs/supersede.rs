@@ -4,8 +4,9 @@
 //! being made or ended is left as the error that this is.
 
 use super::verb_of;
+use super::volume::delete_volume::deletion;
 use crate::control::{Control, Interrupt};
-use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapshot, Timestamp};
+use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapshot, Timestamp, Volume};
 use crate::store::catalog::{Changes, Stored};
 
 impl Control {
@@ -24,11 +25,34 @@ impl Control {
                 continue;
             }
             if let Some(open) = self.catalog.operation(id).await? {
-                changes.end_operation(&open);
+                match self.deletion_of_copy(&open).await? {
+                    Some((copy, (operation, deleting))) => {
+                        changes
+                            .update_volume(&copy, &deleting)
+                            .update_operation(&open, &operation);
+                    }
+                    None => {
+                        changes.end_operation(&open);
+                    }
+                }
                 superseded.push(open.record);
             }
         }
         Ok(superseded)
+    }
+
+    /// The hidden copy that an operation has made, and what becomes of both: the operation goes on by deleting it.
+    async fn deletion_of_copy(
+        &self,
+        operation: &Operation,
+    ) -> Result<Option<(Stored<Volume>, (Operation, Volume))>, Interrupt> {
+        let copy = verb_of(operation).ok().and_then(|verb| verb.hidden_copy());
+        let Some(copy) = copy else { return Ok(None) };
+        let Some(copy) = self.catalog.volume(copy).await? else {
+            return Ok(None);
+        };
+        let deletion = deletion(operation, &copy, &self.options.deadlines, Timestamp::now());
+        Ok(deletion.map(|deletion| (copy, deletion)))
     }
 }
 

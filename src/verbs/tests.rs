@@ -9,8 +9,8 @@ use crate::model::quota::Deltas;
 use crate::model::spec::VolumeSource;
 use crate::model::transitions::tests::{attachment, snapshot, volume};
 use crate::model::{
-    AttachMode, AttachmentId, ConnectionInfo, Connector, MessageId, OperationId, ProjectId, Reference,
-    SnapshotId, Timestamp, UserId, VolumeStatus,
+    AttachMode, AttachmentId, BackendName, ConnectionInfo, Connector, MessageId, OperationId, ProjectId,
+    Reference, SnapshotId, Timestamp, UserId, VolumeStatus,
 };
 use crate::store::record::operation_v1::{OperationKind, OperationV1};
 
@@ -88,6 +88,13 @@ fn outcomes() -> Vec<Outcome> {
             provider_id: None,
         },
         Outcome::SnapshotUnmanaged,
+        Outcome::CopySourceOpened,
+        Outcome::Copied { bytes: 2 },
+        Outcome::Placed {
+            pool: BackendName::new("h2", "b").pool("p"),
+        },
+        Outcome::Retyped { in_place: true },
+        Outcome::Retyped { in_place: false },
     ];
     for kind in [
         FailureKind::NoValidBackend,
@@ -222,6 +229,8 @@ proptest! {
         let at = OperationContext {
             operation: &operation,
             volume: &volume,
+            other: None,
+            deadlines: &Deadlines::default(),
             attachments: &attachments,
             snapshots: &snapshots,
             max_attempts: 3,
@@ -242,6 +251,8 @@ fn a_report_that_does_not_fit_its_operation_is_dropped() {
     let at = OperationContext {
         operation: &operation,
         volume: &volume,
+        other: None,
+        deadlines: &Deadlines::default(),
         attachments: &[],
         snapshots: &[],
         max_attempts: 3,

@@ -1,6 +1,7 @@
 //! What an outcome makes of an operation's records.
 
 use crate::messages::api::{Failure, FailureKind};
+use crate::model::quota::Deltas;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{Attachment, ConnectionInfo, Error, Operation, Snapshot, SnapshotId, Volume};
 
@@ -55,12 +56,18 @@ pub enum Answer {
 pub struct Transition {
     /// The volume.
     pub volume: RecordChange<Volume>,
+    /// The other volume that the operation works with.
+    pub other: RecordChange<Volume>,
+    /// A volume that is made: a hidden one, which counts for nothing.
+    pub made: Option<Box<Volume>>,
     /// The operation's attachment, if it is about one.
     pub attachment: RecordChange<Attachment>,
     /// The operation's snapshots; one that is not listed stays.
     pub snapshots: Vec<(SnapshotId, RecordChange<Snapshot>)>,
     /// GiB that the volume grew by, or shrank by.
     pub growth: i64,
+    /// What else the volume's project uses more, or less, from now on: by another type, say.
+    pub usage: Deltas,
     /// The message for its owner.
     pub message: Option<UserMessageDraft>,
     /// `None` ends the operation; else it goes on as this: with another stage, or with another pool.
@@ -75,9 +82,12 @@ impl Transition {
     pub fn done(answer: Answer) -> Self {
         Self {
             volume: RecordChange::Keep,
+            other: RecordChange::Keep,
+            made: None,
             attachment: RecordChange::Keep,
             snapshots: Vec::new(),
             growth: 0,
+            usage: Deltas::new(),
             message: None,
             next: None,
             answer: Some(Ok(answer)),

@@ -61,7 +61,10 @@ impl ApiActor {
         let known = self.catalog.names_on_backend(backend, names).await;
         let known = known.map_err(|error| store_failed(&error))?;
         let names: BTreeSet<StorageName> = names.iter().copied().collect();
-        Ok(names.difference(&known).copied().collect())
+        Ok(names
+            .into_iter()
+            .filter(|name| !known.contains_key(name))
+            .collect())
     }
 
     async fn mark_missing_volumes(
@@ -84,7 +87,7 @@ impl ApiActor {
                 .await
                 .map_err(|error| store_failed(&error))?;
             for volume in &read.records {
-                let name = StorageName::Volume(volume.id);
+                let name = StorageName::Volume(volume.storage_id());
                 if is_missing(page, found, name) && claims_storage(volume) {
                     let marked: Result<bool> =
                         retry_on_conflict!(self.mark_volume(context, &page.backend, volume.id).await);
@@ -132,7 +135,7 @@ impl ApiActor {
                 .names_on_backend(&page.backend, &missing)
                 .await
                 .map_err(|error| store_failed(&error))?;
-            for name in here {
+            for name in here.into_keys() {
                 if let StorageName::Snapshot(id) = name {
                     let marked: Result<bool> =
                         retry_on_conflict!(self.mark_snapshot(context, &page.backend, id).await);

@@ -11,7 +11,9 @@ use crate::messages::api::{
 };
 use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage, VolumeTopic};
 use crate::model::role::Level;
-use crate::model::{BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName};
+use crate::model::{
+    BackendName, Context, Error, Existing, PoolName, Reference, Result, StorageName, VolumeId,
+};
 use crate::transport::CallError;
 
 /// How much is asked for at once: it must fit a frame.
@@ -37,7 +39,7 @@ impl ApiActor {
         Ok(volumes
             .map(|found| {
                 let cinder_id = match StorageName::parse(&found.name) {
-                    Some(name @ StorageName::Volume(id)) => Some(id).filter(|_| managed.contains(&name)),
+                    Some(name @ StorageName::Volume(_)) => managed.get(&name).copied().map(VolumeId),
                     _ => None,
                 };
                 let reason_not_safe = reason(&found, cinder_id.is_some(), "volume");

@@ -15,6 +15,7 @@
 //! | `cancel_operation` | ending an operation because its owner wants it |
 //! | `copy_progress` | how far copies of volumes are |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | what backends ask, and are asked |
+//! | `copy_progress` | how far a backend has copied a volume |
 //! | `forget_messages` | what is old goes |
 
 mod backend_started;

@@ -21,7 +21,7 @@ use super::timers::{self, Entry};
 use crate::chance;
 use crate::control::{Finished, retry_on_conflict, specs_of, store_failed};
 use crate::messages::volume::CommandId;
-use crate::model::{Error, Operation, OperationId, Result, Timestamp, Volume};
+use crate::model::{Error, Operation, OperationId, Result, Timestamp, Volume, VolumeId};
 use crate::store::CommitError;
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
@@ -60,11 +60,7 @@ impl ApiActor {
             return self.time_out(&operation).await;
         }
         let volume = match operation.volume_id {
-            Some(id) => self
-                .catalog
-                .volume(id)
-                .await
-                .map_err(|error| store_failed(&error))?,
+            Some(id) => self.read_volume(id).await?,
             None => None,
         };
         let Some(volume) = volume else {
@@ -80,6 +76,11 @@ impl ApiActor {
         }
         self.send_command(&operation, &volume, Known::default(), tries)
             .await
+    }
+
+    pub(super) async fn read_volume(&self, id: VolumeId) -> Result<Option<Stored<Volume>>> {
+        let found = self.catalog.volume(id).await;
+        found.map_err(|error| store_failed(&error))
     }
 
     /// It is in the journal from now on, so it is looked at until it has ended.
@@ -111,20 +112,15 @@ impl ApiActor {
         }
         let extra_specs = match known.extra_specs {
             Some(extra_specs) => extra_specs,
-            None => specs_of(self.type_of(volume).await?.as_deref()),
+            None => specs_of(self.type_by_id(verb.volume_type(volume)).await?.as_deref()),
         };
         let reads = verb.reads(volume);
         let attachments = self.read_attachments(&reads, volume).await?;
         let attachments: Vec<_> = attachments.into_iter().map(|stored| stored.record).collect();
         let snapshots = self.read_snapshots(&reads, operation, volume).await?;
         let snapshots: Vec<_> = snapshots.into_iter().map(|stored| stored.record).collect();
-        let source = match (known.source, reads.source) {
-            (None, Some(id)) => {
-                let found = self.catalog.volume(id).await;
-                found
-                    .map_err(|error| store_failed(&error))?
-                    .map(|found| found.record)
-            }
+        let other = match (known.other, reads.other) {
+            (None, Some(id)) => self.read_volume(id).await?.map(|found| found.record),
             (known, _) => known,
         };
         let records = Records {
@@ -133,7 +129,7 @@ impl ApiActor {
             attachments: &attachments,
             snapshots: &snapshots,
             extra_specs: &extra_specs,
-            source: source.as_ref(),
+            other: other.as_ref(),
         };
         self.dispatch(verb.as_ref(), &records, tries).await;
         Ok(())

@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::store::catalog::Stored;
 use crate::verbs::operation_context::{cancel_unsent, give_up, next};
-use crate::verbs::record_changes::{add_changes, add_snapshot_changes};
+use crate::verbs::record_changes::{add_changes, add_other_changes, add_snapshot_changes};
 use crate::verbs::{
     Answer, Known, OperationContext, ReadAttachments, ReadSnapshots, Reads, RecordChange, Superseded,
     Transition, verb_of,
@@ -117,7 +117,7 @@ impl ApiActor {
     ) -> Result<(), Interrupt> {
         let mut changes = self.catalog.change();
         let volume = match operation.volume_id {
-            Some(id) => self.catalog.volume(id).await?,
+            Some(id) => self.read_volume(id).await?,
             None => None,
         };
         let Some(volume) = volume else {
@@ -131,12 +131,18 @@ impl ApiActor {
         let plain: Vec<Attachment> = attachments.iter().map(|stored| stored.record.clone()).collect();
         let snapshots = self.read_snapshots(&reads, operation, &volume).await?;
         let plain_snapshots: Vec<Snapshot> = snapshots.iter().map(|stored| stored.record.clone()).collect();
+        let other = match reads.other {
+            Some(id) => self.read_volume(id).await?,
+            None => None,
+        };
         let at = OperationContext {
             operation,
             volume: &volume,
+            other: other.as_deref(),
             attachments: &plain,
             snapshots: &plain_snapshots,
             max_attempts: self.options.max_attempts,
+            deadlines: &self.options.deadlines,
             now: Timestamp::now(),
         };
         let Some(mut transition) = decide(&at) else {
@@ -157,7 +163,15 @@ impl ApiActor {
         self.were_superseded(&superseded);
         changed?;
         add_changes(&mut changes, &transition, operation, &volume, &attachments);
+        add_other_changes(&mut changes, &transition, other.as_ref());
         add_snapshot_changes(&mut changes, &transition.snapshots, &snapshots);
+        if let RecordChange::Update(now) = &transition.volume
+            && now.volume_type_id != volume.volume_type_id
+        {
+            // Looked for before: if it is gone by now, the outcome is examined again.
+            let found = self.type_by_id(now.volume_type_id).await?;
+            changes.require_volume_type(&found.ok_or(Interrupt::Conflict)?);
+        }
         if let Some(next) = &mut transition.next {
             next.steps.extend(self.finished.live_steps(operation.id));
             next.steps.extend_from_slice(steps);
@@ -232,10 +246,14 @@ impl ApiActor {
                 volume = ?next.volume_id,
                 "an operation goes on with its next command"
             );
-            if let RecordChange::Update(volume) = transition.volume {
-                self.begin(&next, &volume, Known::default()).await;
-            } else {
-                self.look_soon(&next);
+            let volumes = [transition.volume, transition.other];
+            let mut changed = volumes.into_iter().filter_map(|change| match change {
+                RecordChange::Update(volume) => Some(volume),
+                RecordChange::Keep | RecordChange::Delete => None,
+            });
+            match changed.find(|volume| Some(volume.id) == next.volume_id) {
+                Some(volume) => self.begin(&next, &volume, Known::default()).await,
+                None => self.look_soon(&next),
             }
             return;
         }
@@ -264,10 +282,11 @@ fn may_report(operation: &Operation, report: &Report) -> bool {
             .is_some_and(|pool| pool.backend == *backend),
         None => matches!(
             &report.outcome,
-            Outcome::Failed(Failure {
-                kind: FailureKind::NoValidBackend | FailureKind::Request,
-                ..
-            })
+            Outcome::Placed { .. }
+                | Outcome::Failed(Failure {
+                    kind: FailureKind::NoValidBackend | FailureKind::Request,
+                    ..
+                })
         ),
     }
 }

@@ -12,6 +12,7 @@ pub mod filters;
 pub mod over_subscription;
 mod parts;
 pub mod pick;
+mod place_volume;
 pub mod pool_state;
 pub mod pools;
 mod restore;
@@ -36,10 +37,11 @@ use self::waiting::Waiting;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::scheduler::{
-    CreateVolume, GetPools, PoolView, SchedulerTopic, UpdateServiceCapabilities, ValidateExtend,
+    CreateVolume, GetPools, PlaceVolume, PoolView, SchedulerTopic, UpdateServiceCapabilities, ValidateExtend,
 };
 use crate::messages::volume::CommandId;
-use crate::model::{BackendName, Context, Error, StepRecord, VolumeStatus};
+use crate::model::{BackendName, Context, Error, OperationId, StepRecord, VolumeStatus};
+use crate::store::StoreError;
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Serve, Started};
 
@@ -73,6 +75,7 @@ pub fn endpoint(parts: Arc<Parts>) -> EndpointBuilder<Scheduler> {
         })
     })
     .serves::<CreateVolume>()
+    .serves::<PlaceVolume>()
     .serves::<ValidateExtend>()
     .serves::<UpdateServiceCapabilities>()
     .serves::<GetPools>()
@@ -168,10 +171,15 @@ impl Scheduler {
         failure: Failure,
         steps: Vec<StepRecord>,
     ) {
+        self.report(context, command, Outcome::Failed(failure), steps)
+            .await;
+    }
+
+    async fn report(&self, context: &Context, command: CommandId, outcome: Outcome, steps: Vec<StepRecord>) {
         let report = Report {
             command,
             from: None,
-            outcome: Outcome::Failed(failure),
+            outcome,
             steps,
         };
         if let Err(error) = self.parts.router.any::<ApiTopic>().cast(context, report).await {
@@ -189,10 +197,7 @@ impl Scheduler {
             }
             let has_ended = match claim {
                 Claim::Create(operation) if self.waiting.is_working_on(operation) => Ok(false),
-                Claim::Create(operation) => self.parts.catalog.operation(operation).await.map(|stored| {
-                    let place = stored.as_ref().and_then(|operation| operation.pool.as_ref());
-                    place.is_none_or(|pool| pool.backend != *backend)
-                }),
+                Claim::Create(operation) => self.is_promise_kept(operation, backend, taken_at).await,
                 Claim::Extend(_) if taken_at.elapsed() < YOUNG_CLAIM => Ok(false),
                 Claim::Extend(volume) => {
                     let volume = self.parts.catalog.volume(volume).await;
@@ -206,6 +211,24 @@ impl Scheduler {
             }
         }
         settled
+    }
+
+    /// Whether an operation needs no room on this backend any more beyond what its reports contain.
+    async fn is_promise_kept(
+        &self,
+        id: OperationId,
+        backend: &BackendName,
+        taken_at: Instant,
+    ) -> Result<bool, StoreError> {
+        let Some(operation) = self.parts.catalog.operation(id).await? else {
+            return Ok(true);
+        };
+        if operation.pool.is_none() {
+            // Where it was placed may not be written down yet.
+            return Ok(taken_at.elapsed() >= YOUNG_CLAIM);
+        }
+        let promise = restore::promise(&self.parts, &operation).await?;
+        Ok(promise.is_none_or(|(_, pool, _)| pool.backend != *backend))
     }
 
     /// Once in the life of a process: after a panic nothing was forgotten.

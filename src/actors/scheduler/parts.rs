@@ -15,7 +15,7 @@ use super::pools::{Claim, Pools};
 use super::weighers::Multipliers;
 use crate::actors::registry::Liveness;
 use crate::control::decisions::{Decision, Decisions};
-use crate::messages::scheduler::{PoolView, RequestSpec};
+use crate::messages::scheduler::{Among, PlaceVolume, PoolView, RequestSpec};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, PoolName};
 use crate::store::catalog::Catalog;
@@ -154,6 +154,36 @@ impl Parts {
             excluded,
         };
         self.decide(claim, &ask, |_| true)
+    }
+
+    /// Chooses a pool for a volume that exists. Where it prefers one it is there, and needs no more room.
+    pub(super) fn place(&self, claim: Claim, message: &PlaceVolume) -> Result<PoolName, NoPool> {
+        if let Some(preferred) = &message.prefer {
+            let as_it_is = RequestSpec {
+                size: 0,
+                ..message.request.clone()
+            };
+            let stays = self.choose_among(claim, &as_it_is, |pool| pool == preferred);
+            if stays.is_ok() || message.among == Among::Pool(preferred.clone()) {
+                return stays;
+            }
+        }
+        self.choose_among(claim, &message.request, |pool| message.among.has(pool))
+    }
+
+    fn choose_among(
+        &self,
+        claim: Claim,
+        request: &RequestSpec,
+        among: impl Fn(&PoolName) -> bool,
+    ) -> Result<PoolName, NoPool> {
+        let excluded = BTreeMap::new();
+        let ask = Ask {
+            request,
+            online_extend: false,
+            excluded: &excluded,
+        };
+        self.decide(claim, &ask, among)
     }
 
     /// Takes the growth of a volume from the pool it is on, if that passes.

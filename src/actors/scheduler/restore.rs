@@ -36,7 +36,11 @@ pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
     }
 }
 
-async fn promise(parts: &Parts, operation: &Operation) -> Result<Option<(Claim, PoolName, u32)>, StoreError> {
+/// The room that an open operation was promised: for whom, where, and how many GiB.
+pub(super) async fn promise(
+    parts: &Parts,
+    operation: &Operation,
+) -> Result<Option<(Claim, PoolName, u32)>, StoreError> {
     let (Some(pool), Some(volume)) = (operation.pool.clone(), operation.volume_id) else {
         return Ok(None);
     };

@@ -7,7 +7,8 @@ use crate::messages::volume::CommandId;
 use crate::messages::{call, cast};
 use crate::model::volume::Secret;
 use crate::model::{
-    BackendName, ConnectionInfo, Connector, OperationId, Timestamp, VolumeId, VolumeSpec, VolumeStatus,
+    BackendName, ConnectionInfo, Connector, OperationId, PoolName, Timestamp, VolumeId, VolumeSpec,
+    VolumeStatus,
 };
 
 /// How a command ended, from the backend (or the scheduler) that ended it.
@@ -85,6 +86,16 @@ pub enum Outcome {
     Copied {
         /// How many bytes.
         bytes: u64,
+    },
+    /// A pool was found, and its room is promised.
+    Placed {
+        /// Which.
+        pool: PoolName,
+    },
+    /// The volume is of the other type now, or cannot be where it is.
+    Retyped {
+        /// Whether it is.
+        in_place: bool,
     },
 }
 

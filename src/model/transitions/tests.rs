@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::chance;
 use crate::model::{
-    AttachmentId, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId,
+    AttachmentId, MigrationStatus, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp,
+    UserId, VolumeTypeId,
 };
 
 /// A volume that was made, and is that now. As in the observed runs, it is attached where its status says so.
@@ -129,6 +130,8 @@ fn verb(action: &str) -> Option<Verb> {
         "create snapshot(<3.66,no force)" => Verb::CreateSnapshot { in_use_too: false },
         "create snapshot(force)" | "create snapshot(3.66+)" => Verb::CreateSnapshot { in_use_too: true },
         "os-unmanage" => Verb::Unmanage,
+        "os-migrate_volume" => Verb::Migrate,
+        "os-retype" => Verb::Retype(VolumeTypeId::new()),
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@
 //! | `vi` | id | created_at: where the volume is |
 //! | `vc` | project, created_at, id | the volumes of a project |
 //! | `vn`, `vs`, `vz` | scope, name / status / size, created_at, id | by name, status, size |
-//! | `vb` | host, backend, id | the volumes of a backend; value: created_at |
+//! | `vb` | host, backend, id in the storage's name | the volumes of a backend; value: created_at, and the id if it is another |
 //! | `vt` | project, `c` or `g` | counter: volumes, GiB |
 //! | `vk` | type id | counter: volumes of the type |
 //! | `A.`, `av`, `ac` | id; volume, created_at, id; scope, created_at, id | attachments |
@@ -162,8 +162,11 @@ impl KeyOf {
     }
 }
 
+/// How many bytes a time has.
+pub(super) const TIME_BYTES: usize = 8;
+
 /// A time as bytes that sort.
-pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
+pub(super) fn time_bytes(time: Timestamp) -> [u8; TIME_BYTES] {
     let mut bytes = time.0.to_be_bytes();
     bytes[0] ^= 0x80;
     bytes
@@ -171,7 +174,7 @@ pub(super) fn time_bytes(time: Timestamp) -> [u8; 8] {
 
 /// The time of such bytes.
 pub(super) fn bytes_time(bytes: &[u8]) -> Option<Timestamp> {
-    let mut bytes: [u8; 8] = bytes.try_into().ok()?;
+    let mut bytes: [u8; TIME_BYTES] = bytes.try_into().ok()?;
     bytes[0] ^= 0x80;
     Some(Timestamp(i64::from_be_bytes(bytes)))
 }

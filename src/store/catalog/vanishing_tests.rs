@@ -121,7 +121,7 @@ async fn a_page_of_a_backend_is_the_last_one_only_when_the_index_has_ended() {
         assert!(expects_storage(&catalog, &backend()).await.unwrap());
         let names: Vec<StorageName> = live.iter().map(|id| StorageName::Volume(*id)).collect();
         let known = catalog.names_on_backend(&backend(), &names).await.unwrap();
-        assert_eq!(known.into_iter().collect::<Vec<_>>(), names);
+        assert_eq!(known.into_keys().collect::<Vec<_>>(), names);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Volumes: their rows and counters, and reads that are not lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -43,8 +43,8 @@ impl Catalog {
         self.records(&record_keys).await
     }
 
-    /// The volumes of one backend, by id, behind `after`: the records of `limit` rows of the index, so fewer if some vanish or
-    /// move meanwhile.
+    /// The volumes of one backend, by the ids that their storage is named by, behind `after`: the records of `limit` rows of the
+    /// index, so fewer if some vanish or move meanwhile.
     ///
     /// # Errors
     /// When the store fails.
@@ -54,17 +54,15 @@ impl Catalog {
         after: Option<VolumeId>,
         limit: usize,
     ) -> Result<Page<Stored<Volume>, VolumeId>, StoreError> {
-        let of_backend = key(keys::VOLUME_BY_BACKEND)
-            .text(&backend.host)
-            .text(&backend.backend);
+        let of_backend = backend_key(backend);
         let after = after.map(|id| of_backend.clone().id(id.0).end());
         let rows = self.range(of_backend.prefix(), after, false, limit).await?;
         let mut record_keys = Vec::with_capacity(rows.len());
         let mut last = None;
         for (row_key, row) in &rows {
-            let id = last_id(row_key).ok_or_else(|| damaged(row_key))?;
-            record_keys.push(record_key_of(row_key, &row.value, id)?);
-            last = Some(VolumeId(id));
+            let storage_id = last_id(row_key).ok_or_else(|| damaged(row_key))?;
+            record_keys.push(record_key_of_backend_row(row_key, &row.value, storage_id)?);
+            last = Some(VolumeId(storage_id));
         }
         let mut records = self.records::<Volume>(&record_keys).await?;
         // One may have moved since its row was read.
@@ -75,7 +73,8 @@ impl Catalog {
         })
     }
 
-    /// Those of these names that are names of volumes and snapshots of this backend, by their records of now.
+    /// Those of these names that storage of volumes and snapshots of this backend has, by their records of now, with the ids of
+    /// those volumes and snapshots.
     ///
     /// # Errors
     /// When the store fails.
@@ -83,8 +82,8 @@ impl Catalog {
         &self,
         backend: &BackendName,
         names: &[StorageName],
-    ) -> Result<BTreeSet<StorageName>, StoreError> {
-        let mut known = BTreeSet::new();
+    ) -> Result<BTreeMap<StorageName, Uuid>, StoreError> {
+        let mut known = BTreeMap::new();
         for names in names.chunks(BATCH) {
             let snapshots: Vec<Key> = names
                 .iter()
@@ -94,23 +93,47 @@ impl Catalog {
                 })
                 .collect();
             let snapshots = self.records::<Snapshot>(&snapshots).await?;
-            let volumes = names.iter().filter_map(|name| match name {
+            let origins: BTreeSet<VolumeId> = snapshots.iter().map(|snapshot| snapshot.volume_id).collect();
+            let origins: Vec<VolumeId> = origins.into_iter().collect();
+            let origins = self.volumes_by_id(&origins).await?;
+            let here = origins.iter().filter(|volume| volume.is_on(backend));
+            let here: BTreeSet<VolumeId> = here.map(|volume| volume.id).collect();
+            let snapshots = snapshots.iter().filter(|found| here.contains(&found.volume_id));
+            known.extend(snapshots.map(|found| (StorageName::Snapshot(found.id), found.id.0)));
+            for volume in self.volumes_by_storage(backend, names).await? {
+                known.insert(StorageName::Volume(volume.storage_id()), volume.id.0);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The volumes of this backend whose storage has one of these names.
+    async fn volumes_by_storage(
+        &self,
+        backend: &BackendName,
+        names: &[StorageName],
+    ) -> Result<Vec<Stored<Volume>>, StoreError> {
+        let storage_ids: Vec<VolumeId> = names
+            .iter()
+            .filter_map(|name| match name {
                 StorageName::Volume(id) => Some(*id),
                 StorageName::Snapshot(_) => None,
-            });
-            let origins = snapshots.iter().map(|snapshot| snapshot.volume_id);
-            let ids: BTreeSet<VolumeId> = volumes.chain(origins).collect();
-            let ids: Vec<VolumeId> = ids.into_iter().collect();
-            let volumes = self.volumes_by_id(&ids).await?;
-            let here = volumes.iter().filter(|volume| volume.is_on(backend));
-            let here: BTreeSet<VolumeId> = here.map(|volume| volume.id).collect();
-            known.extend(here.iter().map(|id| StorageName::Volume(*id)));
-            let snapshots = snapshots.iter().filter(|found| here.contains(&found.volume_id));
-            known.extend(snapshots.map(|found| StorageName::Snapshot(found.id)));
+            })
+            .collect();
+        let row_keys: Vec<Key> = storage_ids
+            .iter()
+            .map(|id| backend_key(backend).id(id.0).end())
+            .collect();
+        let rows = self.store.get_many(&row_keys).await?;
+        let mut record_keys = Vec::with_capacity(rows.len());
+        for ((id, row_key), row) in storage_ids.iter().zip(&row_keys).zip(rows) {
+            if let Some(row) = row {
+                record_keys.push(record_key_of_backend_row(row_key, &row.value, id.0)?);
+            }
         }
-        let asked: BTreeSet<&StorageName> = names.iter().collect();
-        known.retain(|name| asked.contains(name));
-        Ok(known)
+        let mut volumes = self.records::<Volume>(&record_keys).await?;
+        volumes.retain(|volume| volume.is_on(backend));
+        Ok(volumes)
     }
 
     /// Whether any volume is of this type.
@@ -264,12 +287,21 @@ fn rows(volume: &Volume) -> Rows {
         }
     }
     if let Some(pool) = &volume.host {
-        let row = key(keys::VOLUME_BY_BACKEND)
-            .text(&pool.backend.host)
-            .text(&pool.backend.backend);
-        rows.insert(row.id(volume.id.0).end(), time_bytes(volume.created_at).to_vec());
+        let mut value = time_bytes(volume.created_at).to_vec();
+        let storage_id = volume.storage_id();
+        if storage_id != volume.id {
+            value.extend_from_slice(volume.id.0.as_bytes());
+        }
+        rows.insert(backend_key(&pool.backend).id(storage_id.0).end(), value);
     }
     rows
+}
+
+/// What the rows of a backend's volumes begin with.
+fn backend_key(backend: &BackendName) -> keys::KeyOf {
+    key(keys::VOLUME_BY_BACKEND)
+        .text(&backend.host)
+        .text(&backend.backend)
 }
 
 /// An index by a value of the volume; rows of the same value are in order of `created_at` and id.
@@ -327,6 +359,17 @@ impl ValueIndex {
 fn record_key_of(row_key: &Key, value: &[u8], id: Uuid) -> Result<Key, StoreError> {
     let created_at = keys::bytes_time(value).ok_or_else(|| damaged(row_key))?;
     Ok(volume_key(created_at, VolumeId(id)))
+}
+
+/// The same of a row of the index by backend, whose value ends with the volume's id if its storage is not named by it.
+fn record_key_of_backend_row(row_key: &Key, value: &[u8], storage_id: Uuid) -> Result<Key, StoreError> {
+    match value.split_at_checked(keys::TIME_BYTES) {
+        Some((time, id)) if !id.is_empty() => {
+            let id = Uuid::from_slice(id).map_err(|_| damaged(row_key))?;
+            record_key_of(row_key, time, id)
+        }
+        _ => record_key_of(row_key, value, storage_id),
+    }
 }
 
 fn damaged(row_key: &Key) -> StoreError {

@@ -131,7 +131,7 @@ impl Request for CreateVolume {
             steps: report.steps,
             known: Known {
                 extra_specs: Some(volume_type.record.extra_specs),
-                source: origin.map(|origin| origin.volume.record),
+                other: origin.map(|origin| origin.volume.record),
             },
             ..Started::new(operation, volume.clone())
         };
@@ -289,7 +289,7 @@ impl Verb for CreateVolumeEntry {
     fn reads(&self, volume: &Volume) -> Reads {
         Reads {
             attachments: ReadAttachments::IfAttached,
-            source: self.source.volume_id().or(volume.source_volid),
+            other: self.source.volume_id().or(volume.source_volid),
             ..Reads::default()
         }
     }
@@ -325,7 +325,7 @@ impl CreateVolumeEntry {
         let Records {
             operation,
             volume,
-            source,
+            other: source,
             extra_specs,
             ..
         } = *records;
@@ -348,11 +348,16 @@ impl CreateVolumeEntry {
     }
 
     fn spec(&self, records: &Records<'_>, spec: VolumeSpec) -> VolumeSpec {
+        let storage_of = |id| records.other.map_or(id, Volume::storage_id);
         let source = match (&self.source, records.volume.source_volid) {
             // An operation from before the journal told what it makes the volume from.
             (VolumeSource::Raw, Some(id)) => VolumeSource::Volume {
-                id,
-                size: records.source.map_or(records.volume.size, |source| source.size),
+                id: storage_of(id),
+                size: records.other.map_or(records.volume.size, |source| source.size),
+            },
+            (VolumeSource::Volume { id, size }, _) => VolumeSource::Volume {
+                id: storage_of(*id),
+                size: *size,
             },
             (source, _) => source.clone(),
         };

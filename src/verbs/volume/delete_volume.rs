@@ -48,7 +48,7 @@ use crate::verbs::record_changes::remove_volume;
 use crate::verbs::transition::client_error;
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, ReadSnapshots,
-    Reads, Records, Request, Transition, UserMessageDraft, Verb,
+    Reads, Records, Request, Transition, UserMessageDraft, Verb, next_stage,
 };
 
 /// Delete a volume.
@@ -138,6 +138,36 @@ impl Request for DeleteVolume {
     }
 }
 
+/// The operation goes on by deleting this volume, which is nobody's any more: a hidden copy, or what a volume has left. `None` if the
+/// entry cannot be encoded.
+pub(in crate::verbs) fn deletion(
+    operation: &Operation,
+    volume: &Volume,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> Option<(Operation, Volume)> {
+    let entry = DeleteVolumeEntry {
+        cascade: false,
+        force: false,
+    };
+    let mut going_on = next_stage(operation, &entry)?;
+    going_on.subject = Subject::Volume(volume.id);
+    going_on.volume_id = Some(volume.id);
+    going_on.pool.clone_from(&volume.host);
+    going_on.previous_status = None;
+    going_on.reserved.clear();
+    going_on.tried.clear();
+    // It is not this that somebody wanted ended.
+    going_on.steps.retain(|step| !Operation::says_cancelled(step));
+    going_on.deadline = now.plus(entry.deadline(deadlines, volume.size));
+    let mut deleting = volume.clone();
+    deleting.status = VolumeStatus::Deleting;
+    deleting.previous_status = None;
+    deleting.operation = Some(going_on.id);
+    deleting.updated_at = Some(now);
+    Some((going_on, deleting))
+}
+
 impl Entry for DeleteVolumeEntry {
     const NAME: &'static str = "delete_volume";
 }
@@ -160,7 +190,7 @@ impl Verb for DeleteVolumeEntry {
             } else {
                 ReadSnapshots::Named
             },
-            source: None,
+            other: None,
         }
     }
 
@@ -220,7 +250,8 @@ impl Verb for DeleteVolumeEntry {
 fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     // Something on the backend depends on it: nothing was touched (cinder: `VolumeIsBusy`).
     let (status, of_snapshots) = match failure.kind {
-        FailureKind::Busy => (
+        // A hidden copy is nobody's, so it has nothing to go back to.
+        FailureKind::Busy if at.volume.copy_of().is_none() => (
             at.operation
                 .previous_status
                 .filter(|status| !status.is_transient())

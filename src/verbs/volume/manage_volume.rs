@@ -155,12 +155,13 @@ impl Control {
         match named.as_deref().and_then(StorageName::parse) {
             Some(StorageName::Volume(id)) => {
                 let found = self.catalog.volume(id).await;
-                match found.map_err(|error| store_failed(&error))? {
-                    Some(_) => Err(Error::invalid_volume(
+                let found = found.map_err(|error| store_failed(&error))?;
+                if found.is_some() || self.is_storage_of_a_volume(StorageName::Volume(id)).await? {
+                    return Err(Error::invalid_volume(
                         "Unable to manage existing volume. The volume is already managed",
-                    )),
-                    None => Ok(()),
+                    ));
                 }
+                Ok(())
             }
             Some(StorageName::Snapshot(id)) => {
                 let found = self.catalog.snapshot(id).await;
@@ -173,6 +174,21 @@ impl Control {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether a volume on any backend has storage of this name: that of a migrated one is not named by its own id.
+    async fn is_storage_of_a_volume(&self, name: StorageName) -> Result<bool> {
+        let services = self.catalog.services().await;
+        for service in services.map_err(|error| store_failed(&error))? {
+            let Ok(backend) = service.host.parse::<BackendName>() else {
+                continue;
+            };
+            let known = self.catalog.names_on_backend(&backend, &[name]).await;
+            if !known.map_err(|error| store_failed(&error))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The pool that a client names, or its backend's only one, and its zone.

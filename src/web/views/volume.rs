@@ -156,10 +156,7 @@ impl Serialize for VolumeDetail<'_> {
         map.serialize_entry("multiattach", &volume.multiattach)?;
         map.serialize_entry("attachments", &self.attachments())?;
         if views.is_admin {
-            map.serialize_entry(
-                "migration_status",
-                &volume.migration_status.map(|status| status.as_str()),
-            )?;
+            map.serialize_entry("migration_status", &volume.shown_migration_status())?;
         }
         if since(13) {
             map.serialize_entry("group_id", &volume.group_id)?;
@@ -199,9 +196,8 @@ impl<'a> VolumeDetail<'a> {
             map.serialize_entry("os-vol-tenant-attr:tenant_id", &volume.project_id)?;
         }
         if views.extended.migration {
-            let status = volume.migration_status.map(|status| status.as_str());
-            map.serialize_entry("os-vol-mig-status-attr:migstat", &status)?;
-            map.serialize_entry("os-vol-mig-status-attr:name_id", &())?;
+            map.serialize_entry("os-vol-mig-status-attr:migstat", &volume.shown_migration_status())?;
+            map.serialize_entry("os-vol-mig-status-attr:name_id", &volume.name_id())?;
         }
         if views.extended.host {
             map.serialize_entry("os-vol-host-attr:host", &volume.host.as_ref().map(Shown))?;

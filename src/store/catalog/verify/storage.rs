@@ -51,7 +51,7 @@ pub async fn verify_storage(
                 check.snapshot(&snapshot);
             }
             if may_be_exported(catalog, volume).await? {
-                exported.insert(StorageName::Volume(volume.id));
+                exported.insert(StorageName::Volume(volume.storage_id()));
             }
         }
         if volumes.next.is_none() {
@@ -105,7 +105,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn volume(&mut self, volume: &Volume) {
-        let name = StorageName::Volume(volume.id);
+        let name = StorageName::Volume(volume.storage_id());
         self.known.insert(name);
         if !claims_storage(volume) {
             return;
@@ -147,7 +147,7 @@ impl Check<'_> {
         let orphans: Vec<StorageName> = orphans.collect();
         let known = catalog.names_on_backend(self.backend, &orphans).await?;
         self.findings.retain(
-            |finding| !matches!(finding, Finding::OrphanStorage { name, .. } if known.contains(name)),
+            |finding| !matches!(finding, Finding::OrphanStorage { name, .. } if known.contains_key(name)),
         );
         Ok(())
     }
