@@ -245,6 +245,7 @@ pub const ENTRIES: &[(&str, Decode)] = &[
     entry::<volume::revert_to_snapshot::RevertToSnapshotEntry>(),
     entry::<volume::manage_volume::ManageVolumeEntry>(),
     entry::<volume::unmanage_volume::UnmanageVolumeEntry>(),
+    entry::<volume::migrate_volume::MigrateVolumeEntry>(),
     entry::<volume::initialize_connection::InitializeConnectionEntry>(),
     entry::<volume::terminate_connection::TerminateConnectionEntry>(),
     entry::<attachment::update_attachment::UpdateAttachmentEntry>(),
@@ -281,6 +282,8 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     visitor.request::<volume::revert_to_snapshot::RevertToSnapshot>();
     visitor.request::<volume::manage_volume::ManageVolume>();
     visitor.request::<volume::unmanage_volume::UnmanageVolume>();
+    visitor.request::<volume::migrate_volume::MigrateVolume>();
+    visitor.request::<volume::migrate_volume::complete_migration::CompleteMigration>();
     visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
     visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
     visitor.request::<transfer::create_transfer::CreateTransfer>();

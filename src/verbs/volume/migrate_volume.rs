@@ -1,5 +1,544 @@
-//! Migrate a volume to another backend: the parts that run on the backends.
+//! Move a volume to another backend (cinder: `volume/api.py` `migrate_volume`, `volume/manager.py` `_migrate_volume_generic`).
+//!
+//! | stage | command to | what is true after it | if it fails |
+//! |---|---|---|---|
+//! | begin | | `migration_status` is `starting`; `maintenance`, if the volume is locked | nothing has changed |
+//! | place | scheduler | the destination has room, which is promised; a hidden volume is in the catalog | as before, `error` |
+//! | create copy | destination | the hidden volume has storage there | the copy is deleted |
+//! | open source | source | the destination may read the volume | the copy is deleted |
+//! | copy data | destination | the copy has the volume's content; how far it is, is journaled | opened again, or the copy is deleted |
+//! | swap | | one commit: the volume is where its copy was, and the hidden volume has what it left | |
+//! | delete source | source | the hidden volume is gone, with what it left | the hidden volume is `error_deleting` |
+//!
+//! A migration that fails leaves the volume as it was, with the `migration_status` `error`. The hidden volume is deleted as any
+//! other is ([`DeleteVolumeEntry`]): at the end the copy that is not wanted, or what the volume left. So nothing is ever on a backend
+//! without a record.
+//!
+//! The copy has an id of its own, by which its storage is named on the destination. The volume is known by its old id, and keeps the
+//! copy's for its storage (`name_id`). So both backends may export what they have by the same target daemon, and what arrives late at
+//! either is never about the other's storage.
+//!
+//! Only a volume that nobody is connected to is copied. What is attached can be moved by a compute service only, which copies what
+//! its server sees, and then says so (`os-migrate_volume_completion`): there is none here, and the migration ends with that message.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub mod complete_migration;
 pub mod copy_data;
 pub mod open_source;
 pub mod read_volume_data;
+#[cfg(test)]
+mod tests;
+
+use self::copy_data::CopyVolumeDataCommand;
+use self::open_source::OpenCopySourceCommand;
+use super::create_volume::CreateVolumeCommand;
+use super::delete_volume::deletion;
+use crate::control::lookup::must_be_settled;
+use crate::control::{Control, Deadlines, Interrupt, old_connectors, store_failed};
+use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::messages::call;
+use crate::messages::scheduler::{Among, GetPools, PlaceVolume, RequestSpec};
+use crate::model::quota::{Deltas, given_back, volume_deltas};
+use crate::model::role::Level;
+use crate::model::transitions::{Verb as Asked, decide, not_migratable};
+use crate::model::user_message::{Action, Detail};
+use crate::model::{
+    AttachStatus, BackendName, Context, Error, MigrationStatus, Operation, PoolName, Result, Service,
+    Subject, Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
+};
+use crate::store::record::encode_part;
+use crate::verbs::command::spec;
+use crate::verbs::transition::client_error;
+use crate::verbs::{
+    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, PromisedSpace,
+    ReadAttachments, ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft,
+    Verb, next_stage,
+};
+
+/// How often the source is opened anew in one migration: each time its backend was started again while it was read.
+const SOURCE_TRIES: u32 = 100;
+
+/// Move a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateVolume {
+    /// Which, as the client wrote it.
+    pub volume_id: String,
+    /// To this backend or pool (`host@backend` or `host@backend#pool`), as the client wrote it; or the name of a cluster.
+    pub destination: String,
+    /// Whether nobody may use the volume meanwhile (`maintenance`).
+    pub lock_volume: bool,
+}
+call!(MigrateVolume => ApiTopic, "migrate_volume", since 5, reply ());
+
+/// The stage that a migration is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The scheduler is asked.
+    Place,
+    /// The destination makes the copy.
+    CreateCopy,
+    /// The source lets the destination read.
+    OpenSource,
+    /// The destination copies.
+    CopyData,
+}
+
+/// What the journal keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateVolumeEntry {
+    /// The stage that it is at.
+    pub stage: Stage,
+    /// Where to.
+    pub destination: Among,
+    /// The hidden volume, which is in the catalog from the second stage on.
+    pub copy: VolumeId,
+    /// Where the copy is, from the second stage on.
+    pub pool: Option<PoolName>,
+    /// How many bytes are copied, and on disk there.
+    pub copied: u64,
+    /// How often the source was opened.
+    pub opened: u32,
+    /// The type that the volume has afterwards, if it is another.
+    pub new_type: Option<NewType>,
+}
+
+/// A type that a volume is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewType {
+    /// Which.
+    pub id: VolumeTypeId,
+    /// Whether its volumes may have several attachments.
+    pub multiattach: bool,
+}
+
+impl NewType {
+    /// Makes the volume one of this type.
+    pub fn apply(self, volume: &mut Volume) {
+        volume.volume_type_id = Some(self.id);
+        volume.multiattach = self.multiattach;
+    }
+
+    /// What the volume's project uses more, or less, once the volume is of this type.
+    #[must_use]
+    pub fn usage(self, volume: &Volume) -> Deltas {
+        if !volume.consumes_quota {
+            return Deltas::new();
+        }
+        let mut usage = volume_deltas(volume.size, Some(self.id));
+        for (resource, less) in given_back(volume_deltas(volume.size, volume.volume_type_id)) {
+            *usage.entry(resource).or_default() += less;
+        }
+        usage.retain(|_, amount| *amount != 0);
+        usage
+    }
+
+    /// The outcome, or the failure that this type is gone by now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(in crate::verbs) async fn examine(self, control: &Control, outcome: Outcome) -> Result<Outcome> {
+        Ok(match control.type_by_id(Some(self.id)).await? {
+            Some(_) => outcome,
+            None => Outcome::Failed(Failure {
+                kind: FailureKind::Request,
+                client: "The volume type was deleted meanwhile.".to_owned(),
+                operator: format!("the volume type {} is gone", self.id),
+            }),
+        })
+    }
+}
+
+impl Request for MigrateVolume {
+    fn level(&self) -> Level {
+        Level::Admin
+    }
+
+    async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
+        let control = at.control;
+        let volume = control.find_volume(at.context, &self.volume_id).await?;
+        let destination = control.destination(at.context, &self.destination).await?;
+        decide(&volume, &[], Asked::Migrate)?;
+        must_be_settled(&volume)?;
+        let snapshots = control.snapshots_of(volume.id).await?;
+        if !snapshots.is_empty() || volume.host.as_ref().is_none_or(|pool| destination.has(pool)) {
+            return Err(not_migratable(&volume).into());
+        }
+        let entry = MigrateVolumeEntry::new(destination, VolumeId::new(), None);
+        let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
+        operation.pool = None;
+        let mut migrating = volume.record.clone();
+        migrating.migration_status = Some(MigrationStatus::Starting);
+        migrating.previous_status = Some(volume.status);
+        if self.lock_volume && volume.status == VolumeStatus::Available {
+            migrating.status = VolumeStatus::Maintenance;
+        }
+        migrating.operation = Some(operation.id);
+        migrating.updated_at = Some(Timestamp::now());
+        let mut changes = control.catalog.change();
+        changes
+            .update_volume(&volume, &migrating)
+            .insert_operation(&operation);
+        changes.commit().await?;
+        Ok(Began::started(operation, migrating, ()))
+    }
+}
+
+impl Control {
+    /// The backend or pool that a client names, if its service is up.
+    async fn destination(&self, context: &Context, name: &str) -> Result<Among> {
+        let pool: Option<PoolName> = name.parse().ok();
+        let backend = match &pool {
+            Some(pool) => Some(pool.backend.clone()),
+            None => name.parse::<BackendName>().ok(),
+        };
+        let unknown = || Error::bad_request(format!("Invalid host: No available service named '{name}'"));
+        let backend = backend.ok_or_else(unknown)?;
+        let services = self.catalog.services().await;
+        let services = services.map_err(|error| store_failed(&error))?;
+        let is_it =
+            |service: &Service| service.binary == "cinder-volume" && service.host == backend.to_string();
+        if !services.iter().any(|service| is_it(service)) {
+            return Err(unknown());
+        }
+        let limit = self.options.call_timeout;
+        let pools = self.scheduler.call(context, GetPools {}, limit).await?;
+        if !pools
+            .iter()
+            .any(|view| view.usable && view.name.backend == backend)
+        {
+            return Err(unknown());
+        }
+        Ok(match pool {
+            Some(pool) => Among::Pool(pool),
+            None => Among::Backend(backend),
+        })
+    }
+}
+
+impl Entry for MigrateVolumeEntry {
+    const NAME: &'static str = "migrate_volume";
+}
+
+impl MigrateVolumeEntry {
+    /// A migration that is to be placed.
+    #[must_use]
+    pub fn new(destination: Among, copy: VolumeId, new_type: Option<NewType>) -> Self {
+        Self {
+            stage: Stage::Place,
+            destination,
+            copy,
+            pool: None,
+            copied: 0,
+            opened: 0,
+            new_type,
+        }
+    }
+
+    /// The next stage, whose command goes to the backend of this pool.
+    fn stage(&self, at: &OperationContext<'_>, stage: Stage, pool: &PoolName) -> Option<Operation> {
+        let entry = Self {
+            stage,
+            ..self.clone()
+        };
+        let mut operation = next_stage(at.operation, &entry)?;
+        operation.pool = Some(pool.clone());
+        Some(operation)
+    }
+}
+
+#[async_trait(?Send)]
+impl Verb for MigrateVolumeEntry {
+    fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
+        deadlines.create_volume + deadlines.moving_data(size) * 2
+    }
+
+    fn may_be_cancelled(&self) -> bool {
+        true
+    }
+
+    fn volume_type(&self, volume: &Volume) -> Option<VolumeTypeId> {
+        self.new_type
+            .map_or(volume.volume_type_id, |new_type| Some(new_type.id))
+    }
+
+    fn reads(&self, _volume: &Volume) -> Reads {
+        Reads {
+            attachments: ReadAttachments::All,
+            snapshots: ReadSnapshots::Named,
+            other: Some(self.copy),
+        }
+    }
+
+    /// What is being made from the volume reads it where it is.
+    async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
+        control
+            .is_any_copied(operation.volume_id.map(|volume| volume.0))
+            .await
+    }
+
+    fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
+        let volume = records.volume;
+        match self.stage {
+            Stage::Place => Some(Command::to_scheduler(PlaceVolume {
+                command: header.id,
+                request: RequestSpec {
+                    volume_id: volume.id,
+                    size: volume.size,
+                    availability_zone: None,
+                    extra_specs: records.extra_specs.clone(),
+                    resource_backend: None,
+                    hints: None,
+                    tried: Vec::new(),
+                },
+                prefer: None,
+                among: self.destination.clone(),
+            })),
+            Stage::CreateCopy => {
+                let pool = self.pool.clone()?;
+                let backend = pool.backend.clone();
+                let command = CreateVolumeCommand {
+                    command: header.id,
+                    volume: spec(records.other?, records.extra_specs, pool),
+                    remaining_ms: header.remaining_ms,
+                };
+                Some(Command::to_backend(&backend, command))
+            }
+            Stage::OpenSource => records.to_backend(|volume| OpenCopySourceCommand {
+                command: header.id,
+                volume,
+                remaining_ms: header.remaining_ms,
+            }),
+            Stage::CopyData => {
+                let pool = self.pool.clone()?;
+                let backend = pool.backend.clone();
+                let command = CopyVolumeDataCommand {
+                    command: header.id,
+                    volume: spec(records.other?, records.extra_specs, pool),
+                    source: volume.host.as_ref()?.backend.clone(),
+                    source_volume: volume.storage_id(),
+                    offset: self.copied,
+                    length: u64::from(volume.size) << 30,
+                    remaining_ms: header.remaining_ms,
+                };
+                Some(Command::to_backend(&backend, command))
+            }
+        }
+    }
+
+    async fn examine(&self, control: &Control, _operation: &Operation, outcome: Outcome) -> Result<Outcome> {
+        match (&outcome, self.new_type) {
+            (Outcome::Copied { .. }, Some(new_type)) => new_type.examine(control, outcome).await,
+            _ => Ok(outcome),
+        }
+    }
+
+    fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
+        match (self.stage, outcome) {
+            (Stage::CreateCopy, Outcome::Created { .. }) | (Stage::OpenSource, Outcome::CopySourceOpened)
+                if at.operation.is_cancelled() =>
+            {
+                self.failed(at, &cancelled())
+            }
+            (Stage::Place, Outcome::Placed { pool }) => self.placed(at, pool),
+            (Stage::CreateCopy, Outcome::Created { provider_id }) => {
+                self.copy_created(at, provider_id.clone())
+            }
+            (Stage::OpenSource, Outcome::CopySourceOpened) => {
+                let operation = self.stage(at, Stage::CopyData, self.pool.as_ref()?)?;
+                Some(Transition::goes_on(operation, at.volume.clone()))
+            }
+            (Stage::CopyData, Outcome::Copied { .. }) => self.swap(at),
+            // Its backend was started anew, or could not be reached for a while.
+            (Stage::CopyData, Outcome::Failed(failure))
+                if failure.kind == FailureKind::Busy
+                    && !at.operation.is_cancelled()
+                    && self.opened < SOURCE_TRIES =>
+            {
+                let entry = Self {
+                    opened: self.opened + 1,
+                    ..self.clone()
+                };
+                let operation = entry.stage(at, Stage::OpenSource, at.volume.host.as_ref()?)?;
+                Some(Transition::goes_on(operation, at.volume.clone()))
+            }
+            (_, Outcome::Failed(failure)) => self.failed(at, failure),
+            _ => None,
+        }
+    }
+
+    fn progressed(&self, bytes: u64) -> Option<Vec<u8>> {
+        if self.stage != Stage::CopyData || bytes <= self.copied {
+            return None;
+        }
+        let entry = Self {
+            copied: bytes,
+            ..self.clone()
+        };
+        encode_part(&entry).ok()
+    }
+
+    fn hidden_copy(&self) -> Option<VolumeId> {
+        Some(self.copy)
+    }
+
+    fn promised_space(&self, volume: &Volume) -> Option<PromisedSpace> {
+        (self.stage == Stage::CreateCopy).then_some(PromisedSpace::New(volume.size))
+    }
+}
+
+impl MigrateVolumeEntry {
+    /// The destination has room: the hidden volume is written down, and made there. Also the way from another verb into this one.
+    pub(in crate::verbs) fn placed(&self, at: &OperationContext<'_>, pool: &PoolName) -> Option<Transition> {
+        if is_connected(at) {
+            return self.failed(at, &needs_compute());
+        }
+        let entry = Self {
+            pool: Some(pool.clone()),
+            ..self.clone()
+        };
+        let operation = entry.stage(at, Stage::CreateCopy, pool)?;
+        let mut volume = at.volume.clone();
+        volume.migration_status = Some(MigrationStatus::Migrating);
+        volume.updated_at = Some(at.now);
+        Some(Transition {
+            made: Some(Box::new(self.hidden(at, pool))),
+            ..Transition::goes_on(operation, volume)
+        })
+    }
+
+    /// The hidden volume: as the volume is, but for what is its own.
+    fn hidden(&self, at: &OperationContext<'_>, pool: &PoolName) -> Volume {
+        let of = at.volume;
+        let mut hidden = Volume::new(
+            of.project_id.clone(),
+            of.user_id.clone(),
+            of.size,
+            VolumeStatus::Creating,
+            of.availability_zone.clone(),
+            at.now,
+        );
+        hidden.id = self.copy;
+        hidden.name.clone_from(&of.name);
+        hidden.description.clone_from(&of.description);
+        hidden.volume_type_id = self.volume_type(of);
+        hidden.host = Some(pool.clone());
+        hidden.placed = true;
+        hidden.scheduled_at = Some(at.now);
+        hidden.multiattach = self
+            .new_type
+            .map_or(of.multiattach, |new_type| new_type.multiattach);
+        hidden.bootable = of.bootable;
+        hidden.consumes_quota = false;
+        hidden.operation = Some(at.operation.id);
+        hidden.set_copy_of(of.id);
+        hidden
+    }
+
+    fn copy_created(&self, at: &OperationContext<'_>, provider_id: Option<String>) -> Option<Transition> {
+        let mut copy = at.other?.clone();
+        copy.provider_id = provider_id;
+        copy.launched_at = Some(at.now);
+        copy.updated_at = Some(at.now);
+        let operation = self.stage(at, Stage::OpenSource, at.volume.host.as_ref()?)?;
+        Some(Transition {
+            other: RecordChange::Update(Box::new(copy)),
+            ..Transition::goes_on(operation, at.volume.clone())
+        })
+    }
+
+    /// The volume is where its copy was, and the hidden volume has what it left, which is deleted.
+    fn swap(&self, at: &OperationContext<'_>) -> Option<Transition> {
+        if is_connected(at) {
+            return self.failed(at, &needs_compute());
+        }
+        let copy = at.other?;
+        let mut volume = at.resting();
+        let mut left = copy.clone();
+        volume.host.clone_from(&copy.host);
+        volume.provider_id.clone_from(&copy.provider_id);
+        volume.set_storage_id(copy.storage_id());
+        volume.scheduled_at = copy.scheduled_at;
+        if let Some(new_type) = self.new_type {
+            new_type.apply(&mut volume);
+        }
+        // Those of the place where it was. The zone is named by the place that it has now.
+        volume.provider_location = None;
+        volume.provider_auth = None;
+        volume.service_uuid = None;
+        volume.availability_zone.clear();
+        volume.migration_status = Some(MigrationStatus::Success);
+        left.host.clone_from(&at.volume.host);
+        left.provider_id.clone_from(&at.volume.provider_id);
+        left.set_storage_id(at.volume.storage_id());
+        left.provider_location.clone_from(&at.volume.provider_location);
+        left.provider_auth.clone_from(&at.volume.provider_auth);
+        left.volume_type_id = at.volume.volume_type_id;
+        let (operation, left) = deletion(at.operation, &left, at.deadlines, at.now)?;
+        Some(Transition {
+            volume: RecordChange::Update(Box::new(volume)),
+            other: RecordChange::Update(Box::new(left)),
+            usage: self
+                .new_type
+                .map(|new_type| new_type.usage(at.volume))
+                .unwrap_or_default(),
+            next: Some(Box::new(operation)),
+            answer: None,
+            ..Transition::done(Answer::Done)
+        })
+    }
+
+    /// The volume is as it was, and the copy is deleted, if there is one.
+    fn failed(&self, at: &OperationContext<'_>, failure: &Failure) -> Option<Transition> {
+        let mut volume = at.resting();
+        volume.migration_status = Some(MigrationStatus::Error);
+        let detail = match failure.kind {
+            FailureKind::NoValidBackend => Detail::NoBackendAvailable,
+            FailureKind::Request if is_connected(at) => Detail::NeedsComputeService,
+            _ => Detail::DriverFailedMigrate,
+        };
+        let action = match self.new_type {
+            Some(_) => Action::RetypeVolume,
+            None => Action::MigrateVolume,
+        };
+        let message = Some(UserMessageDraft::of(failure, action, detail));
+        let error = client_error(failure, "Unable to migrate the volume.");
+        let Some(copy) = at.other else {
+            return Some(Transition::failed_with(volume, error, message));
+        };
+        let (operation, copy) = deletion(at.operation, copy, at.deadlines, at.now)?;
+        Some(Transition {
+            other: RecordChange::Update(Box::new(copy)),
+            next: Some(Box::new(operation)),
+            answer: None,
+            ..Transition::failed_with(volume, error, message)
+        })
+    }
+}
+
+/// Whether an initiator is connected, or is about to be.
+pub(in crate::verbs) fn is_connected(at: &OperationContext<'_>) -> bool {
+    at.volume.attach_status != AttachStatus::Detached
+        || !at.attachments.is_empty()
+        || !old_connectors::list(at.volume).is_empty()
+}
+
+fn cancelled() -> Failure {
+    Failure {
+        kind: FailureKind::Cancelled,
+        client: "The operation was cancelled.".to_owned(),
+        operator: "cancelled between two stages".to_owned(),
+    }
+}
+
+/// The failure to move a volume that is attached.
+pub(in crate::verbs) fn needs_compute() -> Failure {
+    Failure {
+        kind: FailureKind::Request,
+        client: "An attached volume can only be moved by a compute service.".to_owned(),
+        operator: "the volume is attached, and no compute service is known that could copy it".to_owned(),
+    }
+}

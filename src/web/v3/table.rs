@@ -96,8 +96,8 @@ fn of_volumes(t: &mut Routes) {
     t.action(ACTION, "os-reset_status", admin("volume_extension:volume_admin_actions:reset_status"), status::reset_status).body(status::RESET_STATUS).does("force states");
     t.action(ACTION, "os-force_delete", admin("volume_extension:volume_admin_actions:force_delete"), status::force_delete).does("delete from any state");
     t.action(ACTION, "os-force_detach", admin("volume_extension:volume_admin_actions:force_detach"), attaching::force_detach).body(attaching::FORCE_DETACH).does("terminate + detach");
-    t.action(ACTION, "os-migrate_volume", admin("volume_extension:volume_admin_actions:migrate_volume"), migrate::migrate).not_served().body(migrate::MIGRATE).body_since(16, migrate::MIGRATE_V316).does("move to other backend");
-    t.later_action::<Stored<Volume>>(ACTION, "os-migrate_volume_completion", admin("volume_extension:volume_admin_actions:migrate_volume_completion"), "Completing a migration is not implemented.").body(migrate::COMPLETION).does("nova finishes attached migration");
+    t.action(ACTION, "os-migrate_volume", admin("volume_extension:volume_admin_actions:migrate_volume"), migrate::migrate).body(migrate::MIGRATE).body_since(16, migrate::MIGRATE_V316).does("move to other backend");
+    t.action(ACTION, "os-migrate_volume_completion", admin("volume_extension:volume_admin_actions:migrate_volume_completion"), migrate::complete).body(migrate::COMPLETION).does("nova finishes attached migration");
     t.action(ACTION, "os-unmanage", admin("volume_extension:volume_unmanage"), status::unmanage).does("forget without deleting data");
 
     t.section("Attachments");

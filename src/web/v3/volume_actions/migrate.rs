@@ -1,13 +1,18 @@
 //! `os-migrate_volume` and `os-migrate_volume_completion`.
 
 use actix_web::HttpResponse;
+use serde_json::json;
 
 use super::OnVolume;
 use super::extend::ERROR;
+use crate::verbs::volume::migrate_volume::MigrateVolume;
+use crate::verbs::volume::migrate_volume::complete_migration::CompleteMigration;
 use crate::web::fault::Fault;
 use crate::web::schema::Check::{MaxLength, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, NULLABLE_STRING, UUID};
-use crate::web::schema::{Kind, Schema, object, text};
+use crate::web::schema::{Kind, Schema, boolean, object, text};
+use crate::web::v3::accepted;
+use crate::web::views::ok;
 
 pub(in crate::web::v3) const MIGRATE: Schema = object!(
     [
@@ -24,21 +29,42 @@ pub(in crate::web::v3) const MIGRATE_V316: Schema = object!([
     ("cluster", NULLABLE_STRING),
 ]);
 
-/// `os-migrate_volume`: not yet.
+/// `os-migrate_volume`
 pub(in crate::web::v3) async fn migrate(on: OnVolume) -> Result<HttpResponse, Fault> {
     let clustered = on.caller.version.at_least(16);
-    let is_given = |field| text(&on.arguments, field).is_some_and(|text| !text.is_empty());
-    if is_given("host") == (clustered && is_given("cluster")) {
-        return Err(Fault::invalid_input(if clustered {
-            "One and only one of cluster and host must be set."
-        } else {
-            "Host field is missing."
-        }));
-    }
-    Err(Fault::not_implemented("Migrating a volume is not implemented."))
+    let given = |field| text(&on.arguments, field).filter(|text| !text.is_empty());
+    let (host, cluster) = (given("host"), given("cluster").filter(|_| clustered));
+    let destination = match (host, cluster) {
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        _ if clustered => {
+            return Err(Fault::invalid_input(
+                "One and only one of cluster and host must be set.",
+            ));
+        }
+        _ => return Err(Fault::invalid_input("Host field is missing.")),
+    };
+    on.ask(MigrateVolume {
+        volume_id: on.volume_id(),
+        destination,
+        lock_volume: boolean(&on.arguments, "lock_volume").unwrap_or(false),
+    })
+    .await?;
+    Ok(accepted())
 }
 
 pub(in crate::web::v3) const COMPLETION: Schema = object!(
     [("new_volume", UUID), ("error", ERROR)],
     Required(&["new_volume"])
 );
+
+/// `os-migrate_volume_completion`
+pub(in crate::web::v3) async fn complete(on: OnVolume) -> Result<HttpResponse, Fault> {
+    let new_volume = text(&on.arguments, "new_volume").unwrap_or_default().to_owned();
+    let request = CompleteMigration {
+        volume_id: on.volume_id(),
+        new_volume,
+        error: boolean(&on.arguments, "error").unwrap_or(false),
+    };
+    let stays = on.ask(request).await?;
+    ok(&json!({"save_volume_id": stays}))
+}
