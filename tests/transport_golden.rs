@@ -9,6 +9,8 @@
 
 #[path = "transport_golden/copies.rs"]
 mod copies;
+#[path = "transport_golden/moving.rs"]
+mod moving;
 #[path = "transport_golden/snapshots.rs"]
 mod snapshots;
 

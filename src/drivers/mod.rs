@@ -278,6 +278,14 @@ pub trait VolumeDriver: Send + Sync {
     /// size again (cinder: `volume/manager.py`, `revert_to_snapshot`). Only volumes that nobody has attached are reverted.
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
 
+    /// Makes it one of another type, whose extra specs `volume` has, where it is. `false` if it cannot be one here: then nothing has
+    /// changed. What this driver makes is the same whatever its type says.
+    fn retype_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<bool> {
+        let _ = volume;
+        work.check()?;
+        Ok(true)
+    }
+
     /// Takes something that exists for this volume: it has the volume's name afterwards. One that has it already, and whose
     /// old name is gone, was taken before.
     fn manage_volume(&self, work: &Work, volume: &VolumeSpec, reference: &Reference)

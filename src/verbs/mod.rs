@@ -246,6 +246,7 @@ pub const ENTRIES: &[(&str, Decode)] = &[
     entry::<volume::manage_volume::ManageVolumeEntry>(),
     entry::<volume::unmanage_volume::UnmanageVolumeEntry>(),
     entry::<volume::migrate_volume::MigrateVolumeEntry>(),
+    entry::<volume::retype_volume::RetypeVolumeEntry>(),
     entry::<volume::initialize_connection::InitializeConnectionEntry>(),
     entry::<volume::terminate_connection::TerminateConnectionEntry>(),
     entry::<attachment::update_attachment::UpdateAttachmentEntry>(),
@@ -284,6 +285,7 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     visitor.request::<volume::unmanage_volume::UnmanageVolume>();
     visitor.request::<volume::migrate_volume::MigrateVolume>();
     visitor.request::<volume::migrate_volume::complete_migration::CompleteMigration>();
+    visitor.request::<volume::retype_volume::RetypeVolume>();
     visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
     visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
     visitor.request::<transfer::create_transfer::CreateTransfer>();
@@ -301,6 +303,7 @@ pub fn every_command<V: CommandVisitor>(visitor: V) -> V {
         .command::<volume::extend_volume::ExtendVolumeCommand>()
         .command::<volume::manage_volume::ManageVolumeCommand>()
         .command::<volume::unmanage_volume::UnmanageVolumeCommand>()
+        .command::<volume::retype_volume::RetypeVolumeCommand>()
         .command::<volume::initialize_connection::InitializeConnectionCommand>()
         .command::<volume::terminate_connection::TerminateConnectionCommand>()
         .command::<snapshot::create_snapshot::CreateSnapshotCommand>()

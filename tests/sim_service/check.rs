@@ -97,8 +97,10 @@ pub fn faults(world: &World) -> Vec<String> {
             wrong.push(format!("{name} was refused, and is there"));
         }
     }
-    let names: BTreeSet<_> = records.volumes.values().map(|volume| &volume.name).collect();
-    if names.len() != records.volumes.len() {
+    let shown = |volume: &&Volume| volume.copy_of().is_none();
+    let shown: Vec<&Volume> = records.volumes.values().filter(shown).collect();
+    let names: BTreeSet<_> = shown.iter().map(|volume| &volume.name).collect();
+    if names.len() != shown.len() {
         wrong.push("a volume was made twice".to_owned());
     }
     for (id, told) in &told.volumes {
@@ -144,7 +146,10 @@ fn storage_is_recorded(world: &World, records: &Records, wrong: &mut Vec<String>
     for storage in &world.storages {
         let here = Some(storage.backend());
         for id in storage.driver.volumes() {
-            if records.backend_of(id) != here {
+            let mut volumes = records.volumes.values();
+            let is_recorded =
+                volumes.any(|volume| volume.storage_id() == id && records.backend_of(volume.id) == here);
+            if !is_recorded {
                 let record = records.volumes.get(&id);
                 wrong.push(format!("volume {id} is left on {here:?}: {record:?}"));
             }
@@ -174,7 +179,7 @@ fn records_are_stored(world: &World, records: &Records, wrong: &mut Vec<String>)
             wrong.push(format!("{} is {} and nowhere", volume.id, volume.status));
             continue;
         };
-        let size = storage.driver.size(volume.id);
+        let size = storage.driver.size(volume.storage_id());
         let may_differ = volume.status == VolumeStatus::ErrorExtending;
         if size.is_none() || (size != Some(volume.size) && !may_differ) {
             wrong.push(format!(

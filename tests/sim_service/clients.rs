@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pumice::messages::api::{ApiTopic, MetadataChange};
 use pumice::messages::{Call, Message};
+use pumice::model::volume_type::DEFAULT_TYPE_NAME;
 use pumice::model::{AttachmentId, Connector, Context, ErrorKind, ProjectId, SnapshotId, UserId, VolumeId};
 use pumice::sim;
 use pumice::transport::{CallError, Handle};
@@ -19,12 +20,14 @@ use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
 use pumice::verbs::volume::create_volume::CreateVolume;
 use pumice::verbs::volume::delete_volume::DeleteVolume;
 use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::migrate_volume::MigrateVolume;
+use pumice::verbs::volume::retype_volume::RetypeVolume;
 use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
 use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::nodes::{PROJECTS, World};
+use crate::nodes::{OTHER_TYPE, PROJECTS, World};
 use crate::told::{Life, VolumeTold};
 
 const WITHIN: Duration = Duration::from_secs(15);
@@ -83,7 +86,9 @@ impl Client {
             72..82 => self.attach(volume).await,
             82..88 => self.detach(volume).await,
             88..91 => self.give_and_take(volume).await,
-            91..97 => self.delete(volume, false).await,
+            91..93 => self.migrate(volume).await,
+            93..95 => self.retype(volume).await,
+            95..97 => self.delete(volume, false).await,
             _ => self.delete(volume, true).await,
         }
     }
@@ -307,6 +312,31 @@ impl Client {
         if let Said::Yes(_) = self.call(&attachment.to_string(), request).await {
             self.note_attachment(id, attachment, (Life::Gone, false));
         }
+    }
+
+    /// Moves a volume, as an administrator: to its owner it stays what it is.
+    async fn migrate(&mut self, id: VolumeId) {
+        let number = self.rng.random_range(0..self.world.storages.len());
+        let request = MigrateVolume {
+            volume_id: id.to_string(),
+            destination: self.world.storages[number].backend(),
+            lock_volume: self.rng.random_bool(0.3),
+        };
+        let administrator = Context {
+            is_admin: true,
+            ..self.context.clone()
+        };
+        self.call_as(&administrator, &id.to_string(), request).await;
+    }
+
+    async fn retype(&mut self, id: VolumeId) {
+        let types = [DEFAULT_TYPE_NAME, OTHER_TYPE];
+        let request = RetypeVolume {
+            volume_id: id.to_string(),
+            new_type: types[self.rng.random_range(0..2)].to_owned(),
+            may_move: self.rng.random_bool(0.7),
+        };
+        self.call(&id.to_string(), request).await;
     }
 
     /// Gives a volume to the other project, which gives it back. Where it is stays uncertain unless all of that was acknowledged.

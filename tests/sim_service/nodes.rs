@@ -8,14 +8,15 @@ use std::time::Duration;
 use pumice::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
 use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness, effective_down_time};
+use pumice::actors::relay;
 use pumice::actors::scheduler;
 use pumice::actors::volume_manager;
 use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
 use pumice::drivers::targets::fake::FakeTarget;
-use pumice::model::ProjectId;
 use pumice::model::quota::Resource;
+use pumice::model::{ProjectId, Timestamp, VolumeType, VolumeTypeId};
 use pumice::store::catalog::Catalog;
 use pumice::transport::{Router, TransportOptions};
 
@@ -32,6 +33,8 @@ pub const CONTROL: &str = "control";
 /// A project with little room, and one with much.
 pub const PROJECTS: [&str; 2] = ["poor", "rich"];
 pub const POOR_GIGABYTES: i64 = 12;
+/// A type beside the default one.
+pub const OTHER_TYPE: &str = "other";
 
 /// The storage of a volume node: it outlives the node.
 pub struct Storage {
@@ -131,6 +134,19 @@ async fn open(world: &World) -> Result<Catalog, Box<dyn std::error::Error>> {
     let limits = [(Resource::gigabytes(), POOR_GIGABYTES)].into();
     let mut changes = catalog.change();
     changes.put_project_limits(&ProjectId::from(PROJECTS[0]), &limits);
+    if catalog.volume_type_by_name(OTHER_TYPE).await?.is_none() {
+        changes.insert_volume_type(&VolumeType {
+            id: VolumeTypeId::new(),
+            name: OTHER_TYPE.to_owned(),
+            description: None,
+            is_public: true,
+            extra_specs: Default::default(),
+            projects: Default::default(),
+            qos_specs_id: None,
+            created_at: Timestamp::now(),
+            updated_at: None,
+        });
+    }
     changes.commit().await?;
     Ok(catalog)
 }
@@ -178,6 +194,7 @@ pub async fn control(world: Rc<World>) -> turmoil::Result {
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start());
     router.register(quota::endpoint(catalog, quota::Options::default()).start());
     router.register(scheduler::endpoint(parts).start());
+    router.register(relay::endpoint(router.clone()).start());
     router.register(api::endpoint(deps, api_options(&world.plan)).start());
     let address = (std::net::Ipv4Addr::UNSPECIFIED, PORT).into();
     let _listener = router.listen(address, transport()).await?;

@@ -87,7 +87,7 @@ fn of_volumes(t: &mut Routes) {
     t.action(ACTION, "os-extend_volume_completion", admin("volume_extension:volume_admin_actions:extend_volume_completion"), extend::complete).body(extend::COMPLETION).does("nova reports result of online extend (NFS-like drivers); documented since 3.71");
     t.action(ACTION, "os-update_readonly_flag", member("volume:update_readonly_flag"), status::update_readonly_flag).body(status::UPDATE_READONLY_FLAG).does("set readonly admin metadata");
     t.action(ACTION, "os-set_bootable", member("volume:update"), status::set_bootable).body(status::SET_BOOTABLE).does("set bootable flag");
-    t.action(ACTION, "os-retype", member("volume:retype"), retype::retype).not_served().body(retype::RETYPE).does("change type");
+    t.action(ACTION, "os-retype", member("volume:retype"), retype::retype).body(retype::RETYPE).does("change type");
     t.action(ACTION, "os-set_image_metadata", member("volume_extension:volume_image_metadata:set"), image::set_metadata).body(image::SET_METADATA).does("set volume_image_metadata");
     t.action(ACTION, "os-show_image_metadata", reader("volume:get_volume_metadata"), image::show_metadata).does("show volume_image_metadata");
     t.action(ACTION, "os-unset_image_metadata", member("volume_extension:volume_image_metadata:remove"), image::unset_metadata).body(image::UNSET_METADATA).does("remove image metadata key");

@@ -3,10 +3,12 @@
 use actix_web::HttpResponse;
 
 use super::OnVolume;
+use crate::verbs::volume::retype_volume::RetypeVolume;
 use crate::web::fault::Fault;
+use crate::web::policy::{Rule, member};
 use crate::web::schema::Check::{Enum, Required, Type};
 use crate::web::schema::{Choice, Kind, Schema, object, text};
-use crate::web::v3::find_type_by_name;
+use crate::web::v3::{accepted, find_type_by_name};
 
 pub(in crate::web::v3) const RETYPE: Schema = object!(
     [
@@ -22,9 +24,20 @@ pub(in crate::web::v3) const RETYPE: Schema = object!(
     Required(&["new_type"]),
 );
 
-/// `os-retype`, to the type of that name or id: not yet.
+const MULTIATTACH: Rule = member("volume:multiattach");
+
+/// `os-retype`, to the type of that name or id.
 pub(in crate::web::v3) async fn retype(on: OnVolume) -> Result<HttpResponse, Fault> {
     let new_type = text(&on.arguments, "new_type").unwrap_or_default();
-    find_type_by_name(&on.state, &on.caller, new_type).await?;
-    Err(Fault::not_implemented("Retyping a volume is not implemented."))
+    let new_type = find_type_by_name(&on.state, &on.caller, new_type).await?;
+    if new_type.is_multiattach() && !on.subject.multiattach {
+        on.caller.may(MULTIATTACH)?;
+    }
+    on.ask(RetypeVolume {
+        volume_id: on.volume_id(),
+        new_type: new_type.id.to_string(),
+        may_move: text(&on.arguments, "migration_policy") == Some("on-demand"),
+    })
+    .await?;
+    Ok(accepted())
 }
