@@ -21,9 +21,7 @@ use pumice::model::{
     BackendName, Operation, OperationId, ProjectId, Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use pumice::store::Store;
-use pumice::store::catalog::{
-    Catalog, Changes, Direction, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
-};
+use pumice::store::catalog::{Catalog, Changes, Direction, VolumeField, VolumeFilter, VolumeQuery};
 use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::store::sled::{SledOptions, SledStore};
 
@@ -300,7 +298,7 @@ async fn pages(catalog: &Catalog, volumes: u64) -> Fallible {
         (
             "1000 by name",
             VolumeQuery {
-                sort: vec![(VolumeSortKey::Name, Direction::Ascending)],
+                sort: vec![(VolumeField::Name, Direction::Ascending)],
                 ..all.clone()
             },
         ),
@@ -321,7 +319,7 @@ async fn pages(catalog: &Catalog, volumes: u64) -> Fallible {
         (
             "1000 by updated_at (a walk)",
             VolumeQuery {
-                sort: vec![(VolumeSortKey::UpdatedAt, Direction::Descending)],
+                sort: vec![(VolumeField::UpdatedAt, Direction::Descending)],
                 ..all.clone()
             },
         ),

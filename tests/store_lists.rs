@@ -17,17 +17,17 @@ use pumice::store::catalog::*;
 use pumice::store::memory::MemoryStore;
 
 const PROJECTS: [&str; 2] = ["p", "p2"];
-const SORT_KEYS: [VolumeSortKey; 10] = [
-    VolumeSortKey::CreatedAt,
-    VolumeSortKey::UpdatedAt,
-    VolumeSortKey::Id,
-    VolumeSortKey::Name,
-    VolumeSortKey::Size,
-    VolumeSortKey::Status,
-    VolumeSortKey::Host,
-    VolumeSortKey::Bootable,
-    VolumeSortKey::ProjectId,
-    VolumeSortKey::MigrationStatus,
+const SORT_KEYS: [VolumeField; 10] = [
+    VolumeField::CreatedAt,
+    VolumeField::UpdatedAt,
+    VolumeField::Id,
+    VolumeField::Name,
+    VolumeField::Size,
+    VolumeField::Status,
+    VolumeField::Host,
+    VolumeField::Bootable,
+    VolumeField::ProjectId,
+    VolumeField::MigrationStatus,
 ];
 
 fn some_volume() -> impl Strategy<Value = Volume> {
@@ -167,29 +167,29 @@ fn passes(filter: &VolumeFilter, volume: &Volume) -> bool {
     }
 }
 
-fn naive_order(a: &Volume, b: &Volume, sort: &[(VolumeSortKey, Direction)]) -> Ordering {
+fn naive_order(a: &Volume, b: &Volume, sort: &[(VolumeField, Direction)]) -> Ordering {
     let first = sort
         .first()
         .map_or(Direction::Descending, |(_, direction)| *direction);
     let keys = sort
         .iter()
         .copied()
-        .chain([(VolumeSortKey::CreatedAt, first), (VolumeSortKey::Id, first)]);
+        .chain([(VolumeField::CreatedAt, first), (VolumeField::Id, first)]);
     for (key, direction) in keys {
         let ordering = match key {
-            VolumeSortKey::CreatedAt => a.created_at.cmp(&b.created_at),
-            VolumeSortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-            VolumeSortKey::Id => a.id.cmp(&b.id),
-            VolumeSortKey::Name => a.name.cmp(&b.name),
-            VolumeSortKey::Size => a.size.cmp(&b.size),
-            VolumeSortKey::Status => a.status.shown().cmp(b.status.shown()),
-            VolumeSortKey::Host => {
+            VolumeField::CreatedAt => a.created_at.cmp(&b.created_at),
+            VolumeField::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+            VolumeField::Id => a.id.cmp(&b.id),
+            VolumeField::Name => a.name.cmp(&b.name),
+            VolumeField::Size => a.size.cmp(&b.size),
+            VolumeField::Status => a.status.shown().cmp(b.status.shown()),
+            VolumeField::Host => {
                 let text = |volume: &Volume| volume.host.as_ref().map(ToString::to_string);
                 text(a).cmp(&text(b))
             }
-            VolumeSortKey::Bootable => a.bootable.cmp(&b.bootable),
-            VolumeSortKey::ProjectId => a.project_id.cmp(&b.project_id),
-            VolumeSortKey::MigrationStatus => {
+            VolumeField::Bootable => a.bootable.cmp(&b.bootable),
+            VolumeField::ProjectId => a.project_id.cmp(&b.project_id),
+            VolumeField::MigrationStatus => {
                 let text = |volume: &Volume| volume.migration_status.map(|status| status.as_str());
                 text(a).cmp(&text(b))
             }

@@ -107,3 +107,19 @@ pub struct UserMessage {
     /// When it is forgotten.
     pub expires_at: Timestamp,
 }
+
+impl UserMessage {
+    /// The level that all messages have: Cinder writes no other.
+    pub const LEVEL: &str = "ERROR";
+
+    /// `VOLUME_VOLUME_001_003`: what kind of thing, what was being done to it, and what went wrong.
+    #[must_use]
+    pub fn event_id(&self) -> String {
+        format!(
+            "VOLUME_{}_{}_{}",
+            self.resource_type,
+            self.action.code(),
+            self.detail.code()
+        )
+    }
+}

@@ -12,15 +12,15 @@ use pumice::store::memory::MemoryStore;
 
 use super::{PROJECTS, some_volume};
 
-const SORT_KEYS: [SnapshotSortKey; 8] = [
-    SnapshotSortKey::CreatedAt,
-    SnapshotSortKey::UpdatedAt,
-    SnapshotSortKey::Id,
-    SnapshotSortKey::Name,
-    SnapshotSortKey::Status,
-    SnapshotSortKey::VolumeSize,
-    SnapshotSortKey::VolumeId,
-    SnapshotSortKey::ScheduledAt,
+const SORT_KEYS: [SnapshotField; 8] = [
+    SnapshotField::CreatedAt,
+    SnapshotField::UpdatedAt,
+    SnapshotField::Id,
+    SnapshotField::Name,
+    SnapshotField::Status,
+    SnapshotField::VolumeSize,
+    SnapshotField::VolumeId,
+    SnapshotField::ScheduledAt,
 ];
 
 /// Volumes, and snapshots of them.
@@ -98,10 +98,10 @@ fn some_filter() -> impl Strategy<Value = SnapshotFilter> {
             "k".into(),
             "3".into()
         )]))),
-        Just(SnapshotFilter::OfVolume(VolumeFilter::Is(
+        Just(SnapshotFilter::OfVolume(Box::new(VolumeFilter::Is(
             VolumeField::Host,
             vec!["x".into()]
-        ))),
+        )))),
     ]
 }
 
@@ -190,24 +190,24 @@ impl Kept {
     }
 }
 
-fn naive_order(a: &Snapshot, b: &Snapshot, sort: &[(SnapshotSortKey, Direction)]) -> Ordering {
+fn naive_order(a: &Snapshot, b: &Snapshot, sort: &[(SnapshotField, Direction)]) -> Ordering {
     let first = sort
         .first()
         .map_or(Direction::Descending, |(_, direction)| *direction);
     let keys = sort
         .iter()
         .copied()
-        .chain([(SnapshotSortKey::CreatedAt, first), (SnapshotSortKey::Id, first)]);
+        .chain([(SnapshotField::CreatedAt, first), (SnapshotField::Id, first)]);
     for (key, direction) in keys {
         let ordering = match key {
-            SnapshotSortKey::CreatedAt => a.created_at.cmp(&b.created_at),
-            SnapshotSortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-            SnapshotSortKey::Id => a.id.cmp(&b.id),
-            SnapshotSortKey::Name => a.name.cmp(&b.name),
-            SnapshotSortKey::Status => a.status.as_str().cmp(b.status.as_str()),
-            SnapshotSortKey::VolumeSize => a.volume_size.cmp(&b.volume_size),
-            SnapshotSortKey::VolumeId => a.volume_id.cmp(&b.volume_id),
-            SnapshotSortKey::ScheduledAt => Ordering::Equal,
+            SnapshotField::CreatedAt => a.created_at.cmp(&b.created_at),
+            SnapshotField::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+            SnapshotField::Id => a.id.cmp(&b.id),
+            SnapshotField::Name => a.name.cmp(&b.name),
+            SnapshotField::Status => a.status.as_str().cmp(b.status.as_str()),
+            SnapshotField::VolumeSize => a.volume_size.cmp(&b.volume_size),
+            SnapshotField::VolumeId => a.volume_id.cmp(&b.volume_id),
+            SnapshotField::ScheduledAt => Ordering::Equal,
             other => panic!("not among SORT_KEYS: {other:?}"),
         };
         let ordering = match direction {

@@ -1,12 +1,15 @@
 //! Attachments: their rows and reads.
 
+use uuid::Uuid;
+
 use super::changes::{Changes, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
-use super::query::{ListError, Page};
-use super::read::{BATCH, Walk, sees};
+use super::listable::{FieldValue, Listable, ValueIndex};
+use super::query::{AttachmentField, AttachmentQuery, ListError, Page};
+use super::read::{BATCH, Walk};
 use super::{Catalog, Stored};
-use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, VolumeId};
+use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
 use crate::store::{Condition, Key, Scan, StoreError};
 
 impl Catalog {
@@ -81,20 +84,78 @@ impl Catalog {
         marker: Option<AttachmentId>,
         limit: usize,
     ) -> Result<Page<Attachment, AttachmentId>, ListError> {
-        let after = match marker {
-            None => None,
-            Some(id) => match self.attachment(id).await? {
-                Some(marker) if sees(project, &marker.project_id) => Some(created_row(project, &marker)),
-                _ => return Err(ListError::UnknownMarker(id.to_string())),
-            },
+        let query = AttachmentQuery {
+            project: project.cloned(),
+            marker,
+            limit,
+            ..Default::default()
         };
-        let prefix = key(keys::ATTACHMENT_BY_CREATED).scope(project).prefix();
-        let record = |id| record_key(AttachmentId(id));
-        Ok(self
-            .newest(prefix, after, limit, record, |attachment: &Attachment| {
-                attachment.id
-            })
-            .await?)
+        self.page::<Attachment>(&query).await
+    }
+}
+
+impl Listable for Attachment {
+    type Id = AttachmentId;
+    type Field = AttachmentField;
+
+    const CREATED_AT: AttachmentField = AttachmentField::CreatedAt;
+    const ID: AttachmentField = AttachmentField::Id;
+    const PROJECT: AttachmentField = AttachmentField::ProjectId;
+    const INDEXES: &'static [ValueIndex<Self>] = &[ValueIndex {
+        field: AttachmentField::VolumeId,
+        is_selective: true,
+        value_prefix: |_, id| Some(of_volume(id.parse().ok()?)),
+        ordered: None,
+    }];
+
+    fn id_of(id: Uuid) -> AttachmentId {
+        AttachmentId(id)
+    }
+
+    fn id(&self) -> AttachmentId {
+        self.id
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
+    }
+
+    fn value(&self, field: AttachmentField) -> FieldValue<'_> {
+        match field {
+            AttachmentField::Id => FieldValue::Id(self.id.0),
+            AttachmentField::CreatedAt => FieldValue::Time(self.created_at),
+            AttachmentField::UpdatedAt => FieldValue::time(self.updated_at),
+            AttachmentField::VolumeId => FieldValue::Id(self.volume_id.0),
+            AttachmentField::InstanceUuid => FieldValue::id(self.instance_uuid),
+            AttachmentField::Status => FieldValue::Text(self.status.as_str()),
+            AttachmentField::AttachedHost => FieldValue::text(self.attached_host.as_deref()),
+            AttachmentField::AttachMode => FieldValue::text(self.mode.map(|mode| mode.as_str())),
+            AttachmentField::Mountpoint => FieldValue::text(self.mountpoint.as_deref()),
+            AttachmentField::ProjectId => FieldValue::Text(self.project_id.as_str()),
+            AttachmentField::AttachedAt => FieldValue::time(self.attached_at),
+            AttachmentField::DetachedAt => FieldValue::time(self.detached_at),
+        }
+    }
+
+    fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+        key(keys::ATTACHMENT_BY_CREATED).scope(scope).prefix()
+    }
+
+    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+        Some(|row| last_id(row).map(|id| record_key(AttachmentId(id))))
+    }
+
+    async fn by_id(catalog: &Catalog, ids: &[AttachmentId]) -> Result<Vec<Stored<Self>>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
+        catalog.records(&keys).await
     }
 }
 

@@ -1,72 +1,44 @@
-//! Whether a volume or a snapshot matches a filter: plain functions over one record.
+//! Whether a record matches a filter: plain functions over one record.
 //!
 //! Fields are compared as the text that clients see: a size in decimal, a boolean as `true` or `false`. What a record has not
 //! matches nothing, as SQL's `NULL` does.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::query::{Comparison, SnapshotField, SnapshotFilter, TimeField, VolumeField, VolumeFilter};
-use crate::model::host::host_matches;
-use crate::model::{Snapshot, Timestamp, Volume};
-
-/// Whether this one matches.
-pub(super) fn volume_matches(filter: &VolumeFilter, volume: &Volume) -> bool {
-    match filter {
-        VolumeFilter::Is(VolumeField::Host, wanted) => match volume_text(VolumeField::Host, volume) {
-            Some(host) => wanted.iter().any(|wanted| host_matches(&host, wanted)),
-            None => false,
-        },
-        VolumeFilter::Is(field, wanted) => is_one_of(volume_text(*field, volume), wanted),
-        VolumeFilter::Contains(field, part) => contains(volume_text(*field, volume), part),
-        VolumeFilter::Metadata(pairs) => has_all(&volume.metadata, pairs),
-        VolumeFilter::ImageMetadata(pairs) => has_all(&volume.image_metadata, pairs),
-        VolumeFilter::Time(field, comparison, bound) => {
-            let time = match field {
-                TimeField::CreatedAt => Some(volume.created_at),
-                TimeField::UpdatedAt => volume.updated_at,
-            };
-            compares(time, *comparison, *bound)
-        }
-        VolumeFilter::Nothing => false,
-    }
-}
+use super::listable::Listable;
+use super::query::{Comparison, Filter, TimeField};
+use crate::model::Timestamp;
 
 /// Whether this one matches. What is asked of its volume is for others to look at.
-pub(super) fn snapshot_matches(filter: &SnapshotFilter, snapshot: &Snapshot) -> bool {
+pub(super) fn matches<R: Listable>(filter: &Filter<R::Field>, record: &R) -> bool {
     match filter {
-        SnapshotFilter::Is(field, wanted) => is_one_of(snapshot_text(*field, snapshot), wanted),
-        SnapshotFilter::Contains(field, part) => contains(snapshot_text(*field, snapshot), part),
-        SnapshotFilter::Metadata(pairs) => has_all(&snapshot.metadata, pairs),
-        SnapshotFilter::Time(field, comparison, bound) => {
+        Filter::Is(field, wanted) => record.is_one_of(*field, wanted),
+        // Without regard to case, as the `LIKE` of Cinder's usual database.
+        Filter::Contains(field, part) => {
+            let text = record.value(*field).into_text();
+            text.is_some_and(|text| is_like(&text, part))
+        }
+        Filter::Metadata(pairs) => has_all(record.metadata(), pairs),
+        Filter::ImageMetadata(pairs) => has_all(record.image_metadata(), pairs),
+        Filter::Time(field, comparison, bound) => {
             let time = match field {
-                TimeField::CreatedAt => Some(snapshot.created_at),
-                TimeField::UpdatedAt => snapshot.updated_at,
+                TimeField::CreatedAt => Some(record.created_at()),
+                TimeField::UpdatedAt => record.updated_at(),
             };
             compares(time, *comparison, *bound)
         }
-        SnapshotFilter::OfVolume(_) => true,
-        SnapshotFilter::Nothing => false,
+        Filter::OfVolume(_) => true,
+        Filter::Nothing => false,
     }
-}
-
-fn is_one_of(text: Option<Cow<'_, str>>, wanted: &[String]) -> bool {
-    text.is_some_and(|text| wanted.iter().any(|wanted| *wanted == text))
-}
-
-/// Without regard to case, as the `LIKE` of Cinder's usual database.
-fn contains(text: Option<Cow<'_, str>>, part: &str) -> bool {
-    text.is_some_and(|text| is_like(&text, part))
 }
 
 /// Whether a text has this part, whatever the case of its letters (`key~=part`; cinder: `LIKE '%part%'`).
-#[must_use]
-pub fn is_like(text: &str, part: &str) -> bool {
+fn is_like(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }
 
-fn has_all(metadata: &BTreeMap<String, String>, pairs: &BTreeMap<String, String>) -> bool {
-    pairs.iter().all(|(key, value)| metadata.get(key) == Some(value))
+fn has_all(metadata: Option<&BTreeMap<String, String>>, pairs: &BTreeMap<String, String>) -> bool {
+    metadata.is_some_and(|metadata| pairs.iter().all(|(key, value)| metadata.get(key) == Some(value)))
 }
 
 fn compares(time: Option<Timestamp>, comparison: Comparison, bound: Timestamp) -> bool {
@@ -80,62 +52,9 @@ fn compares(time: Option<Timestamp>, comparison: Comparison, bound: Timestamp) -
     })
 }
 
-fn owned(value: impl ToString) -> Cow<'static, str> {
-    Cow::Owned(value.to_string())
-}
-
-fn boolean(value: bool) -> Cow<'static, str> {
-    Cow::Borrowed(if value { "true" } else { "false" })
-}
-
-/// The text of a field; `None` if the snapshot has none.
-fn snapshot_text(field: SnapshotField, snapshot: &Snapshot) -> Option<Cow<'_, str>> {
-    match field {
-        SnapshotField::Id => Some(owned(snapshot.id)),
-        SnapshotField::Name => snapshot.name.as_deref().map(Cow::Borrowed),
-        SnapshotField::Description => snapshot.description.as_deref().map(Cow::Borrowed),
-        SnapshotField::Status => Some(Cow::Borrowed(snapshot.status.as_str())),
-        SnapshotField::Progress => Some(Cow::Borrowed(&snapshot.progress)),
-        SnapshotField::VolumeId => Some(owned(snapshot.volume_id)),
-        SnapshotField::VolumeSize => Some(owned(snapshot.volume_size)),
-        SnapshotField::VolumeTypeId => snapshot.volume_type_id.map(owned),
-        SnapshotField::UserId => Some(Cow::Borrowed(snapshot.user_id.as_str())),
-        SnapshotField::ProjectId => Some(Cow::Borrowed(snapshot.project_id.as_str())),
-        SnapshotField::GroupSnapshotId => snapshot.group_snapshot_id.map(owned),
-        SnapshotField::EncryptionKeyId => snapshot.encryption_key_id.map(owned),
-        SnapshotField::ConsumesQuota => Some(boolean(snapshot.consumes_quota)),
-    }
-}
-
-/// The text of a field; `None` if the volume has none.
-fn volume_text(field: VolumeField, volume: &Volume) -> Option<Cow<'_, str>> {
-    match field {
-        VolumeField::Id => Some(owned(volume.id)),
-        VolumeField::Name => volume.name.as_deref().map(Cow::Borrowed),
-        VolumeField::Description => volume.description.as_deref().map(Cow::Borrowed),
-        VolumeField::Status => Some(Cow::Borrowed(volume.status.shown())),
-        VolumeField::Size => Some(owned(volume.size)),
-        VolumeField::Bootable => Some(boolean(volume.bootable)),
-        VolumeField::MigrationStatus => volume
-            .migration_status
-            .map(|status| Cow::Borrowed(status.as_str())),
-        VolumeField::AttachStatus => Some(Cow::Borrowed(volume.attach_status.as_str())),
-        VolumeField::AvailabilityZone => Some(Cow::Borrowed(&volume.availability_zone)),
-        VolumeField::GroupId => volume.group_id.map(owned),
-        VolumeField::VolumeTypeId => volume.volume_type_id.map(owned),
-        VolumeField::Host => volume.host.as_ref().map(owned),
-        VolumeField::UserId => Some(Cow::Borrowed(volume.user_id.as_str())),
-        VolumeField::ProjectId => Some(Cow::Borrowed(volume.project_id.as_str())),
-        VolumeField::SnapshotId => volume.snapshot_id.map(owned),
-        VolumeField::SourceVolid => volume.source_volid.map(owned),
-        VolumeField::ConsumesQuota => Some(boolean(volume.consumes_quota)),
-        VolumeField::Multiattach => Some(boolean(volume.multiattach)),
-        VolumeField::ReplicationStatus => volume.replication_status.as_deref().map(Cow::Borrowed),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::query::{SnapshotField, SnapshotFilter, VolumeField, VolumeFilter};
     use super::super::samples::{snapshot, volume};
     use super::*;
     use crate::model::BackendName;
@@ -175,7 +94,7 @@ mod tests {
             ),
             (VolumeFilter::Nothing, false),
         ] {
-            assert_eq!(volume_matches(&filter, &volume), expected, "{filter:?}");
+            assert_eq!(matches(&filter, &volume), expected, "{filter:?}");
         }
     }
 
@@ -202,7 +121,7 @@ mod tests {
             ),
             (SnapshotFilter::Nothing, false),
         ] {
-            assert_eq!(snapshot_matches(&filter, &snapshot), expected, "{filter:?}");
+            assert_eq!(matches(&filter, &snapshot), expected, "{filter:?}");
         }
     }
 
@@ -220,7 +139,7 @@ mod tests {
             ("node@lvm#faster", false),
         ] {
             assert_eq!(
-                volume_matches(&is(VolumeField::Host, &[wanted]), &volume),
+                matches(&is(VolumeField::Host, &[wanted]), &volume),
                 expected,
                 "{wanted}"
             );

@@ -1,14 +1,15 @@
 //! Lists in pages, whatever they list: the walk along an index, or through all that may match.
 //!
-//! Which way a query is answered is decided for each kind of record, in `volume_list` and `snapshot_list`: a [`Plan`]. Here
-//! it is gone. No walk holds more than a batch of records and twice `offset + limit`. A marker is a place in the order, not
+//! Which way a query is answered is decided in `plan`: a [`Plan`]. Here it is gone. No walk holds more than a batch of records and twice `offset + limit`. A marker is a place in the order, not
 //! a row: what it names must exist and be seen, but need not match the filters (as in Cinder).
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use super::listable::{Listable, Path, Plan, QueryOf};
+use super::filter::matches;
+use super::listable::{Listable, QueryOf};
 use super::order::{First, SortOrder, compare, total_order};
+use super::plan::{Path, Plan, plan};
 use super::query::{ListError, Page};
 use super::read::{BATCH, Walk, decoded, sees};
 use super::{Catalog, Stored};
@@ -16,8 +17,9 @@ use crate::model::ProjectId;
 use crate::store::{Entry, Key, StoreError};
 
 /// Of how many rows a page is made at most, if its query tells; otherwise that depends on how many records there are.
-pub(super) fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
-    match R::plan(query, None) {
+#[must_use]
+pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
+    match plan::<R>(query, None) {
         Plan::Nothing => Some(0),
         Plan::These(ids) => Some(ids.len()),
         Plan::Along(_) if query.filters.is_empty() => Some(query.offset.saturating_add(query.limit)),
@@ -26,14 +28,39 @@ pub(super) fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
 }
 
 impl Catalog {
-    /// A page of a list.
-    pub(super) async fn page<R: Listable>(&self, query: &QueryOf<R>) -> Result<Page<R, R::Id>, ListError> {
+    /// How many records match. Order, marker, offset and limit do not matter. Without filters rows or counters are read, with filters
+    /// all candidates.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn total<R: Listable>(&self, query: &QueryOf<R>) -> Result<u64, StoreError> {
+        let scope = query.project.as_ref();
+        let mut total = 0_u64;
+        if query.filters.is_empty() {
+            if let Some(counted) = R::counted(self, scope).await? {
+                return Ok(counted);
+            }
+            let mut walk = Walk::new(R::created_prefix(scope), false);
+            while let Some(rows) = walk.next(self).await? {
+                total += rows.len() as u64;
+            }
+            return Ok(total);
+        }
+        self.each_that_matches(query, |_: &R| total += 1).await?;
+        Ok(total)
+    }
+
+    /// A page of a list, by index.
+    ///
+    /// # Errors
+    /// `UnknownMarker` when the marker is no such record, or one of another project; or when the store fails.
+    pub async fn page<R: Listable>(&self, query: &QueryOf<R>) -> Result<Page<R, R::Id>, ListError> {
         let marker = match query.marker {
             None => None,
             Some(id) => Some(self.marker::<R>(id, query.project.as_ref()).await?),
         };
         let marker = marker.as_ref();
-        let records = match R::plan(query, marker) {
+        let records = match plan::<R>(query, marker) {
             _ if query.limit == 0 => Vec::new(),
             Plan::Nothing => Vec::new(),
             Plan::These(ids) => self.page_of(&ids, query, marker).await?,
@@ -46,13 +73,21 @@ impl Catalog {
         Ok(Page { records, next })
     }
 
-    /// Shows all that match to `see`. Order, marker, offset and limit do not matter.
-    pub(super) async fn all_that_match<R: Listable>(
+    /// Shows all that match to `see`, in no order. Order, marker, offset and limit do not matter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn each_that_matches<R: Listable>(
         &self,
         query: &QueryOf<R>,
         mut see: impl FnMut(&R),
     ) -> Result<(), StoreError> {
-        match R::plan(query, None) {
+        let query = &QueryOf::<R> {
+            project: query.project.clone(),
+            filters: query.filters.clone(),
+            ..Default::default()
+        };
+        match plan::<R>(query, None) {
             Plan::Nothing => {}
             Plan::These(ids) => {
                 let found = R::by_id(self, &ids).await?;
@@ -184,8 +219,11 @@ impl Catalog {
         query: &QueryOf<R>,
         mut found: Vec<Stored<R>>,
     ) -> Result<Vec<Stored<R>>, StoreError> {
-        found.retain(|found| sees(query.project.as_ref(), found.project_id()));
-        R::matching(self, &query.filters, found).await
+        found.retain(|found| {
+            sees(query.project.as_ref(), found.project_id())
+                && query.filters.iter().all(|filter| matches(filter, &found.record))
+        });
+        R::matching_others(self, &query.filters, found).await
     }
 }
 

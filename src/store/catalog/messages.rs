@@ -1,10 +1,12 @@
 //! User messages: their rows, reads, and the expired ones.
 
+use uuid::Uuid;
+
 use super::changes::{Changes, Rows};
 use super::keys::{self, Table, bytes_time, key, last_id};
 use super::kinds::Kind;
-use super::query::{ListError, Page};
-use super::read::sees;
+use super::listable::{FieldValue, Listable};
+use super::query::{ListError, MessageField, MessageQuery, Page};
 use super::{Catalog, Stored};
 use crate::model::{MessageId, ProjectId, Timestamp, UserMessage};
 use crate::store::{Condition, Key, StoreError};
@@ -20,18 +22,13 @@ impl Catalog {
         marker: Option<MessageId>,
         limit: usize,
     ) -> Result<Page<UserMessage, MessageId>, ListError> {
-        let after = match marker {
-            None => None,
-            Some(id) => match self.message(id).await? {
-                Some(marker) if sees(project, &marker.project_id) => Some(created_row(project, &marker)),
-                _ => return Err(ListError::UnknownMarker(id.to_string())),
-            },
+        let query = MessageQuery {
+            project: project.cloned(),
+            marker,
+            limit,
+            ..Default::default()
         };
-        let prefix = key(keys::MESSAGE_BY_CREATED).scope(project).prefix();
-        let record = |id| record_key(MessageId(id));
-        Ok(self
-            .newest(prefix, after, limit, record, |message: &UserMessage| message.id)
-            .await?)
+        self.page::<UserMessage>(&query).await
     }
 
     /// A user message by id.
@@ -67,6 +64,58 @@ impl Catalog {
             records: self.records(&keys).await?,
             next: expired.last().copied().filter(|_| expired.len() >= limit),
         })
+    }
+}
+
+impl Listable for UserMessage {
+    type Id = MessageId;
+    type Field = MessageField;
+
+    const CREATED_AT: MessageField = MessageField::CreatedAt;
+    const ID: MessageField = MessageField::Id;
+    const PROJECT: MessageField = MessageField::ProjectId;
+
+    fn id_of(id: Uuid) -> MessageId {
+        MessageId(id)
+    }
+
+    fn id(&self) -> MessageId {
+        self.id
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn value(&self, field: MessageField) -> FieldValue<'_> {
+        match field {
+            MessageField::Id => FieldValue::Id(self.id.0),
+            MessageField::CreatedAt => FieldValue::Time(self.created_at),
+            MessageField::EventId => FieldValue::Composed(self.event_id()),
+            MessageField::ResourceType => FieldValue::Text(&self.resource_type),
+            MessageField::ResourceUuid => FieldValue::id(self.resource_uuid),
+            MessageField::RequestId => FieldValue::Text(&self.request_id),
+            MessageField::Level => FieldValue::Text(UserMessage::LEVEL),
+            MessageField::ProjectId => FieldValue::Text(self.project_id.as_str()),
+            MessageField::ExpiresAt => FieldValue::Time(self.expires_at),
+        }
+    }
+
+    fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+        key(keys::MESSAGE_BY_CREATED).scope(scope).prefix()
+    }
+
+    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+        Some(|row| last_id(row).map(|id| record_key(MessageId(id))))
+    }
+
+    async fn by_id(catalog: &Catalog, ids: &[MessageId]) -> Result<Vec<Stored<Self>>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
+        catalog.records(&keys).await
     }
 }
 

@@ -12,9 +12,9 @@
 //! | `kinds` | where each kind of record and its index rows are |
 //! | `read` | how records and ranges of them are read |
 //! | `changes` | what a commit collects |
-//! | `query`, `filter`, `order`, `list` | lists: what is asked, what matches, in which order, page by page |
+//! | `query`, `filter`, `order`, `plan`, `list` | lists: what is asked, what matches, in which order, by which index, page by page |
 //! | `listable` | what a kind of record tells for its lists |
-//! | `volume_list`, `snapshot_list` | by which index |
+//! | `volume_list`, `snapshot_list` | what volumes and snapshots tell |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | `upgrade` | from one layout of keys to the next |
 //! | [`verify`] | whether all of it still agrees |
@@ -30,6 +30,7 @@ mod listable;
 mod messages;
 mod operations;
 mod order;
+mod plan;
 mod query;
 mod quota;
 mod read;
@@ -58,10 +59,12 @@ use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::Changes;
-pub use filter::is_like;
+pub use list::rows_at_most;
+pub use listable::{FieldValue, Listable, OrderedIndex, QueryOf, ValueIndex};
 pub use query::{
-    Comparison, Direction, ListError, ListQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery,
-    SnapshotSortKey, TimeField, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey,
+    AttachmentField, AttachmentQuery, Comparison, Direction, Filter, ListError, ListQuery, MessageField,
+    MessageQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery, TimeField, TransferField,
+    TransferQuery, VolumeField, VolumeFilter, VolumeQuery,
 };
 pub use tokens::TokenState;
 pub use types::TYPE_IN_USE;

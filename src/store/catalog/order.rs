@@ -6,11 +6,11 @@ use super::listable::Listable;
 use super::query::Direction;
 
 /// Sort keys that no two records share, each with its direction.
-pub(super) type SortOrder<R> = Vec<(<R as Listable>::SortKey, Direction)>;
+pub(super) type SortOrder<R> = Vec<(<R as Listable>::Field, Direction)>;
 
 /// The order that was asked for, made total: `created_at` and `id` are appended in the **first** key's direction (cinder:
 /// `process_sort_params`); without any key the newest come first. What stands behind `id` decides nothing and is dropped.
-pub(super) fn total_order<R: Listable>(asked: &[(R::SortKey, Direction)]) -> SortOrder<R> {
+pub(super) fn total_order<R: Listable>(asked: &[(R::Field, Direction)]) -> SortOrder<R> {
     let direction = asked
         .first()
         .map_or(Direction::Descending, |(_, direction)| *direction);
@@ -30,9 +30,7 @@ pub(super) fn total_order<R: Listable>(asked: &[(R::SortKey, Direction)]) -> Sor
 
 /// Where all of an order goes one way, and at most one key stands before `created_at` and `id`: that key, and whether the
 /// way is down. Such an order may be that of an index.
-pub(super) fn leading_key<R: Listable>(
-    order: &[(R::SortKey, Direction)],
-) -> Option<(Option<R::SortKey>, bool)> {
+pub(super) fn leading_key<R: Listable>(order: &[(R::Field, Direction)]) -> Option<(Option<R::Field>, bool)> {
     let (_, direction) = order.first()?;
     if order.iter().any(|(_, other)| other != direction) {
         return None;
@@ -46,11 +44,11 @@ pub(super) fn leading_key<R: Listable>(
 }
 
 /// How two records stand to each other in this order.
-pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::SortKey, Direction)]) -> Ordering {
+pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::Field, Direction)]) -> Ordering {
     order
         .iter()
         .map(|(key, direction)| {
-            let ascending = a.sort_value(*key).cmp(&b.sort_value(*key));
+            let ascending = a.value(*key).cmp(&b.value(*key));
             match direction {
                 Direction::Ascending => ascending,
                 Direction::Descending => ascending.reverse(),
@@ -99,7 +97,7 @@ impl<R: Listable> First<R> {
 #[cfg(test)]
 mod tests {
     use super::super::query::Direction::{Ascending, Descending};
-    use super::super::query::VolumeSortKey::{CreatedAt, Id, Name, Size};
+    use super::super::query::VolumeField::{CreatedAt, Id, Name, Size};
     use super::*;
     use crate::model::Volume;
 

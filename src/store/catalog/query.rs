@@ -1,19 +1,19 @@
-//! What can be asked of a list of volumes or snapshots, and what the answer is.
+//! What can be asked of a list, and what the answer is.
 
 use std::collections::BTreeMap;
 
-use crate::model::{ProjectId, SnapshotId, VolumeId};
+use crate::model::{AttachmentId, MessageId, ProjectId, SnapshotId, Timestamp, TransferId, VolumeId};
 use crate::store::StoreError;
 
-/// Which records of a kind, in which order: `K` is what they can be sorted by, `F` what they can be filtered by, `I` their id.
+/// Which records of a kind, in which order: `F` are their fields, `I` their id.
 #[derive(Clone, Debug)]
-pub struct ListQuery<K, F, I> {
+pub struct ListQuery<F, I> {
     /// Only this project's; `None` is everybody's.
     pub project: Option<ProjectId>,
     /// Sort keys in order; empty is `created_at` descending.
-    pub sort: Vec<(K, Direction)>,
+    pub sort: Vec<(F, Direction)>,
     /// Filters that must all match.
-    pub filters: Vec<F>,
+    pub filters: Vec<Filter<F>>,
     /// Behind this one.
     pub marker: Option<I>,
     /// Skip so many.
@@ -23,12 +23,21 @@ pub struct ListQuery<K, F, I> {
 }
 
 /// Which volumes, in which order.
-pub type VolumeQuery = ListQuery<VolumeSortKey, VolumeFilter, VolumeId>;
+pub type VolumeQuery = ListQuery<VolumeField, VolumeId>;
 
 /// Which snapshots, in which order.
-pub type SnapshotQuery = ListQuery<SnapshotSortKey, SnapshotFilter, SnapshotId>;
+pub type SnapshotQuery = ListQuery<SnapshotField, SnapshotId>;
 
-impl<K, F, I> Default for ListQuery<K, F, I> {
+/// Which attachments, in which order.
+pub type AttachmentQuery = ListQuery<AttachmentField, AttachmentId>;
+
+/// Which user messages, in which order.
+pub type MessageQuery = ListQuery<MessageField, MessageId>;
+
+/// Which transfers, in which order.
+pub type TransferQuery = ListQuery<TransferField, TransferId>;
+
+impl<F, I> Default for ListQuery<F, I> {
     fn default() -> Self {
         Self {
             project: None,
@@ -50,56 +59,38 @@ pub enum Direction {
     Descending,
 }
 
-/// What volumes can be sorted by (cinder: columns of `volumes`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the field of the same name")]
-pub enum VolumeSortKey {
-    CreatedAt,
-    UpdatedAt,
-    Id,
-    Name,
-    Size,
-    Status,
-    VolumeTypeId,
-    Host,
-    AvailabilityZone,
-    Bootable,
-    AttachStatus,
-    UserId,
-    ProjectId,
-    ScheduledAt,
-    LaunchedAt,
-    MigrationStatus,
-    Description,
-    SnapshotId,
-    SourceVolid,
-    Multiattach,
-    ConsistencygroupId,
-    ReplicationStatus,
-}
-
-/// A filter on volumes.
+/// A filter on records with these fields.
 #[derive(Clone, Debug, PartialEq)]
-pub enum VolumeFilter {
+pub enum Filter<F> {
     /// The field's text equals one of these.
-    Is(VolumeField, Vec<String>),
+    Is(F, Vec<String>),
     /// The field's text contains this (`name~=`).
-    Contains(VolumeField, String),
+    Contains(F, String),
     /// All these metadata pairs are there.
     Metadata(BTreeMap<String, String>),
     /// All these image metadata pairs are there.
     ImageMetadata(BTreeMap<String, String>),
     /// A time compares so (`gte:…`).
-    Time(TimeField, Comparison, crate::model::Timestamp),
+    Time(TimeField, Comparison, Timestamp),
+    /// Its volume matches: a snapshot has no zone and no host of its own.
+    OfVolume(Box<VolumeFilter>),
     /// Nothing matches: an administrator asked for a filter that nobody knows.
     Nothing,
 }
 
-/// What volumes can be filtered by, as text.
+/// A filter on volumes.
+pub type VolumeFilter = Filter<VolumeField>;
+
+/// A filter on snapshots.
+pub type SnapshotFilter = Filter<SnapshotField>;
+
+/// What volumes can be sorted and filtered by (cinder: columns of `volumes`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum VolumeField {
     Id,
+    CreatedAt,
+    UpdatedAt,
     Name,
     Description,
     Status,
@@ -118,52 +109,18 @@ pub enum VolumeField {
     ConsumesQuota,
     Multiattach,
     ReplicationStatus,
-}
-
-/// What snapshots can be sorted by (cinder: columns of `snapshots`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the field of the same name")]
-pub enum SnapshotSortKey {
-    CreatedAt,
-    UpdatedAt,
-    Id,
-    Name,
-    Description,
-    Status,
-    Progress,
-    VolumeId,
-    VolumeSize,
-    VolumeTypeId,
-    UserId,
-    ProjectId,
-    GroupSnapshotId,
-    CgsnapshotId,
-    ConsumesQuota,
     ScheduledAt,
+    LaunchedAt,
+    ConsistencygroupId,
 }
 
-/// A filter on snapshots.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SnapshotFilter {
-    /// The field's text equals one of these.
-    Is(SnapshotField, Vec<String>),
-    /// The field's text contains this (`name~=`).
-    Contains(SnapshotField, String),
-    /// All these metadata pairs are there.
-    Metadata(BTreeMap<String, String>),
-    /// A time compares so.
-    Time(TimeField, Comparison, crate::model::Timestamp),
-    /// Its volume matches: a snapshot has no zone and no host of its own.
-    OfVolume(VolumeFilter),
-    /// Nothing matches: an administrator asked for a filter that nobody knows.
-    Nothing,
-}
-
-/// What snapshots can be filtered by, as text.
+/// What snapshots can be sorted and filtered by (cinder: columns of `snapshots`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum SnapshotField {
     Id,
+    CreatedAt,
+    UpdatedAt,
     Name,
     Description,
     Status,
@@ -176,6 +133,55 @@ pub enum SnapshotField {
     GroupSnapshotId,
     EncryptionKeyId,
     ConsumesQuota,
+    CgsnapshotId,
+    ScheduledAt,
+}
+
+/// What attachments can be sorted and filtered by (cinder: columns of `volume_attachment`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of the same name")]
+pub enum AttachmentField {
+    Id,
+    CreatedAt,
+    UpdatedAt,
+    VolumeId,
+    InstanceUuid,
+    Status,
+    AttachedHost,
+    AttachMode,
+    Mountpoint,
+    ProjectId,
+    AttachedAt,
+    DetachedAt,
+}
+
+/// What user messages can be sorted and filtered by (cinder: columns of `messages`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of the same name")]
+pub enum MessageField {
+    Id,
+    CreatedAt,
+    EventId,
+    ResourceType,
+    ResourceUuid,
+    RequestId,
+    Level,
+    ProjectId,
+    ExpiresAt,
+}
+
+/// What transfers can be sorted and filtered by (cinder: columns of `transfers`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of the same name")]
+pub enum TransferField {
+    Id,
+    CreatedAt,
+    VolumeId,
+    Name,
+    SourceProjectId,
+    NoSnapshots,
+    /// A column of Cinder's that is the same for all that are open.
+    Same,
 }
 
 /// Times that can be compared.

@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 
-use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::record::{Record, decode};
@@ -54,31 +53,6 @@ impl Catalog {
             records.extend(decoded(entries).await?);
         }
         Ok(records)
-    }
-
-    /// A page of an index whose rows end with the id of what they point to, newest first. `marker` is the row to begin
-    /// behind. It is full unless the index ends in it.
-    pub(super) async fn newest<R: Record, I>(
-        &self,
-        prefix: Vec<u8>,
-        marker: Option<Key>,
-        limit: usize,
-        record_key: impl Fn(uuid::Uuid) -> Key,
-        id: impl Fn(&R) -> I,
-    ) -> Result<Page<R, I>, StoreError> {
-        let mut walk = Walk::new(prefix, true).behind(marker).beginning_with(BATCH);
-        let mut records: Vec<R> = Vec::new();
-        while let Some(rows) = walk.next_few(self, limit - records.len()).await? {
-            let keys: Vec<Key> = rows
-                .iter()
-                .filter_map(|(row, _)| super::keys::last_id(row))
-                .map(&record_key)
-                .collect();
-            let found = self.records(&keys).await?;
-            records.extend(found.into_iter().map(|stored| stored.record));
-        }
-        let next = records.last().filter(|_| records.len() >= limit).map(id);
-        Ok(Page { records, next })
     }
 }
 

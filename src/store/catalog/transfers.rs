@@ -1,12 +1,14 @@
 //! Open transfers: their rows and reads. A volume has one at most.
 
+use uuid::Uuid;
+
 use super::changes::{Changes, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
-use super::query::{ListError, Page};
-use super::read::sees;
+use super::listable::{FieldValue, Listable};
+use super::query::{ListError, Page, TransferField, TransferQuery};
 use super::{Catalog, Stored};
-use crate::model::{ProjectId, Transfer, TransferId, VolumeId};
+use crate::model::{ProjectId, Timestamp, Transfer, TransferId, VolumeId};
 use crate::store::{Condition, Key, StoreError};
 
 impl Catalog {
@@ -40,20 +42,63 @@ impl Catalog {
         marker: Option<TransferId>,
         limit: usize,
     ) -> Result<Page<Transfer, TransferId>, ListError> {
-        let after = match marker {
-            None => None,
-            Some(id) => match self.transfer(id).await? {
-                Some(marker) if sees(project, &marker.source_project_id) => {
-                    Some(created_row(project, &marker))
-                }
-                _ => return Err(ListError::UnknownMarker(id.to_string())),
-            },
+        let query = TransferQuery {
+            project: project.cloned(),
+            marker,
+            limit,
+            ..Default::default()
         };
-        let prefix = key(keys::TRANSFER_BY_CREATED).scope(project).prefix();
-        let record = |id| record_key(TransferId(id));
-        Ok(self
-            .newest(prefix, after, limit, record, |transfer: &Transfer| transfer.id)
-            .await?)
+        self.page::<Transfer>(&query).await
+    }
+}
+
+impl Listable for Transfer {
+    type Id = TransferId;
+    type Field = TransferField;
+
+    const CREATED_AT: TransferField = TransferField::CreatedAt;
+    const ID: TransferField = TransferField::Id;
+    const PROJECT: TransferField = TransferField::SourceProjectId;
+
+    fn id_of(id: Uuid) -> TransferId {
+        TransferId(id)
+    }
+
+    fn id(&self) -> TransferId {
+        self.id
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.source_project_id
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn value(&self, field: TransferField) -> FieldValue<'_> {
+        match field {
+            TransferField::Id => FieldValue::Id(self.id.0),
+            TransferField::CreatedAt => FieldValue::Time(self.created_at),
+            TransferField::VolumeId => FieldValue::Id(self.volume_id.0),
+            TransferField::Name => FieldValue::text(self.name.as_deref()),
+            TransferField::SourceProjectId => FieldValue::Text(self.source_project_id.as_str()),
+            TransferField::NoSnapshots => FieldValue::Flag(self.no_snapshots),
+            TransferField::Same => FieldValue::Missing,
+        }
+    }
+
+    fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+        key(keys::TRANSFER_BY_CREATED).scope(scope).prefix()
+    }
+
+    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+        Some(|row| last_id(row).map(|id| record_key(TransferId(id))))
+    }
+
+    async fn by_id(catalog: &Catalog, ids: &[TransferId]) -> Result<Vec<Stored<Self>>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
+        catalog.records(&keys).await
     }
 }
 

@@ -154,8 +154,8 @@ async fn a_list_has_full_pages_and_misses_nothing_that_stays() {
     for greed in [1, 2, 9] {
         for sort in [
             Vec::new(),
-            vec![(VolumeSortKey::Name, Direction::Ascending)],
-            vec![(VolumeSortKey::Host, Direction::Ascending)],
+            vec![(VolumeField::Name, Direction::Ascending)],
+            vec![(VolumeField::Host, Direction::Ascending)],
         ] {
             let store = Vanishing::taking(greed);
             let catalog = Catalog::open(store.clone()).await.unwrap();

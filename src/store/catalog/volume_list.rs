@@ -1,27 +1,19 @@
-//! Lists of volumes: which index answers a query.
-//!
-//! | query | how it is answered | cost |
-//! |---|---|---|
-//! | order `created_at`, `name`, `status` or `size`, no filters | along that index | the page (and its offset) |
-//! | filter `name=`, `status=` or `size=`, in that or the default order | along the rows of that value | the page |
-//! | such an order, other filters | along the index until the page is full | what is passed over |
-//! | filter `id=` | those volumes | the ids given |
-//! | filter `name=`, any other order | all rows of that name, the first few kept | the volumes of that name |
-//! | anything else | all volumes of the project (or all), the first few kept | the volumes of the scope |
+//! Lists of volumes: their fields and indexes, and their totals.
 
-use super::filter::volume_matches;
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
 use super::keys::{self, key, volume_key_of_row};
-use super::list::rows_at_most;
-use super::listable::{Listable, Path, Plan, QueryOf, SortValue};
-use super::order::{leading_key, total_order};
-use super::query::{ListError, Page, VolumeField, VolumeFilter, VolumeQuery, VolumeSortKey};
+use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex};
+use super::query::{ListError, Page, VolumeField, VolumeQuery};
 use super::read::Walk;
-use super::volumes::{Total, ValueIndex, record_key, totals_key};
+use super::volumes::{Total, VolumeIndex, totals_key};
 use super::{Catalog, Stored};
-use crate::model::{ProjectId, Volume, VolumeId};
-use crate::store::Key;
-use crate::store::StoreError;
+use crate::model::host::host_matches;
+use crate::model::{ProjectId, Timestamp, Volume, VolumeId};
 use crate::store::evaluate::counter_value;
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A page of volumes, by index.
@@ -41,25 +33,13 @@ impl Catalog {
         if query.filters.is_empty() {
             return self.counted_totals(query.project.as_ref()).await;
         }
-        let query = VolumeQuery {
-            sort: Vec::new(),
-            ..query.clone()
-        };
         let mut totals = (0_u64, 0_u64);
-        self.all_that_match(&query, |volume: &Volume| {
+        self.each_that_matches(query, |volume: &Volume| {
             totals.0 += 1;
             totals.1 += u64::from(volume.size);
         })
         .await?;
         Ok(totals)
-    }
-
-    /// Shows every volume that matches to `see`, in no order. Order, marker, offset and limit do not matter.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn each_volume(&self, query: &VolumeQuery, see: impl FnMut(&Volume)) -> Result<(), StoreError> {
-        self.all_that_match(query, see).await
     }
 
     async fn counted_totals(&self, project: Option<&ProjectId>) -> Result<(u64, u64), StoreError> {
@@ -83,21 +63,46 @@ impl Catalog {
     }
 }
 
-impl VolumeQuery {
-    /// Of how many rows a page is made at most; `None` if that depends on how many volumes there are.
-    #[must_use]
-    pub fn rows_at_most(&self) -> Option<usize> {
-        rows_at_most::<Volume>(self)
-    }
-}
-
 impl Listable for Volume {
     type Id = VolumeId;
-    type SortKey = VolumeSortKey;
-    type Filter = VolumeFilter;
+    type Field = VolumeField;
 
-    const CREATED_AT: VolumeSortKey = VolumeSortKey::CreatedAt;
-    const ID: VolumeSortKey = VolumeSortKey::Id;
+    const CREATED_AT: VolumeField = VolumeField::CreatedAt;
+    const ID: VolumeField = VolumeField::Id;
+    const PROJECT: VolumeField = VolumeField::ProjectId;
+    const INDEXES: &'static [ValueIndex<Self>] = &[
+        ValueIndex {
+            field: VolumeField::Name,
+            is_selective: true,
+            value_prefix: |scope, name| VolumeIndex::Name.value_prefix(scope, name),
+            ordered: Some(OrderedIndex {
+                prefix: |scope| VolumeIndex::Name.prefix(scope),
+                row: |scope, volume| VolumeIndex::Name.row(scope, volume),
+            }),
+        },
+        ValueIndex {
+            field: VolumeField::Status,
+            is_selective: false,
+            value_prefix: |scope, status| VolumeIndex::Status.value_prefix(scope, status),
+            ordered: Some(OrderedIndex {
+                prefix: |scope| VolumeIndex::Status.prefix(scope),
+                row: |scope, volume| VolumeIndex::Status.row(scope, volume),
+            }),
+        },
+        ValueIndex {
+            field: VolumeField::Size,
+            is_selective: false,
+            value_prefix: |scope, size| VolumeIndex::Size.value_prefix(scope, size),
+            ordered: Some(OrderedIndex {
+                prefix: |scope| VolumeIndex::Size.prefix(scope),
+                row: |scope, volume| VolumeIndex::Size.row(scope, volume),
+            }),
+        },
+    ];
+
+    fn id_of(id: Uuid) -> VolumeId {
+        VolumeId(id)
+    }
 
     fn id(&self) -> VolumeId {
         self.id
@@ -107,150 +112,83 @@ impl Listable for Volume {
         &self.project_id
     }
 
-    fn sort_value(&self, key: VolumeSortKey) -> SortValue<'_> {
-        match key {
-            VolumeSortKey::CreatedAt => SortValue::Time(self.created_at),
-            VolumeSortKey::UpdatedAt => SortValue::time(self.updated_at),
-            VolumeSortKey::Id => SortValue::Id(self.id.0),
-            VolumeSortKey::Name => SortValue::text(self.name.as_deref()),
-            VolumeSortKey::Size => SortValue::Number(self.size),
-            VolumeSortKey::Status => SortValue::Text(self.status.shown()),
-            VolumeSortKey::VolumeTypeId => SortValue::id(self.volume_type_id.map(|id| id.0)),
-            VolumeSortKey::Host => self
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
+    }
+
+    fn value(&self, field: VolumeField) -> FieldValue<'_> {
+        match field {
+            VolumeField::CreatedAt => FieldValue::Time(self.created_at),
+            VolumeField::UpdatedAt => FieldValue::time(self.updated_at),
+            VolumeField::Id => FieldValue::Id(self.id.0),
+            VolumeField::Name => FieldValue::text(self.name.as_deref()),
+            VolumeField::Size => FieldValue::Number(self.size),
+            VolumeField::Status => FieldValue::Text(self.status.shown()),
+            VolumeField::VolumeTypeId => FieldValue::id(self.volume_type_id.map(|id| id.0)),
+            VolumeField::Host => self
                 .host
                 .as_ref()
-                .map_or(SortValue::Missing, |pool| SortValue::Composed(pool.to_string())),
-            VolumeSortKey::AvailabilityZone => SortValue::Text(&self.availability_zone),
-            VolumeSortKey::Bootable => SortValue::Flag(self.bootable),
-            VolumeSortKey::AttachStatus => SortValue::Text(self.attach_status.as_str()),
-            VolumeSortKey::UserId => SortValue::Text(self.user_id.as_str()),
-            VolumeSortKey::ProjectId => SortValue::Text(self.project_id.as_str()),
-            VolumeSortKey::ScheduledAt => SortValue::time(self.scheduled_at),
-            VolumeSortKey::LaunchedAt => SortValue::time(self.launched_at),
-            VolumeSortKey::MigrationStatus => {
-                SortValue::text(self.migration_status.map(|status| status.as_str()))
+                .map_or(FieldValue::Missing, |pool| FieldValue::Composed(pool.to_string())),
+            VolumeField::AvailabilityZone => FieldValue::Text(&self.availability_zone),
+            VolumeField::Bootable => FieldValue::Flag(self.bootable),
+            VolumeField::AttachStatus => FieldValue::Text(self.attach_status.as_str()),
+            VolumeField::UserId => FieldValue::Text(self.user_id.as_str()),
+            VolumeField::ProjectId => FieldValue::Text(self.project_id.as_str()),
+            VolumeField::ScheduledAt => FieldValue::time(self.scheduled_at),
+            VolumeField::LaunchedAt => FieldValue::time(self.launched_at),
+            VolumeField::MigrationStatus => {
+                FieldValue::text(self.migration_status.map(|status| status.as_str()))
             }
-            VolumeSortKey::Description => SortValue::text(self.description.as_deref()),
-            VolumeSortKey::SnapshotId => SortValue::id(self.snapshot_id.map(|id| id.0)),
-            VolumeSortKey::SourceVolid => SortValue::id(self.source_volid.map(|id| id.0)),
-            VolumeSortKey::Multiattach => SortValue::Flag(self.multiattach),
+            VolumeField::Description => FieldValue::text(self.description.as_deref()),
+            VolumeField::SnapshotId => FieldValue::id(self.snapshot_id.map(|id| id.0)),
+            VolumeField::SourceVolid => FieldValue::id(self.source_volid.map(|id| id.0)),
+            VolumeField::Multiattach => FieldValue::Flag(self.multiattach),
             // Only what was adopted from an old Cinder could have one, and we adopt none.
-            VolumeSortKey::ConsistencygroupId => SortValue::Missing,
-            VolumeSortKey::ReplicationStatus => SortValue::text(self.replication_status.as_deref()),
+            VolumeField::ConsistencygroupId => FieldValue::Missing,
+            VolumeField::ReplicationStatus => FieldValue::text(self.replication_status.as_deref()),
+            VolumeField::GroupId => FieldValue::id(self.group_id),
+            VolumeField::ConsumesQuota => FieldValue::Flag(self.consumes_quota),
         }
     }
 
-    fn plan(query: &QueryOf<Self>, marker: Option<&Self>) -> Plan<VolumeId> {
-        plan(query, marker)
+    /// A host is named by its machine, its backend or its pool.
+    fn is_one_of(&self, field: VolumeField, wanted: &[String]) -> bool {
+        let text = self.value(field).into_text();
+        text.is_some_and(|text| match field {
+            VolumeField::Host => wanted.iter().any(|wanted| host_matches(&text, wanted)),
+            _ => wanted.iter().any(|wanted| *wanted == text),
+        })
+    }
+
+    fn metadata(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.metadata)
+    }
+
+    fn image_metadata(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.image_metadata)
+    }
+
+    fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
+        match scope {
+            None => key(keys::VOLUME).prefix(),
+            Some(project) => key(keys::VOLUME_BY_CREATED).text(project.as_str()).prefix(),
+        }
+    }
+
+    fn record_of(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+        (!prefix.starts_with(keys::VOLUME)).then_some(volume_key_of_row)
     }
 
     async fn by_id(catalog: &Catalog, ids: &[VolumeId]) -> Result<Vec<Stored<Self>>, StoreError> {
         catalog.volumes_by_id(ids).await
     }
 
-    async fn matching(
-        _: &Catalog,
-        filters: &[VolumeFilter],
-        mut found: Vec<Stored<Self>>,
-    ) -> Result<Vec<Stored<Self>>, StoreError> {
-        found.retain(|volume| filters.iter().all(|filter| volume_matches(filter, volume)));
-        Ok(found)
-    }
-}
-
-/// The index in whose order the list is to be.
-enum OrderIndex {
-    Created,
-    Value(ValueIndex),
-}
-
-fn plan(query: &VolumeQuery, marker: Option<&Volume>) -> Plan<VolumeId> {
-    let mut only_project = None;
-    let mut only_values: Vec<(ValueIndex, &String)> = Vec::new();
-    for filter in &query.filters {
-        match filter {
-            VolumeFilter::Nothing => return Plan::Nothing,
-            VolumeFilter::Is(VolumeField::Id, ids) => {
-                let mut ids: Vec<VolumeId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-                ids.sort();
-                ids.dedup();
-                return Plan::These(ids);
-            }
-            VolumeFilter::Is(field, values) => match (field, values.as_slice()) {
-                (_, []) => return Plan::Nothing,
-                (VolumeField::ProjectId, [id]) => only_project = Some(ProjectId::from(id.as_str())),
-                (VolumeField::Name, [name]) => only_values.insert(0, (ValueIndex::Name, name)),
-                (VolumeField::Status, [status]) => only_values.push((ValueIndex::Status, status)),
-                (VolumeField::Size, [size]) => only_values.push((ValueIndex::Size, size)),
-                _ => {}
-            },
-            _ => {}
-        }
-    }
-    let scope = query.project.clone().or(only_project);
-    let by_index = index_of(query);
-    // `ordered_by`: what the place of a marker is worked out from; `None` is just created_at and id.
-    let path = |prefix: Vec<u8>, reverse: bool, ordered_by: Option<ValueIndex>| {
-        let place = |volume: &Volume| match ordered_by {
-            Some(index) => index.row(scope.as_ref(), volume),
-            None => {
-                let record = record_key(volume);
-                Key([prefix.as_slice(), &record.0[keys::VOLUME.len()..]].concat())
-            }
-        };
-        Path {
-            after: marker.map(place),
-            record_of: (!prefix.starts_with(keys::VOLUME)).then_some(volume_key_of_row),
-            prefix,
-            reverse,
-        }
-    };
-    // The rows of one value, if they are in the order that was asked for (`only_values` begins with the rarest kind).
-    for (index, value) in &only_values {
-        let Some(prefix) = index.value_prefix(scope.as_ref(), value) else {
-            return Plan::Nothing;
-        };
-        match &by_index {
-            Some((OrderIndex::Created, reverse)) => return Plan::Along(path(prefix, *reverse, None)),
-            Some((OrderIndex::Value(by), reverse)) if by == index => {
-                return Plan::Along(path(prefix, *reverse, Some(*by)));
-            }
-            _ if *index == ValueIndex::Name => return Plan::Sorting(path(prefix, false, None)),
-            _ => {}
-        }
-    }
-    match (by_index, only_values.first()) {
-        (Some((OrderIndex::Created, reverse)), _) => {
-            Plan::Along(path(created_prefix(scope.as_ref()), reverse, None))
-        }
-        (Some((OrderIndex::Value(index), reverse)), _) => {
-            Plan::Along(path(index.prefix(scope.as_ref()), reverse, Some(index)))
-        }
-        (None, Some((index, value))) => match index.value_prefix(scope.as_ref(), value) {
-            Some(prefix) => Plan::Sorting(path(prefix, false, None)),
-            None => Plan::Nothing,
-        },
-        (None, None) => Plan::Sorting(path(created_prefix(scope.as_ref()), false, None)),
-    }
-}
-
-/// The index that is in the order that was asked for, and whether it is to be read backwards.
-fn index_of(query: &VolumeQuery) -> Option<(OrderIndex, bool)> {
-    let (leading, reverse) = leading_key::<Volume>(&total_order::<Volume>(&query.sort))?;
-    let index = match leading {
-        None => OrderIndex::Created,
-        Some(VolumeSortKey::Name) => OrderIndex::Value(ValueIndex::Name),
-        Some(VolumeSortKey::Status) => OrderIndex::Value(ValueIndex::Status),
-        Some(VolumeSortKey::Size) => OrderIndex::Value(ValueIndex::Size),
-        Some(_) => return None,
-    };
-    Some((index, reverse))
-}
-
-fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
-    match scope {
-        None => key(keys::VOLUME).prefix(),
-        Some(project) => key(keys::VOLUME_BY_CREATED).text(project.as_str()).prefix(),
+    async fn counted(catalog: &Catalog, scope: Option<&ProjectId>) -> Result<Option<u64>, StoreError> {
+        Ok(Some(catalog.counted_totals(scope).await?.0))
     }
 }
 

@@ -281,7 +281,7 @@ fn rows(volume: &Volume) -> Rows {
             .end(),
         Vec::new(),
     );
-    for index in [ValueIndex::Name, ValueIndex::Status, ValueIndex::Size] {
+    for index in [VolumeIndex::Name, VolumeIndex::Status, VolumeIndex::Size] {
         for scope in everybody_and_project {
             rows.insert(index.row(scope, volume), Vec::new());
         }
@@ -306,13 +306,13 @@ fn backend_key(backend: &BackendName) -> keys::KeyOf {
 
 /// An index by a value of the volume; rows of the same value are in order of `created_at` and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ValueIndex {
+pub(super) enum VolumeIndex {
     Name,
     Status,
     Size,
 }
 
-impl ValueIndex {
+impl VolumeIndex {
     fn table(self) -> keys::Table {
         match self {
             Self::Name => keys::VOLUME_BY_NAME,

@@ -172,6 +172,11 @@ fn offset(text: &str) -> Result<usize, Fault> {
 }
 
 impl Sorting {
+    /// By one key.
+    pub(super) fn by(key: &str, direction: &str) -> Self {
+        Self(vec![(key.to_owned(), direction.to_owned())])
+    }
+
     /// Keys and directions as they were written.
     pub(super) fn into_pairs(self) -> Vec<(String, String)> {
         self.0

@@ -1,146 +1,239 @@
-//! `GET /snapshots` and `/snapshots/detail`.
+//! `GET /snapshots` and `/snapshots/detail` (cinder: `api/v3/snapshots.py`, `db/api.py` `_process_snaps_filters`).
+//!
+//! Values of filters are plain text, but for metadata.
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
-
+use super::list::{self, FieldName, Filters, ListedPage, Listing};
 use super::query::Query;
-use super::{python, snapshot_query};
-use crate::model::{Snapshot, SnapshotId};
-use crate::store::catalog::{Catalog, ListError, SnapshotQuery};
+use crate::model::{Snapshot, Timestamp};
+use crate::store::catalog::{Catalog, Comparison, Filter, SnapshotField, TimeField, VolumeField};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::offload::Offload;
-use crate::web::state::WebState;
+use crate::web::schema::python;
+use crate::web::views::Json;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
-use crate::web::views::{Json, Listed};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    let wanted = Wanted::read(&caller, query)?;
-    let rows = wanted.rows_at_most();
-    let read = move || async move {
-        let page = wanted.page(&state.catalog).await?;
-        Json::of(&Listed {
-            name: "snapshots",
-            items: page.snapshots.iter().map(SnapshotSummary),
-            next: page.next(&caller, "snapshots"),
-            count: page.count,
-        })
-    };
-    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
-}
+/// Snapshots.
+pub(super) enum Snapshots {}
 
-pub(super) async fn detail(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    let wanted = Wanted::read(&caller, query)?;
-    let rows = wanted.rows_at_most();
-    let read = move || async move {
-        let page = wanted.page(&state.catalog).await?;
-        let views = SnapshotViews::extended(&caller);
-        Json::of(&Listed {
-            name: "snapshots",
-            items: page.snapshots.iter().map(|snapshot| views.detail(snapshot)),
-            next: page.next(&caller, "snapshots/detail"),
-            count: page.count,
-        })
-    };
-    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
-}
+impl Listing for Snapshots {
+    type Record = Snapshot;
 
-/// A page of snapshots, and what a link to the next needs.
-struct Page {
-    snapshots: Vec<Snapshot>,
-    next: Option<SnapshotId>,
-    count: Option<u64>,
-    query: String,
-}
+    const RESOURCE: Option<&'static str> = Some("snapshot");
+    const LINKS: Option<&'static str> = Some("snapshots_links");
+    const COUNTS: bool = true;
+    /// Cinder's columns, and since 3.30 `name` for `display_name`, sort.
+    const FIELDS: &'static [FieldName<SnapshotField>] = &[
+        FieldName::both("id", SnapshotField::Id),
+        FieldName::both("name", SnapshotField::Name).sorts_since(30),
+        FieldName::both("display_name", SnapshotField::Name),
+        FieldName::filter("description", SnapshotField::Description),
+        FieldName::both("display_description", SnapshotField::Description),
+        FieldName::both("status", SnapshotField::Status),
+        FieldName::both("progress", SnapshotField::Progress),
+        FieldName::both("volume_id", SnapshotField::VolumeId),
+        FieldName::both("volume_size", SnapshotField::VolumeSize),
+        FieldName::both("volume_type_id", SnapshotField::VolumeTypeId),
+        FieldName::both("user_id", SnapshotField::UserId),
+        FieldName::both("project_id", SnapshotField::ProjectId),
+        FieldName::both("group_snapshot_id", SnapshotField::GroupSnapshotId),
+        FieldName::filter("encryption_key_id", SnapshotField::EncryptionKeyId),
+        FieldName::filter("consumes_quota", SnapshotField::ConsumesQuota),
+        FieldName::both("use_quota", SnapshotField::ConsumesQuota),
+        FieldName::sort("created_at", SnapshotField::CreatedAt),
+        FieldName::sort("updated_at", SnapshotField::UpdatedAt),
+        FieldName::sort("cgsnapshot_id", SnapshotField::CgsnapshotId),
+        FieldName::sort("scheduled_at", SnapshotField::ScheduledAt),
+    ];
 
-impl Page {
-    fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
-        let link = caller.next_link(path, &self.query, &self.next?.to_string());
-        Some(("snapshots_links", link))
+    fn not_found(id: &str) -> Fault {
+        Fault::not_found(format!("Snapshot {id} could not be found."))
     }
-}
 
-/// Which snapshots are listed.
-struct Wanted {
-    query: SnapshotQuery,
-    with_count: bool,
-    text: String,
-}
+    fn path(detail: bool) -> &'static str {
+        if detail { "snapshots/detail" } else { "snapshots" }
+    }
 
-fn unknown_marker(marker: &str) -> Fault {
-    Fault::not_found(format!("Snapshot {marker} could not be found."))
-}
-
-impl Wanted {
-    fn read(caller: &Caller, mut query: Query) -> Result<Self, Fault> {
-        let text = query.text().to_owned();
-        let sorting = query.take_sorting()?;
-        let paging = query.take_paging()?;
-        let mut with_count = false;
-        if caller.version.at_least(45) {
-            with_count = query.bool("with_count")?;
-            query.take("with_count");
-        }
-        // Unlike with volumes, what is no boolean is false.
+    /// Unlike with volumes, what is no boolean is false.
+    fn is_of_all(caller: &Caller, query: &mut Query) -> Result<bool, Fault> {
         let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
-        let all_tenants = caller.context.is_admin && all_tenants == Some(true);
-        let filters = snapshot_query::filters(caller, &mut query)?;
-        let sort = sorting.keys(|key| snapshot_query::sort_key(caller.version, key))?;
-        let marker = match &paging.marker {
-            None => None,
-            Some(marker) => Some(
-                python::uuid(marker)
-                    .map(SnapshotId)
-                    .ok_or_else(|| unknown_marker(marker))?,
+        Ok(caller.context.is_admin && all_tenants == Some(true))
+    }
+
+    fn take_others(caller: &Caller, query: &mut Query) -> Result<(), Fault> {
+        if !caller.version.at_least(22) {
+            query.take("metadata");
+        }
+        query.take("all_tenants");
+        Ok(())
+    }
+
+    fn is_allowed(_: &Caller, name: &str) -> bool {
+        ["status", "volume_id", "name", "metadata"].contains(&name)
+    }
+
+    fn filter(_: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
+        let text = || vec![value.to_owned()];
+        let of_volume = |field| Filter::OfVolume(Box::new(Filter::Is(field, text())));
+        Ok(vec![match (name, Self::field(name)) {
+            ("metadata", _) => list::pairs(value, Filter::Metadata),
+            ("availability_zone", _) => of_volume(VolumeField::AvailabilityZone),
+            ("host", _) => of_volume(VolumeField::Host),
+            ("created_at", _) => moment(TimeField::CreatedAt, value),
+            ("updated_at", _) => moment(TimeField::UpdatedAt, value),
+            (_, None) => Filter::Nothing,
+            (_, Some(field @ SnapshotField::ConsumesQuota)) => {
+                let consumes = python::bool_from_string(value).ok_or_else(|| {
+                    Fault::bad_request(format!("Value '{value}' for 'use_quota' is not a boolean."))
+                })?;
+                Filter::Is(field, vec![consumes.to_string()])
+            }
+            (_, Some(field)) => Filter::Is(field, text()),
+        }])
+    }
+
+    async fn view(
+        _: &Catalog,
+        caller: &Caller,
+        page: ListedPage<Snapshot>,
+        detail: bool,
+    ) -> Result<Json, Fault> {
+        let views = SnapshotViews::extended(caller);
+        let (snapshots, frame) = page.into_parts();
+        match detail {
+            true => frame.around(
+                "snapshots",
+                snapshots.iter().map(|snapshot| views.detail(snapshot)),
             ),
-        };
-        let query = SnapshotQuery {
-            project: (!all_tenants).then(|| caller.context.project_id.clone()),
-            sort,
-            filters,
-            marker,
-            offset: paging.offset,
-            limit: paging.limit,
-        };
-        Ok(Self {
-            query,
-            with_count,
-            text,
-        })
+            false => frame.around("snapshots", snapshots.iter().map(SnapshotSummary)),
+        }
+    }
+}
+
+/// Exactly then: only volumes are compared by time.
+fn moment(field: TimeField, value: &str) -> Filter<SnapshotField> {
+    match Timestamp::parse(value) {
+        Some(time) => Filter::Time(field, Comparison::Eq, time),
+        None => Filter::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::catalog::SnapshotFilter;
+    use crate::web::microversion::Microversion;
+    use crate::web::views::tests::caller;
+
+    fn read(minor: u16, is_admin: bool, text: &str) -> Result<Vec<SnapshotFilter>, Fault> {
+        list::filters::<Snapshots>(&caller(minor, is_admin), &mut Query::parse(text, 1000))
     }
 
-    /// Whatever is counted may be much.
-    fn rows_at_most(&self) -> Option<usize> {
-        self.query.rows_at_most().filter(|_| !self.with_count)
+    fn is(field: SnapshotField, value: &str) -> SnapshotFilter {
+        SnapshotFilter::Is(field, vec![value.to_owned()])
     }
 
-    async fn page(self, catalog: &Catalog) -> Result<Page, Fault> {
-        let found = catalog
-            .snapshots(&self.query)
-            .await
-            .map_err(|error| match error {
-                ListError::UnknownMarker(marker) => unknown_marker(&marker),
-                ListError::Store(error) => error.into(),
-            })?;
-        let count = match self.with_count {
-            true => Some(catalog.snapshot_total(&self.query).await?),
-            false => None,
-        };
-        Ok(Page {
-            snapshots: found.records,
-            next: found.next,
-            count,
-            query: self.text,
-        })
+    #[test]
+    fn values_are_plain_text_but_metadata_is_python() {
+        assert_eq!(
+            read(71, false, "status=['error']&volume_id=v&name=n"),
+            Ok(vec![
+                is(SnapshotField::Status, "['error']"),
+                is(SnapshotField::VolumeId, "v"),
+                is(SnapshotField::Name, "n")
+            ])
+        );
+        let pairs = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+        assert_eq!(
+            read(22, false, "metadata={'k':'v'}"),
+            Ok(vec![SnapshotFilter::Metadata(pairs)])
+        );
+        assert_eq!(
+            read(21, true, "metadata={'k':'v'}"),
+            Ok(vec![]),
+            "it came with 3.22"
+        );
+        assert_eq!(read(71, true, "metadata=k"), Ok(vec![SnapshotFilter::Nothing]));
+    }
+
+    #[test]
+    fn a_member_is_told_of_foreign_filters_only_since_3_31() {
+        assert_eq!(
+            read(30, false, "user_id=u&all_tenants=1&status=error"),
+            Ok(vec![is(SnapshotField::Status, "error")])
+        );
+        assert_eq!(
+            read(31, false, "user_id=u&all_tenants=1"),
+            Err(Fault::bad_request(
+                "Invalid filters user_id are found in query options."
+            ))
+        );
+        assert_eq!(
+            read(71, true, "user_id=u&bogus=1"),
+            Ok(vec![is(SnapshotField::UserId, "u"), SnapshotFilter::Nothing])
+        );
+        assert_eq!(
+            read(71, false, "availability_zone=nova"),
+            Ok(vec![SnapshotFilter::OfVolume(Box::new(Filter::Is(
+                VolumeField::AvailabilityZone,
+                vec!["nova".into()]
+            )))])
+        );
+        assert_eq!(
+            read(71, true, "name~=n"),
+            Ok(vec![SnapshotFilter::Contains(SnapshotField::Name, "n".into())])
+        );
+        assert_eq!(read(33, true, "name~=n"), Ok(vec![SnapshotFilter::Nothing]));
+    }
+
+    #[test]
+    fn quota_is_a_boolean_and_a_time_is_exact() {
+        assert_eq!(
+            read(71, false, "consumes_quota=Yes"),
+            Ok(vec![is(SnapshotField::ConsumesQuota, "true")])
+        );
+        assert_eq!(
+            read(71, false, "consumes_quota=maybe"),
+            Err(Fault::bad_request(
+                "Value 'maybe' for 'use_quota' is not a boolean."
+            ))
+        );
+        let time = Timestamp::parse("2026-11-22T07:12:34").unwrap();
+        assert_eq!(
+            read(
+                71,
+                true,
+                "created_at=2026-11-22T07:12:34&updated_at=gt:2026-11-22"
+            ),
+            Ok(vec![
+                SnapshotFilter::Time(TimeField::CreatedAt, Comparison::Eq, time),
+                SnapshotFilter::Nothing
+            ])
+        );
+    }
+
+    #[test]
+    fn names_sort_since_3_30() {
+        assert_eq!(Snapshots::sort_key(Microversion(29), "name"), None);
+        assert_eq!(
+            Snapshots::sort_key(Microversion(30), "name"),
+            Some(SnapshotField::Name)
+        );
+        assert_eq!(
+            Snapshots::sort_key(Microversion(0), "display_name"),
+            Some(SnapshotField::Name)
+        );
+        assert_eq!(Snapshots::sort_key(Microversion(71), "size"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_filter_makes_it_panic(name in "(metadata|status|created_at|consumes_quota|name~|[a-z~]{1,6})", value in "\\PC{0,30}", minor in 0..=71_u16, admin: bool) {
+            let mut query = Query::parse(&crate::web::links::encode_query([(name.as_str(), value.as_str())]), 1000);
+            let _ = list::filters::<Snapshots>(&caller(minor, admin), &mut query);
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use actix_web::http::Method;
 
+use super::list::{detail, list};
 use super::manageable_snapshots::Snapshots;
 use super::manageable_volumes::Volumes;
 use super::transfers::{NEW, OLD};
@@ -57,8 +58,8 @@ pub fn routes(t: &mut Routes) {
 #[rustfmt::skip]
 fn of_volumes(t: &mut Routes) {
     t.section("Volumes");
-    t.get("/volumes", reader("volume:get_all"), volume_list::list).does("brief list (id,name,links)");
-    t.get("/volumes/detail", reader("volume:get_all"), volume_list::detail).does("full list");
+    t.get("/volumes", reader("volume:get_all"), list::<volume_list::Volumes>).does("brief list (id,name,links)");
+    t.get("/volumes/detail", reader("volume:get_all"), detail::<volume_list::Volumes>).does("full list");
     t.get("/volumes/summary", reader("volume:get_all"), volume_list::summary).since(12).does("sums");
     t.post("/volumes", member("volume:create"), volumes::create).body(schema::volumes::CREATE).body_since(13, schema::volumes::CREATE_V313).body_since(47, schema::volumes::CREATE_V347).body_since(53, schema::volumes::CREATE_V353).does("create");
     t.get("/volumes/{volume_id}", reader("volume:get"), volumes::show).does("show");
@@ -101,8 +102,8 @@ fn of_volumes(t: &mut Routes) {
     t.action(ACTION, "os-unmanage", admin("volume_extension:volume_unmanage"), status::unmanage).does("forget without deleting data");
 
     t.section("Attachments");
-    t.get("/attachments", reader("volume:get_all"), attachments::list).since(27).does("list");
-    t.get("/attachments/detail", reader("volume:get_all"), attachments::detail).since(27).does("full list");
+    t.get("/attachments", reader("volume:get_all"), list::<attachments::Attachments>).since(27).does("list");
+    t.get("/attachments/detail", reader("volume:get_all"), detail::<attachments::Attachments>).since(27).does("full list");
     t.get("/attachments/summary", reader("volume:get_all"), attachments::no_summary).since(27);
     t.post("/attachments", member("volume:attachment_create"), attachments::create).body(schema::attachments::CREATE).body_since(54, schema::attachments::CREATE_V354).since(27).does("reserve (and connect when connector given)");
     t.get("/attachments/{attachment_id}", reader("volume:get"), attachments::show).since(27).does("show");
@@ -195,7 +196,7 @@ fn of_operators(t: &mut Routes) {
 
     t.section("Messages and filters");
     t.get("/resource_filters", Access::Token, resource_filters::list).since(33).does("allowed list filters");
-    t.get("/messages", reader("message:get_all"), messages::list).since(3).does("user messages");
+    t.get("/messages", reader("message:get_all"), list::<messages::Messages>).since(3).does("user messages");
     t.get("/messages/{message_id}", reader("message:get"), messages::show).since(3).does("show");
     t.delete("/messages/{message_id}", member("message:delete"), messages::delete).since(3).does("delete");
 }
@@ -203,8 +204,8 @@ fn of_operators(t: &mut Routes) {
 #[rustfmt::skip]
 fn of_snapshots(t: &mut Routes) {
     t.section("Snapshots");
-    t.get("/snapshots", reader("volume:get_all_snapshots"), snapshot_list::list).does("list");
-    t.get("/snapshots/detail", reader("volume:get_all_snapshots"), snapshot_list::detail).does("full list");
+    t.get("/snapshots", reader("volume:get_all_snapshots"), list::<snapshot_list::Snapshots>).does("list");
+    t.get("/snapshots/detail", reader("volume:get_all_snapshots"), detail::<snapshot_list::Snapshots>).does("full list");
     t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).body(schema::snapshots::CREATE).does("create");
     t.get("/snapshots/{snapshot_id}", reader("volume:get_snapshot"), snapshots::show).does("show");
     t.put("/snapshots/{snapshot_id}", member("volume:update_snapshot"), snapshots::update).body(schema::snapshots::UPDATE).does("update");
@@ -239,14 +240,14 @@ fn of_backups_and_transfers(t: &mut Routes) {
     t.later_action::<()>("/backups/{id}/action", "os-force_delete", admin("volume_extension:backup_admin_actions:force_delete"), BACKUPS).does("delete from any status");
 
     t.section("Transfers");
-    t.get("/os-volume-transfer", reader("volume:get_all_transfers"), transfers::list::<OLD>).does("list");
-    t.get("/os-volume-transfer/detail", reader("volume:get_all_transfers"), transfers::detail::<OLD>).does("full list");
+    t.get("/os-volume-transfer", reader("volume:get_all_transfers"), list::<transfers::Transfers<OLD>>).does("list");
+    t.get("/os-volume-transfer/detail", reader("volume:get_all_transfers"), detail::<transfers::Transfers<OLD>>).does("full list");
     t.post("/os-volume-transfer", member("volume:create_transfer"), transfers::create::<OLD>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).does("create");
     t.get("/os-volume-transfer/{transfer_id}", reader("volume:get_transfer"), transfers::show).does("show");
     t.post("/os-volume-transfer/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).does("accept");
     t.delete("/os-volume-transfer/{transfer_id}", member("volume:delete_transfer"), transfers::delete).rule_order(RuleOrder::InHandler).does("cancel");
-    t.get("/volume-transfers", reader("volume:get_all_transfers"), transfers::list::<NEW>).does("list");
-    t.get("/volume-transfers/detail", reader("volume:get_all_transfers"), transfers::detail::<NEW>).does("full list");
+    t.get("/volume-transfers", reader("volume:get_all_transfers"), list::<transfers::Transfers<NEW>>).does("list");
+    t.get("/volume-transfers/detail", reader("volume:get_all_transfers"), detail::<transfers::Transfers<NEW>>).does("full list");
     t.post("/volume-transfers", member("volume:create_transfer"), transfers::create::<NEW>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).body_since(55, transfers::CREATE_V355).does("create");
     t.get("/volume-transfers/{transfer_id}", reader("volume:get_transfer"), transfers::show).does("show");
     t.post("/volume-transfers/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).does("accept");

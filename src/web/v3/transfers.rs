@@ -1,22 +1,20 @@
 //! `/volume-transfers`, and its older name `/os-volume-transfer`: volumes that change their project. The older name knows neither
 //! snapshots that stay (3.55), nor pages and orders (3.59), nor encrypted volumes (3.70), whatever the version.
 
-use std::cmp::Ordering;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
-use super::query::{Paging, Query, part_of, sort_by_keys};
+use super::list::{FieldName, Filters, ListedPage, Listing};
+use super::query::{Paging, Query, Sorting};
 use super::{accepted, python};
 use crate::model::volume::Secret;
-use crate::model::{ProjectId, Transfer, TransferId, VolumeId};
-use crate::store::catalog::{Direction, ListError};
+use crate::model::{Transfer, TransferId, VolumeId};
+use crate::store::catalog::{Catalog, Filter, TransferField};
 use crate::verbs::transfer::accept_transfer::AcceptTransfer;
 use crate::verbs::transfer::create_transfer::CreateTransfer;
 use crate::verbs::transfer::delete_transfer::DeleteTransfer;
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
-use crate::web::offload::Offload;
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema::Check::{AnyOf, Matches, Required, Type};
@@ -24,7 +22,7 @@ use crate::web::schema::parameter_types::{BOOLEAN, UUID};
 use crate::web::schema::{Kind, Pattern, Schema, boolean, object, text, trimmed};
 use crate::web::state::WebState;
 use crate::web::views::transfer::{COLLECTION, Shown, TransferView};
-use crate::web::views::{Json, LinkBase, Listed, Named, answer};
+use crate::web::views::{Json, LinkBase, Named, answer};
 
 /// Whether a route has the newer name.
 pub(super) const NEW: bool = true;
@@ -157,169 +155,91 @@ pub(super) async fn delete(
     Ok(accepted())
 }
 
-pub(super) async fn list<const NAME: bool>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    page::<NAME>(caller, state, offload, query, Shown::Summary).await
-}
+/// Transfers, by the name of the route.
+pub(super) struct Transfers<const NAME: bool>;
 
-pub(super) async fn detail<const NAME: bool>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    let shown = Shown::Detail(caller.version);
-    page::<NAME>(caller, state, offload, query, shown).await
-}
+impl<const NAME: bool> Listing for Transfers<NAME> {
+    type Record = Transfer;
 
-async fn page<const NAME: bool>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    mut query: Query,
-    shown: Shown<'static>,
-) -> Result<HttpResponse, Fault> {
-    let text = query.text().to_owned();
-    let (paging, sort) = match NAME == NEW && caller.version.at_least(59) {
-        true => {
-            let paging = query.take_paging()?;
-            (paging, query.take_sorting()?.keys(sort_key)?)
+    const RESOURCE: Option<&'static str> = None;
+    const LINKS: Option<&'static str> = Some("transfers_links");
+    /// `name` is what its clients call `display_name`.
+    const FIELDS: &'static [FieldName<TransferField>] = &[
+        FieldName::both("id", TransferField::Id),
+        FieldName::sort("created_at", TransferField::CreatedAt),
+        FieldName::both("volume_id", TransferField::VolumeId),
+        FieldName::filter("name", TransferField::Name),
+        FieldName::both("display_name", TransferField::Name),
+        FieldName::both("source_project_id", TransferField::SourceProjectId),
+        FieldName::filter("project_id", TransferField::SourceProjectId),
+        FieldName::both("no_snapshots", TransferField::NoSnapshots),
+        FieldName::sort("updated_at", TransferField::Same),
+        FieldName::sort("expires_at", TransferField::Same),
+        FieldName::sort("destination_project_id", TransferField::Same),
+        FieldName::sort("accepted", TransferField::Same),
+    ];
+
+    fn not_found(id: &str) -> Fault {
+        not_found(id)
+    }
+
+    fn path(_: bool) -> &'static str {
+        COLLECTION
+    }
+
+    fn take_part(caller: &Caller, query: &mut Query) -> Result<(Paging, Sorting), Fault> {
+        if NAME == NEW && caller.version.at_least(59) {
+            return Ok((query.take_paging()?, query.take_sorting()?));
         }
         // What asks for a page or an order is a filter there, which nothing matches (as in Cinder).
-        false => {
-            let paging = Paging {
-                marker: None,
-                offset: 0,
-                ..query.clone().take_paging()?
-            };
-            (paging, vec![(SortKey::CreatedAt, Direction::Ascending)])
-        }
-    };
-    let all_tenants = query.take("all_tenants");
-    let all_tenants = all_tenants.and_then(|word| python::bool_from_string(&word));
-    let everybody = caller.context.is_admin && all_tenants == Some(true);
-    if !everybody {
-        query.take("project_id");
-    }
-    let newest_first = [(SortKey::CreatedAt, Direction::Descending)];
-    let is_indexed = query.filters().is_empty() && paging.offset == 0 && sort == newest_first;
-    let rows = is_indexed.then_some(paging.limit);
-    let read = move || async move {
-        let project = (!everybody).then_some(&caller.context.project_id);
-        let page = match is_indexed {
-            true => indexed(&state, project, &paging).await?,
-            false => {
-                let mut found = all(&state, project).await?;
-                let filters = query.filters();
-                found.retain(|transfer| filters.iter().all(|(name, value)| matches(transfer, name, value)));
-                // By time and id where all keys are equal.
-                let rest = sort
-                    .first()
-                    .map_or(Direction::Descending, |(_, direction)| *direction);
-                let sort = [sort, vec![(SortKey::CreatedAt, rest), (SortKey::Id, rest)]].concat();
-                sort_by_keys(&mut found, &sort, compare);
-                part_of(found, &paging, |transfer| transfer.id.to_string())
-            }
+        let paging = Paging {
+            marker: None,
+            offset: 0,
+            ..query.clone().take_paging()?
         };
-        let page = page.ok_or_else(|| not_found(paging.marker.as_deref().unwrap_or_default()))?;
-        let next = page.last().filter(|_| page.len() >= paging.limit).map(|last| {
-            (
-                "transfers_links",
-                caller.next_link(COLLECTION, &text, &last.id.to_string()),
-            )
-        });
-        let links = LinkBase::new(&caller, COLLECTION);
-        Json::of(&Listed {
-            name: "transfers",
-            items: page.iter().map(|transfer| TransferView {
-                transfer,
-                links: &links,
-                shown,
-            }),
-            next,
-            count: None,
+        Ok((paging, Sorting::by("created_at", "asc")))
+    }
+
+    fn is_of_all(caller: &Caller, query: &mut Query) -> Result<bool, Fault> {
+        let all_tenants = query.take("all_tenants");
+        let all_tenants = all_tenants.and_then(|word| python::bool_from_string(&word));
+        let is_of_all = caller.context.is_admin && all_tenants == Some(true);
+        if !is_of_all {
+            query.take("project_id");
+        }
+        Ok(is_of_all)
+    }
+
+    fn filter(_: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
+        let flag = python::bool_from_string(value);
+        Ok(match (name, Self::field(name)) {
+            // Those that have been accepted are gone.
+            ("accepted", _) if flag == Some(false) => Vec::new(),
+            (_, Some(field @ TransferField::NoSnapshots)) => {
+                vec![flag.map_or(Filter::Nothing, |flag| Filter::Is(field, vec![flag.to_string()]))]
+            }
+            (_, Some(field)) => vec![Filter::Is(field, vec![value.to_owned()])],
+            (_, None) => vec![Filter::Nothing],
         })
-    };
-    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
-}
-
-/// The usual page, along the catalog's index. `None` for an unknown marker.
-async fn indexed(
-    state: &WebState,
-    project: Option<&ProjectId>,
-    paging: &Paging,
-) -> Result<Option<Vec<Transfer>>, Fault> {
-    let marker = match paging.marker.as_deref().map(python::uuid) {
-        None => None,
-        Some(Some(id)) => Some(TransferId(id)),
-        Some(None) => return Ok(None),
-    };
-    match state.catalog.transfers(project, marker, paging.limit).await {
-        Ok(page) => Ok(Some(page.records)),
-        Err(ListError::UnknownMarker(_)) => Ok(None),
-        Err(ListError::Store(error)) => Err(error.into()),
     }
-}
 
-async fn all(state: &WebState, project: Option<&ProjectId>) -> Result<Vec<Transfer>, Fault> {
-    match state.catalog.transfers(project, None, usize::MAX).await {
-        Ok(found) => Ok(found.records),
-        Err(ListError::UnknownMarker(marker)) => Err(not_found(&marker)),
-        Err(ListError::Store(error)) => Err(error.into()),
-    }
-}
-
-/// What is no field of a transfer matches nothing. `name` is what its clients call `display_name`.
-fn matches(transfer: &Transfer, name: &str, value: &str) -> bool {
-    let is = |flag| python::bool_from_string(value) == Some(flag);
-    match name {
-        "id" => transfer.id.to_string() == value,
-        "volume_id" => transfer.volume_id.to_string() == value,
-        "name" | "display_name" => transfer.name.as_deref() == Some(value),
-        "source_project_id" | "project_id" => transfer.source_project_id.as_str() == value,
-        "no_snapshots" => is(transfer.no_snapshots),
-        "accepted" => is(false),
-        _ => false,
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SortKey {
-    CreatedAt,
-    Id,
-    VolumeId,
-    Name,
-    Project,
-    NoSnapshots,
-    /// A column of Cinder's that is the same for all that are open.
-    Same,
-}
-
-fn sort_key(name: &str) -> Option<SortKey> {
-    Some(match name {
-        "created_at" => SortKey::CreatedAt,
-        "id" => SortKey::Id,
-        "volume_id" => SortKey::VolumeId,
-        "display_name" => SortKey::Name,
-        "source_project_id" => SortKey::Project,
-        "no_snapshots" => SortKey::NoSnapshots,
-        "updated_at" | "expires_at" | "destination_project_id" | "accepted" => SortKey::Same,
-        _ => return None,
-    })
-}
-
-fn compare(a: &Transfer, b: &Transfer, key: SortKey) -> Ordering {
-    match key {
-        SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
-        SortKey::Id => a.id.cmp(&b.id),
-        SortKey::VolumeId => a.volume_id.cmp(&b.volume_id),
-        SortKey::Name => a.name.cmp(&b.name),
-        SortKey::Project => a.source_project_id.cmp(&b.source_project_id),
-        SortKey::NoSnapshots => a.no_snapshots.cmp(&b.no_snapshots),
-        SortKey::Same => Ordering::Equal,
+    async fn view(
+        _: &Catalog,
+        caller: &Caller,
+        page: ListedPage<Transfer>,
+        detail: bool,
+    ) -> Result<Json, Fault> {
+        let links = &LinkBase::new(caller, COLLECTION);
+        let shown = match detail {
+            true => Shown::Detail(caller.version),
+            false => Shown::Summary,
+        };
+        let (transfers, frame) = page.into_parts();
+        let view = |transfer| TransferView {
+            transfer,
+            links,
+            shown,
+        };
+        frame.around("transfers", transfers.iter().map(view))
     }
 }

@@ -1,4 +1,7 @@
-//! `GET /volumes`, `/volumes/detail` and `/volumes/summary`.
+//! `GET /volumes`, `/volumes/detail` and `/volumes/summary` (cinder: `api/v3/volumes.py`, `volume/api.py`).
+//!
+//! Values of filters are Python literals where they parse as such (`status=['error','available']`, `metadata={'k':'v'}`) and plain
+//! text otherwise.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,64 +9,197 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
-use super::query::Query;
-use super::{python, volume_query};
-use crate::model::{AttachStatus, Attachment, Volume, VolumeId};
-use crate::store::catalog::{Catalog, ListError, VolumeQuery};
+use super::list::{self, FieldName, Filters, ListedPage, Listing, own_project};
+use super::query::{Paging, Query, Sorting};
+use super::resource_filters;
+use crate::model::{AttachStatus, Attachment, Timestamp, Volume, VolumeId};
+use crate::store::catalog::{Catalog, Comparison, Filter, TimeField, VolumeField, VolumeQuery};
 use crate::web::caller::Caller;
 use crate::web::fault::Fault;
 use crate::web::offload::Offload;
+use crate::web::schema::literal::{self, Literal};
+use crate::web::schema::python;
 use crate::web::state::WebState;
 use crate::web::views::volume::{VolumeViews, type_names};
-use crate::web::views::{Json, Listed, Named};
+use crate::web::views::{Json, Named};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    let wanted = Wanted::read(&caller, query)?;
-    let rows = wanted.rows_at_most();
-    let read = move || async move {
-        let page = wanted.page(&state.catalog).await?;
-        let views = VolumeViews::extended(&caller);
-        Json::of(&Listed {
-            name: "volumes",
-            items: page.volumes.iter().map(|volume| views.summary(volume)),
-            next: page.next(&caller, "volumes"),
-            count: page.count,
-        })
-    };
-    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
+/// Volumes.
+pub(super) enum Volumes {}
+
+impl Listing for Volumes {
+    type Record = Volume;
+
+    const RESOURCE: Option<&'static str> = Some("volume");
+    const LINKS: Option<&'static str> = Some("volumes_links");
+    const COUNTS: bool = true;
+    /// The names of Cinder's columns and of the API are both known.
+    const FIELDS: &'static [FieldName<VolumeField>] = &[
+        FieldName::both("id", VolumeField::Id),
+        FieldName::both("name", VolumeField::Name),
+        FieldName::both("display_name", VolumeField::Name),
+        FieldName::both("description", VolumeField::Description),
+        FieldName::both("display_description", VolumeField::Description),
+        FieldName::both("status", VolumeField::Status),
+        FieldName::both("size", VolumeField::Size),
+        FieldName::both("bootable", VolumeField::Bootable),
+        FieldName::both("migration_status", VolumeField::MigrationStatus),
+        FieldName::both("attach_status", VolumeField::AttachStatus),
+        FieldName::both("availability_zone", VolumeField::AvailabilityZone),
+        FieldName::filter("group_id", VolumeField::GroupId),
+        FieldName::both("volume_type_id", VolumeField::VolumeTypeId),
+        FieldName::both("host", VolumeField::Host),
+        FieldName::both("user_id", VolumeField::UserId),
+        FieldName::both("project_id", VolumeField::ProjectId),
+        FieldName::both("snapshot_id", VolumeField::SnapshotId),
+        FieldName::both("source_volid", VolumeField::SourceVolid),
+        FieldName::filter("consumes_quota", VolumeField::ConsumesQuota),
+        FieldName::filter("use_quota", VolumeField::ConsumesQuota),
+        FieldName::both("multiattach", VolumeField::Multiattach),
+        FieldName::both("replication_status", VolumeField::ReplicationStatus),
+        FieldName::sort("created_at", VolumeField::CreatedAt),
+        FieldName::sort("updated_at", VolumeField::UpdatedAt),
+        FieldName::sort("scheduled_at", VolumeField::ScheduledAt),
+        FieldName::sort("launched_at", VolumeField::LaunchedAt),
+        FieldName::sort("consistencygroup_id", VolumeField::ConsistencygroupId),
+    ];
+
+    fn not_found(id: &str) -> Fault {
+        Fault::not_found(format!("Volume {id} could not be found."))
+    }
+
+    fn path(detail: bool) -> &'static str {
+        if detail { "volumes/detail" } else { "volumes" }
+    }
+
+    fn take_part(_: &Caller, query: &mut Query) -> Result<(Paging, Sorting), Fault> {
+        Ok((query.take_paging()?, query.take_sorting()?))
+    }
+
+    fn is_of_all(caller: &Caller, query: &mut Query) -> Result<bool, Fault> {
+        Ok(caller.context.is_admin && query.bool("all_tenants")?)
+    }
+
+    fn take_others(caller: &Caller, query: &mut Query) -> Result<(), Fault> {
+        let version = caller.version;
+        for (minor, name) in [
+            (4, "glance_metadata"),
+            (10, "group_id"),
+            (31, "created_at"),
+            (31, "updated_at"),
+        ] {
+            if !version.at_least(minor) {
+                query.take(name);
+            }
+        }
+        query.bool("all_tenants")?;
+        query.take("all_tenants");
+        Ok(())
+    }
+
+    fn is_allowed(_: &Caller, name: &str) -> bool {
+        resource_filters::of("volume").contains(&name)
+    }
+
+    fn comes_first(name: &str) -> bool {
+        time_field(name).is_some()
+    }
+
+    fn filter(caller: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
+        if let Some(field) = time_field(name) {
+            return time_comparisons(field, name, value);
+        }
+        Ok(vec![match (name, Self::field(name)) {
+            ("metadata", _) => list::pairs(value, Filter::Metadata),
+            ("glance_metadata", _) => list::pairs(value, Filter::ImageMetadata),
+            (_, None) => Filter::Nothing,
+            (
+                _,
+                Some(field @ (VolumeField::Bootable | VolumeField::Multiattach | VolumeField::ConsumesQuota)),
+            ) => {
+                let strict = caller.version.at_least(2);
+                Filter::Is(field, vec![boolean(strict, name, value)?.to_string()])
+            }
+            // Raw: a name may look like a literal.
+            (_, Some(VolumeField::Name)) => Filter::Is(VolumeField::Name, vec![value.to_owned()]),
+            (_, Some(field)) => Filter::Is(field, values(value)),
+        }])
+    }
+
+    async fn view(
+        catalog: &Catalog,
+        caller: &Caller,
+        page: ListedPage<Volume>,
+        detail: bool,
+    ) -> Result<Json, Fault> {
+        let views = VolumeViews::extended(caller);
+        let (volumes, frame) = page.into_parts();
+        if !detail {
+            return frame.around("volumes", volumes.iter().map(|volume| views.summary(volume)));
+        }
+        let types = catalog.volume_types().await?;
+        let types = type_names(types.iter().map(|stored| &stored.record));
+        let attachments = attachments(catalog, &volumes).await?;
+        let items = volumes.iter().zip(&attachments);
+        frame.around(
+            "volumes",
+            items.map(|(volume, attached)| views.detail(volume, &types, attached)),
+        )
+    }
 }
 
-pub(super) async fn detail(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
-    let wanted = Wanted::read(&caller, query)?;
-    let rows = wanted.rows_at_most();
-    let read = move || async move {
-        let page = wanted.page(&state.catalog).await?;
-        let types = state.catalog.volume_types().await?;
-        let types = type_names(types.iter().map(|stored| &stored.record));
-        let attachments = attachments(&state.catalog, &page.volumes).await?;
-        let views = VolumeViews::extended(&caller);
-        Json::of(&Listed {
-            name: "volumes",
-            items: page
-                .volumes
-                .iter()
-                .zip(&attachments)
-                .map(|(volume, attached)| views.detail(volume, &types, attached)),
-            next: page.next(&caller, "volumes/detail"),
-            count: page.count,
+/// One text, or several.
+fn values(value: &str) -> Vec<String> {
+    match literal::read(value) {
+        Some(Literal::Scalar(text)) => vec![text],
+        Some(Literal::List(items)) => items
+            .into_iter()
+            .filter_map(|item| match item {
+                Literal::Scalar(text) => Some(text),
+                _ => None,
+            })
+            .collect(),
+        Some(Literal::None | Literal::Dict(_)) | None => vec![value.to_owned()],
+    }
+}
+
+/// A boolean: since 3.2 one of the usual words, before that everything that is not some spelling of "false".
+fn boolean(strict: bool, name: &str, value: &str) -> Result<bool, Fault> {
+    if strict {
+        return python::bool_from_string(value)
+            .ok_or_else(|| Fault::invalid_input(format!("'{name} = {value}'")));
+    }
+    Ok(!["False", "false", "FALSE", ""].contains(&value))
+}
+
+fn time_field(name: &str) -> Option<TimeField> {
+    match name {
+        "created_at" => Some(TimeField::CreatedAt),
+        "updated_at" => Some(TimeField::UpdatedAt),
+        _ => None,
+    }
+}
+
+/// `gte:2026-01-01T00:00:00,lt:…`
+fn time_comparisons(field: TimeField, name: &str, value: &str) -> Result<Filters<Volumes>, Fault> {
+    value
+        .split(',')
+        .map(|part| {
+            let (operator, time) = part.split_once(':').unwrap_or((part, part));
+            let comparison = match operator {
+                "gt" => Comparison::Gt,
+                "gte" => Comparison::Gte,
+                "eq" => Comparison::Eq,
+                "neq" => Comparison::Neq,
+                "lt" => Comparison::Lt,
+                "lte" => Comparison::Lte,
+                "" => return Err(Fault::bad_request(format!("Invalid {name} value"))),
+                other => return Err(Fault::bad_request(format!("Invalid {other} operator"))),
+            };
+            let time =
+                Timestamp::parse(time).ok_or_else(|| Fault::bad_request(format!("Invalid {time} value")))?;
+            Ok(Filter::Time(field, comparison, time))
         })
-    };
-    Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
+        .collect()
 }
 
 /// The attachments of each volume. Only those that have any are asked for: most of a long list has none.
@@ -85,91 +221,6 @@ async fn attachments(catalog: &Catalog, volumes: &[Volume]) -> Result<Vec<Vec<At
     Ok(of_volumes)
 }
 
-/// A page of volumes, and what a link to the next needs.
-struct Page {
-    volumes: Vec<Volume>,
-    next: Option<VolumeId>,
-    count: Option<u64>,
-    query: String,
-}
-
-impl Page {
-    fn next(&self, caller: &Caller, path: &str) -> Option<(&'static str, serde_json::Value)> {
-        let link = caller.next_link(path, &self.query, &self.next?.to_string());
-        Some(("volumes_links", link))
-    }
-}
-
-/// Which volumes are listed.
-struct Wanted {
-    query: VolumeQuery,
-    with_count: bool,
-    text: String,
-}
-
-fn unknown_marker(marker: &str) -> Fault {
-    Fault::not_found(format!("Volume {marker} could not be found."))
-}
-
-impl Wanted {
-    fn read(caller: &Caller, mut query: Query) -> Result<Self, Fault> {
-        let text = query.text().to_owned();
-        let paging = query.take_paging()?;
-        let sorting = query.take_sorting()?;
-        let mut with_count = false;
-        if caller.version.at_least(45) {
-            with_count = query.bool("with_count")?;
-            query.take("with_count");
-        }
-        let all_tenants = caller.context.is_admin && query.bool("all_tenants")?;
-        let filters = volume_query::filters(caller, &mut query)?;
-        let sort = sorting.keys(volume_query::sort_key)?;
-        let marker = match &paging.marker {
-            None => None,
-            Some(marker) => Some(
-                python::uuid(marker)
-                    .map(VolumeId)
-                    .ok_or_else(|| unknown_marker(marker))?,
-            ),
-        };
-        let query = VolumeQuery {
-            project: (!all_tenants).then(|| caller.context.project_id.clone()),
-            sort,
-            filters,
-            marker,
-            offset: paging.offset,
-            limit: paging.limit,
-        };
-        Ok(Self {
-            query,
-            with_count,
-            text,
-        })
-    }
-
-    /// Whatever is counted may be much.
-    fn rows_at_most(&self) -> Option<usize> {
-        self.query.rows_at_most().filter(|_| !self.with_count)
-    }
-
-    async fn page(self, catalog: &Catalog) -> Result<Page, Fault> {
-        let found = catalog.volumes(&self.query).await.map_err(|error| match error {
-            ListError::UnknownMarker(marker) => unknown_marker(&marker),
-            ListError::Store(error) => error.into(),
-        })?;
-        let count = match self.with_count {
-            true => Some(catalog.volume_totals(&self.query).await?.0),
-            false => None,
-        };
-        Ok(Page {
-            volumes: found.records,
-            next: found.next,
-            count,
-            query: self.text,
-        })
-    }
-}
-
 #[derive(Serialize)]
 struct Summary {
     total_count: u64,
@@ -186,7 +237,7 @@ pub(super) async fn summary(
 ) -> Result<HttpResponse, Fault> {
     let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
     let wanted = VolumeQuery {
-        project: (!all_tenants).then(|| caller.context.project_id.clone()),
+        project: own_project(&caller, all_tenants),
         ..VolumeQuery::default()
     };
     let with_metadata = caller.version.at_least(36);
@@ -224,6 +275,117 @@ async fn distinct_metadata(
             }
         }
     };
-    catalog.each_volume(query, note).await?;
+    catalog.each_that_matches::<Volume>(query, note).await?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::catalog::VolumeFilter;
+    use crate::web::views::tests::caller;
+
+    fn read(minor: u16, is_admin: bool, text: &str) -> Result<Vec<VolumeFilter>, Fault> {
+        list::filters::<Volumes>(&caller(minor, is_admin), &mut Query::parse(text, 1000))
+    }
+
+    fn is(field: VolumeField, values: &[&str]) -> VolumeFilter {
+        VolumeFilter::Is(field, values.iter().map(|value| (*value).to_owned()).collect())
+    }
+
+    #[test]
+    fn values_may_be_python() {
+        assert_eq!(
+            read(71, false, "status=error"),
+            Ok(vec![is(VolumeField::Status, &["error"])])
+        );
+        assert_eq!(
+            read(71, false, "status=['error',%20'in-use']"),
+            Ok(vec![is(VolumeField::Status, &["error", "in-use"])])
+        );
+        assert_eq!(
+            read(71, false, "metadata={'k':'v'}"),
+            Ok(vec![VolumeFilter::Metadata(BTreeMap::from([(
+                "k".into(),
+                "v".into()
+            )]))])
+        );
+        assert_eq!(read(71, false, "metadata=k"), Ok(vec![VolumeFilter::Nothing]));
+        assert_eq!(
+            read(71, false, "name='n'"),
+            Ok(vec![is(VolumeField::Name, &["'n'"])])
+        );
+        assert_eq!(
+            read(71, false, "size=01"),
+            Ok(vec![is(VolumeField::Size, &["01"])])
+        );
+    }
+
+    #[test]
+    fn a_member_is_told_of_foreign_filters_only_since_3_31() {
+        assert_eq!(
+            read(30, false, "host=h&status=error"),
+            Ok(vec![is(VolumeField::Status, &["error"])])
+        );
+        assert_eq!(
+            read(31, false, "host=h&bogus=1&all_tenants=1"),
+            Err(Fault::bad_request(
+                "Invalid filters host,bogus are found in query options."
+            ))
+        );
+        assert_eq!(read(31, false, "all_tenants=1"), Ok(vec![]));
+        assert_eq!(read(71, true, "bogus=1"), Ok(vec![VolumeFilter::Nothing]));
+        assert_eq!(read(71, true, "host=h"), Ok(vec![is(VolumeField::Host, &["h"])]));
+        assert_eq!(
+            read(71, true, "name~=n"),
+            Ok(vec![VolumeFilter::Contains(VolumeField::Name, "n".into())])
+        );
+    }
+
+    #[test]
+    fn booleans_are_strict_since_3_2() {
+        assert_eq!(
+            read(1, false, "bootable=maybe"),
+            Ok(vec![is(VolumeField::Bootable, &["true"])])
+        );
+        assert_eq!(
+            read(2, false, "bootable=0"),
+            Ok(vec![is(VolumeField::Bootable, &["false"])])
+        );
+        assert_eq!(
+            read(2, false, "bootable=maybe"),
+            Err(Fault::bad_request("Invalid input received: 'bootable = maybe'"))
+        );
+    }
+
+    #[test]
+    fn times_are_compared() {
+        let time = Timestamp::parse("2026-11-22T07:12:34").unwrap();
+        assert_eq!(
+            read(71, false, "created_at=gte:2026-11-22T07:12:34"),
+            Ok(vec![VolumeFilter::Time(
+                TimeField::CreatedAt,
+                Comparison::Gte,
+                time
+            )])
+        );
+        for (text, message) in [
+            ("created_at=zz:2026-11-22T07:12:34", "Invalid zz operator"),
+            ("created_at=gt:bad", "Invalid bad value"),
+            ("updated_at=gt:2026-11-22,lt", "Invalid lt value"),
+        ] {
+            assert_eq!(read(71, false, text), Err(Fault::bad_request(message)), "{text}");
+        }
+        assert_eq!(read(30, true, "created_at=bad"), Ok(vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_filter_makes_it_panic(name in "(metadata|status|created_at|bootable|name~|[a-z~]{1,6})", value in "\\PC{0,30}", minor in 0..=71_u16, admin: bool) {
+            let mut query = Query::parse(&crate::web::links::encode_query([(name.as_str(), value.as_str())]), 1000);
+            let _ = list::filters::<Volumes>(&caller(minor, admin), &mut query);
+        }
+    }
 }

@@ -6,20 +6,6 @@ use serde::{Serialize, Serializer};
 use super::{LinkBase, time};
 use crate::model::UserMessage;
 
-/// The level that all messages have: Cinder writes no other.
-pub const LEVEL: &str = "ERROR";
-
-/// `VOLUME_VOLUME_001_003`: what kind of thing, what was being done to it, and what went wrong.
-#[must_use]
-pub fn event_id(message: &UserMessage) -> String {
-    format!(
-        "VOLUME_{}_{}_{}",
-        message.resource_type,
-        message.action.code(),
-        message.detail.code()
-    )
-}
-
 /// A message.
 #[derive(Clone, Copy)]
 pub struct MessageView<'a> {
@@ -39,9 +25,9 @@ impl Serialize for MessageView<'_> {
         }
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &message.id)?;
-        map.serialize_entry("event_id", &event_id(message))?;
+        map.serialize_entry("event_id", &message.event_id())?;
         map.serialize_entry("user_message", &text)?;
-        map.serialize_entry("message_level", LEVEL)?;
+        map.serialize_entry("message_level", UserMessage::LEVEL)?;
         map.serialize_entry("created_at", &time(message.created_at))?;
         map.serialize_entry("guaranteed_until", &time(message.expires_at))?;
         map.serialize_entry("request_id", &message.request_id)?;

@@ -77,7 +77,7 @@ async fn every_key_that_vanishes_is_noticed() {
 #[actix::test]
 async fn what_should_not_be_there_is_noticed() {
     let (store, catalog, record) = sound().await;
-    let stray = volumes::ValueIndex::Name.row(None, &volume("p", "other", 1));
+    let stray = volumes::VolumeIndex::Name.row(None, &volume("p", "other", 1));
     let unknown = Key(b"zz".to_vec());
     for key in [stray, unknown] {
         change(&store, vec![Change::Put(key.clone(), Vec::new())]).await;

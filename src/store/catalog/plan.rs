@@ -1,0 +1,138 @@
+//! Which index answers a query.
+//!
+//! | query | how it is answered | cost |
+//! |---|---|---|
+//! | order `created_at`, or of an index by a value; no filters | along that index | the page (and its offset) |
+//! | a filter by one value of an index, in that or the default order | along the rows of that value | the page |
+//! | such an order, other filters | along the index until the page is full | what is passed over |
+//! | filter `id=` | those records | the ids given |
+//! | a filter by one value of a selective index, any other order | all its rows, the first few kept | the records of that value |
+//! | anything else | all records of the project (or all), the first few kept | the records of the scope |
+
+use uuid::Uuid;
+
+use super::keys::time_bytes;
+use super::listable::{Listable, QueryOf, ValueIndex};
+use super::order::{leading_key, total_order};
+use super::query::Filter;
+use crate::model::ProjectId;
+use crate::store::Key;
+
+/// How a query is answered.
+pub(super) enum Plan<I> {
+    /// Nothing can match.
+    Nothing,
+    /// Look at these.
+    These(Vec<I>),
+    /// Go along rows that are in the order that was asked for.
+    Along(Path),
+    /// Go through rows and keep the first of that order.
+    Sorting(Path),
+}
+
+/// Rows to go along.
+pub(super) struct Path {
+    /// What they begin with.
+    pub(super) prefix: Vec<u8>,
+    /// Backwards.
+    pub(super) reverse: bool,
+    /// The row, there or not, that the marker has on this path.
+    pub(super) after: Option<Key>,
+    /// Where the record of a row is; `None` if rows are records.
+    pub(super) record_of: Option<fn(&Key) -> Option<Key>>,
+}
+
+/// How a query is answered. A marker that is known is told, for the place to begin behind.
+pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<R::Id> {
+    let mut only_project = None;
+    for filter in &query.filters {
+        match filter {
+            Filter::Nothing => return Plan::Nothing,
+            Filter::Is(field, ids) if *field == R::ID => {
+                let ids = ids.iter().filter_map(|id| id.parse::<Uuid>().ok());
+                let mut ids: Vec<R::Id> = ids.map(R::id_of).collect();
+                ids.sort();
+                ids.dedup();
+                return Plan::These(ids);
+            }
+            Filter::Is(_, values) if values.is_empty() => return Plan::Nothing,
+            Filter::Is(field, values) if *field == R::PROJECT => {
+                if let [id] = values.as_slice() {
+                    only_project = Some(ProjectId::from(id.as_str()));
+                }
+            }
+            _ => {}
+        }
+    }
+    let scope = query.project.clone().or(only_project);
+    let scope = scope.as_ref();
+    // Where rows go on with created_at and id.
+    let by_time = |prefix: Vec<u8>, reverse: bool| {
+        let after = marker.map(|marker| {
+            let (time, id) = (time_bytes(marker.created_at()), uuid_of(marker));
+            Key([prefix.as_slice(), &time, id.as_bytes()].concat())
+        });
+        path::<R>(prefix, reverse, after)
+    };
+    let leading = leading_key::<R>(&total_order::<R>(&query.sort));
+    let ordering = leading.and_then(|(field, reverse)| {
+        let field = field?;
+        let index = R::INDEXES.iter().find(|index| index.field == field)?;
+        Some((index, index.ordered.as_ref()?, reverse))
+    });
+    let mut least = None;
+    for (index, value) in only_values::<R>(query) {
+        let Some(prefix) = (index.value_prefix)(scope, value) else {
+            return Plan::Nothing;
+        };
+        match (&leading, &ordering) {
+            (Some((None, reverse)), _) => return Plan::Along(by_time(prefix, *reverse)),
+            (_, Some((by, ordered, reverse))) if by.field == index.field => {
+                let after = marker.map(|marker| (ordered.row)(scope, marker));
+                return Plan::Along(path::<R>(prefix, *reverse, after));
+            }
+            _ if index.is_selective => return Plan::Sorting(path::<R>(prefix, false, None)),
+            _ => least = least.or(Some(prefix)),
+        }
+    }
+    match (leading, ordering) {
+        (Some((None, reverse)), _) => Plan::Along(by_time(R::created_prefix(scope), reverse)),
+        (_, Some((_, ordered, reverse))) => {
+            let after = marker.map(|marker| (ordered.row)(scope, marker));
+            Plan::Along(path::<R>((ordered.prefix)(scope), reverse, after))
+        }
+        _ => {
+            let prefix = least.unwrap_or_else(|| R::created_prefix(scope));
+            Plan::Sorting(path::<R>(prefix, false, None))
+        }
+    }
+}
+
+/// The indexes of which the query wants one value only, in the order of the indexes.
+fn only_values<R: Listable>(query: &QueryOf<R>) -> impl Iterator<Item = (&'static ValueIndex<R>, &str)> {
+    R::INDEXES.iter().filter_map(|index| {
+        query.filters.iter().find_map(|filter| match filter {
+            Filter::Is(field, values) if *field == index.field => match values.as_slice() {
+                [value] => Some((index, value.as_str())),
+                _ => None,
+            },
+            _ => None,
+        })
+    })
+}
+
+fn path<R: Listable>(prefix: Vec<u8>, reverse: bool, after: Option<Key>) -> Path {
+    Path {
+        record_of: R::record_of(&prefix),
+        prefix,
+        reverse,
+        after,
+    }
+}
+
+fn uuid_of<R: Listable>(record: &R) -> Uuid {
+    match record.value(R::ID) {
+        super::listable::FieldValue::Id(id) => id,
+        _ => Uuid::nil(),
+    }
+}
