@@ -1,6 +1,6 @@
 //! What a commit collects. Each kind of record adds its own methods in its own file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 
 use super::Catalog;
@@ -20,6 +20,9 @@ pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
 pub struct Changes {
     catalog: Catalog,
     transaction: Transaction,
+    /// Rows that a record has afterwards, and rows that one has no longer. Two records may exchange one: then it is there.
+    written_rows: Rows,
+    removed_rows: BTreeSet<Key>,
     fault: Option<StoreError>,
     /// Whose commit this is, if it is an operation's.
     verb: String,
@@ -30,6 +33,8 @@ impl Changes {
         Self {
             catalog,
             transaction: Transaction::default(),
+            written_rows: Rows::new(),
+            removed_rows: BTreeSet::new(),
             fault: None,
             verb: "-".to_owned(),
         }
@@ -46,7 +51,14 @@ impl Changes {
         let reached = move |when: &str| {
             point(|| format!("commit {verb} {}:{} {when}", place.file(), place.line()));
         };
-        let (fault, transaction, catalog) = (self.fault, self.transaction, self.catalog);
+        let (fault, catalog, mut transaction) = (self.fault, self.catalog, self.transaction);
+        let is_written = |key: &Key| self.written_rows.contains_key(key);
+        let removed = self.removed_rows.iter().filter(|key| !is_written(key));
+        transaction.changes.extend(removed.cloned().map(Change::Delete));
+        let written = self.written_rows.into_iter();
+        transaction
+            .changes
+            .extend(written.map(|(key, value)| Change::Put(key, value)));
         async move {
             if let Some(fault) = fault {
                 return Err(fault.into());
@@ -113,12 +125,12 @@ impl Changes {
     pub(super) fn replace_rows(&mut self, was: Rows, now: Rows) {
         for key in was.keys() {
             if !now.contains_key(key) {
-                self.delete(key.clone());
+                self.removed_rows.insert(key.clone());
             }
         }
         for (key, value) in now {
             if was.get(&key) != Some(&value) {
-                self.put_row(key, value);
+                self.written_rows.insert(key, value);
             }
         }
     }
@@ -126,5 +138,46 @@ impl Changes {
     /// Lets [`Changes::commit`] fail; the first reason counts.
     pub(super) fn fail(&mut self, error: StoreError) {
         self.fault.get_or_insert(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Rows;
+    use crate::store::catalog::Catalog;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Key, Store};
+
+    #[actix::test]
+    async fn rows_that_two_records_exchange_are_there_whichever_is_changed_first() {
+        let rows = |name: &str, value: u8| Rows::from([(Key(name.as_bytes().to_vec()), vec![value])]);
+        for first in [0, 1] {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+            let catalog = Catalog::open(Arc::clone(&store)).await.unwrap();
+            let mut changes = catalog.change();
+            changes.replace_rows(Rows::new(), rows("here", 1));
+            changes.replace_rows(Rows::new(), rows("there", 2));
+            changes.commit().await.unwrap();
+            let mut changes = catalog.change();
+            let exchanges = [
+                (rows("here", 1), rows("there", 1)),
+                (rows("there", 2), rows("here", 2)),
+            ];
+            for index in [first, 1 - first] {
+                let (was, now) = exchanges[index].clone();
+                changes.replace_rows(was, now);
+            }
+            changes.commit().await.unwrap();
+            for (name, value) in [("here", 2), ("there", 1)] {
+                let found = store.get(&Key(name.as_bytes().to_vec())).await.unwrap();
+                assert_eq!(
+                    found.map(|found| found.value.to_vec()),
+                    Some(vec![value]),
+                    "{name}"
+                );
+            }
+        }
     }
 }
