@@ -492,3 +492,51 @@ async fn others_work_while_a_page_of_large_records_is_decoded() {
     // 2,400 KiB are read, in stretches of 512.
     assert!(turns.get() >= 4, "{} turns", turns.get());
 }
+
+#[actix::test]
+async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
+    let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+    let backends = [BackendName::new("h", "one"), BackendName::new("h", "two")];
+    let (mut volume, mut copy) = (volume("p", "v", 1), volume("p", "v", 1));
+    volume.host = Some(backends[0].pool("p"));
+    copy.host = Some(backends[1].pool("p"));
+    copy.set_copy_of(volume.id);
+    let mut changes = catalog.change();
+    changes
+        .insert_volume(&volume)
+        .insert_volume(&copy)
+        .add_usage(&volume.project_id, &volume_deltas(1, volume.volume_type_id))
+        .add_usage(&volume.project_id, &volume_deltas(1, copy.volume_type_id));
+    changes.commit().await.unwrap();
+    let was = catalog.volume(volume.id).await.unwrap().unwrap();
+    let copy_was = catalog.volume(copy.id).await.unwrap().unwrap();
+    std::mem::swap(&mut volume.host, &mut copy.host);
+    volume.set_storage_id(copy.id);
+    copy.set_storage_id(volume.id);
+    let mut changes = catalog.change();
+    changes
+        .update_volume(&was, &volume)
+        .update_volume(&copy_was, &copy);
+    changes.commit().await.unwrap();
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+    for (project, count) in [(None, 2), (Some(volume.project_id.clone()), 1)] {
+        let query = VolumeQuery {
+            project,
+            limit: 9,
+            ..VolumeQuery::default()
+        };
+        let listed = catalog.volumes(&query).await.unwrap().records;
+        assert_eq!(listed.len(), count, "a hidden copy is in everybody's list only");
+    }
+    let names = [volume.id, copy.id].map(crate::model::StorageName::Volume);
+    let expected = [
+        (&backends[0], names[0], copy.id),
+        (&backends[1], names[1], volume.id),
+    ];
+    for (backend, name, owner) in expected {
+        let known = catalog.names_on_backend(backend, &names).await.unwrap();
+        assert_eq!(known.into_iter().collect::<Vec<_>>(), [(name, owner.0)]);
+        let all = catalog.backend_volumes(backend, None, 9).await.unwrap().records;
+        assert_eq!(all.iter().map(|found| found.id).collect::<Vec<_>>(), [owner]);
+    }
+}

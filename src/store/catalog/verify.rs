@@ -18,7 +18,7 @@ use super::operations::held;
 use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
 use super::types::type_counter;
-use super::volumes::{Total, totals_key};
+use super::volumes::{Total, is_in_its_project, totals_key};
 use super::{Catalog, operations, volumes};
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::{
@@ -110,12 +110,14 @@ impl<'a> Check<'a> {
         while let Some(entries) = walk.next(self.catalog).await? {
             let volumes: Vec<Volume> = self.readable(entries).await?;
             for volume in &volumes {
-                *totals
-                    .entry(totals_key(&volume.project_id, Total::Volumes))
-                    .or_default() += 1;
-                *totals
-                    .entry(totals_key(&volume.project_id, Total::Gib))
-                    .or_default() += i64::from(volume.size);
+                if is_in_its_project(volume) {
+                    *totals
+                        .entry(totals_key(&volume.project_id, Total::Volumes))
+                        .or_default() += 1;
+                    *totals
+                        .entry(totals_key(&volume.project_id, Total::Gib))
+                        .or_default() += i64::from(volume.size);
+                }
                 if let Some(id) = volume.volume_type_id {
                     *totals.entry(type_counter(id)).or_default() += 1;
                     if !types.contains(&id) {

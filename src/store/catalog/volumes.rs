@@ -210,15 +210,22 @@ impl Changes {
     }
 
     fn count_volume(&mut self, volume: &Volume, sign: i64) {
-        self.add(totals_key(&volume.project_id, Total::Volumes), sign);
-        self.add(
-            totals_key(&volume.project_id, Total::Gib),
-            sign * i64::from(volume.size),
-        );
+        if is_in_its_project(volume) {
+            self.add(totals_key(&volume.project_id, Total::Volumes), sign);
+            self.add(
+                totals_key(&volume.project_id, Total::Gib),
+                sign * i64::from(volume.size),
+            );
+        }
         if let Some(id) = volume.volume_type_id {
             self.add(type_counter(id), sign);
         }
     }
+}
+
+/// Whether it is listed and counted with its project's volumes: a hidden copy is not.
+pub(super) fn is_in_its_project(volume: &Volume) -> bool {
+    volume.copy_of().is_none()
 }
 
 /// What is counted of all volumes of a project, whether they consume quota or not.
@@ -260,9 +267,11 @@ impl Kind for Volume {
     }
 
     fn record_of(row: &Key, value: &[u8]) -> Option<Key> {
-        let by_value = [keys::VOLUME_BY_ID, keys::VOLUME_BY_BACKEND];
-        if by_value.iter().any(|table| row.0.starts_with(*table)) {
-            return Some(volume_key(bytes_time(value)?, VolumeId(last_id(row)?)));
+        if row.0.starts_with(keys::VOLUME_BY_BACKEND) {
+            return record_key_of_backend_row(row, value, last_id(row)?).ok();
+        }
+        if row.0.starts_with(keys::VOLUME_BY_ID) {
+            return record_key_of(row, value, last_id(row)?).ok();
         }
         volume_key_of_row(row)
     }
@@ -270,20 +279,23 @@ impl Kind for Volume {
 
 /// All index rows of a volume.
 fn rows(volume: &Volume) -> Rows {
-    let everybody_and_project = [None, Some(&volume.project_id)];
+    let project = Some(&volume.project_id).filter(|_| is_in_its_project(volume));
     let mut rows = Rows::new();
     rows.insert(id_key(volume.id), time_bytes(volume.created_at).to_vec());
-    rows.insert(
-        key(keys::VOLUME_BY_CREATED)
-            .text(volume.project_id.as_str())
-            .time(volume.created_at)
-            .id(volume.id.0)
-            .end(),
-        Vec::new(),
-    );
     for index in [VolumeIndex::Name, VolumeIndex::Status, VolumeIndex::Size] {
-        for scope in everybody_and_project {
-            rows.insert(index.row(scope, volume), Vec::new());
+        rows.insert(index.row(None, volume), Vec::new());
+    }
+    if let Some(project) = project {
+        rows.insert(
+            key(keys::VOLUME_BY_CREATED)
+                .text(project.as_str())
+                .time(volume.created_at)
+                .id(volume.id.0)
+                .end(),
+            Vec::new(),
+        );
+        for index in [VolumeIndex::Name, VolumeIndex::Status, VolumeIndex::Size] {
+            rows.insert(index.row(Some(project), volume), Vec::new());
         }
     }
     if let Some(pool) = &volume.host {
