@@ -30,6 +30,10 @@
 //! host's **VolumeManager** → its worker has the driver make the volume → a report comes back to the Api actor, which
 //! makes the record `available`, or sends it to the Scheduler again without that pool, or marks it `error`.
 
+// So that unit tests share what tests of other crates use.
+#[cfg(test)]
+extern crate self as pumice;
+
 pub mod actors;
 pub mod backend;
 mod backoff;
@@ -40,6 +44,9 @@ pub mod control;
 pub mod drivers;
 pub mod failpoint;
 pub mod flow;
+#[cfg(test)]
+#[path = "../tests/golden_support/mod.rs"]
+mod golden;
 pub mod inventory;
 pub mod messages;
 pub mod model;

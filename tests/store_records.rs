@@ -5,62 +5,22 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "golden_support/mod.rs"]
+mod golden_support;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
-use std::path::PathBuf;
 
 use pumice::model::operation::{StepOutcome, StepRecord};
 use pumice::model::quota::Resource;
 use pumice::model::spec::VolumeSource;
-use pumice::model::transfer::KeyHash;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::volume::Secret;
 use pumice::model::*;
 use pumice::store::record::operation_v1::{OperationKind, OperationV1};
-use pumice::store::record::{Layout, Limit, Limits, Record, decode, encode, encode_part};
+use pumice::store::record::{Layout, Limit, Limits, decode, encode_part};
 use uuid::Uuid;
 
-fn golden(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "golden", "records", name]
-        .iter()
-        .collect()
-}
-
-/// Compares with the file, which is written if that was asked for and there is none.
-fn check_text(name: &str, text: &str) {
-    let path = golden(name);
-    if !path.exists() && std::env::var_os("PUMICE_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; PUMICE_WRITE_GOLDEN=1 writes it", path.display()));
-    assert_eq!(
-        text, kept,
-        "{name}: the stored form changed; see src/store/record.rs for what to do"
-    );
-}
-
-/// Hex in lines, so that a difference can be seen.
-fn hex_lines(bytes: &[u8]) -> String {
-    bytes.chunks(32).map(|line| hex::encode(line) + "\n").collect()
-}
-
-fn check<R: Record + PartialEq + Debug>(form: &str, record: &R) {
-    check_first(form, 1, record);
-}
-
-/// The same for a form that was first written in this version of the record.
-fn check_first<R: Record + PartialEq + Debug>(form: &str, first: u8, record: &R) {
-    let bytes = encode(record).unwrap();
-    let name = R::NAME.replace(' ', "_");
-    check_text(&format!("{name}.{form}.v{}.hex", R::VERSION), &hex_lines(&bytes));
-    assert_eq!(&decode::<R>(&bytes).unwrap(), record);
-    for version in first..R::VERSION {
-        let old = std::fs::read_to_string(golden(&format!("{name}.{form}.v{version}.hex"))).unwrap();
-        let bytes = hex::decode(old.replace('\n', "")).unwrap();
-        decode::<R>(&bytes).unwrap_or_else(|error| panic!("{name} of version {version}: {error}"));
-    }
-}
+use golden_support::{check_text, record as check, record_since as check_first, stored};
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
@@ -357,7 +317,7 @@ fn operations_keep_their_form() {
     for kind in operation_kinds() {
         let (label, now) = (label(&kind), operation(kind));
         check(&label, &now);
-        let old = std::fs::read_to_string(golden(&format!("operation.{label}.v1.hex"))).unwrap();
+        let old = std::fs::read_to_string(stored(&format!("operation.{label}.v1.hex"))).unwrap();
         let old: Operation = decode(&hex::decode(old.replace('\n', "")).unwrap()).unwrap();
         assert_eq!(old, now);
         assert!(pumice::verbs::verb_of(&old).is_ok(), "{label}");
@@ -410,28 +370,6 @@ fn user_messages_keep_their_form() {
             cause: Some("no space".into()),
             created_at: time(1),
             expires_at: time(2),
-        },
-    );
-}
-
-#[test]
-fn transfers_keep_their_form() {
-    let bare = Transfer {
-        id: TransferId(id(1)),
-        volume_id: VolumeId(id(2)),
-        source_project_id: "project".into(),
-        name: None,
-        no_snapshots: false,
-        key: KeyHash::new([7; 16], "098d8892dab81922"),
-        created_at: time(1),
-    };
-    check("bare", &bare);
-    check(
-        "full",
-        &Transfer {
-            name: Some("däta".into()),
-            no_snapshots: true,
-            ..bare
         },
     );
 }

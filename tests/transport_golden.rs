@@ -5,25 +5,25 @@
 //! anew only by `PUMICE_WRITE_GOLDEN=1`; to do so for a message that was ever released is to break it: make a new
 //! message, or append a variant, and its lines are new ones.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 #[path = "transport_golden/copies.rs"]
 mod copies;
+#[path = "golden_support/mod.rs"]
+mod golden_support;
 #[path = "transport_golden/moving.rs"]
 mod moving;
 #[path = "transport_golden/snapshots.rs"]
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 use std::path::PathBuf;
 
 use bytes::BytesMut;
 use pumice::inventory::{Visitor, every_message};
-use pumice::messages::{Message, Topic, api, quota, registry, scheduler, volume};
+use pumice::messages::{Message, api, quota, registry, scheduler, volume};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use pumice::model::spec::VolumeSource;
-use pumice::model::transfer::KeyHash;
 use pumice::model::volume::Secret;
 use pumice::model::*;
 use pumice::transport::frame::{self, Kind, MAX_FRAME};
@@ -31,61 +31,9 @@ use pumice::transport::fuzzing::decode_header;
 use pumice::transport::header::*;
 use pumice::transport::{Address, codec};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/wire")
-}
-
-fn writing() -> bool {
-    std::env::var_os("PUMICE_WRITE_GOLDEN").is_some()
-}
-
-/// Compares lines with the file of that name, or writes it.
-fn compare(name: &str, lines: &[(String, Vec<u8>)]) {
-    let path = folder().join(format!("{name}.hex"));
-    let text: String = lines
-        .iter()
-        .map(|(label, bytes)| format!("{label} {}\n", hex::encode(bytes)))
-        .collect();
-    if writing() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "{name} has other bytes than {}:\nkept\n{kept}\nnow\n{text}",
-        path.display()
-    );
-}
-
-/// Lines for samples, each of which must be read back as it was.
-fn lines<T: Serialize + DeserializeOwned + Debug>(samples: &[(&str, T)]) -> Vec<(String, Vec<u8>)> {
-    let line = |(label, sample): &(&str, T)| {
-        let bytes = codec::encode(sample).unwrap();
-        let back: T = codec::decode(&bytes).unwrap();
-        assert_eq!(format!("{back:?}"), format!("{sample:?}"));
-        assert_eq!(codec::encode(&back).unwrap(), bytes);
-        for cut in 0..bytes.len() {
-            assert!(codec::decode::<T>(&bytes[..cut]).is_err(), "{label} cut at {cut}");
-        }
-        ((*label).to_owned(), bytes)
-    };
-    samples.iter().map(line).collect()
-}
-
-fn message<M: Message>(samples: &[(&str, M)]) {
-    compare(&file_name::<M>(), &lines(samples));
-}
-
-fn file_name<M: Message>() -> String {
-    format!("message.{}.{}", <M::To as Topic>::NAME, M::NAME)
-}
-
-fn reply<T: Serialize + DeserializeOwned + Debug>(name: &str, samples: &[(&str, T)]) {
-    compare(&format!("reply.{name}"), &lines(samples));
-}
+use golden_support::{compare, file_name, lines, message, reply, wire, writing};
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8800 + n)
@@ -402,9 +350,6 @@ fn each_message_to_api_has_the_bytes_it_had() {
     use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
     use pumice::verbs::attachment::update_attachment::UpdateAttachment;
     use pumice::verbs::delete_message::DeleteMessage;
-    use pumice::verbs::transfer::accept_transfer::AcceptTransfer;
-    use pumice::verbs::transfer::create_transfer::CreateTransfer;
-    use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
     use pumice::verbs::volume::change_volume::*;
     use pumice::verbs::volume::create_volume::CreateVolume;
     use pumice::verbs::volume::delete_volume::DeleteVolume;
@@ -635,28 +580,6 @@ fn each_message_to_api_has_the_bytes_it_had() {
         "full",
         DeleteMessage {
             message_id: "m".into(),
-        },
-    )]);
-    message(&[(
-        "full",
-        CreateTransfer {
-            volume_id: "v".into(),
-            name: text("n"),
-            no_snapshots: true,
-            encrypted_too: true,
-        },
-    )]);
-    message(&[(
-        "full",
-        AcceptTransfer {
-            transfer_id: "t".into(),
-            auth_key: Secret::new("k"),
-        },
-    )]);
-    message(&[(
-        "full",
-        DeleteTransfer {
-            transfer_id: "t".into(),
         },
     )]);
     message(&[(
@@ -967,24 +890,6 @@ fn each_reply_of_api_has_the_bytes_it_had() {
     };
     reply("api.attachment", &[("full", attachment)]);
     reply("api.initialize_connection", &[("full", connection_info())]);
-    let transfer = Transfer {
-        id: TransferId(id(12)),
-        volume_id: VolumeId(id(2)),
-        source_project_id: "p".into(),
-        name: text("n"),
-        no_snapshots: true,
-        key: KeyHash::new([7; 16], "k"),
-        created_at: Timestamp(1),
-    };
-    reply("api.accept_transfer", &[("full", transfer.clone())]);
-    let auth_key = Secret::new("k");
-    reply(
-        "api.create_transfer",
-        &[(
-            "full",
-            pumice::verbs::transfer::create_transfer::NewTransfer { transfer, auth_key },
-        )],
-    );
     let volume_type = VolumeType {
         id: VolumeTypeId(id(6)),
         name: "t".into(),
@@ -1075,7 +980,7 @@ fn every_message_has_golden_bytes() {
     every_message(&mut names);
     if !writing() {
         for name in &names.0 {
-            assert!(folder().join(format!("{name}.hex")).is_file(), "{name} has none");
+            assert!(wire(name).is_file(), "{name} has none");
         }
     }
     // And the inventory has every message that `src/messages` and `src/verbs` make one.

@@ -300,6 +300,27 @@ mod tests {
     }
 
     #[test]
+    fn transfers_keep_their_form() {
+        let id = uuid::Uuid::from_u128;
+        let bare = Transfer {
+            id: TransferId(id(1)),
+            volume_id: VolumeId(id(2)),
+            source_project_id: "project".into(),
+            name: None,
+            no_snapshots: false,
+            key: KeyHash::new([7; 16], "098d8892dab81922"),
+            created_at: Timestamp(1_700_000_000_000_001),
+        };
+        crate::golden::record("bare", &bare);
+        let full = Transfer {
+            name: Some("däta".into()),
+            no_snapshots: true,
+            ..bare
+        };
+        crate::golden::record("full", &full);
+    }
+
+    #[test]
     fn a_key_is_known_by_its_hash_and_not_shown() {
         let hash = KeyHash::new([7; 16], "098d8892dab81922");
         assert!(hash.is_of("098d8892dab81922"));

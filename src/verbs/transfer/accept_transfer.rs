@@ -202,3 +202,32 @@ fn refused(interrupt: Interrupt) -> Interrupt {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::transfer::sample;
+
+    #[test]
+    fn its_message_and_reply_have_the_bytes_they_had() {
+        let message = AcceptTransfer {
+            transfer_id: "t".to_owned(),
+            auth_key: Secret::new("k"),
+        };
+        crate::golden::message(&[("full", message)]);
+        crate::golden::reply("api.accept_transfer", &[("full", sample())]);
+    }
+
+    #[test]
+    fn what_a_volume_and_its_snapshots_count_for_is_asked_for_as_cinder_does() {
+        use crate::model::VolumeStatus;
+        use crate::model::transitions::tests::volume;
+        let given = volume(VolumeStatus::AwaitingTransfer);
+        let without = Worth::of(&given, None);
+        assert_eq!(without.snapshots, Deltas::new());
+        assert_eq!(without.sum(), volume_deltas(1, None));
+        let with = Worth::of(&given, Some(&[]));
+        assert_eq!(with.snapshots[&Resource::snapshots()], 0);
+        assert_eq!(with.each(), volume_deltas(1, None));
+    }
+}

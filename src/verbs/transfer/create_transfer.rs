@@ -91,3 +91,26 @@ impl Request for CreateTransfer {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::transfer::sample;
+
+    #[test]
+    fn its_message_and_reply_have_the_bytes_they_had() {
+        let message = CreateTransfer {
+            volume_id: "v".to_owned(),
+            name: Some("n".to_owned()),
+            no_snapshots: true,
+            encrypted_too: true,
+        };
+        crate::golden::message(&[("full", message)]);
+        let transfer = sample();
+        let auth_key = Secret::new("k");
+        crate::golden::reply(
+            "api.create_transfer",
+            &[("full", NewTransfer { transfer, auth_key })],
+        );
+    }
+}

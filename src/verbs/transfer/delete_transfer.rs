@@ -47,3 +47,14 @@ impl Request for DeleteTransfer {
         Ok(Began::Done(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_message_has_the_bytes_it_had() {
+        let transfer_id = "t".to_owned();
+        crate::golden::message(&[("full", DeleteTransfer { transfer_id })]);
+    }
+}

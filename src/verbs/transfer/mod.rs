@@ -91,3 +91,18 @@ fn notify(events: [&'static str; 2], volume: &Volume) {
         );
     }
 }
+
+/// A transfer for the samples of replies.
+#[cfg(test)]
+fn sample() -> Transfer {
+    let id = |n: u128| uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8800 + n);
+    Transfer {
+        id: TransferId(id(12)),
+        volume_id: VolumeId(id(2)),
+        source_project_id: "p".into(),
+        name: Some("n".to_owned()),
+        no_snapshots: true,
+        key: crate::model::transfer::KeyHash::new([7; 16], "k"),
+        created_at: crate::model::Timestamp(1),
+    }
+}
