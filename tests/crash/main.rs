@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "../support/acknowledged.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod acknowledged;
 #[path = "../process_support/child.rs"]
 mod child;
 #[path = "../process_support/client.rs"]
@@ -24,24 +27,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use acknowledged::{AcknowledgedFacts, Answer, Resource};
 use client::Client;
 use process::Pumice;
 
 /// How often the program is killed in `make test`. `PUMICE_CRASH_KILLS` sets another number for longer runs.
 const KILLS: usize = 12;
 
-/// What clients were told, by volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// 202 to the create.
-    Created,
-    /// A delete was sent; its answer may or may not have come.
-    DeleteSent,
-    /// 202 to the delete.
-    Deleted,
-}
-
-type Ledger = Arc<Mutex<BTreeMap<String, Told>>>;
+/// What clients were told, by id.
+type Facts = AcknowledgedFacts<String>;
 
 #[test]
 fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> {
@@ -51,13 +45,13 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
         .unwrap_or(KILLS);
     let folder = tempfile::tempdir()?;
     let mut pumice = Pumice::start(folder.path())?;
-    let told = Ledger::default();
+    let facts = Arc::new(Mutex::new(Facts::default()));
     let stop = Arc::new(AtomicBool::new(false));
     let address = Arc::new(Mutex::new(pumice.address));
     let clients: Vec<_> = (0..4)
         .map(|index| {
-            let (told, stop, address) = (told.clone(), stop.clone(), address.clone());
-            std::thread::spawn(move || work(index, &told, &stop, &address))
+            let (facts, stop, address) = (facts.clone(), stop.clone(), address.clone());
+            std::thread::spawn(move || work(index, &facts, &stop, &address))
         })
         .collect();
     for kill in 0..kills {
@@ -79,31 +73,27 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
     for client in clients {
         client.join().expect("a client thread ends");
     }
-    let told = told.lock().unwrap().clone();
+    let facts = facts.lock().unwrap();
+    let made = facts.resources.len();
     ensure!(
-        told.len() >= kills,
-        "only {} volumes were made: the clients did not get to work",
-        told.len()
+        made >= kills,
+        "only {made} volumes were made: the clients did not get to work"
     );
 
     wait_for_rest(&pumice)?;
-    compare(&pumice, &told)?;
+    compare(&pumice, &facts)?;
     pumice.stop()?;
     look_behind(folder.path(), &BTreeSet::new())?;
+    let deleted = facts.resources.values().filter(|volume| !volume.may_exist());
     println!(
-        "survived {kills} kills; {} volumes were made, {} deleted",
-        told.len(),
-        deleted(&told)
+        "survived {kills} kills; {made} volumes were made, {} deleted",
+        deleted.count()
     );
     Ok(())
 }
 
-fn deleted(told: &BTreeMap<String, Told>) -> usize {
-    told.values().filter(|told| **told == Told::Deleted).count()
-}
-
 /// Makes volumes and deletes some of them, until told to stop. A broken connection is what this test is about.
-fn work(index: usize, told: &Ledger, stop: &AtomicBool, address: &Mutex<std::net::SocketAddr>) {
+fn work(index: usize, facts: &Mutex<Facts>, stop: &AtomicBool, address: &Mutex<std::net::SocketAddr>) {
     let mut round = 0_usize;
     while !stop.load(Ordering::Acquire) {
         let to = *address.lock().unwrap();
@@ -113,52 +103,67 @@ fn work(index: usize, told: &Ledger, stop: &AtomicBool, address: &Mutex<std::net
         };
         while !stop.load(Ordering::Acquire) {
             round += 1;
-            if step(&mut client, index, round, told).is_err() {
+            if step(&mut client, index, round, facts).is_err() {
                 break;
             }
         }
     }
 }
 
-fn step(client: &mut Client, index: usize, round: usize, told: &Ledger) -> Result<()> {
-    let body = format!(r#"{{"volume": {{"size": 1, "name": "crash-{index}-{round}"}}}}"#);
-    let made = client.send("POST", "/volumes", &body)?;
+fn step(client: &mut Client, index: usize, round: usize, facts: &Mutex<Facts>) -> Result<()> {
+    let made = client.create(&format!("crash-{index}-{round}"))?;
     if made.status != 202 {
         // Overloaded or not ready: that is an answer too.
         std::thread::sleep(Duration::from_millis(5));
         return Ok(());
     }
     let id = made.json()?["volume"]["id"].as_str().context("no id")?.to_owned();
-    told.lock().unwrap().insert(id.clone(), Told::Created);
+    let volume = Resource {
+        sizes: [1].into(),
+        ..Resource::existing("volume", None, &id)
+    };
+    facts.lock().unwrap().resources.insert(id.clone(), volume);
     if round.is_multiple_of(3) {
-        delete_one(client, round, told)?;
+        delete_one(client, round, facts)?;
     } else if round.is_multiple_of(5) {
-        client.send(
-            "POST",
-            &format!("/volumes/{id}/action"),
-            r#"{"os-extend": {"new_size": 2}}"#,
-        )?;
+        extend(client, &id, facts)?;
     }
     Ok(())
 }
 
+/// What an answer says of a change that was asked for. Whatever is neither 202 nor a refusal says nothing.
+fn answer(status: u16) -> Answer {
+    match status {
+        202 => Answer::Acknowledged,
+        400 => Answer::Refused,
+        _ => Answer::Open,
+    }
+}
+
+fn extend(client: &mut Client, id: &String, facts: &Mutex<Facts>) -> Result<()> {
+    let before = facts.lock().unwrap().of(id).sizes.begin_change(2);
+    let path = format!("/volumes/{id}/action");
+    let sent = client.send("POST", &path, r#"{"os-extend": {"new_size": 2}}"#)?;
+    let mut facts = facts.lock().unwrap();
+    facts.of(id).sizes.end_change(before, 2, answer(sent.status));
+    Ok(())
+}
+
 /// Deletes one of the volumes that were made, whatever it is doing: a refusal is an answer.
-fn delete_one(client: &mut Client, round: usize, told: &Ledger) -> Result<()> {
-    let id = {
-        let mut told = told.lock().unwrap();
-        let mut made = told.iter_mut().filter(|(_, told)| **told == Told::Created);
-        let Some((id, told)) = made.nth(round % 7) else {
+fn delete_one(client: &mut Client, round: usize, facts: &Mutex<Facts>) -> Result<()> {
+    let (id, before) = {
+        let mut facts = facts.lock().unwrap();
+        let mut made = facts.all("volume").filter(|(_, volume)| volume.exists());
+        let Some(id) = made.nth(round % 7).map(|(id, _)| id.clone()) else {
             return Ok(());
         };
-        *told = Told::DeleteSent;
-        id.clone()
+        drop(made);
+        let before = facts.begin_delete(&id, false);
+        (id, before)
     };
-    match client.send("DELETE", &format!("/volumes/{id}"), "")?.status {
-        202 => told.lock().unwrap().insert(id, Told::Deleted),
-        // Still being made: it is to be there in the end.
-        400 => told.lock().unwrap().insert(id, Told::Created),
-        _ => None,
-    };
+    let sent = client.send("DELETE", &format!("/volumes/{id}"), "")?;
+    let mut facts = facts.lock().unwrap();
+    facts.end_delete(&id, before, answer(sent.status));
     Ok(())
 }
 
@@ -184,7 +189,7 @@ fn wait_for_rest(pumice: &Pumice) -> Result<()> {
 }
 
 /// Holds what is against what clients were told.
-fn compare(pumice: &Pumice, told: &BTreeMap<String, Told>) -> Result<()> {
+fn compare(pumice: &Pumice, facts: &Facts) -> Result<()> {
     let mut client = Client::connect(pumice.address)?;
     let volumes = all_volumes(&mut client)?;
     for volume in volumes.values() {
@@ -194,15 +199,13 @@ fn compare(pumice: &Pumice, told: &BTreeMap<String, Told>) -> Result<()> {
             "a volume rests in {status}: {volume}"
         );
     }
-    for (id, told) in told {
-        match told {
-            Told::Created => ensure!(
-                volumes.contains_key(id),
-                "volume {id} was acknowledged and is gone"
-            ),
-            Told::Deleted => ensure!(!volumes.contains_key(id), "volume {id} was deleted and is there"),
-            Told::DeleteSent => {}
-        }
+    for (id, known) in &facts.resources {
+        let found = volumes.get(id);
+        let wrong = known.existence.contradiction(found.is_some());
+        ensure!(wrong.is_none(), "volume {id} {}", wrong.unwrap_or_default());
+        let size = found.and_then(|found| found["size"].as_u64());
+        let wrong = size.and_then(|size| known.sizes.contradiction(&size));
+        ensure!(wrong.is_none(), "the size of volume {id} {wrong:?}");
     }
     let quota = client
         .send(

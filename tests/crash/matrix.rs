@@ -15,9 +15,10 @@ use pumice::model::bounds::RECORDS_IN_A_COMMIT;
 use pumice::verbs::every_command;
 use serde_json::{Value, json};
 
+use crate::acknowledged::{Answer, Resource};
 use crate::client::{Client, OTHER_PROJECT, PROJECT};
 use crate::process::Pumice;
-use crate::{look_behind, wait_for_rest};
+use crate::{Facts, look_behind, wait_for_rest};
 
 /// How many runs go on beside each other: most of a run is waiting.
 const AT_ONCE: usize = 6;
@@ -81,18 +82,24 @@ const ELSEWHERE: [(&str, usize, &str); 9] = [
 ];
 
 /// What the client was told of what it asked for, by id.
-#[derive(Debug, Default)]
-struct Told {
-    volumes: BTreeMap<String, bool>,
-    snapshots: BTreeMap<String, bool>,
+#[derive(Default)]
+struct Expected {
+    facts: Facts,
     /// Storage names that were let go, to be there without a record.
     let_go: BTreeSet<String>,
+}
+
+impl Expected {
+    fn exists(&mut self, kind: &'static str, id: &str, volume: Option<&str>) {
+        let resource = Resource::existing(kind, volume.map(str::to_owned), id);
+        self.facts.resources.insert(id.to_owned(), resource);
+    }
 }
 
 /// A client that goes through every verb, one after the other.
 struct Story<'a> {
     address: std::net::SocketAddr,
-    told: &'a mut Told,
+    expected: &'a mut Expected,
 }
 
 impl Story<'_> {
@@ -143,7 +150,7 @@ impl Story<'_> {
         wanted["name"] = json!("matrix");
         let made = self.ask("POST", "/volumes", &json!({"volume": wanted}))?;
         let id = made["volume"]["id"].as_str().context("no id")?.to_owned();
-        self.told.volumes.insert(id.clone(), true);
+        self.expected.exists("volume", &id, None);
         self.becomes("volume", &id, end)?;
         Ok(id)
     }
@@ -155,7 +162,7 @@ impl Story<'_> {
             &json!({"snapshot": {"volume_id": of, "name": "s"}}),
         )?;
         let id = made["snapshot"]["id"].as_str().context("no id")?.to_owned();
-        self.told.snapshots.insert(id.clone(), true);
+        self.expected.exists("snapshot", &id, Some(of));
         self.becomes("snapshot", &id, &["available"])?;
         Ok(id)
     }
@@ -165,17 +172,11 @@ impl Story<'_> {
     }
 
     fn delete(&mut self, kind: &str, id: &str, how: &str) -> Result<()> {
-        self.told_of(kind).remove(id);
+        let id = id.to_owned();
+        let before = self.expected.facts.begin_delete(&id, !how.is_empty());
         self.ask("DELETE", &format!("/{kind}s/{id}{how}"), &Value::Null)?;
-        self.told_of(kind).insert(id.to_owned(), false);
-        self.becomes(kind, id, &["gone"]).map(drop)
-    }
-
-    fn told_of(&mut self, kind: &str) -> &mut BTreeMap<String, bool> {
-        match kind {
-            "volume" => &mut self.told.volumes,
-            _ => &mut self.told.snapshots,
-        }
+        self.expected.facts.end_delete(&id, before, Answer::Acknowledged);
+        self.becomes(kind, &id, &["gone"]).map(drop)
     }
 
     /// Whether a refusal came from a program that is there.
@@ -207,8 +208,7 @@ impl Story<'_> {
         self.failures()?;
         // A snapshot alone, a volume with its snapshots, and one alone.
         self.delete("snapshot", &kept, "")?;
-        let inner = self.snapshot(&second)?;
-        self.told.snapshots.remove(&inner);
+        self.snapshot(&second)?;
         self.delete("volume", &second, "?cascade=true")?;
         self.delete("volume", &one, "")?;
         let again = self.ask("GET", "/volumes", &nothing)?;
@@ -308,26 +308,26 @@ impl Story<'_> {
     /// Lets a volume and its snapshot go, takes both in again under new ids, and deletes them.
     fn adoption(&mut self, volume: &str) -> Result<()> {
         let snapshot = self.snapshot(volume)?;
-        self.told.snapshots.remove(&snapshot);
-        self.told.let_go.insert(format!("_snapshot-{snapshot}"));
+        self.expected.facts.resources.remove(&snapshot);
+        self.expected.let_go.insert(format!("_snapshot-{snapshot}"));
         self.act("snapshot", &snapshot, json!({"os-unmanage": {}}))?;
         self.becomes("snapshot", &snapshot, &["gone"])?;
         let body = json!({"snapshot": {"volume_id": volume, "ref": {"source-name": format!("_snapshot-{snapshot}")}}});
         let made = self.ask("POST", "/manageable_snapshots", &body)?;
         let taken = made["snapshot"]["id"].as_str().context("no id")?.to_owned();
-        self.told.snapshots.insert(taken.clone(), true);
+        self.expected.exists("snapshot", &taken, Some(volume));
         self.becomes("snapshot", &taken, &["available"])?;
         self.delete("snapshot", &taken, "")?;
         let record = self.becomes("volume", volume, &["available"])?;
-        self.told.volumes.remove(volume);
-        self.told.let_go.insert(format!("volume-{volume}"));
+        self.expected.facts.resources.remove(volume);
+        self.expected.let_go.insert(format!("volume-{volume}"));
         self.act("volume", volume, json!({"os-unmanage": {}}))?;
         self.becomes("volume", volume, &["gone"])?;
         let reference = json!({"source-name": format!("volume-{volume}")});
         let body = json!({"volume": {"host": record["os-vol-host-attr:host"], "ref": reference}});
         let made = self.ask("POST", "/manageable_volumes", &body)?;
         let taken = made["volume"]["id"].as_str().context("no id")?.to_owned();
-        self.told.volumes.insert(taken.clone(), true);
+        self.expected.exists("volume", &taken, None);
         self.becomes("volume", &taken, &["available"])?;
         self.delete("volume", &taken, "")
     }
@@ -337,9 +337,7 @@ impl Story<'_> {
         let many = RECORDS_IN_A_COMMIT + 1;
         let kept = self.volume(json!({"size": 1}), &["available"])?;
         for _ in 0..many {
-            // It goes with its volume, which is what is told of.
-            let snapshot = self.snapshot(&kept)?;
-            self.told.snapshots.remove(&snapshot);
+            self.snapshot(&kept)?;
         }
         self.delete("volume", &kept, "?cascade=true")?;
         let specs = json!({"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}});
@@ -373,7 +371,7 @@ impl Story<'_> {
         let lost = self.volume(json!({"size": 1, "volume_type": "nowhere"}), &["error"])?;
         self.delete("volume", &lost, "")?;
         let lost = self.volume(json!({"size": 1, "volume_type": "nowhere"}), &["error"])?;
-        self.told.volumes.remove(&lost);
+        self.expected.facts.resources.remove(&lost);
         self.act("volume", &lost, json!({"os-unmanage": {}}))?;
         self.becomes("volume", &lost, &["gone"])?;
         self.ask("DELETE", &format!("/types/{kind}"), &Value::Null)?;
@@ -392,13 +390,13 @@ impl Story<'_> {
 fn die_at(point: &str) -> Result<bool> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    let mut told = Told::default();
+    let mut expected = Expected::default();
     let died = match Pumice::start_with(folder, &[("PUMICE_FAILPOINT", point.as_ref())]) {
         Ok(mut pumice) => {
             let address = pumice.address;
             let run = Story {
                 address,
-                told: &mut told,
+                expected: &mut expected,
             }
             .run();
             // The connection may break before the process is gone.
@@ -415,9 +413,9 @@ fn die_at(point: &str) -> Result<bool> {
     let looked = || -> Result<()> {
         let pumice = Pumice::start(folder)?;
         wait_for_rest(&pumice)?;
-        compare(&pumice, &told)?;
+        compare(&pumice, &expected)?;
         pumice.kill()?;
-        look_behind(folder, &told.let_go)
+        look_behind(folder, &expected.let_go)
     };
     looked().map_err(|error| anyhow!("{error:#}\n{}", log(folder)))?;
     Ok(died)
@@ -426,34 +424,33 @@ fn die_at(point: &str) -> Result<bool> {
 /// The end of the program's log.
 fn log(folder: &Path) -> String {
     let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let told = log.lines().filter(|line| !line.contains("\"answered\""));
-    let lines: Vec<&str> = told.collect();
+    let interesting = log.lines().filter(|line| !line.contains("\"answered\""));
+    let lines: Vec<&str> = interesting.collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
-fn compare(pumice: &Pumice, told: &Told) -> Result<()> {
+fn compare(pumice: &Pumice, expected: &Expected) -> Result<()> {
     let mut client = Client::connect(pumice.address)?;
-    for (kind, told) in [("volume", &told.volumes), ("snapshot", &told.snapshots)] {
+    let mut found = BTreeSet::new();
+    for kind in ["volume", "snapshot"] {
         // Of all projects: one may have changed hands.
-        let page = client
-            .send("GET", &format!("/{kind}s/detail?all_tenants=1"), "")?
-            .json()?;
-        let there: BTreeMap<&str, &str> = page[format!("{kind}s")]
-            .as_array()
-            .context("no list")?
-            .iter()
-            .filter_map(|record| Some((record["id"].as_str()?, record["status"].as_str()?)))
-            .collect();
-        for (id, status) in &there {
-            ensure!(RESTING.contains(status), "{kind} {id} rests in {status}");
+        let path = format!("/{kind}s/detail?all_tenants=1");
+        let page = client.send("GET", &path, "")?.json()?;
+        for record in page[format!("{kind}s")].as_array().context("no list")? {
+            let id = record["id"].as_str().context("no id")?;
+            let status = record["status"].as_str().context("no status")?;
+            ensure!(RESTING.contains(&status), "{kind} {id} rests in {status}");
+            found.insert(id.to_owned());
         }
-        for (id, is_there) in told {
-            ensure!(
-                there.contains_key(id.as_str()) == *is_there,
-                "{kind} {id} is there: {}; its client was told: {is_there}",
-                !is_there
-            );
-        }
+    }
+    for (id, resource) in &expected.facts.resources {
+        let wrong = resource.existence.contradiction(found.contains(id));
+        ensure!(
+            wrong.is_none(),
+            "{} {id} {}",
+            resource.kind,
+            wrong.unwrap_or_default()
+        );
     }
     Ok(())
 }
@@ -464,10 +461,10 @@ fn points() -> Result<BTreeSet<String>> {
     let list = folder.path().join("points");
     let pumice = Pumice::start_with(folder.path(), &[("PUMICE_FAILPOINTS", list.as_os_str())])?;
     let address = pumice.address;
-    let mut told = Told::default();
+    let mut expected = Expected::default();
     Story {
         address,
-        told: &mut told,
+        expected: &mut expected,
     }
     .run()
     .with_context(|| log(folder.path()))?;

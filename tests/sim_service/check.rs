@@ -13,8 +13,9 @@ use pumice::model::{
 };
 use pumice::store::catalog::{Catalog, VolumeQuery, verify};
 
+use crate::acknowledged::Existence;
+use crate::history::History;
 use crate::nodes::{POOR_GIGABYTES, PROJECTS, World};
-use crate::told::{Life, VolumeTold};
 
 /// The store in memory answers at once.
 fn now<T, E: Debug>(answer: impl Future<Output = Result<T, E>>) -> T {
@@ -72,7 +73,7 @@ impl Records {
 pub fn faults(world: &World) -> Vec<String> {
     let catalog = catalog(world);
     let records = Records::read(&catalog);
-    let mut wrong = world.told.borrow().wrong.clone();
+    let mut wrong = world.history.borrow().facts.faults.clone();
     let findings = now(verify::verify(&catalog));
     wrong.extend(findings.iter().map(|finding| finding.to_string()));
     for operation in open_operations(&catalog) {
@@ -87,8 +88,8 @@ pub fn faults(world: &World) -> Vec<String> {
     if used.in_use > POOR_GIGABYTES {
         wrong.push(format!("{} GiB of {POOR_GIGABYTES} are used", used.in_use));
     }
-    let told = world.told.borrow();
-    for name in &told.refused {
+    let history = world.history.borrow();
+    for name in &history.refused {
         if records
             .volumes
             .values()
@@ -103,9 +104,7 @@ pub fn faults(world: &World) -> Vec<String> {
     if names.len() != shown.len() {
         wrong.push("a volume was made twice".to_owned());
     }
-    for (id, told) in &told.volumes {
-        is_as_told(world, &records, *id, told, &mut wrong);
-    }
+    compare_facts(world, &records, &history, &mut wrong);
     for router in world.routers.borrow().iter() {
         for actor in router.actors() {
             if let Some(failure) = &actor.last_failure {
@@ -217,59 +216,49 @@ fn records_are_stored(world: &World, records: &Records, wrong: &mut Vec<String>)
     }
 }
 
-fn is_as_told(world: &World, records: &Records, id: VolumeId, told: &VolumeTold, wrong: &mut Vec<String>) {
+/// Records against what clients were told. What belongs to a volume is of interest only if that surely exists.
+fn compare_facts(
+    world: &World,
+    records: &Records,
+    History { facts, owners, .. }: &History,
+    wrong: &mut Vec<String>,
+) {
     let strict = world.plan.excuses_nothing();
-    let record = records.volumes.get(&id);
-    let record = match (told.life, record) {
-        (Life::Kept, None) => return wrong.push(format!("{id} was acknowledged, and is gone")),
-        (Life::Kept, Some(record)) => record,
-        (Life::Gone, Some(record)) if strict || record.status != VolumeStatus::ErrorDeleting => {
-            return wrong.push(format!("{id} was deleted, and is {}", record.status));
+    for (id, known) in &facts.resources {
+        if known
+            .volume
+            .is_some_and(|volume| !facts.resources[&volume].exists())
+        {
+            continue;
         }
-        _ => return,
-    };
-    let owner = PROJECTS[told.owner % 2];
-    if record.project_id.as_str() != owner {
-        wrong.push(format!("{id} is {owner}'s, and {} has it", record.project_id));
-    }
-    if strict && told.size.is_some_and(|size| size != record.size) {
-        wrong.push(format!("{id} has {} GiB, not {:?}", record.size, told.size));
-    }
-    if told.note.is_some() && record.metadata.get("note") != told.note.as_ref() {
-        wrong.push(format!("{id} has {:?}, not {:?}", record.metadata, told.note));
-    }
-    for (snapshot, life) in &told.snapshots {
-        let found = records.snapshots.get(snapshot);
-        match (life, found) {
-            (Life::Kept, None) => wrong.push(format!("snapshot {snapshot} was acknowledged, and is gone")),
-            (Life::Gone, Some(found)) if strict || found.status != SnapshotStatus::ErrorDeleting => {
-                wrong.push(format!(
-                    "snapshot {snapshot} was deleted, and is {:?}",
-                    found.status
-                ));
-            }
-            _ => {}
+        let volume = records.volumes.get(&VolumeId(*id));
+        let snapshot = records.snapshots.get(&SnapshotId(*id));
+        let attachment = records.attachments.iter().find(|found| found.id.0 == *id);
+        let is_there = volume.is_some() || snapshot.is_some() || attachment.is_some();
+        // A delete that failed is excused where a driver may fail.
+        let has_failed = volume.is_some_and(|found| found.status == VolumeStatus::ErrorDeleting)
+            || snapshot.is_some_and(|found| found.status == SnapshotStatus::ErrorDeleting);
+        let is_excused = has_failed && !strict && known.existence == Existence::Gone;
+        let existence = known.existence.contradiction(is_there).filter(|_| !is_excused);
+        let mut say = |why: Option<String>, what: &str| {
+            wrong.extend(why.map(|why| format!("{what}{} {id} {why}", known.kind)));
+        };
+        say(existence.map(str::to_owned), "");
+        if let Some(volume) = volume.filter(|_| known.exists()) {
+            let owner = PROJECTS[owners[id] % 2];
+            let has_other = volume.project_id.as_str() != owner;
+            say(
+                has_other.then(|| format!("is {}", volume.project_id)),
+                "the project of ",
+            );
+            let size = known.sizes.contradiction(&u64::from(volume.size));
+            say(size.filter(|_| strict), "the size of ");
+            let note = volume.metadata.get("note").cloned();
+            say(known.metadata.contradiction(&note), "the note of ");
         }
-    }
-    for (attachment, (life, completed)) in &told.attachments {
-        let found = records.attachments.iter().find(|found| found.id == *attachment);
-        match (life, found) {
-            (Life::Kept, None) => {
-                wrong.push(format!("attachment {attachment} was acknowledged, and is gone"))
-            }
-            (Life::Kept, Some(found)) if *completed && found.status != AttachmentStatus::Attached => {
-                wrong.push(format!(
-                    "attachment {attachment} was completed, and is {}",
-                    found.status
-                ));
-            }
-            (Life::Gone, Some(found)) => {
-                wrong.push(format!(
-                    "attachment {attachment} was deleted, and is {}",
-                    found.status
-                ));
-            }
-            _ => {}
+        if let Some(attachment) = attachment.filter(|_| known.exists()) {
+            let status = known.statuses.contradiction(attachment.status.as_str());
+            say(status, "the status of ");
         }
     }
 }

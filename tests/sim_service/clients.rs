@@ -1,12 +1,13 @@
 //! Clients, asking the Api actor as the web server does for them. Each has volumes of its own, so it knows what must be.
 
+use std::cell::RefMut;
 use std::rc::Rc;
 use std::time::Duration;
 
 use pumice::messages::api::{ApiTopic, MetadataChange};
 use pumice::messages::{Call, Message};
 use pumice::model::volume_type::DEFAULT_TYPE_NAME;
-use pumice::model::{AttachmentId, Connector, Context, ErrorKind, ProjectId, SnapshotId, UserId, VolumeId};
+use pumice::model::{Connector, Context, ErrorKind, ProjectId, UserId, VolumeId};
 use pumice::sim;
 use pumice::transport::{CallError, Handle};
 use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
@@ -26,18 +27,30 @@ use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
 use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use uuid::Uuid;
 
+use crate::acknowledged::{AcknowledgedFacts, Answer, Existence, PossibleValues, Resource};
+use crate::history::History;
 use crate::nodes::{OTHER_TYPE, PROJECTS, World};
-use crate::told::{Life, VolumeTold};
 
 const WITHIN: Duration = Duration::from_secs(15);
 
 /// What a client makes of an answer.
-enum Said<T> {
-    Yes(T),
+enum Reply<T> {
+    Done(T),
     /// Surely nothing was done.
-    No,
-    Perhaps,
+    Refused,
+    Open,
+}
+
+impl<T> Reply<T> {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Done(_) => Answer::Acknowledged,
+            Self::Refused => Answer::Refused,
+            Self::Open => Answer::Open,
+        }
+    }
 }
 
 pub struct Client {
@@ -93,18 +106,26 @@ impl Client {
         }
     }
 
-    /// One of its volumes that may be there.
-    fn pick(&mut self) -> Option<VolumeId> {
-        let told = self.world.told.borrow();
-        let mine = told.volumes.iter();
-        let mine: Vec<VolumeId> = mine
-            .filter(|(_, volume)| volume.owner == self.number && volume.life != Life::Gone)
-            .map(|(id, _)| *id)
-            .collect();
-        (!mine.is_empty()).then(|| mine[self.rng.random_range(0..mine.len())])
+    fn history(&self) -> RefMut<'_, History> {
+        self.world.history.borrow_mut()
     }
 
-    async fn call<M: Call + Message<To = ApiTopic>>(&self, about: &str, message: M) -> Said<M::Reply> {
+    fn facts(&self) -> RefMut<'_, AcknowledgedFacts<Uuid, Option<String>>> {
+        RefMut::map(self.history(), |history| &mut history.facts)
+    }
+
+    /// One of its volumes that may exist.
+    fn pick(&mut self) -> Option<VolumeId> {
+        let history = self.world.history.borrow();
+        let all = history.facts.all("volume");
+        let mine: Vec<Uuid> = all
+            .filter(|(id, _)| history.owners[*id] == self.number)
+            .map(|(id, _)| *id)
+            .collect();
+        (!mine.is_empty()).then(|| VolumeId(mine[self.rng.random_range(0..mine.len())]))
+    }
+
+    async fn call<M: Call + Message<To = ApiTopic>>(&self, about: &str, message: M) -> Reply<M::Reply> {
         self.call_as(&self.context, about, message).await
     }
 
@@ -113,107 +134,98 @@ impl Client {
         who: &Context,
         about: &str,
         message: M,
-    ) -> Said<M::Reply> {
+    ) -> Reply<M::Reply> {
         let answer = self.api.call(who, message, WITHIN).await;
-        let mut told = self.world.told.borrow_mut();
-        let (said, words) = match answer {
-            Ok(reply) => (Said::Yes(reply), "yes".to_owned()),
+        let mut history = self.history();
+        let (reply, words) = match answer {
+            Ok(reply) => (Reply::Done(reply), "yes".to_owned()),
             Err(CallError::Refused(error)) => {
                 let surely_not = matches!(
                     error.kind,
                     ErrorKind::BadRequest | ErrorKind::NotFound | ErrorKind::OverQuota
                 );
-                let said = if surely_not { Said::No } else { Said::Perhaps };
-                (said, error.to_string())
+                let reply = if surely_not { Reply::Refused } else { Reply::Open };
+                (reply, error.to_string())
             }
-            Err(error) if error.undelivered().is_some() => (Said::No, error.to_string()),
-            Err(error) => (Said::Perhaps, error.to_string()),
+            Err(error) if error.undelivered().is_some() => (Reply::Refused, error.to_string()),
+            Err(error) => (Reply::Open, error.to_string()),
         };
-        told.note(format_args!("{} {} {about}: {words}", self.number, M::NAME));
-        match said {
-            Said::Yes(_) => told.answers.yes += 1,
-            Said::No => told.answers.no += 1,
-            Said::Perhaps => told.answers.perhaps += 1,
+        history.note(format_args!("{} {} {about}: {words}", self.number, M::NAME));
+        match reply {
+            Reply::Done(_) => history.answers.acknowledged += 1,
+            Reply::Refused => history.answers.refused += 1,
+            Reply::Open => history.answers.open += 1,
         }
-        said
+        reply
     }
 
     async fn create(&mut self, source: Option<VolumeId>) {
         let name = {
-            let mut told = self.world.told.borrow_mut();
-            told.asked += 1;
-            format!("v{}", told.asked)
+            let mut history = self.history();
+            history.asked += 1;
+            format!("v{}", history.asked)
         };
         let snapshot = source.and_then(|volume| self.a_snapshot(volume));
         let request = CreateVolume {
             size: source.is_none().then(|| self.rng.random_range(1..4)),
             name: Some(name.clone()),
             source_volid: source.filter(|_| snapshot.is_none()).map(|id| id.0),
-            snapshot_id: snapshot.map(|id| id.0),
+            snapshot_id: snapshot,
             ..CreateVolume::default()
         };
-        let said = self.call(&name, request).await;
-        let mut told = self.world.told.borrow_mut();
-        match said {
-            Said::Yes(made) => {
-                let volume = VolumeTold {
-                    owner: self.number,
-                    life: Life::Kept,
-                    size: Some(made.size),
-                    note: None,
-                    snapshots: Default::default(),
-                    attachments: Default::default(),
+        let reply = self.call(&name, request).await;
+        let mut history = self.history();
+        match reply {
+            Reply::Done(made) => {
+                let volume = Resource {
+                    sizes: [made.size.into()].into(),
+                    metadata: [None].into(),
+                    ..Resource::existing("volume", None, made.id)
                 };
-                if told.volumes.insert(made.id, volume).is_some() {
-                    told.wrong.push(format!("{} was made twice", made.id));
+                history.owners.insert(made.id.0, self.number);
+                if history.facts.resources.insert(made.id.0, volume).is_some() {
+                    history.facts.faults.push(format!("{} was made twice", made.id));
                 }
             }
-            Said::No => told.refused.push(name),
-            Said::Perhaps => {}
+            Reply::Refused => history.refused.push(name),
+            Reply::Open => {}
         }
     }
 
     async fn extend(&mut self, id: VolumeId) {
-        let (was, new_size) = {
-            let mut told = self.world.told.borrow_mut();
-            let volume = told.volume(id);
-            let was = volume.size.take();
-            (was, was.unwrap_or(4) + self.rng.random_range(1..3))
-        };
+        let was = self.facts().of(&id.0).sizes.largest().copied();
+        let new_size = was.unwrap_or(4) + self.rng.random_range(1..3);
+        let before = self.facts().of(&id.0).sizes.begin_change(new_size);
         let request = ExtendVolume {
             volume_id: id.to_string(),
-            new_size,
+            new_size: u32::try_from(new_size).expect("small volumes"),
             attached_too: true,
         };
-        let size = match self.call(&id.to_string(), request).await {
-            Said::Yes(()) => Some(new_size),
-            Said::No => was,
-            Said::Perhaps => None,
-        };
-        self.world.told.borrow_mut().volume(id).size = size;
+        let answer = self.call(&id.to_string(), request).await.answer();
+        self.facts().of(&id.0).sizes.end_change(before, new_size, answer);
     }
 
     /// Metadata, which touches no storage: what was acknowledged must be read back.
     async fn write_note(&mut self, id: VolumeId) {
         let text = self.rng.random_range(0..1000).to_string();
-        let was = self.world.told.borrow_mut().volume(id).note.take();
+        let note = Some(text.clone());
+        let before = self.facts().of(&id.0).metadata.begin_change(note.clone());
         let request = UpdateVolumeMetadata {
             volume_id: id.to_string(),
-            change: MetadataChange::Merge([("note".to_owned(), text.clone())].into()),
+            change: MetadataChange::Merge([("note".to_owned(), text)].into()),
             expected: None,
         };
-        let note = match self.call(&id.to_string(), request).await {
-            Said::Yes(all) => {
-                if all.get("note") != Some(&text) {
-                    let wrong = format!("{id} has {all:?} after note={text}");
-                    self.world.told.borrow_mut().wrong.push(wrong);
-                }
-                Some(text)
-            }
-            Said::No => was,
-            Said::Perhaps => None,
-        };
-        self.world.told.borrow_mut().volume(id).note = note;
+        let reply = self.call(&id.to_string(), request).await;
+        let mut facts = self.facts();
+        facts
+            .of(&id.0)
+            .metadata
+            .end_change(before, note.clone(), reply.answer());
+        if let Reply::Done(all) = reply
+            && all.get("note") != note.as_ref()
+        {
+            facts.faults.push(format!("{id} has {all:?} after note={note:?}"));
+        }
     }
 
     async fn create_snapshot(&mut self, id: VolumeId) {
@@ -222,17 +234,18 @@ impl Client {
             in_use_too: true,
             ..CreateSnapshot::default()
         };
-        if let Said::Yes(made) = self.call(&id.to_string(), request).await {
-            let mut told = self.world.told.borrow_mut();
-            told.volume(id).snapshots.insert(made.id, Life::Kept);
+        if let Reply::Done(made) = self.call(&id.to_string(), request).await {
+            let snapshot = Resource::existing("snapshot", Some(id.0), made.id);
+            self.facts().resources.insert(made.id.0, snapshot);
         }
     }
 
-    fn a_snapshot(&mut self, id: VolumeId) -> Option<SnapshotId> {
-        let mut told = self.world.told.borrow_mut();
-        let snapshots = &told.volume(id).snapshots;
-        let there = snapshots.iter().filter(|(_, life)| **life != Life::Gone);
-        let there: Vec<SnapshotId> = there.map(|(id, _)| *id).collect();
+    fn a_snapshot(&mut self, id: VolumeId) -> Option<Uuid> {
+        let there: Vec<Uuid> = self
+            .facts()
+            .of_volume("snapshot", &id.0)
+            .map(|(id, _)| *id)
+            .collect();
         (!there.is_empty()).then(|| there[self.rng.random_range(0..there.len())])
     }
 
@@ -240,33 +253,26 @@ impl Client {
         let Some(snapshot) = self.a_snapshot(id) else {
             return;
         };
-        let become_ = |client: &Self, life| {
-            let mut told = client.world.told.borrow_mut();
-            told.volume(id).snapshots.insert(snapshot, life)
-        };
-        let was = become_(self, Life::Unsure);
+        let before = self.facts().begin_delete(&snapshot, false);
         let request = DeleteSnapshot {
             snapshot_id: snapshot.to_string(),
             force: false,
         };
-        match self.call(&snapshot.to_string(), request).await {
-            Said::Yes(()) => become_(self, Life::Gone),
-            Said::No => become_(self, was.expect("it was picked")),
-            Said::Perhaps => None,
-        };
+        let answer = self.call(&snapshot.to_string(), request).await.answer();
+        self.facts().end_delete(&snapshot, before, answer);
     }
 
     async fn revert(&mut self, id: VolumeId) {
         let Some(snapshot) = self.a_snapshot(id) else {
             return;
         };
-        let was = self.world.told.borrow_mut().volume(id).size.take();
+        let before = std::mem::take(&mut self.facts().of(&id.0).sizes);
         let request = RevertToSnapshot {
             volume_id: id.to_string(),
             snapshot_id: Some(snapshot.to_string()),
         };
-        if let Said::No = self.call(&id.to_string(), request).await {
-            self.world.told.borrow_mut().volume(id).size = was;
+        if let Reply::Refused = self.call(&id.to_string(), request).await {
+            self.facts().of(&id.0).sizes = before;
         }
     }
 
@@ -279,38 +285,37 @@ impl Client {
             connector: connector.as_object().map(Connector::from_json),
             mode: None,
         };
-        let Said::Yes(made) = self.call(&id.to_string(), request).await else {
+        let Reply::Done(made) = self.call(&id.to_string(), request).await else {
             return;
         };
-        self.note_attachment(id, made.id, (Life::Kept, false));
+        let attachment = Resource {
+            statuses: ["attaching", "attached"].into(),
+            ..Resource::existing("attachment", Some(id.0), made.id)
+        };
+        self.facts().resources.insert(made.id.0, attachment);
         let request = CompleteAttachment {
             attachment_id: made.id.to_string(),
         };
-        if let Said::Yes(()) = self.call(&made.id.to_string(), request).await {
-            self.note_attachment(id, made.id, (Life::Kept, true));
+        if let Reply::Done(()) = self.call(&made.id.to_string(), request).await {
+            self.facts().of(&made.id.0).statuses = ["attached"].into();
         }
     }
 
-    fn note_attachment(&self, id: VolumeId, attachment: AttachmentId, now: (Life, bool)) {
-        let mut told = self.world.told.borrow_mut();
-        told.volume(id).attachments.insert(attachment, now);
-    }
-
     async fn detach(&mut self, id: VolumeId) {
-        let found = {
-            let mut told = self.world.told.borrow_mut();
-            let attachments = &told.volume(id).attachments;
-            let mut there = attachments.iter().filter(|(_, (life, _))| *life != Life::Gone);
-            there.next().map(|(id, _)| *id)
-        };
+        let found = self
+            .facts()
+            .of_volume("attachment", &id.0)
+            .next()
+            .map(|(id, _)| *id);
         let Some(attachment) = found else { return };
-        self.note_attachment(id, attachment, (Life::Unsure, false));
+        self.facts().of(&attachment).statuses = PossibleValues::default();
+        self.facts().begin_delete(&attachment, false);
         let request = DeleteAttachment {
             attachment_id: attachment.to_string(),
         };
         // A refusal may be how the operation ended: nothing is certain then.
-        if let Said::Yes(_) = self.call(&attachment.to_string(), request).await {
-            self.note_attachment(id, attachment, (Life::Gone, false));
+        if let Reply::Done(_) = self.call(&attachment.to_string(), request).await {
+            self.facts().is_gone(&attachment);
         }
     }
 
@@ -341,19 +346,20 @@ impl Client {
 
     /// Gives a volume to the other project, which gives it back. Where it is stays uncertain unless all of that was acknowledged.
     async fn give_and_take(&mut self, id: VolumeId) {
-        let become_ = |client: &Self, life| {
-            let mut told = client.world.told.borrow_mut();
-            std::mem::replace(&mut told.volume(id).life, life)
-        };
+        let become_ =
+            |client: &Self, existence| std::mem::replace(&mut client.facts().of(&id.0).existence, existence);
         let other = Context {
             project_id: ProjectId::from(PROJECTS[(self.number + 1) % 2]),
             ..self.context.clone()
         };
-        let was = become_(self, Life::Unsure);
+        let was = become_(self, Existence::Unsure { may_begin: true });
         let made = match self.offer(&self.context, id).await {
-            Said::Yes(made) => made,
-            Said::No => return drop(become_(self, was)),
-            Said::Perhaps => return,
+            Reply::Done(made) => made,
+            Reply::Refused => {
+                become_(self, was);
+                return;
+            }
+            Reply::Open => return,
         };
         let made = match self.accept(&other, made).await {
             // The other may have no room for it.
@@ -361,7 +367,7 @@ impl Client {
                 let request = DeleteTransfer {
                     transfer_id: made.transfer.id.to_string(),
                 };
-                if let Said::Yes(()) = self.call(&id.to_string(), request).await {
+                if let Reply::Done(()) = self.call(&id.to_string(), request).await {
                     become_(self, was);
                 }
                 return;
@@ -369,14 +375,14 @@ impl Client {
             Err(None) => return,
             Ok(()) => self.offer(&other, id).await,
         };
-        if let Said::Yes(made) = made
+        if let Reply::Done(made) = made
             && let Ok(()) = self.accept(&self.context, made).await
         {
             become_(self, was);
         }
     }
 
-    async fn offer(&self, who: &Context, id: VolumeId) -> Said<NewTransfer> {
+    async fn offer(&self, who: &Context, id: VolumeId) -> Reply<NewTransfer> {
         let request = CreateTransfer {
             volume_id: id.to_string(),
             name: None,
@@ -394,27 +400,20 @@ impl Client {
         };
         let about = made.transfer.volume_id.to_string();
         match self.call_as(who, &about, request).await {
-            Said::Yes(_) => Ok(()),
-            Said::No => Err(Some(made)),
-            Said::Perhaps => Err(None),
+            Reply::Done(_) => Ok(()),
+            Reply::Refused => Err(Some(made)),
+            Reply::Open => Err(None),
         }
     }
 
     async fn delete(&mut self, id: VolumeId, force: bool) {
-        let was = {
-            let mut told = self.world.told.borrow_mut();
-            std::mem::replace(&mut told.volume(id).life, Life::Unsure)
-        };
+        let before = self.facts().begin_delete(&id.0, false);
         let request = DeleteVolume {
             volume_id: id.to_string(),
             cascade: self.rng.random_bool(0.7),
             force,
         };
-        let life = match self.call(&id.to_string(), request).await {
-            Said::Yes(()) => Life::Gone,
-            Said::No => was,
-            Said::Perhaps => Life::Unsure,
-        };
-        self.world.told.borrow_mut().volume(id).life = life;
+        let answer = self.call(&id.to_string(), request).await.answer();
+        self.facts().end_delete(&id.0, before, answer);
     }
 }

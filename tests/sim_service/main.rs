@@ -14,18 +14,21 @@
 //! |---|---|
 //! | `plan` | what a seed makes of a run |
 //! | `nodes`, `disk` | the machines, and what outlives them |
-//! | `clients`, `told` | who asks, and what they were told |
+//! | `clients`, `history` | who asks, and what they were told |
 //! | `trouble` | what goes wrong |
 //! | `check` | what must be in the end |
 
+#[path = "../support/acknowledged.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod acknowledged;
 mod check;
 mod clients;
 mod disk;
+mod history;
 mod nodes;
 mod plan;
 #[path = "../sim_support/mod.rs"]
 mod sim_support;
-mod told;
 mod trouble;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,13 +36,13 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use history::Answers;
 use nodes::{CONTROL, World};
 use plan::Plan;
 use pumice::sim;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sim_support::{every_seed, panic_text, setting, simulated_time};
-use told::Answers;
 use trouble::{Injected, Troubles};
 
 /// How long it may take, once all is mended, until nothing is on its way.
@@ -106,16 +109,16 @@ fn run(seed: u64) -> Result<Run, String> {
         }
     }
     let faults = check::faults(&world);
-    let told = world.told.borrow();
+    let history = world.history.borrow();
     if !faults.is_empty() {
-        return Err(format!("{plan:?}\n{}{}", told.log, faults.join("\n")));
+        return Err(format!("{plan:?}\n{}{}", history.log, faults.join("\n")));
     }
     Ok(Run {
         injected: troubles.injected,
-        answers: told.answers,
+        answers: history.answers,
         lives: world.boots.get(),
         simulated: sim.elapsed(),
-        log: told.log.clone(),
+        log: history.log.clone(),
     })
 }
 
@@ -169,9 +172,9 @@ fn a_seed_is_the_same_run_again() {
 impl Run {
     fn add(&mut self, other: &Self) {
         self.injected.add(&other.injected);
-        self.answers.yes += other.answers.yes;
-        self.answers.no += other.answers.no;
-        self.answers.perhaps += other.answers.perhaps;
+        self.answers.acknowledged += other.answers.acknowledged;
+        self.answers.refused += other.answers.refused;
+        self.answers.open += other.answers.open;
         self.lives += other.lives;
         self.simulated += other.simulated;
     }

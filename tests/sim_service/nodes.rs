@@ -22,8 +22,8 @@ use pumice::transport::{Router, TransportOptions};
 
 use crate::clients;
 use crate::disk::Disk;
+use crate::history::History;
 use crate::plan::{Plan, VERB_LIMIT};
-use crate::told::Told;
 
 const PORT: u16 = 8777;
 const BOUND: usize = 256;
@@ -54,7 +54,7 @@ pub struct World {
     pub plan: Plan,
     pub disk: Disk,
     pub storages: Vec<Storage>,
-    pub told: RefCell<Told>,
+    pub history: RefCell<History>,
     /// No more is asked for.
     pub calm: Cell<bool>,
     pub boots: Cell<u64>,
@@ -77,7 +77,7 @@ impl World {
         Rc::new(Self {
             disk: Disk::default(),
             storages: storages.collect(),
-            told: RefCell::default(),
+            history: RefCell::default(),
             calm: Cell::new(false),
             boots: Cell::new(0),
             busy: Cell::new(0),

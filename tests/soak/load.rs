@@ -14,10 +14,11 @@ use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
+use crate::acknowledged::Answer;
 use crate::client::Client;
 use crate::gate::Gate;
 use crate::tally::{End, Tally};
-use crate::told::{There, Told, Volume};
+use crate::{Facts, Known};
 
 /// How many snapshots of one volume a client has at once; how large one becomes.
 const SNAPSHOTS: usize = 3;
@@ -41,7 +42,7 @@ pub struct Common {
 /// See the module.
 pub struct Worker {
     common: Arc<Common>,
-    told: Arc<Mutex<Told>>,
+    facts: Arc<Mutex<Facts>>,
     index: usize,
     habit: Habit,
     /// The most that the service was not seen to refuse.
@@ -138,10 +139,21 @@ enum Reply {
     Broken,
 }
 
+impl Reply {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Done(_) => Answer::Acknowledged,
+            Self::Refused(_) => Answer::Refused,
+            Self::Open => Answer::Open,
+            Self::Broken => Answer::Lost,
+        }
+    }
+}
+
 impl Worker {
     pub fn new(
         common: Arc<Common>,
-        told: Arc<Mutex<Told>>,
+        facts: Arc<Mutex<Facts>>,
         index: usize,
         habit: Habit,
         seed: u64,
@@ -149,7 +161,7 @@ impl Worker {
         let log = std::fs::File::create(common.folder.join(format!("client-{index}.log")))?;
         Ok(Self {
             common,
-            told,
+            facts,
             index,
             habit,
             bounds: Bounds::default(),
@@ -205,46 +217,52 @@ impl Worker {
         };
     }
 
-    fn pick_attachment(&mut self, status: &str) -> Option<(usize, String)> {
-        self.pick(|volume| {
-            let mut sure = volume
-                .attachments
-                .iter()
-                .filter(|one| one.statuses.iter().eq([&status]));
-            sure.find_map(|one| one.thing.sure_id()).map(str::to_owned)
+    /// The name and id of something that surely exists and is fit.
+    fn pick_existing(
+        &mut self,
+        kind: &str,
+        is_fit: impl Fn(&Facts, &String, &Known) -> bool,
+    ) -> Option<(String, String)> {
+        self.pick_possible(kind, |facts, name, one| one.exists() && is_fit(facts, name, one))
+    }
+
+    /// The name and id of something that may exist and is fit.
+    fn pick_possible(
+        &mut self,
+        kind: &str,
+        is_fit: impl Fn(&Facts, &String, &Known) -> bool,
+    ) -> Option<(String, String)> {
+        self.pick(|facts| {
+            let fit = facts.all(kind).filter(|(name, one)| is_fit(facts, name, one));
+            fit.filter_map(|(name, one)| Some((name.clone(), one.id.clone()?)))
+                .collect()
         })
     }
 
-    /// Any of the volumes that are fit for something.
-    fn pick<T>(&mut self, fit: impl Fn(&Volume) -> Option<T>) -> Option<(usize, T)> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = told.volumes.iter().enumerate();
-        all.filter_map(|(index, volume)| Some((index, fit(volume)?)))
-            .choose(&mut self.rng)
+    /// One of what is fit for something.
+    fn pick<T>(&mut self, fit: impl FnOnce(&Facts) -> Vec<T>) -> Option<T> {
+        let fit = fit(&self.facts());
+        fit.into_iter().choose(&mut self.rng)
     }
 
     fn has_room(&self) -> Option<()> {
-        let told = self.book();
-        let some = told
-            .volumes
-            .iter()
-            .filter(|volume| volume.thing.there != There::No);
-        (some.count() < self.habit.volumes).then_some(())
+        let facts = self.facts();
+        (facts.all("volume").count() < self.habit.volumes).then_some(())
     }
 
     fn name(&mut self, kind: &str) -> String {
         self.named += 1;
-        format!("soak-{}-{kind}-{}", self.index, self.named)
+        format!("soak-{}-{kind}-{:05}", self.index, self.named)
     }
 
-    fn book(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&mut self, fault: String) {
         self.write_log(&format!("FAULT {fault}"));
         let fault = format!("client {}: {fault}", self.index);
-        self.book().faults.push(fault);
+        self.facts().faults.push(fault);
     }
 
     fn note_if_not(&mut self, fine: bool, fault: impl FnOnce() -> String) {

@@ -14,6 +14,9 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "chance draws the seed itself")]
 
+#[path = "../support/acknowledged.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod acknowledged;
 #[path = "../process_support/child.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod child;
@@ -28,7 +31,6 @@ mod nodes;
 mod recorded;
 mod rest;
 mod tally;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -41,11 +43,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use acknowledged::{AcknowledgedFacts, Resource};
 use load::{Common, Worker};
 use nodes::{Nodes, Part, VOLUME_NODES};
 use rest::Found;
 use tally::{End, Tally};
-use told::Told;
 
 /// How often something is killed in `make test`, and after how many kills all comes to rest.
 const KILLS: usize = 60;
@@ -96,11 +98,15 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// What one client was told, by the names that it gave. Of metadata it knows how many pairs there are.
+type Facts = AcknowledgedFacts<String, usize>;
+type Known = Resource<String, usize>;
+
 /// A service under load, and what kills it.
 struct Soak {
     nodes: Nodes,
     common: Arc<Common>,
-    told: Vec<Arc<Mutex<Told>>>,
+    facts: Vec<Arc<Mutex<Facts>>>,
     rng: StdRng,
     /// What was killed last.
     last: Option<Part>,
@@ -123,19 +129,19 @@ fn soak(folder: &Path, kills: usize, every: usize, seed: u64) -> Result<()> {
         tally: Tally::default(),
         began: Instant::now(),
     });
-    let mut told = Vec::new();
+    let mut all_facts = Vec::new();
     let mut clients = Vec::new();
     let habits = std::iter::repeat_with(|| load::ALL_VERBS).take(CLIENTS);
     for (index, habit) in habits.chain([load::COME_AND_GO]).enumerate() {
-        let book = Arc::new(Mutex::new(Told::default()));
-        let worker = Worker::new(common.clone(), book.clone(), index, habit, seed)?;
+        let facts = Arc::new(Mutex::new(Facts::default()));
+        let worker = Worker::new(common.clone(), facts.clone(), index, habit, seed)?;
         clients.push(std::thread::spawn(move || worker.run()));
-        told.push(book);
+        all_facts.push(facts);
     }
     let mut soak = Soak {
         nodes,
         common,
-        told,
+        facts: all_facts,
         rng: StdRng::seed_from_u64(seed),
         last: None,
         killed: BTreeMap::new(),
@@ -198,18 +204,18 @@ impl Soak {
         let took = rest::wait_for_rest(&self.nodes)?;
         self.longest_rest = self.longest_rest.max(took);
         let mut faults = Vec::new();
-        let mut books: Vec<_> = self.told.iter().map(|told| told.lock().unwrap()).collect();
-        for told in &mut books {
-            faults.append(&mut told.faults);
+        let mut facts: Vec<_> = self.facts.iter().map(|facts| facts.lock().unwrap()).collect();
+        let mut facts: Vec<&mut Facts> = facts.iter_mut().map(|facts| &mut **facts).collect();
+        for facts in &mut facts {
+            faults.append(&mut facts.faults);
         }
-        let mut books: Vec<&mut Told> = books.iter_mut().map(|told| &mut **told).collect();
         let found = Found::read(&self.nodes, &mut faults)?;
-        found.compare(&mut books, &mut faults);
+        found.compare(&mut facts, &mut faults);
         found.compare_quota(&self.nodes, &mut faults)?;
-        found.compare_files(&self.nodes, &books, &mut faults)?;
+        found.compare_files(&self.nodes, &facts, &mut faults)?;
         found.compare_exports(&self.nodes, &mut faults);
-        for told in books {
-            told.forget_what_is_gone();
+        for facts in facts {
+            facts.forget_what_is_gone();
         }
         let in_error = found.in_error();
         self.in_error += in_error.len();

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::Facts;
+use crate::acknowledged::Existence;
 use crate::client::{Client, PROJECT};
 use crate::data;
 use crate::nodes::{Nodes, VOLUME_NODES, volume_name};
-use crate::told::{Attachment, Snapshot, There, Thing, Told, Volume};
 
 /// Within this all must have ended by itself. Nothing that clients ask for here takes a second.
 const REST_LIMIT: Duration = Duration::from_secs(120);
@@ -61,92 +62,74 @@ impl Found {
     }
 
     /// Takes what all clients were told apart from what is there; what is left is nobody's.
-    pub fn compare(&self, told: &mut [&mut Told], faults: &mut Vec<String>) {
-        let mut known = BTreeSet::new();
-        for volume in told.iter_mut().flat_map(|told| told.volumes.iter_mut()) {
-            self.compare_volume(volume, &mut known, faults);
+    pub fn compare(&self, facts: &mut [&mut Facts], faults: &mut Vec<String>) {
+        let mut claimed = BTreeSet::new();
+        for facts in facts {
+            self.compare_client(facts, &mut claimed, faults);
         }
-        for (name, thing) in self
-            .volumes
-            .iter()
-            .chain(&self.snapshots)
-            .chain(&self.attachments)
-        {
-            if !known.contains(name) {
+        let all = self.volumes.iter().chain(&self.snapshots);
+        for (name, resource) in all.chain(&self.attachments) {
+            if !claimed.contains(name) {
                 faults.push(format!(
-                    "{name} is there, and nobody can have asked for it: {thing}"
+                    "{name} is there, and nobody can have asked for it: {resource}"
                 ));
             }
         }
     }
 
-    fn compare_volume(&self, volume: &mut Volume, known: &mut BTreeSet<String>, faults: &mut Vec<String>) {
-        let found = self.volumes.get(&volume.thing.name);
-        let shown = is_as_told("volume", &mut volume.thing, found, known, faults);
-        for snapshot in &mut volume.snapshots {
-            if shown.is_none() && snapshot.thing.there == There::Perhaps {
-                snapshot.thing.is_gone();
-            }
-            self.compare_snapshot(snapshot, known, faults);
-        }
-        for attachment in &mut volume.attachments {
-            self.compare_attachment(attachment, known, faults);
-        }
-        let Some(shown) = shown else { return };
-        has_size("volume", shown, &mut volume.sizes, faults);
-        let pairs = shown["metadata"].as_object().map_or(0, serde_json::Map::len);
-        if volume.metadata.contains(&pairs) {
-            volume.metadata = [pairs].into();
-        } else {
-            let (name, told) = (&volume.thing.name, &volume.metadata);
-            faults.push(format!(
-                "{name} has {pairs} pairs of metadata, not one of {told:?}"
-            ));
-        }
-        let status = shown["status"].as_str().unwrap_or_default();
-        let expected = match volume
-            .attachment()
-            .and_then(|attachment| attachment.statuses.first())
-        {
-            None | Some(&"error_attaching") => "available",
-            Some(&"attached" | &"error_detaching") => "in-use",
-            Some(&other) => other,
-        };
-        if status != expected {
-            faults.push(format!("a volume rests in {status}, not {expected}: {shown}"));
+    fn of_kind(&self, kind: &str) -> &BTreeMap<String, Value> {
+        match kind {
+            "volume" => &self.volumes,
+            "snapshot" => &self.snapshots,
+            _ => &self.attachments,
         }
     }
 
-    fn compare_snapshot(
-        &self,
-        snapshot: &mut Snapshot,
-        known: &mut BTreeSet<String>,
-        faults: &mut Vec<String>,
-    ) {
-        let found = self.snapshots.get(&snapshot.thing.name);
-        if let Some(shown) = is_as_told("snapshot", &mut snapshot.thing, found, known, faults) {
-            has_size("snapshot", shown, &mut snapshot.sizes, faults);
-            if shown["status"] != "available" {
-                faults.push(format!("a snapshot does not rest in available: {shown}"));
+    fn compare_client(&self, facts: &mut Facts, claimed: &mut BTreeSet<String>, faults: &mut Vec<String>) {
+        let mut names: Vec<(bool, String)> = Vec::new();
+        names.extend(
+            facts
+                .resources
+                .iter()
+                .map(|(name, one)| (one.kind != "volume", name.clone())),
+        );
+        // Volumes first: what belongs to one that is gone is gone, unless it was acknowledged.
+        names.sort();
+        for (_, name) in &names {
+            let volume = facts.of(name).volume.clone();
+            let is_left = volume.is_some_and(|volume| !facts.of(&volume).exists());
+            let known = facts.of(name);
+            if is_left && known.kind == "snapshot" && !known.exists() {
+                known.existence = Existence::Gone;
             }
-        }
-    }
-
-    fn compare_attachment(
-        &self,
-        attachment: &mut Attachment,
-        known: &mut BTreeSet<String>,
-        faults: &mut Vec<String>,
-    ) {
-        let found = self.attachments.get(&attachment.thing.name);
-        if let Some(shown) = is_as_told("attachment", &mut attachment.thing, found, known, faults) {
+            let found = self.of_kind(known.kind).get(name);
+            let wrong = known.observe(found.map(|found| found["id"].as_str().unwrap_or_default()));
+            faults.extend(wrong.map(|why| format!("{} {name} {why}", known.kind)));
+            let Some(shown) = found.filter(|_| known.exists()) else {
+                continue;
+            };
+            claimed.insert(name.clone());
             let status = shown["status"].as_str().unwrap_or_default();
-            match attachment.statuses.get(status) {
-                Some(status) => attachment.statuses = [*status].into(),
-                None => faults.push(format!(
-                    "an attachment does not rest in one of {:?}: {shown}",
-                    attachment.statuses
-                )),
+            let pairs = shown["metadata"].as_object().map_or(0, serde_json::Map::len);
+            let size = shown["size"].as_u64().unwrap_or_default();
+            let wrong = [
+                ("size", known.sizes.observe(&size)),
+                ("number of pairs of metadata", known.metadata.observe(&pairs)),
+                ("status", known.statuses.observe(status)),
+            ];
+            let wrong = wrong.into_iter().filter_map(|(what, why)| Some((what, why?)));
+            faults.extend(wrong.map(|(what, why)| format!("the {what} {why}: {shown}")));
+        }
+        for (name, volume) in facts.all("volume") {
+            let mut attachments = facts.of_volume("attachment", name);
+            let expected = match attachments.next().and_then(|(_, one)| one.statuses.largest()) {
+                None | Some(&"error_attaching") => "available",
+                Some(&"attached" | &"error_detaching") => "in-use",
+                Some(&other) => other,
+            };
+            let shown = self.volumes.get(name).filter(|_| volume.exists());
+            if let Some(shown) = shown.filter(|shown| shown["status"] != expected) {
+                faults.push(format!("a volume does not rest in {expected}: {shown}"));
             }
         }
     }
@@ -176,12 +159,10 @@ impl Found {
     }
 
     /// The folders hold the files of the records, no more, no fewer; each as large as its record says, and with its data.
-    pub fn compare_files(&self, nodes: &Nodes, told: &[&mut Told], faults: &mut Vec<String>) -> Result<()> {
+    pub fn compare_files(&self, nodes: &Nodes, facts: &[&mut Facts], faults: &mut Vec<String>) -> Result<()> {
         let mut data = BTreeMap::new();
-        for volume in told.iter().flat_map(|told| &told.volumes) {
-            data.insert(&volume.thing.name, &volume.data);
-            let snapshots = volume.snapshots.iter();
-            data.extend(snapshots.map(|snapshot| (&snapshot.thing.name, &snapshot.data)));
+        for facts in facts {
+            data.extend(facts.resources.iter().map(|(name, one)| (name, &one.data)));
         }
         for index in 0..VOLUME_NODES {
             let mut files = nodes.files(index)?;
@@ -221,8 +202,8 @@ impl Found {
             .filter(|volume| is_here(volume))
             .filter_map(|volume| volume["id"].as_str())
             .collect();
-        let file = |prefix: &str, one: &Value| format!("{prefix}-{}", one["id"].as_str().unwrap_or_default());
         let size = |one: &Value| one["size"].as_u64().unwrap_or_default();
+        let file = |prefix: &str, one: &Value| format!("{prefix}-{}", one["id"].as_str().unwrap_or_default());
         let volumes = self
             .volumes
             .iter()
@@ -318,43 +299,6 @@ impl Found {
             self.snapshots.len(),
             self.attachments.len()
         )
-    }
-}
-
-/// Holds one thing against what was told of it; what is shown of it, if it may be there. What was open is told from now on.
-fn is_as_told<'a>(
-    kind: &str,
-    thing: &mut Thing,
-    found: Option<&'a Value>,
-    known: &mut BTreeSet<String>,
-    faults: &mut Vec<String>,
-) -> Option<&'a Value> {
-    let Some(shown) = found else {
-        if thing.is_sure() {
-            faults.push(format!("{kind} was acknowledged and is gone: {thing:?}"));
-        }
-        thing.is_gone();
-        return None;
-    };
-    if thing.there == There::No {
-        // Nobody's, and told as such.
-        return None;
-    }
-    known.insert(thing.name.clone());
-    let id = shown["id"].as_str().unwrap_or_default();
-    if thing.id.as_deref().is_some_and(|told| told != id) {
-        faults.push(format!("{kind} has another id than was told: {thing:?}, {shown}"));
-    }
-    thing.is_there(id);
-    Some(shown)
-}
-
-fn has_size(kind: &str, shown: &Value, sizes: &mut BTreeSet<u64>, faults: &mut Vec<String>) {
-    let size = shown["size"].as_u64().unwrap_or_default();
-    if sizes.contains(&size) {
-        *sizes = [size].into();
-    } else {
-        faults.push(format!("a {kind} has {size} GiB, not one of {sizes:?}: {shown}"));
     }
 }
 

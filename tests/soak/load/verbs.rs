@@ -7,9 +7,10 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::{LARGEST, PATIENCE, PAUSE, Reply, SNAPSHOTS, Worker};
+use crate::Known;
+use crate::acknowledged::Answer;
 use crate::data;
 use crate::nodes::{VOLUME_NODES, volume_name};
-use crate::told::{Attachment, Snapshot, There, Thing, Volume};
 
 impl Worker {
     pub(super) fn create(&mut self) -> Option<()> {
@@ -18,11 +19,12 @@ impl Worker {
         let metadata = self.metadata();
         let count = metadata.as_object().map_or(0, serde_json::Map::len);
         let body = json!({"volume": {"size": 1, "name": name, "metadata": metadata}});
-        let volume = Volume {
+        let volume = Known {
+            sizes: [1].into(),
             metadata: [count].into(),
-            ..Volume::asked(name, 1, None)
+            ..Known::requested("volume", None)
         };
-        let refused = self.make(volume, "create", &body)?;
+        let refused = self.make(name, volume, "create", &body)?;
         self.learn_bound(count, refused);
         Some(())
     }
@@ -44,64 +46,62 @@ impl Worker {
 
     /// Changes all of a volume's metadata.
     pub(super) fn describe(&mut self) -> Option<()> {
-        let (index, id) = self.pick(|volume| volume.thing.sure_id().map(str::to_owned))?;
+        let (name, id) = self.pick_existing("volume", |_, _, _| true)?;
         let metadata = self.metadata();
         let count = metadata.as_object().map_or(0, serde_json::Map::len);
         let body = json!({"metadata": metadata});
+        let before = self.facts().of(&name).metadata.begin_change(count);
         let reply = self.ask("describe", "PUT", &format!("/volumes/{id}/metadata"), &body);
         self.must_be_known(&reply, "volume", &id);
         self.learn_bound(count, matches!(reply, Reply::Refused(400 | 413)));
-        let told = &mut self.book().volumes[index].metadata;
-        match reply {
-            Reply::Done(_) => *told = [count].into(),
-            Reply::Refused(_) => {}
-            Reply::Open | Reply::Broken => drop(told.insert(count)),
-        }
+        let mut facts = self.facts();
+        let known = &mut facts.of(&name).metadata;
+        known.end_change(before, count, reply.answer());
         Some(())
     }
 
     pub(super) fn create_from_snapshot(&mut self) -> Option<()> {
         self.has_room()?;
-        let (volume, snapshot) = self.pick(|volume| {
-            let sure = volume.snapshots.iter().enumerate();
-            sure.filter(|(_, snapshot)| snapshot.thing.sure_id().is_some() && snapshot.sizes.len() == 1)
-                .map(|(index, _)| index)
-                .next_back()
+        let source = self.pick(|facts| {
+            let fit = facts.all("snapshot").map(|(_, one)| one);
+            let fit = fit.filter(|one| one.exists() && one.sizes.certain().is_some());
+            fit.cloned().collect()
         })?;
-        let source = self.book().volumes[volume].snapshots[snapshot].clone();
-        let size = source.sizes.first()? + u64::from(self.rng.random_bool(0.3));
+        let size = source.sizes.certain()? + u64::from(self.rng.random_bool(0.3));
         let name = self.name("copy");
-        let body = json!({"volume": {"size": size, "snapshot_id": source.thing.id, "name": name}});
-        self.make(
-            Volume::asked(name, size, source.data),
-            "create from snapshot",
-            &body,
-        )?;
+        let body = json!({"volume": {"size": size, "snapshot_id": source.id, "name": name}});
+        let volume = Known {
+            sizes: [size].into(),
+            metadata: [0].into(),
+            data: source.data,
+            ..Known::requested("volume", None)
+        };
+        self.make(name, volume, "create from snapshot", &body)?;
         Some(())
     }
 
     /// Whether it was refused.
-    fn make(&mut self, volume: Volume, verb: &'static str, body: &Value) -> Option<bool> {
-        // Before it is sent: whatever becomes of this client, what it asked for is known.
-        let index = {
-            let mut told = self.book();
-            told.volumes.push(volume);
-            told.volumes.len() - 1
-        };
-        let reply = self.ask(verb, "POST", "/volumes", body);
-        let made = made(&mut self.book().volumes[index].thing, &reply, "volume");
+    fn make(&mut self, name: String, wanted: Known, verb: &'static str, body: &Value) -> Option<bool> {
+        let (kind, path) = (wanted.kind, format!("/{}s", wanted.kind));
+        let has_volume = wanted.volume.is_some();
+        self.facts().resources.insert(name.clone(), wanted);
+        let reply = self.ask(verb, "POST", &path, body);
+        if has_volume {
+            self.must_be_known(&reply, "the volume of", &name);
+        }
+        let made = made(self.facts().of(&name), &reply);
         self.note_if_not(made.is_ok(), || format!("{verb}: {made:?}"));
-        if self.rng.random_bool(0.6) {
-            self.watch(index);
+        if kind == "volume" && self.rng.random_bool(0.6) {
+            self.watch(&name);
         }
         Some(matches!(reply, Reply::Refused(400 | 413)))
     }
 
     /// Watches a volume until it rests.
-    fn watch(&mut self, index: usize) -> Option<String> {
+    fn watch(&mut self, name: &String) -> Option<String> {
         let limit = Instant::now() + PATIENCE;
         while Instant::now() < limit {
-            let id = self.book().volumes[index].thing.sure_id()?.to_owned();
+            let id = self.facts().of(name).id.clone()?;
             let shown = match self.ask("show", "GET", &format!("/volumes/{id}"), &Value::Null) {
                 Reply::Done(shown) => shown,
                 Reply::Refused(404) => {
@@ -124,12 +124,14 @@ impl Worker {
 
     /// Writes data into a volume that nothing hangs on yet.
     pub(super) fn fill(&mut self) -> Option<()> {
-        let (index, ()) = self.pick(|volume| volume.is_untouched().then_some(()))?;
-        if self.watch(index)? != "available" {
+        let (name, id) = self.pick_existing("volume", |facts, name, one| {
+            let mut all = facts.resources.values();
+            one.data.is_none() && all.all(|one| one.volume.as_ref() != Some(name))
+        })?;
+        if self.watch(&name)? != "available" {
             return None;
         }
-        let thing = self.book().volumes[index].thing.clone();
-        let file = format!("volumes/file/volume-{}", thing.sure_id()?);
+        let file = format!("volumes/file/volume-{id}");
         let path = (0..VOLUME_NODES)
             .map(|node| self.common.folder.join(volume_name(node)).join(&file))
             .find(|path: &PathBuf| path.exists());
@@ -137,8 +139,8 @@ impl Worker {
             self.note(format!("{file} is available and not on its storage"));
             return None;
         };
-        self.write(&path, &thing.name)?;
-        self.book().volumes[index].data = Some(thing.name);
+        self.write(&path, &name)?;
+        self.facts().of(&name).data = Some(name.clone());
         Some(())
     }
 
@@ -153,54 +155,39 @@ impl Worker {
     }
 
     pub(super) fn create_snapshot(&mut self) -> Option<()> {
-        let (index, id) = self.pick(|volume| {
-            let id = volume.thing.sure_id()?;
-            (volume.snapshots.len() < SNAPSHOTS).then(|| id.to_owned())
+        let (volume, id) = self.pick_existing("volume", |facts, name, _| {
+            facts.of_volume("snapshot", name).count() < SNAPSHOTS
         })?;
         let name = self.name("snapshot");
-        let at = {
-            let volume = &mut self.book().volumes[index];
-            volume.snapshots.push(Snapshot {
-                thing: Thing::asked(name.clone()),
-                sizes: volume.sizes.clone(),
-                data: volume.data.clone(),
-            });
-            volume.snapshots.len() - 1
+        let source = self.facts().of(&volume).clone();
+        let snapshot = Known {
+            sizes: source.sizes,
+            statuses: ["available"].into(),
+            data: source.data,
+            ..Known::requested("snapshot", Some(volume))
         };
         let body = json!({"snapshot": {"volume_id": id, "name": name}});
-        let reply = self.ask("create snapshot", "POST", "/snapshots", &body);
-        self.must_be_known(&reply, "volume", &id);
-        let made = made(
-            &mut self.book().volumes[index].snapshots[at].thing,
-            &reply,
-            "snapshot",
-        );
-        self.note_if_not(made.is_ok(), || format!("create snapshot: {made:?}"));
+        self.make(name, snapshot, "create snapshot", &body)?;
         Some(())
     }
 
     pub(super) fn extend(&mut self) -> Option<()> {
-        let (index, (id, size)) = self.pick(|volume| {
-            let size = volume.sizes.last()? + 1;
-            (size <= LARGEST).then_some((volume.thing.sure_id()?.to_owned(), size))
-        })?;
+        let (name, id) = self.pick_existing("volume", |_, _, one| one.sizes.largest() < Some(&LARGEST))?;
+        let size = self.facts().of(&name).sizes.largest()? + 1;
+        let before = self.facts().of(&name).sizes.begin_change(size);
         let body = json!({"os-extend": {"new_size": size}});
         let reply = self.ask("extend", "POST", &format!("/volumes/{id}/action"), &body);
         self.must_be_known(&reply, "volume", &id);
-        let sizes = &mut self.book().volumes[index].sizes;
-        match reply {
-            Reply::Done(_) => *sizes = [size].into(),
-            Reply::Refused(_) => {}
-            Reply::Open | Reply::Broken => drop(sizes.insert(size)),
-        }
+        let mut facts = self.facts();
+        let sizes = &mut facts.of(&name).sizes;
+        sizes.end_change(before, size, reply.answer());
         Some(())
     }
 
     /// Reserves a volume for a server, and connects at once or not yet.
     pub(super) fn attach(&mut self, at_once: bool) -> Option<()> {
-        let (index, id) = self.pick(|volume| {
-            let free = volume.attachment().is_none();
-            free.then(|| volume.thing.sure_id().map(str::to_owned))?
+        let (volume, id) = self.pick_existing("volume", |facts, name, _| {
+            facts.of_volume("attachment", name).next().is_none()
         })?;
         let server = uuid::Uuid::from_u128(self.rng.random()).to_string();
         let (verb, status) = if at_once {
@@ -212,24 +199,22 @@ impl Worker {
         if at_once {
             wanted["connector"] = self.connector();
         }
-        let at = {
-            let attachments = &mut self.book().volumes[index].attachments;
-            attachments.push(Attachment {
-                thing: Thing::asked(server),
-                statuses: [status].into(),
-            });
-            attachments.len() - 1
+        let attachment = Known {
+            statuses: [status].into(),
+            ..Known::requested("attachment", Some(volume))
         };
+        self.facts().resources.insert(server.clone(), attachment);
         let body = json!({"attachment": &wanted});
         let reply = self.ask(verb, "POST", "/attachments", &body);
         self.must_be_known(&reply, "volume", &id);
         self.learn_connector_bound(&wanted["connector"], &reply);
         let made = {
-            let attachment = &mut self.book().volumes[index].attachments[at];
+            let mut facts = self.facts();
+            let attachment = facts.of(&server);
             if matches!(reply, Reply::Open) && at_once {
-                attachment.statuses.insert("error_attaching");
+                attachment.statuses.add("error_attaching");
             }
-            made(&mut attachment.thing, &reply, "attachment")
+            made(attachment, &reply)
         };
         self.note_if_not(made.is_ok(), || format!("{verb}: {made:?}"));
         Some(())
@@ -253,136 +238,100 @@ impl Worker {
     }
 
     pub(super) fn connect_reserved(&mut self) -> Option<()> {
-        let (index, id) = self.pick_attachment("reserved")?;
+        let (server, id) = self.pick_attachment("reserved")?;
         let connector = self.connector();
         let body = json!({"attachment": {"connector": &connector}});
+        let before = self.facts().of(&server).statuses.begin_change("attaching");
         let reply = self.ask("connect", "PUT", &format!("/attachments/{id}"), &body);
         self.must_be_known(&reply, "attachment", &id);
         self.learn_connector_bound(&connector, &reply);
-        let mut told = self.book();
-        let attachment = told.volumes[index].attachment_mut()?;
-        match reply {
-            Reply::Done(_) => attachment.statuses = ["attaching"].into(),
-            Reply::Refused(_) => {}
-            Reply::Broken => drop(attachment.statuses.insert("attaching")),
-            Reply::Open => attachment.statuses.extend(["attaching", "error_attaching"]),
+        let mut facts = self.facts();
+        let statuses = &mut facts.of(&server).statuses;
+        statuses.end_change(before, "attaching", reply.answer());
+        if matches!(reply, Reply::Open) {
+            statuses.add("error_attaching");
         }
         Some(())
     }
 
     pub(super) fn complete(&mut self) -> Option<()> {
-        let (index, id) = self.pick_attachment("attaching")?;
+        let (server, id) = self.pick_attachment("attaching")?;
         let path = format!("/attachments/{id}/action");
+        let before = self.facts().of(&server).statuses.begin_change("attached");
         let reply = self.ask("complete", "POST", &path, &json!({"os-complete": {}}));
         self.must_be_known(&reply, "attachment", &id);
-        let mut told = self.book();
-        let attachment = told.volumes[index].attachment_mut()?;
-        match reply {
-            Reply::Done(_) => attachment.statuses = ["attached"].into(),
-            Reply::Refused(_) => {}
-            Reply::Open | Reply::Broken => drop(attachment.statuses.insert("attached")),
+        let mut facts = self.facts();
+        let statuses = &mut facts.of(&server).statuses;
+        statuses.end_change(before, "attached", reply.answer());
+        Some(())
+    }
+
+    fn pick_attachment(&mut self, status: &str) -> Option<(String, String)> {
+        self.pick_existing("attachment", |_, _, one| {
+            one.statuses.certain().is_some_and(|it| *it == status)
+        })
+    }
+
+    pub(super) fn detach(&mut self) -> Option<()> {
+        let (server, id) = self.pick_possible("attachment", |_, _, _| true)?;
+        let reply = self.remove("detach", &server, &format!("/attachments/{id}"), false);
+        if matches!(reply, Reply::Open) {
+            self.facts().of(&server).statuses.add("error_detaching");
         }
         Some(())
     }
 
-    pub(super) fn detach(&mut self) -> Option<()> {
-        let (index, id) = self.pick(|volume| volume.attachment()?.thing.id.clone())?;
-        let reply = self.ask("detach", "DELETE", &format!("/attachments/{id}"), &Value::Null);
-        let lost = {
-            let mut told = self.book();
-            let attachment = told.volumes[index].attachment_mut()?;
-            if matches!(reply, Reply::Open) {
-                attachment.statuses.insert("error_detaching");
-            }
-            removed(&mut attachment.thing, &reply)
-        };
-        self.note_if_not(!lost, || format!("attachment {id} was acknowledged and is gone"));
-        Some(())
-    }
-
     pub(super) fn delete_snapshot(&mut self) -> Option<()> {
-        let (index, at) = self.pick(|volume| {
-            let known =
-                |snapshot: &Snapshot| snapshot.thing.there != There::No && snapshot.thing.id.is_some();
-            volume.snapshots.iter().position(known)
-        })?;
-        let id = self.book().volumes[index].snapshots[at].thing.id.clone()?;
-        let reply = self.ask(
-            "delete snapshot",
-            "DELETE",
-            &format!("/snapshots/{id}"),
-            &Value::Null,
-        );
-        let lost = removed(&mut self.book().volumes[index].snapshots[at].thing, &reply);
-        self.note_if_not(!lost, || format!("snapshot {id} was acknowledged and is gone"));
+        let (name, id) = self.pick_possible("snapshot", |_, _, _| true)?;
+        self.remove("delete snapshot", &name, &format!("/snapshots/{id}"), false);
         Some(())
     }
 
     pub(super) fn delete(&mut self, with_snapshots: bool) -> Option<()> {
-        let (index, id) = self.pick(|volume| {
-            let has_snapshots = volume.snapshots.iter().any(|one| one.thing.there != There::No);
-            let known = volume.thing.there != There::No && has_snapshots == with_snapshots;
-            known.then(|| volume.thing.id.clone())?
+        let (name, id) = self.pick_possible("volume", |facts, name, _| {
+            facts.of_volume("snapshot", name).next().is_some() == with_snapshots
         })?;
         let (verb, how) = if with_snapshots {
             ("delete with snapshots", "?cascade=true")
         } else {
             ("delete", "")
         };
-        let reply = self.ask(verb, "DELETE", &format!("/volumes/{id}{how}"), &Value::Null);
-        let lost = {
-            let volume = &mut self.book().volumes[index];
-            let lost = removed(&mut volume.thing, &reply);
-            if volume.thing.there == There::No {
-                volume.is_gone();
-            }
-            if volume.thing.there == There::Perhaps && with_snapshots {
-                for snapshot in volume.snapshots.iter_mut().filter(|one| one.thing.is_sure()) {
-                    snapshot.thing.there = There::Perhaps;
-                }
-            }
-            lost
-        };
-        self.note_if_not(!lost, || format!("volume {id} was acknowledged and is gone"));
+        self.remove(verb, &name, &format!("/volumes/{id}{how}"), with_snapshots);
         Some(())
+    }
+
+    /// What surely exists cannot be unknown.
+    fn remove(&mut self, verb: &'static str, name: &String, path: &str, with_snapshots: bool) -> Reply {
+        let existed = self.facts().of(name).exists();
+        let before = self.facts().begin_delete(name, with_snapshots);
+        let reply = self.ask(verb, "DELETE", path, &Value::Null);
+        let is_unknown = matches!(reply, Reply::Refused(404));
+        let answer = if is_unknown {
+            Answer::Acknowledged
+        } else {
+            reply.answer()
+        };
+        self.facts().end_delete(name, before, answer);
+        self.note_if_not(!(existed && is_unknown), || {
+            format!("{path} was acknowledged and is gone")
+        });
+        reply
     }
 
     /// Looks what became of something that nobody answered, as a client does that wants to go on with it.
     pub(super) fn look_again(&mut self) -> Option<()> {
-        let unsure = |thing: &Thing| thing.there == There::Perhaps && !thing.may_come;
-        let (index, thing) = self
-            .pick(|volume| unsure(&volume.thing).then(|| ("volume", 0, volume.thing.clone())))
-            .or_else(|| {
-                self.pick(|volume| {
-                    let at = volume.snapshots.iter().position(|one| unsure(&one.thing))?;
-                    Some(("snapshot", at, volume.snapshots[at].thing.clone()))
-                })
-            })
-            .or_else(|| {
-                self.pick(|volume| {
-                    let at = volume.attachments.iter().position(|one| unsure(&one.thing))?;
-                    Some(("attachment", at, volume.attachments[at].thing.clone()))
-                })
-            })?;
-        let (kind, at, thing) = thing;
-        let found = self.find(index, kind, &thing)?;
-        let mut told = self.book();
-        let volume = &mut told.volumes[index];
-        if kind == "volume" && found.is_none() {
-            volume.is_gone();
-            return Some(());
-        }
-        let book = match kind {
-            "volume" => &mut volume.thing,
-            "snapshot" => &mut volume.snapshots[at].thing,
-            _ => &mut volume.attachments[at].thing,
-        };
+        let (name, known) = self.pick(|facts| {
+            let unsure = facts.resources.iter().filter(|(_, one)| one.is_unsure());
+            unsure.map(|(name, one)| (name.clone(), one.clone())).collect()
+        })?;
+        let found = self.find(&name, &known)?;
+        let mut facts = self.facts();
         match found {
-            None => book.is_gone(),
+            None => facts.is_gone(&name),
             Some((_, Some(status))) if status == "deleting" => {}
             // That it is to go cannot be seen by looking at it.
-            Some(_) if kind == "attachment" && thing.id.is_some() => {}
-            Some((id, _)) => book.is_there(&id),
+            Some(_) if known.kind == "attachment" && known.id.is_some() => {}
+            Some((id, _)) => facts.of(&name).exists_as(id),
         }
         Some(())
     }
@@ -392,12 +341,13 @@ impl Worker {
         clippy::option_option,
         reason = "that nobody answers and that it is not there are two things"
     )]
-    fn find(&mut self, index: usize, kind: &str, thing: &Thing) -> Option<Option<(String, Option<String>)>> {
+    fn find(&mut self, name: &String, known: &Known) -> Option<Option<(String, Option<String>)>> {
+        let kind = known.kind;
         let brief = |found: &Value| {
             let id = found["id"].as_str()?.to_owned();
             Some((id, found["status"].as_str().map(str::to_owned)))
         };
-        if let Some(id) = &thing.id {
+        if let Some(id) = &known.id {
             return match self.ask("look", "GET", &format!("/{kind}s/{id}"), &Value::Null) {
                 Reply::Done(shown) => brief(&shown[kind]).map(Some),
                 Reply::Refused(404) => Some(None),
@@ -406,46 +356,28 @@ impl Worker {
         }
         let path = match kind {
             "attachment" => {
-                let volume = self.book().volumes[index].thing.id.clone()?;
+                let volume = self.facts().of(known.volume.as_ref()?).id.clone()?;
                 format!("/attachments/detail?volume_id={volume}")
             }
-            _ => format!("/{kind}s/detail?name={}", thing.name),
+            _ => format!("/{kind}s/detail?name={name}"),
         };
         let Reply::Done(listed) = self.ask("look", "GET", &path, &Value::Null) else {
             return None;
         };
         let key = if kind == "attachment" { "instance" } else { "name" };
         let mut listed = listed[format!("{kind}s")].as_array()?.iter();
-        Some(listed.find(|one| one[key] == thing.name.as_str()).and_then(brief))
+        Some(listed.find(|one| one[key] == name.as_str()).and_then(brief))
     }
 }
 
 /// What an answer says of something that was to be made.
-fn made(thing: &mut Thing, reply: &Reply, kind: &str) -> Result<(), String> {
+fn made(wanted: &mut Known, reply: &Reply) -> Result<(), String> {
     match reply {
-        Reply::Done(body) => match body[kind]["id"].as_str() {
-            Some(id) => thing.is_there(id),
+        Reply::Done(body) => match body[wanted.kind]["id"].as_str() {
+            Some(id) => wanted.exists_as(id),
             None => return Err(format!("no id in {body}")),
         },
-        Reply::Refused(_) => thing.is_gone(),
-        Reply::Open => {}
-        Reply::Broken => thing.may_come = false,
+        _ => wanted.end_create(reply.answer()),
     }
     Ok(())
-}
-
-/// What an answer says of something that was to go; true if it was surely there, and nobody knows of it.
-fn removed(thing: &mut Thing, reply: &Reply) -> bool {
-    let was_sure = thing.is_sure();
-    match reply {
-        Reply::Done(_) => thing.is_gone(),
-        Reply::Refused(404) => {
-            thing.is_gone();
-            return was_sure;
-        }
-        Reply::Refused(_) => {}
-        Reply::Open => (thing.there, thing.may_come) = (There::Perhaps, true),
-        Reply::Broken => thing.there = There::Perhaps,
-    }
-    false
 }
