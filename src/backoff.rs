@@ -23,8 +23,8 @@ impl Backoff {
 
     /// The pause before the next attempt. The one after it is twice as long.
     pub fn next_pause(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 2).min(self.longest);
+        let pause = self.next.min(self.longest);
+        self.next = pause.saturating_mul(2);
         pause
     }
 

@@ -19,7 +19,9 @@ mod armed {
     use std::ffi::OsString;
     use std::fs::OpenOptions;
     use std::io::Write;
-    use std::sync::{LazyLock, Mutex, PoisonError};
+    use std::sync::LazyLock;
+
+    use parking_lot::Mutex;
 
     struct Setting {
         file: Option<OsString>,
@@ -43,7 +45,7 @@ mod armed {
             die();
         }
         if let Some(file) = &setting.file {
-            let mut reached = setting.reached.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reached = setting.reached.lock();
             if reached.insert(name.clone()) {
                 let file = OpenOptions::new().append(true).create(true).open(file);
                 if let Err(error) = file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes())) {

@@ -3,8 +3,9 @@
 //! Bounded: of more than so many volumes the one decided longest ago is forgotten.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
 use crate::model::{PoolName, Timestamp, VolumeId};
@@ -125,7 +126,8 @@ impl Decisions {
     /// The last decision for this volume.
     #[must_use]
     pub fn of(&self, volume: VolumeId) -> Option<Arc<Decision>> {
-        self.kept()
+        self.kept
+            .lock()
             .by_volume
             .get(&volume)
             .map(|(_, decision)| Arc::clone(decision))
@@ -134,7 +136,7 @@ impl Decisions {
     /// The latest decisions, newest first.
     #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<Arc<Decision>> {
-        let kept = self.kept();
+        let kept = self.kept.lock();
         let current = kept.order.iter().rev().filter_map(|(number, volume)| {
             let (latest, decision) = kept.by_volume.get(volume)?;
             (latest == number).then(|| Arc::clone(decision))
@@ -144,7 +146,7 @@ impl Decisions {
 
     /// Remembers one.
     pub fn keep(&self, decision: Arc<Decision>) {
-        let mut kept = self.kept();
+        let mut kept = self.kept.lock();
         let (number, volume) = (kept.next, decision.volume_id);
         kept.next += 1;
         kept.by_volume.insert(volume, (number, decision));
@@ -161,10 +163,6 @@ impl Decisions {
                 kept.by_volume.remove(&volume);
             }
         }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,6 +205,6 @@ mod tests {
             decisions.keep(Arc::clone(&all[2]));
         }
         assert_eq!(decisions.latest(9)[0].volume_id, all[2].volume_id);
-        assert!(decisions.kept().order.len() <= 4);
+        assert!(decisions.kept.lock().order.len() <= 4);
     }
 }

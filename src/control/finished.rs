@@ -3,9 +3,10 @@
 //! Shared between the actor, which writes, and `web`, which reads; bounded, in memory, newest kept.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::model::{Operation, OperationId, StepRecord, Timestamp, VolumeId};
+use parking_lot::Mutex;
 
 /// How many ended operations are remembered.
 const KEPT: usize = 500;
@@ -82,13 +83,21 @@ impl FinishedOperations {
     /// The last ones, newest first.
     #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<Finished> {
-        self.lock().finished.iter().rev().take(limit).cloned().collect()
+        self.inner
+            .lock()
+            .finished
+            .iter()
+            .rev()
+            .take(limit)
+            .cloned()
+            .collect()
     }
 
     /// One by id, if it is remembered.
     #[must_use]
     pub fn get(&self, id: OperationId) -> Option<Finished> {
-        self.lock()
+        self.inner
+            .lock()
             .finished
             .iter()
             .rev()
@@ -99,7 +108,8 @@ impl FinishedOperations {
     /// Those of a volume, newest first.
     #[must_use]
     pub fn of_volume(&self, id: VolumeId) -> Vec<Finished> {
-        self.lock()
+        self.inner
+            .lock()
             .finished
             .iter()
             .rev()
@@ -111,12 +121,12 @@ impl FinishedOperations {
     /// The steps of an open operation that its journal entry does not hold (yet).
     #[must_use]
     pub fn live_steps(&self, id: OperationId) -> Vec<StepRecord> {
-        self.lock().live.get(&id).cloned().unwrap_or_default()
+        self.inner.lock().live.get(&id).cloned().unwrap_or_default()
     }
 
     /// Remembers steps of an open operation; when too many are open, those of this one are not remembered.
     pub fn note_steps(&self, id: OperationId, steps: Vec<StepRecord>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.live.len() < LIVE || inner.live.contains_key(&id) {
             inner.live.entry(id).or_default().extend(steps);
         }
@@ -125,12 +135,12 @@ impl FinishedOperations {
     /// How far an open operation is, if it was told of.
     #[must_use]
     pub fn advance(&self, id: OperationId) -> Option<Advance> {
-        self.lock().advances.get(&id).copied()
+        self.inner.lock().advances.get(&id).copied()
     }
 
     /// Remembers how far an open operation is.
     pub fn note_progress(&self, id: OperationId, done: u64, total: u64, at: Timestamp) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let before = inner.advances.get(&id).copied();
         if before.is_some() || inner.advances.len() < LIVE {
             inner.advances.insert(id, Advance::after(before, done, total, at));
@@ -139,7 +149,7 @@ impl FinishedOperations {
 
     /// Adds steps that came first to an operation that has ended already.
     pub fn amend(&self, id: OperationId, mut steps: Vec<StepRecord>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if let Some(finished) = inner
             .finished
             .iter_mut()
@@ -153,24 +163,18 @@ impl FinishedOperations {
 
     /// Takes the remembered steps of an operation.
     pub fn take_steps(&self, id: OperationId) -> Vec<StepRecord> {
-        self.lock().live.remove(&id).unwrap_or_default()
+        self.inner.lock().live.remove(&id).unwrap_or_default()
     }
 
     /// Remembers an ended operation, and forgets the oldest.
     pub fn push(&self, finished: Finished) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.live.remove(&finished.operation.id);
         inner.advances.remove(&finished.operation.id);
         if inner.finished.len() >= KEPT {
             inner.finished.pop_front();
         }
         inner.finished.push_back(finished);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

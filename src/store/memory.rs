@@ -2,10 +2,10 @@
 //! contract but durability.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::evaluate::evaluate;
 use super::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
@@ -51,33 +51,29 @@ impl MemoryStore {
 
     /// Lets the next `times` commits fail as a broken disk would, with nothing done. For tests.
     pub fn fail_next_commits(&self, times: u32) {
-        self.lock().failures_due = times;
+        self.state.lock().failures_due = times;
     }
 
     /// All that is stored, in key order. For tests that compare.
     #[must_use]
     pub fn entries(&self) -> Vec<(Key, Entry)> {
-        self.lock()
+        self.state
+            .lock()
             .entries
             .iter()
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Every change of the state is one call that cannot panic half-way, so a poisoned lock guards whole data.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        Ok(self.lock().entries.get(key).cloned())
+        Ok(self.state.lock().entries.get(key).cloned())
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
-        let state = self.lock();
+        let state = self.state.lock();
         Ok(keys.iter().map(|key| state.entries.get(key).cloned()).collect())
     }
 
@@ -85,7 +81,7 @@ impl Store for MemoryStore {
         let Some((low, high)) = scan.bounds() else {
             return Ok(Vec::new());
         };
-        let state = self.lock();
+        let state = self.state.lock();
         let range = state.entries.range::<Key, _>((low.as_ref(), high.as_ref()));
         let owned = |(key, entry): (&Key, &Entry)| (key.clone(), entry.clone());
         Ok(if scan.reverse {
@@ -96,7 +92,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.failures_due > 0 {
             state.failures_due -= 1;
             return Err(StoreError::new("a failure that a test asked for").into());
@@ -125,7 +121,7 @@ impl Store for MemoryStore {
 
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         let (entries, revision) = {
-            let state = self.lock();
+            let state = self.state.lock();
             (state.entries.clone(), Revision(state.revision))
         };
         for (key, entry) in entries {

@@ -18,7 +18,7 @@ use super::handshake;
 use super::header::{Goodbye, MessageHeader, Numbered, ReplyHeader};
 use super::outbound::Item;
 use super::peer::{Answer, Peer};
-use super::{CallError, Router, lock};
+use super::{CallError, Router};
 use crate::messages::Pattern;
 
 /// A peer that was silent for so many pings is given up.
@@ -59,7 +59,7 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
             Ok(None) => return "the peer closed the connection".to_owned(),
             Err(error) => return error.to_string(),
         };
-        *lock(&peer.heard) = Instant::now();
+        *peer.heard.lock() = Instant::now();
         add(&peer.traffic.frames_in, 1);
         add(&peer.traffic.bytes_in, frame.header.len() + frame.payload.len());
         match dispatch(router, peer, &frame) {

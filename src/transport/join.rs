@@ -5,9 +5,9 @@
 //! bound small again.
 
 use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::admission::DialedBy;
@@ -17,7 +17,8 @@ use super::listener::check_private;
 use super::net::TcpStream;
 use super::options::TransportOptions;
 use super::peers::{Link, LinkState};
-use super::{Router, connection, lock};
+use super::{Router, connection};
+use crate::backoff::Backoff;
 use crate::chance;
 use crate::model::Timestamp;
 use crate::tasks;
@@ -33,7 +34,7 @@ impl JoinedPeer {
     /// Does not connect any more, and says goodbye if it is connected.
     pub fn leave(&self) {
         self.link.leave.cancel();
-        let node = lock(&self.link.state).node.clone();
+        let node = self.link.state.lock().node.clone();
         if let Some(peer) = node.and_then(|node| self.router.peer(&node))
             && peer.dialed_by == DialedBy::Us
         {
@@ -62,10 +63,10 @@ pub(super) fn join(router: &Router, address: String, options: TransportOptions) 
 }
 
 async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
-    let mut failures = 0;
+    let mut backoff = Backoff::new(options.first_backoff, options.longest_backoff);
     while !link.leave.is_cancelled() {
         wait_while_connected(&router, &link).await;
-        lock(&link.state).attempts += 1;
+        link.state.lock().attempts += 1;
         let began = Instant::now();
         let ended = tokio::select! {
         biased;
@@ -79,14 +80,12 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
             } else {
                 tracing::warn!(address = link.address, %error, "no connection to the other node");
             }
-            lock(&link.state).last_error = Some(error.to_string());
+            link.state.lock().last_error = Some(error.to_string());
         }
-        failures = if ended.is_ok() && began.elapsed() >= options.healthy_after {
-            0
-        } else {
-            failures + 1
-        };
-        let wait = chance::up_to(longest_wait(&options, failures));
+        if ended.is_ok() && began.elapsed() >= options.healthy_after {
+            backoff.reset();
+        }
+        let wait = chance::up_to(backoff.next_pause());
         tokio::select! {
         biased;
             () = tokio::time::sleep(wait) => {}
@@ -95,18 +94,9 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
     }
 }
 
-/// The bound of the wait after so many failures in a row.
-fn longest_wait(options: &TransportOptions, failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    options
-        .first_backoff
-        .saturating_mul(1 << doublings)
-        .min(options.longest_backoff)
-}
-
 /// The node may have dialed us: then there is nothing to do until that connection ends.
 async fn wait_while_connected(router: &Router, link: &Link) {
-    let node = lock(&link.state).node.clone();
+    let node = link.state.lock().node.clone();
     if let Some(peer) = node.and_then(|node| router.peer(&node)) {
         tokio::select! {
         biased;
@@ -119,7 +109,7 @@ async fn wait_while_connected(router: &Router, link: &Link) {
 /// Ends an attempt that is told to leave while it is not connected yet. Once it is, the goodbye ends it in its own way.
 async fn stopped_before_connecting(link: &Link) {
     link.leave.cancelled().await;
-    if lock(&link.state).attempts == 0 {
+    if link.state.lock().attempts == 0 {
         std::future::pending::<()>().await;
     }
 }
@@ -138,7 +128,7 @@ async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Re
     let _ = stream.set_nodelay(true);
     let (version, ours) = router.announcement();
     // Known even if it refuses: when its own connection stays, that is the one to wait for.
-    let meet = |them: &Identity| lock(&link.state).node = Some(them.node.clone());
+    let meet = |them: &Identity| link.state.lock().node = Some(them.node.clone());
     let met = handshake::dial(stream, router.introduction(), &ours, options, meet).await?;
     let mut admitted = router
         .admit(
@@ -149,26 +139,12 @@ async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Re
             options,
         )
         .map_err(HandshakeError::TurnedAway)?;
-    lock(&link.state).attempts = 0;
+    link.state.lock().attempts = 0;
     if let Some(queue) = admitted.queue.take() {
         connection::run(router, &admitted.peer, met.reader, queue, version).await;
     }
-    let mut state = lock(&link.state);
+    let mut state = link.state.lock();
     state.since = Timestamp::now();
     state.last_error = Some(admitted.peer.reason());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_ten_seconds() {
-        let options = TransportOptions::default();
-        let waits: Vec<_> = (1..=9).map(|n| longest_wait(&options, n).as_millis()).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(longest_wait(&options, u32::MAX), Duration::from_secs(10));
-        assert_eq!(longest_wait(&options, 0), Duration::from_millis(100));
-    }
 }

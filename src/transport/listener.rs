@@ -6,9 +6,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use super::header::{Announcement, Identity};
 use super::net::TcpListener;
 use super::options::TransportOptions;
 use super::waiting_room::{Place, WaitingRoom};
-use super::{Router, connection, handshake, lock};
+use super::{Router, connection, handshake};
 use crate::tasks;
 
 /// A socket that is listened on. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
@@ -154,7 +155,7 @@ const COMPLAINTS_WINDOW: Duration = Duration::from_secs(10);
 impl Complaints {
     fn complain(&self, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
         let now = Instant::now();
-        let mut window = lock(&self.window);
+        let mut window = self.window.lock();
         let (since, count) = match *window {
             Some((since, count)) if now - since < COMPLAINTS_WINDOW => (since, count),
             _ => (now, 0),

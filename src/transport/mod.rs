@@ -48,8 +48,3 @@ pub use peers::{PeerChange, PeerEvent, PeerReport};
 pub use router::Router;
 pub use serve::{Actor, EndpointBuilder, Serve, Started};
 pub use stats::ActorReport;
-
-/// Locks; a panic elsewhere while it was held leaves plain data behind, not a broken promise.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -20,7 +21,7 @@ use super::frame::{self, FrameError, Kind};
 use super::header::{Announcement, Goodbye, Identity, MessageHeader, Numbered, ReplyHeader, ReplyStatus};
 use super::options::TransportOptions;
 use super::outbound::{Item, Outbound};
-use super::{Address, CallError, codec, lock};
+use super::{Address, CallError, codec};
 use crate::messages::Message;
 use crate::model::{Context, Error, Timestamp};
 use crate::tasks;
@@ -110,26 +111,26 @@ impl Peer {
     }
 
     pub(super) fn announced(&self) -> Arc<Announcement> {
-        Arc::clone(&self.announced.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.announced.read())
     }
 
     pub(super) fn announce(&self, announcement: Announcement) {
-        *self.announced.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(announcement);
+        *self.announced.write() = Arc::new(announcement);
     }
 
     /// How many messages wait for an answer.
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.waiting).as_ref().map_or(0, BTreeMap::len)
+        self.waiting.lock().as_ref().map_or(0, BTreeMap::len)
     }
 
     /// Ends the connection. Everybody who waits on it is told `Lost`. The first reason counts.
     pub(super) fn close(&self, reason: impl Into<String>) {
-        lock(&self.reason).get_or_insert_with(|| reason.into());
+        self.reason.lock().get_or_insert_with(|| reason.into());
         self.closing.cancel();
-        let waiting = lock(&self.waiting).take();
+        let waiting = self.waiting.lock().take();
         // Outside the lock: each of them wakes somebody.
         drop(waiting);
-        let answering = std::mem::take(&mut *lock(&self.answering));
+        let answering = std::mem::take(&mut *self.answering.lock());
         self.answered.notify_waiters();
         for task in answering.into_values() {
             // Its answer has nowhere to go; what it waits for goes on.
@@ -143,7 +144,7 @@ impl Peer {
         id: u64,
         answer: impl Future<Output = Result<Vec<u8>, CallError>> + Send + 'static,
     ) {
-        let mut answering = lock(&self.answering);
+        let mut answering = self.answering.lock();
         // A number used twice: the first keeps it.
         let Entry::Vacant(entry) = answering.entry(id) else {
             return;
@@ -152,7 +153,7 @@ impl Peer {
         let task = tasks::spawn(async move {
             let result = answer.await;
             // Held until the reply is queued, so that no goodbye gets before it.
-            let mut answering = lock(&peer.answering);
+            let mut answering = peer.answering.lock();
             if answering.remove(&id).is_some() {
                 peer.reply(id, result);
                 peer.answered.notify_waiters();
@@ -163,7 +164,7 @@ impl Peer {
 
     /// They do not wait for it any more. What was begun for it goes on.
     pub(super) fn cancelled(&self, id: u64) {
-        if let Some(task) = lock(&self.answering).remove(&id) {
+        if let Some(task) = self.answering.lock().remove(&id) {
             self.answered.notify_waiters();
             task.abort();
         }
@@ -174,7 +175,7 @@ impl Peer {
         loop {
             let mut answered = std::pin::pin!(self.answered.notified());
             answered.as_mut().enable();
-            if lock(&self.answering).is_empty() {
+            if self.answering.lock().is_empty() {
                 return;
             }
             answered.await;
@@ -183,7 +184,7 @@ impl Peer {
 
     /// Why it was closed.
     pub(super) fn reason(&self) -> String {
-        lock(&self.reason).clone().unwrap_or_else(|| "open".to_owned())
+        self.reason.lock().clone().unwrap_or_else(|| "open".to_owned())
     }
 
     /// Tells the peer that we leave, and closes once that is written.
@@ -246,7 +247,7 @@ impl Peer {
             other => CallError::Refused(Error::internal(format!("{} to {to}: {other}", M::NAME))),
         })?;
         let (sender, answer) = oneshot::channel();
-        match &mut *lock(&self.waiting) {
+        match &mut *self.waiting.lock() {
             Some(waiting) => waiting.insert(id, sender),
             None => return Err(CallError::Unreachable(to.clone())),
         };
@@ -265,7 +266,9 @@ impl Peer {
 
     /// The peer answered one of ours. Answers that nobody waits for any more are dropped.
     pub(super) fn answered(&self, id: u64, answer: Answer) {
-        let waiting = lock(&self.waiting)
+        let waiting = self
+            .waiting
+            .lock()
             .as_mut()
             .and_then(|waiting| waiting.remove(&id));
         if let Some(sender) = waiting {
@@ -320,7 +323,10 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let was_waiting = lock(&self.peer.waiting)
+        let was_waiting = self
+            .peer
+            .waiting
+            .lock()
             .as_mut()
             .and_then(|waiting| waiting.remove(&self.id))
             .is_some();

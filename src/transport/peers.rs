@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Address;
 use super::admission::{self, DialedBy, Verdict};
 use super::header::{Identity, Refusal, Refuse, TopicVersions};
 use super::peer::Peer;
-use super::{Address, lock};
 use crate::model::Timestamp;
 
 /// What is told of peers.
@@ -146,7 +147,7 @@ impl Peers {
         let Identity {
             node, incarnation, ..
         } = &peer.them;
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         let present = table.get(node);
         if present.is_none() && table.len() >= peer.options.max_peers {
             return Err(Refuse {
@@ -173,7 +174,7 @@ impl Peers {
 
     /// A connection has ended.
     pub(super) fn retire(&self, peer: &Peer) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         // If another took its place, the node is not down.
         if table
             .get(&peer.them.node)
@@ -191,26 +192,17 @@ impl Peers {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Peer>> {
-        self.table
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.table.read().values().cloned().collect()
     }
 
     pub(super) fn get(&self, node: &str) -> Option<Arc<Peer>> {
-        self.table
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(node)
-            .cloned()
+        self.table.read().get(node).cloned()
     }
 
     /// A peer that serves this address and understands messages of that version; one that only serves it, if there is
     /// none such. Several take turns.
     pub(super) fn serving(&self, to: &Address, since: u16) -> Option<Arc<Peer>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.read();
         let mut serving: Vec<_> = table
             .values()
             .filter(|peer| peer.announced().serves(to))
@@ -235,20 +227,20 @@ impl Peers {
     }
 
     pub(super) fn add_link(&self, link: &Arc<Link>) {
-        let mut links = lock(&self.links);
+        let mut links = self.links.lock();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(link));
     }
 
     pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+        self.links.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(super) fn reports(&self) -> Vec<PeerReport> {
         let links = self.links();
         let mut reports: Vec<_> = self.all().iter().map(|peer| connected(peer, &links)).collect();
         for link in links {
-            let state = lock(&link.state);
+            let state = link.state.lock();
             let found = state.node.as_deref().is_some_and(|node| self.get(node).is_some());
             if !found && !link.leave.is_cancelled() {
                 reports.push(sought(&link.address, &state));
@@ -264,9 +256,9 @@ fn connected(peer: &Peer, links: &[Arc<Link>]) -> PeerReport {
     let (outbound_messages, outbound_bytes) = peer.outbound.waiting();
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let seconds = |micros| std::time::Duration::from_micros(micros).as_secs_f64();
-    let heard = *lock(&peer.heard);
+    let heard = *peer.heard.lock();
     let last_error = links.iter().find_map(|link| {
-        let state = lock(&link.state);
+        let state = link.state.lock();
         (state.node.as_ref() == Some(&peer.them.node))
             .then(|| state.last_error.clone())
             .flatten()

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::RwLock;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -118,11 +119,7 @@ impl Router {
     /// so no longer.
     pub fn register(&self, endpoint: Endpoint) {
         endpoint.remember_undelivered_in(&self.inner.ring);
-        let mut endpoints = self
-            .inner
-            .endpoints
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut endpoints = self.inner.endpoints.write();
         let of_topic = endpoints.entry(endpoint.address().topic.clone()).or_default();
         of_topic.retain(|other| other.address() != endpoint.address());
         of_topic.push(endpoint);
@@ -215,21 +212,13 @@ impl Router {
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoints = self
-            .inner
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let endpoints = self.inner.endpoints.read();
         endpoints.values().flatten().cloned().collect()
     }
 
     /// The local actor that a message to this address goes to.
     fn local(&self, to: &Address) -> Option<Endpoint> {
-        let endpoints = self
-            .inner
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let endpoints = self.inner.endpoints.read();
         let of_topic = endpoints.get(&to.topic)?;
         if to.server.is_some() {
             return of_topic.iter().find(|endpoint| endpoint.address() == to).cloned();
@@ -353,11 +342,7 @@ impl Router {
 
     /// What this node serves, and which version of that list it is.
     pub(super) fn announcement(&self) -> (u64, Announcement) {
-        let endpoints = self
-            .inner
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let endpoints = self.inner.endpoints.read();
         let version = *self.inner.served.borrow();
         let open = || endpoints.values().flatten().filter(|endpoint| endpoint.is_open());
         let mut addresses: Vec<_> = open().map(|endpoint| endpoint.address().clone()).collect();

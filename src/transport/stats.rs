@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::Address;
 use super::undelivered::Ring;
-use super::{Address, lock};
 use crate::model::Timestamp;
 
 /// Upper bounds of the time histograms, in seconds; one more bucket is without end.
@@ -306,7 +307,7 @@ impl ActorStats {
 
     pub(super) fn add_message(&self, name: &'static str) -> Arc<MessageStats> {
         let stats = Arc::new(MessageStats::default());
-        let mut messages = lock(&self.messages);
+        let mut messages = self.messages.lock();
         messages.push((name, Arc::clone(&stats)));
         messages.sort_unstable_by_key(|(name, _)| *name);
         stats
@@ -314,16 +315,16 @@ impl ActorStats {
 
     pub(super) fn begin_work(&self, work: InWork) -> u64 {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        lock(&self.in_work).insert(ticket, work);
+        self.in_work.lock().insert(ticket, work);
         ticket
     }
 
     pub(super) fn end_work(&self, ticket: u64) {
-        lock(&self.in_work).remove(&ticket);
+        self.in_work.lock().remove(&ticket);
     }
 
     pub(super) fn failed(&self, text: String) {
-        *lock(&self.last_failure) = Some(LastFailure {
+        *self.last_failure.lock() = Some(LastFailure {
             when: Timestamp::now(),
             text,
         });
@@ -333,7 +334,7 @@ impl ActorStats {
     #[must_use]
     pub fn report(&self, node: &str) -> ActorReport {
         let incarnation = self.incarnation.load(Ordering::Acquire);
-        let mut in_work: Vec<_> = lock(&self.in_work).values().cloned().collect();
+        let mut in_work: Vec<_> = self.in_work.lock().values().cloned().collect();
         in_work.sort_by(|a, b| (a.since, &a.request_id).cmp(&(b.since, &b.request_id)));
         ActorReport {
             address: self.address.to_string(),
@@ -343,12 +344,14 @@ impl ActorStats {
             depth: self.depth(),
             bound: self.bound,
             in_work,
-            messages: lock(&self.messages)
+            messages: self
+                .messages
+                .lock()
                 .iter()
                 .map(|(name, stats)| stats.report(name))
                 .collect(),
             restarts: incarnation.saturating_sub(1),
-            last_failure: lock(&self.last_failure).clone(),
+            last_failure: self.last_failure.lock().clone(),
         }
     }
 }

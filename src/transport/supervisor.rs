@@ -12,16 +12,17 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::mailbox::Envelope;
 use super::shell::{End, Parcel, Shell, Watch};
 use super::stats::{ActorStats, State};
-use super::{Actor, Serve, lock};
+use super::{Actor, Serve};
 use crate::messages::Message;
 use crate::panic_text::panic_text;
 
@@ -72,7 +73,7 @@ impl<A: Actor> Supervisor<A> {
     where
         A: Serve<M>,
     {
-        match &mut *lock(&self.slot) {
+        match &mut *self.slot.lock() {
             // Never refuses: the ticket in the envelope is the bound.
             Slot::Up { address, .. } => address.do_send(envelope),
             Slot::Waiting(waiting) => waiting.push(Box::new(move |next| next.do_send(envelope))),
@@ -95,7 +96,7 @@ impl<A: Actor> Supervisor<A> {
                 return;
             }
         };
-        let mut slot = lock(&self.slot);
+        let mut slot = self.slot.lock();
         if let Slot::Waiting(waiting) = &mut *slot {
             let incarnation = self.stats.next_incarnation();
             let address = Shell::launch(
@@ -115,7 +116,7 @@ impl<A: Actor> Supervisor<A> {
     /// How long to wait before the next restart; `None` if there have been too many.
     fn next_backoff(&self) -> Option<Duration> {
         let now = Instant::now();
-        let mut restarts = lock(&self.restarts);
+        let mut restarts = self.restarts.lock();
         restarts.retain(|at| now - *at < RESTART_WINDOW);
         let before = restarts.len();
         if before >= MOST_RESTARTS {
@@ -134,7 +135,7 @@ impl<A: Actor> Supervisor<A> {
 impl<A: Actor> Watch<A> for Supervisor<A> {
     fn panicked(&self, incarnation: u64, text: String) {
         self.note_failure(text);
-        let mut slot = lock(&self.slot);
+        let mut slot = self.slot.lock();
         if let Slot::Up {
             incarnation: present,
             address,
@@ -149,7 +150,7 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
     }
 
     fn ended(self: Arc<Self>, mut held: Vec<Parcel<A>>) {
-        let mut slot = lock(&self.slot);
+        let mut slot = self.slot.lock();
         let Slot::Waiting(waiting) = &mut *slot else {
             return;
         };
@@ -173,7 +174,7 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
     }
 
     fn vanished(&self, incarnation: u64) {
-        let mut slot = lock(&self.slot);
+        let mut slot = self.slot.lock();
         if matches!(&*slot, Slot::Up { incarnation: present, .. } if *present == incarnation) {
             *slot = Slot::Down;
             self.stats.set_state(State::Stopped);
@@ -191,7 +192,7 @@ pub(super) trait Supervise: Send + Sync {
 
 impl<A: Actor> Supervise for Supervisor<A> {
     fn stop(&self) {
-        let before = std::mem::replace(&mut *lock(&self.slot), Slot::Down);
+        let before = std::mem::replace(&mut *self.slot.lock(), Slot::Down);
         if let Slot::Up { address, .. } = &before {
             address.do_send(End);
         }
@@ -202,7 +203,7 @@ impl<A: Actor> Supervise for Supervisor<A> {
 
     fn give_up(&self, text: String) {
         self.note_failure(text);
-        let before = std::mem::replace(&mut *lock(&self.slot), Slot::Down);
+        let before = std::mem::replace(&mut *self.slot.lock(), Slot::Down);
         drop(before);
         self.stats.set_state(State::Failed);
     }

@@ -4,11 +4,10 @@
 //! line in a bounded ring. Only names and ids are kept: payloads may hold secrets.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::lock;
 use crate::model::Timestamp;
 
 /// How many are remembered.
@@ -45,7 +44,7 @@ impl Ring {
             request_id: request_id.to_owned(),
             reason: reason.into(),
         };
-        let mut lines = lock(&self.lines);
+        let mut lines = self.lines.lock();
         if lines.len() == KEPT {
             lines.pop_front();
         }
@@ -55,7 +54,7 @@ impl Ring {
     /// All lines, the oldest first.
     #[must_use]
     pub fn lines(&self) -> Vec<Undelivered> {
-        lock(&self.lines).iter().cloned().collect()
+        self.lines.lock().iter().cloned().collect()
     }
 }
 

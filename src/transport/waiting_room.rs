@@ -5,11 +5,10 @@
 //! strangers who connect and say nothing take room from each other, not from it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-
-use super::lock;
 
 /// The handshakes of one listener.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ impl WaitingRoom {
 
     /// Lets one in, and if there is no room, another one out.
     pub(super) fn enter(&self) -> Place {
-        let mut inside = lock(&self.inside);
+        let mut inside = self.inside.lock();
         if inside.guests.len() >= self.most {
             let first_silent = inside.guests.iter().find(|(_, guest)| !guest.is_introduced);
             let leaves = first_silent
@@ -80,7 +79,7 @@ impl WaitingRoom {
 impl Place {
     /// It said who it is; whether that is true is not known yet.
     pub(super) fn introduced(&self) {
-        if let Some(guest) = lock(&self.room.inside).guests.get_mut(&self.number) {
+        if let Some(guest) = self.room.inside.lock().guests.get_mut(&self.number) {
             guest.is_introduced = true;
         }
     }
@@ -88,7 +87,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.room.inside).guests.remove(&self.number);
+        self.room.inside.lock().guests.remove(&self.number);
     }
 }
 
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(left, [98, 99], "the latest are in");
         drop(silent);
         drop(peer);
-        assert!(lock(&room.inside).guests.is_empty());
+        assert!(room.inside.lock().guests.is_empty());
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! one look-up or one entry, never over an await.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -91,7 +91,7 @@ impl Liveness {
     /// of is not forbidden: its first report may come before its first heartbeat.
     #[must_use]
     pub fn forbids(&self, backend: &BackendName) -> Option<String> {
-        let services = self.read();
+        let services = self.services.read();
         let service = &services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service;
         if service.disabled {
             return Some(match service.disabled_reason.as_deref() {
@@ -106,7 +106,8 @@ impl Liveness {
     #[must_use]
     pub fn service_id(&self, backend: &BackendName) -> Option<ServiceId> {
         Some(
-            self.read()
+            self.services
+                .read()
                 .get(&key(VOLUME_BINARY, &backend.to_string()))?
                 .service
                 .id,
@@ -116,7 +117,7 @@ impl Liveness {
     /// The backends that are to be expected: every VolumeManager ever seen that nobody took out of service.
     #[must_use]
     pub fn expected_backends(&self) -> Vec<BackendName> {
-        let services = self.read();
+        let services = self.services.read();
         let volume = services.values().map(|known| &known.service);
         let wanted = volume.filter(|service| service.binary == VOLUME_BINARY && !service.disabled);
         wanted.filter_map(|service| service.host.parse().ok()).collect()
@@ -125,7 +126,7 @@ impl Liveness {
     /// What is known of a service.
     #[must_use]
     pub fn get(&self, binary: &str, host: &str) -> Option<Known> {
-        self.read().get(&key(binary, host)).cloned()
+        self.services.read().get(&key(binary, host)).cloned()
     }
 
     /// All services in the order of their making, as clients see them.
@@ -139,7 +140,7 @@ impl Liveness {
                 .is_some_and(|(at, _)| now.duration_since(at) <= self.down_time),
             backend_up: known.backend_up,
         };
-        let mut views: Vec<ServiceView> = self.read().values().map(view).collect();
+        let mut views: Vec<ServiceView> = self.services.read().values().map(view).collect();
         views.sort_by_key(|view| view.service.created_at);
         views
     }
@@ -147,7 +148,7 @@ impl Liveness {
     /// The services of that host, by `binary`, or all of them if it is empty. A machine without such a service of its own is
     /// all its backends (cinder: `service_get` takes the first of them, which leaves the others as they were).
     pub(super) fn services_of(&self, binary: &str, host: &str) -> Vec<Service> {
-        let services = self.read();
+        let services = self.services.read();
         let of_binary = services
             .values()
             .map(|known| &known.service)
@@ -169,7 +170,7 @@ impl Liveness {
 
     /// A service as it is in the catalog now.
     pub(super) fn put(&self, service: Service) {
-        let mut services = self.write();
+        let mut services = self.services.write();
         match services.get_mut(&key(&service.binary, &service.host)) {
             Some(known) => known.service = service,
             None => {
@@ -188,21 +189,13 @@ impl Liveness {
 
     /// A heartbeat came. `false` if the service is not known.
     pub(super) fn heard(&self, binary: &str, host: &str, backend_up: Option<bool>, now: Instant) -> bool {
-        let mut services = self.write();
+        let mut services = self.services.write();
         let Some(known) = services.get_mut(&key(binary, host)) else {
             return false;
         };
         known.heard_at = Some((now, Timestamp::now()));
         known.backend_up = backend_up;
         true
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Known>> {
-        self.services.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Known>> {
-        self.services.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

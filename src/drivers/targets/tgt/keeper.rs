@@ -9,12 +9,15 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
 use super::admin::Admin;
 use super::{CONTROL_PORT, control};
+use crate::backoff::Backoff;
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
 use crate::drivers::ownership::{Ownership, Place};
@@ -192,11 +195,10 @@ impl Keeper {
                 let now = state.up.as_ref();
                 now.is_some_and(|now| now.generation == up.generation)
             };
-            let noticed = self
-                .shared
+            let mut state = self.shared.state();
+            self.shared
                 .changed
-                .wait_timeout_while(self.shared.state(), NOTICE, is_thought_up);
-            drop(noticed);
+                .wait_while_for(&mut state, is_thought_up, NOTICE);
         }
         Life {
             daemon: up.generation,
@@ -274,7 +276,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Waits until `done`, or for `patience` (which is no error), or as long as the work may take (which is one).
@@ -290,11 +292,7 @@ impl Shared {
         while !done(&state) && begun.elapsed() < patience {
             work.check()?;
             let limit = LOOK.min(work.remaining()).min(patience);
-            state = self
-                .changed
-                .wait_timeout(state, limit)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.changed.wait_for(&mut state, limit);
         }
         Ok(())
     }
@@ -309,7 +307,7 @@ fn down(reason: &str) -> DriverError {
 
 /// The keeper's thread.
 fn keep(shared: &Shared) {
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let work = Work::within(START_LIMIT);
         {
@@ -326,8 +324,9 @@ fn keep(shared: &Shared) {
             Err(reason) => reason,
         };
         if begun.elapsed() >= WELL {
-            pause = PAUSES.0;
+            backoff.reset();
         }
+        let pause = backoff.next_pause();
         let mut state = shared.state();
         state.starting = None;
         state.up = None;
@@ -348,13 +347,8 @@ fn keep(shared: &Shared) {
             if left.is_zero() {
                 break;
             }
-            state = shared
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            shared.changed.wait_for(&mut state, left);
         }
-        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -449,14 +443,14 @@ impl Words {
     fn hear(&self, line: &str) {
         const QUIET: Duration = Duration::from_secs(10);
         if line.contains("io error") {
-            let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut complained = self.complained.lock();
             if complained.is_none_or(|at| at.elapsed() >= QUIET) {
                 *complained = Some(Instant::now());
                 tracing::warn!(line, "tgtd could not read or write a volume");
             }
         }
         tracing::debug!(line, "tgtd says");
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if last.len() == LAST_WORDS {
             last.pop_front();
         }
@@ -464,7 +458,7 @@ impl Words {
     }
 
     fn last(&self) -> String {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         last.iter().cloned().collect::<Vec<_>>().join("; ")
     }
 }
