@@ -31,7 +31,7 @@ use super::{DoctorArgs, EXIT_USAGE};
 use crate::config::backend::{Driver, Target};
 use crate::config::{Config, Examined, Role, Surroundings};
 
-use self::finding::{Finding, Outcome, Told};
+use self::finding::{Finding, Outcome, Reporter};
 use self::limited::Running;
 
 /// Looks at this host with a configuration's eyes.
@@ -39,8 +39,8 @@ use self::limited::Running;
 #[expect(clippy::print_stdout, reason = "this is where the command's answer goes")]
 pub fn doctor(args: &DoctorArgs, surroundings: &Surroundings) -> ExitCode {
     let examined = Config::examine(args.config.as_deref(), surroundings, &[]);
-    let mut findings = Told::collect(None, |told| {
-        configuration::judge(&examined, args.config.as_deref(), told);
+    let mut findings = Reporter::collect(None, |reporter| {
+        configuration::assess(&examined, args.config.as_deref(), reporter);
     });
     let Examined { config, whole, .. } = examined;
     if whole {
@@ -81,14 +81,20 @@ fn of_node(config: &Arc<Config>, hostname: &str) -> Vec<Running> {
     let (one, two, three, four) = (shared(), shared(), shared(), shared());
     let hostname = hostname.to_owned();
     vec![
-        limited::start("node.data_dir", None, move |_, told| node::data_dir(&one, told)),
-        limited::start("node.clock", None, node::clock),
-        limited::start("node", None, move |_, told| {
-            node::open_files(told);
-            node::host(&two.node.host, &hostname, told);
+        limited::start("node.data_dir", None, move |_, reporter| {
+            node::data_dir(&one, reporter)
         }),
-        limited::start("web.listen", None, move |_, told| web::check(&three, told)),
-        limited::start("identity", None, move |_, told| identity::check(&four, told)),
+        limited::start("node.clock", None, node::clock),
+        limited::start("node", None, move |_, reporter| {
+            node::open_files(reporter);
+            node::host(&two.node.host, &hostname, reporter);
+        }),
+        limited::start("web.listen", None, move |_, reporter| {
+            web::check(&three, reporter)
+        }),
+        limited::start("identity", None, move |_, reporter| {
+            identity::check(&four, reporter)
+        }),
     ]
 }
 
@@ -100,22 +106,24 @@ fn of_backend(config: &Arc<Config>, name: &str) -> Vec<Running> {
     let parts = || (name.to_owned(), backend.clone(), config.node.clone());
     let (own, backend_of, node) = parts();
     match backend.driver {
-        Driver::File => running.push(limited::start("file", Some(name), move |_, told| {
-            file::check(&own, &backend_of, told);
+        Driver::File => running.push(limited::start("file", Some(name), move |_, reporter| {
+            file::check(&own, &backend_of, reporter);
         })),
-        Driver::Lvm => running.push(limited::start("lvm", Some(name), move |work, told| {
-            lvm::check(&own, &backend_of, &node.host, work, told);
+        Driver::Lvm => running.push(limited::start("lvm", Some(name), move |work, reporter| {
+            lvm::check(&own, &backend_of, &node.host, work, reporter);
         })),
         Driver::Fake => {}
     }
     let (own, backend_of, node) = parts();
     match backend.target {
-        Target::Tgt => running.push(limited::start("tgt", Some(name), move |work, told| {
-            tgt::check(&own, &backend_of, &node.data_dir, work, told);
+        Target::Tgt => running.push(limited::start("tgt", Some(name), move |work, reporter| {
+            tgt::check(&own, &backend_of, &node.data_dir, work, reporter);
         })),
-        Target::Lio | Target::Nvmet => running.push(limited::start("kernel", Some(name), move |_, told| {
-            kernel_target::check(&own, &backend_of, told);
-        })),
+        Target::Lio | Target::Nvmet => {
+            running.push(limited::start("kernel", Some(name), move |_, reporter| {
+                kernel_target::check(&own, &backend_of, reporter);
+            }))
+        }
         Target::Fake | Target::None => {}
     }
     running

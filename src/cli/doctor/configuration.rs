@@ -2,28 +2,28 @@
 
 use std::path::Path;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use crate::config::{Examined, Fault, Origin};
 
 const CHECK: &str = "configuration";
 
 /// Tells all faults and warnings.
-pub fn judge(examined: &Examined, file: Option<&Path>, told: &Told) {
+pub fn assess(examined: &Examined, file: Option<&Path>, reporter: &Reporter) {
     for fault in &examined.faults {
-        told.fault(CHECK, fault.to_string(), mend(fault));
+        reporter.fault(CHECK, fault.to_string(), mend(fault));
     }
     if !examined.whole {
         return;
     }
     for warning in examined.config.warnings() {
-        told.remark(CHECK, warning);
+        reporter.remark(CHECK, warning);
     }
     if examined.faults.is_empty() {
         let what = file.map_or_else(
             || "the defaults and the environment are right".to_owned(),
             |file| format!("{} is right", file.display()),
         );
-        told.ok(CHECK, what);
+        reporter.ok(CHECK, what);
     }
 }
 

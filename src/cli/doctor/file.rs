@@ -1,11 +1,11 @@
 //! A backend of sparse files.
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::folder::{self, Network, Wanted};
 use crate::config::Backend;
 
 /// Tells of its folder and of what files can be there.
-pub fn check(name: &str, backend: &Backend, told: &Told) {
+pub fn check(name: &str, backend: &Backend, reporter: &Reporter) {
     let key = format!("backend.{name}.path");
     let wanted = Wanted {
         check: "file.path",
@@ -16,22 +16,22 @@ pub fn check(name: &str, backend: &Backend, told: &Told) {
     if !backend.path.is_absolute() {
         return;
     }
-    let Some(folder) = folder::look(&backend.path, wanted, told) else {
+    let Some(folder) = folder::look(&backend.path, wanted, reporter) else {
         return;
     };
     match folder.try_out() {
         Ok(can) => {
             if can.sparse {
-                told.ok("file.sparse", "volumes take room as they are written");
+                reporter.ok("file.sparse", "volumes take room as they are written");
             } else {
-                told.warn(
+                reporter.warn(
                     "file.sparse",
                     "this file system has no sparse files: every volume takes its whole size at once",
                     format!("set {key} to a folder on ext4, XFS or btrfs"),
                 );
             }
             // Not even a warning: all works without.
-            told.ok(
+            reporter.ok(
                 "file.reflink",
                 if can.reflink {
                     "copies share blocks: snapshots and clones take no time"
@@ -40,7 +40,7 @@ pub fn check(name: &str, backend: &Backend, told: &Told) {
                 },
             );
         }
-        Err(error) => told.ok(
+        Err(error) => reporter.ok(
             "file.sparse",
             format!("cannot be tried out without leaving a trace ({error})"),
         ),

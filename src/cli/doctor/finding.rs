@@ -1,4 +1,4 @@
-//! What a check tells: one line each, and how to mend what is wrong.
+//! What a check reports: one line each, and how to mend what is wrong.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -31,15 +31,15 @@ pub struct Finding {
     pub mend: Option<String>,
 }
 
-/// Where a check tells its findings, one by one: those before it hung are not lost.
+/// Where a check reports its findings, one by one: those before it hung are not lost.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Reporter {
     backend: Option<String>,
     sender: Sender<Finding>,
 }
 
-impl Told {
-    /// A place to tell findings of this backend, or of the node, and where they come out.
+impl Reporter {
+    /// A place to report findings of this backend, or of the node, and where they come out.
     #[must_use]
     pub fn new(backend: Option<&str>) -> (Self, Receiver<Finding>) {
         let (sender, receiver) = channel();
@@ -47,35 +47,35 @@ impl Told {
         (Self { backend, sender }, receiver)
     }
 
-    /// What a check that ends by itself has to tell.
+    /// What a check that ends by itself has to report.
     pub fn collect(backend: Option<&str>, check: impl FnOnce(&Self)) -> Vec<Finding> {
-        let (told, receiver) = Self::new(backend);
-        check(&told);
-        drop(told);
+        let (reporter, receiver) = Self::new(backend);
+        check(&reporter);
+        drop(reporter);
         receiver.into_iter().collect()
     }
 
     /// All is well.
     pub fn ok(&self, check: &str, what: impl Into<String>) {
-        self.tell(check, Outcome::Ok, what.into(), None);
+        self.report(check, Outcome::Ok, what.into(), None);
     }
 
     /// One should know.
     pub fn warn(&self, check: &str, what: impl Into<String>, mend: impl Into<String>) {
-        self.tell(check, Outcome::Warn, what.into(), Some(mend.into()));
+        self.report(check, Outcome::Warn, what.into(), Some(mend.into()));
     }
 
     /// One should know, and nothing more is to be said.
     pub fn remark(&self, check: &str, what: impl Into<String>) {
-        self.tell(check, Outcome::Warn, what.into(), None);
+        self.report(check, Outcome::Warn, what.into(), None);
     }
 
     /// It must be mended.
     pub fn fault(&self, check: &str, what: impl Into<String>, mend: impl Into<String>) {
-        self.tell(check, Outcome::Fault, what.into(), Some(mend.into()));
+        self.report(check, Outcome::Fault, what.into(), Some(mend.into()));
     }
 
-    fn tell(&self, check: &str, outcome: Outcome, what: String, mend: Option<String>) {
+    fn report(&self, check: &str, outcome: Outcome, what: String, mend: Option<String>) {
         // Nobody listens any more after the time limit: then nobody wants to know.
         let _ = self.sender.send(Finding {
             check: check.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::machine::disk::{FileSystem, Folder};
 
 const GIB: u64 = 1 << 30;
@@ -30,11 +30,13 @@ pub enum Network {
 }
 
 /// Looks and tells; what was seen, if it can be used.
-pub fn look(path: &Path, wanted: Wanted<'_>, told: &Told) -> Option<Folder> {
+pub fn look(path: &Path, wanted: Wanted<'_>, reporter: &Reporter) -> Option<Folder> {
     match Folder::look(path) {
-        Ok(folder) => judge(&folder, wanted, rustix::process::geteuid().as_raw(), told).then_some(folder),
+        Ok(folder) => {
+            assess(&folder, wanted, rustix::process::geteuid().as_raw(), reporter).then_some(folder)
+        }
         Err(error) => {
-            told.fault(
+            reporter.fault(
                 wanted.check,
                 format!("{} cannot be looked at: {error}", path.display()),
                 format!(
@@ -47,11 +49,11 @@ pub fn look(path: &Path, wanted: Wanted<'_>, told: &Told) -> Option<Folder> {
     }
 }
 
-fn judge(folder: &Folder, wanted: Wanted<'_>, user: u32, told: &Told) -> bool {
+fn assess(folder: &Folder, wanted: Wanted<'_>, user: u32, reporter: &Reporter) -> bool {
     let Wanted { check, key, .. } = wanted;
     let (path, nearest) = (folder.path.display(), folder.nearest.display());
     if folder.on == FileSystem::Kernel {
-        told.fault(
+        reporter.fault(
             check,
             format!("{path} would lie in {nearest}, which is the kernel's own and holds no files"),
             format!("set {key} to a folder on a disk"),
@@ -70,13 +72,13 @@ fn judge(folder: &Folder, wanted: Wanted<'_>, user: u32, told: &Told) -> bool {
                 format!("as root: install -d -m 700 -o {user} {path}, or set {key} to another folder"),
             )
         };
-        told.fault(check, what, mend);
+        reporter.fault(check, what, mend);
         return false;
     }
     if !folder.exists {
-        told.ok(check, format!("{path} will be made"));
+        reporter.ok(check, format!("{path} will be made"));
     } else if folder.owner != user {
-        told.warn(
+        reporter.warn(
             check,
             format!("{path} belongs to user {}, and this is user {user}", folder.owner),
             format!(
@@ -85,36 +87,36 @@ fn judge(folder: &Folder, wanted: Wanted<'_>, user: u32, told: &Told) -> bool {
             ),
         );
     } else if folder.mode & 0o077 != 0 {
-        told.warn(
+        reporter.warn(
             check,
             format!("others may look into {path} (mode {:04o})", folder.mode & 0o777),
             format!("chmod 700 {path}"),
         );
     } else {
-        told.ok(
+        reporter.ok(
             check,
             format!("{path} is its owner's alone, mode {:04o}", folder.mode & 0o777),
         );
     }
-    file_system(folder, wanted, told);
-    space(folder, wanted, told);
+    file_system(folder, wanted, reporter);
+    space(folder, wanted, reporter);
     true
 }
 
-fn file_system(folder: &Folder, wanted: Wanted<'_>, told: &Told) {
+fn file_system(folder: &Folder, wanted: Wanted<'_>, reporter: &Reporter) {
     let (path, key) = (folder.path.display(), wanted.key);
     match (folder.on, wanted.network) {
-        (FileSystem::Network(kind), Some(Network::Never)) => told.fault(
+        (FileSystem::Network(kind), Some(Network::Never)) => reporter.fault(
             wanted.check,
             format!("{path} lies on a network file system ({kind}): the state could be lost or be opened twice"),
             format!("set {key} to a folder on a disk of this machine"),
         ),
-        (FileSystem::Network(kind), Some(Network::Careful)) => told.warn(
+        (FileSystem::Network(kind), Some(Network::Careful)) => reporter.warn(
             wanted.check,
             format!("{path} lies on a network file system ({kind}): what was written may be lost with its server"),
             format!("mount it hard and without caches of its own, or set {key} to a folder on a disk of this machine"),
         ),
-        (FileSystem::Memory, _) => told.warn(
+        (FileSystem::Memory, _) => reporter.warn(
             wanted.check,
             format!("{path} lies in memory: it is empty after the next start of this machine"),
             format!("set {key} to a folder on a disk"),
@@ -123,7 +125,7 @@ fn file_system(folder: &Folder, wanted: Wanted<'_>, told: &Told) {
     }
 }
 
-fn space(folder: &Folder, wanted: Wanted<'_>, told: &Told) {
+fn space(folder: &Folder, wanted: Wanted<'_>, reporter: &Reporter) {
     let check = format!("{}.space", wanted.check);
     let (free, total) = (gib(folder.free), gib(folder.total));
     let mend = format!(
@@ -133,15 +135,15 @@ fn space(folder: &Folder, wanted: Wanted<'_>, told: &Told) {
     );
     if folder.free < wanted.least {
         let least = gib(wanted.least);
-        told.fault(
+        reporter.fault(
             &check,
             format!("{free} of {total} are free: below {least} every change is refused"),
             mend,
         );
     } else if folder.free < GIB || folder.free < folder.total / 20 {
-        told.warn(&check, format!("only {free} of {total} are free"), mend);
+        reporter.warn(&check, format!("only {free} of {total} are free"), mend);
     } else {
-        told.ok(&check, format!("{free} of {total} are free"));
+        reporter.ok(&check, format!("{free} of {total} are free"));
     }
 }
 
@@ -158,8 +160,8 @@ pub fn gib(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{GIB, Network, Wanted, gib, judge};
-    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use super::{GIB, Network, Wanted, assess, gib};
+    use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
     use crate::cli::doctor::machine::disk::{FileSystem, Folder};
 
     fn folder() -> Folder {
@@ -176,20 +178,20 @@ mod tests {
         }
     }
 
-    fn judged(folder: &Folder) -> Vec<Finding> {
+    fn assessed(folder: &Folder) -> Vec<Finding> {
         let wanted = Wanted {
             check: "node.data_dir",
             key: "node.data_dir",
             network: Some(Network::Never),
             least: 64 << 20,
         };
-        Told::collect(None, |told| {
-            judge(folder, wanted, 7, told);
+        Reporter::collect(None, |reporter| {
+            assess(folder, wanted, 7, reporter);
         })
     }
 
     fn worst(folder: &Folder) -> Outcome {
-        judged(folder)
+        assessed(folder)
             .iter()
             .map(|finding| finding.outcome)
             .max()
@@ -215,7 +217,7 @@ mod tests {
             mode: 0o755,
             ..folder()
         };
-        assert_eq!(judged(&open)[0].mend.as_deref(), Some("chmod 700 /d"));
+        assert_eq!(assessed(&open)[0].mend.as_deref(), Some("chmod 700 /d"));
         assert_eq!(worst(&Folder { owner: 8, ..folder() }), Outcome::Warn);
         let on = |on| worst(&Folder { on, ..folder() });
         assert_eq!(on(FileSystem::Network("NFS")), Outcome::Fault);
@@ -229,7 +231,13 @@ mod tests {
             writable: Err("Permission denied".to_owned()),
             ..folder()
         };
-        assert!(judged(&denied)[0].mend.as_deref().unwrap().contains("install -d"));
+        assert!(
+            assessed(&denied)[0]
+                .mend
+                .as_deref()
+                .unwrap()
+                .contains("install -d")
+        );
     }
 
     #[test]

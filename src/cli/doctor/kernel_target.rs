@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::machine::modules::{self, Module, Modules};
 use super::portal;
 use crate::config::Backend;
@@ -17,39 +17,39 @@ const SERVICES: &[(&str, Target)] = &[
 ];
 
 /// Tells of the right to change it, configfs, the modules, other services and the portals.
-pub fn check(name: &str, backend: &Backend, told: &Told) {
+pub fn check(name: &str, backend: &Backend, reporter: &Reporter) {
     let root = Path::new(configfs::ROOT);
     let modules = Modules::of_this_kernel();
     let (group, wanted) = match backend.target {
         Target::Nvmet => ("nvmet", nvmet::MODULES),
         _ => ("target", lio::MODULES),
     };
-    privileges(&format!("backend.{name}.target"), told);
+    privileges(&format!("backend.{name}.target"), reporter);
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    judge_configfs(&mounts, root, modules.state("configfs"), told);
+    assess_configfs(&mounts, root, modules.state("configfs"), reporter);
     if root.join(group).is_dir() {
-        told.ok(
+        reporter.ok(
             "kernel.modules",
             format!("{} is there", root.join(group).display()),
         );
     } else {
-        modules::judge(&modules, wanted, "kernel.modules", told);
+        modules::assess(&modules, wanted, "kernel.modules", reporter);
     }
-    services(backend.target, told);
+    services(backend.target, reporter);
     let known = match backend.target {
         Target::Nvmet => portal::of_nvmet(root),
         _ => portal::of_lio(root),
     };
-    portal::check(name, backend, told, &|address, _, owner| {
+    portal::check(name, backend, reporter, &|address, _, owner| {
         portal::of_kernel(&known, address, owner)
     });
 }
 
-fn privileges(key: &str, told: &Told) {
+fn privileges(key: &str, reporter: &Reporter) {
     if rustix::process::geteuid().is_root() {
-        told.ok("kernel.root", "runs as root");
+        reporter.ok("kernel.root", "runs as root");
     } else {
-        told.fault(
+        reporter.fault(
             "kernel.root",
             "a target of the kernel takes root, and this is another user",
             format!("drop User= in pumice.service (here: sudo pumice doctor), or set {key} to \"tgt\""),
@@ -57,7 +57,7 @@ fn privileges(key: &str, told: &Told) {
     }
 }
 
-fn judge_configfs(mounts: &str, root: &Path, module: Module, told: &Told) {
+fn assess_configfs(mounts: &str, root: &Path, module: Module, reporter: &Reporter) {
     let mount = mounts.lines().find_map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
         let [_, at, "configfs", options, ..] = words[..] else {
@@ -67,31 +67,31 @@ fn judge_configfs(mounts: &str, root: &Path, module: Module, told: &Told) {
     });
     let path = root.display();
     match (mount, module) {
-        (Some(options), _) if options.split(',').any(|option| option == "ro") => told.fault(
+        (Some(options), _) if options.split(',').any(|option| option == "ro") => reporter.fault(
             "kernel.configfs",
             format!("{path} is mounted read-only, as in containers"),
             format!("mount -o remount,rw {path}, or run Pumice outside of the container"),
         ),
-        (Some(_), _) => told.ok("kernel.configfs", format!("mounted at {path}")),
-        (None, Module::Missing) => told.fault(
+        (Some(_), _) => reporter.ok("kernel.configfs", format!("mounted at {path}")),
+        (None, Module::Missing) => reporter.fault(
             "kernel.configfs",
             "this kernel has no configfs",
             "modprobe configfs; if there is none: apt install linux-image-amd64, and reboot",
         ),
-        (None, Module::Unknown) => told.warn(
+        (None, Module::Unknown) => reporter.warn(
             "kernel.configfs",
             format!("{path} is not mounted, and it cannot be told whether it could be"),
             format!("modprobe configfs && mount -t configfs configfs {path}"),
         ),
         (None, Module::Loaded | Module::Loadable) => {
-            told.ok("kernel.configfs", "not mounted yet: Pumice mounts it");
+            reporter.ok("kernel.configfs", "not mounted yet: Pumice mounts it");
         }
     }
 }
 
-fn services(target: Target, told: &Told) {
+fn services(target: Target, reporter: &Reporter) {
     for name in enabled(Path::new("/etc/systemd/system"), target) {
-        told.warn(
+        reporter.warn(
             "kernel.services",
             format!("{name} is enabled: it restores a configuration of its own, and clears the kernel's when it is stopped"),
             format!("systemctl disable {name} (without --now: stopping it would end every export)"),
@@ -124,26 +124,26 @@ fn enabled(folder: &Path, target: Target) -> Vec<&'static str> {
 mod tests {
     use std::path::Path;
 
-    use super::{Module, Target, enabled, judge_configfs};
-    use crate::cli::doctor::finding::{Outcome, Told};
+    use super::{Module, Target, assess_configfs, enabled};
+    use crate::cli::doctor::finding::{Outcome, Reporter};
 
     #[test]
     fn configfs_is_mounted_or_can_be_or_cannot() {
-        let judged = |mounts: &str, module| {
+        let assessed = |mounts: &str, module| {
             let root = Path::new("/sys/kernel/config");
-            Told::collect(None, |told| judge_configfs(mounts, root, module, told))
+            Reporter::collect(None, |reporter| assess_configfs(mounts, root, module, reporter))
                 .remove(0)
                 .outcome
         };
         let mounted = "sysfs /sys sysfs rw 0 0\nconfigfs /sys/kernel/config configfs rw,nosuid 0 0\n";
-        assert_eq!(judged(mounted, Module::Unknown), Outcome::Ok);
+        assert_eq!(assessed(mounted, Module::Unknown), Outcome::Ok);
         assert_eq!(
-            judged(&mounted.replace("rw,nosuid", "ro,nosuid"), Module::Loaded),
+            assessed(&mounted.replace("rw,nosuid", "ro,nosuid"), Module::Loaded),
             Outcome::Fault
         );
-        assert_eq!(judged("", Module::Loadable), Outcome::Ok);
-        assert_eq!(judged("", Module::Missing), Outcome::Fault);
-        assert_eq!(judged("", Module::Unknown), Outcome::Warn);
+        assert_eq!(assessed("", Module::Loadable), Outcome::Ok);
+        assert_eq!(assessed("", Module::Missing), Outcome::Fault);
+        assert_eq!(assessed("", Module::Unknown), Outcome::Warn);
     }
 
     #[test]

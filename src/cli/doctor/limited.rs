@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::finding::{Finding, Told};
+use super::finding::{Finding, Reporter};
 use crate::drivers::Work;
 
 /// How long the programs of one check may take together.
@@ -33,7 +33,7 @@ pub struct Running {
 pub fn start(
     name: &'static str,
     backend: Option<&str>,
-    check: impl FnOnce(&Work, &Told) + Send + 'static,
+    check: impl FnOnce(&Work, &Reporter) + Send + 'static,
 ) -> Running {
     start_within(name, backend, (WORK, WHOLE), check)
 }
@@ -42,16 +42,16 @@ fn start_within(
     name: &'static str,
     backend: Option<&str>,
     (work, whole): (Duration, Duration),
-    check: impl FnOnce(&Work, &Told) + Send + 'static,
+    check: impl FnOnce(&Work, &Reporter) + Send + 'static,
 ) -> Running {
-    let (told, findings) = Told::new(backend);
+    let (reporter, findings) = Reporter::new(backend);
     let thread = std::thread::Builder::new().name(name.to_owned());
     Running {
         name,
         backend: backend.map(str::to_owned),
         findings,
         // One that never ends is left to the end of this process.
-        thread: thread.spawn(move || check(&Work::within(work), &told)).ok(),
+        thread: thread.spawn(move || check(&Work::within(work), &reporter)).ok(),
         begun: Instant::now(),
         whole,
     }
@@ -76,8 +76,10 @@ impl Running {
             }
         };
         if let Some((what, mend)) = trouble {
-            let told = Told::collect(self.backend.as_deref(), |told| told.fault(self.name, what, mend));
-            found.extend(told);
+            let findings = Reporter::collect(self.backend.as_deref(), |reporter| {
+                reporter.fault(self.name, what, mend)
+            });
+            found.extend(findings);
         }
         found
     }
@@ -94,8 +96,8 @@ mod tests {
     fn a_check_that_hangs_is_a_finding_and_what_it_told_before_is_kept() {
         let (never, waits) = std::sync::mpsc::channel::<()>();
         let limits = (Duration::from_millis(1), Duration::from_millis(50));
-        let running = start_within("lvm", Some("a"), limits, move |_, told| {
-            told.ok("programs", "there");
+        let running = start_within("lvm", Some("a"), limits, move |_, reporter| {
+            reporter.ok("programs", "there");
             let _ = waits.recv();
         });
         let begun = Instant::now();

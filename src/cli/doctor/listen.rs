@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::machine::locks::Held;
 use super::machine::ports::{self, Listener};
 
@@ -38,7 +38,7 @@ pub enum Whose {
 /// Looks and tells; `is_ours` decides about whoever is there: the listener, and its process if it may be seen.
 pub fn look(
     place: &Place,
-    told: &Told,
+    reporter: &Reporter,
     is_ours: impl FnOnce(&Listener, Option<(String, u32)>) -> Whose,
 ) -> Whose {
     let whose = match ports::taken(&ports::listeners(), place.address) {
@@ -46,11 +46,11 @@ pub fn look(
         Some(listener) => is_ours(&listener, ports::owner(&listener)),
     };
     let is_local = ports::is_local(place.address.ip());
-    judge(place, is_local, &whose, &ports::local_addresses(), told);
+    assess(place, is_local, &whose, &ports::local_addresses(), reporter);
     whose
 }
 
-fn judge(place: &Place, is_local: bool, whose: &Whose, addresses: &[String], told: &Told) {
+fn assess(place: &Place, is_local: bool, whose: &Whose, addresses: &[String], reporter: &Reporter) {
     let Place { check, key, address } = place;
     if !is_local {
         let known = if addresses.is_empty() {
@@ -58,7 +58,7 @@ fn judge(place: &Place, is_local: bool, whose: &Whose, addresses: &[String], tol
         } else {
             addresses.join(", ")
         };
-        told.fault(
+        reporter.fault(
             check,
             format!("{} is no address of this machine", address.ip()),
             format!(
@@ -70,25 +70,25 @@ fn judge(place: &Place, is_local: bool, whose: &Whose, addresses: &[String], tol
     }
     let port = address.port();
     match whose {
-        Whose::Free if port == 0 => told.ok(check, format!("{address}: whichever port is free")),
-        Whose::Free if needs_privilege(port) => told.warn(
+        Whose::Free if port == 0 => reporter.ok(check, format!("{address}: whichever port is free")),
+        Whose::Free if needs_privilege(port) => reporter.warn(
             check,
             format!("{address} is free, but a port below 1024 takes root or CAP_NET_BIND_SERVICE"),
             format!("choose a port from 1024 on in {key}, or AmbientCapabilities=CAP_NET_BIND_SERVICE in pumice.service"),
         ),
-        Whose::Free => told.ok(check, format!("{address} is free")),
-        Whose::Ours(how) => told.ok(check, format!("{address} is ours: {how}")),
-        Whose::Others(Some((name, pid))) => told.fault(
+        Whose::Free => reporter.ok(check, format!("{address} is free")),
+        Whose::Ours(how) => reporter.ok(check, format!("{address} is ours: {how}")),
+        Whose::Others(Some((name, pid))) => reporter.fault(
             check,
             format!("{address} is taken by {name} (pid {pid})"),
             format!("kill {pid} (systemctl status {pid} tells its service), or choose another port in {key}"),
         ),
-        Whose::Others(None) => told.fault(
+        Whose::Others(None) => reporter.fault(
             check,
             format!("{address} is taken by another program"),
             format!("see who it is: ss -ltnp 'sport = :{port}' (as root), or choose another port in {key}"),
         ),
-        Whose::Unknown => told.warn(
+        Whose::Unknown => reporter.warn(
             check,
             format!("{address} is taken, by us or by another program"),
             format!("run pumice doctor as the user that serves, or see: ss -ltnp 'sport = :{port}' (as root)"),
@@ -149,36 +149,42 @@ fn parse_answer(answer: &str) -> Option<(u16, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Whose, by_lock, judge, parse_answer};
-    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use super::{Place, Whose, assess, by_lock, parse_answer};
+    use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
     use crate::cli::doctor::machine::locks::Held;
 
-    fn judged(is_local: bool, whose: &Whose) -> Finding {
+    fn assessed(is_local: bool, whose: &Whose) -> Finding {
         let place = Place {
             check: "web.listen",
             key: "web.listen".to_owned(),
             address: "127.0.0.1:8776".parse().unwrap(),
         };
         let addresses = ["10.0.0.1".to_owned()];
-        Told::collect(None, |told| judge(&place, is_local, whose, &addresses, told)).remove(0)
+        Reporter::collect(None, |reporter| {
+            assess(&place, is_local, whose, &addresses, reporter)
+        })
+        .remove(0)
     }
 
     #[test]
     fn our_own_port_is_no_fault_and_anothers_is() {
         let owner = |pid| Some(("nginx".to_owned(), pid));
         let ours = by_lock(Held::By(7), owner(7));
-        assert_eq!(judged(true, &ours).outcome, Outcome::Ok);
-        let others = judged(true, &by_lock(Held::By(7), owner(9)));
+        assert_eq!(assessed(true, &ours).outcome, Outcome::Ok);
+        let others = assessed(true, &by_lock(Held::By(7), owner(9)));
         assert_eq!(others.outcome, Outcome::Fault);
         assert!(others.mend.unwrap().contains("kill 9"));
-        assert_eq!(judged(true, &by_lock(Held::Free, None)).outcome, Outcome::Fault);
-        assert_eq!(judged(true, &by_lock(Held::Unknown, None)).outcome, Outcome::Warn);
-        assert_eq!(judged(true, &Whose::Free).outcome, Outcome::Ok);
+        assert_eq!(assessed(true, &by_lock(Held::Free, None)).outcome, Outcome::Fault);
+        assert_eq!(
+            assessed(true, &by_lock(Held::Unknown, None)).outcome,
+            Outcome::Warn
+        );
+        assert_eq!(assessed(true, &Whose::Free).outcome, Outcome::Ok);
     }
 
     #[test]
     fn an_address_of_elsewhere_is_a_fault_and_ours_are_named() {
-        let finding = judged(false, &Whose::Free);
+        let finding = assessed(false, &Whose::Free);
         assert_eq!(finding.outcome, Outcome::Fault);
         assert!(finding.mend.unwrap().contains("10.0.0.1"));
     }

@@ -7,7 +7,7 @@ mod settings;
 use std::path::Path;
 
 use self::group::Space;
-use super::finding::Told;
+use super::finding::Reporter;
 use super::machine::modules::{self, Module, Modules};
 use super::programs;
 use crate::cli::serve::volume::lvm_options;
@@ -34,7 +34,7 @@ struct Subject {
 }
 
 /// Tells all of it. What cannot be looked at because of an earlier fault is left out.
-pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told) {
+pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, reporter: &Reporter) {
     let checkup = Checkup::new(&lvm_options(backend, host));
     let subject = Subject {
         key: format!("backend.{name}"),
@@ -45,9 +45,9 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told
         clear: backend.volume_clear,
         clear_size: backend.volume_clear_size,
     };
-    conf_file(&subject, &backend.lvm_conf_file, told);
-    privileges(told);
-    let is_installed = programs::check("lvm.programs", &checkup.programs(), told);
+    conf_file(&subject, &backend.lvm_conf_file, reporter);
+    privileges(reporter);
+    let is_installed = programs::check("lvm.programs", &checkup.programs(), reporter);
     if !is_installed
         && checkup
             .programs()
@@ -55,24 +55,24 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, told: &Told
             .take(2)
             .any(|program| program.find().is_err())
     {
-        kernel(backend, backend.lvm_type == LvmType::Thin, told);
-        thin_programs(&checkup, backend.lvm_type == LvmType::Thin, told);
+        kernel(backend, backend.lvm_type == LvmType::Thin, reporter);
+        thin_programs(&checkup, backend.lvm_type == LvmType::Thin, reporter);
         return;
     }
     match checkup.version(work) {
-        Ok(version) => told.ok("lvm.version", version),
-        Err(error) => programs::tell("lvm.version", None, &error, told),
+        Ok(version) => reporter.ok("lvm.version", version),
+        Err(error) => programs::report("lvm.version", None, &error, reporter),
     }
-    let content = look_at_group(&checkup, &subject, work, told);
+    let content = look_at_group(&checkup, &subject, work, reporter);
     let is_thin = content.map_or(subject.kind != LvmType::Default, |content| {
         subject.is_thin(&content)
     });
-    kernel(backend, is_thin, told);
-    thin_programs(&checkup, is_thin, told);
-    wiping(&subject, is_thin, told);
+    kernel(backend, is_thin, reporter);
+    thin_programs(&checkup, is_thin, reporter);
+    wiping(&subject, is_thin, reporter);
     match checkup.settings(work) {
-        Ok(settings) => settings::judge(&settings, &subject, is_thin, told),
-        Err(error) => programs::tell("lvm.settings", None, &error, told),
+        Ok(settings) => settings::assess(&settings, &subject, is_thin, reporter),
+        Err(error) => programs::report("lvm.settings", None, &error, reporter),
     }
 }
 
@@ -87,11 +87,11 @@ impl Subject {
     }
 }
 
-fn look_at_group(checkup: &Checkup, subject: &Subject, work: &Work, told: &Told) -> Option<Content> {
+fn look_at_group(checkup: &Checkup, subject: &Subject, work: &Work, reporter: &Reporter) -> Option<Content> {
     let groups = match checkup.groups(work) {
         Ok(Ok(groups)) => groups,
         Ok(Err(problem)) => {
-            told.fault(
+            reporter.fault(
                 "lvm.group",
                 format!("vgs: {problem}"),
                 "see what it says, as root: vgs --reportformat json",
@@ -99,11 +99,11 @@ fn look_at_group(checkup: &Checkup, subject: &Subject, work: &Work, told: &Told)
             return None;
         }
         Err(error) => {
-            programs::tell("lvm.group", None, &error, told);
+            programs::report("lvm.group", None, &error, reporter);
             return None;
         }
     };
-    let group = group::judge(&groups, subject, told)?;
+    let group = group::assess(&groups, subject, reporter)?;
     match checkup.content(work) {
         Ok(content) => {
             let space = if subject.is_thin(&content) && content.pool.is_some() {
@@ -111,14 +111,14 @@ fn look_at_group(checkup: &Checkup, subject: &Subject, work: &Work, told: &Told)
             } else {
                 Space::OfGroup
             };
-            group::judge_space(&group, subject, space, told);
+            group::assess_space(&group, subject, space, reporter);
             if subject.is_thin(&content) {
-                pool::judge(&content, subject, told);
+                pool::assess(&content, subject, reporter);
             }
             Some(content)
         }
         Err(error) => {
-            told.fault(
+            reporter.fault(
                 "lvm.pool",
                 words(&error),
                 format!("see what it says, as root: lvs {}", subject.group),
@@ -136,17 +136,17 @@ fn words(error: &DriverError) -> String {
 }
 
 /// What becomes of a deleted volume's data. That of thin ones is told with their pool.
-fn wiping(subject: &Subject, is_thin: bool, told: &Told) {
+fn wiping(subject: &Subject, is_thin: bool, reporter: &Reporter) {
     let key = &subject.key;
     match (subject.clear, subject.clear_size) {
         _ if is_thin => {}
-        (VolumeClear::None, _) => told.warn(
+        (VolumeClear::None, _) => reporter.warn(
             "lvm.wiping",
             "deleted volumes and snapshots are not wiped: whoever gets their space next reads what they held",
             format!("set {key}.volume_clear to \"zero\", unless everything in them is encrypted by those who own it"),
         ),
-        (VolumeClear::Zero, 0) => told.ok("lvm.wiping", "deleted volumes and snapshots are wiped"),
-        (VolumeClear::Zero, mib) => told.warn(
+        (VolumeClear::Zero, 0) => reporter.ok("lvm.wiping", "deleted volumes and snapshots are wiped"),
+        (VolumeClear::Zero, mib) => reporter.warn(
             "lvm.wiping",
             format!("only the first {mib} MiB of deleted volumes and snapshots are wiped: whoever gets their space next reads the rest"),
             format!("set {key}.volume_clear_size to 0"),
@@ -154,19 +154,19 @@ fn wiping(subject: &Subject, is_thin: bool, told: &Told) {
     }
 }
 
-fn conf_file(subject: &Subject, file: &Path, told: &Told) {
+fn conf_file(subject: &Subject, file: &Path, reporter: &Reporter) {
     let key = format!("{}.lvm_conf_file", subject.key);
     if file.as_os_str().is_empty() {
         return;
     }
     if !file.is_file() {
-        told.warn(
+        reporter.warn(
             "lvm.conf_file",
             format!("{} is not there: LVM reads its own configuration", file.display()),
             format!("make it, or set {key} to \"\""),
         );
     } else if file.file_name().is_none_or(|name| name != "lvm.conf") {
-        told.warn(
+        reporter.warn(
             "lvm.conf_file",
             format!(
                 "LVM reads the file lvm.conf in the folder of {}, not that file",
@@ -175,15 +175,15 @@ fn conf_file(subject: &Subject, file: &Path, told: &Told) {
             format!("call it lvm.conf, in {key} too"),
         );
     } else {
-        told.ok("lvm.conf_file", format!("{} is there", file.display()));
+        reporter.ok("lvm.conf_file", format!("{} is there", file.display()));
     }
 }
 
-fn privileges(told: &Told) {
+fn privileges(reporter: &Reporter) {
     if rustix::process::geteuid().is_root() {
-        told.ok("lvm.root", "runs as root");
+        reporter.ok("lvm.root", "runs as root");
     } else {
-        told.fault(
+        reporter.fault(
             "lvm.root",
             "LVM takes root, and this is another user",
             "drop User= in pumice.service (here: sudo pumice doctor)",
@@ -192,31 +192,31 @@ fn privileges(told: &Told) {
 }
 
 /// Opening the device to find out would load the module: it is looked for among the kernel's devices.
-fn device_mapper(modules: &Modules, told: &Told) {
+fn device_mapper(modules: &Modules, reporter: &Reporter) {
     let devices = std::fs::read_to_string("/proc/misc").unwrap_or_default();
-    judge_device_mapper(
+    assess_device_mapper(
         &devices,
         Path::new(CONTROL).exists(),
         modules.state("dm_mod"),
-        told,
+        reporter,
     );
 }
 
-fn judge_device_mapper(devices: &str, has_control: bool, module: Module, told: &Told) {
+fn assess_device_mapper(devices: &str, has_control: bool, module: Module, reporter: &Reporter) {
     let is_there = devices
         .lines()
         .any(|line| line.trim().ends_with(" device-mapper"));
     match (is_there, module) {
-        (true, _) if has_control => told.ok("lvm.device_mapper", "the device-mapper is there"),
-        (true, _) => told.fault(
+        (true, _) if has_control => reporter.ok("lvm.device_mapper", "the device-mapper is there"),
+        (true, _) => reporter.fault(
             "lvm.device_mapper",
             format!("{CONTROL} is not there, though the kernel has the device-mapper"),
             "dmsetup mknodes; in a container: give it /dev/mapper and the right to make devices",
         ),
         (false, Module::Loaded | Module::Loadable) => {
-            told.ok("lvm.device_mapper", "the device-mapper can be loaded");
+            reporter.ok("lvm.device_mapper", "the device-mapper can be loaded");
         }
-        (false, Module::Missing | Module::Unknown) => told.fault(
+        (false, Module::Missing | Module::Unknown) => reporter.fault(
             "lvm.device_mapper",
             "the kernel has no device-mapper",
             "modprobe dm_mod; if there is none: apt install linux-image-amd64, and reboot",
@@ -224,26 +224,26 @@ fn judge_device_mapper(devices: &str, has_control: bool, module: Module, told: &
     }
 }
 
-fn kernel(backend: &Backend, is_thin: bool, told: &Told) {
+fn kernel(backend: &Backend, is_thin: bool, reporter: &Reporter) {
     let modules = Modules::of_this_kernel();
-    device_mapper(&modules, told);
+    device_mapper(&modules, reporter);
     let mut wanted = vec![if is_thin { "dm_thin_pool" } else { "dm_snapshot" }];
     if backend.lvm_mirrors > 0 {
         wanted.push("dm_mirror");
     }
-    modules::judge(&modules, &wanted, "lvm.modules", told);
+    modules::assess(&modules, &wanted, "lvm.modules", reporter);
 }
 
-fn thin_programs(checkup: &Checkup, is_thin: bool, told: &Told) {
+fn thin_programs(checkup: &Checkup, is_thin: bool, reporter: &Reporter) {
     if is_thin {
-        programs::check("lvm.thin_programs", &checkup.thin_programs(), told);
+        programs::check("lvm.thin_programs", &checkup.thin_programs(), reporter);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Module, Subject, conf_file, judge_device_mapper, wiping};
-    use crate::cli::doctor::finding::{Outcome, Told};
+    use super::{Module, Subject, assess_device_mapper, conf_file, wiping};
+    use crate::cli::doctor::finding::{Outcome, Reporter};
     use crate::config::backend::{LvmType, VolumeClear};
     use crate::drivers::lvm::checkup::Content;
 
@@ -261,17 +261,17 @@ mod tests {
 
     #[test]
     fn the_device_mapper_is_there_or_can_be_loaded_or_is_missing() {
-        let judged = |devices: &str, has_control, module| {
-            let findings = Told::collect(None, |told| {
-                judge_device_mapper(devices, has_control, module, told)
+        let assessed = |devices: &str, has_control, module| {
+            let findings = Reporter::collect(None, |reporter| {
+                assess_device_mapper(devices, has_control, module, reporter)
             });
             findings[0].outcome
         };
         let devices = "236 device-mapper\n144 nvram\n";
-        assert_eq!(judged(devices, true, Module::Unknown), Outcome::Ok);
-        assert_eq!(judged(devices, false, Module::Loaded), Outcome::Fault);
-        assert_eq!(judged("", true, Module::Loadable), Outcome::Ok);
-        assert_eq!(judged("", true, Module::Unknown), Outcome::Fault);
+        assert_eq!(assessed(devices, true, Module::Unknown), Outcome::Ok);
+        assert_eq!(assessed(devices, false, Module::Loaded), Outcome::Fault);
+        assert_eq!(assessed("", true, Module::Loadable), Outcome::Ok);
+        assert_eq!(assessed("", true, Module::Unknown), Outcome::Fault);
     }
 
     #[test]
@@ -297,8 +297,8 @@ mod tests {
                 clear_size,
                 ..subject(LvmType::Default)
             };
-            let told = Told::collect(None, |told| wiping(&subject, is_thin, told));
-            told.first().map(|finding| finding.outcome)
+            let findings = Reporter::collect(None, |reporter| wiping(&subject, is_thin, reporter));
+            findings.first().map(|finding| finding.outcome)
         };
         assert_eq!(outcome(VolumeClear::Zero, 0, false), Some(Outcome::Ok));
         assert_eq!(outcome(VolumeClear::Zero, 16, false), Some(Outcome::Warn));
@@ -311,8 +311,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let outcome = |name: &str| {
             let file = home.path().join(name);
-            let told = Told::collect(None, |told| conf_file(&subject(LvmType::Auto), &file, told));
-            told[0].outcome
+            let findings = Reporter::collect(None, |reporter| {
+                conf_file(&subject(LvmType::Auto), &file, reporter)
+            });
+            findings[0].outcome
         };
         std::fs::write(home.path().join("lvm.conf"), "").unwrap();
         std::fs::write(home.path().join("my.conf"), "").unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::folder::{self, Network, Wanted};
 use crate::config::{Config, Role};
 use crate::drivers::Work;
@@ -20,7 +20,7 @@ const FILES_NEEDED: u64 = 256;
 const FILES_WANTED: u64 = 1024;
 
 /// The data directory of a node.
-pub fn data_dir(config: &Config, told: &Told) {
+pub fn data_dir(config: &Config, reporter: &Reporter) {
     let path = &config.node.data_dir;
     // That is a fault of the configuration already.
     if !path.is_absolute() {
@@ -41,12 +41,12 @@ pub fn data_dir(config: &Config, told: &Told) {
             0
         },
     };
-    folder::look(path, wanted, told);
-    private(path, told);
+    folder::look(path, wanted, reporter);
+    private(path, reporter);
 }
 
 /// Whether others may read what is in it. The next start mends it; until then it is told.
-fn private(data_dir: &Path, told: &Told) {
+fn private(data_dir: &Path, reporter: &Reporter) {
     // One that is not there, or not to be looked at, is told of already.
     let Ok(open) = private_files::open_to_others(data_dir) else {
         return;
@@ -54,7 +54,7 @@ fn private(data_dir: &Path, told: &Told) {
     // The directory itself has its own line.
     let inside: Vec<_> = open.iter().filter(|path| *path != data_dir).collect();
     if let Some(first) = inside.first() {
-        told.warn(
+        reporter.warn(
             "node.data_dir",
             format!(
                 "others may read {} files in {}, {} among them",
@@ -71,11 +71,11 @@ fn private(data_dir: &Path, told: &Told) {
 }
 
 /// The clock: tokens, leases and deadlines go by it.
-pub fn clock(work: &Work, told: &Told) {
+pub fn clock(work: &Work, reporter: &Reporter) {
     #[expect(clippy::disallowed_methods, reason = "this looks at the clock itself")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if now < EARLIEST {
-        told.fault(
+        reporter.fault(
             "node.clock",
             "the clock is before 2025: tokens and certificates of today will not be valid",
             "timedatectl set-ntp true, or: date -s 'YYYY-MM-DD hh:mm:ss'",
@@ -83,8 +83,8 @@ pub fn clock(work: &Work, told: &Told) {
         return;
     }
     match keeper(work) {
-        Some(keeper) => told.ok("node.clock", format!("kept right by {keeper}")),
-        None => told.warn(
+        Some(keeper) => reporter.ok("node.clock", format!("kept right by {keeper}")),
+        None => reporter.warn(
             "node.clock",
             "nothing is seen that keeps the clock right",
             "apt install systemd-timesyncd && timedatectl set-ntp true",
@@ -117,53 +117,53 @@ fn keeper(work: &Work) -> Option<&'static str> {
 }
 
 /// How many files may be open at once.
-pub fn open_files(told: &Told) {
+pub fn open_files(reporter: &Reporter) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    judge_open_files(limit, told);
+    assess_open_files(limit, reporter);
 }
 
-fn judge_open_files(limit: Option<u64>, told: &Told) {
+fn assess_open_files(limit: Option<u64>, reporter: &Reporter) {
     let mend = "LimitNOFILE=65536 in pumice.service, or: ulimit -n 65536";
     match limit {
-        Some(limit) if limit < FILES_NEEDED => told.fault(
+        Some(limit) if limit < FILES_NEEDED => reporter.fault(
             "node.open_files",
             format!("{limit} open files at most, and {FILES_NEEDED} are needed"),
             mend,
         ),
-        Some(limit) if limit < FILES_WANTED => told.warn(
+        Some(limit) if limit < FILES_WANTED => reporter.warn(
             "node.open_files",
             format!("{limit} open files at most: so many connections and no more"),
             mend,
         ),
-        Some(limit) => told.ok("node.open_files", format!("{limit} at most, seen from here")),
-        None => told.ok("node.open_files", "no limit"),
+        Some(limit) => reporter.ok("node.open_files", format!("{limit} at most, seen from here")),
+        None => reporter.ok("node.open_files", "no limit"),
     }
 }
 
 /// The node's name, which is part of every backend's.
-pub fn host(host: &str, hostname: &str, told: &Told) {
+pub fn host(host: &str, hostname: &str, reporter: &Reporter) {
     let kept = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    judge_host(host, hostname, kept.trim(), told);
+    assess_host(host, hostname, kept.trim(), reporter);
 }
 
-fn judge_host(host: &str, hostname: &str, kept: &str, told: &Told) {
+fn assess_host(host: &str, hostname: &str, kept: &str, reporter: &Reporter) {
     let mend = format!("set node.host to a name for good, such as \"{}\"", short(host));
     if short(host) == "localhost" {
-        told.warn(
+        reporter.warn(
             "node.host",
             format!("this node is called '{host}': two of them could not be told apart"),
             "set node.host to a name for good, such as \"storage-1\"",
         );
     } else if host != hostname {
-        told.ok("node.host", format!("'{host}', as configured"));
+        reporter.ok("node.host", format!("'{host}', as configured"));
     } else if short(kept) != short(host) {
-        told.warn(
+        reporter.warn(
             "node.host",
             format!("'{host}' is the hostname of now, and not the one in /etc/hostname: with another, volumes lose their host"),
             mend,
         );
     } else {
-        told.ok("node.host", format!("'{host}', the machine's hostname"));
+        reporter.ok("node.host", format!("'{host}', the machine's hostname"));
     }
 }
 
@@ -173,33 +173,33 @@ fn short(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge_host, judge_open_files};
-    use crate::cli::doctor::finding::{Outcome, Told};
+    use super::{assess_host, assess_open_files};
+    use crate::cli::doctor::finding::{Outcome, Reporter};
 
     #[test]
     fn a_name_that_may_change_is_warned_of() {
-        let judged = |host: &str, hostname: &str, kept: &str| {
-            Told::collect(None, |told| judge_host(host, hostname, kept, told))
+        let assessed = |host: &str, hostname: &str, kept: &str| {
+            Reporter::collect(None, |reporter| assess_host(host, hostname, kept, reporter))
                 .remove(0)
                 .outcome
         };
-        assert_eq!(judged("a", "a", "a"), Outcome::Ok);
-        assert_eq!(judged("a.example.org", "a.example.org", "a"), Outcome::Ok);
-        assert_eq!(judged("storage-1", "dhcp-17", ""), Outcome::Ok);
-        assert_eq!(judged("dhcp-17", "dhcp-17", "a"), Outcome::Warn);
-        assert_eq!(judged("localhost.localdomain", "x", "x"), Outcome::Warn);
+        assert_eq!(assessed("a", "a", "a"), Outcome::Ok);
+        assert_eq!(assessed("a.example.org", "a.example.org", "a"), Outcome::Ok);
+        assert_eq!(assessed("storage-1", "dhcp-17", ""), Outcome::Ok);
+        assert_eq!(assessed("dhcp-17", "dhcp-17", "a"), Outcome::Warn);
+        assert_eq!(assessed("localhost.localdomain", "x", "x"), Outcome::Warn);
     }
 
     #[test]
     fn few_open_files_are_told() {
-        let judged = |limit| {
-            Told::collect(None, |told| judge_open_files(limit, told))
+        let assessed = |limit| {
+            Reporter::collect(None, |reporter| assess_open_files(limit, reporter))
                 .remove(0)
                 .outcome
         };
-        assert_eq!(judged(Some(64)), Outcome::Fault);
-        assert_eq!(judged(Some(512)), Outcome::Warn);
-        assert_eq!(judged(Some(1024)), Outcome::Ok);
-        assert_eq!(judged(None), Outcome::Ok);
+        assert_eq!(assessed(Some(64)), Outcome::Fault);
+        assert_eq!(assessed(Some(512)), Outcome::Warn);
+        assert_eq!(assessed(Some(1024)), Outcome::Ok);
+        assert_eq!(assessed(None), Outcome::Ok);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::listen::{self, Place, Whose};
 use super::machine::locks::Held;
 use super::machine::ports::Listener;
@@ -13,7 +13,7 @@ use crate::config::Backend;
 pub type IsOurs<'a> = dyn Fn(SocketAddr, &Listener, Option<(String, u32)>) -> Whose + 'a;
 
 /// Tells of every portal of a backend.
-pub fn check(name: &str, backend: &Backend, told: &Told, is_ours: &IsOurs<'_>) {
+pub fn check(name: &str, backend: &Backend, reporter: &Reporter, is_ours: &IsOurs<'_>) {
     let portals = backend.portals();
     for (index, address) in portals.iter().copied().enumerate() {
         let field = if index == 0 {
@@ -31,14 +31,16 @@ pub fn check(name: &str, backend: &Backend, told: &Told, is_ours: &IsOurs<'_>) {
             key: key.clone(),
             address,
         };
-        listen::look(&place, told, |listener, owner| is_ours(address, listener, owner));
-        reach(address.ip(), &key, told);
+        listen::look(&place, reporter, |listener, owner| {
+            is_ours(address, listener, owner)
+        });
+        reach(address.ip(), &key, reporter);
     }
 }
 
-fn reach(ip: IpAddr, key: &str, told: &Told) {
+fn reach(ip: IpAddr, key: &str, reporter: &Reporter) {
     if ip.is_loopback() {
-        told.warn(
+        reporter.warn(
             "portal.reach",
             format!("{ip} is the loopback: only this machine can attach volumes"),
             format!("if others are to attach, set {key} to an address that they reach"),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use crate::drivers::command::{Command, CommandError};
 
 /// Tells which of them are missing, those of one package together; true if none is.
-pub fn check(check: &str, commands: &[Command], told: &Told) -> bool {
+pub fn check(check: &str, commands: &[Command], reporter: &Reporter) -> bool {
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for command in commands {
         match command.find() {
@@ -14,11 +14,11 @@ pub fn check(check: &str, commands: &[Command], told: &Told) -> bool {
             Err(CommandError::Missing { program, package }) => {
                 missing.entry(package).or_default().push(program)
             }
-            Err(error) => tell(check, None, &error, told),
+            Err(error) => report(check, None, &error, reporter),
         }
     }
     for (package, programs) in &missing {
-        told.fault(
+        reporter.fault(
             check,
             format!("not installed, of the package {package}: {}", programs.join(", ")),
             format!("apt install {package}"),
@@ -26,13 +26,13 @@ pub fn check(check: &str, commands: &[Command], told: &Told) -> bool {
     }
     if missing.is_empty() {
         let names: Vec<String> = commands.iter().map(ToString::to_string).collect();
-        told.ok(check, format!("{} installed", names.join(", ")));
+        reporter.ok(check, format!("{} installed", names.join(", ")));
     }
     missing.is_empty()
 }
 
 /// Tells why a program did not do its work.
-pub fn tell(check: &str, key: Option<&str>, error: &CommandError, told: &Told) {
+pub fn report(check: &str, key: Option<&str>, error: &CommandError, reporter: &Reporter) {
     let mend = match error {
         CommandError::Missing { program, package } => match key.filter(|_| program.contains('/')) {
             Some(key) => {
@@ -48,7 +48,7 @@ pub fn tell(check: &str, key: Option<&str>, error: &CommandError, told: &Told) {
             format!("see what it says, as root: {command}")
         }
     };
-    told.fault(check, with_cause(error), mend);
+    reporter.fault(check, with_cause(error), mend);
 }
 
 /// An error and what is behind it.
@@ -62,8 +62,8 @@ pub fn with_cause(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, tell};
-    use crate::cli::doctor::finding::Told;
+    use super::{check, report};
+    use crate::cli::doctor::finding::Reporter;
     use crate::drivers::command::Command;
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
             Command::new("no-such-other", "some-package"),
             Command::new("no-such-third", "another"),
         ];
-        let findings = Told::collect(None, |told| assert!(!check("programs", &commands, told)));
+        let findings = Reporter::collect(None, |reporter| assert!(!check("programs", &commands, reporter)));
         assert_eq!(findings.len(), 2);
         assert_eq!(findings[0].mend.as_deref(), Some("apt install another"));
         assert!(
@@ -82,15 +82,17 @@ mod tests {
                 .what
                 .ends_with("some-package: no-such-program, no-such-other")
         );
-        let findings = Told::collect(None, |told| assert!(check("programs", &commands[..1], told)));
+        let findings = Reporter::collect(None, |reporter| {
+            assert!(check("programs", &commands[..1], reporter))
+        });
         assert_eq!(findings[0].what, "sh installed");
     }
 
     #[test]
     fn a_program_that_is_not_where_it_should_be_is_told_with_its_key() {
         let error = Command::new("/nowhere/tgtd", "tgt").find().unwrap_err();
-        let findings = Told::collect(None, |told| {
-            tell("programs", Some("backend.a.tgtd"), &error, told)
+        let findings = Reporter::collect(None, |reporter| {
+            report("programs", Some("backend.a.tgtd"), &error, reporter)
         });
         assert!(
             findings[0]

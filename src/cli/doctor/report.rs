@@ -79,14 +79,14 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{json, text};
-    use crate::cli::doctor::finding::Told;
+    use crate::cli::doctor::finding::Reporter;
 
     #[test]
     fn a_report_is_in_columns_and_says_how_to_mend() {
-        let mut findings = Told::collect(None, |told| told.ok("node.data_dir", "is\nthere"));
-        findings.extend(Told::collect(Some("a"), |told| {
-            told.warn("space", "little", "make room");
-            told.fault("group", "none\u{1b}[0m", "vgcreate a /dev/sdb");
+        let mut findings = Reporter::collect(None, |reporter| reporter.ok("node.data_dir", "is\nthere"));
+        findings.extend(Reporter::collect(Some("a"), |reporter| {
+            reporter.warn("space", "little", "make room");
+            reporter.fault("group", "none\u{1b}[0m", "vgcreate a /dev/sdb");
         }));
         let expected = "\
 ok     node.data_dir  is there

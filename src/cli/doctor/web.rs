@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::Told;
+use super::finding::Reporter;
 use super::listen::{self, Place, Whose};
 use super::machine::locks::{self, Held};
 use crate::cli::serve;
@@ -15,7 +15,7 @@ pub fn held(data_dir: &Path) -> Held {
 }
 
 /// Tells of both.
-pub fn check(config: &Config, told: &Told) {
+pub fn check(config: &Config, reporter: &Reporter) {
     if !config.node.has(Role::Control) {
         return;
     }
@@ -27,7 +27,7 @@ pub fn check(config: &Config, told: &Told) {
         address: web,
     };
     let mut answer = None;
-    let whose = listen::look(&place, told, |_, owner| {
+    let whose = listen::look(&place, reporter, |_, owner| {
         answer = listen::healthcheck(web);
         let answers = matches!(&answer, Some((200, body)) if body == "OK");
         match listen::by_lock(held, owner) {
@@ -36,7 +36,7 @@ pub fn check(config: &Config, told: &Told) {
         }
     });
     if let Whose::Ours(_) = whose {
-        health(answer.as_ref(), told);
+        health(answer.as_ref(), reporter);
     }
     if let Some(address) = serve::listen_address(config) {
         let place = Place {
@@ -44,19 +44,19 @@ pub fn check(config: &Config, told: &Told) {
             key: "transport.listen".to_owned(),
             address,
         };
-        listen::look(&place, told, |_, owner| listen::by_lock(held, owner));
+        listen::look(&place, reporter, |_, owner| listen::by_lock(held, owner));
     }
 }
 
-fn health(answer: Option<&(u16, String)>, told: &Told) {
+fn health(answer: Option<&(u16, String)>, reporter: &Reporter) {
     match answer {
-        Some((200, _)) => told.ok("web.health", "/healthcheck says OK"),
-        Some((status, body)) => told.warn(
+        Some((200, _)) => reporter.ok("web.health", "/healthcheck says OK"),
+        Some((status, body)) => reporter.warn(
             "web.health",
             format!("/healthcheck says {status}: {body}"),
             "see its log: journalctl -u pumice",
         ),
-        None => told.warn(
+        None => reporter.warn(
             "web.health",
             "/healthcheck does not answer",
             "see its log: journalctl -u pumice",

@@ -1,7 +1,7 @@
 //! The volume group: there, whole, and ours to change.
 
 use super::Subject;
-use crate::cli::doctor::finding::Told;
+use crate::cli::doctor::finding::Reporter;
 use crate::cli::doctor::folder::gib;
 use crate::drivers::lvm::checkup::{GroupFacts, Groups};
 
@@ -20,9 +20,9 @@ pub(super) enum Space {
 }
 
 /// Tells of the backend's group; the group, if it can be looked into.
-pub(super) fn judge(groups: &Groups, subject: &Subject, told: &Told) -> Option<GroupFacts> {
+pub(super) fn assess(groups: &Groups, subject: &Subject, reporter: &Reporter) -> Option<GroupFacts> {
     for warning in groups.warnings.iter().take(WARNINGS) {
-        told.warn(
+        reporter.warn(
             "lvm.devices",
             format!("LVM says: {warning}"),
             "see which disks are meant: pvs -a -o pv_name,pv_uuid,vg_name; leave one of a double out by devices/global_filter in lvm.conf",
@@ -36,7 +36,7 @@ pub(super) fn judge(groups: &Groups, subject: &Subject, told: &Told) -> Option<G
         } else {
             format!("there are: {}", names.join(", "))
         };
-        told.fault(
+        reporter.fault(
             CHECK,
             format!("there is no volume group {name}; {there}"),
             format!("vgcreate {name} /dev/DISK, or set {}.volume_group", subject.key),
@@ -44,7 +44,7 @@ pub(super) fn judge(groups: &Groups, subject: &Subject, told: &Told) -> Option<G
         return None;
     };
     if group.exported {
-        told.fault(
+        reporter.fault(
             CHECK,
             format!("{name} was exported to another machine"),
             format!("vgimport {name}"),
@@ -52,31 +52,31 @@ pub(super) fn judge(groups: &Groups, subject: &Subject, told: &Told) -> Option<G
         return None;
     }
     if !group.writable {
-        told.fault(
+        reporter.fault(
             CHECK,
             format!("{name} is read-only"),
             format!("vgcfgbackup -f /root/{name} {name}, write \"WRITE\" into its status there, vgcfgrestore -f /root/{name} {name}"),
         );
     } else if group.missing > 0 {
-        told.fault(
+        reporter.fault(
             CHECK,
             format!("{name} lacks {} of its disks", group.missing),
             format!("bring them back (pvs -o pv_name,vg_name,pv_missing tells which), then: vgextend --restoremissing {name} /dev/DISK"),
         );
     } else if group.shared {
-        told.warn(
+        reporter.warn(
             CHECK,
             format!("{name} is shared with other machines, which Pumice knows nothing of"),
             format!("vgchange --lock-type none {name}, once no other machine uses it"),
         );
     } else {
-        told.ok(CHECK, format!("{name} is there and whole"));
+        reporter.ok(CHECK, format!("{name} is there and whole"));
     }
     Some(group.clone())
 }
 
 /// Tells of its room.
-pub(super) fn judge_space(group: &GroupFacts, subject: &Subject, space: Space, told: &Told) {
+pub(super) fn assess_space(group: &GroupFacts, subject: &Subject, space: Space, reporter: &Reporter) {
     const LEAST: u64 = 1 << 30;
     let what = format!(
         "{} of {} are free in {}",
@@ -85,20 +85,20 @@ pub(super) fn judge_space(group: &GroupFacts, subject: &Subject, space: Space, t
         subject.group
     );
     if space == Space::OfGroup && (group.free < LEAST || group.free < group.size / 20) {
-        told.warn(
+        reporter.warn(
             "lvm.space",
             format!("only {what}"),
             format!("vgextend {} /dev/DISK", subject.group),
         );
     } else {
-        told.ok("lvm.space", what);
+        reporter.ok("lvm.space", what);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupFacts, Groups, Space, Subject, judge, judge_space};
-    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use super::{GroupFacts, Groups, Space, Subject, assess, assess_space};
+    use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
     use crate::config::backend::{LvmType, VolumeClear};
 
     fn subject() -> Subject {
@@ -123,22 +123,22 @@ mod tests {
         }
     }
 
-    fn judged(group: GroupFacts) -> Finding {
+    fn assessed(group: GroupFacts) -> Finding {
         let groups = Groups {
             all: vec![group],
             warnings: Vec::new(),
         };
-        Told::collect(Some("a"), |told| {
-            judge(&groups, &subject(), told);
+        Reporter::collect(Some("a"), |reporter| {
+            assess(&groups, &subject(), reporter);
         })
         .remove(0)
     }
 
     #[test]
     fn a_group_must_be_there_whole_and_ours() {
-        assert_eq!(judged(whole()).outcome, Outcome::Ok);
+        assert_eq!(assessed(whole()).outcome, Outcome::Ok);
         let mend = |group| {
-            let finding = judged(group);
+            let finding = assessed(group);
             assert_eq!(finding.outcome, Outcome::Fault);
             finding.mend.unwrap()
         };
@@ -172,7 +172,7 @@ mod tests {
             .contains("vgcfgrestore")
         );
         assert_eq!(
-            judged(GroupFacts {
+            assessed(GroupFacts {
                 shared: true,
                 ..whole()
             })
@@ -188,7 +188,7 @@ mod tests {
             ..whole()
         };
         let outcome = |group: &GroupFacts, space| {
-            Told::collect(None, |told| judge_space(group, &subject(), space, told))
+            Reporter::collect(None, |reporter| assess_space(group, &subject(), space, reporter))
                 .remove(0)
                 .outcome
         };

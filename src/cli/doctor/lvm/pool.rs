@@ -1,7 +1,7 @@
 //! The thin pool: there or to be made, and how full.
 
 use super::Subject;
-use crate::cli::doctor::finding::Told;
+use crate::cli::doctor::finding::Reporter;
 use crate::config::backend::VolumeClear;
 use crate::drivers::lvm::checkup::Content;
 
@@ -11,10 +11,10 @@ const CHECK: &str = "lvm.pool";
 const FULL: f64 = 99.9;
 
 /// Tells of it.
-pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
+pub(super) fn assess(content: &Content, subject: &Subject, reporter: &Reporter) {
     let name = format!("{}/{}", subject.group, subject.pool);
     if content.name_taken {
-        told.fault(
+        reporter.fault(
             CHECK,
             format!("{name} is no thin pool, but has its name"),
             format!("lvrename {} {} other-name", subject.group, subject.pool),
@@ -22,15 +22,15 @@ pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
         return;
     }
     let Some((data, metadata)) = content.pool else {
-        told.ok(
+        reporter.ok(
             CHECK,
             format!("{name} is not there; Pumice makes it of 95 % of what is free, with zeroing on"),
         );
         return;
     };
-    zeroing(content, subject, &name, told);
+    zeroing(content, subject, &name, reporter);
     let (Some(data), Some(metadata)) = (data, metadata) else {
-        told.warn(
+        reporter.warn(
             CHECK,
             format!("{name} is not active: how full it is cannot be told"),
             format!("lvchange -ay {name}"),
@@ -48,29 +48,29 @@ pub(super) fn judge(content: &Content, subject: &Subject, told: &Told) {
     for (part, percent, mend) in parts {
         let what = format!("{name}: {percent:.1} % of its {part} in use");
         if percent >= FULL {
-            told.fault(CHECK, format!("{what}: nothing can be written"), mend);
+            reporter.fault(CHECK, format!("{what}: nothing can be written"), mend);
         } else if percent >= f64::from(subject.warn_percent) {
-            told.warn(CHECK, what, mend);
+            reporter.warn(CHECK, what, mend);
         } else {
-            told.ok(CHECK, what);
+            reporter.ok(CHECK, what);
         }
     }
 }
 
 /// Whether its blocks come to their next owner as the last one left them.
-fn zeroing(content: &Content, subject: &Subject, name: &str, told: &Told) {
+fn zeroing(content: &Content, subject: &Subject, name: &str, reporter: &Reporter) {
     const CHECK: &str = "lvm.pool.zeroing";
     let mend = format!("lvchange -Zy {name}");
     if content.pool_zeroes {
-        told.ok(CHECK, format!("{name} zeroes blocks before it hands them out"));
+        reporter.ok(CHECK, format!("{name} zeroes blocks before it hands them out"));
     } else if subject.clear == VolumeClear::None {
-        told.warn(
+        reporter.warn(
             CHECK,
             format!("zeroing is off in {name}: volumes read what deleted ones held, and {}.volume_clear = \"none\" leaves it so", subject.key),
             mend,
         );
     } else {
-        told.warn(
+        reporter.warn(
             CHECK,
             format!("zeroing is off in {name}: volumes may read what deleted ones held; Pumice turns it on when it serves"),
             mend,
@@ -80,8 +80,8 @@ fn zeroing(content: &Content, subject: &Subject, name: &str, told: &Told) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, Subject, judge};
-    use crate::cli::doctor::finding::{Outcome, Told};
+    use super::{Content, Subject, assess};
+    use crate::cli::doctor::finding::{Outcome, Reporter};
     use crate::config::backend::{LvmType, VolumeClear};
 
     #[test]
@@ -95,31 +95,32 @@ mod tests {
             clear: VolumeClear::Zero,
             clear_size: 0,
         };
-        let judged = |content: Content| Told::collect(None, |told| judge(&content, &subject, told));
+        let assessed =
+            |content: Content| Reporter::collect(None, |reporter| assess(&content, &subject, reporter));
         let pool = |data, metadata| Content {
             pool: Some((data, metadata)),
             pool_zeroes: true,
             ..Content::default()
         };
-        let found = judged(pool(Some(100.0), Some(85.5)));
+        let found = assessed(pool(Some(100.0), Some(85.5)));
         assert_eq!(found[0].outcome, Outcome::Ok);
         assert_eq!(found[1].outcome, Outcome::Fault);
         assert_eq!(found[1].mend.as_deref(), Some("lvextend -L +10G vg/vg-pool"));
         assert_eq!(found[2].outcome, Outcome::Warn);
         assert!(found[2].what.contains("85.5 % of its metadata"));
-        assert_eq!(judged(pool(Some(1.0), Some(2.0)))[2].outcome, Outcome::Ok);
-        assert_eq!(judged(pool(None, None))[1].outcome, Outcome::Warn);
-        let unzeroed = judged(Content {
+        assert_eq!(assessed(pool(Some(1.0), Some(2.0)))[2].outcome, Outcome::Ok);
+        assert_eq!(assessed(pool(None, None))[1].outcome, Outcome::Warn);
+        let unzeroed = assessed(Content {
             pool_zeroes: false,
             ..pool(Some(1.0), Some(2.0))
         });
         assert_eq!(unzeroed[0].outcome, Outcome::Warn);
         assert_eq!(unzeroed[0].mend.as_deref(), Some("lvchange -Zy vg/vg-pool"));
-        assert_eq!(judged(Content::default())[0].outcome, Outcome::Ok);
+        assert_eq!(assessed(Content::default())[0].outcome, Outcome::Ok);
         let taken = Content {
             name_taken: true,
             ..Content::default()
         };
-        assert_eq!(judged(taken)[0].outcome, Outcome::Fault);
+        assert_eq!(assessed(taken)[0].outcome, Outcome::Fault);
     }
 }

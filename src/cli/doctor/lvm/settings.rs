@@ -1,21 +1,21 @@
 //! LVM's configuration, where it decides about guests' data or about volumes after a start.
 
 use super::Subject;
-use crate::cli::doctor::finding::Told;
+use crate::cli::doctor::finding::Reporter;
 use crate::drivers::lvm::checkup::Settings;
 
 /// What an unset filter is to LVM.
 const EVERYTHING: &str = "a|.*|";
 
 /// Tells of it.
-pub(super) fn judge(settings: &Settings, subject: &Subject, is_thin: bool, told: &Told) {
-    scanning(settings, subject, told);
-    activation(settings, subject, told);
+pub(super) fn assess(settings: &Settings, subject: &Subject, is_thin: bool, reporter: &Reporter) {
+    scanning(settings, subject, reporter);
+    activation(settings, subject, reporter);
     if is_thin {
-        autoextend(settings, told);
+        autoextend(settings, reporter);
     }
     // Neither is wrong: whether the disk wants to know of free space is its owner's to say.
-    told.ok(
+    reporter.ok(
         "lvm.discards",
         if settings.is_on("devices/issue_discards") {
             "disks are told of the space that removed volumes give back"
@@ -26,47 +26,47 @@ pub(super) fn judge(settings: &Settings, subject: &Subject, is_thin: bool, told:
 }
 
 /// What guests write on their volumes may look like LVM's own: this host must not act on it.
-fn scanning(settings: &Settings, subject: &Subject, told: &Told) {
+fn scanning(settings: &Settings, subject: &Subject, reporter: &Reporter) {
     let filter = settings.list("devices/global_filter").unwrap_or_default();
     let is_set = filter.iter().any(|pattern| *pattern != EVERYTHING);
     let group = &subject.group;
     // Without an "a|.*|": a device that has one name which is accepted is not rejected by another.
     let mend = format!("in lvm.conf: devices {{ global_filter = [ \"r|^/dev/{group}/volume-|\" ] }}");
     if settings.is_on("devices/use_devicesfile") {
-        told.ok("lvm.scanning", "LVM looks at the disks of its devices file only");
+        reporter.ok("lvm.scanning", "LVM looks at the disks of its devices file only");
     } else if is_set {
-        told.ok("lvm.scanning", "devices/global_filter is set");
+        reporter.ok("lvm.scanning", "devices/global_filter is set");
     } else if settings.is_on("devices/scan_lvs") {
-        told.warn(
+        reporter.warn(
             "lvm.scanning",
             "LVM looks into volumes (devices/scan_lvs), so a guest's own volume groups become this host's, and keep volumes open",
             mend,
         );
     } else {
-        told.ok(
+        reporter.ok(
             "lvm.scanning",
             "LVM does not look into logical volumes (devices/scan_lvs=0)",
         );
     }
 }
 
-fn activation(settings: &Settings, subject: &Subject, told: &Told) {
+fn activation(settings: &Settings, subject: &Subject, reporter: &Reporter) {
     let group = &subject.group;
     let leaves_out = |key: &str| settings.list(key).is_some_and(|list| !admits(&list, group));
     if leaves_out("activation/volume_list") {
-        told.fault(
+        reporter.fault(
             "lvm.activation",
             format!("activation/volume_list leaves {group} out: none of its volumes can be used"),
             format!("in lvm.conf: activation {{ volume_list = [ \"{group}\" ] }}, with those that are there"),
         );
     } else if leaves_out("activation/auto_activation_volume_list") {
-        told.warn(
+        reporter.warn(
             "lvm.activation",
             format!("activation/auto_activation_volume_list leaves {group} out: after a start, attached volumes wait for Pumice"),
             format!("in lvm.conf: activation {{ auto_activation_volume_list = [ \"{group}\" ] }}, with those that are there"),
         );
     } else {
-        told.ok(
+        reporter.ok(
             "lvm.activation",
             format!("the volumes of {group} may be activated"),
         );
@@ -78,17 +78,17 @@ fn admits(list: &[&str], group: &str) -> bool {
     list.iter().any(|entry| *entry == group || entry.starts_with('@'))
 }
 
-fn autoextend(settings: &Settings, told: &Told) {
+fn autoextend(settings: &Settings, reporter: &Reporter) {
     let threshold = settings
         .get("activation/thin_pool_autoextend_threshold")
         .unwrap_or("100");
     if threshold.parse::<u8>().is_ok_and(|percent| percent < 100) {
-        told.ok(
+        reporter.ok(
             "lvm.autoextend",
             format!("a thin pool grows by itself from {threshold} % on"),
         );
     } else {
-        told.warn(
+        reporter.warn(
             "lvm.autoextend",
             "a thin pool does not grow by itself: when it is full, its volumes stop writing",
             "in lvm.conf: activation { thin_pool_autoextend_threshold = 80 }, and leave room in the group",
@@ -98,14 +98,14 @@ fn autoextend(settings: &Settings, told: &Told) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Settings, Subject, judge};
-    use crate::cli::doctor::finding::{Finding, Outcome, Told};
+    use super::{Settings, Subject, assess};
+    use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
     use crate::config::backend::{LvmType, VolumeClear};
 
     /// Of LVM 2.03.16 as Debian has it, without a word of its operator.
     const STOCK: &str = "devices {\n\tuse_devicesfile=0\n\tdevicesfile=\"system.devices\"\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n\tthin_pool_autoextend_percent=20\n}\n";
 
-    fn judged(text: &str) -> Vec<Finding> {
+    fn assessed(text: &str) -> Vec<Finding> {
         let subject = Subject {
             key: "backend.a".to_owned(),
             group: "vg".to_owned(),
@@ -115,11 +115,13 @@ mod tests {
             clear: VolumeClear::Zero,
             clear_size: 0,
         };
-        Told::collect(None, |told| judge(&Settings::parse(text), &subject, true, told))
+        Reporter::collect(None, |reporter| {
+            assess(&Settings::parse(text), &subject, true, reporter)
+        })
     }
 
     fn outcome(text: &str, check: &str) -> Outcome {
-        let findings = judged(text);
+        let findings = assessed(text);
         findings
             .iter()
             .find(|finding| finding.check == check)
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_stock_configuration_is_warned_of_for_its_pools_only() {
-        let warned: Vec<String> = judged(STOCK)
+        let warned: Vec<String> = assessed(STOCK)
             .into_iter()
             .filter(|finding| finding.outcome != Outcome::Ok)
             .map(|finding| finding.check)

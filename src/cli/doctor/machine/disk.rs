@@ -144,7 +144,7 @@ mod tests {
     use super::{FileSystem, Folder, file_system};
 
     #[test]
-    fn a_folder_that_is_to_be_made_is_judged_by_the_one_above() {
+    fn a_folder_that_is_to_be_made_is_assessed_by_the_one_above() {
         let home = tempfile::tempdir().unwrap();
         let there = Folder::look(home.path()).unwrap();
         assert!(there.exists && there.writable.is_ok() && there.total >= there.free);

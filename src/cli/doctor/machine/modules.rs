@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::doctor::finding::Told;
+use crate::cli::doctor::finding::Reporter;
 
 /// How a module is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Modules {
 }
 
 /// Tells of those that a backend needs.
-pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
+pub fn assess(modules: &Modules, wanted: &[&str], check: &str, reporter: &Reporter) {
     let which = |state| -> Vec<&str> {
         let found = wanted.iter().copied();
         found.filter(|name| modules.state(name) == state).collect()
@@ -70,7 +70,7 @@ pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
     let release = &modules.release;
     let (missing, unknown) = (which(Module::Missing).join(" "), which(Module::Unknown).join(" "));
     if !missing.is_empty() {
-        told.fault(
+        reporter.fault(
             check,
             format!("not there for kernel {release}: {missing}"),
             format!(
@@ -79,7 +79,7 @@ pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
         );
     }
     if !unknown.is_empty() {
-        told.warn(
+        reporter.warn(
             check,
             format!("cannot be told, for /lib/modules/{release} is not there: {unknown}"),
             format!("modprobe -a {unknown}"),
@@ -88,7 +88,7 @@ pub fn judge(modules: &Modules, wanted: &[&str], check: &str, told: &Told) {
     for (state, how) in [(Module::Loaded, "loaded"), (Module::Loadable, "can be loaded")] {
         let names = which(state);
         if !names.is_empty() {
-            told.ok(check, format!("{how}: {}", names.join(" ")));
+            reporter.ok(check, format!("{how}: {}", names.join(" ")));
         }
     }
 }
@@ -110,8 +110,8 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Module, Modules, judge, names};
-    use crate::cli::doctor::finding::Told;
+    use super::{Module, Modules, assess, names};
+    use crate::cli::doctor::finding::Reporter;
 
     #[test]
     fn modules_are_found_in_whatever_form_they_are() {
@@ -132,10 +132,10 @@ mod tests {
         assert_eq!(modules.state("dm_mod"), Module::Loaded);
         assert_eq!(modules.state("dm_thin_pool"), Module::Missing);
         let wanted = ["dm_snapshot", "nvmet-tcp", "dm_thin_pool"];
-        let told = Told::collect(None, |told| judge(&modules, &wanted, "modules", told));
-        assert_eq!(told.len(), 3);
+        let findings = Reporter::collect(None, |reporter| assess(&modules, &wanted, "modules", reporter));
+        assert_eq!(findings.len(), 3);
         assert!(
-            told[0]
+            findings[0]
                 .mend
                 .as_deref()
                 .unwrap()
