@@ -16,7 +16,7 @@ use super::header::MessageHeader;
 use super::mailbox::{Envelope, ReplyTo, Ticket};
 use super::stats::{ActorReport, ActorStats, MessageStats, State};
 use super::supervisor::{Supervise, Supervisor};
-use super::undelivered::Ring;
+use super::undelivered::RecentUndelivered;
 use super::{Actor, Address, CallError, Serve, codec};
 use crate::messages::{Message, Pattern, Topic};
 use crate::model::{Context, Error};
@@ -98,9 +98,9 @@ impl Endpoint {
         wait_until(&self.stats, until, |stats| stats.depth() == 0).await
     }
 
-    pub(super) fn remember_undelivered_in(&self, ring: &Arc<Ring>) {
-        // Registered twice, it keeps its first ring.
-        let _ = self.stats.ring.set(Arc::clone(ring));
+    pub(super) fn remember_undelivered_in(&self, undelivered: &Arc<RecentUndelivered>) {
+        // Registered twice, it keeps the first.
+        let _ = self.stats.undelivered.set(Arc::clone(undelivered));
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -95,8 +95,8 @@ impl Ticket {
     }
 
     fn note(&self, reason: &str) {
-        if let Some(ring) = self.actor.ring.get() {
-            ring.push(self.actor.address(), self.name, &self.request_id, reason);
+        if let Some(undelivered) = self.actor.undelivered.get() {
+            undelivered.push(self.actor.address(), self.name, &self.request_id, reason);
         }
     }
 }

@@ -27,7 +27,7 @@ use super::outbound::Item;
 use super::peer::{Peer, outcome};
 use super::peers::{Link, PeerChange, PeerEvent, PeerReport, Peers};
 use super::stats::{ActorReport, State};
-use super::undelivered::{Ring, Undelivered};
+use super::undelivered::{RecentUndelivered, Undelivered};
 use super::{Address, CallError, Endpoint, Handle, listener};
 use crate::messages::{Call, Cast, Message, Topic};
 use crate::model::Context;
@@ -45,7 +45,7 @@ struct Inner {
     /// Counts changes of `endpoints`, for those who announce them.
     served: watch::Sender<u64>,
     peers: Peers,
-    ring: Arc<Ring>,
+    undelivered: Arc<RecentUndelivered>,
     /// Spreads casts without a server over a topic's actors.
     turn: AtomicUsize,
     leaving: CancellationToken,
@@ -84,7 +84,7 @@ impl Router {
                 endpoints: RwLock::default(),
                 served: watch::Sender::new(0),
                 peers: Peers::default(),
-                ring: Arc::default(),
+                undelivered: Arc::default(),
                 turn: AtomicUsize::new(0),
                 leaving: CancellationToken::new(),
             }),
@@ -118,7 +118,7 @@ impl Router {
     /// Makes a local actor reachable, here and for all peers. One that was registered under the same address before is
     /// so no longer.
     pub fn register(&self, endpoint: Endpoint) {
-        endpoint.remember_undelivered_in(&self.inner.ring);
+        endpoint.remember_undelivered_in(&self.inner.undelivered);
         let mut endpoints = self.inner.endpoints.write();
         let of_topic = endpoints.entry(endpoint.address().topic.clone()).or_default();
         of_topic.retain(|other| other.address() != endpoint.address());
@@ -167,7 +167,7 @@ impl Router {
     /// The last messages that were not handled, the oldest first.
     #[must_use]
     pub fn undelivered(&self) -> Vec<Undelivered> {
-        self.inner.ring.lines()
+        self.inner.undelivered.lines()
     }
 
     /// Whether no local actor was given up.
@@ -242,7 +242,9 @@ impl Router {
         if let Err(error) = &result
             && let Some(reason) = error.undelivered()
         {
-            self.inner.ring.push(to, message, &context.request_id, reason);
+            self.inner
+                .undelivered
+                .push(to, message, &context.request_id, reason);
         }
         result
     }

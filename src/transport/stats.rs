@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::Address;
-use super::undelivered::Ring;
+use super::undelivered::RecentUndelivered;
 use crate::model::Timestamp;
 
 /// Upper bounds of the time histograms, in seconds; one more bucket is without end.
@@ -230,7 +230,7 @@ pub struct ActorStats {
     /// Told whenever `depth`, `living` or `state` change for the better.
     pub(super) changed: Notify,
     /// Where undelivered messages are kept, once registered with a router.
-    pub(super) ring: OnceLock<Arc<Ring>>,
+    pub(super) undelivered: OnceLock<Arc<RecentUndelivered>>,
 }
 
 impl ActorStats {
@@ -247,7 +247,7 @@ impl ActorStats {
             last_failure: Mutex::default(),
             living: AtomicUsize::new(0),
             changed: Notify::new(),
-            ring: OnceLock::new(),
+            undelivered: OnceLock::new(),
         }
     }
 

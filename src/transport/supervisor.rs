@@ -161,7 +161,7 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
             self.stats.set_state(State::Failed);
             let dead = std::mem::replace(&mut *slot, Slot::Down);
             drop(slot);
-            // Outside the lock: the tickets in it speak to the router's ring.
+            // Outside the lock: dropping the tickets in it notes them as undelivered.
             drop(dead);
             return;
         };

@@ -1,7 +1,7 @@
 //! Messages that nobody handled, the last few of them, for whoever asks "where did it go?".
 //!
 //! Cinder's lost casts leave volumes in `creating` without a trace. Here each refused, expired or lost message leaves a
-//! line in a bounded ring. Only names and ids are kept: payloads may hold secrets.
+//! line in a bounded list. Only names and ids are kept: payloads may hold secrets.
 
 use std::collections::VecDeque;
 
@@ -28,13 +28,13 @@ pub struct Undelivered {
     pub reason: String,
 }
 
-/// The ring.
+/// The last messages that were not delivered.
 #[derive(Debug, Default)]
-pub struct Ring {
+pub struct RecentUndelivered {
     lines: Mutex<VecDeque<Undelivered>>,
 }
 
-impl Ring {
+impl RecentUndelivered {
     /// Adds a line; the oldest goes when it is full.
     pub fn push(&self, to: &impl ToString, message: &str, request_id: &str, reason: impl Into<String>) {
         let line = Undelivered {
@@ -60,15 +60,15 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Ring};
+    use super::{KEPT, RecentUndelivered};
 
     #[test]
     fn the_ring_keeps_the_newest() {
-        let ring = Ring::default();
+        let undelivered = RecentUndelivered::default();
         for n in 0..=KEPT {
-            ring.push(&"api", "report", &n.to_string(), "lost");
+            undelivered.push(&"api", "report", &n.to_string(), "lost");
         }
-        let lines = ring.lines();
+        let lines = undelivered.lines();
         assert_eq!(lines.len(), KEPT);
         assert_eq!(lines[0].request_id, "1");
         assert_eq!(lines[KEPT - 1].request_id, KEPT.to_string());
