@@ -17,7 +17,7 @@
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the commands people type |
-//! | `chance`, `tasks` | where ids and pauses are drawn; where tasks are begun |
+//! | `rng`, `tasks` | where ids and pauses are drawn; where tasks are begun |
 //! | `backoff`, `panic_text` | pauses between attempts; what a caught panic said |
 //! | [`failpoint`] | where tests kill the process |
 //! | [`private_files`] | files and folders that nobody but their owner may read |
@@ -37,7 +37,6 @@ extern crate self as pumice;
 pub mod actors;
 pub mod backend;
 mod backoff;
-mod chance;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -52,6 +51,7 @@ pub mod messages;
 pub mod model;
 mod panic_text;
 pub mod private_files;
+mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;

@@ -1,8 +1,8 @@
-//! What stands in for chance and threads while the service runs in a simulation (`tests/sim_service`, `tests/sim_transport.rs`);
+//! What stands in for random values and threads while the service runs in a simulation (`tests/sim_service`, `tests/sim_transport.rs`);
 //! nothing of it is in a program that serves.
 //!
 //! A run is the same for the same seed, event by event, as long as all that could differ comes from here or from the simulated
-//! network and its clock. So: ids, nonces, pauses and CHAP secrets are drawn from the seed (`chance`), the time of records is the
+//! network and its clock. So: ids, nonces, pauses and CHAP secrets are drawn from the seed (`rng`), the time of records is the
 //! simulated one (`model::time`), tasks belong to the `LocalSet` of their node, which drops them in a defined order when it crashes
 //! (`tasks`), nothing is walked in the order of a hash, and a driver's verb runs on the simulated node itself instead of in a thread,
 //! with the time that it takes simulated around it. The engine of the store does have threads: in its place is the one in memory.
@@ -79,7 +79,7 @@ pub(crate) fn is_running() -> bool {
     SEEDED.with_borrow(Option::is_some)
 }
 
-/// The next source of chance, if this thread simulates.
+/// The next source of random values, if this thread simulates.
 pub fn seeded() -> Option<StdRng> {
     let seed = SEEDED.with_borrow_mut(|state| Some(state.as_mut()?.rng.random()))?;
     tracing::trace!(seed, "drawn");

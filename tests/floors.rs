@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 /// Rooms that any other may use: no floor of the house, but its tools.
 const TOOLS: &[&str] = &[
     "backoff",
-    "chance",
     "failpoint",
     "panic_text",
     "private_files",
+    "rng",
     "tasks",
 ];
 

@@ -28,7 +28,7 @@ impl Context {
     #[must_use]
     pub fn internal(why: &str) -> Self {
         Self {
-            request_id: format!("req-{}", crate::chance::id()),
+            request_id: format!("req-{}", crate::rng::id()),
             global_request_id: None,
             user_id: UserId::from(why),
             project_id: ProjectId::from("pumice"),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chance;
+use crate::rng;
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $make:expr) => {
@@ -46,17 +46,17 @@ macro_rules! uuid_id {
 pub(super) use uuid_id;
 
 uuid_id!(/// Names a volume. Version 4, as Cinder's are.
-    VolumeId, chance::id());
+    VolumeId, rng::id());
 uuid_id!(/// Names a snapshot.
-    SnapshotId, chance::id());
+    SnapshotId, rng::id());
 uuid_id!(/// Names an attachment of a volume to a host.
-    AttachmentId, chance::id());
+    AttachmentId, rng::id());
 uuid_id!(/// Names a user message (`GET /messages`).
-    MessageId, chance::id());
+    MessageId, rng::id());
 uuid_id!(/// Names a service row (`GET /os-services`).
-    ServiceId, chance::id());
+    ServiceId, rng::id());
 uuid_id!(/// Names an operation in the journal. Version 7, so that operations sort by their beginning.
-    OperationId, chance::id_by_time());
+    OperationId, rng::id_by_time());
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -16,10 +16,10 @@ use super::{
     Attachment, Error, MigrationStatus, ProjectId, Result, Snapshot, SnapshotStatus, Timestamp, Volume,
     VolumeId, VolumeStatus,
 };
-use crate::chance;
+use crate::rng;
 
 uuid_id!(/// Names a transfer.
-    TransferId, chance::id());
+    TransferId, rng::id());
 
 /// How many snapshots go with a volume at most: all of them change hands in one commit.
 pub const SNAPSHOTS: usize = 100;
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn an_encrypted_volume_goes_with_its_snapshots_and_in_versions_that_know_it() {
         let mut secret = volume(VolumeStatus::Available);
-        secret.encryption_key_id = Some(chance::id());
+        secret.encryption_key_id = Some(rng::id());
         let told = |snapshots: Option<std::slice::Iter<'_, Snapshot>>, too| {
             offer(&secret, &[], snapshots, too).map_err(|error| error.client)
         };

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::id::uuid_id;
 use super::{ProjectId, Timestamp};
-use crate::chance;
+use crate::rng;
 
 uuid_id!(/// Names a volume type.
-    VolumeTypeId, chance::id());
+    VolumeTypeId, rng::id());
 
 /// The type that a new catalog has (cinder: migration `add default volume type`).
 pub const DEFAULT_TYPE_NAME: &str = "__DEFAULT__";

@@ -94,7 +94,7 @@ impl Introduction {
             node: self.node.clone(),
             incarnation: self.incarnation,
             max_frame: u32::try_from(options.max_frame).unwrap_or(u32::MAX),
-            nonce: crate::chance::number(),
+            nonce: crate::rng::number(),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Incarnation {
     pub fn new(boot: u64) -> Self {
         Self {
             boot,
-            random: crate::chance::number(),
+            random: crate::rng::number(),
         }
     }
 }

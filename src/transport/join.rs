@@ -19,8 +19,8 @@ use super::options::TransportOptions;
 use super::peers::{Link, LinkState};
 use super::{Router, connection};
 use crate::backoff::Backoff;
-use crate::chance;
 use crate::model::Timestamp;
+use crate::rng;
 use crate::tasks;
 
 /// An address that is kept connected to. Dropping it changes nothing; [`JoinedPeer::leave`] ends it.
@@ -85,7 +85,7 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
         if ended.is_ok() && began.elapsed() >= options.healthy_after {
             backoff.reset();
         }
-        let wait = chance::up_to(backoff.next_pause());
+        let wait = rng::up_to(backoff.next_pause());
         tokio::select! {
         biased;
             () = tokio::time::sleep(wait) => {}

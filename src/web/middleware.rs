@@ -28,8 +28,8 @@ use super::connection::Activity;
 use super::fault::{self, Fault};
 use super::microversion;
 use super::state::{Door, WebState};
-use crate::chance;
 use crate::model::Context;
+use crate::rng;
 
 /// The longest path with its query (eventlet, under which Cinder runs: `url_length_limit`). It bounds how many filters, values and
 /// sort keys a query can name.
@@ -53,7 +53,7 @@ impl RequestIds {
             .get("x-openstack-request-id")
             .and_then(|value| value.to_str().ok());
         Self {
-            local: format!("req-{}", chance::id()),
+            local: format!("req-{}", rng::id()),
             global: global.filter(|id| is_request_id(id)).map(str::to_owned),
         }
     }

@@ -18,10 +18,10 @@ use tracing::{debug, error, warn};
 use super::ApiActor;
 use super::report::gone;
 use super::timers::{self, Entry};
-use crate::chance;
 use crate::control::{Finished, retry_on_conflict, specs_of, store_failed};
 use crate::messages::volume::CommandId;
 use crate::model::{Error, Operation, OperationId, Result, Timestamp, Volume, VolumeId};
+use crate::rng;
 use crate::store::CommitError;
 use crate::store::catalog::Stored;
 use crate::transport::CallError;
@@ -289,5 +289,5 @@ impl ApiActor {
 
 /// Up to a quarter more, so that what was refused together does not come back together.
 fn jittered(span: Duration) -> Duration {
-    span + chance::up_to(span / 4)
+    span + rng::up_to(span / 4)
 }

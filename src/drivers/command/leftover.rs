@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::daemon::Process;
-use crate::chance;
+use crate::rng;
 
 /// The variable in each program's environment.
 pub(super) const VARIABLE: &str = "PUMICE_RUN";
 
-static RUN: LazyLock<String> = LazyLock::new(|| chance::id().simple().to_string());
+static RUN: LazyLock<String> = LazyLock::new(|| rng::id().simple().to_string());
 
 /// How long one gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);

@@ -4,9 +4,9 @@
 //! They come from the operating system's generator, and every export gets its own. A volume remembers them as
 //! `CHAP name password` (`provider_auth`).
 
-use crate::chance;
 use crate::drivers::DriverError;
 use crate::model::volume::Secret;
+use crate::rng;
 
 /// Length of a name.
 pub const NAME_LENGTH: usize = 20;
@@ -100,7 +100,7 @@ impl Dice {
         let fair = 256 / sides * sides;
         loop {
             if self.bytes.is_empty() {
-                let fresh: [u8; 64] = chance::secret().map_err(|error| DriverError::Failed {
+                let fresh: [u8; 64] = rng::secret().map_err(|error| DriverError::Failed {
                     client: "The storage backend could not make a secret.".to_owned(),
                     operator: format!("no random numbers for a CHAP secret: {error}"),
                 })?;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chance;
 use crate::model::{
     AttachmentId, MigrationStatus, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp,
     UserId, VolumeTypeId,
 };
+use crate::rng;
 
 /// A volume that was made, and is that now. As in the observed runs, it is attached where its status says so.
 pub(crate) fn volume(status: VolumeStatus) -> Volume {
@@ -254,7 +254,7 @@ fn a_migrating_volume_and_one_in_a_group_are_not_deleted() {
     migrating.migration_status = Some(MigrationStatus::Migrating);
     assert!(decide(&migrating, &[], Verb::Delete { force: true }).is_err());
     let mut grouped = volume(VolumeStatus::Available);
-    grouped.group_id = Some(chance::id());
+    grouped.group_id = Some(rng::id());
     assert!(decide(&grouped, &[], Verb::Delete { force: true }).is_err());
 }
 

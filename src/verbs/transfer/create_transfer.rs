@@ -9,7 +9,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{check_weight, notify};
-use crate::chance;
 use crate::control::Interrupt;
 use crate::control::lookup::must_be_settled;
 use crate::messages::api::ApiTopic;
@@ -18,6 +17,7 @@ use crate::model::role::Level;
 use crate::model::transfer::{KeyHash, offer};
 use crate::model::volume::Secret;
 use crate::model::{Error, Result, Timestamp, Transfer, TransferId};
+use crate::rng;
 use crate::verbs::{Began, BeginContext, Request};
 
 /// Offer a volume.
@@ -61,8 +61,8 @@ impl Request for CreateTransfer {
         check_weight(&volume, snapshots.as_deref().unwrap_or_default())?;
         must_be_settled(&volume)?;
         let replaced = control.catalog.volume_transfer(volume.id).await?;
-        let auth_key = hex::encode(chance::secret::<8>().map_err(Error::internal)?);
-        let salt = chance::secret::<16>().map_err(Error::internal)?;
+        let auth_key = hex::encode(rng::secret::<8>().map_err(Error::internal)?);
+        let salt = rng::secret::<16>().map_err(Error::internal)?;
         let now = Timestamp::now();
         let transfer = Transfer {
             id: TransferId::new(),

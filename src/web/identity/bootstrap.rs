@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::options::IdentityOptions;
-use crate::chance;
 use crate::model::volume::Secret;
 use crate::private_files;
+use crate::rng;
 
 /// The name of user and project that are made.
 pub const ADMIN: &str = "admin";
@@ -26,7 +26,7 @@ pub fn random_password() -> Secret {
     let mut password = String::new();
     while password.len() < 24 {
         // Six bits at a time; what is beyond the alphabet is thrown again, so that all letters are as likely.
-        let throw = usize::from(chance::number::<u8>() & 63);
+        let throw = usize::from(rng::number::<u8>() & 63);
         password.extend(ALPHABET.get(throw).map(|letter| char::from(*letter)));
     }
     Secret::new(password)
@@ -93,7 +93,7 @@ pub fn readdress(text: &str, auth_url: &str) -> Option<String> {
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     private_files::create_dir(folder)?;
-    let draft: PathBuf = path.with_extension(format!("draft-{}", chance::id()));
+    let draft: PathBuf = path.with_extension(format!("draft-{}", rng::id()));
     let written = (|| {
         let mut file = private_files::options()
             .write(true)

@@ -41,10 +41,10 @@ use self::throttle::Throttle;
 use self::tokens::{Session, TokenRequest, Tokens};
 use super::auth::{Authenticator, Principal};
 use super::fault::Fault;
-use crate::chance;
 use crate::model::identity::TokenKeys;
 use crate::model::volume::Secret;
 use crate::model::{Project, RoleAssignment, Timestamp, User, UserId};
+use crate::rng;
 use crate::store::catalog::Catalog;
 use crate::store::{CommitError, StoreError};
 
@@ -357,7 +357,7 @@ async fn stored_or_new(
     let password = bootstrap::random_password();
     let project = directory::project(bootstrap::ADMIN);
     let hash = passwords
-        .hash(&password, chance::number())
+        .hash(&password, rng::number())
         .await
         .map_err(|error| OpenError::Password(bootstrap::ADMIN.to_owned(), error))?;
     let user = directory::user(bootstrap::ADMIN, hash, project.id.clone());

@@ -9,8 +9,8 @@ use super::options::PasswordCost;
 use super::password_error::PasswordError;
 use super::throttle::Attempt;
 use super::turns::{PasswordTurns, Turn};
-use crate::chance;
 use crate::model::volume::Secret;
+use crate::rng;
 
 /// Longer passwords are not looked at (Keystone: `max_password_length`).
 const LONGEST: usize = 4096;
@@ -29,8 +29,8 @@ impl Passwords {
     /// # Errors
     /// When the cost is none that argon2 allows.
     pub fn new(cost: PasswordCost, workers: usize) -> Result<Self, PasswordError> {
-        let secret: [u8; 32] = chance::number();
-        let decoy = hash(cost, &secret, &chance::number())?;
+        let secret: [u8; 32] = rng::number();
+        let decoy = hash(cost, &secret, &rng::number())?;
         Ok(Self {
             cost,
             turns: PasswordTurns::new(workers),

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use super::directory::Directory;
 use super::seal::{self, Claims, Unproven};
-use crate::chance;
 use crate::model::identity::{RevokedToken, TokenGeneration, TokenKey, TokenKeys};
 use crate::model::volume::Secret;
 use crate::model::{ProjectId, Timestamp, UserId};
+use crate::rng;
 use crate::store::catalog::{Catalog, TokenState};
 use crate::store::{CommitError, StoreError};
 use crate::web::auth::Principal;
@@ -142,7 +142,7 @@ impl Tokens {
         directory: &Directory,
     ) -> Result<(Secret, Claims), IssueError> {
         let user = directory.user(&request.user_id).ok_or(IssueError::NoUser)?;
-        let audit_id = chance::id();
+        let audit_id = rng::id();
         let state = self.catalog.token_state(&user.id, audit_id).await?;
         // A generation that a crash takes back would be given again, to tokens that are to end.
         self.catalog.settle().await?;
@@ -288,7 +288,7 @@ impl Tokens {
 }
 
 fn random_key() -> Secret {
-    Secret::new(hex::encode(chance::number::<[u8; 32]>()))
+    Secret::new(hex::encode(rng::number::<[u8; 32]>()))
 }
 
 /// Whose token it is and what it is worth, given what there is now.

@@ -133,6 +133,6 @@ fn a_snapshot_that_another_project_kept_cannot_be_gone_back_to() {
 fn a_snapshot_of_a_group_is_not_deleted_alone() {
     let volume = volume(VolumeStatus::Available);
     let mut grouped = snapshot(&volume, SnapshotStatus::Available);
-    grouped.group_snapshot_id = Some(crate::chance::id());
+    grouped.group_snapshot_id = Some(crate::rng::id());
     assert!(delete(&grouped, false).is_err() && delete(&grouped, true).is_err());
 }

@@ -1,4 +1,4 @@
-//! Where chance comes from: fresh ids, nonces, pauses. One place, so that a simulation can be replayed by its seed.
+//! The source of random values: fresh ids, nonces, pauses. One place, so that a simulation can be replayed by its seed.
 //!
 //! Secrets come from the operating system, and from the seed in a simulation alone, which has none to keep.
 
