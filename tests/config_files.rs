@@ -40,14 +40,14 @@ fn every_configuration_that_comes_along_is_right() {
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
         let output = pumice(&["check-config", file.to_str().expect("text")]);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
         // Written for a target that this version may not have; nothing else in it is wrong.
         let only_its_target = file.ends_with("lvm-lio.toml")
-            && told
+            && printed
                 .lines()
                 .filter(|line| line.contains("lvm-lio.toml:"))
                 .all(|line| line.contains(".target: "));
-        assert!(output.status.code() == Some(0) || only_its_target, "{told}");
+        assert!(output.status.code() == Some(0) || only_its_target, "{printed}");
     }
 }
 
@@ -58,15 +58,15 @@ fn a_wrong_one_is_told_and_ends_with_2() {
     std::fs::write(&file, "[web]\nlisen = 1\n[quota]\nvolumes = \"many\"\n").expect("written");
     for command in [["check-config"].as_slice(), ["serve", "--config"].as_slice()] {
         let output = pumice(&[command, &[file.to_str().expect("text")]].concat());
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{told}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{printed}");
         assert!(
-            told.contains("wrong.toml:2: web.lisen: is no known key; did you mean 'listen'?"),
-            "{told}"
+            printed.contains("wrong.toml:2: web.lisen: is no known key; did you mean 'listen'?"),
+            "{printed}"
         );
         assert!(
-            told.contains("wrong.toml:4: quota.volumes: invalid type"),
-            "{told}"
+            printed.contains("wrong.toml:4: quota.volumes: invalid type"),
+            "{printed}"
         );
     }
 }

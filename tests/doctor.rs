@@ -100,9 +100,9 @@ fn a_host_that_can_serve_is_well_and_stays_as_it_is() {
         free_port()
     ));
     let output = doctor(&config, &[]);
-    let told = text(&output);
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(!told.contains("FAULT"), "{told}");
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(!printed.contains("FAULT"), "{printed}");
     for line in [
         "ok     configuration",
         "ok     node.host",
@@ -111,9 +111,9 @@ fn a_host_that_can_serve_is_well_and_stays_as_it_is() {
         "warn   a: portal.reach",
         "       mend: if others are to attach",
     ] {
-        assert!(told.contains(line), "{line}: {told}");
+        assert!(printed.contains(line), "{line}: {printed}");
     }
-    assert!(!told.contains('\u{1b}'), "no colours where nobody looks");
+    assert!(!printed.contains('\u{1b}'), "no colours where nobody looks");
     assert!(!host.path("data").exists(), "nothing was made");
 }
 
@@ -153,17 +153,19 @@ fn each_fault_is_told_with_how_to_mend_it() {
         let is_told = faults(&findings).iter().any(|finding| {
             finding["check"]
                 .as_str()
-                .is_some_and(|told| told.starts_with(check))
+                .is_some_and(|printed| printed.starts_with(check))
                 && finding["backend"].as_str() == backend
-                && finding["what"].as_str().is_some_and(|told| told.contains(what))
+                && finding["what"]
+                    .as_str()
+                    .is_some_and(|printed| printed.contains(what))
         });
         assert!(is_told, "{check} {what}: {findings:#?}");
     }
-    let told = text(&doctor(&config, &[]));
-    let lines: Vec<&str> = told.lines().collect();
+    let printed = text(&doctor(&config, &[]));
+    let lines: Vec<&str> = printed.lines().collect();
     for (at, line) in lines.iter().enumerate() {
         if line.starts_with("FAULT") {
-            assert!(lines[at + 1].starts_with("       mend: "), "{line}: {told}");
+            assert!(lines[at + 1].starts_with("       mend: "), "{line}: {printed}");
         }
     }
 }
@@ -182,11 +184,11 @@ fn a_program_that_hangs_is_a_fault_and_not_a_wait() {
     ));
     let begun = Instant::now();
     let output = doctor(&config, &[]);
-    let told = text(&output);
-    assert!(begun.elapsed() < Duration::from_secs(40), "{told}");
+    let printed = text(&output);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{printed}");
     assert_eq!(output.status.code(), Some(1));
-    assert!(told.contains("took too long and was ended"), "{told}");
-    assert!(told.contains("FAULT  a: tgt.programs"), "{told}");
+    assert!(printed.contains("took too long and was ended"), "{printed}");
+    assert!(printed.contains("FAULT  a: tgt.programs"), "{printed}");
 }
 
 #[test]
@@ -249,14 +251,17 @@ fn a_pumice_that_serves_is_not_in_its_own_way() {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let output = doctor(&config, &[]);
-        let told = text(&output);
-        assert_eq!(output.status.code(), Some(0), "{told}");
-        assert!(told.contains(&format!("127.0.0.1:{port} is ours")), "{told}");
+        let printed = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        assert!(
+            printed.contains(&format!("127.0.0.1:{port} is ours")),
+            "{printed}"
+        );
         // It may answer "starting" at first.
-        if told.contains("/healthcheck says OK") {
+        if printed.contains("/healthcheck says OK") {
             break;
         }
-        assert!(Instant::now() < until, "{told}");
+        assert!(Instant::now() < until, "{printed}");
     }
     let other = Host::new();
     let elsewhere = other.config(&format!(

@@ -710,11 +710,11 @@ fn helper_that_is_killed() {
     if std::env::var_os("PUMICE_TEST_FOLDER").is_none() {
         return;
     }
-    let told = |name: &str| std::env::var(name).unwrap();
-    let portal = told("PUMICE_TEST_PORTAL").parse().unwrap();
-    let target = TgtTarget::new(TgtOptions::new(told("PUMICE_TEST_FOLDER"), portal));
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let portal = variable("PUMICE_TEST_PORTAL").parse().unwrap();
+    let target = TgtTarget::new(TgtOptions::new(variable("PUMICE_TEST_FOLDER"), portal));
     target.setup(&work()).unwrap();
-    std::fs::write(told("PUMICE_TEST_NOTE"), "").unwrap();
+    std::fs::write(variable("PUMICE_TEST_NOTE"), "").unwrap();
     loop {
         std::thread::park();
     }

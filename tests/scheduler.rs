@@ -54,16 +54,16 @@ async fn a_volume_is_placed_and_its_backend_told() {
     let world = World::with_backends(&["h@lvm"]).await;
     run(&world, Rc::new(Unobserved)).await.unwrap();
     assert_placed_once(&world).await;
-    let told = eventually(|| world.told("h@lvm").pop()).await;
+    let commands = eventually(|| world.commands("h@lvm").pop()).await;
     assert_eq!(
-        told.command,
+        commands.command,
         CommandId {
             operation: world.operation,
             attempt: 1
         }
     );
-    assert_eq!(told.volume.pool.to_string(), "h@lvm#p");
-    assert!(told.remaining_ms > 0);
+    assert_eq!(commands.volume.pool.to_string(), "h@lvm#p");
+    assert!(commands.remaining_ms > 0);
 }
 
 #[actix::test]
@@ -85,7 +85,7 @@ async fn every_step_run_twice_ends_as_run_once() {
     let world = World::with_backends(&["h@lvm"]).await;
     run(&world, Rc::new(Twice)).await.unwrap();
     assert_placed_once(&world).await;
-    let all = eventually(|| Some(world.told("h@lvm")).filter(|told| told.len() == 2)).await;
+    let all = eventually(|| Some(world.commands("h@lvm")).filter(|commands| commands.len() == 2)).await;
     assert_eq!(all[0].command, all[1].command, "the manager sees that it is one");
 }
 
@@ -96,8 +96,8 @@ async fn the_same_command_again_goes_to_the_same_pool_whatever_the_pools_look_li
     world.report(stats("z@big", 9_999.0)).await;
     run(&world, Rc::new(Unobserved)).await.unwrap();
     assert_placed_once(&world).await;
-    eventually(|| Some(()).filter(|()| world.told("h@lvm").len() == 2)).await;
-    assert!(world.told("z@big").is_empty());
+    eventually(|| Some(()).filter(|()| world.commands("h@lvm").len() == 2)).await;
+    assert!(world.commands("z@big").is_empty());
 }
 
 #[actix::test]
@@ -110,7 +110,7 @@ async fn an_operation_that_ended_or_went_on_is_left_alone() {
     world.end_operation().await;
     world.schedule(ended).await;
     world.scheduler_is_idle().await;
-    assert!(world.told("h@lvm").is_empty() && world.reports().is_empty());
+    assert!(world.commands("h@lvm").is_empty() && world.reports().is_empty());
 }
 
 #[actix::test]
@@ -153,10 +153,10 @@ async fn a_request_before_the_first_report_waits_for_it() {
     assert!(world.reports().is_empty());
     world.listen("h@lvm");
     world.report(stats("h@lvm", 100.0)).await;
-    eventually(|| world.told("h@lvm").pop()).await;
+    eventually(|| world.commands("h@lvm").pop()).await;
     assert_placed_once(&world).await;
     assert_eq!(
-        world.told("h@lvm").len(),
+        world.commands("h@lvm").len(),
         1,
         "a command that waits already is not begun again"
     );
@@ -176,7 +176,7 @@ async fn a_request_waits_for_a_backend_that_is_known_from_before_a_restart() {
     assert!(world.reports().is_empty(), "the slow one may have room");
     world.listen("slow@lvm");
     world.report(stats("slow@lvm", 100.0)).await;
-    eventually(|| world.told("slow@lvm").pop()).await;
+    eventually(|| world.commands("slow@lvm").pop()).await;
 }
 
 #[actix::test]
@@ -189,7 +189,7 @@ async fn a_disabled_backend_is_not_chosen() {
     }
     world.disable("a@lvm").await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("b@lvm").pop()).await;
+    eventually(|| world.commands("b@lvm").pop()).await;
     let pools = world
         .scheduler()
         .call(&Context::internal("test"), GetPools {}, Duration::from_secs(5))
@@ -212,7 +212,7 @@ async fn a_host_that_cannot_be_reached_loses_the_volume_to_another() {
     world.report(stats("a@lvm", 500.0)).await;
     world.report(stats("b@lvm", 100.0)).await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("b@lvm").pop()).await;
+    eventually(|| world.commands("b@lvm").pop()).await;
     let (operation, volume) = world.records().await;
     assert_eq!(volume.host, "b@lvm#p".parse().ok());
     assert!(
@@ -233,7 +233,7 @@ async fn a_host_that_may_have_been_told_keeps_the_volume_though_it_cannot_be_rea
     world.scheduler_is_idle().await;
     assert_eq!(world.records().await, before);
     assert!(
-        world.told("b@lvm").is_empty() && world.reports().is_empty(),
+        world.commands("b@lvm").is_empty() && world.reports().is_empty(),
         "nobody else may make it, too"
     );
 }
@@ -242,15 +242,15 @@ async fn a_host_that_may_have_been_told_keeps_the_volume_though_it_cannot_be_rea
 async fn the_next_attempt_goes_elsewhere_and_gives_back_the_room_of_the_first() {
     let world = World::with_backends(&["a@lvm", "b@lvm"]).await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("a@lvm").pop()).await;
+    eventually(|| world.commands("a@lvm").pop()).await;
     assert_eq!(free(&world), 90.0);
     let mut again = world.command().await;
     again.attempt = 2;
     again.request.tried = vec!["a@lvm#p".parse().unwrap()];
     world.begin_attempt(2).await;
     world.schedule(again).await;
-    let told = eventually(|| world.told("b@lvm").pop()).await;
-    assert_eq!(told.command.attempt, 2);
+    let commands = eventually(|| world.commands("b@lvm").pop()).await;
+    assert_eq!(commands.command.attempt, 2);
     assert_eq!(free(&world), 100.0);
 }
 
@@ -269,7 +269,7 @@ async fn a_volume_waits_for_the_only_host_until_it_can_be_reached_again() {
     assert_eq!(world.records().await, before);
     world.listen("h@lvm");
     world.report(stats("h@lvm", 100.0)).await;
-    eventually(|| world.told("h@lvm").pop()).await;
+    eventually(|| world.commands("h@lvm").pop()).await;
     assert_placed_once(&world).await;
 }
 
@@ -300,7 +300,7 @@ async fn a_busy_backend_keeps_its_volume() {
 async fn room_stays_taken_until_the_operation_ends_and_the_report_contains_it() {
     let world = World::with_backends(&["h@lvm"]).await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("h@lvm").pop()).await;
+    eventually(|| world.commands("h@lvm").pop()).await;
     world.report(stats("h@lvm", 100.0)).await;
     assert_eq!(free(&world), 90.0, "the backend does not have it yet");
     world.end_operation().await;
@@ -312,7 +312,7 @@ async fn room_stays_taken_until_the_operation_ends_and_the_report_contains_it() 
 async fn room_that_was_promised_before_a_restart_is_still_taken_after_it() {
     let world = World::with_backends(&["h@lvm"]).await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("h@lvm").pop()).await;
+    eventually(|| world.commands("h@lvm").pop()).await;
     let later = world.restarted(impatient()).await;
     later.report(stats("h@lvm", 100.0)).await;
     eventually(|| (free(&later) == 90.0).then_some(())).await;
@@ -376,6 +376,6 @@ async fn an_older_report_changes_nothing() {
 async fn the_volume_stays_creating_until_somebody_reports() {
     let world = World::with_backends(&["h@lvm"]).await;
     world.schedule(world.command().await).await;
-    eventually(|| world.told("h@lvm").pop()).await;
+    eventually(|| world.commands("h@lvm").pop()).await;
     assert_eq!(world.records().await.1.status, VolumeStatus::Creating);
 }

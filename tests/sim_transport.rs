@@ -114,25 +114,25 @@ async fn serve(handled: Handled, boot: u64) -> turmoil::Result {
     std::future::pending().await
 }
 
-/// What the senders were told, by number.
+/// How the senders were answered, by number.
 #[derive(Default)]
-struct Told {
-    well: Vec<u64>,
-    surely_not: Vec<u64>,
-    perhaps: Vec<u64>,
+struct Answers {
+    acknowledged: Vec<u64>,
+    undelivered: Vec<u64>,
+    unknown: Vec<u64>,
 }
 
-fn note<T>(told: &mut Told, number: u64, result: Result<T, CallError>) {
+fn note<T>(answers: &mut Answers, number: u64, result: Result<T, CallError>) {
     match result {
-        Ok(_) => told.well.push(number),
-        Err(error) if error.undelivered().is_some() => told.surely_not.push(number),
-        Err(CallError::Timeout(_) | CallError::Lost(_)) => told.perhaps.push(number),
+        Ok(_) => answers.acknowledged.push(number),
+        Err(error) if error.undelivered().is_some() => answers.undelivered.push(number),
+        Err(CallError::Timeout(_) | CallError::Lost(_)) => answers.unknown.push(number),
         Err(error) => panic!("nobody said {error}"),
     }
 }
 
 /// Sends through whatever the network does, then sees that all is well again.
-async fn send(seed: u64, told: Arc<Mutex<Told>>, trouble: Duration) -> turmoil::Result {
+async fn send(seed: u64, answers: Arc<Mutex<Answers>>, trouble: Duration) -> turmoil::Result {
     let mut rng = StdRng::seed_from_u64(seed);
     let near = Router::with_boot("near", 1);
     near.join(format!("far:{PORT}"), options());
@@ -143,17 +143,17 @@ async fn send(seed: u64, told: Arc<Mutex<Told>>, trouble: Duration) -> turmoil::
     let mut going = Vec::new();
     while begun.elapsed() < trouble {
         number += 1;
-        let (handle, context, told) = (handle.clone(), context.clone(), told.clone());
+        let (handle, context, answers) = (handle.clone(), context.clone(), answers.clone());
         let takes_ms = rng.random_range(0..7000);
         let cast = rng.random_bool(0.5);
         going.push(tokio::task::spawn_local(async move {
             let asked = Instant::now();
             if cast {
                 let result = handle.cast(&context, Mark(number)).await;
-                note(&mut told.lock().unwrap(), number, result);
+                note(&mut answers.lock().unwrap(), number, result);
             } else {
                 let result = handle.call(&context, Count { number, takes_ms }, WITHIN).await;
-                note(&mut told.lock().unwrap(), number, result);
+                note(&mut answers.lock().unwrap(), number, result);
             }
             assert!(
                 asked.elapsed() <= WITHIN + Duration::from_millis(100),
@@ -212,9 +212,9 @@ fn run(seed: u64) -> String {
             serve(handled, boot)
         });
     }
-    let told = Arc::<Mutex<Told>>::default();
+    let answers = Arc::<Mutex<Answers>>::default();
     let trouble = Duration::from_secs(90);
-    sim.client("near", send(seed, told.clone(), trouble));
+    sim.client("near", send(seed, answers.clone(), trouble));
     let mut until = Duration::ZERO;
     let mut mend = None;
     loop {
@@ -253,7 +253,7 @@ fn run(seed: u64) -> String {
     check(
         seed,
         &handled.lock().unwrap(),
-        &told.lock().unwrap(),
+        &answers.lock().unwrap(),
         *boots.lock().unwrap(),
     )
 }
@@ -264,31 +264,38 @@ enum Trouble {
     Crash,
 }
 
-fn check(seed: u64, handled: &BTreeMap<u64, u32>, told: &Told, boots: u64) -> String {
+fn check(seed: u64, handled: &BTreeMap<u64, u32>, answers: &Answers, boots: u64) -> String {
     let summary = format!(
         "seed {seed}: {} well, {} surely not, {} perhaps, {boots} lives",
-        told.well.len(),
-        told.surely_not.len(),
-        told.perhaps.len(),
+        answers.acknowledged.len(),
+        answers.undelivered.len(),
+        answers.unknown.len(),
     );
     let times = |number: &u64| handled.get(number).copied().unwrap_or(0);
     for (number, times) in handled {
         assert_eq!(*times, 1, "seed {seed}: {number} was handled more than once");
     }
-    for number in &told.surely_not {
+    for number in &answers.undelivered {
         assert_eq!(
             times(number),
             0,
             "seed {seed}: {number} surely was not handled, but was"
         );
     }
-    let lost = told.well.iter().filter(|number| times(number) == 0).count();
+    let lost = answers
+        .acknowledged
+        .iter()
+        .filter(|number| times(number) == 0)
+        .count();
     // A cast that was accepted may still die with its node, nothing else.
     assert!(
         lost == 0 || boots > 1,
         "seed {seed}: {lost} were accepted and never handled"
     );
-    assert!(!told.well.is_empty(), "seed {seed}: nothing got through");
+    assert!(
+        !answers.acknowledged.is_empty(),
+        "seed {seed}: nothing got through"
+    );
     summary
 }
 

@@ -332,7 +332,7 @@ fn some_step() -> impl Strategy<Value = Step> {
 }
 
 /// What can be compared of a result: errors by their words.
-fn told(result: Result<Revision, CommitError>) -> Result<Revision, String> {
+fn outcome(result: Result<Revision, CommitError>) -> Result<Revision, String> {
     result.map_err(|error| error.to_string())
 }
 
@@ -348,18 +348,18 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Commit(transaction) => {
-                        let expected = told(memory.commit(transaction.clone()).await);
-                        prop_assert_eq!(told(sled.commit(transaction).await), expected);
+                        let expected = outcome(memory.commit(transaction.clone()).await);
+                        prop_assert_eq!(outcome(sled.commit(transaction).await), expected);
                     }
                     // Sent before any is answered, so they may share a group: the order is that of the queue.
                     Step::Together(transactions) => {
                         let mut expected = Vec::new();
                         for transaction in &transactions {
-                            expected.push(told(memory.commit(transaction.clone()).await));
+                            expected.push(outcome(memory.commit(transaction.clone()).await));
                         }
                         let commits = transactions.into_iter().map(|transaction| sled.commit(transaction));
                         let results = futures_util::future::join_all(commits).await;
-                        prop_assert_eq!(results.into_iter().map(told).collect::<Vec<_>>(), expected);
+                        prop_assert_eq!(results.into_iter().map(outcome).collect::<Vec<_>>(), expected);
                     }
                     Step::Scan(scan) => {
                         prop_assert_eq!(sled.scan(scan.clone()).await.unwrap(), memory.scan(scan).await.unwrap());

@@ -20,20 +20,20 @@ fn a_full_disk_makes_it_read_only_until_there_is_room() -> Result<()> {
     let place = disk.place();
     let mut pumice = Pumice::start(&place)?;
     let load = Load::start(4, pumice.address);
-    load.until("the clients to get to work", |told| told.count(202) > 40)?;
+    load.until("the clients to get to work", |answers| answers.count(202) > 40)?;
     disk.fill()?;
-    load.until("a refusal", |told| told.count(503) > 200)?;
+    load.until("a refusal", |answers| answers.count(503) > 200)?;
     is_read_only(&pumice)?;
     disk.empty()?;
-    let before = load.ledger().count(202);
-    load.until("the service to go on", |told| told.count(202) > before + 20)?;
+    let before = load.answers().count(202);
+    load.until("the service to go on", |answers| answers.count(202) > before + 20)?;
     ensure!(pumice.healthcheck()? == (200, "OK".to_owned()));
 
     // Killed with the disk full, looked at and started with the disk full.
     disk.fill()?;
-    let before = load.ledger().count(503);
-    load.until("a refusal again", |told| told.count(503) > before + 20)?;
-    let told = load.end()?;
+    let before = load.answers().count(503);
+    load.until("a refusal again", |answers| answers.count(503) > before + 20)?;
+    let answers = load.end()?;
     pumice.kill()?;
     place.must_agree()?;
     pumice = Pumice::start(&place)?;
@@ -43,24 +43,24 @@ fn a_full_disk_makes_it_read_only_until_there_is_room() -> Result<()> {
     disk.empty()?;
     load::wait_for("room", || Ok(pumice.healthcheck()?.1 == "OK"))?;
     load::wait_for_rest(&pumice)?;
-    load::compare(&pumice, &told)?;
+    load::compare(&pumice, &answers)?;
     disk.fill()?;
     load::wait_for("no room", || Ok(pumice.healthcheck()?.1 != "OK"))?;
     pumice.stop()?;
     place.must_agree()?;
     disk.empty()?;
 
-    for (message, count) in &told.refusals {
+    for (message, count) in &answers.refusals {
         ensure!(message.contains("disk is full"), "{count} times {message}");
     }
-    let others: Vec<_> = told
+    let others: Vec<_> = answers
         .statuses
         .keys()
         .filter(|status| ![202, 400, 404, 503].contains(status))
         .collect();
-    ensure!(others.is_empty(), "{:?}", told.statuses);
+    ensure!(others.is_empty(), "{:?}", answers.statuses);
     tells_once(&place)?;
-    println!("answers by status: {:?}", told.statuses);
+    println!("answers by status: {:?}", answers.statuses);
     Ok(())
 }
 
@@ -135,15 +135,15 @@ fn what_waits_while_the_disk_is_full_ends_when_there_is_room() -> Result<()> {
     };
     let pumice = Pumice::start(&disk.place())?;
     let load = Load::start(8, pumice.address);
-    load.until("the clients to get to work", |told| told.count(202) > 60)?;
+    load.until("the clients to get to work", |answers| answers.count(202) > 60)?;
     disk.fill()?;
-    load.until("a refusal", |told| told.count(503) > 20)?;
-    let told = load.end()?;
+    load.until("a refusal", |answers| answers.count(503) > 20)?;
+    let answers = load.end()?;
     // Longer than it is patient: commands are sent again meanwhile.
     std::thread::sleep(Duration::from_secs(2));
     disk.empty()?;
     load::wait_for_rest(&pumice)?;
-    load::compare(&pumice, &told)?;
+    load::compare(&pumice, &answers)?;
     pumice.stop()?;
     disk.place().must_agree()
 }

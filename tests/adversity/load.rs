@@ -10,24 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::acknowledged::{AcknowledgedFacts, Answer as Effect, Resource};
 use crate::client::{Answer, Client, PROJECT};
 use crate::process::Pumice;
 
-/// What clients were told, by volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// 202 to the create.
-    Created,
-    /// A delete was sent; its answer may or may not have come.
-    DeleteSent,
-    /// 202 to the delete.
-    Deleted,
-}
-
-/// What was told, and how often with which status.
+/// What clients were told, and how often with which status.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    pub volumes: BTreeMap<String, Told>,
+pub struct Answers {
+    /// Of volumes, by id.
+    pub facts: AcknowledgedFacts<String>,
     pub statuses: BTreeMap<u16, usize>,
     /// What a 503 said.
     pub refusals: BTreeMap<String, usize>,
@@ -37,7 +28,7 @@ pub struct Ledger {
     pub waits: Vec<Duration>,
 }
 
-impl Ledger {
+impl Answers {
     fn note(&mut self, answer: &Answer) -> Result<()> {
         *self.statuses.entry(answer.status).or_default() += 1;
         if answer.status == 503 {
@@ -53,7 +44,7 @@ impl Ledger {
 
 /// Clients at work.
 pub struct Load {
-    ledger: Arc<Mutex<Ledger>>,
+    answers: Arc<Mutex<Answers>>,
     address: Arc<Mutex<SocketAddr>>,
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Result<()>>>,
@@ -61,17 +52,17 @@ pub struct Load {
 
 impl Load {
     pub fn start(clients: usize, to: SocketAddr) -> Self {
-        let ledger = Arc::<Mutex<Ledger>>::default();
+        let answers = Arc::<Mutex<Answers>>::default();
         let address = Arc::new(Mutex::new(to));
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..clients)
             .map(|index| {
-                let (ledger, address, stop) = (ledger.clone(), address.clone(), stop.clone());
-                std::thread::spawn(move || work(index, &ledger, &address, &stop))
+                let (answers, address, stop) = (answers.clone(), address.clone(), stop.clone());
+                std::thread::spawn(move || work(index, &answers, &address, &stop))
             })
             .collect();
         Self {
-            ledger,
+            answers,
             address,
             stop,
             clients,
@@ -83,22 +74,22 @@ impl Load {
         *self.address.lock().unwrap() = address;
     }
 
-    pub fn ledger(&self) -> Ledger {
-        self.ledger.lock().unwrap().clone()
+    pub fn answers(&self) -> Answers {
+        self.answers.lock().unwrap().clone()
     }
 
     /// Until what clients were told is as it should be.
-    pub fn until(&self, what: &str, holds: impl Fn(&Ledger) -> bool) -> Result<()> {
-        wait_for(what, || Ok(holds(&self.ledger.lock().unwrap())))
+    pub fn until(&self, what: &str, holds: impl Fn(&Answers) -> bool) -> Result<()> {
+        wait_for(what, || Ok(holds(&self.answers.lock().unwrap())))
     }
 
     /// Ends the clients; what they were told.
-    pub fn end(self) -> Result<Ledger> {
+    pub fn end(self) -> Result<Answers> {
         self.stop.store(true, Ordering::Release);
         for client in self.clients {
             client.join().expect("a client thread ends")?;
         }
-        Ok(self.ledger.lock().unwrap().clone())
+        Ok(self.answers.lock().unwrap().clone())
     }
 }
 
@@ -112,7 +103,12 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<(
     Ok(())
 }
 
-fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop: &AtomicBool) -> Result<()> {
+fn work(
+    index: usize,
+    answers: &Mutex<Answers>,
+    address: &Mutex<SocketAddr>,
+    stop: &AtomicBool,
+) -> Result<()> {
     let mut round = 0_usize;
     while !stop.load(Ordering::Acquire) {
         let to = *address.lock().unwrap();
@@ -127,7 +123,7 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
             let answer = match client.create(&name) {
                 Ok(answer) => answer,
                 Err(error) => {
-                    ledger
+                    answers
                         .lock()
                         .unwrap()
                         .unanswered
@@ -136,7 +132,7 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
                 }
             };
             let waited = began.elapsed();
-            ledger.lock().unwrap().note(&answer)?;
+            answers.lock().unwrap().note(&answer)?;
             if answer.status != 202 {
                 std::thread::sleep(Duration::from_millis(2));
                 continue;
@@ -146,11 +142,12 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
                 .context("no id")?
                 .to_owned();
             {
-                let mut ledger = ledger.lock().unwrap();
-                ledger.volumes.insert(id, Told::Created);
-                ledger.waits.push(waited);
+                let mut answers = answers.lock().unwrap();
+                let volume = Resource::existing("volume", None, &id);
+                answers.facts.resources.insert(id, volume);
+                answers.waits.push(waited);
             }
-            if round.is_multiple_of(3) && delete_one(&mut client, round, ledger)?.is_none() {
+            if round.is_multiple_of(3) && delete_one(&mut client, round, answers)?.is_none() {
                 break;
             }
         }
@@ -159,30 +156,29 @@ fn work(index: usize, ledger: &Mutex<Ledger>, address: &Mutex<SocketAddr>, stop:
 }
 
 /// Deletes one of the volumes that were made, whatever it is doing: a refusal is an answer. `None`: there was no answer.
-fn delete_one(client: &mut Client, round: usize, ledger: &Mutex<Ledger>) -> Result<Option<()>> {
-    let id = {
-        let mut ledger = ledger.lock().unwrap();
-        let mut made = ledger
-            .volumes
-            .iter_mut()
-            .filter(|(_, told)| **told == Told::Created);
-        let Some((id, told)) = made.nth(round % 7) else {
+fn delete_one(client: &mut Client, round: usize, answers: &Mutex<Answers>) -> Result<Option<()>> {
+    let (id, before) = {
+        let mut answers = answers.lock().unwrap();
+        let mut made = answers.facts.all("volume").filter(|(_, volume)| volume.exists());
+        let Some(id) = made.nth(round % 7).map(|(id, _)| id.clone()) else {
             return Ok(Some(()));
         };
-        *told = Told::DeleteSent;
-        id.clone()
+        drop(made);
+        let before = answers.facts.begin_delete(&id, false);
+        (id, before)
     };
     let Ok(answer) = client.send("DELETE", &format!("/volumes/{id}"), "") else {
         return Ok(None);
     };
-    let mut ledger = ledger.lock().unwrap();
-    ledger.note(&answer)?;
-    match answer.status {
-        202 => ledger.volumes.insert(id, Told::Deleted),
+    let mut answers = answers.lock().unwrap();
+    answers.note(&answer)?;
+    let kind = match answer.status {
+        202 => Effect::Acknowledged,
         // Still being made, or refused for now: it is to be there in the end.
-        400 | 503 => ledger.volumes.insert(id, Told::Created),
-        _ => None,
+        400 | 503 => Effect::Refused,
+        _ => Effect::Open,
     };
+    answers.facts.end_delete(&id, before, kind);
     Ok(Some(()))
 }
 
@@ -219,22 +215,21 @@ pub fn volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
 
 /// That all that was told is so, and that quota is the sum of it. Of volumes that nobody was told of there may be as many as there
 /// were requests without an answer; they are returned.
-pub fn compare(pumice: &Pumice, told: &Ledger) -> Result<Vec<Value>> {
+pub fn compare(pumice: &Pumice, answers: &Answers) -> Result<Vec<Value>> {
     let mut client = Client::connect(pumice.address)?;
     let there = volumes(&mut client)?;
-    for (id, told) in &told.volumes {
-        match told {
-            Told::Created => ensure!(there.contains_key(id), "volume {id} was acknowledged and is gone"),
-            Told::Deleted => ensure!(!there.contains_key(id), "volume {id} was deleted and is there"),
-            Told::DeleteSent => {}
-        }
+    for (id, volume) in &answers.facts.resources {
+        let wrong = volume.existence.contradiction(there.contains_key(id));
+        ensure!(wrong.is_none(), "volume {id} {}", wrong.unwrap_or_default());
     }
     for volume in there.values() {
         ensure!(volume["status"] == "available", "a volume rests in {volume}");
     }
     must_sum_up(&mut client, &there)?;
-    let untold = there.into_iter().filter(|(id, _)| !told.volumes.contains_key(id));
-    Ok(untold.map(|(_, volume)| volume).collect())
+    let unknown_volumes = there
+        .into_iter()
+        .filter(|(id, _)| !answers.facts.resources.contains_key(id));
+    Ok(unknown_volumes.map(|(_, volume)| volume).collect())
 }
 
 /// That quota is the sum of what is listed.

@@ -7,6 +7,9 @@
     reason = "the program under test is killed, not waited for"
 )]
 
+#[path = "../support/acknowledged.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod acknowledged;
 #[path = "../process_support/child.rs"]
 mod child;
 #[path = "../process_support/client.rs"]

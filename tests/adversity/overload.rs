@@ -109,11 +109,13 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
     let pumice = Pumice::start(&place)?;
     let alone = ask_one_by_one(&pumice, 2 * ROUNDS)?;
     let load = Load::start(CONNECTIONS, pumice.address);
-    load.until("the flood", |told| told.count(503) > 200 && told.count(202) > 20)?;
+    load.until("the flood", |answers| {
+        answers.count(503) > 200 && answers.count(202) > 20
+    })?;
     let (beside, memory) = watched(&pumice, || ask_one_by_one(&pumice, ROUNDS))?;
-    let told = load.end()?;
+    let answers = load.end()?;
 
-    let flood = Times::of(told.waits.clone());
+    let flood = Times::of(answers.waits.clone());
     println!(
         "alone: create {:?}, read {:?}; beside {CONNECTIONS} connections: create {:?} ({:.1} times, {:?} at most), read {:?} ({:.1} \
          times, {:?} at most); the flood was told {:?}, and waited {:?} for a 202; {} MiB",
@@ -125,7 +127,7 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
         beside.reads.median(),
         beside.reads.ratio_to(&alone.reads),
         beside.reads.most(),
-        told.statuses,
+        answers.statuses,
         flood.median(),
         memory >> 20
     );
@@ -142,16 +144,20 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
         "who floods is answered as soon"
     );
     ensure!(memory < MOST_MEMORY, "{memory} bytes in memory");
-    ensure!(told.count(202) > 0 && told.count(503) > 0, "{:?}", told.statuses);
     ensure!(
-        told.count(500) == 0 && told.unanswered.is_empty(),
+        answers.count(202) > 0 && answers.count(503) > 0,
+        "{:?}",
+        answers.statuses
+    );
+    ensure!(
+        answers.count(500) == 0 && answers.unanswered.is_empty(),
         "{:?} {:?}",
-        told.statuses,
-        told.unanswered
+        answers.statuses,
+        answers.unanswered
     );
 
     load::wait_for_rest(&pumice)?;
-    load::compare(&pumice, &told)?;
+    load::compare(&pumice, &answers)?;
     let mut client = Client::connect_as(pumice.address, OTHER_PROJECT)?;
     let there = load::volumes(&mut client)?;
     ensure!(
@@ -167,7 +173,7 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
         .matches("requests of this project are refused")
         .count();
     ensure!(
-        complaints > 0 && complaints < told.count(503) / 4,
+        complaints > 0 && complaints < answers.count(503) / 4,
         "{complaints} complaints"
     );
     pumice.stop()?;

@@ -43,9 +43,9 @@ fn others_can_read_nothing_of_it() -> Result<()> {
         .arg(&place.data)
         .status()?;
     ensure!(loosened.success() && private("loosened").is_err());
-    let told = place.run(&["doctor"])?;
-    let told = String::from_utf8(told.stdout)?;
-    ensure!(told.contains("others may read"), "{told}");
+    let printed = place.run(&["doctor"])?;
+    let printed = String::from_utf8(printed.stdout)?;
+    ensure!(printed.contains("others may read"), "{printed}");
     place.enter = under("export PUMICE_AUTH__STRATEGY=embedded;");
     let pumice = Pumice::start(&place)?;
     ensure!(place.data.join("clouds.yaml").exists());

@@ -21,7 +21,7 @@ fn a_disk_that_turned_read_only_stops_it_and_nothing_is_lost() -> Result<()> {
     let place = disk.place();
     let mut pumice = Pumice::start(&place)?;
     let load = Load::start(4, pumice.address);
-    load.until("the clients to get to work", |told| told.count(202) > 40)?;
+    load.until("the clients to get to work", |answers| answers.count(202) > 40)?;
     disk.break_down()?;
     let status = pumice.ends_within(Duration::from_secs(10))?;
     ensure!(
@@ -43,24 +43,24 @@ fn a_disk_that_turned_read_only_stops_it_and_nothing_is_lost() -> Result<()> {
     disk.mend()?;
     let pumice = Pumice::start(&place)?;
     load.move_to(pumice.address);
-    let before = load.ledger().count(202);
-    load.until("the service to go on", |told| told.count(202) > before + 20)?;
-    let told = load.end()?;
+    let before = load.answers().count(202);
+    load.until("the service to go on", |answers| answers.count(202) > before + 20)?;
+    let answers = load.end()?;
     load::wait_for_rest(&pumice)?;
-    let untold = load::compare(&pumice, &told)?;
+    let unknown_volumes = load::compare(&pumice, &answers)?;
     // A commit that failed while it was made durable may be there: its client was told 500, or nothing.
-    let unknown = told.count(500) + told.unanswered.len();
+    let unknown = answers.count(500) + answers.unanswered.len();
     ensure!(
-        untold.len() <= unknown,
-        "{} volumes for {unknown} requests: {untold:?}",
-        untold.len()
+        unknown_volumes.len() <= unknown,
+        "{} volumes for {unknown} requests: {unknown_volumes:?}",
+        unknown_volumes.len()
     );
     pumice.stop()?;
     place.must_agree()?;
     println!(
         "answers by status: {:?}, without one: {}",
-        told.statuses,
-        told.unanswered.len()
+        answers.statuses,
+        answers.unanswered.len()
     );
     Ok(())
 }

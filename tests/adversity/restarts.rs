@@ -21,10 +21,10 @@ fn stops_under_load_lose_nothing_and_begin_nothing_in_secret() -> Result<()> {
     let load = Load::start(16, pumice.address);
     let mut longest = Duration::ZERO;
     for restart in 0..RESTARTS {
-        let before = load.ledger().count(202);
+        let before = load.answers().count(202);
         // Never in the same phase of what goes on.
-        load.until("the clients to get to work", |told| {
-            told.count(202) > before + 20 + 7 * restart
+        load.until("the clients to get to work", |answers| {
+            answers.count(202) > before + 20 + 7 * restart
         })?;
         let began = Instant::now();
         pumice.terminate()?;
@@ -35,20 +35,20 @@ fn stops_under_load_lose_nothing_and_begin_nothing_in_secret() -> Result<()> {
         pumice = Pumice::start(&place)?;
         load.move_to(pumice.address);
     }
-    let told = load.end()?;
+    let answers = load.end()?;
     load::wait_for_rest(&pumice)?;
-    let untold = load::compare(&pumice, &told)?;
+    let unknown_volumes = load::compare(&pumice, &answers)?;
     ensure!(
-        untold.is_empty(),
-        "{} volumes were made for requests that nobody answered: {untold:?}",
-        untold.len()
+        unknown_volumes.is_empty(),
+        "{} volumes were made for requests that nobody answered: {unknown_volumes:?}",
+        unknown_volumes.len()
     );
-    let others: Vec<_> = told
+    let others: Vec<_> = answers
         .statuses
         .keys()
         .filter(|status| ![202, 400, 404, 503].contains(status))
         .collect();
-    ensure!(others.is_empty(), "{:?}", told.statuses);
+    ensure!(others.is_empty(), "{:?}", answers.statuses);
     let log = place.log()?;
     ensure!(
         !log.contains("panicked") && !log.contains("leaving anyway"),
@@ -58,8 +58,8 @@ fn stops_under_load_lose_nothing_and_begin_nothing_in_secret() -> Result<()> {
     place.must_agree()?;
     println!(
         "{RESTARTS} restarts, the longest stop {longest:?}; answers {:?}, hung up before one {}",
-        told.statuses,
-        told.unanswered.len()
+        answers.statuses,
+        answers.unanswered.len()
     );
     Ok(())
 }

@@ -17,10 +17,10 @@ fn a_data_folder_that_is_deleted_stops_it_and_all_comes_back_from_its_last_expor
     let place = Place::plain(folder.path());
     let mut pumice = Pumice::start(&place)?;
     let load = Load::start(4, pumice.address);
-    load.until("the clients to get to work", |told| told.count(202) > 40)?;
+    load.until("the clients to get to work", |answers| answers.count(202) > 40)?;
     std::fs::remove_dir_all(place.data.join("store"))?;
     let status = pumice.ends_within(Duration::from_secs(10))?;
-    let told = load.end()?;
+    let answers = load.end()?;
     let log = place.log()?;
     ensure!(
         status.code() == Some(STORE_FAILED),
@@ -37,7 +37,7 @@ fn a_data_folder_that_is_deleted_stops_it_and_all_comes_back_from_its_last_expor
     place.succeeds(&["store", "restore"])?;
     let pumice = Pumice::start(&place)?;
     load::wait_for_rest(&pumice)?;
-    load::compare(&pumice, &told)?;
+    load::compare(&pumice, &answers)?;
     pumice.stop()?;
     place.must_agree()
 }

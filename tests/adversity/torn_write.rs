@@ -147,8 +147,8 @@ fn a_torn_log_gives_all_that_was_acknowledged_or_is_refused() -> Result<()> {
     Pumice::start(&whole)?.stop()?;
     let pumice = Pumice::start(&whole)?;
     let load = Load::start(4, pumice.address);
-    load.until("the clients to get to work", |told| told.count(202) > 100)?;
-    let told = load.end()?;
+    load.until("the clients to get to work", |answers| answers.count(202) > 100)?;
+    let answers = load.end()?;
     // So that the end of the log is one that was acknowledged, not one that was under way.
     load::wait_for_rest(&pumice)?;
     let mut client = Client::connect(pumice.address)?;
@@ -171,7 +171,7 @@ fn a_torn_log_gives_all_that_was_acknowledged_or_is_refused() -> Result<()> {
             match Pumice::start(&place) {
                 Ok(pumice) => {
                     load::wait_for_rest(&pumice)?;
-                    load::compare(&pumice, &told)
+                    load::compare(&pumice, &answers)
                         .with_context(|| format!("{way:?}, {before} bytes before the end"))?;
                     pumice.stop()?;
                     place.must_agree()?;

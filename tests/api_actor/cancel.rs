@@ -233,8 +233,8 @@ async fn what_a_reader_or_a_member_may_not_do_is_refused_behind_the_gate_too() {
         assert_eq!(error.kind, ErrorKind::Forbidden, "{error:?}");
         error.client
     };
-    let told = refused(world.call_as(&reader(), cancel(&operation)).await);
-    assert_eq!(told, "Policy doesn't allow cancel_operation to be performed.");
+    let refusal = refused(world.call_as(&reader(), cancel(&operation)).await);
+    assert_eq!(refusal, "Policy doesn't allow cancel_operation to be performed.");
     refused(world.call_as(&reader(), delete(volume.id)).await);
     refused(world.call_as(&reader(), create(1)).await.map(drop));
     let nobody = pumice::model::Context {

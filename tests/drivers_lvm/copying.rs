@@ -155,9 +155,9 @@ fn a_copy_does_not_outlive_its_parent() {
     let mut copy = start(&["copy", paths[0], paths[1], "--length", &length]);
     let mut input = copy.stdin.take().unwrap();
     input.write_all(b"limit 100000\n").unwrap();
-    let mut told = [0; 5];
-    copy.stdout.as_mut().unwrap().read_exact(&mut told).unwrap();
-    assert_eq!(&told, b"done ");
+    let mut progress = [0; 5];
+    copy.stdout.as_mut().unwrap().read_exact(&mut progress).unwrap();
+    assert_eq!(&progress, b"done ");
     drop(input);
     assert_eq!(copy.wait().unwrap().code(), Some(i32::from(EXIT_ALONE)));
     // One that is never told its limit does nothing.

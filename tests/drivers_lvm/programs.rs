@@ -485,19 +485,19 @@ fn lvm_reads_the_configuration_that_it_is_given() {
     group.program("lvcreate", &format!("env >{}", note.display()));
     let (file, missing) = (group.bin().join("lvm.conf"), group.bin().join("no/lvm.conf"));
     std::fs::write(&file, "").unwrap();
-    for (conf_file, is_told) in [(file, true), (missing, false)] {
+    for (conf_file, is_given) in [(file, true), (missing, false)] {
         let driver = LvmDriver::new(LvmOptions {
             conf_file: Some(conf_file),
-            suppress_fd_warnings: is_told,
+            suppress_fd_warnings: is_given,
             ..group.options()
         });
         driver.create_volume(&work(), &volume(1)).unwrap_err();
         let environment = std::fs::read_to_string(&note).unwrap();
         assert!(environment.contains("LC_ALL=C\n"));
         assert!(!environment.contains("DM_DISABLE_UDEV"));
-        let told = format!("LVM_SYSTEM_DIR={}\n", group.bin().display());
-        assert_eq!(environment.contains(&told), is_told, "{environment}");
-        assert_eq!(environment.contains("LVM_SUPPRESS_FD_WARNINGS=1"), is_told);
+        let variable = format!("LVM_SYSTEM_DIR={}\n", group.bin().display());
+        assert_eq!(environment.contains(&variable), is_given, "{environment}");
+        assert_eq!(environment.contains("LVM_SUPPRESS_FD_WARNINGS=1"), is_given);
     }
 }
 

@@ -49,7 +49,7 @@ impl Model for Quota {
 
     fn after(&self, call: &Call, answer: Option<&Answer>) -> Vec<Self> {
         let mut after = self.clone();
-        let told = match call {
+        let expected = match call {
             Call::Create(number, size) if self.has_room(1, *size) => {
                 after.used.insert(*number, (*size, false));
                 Answer::Done
@@ -76,7 +76,7 @@ impl Model for Quota {
             Call::Miss(number) if self.used.contains_key(number) => return Vec::new(),
             Call::Miss(_) => Answer::Done,
         };
-        Vec::from_iter(answer.is_none_or(|answer| *answer == told).then_some(after))
+        Vec::from_iter(answer.is_none_or(|answer| *answer == expected).then_some(after))
     }
 }
 

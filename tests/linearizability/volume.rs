@@ -224,7 +224,7 @@ impl Model for Volume {
 
     fn after(&self, call: &Call, answer: Option<&Answer>) -> Vec<Self> {
         let all = self.clone().called(call).into_iter();
-        let fits = all.filter(|(_, told)| answer.is_none_or(|answer| answer == told));
+        let fits = all.filter(|(_, expected)| answer.is_none_or(|answer| answer == expected));
         fits.map(|(state, _)| state).collect()
     }
 }

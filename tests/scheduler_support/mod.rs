@@ -1,4 +1,4 @@
-//! A scheduler with neighbours that write down what they are told.
+//! A scheduler with neighbours that write down what they receive.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub struct World {
     pub operation: OperationId,
     catalog: Catalog,
     router: Router,
-    told: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
+    commands: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
     reports: Arc<Mutex<Vec<Report>>>,
 }
 
@@ -95,7 +95,7 @@ pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 struct Backend {
     name: String,
-    told: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
+    commands: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
     busy: bool,
 }
 
@@ -108,7 +108,7 @@ impl Serve<CreateVolumeCommand> for Backend {
         if self.busy {
             std::future::pending::<()>().await;
         }
-        self.told.lock().unwrap().push((self.name.clone(), message));
+        self.commands.lock().unwrap().push((self.name.clone(), message));
         Ok(())
     }
 }
@@ -158,7 +158,7 @@ impl World {
             operation,
             catalog,
             router,
-            told: Arc::default(),
+            commands: Arc::default(),
             reports,
         };
         // Services of earlier lives are known once this is answered.
@@ -207,11 +207,11 @@ impl World {
     }
 
     fn start_backend(&self, backend: &str, bound: usize, busy: bool) {
-        let (name, told) = (backend.to_owned(), Arc::clone(&self.told));
+        let (name, commands) = (backend.to_owned(), Arc::clone(&self.commands));
         let endpoint = EndpointBuilder::new(Some(name.clone()), bound, move || {
             Rc::new(Backend {
                 name: name.clone(),
-                told: Arc::clone(&told),
+                commands: Arc::clone(&commands),
                 busy,
             })
         });
@@ -219,10 +219,11 @@ impl World {
             .register(endpoint.serves::<CreateVolumeCommand>().start());
     }
 
-    /// What the backend was told.
-    pub fn told(&self, backend: &str) -> Vec<CreateVolumeCommand> {
-        let told = self.told.lock().unwrap();
-        told.iter()
+    /// The commands that the backend received.
+    pub fn commands(&self, backend: &str) -> Vec<CreateVolumeCommand> {
+        let commands = self.commands.lock().unwrap();
+        commands
+            .iter()
             .filter(|(name, _)| name == backend)
             .map(|(_, message)| message.clone())
             .collect()

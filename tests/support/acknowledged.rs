@@ -192,7 +192,7 @@ impl<K: Debug, M: Debug> Resource<K, M> {
             self.existence = Existence::Gone;
             return None;
         };
-        let is_other = self.id.as_deref().is_some_and(|told| told != id);
+        let is_other = self.id.as_deref().is_some_and(|known| known != id);
         let wrong = is_other.then(|| format!("has another id than was told: {id}, {self:?}"));
         self.exists_as(id);
         wrong
@@ -200,7 +200,7 @@ impl<K: Debug, M: Debug> Resource<K, M> {
 }
 
 /// All that some clients were told, by what names each resource for them: its id, or what they called it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AcknowledgedFacts<K, M = ()> {
     pub resources: BTreeMap<K, Resource<K, M>>,
     /// What contradicted them while the clients worked.
