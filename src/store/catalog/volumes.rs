@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::changes::{Changes, Rows};
-use super::keys::{self, Table, bytes_time, key, last_id, time_bytes, volume_key, volume_key_of_row};
+use super::keys::{self, Table, key, last_id, time_bytes, volume_key, volume_key_of_row};
 use super::kinds::Kind;
 use super::query::Page;
 use super::read::BATCH;
