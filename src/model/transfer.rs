@@ -13,8 +13,7 @@ use sha2::Sha256;
 
 use super::id::uuid_id;
 use super::{
-    Attachment, Error, MigrationStatus, ProjectId, Result, Snapshot, SnapshotStatus, Timestamp, Volume,
-    VolumeId, VolumeStatus,
+    Attachment, Error, ProjectId, Result, Snapshot, SnapshotStatus, Timestamp, Volume, VolumeId, VolumeStatus,
 };
 use crate::rng;
 
@@ -148,11 +147,7 @@ pub fn accept<'s>(
 /// Nobody may still reach the volume when it has another owner, and nothing may be moving it. Cinder does not look: it hands on
 /// a volume together with its connections.
 fn check_reach(volume: &Volume, attachments: &[Attachment]) -> Result<()> {
-    let moves = matches!(
-        volume.migration_status,
-        Some(MigrationStatus::Migrating | MigrationStatus::Completing | MigrationStatus::Starting)
-    );
-    if moves || !attachments.is_empty() || volume.provider_location.is_some() {
+    if volume.is_migrating() || !attachments.is_empty() || volume.provider_location.is_some() {
         return Err(Error::invalid_volume(format!(
             "Volume {} must not be migrating, attached or connected to be transferred.",
             volume.id
@@ -185,7 +180,7 @@ fn check_snapshots<'s>(
 mod tests {
     use super::*;
     use crate::model::transitions::tests::{attachment, rows, snapshot, volume};
-    use crate::model::{AttachmentStatus, ErrorKind};
+    use crate::model::{AttachmentStatus, ErrorKind, MigrationStatus};
 
     fn none() -> Option<std::slice::Iter<'static, Snapshot>> {
         None
