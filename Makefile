@@ -16,7 +16,7 @@ KILLS ?= 1000
 GUEST_RUN := tests/guest/run target/guest
 
 .PHONY: run test lint format clippy deny unit docs clients sim sim-replay soak bench help \
-	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-matrix guest-lio guest-nvmet guest-bench
+	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ guest-faults:
 
 guest-kills: guest-image ## Kill everything again and again under load, in a guest
 	@GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) kills.py $(GUEST_ARGS)
+
+guest-migrate: guest-image ## Move a volume between two hosts while their nodes are killed, in a guest
+	@GUEST_TIME_LIMIT=$${GUEST_TIME_LIMIT:-3600} $(GUEST_RUN) migrate.py $(GUEST_ARGS)
 
 guest-matrix: guest-image ## Kill at each step and each command of LVM, in a guest: GUEST_ARGS="thin-lio", half an hour for each backend
 	@GUEST_TIME_LIMIT=$${GUEST_TIME_LIMIT:-7200} GUEST_DISK_SIZE=$${GUEST_DISK_SIZE:-60G} $(GUEST_RUN) matrix.py $(GUEST_ARGS)
