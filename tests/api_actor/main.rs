@@ -18,6 +18,7 @@ mod late;
 mod load;
 mod manage;
 mod measuring;
+mod migrate;
 mod sequences;
 mod silent_node;
 mod snapshots;

@@ -264,9 +264,11 @@ fn look_behind(folder: &Path, let_go: &BTreeSet<String>) -> Result<()> {
         recorded.findings
     );
     let mut files = BTreeSet::new();
-    for entry in std::fs::read_dir(folder.join("data/volumes/file"))? {
-        let name = entry?.file_name().into_string().ok();
-        files.insert(name.context("a file name that is no text")?);
+    for backend in ["file", "other"] {
+        for entry in std::fs::read_dir(folder.join("data/volumes").join(backend))? {
+            let name = entry?.file_name().into_string().ok();
+            files.insert(name.context("a file name that is no text")?);
+        }
     }
     files.remove(".pumice.lock");
     let orphans: Vec<_> = files

@@ -29,6 +29,11 @@ snapshots = -1
 driver = "file"
 target = "fake"
 max_over_subscription_ratio = "1000000.0"
+
+[backend.other]
+driver = "file"
+target = "fake"
+max_over_subscription_ratio = "1000000.0"
 "#;
 
 pub struct Pumice {

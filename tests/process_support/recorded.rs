@@ -47,7 +47,7 @@ pub fn read_catalog(data_dir: &Path) -> Result<Recorded> {
         loop {
             let page = catalog.volumes(&query).await?;
             for volume in &page.records {
-                recorded.note(format!("volume-{}", volume.id), &volume.status);
+                recorded.note(volume.storage_name(), &volume.status);
             }
             let Some(last) = page.records.last() else { break };
             query.marker = Some(last.id);

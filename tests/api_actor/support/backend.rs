@@ -163,6 +163,7 @@ impl CommandVisitor for Commands {
                     size: EXISTING_SIZE,
                     provider_id,
                 },
+                Outcome::Retyped { .. } => Outcome::Retyped { in_place: true },
                 outcome => outcome,
             };
             (command.id(), outcome)

@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use pumice::messages::Message;
-use pumice::messages::api::FailureKind;
+use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::quota::{Ceilings, CheckQuota, QuotaTopic};
-use pumice::messages::scheduler::{CreateVolume, GetPools, PoolView, SchedulerTopic, ValidateExtend};
+use pumice::messages::scheduler::{
+    CreateVolume, GetPools, PlaceVolume, PoolView, SchedulerTopic, ValidateExtend,
+};
 use pumice::messages::volume::{CommandId, VolumeTopic};
 use pumice::model::service::BackendStats;
 use pumice::model::{Context, Error, PoolName, Timestamp};
@@ -61,6 +63,7 @@ pub fn start_scheduler(script: &Shared, router: &Router, catalog: &Catalog) -> E
     });
     builder
         .serves::<CreateVolume>()
+        .serves::<PlaceVolume>()
         .serves::<ValidateExtend>()
         .serves::<GetPools>()
         .start()
@@ -133,6 +136,31 @@ impl Serve<CreateVolume> for FakeScheduler {
             remaining_ms: 1000,
         };
         let _ = backend.cast(&context, create).await;
+        Ok(())
+    }
+}
+
+impl Serve<PlaceVolume> for FakeScheduler {
+    async fn serve(self: Rc<Self>, context: Context, message: PlaceVolume) -> Result<(), Error> {
+        let (command, request, among) = (message.command, &message.request, &message.among);
+        let chosen = {
+            let pools = &self.script.lock().unwrap().pools;
+            let passes = |pool: &&PoolName| among.has(pool) && !request.tried.contains(pool);
+            let preferred = message.prefer.iter().find(passes);
+            preferred.or_else(|| pools.iter().find(passes)).cloned()
+        };
+        match (self.react(PlaceVolume::NAME, message), chosen) {
+            (Reaction::Lose, _) => {}
+            (Reaction::Fail(kind), _) => self.report_failure(&context, command, kind).await,
+            (_, None) => {
+                let kind = FailureKind::NoValidBackend;
+                self.report_failure(&context, command, kind).await;
+            }
+            (_, Some(pool)) => {
+                let placed = Outcome::Placed { pool };
+                send_report(&self.router, &context, command, None, placed).await;
+            }
+        }
         Ok(())
     }
 }
