@@ -1,7 +1,7 @@
 //! `make bench`: what Pumice does, beside what the same machine does without it, measured in the same run.
 //!
 //! Machines are shared and noisy, so each figure stands beside a limit taken seconds before or after, and beside the target
-//! this project set itself for two cores. It exits 1 if a target is missed by more than the noise we allow (`--strict`).
+//! this project set itself for two cores. An argument names a part that is measured alone (`cargo bench --bench bench copies`). It exits 1 if a target is missed by more than the noise we allow (`--strict`).
 
 #![expect(
     clippy::print_stdout,
@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use pumice::store::Store;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
-use support::{bare, calls};
+use support::{bare, calls, copies};
 
 /// The configuration under test: the fake driver, no quota in the way.
 const CONFIG: &str = r#"
@@ -82,9 +82,23 @@ async fn run() -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         std::thread::available_parallelism()?
     );
-    creates_and_shows(&mut report).await?;
-    pages(&mut report).await?;
-    calls(&mut report).await?;
+    let parts: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|part| !part.starts_with("--"))
+        .collect();
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if is_wanted("creates") {
+        creates_and_shows(&mut report).await?;
+    }
+    if is_wanted("pages") {
+        pages(&mut report).await?;
+    }
+    if is_wanted("calls") {
+        calls(&mut report).await?;
+    }
+    if is_wanted("copies") {
+        copies(&mut report).await?;
+    }
     println!("{} of the targets missed", report.missed);
     if report.missed > 0 && std::env::args().any(|argument| argument == "--strict") {
         std::process::exit(1);
@@ -248,6 +262,21 @@ async fn calls(report: &mut Report) -> Result<()> {
             rate,
             "/s",
             (&format!("bare TCP, {size} bytes each way"), bare),
+            Target::None,
+        );
+    }
+    Ok(())
+}
+
+async fn copies(report: &mut Report) -> Result<()> {
+    for (way, through_relay) in [("node to node", false), ("through a control node", true)] {
+        let folder = tempfile::tempdir()?;
+        let (rate, bare) = copies::copies(folder.path(), through_relay).await?;
+        report.line(
+            &format!("copy of a volume of 1 GiB, {way}"),
+            rate / 1e6,
+            "MB/s",
+            ("dd, direct, same disk", bare / 1e6),
             Target::None,
         );
     }

@@ -2,6 +2,7 @@
 
 pub mod bare;
 pub mod calls;
+pub mod copies;
 pub mod http;
 pub mod populate;
 pub mod server;
