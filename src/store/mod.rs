@@ -289,7 +289,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store failed before.
-    async fn settle(&self) -> Result<(), StoreError> {
+    async fn wait_durable(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

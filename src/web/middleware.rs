@@ -3,7 +3,7 @@
 //! ```text
 //!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
 //!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
-//!   settle: what an answer tells of is durable                                          (/v3 and /inspect)
+//!   wait_durable: what an answer tells of is durable                                    (/v3 and /inspect)
 //!   gate:  may the caller, is the body here, is there room for one more?                (/v3 and /inspect; see `gate`)
 //! ```
 //!
@@ -262,7 +262,7 @@ pub async fn guard(
 ///
 /// # Errors
 /// None of its own.
-pub async fn settle(
+pub async fn wait_durable(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
@@ -273,7 +273,7 @@ pub async fn settle(
     let Some(state) = state.filter(|_| is_read || response.status().is_client_error()) else {
         return Ok(response.map_into_left_body());
     };
-    Ok(match state.catalog.settle().await {
+    Ok(match state.catalog.wait_durable().await {
         Ok(()) => response.map_into_left_body(),
         Err(error) => {
             let answer = HttpResponse::from_error(Fault::from(error));

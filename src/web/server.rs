@@ -132,7 +132,7 @@ pub fn mount_volumes(cfg: &mut web::ServiceConfig, routes: fn(&mut Routes)) {
 #[expect(clippy::disallowed_methods, reason = "the place where the table is mounted")]
 fn mount(cfg: &mut web::ServiceConfig, prefix: &str, routes: Routes) {
     let scope = web::scope(prefix)
-        .wrap(from_fn(middleware::settle))
+        .wrap(from_fn(middleware::wait_durable))
         .wrap(from_fn(middleware::guard))
         .default_service(web::to(unknown));
     cfg.service(gate::gated(routes).into_iter().fold(scope, Scope::service));

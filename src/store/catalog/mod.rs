@@ -142,8 +142,8 @@ impl Catalog {
     ///
     /// # Errors
     /// The store failed before.
-    pub async fn settle(&self) -> Result<(), StoreError> {
-        self.store.settle().await
+    pub async fn wait_durable(&self) -> Result<(), StoreError> {
+        self.store.wait_durable().await
     }
 
     /// Shows that the store takes commits: an empty one, made durable like any other. For health checks.

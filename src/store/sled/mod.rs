@@ -15,7 +15,7 @@
 //!   otherwise. So that thread runs, though nothing is left to it to flush.
 //! - **A batch keeps readers out** while it is applied, so groups are bounded.
 //! - **It shows a batch before it is flushed**: who tells others what was read waits until that is durable
-//!   ([`Store::settle`]).
+//!   ([`Store::wait_durable`]).
 //! - **A full disk breaks it** until it is opened again: room is taken beforehand, and commits are refused when there is none.
 //! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
 //!   which revision commits were durable, and less than that is refused at open.
@@ -24,8 +24,8 @@
 //!
 //! After a failed flush nobody knows what is on the disk, so the store takes no more commits until it is opened again.
 
-mod ground;
-mod horizon;
+mod disk_reservation;
+mod durable_revision;
 mod open;
 mod writer;
 
@@ -47,7 +47,7 @@ use super::export::{self, ExportError, Exported};
 use super::{
     CommitError, Entry, Health, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction,
 };
-use horizon::Horizon;
+use durable_revision::DurableRevision;
 pub use open::OpenError;
 pub use writer::WriterStats;
 use writer::{Asked, Dumps, Request};
@@ -95,7 +95,7 @@ pub struct SledStore {
     writer: Option<JoinHandle<()>>,
     stats: Arc<WriterStats>,
     health: watch::Receiver<Health>,
-    horizon: Arc<Horizon>,
+    durable: Arc<DurableRevision>,
     path: PathBuf,
     /// The writer remembers what changed for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
@@ -167,15 +167,15 @@ impl SledStore {
             path: path.to_owned(),
             source,
         })?;
-        let horizon = Arc::new(Horizon::at(opened.revision));
+        let durable = Arc::new(DurableRevision::at(opened.revision));
         let to_write = writer::Writer {
             db: opened.db.clone(),
             sync: sync(opened.data_file),
             path: path.to_owned(),
-            ground: ground::Ground::new(path, beside, options.min_free),
+            disk: disk_reservation::DiskReservation::new(path, beside, options.min_free),
             watermark: opened.watermark,
             revision: opened.revision,
-            horizon: Arc::clone(&horizon),
+            durable: Arc::clone(&durable),
             stats: Arc::clone(&stats),
             health: tell_health,
             dumps: Dumps::default(),
@@ -190,7 +190,7 @@ impl SledStore {
             writer: Some(writer),
             stats,
             health,
-            horizon,
+            durable,
             path: path.to_owned(),
             dumping: tokio::sync::Mutex::default(),
             #[cfg(test)]
@@ -318,8 +318,8 @@ impl Store for SledStore {
         })
     }
 
-    async fn settle(&self) -> Result<(), StoreError> {
-        self.horizon.settle(self.health.clone()).await
+    async fn wait_durable(&self) -> Result<(), StoreError> {
+        self.durable.wait_durable(self.health.clone()).await
     }
 
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
@@ -435,7 +435,7 @@ fn unpack(key: &Key, packed: &[u8]) -> Result<Entry, StoreError> {
 }
 
 fn failed(what: impl Into<String>, error: sled::Error) -> StoreError {
-    let no_space = matches!(&error, sled::Error::Io(error) if ground::is_no_room(error));
+    let no_space = matches!(&error, sled::Error::Io(error) if disk_reservation::is_no_room(error));
     StoreError {
         no_space,
         ..StoreError::new(what).caused_by(error)

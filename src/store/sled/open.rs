@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sled::Db;
 
-use super::ground;
+use super::disk_reservation;
 use super::{FORMAT_KEY, REVISION_KEY, SledOptions};
 use crate::panic_text::panic_text;
 use crate::private_files;
@@ -73,7 +73,7 @@ pub enum OpenError {
 
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
-        let no_space = matches!(&error, OpenError::Io { source, .. } if ground::is_no_room(source));
+        let no_space = matches!(&error, OpenError::Io { source, .. } if disk_reservation::is_no_room(source));
         Self {
             no_space,
             ..Self::new(error.to_string()).caused_by(error)
@@ -140,8 +140,8 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     forget_unfinished_snapshots(path).map_err(io)?;
     let db = match recover(path, options) {
         // It writes down anew what it found; the room behind its log is kept for that, too.
-        Err(OpenError::Io { source, .. }) if ground::is_no_room(&source) => {
-            ground::give_back(&open_data_file(path).map_err(io)?).map_err(io)?;
+        Err(OpenError::Io { source, .. }) if disk_reservation::is_no_room(&source) => {
+            disk_reservation::give_back(&open_data_file(path).map_err(io)?).map_err(io)?;
             forget_unfinished_snapshots(path).map_err(io)?;
             recover(path, options)?
         }
@@ -157,7 +157,7 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     check_watermark(path, &watermark, revision)?;
     data_file.sync_all().map_err(io)?;
     note_durable(path, &watermark, revision);
-    ground::take_what_there_is(&data_file);
+    disk_reservation::take_what_there_is(&data_file);
     // A new file is only found after a power cut if its directory was synced too.
     File::open(path)
         .and_then(|directory| directory.sync_all())

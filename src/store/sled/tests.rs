@@ -178,7 +178,7 @@ async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
     let options = SledOptions::default();
     let opened = super::open::open(directory.path(), &options).unwrap();
     let store = Arc::new(SledStore::over(directory.path(), &options, opened, sync).unwrap());
-    store.settle().await.unwrap();
+    store.wait_durable().await.unwrap();
     for (key, disk) in [("a", Ok(())), ("b", Err(std::io::Error::other("bad sector")))] {
         let is_well = disk.is_ok();
         let committing = {
@@ -188,7 +188,7 @@ async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
         while store.get(&Key(key.as_bytes().to_vec())).await.unwrap().is_none() {
             tokio::task::yield_now().await;
         }
-        let mut settling = std::pin::pin!(store.settle());
+        let mut settling = std::pin::pin!(store.wait_durable());
         assert!(futures_util::poll!(settling.as_mut()).is_pending(), "{key}");
         tell.send(disk).unwrap();
         assert_eq!(settling.await.is_ok(), is_well, "{key}");

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use sled::{Batch, Db};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ground::{Ground, Obstacle};
-use super::horizon::Horizon;
+use super::disk_reservation::{DiskReservation, Obstacle};
+use super::durable_revision::DurableRevision;
 use super::open::note_durable;
 use super::{REVISION_KEY, failed, get, pack};
 use crate::panic_text::panic_text;
@@ -100,10 +100,10 @@ pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) sync: Sync,
     pub(super) path: PathBuf,
-    pub(super) ground: Ground,
+    pub(super) disk: DiskReservation,
     pub(super) watermark: NumberFile,
     pub(super) revision: Revision,
-    pub(super) horizon: Arc<Horizon>,
+    pub(super) durable: Arc<DurableRevision>,
     pub(super) stats: Arc<WriterStats>,
     pub(super) health: watch::Sender<Health>,
     pub(super) dumps: Dumps,
@@ -223,7 +223,7 @@ impl Writer {
                 ..StoreError::new(format!("the store takes no commits since it failed: {why}"))
             });
         }
-        let ready = self.ground.ready_for(group.iter().map(size).sum());
+        let ready = self.disk.ready_for(group.iter().map(size).sum());
         ready.map_err(|obstacle| self.hindered(obstacle))?;
         self.becomes(Health::Well);
         Ok(())
@@ -233,7 +233,7 @@ impl Writer {
         if self.is_broken().is_some() {
             return;
         }
-        let seen = self.ground.look().and_then(|()| self.ground.ready_for(0));
+        let seen = self.disk.look().and_then(|()| self.disk.ready_for(0));
         match seen {
             Ok(()) => self.becomes(Health::Well),
             Err(obstacle) => drop(self.hindered(obstacle)),
@@ -308,7 +308,7 @@ impl Writer {
         self.dumps.note(written.keys());
         self.apply(written)?;
         self.flush().map_err(maybe_done)?;
-        self.ground
+        self.disk
             .must_be_there()
             .map_err(|obstacle| maybe_done(obstacle.into()))?;
         self.mark();
@@ -331,7 +331,7 @@ impl Writer {
 
     fn mark(&self) {
         note_durable(&self.path, &self.watermark, self.revision);
-        self.horizon.is_durable(self.revision);
+        self.durable.is_durable(self.revision);
     }
 
     fn apply(&self, written: BTreeMap<Key, Option<Entry>>) -> Result<(), StoreError> {
@@ -344,7 +344,7 @@ impl Writer {
             }
         }
         batch.insert(REVISION_KEY, self.revision.0.to_be_bytes().to_vec());
-        self.horizon.applying(self.revision);
+        self.durable.applying(self.revision);
         let applied = self
             .db
             .apply_batch(batch)

@@ -145,7 +145,7 @@ impl Tokens {
         let audit_id = rng::id();
         let state = self.catalog.token_state(&user.id, audit_id).await?;
         // A generation that a crash takes back would be given again, to tokens that are to end.
-        self.catalog.settle().await?;
+        self.catalog.wait_durable().await?;
         let unsealed = || IssueError::Seal(user.id.clone());
         let keys = state.keys.ok_or_else(unsealed)?;
         // Whole seconds: Keystone's tokens end so, and some clients compare texts.

@@ -50,7 +50,7 @@ impl From<Obstacle> for StoreError {
     }
 }
 
-pub(super) struct Ground {
+pub(super) struct DiskReservation {
     path: PathBuf,
     data_file: File,
     min_free: u64,
@@ -62,7 +62,7 @@ pub(super) struct Ground {
     reserves: bool,
 }
 
-impl Ground {
+impl DiskReservation {
     pub(super) fn new(path: &Path, data_file: File, min_free: u64) -> Self {
         Self {
             path: path.to_owned(),
@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    fn ground(folder: &Path) -> Ground {
+    fn disk(folder: &Path) -> DiskReservation {
         let path = folder.join("db");
         let mut file = File::options()
             .create(true)
@@ -236,41 +236,41 @@ mod tests {
             .open(path)
             .unwrap();
         file.write_all(&[1; 100_000]).unwrap();
-        Ground::new(folder, file, 0)
+        DiskReservation::new(folder, file, 0)
     }
 
     #[test]
     fn room_is_taken_behind_the_end_and_taken_again_when_it_was_cut_off() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ground = ground(folder.path());
-        ground.ready_for(1000).unwrap();
-        if !ground.reserves {
+        let mut disk = disk(folder.path());
+        disk.ready_for(1000).unwrap();
+        if !disk.reserves {
             return;
         }
-        assert!(ground.reserved().unwrap() >= AT_LEAST);
-        assert_eq!(ground.data_file.metadata().unwrap().len(), 100_000);
-        give_back(&ground.data_file).unwrap();
-        assert!(ground.reserved().unwrap() < AT_LEAST);
-        ground.ready_for(2 * AHEAD).unwrap();
-        assert!(ground.reserved().unwrap() >= 4 * AHEAD);
+        assert!(disk.reserved().unwrap() >= AT_LEAST);
+        assert_eq!(disk.data_file.metadata().unwrap().len(), 100_000);
+        give_back(&disk.data_file).unwrap();
+        assert!(disk.reserved().unwrap() < AT_LEAST);
+        disk.ready_for(2 * AHEAD).unwrap();
+        assert!(disk.reserved().unwrap() >= 4 * AHEAD);
     }
 
     #[test]
     fn who_found_no_room_goes_on_only_when_there_is_some_to_spare() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ground = ground(folder.path());
-        take(&ground.data_file, AT_LEAST).unwrap();
-        ground.ready_for(0).unwrap();
-        if !ground.reserves {
+        let mut disk = disk(folder.path());
+        take(&disk.data_file, AT_LEAST).unwrap();
+        disk.ready_for(0).unwrap();
+        if !disk.reserves {
             return;
         }
-        assert!(ground.reserved().unwrap() < AHEAD, "as little as may be");
-        ground.full = true;
-        ground.min_free = u64::MAX;
-        assert!(matches!(ground.ready_for(0), Err(Obstacle::NoRoom(_))));
-        ground.min_free = 0;
-        ground.ready_for(0).unwrap();
-        assert!(ground.reserved().unwrap() >= AHEAD && !ground.full);
+        assert!(disk.reserved().unwrap() < AHEAD, "as little as may be");
+        disk.full = true;
+        disk.min_free = u64::MAX;
+        assert!(matches!(disk.ready_for(0), Err(Obstacle::NoRoom(_))));
+        disk.min_free = 0;
+        disk.ready_for(0).unwrap();
+        assert!(disk.reserved().unwrap() >= AHEAD && !disk.full);
     }
 
     #[test]
@@ -281,8 +281,8 @@ mod tests {
             ("replace", "replaced"),
         ] {
             let folder = tempfile::tempdir().unwrap();
-            let mut ground = ground(folder.path());
-            ground.look().unwrap();
+            let mut disk = disk(folder.path());
+            disk.look().unwrap();
             let path = folder.path().join("db");
             match how {
                 "delete" => std::fs::remove_file(&path).unwrap(),
@@ -292,7 +292,7 @@ mod tests {
                     std::fs::write(&path, "another").unwrap();
                 }
             }
-            let Err(Obstacle::Broken(said)) = ground.look() else {
+            let Err(Obstacle::Broken(said)) = disk.look() else {
                 panic!("{how}")
             };
             assert!(said.contains(what), "{said}");

@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use crate::store::{Health, Revision, StoreError};
 
 /// The last commit that readers may see, and the last that no crash takes back.
-pub(super) struct Horizon {
+pub(super) struct DurableRevision {
     applied: AtomicU64,
     durable: watch::Sender<u64>,
 }
 
-impl Horizon {
+impl DurableRevision {
     /// Of a store that was just opened: all of it is durable.
     pub(super) fn at(revision: Revision) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Horizon {
     ///
     /// # Errors
     /// The store failed before.
-    pub(super) async fn settle(&self, mut health: watch::Receiver<Health>) -> Result<(), StoreError> {
+    pub(super) async fn wait_durable(&self, mut health: watch::Receiver<Health>) -> Result<(), StoreError> {
         let applied = self.applied.load(Ordering::Acquire);
         if *self.durable.borrow() >= applied {
             return Ok(());
