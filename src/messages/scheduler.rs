@@ -93,6 +93,16 @@ pub enum Among {
 }
 
 impl Among {
+    /// The backend that they are all on, if it is one.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendName> {
+        match self {
+            Self::All => None,
+            Self::Backend(backend) => Some(backend),
+            Self::Pool(pool) => Some(&pool.backend),
+        }
+    }
+
     /// Whether the pool is one of them.
     #[must_use]
     pub fn has(&self, pool: &PoolName) -> bool {

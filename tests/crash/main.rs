@@ -31,6 +31,9 @@ use acknowledged::{AcknowledgedFacts, Answer, Resource};
 use client::Client;
 use process::Pumice;
 
+/// The backends of the program's configuration, and their folders.
+const BACKENDS: [&str; 2] = ["file", "other"];
+
 /// How often the program is killed in `make test`. `PUMICE_CRASH_KILLS` sets another number for longer runs.
 const KILLS: usize = 12;
 
@@ -264,7 +267,7 @@ fn look_behind(folder: &Path, let_go: &BTreeSet<String>) -> Result<()> {
         recorded.findings
     );
     let mut files = BTreeSet::new();
-    for backend in ["file", "other"] {
+    for backend in BACKENDS {
         for entry in std::fs::read_dir(folder.join("data/volumes").join(backend))? {
             let name = entry?.file_name().into_string().ok();
             files.insert(name.context("a file name that is no text")?);

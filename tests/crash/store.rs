@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::BACKENDS;
 use crate::client::Client;
 use crate::process::Pumice;
 
@@ -164,10 +165,12 @@ fn records_and_storage_are_held_against_each_other() -> Result<()> {
     pumice.stop()?;
     ensure!(succeeds(folder, &["fsck"])? == "all agrees\n");
 
-    let volumes = folder.join("data/volumes/file");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&volumes)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for backend in BACKENDS {
+        for entry in std::fs::read_dir(folder.join("data/volumes").join(backend))? {
+            files.push(entry?.path());
+        }
+    }
     files.retain(|file| file.to_string_lossy().contains("volume-"));
     let [grown, moved] = files.as_slice() else {
         anyhow::bail!("{files:?}")
@@ -176,7 +179,7 @@ fn records_and_storage_are_held_against_each_other() -> Result<()> {
         .write(true)
         .open(grown)?
         .set_len(3 << 30)?;
-    let stranger = volumes.join("volume-01234567-89ab-4def-8123-456789abcdef");
+    let stranger = moved.with_file_name("volume-01234567-89ab-4def-8123-456789abcdef");
     std::fs::rename(moved, &stranger)?;
     let output = pumice_says(folder, &["fsck", "--json"])?;
     let rows: serde_json::Value = serde_json::from_str(&output)?;
@@ -194,7 +197,8 @@ fn records_and_storage_are_held_against_each_other() -> Result<()> {
     ensure!(succeeds(folder, &["fsck", "--records-only"])? == "all agrees\n");
 
     // A storage that is not there at all is no storage that has nothing.
-    std::fs::rename(&volumes, folder.join("aside"))?;
+    let volumes = grown.parent().context("a folder")?;
+    std::fs::rename(volumes, folder.join("aside"))?;
     let output = pumice_says(folder, &["fsck"])?;
     ensure!(output.contains("cannot be looked at"), "{output}");
     Ok(())

@@ -132,6 +132,9 @@ fn verbs<'a>(kind: LvmType) -> Vec<Verb<Fenced<'a>>> {
         ("delete_snapshot", Effect::Changes, |scene, work| {
             scene.driver.delete_snapshot(work, &scene.at.one, scene.at.first)
         }),
+        ("retype_volume", Effect::Reads, |scene, work| {
+            scene.driver.retype_volume(work, &scene.at.one).map(drop)
+        }),
         ("revert_to_snapshot", Effect::Changes, |scene, work| {
             let then = VolumeSpec {
                 size: 2,

@@ -119,7 +119,8 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
             }
             let mut request = house.request(method, &path).by(role, project);
             if !body.is_empty() {
-                request = request.body(body_of(method, &path, body));
+                let text = body_of(method, &path, body).to_string();
+                request = request.body(serde_json::from_str(&text.replace("{volume}", &volume)).unwrap());
             }
             let answer = request.send().await;
             let known = DIFFERENT
@@ -172,7 +173,7 @@ fn body_of(method: &str, path: &str, name: &str) -> Value {
         "os-reset_status" => json!({"os-reset_status": {"status": "available"}}),
         "os-migrate_volume" => json!({"os-migrate_volume": {"host": "x"}}),
         "os-migrate_volume_completion" => {
-            json!({"os-migrate_volume_completion": {"new_volume": "11111111-2222-4333-8444-555555555555"}})
+            json!({"os-migrate_volume_completion": {"new_volume": "{volume}"}})
         }
         "os-update_readonly_flag" => json!({"os-update_readonly_flag": {"readonly": false}}),
         "os-set_bootable" => json!({"os-set_bootable": {"bootable": true}}),

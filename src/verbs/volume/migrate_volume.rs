@@ -41,14 +41,14 @@ use crate::control::lookup::must_be_settled;
 use crate::control::{Control, Deadlines, Interrupt, old_connectors, store_failed};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::call;
-use crate::messages::scheduler::{Among, GetPools, PlaceVolume, RequestSpec};
+use crate::messages::scheduler::{Among, GetPools, PlaceVolume, PoolView, RequestSpec};
 use crate::model::quota::{Deltas, given_back, volume_deltas};
 use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide, not_migratable};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    AttachStatus, BackendName, Context, Error, MigrationStatus, Operation, PoolName, Result, Service,
-    Subject, Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
+    AttachStatus, BackendName, Context, Error, MigrationStatus, Operation, PoolName, Result, Subject,
+    Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use crate::store::record::encode_part;
 use crate::verbs::command::spec;
@@ -160,13 +160,18 @@ impl Request for MigrateVolume {
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;
         let volume = control.find_volume(at.context, &self.volume_id).await?;
-        let destination = control.destination(at.context, &self.destination).await?;
+        let destination = parse_destination(&self.destination)?;
+        let is_there = volume.host.as_ref().is_none_or(|pool| destination.has(pool));
+        if !is_there {
+            control
+                .must_be_in_service(at.context, &destination, &self.destination)
+                .await?;
+        }
         decide(&volume, &[], Asked::Migrate)?;
-        must_be_settled(&volume)?;
-        let snapshots = control.snapshots_of(volume.id).await?;
-        if !snapshots.is_empty() || volume.host.as_ref().is_none_or(|pool| destination.has(pool)) {
+        if is_there || !control.snapshots_of(volume.id).await?.is_empty() {
             return Err(not_migratable(&volume).into());
         }
+        must_be_settled(&volume)?;
         let entry = MigrateVolumeEntry::new(destination, VolumeId::new(), None);
         let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
         operation.pool = None;
@@ -187,35 +192,38 @@ impl Request for MigrateVolume {
     }
 }
 
+/// 400 in Cinder's words for a place that is not in service.
+fn no_such_service(name: &str) -> Error {
+    Error::bad_request(format!("Invalid host: No available service named '{name}'"))
+}
+
+/// The backend or pool that a client names.
+fn parse_destination(name: &str) -> Result<Among> {
+    name.parse()
+        .map(Among::Pool)
+        .or_else(|_| name.parse().map(Among::Backend))
+        .map_err(|_| no_such_service(name))
+}
+
 impl Control {
-    /// The backend or pool that a client names, if its service is up.
-    async fn destination(&self, context: &Context, name: &str) -> Result<Among> {
-        let pool: Option<PoolName> = name.parse().ok();
-        let backend = match &pool {
-            Some(pool) => Some(pool.backend.clone()),
-            None => name.parse::<BackendName>().ok(),
-        };
-        let unknown = || Error::bad_request(format!("Invalid host: No available service named '{name}'"));
-        let backend = backend.ok_or_else(unknown)?;
+    /// Refuses a backend or pool whose service is not up.
+    async fn must_be_in_service(&self, context: &Context, destination: &Among, name: &str) -> Result<()> {
         let services = self.catalog.services().await;
         let services = services.map_err(|error| store_failed(&error))?;
-        let is_it =
-            |service: &Service| service.binary == "cinder-volume" && service.host == backend.to_string();
-        if !services.iter().any(|service| is_it(service)) {
-            return Err(unknown());
+        let is_known = services.iter().any(|service| {
+            let backend = service.host.parse::<BackendName>().ok();
+            service.binary == "cinder-volume" && backend.as_ref() == destination.backend()
+        });
+        if !is_known {
+            return Err(no_such_service(name));
         }
         let limit = self.options.call_timeout;
         let pools = self.scheduler.call(context, GetPools {}, limit).await?;
-        if !pools
-            .iter()
-            .any(|view| view.usable && view.name.backend == backend)
-        {
-            return Err(unknown());
+        let is_up = |view: &PoolView| view.usable && destination.has(&view.name);
+        if pools.iter().any(is_up) {
+            return Ok(());
         }
-        Ok(match pool {
-            Some(pool) => Among::Pool(pool),
-            None => Among::Backend(backend),
-        })
+        Err(no_such_service(name))
     }
 }
 
