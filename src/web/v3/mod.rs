@@ -1,4 +1,4 @@
-//! Cinder's REST API v3: a table of all routes ([`table`]), and one file per resource with their handlers.
+//! Cinder's REST API v3: a table of all routes (`table`), and one file per resource with their handlers.
 //!
 //! Every handler is the same few lines, in Cinder's order: is the route there in this version (404) → is the body as it
 //! should be (400) → is there such a thing, and may the caller see it (404) → may the caller do it (403) → ask the actor
