@@ -329,7 +329,8 @@ fn operations_keep_their_form() {
 fn operations_of_later_verbs_keep_their_form() {
     use pumice::messages::scheduler::Among;
     use pumice::verbs::next_stage;
-    use pumice::verbs::volume::migrate_volume::{self, MigrateVolumeEntry, NewType};
+    use pumice::verbs::volume::migrate_volume::{self, MigrateVolumeEntry};
+    use pumice::verbs::volume::new_type::NewType;
     use pumice::verbs::volume::retype_volume::{self, RetypeVolumeEntry};
     let operation = operation(OperationKind::UnmanageVolume);
     let new_type = NewType {

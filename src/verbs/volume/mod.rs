@@ -7,6 +7,7 @@ pub mod extend_volume;
 pub mod initialize_connection;
 pub mod manage_volume;
 pub mod migrate_volume;
+pub mod new_type;
 pub mod retype_volume;
 pub mod revert_to_snapshot;
 pub mod terminate_connection;

@@ -15,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::migrate_volume::{MigrateVolumeEntry, NewType, is_connected, needs_compute};
+use super::migrate_volume::{MigrateVolumeEntry, is_connected, needs_compute};
+use super::new_type::NewType;
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::model::VolumeTypeId;
+use crate::model::quota::Deltas;
 use crate::model::transitions::tests::{attachment, volume};
 use crate::model::{Attachment, AttachmentStatus, OperationId, ProjectId, UserId};
 use crate::verbs::operation_context::{give_up, next};

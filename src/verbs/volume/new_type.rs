@@ -1,0 +1,54 @@
+//! The type that a volume is to have: in place, or once it has moved.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::Control;
+use crate::messages::api::{Failure, FailureKind, Outcome};
+use crate::model::quota::{Deltas, given_back, volume_deltas};
+use crate::model::{Result, Volume, VolumeTypeId};
+
+/// A type that a volume is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewType {
+    /// Which.
+    pub id: VolumeTypeId,
+    /// Whether its volumes may have several attachments.
+    pub multiattach: bool,
+}
+
+impl NewType {
+    /// Makes the volume one of this type.
+    pub fn apply(self, volume: &mut Volume) {
+        volume.volume_type_id = Some(self.id);
+        volume.multiattach = self.multiattach;
+    }
+
+    /// What the volume's project uses more, or less, once the volume is of this type.
+    #[must_use]
+    pub fn usage(self, volume: &Volume) -> Deltas {
+        if !volume.consumes_quota {
+            return Deltas::new();
+        }
+        let mut usage = volume_deltas(volume.size, Some(self.id));
+        for (resource, less) in given_back(volume_deltas(volume.size, volume.volume_type_id)) {
+            *usage.entry(resource).or_default() += less;
+        }
+        usage.retain(|_, amount| *amount != 0);
+        usage
+    }
+
+    /// The outcome, or the failure that this type is gone by now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(in crate::verbs) async fn examine(self, control: &Control, outcome: Outcome) -> Result<Outcome> {
+        Ok(match control.type_by_id(Some(self.id)).await? {
+            Some(_) => outcome,
+            None => Outcome::Failed(Failure {
+                kind: FailureKind::Request,
+                client: "The volume type was deleted meanwhile.".to_owned(),
+                operator: format!("the volume type {} is gone", self.id),
+            }),
+        })
+    }
+}
