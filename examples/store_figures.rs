@@ -91,7 +91,7 @@ async fn add_volumes(catalog: &Catalog, from: u64, to: u64, kind: Option<VolumeT
         for n in 0..20 {
             let (volume, _) = volume(volumes + n, kind);
             changes
-                .insert_volume(&volume)
+                .insert(&volume)
                 .add_usage(&volume.project_id, &worth(&volume));
         }
         changes.commit().await?;
@@ -222,7 +222,7 @@ async fn overwrite(store: &SledStore, catalog: &Catalog) -> Fallible {
                     VolumeStatus::Available
                 };
                 let mut changes = catalog.change();
-                changes.update_volume(&was, &now);
+                changes.update(&was, &now);
                 changes.commit().await?;
                 updates += 1;
             }
@@ -258,7 +258,7 @@ async fn churn(catalog: &Catalog) -> Fallible {
                 VolumeStatus::Available
             };
             let mut changes = catalog.change();
-            changes.update_volume(&was, &now);
+            changes.update(&was, &now);
             changes.commit().await?;
             updates += 1;
         }
@@ -408,8 +408,8 @@ fn create(changes: &mut Changes, n: u64, kind: Option<VolumeTypeId>) {
     volume.host = None;
     volume.placed = false;
     changes
-        .insert_volume(&volume)
-        .insert_operation(&operation)
+        .insert(&volume)
+        .insert(&operation)
         .add_usage(&volume.project_id, &worth(&volume))
         .within_limit(&volume.project_id, &Resource::volumes(), 1_000_000)
         .within_limit(&volume.project_id, &Resource::gigabytes(), 100_000_000);

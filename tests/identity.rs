@@ -492,7 +492,7 @@ async fn an_expired_token_opens_nothing_and_is_swept_away() {
     // Tokens as they were kept before are of no use, and go.
     let catalog = Catalog::open(store).await.unwrap();
     let mut changes = catalog.change();
-    changes.put_token(&Token {
+    changes.insert(&Token {
         hash: TokenHash([7; 32]),
         user_id: "u".into(),
         project_id: None,

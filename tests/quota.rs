@@ -111,7 +111,7 @@ impl World {
             updated_at: None,
         };
         let mut changes = self.catalog.change();
-        changes.insert_volume_type(&volume_type);
+        changes.insert(&volume_type);
         changes.commit().await.unwrap();
         volume_type
     }
@@ -122,7 +122,7 @@ impl World {
         let mut now = was.record.clone();
         now.name = name.to_owned();
         let mut changes = self.catalog.change();
-        changes.update_volume_type(&was, &now);
+        changes.update(&was, &now);
         changes.commit().await.unwrap();
     }
 

@@ -72,8 +72,8 @@ async fn live(catalog: Catalog) {
         let worth = volume_deltas(record.size, None);
         let mut changes = catalog.change();
         changes
-            .insert_volume(&record)
-            .insert_operation(&entry)
+            .insert(&record)
+            .insert(&entry)
             .add_usage(&record.project_id, &worth);
         changes.commit().await.unwrap();
         say("created", record.id);
@@ -84,7 +84,7 @@ async fn live(catalog: Catalog) {
         now.status = VolumeStatus::Available;
         now.operation = None;
         let mut changes = catalog.change();
-        changes.update_volume(&was, &now).end_operation(&open);
+        changes.update(&was, &now).delete(&open);
         changes.commit().await.unwrap();
         say("available", record.id);
 
@@ -95,7 +95,7 @@ async fn live(catalog: Catalog) {
                 .iter()
                 .map(|(resource, amount)| (resource.clone(), -amount))
                 .collect();
-            changes.delete_volume(&was).add_usage(&record.project_id, &back);
+            changes.delete(&was).add_usage(&record.project_id, &back);
             say("deleting", record.id);
             changes.commit().await.unwrap();
             say("deleted", record.id);

@@ -228,7 +228,7 @@ async fn filled(volumes: &[Volume]) -> Catalog {
     let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
     for volume in volumes {
         let mut changes = catalog.change();
-        changes.insert_volume(volume);
+        changes.insert(volume);
         changes.commit().await.unwrap();
     }
     catalog
@@ -301,12 +301,12 @@ proptest! {
                 let mut changes = catalog.change();
                 match now {
                     None => {
-                        changes.delete_volume(&was);
+                        changes.delete(&was);
                         kept.swap_remove(at);
                     }
                     Some(now) => {
                         let now = Volume { id: was.id, created_at: was.created_at, ..now };
-                        changes.update_volume(&was, &now);
+                        changes.update(&was, &now);
                         kept[at] = now;
                     }
                 }

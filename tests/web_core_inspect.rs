@@ -101,7 +101,7 @@ impl House {
         .upgrade()
         .unwrap();
         let mut changes = self.catalog.change();
-        changes.insert_operation(&operation);
+        changes.insert(&operation);
         changes.commit().await.unwrap();
         operation.id
     }

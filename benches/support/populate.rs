@@ -39,7 +39,7 @@ pub async fn volumes(folder: &Path, project: &ProjectId, count: usize) -> Result
         let mut changes = catalog.change();
         for index in first..count.min(first + AT_ONCE) {
             let created_at = Timestamp(begun.0 - i64::try_from(count - index)? * 1000);
-            changes.insert_volume(&Volume {
+            changes.insert(&Volume {
                 name: Some(format!("bench-{index}")),
                 volume_type_id: Some(default_type.id),
                 host: Some(host.clone()),

@@ -226,7 +226,7 @@ impl Control {
         }
         now.updated_at = Some(Timestamp::now());
         let mut changes = self.catalog.change();
-        changes.update_volume(was, &now);
+        changes.update(was, &now);
         changes.commit().await?;
         Ok(now)
     }

@@ -31,7 +31,7 @@ impl Request for DeleteMessage {
             .filter(|message| may_see(at.context, &message.project_id))
             .ok_or_else(not_found)?;
         let mut changes = at.control.catalog.change();
-        changes.delete_message(&message);
+        changes.delete(&message);
         changes.commit().await?;
         Ok(Began::Done(()))
     }

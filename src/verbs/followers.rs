@@ -59,7 +59,7 @@ impl Control {
             return Ok(Taken::All);
         };
         let mut changes = self.catalog.change();
-        changes.require_operation(&open);
+        changes.require(&open);
         let mut ended = Vec::new();
         let mut changed = 0;
         for attachment in self.attachments_of(volume).await? {
@@ -92,7 +92,7 @@ impl Control {
                 going.status = SnapshotStatus::Deleting;
                 going.operation = Some(operation.id);
                 going.updated_at = Some(Timestamp::now());
-                changes.update_snapshot(&snapshot, &going);
+                changes.update(&snapshot, &going);
                 changed += 1;
             }
         }
@@ -121,7 +121,7 @@ impl Control {
                 .snapshots
                 .split_off(transition.snapshots.len() - RECORDS_IN_A_COMMIT);
             let mut changes = self.catalog.change();
-            changes.require_operation(operation);
+            changes.require(operation);
             add_snapshot_changes(&mut changes, &some, snapshots);
             changes.commit().await?;
         }
@@ -148,7 +148,7 @@ impl Control {
             let named = some.iter().filter_map(|attachment| attachment.operation);
             let ended = self.supersede(&mut changes, named).await?;
             for attachment in &some {
-                changes.delete_attachment(attachment);
+                changes.delete(attachment);
             }
             changes.commit().await?;
             superseded.add(ended);

@@ -23,7 +23,7 @@ pub fn add_changes(
     match &transition.volume {
         RecordChange::Keep => {}
         RecordChange::Update(now) => {
-            changes.update_volume(volume, now);
+            changes.update(volume, now);
         }
         RecordChange::Delete => remove_volume(changes, volume, attachments),
     }
@@ -32,10 +32,10 @@ pub fn add_changes(
         match &transition.attachment {
             RecordChange::Keep => {}
             RecordChange::Update(now) => {
-                changes.update_attachment(was, now);
+                changes.update(was, now);
             }
             RecordChange::Delete => {
-                changes.delete_attachment(was);
+                changes.delete(was);
             }
         }
     }
@@ -47,7 +47,7 @@ pub fn add_changes(
         changes.add_usage(&volume.project_id, &transition.usage);
     }
     if let Some(draft) = &transition.message {
-        changes.insert_message(&message(operation, volume, draft));
+        changes.insert(&message(operation, volume, draft));
     }
 }
 
@@ -57,13 +57,13 @@ pub fn add_other_changes(changes: &mut Changes, transition: &Transition, other: 
         match &transition.other {
             RecordChange::Keep => {}
             RecordChange::Update(now) => {
-                changes.update_volume(was, now);
+                changes.update(was, now);
             }
             RecordChange::Delete => remove_volume(changes, was, &[]),
         }
     }
     if let Some(made) = &transition.made {
-        changes.insert_volume(made);
+        changes.insert::<Volume>(made);
     }
 }
 
@@ -80,7 +80,7 @@ pub fn add_snapshot_changes(
         match change {
             RecordChange::Keep => {}
             RecordChange::Update(now) => {
-                changes.update_snapshot(was, now);
+                changes.update(was, now);
             }
             RecordChange::Delete => remove_snapshot(changes, was),
         }
@@ -89,7 +89,7 @@ pub fn add_snapshot_changes(
 
 /// A snapshot's record goes, with what it counts for.
 pub fn remove_snapshot(changes: &mut Changes, snapshot: &Stored<Snapshot>) {
-    changes.delete_snapshot(snapshot);
+    changes.delete(snapshot);
     if snapshot.consumes_quota {
         changes.add_usage(
             &snapshot.project_id,
@@ -100,9 +100,9 @@ pub fn remove_snapshot(changes: &mut Changes, snapshot: &Stored<Snapshot>) {
 
 /// The volume's record goes, with these attachments and with what it counts for.
 pub fn remove_volume(changes: &mut Changes, volume: &Stored<Volume>, attachments: &[Stored<Attachment>]) {
-    changes.delete_volume(volume);
+    changes.delete(volume);
     for attachment in attachments {
-        changes.delete_attachment(attachment);
+        changes.delete(attachment);
     }
     if volume.consumes_quota {
         let returned = given_back(volume_deltas(volume.size, volume.volume_type_id));

@@ -27,12 +27,10 @@ impl Control {
             if let Some(open) = self.catalog.operation(id).await? {
                 match self.deletion_of_copy(&open).await? {
                     Some((copy, (operation, deleting))) => {
-                        changes
-                            .update_volume(&copy, &deleting)
-                            .update_operation(&open, &operation);
+                        changes.update(&copy, &deleting).update(&open, &operation);
                     }
                     None => {
-                        changes.end_operation(&open);
+                        changes.delete(&open);
                     }
                 }
                 superseded.push(open.record);
@@ -73,7 +71,7 @@ pub fn release_attachments(
             Ok(verb) => verb.superseded_attachment(),
             Err(_) => AttachmentStatus::ErrorAttaching,
         };
-        changes.update_attachment(attachment, &left);
+        changes.update(attachment, &left);
     }
 }
 
@@ -94,7 +92,7 @@ pub fn release_snapshots(changes: &mut Changes, snapshots: &[Stored<Snapshot>], 
         left.operation = None;
         left.updated_at = Some(Timestamp::now());
         left.status = status;
-        changes.update_snapshot(snapshot, &left);
+        changes.update(snapshot, &left);
     }
 }
 

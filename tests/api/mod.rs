@@ -241,7 +241,7 @@ impl House {
         now.host = "h@lvm#lvm".parse().ok();
         now.placed = true;
         let mut changes = self.catalog.change();
-        changes.update_volume(&was, &now);
+        changes.update(&was, &now);
         changes.commit().await.unwrap();
         id
     }

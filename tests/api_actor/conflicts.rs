@@ -101,7 +101,7 @@ async fn an_operation_whose_end_conflicts_is_looked_at_again() {
             .await;
         store.next.lock().unwrap().extend([trouble; 3]);
         let mut changes = world.catalog.change();
-        changes.delete_volume(&world.catalog.volume(volume.id).await.unwrap().unwrap());
+        changes.delete(&world.catalog.volume(volume.id).await.unwrap().unwrap());
         changes.commit().await.unwrap();
         world.until_quiet().await;
         assert!(
@@ -199,7 +199,7 @@ async fn an_operation_that_nobody_looks_at_is_found_in_the_journal() {
     at_work.status = pumice::model::VolumeStatus::Unmanaging;
     at_work.operation = Some(forgotten.id);
     let mut changes = world.catalog.change();
-    changes.update_volume(&was, &at_work).insert_operation(&forgotten);
+    changes.update(&was, &at_work).insert(&forgotten);
     changes.commit().await.unwrap();
     world.until_gone(volume.id).await;
 }

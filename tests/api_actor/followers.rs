@@ -43,7 +43,7 @@ async fn add_snapshots(world: &World, of: &Volume, count: usize) -> Vec<Snapshot
                 metadata: [("k".to_owned(), "v".repeat(100))].into(),
                 ..first.clone()
             };
-            changes.insert_snapshot(&snapshot);
+            changes.insert(&snapshot);
             changes.add_usage(&of.project_id, &snapshot_deltas(of.size, of.volume_type_id));
             ids.push(snapshot.id);
         }
@@ -57,7 +57,7 @@ async fn add_attachments(world: &World, of: &Volume, count: usize) {
     for start in (0..count).step_by(100) {
         let mut changes = world.catalog.change();
         for n in start..count.min(start + 100) {
-            changes.insert_attachment(&Attachment {
+            changes.insert(&Attachment {
                 id: AttachmentId::new(),
                 volume_id: of.id,
                 project_id: of.project_id.clone(),
@@ -137,11 +137,11 @@ async fn a_delete_that_was_cut_short_between_its_commits_goes_on_after_a_restart
             operation: None,
             ..was.record.clone()
         };
-        changes.update_snapshot(&was, &unmarked);
+        changes.update(&was, &unmarked);
     }
     let was = world.catalog.snapshot(ids[19]).await.unwrap().unwrap();
     let deltas = snapshot_deltas(was.volume_size, was.volume_type_id);
-    changes.delete_snapshot(&was);
+    changes.delete(&was);
     changes.add_usage(&volume.project_id, &pumice::model::quota::given_back(deltas));
     changes.commit().await.unwrap();
     world.always("delete_volume_cascade", Reaction::Succeed);
@@ -170,7 +170,7 @@ async fn a_forced_delete_and_a_reset_take_hundreds_of_attachments_away_a_few_at_
             ..was.record.clone()
         };
         let mut changes = world.catalog.change();
-        changes.update_attachment(&was, &at_work);
+        changes.update(&was, &at_work);
         changes.commit().await.unwrap();
         store.begin();
         if reset {

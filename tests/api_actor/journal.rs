@@ -224,7 +224,7 @@ async fn old_messages_are_forgotten() {
         message(Timestamp::now().plus(Duration::from_secs(60))),
     );
     let mut changes = world.catalog.change();
-    changes.insert_message(&old).insert_message(&young);
+    changes.insert(&old).insert(&young);
     changes.commit().await.unwrap();
     world.start_api();
     world

@@ -485,7 +485,7 @@ async fn the_snapshot_that_was_made_last_is_the_latest_though_the_clock_was_set_
     let mut ahead = was.record.clone();
     ahead.created_at = ahead.created_at.plus(std::time::Duration::from_secs(3600));
     let mut changes = world.catalog.change();
-    changes.update_snapshot(&was, &ahead);
+    changes.update(&was, &ahead);
     changes.commit().await.unwrap();
     let second = world.snapshot(volume.id).await;
     let latest = world.catalog.latest_snapshot(volume.id).await.unwrap().unwrap();

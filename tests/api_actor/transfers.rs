@@ -480,7 +480,7 @@ async fn more_snapshots_than_one_commit_moves_are_refused_when_they_are_offered(
     for _ in 1..SNAPSHOTS {
         let mut another = first.clone();
         another.id = pumice::model::SnapshotId::new();
-        changes.insert_snapshot(&another);
+        changes.insert(&another);
     }
     changes.commit().await.unwrap();
     let heavy = UpdateSnapshotMetadata {

@@ -132,7 +132,7 @@ impl World {
         let volume = volume();
         let operation = operation(&volume);
         let mut changes = catalog.change();
-        changes.insert_volume(&volume).insert_operation(&operation);
+        changes.insert(&volume).insert(&operation);
         changes.commit().await.unwrap();
         Self::live(catalog, volume.id, operation.id, options).await
     }
@@ -391,15 +391,15 @@ impl World {
         how(&mut new_operation, &mut new_volume);
         let mut changes = self.catalog.change();
         changes
-            .update_operation(&operation, &new_operation)
-            .update_volume(&volume, &new_volume);
+            .update(&operation, &new_operation)
+            .update(&volume, &new_volume);
         changes.commit().await.unwrap();
     }
 
     pub async fn end_operation(&self) {
         let operation = self.catalog.operation(self.operation).await.unwrap().unwrap();
         let mut changes = self.catalog.change();
-        changes.end_operation(&operation);
+        changes.delete(&operation);
         changes.commit().await.unwrap();
     }
 }

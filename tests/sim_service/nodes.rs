@@ -135,7 +135,7 @@ async fn open(world: &World) -> Result<Catalog, Box<dyn std::error::Error>> {
     let mut changes = catalog.change();
     changes.put_project_limits(&ProjectId::from(PROJECTS[0]), &limits);
     if catalog.volume_type_by_name(OTHER_TYPE).await?.is_none() {
-        changes.insert_volume_type(&VolumeType {
+        changes.insert(&VolumeType {
             id: VolumeTypeId::new(),
             name: OTHER_TYPE.to_owned(),
             description: None,

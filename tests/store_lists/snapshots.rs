@@ -180,10 +180,10 @@ impl Kept {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
         let mut changes = catalog.change();
         for volume in &self.volumes {
-            changes.insert_volume(volume);
+            changes.insert(volume);
         }
         for snapshot in &self.snapshots {
-            changes.insert_snapshot(snapshot);
+            changes.insert(snapshot);
         }
         changes.commit().await.unwrap();
         catalog

@@ -43,7 +43,7 @@ async fn fill(house: &House) -> Volume {
         let mut changes = house.catalog.change();
         for volume in some {
             let at = volume.created_at;
-            changes.insert_volume(volume).insert_message(&UserMessage {
+            changes.insert(volume).insert(&UserMessage {
                 id: MessageId::new(),
                 project_id: PROJECT.into(),
                 request_id: format!("req-{}", volume.id),

@@ -86,7 +86,7 @@ async fn off_the_record(house: &House, names: &mut Names, line: usize) {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();
             let mut changes = house.catalog.change();
-            changes.update_volume(&was, &now);
+            changes.update(&was, &now);
             changes.commit().await.unwrap();
         }
         121 => rest(house, &names.fill("/volumes/<uuid4>")).await,

@@ -48,7 +48,7 @@ impl ApiActor {
         }
         let cancelled = open.cancelled(Timestamp::now(), self.options.cancel_grace);
         let mut changes = self.catalog.change();
-        changes.update_operation(&open, &cancelled);
+        changes.update(&open, &cancelled);
         changes.commit().await?;
         tracing::info!(operation = %id, subject = ?open.subject, verb = open.verb, "an operation is cancelled");
         Ok(cancelled)

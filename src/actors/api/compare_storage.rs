@@ -166,9 +166,9 @@ impl ApiActor {
         marked.status = VolumeStatus::Error;
         marked.updated_at = Some(Timestamp::now());
         let mut changes = self.catalog.change();
-        changes.update_volume(&volume, &marked);
+        changes.update(&volume, &marked);
         let about = ("VOLUME", volume.id.0);
-        changes.insert_message(&new_message(
+        changes.insert(&new_message(
             &volume.project_id,
             &context.request_id,
             about,
@@ -200,9 +200,9 @@ impl ApiActor {
         marked.status = SnapshotStatus::Error;
         marked.updated_at = Some(Timestamp::now());
         let mut changes = self.catalog.change();
-        changes.update_snapshot(&snapshot, &marked);
+        changes.update(&snapshot, &marked);
         let about: (&str, Uuid) = ("VOLUME_SNAPSHOT", snapshot.id.0);
-        changes.insert_message(&new_message(
+        changes.insert(&new_message(
             &snapshot.project_id,
             &context.request_id,
             about,

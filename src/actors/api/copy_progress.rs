@@ -37,7 +37,7 @@ impl ApiActor {
             ..operation.record.clone()
         };
         let mut changes = self.catalog.change();
-        changes.update_operation(&operation, &further);
+        changes.update(&operation, &further);
         changes.commit().await?;
         Ok(())
     }

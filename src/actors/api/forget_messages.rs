@@ -57,7 +57,7 @@ impl ApiActor {
         }
         let mut changes = self.catalog.change();
         for message in &expired.records {
-            changes.delete_message(message);
+            changes.delete(message);
         }
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(more),

@@ -244,7 +244,7 @@ impl ApiActor {
     /// Ends an operation whose volume is gone.
     async fn end_without_volume(&self, operation: &Stored<Operation>) -> Result<()> {
         let mut changes = self.catalog.change();
-        changes.end_operation(operation);
+        changes.delete(operation);
         match changes.commit().await {
             Ok(_) => {
                 self.has_ended(&operation.record, &Err(gone(operation)));

@@ -121,7 +121,7 @@ impl ApiActor {
             None => None,
         };
         let Some(volume) = volume else {
-            changes.end_operation(operation);
+            changes.delete(operation);
             changes.commit().await?;
             self.has_ended(operation, &Err(gone(operation)));
             return Ok(());
@@ -170,15 +170,15 @@ impl ApiActor {
         {
             // Looked for before: if it is gone by now, the outcome is examined again.
             let found = self.type_by_id(now.volume_type_id).await?;
-            changes.require_volume_type(&found.ok_or(Interrupt::Conflict)?);
+            changes.require(&found.ok_or(Interrupt::Conflict)?);
         }
         if let Some(next) = &mut transition.next {
             next.steps.extend(self.finished.live_steps(operation.id));
             next.steps.extend_from_slice(steps);
             next.steps = last_steps(std::mem::take(&mut next.steps));
-            changes.update_operation(operation, next);
+            changes.update(operation, next);
         } else {
-            changes.end_operation(operation);
+            changes.delete(operation);
         }
         changes.commit().await?;
         self.go_on(operation, steps, transition).await;

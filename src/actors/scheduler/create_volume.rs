@@ -167,8 +167,8 @@ impl Scheduling {
     fn changes(&self, found: &Found, operation: &Operation, volume: &Volume) -> Changes {
         let mut changes = self.parts.catalog.change();
         changes
-            .update_operation(&found.operation, operation)
-            .update_volume(&found.volume, volume);
+            .update(&found.operation, operation)
+            .update(&found.volume, volume);
         changes
     }
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Indexed, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
 use super::listable::{FieldValue, Listable, ValueIndex};
@@ -10,7 +10,7 @@ use super::query::{AttachmentField, AttachmentQuery, ListError, Page};
 use super::read::{BATCH, Walk};
 use super::{Catalog, Stored};
 use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
-use crate::store::{Condition, Key, Scan, StoreError};
+use crate::store::{Key, Scan, StoreError};
 
 impl Catalog {
     /// An attachment by id.
@@ -159,32 +159,9 @@ impl Listable for Attachment {
     }
 }
 
-impl Changes {
-    /// A new attachment.
-    pub fn insert_attachment(&mut self, attachment: &Attachment) -> &mut Self {
-        let key = record_key(attachment.id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, attachment);
-        self.replace_rows(Rows::new(), rows(attachment));
-        self
-    }
-
-    /// An attachment as it is to be now.
-    pub fn update_attachment(&mut self, was: &Stored<Attachment>, now: &Attachment) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.put(key, now);
-        self.replace_rows(rows(was), rows(now));
-        self
-    }
-
-    /// Without this attachment.
-    pub fn delete_attachment(&mut self, was: &Stored<Attachment>) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self
+impl Indexed for Attachment {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 }
 

@@ -1,9 +1,11 @@
-//! What a commit collects. Each kind of record adds its own methods in its own file.
+//! What a commit collects: records that are inserted, updated and deleted with their index rows and counters ([`Indexed`]), and
+//! what kinds of records add in their own files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 
-use super::Catalog;
+use super::kinds::Kind;
+use super::{Catalog, Stored};
 use crate::failpoint::point;
 use crate::store::record::{Record, encode};
 use crate::store::{
@@ -12,6 +14,19 @@ use crate::store::{
 
 /// Rows of indexes: where they are and what they hold.
 pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
+
+/// A kind of record that has one key as long as it exists, and that changes together with its index rows and with what is counted
+/// of it.
+pub trait Indexed: Kind {
+    /// Where the record is.
+    fn key(&self) -> Key;
+
+    /// Adds what follows from a change for counters, and what else must hold then. `was` is missing for a new record, `now` for a
+    /// deleted one.
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        let _ = (was, now, changes);
+    }
+}
 
 /// Changes that are committed together.
 ///
@@ -76,6 +91,47 @@ impl Changes {
         }
     }
 
+    /// A new record; a conflict if its key is taken.
+    pub fn insert<R: Indexed>(&mut self, record: &R) -> &mut Self {
+        let key = record.key();
+        self.condition(Condition::Absent(key.clone()));
+        self.put(key, record);
+        self.replace_rows(Rows::new(), record.rows());
+        R::count(None, Some(record), self);
+        self
+    }
+
+    /// A record as it is to be now; a conflict if it changed since it was read. What its key is made of stays.
+    pub fn update<R: Indexed>(&mut self, was: &Stored<R>, now: &R) -> &mut Self {
+        let key = was.key();
+        if key != now.key() {
+            self.fail(StoreError::new(format!(
+                "a record has another key after an update: {key:?}"
+            )));
+        }
+        self.unchanged(&key, was.revision);
+        self.put(key, now);
+        self.replace_rows(was.rows(), now.rows());
+        R::count(Some(&was.record), Some(now), self);
+        self
+    }
+
+    /// Without this record; a conflict if it changed since it was read.
+    pub fn delete<R: Indexed>(&mut self, was: &Stored<R>) -> &mut Self {
+        let key = was.key();
+        self.unchanged(&key, was.revision);
+        self.delete_key(key);
+        self.replace_rows(was.rows(), Rows::new());
+        R::count(Some(&was.record), None, self);
+        self
+    }
+
+    /// Demands that this record is still as it was read.
+    pub fn require<R: Indexed>(&mut self, was: &Stored<R>) -> &mut Self {
+        self.unchanged(&was.key(), was.revision);
+        self
+    }
+
     /// Whose commit this is.
     pub(super) fn of(&mut self, verb: &str) {
         verb.clone_into(&mut self.verb);
@@ -105,7 +161,7 @@ impl Changes {
     }
 
     /// Leaves nothing there.
-    pub(super) fn delete(&mut self, key: Key) {
+    pub(super) fn delete_key(&mut self, key: Key) {
         self.transaction.changes.push(Change::Delete(key));
     }
 

@@ -3,13 +3,13 @@
 //! Users and projects are few: whoever looks for a name walks them. Tokens are many and come and go, so they are found by
 //! their hash, and the expired ones by their expiry.
 
-use super::changes::{Changes, Rows};
+use super::changes::{Changes, Indexed, Rows};
 use super::keys::{self, Table, bytes_time, key};
 use super::kinds::Kind;
 use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A user by id.
@@ -120,25 +120,9 @@ impl Changes {
         self
     }
 
-    /// Without this user. Its roles and tokens are taken away by the caller.
-    pub fn delete_user(&mut self, was: &Stored<User>) -> &mut Self {
-        let key = user_key(&was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self
-    }
-
     /// A project as it is to be now (new or known by id). Whoever calls this has seen that the name is free.
     pub fn put_project(&mut self, project: &Project) -> &mut Self {
         self.put(project_key(&project.id), project);
-        self
-    }
-
-    /// Without this project.
-    pub fn delete_project(&mut self, was: &Stored<Project>) -> &mut Self {
-        let key = project_key(&was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
         self
     }
 
@@ -149,29 +133,29 @@ impl Changes {
             .text(assignment.project_id.as_str())
             .end();
         if assignment.roles.is_empty() {
-            self.delete(key);
+            self.delete_key(key);
         } else {
             self.put(key, assignment);
         }
         self
     }
+}
 
-    /// A new token; a conflict if its hash is taken, which means that a token was made from a poor random source.
-    pub fn put_token(&mut self, token: &Token) -> &mut Self {
-        let key = token_key(&token.hash);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, token);
-        self.replace_rows(Rows::new(), token_rows(token));
-        self
+impl Indexed for User {
+    fn key(&self) -> Key {
+        user_key(&self.id)
     }
+}
 
-    /// Without this token: it was revoked, or has expired.
-    pub fn delete_token(&mut self, was: &Stored<Token>) -> &mut Self {
-        let key = token_key(&was.hash);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(token_rows(was), Rows::new());
-        self
+impl Indexed for Project {
+    fn key(&self) -> Key {
+        project_key(&self.id)
+    }
+}
+
+impl Indexed for Token {
+    fn key(&self) -> Key {
+        token_key(&self.hash)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
 
 /// A kind of record in the catalog.
-pub(super) trait Kind: Record {
+pub trait Kind: Record {
     /// The tables of its records.
     const TABLES: &'static [Table];
     /// The tables of its index rows.

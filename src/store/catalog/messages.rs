@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Indexed, Rows};
 use super::keys::{self, Table, bytes_time, key, last_id};
 use super::kinds::Kind;
 use super::listable::{FieldValue, Listable};
 use super::query::{ListError, MessageField, MessageQuery, Page};
 use super::{Catalog, Stored};
 use crate::model::{MessageId, ProjectId, Timestamp, UserMessage};
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// User messages of a project (`None`: of all), newest first, behind `marker`.
@@ -119,23 +119,9 @@ impl Listable for UserMessage {
     }
 }
 
-impl Changes {
-    /// A new user message.
-    pub fn insert_message(&mut self, message: &UserMessage) -> &mut Self {
-        let key = record_key(message.id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, message);
-        self.replace_rows(Rows::new(), rows(message));
-        self
-    }
-
-    /// Without this message.
-    pub fn delete_message(&mut self, was: &Stored<UserMessage>) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self
+impl Indexed for UserMessage {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 }
 

@@ -127,7 +127,7 @@ impl Catalog {
         }
         if catalog.volume_types().await?.is_empty() {
             let mut changes = catalog.change();
-            changes.insert_volume_type(&default_type());
+            changes.insert(&default_type());
             first_of_two(changes.commit().await)?;
         }
         Ok(catalog)

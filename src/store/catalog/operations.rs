@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Changes, Indexed, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
 use super::query::Page;
@@ -11,7 +11,7 @@ use super::read::decoded;
 use super::{Catalog, Stored};
 use crate::model::quota::Deltas;
 use crate::model::{Operation, OperationId, ProjectId};
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A journal entry by id.
@@ -50,57 +50,34 @@ impl Catalog {
     }
 }
 
-impl Changes {
-    /// A new journal entry; what it holds of the quota is added to `reserved`.
-    pub fn insert_operation(&mut self, operation: &Operation) -> &mut Self {
-        let key = record_key(operation.id);
-        self.of(&operation.verb);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, operation);
-        self.replace_rows(Rows::new(), rows(operation));
-        self.hold(&operation.project_id, &operation.reserved, 1);
-        self
+impl Indexed for Operation {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 
-    /// A journal entry as it is to be now; `reserved` follows the difference.
-    pub fn update_operation(&mut self, was: &Stored<Operation>, now: &Operation) -> &mut Self {
-        let key = record_key(was.id);
-        self.of(&was.verb);
-        self.unchanged(&key, was.revision);
-        self.put(key, now);
-        self.replace_rows(rows(was), rows(now));
-        if was.project_id != now.project_id || was.reserved != now.reserved {
-            // Added before it is taken away, so that the counter is not seen below what others hold.
-            self.hold(&now.project_id, &now.reserved, 1);
-            self.hold(&was.project_id, &was.reserved, -1);
+    /// What it holds of the quota is added to `reserved`.
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        if let Some(operation) = was.or(now) {
+            changes.of(&operation.verb);
         }
-        self
-    }
-
-    /// Demands that this operation is still as it was read.
-    pub fn require_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
-        self.unchanged(&record_key(was.id), was.revision);
-        self
-    }
-
-    /// The operation has ended: without its entry, and without what it held.
-    pub fn end_operation(&mut self, was: &Stored<Operation>) -> &mut Self {
-        let key = record_key(was.id);
-        self.of(&was.verb);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self.hold(&was.project_id, &was.reserved, -1);
-        self
-    }
-
-    fn hold(&mut self, project: &ProjectId, reserved: &Deltas, sign: i64) {
-        for (resource, amount) in reserved {
-            self.add(
-                usage_key(project, resource, Counted::Reserved),
-                sign * held(*amount),
-            );
+        if let (Some(was), Some(now)) = (was, now)
+            && was.project_id == now.project_id
+            && was.reserved == now.reserved
+        {
+            return;
         }
+        // Added before it is taken away, so that the counter is not seen below what others hold.
+        now.inspect(|now| hold(changes, &now.project_id, &now.reserved, 1));
+        was.inspect(|was| hold(changes, &was.project_id, &was.reserved, -1));
+    }
+}
+
+fn hold(changes: &mut Changes, project: &ProjectId, reserved: &Deltas, sign: i64) {
+    for (resource, amount) in reserved {
+        changes.add(
+            usage_key(project, resource, Counted::Reserved),
+            sign * held(*amount),
+        );
     }
 }
 

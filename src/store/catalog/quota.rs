@@ -160,7 +160,7 @@ impl Catalog {
             }
             let mut changes = self.change();
             for (row, _) in rows {
-                changes.delete(row);
+                changes.delete_key(row);
             }
             changes.commit().await?;
         }
@@ -199,7 +199,7 @@ impl Catalog {
                     for (row, entry, id) in some {
                         changes.condition(Condition::Absent(types::record_key(*id)));
                         changes.unchanged(row, entry.revision);
-                        changes.delete(row.clone());
+                        changes.delete_key(row.clone());
                     }
                     match changes.commit().await {
                         Ok(_) => forgotten += some.len(),

@@ -1,13 +1,13 @@
 //! Snapshots: their rows, and reads that are not lists.
 
-use super::changes::{Changes, Rows};
+use super::changes::{Indexed, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
 use super::query::Page;
 use super::read::{Walk, decoded};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Snapshot, SnapshotId, VolumeId};
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A snapshot by id.
@@ -65,38 +65,9 @@ impl Catalog {
     }
 }
 
-impl Changes {
-    /// A new snapshot; a conflict if its id is taken.
-    pub fn insert_snapshot(&mut self, snapshot: &Snapshot) -> &mut Self {
-        let key = record_key(snapshot.id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, snapshot);
-        self.replace_rows(Rows::new(), rows(snapshot));
-        self
-    }
-
-    /// A snapshot as it is to be now; a conflict if it changed since it was read.
-    pub fn update_snapshot(&mut self, was: &Stored<Snapshot>, now: &Snapshot) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.put(key, now);
-        self.replace_rows(rows(was), rows(now));
-        self
-    }
-
-    /// Demands that this snapshot is still as it was read.
-    pub fn require_snapshot(&mut self, was: &Stored<Snapshot>) -> &mut Self {
-        self.unchanged(&record_key(was.id), was.revision);
-        self
-    }
-
-    /// Without this snapshot; a conflict if it changed since it was read.
-    pub fn delete_snapshot(&mut self, was: &Stored<Snapshot>) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self
+impl Indexed for Snapshot {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 }
 

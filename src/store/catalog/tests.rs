@@ -38,7 +38,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     let empty = store.entries().len();
     let mut record = volume("p", "a", 2);
     let mut changes = catalog.change();
-    changes.insert_volume(&record);
+    changes.insert(&record);
     changes.commit().await.unwrap();
 
     let was = catalog.volume(record.id).await.unwrap().unwrap();
@@ -48,7 +48,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     record.size = 5;
     record.host = Some(BackendName::new("h", "b").pool("p"));
     let mut changes = catalog.change();
-    changes.update_volume(&was, &record);
+    changes.update(&was, &record);
     changes.commit().await.unwrap();
     assert_eq!(
         catalog.volume_totals(&VolumeQuery::default()).await.unwrap(),
@@ -65,7 +65,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     );
 
     let mut changes = catalog.change();
-    changes.delete_volume(&was);
+    changes.delete(&was);
     assert!(
         matches!(changes.commit().await, Err(CommitError::Conflict(_))),
         "it was changed since"
@@ -73,7 +73,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
 
     let was = catalog.volume(record.id).await.unwrap().unwrap();
     let mut changes = catalog.change();
-    changes.delete_volume(&was);
+    changes.delete(&was);
     changes.commit().await.unwrap();
     assert_eq!(catalog.volume(record.id).await.unwrap(), None);
     // But for the two counters of the project.
@@ -88,8 +88,8 @@ async fn a_quota_is_never_exceeded_whoever_is_first() {
         let record = volume("p", "a", 3);
         let mut changes = catalog.change();
         changes
-            .insert_volume(&record)
-            .insert_operation(&operation(&record))
+            .insert(&record)
+            .insert(&operation(&record))
             .add_usage(&project, &volume_deltas(3, None))
             .within_limit(&project, &Resource::gigabytes(), limit);
         changes.commit()
@@ -128,7 +128,7 @@ async fn what_operations_hold_is_reserved_until_they_end() {
     entry.reserved.insert(Resource::gigabytes(), 4);
     entry.reserved.insert(Resource::volumes(), -1);
     let mut changes = catalog.change();
-    changes.insert_operation(&entry);
+    changes.insert(&entry);
     changes.commit().await.unwrap();
     let reserved = async || {
         let usage = catalog.usage(&"p".into()).await.unwrap();
@@ -139,13 +139,13 @@ async fn what_operations_hold_is_reserved_until_they_end() {
     let was = catalog.operation(entry.id).await.unwrap().unwrap();
     entry.reserved.insert(Resource::gigabytes(), 1);
     let mut changes = catalog.change();
-    changes.update_operation(&was, &entry);
+    changes.update(&was, &entry);
     changes.commit().await.unwrap();
     assert_eq!(reserved().await, Some(1));
 
     let was = catalog.operations(None, 10).await.unwrap().records.remove(0);
     let mut changes = catalog.change();
-    changes.end_operation(&was);
+    changes.delete(&was);
     changes.commit().await.unwrap();
     assert_eq!(reserved().await, Some(0));
     assert!(catalog.operations(None, 10).await.unwrap().records.is_empty());
@@ -162,7 +162,7 @@ async fn attachments_of_a_page_of_volumes_come_in_its_order() {
     ];
     let mut changes = catalog.change();
     for record in &held {
-        changes.insert_attachment(record);
+        changes.insert(record);
     }
     changes.commit().await.unwrap();
     let ids: Vec<_> = volumes.iter().map(|volume| volume.id).collect();
@@ -187,19 +187,19 @@ async fn a_type_with_volumes_cannot_be_deleted_and_its_name_is_its_own() {
     let mut record = volume("p", "a", 1);
     record.volume_type_id = Some(kind.id);
     let mut changes = catalog.change();
-    changes.require_volume_type(&kind).insert_volume(&record);
+    changes.require(&kind).insert(&record);
     changes.commit().await.unwrap();
     assert!(catalog.type_in_use(kind.id).await.unwrap());
 
     let mut changes = catalog.change();
-    changes.delete_volume_type(&kind);
+    changes.delete(&kind);
     let error = changes.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::OverCeiling { name, .. } if name == TYPE_IN_USE));
 
     let mut same_name = kind.record.clone();
     same_name.id = VolumeTypeId::new();
     let mut changes = catalog.change();
-    changes.insert_volume_type(&same_name);
+    changes.insert(&same_name);
     assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
 }
 
@@ -230,7 +230,7 @@ async fn expired_tokens_are_found_and_no_others() {
     };
     let mut changes = catalog.change();
     for (n, expires) in [(1, 30), (2, 10), (3, 20)] {
-        changes.put_token(&token(n, expires));
+        changes.insert(&token(n, expires));
     }
     changes.commit().await.unwrap();
     let expired = catalog.expired_tokens(Timestamp(20), 9).await.unwrap().records;
@@ -239,7 +239,7 @@ async fn expired_tokens_are_found_and_no_others() {
         [2, 3]
     );
     let mut changes = catalog.change();
-    expired.iter().for_each(|token| _ = changes.delete_token(token));
+    expired.iter().for_each(|token| _ = changes.delete(token));
     changes.commit().await.unwrap();
     assert_eq!(
         catalog
@@ -264,11 +264,11 @@ async fn revoked_tokens_are_found_by_user_and_by_expiry() {
     };
     let mut changes = catalog.change();
     for (user, n, expires) in [("u", 1, 30), ("u", 2, 10), ("u\0v", 3, 20)] {
-        changes.put_revoked_token(&token(user, n, expires));
+        changes.insert(&token(user, n, expires));
     }
     changes.commit().await.unwrap();
     let mut again = catalog.change();
-    again.put_revoked_token(&token("u", 1, 30));
+    again.insert(&token("u", 1, 30));
     assert!(matches!(
         again.commit().await,
         Err(crate::store::CommitError::Conflict(_))
@@ -294,10 +294,7 @@ async fn revoked_tokens_are_found_by_user_and_by_expiry() {
         .collect();
     assert_eq!((numbers, expired.next), (vec![2, 3], None));
     let mut changes = catalog.change();
-    expired
-        .records
-        .iter()
-        .for_each(|token| _ = changes.delete_revoked_token(token));
+    expired.records.iter().for_each(|token| _ = changes.delete(token));
     changes.commit().await.unwrap();
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     assert!(is_revoked("u", 1).await && !is_revoked("u", 2).await);
@@ -320,9 +317,7 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
     };
     let written = [message("p", 10), message("q", 30), message("p", 20)];
     let mut changes = catalog.change();
-    written
-        .iter()
-        .for_each(|message| _ = changes.insert_message(message));
+    written.iter().for_each(|message| _ = changes.insert(message));
     changes.commit().await.unwrap();
     let own = catalog
         .messages(Some(&"p".into()), None, 9)
@@ -342,9 +337,7 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
         [written[0].id, written[2].id]
     );
     let mut changes = catalog.change();
-    expired
-        .iter()
-        .for_each(|message| _ = changes.delete_message(message));
+    expired.iter().for_each(|message| _ = changes.delete(message));
     changes.commit().await.unwrap();
     assert_eq!(
         catalog.messages(None, None, 9).await.unwrap().records,
@@ -453,7 +446,7 @@ async fn a_record_without_measure_fails_its_commit_and_no_other() {
     let mut record = volume("p", "a", 1);
     record.metadata = (0..400).map(|n| (format!("{n:0255}"), "v".repeat(255))).collect();
     let mut changes = catalog.change();
-    changes.insert_volume(&record);
+    changes.insert(&record);
     let Err(CommitError::Store(error)) = changes.commit().await else {
         panic!("it was kept")
     };
@@ -471,7 +464,7 @@ async fn others_work_while_a_page_of_large_records_is_decoded() {
         large.description = Some("d".repeat(60 * 1024));
         large.host = Some(BackendName::new("h", "b").pool("p"));
         let mut changes = catalog.change();
-        changes.insert_volume(&large);
+        changes.insert(&large);
         changes.commit().await.unwrap();
     }
     let turns = Rc::new(Cell::new(0));
@@ -503,8 +496,8 @@ async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
     copy.set_copy_of(volume.id);
     let mut changes = catalog.change();
     changes
-        .insert_volume(&volume)
-        .insert_volume(&copy)
+        .insert(&volume)
+        .insert(&copy)
         .add_usage(&volume.project_id, &volume_deltas(1, volume.volume_type_id))
         .add_usage(&volume.project_id, &volume_deltas(1, copy.volume_type_id));
     changes.commit().await.unwrap();
@@ -514,9 +507,7 @@ async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
     volume.set_storage_id(copy.id);
     copy.set_storage_id(volume.id);
     let mut changes = catalog.change();
-    changes
-        .update_volume(&was, &volume)
-        .update_volume(&copy_was, &copy);
+    changes.update(&was, &volume).update(&copy_was, &copy);
     changes.commit().await.unwrap();
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     for (project, count) in [(None, 2), (Some(volume.project_id.clone()), 1)] {

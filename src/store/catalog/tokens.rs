@@ -1,7 +1,7 @@
 //! What makes tokens of the embedded identity good or not: the keys that they are sealed with, and which were ended before their
 //! time. The tokens themselves are not stored: their holders have them.
 
-use super::changes::{Changes, Rows};
+use super::changes::{Changes, Indexed, Rows};
 use super::keys::{self, Table, bytes_time, key};
 use super::kinds::Kind;
 use super::read::stored;
@@ -130,29 +130,17 @@ impl Changes {
         self
     }
 
-    /// Ends one token; a conflict if it was ended already.
-    pub fn put_revoked_token(&mut self, token: &RevokedToken) -> &mut Self {
-        let key = revoked_key(&token.user_id, token.audit_id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, token);
-        self.replace_rows(Rows::new(), revoked_rows(token));
-        self
-    }
-
-    /// Forgets a revoked token: it has expired, or its whole generation was ended.
-    pub fn delete_revoked_token(&mut self, was: &Stored<RevokedToken>) -> &mut Self {
-        let key = revoked_key(&was.user_id, was.audit_id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(revoked_rows(was), Rows::new());
-        self
-    }
-
     fn expect_as_read<R>(&mut self, key: &Key, was: Option<&Stored<R>>) {
         match was {
             Some(was) => self.unchanged(key, was.revision),
             None => self.condition(Condition::Absent(key.clone())),
         }
+    }
+}
+
+impl Indexed for RevokedToken {
+    fn key(&self) -> Key {
+        revoked_key(&self.user_id, self.audit_id)
     }
 }
 

@@ -1,15 +1,16 @@
-//! Open transfers: their rows and reads. A volume has one at most.
+//! Open transfers: their rows and reads. A volume has one at most: it changes in the commit that inserts one, and the one that it had
+//! goes.
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Indexed, Rows};
 use super::keys::{self, Table, key, last_id};
 use super::kinds::Kind;
 use super::listable::{FieldValue, Listable};
 use super::query::{ListError, Page, TransferField, TransferQuery};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Timestamp, Transfer, TransferId, VolumeId};
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A transfer by id.
@@ -102,27 +103,9 @@ impl Listable for Transfer {
     }
 }
 
-impl Changes {
-    /// A new transfer, in place of the one that its volume had. The volume must change in the same commit: that keeps it from
-    /// having two.
-    pub fn insert_transfer(&mut self, replaced: Option<&Stored<Transfer>>, transfer: &Transfer) -> &mut Self {
-        if let Some(replaced) = replaced {
-            self.delete_transfer(replaced);
-        }
-        let key = record_key(transfer.id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, transfer);
-        self.replace_rows(Rows::new(), rows(transfer));
-        self
-    }
-
-    /// Without this transfer; a conflict if it is gone already.
-    pub fn delete_transfer(&mut self, was: &Stored<Transfer>) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self
+impl Indexed for Transfer {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 }
 
@@ -201,7 +184,7 @@ mod tests {
         for project in ["p", "q", "p"] {
             let offer = transfer(VolumeId::new(), project);
             let mut changes = catalog.change();
-            changes.insert_transfer(None, &offer);
+            changes.insert(&offer);
             changes.commit().await.unwrap();
             offered.push(offer);
         }
@@ -223,13 +206,13 @@ mod tests {
         assert_eq!(was.record, offered[0]);
         let second = transfer(offered[0].volume_id, "p");
         let mut changes = catalog.change();
-        changes.insert_transfer(Some(&was), &second);
+        changes.delete(&was).insert(&second);
         changes.commit().await.unwrap();
         assert_eq!(catalog.transfer(ids[0]).await.unwrap(), None);
         let now = catalog.volume_transfer(second.volume_id).await.unwrap().unwrap();
         assert_eq!(now.record, second);
         let mut changes = catalog.change();
-        changes.delete_transfer(&was);
+        changes.delete(&was);
         assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
     }
 
@@ -239,9 +222,7 @@ mod tests {
         let catalog = Catalog::open(store.clone()).await.unwrap();
         let of = volume("p", "v", 1);
         let mut changes = catalog.change();
-        changes
-            .insert_volume(&of)
-            .insert_transfer(None, &transfer(of.id, "p"));
+        changes.insert(&of).insert(&transfer(of.id, "p"));
         changes.commit().await.unwrap();
         let count = async || verify(&catalog).await.unwrap().len();
         let before = count().await;
@@ -265,7 +246,7 @@ mod tests {
         }
         let lost = transfer(VolumeId::new(), "p");
         let mut changes = catalog.change();
-        changes.insert_transfer(None, &lost);
+        changes.insert(&lost);
         changes.commit().await.unwrap();
         let findings = verify(&catalog).await.unwrap();
         let finding = Finding::RecordWithoutVolume {

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Changes, Indexed, Rows};
 use super::keys::{self, Table, key};
 use super::kinds::Kind;
 use super::{Catalog, Stored};
@@ -51,47 +51,25 @@ impl Catalog {
     }
 }
 
-impl Changes {
-    /// A new type; a conflict if its id or name is taken.
-    pub fn insert_volume_type(&mut self, volume_type: &VolumeType) -> &mut Self {
-        let key = record_key(volume_type.id);
-        self.condition(Condition::Absent(key.clone()));
-        self.put(key, volume_type);
-        self.take_name(volume_type);
-        self
+/// Names are unique: a conflict if that of a new type, or the new name of one, is taken. One that is deleted has no volumes: else the
+/// commit fails with `OverCeiling` named [`TYPE_IN_USE`].
+impl Indexed for VolumeType {
+    fn key(&self) -> Key {
+        record_key(self.id)
     }
 
-    /// A type as it is to be now; a conflict if the new name is taken.
-    pub fn update_volume_type(&mut self, was: &Stored<VolumeType>, now: &VolumeType) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.put(key, now);
-        if was.name != now.name {
-            self.delete(name_key(&was.name));
-            self.take_name(now);
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        match (was, now) {
+            (Some(was), None) => changes.ceiling(Ceiling {
+                keys: vec![type_counter(was.id)],
+                limit: 0,
+                name: TYPE_IN_USE.to_owned(),
+            }),
+            (was, Some(now)) if was.is_none_or(|was| was.name != now.name) => {
+                changes.condition(Condition::Absent(name_key(&now.name)));
+            }
+            _ => {}
         }
-        self
-    }
-
-    /// Without this type. The commit fails with `OverCeiling` named [`TYPE_IN_USE`] if any volume is of it.
-    pub fn delete_volume_type(&mut self, was: &Stored<VolumeType>) -> &mut Self {
-        let key = record_key(was.id);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.delete(name_key(&was.name));
-        let volumes = type_counter(was.id);
-        self.ceiling(Ceiling {
-            keys: vec![volumes],
-            limit: 0,
-            name: TYPE_IN_USE.to_owned(),
-        });
-        self
-    }
-
-    fn take_name(&mut self, volume_type: &VolumeType) {
-        let key = name_key(&volume_type.name);
-        self.condition(Condition::Absent(key.clone()));
-        self.put_row(key, volume_type.id.0.as_bytes().to_vec());
     }
 }
 

@@ -55,7 +55,7 @@ impl Catalog {
                     changes.put_row(to, entry.value.to_vec());
                 }
                 changes.unchanged(&row, entry.revision);
-                changes.delete(row);
+                changes.delete_key(row);
             }
             alone(changes.commit().await)?;
         }
@@ -87,7 +87,7 @@ impl Catalog {
             }
             let mut changes = self.change();
             changes.unchanged(&row, entry.revision);
-            changes.delete(row);
+            changes.delete_key(row);
             alone(changes.commit().await)?;
         }
     }
@@ -200,7 +200,7 @@ mod tests {
             .reserved
             .insert(Resource("gigabytes___DEFAULT__".to_owned()), 4);
         let mut changes = catalog.change();
-        changes.insert_volume(&volume);
+        changes.insert(&volume);
         changes.put(super::operations::record_key(operation.id), &operation);
         for (resource, amount) in volume_deltas(3, None) {
             changes.add(by_name("p", &resource.0, b'u'), amount);

@@ -91,7 +91,7 @@ async fn volumes(catalog: &Catalog, count: usize) -> Vec<Volume> {
             ..samples::volume("p", "v", 1)
         };
         let mut changes = catalog.change();
-        changes.insert_volume(&volume);
+        changes.insert(&volume);
         changes.commit().await.unwrap();
         all.push(volume);
     }
@@ -193,7 +193,7 @@ async fn attachments_and_messages_have_full_pages_too() {
     for _ in 0..20 {
         let (attachment, message) = (attachment(&volume), message(&volume));
         let mut changes = catalog.change();
-        changes.insert_attachment(&attachment).insert_message(&message);
+        changes.insert(&attachment).insert(&message);
         changes.commit().await.unwrap();
         attachments.push(attachment.id);
         messages.push(message.id);
@@ -226,7 +226,7 @@ async fn the_latest_snapshot_is_the_latest_that_is_there() {
     let all: Vec<Snapshot> = (0..5).map(|_| snapshot(&volume, "s")).collect();
     for snapshot in &all {
         let mut changes = catalog.change();
-        changes.insert_snapshot(snapshot);
+        changes.insert(snapshot);
         changes.commit().await.unwrap();
     }
     store.doom([snapshots::record_key(all[4].id)]);
@@ -242,7 +242,7 @@ async fn more_attachments_of_a_volume_than_are_read_at_once_are_all_shown() {
     for chunk in 0..count.div_ceil(100) {
         let mut changes = catalog.change();
         for _ in chunk * 100..(chunk * 100 + 100).min(count) {
-            changes.insert_attachment(&attachment(&all[0]));
+            changes.insert(&attachment(&all[0]));
         }
         changes.commit().await.unwrap();
     }

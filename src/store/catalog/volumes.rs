@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Rows};
+use super::changes::{Changes, Indexed, Rows};
 use super::keys::{self, Table, key, last_id, time_bytes, volume_key, volume_key_of_row};
 use super::kinds::Kind;
 use super::query::Page;
 use super::read::BATCH;
 use super::types::type_counter;
 use super::{Catalog, Stored};
-use crate::model::{
-    BackendName, ProjectId, Snapshot, StorageName, Volume, VolumeId, VolumeType, VolumeTypeId,
-};
+use crate::model::{BackendName, ProjectId, Snapshot, StorageName, Volume, VolumeId, VolumeTypeId};
 use crate::store::evaluate::counter_value;
-use crate::store::{Condition, Key, StoreError};
+use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A volume by id.
@@ -153,73 +151,39 @@ impl Catalog {
     }
 }
 
-impl Changes {
-    /// A new volume; a conflict if its id is taken.
-    pub fn insert_volume(&mut self, volume: &Volume) -> &mut Self {
-        self.condition(Condition::Absent(id_key(volume.id)));
-        self.put(record_key(volume), volume);
-        self.replace_rows(Rows::new(), rows(volume));
-        self.count_volume(volume, 1);
-        self
+impl Indexed for Volume {
+    fn key(&self) -> Key {
+        record_key(self)
     }
 
-    /// A volume as it is to be now; a conflict if it changed since it was read. Its id and `created_at` stay.
-    pub fn update_volume(&mut self, was: &Stored<Volume>, now: &Volume) -> &mut Self {
-        let key = record_key(was);
-        if key != record_key(now) {
-            self.fail(StoreError::new(format!(
-                "volume {}: neither id nor created_at may change",
-                was.id
-            )));
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        match (was, now) {
+            (Some(was), Some(now))
+                if was.project_id == now.project_id && was.volume_type_id == now.volume_type_id =>
+            {
+                changes.add(
+                    totals_key(&now.project_id, Total::Gib),
+                    i64::from(now.size) - i64::from(was.size),
+                );
+            }
+            _ => {
+                was.inspect(|was| count(changes, was, -1));
+                now.inspect(|now| count(changes, now, 1));
+            }
         }
-        self.unchanged(&key, was.revision);
-        self.put(key, now);
-        self.replace_rows(rows(was), rows(now));
-        if was.project_id != now.project_id || was.volume_type_id != now.volume_type_id {
-            self.count_volume(was, -1);
-            self.count_volume(now, 1);
-        } else {
-            self.add(
-                totals_key(&now.project_id, Total::Gib),
-                i64::from(now.size) - i64::from(was.size),
-            );
-        }
-        self
     }
+}
 
-    /// Without this volume; a conflict if it changed since it was read.
-    pub fn delete_volume(&mut self, was: &Stored<Volume>) -> &mut Self {
-        let key = record_key(was);
-        self.unchanged(&key, was.revision);
-        self.delete(key);
-        self.replace_rows(rows(was), Rows::new());
-        self.count_volume(was, -1);
-        self
+fn count(changes: &mut Changes, volume: &Volume, sign: i64) {
+    if is_in_its_project(volume) {
+        changes.add(totals_key(&volume.project_id, Total::Volumes), sign);
+        changes.add(
+            totals_key(&volume.project_id, Total::Gib),
+            sign * i64::from(volume.size),
+        );
     }
-
-    /// Demands that this volume is still as it was read.
-    pub fn require_volume(&mut self, was: &Stored<Volume>) -> &mut Self {
-        self.unchanged(&record_key(was), was.revision);
-        self
-    }
-
-    /// Demands that this type is still as it was read, so that no volume is made of a type that was just deleted.
-    pub fn require_volume_type(&mut self, was: &Stored<VolumeType>) -> &mut Self {
-        self.unchanged(&super::types::record_key(was.id), was.revision);
-        self
-    }
-
-    fn count_volume(&mut self, volume: &Volume, sign: i64) {
-        if is_in_its_project(volume) {
-            self.add(totals_key(&volume.project_id, Total::Volumes), sign);
-            self.add(
-                totals_key(&volume.project_id, Total::Gib),
-                sign * i64::from(volume.size),
-            );
-        }
-        if let Some(id) = volume.volume_type_id {
-            self.add(type_counter(id), sign);
-        }
+    if let Some(id) = volume.volume_type_id {
+        changes.add(type_counter(id), sign);
     }
 }
 

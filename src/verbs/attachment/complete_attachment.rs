@@ -47,9 +47,7 @@ impl Request for CompleteAttachment {
         follow_attachments(&mut in_use, statuses.chain([attachment.status]));
         in_use.updated_at = Some(now);
         let mut changes = control.catalog.change();
-        changes
-            .update_volume(&volume, &in_use)
-            .update_attachment(&was, &attachment);
+        changes.update(&volume, &in_use).update(&was, &attachment);
         changes.commit().await?;
         Ok(Began::Done(()))
     }

@@ -97,18 +97,16 @@ impl Request for CreateAttachment {
             detached_at: None,
         };
         let mut changes = control.catalog.change();
-        changes.update_volume(&was, &volume);
+        changes.update(&was, &volume);
         let Some(connector) = &self.connector else {
-            changes.insert_attachment(&attachment);
+            changes.insert(&attachment);
             changes.commit().await?;
             return Ok(Began::Done(attachment));
         };
         must_not_be_duplicate(&was, &attachments, &attachment, connector)?;
         let operation = connect(at, &volume, &attachment, connector)?;
         attachment.operation = Some(operation.id);
-        changes
-            .insert_attachment(&attachment)
-            .insert_operation(&operation);
+        changes.insert(&attachment).insert(&operation);
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
     }

@@ -94,11 +94,11 @@ impl Request for DeleteAttachment {
         volume.updated_at = Some(now);
         let mut changes = control.catalog.change();
         changes
-            .update_volume(&was, &volume)
-            .update_attachment(&attachment, &leaving)
-            .insert_operation(&operation);
+            .update(&was, &volume)
+            .update(&attachment, &leaving)
+            .insert(&operation);
         if let Some(open) = &open {
-            changes.end_operation(open);
+            changes.delete(open);
         }
         changes.commit().await?;
         at.superseded
@@ -131,7 +131,7 @@ async fn remove_unconnected(
     volume.admin_metadata.remove("attached_mode");
     volume.updated_at = Some(Timestamp::now());
     let mut changes = control.catalog.change();
-    changes.update_volume(was, &volume).delete_attachment(attachment);
+    changes.update(was, &volume).delete(attachment);
     changes.commit().await?;
     Ok(Began::Done(control.plain_attachments(was.id).await?))
 }

@@ -90,9 +90,9 @@ impl Request for UpdateAttachment {
         volume.updated_at = Some(now);
         let mut changes = control.catalog.change();
         changes
-            .update_volume(&was, &volume)
-            .update_attachment(&attachment, &connecting)
-            .insert_operation(&operation);
+            .update(&was, &volume)
+            .update(&attachment, &connecting)
+            .insert(&operation);
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
     }

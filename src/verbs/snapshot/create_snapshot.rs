@@ -127,9 +127,9 @@ pub(super) async fn begin_snapshot<E: Entry>(
     };
     let mut changes = control.catalog.change();
     changes
-        .update_volume(&volume, &volume.record)
-        .insert_snapshot(&snapshot)
-        .insert_operation(&operation)
+        .update(&volume, &volume.record)
+        .insert(&snapshot)
+        .insert(&operation)
         .add_usage(&volume.project_id, &deltas);
     ceilings.apply(&mut changes, &volume.project_id, &deltas);
     changes

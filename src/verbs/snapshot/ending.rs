@@ -53,9 +53,7 @@ pub(super) async fn end_snapshot(
     ending.status = status;
     ending.operation = Some(operation.id);
     ending.updated_at = Some(Timestamp::now());
-    changes
-        .update_snapshot(&snapshot, &ending)
-        .insert_operation(&operation);
+    changes.update(&snapshot, &ending).insert(&operation);
     changes.commit().await?;
     at.superseded.add(superseded);
     Ok(Began::started(operation, volume.record, ()))

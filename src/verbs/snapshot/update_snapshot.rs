@@ -162,7 +162,7 @@ async fn write(
     mut changed: Snapshot,
 ) -> Result<Snapshot, Interrupt> {
     changed.updated_at = Some(Timestamp::now());
-    changes.update_snapshot(snapshot, &changed);
+    changes.update(snapshot, &changed);
     changes.commit().await?;
     Ok(changed)
 }

@@ -82,13 +82,13 @@ impl Request for AcceptTransfer {
         taken.status = status;
         taken.updated_at = now;
         let mut changes = control.catalog.change();
-        changes.update_volume(&volume, &taken).delete_transfer(&transfer);
+        changes.update(&volume, &taken).delete(&transfer);
         for snapshot in &snapshots {
             let mut along = snapshot.record.clone();
             along.project_id = taker.clone();
             along.user_id = at.context.user_id.clone();
             along.updated_at = now;
-            changes.update_snapshot(snapshot, &along);
+            changes.update(snapshot, &along);
         }
         worth.moves(&mut changes, &volume, &taken);
         for ceilings in ceilings {

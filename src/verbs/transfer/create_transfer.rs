@@ -77,9 +77,8 @@ impl Request for CreateTransfer {
         offered.status = status;
         offered.updated_at = Some(now);
         let mut changes = control.catalog.change();
-        changes
-            .update_volume(&volume, &offered)
-            .insert_transfer(replaced.as_ref(), &transfer);
+        changes.update(&volume, &offered).insert(&transfer);
+        replaced.inspect(|replaced| _ = changes.delete(replaced));
         changes.commit().await?;
         notify(
             ["volume.transfer.create.start", "volume.transfer.create.end"],

@@ -32,12 +32,12 @@ impl Request for DeleteTransfer {
         let transfer = control.find_transfer(at.context, &self.transfer_id).await?;
         let volume = control.transferred_volume(&transfer).await?;
         let mut changes = control.catalog.change();
-        changes.delete_transfer(&transfer);
+        changes.delete(&transfer);
         if volume.status == VolumeStatus::AwaitingTransfer {
             let mut kept = volume.record.clone();
             kept.status = VolumeStatus::Available;
             kept.updated_at = Some(Timestamp::now());
-            changes.update_volume(&volume, &kept);
+            changes.update(&volume, &kept);
         }
         changes.commit().await?;
         notify(

@@ -59,7 +59,7 @@ impl Control {
     pub async fn end_transfer(&self, changes: &mut Changes, volume: VolumeId) -> Result<()> {
         let open = self.catalog.volume_transfer(volume).await;
         if let Some(open) = open.map_err(|error| store_failed(&error))? {
-            changes.delete_transfer(&open);
+            changes.delete(&open);
         }
         Ok(())
     }

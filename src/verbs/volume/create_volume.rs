@@ -204,11 +204,11 @@ impl<'a> Step<CreateVolumeState<'a>, Error> for CreateRecord {
             ..
         } = extracted;
         let mut changes = state.at.control.catalog.change();
-        changes.require_volume_type(volume_type);
+        changes.require(volume_type);
         extracted.require_origin(&mut changes);
         changes
-            .insert_volume(volume)
-            .insert_operation(operation)
+            .insert(volume)
+            .insert(operation)
             .add_usage(&volume.project_id, deltas);
         if let Some(ceilings) = &state.ceilings {
             ceilings.apply(&mut changes, &volume.project_id, deltas);
@@ -264,7 +264,7 @@ async fn take_away(control: &Control, operation: &Operation) -> Result<(), Inter
     }
     let mut changes = catalog.change();
     remove_volume(&mut changes, &volume, &[]);
-    changes.end_operation(&operation);
+    changes.delete(&operation);
     changes.commit().await?;
     Ok(())
 }

@@ -129,9 +129,7 @@ impl Request for DeleteVolume {
         deleting.previous_status = None;
         deleting.operation = Some(operation.id);
         deleting.updated_at = Some(Timestamp::now());
-        changes
-            .update_volume(&volume, &deleting)
-            .insert_operation(&operation);
+        changes.update(&volume, &deleting).insert(&operation);
         changes.commit().await?;
         at.superseded.add(superseded);
         Ok(Began::started(operation, deleting, ()))

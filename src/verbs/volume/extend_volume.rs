@@ -124,9 +124,7 @@ impl Request for ExtendVolume {
         extending.operation = Some(operation.id);
         extending.updated_at = Some(Timestamp::now());
         let mut changes = at.control.catalog.change();
-        changes
-            .update_volume(&volume, &extending)
-            .insert_operation(&operation);
+        changes.update(&volume, &extending).insert(&operation);
         ceilings.apply(&mut changes, &volume.project_id, &operation.reserved);
         changes
             .commit()
@@ -146,7 +144,7 @@ async fn report_no_room(at: &BeginContext<'_>, volume: &Volume, refusal: &Error)
     let about = ("VOLUME", volume.id.0);
     let message = new_message(&volume.project_id, &at.context.request_id, about, &draft);
     let mut changes = at.control.catalog.change();
-    changes.insert_message(&message);
+    changes.insert(&message);
     changes.commit().await.map_err(Error::internal)?;
     Ok(())
 }

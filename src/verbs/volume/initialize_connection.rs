@@ -82,7 +82,7 @@ impl Request for InitializeConnection {
         check_volume(&was, &volume)?;
         volume.updated_at = Some(Timestamp::now());
         let mut changes = at.control.catalog.change();
-        changes.update_volume(&was, &volume).insert_operation(&operation);
+        changes.update(&was, &volume).insert(&operation);
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
     }

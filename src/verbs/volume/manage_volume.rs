@@ -110,10 +110,10 @@ impl Request for ManageVolume {
         let operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
         volume.operation = Some(operation.id);
         let mut changes = control.catalog.change();
-        changes.require_volume_type(&volume_type);
+        changes.require(&volume_type);
         changes
-            .insert_volume(&volume)
-            .insert_operation(&operation)
+            .insert(&volume)
+            .insert(&operation)
             .add_usage(&volume.project_id, &deltas);
         ceilings.apply(&mut changes, &volume.project_id, &deltas);
         changes

@@ -138,9 +138,7 @@ impl Request for MigrateVolume {
         migrating.operation = Some(operation.id);
         migrating.updated_at = Some(Timestamp::now());
         let mut changes = control.catalog.change();
-        changes
-            .update_volume(&volume, &migrating)
-            .insert_operation(&operation);
+        changes.update(&volume, &migrating).insert(&operation);
         changes.commit().await?;
         Ok(Began::started(operation, migrating, ()))
     }

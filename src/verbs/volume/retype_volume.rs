@@ -123,9 +123,9 @@ impl Request for RetypeVolume {
         retyping.updated_at = Some(Timestamp::now());
         let mut changes = control.catalog.change();
         changes
-            .update_volume(&volume, &retyping)
-            .require_volume_type(&volume_type)
-            .insert_operation(&operation);
+            .update(&volume, &retyping)
+            .require(&volume_type)
+            .insert(&operation);
         ceilings.apply(&mut changes, &volume.project_id, &operation.reserved);
         changes
             .commit()

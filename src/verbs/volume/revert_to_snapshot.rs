@@ -90,9 +90,9 @@ impl Request for RevertToSnapshot {
         restoring.updated_at = now;
         let mut changes = at.control.catalog.change();
         changes
-            .update_volume(&volume, &reverting)
-            .update_snapshot(&latest, &restoring)
-            .insert_operation(&operation);
+            .update(&volume, &reverting)
+            .update(&latest, &restoring)
+            .insert(&operation);
         changes.commit().await?;
         Ok(Began::started(operation, reverting, ()))
     }

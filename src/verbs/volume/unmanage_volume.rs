@@ -83,9 +83,7 @@ impl Request for UnmanageVolume {
         unmanaging.previous_status = None;
         unmanaging.operation = Some(operation.id);
         unmanaging.updated_at = Some(Timestamp::now());
-        changes
-            .update_volume(&volume, &unmanaging)
-            .insert_operation(&operation);
+        changes.update(&volume, &unmanaging).insert(&operation);
         changes.commit().await?;
         Ok(Began::started(operation, unmanaging, ()))
     }

@@ -46,7 +46,7 @@ impl Request for CreateVolumeType {
             updated_at: None,
         };
         let mut changes = at.control.catalog.change();
-        changes.insert_volume_type(&volume_type);
+        changes.insert(&volume_type);
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(volume_type)),
             // The id is fresh, so it is the name.

@@ -34,7 +34,7 @@ impl Request for DeleteVolumeType {
             .into());
         }
         let mut changes = at.control.catalog.change();
-        changes.delete_volume_type(&was);
+        changes.delete(&was);
         match changes.commit().await {
             Ok(_) => Ok(Began::Done(())),
             Err(CommitError::OverCeiling { name, .. }) if name == TYPE_IN_USE => {

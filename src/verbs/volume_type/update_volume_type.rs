@@ -76,7 +76,7 @@ impl Request for UpdateVolumeType {
         }
         volume_type.updated_at = Some(Timestamp::now());
         let mut changes = at.control.catalog.change();
-        changes.update_volume_type(&was, &volume_type);
+        changes.update(&was, &volume_type);
         if was.name != volume_type.name {
             let taken = at.control.catalog.volume_type_by_name(&volume_type.name).await?;
             if taken.is_some_and(|other| other.id != was.id) {

@@ -204,7 +204,7 @@ impl Tokens {
             return self.revoke_all(&token.user_id).await;
         }
         let mut changes = self.catalog.change();
-        changes.put_revoked_token(&RevokedToken {
+        changes.insert(&RevokedToken {
             user_id: token.user_id.clone(),
             audit_id: token.audit_id,
             expires_at: token.expires_at,
@@ -243,7 +243,7 @@ impl Tokens {
         let revoked = self.catalog.revoked_tokens(user, REMOVED_AT_ONCE).await?;
         let mut changes = self.catalog.change();
         for token in &revoked {
-            changes.delete_revoked_token(token);
+            changes.delete(token);
         }
         match changes.commit().await {
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
@@ -267,10 +267,10 @@ impl Tokens {
             let found = expired.records.len() + kept_before.records.len();
             let mut changes = self.catalog.change();
             for token in &expired.records {
-                changes.delete_revoked_token(token);
+                changes.delete(token);
             }
             for token in &kept_before.records {
-                changes.delete_token(token);
+                changes.delete(token);
             }
             if found > 0 {
                 match changes.commit().await {

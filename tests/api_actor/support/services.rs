@@ -123,9 +123,7 @@ impl Serve<CreateVolume> for FakeScheduler {
         let mut at_work = operation.record.clone();
         at_work.pool = Some(chosen.clone());
         let mut changes = self.catalog.change();
-        changes
-            .update_volume(&volume, &placed)
-            .update_operation(&operation, &at_work);
+        changes.update(&volume, &placed).update(&operation, &at_work);
         if changes.commit().await.is_err() {
             return Ok(());
         }

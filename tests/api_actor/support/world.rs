@@ -192,8 +192,8 @@ impl World {
     pub async fn put(&self, volume: &Volume) {
         let mut changes = self.catalog.change();
         match self.catalog.volume(volume.id).await.unwrap() {
-            Some(was) => changes.update_volume(&was, volume),
-            None => changes.insert_volume(volume),
+            Some(was) => changes.update(&was, volume),
+            None => changes.insert(volume),
         };
         changes.commit().await.unwrap();
     }

@@ -209,7 +209,7 @@ mod tests {
         };
         for volume in [&same, &grown, &says_so, &missing, &never_was] {
             let mut changes = catalog.change();
-            changes.insert_volume(volume);
+            changes.insert(volume);
             changes.commit().await.unwrap();
         }
         let name = |volume: &Volume| StorageName::Volume(volume.id);

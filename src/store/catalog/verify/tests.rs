@@ -27,12 +27,12 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     copying.copied_from = Some(record.id.0);
     let mut changes = catalog.change();
     changes
-        .insert_volume(&record)
-        .insert_operation(&entry)
-        .insert_attachment(&attachment(&record))
-        .insert_snapshot(&kept)
-        .insert_operation(&deleting)
-        .insert_operation(&copying)
+        .insert(&record)
+        .insert(&entry)
+        .insert(&attachment(&record))
+        .insert(&kept)
+        .insert(&deleting)
+        .insert(&copying)
         .add_usage(&record.project_id, &volume_deltas(2, record.volume_type_id))
         .add_usage(&record.project_id, &snapshot_deltas(2, record.volume_type_id));
     changes.commit().await.unwrap();
@@ -108,7 +108,7 @@ async fn usage_that_is_not_the_sum_and_a_stuck_volume_are_told_in_words() {
     now.size = 3;
     let open = catalog.operations(None, 1).await.unwrap().records.remove(0);
     let mut changes = catalog.change();
-    changes.update_volume(&was, &now).end_operation(&open);
+    changes.update(&was, &now).delete(&open);
     changes.commit().await.unwrap();
     assert_eq!(
         told(&catalog).await,
@@ -127,7 +127,7 @@ async fn change_snapshot(catalog: &Catalog, of: &Volume, change: impl Fn(&mut Sn
     let mut now = was.record.clone();
     change(&mut now);
     let mut changes = catalog.change();
-    changes.update_snapshot(&was, &now);
+    changes.update(&was, &now);
     changes.commit().await.unwrap();
     was.id
 }
@@ -166,7 +166,7 @@ async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are
     let was = catalog.snapshot(id).await.unwrap().unwrap();
     let operation = was.operation.unwrap();
     let mut changes = catalog.change();
-    changes.delete_snapshot(&was).add_usage(
+    changes.delete(&was).add_usage(
         &record.project_id,
         &given_back(snapshot_deltas(2, record.volume_type_id)),
     );

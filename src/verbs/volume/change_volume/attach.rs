@@ -65,7 +65,7 @@ pub(super) async fn attach(
     follow_attachments(&mut volume, statuses);
     volume.updated_at = Some(Timestamp::now());
     let mut changes = at.control.catalog.change();
-    changes.update_volume(was, &volume).insert_attachment(&attachment);
+    changes.update(was, &volume).insert(&attachment);
     changes.commit().await?;
     Ok(volume)
 }

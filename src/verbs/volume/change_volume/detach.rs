@@ -51,12 +51,12 @@ pub(super) async fn detach(
     }
     volume.updated_at = Some(Timestamp::now());
     let mut changes = at.control.catalog.change();
-    changes.update_volume(was, &volume);
+    changes.update(was, &volume);
     if let Some(leaving) = leaving {
-        changes.delete_attachment(leaving);
+        changes.delete(leaving);
     }
     if let Some(operation) = &begun {
-        changes.insert_operation(operation);
+        changes.insert(operation);
     }
     changes.commit().await?;
     Ok(match begun {

@@ -39,7 +39,7 @@ pub(super) async fn reset(
             .collect();
         superseded.extend(at.control.supersede(&mut changes, named).await?);
         for attachment in &attachments {
-            changes.delete_attachment(attachment);
+            changes.delete(attachment);
         }
         if volume
             .operation
@@ -70,7 +70,7 @@ pub(super) async fn reset(
         volume.status = status;
     }
     volume.updated_at = Some(Timestamp::now());
-    changes.update_volume(was, &volume);
+    changes.update(was, &volume);
     changes.commit().await?;
     at.superseded.add(superseded);
     Ok(volume)

@@ -43,8 +43,8 @@ impl Extracted {
     pub(super) fn require_origin(&self, changes: &mut Changes) {
         let Some(origin) = &self.origin else { return };
         match &origin.snapshot {
-            Some(snapshot) => changes.require_snapshot(snapshot),
-            None => changes.require_volume(&origin.volume),
+            Some(snapshot) => changes.require(snapshot),
+            None => changes.require(&origin.volume),
         };
     }
 }

@@ -51,7 +51,7 @@ impl Request for CompleteMigration {
         }
         let cancelled = open.cancelled(Timestamp::now(), control.options.cancel_grace);
         let mut changes = control.catalog.change();
-        changes.update_operation(&open, &cancelled);
+        changes.update(&open, &cancelled);
         changes.commit().await?;
         Ok(Began::Repeated(Box::new(cancelled), volume.id.to_string()))
     }
