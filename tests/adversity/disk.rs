@@ -132,8 +132,15 @@ impl Disk {
     }
 
     /// Lets the file system fail as one whose journal cannot be written: nothing can be written any more.
+    ///
+    /// The file system is frozen at that moment: when ext4's journal is aborted while a file is synced, the sync can return 0 and
+    /// the write be lost. On Linux 6.18, of 840 loops of `pwrite` and `fdatasync` without any program of ours 36 lost the last write
+    /// so, and nothing that can be asked of the file system afterwards tells; of 330 on a frozen one, none did.
     pub fn break_down(&self) -> Result<()> {
-        self.shell("mount -o remount,abort \"$0\"/disk")
+        self.shell(
+            "device=$(findmnt -n -o SOURCE \"$0\"/disk) && fsfreeze -f \"$0\"/disk && \
+             echo broken >/sys/fs/ext4/${device##*/}/trigger_fs_error && fsfreeze -u \"$0\"/disk",
+        )
     }
 
     /// What an operator does then: nobody may use it meanwhile.
