@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pumice::messages::{Call, Cast, Message, Pattern, Topic};
 use pumice::model::{Context, Error};
 use pumice::sim::{self, Verbs};
@@ -70,7 +71,7 @@ struct Counter(Handled);
 
 impl Counter {
     fn count(&self, number: u64) {
-        *self.0.lock().unwrap().entry(number).or_default() += 1;
+        *self.0.lock().entry(number).or_default() += 1;
     }
 }
 
@@ -150,10 +151,10 @@ async fn send(seed: u64, answers: Arc<Mutex<Answers>>, trouble: Duration) -> tur
             let asked = Instant::now();
             if cast {
                 let result = handle.cast(&context, Mark(number)).await;
-                note(&mut answers.lock().unwrap(), number, result);
+                note(&mut answers.lock(), number, result);
             } else {
                 let result = handle.call(&context, Count { number, takes_ms }, WITHIN).await;
-                note(&mut answers.lock().unwrap(), number, result);
+                note(&mut answers.lock(), number, result);
             }
             assert!(
                 asked.elapsed() <= WITHIN + Duration::from_millis(100),
@@ -205,7 +206,7 @@ fn run(seed: u64) -> String {
         sim.host("far", move || {
             let handled = handled.clone();
             let boot = {
-                let mut boots = boots.lock().unwrap();
+                let mut boots = boots.lock();
                 *boots += 1;
                 *boots
             };
@@ -250,12 +251,7 @@ fn run(seed: u64) -> String {
             _ => {}
         }
     }
-    check(
-        seed,
-        &handled.lock().unwrap(),
-        &answers.lock().unwrap(),
-        *boots.lock().unwrap(),
-    )
+    check(seed, &handled.lock(), &answers.lock(), *boots.lock())
 }
 
 enum Trouble {

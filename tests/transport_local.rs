@@ -124,11 +124,8 @@ async fn casts_are_handled_in_the_order_they_were_sent() {
     for n in 0..500 {
         handle.cast(&context(), Note(n)).await.unwrap();
     }
-    until("all are noted", || {
-        bench.shared.notes.lock().unwrap().len() == 500
-    })
-    .await;
-    assert!(bench.shared.notes.lock().unwrap().is_sorted());
+    until("all are noted", || bench.shared.notes.lock().len() == 500).await;
+    assert!(bench.shared.notes.lock().is_sorted());
 }
 
 #[actix_rt::test]
@@ -207,7 +204,7 @@ async fn a_fanout_reaches_every_actor_of_the_topic() {
     }
     assert_eq!(router.any::<Trial>().fanout(&context(), Note(7)).await, 2);
     for bench in &benches {
-        until("it is noted", || *bench.shared.notes.lock().unwrap() == [7]).await;
+        until("it is noted", || *bench.shared.notes.lock() == [7]).await;
     }
 }
 

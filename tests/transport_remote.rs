@@ -88,8 +88,8 @@ async fn an_actor_is_the_same_from(handle: Handle<Trial>, bench: &Bench) {
             tokio::task::yield_now().await;
         }
     }
-    until("all are noted", || bench.shared.notes.lock().unwrap().len() == 50).await;
-    assert!(bench.shared.notes.lock().unwrap().is_sorted());
+    until("all are noted", || bench.shared.notes.lock().len() == 50).await;
+    assert!(bench.shared.notes.lock().is_sorted());
 
     assert_eq!(
         handle.call(&context(), Panic, LONG).await,
@@ -99,7 +99,7 @@ async fn an_actor_is_the_same_from(handle: Handle<Trial>, bench: &Bench) {
     assert_eq!(bench.shared.built.load(SeqCst), 2);
     let fanned = handle.fanout(&context(), Note(51)).await;
     assert_eq!(fanned, 1);
-    until("it is noted", || bench.shared.notes.lock().unwrap().len() == 51).await;
+    until("it is noted", || bench.shared.notes.lock().len() == 51).await;
 }
 
 #[actix_rt::test]

@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actix_web::web;
+use parking_lot::Mutex;
 use pumice::model::volume::Secret;
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
@@ -29,7 +30,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -112,7 +113,7 @@ async fn the_log_tells_causes_once_and_secrets_never() {
     let answer = send(address, "GET", "/v3/broken", &[("X-Auth-Token", token)], None).await;
     let id = answer.header("x-openstack-request-id").unwrap();
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
     for secret in ["correct-horse", "wrong-donkey", "typed-my-password-here", token] {
         assert!(!log.contains(secret), "the log tells {secret}");
     }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::answered::AnsweredCommands;
@@ -168,20 +169,17 @@ impl BackendState {
 
     /// Locks the inventory. Not to be held across an await or a driver verb.
     pub fn inventory(&self) -> MutexGuard<'_, BackendInventory> {
-        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inventory.lock()
     }
 
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     #[must_use]
     pub fn difference(&self) -> Option<StorageDifference> {
-        self.difference
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.difference.lock().clone()
     }
 
     pub(crate) fn set_difference(&self, difference: StorageDifference) {
-        *self.difference.lock().unwrap_or_else(PoisonError::into_inner) = Some(difference);
+        *self.difference.lock() = Some(difference);
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
@@ -234,12 +232,12 @@ impl BackendState {
 
     /// Locks the answered commands. Not to be held across an await.
     pub fn answered(&self) -> MutexGuard<'_, AnsweredCommands> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answered.lock()
     }
 
     /// Locks the volumes that other backends may read. Not to be held across an await.
     pub fn copy_sources(&self) -> MutexGuard<'_, CopySources> {
-        self.copy_sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.copy_sources.lock()
     }
 
     /// Runs a driver verb in a worker that holds these locks. A verb that moves data may take the whole limit, any other no longer

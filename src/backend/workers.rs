@@ -22,9 +22,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -454,7 +455,7 @@ impl Workers {
     }
 
     fn lock_of(&self, key: LockKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = self.locks.lock();
         if let Some(lock) = locks.get(&key).and_then(Weak::upgrade) {
             return lock;
         }
@@ -474,11 +475,11 @@ impl Workers {
     }
 
     fn commands(&self) -> MutexGuard<'_, HashMap<CommandId, CancellationToken>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+        self.commands.lock()
     }
 
     fn verbs(&self) -> MutexGuard<'_, BTreeMap<u64, RunningVerb>> {
-        self.verbs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.verbs.lock()
     }
 }
 

@@ -9,10 +9,12 @@ mod open;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::content::Content;
+use parking_lot::{Mutex, MutexGuard};
+
 use self::open::OpenFake;
 pub use super::faults::Fault;
 use super::faults::Faults;
@@ -237,7 +239,7 @@ impl FakeDriver {
     }
 
     fn storage(&self) -> MutexGuard<'_, Storage> {
-        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.storage.lock()
     }
 
     fn room_for(&self, storage: &Storage, gib: u32) -> DriverResult<()> {

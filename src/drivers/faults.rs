@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{DriverError, DriverResult, Work};
 
@@ -109,7 +110,7 @@ impl<V: Copy + Eq + Hash> Faults<V> {
     }
 
     fn script(&self) -> MutexGuard<'_, Script<V>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+        self.script.lock()
     }
 }
 

@@ -19,8 +19,9 @@ mod lock;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 pub use self::lock::{LockError, Lost, OwnerLock};
@@ -206,6 +207,6 @@ impl Ownership {
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<OwnerLock>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.held.lock()
     }
 }

@@ -13,9 +13,10 @@
 //! the stop is shorter than their patience, and would cut them off without an answer.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
@@ -178,9 +179,8 @@ impl Turns {
         }
     }
 
-    /// Whoever panicked did so between two whole states.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn take(self: &Arc<Self>, project: ProjectId) -> Result<Turn, Busy> {

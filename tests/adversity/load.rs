@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::acknowledged::{AcknowledgedFacts, Answer as Effect, Resource};
@@ -71,16 +72,16 @@ impl Load {
 
     /// The clients go on there.
     pub fn move_to(&self, address: SocketAddr) {
-        *self.address.lock().unwrap() = address;
+        *self.address.lock() = address;
     }
 
     pub fn answers(&self) -> Answers {
-        self.answers.lock().unwrap().clone()
+        self.answers.lock().clone()
     }
 
     /// Until what clients were told is as it should be.
     pub fn until(&self, what: &str, holds: impl Fn(&Answers) -> bool) -> Result<()> {
-        wait_for(what, || Ok(holds(&self.answers.lock().unwrap())))
+        wait_for(what, || Ok(holds(&self.answers.lock())))
     }
 
     /// Ends the clients; what they were told.
@@ -89,7 +90,7 @@ impl Load {
         for client in self.clients {
             client.join().expect("a client thread ends")?;
         }
-        Ok(self.answers.lock().unwrap().clone())
+        Ok(self.answers.lock().clone())
     }
 }
 
@@ -111,7 +112,7 @@ fn work(
 ) -> Result<()> {
     let mut round = 0_usize;
     while !stop.load(Ordering::Acquire) {
-        let to = *address.lock().unwrap();
+        let to = *address.lock();
         let Ok(mut client) = Client::connect(to) else {
             std::thread::sleep(Duration::from_millis(5));
             continue;
@@ -123,16 +124,12 @@ fn work(
             let answer = match client.create(&name) {
                 Ok(answer) => answer,
                 Err(error) => {
-                    answers
-                        .lock()
-                        .unwrap()
-                        .unanswered
-                        .push(format!("{name}: {error:#}"));
+                    answers.lock().unanswered.push(format!("{name}: {error:#}"));
                     break;
                 }
             };
             let waited = began.elapsed();
-            answers.lock().unwrap().note(&answer)?;
+            answers.lock().note(&answer)?;
             if answer.status != 202 {
                 std::thread::sleep(Duration::from_millis(2));
                 continue;
@@ -142,7 +139,7 @@ fn work(
                 .context("no id")?
                 .to_owned();
             {
-                let mut answers = answers.lock().unwrap();
+                let mut answers = answers.lock();
                 let volume = Resource::existing("volume", None, &id);
                 answers.facts.resources.insert(id, volume);
                 answers.waits.push(waited);
@@ -158,7 +155,7 @@ fn work(
 /// Deletes one of the volumes that were made, whatever it is doing: a refusal is an answer. `None`: there was no answer.
 fn delete_one(client: &mut Client, round: usize, answers: &Mutex<Answers>) -> Result<Option<()>> {
     let (id, before) = {
-        let mut answers = answers.lock().unwrap();
+        let mut answers = answers.lock();
         let mut made = answers.facts.all("volume").filter(|(_, volume)| volume.exists());
         let Some(id) = made.nth(round % 7).map(|(id, _)| id.clone()) else {
             return Ok(Some(()));
@@ -170,7 +167,7 @@ fn delete_one(client: &mut Client, round: usize, answers: &Mutex<Answers>) -> Re
     let Ok(answer) = client.send("DELETE", &format!("/volumes/{id}"), "") else {
         return Ok(None);
     };
-    let mut answers = answers.lock().unwrap();
+    let mut answers = answers.lock();
     answers.note(&answer)?;
     let kind = match answer.status {
         202 => Effect::Acknowledged,

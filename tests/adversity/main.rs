@@ -1,7 +1,6 @@
 //! The whole program in hard times: disks that are full, broken, torn or gone, more requests than it can answer, and stops in the
 //! middle of work. What it acknowledged is kept, what it refuses it refuses in words, and it comes back.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 #![expect(
     clippy::disallowed_types,
     reason = "the program under test is killed, not waited for"

@@ -261,7 +261,7 @@ async fn a_volume_that_an_earlier_version_let_be_filled_makes_every_transition()
     let store = Arc::new(Measuring::default());
     let world = World::on(store.clone(), quick()).await;
     world.start_api();
-    world.script.lock().unwrap().reports_long_texts = true;
+    world.script.lock().reports_long_texts = true;
     let volume = world.volume(1).await;
     world.put(&full_of_earlier(&volume)).await;
     let id = volume.id.to_string();
@@ -343,7 +343,7 @@ async fn what_came_of_an_operation_and_cannot_be_written_ends_it_as_a_failure() 
         connector: Some(connector("c1")),
         mode: None,
     };
-    world.script.lock().unwrap().reports_long_texts = true;
+    world.script.lock().reports_long_texts = true;
     let error = world.call(attach).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Backend, "{error}");
     world.until_quiet().await;
@@ -593,7 +593,7 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
     }
     world.announce(&backends[0].backend.to_string()).await;
     {
-        let mut script = world.script.lock().unwrap();
+        let mut script = world.script.lock();
         script.reports_long_texts = true;
         script.pools = backends.iter().cloned().collect();
     }
@@ -650,7 +650,7 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
             migration_status: None,
         };
         world.call_as(&admin(), change(volume.id, reset)).await.unwrap();
-        world.script.lock().unwrap().next.clear();
+        world.script.lock().next.clear();
         let delete = DeleteVolume {
             volume_id: volume.id.to_string(),
             cascade: true,
@@ -661,7 +661,7 @@ async fn one_case(specs: usize, metadata: usize, hints: usize, acts: &[Act]) -> 
     }
     let most = store.most();
     prop_assert!(most.value <= RECORD && most.commit <= MAX_COMMIT, "{most:?}");
-    let message = world.script.lock().unwrap().largest_message;
+    let message = world.script.lock().largest_message;
     prop_assert!(message + HEADER <= MAX_FRAME, "{message}");
     for message in world.messages().await {
         let cause = message.cause.unwrap_or_default();

@@ -2,10 +2,11 @@
 //! of the actor.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pumice::actors::api::{ApiDeps, Options, endpoint};
 use pumice::messages::api::FailureKind;
 use pumice::model::{OperationId, Subject, Timestamp};
@@ -50,7 +51,7 @@ impl Store for Troubled {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
-        let trouble = self.next.lock().unwrap().pop_front();
+        let trouble = self.next.lock().pop_front();
         match trouble {
             Some(Trouble::Conflict) => Err(CommitError::Conflict(Key(b"somebody was faster".to_vec()))),
             Some(Trouble::Full) => {
@@ -99,15 +100,12 @@ async fn an_operation_whose_end_conflicts_is_looked_at_again() {
                 volume.host.is_some().then_some(())
             })
             .await;
-        store.next.lock().unwrap().extend([trouble; 3]);
+        store.next.lock().extend([trouble; 3]);
         let mut changes = world.catalog.change();
         changes.delete(&world.catalog.volume(volume.id).await.unwrap().unwrap());
         changes.commit().await.unwrap();
         world.until_quiet().await;
-        assert!(
-            store.next.lock().unwrap().is_empty(),
-            "its end met trouble three times"
-        );
+        assert!(store.next.lock().is_empty(), "its end met trouble three times");
     }
 }
 
@@ -126,7 +124,7 @@ async fn whatever_commits_conflict_or_fail_every_operation_ends_without_a_restar
             1 | 2 => Trouble::Conflict,
             _ => Trouble::None,
         });
-        store.next.lock().unwrap().extend(troubles);
+        store.next.lock().extend(troubles);
         world.will(
             "create_volume",
             [
@@ -162,7 +160,7 @@ async fn whatever_commits_conflict_or_fail_every_operation_ends_without_a_restar
         }
         world.until_quiet().await;
         // Once more, in case the trouble outlasted the load.
-        store.next.lock().unwrap().clear();
+        store.next.lock().clear();
         assert_eq!(verify(&world.catalog).await.unwrap(), [], "seed {seed}");
     }
 }

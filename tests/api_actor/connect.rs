@@ -202,14 +202,7 @@ async fn who_connects_while_the_export_goes_waits_for_that() {
         now.provider_location.is_some(),
         "the export is there for the new one"
     );
-    let order: Vec<_> = world
-        .script
-        .lock()
-        .unwrap()
-        .received
-        .iter()
-        .map(|got| got.name)
-        .collect();
+    let order: Vec<_> = world.script.lock().received.iter().map(|got| got.name).collect();
     assert_eq!(order.last(), Some(&"initialize_connection"), "{order:?}");
 }
 

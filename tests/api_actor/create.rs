@@ -198,7 +198,7 @@ async fn a_type_bounds_the_size_and_makes_multiattach() {
 #[actix::test]
 async fn the_last_free_unit_is_given_once_even_if_quota_promised_it_twice() {
     let world = World::new().await;
-    world.script.lock().unwrap().limits = vec![(Resource::volumes(), 1), (Resource::gigabytes(), 3)];
+    world.script.lock().limits = vec![(Resource::volumes(), 1), (Resource::gigabytes(), 3)];
     world.volume(2).await;
     let error = world.call(create(2)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::OverQuota);
@@ -217,7 +217,7 @@ async fn the_last_free_unit_is_given_once_even_if_quota_promised_it_twice() {
 async fn a_failed_pool_is_not_asked_again() {
     let world = World::new().await;
     world.start_backend("h2@fake");
-    world.script.lock().unwrap().pools.push_back(pool("h2@fake#p"));
+    world.script.lock().pools.push_back(pool("h2@fake#p"));
     world.will("create_volume", [Reaction::Fail(FailureKind::Backend)]);
     let volume = world.call(create(1)).await.unwrap();
     let volume = world.until(volume.id, VolumeStatus::Available).await;

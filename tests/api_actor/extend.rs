@@ -64,7 +64,7 @@ async fn a_volume_grows_only() {
 async fn growth_over_the_quota_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let volume = world.volume(2).await;
-    world.script.lock().unwrap().limits = vec![(Resource::gigabytes(), 4)];
+    world.script.lock().limits = vec![(Resource::gigabytes(), 4)];
     let error = world.call(extend(volume.id, 5)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::OverQuota);
     assert_eq!(

@@ -19,7 +19,7 @@ fn backend(name: &str) -> Option<BackendName> {
 async fn a_report_counts_only_of_this_attempt_by_this_backend_while_it_is_open() {
     let world = World::new().await;
     world.start_backend("h2@fake");
-    world.script.lock().unwrap().pools.push_back(pool("h2@fake#p"));
+    world.script.lock().pools.push_back(pool("h2@fake#p"));
     world.will("create_volume", [Reaction::Fail(FailureKind::Backend)]);
     world.always("create_volume", Reaction::Lose);
     let volume = world.call(create(1)).await.unwrap();

@@ -127,7 +127,7 @@ async fn what_is_too_large_for_the_quota_is_an_error() {
     let world = world().await;
     world.always("manage_volume", Reaction::Lose);
     let volume = world.call_as(&admin(), manage("h1@fake", "lv1")).await.unwrap();
-    world.script.lock().unwrap().refuse_quota = Some(Error::over_quota("too much"));
+    world.script.lock().refuse_quota = Some(Error::over_quota("too much"));
     world.always("manage_volume", Reaction::Succeed);
     world.until(volume.id, VolumeStatus::ErrorManaging).await;
     assert_eq!(world.messages().await[0].cause.as_deref(), Some("too much"));
@@ -171,7 +171,7 @@ async fn what_exists_is_listed_with_whose_it_is() {
     let world = world().await;
     let volume = world.volume(1).await;
     let snapshot = world.snapshot(volume.id).await;
-    world.script.lock().unwrap().existing = vec![
+    world.script.lock().existing = vec![
         existing(volume.storage_name(), None, true),
         existing(snapshot.storage_name(), Some(volume.storage_name()), false),
         existing("free", None, false),

@@ -1,8 +1,7 @@
 //! A store that remembers the largest value and commit that it was given.
 
-use std::sync::Mutex;
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pumice::store::memory::MemoryStore;
 use pumice::store::{Change, CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 
@@ -26,11 +25,11 @@ pub struct Measuring {
 impl Measuring {
     /// Measures from here on.
     pub fn begin(&self) {
-        *self.most.lock().unwrap() = Most::default();
+        *self.most.lock() = Most::default();
     }
 
     pub fn most(&self) -> Most {
-        *self.most.lock().unwrap()
+        *self.most.lock()
     }
 }
 
@@ -56,7 +55,7 @@ impl Store for Measuring {
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
         {
-            let mut most = self.most.lock().unwrap();
+            let mut most = self.most.lock();
             most.commit = most.commit.max(transaction.size());
             let keys = transaction.changes.iter().map(|change| match change {
                 Change::Put(key, value) => {

@@ -26,7 +26,7 @@ async fn two_backends() -> World {
     for host in ["h1@fake", "h2@fake"] {
         world.announce(host).await;
     }
-    world.script.lock().unwrap().pools.push_back(pool("h2@fake#p"));
+    world.script.lock().pools.push_back(pool("h2@fake#p"));
     world
 }
 
@@ -320,7 +320,7 @@ async fn a_type_is_changed_where_the_volume_is_or_where_it_may_be() {
     let same = world.until(volume.id, VolumeStatus::Available).await;
     assert_eq!(same.volume_type_id, fast.volume_type_id);
     assert_eq!(world.usage("gigabytes_elsewhere").await.reserved, 0);
-    world.script.lock().unwrap().pools.pop_front();
+    world.script.lock().pools.pop_front();
     world.will("retype_volume", [Reaction::Fail(FailureKind::Backend)]);
     world.call(retype(volume.id, "elsewhere", true)).await.unwrap();
     world.until_quiet().await;

@@ -280,7 +280,6 @@ async fn run(script: Vec<(Act, usize)>) {
     world
         .script
         .lock()
-        .unwrap()
         .pools
         .push_back(crate::support::pool("h2@fake#p"));
     for at_once in script.chunks(3) {
@@ -288,7 +287,7 @@ async fn run(script: Vec<(Act, usize)>) {
         futures_util::future::join_all(acts).await;
         nothing_is_orphaned(&world).await;
     }
-    world.script.lock().unwrap().next.clear();
+    world.script.lock().next.clear();
     world.until_quiet().await;
     assert_eq!(verify(&world.catalog).await.unwrap(), []);
     for volume in world.volumes().await {

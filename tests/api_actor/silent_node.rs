@@ -45,7 +45,7 @@ async fn a_node_that_takes_nothing_in_delays_only_its_own_operations() {
     world.start_backend_on(&far, "h2@fake");
     world.always("create_volume", Reaction::Lose);
     let pools = |name: &str| {
-        world.script.lock().unwrap().pools = VecDeque::from([pool(name)]);
+        world.script.lock().pools = VecDeque::from([pool(name)]);
     };
     pools("h2@fake#p");
     for _ in 0..HUNG {

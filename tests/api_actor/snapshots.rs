@@ -462,7 +462,7 @@ async fn names_and_metadata_are_changed_and_compute_services_report() {
 async fn quota_is_checked_before_anything_is_written() {
     let world = World::new().await;
     let volume = world.volume(1).await;
-    world.script.lock().unwrap().limits = vec![(pumice::model::quota::Resource::snapshots(), 1)];
+    world.script.lock().limits = vec![(pumice::model::quota::Resource::snapshots(), 1)];
     world.snapshot(volume.id).await;
     let error = world.call(keep(volume.id)).await.unwrap_err();
     assert_eq!(

@@ -326,11 +326,11 @@ async fn who_may_not_have_it_does_not_get_it() {
             "SnapshotLimitExceeded: Maximum number of snapshots allowed (0) exceeded",
         ),
     ] {
-        world.script.lock().unwrap().limits = limits;
+        world.script.lock().limits = limits;
         let over = world.call_as(&taker(), accept(&made)).await;
         assert_eq!(told(over), (ErrorKind::OverQuota, text.to_owned()));
     }
-    world.script.lock().unwrap().limits.clear();
+    world.script.lock().limits.clear();
     let (status, who) = (VolumeStatus::AwaitingTransfer, volume(&world, offered.id).await);
     assert_eq!((who.status, who.project_id), (status, project()));
     assert_eq!(usage(&world, &"p2".into()).await, BTreeMap::new());

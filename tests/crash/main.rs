@@ -1,8 +1,6 @@
 //! Nothing acknowledged is lost, nothing is stuck, nothing is left behind: the whole program is killed again and again while
 //! clients make, grow and delete volumes, and is then held against what the clients were told.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 #[path = "../support/acknowledged.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod acknowledged;
@@ -20,11 +18,12 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use acknowledged::{AcknowledgedFacts, Answer, Resource};
@@ -62,7 +61,7 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
         std::thread::sleep(Duration::from_millis(60 + (kill as u64 * 137) % 400));
         pumice.kill()?;
         pumice = Pumice::start(folder.path())?;
-        *address.lock().unwrap() = pumice.address;
+        *address.lock() = pumice.address;
         // What has begun is under way, and yet all agrees at any moment.
         let checked = Client::connect(pumice.address)?
             .send_raw("GET", "/inspect/fsck", "")?
@@ -76,7 +75,7 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
     for client in clients {
         client.join().expect("a client thread ends");
     }
-    let facts = facts.lock().unwrap();
+    let facts = facts.lock();
     let made = facts.resources.len();
     ensure!(
         made >= kills,
@@ -99,7 +98,7 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
 fn work(index: usize, facts: &Mutex<Facts>, stop: &AtomicBool, address: &Mutex<std::net::SocketAddr>) {
     let mut round = 0_usize;
     while !stop.load(Ordering::Acquire) {
-        let to = *address.lock().unwrap();
+        let to = *address.lock();
         let Ok(mut client) = Client::connect(to) else {
             std::thread::sleep(Duration::from_millis(5));
             continue;
@@ -125,7 +124,7 @@ fn step(client: &mut Client, index: usize, round: usize, facts: &Mutex<Facts>) -
         sizes: [1].into(),
         ..Resource::existing("volume", None, &id)
     };
-    facts.lock().unwrap().resources.insert(id.clone(), volume);
+    facts.lock().resources.insert(id.clone(), volume);
     if round.is_multiple_of(3) {
         delete_one(client, round, facts)?;
     } else if round.is_multiple_of(5) {
@@ -144,10 +143,10 @@ fn answer(status: u16) -> Answer {
 }
 
 fn extend(client: &mut Client, id: &String, facts: &Mutex<Facts>) -> Result<()> {
-    let before = facts.lock().unwrap().of(id).sizes.begin_change(2);
+    let before = facts.lock().of(id).sizes.begin_change(2);
     let path = format!("/volumes/{id}/action");
     let sent = client.send("POST", &path, r#"{"os-extend": {"new_size": 2}}"#)?;
-    let mut facts = facts.lock().unwrap();
+    let mut facts = facts.lock();
     facts.of(id).sizes.end_change(before, 2, answer(sent.status));
     Ok(())
 }
@@ -155,7 +154,7 @@ fn extend(client: &mut Client, id: &String, facts: &Mutex<Facts>) -> Result<()> 
 /// Deletes one of the volumes that were made, whatever it is doing: a refusal is an answer.
 fn delete_one(client: &mut Client, round: usize, facts: &Mutex<Facts>) -> Result<()> {
     let (id, before) = {
-        let mut facts = facts.lock().unwrap();
+        let mut facts = facts.lock();
         let mut made = facts.all("volume").filter(|(_, volume)| volume.exists());
         let Some(id) = made.nth(round % 7).map(|(id, _)| id.clone()) else {
             return Ok(());
@@ -165,7 +164,7 @@ fn delete_one(client: &mut Client, round: usize, facts: &Mutex<Facts>) -> Result
         (id, before)
     };
     let sent = client.send("DELETE", &format!("/volumes/{id}"), "")?;
-    let mut facts = facts.lock().unwrap();
+    let mut facts = facts.lock();
     facts.end_delete(&id, before, answer(sent.status));
     Ok(())
 }

@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use parking_lot::Mutex;
 use pumice::actors::scheduler;
 use pumice::backend::{BackendCommand, CommandVisitor};
 use pumice::model::bounds::RECORDS_IN_A_COMMIT;
@@ -548,13 +548,13 @@ fn wherever_it_dies_it_comes_to_rest_as_its_clients_were_told() -> Result<()> {
                             died.fetch_add(1, Ordering::Relaxed);
                         }
                         Ok(false) => {}
-                        Err(error) => wrong.lock().unwrap().push(format!("{point}: {error:#}")),
+                        Err(error) => wrong.lock().push(format!("{point}: {error:#}")),
                     }
                 }
             });
         }
     });
-    let (wrong, died) = (wrong.into_inner().unwrap(), died.into_inner());
+    let (wrong, died) = (wrong.into_inner(), died.into_inner());
     println!(
         "{} points, killed at {died} of them, in {:.0} s",
         points.len(),

@@ -28,10 +28,11 @@ mod volume_client;
 mod world;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
 
 use checker::{Event, Model, contradiction};
+use parking_lot::Mutex;
 use pumice::model::ProjectId;
 use pumice::model::quota::Resource;
 use pumice::store::catalog::verify::verify;

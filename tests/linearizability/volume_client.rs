@@ -1,8 +1,9 @@
 //! One of those who ask about one volume, as drawn from a seed, and note what they were told.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use pumice::messages::api::MetadataChange;
 use pumice::model::{AttachmentId, Error, ErrorKind, Volume, VolumeId, VolumeStatus};
 use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
@@ -69,7 +70,7 @@ impl VolumeClient {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let word = self.rng.random_range(0..3).to_string();
         let attachment = {
-            let attachments = self.attachments.lock().unwrap();
+            let attachments = self.attachments.lock();
             let count = attachments.len();
             (count > 0).then(|| attachments[self.rng.random_range(0..count)].0)
         };
@@ -191,7 +192,7 @@ impl VolumeClient {
                     mode: None,
                 };
                 self.caller.call(request).await.map(|made| {
-                    self.attachments.lock().unwrap().push((*number, made.id));
+                    self.attachments.lock().push((*number, made.id));
                     Answer::Done
                 })
             }
@@ -211,7 +212,7 @@ impl VolumeClient {
     }
 
     fn attachment(&self, number: usize) -> String {
-        let attachments = self.attachments.lock().unwrap();
+        let attachments = self.attachments.lock();
         let found = attachments.iter().find(|(known, _)| *known == number);
         found.unwrap().1.to_string()
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pumice::actors::registry::{self, Liveness, VOLUME_BINARY};
 use pumice::actors::scheduler::{self, Options, Parts};
 use pumice::messages::api::{ApiTopic, Report};
@@ -108,7 +109,7 @@ impl Serve<CreateVolumeCommand> for Backend {
         if self.busy {
             std::future::pending::<()>().await;
         }
-        self.commands.lock().unwrap().push((self.name.clone(), message));
+        self.commands.lock().push((self.name.clone(), message));
         Ok(())
     }
 }
@@ -121,7 +122,7 @@ impl Actor for Api {
 
 impl Serve<Report> for Api {
     async fn serve(self: Rc<Self>, _context: Context, message: Report) -> Result<(), Error> {
-        self.0.lock().unwrap().push(message);
+        self.0.lock().push(message);
         Ok(())
     }
 }
@@ -221,7 +222,7 @@ impl World {
 
     /// The commands that the backend received.
     pub fn commands(&self, backend: &str) -> Vec<CreateVolumeCommand> {
-        let commands = self.commands.lock().unwrap();
+        let commands = self.commands.lock();
         commands
             .iter()
             .filter(|(name, _)| name == backend)
@@ -231,7 +232,7 @@ impl World {
 
     /// What the Api actor was told.
     pub fn reports(&self) -> Vec<Report> {
-        self.reports.lock().unwrap().clone()
+        self.reports.lock().clone()
     }
 
     pub fn scheduler(&self) -> Handle<SchedulerTopic> {

@@ -14,11 +14,11 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod trace;
 
+use parking_lot::Mutex;
 use trace::Trace;
 
 /// A number from the environment.
@@ -44,19 +44,19 @@ pub fn every_seed(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while failed.lock().unwrap().len() < enough {
+                while failed.lock().len() < enough {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds {
                         break;
                     }
                     if let Err(why) = each(seed) {
-                        failed.lock().unwrap().push((seed, why));
+                        failed.lock().push((seed, why));
                     }
                 }
             });
         }
     });
-    let mut failed = failed.into_inner().unwrap();
+    let mut failed = failed.into_inner();
     failed.sort();
     failed
 }

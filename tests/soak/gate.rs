@@ -1,6 +1,6 @@
 //! What lets clients work, and lets them all stand still between two steps while what is there is looked at.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 #[derive(Default)]
 pub struct Gate {
@@ -23,7 +23,7 @@ impl Gate {
     pub fn enter(&self) -> Option<Pass<'_>> {
         let mut state = self.state();
         while state.closed && !state.ended {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
         if state.ended {
             return None;
@@ -37,7 +37,7 @@ impl Gate {
         let mut state = self.state();
         state.closed = true;
         while state.inside > 0 {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
     }
 
@@ -53,7 +53,7 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

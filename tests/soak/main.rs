@@ -7,11 +7,7 @@
 //! `PUMICE_SOAK_KILLS` says how often (`make soak` is the long form), `PUMICE_SOAK_EVERY` after how many kills it is compared,
 //! `PUMICE_SOAK_SEED` repeats the choices of an earlier run (not their timing), and `PUMICE_SOAK_LOG` is the filter of the logs.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests fail as tests do, and what was killed and done is told"
-)]
+#![expect(clippy::print_stdout, reason = "who runs it sees what was killed and done")]
 #![expect(clippy::disallowed_methods, reason = "chance draws the seed itself")]
 
 #[path = "../support/acknowledged.rs"]
@@ -35,10 +31,11 @@ mod tally;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -204,7 +201,7 @@ impl Soak {
         let took = rest::wait_for_rest(&self.nodes)?;
         self.longest_rest = self.longest_rest.max(took);
         let mut faults = Vec::new();
-        let mut facts: Vec<_> = self.facts.iter().map(|facts| facts.lock().unwrap()).collect();
+        let mut facts: Vec<_> = self.facts.iter().map(|facts| facts.lock()).collect();
         let mut facts: Vec<&mut Facts> = facts.iter_mut().map(|facts| &mut **facts).collect();
         for facts in &mut facts {
             faults.append(&mut facts.faults);

@@ -1,7 +1,8 @@
 //! How often what was asked for, and how it was answered: a soak in which little was acknowledged would prove little.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,18 +27,18 @@ pub struct Tally {
 
 impl Tally {
     pub fn note(&self, verb: &'static str, end: End) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         *counts.entry(verb).or_default().entry(end).or_default() += 1;
     }
 
     /// What was answered with 5xx, in full, for there should be little of it.
     pub fn note_failure(&self, verb: &str, status: u16, words: &str) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         failures.push(format!("{verb}: {status} {words}"));
     }
 
     pub fn count(&self, verb: &str, end: End) -> usize {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         counts
             .get(verb)
             .and_then(|ends| ends.get(&end))
@@ -47,7 +48,7 @@ impl Tally {
 
     /// A line for each verb.
     pub fn lines(&self) -> Vec<String> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         let line = |(verb, ends): (&&str, &BTreeMap<End, usize>)| {
             let of = |end| ends.get(&end).copied().unwrap_or(0);
             format!(
@@ -59,7 +60,7 @@ impl Tally {
                 of(End::Silent)
             )
         };
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.failures.lock();
         counts.iter().map(line).chain(failures.iter().cloned()).collect()
     }
 }

@@ -6,10 +6,10 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pumice::messages::{Call, Cast, Message, Pattern, Topic};
 use pumice::model::{Context, Error};
 use pumice::transport::{Actor, Endpoint, EndpointBuilder, Serve, Started};
@@ -144,7 +144,7 @@ impl Serve<Panic> for Trier {
 
 impl Serve<Note> for Trier {
     async fn serve(self: Rc<Self>, _: Context, message: Note) -> Result<(), Error> {
-        self.shared.notes.lock().unwrap().push(message.0);
+        self.shared.notes.lock().push(message.0);
         Ok(())
     }
 }

@@ -2,10 +2,11 @@
 //! others can look without asking.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -138,7 +139,7 @@ impl Parts {
 
     /// Held for one decision or one report, never over an await.
     pub(super) fn pools(&self) -> MutexGuard<'_, Pools> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pools.lock()
     }
 
     /// Chooses a pool for a claim and takes its room at once. What the claim held before is given back first.
@@ -259,10 +260,7 @@ impl Parts {
         let accepted = self
             .pools()
             .accept(stats, now, self.liveness.down_time(), settled);
-        self.first_report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(now);
+        self.first_report.lock().get_or_insert(now);
         self.reports.send_modify(|count| *count = count.wrapping_add(1));
         accepted
     }
@@ -280,7 +278,7 @@ impl Parts {
 
     /// Whether backends are likely to report that have not yet.
     fn is_incomplete(&self, now: Instant) -> bool {
-        let first = *self.first_report.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *self.first_report.lock();
         if first.is_none_or(|first| now.duration_since(first) < self.options.settle)
             || !self.liveness.is_loaded()
         {

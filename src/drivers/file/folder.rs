@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
@@ -88,8 +89,8 @@ impl Folder {
         }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Option<(u64, u64)>> {
-        self.identity.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> parking_lot::MutexGuard<'_, Option<(u64, u64)>> {
+        self.identity.0.lock()
     }
 
     /// The size of a file, if it is there.

@@ -1,7 +1,8 @@
 //! What the folder holds, remembered: tens of thousands of files are listed once, and not at every report.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::folder::Name;
 use crate::drivers::DriverResult;
@@ -55,6 +56,6 @@ impl Known {
     }
 
     fn sizes(&self) -> MutexGuard<'_, Option<Sizes>> {
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sizes.lock()
     }
 }

@@ -1,7 +1,5 @@
 //! Looking before acting: what is there, whether it may be touched, and what a killed verb left to be finished.
 
-use std::sync::PoisonError;
-
 use super::report::{Kind, Lv, Report, State};
 use super::verdict::Verdict;
 use super::{LvmDriver, LvmType, Mode, VolumeClear, failed, missing, names};
@@ -78,13 +76,13 @@ impl LvmDriver {
         !self.watch().unzeroed
     }
 
-    fn watch(&self) -> std::sync::MutexGuard<'_, super::Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watch(&self) -> parking_lot::MutexGuard<'_, super::Watch> {
+        self.watch.lock()
     }
 
     /// Which kind of volumes is made; found out if nobody did before.
     pub(super) fn mode(&self, work: &Work) -> DriverResult<Mode> {
-        let known = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *self.mode.lock();
         if let Some(mode) = known {
             return Ok(mode);
         }
@@ -100,7 +98,7 @@ impl LvmDriver {
     }
 
     fn set_mode(&self, mode: Mode) {
-        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = Some(mode);
+        *self.mode.lock() = Some(mode);
     }
 
     /// The device is there and answers.

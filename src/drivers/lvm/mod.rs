@@ -49,9 +49,10 @@ mod verdict;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 pub use options::{LvmOptions, LvmType, VolumeClear};
+
+use parking_lot::Mutex;
 
 use self::commands::Lvm;
 use self::report::Kind;
@@ -315,7 +316,7 @@ impl VolumeDriver for LvmDriver {
     }
 
     fn moves_data(&self) -> bool {
-        let mode = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        let mode = *self.mode.lock();
         mode != Some(Mode::Thin)
     }
 

@@ -4,8 +4,9 @@
 //! It orders, and guards nothing: LVM has its own lock. A command that takes longer than [`PATIENCE`], for it hangs, is no longer
 //! waited for.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::drivers::{DriverResult, Work};
 
@@ -66,16 +67,12 @@ impl Queue {
                 return Ok(Turn { queue: self, number });
             }
             let pause = LOOK.min(work.remaining());
-            state = self
-                .left
-                .wait_timeout(state, pause)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.left.wait_for(&mut state, pause);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[cfg(test)]

@@ -1,7 +1,6 @@
 //! How full the group or its pool is: one report of LVM's for everything that the scheduler is told.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use super::report::{Kind, Lv, Report};
 use super::{LvmDriver, LvmOptions, Mode, failed, names};
@@ -47,11 +46,7 @@ impl LvmDriver {
             return;
         };
         let mark = f64::from(self.options.thin_pool_warn_percent);
-        let warnings = self
-            .watch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .look(pool, mark);
+        let warnings = self.watch.lock().look(pool, mark);
         for warning in warnings {
             let (what, percent) = (warning.what, warning.percent);
             tracing::warn!(

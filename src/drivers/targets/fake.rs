@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::chap::Chap;
 use super::iscsi::{self, LUN, Location};
@@ -146,7 +148,7 @@ impl FakeTarget {
     }
 
     fn daemon(&self) -> MutexGuard<'_, Daemon> {
-        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+        self.daemon.lock()
     }
 
     fn alive(&self) -> DriverResult<MutexGuard<'_, Daemon>> {

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use self::export::Wanted;
 use self::place::Place;
@@ -144,7 +145,7 @@ impl LioTarget {
         if !self.options.chap {
             return Ok(None);
         }
-        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.secrets.lock();
         let chap = match (&volume.provider_auth, secrets.get(&place.name)) {
             (Some(auth), _) => Chap::parse(auth).ok_or_else(|| DriverError::Failed {
                 client: "The volume's secret could not be read.".to_owned(),
@@ -164,7 +165,7 @@ impl LioTarget {
     }
 
     fn forget_secret(&self, place: &Place) {
-        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.secrets.lock();
         secrets.remove(&place.name);
     }
 }

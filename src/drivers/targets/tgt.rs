@@ -30,8 +30,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use self::admin::Admin;
 use self::exports::{Exports, Left, Wanted, measure};
@@ -58,6 +59,9 @@ const LONGEST_SOCKET: usize = 107;
 
 /// How long a verb waits for a daemon that is being restarted.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a verb that waits for the others looks whether it may still wait.
+const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// How a tgt target is.
 #[derive(Clone, Debug)]
@@ -218,11 +222,9 @@ impl TgtTarget {
         work.check_owner()?;
         loop {
             work.check()?;
-            match self.book.try_lock() {
-                Ok(book) => return Ok(book),
-                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-                // Each who is in takes some milliseconds, and `limit` at the very most for each step.
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            // Each who is in takes some milliseconds, and `limit` at the very most for each step.
+            if let Some(book) = self.book.try_lock_for(LOCK_POLL) {
+                return Ok(book);
             }
         }
     }

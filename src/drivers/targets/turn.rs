@@ -2,8 +2,9 @@
 //! away lasts as long as the storage under it takes for what it was asked.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::drivers::{DriverResult, Work};
 
@@ -26,7 +27,7 @@ pub(super) struct Turn<'a> {
 impl Turnstile {
     /// Waits for its turn with the volume of that name.
     pub(super) fn enter(&self, work: &Work, name: &str) -> DriverResult<Turn<'_>> {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.inside.lock();
         loop {
             work.check()?;
             if inside.insert(name.to_owned()) {
@@ -38,22 +39,14 @@ impl Turnstile {
                 work.check_owner()?;
                 return Ok(turn);
             }
-            inside = self
-                .left
-                .wait_timeout(inside, LOOK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.left.wait_for(&mut inside, LOOK);
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut inside = self
-            .turnstile
-            .inside
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.turnstile.inside.lock();
         inside.remove(&self.name);
         self.turnstile.left.notify_all();
     }

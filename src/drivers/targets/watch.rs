@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::configfs::Tree;
 
@@ -115,12 +117,10 @@ impl Watch {
     fn run(&self) {
         loop {
             {
-                let state = self.state();
-                let (state, _) = self
-                    .state
+                let mut state = self.state();
+                self.state
                     .1
-                    .wait_timeout_while(state, EVERY, |state| !state.stop)
-                    .unwrap_or_else(PoisonError::into_inner);
+                    .wait_while_for(&mut state, |state| !state.stop, EVERY);
                 if state.stop {
                     return;
                 }
@@ -130,7 +130,7 @@ impl Watch {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.0.lock()
     }
 }
 

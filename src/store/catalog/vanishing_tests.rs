@@ -1,9 +1,10 @@
 //! Lists and walks while what they read goes: a record is deleted after each scan of an index, before it is read.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::samples::{self, attachment, snapshot, tick};
 use super::verify::expects_storage;
@@ -32,7 +33,7 @@ impl Vanishing {
     }
 
     fn doom(&self, keys: impl IntoIterator<Item = Key>) {
-        let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doomed = self.doomed.lock();
         doomed.extend(keys);
     }
 }
@@ -51,7 +52,7 @@ impl Store for Vanishing {
         let rows = self.memory.scan(scan).await?;
         if !rows.is_empty() {
             let gone: Vec<Change> = {
-                let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut doomed = self.doomed.lock();
                 let take = self.greed.min(doomed.len());
                 doomed.drain(..take).map(Change::Delete).collect()
             };
@@ -206,11 +207,7 @@ async fn attachments_and_messages_have_full_pages_too() {
     let ids: Vec<AttachmentId> = page.records.iter().map(|found| found.id).collect();
     assert_eq!((ids.len(), page.next), (5, ids.last().copied()));
     assert!(ids.iter().all(|id| attachments[2..].contains(id)));
-    store
-        .doomed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clear();
+    store.doomed.lock().clear();
     store.doom(messages[..4].iter().map(|id| messages::record_key(*id)));
     let page = catalog.messages(None, None, 5).await.unwrap();
     let ids: Vec<MessageId> = page.records.iter().map(|found| found.id).collect();

@@ -173,8 +173,8 @@ async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
 async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
     let directory = tempfile::tempdir().unwrap();
     let (tell, told) = std::sync::mpsc::channel::<std::io::Result<()>>();
-    let told = std::sync::Mutex::new(told);
-    let sync = |_| -> writer::Sync { Box::new(move || told.lock().unwrap().recv().unwrap_or(Ok(()))) };
+    let told = parking_lot::Mutex::new(told);
+    let sync = |_| -> writer::Sync { Box::new(move || told.lock().recv().unwrap_or(Ok(()))) };
     let options = SledOptions::default();
     let opened = super::open::open(directory.path(), &options).unwrap();
     let store = Arc::new(SledStore::over(directory.path(), &options, opened, sync).unwrap());

@@ -77,7 +77,7 @@ async fn two_that_flood_take_turns() {
         let (turns, served) = (turns.clone(), served.clone());
         async move {
             let turn = turns.take(project.clone()).await.unwrap();
-            served.lock().unwrap().push(project);
+            served.lock().push(project);
             tokio::task::yield_now().await;
             drop(turn);
         }
@@ -97,7 +97,7 @@ async fn two_that_flood_take_turns() {
     for task in waiting {
         task.await.unwrap();
     }
-    assert_eq!(*served.lock().unwrap(), [b(), a(), b(), a(), b(), a()]);
+    assert_eq!(*served.lock(), [b(), a(), b(), a(), b(), a()]);
     assert!(is_idle(&turns));
 }
 

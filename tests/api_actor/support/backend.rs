@@ -89,7 +89,7 @@ fn reply<R: 'static>(value: impl Any) -> R {
 
 impl FakeBackend {
     fn list_existing(&self, question: &ListExisting) -> Vec<Existing> {
-        let mut all = self.script.lock().unwrap().existing.clone();
+        let mut all = self.script.lock().existing.clone();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all.retain(|found| question.after.as_ref().is_none_or(|after| found.name > *after));
         all
@@ -98,7 +98,7 @@ impl FakeBackend {
     async fn run<M: Message<To = VolumeTopic>>(&self, context: &Context, message: M) {
         let (command, success) = self.success_of(&message);
         let (reaction, is_long) = {
-            let mut script = self.script.lock().unwrap();
+            let mut script = self.script.lock();
             (script.react(M::NAME, message), script.reports_long_texts)
         };
         let (outcome, times) = match reaction {
@@ -130,7 +130,7 @@ impl FakeBackend {
     }
 
     fn connect(&self, command: &InitializeConnectionCommand) -> Outcome {
-        let mut script = self.script.lock().unwrap();
+        let mut script = self.script.lock();
         script.exports += 1;
         let secret = command.volume.provider_auth.clone();
         let secret = secret.unwrap_or_else(|| Secret::new(format!("CHAP u {}", script.exports)));

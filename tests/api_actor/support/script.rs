@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pumice::messages::Message;
 use pumice::messages::api::FailureKind;
 use pumice::model::quota::Resource;

@@ -35,7 +35,7 @@ impl Actor for FakeQuota {
 
 impl Serve<CheckQuota> for FakeQuota {
     async fn serve(self: Rc<Self>, _context: Context, message: CheckQuota) -> Result<Ceilings, Error> {
-        let script = self.0.lock().unwrap();
+        let script = self.0.lock();
         if let Some(error) = script.refuse_quota.clone() {
             return Err(error);
         }
@@ -75,7 +75,7 @@ impl Actor for FakeScheduler {
 
 impl FakeScheduler {
     fn react<M: Message>(&self, name: &'static str, message: M) -> Reaction {
-        self.script.lock().unwrap().react(name, message)
+        self.script.lock().react(name, message)
     }
 
     async fn report_failure(&self, context: &Context, command: CommandId, kind: FailureKind) {
@@ -98,7 +98,7 @@ impl Serve<CreateVolume> for FakeScheduler {
             Reaction::Succeed | Reaction::ReportTwice => {}
         }
         let chosen = {
-            let pools = &self.script.lock().unwrap().pools;
+            let pools = &self.script.lock().pools;
             pools
                 .iter()
                 .find(|pool| !message.request.tried.contains(pool))
@@ -142,7 +142,7 @@ impl Serve<PlaceVolume> for FakeScheduler {
     async fn serve(self: Rc<Self>, context: Context, message: PlaceVolume) -> Result<(), Error> {
         let (command, request, among) = (message.command, &message.request, &message.among);
         let chosen = {
-            let pools = &self.script.lock().unwrap().pools;
+            let pools = &self.script.lock().pools;
             let passes = |pool: &&PoolName| among.has(pool) && !request.tried.contains(pool);
             let preferred = message.prefer.iter().find(passes);
             preferred.or_else(|| pools.iter().find(passes)).cloned()
@@ -174,7 +174,7 @@ impl Serve<ValidateExtend> for FakeScheduler {
 
 impl Serve<GetPools> for FakeScheduler {
     async fn serve(self: Rc<Self>, _context: Context, _message: GetPools) -> Result<Vec<PoolView>, Error> {
-        let pools = self.script.lock().unwrap().pools.clone();
+        let pools = self.script.lock().pools.clone();
         let view = |name: PoolName| PoolView {
             backend: BackendStats {
                 backend: name.backend.clone(),

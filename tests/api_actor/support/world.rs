@@ -53,7 +53,7 @@ impl World {
         let catalog = Catalog::open(store).await.unwrap();
         let router = Router::new("test");
         let script: Shared = Arc::default();
-        script.lock().unwrap().pools = VecDeque::from([pool("h1@fake#p")]);
+        script.lock().pools = VecDeque::from([pool("h1@fake#p")]);
         let world = Self {
             api: router.any(),
             finished: FinishedOperations::new(),
@@ -112,25 +112,25 @@ impl World {
 
     /// How neighbours react to the next messages of that name.
     pub fn will(&self, name: &'static str, reactions: impl IntoIterator<Item = Reaction>) {
-        let mut script = self.script.lock().unwrap();
+        let mut script = self.script.lock();
         script.next.entry(name).or_default().extend(reactions);
     }
 
     /// How neighbours react to messages of that name where nothing else was said.
     pub fn always(&self, name: &'static str, reaction: Reaction) {
-        self.script.lock().unwrap().always.insert(name, reaction);
+        self.script.lock().always.insert(name, reaction);
     }
 
     /// The messages of that name that neighbours have got.
     pub fn got(&self, name: &str) -> Vec<Received> {
-        let script = self.script.lock().unwrap();
+        let script = self.script.lock();
         let received = script.received.iter();
         received.filter(|message| message.name == name).cloned().collect()
     }
 
     /// The messages of that type that neighbours have got.
     pub fn received<M: Message>(&self) -> Vec<Arc<M>> {
-        let script = self.script.lock().unwrap();
+        let script = self.script.lock();
         script.received.iter().filter_map(Received::of_type).collect()
     }
 

@@ -62,7 +62,7 @@ impl Node {
         let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
         let sender = Arc::new(Mutex::new(sender));
         let ear = EndpointBuilder::new(None, 256, move || {
-            let reports = Rc::new(RefCell::new(sender.lock().unwrap().clone()));
+            let reports = Rc::new(RefCell::new(sender.lock().clone()));
             Rc::new(Ear {
                 reports,
                 has: Vec::new(),

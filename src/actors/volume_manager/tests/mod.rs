@@ -8,8 +8,10 @@ mod reports;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::endpoint;
 use crate::backend::testing::{LONG_MS, backend, backend_state, connector_of, first, spec};
@@ -138,7 +140,7 @@ fn world_where(
     let sender = Arc::new(Mutex::new(sender));
     router.register(
         EndpointBuilder::new(None, 256, move || {
-            let reports = Rc::new(RefCell::new(sender.lock().unwrap().clone()));
+            let reports = Rc::new(RefCell::new(sender.lock().clone()));
             Rc::new(Ear {
                 reports,
                 has: has.clone(),

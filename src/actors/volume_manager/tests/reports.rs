@@ -154,7 +154,7 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
     // It looks at nothing, as one in a system call of a dead NFS does.
     let hung = tokio::task::spawn_local(async move {
         let verb = move |_: &crate::drivers::Work| {
-            let _ = hangs.lock().unwrap().recv();
+            let _ = hangs.lock().recv();
             Ok(())
         };
         let locks = crate::backend::LockSet::volume(VolumeId::new());

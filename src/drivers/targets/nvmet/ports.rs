@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::paths::{self, PORTS, Paths};
 use crate::drivers::targets::configfs::{Editor, Tree};
@@ -12,7 +13,7 @@ use crate::drivers::{DriverError, DriverResult};
 static SHARED: Mutex<()> = Mutex::new(());
 
 pub(super) fn alone() -> MutexGuard<'static, ()> {
-    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+    SHARED.lock()
 }
 
 /// The ports that one backend uses.

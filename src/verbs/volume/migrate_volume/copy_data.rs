@@ -30,12 +30,13 @@ mod reader;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{LocalBoxFuture, OptionFuture};
 use futures_util::stream::FuturesOrdered;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -94,7 +95,7 @@ pub struct CopyTarget {
 
 impl CopyTarget {
     fn lock(&self) -> MutexGuard<'_, Option<Box<dyn OpenVolume>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -43,7 +43,7 @@ impl Actor for Ear {
 
 impl Serve<CopyProgress> for Ear {
     async fn serve(self: Rc<Self>, _context: Context, progress: CopyProgress) -> Result<(), Error> {
-        self.0.lock().unwrap().push(progress.offset);
+        self.0.lock().push(progress.offset);
         Ok(())
     }
 }
@@ -267,7 +267,7 @@ async fn what_is_durable_is_told_and_never_more() {
     };
     let (copies, _, _) = Copies::of(1, options, FakeDriver::default()).from(&[(0, vec![7; 9_000_000])]);
     copies.run().await.unwrap();
-    let told = copies.told.lock().unwrap().clone();
+    let told = copies.told.lock().clone();
     assert!(told.is_sorted(), "{told:?}");
     assert_eq!(told.last(), Some(&(1 << 30)));
     assert!(told.len() > 1, "{told:?}");
