@@ -109,16 +109,6 @@ impl Caller {
         }
     }
 
-    /// `self` and `bookmark` links of a thing, as Cinder writes them: with the project if the request's path had it.
-    #[must_use]
-    pub fn links(&self, collection: &str, id: &str) -> Value {
-        let project = self.project_segment();
-        json!([
-            {"rel": "self", "href": format!("{}/v3/{project}{collection}/{id}", self.base_url)},
-            {"rel": "bookmark", "href": format!("{}/{project}{collection}/{id}", self.base_url)},
-        ])
-    }
-
     /// The link to the page after this one, as the value of `<collection>_links`. `path` is what follows the project
     /// (`volumes/detail`), `query` the request's own query.
     #[must_use]
@@ -127,7 +117,8 @@ impl Caller {
         json!([{"rel": "next", "href": format!("{}/v3/{}{path}?{query}", self.base_url, self.project_segment())}])
     }
 
-    fn project_segment(&self) -> String {
+    /// `<project>/` if the request's path had it, as links have it then.
+    pub(super) fn project_segment(&self) -> String {
         self.path_project
             .as_ref()
             .map(|project| format!("{project}/"))
@@ -203,6 +194,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::web::views::LinkBase;
 
     fn caller(path: &str, version: Option<&str>) -> Result<Caller, Fault> {
         let mut request = TestRequest::with_uri(path).insert_header(("Host", "localhost"));
@@ -237,19 +229,17 @@ mod tests {
 
     #[test]
     fn links_have_the_project_only_if_the_path_has_it() {
+        let links = |caller: &Caller| json!(LinkBase::new(caller, "volumes").of("v"));
         let with = caller("/v3/0a/volumes", Some("volume 3.71")).unwrap();
         assert_eq!(
-            with.links("volumes", "v"),
+            links(&with),
             json!([
                 {"rel": "self", "href": "http://localhost/v3/0a/volumes/v"},
                 {"rel": "bookmark", "href": "http://localhost/0a/volumes/v"},
             ])
         );
         let without = caller("/v3/volumes?limit=1", None).unwrap();
-        assert_eq!(
-            without.links("volumes", "v")[0]["href"],
-            "http://localhost/v3/volumes/v"
-        );
+        assert_eq!(links(&without)[0]["href"], "http://localhost/v3/volumes/v");
         assert_eq!(
             without.next_link("volumes", "limit=1", "v")[0]["href"],
             "http://localhost/v3/volumes?limit=1&marker=v"

@@ -39,6 +39,9 @@ pub struct Fault {
     pub operator: Option<String>,
 }
 
+/// What a handler answers.
+pub type HandlerResult = Result<HttpResponse, Fault>;
+
 impl Fault {
     /// Any status with this text.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {

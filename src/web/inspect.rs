@@ -20,12 +20,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::caller::Caller;
-use super::fault::Fault;
+use super::fault::{Fault, HandlerResult};
 use super::links::decode_query;
 use super::offload::Offload;
 use super::policy::{Rule, admin, member, reader};
 use super::routes::{Access, Admission, Routes};
-use super::state::WebState;
+use super::state::{State, WebState};
 use super::views::Json;
 use crate::control::decisions::Decision;
 use crate::control::{Advance, Finished};
@@ -52,7 +52,7 @@ pub fn routes(routes: &mut Routes) {
 
 const GET_OPERATION: Rule = reader("inspect:get_operation");
 
-async fn actors(_caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+async fn actors(_caller: Caller, state: State) -> HandlerResult {
     Ok(HttpResponse::Ok().json(json!({
         "node": state.router.node(),
         "healthy": state.router.healthy(),
@@ -62,12 +62,7 @@ async fn actors(_caller: Caller, state: web::Data<WebState>) -> Result<HttpRespo
     })))
 }
 
-async fn operations(
-    caller: Caller,
-    request: HttpRequest,
-    state: web::Data<WebState>,
-    offload: Offload,
-) -> Result<HttpResponse, Fault> {
+async fn operations(caller: Caller, request: HttpRequest, state: State, offload: Offload) -> HandlerResult {
     let query = request.query_string().to_owned();
     let filter = Filter::parse(&query)?;
     let read = move || async move {
@@ -104,11 +99,7 @@ async fn operations(
     Ok(offload.run(None, read).await?.answer(StatusCode::OK))
 }
 
-async fn operation(
-    caller: Caller,
-    id: web::Path<String>,
-    state: web::Data<WebState>,
-) -> Result<HttpResponse, Fault> {
+async fn operation(caller: Caller, id: web::Path<String>, state: State) -> HandlerResult {
     if let Ok(id) = id.parse::<OperationId>() {
         let open = state.catalog.operation(id).await?;
         if let Some(open) = open.filter(|open| caller.sees(&open.project_id)) {
@@ -125,11 +116,7 @@ async fn operation(
 }
 
 /// 202: it ends as soon as its backend has taken back what it did, and within a minute in any case.
-async fn cancel_operation(
-    caller: Caller,
-    id: web::Path<String>,
-    state: web::Data<WebState>,
-) -> Result<HttpResponse, Fault> {
+async fn cancel_operation(caller: Caller, id: web::Path<String>, state: State) -> HandlerResult {
     let operation = id.parse().map_err(|_| not_found(&id))?;
     state
         .api
@@ -143,11 +130,7 @@ fn not_found(id: &str) -> Fault {
 }
 
 /// Operations that have ended, newest first: as many as this process remembers.
-async fn finished(
-    caller: Caller,
-    request: HttpRequest,
-    state: web::Data<WebState>,
-) -> Result<HttpResponse, Fault> {
+async fn finished(caller: Caller, request: HttpRequest, state: State) -> HandlerResult {
     let filter = Filter::parse(request.query_string())?;
     let ended = match filter.volume {
         Some(volume) => state.insight.operations.of_volume(volume),
@@ -162,11 +145,7 @@ async fn finished(
 }
 
 /// Why a volume is where it is, or nowhere: the scheduler's last decisions, newest first, with the reason for every pool.
-async fn decisions(
-    _caller: Caller,
-    request: HttpRequest,
-    state: web::Data<WebState>,
-) -> Result<HttpResponse, Fault> {
+async fn decisions(_caller: Caller, request: HttpRequest, state: State) -> HandlerResult {
     let filter = Filter::parse(request.query_string())?;
     let shown = match (&state.insight.decisions, filter.volume) {
         (Some(decisions), Some(volume)) => decisions.of(volume).into_iter().collect(),

@@ -34,18 +34,6 @@ impl Body {
     pub fn value(&self) -> &Value {
         self.0.as_ref().unwrap_or(&Value::Null)
     }
-
-    /// The body's one entry by that name, as an object: `{"volume": {...}}`.
-    ///
-    /// # Errors
-    /// 400 if there is no such object.
-    pub fn entity(&self, name: &str) -> Result<&serde_json::Map<String, Value>, Fault> {
-        self.0
-            .as_ref()
-            .and_then(|body| body.get(name))
-            .and_then(Value::as_object)
-            .ok_or_else(|| Fault::bad_request(format!("Missing required element '{name}' in request body.")))
-    }
 }
 
 /// What the request says of its body.

@@ -12,7 +12,7 @@ use actix_web::http::Method;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use super::caller::Caller;
-use super::fault::Fault;
+use super::fault::{Fault, HandlerResult};
 use super::microversion::Microversion;
 use super::policy::Rule;
 use super::schema::Schema;
@@ -22,7 +22,7 @@ mod actions;
 
 #[cfg(test)]
 pub(super) use actions::read as read_action;
-pub use actions::{ActionOn, Subject, SubjectPath};
+pub use actions::{ActionOn, Subject, SubjectNames, SubjectPath};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ impl Routes {
     ) -> &mut RouteInfo
     where
         S: Subject,
-        F: Future<Output = Result<HttpResponse, Fault>> + 'static,
+        F: Future<Output = HandlerResult> + 'static,
     {
         let target = Target::Action(actions::erased(handler));
         let row = self.push(Some(Method::POST), path, rule.into(), target);

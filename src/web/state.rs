@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, web};
 
 use super::auth::Strategy;
 use super::body_limits::BodyLimits;
@@ -19,7 +19,10 @@ use crate::messages::scheduler::SchedulerTopic;
 use crate::store::catalog::Catalog;
 use crate::transport::{Handle, Router};
 
-/// Shared by all workers (`web::Data<WebState>`).
+/// How a handler is given it: one for all workers.
+pub type State = web::Data<WebState>;
+
+/// Shared by all workers.
 pub struct WebState {
     /// For reading.
     pub catalog: Catalog,

@@ -8,11 +8,11 @@ use crate::store::StoreError;
 use crate::store::catalog::Catalog;
 use crate::store::catalog::verify::{self, Finding};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
-use crate::web::state::WebState;
+use crate::web::fault::HandlerResult;
+use crate::web::state::State;
 
 /// `{"findings": [{"finding": kind, "what": text}]}`; none if all agrees.
-pub(super) async fn fsck(_caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+pub(super) async fn fsck(_caller: Caller, state: State) -> HandlerResult {
     let _turn = state.checking.lock().await;
     let catalog = state.catalog.clone();
     let checked = web::block(move || check(&catalog)).await;

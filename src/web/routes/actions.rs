@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 
-use actix_web::{HttpResponse, Route, web};
+use actix_web::{Route, web};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,10 +24,10 @@ use super::{RouteInfo, RuleOrder};
 use crate::messages::api::ApiTopic;
 use crate::messages::{Call, Message};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::microversion::Microversion;
 use crate::web::request::Body;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 
 /// What something can be done to.
 #[expect(async_fn_in_trait, reason = "its futures stay on the worker's thread")]
@@ -51,7 +51,7 @@ pub struct ActionOn<S> {
     /// Who asks.
     pub caller: Caller,
     /// To read and to change.
-    pub state: web::Data<WebState>,
+    pub state: State,
     /// What it is to be done to.
     pub subject: S,
     /// The subject's id as the client wrote it.
@@ -76,21 +76,20 @@ impl<S> ActionOn<S> {
 /// A request for an action, its shape checked.
 pub(super) struct ActionRequest {
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     id: String,
     arguments: Value,
     rule_order: RuleOrder,
 }
 
 /// A handler of an action on any kind of subject.
-pub(super) type ActionHandler =
-    Rc<dyn Fn(ActionRequest) -> LocalBoxFuture<'static, Result<HttpResponse, Fault>>>;
+pub(super) type ActionHandler = Rc<dyn Fn(ActionRequest) -> LocalBoxFuture<'static, HandlerResult>>;
 
 /// Puts the search for the subject before a handler.
 pub(super) fn erased<S, F>(handler: impl Fn(ActionOn<S>) -> F + Copy + 'static) -> ActionHandler
 where
     S: Subject,
-    F: Future<Output = Result<HttpResponse, Fault>> + 'static,
+    F: Future<Output = HandlerResult> + 'static,
 {
     Rc::new(move |request: ActionRequest| {
         Box::pin(async move {
@@ -120,10 +119,13 @@ where
     })
 }
 
+/// How a handler is given what the path names.
+pub type SubjectPath = web::Path<SubjectNames>;
+
 /// What a path names, besides the project of the caller.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "BTreeMap<PathPart, String>")]
-pub struct SubjectPath {
+pub struct SubjectNames {
     /// The subject, as the client wrote it.
     pub id: String,
     /// What of it.
@@ -138,7 +140,7 @@ enum PathPart {
     Subject(String),
 }
 
-impl From<BTreeMap<PathPart, String>> for SubjectPath {
+impl From<BTreeMap<PathPart, String>> for SubjectNames {
     fn from(parts: BTreeMap<PathPart, String>) -> Self {
         let mut path = Self::default();
         for (part, text) in parts {
@@ -155,23 +157,22 @@ impl From<BTreeMap<PathPart, String>> for SubjectPath {
 /// The route of a path with actions. The gate has looked which of them it is, and has noted its rule.
 pub(super) fn route(actions: Vec<(RouteInfo, ActionHandler)>) -> Route {
     let actions: Rc<[(RouteInfo, ActionHandler)]> = actions.into();
-    let answer =
-        move |caller: Caller, state: web::Data<WebState>, path: web::Path<SubjectPath>, body: Body| {
-            let actions = Rc::clone(&actions);
-            async move {
-                let rows = actions.iter().map(|(row, _)| row);
-                let (at, arguments) = read(rows, caller.version, body.0)?;
-                let (row, handler) = &actions[at];
-                let request = ActionRequest {
-                    caller,
-                    state,
-                    id: path.into_inner().id,
-                    arguments,
-                    rule_order: row.rule_order,
-                };
-                handler(request).await
-            }
-        };
+    let answer = move |caller: Caller, state: State, path: SubjectPath, body: Body| {
+        let actions = Rc::clone(&actions);
+        async move {
+            let rows = actions.iter().map(|(row, _)| row);
+            let (at, arguments) = read(rows, caller.version, body.0)?;
+            let (row, handler) = &actions[at];
+            let request = ActionRequest {
+                caller,
+                state,
+                id: path.into_inner().id,
+                arguments,
+                rule_order: row.rule_order,
+            };
+            handler(request).await
+        }
+    };
     web::post().to(answer)
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::Check::{Enum, NoOthers, NotEmpty, Properties, Required, Type};
+use super::Check::{Enum, NotEmpty, Required, Type};
 use super::parameter_types::UUID;
-use super::{Choice, Kind, Schema, text, uuid};
+use super::{Choice, Kind, Schema, envelope, object, text, uuid};
 use crate::model::{AttachMode, Connector};
 use crate::verbs::attachment::create_attachment::CreateAttachment;
 use crate::verbs::attachment::update_attachment::UpdateAttachment;
@@ -18,45 +18,25 @@ pub(in crate::web) const ATTACH_MODE: Schema = Schema(&[
 
 macro_rules! new_attachment {
     ($($later:expr)?) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[(
-                "attachment",
-                Schema(&[
-                    Type(&[Kind::Object]),
-                    Properties(&[
-                        ("instance_uuid", UUID),
-                        ("connector", Schema(&[Type(&[Kind::Object, Kind::Null])])),
-                        ("volume_uuid", UUID),
-                        $($later,)?
-                    ]),
-                    Required(&["volume_uuid"]),
-                    NoOthers,
-                ]),
-            )]),
-            Required(&["attachment"]),
-            NoOthers,
-        ])
+        envelope!("attachment", object!(
+            [
+                ("instance_uuid", UUID),
+                ("connector", Schema(&[Type(&[Kind::Object, Kind::Null])])),
+                ("volume_uuid", UUID),
+                $($later,)?
+            ],
+            Required(&["volume_uuid"])
+        ))
     };
 }
 
 pub(in crate::web) const CREATE: Schema = new_attachment!();
 pub(in crate::web) const CREATE_V354: Schema = new_attachment!(("mode", ATTACH_MODE));
 
-pub(in crate::web) const UPDATE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "attachment",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[("connector", Schema(&[Type(&[Kind::Object]), NotEmpty]))]),
-            Required(&["connector"]),
-            NoOthers,
-        ]),
-    )]),
-    Required(&["attachment"]),
-    NoOthers,
-]);
+pub(in crate::web) const UPDATE: Schema = envelope!(
+    "attachment",
+    envelope!("connector", Schema(&[Type(&[Kind::Object]), NotEmpty]))
+);
 
 /// Reads `POST /attachments`.
 #[must_use]

@@ -2,18 +2,13 @@
 
 use serde_json::Value;
 
-use super::Check::{Format as FormatCheck, NoOthers, Properties, Required, Type};
+use super::Check::{Format as FormatCheck, Required, Type};
 use super::parameter_types::{NAME, NULLABLE_STRING};
-use super::{Format, Kind, Schema, text};
+use super::{Format, Kind, Schema, object, text};
 
 macro_rules! cluster {
     ($($later:expr)?) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[("name", NAME), ("binary", NULLABLE_STRING), $($later,)?]),
-            Required(&["name"]),
-            NoOthers,
-        ])
+        object!([("name", NAME), ("binary", NULLABLE_STRING), $($later,)?], Required(&["name"]))
     };
 }
 

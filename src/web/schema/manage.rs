@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Check::{MaxLength, NoOthers, Properties, Required, Type};
+use super::Check::{MaxLength, Required, Type};
 use super::parameter_types::{BOOLEAN, DESCRIPTION, HOST, METADATA_ALLOWS_NULL, NULLABLE_STRING, UUID};
-use super::{Kind, Schema, boolean, text, text_map};
+use super::{Kind, Schema, boolean, envelope, object, text, text_map};
 use crate::model::Reference;
 use crate::verbs::snapshot::manage_snapshot::ManageSnapshot;
 use crate::verbs::volume::manage_volume::ManageVolume;
@@ -13,30 +13,20 @@ use crate::web::microversion::Microversion;
 
 macro_rules! manage_volume {
     ($($later:expr)?) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[(
-                "volume",
-                Schema(&[
-                    Type(&[Kind::Object]),
-                    Properties(&[
-                        ("description", DESCRIPTION),
-                        ("availability_zone", NULLABLE_STRING),
-                        ("bootable", BOOLEAN),
-                        ("volume_type", NULLABLE_STRING),
-                        ("name", NULLABLE_STRING),
-                        ("host", HOST),
-                        ("ref", Schema(&[Type(&[Kind::Object, Kind::String])])),
-                        ("metadata", METADATA_ALLOWS_NULL),
-                        $($later,)?
-                    ]),
-                    Required(&["ref"]),
-                    NoOthers,
-                ]),
-            )]),
-            Required(&["volume"]),
-            NoOthers,
-        ])
+        envelope!("volume", object!(
+            [
+                ("description", DESCRIPTION),
+                ("availability_zone", NULLABLE_STRING),
+                ("bootable", BOOLEAN),
+                ("volume_type", NULLABLE_STRING),
+                ("name", NULLABLE_STRING),
+                ("host", HOST),
+                ("ref", Schema(&[Type(&[Kind::Object, Kind::String])])),
+                ("metadata", METADATA_ALLOWS_NULL),
+                $($later,)?
+            ],
+            Required(&["ref"])
+        ))
     };
 }
 
@@ -121,26 +111,19 @@ pub fn volume(body: &Value) -> AdoptedVolume {
     }
 }
 
-pub(in crate::web) const SNAPSHOT: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "snapshot",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
-                ("description", DESCRIPTION),
-                ("metadata", METADATA_ALLOWS_NULL),
-                ("name", NULLABLE_STRING),
-                ("volume_id", UUID),
-                ("ref", Schema(&[Type(&[Kind::Object, Kind::Null, Kind::String])])),
-            ]),
-            Required(&["ref", "volume_id"]),
-            NoOthers,
-        ]),
-    )]),
-    Required(&["snapshot"]),
-    NoOthers,
-]);
+pub(in crate::web) const SNAPSHOT: Schema = envelope!(
+    "snapshot",
+    object!(
+        [
+            ("description", DESCRIPTION),
+            ("metadata", METADATA_ALLOWS_NULL),
+            ("name", NULLABLE_STRING),
+            ("volume_id", UUID),
+            ("ref", Schema(&[Type(&[Kind::Object, Kind::Null, Kind::String])])),
+        ],
+        Required(&["ref", "volume_id"])
+    )
+);
 
 /// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are taken as they are.
 #[must_use]

@@ -410,6 +410,17 @@ macro_rules! object {
 }
 pub(in crate::web) use object;
 
+/// An object of one field, which says everything: `{"volume": {...}}`.
+macro_rules! envelope {
+    ($name:literal, $content:expr) => {
+        $crate::web::schema::object!(
+            [($name, $content)],
+            $crate::web::schema::Check::Required(&[$name])
+        )
+    };
+}
+pub(in crate::web) use envelope;
+
 /// A field's text; `None` if it is absent or null.
 pub(in crate::web) fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str> {
     object.get(field).and_then(Value::as_str)

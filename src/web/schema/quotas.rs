@@ -4,31 +4,20 @@
 
 use serde_json::{Map, Value};
 
-use super::Check::{
-    Matches, Maximum, MinLength, Minimum, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type,
-};
+use super::Check::{Matches, Maximum, MinLength, Minimum, NoOthers, NotEmpty, PatternProperties, Type};
 use super::format::{DIGITS_OR_NOTHING, QUOTA_KEY};
 use super::parameter_types::MAX_INT;
-use super::{Kind, Schema, python};
+use super::{Kind, Schema, envelope, python};
 use crate::model::quota::Resource;
 use crate::web::fault::Fault;
 
 /// Keys that clients send back to us from an answer and that are no resources.
 const NO_RESOURCES: [&str; 2] = ["tenant_id", "id"];
 
-pub(in crate::web) const QUOTA_SET: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[("quota_set", Schema(&[Type(&[Kind::Object]), NotEmpty]))]),
-    Required(&["quota_set"]),
-    NoOthers,
-]);
+pub(in crate::web) const QUOTA_SET: Schema =
+    envelope!("quota_set", Schema(&[Type(&[Kind::Object]), NotEmpty]));
 
-pub(in crate::web) const CLASS_SET: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[("quota_class_set", Schema(&[Type(&[Kind::Object])]))]),
-    Required(&["quota_class_set"]),
-    NoOthers,
-]);
+pub(in crate::web) const CLASS_SET: Schema = envelope!("quota_class_set", Schema(&[Type(&[Kind::Object])]));
 
 const CLASS_VALUES: Schema = Schema(&[
     PatternProperties(

@@ -2,27 +2,23 @@
 
 use serde_json::Value;
 
-use super::Check::{
-    AnyOf, Format as FormatCheck, MaxLength, MinLength, NoOthers, Properties, Required, Type,
-};
+use super::Check::{AnyOf, Format as FormatCheck, MaxLength, MinLength, Required, Type};
 use super::parameter_types::{HOST, NULLABLE_STRING, STRING_255};
-use super::{Format, Kind, Schema, text};
+use super::{Format, Kind, Schema, object, text};
 use crate::web::fault::Fault;
 
 macro_rules! disable {
     ($($later:expr)?) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
+        object!(
+            [
                 ("binary", STRING_255),
                 ("host", HOST),
                 ("cluster", NULLABLE_STRING),
                 ("service", STRING_255),
                 $($later,)?
-            ]),
-            AnyOf(&[Schema(&[Required(&["binary"])]), Schema(&[Required(&["service"])])]),
-            NoOthers,
-        ])
+            ],
+            AnyOf(&[Schema(&[Required(&["binary"])]), Schema(&[Required(&["service"])])])
+        )
     };
 }
 
@@ -38,21 +34,13 @@ pub(in crate::web) const DISABLE_LOG_REASON: Schema = disable!((
 ));
 
 /// A body of `freeze` or `thaw`.
-pub(in crate::web) const FREEZE_AND_THAW: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[("cluster", NULLABLE_STRING), ("host", HOST)]),
-    NoOthers,
-]);
+pub(in crate::web) const FREEZE_AND_THAW: Schema = object!([("cluster", NULLABLE_STRING), ("host", HOST)]);
 
 /// A body of `failover_host` or `failover`.
-pub(in crate::web) const FAILOVER: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[
-        ("host", HOST),
-        ("backend_id", NULLABLE_STRING),
-        ("cluster", NULLABLE_STRING),
-    ]),
-    NoOthers,
+pub(in crate::web) const FAILOVER: Schema = object!([
+    ("host", HOST),
+    ("backend_id", NULLABLE_STRING),
+    ("cluster", NULLABLE_STRING),
 ]);
 
 /// Which service, and what to do with it.

@@ -8,33 +8,26 @@ use super::Check::{
 };
 use super::format::SNAPSHOT_METADATA_KEY;
 use super::parameter_types::{BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID};
-use super::{Kind, Schema, boolean, text, text_map, trimmed};
+use super::{Kind, Schema, boolean, envelope, object, text, text_map, trimmed};
 use crate::verbs::snapshot::create_snapshot::CreateSnapshot;
 use crate::verbs::snapshot::update_snapshot::UpdateSnapshot;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 
-pub(in crate::web) const CREATE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "snapshot",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
-                ("name", NULLABLE_STRING),
-                ("display_name", NULLABLE_STRING),
-                ("description", DESCRIPTION),
-                ("volume_id", OPTIONAL_UUID),
-                ("force", BOOLEAN),
-                ("metadata", METADATA_ALLOWS_NULL),
-            ]),
-            Required(&["volume_id"]),
-            NoOthers,
-        ]),
-    )]),
-    Required(&["snapshot"]),
-    NoOthers,
-]);
+pub(in crate::web) const CREATE: Schema = envelope!(
+    "snapshot",
+    object!(
+        [
+            ("name", NULLABLE_STRING),
+            ("display_name", NULLABLE_STRING),
+            ("description", DESCRIPTION),
+            ("volume_id", OPTIONAL_UUID),
+            ("force", BOOLEAN),
+            ("metadata", METADATA_ALLOWS_NULL),
+        ],
+        Required(&["volume_id"])
+    )
+);
 
 /// The text for those who still say `force: false`.
 const FORCE_INVALID: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward \
@@ -82,30 +75,25 @@ pub fn create(body: &Value) -> NewSnapshot {
     }
 }
 
-pub(in crate::web) const UPDATE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "snapshot",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
-                ("name", NULLABLE_STRING),
-                ("description", DESCRIPTION),
-                ("display_name", NULLABLE_STRING),
-                ("display_description", DESCRIPTION),
-            ]),
-            NoOthers,
-            AnyOf(&[
-                Schema(&[Required(&["name"])]),
-                Schema(&[Required(&["description"])]),
-                Schema(&[Required(&["display_name"])]),
-                Schema(&[Required(&["display_description"])]),
-            ]),
+pub(in crate::web) const UPDATE: Schema = envelope!(
+    "snapshot",
+    Schema(&[
+        Type(&[Kind::Object]),
+        Properties(&[
+            ("name", NULLABLE_STRING),
+            ("description", DESCRIPTION),
+            ("display_name", NULLABLE_STRING),
+            ("display_description", DESCRIPTION),
         ]),
-    )]),
-    Required(&["snapshot"]),
-    NoOthers,
-]);
+        NoOthers,
+        AnyOf(&[
+            Schema(&[Required(&["name"])]),
+            Schema(&[Required(&["description"])]),
+            Schema(&[Required(&["display_name"])]),
+            Schema(&[Required(&["display_description"])]),
+        ]),
+    ])
+);
 
 /// Reads `PUT /snapshots/{id}`.
 #[must_use]

@@ -3,61 +3,40 @@
 
 use serde_json::Value;
 
-use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type};
+use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Required, Type};
 use super::format::EXTRA_SPEC_KEY;
 use super::parameter_types::{
     BOOLEAN, DESCRIPTION, EXTRA_SPECS_WITH_NULL, EXTRA_SPECS_WITHOUT_BLANKS, NAME, NULLABLE_STRING,
     UPDATE_NAME,
 };
-use super::{Kind, Schema, boolean, text, text_map, texts};
+use super::{Kind, Schema, boolean, envelope, object, text, text_map, texts};
 use crate::verbs::volume_type::create_volume_type::CreateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::fault::Fault;
 
-pub(in crate::web) const CREATE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "volume_type",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
-                ("name", NAME),
-                ("description", DESCRIPTION),
-                ("extra_specs", EXTRA_SPECS_WITH_NULL),
-                ("os-volume-type-access:is_public", BOOLEAN),
-            ]),
-            Required(&["name"]),
-            NoOthers,
-        ]),
-    )]),
-    Required(&["volume_type"]),
-    NoOthers,
-]);
+pub(in crate::web) const CREATE: Schema = envelope!(
+    "volume_type",
+    object!(
+        [
+            ("name", NAME),
+            ("description", DESCRIPTION),
+            ("extra_specs", EXTRA_SPECS_WITH_NULL),
+            ("os-volume-type-access:is_public", BOOLEAN),
+        ],
+        Required(&["name"])
+    )
+);
 
-pub(in crate::web) const UPDATE: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[(
-        "volume_type",
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
-                ("name", UPDATE_NAME),
-                ("description", DESCRIPTION),
-                ("is_public", BOOLEAN),
-            ]),
-            NoOthers,
-        ]),
-    )]),
-    Required(&["volume_type"]),
-    NoOthers,
-]);
+pub(in crate::web) const UPDATE: Schema = envelope!(
+    "volume_type",
+    object!([
+        ("name", UPDATE_NAME),
+        ("description", DESCRIPTION),
+        ("is_public", BOOLEAN),
+    ])
+);
 
-pub(in crate::web) const SET_EXTRA_SPECS: Schema = Schema(&[
-    Type(&[Kind::Object]),
-    Properties(&[("extra_specs", EXTRA_SPECS_WITHOUT_BLANKS)]),
-    Required(&["extra_specs"]),
-    NoOthers,
-]);
+pub(in crate::web) const SET_EXTRA_SPECS: Schema = envelope!("extra_specs", EXTRA_SPECS_WITHOUT_BLANKS);
 
 pub(in crate::web) const SET_EXTRA_SPEC: Schema = Schema(&[
     Type(&[Kind::Object]),

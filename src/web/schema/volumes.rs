@@ -11,7 +11,7 @@ use super::parameter_types::{
     AVAILABILITY_ZONE, METADATA, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_BOOLEAN, OPTIONAL_UUID,
     UUID, VOLUME_SIZE_ALLOWS_NULL,
 };
-use super::{Format, Kind, Schema, boolean, python, text, text_map, trimmed, uuid};
+use super::{Format, Kind, Schema, boolean, envelope, object, python, text, text_map, trimmed, uuid};
 use crate::verbs::volume::create_volume::CreateVolume;
 use crate::verbs::volume::update_volume::UpdateVolume;
 use crate::web::fault::Fault;
@@ -28,9 +28,8 @@ const IMAGE: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)
 /// The properties of a new volume: those of 3.0, and after them those that came with 3.13 and 3.47.
 macro_rules! new_volume {
     ([$($later:expr),*], [$($strict:expr)?]) => {
-        Schema(&[
-            Type(&[Kind::Object]),
-            Properties(&[
+        object!(
+            [
                 ("volume", Schema(&[
                     Type(&[Kind::Object]),
                     Properties(&[
@@ -53,10 +52,9 @@ macro_rules! new_volume {
                     $($strict,)?
                 ])),
                 (HINTS, Schema(&[Type(&[Kind::Object, Kind::Null])])),
-            ]),
-            Required(&["volume"]),
-            NoOthers,
-        ])
+            ],
+            Required(&["volume"])
+        )
     };
 }
 
@@ -165,26 +163,18 @@ fn hints(value: &Value) -> Option<String> {
 /// The properties of a changed volume, and what it takes since 3.53.
 macro_rules! changed_volume {
     ($($strict:expr)?) => {
-        Schema(&[
+        envelope!("volume", Schema(&[
             Type(&[Kind::Object]),
-            Properties(&[(
-                "volume",
-                Schema(&[
-                    Type(&[Kind::Object]),
-                    Properties(&[
-                        ("name", VOLUME_NAME),
-                        ("description", VOLUME_DESCRIPTION),
-                        ("display_name", VOLUME_NAME),
-                        ("display_description", VOLUME_DESCRIPTION),
-                        ("metadata", METADATA),
-                    ]),
-                    NoOthers,
-                    $($strict,)?
-                ]),
-            )]),
-            Required(&["volume"]),
+            Properties(&[
+                ("name", VOLUME_NAME),
+                ("description", VOLUME_DESCRIPTION),
+                ("display_name", VOLUME_NAME),
+                ("display_description", VOLUME_DESCRIPTION),
+                ("metadata", METADATA),
+            ]),
             NoOthers,
-        ])
+            $($strict,)?
+        ]))
     };
 }
 

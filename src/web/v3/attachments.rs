@@ -1,6 +1,6 @@
 //! `/attachments` (since 3.27): who has a volume, and how to reach it.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
 use super::query::Query;
@@ -10,11 +10,11 @@ use crate::store::catalog::{AttachmentField, Catalog, Filter};
 use crate::verbs::attachment::complete_attachment::CompleteAttachment;
 use crate::verbs::attachment::delete_attachment::DeleteAttachment;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;
 use crate::web::routes::{ActionOn, Subject, SubjectPath};
 use crate::web::schema;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
 use crate::web::views::{Items, Json, Named, ok};
 
@@ -32,47 +32,30 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment,
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-pub(super) async fn no_summary(_caller: Caller) -> Result<HttpResponse, Fault> {
+pub(super) async fn no_summary(_caller: Caller) -> HandlerResult {
     Err(Fault::no_such_resource())
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let attachment = find(&state, &caller, &path.id).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-pub(super) async fn create(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let message = schema::attachments::create(body.value());
     find_volume(&state, &caller, &message.volume_id).await?;
     let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let message = schema::attachments::update(&path.id, body.value())?;
     find(&state, &caller, &path.id).await?;
     let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     find(&state, &caller, &path.id).await?;
     let attachment_id = path.into_inner().id;
     let others = caller.ask(&state, DeleteAttachment { attachment_id }).await?;
@@ -86,7 +69,7 @@ impl Subject for Attachment {
 }
 
 /// `os-complete`
-pub(super) async fn complete(on: ActionOn<Attachment>) -> Result<HttpResponse, Fault> {
+pub(super) async fn complete(on: ActionOn<Attachment>) -> HandlerResult {
     let attachment_id = on.id.clone();
     on.ask(CompleteAttachment { attachment_id }).await?;
     Ok(HttpResponse::NoContent().finish())

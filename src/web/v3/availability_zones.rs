@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::messages::registry::ListServices;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
-use crate::web::state::WebState;
+use crate::web::fault::HandlerResult;
+use crate::web::state::State;
 use crate::web::views::service::VOLUME_BINARY;
 use crate::web::views::{Named, ok};
 
@@ -25,7 +24,7 @@ struct ZoneState {
     available: bool,
 }
 
-pub(super) async fn list(caller: Caller, state: web::Data<WebState>) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State) -> HandlerResult {
     let services = state
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)

@@ -1,11 +1,9 @@
 //! `/clusters` (since 3.7): there are none. Each volume service stands for itself.
 
-use actix_web::{HttpResponse, web};
-
 use super::python;
 use super::query::Query;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema::clusters as schema;
@@ -21,7 +19,7 @@ const FILTERS: [&str; 6] = [
 ];
 const REPLICATION_FILTERS: [&str; 3] = ["replication_status", "frozen", "active_backend_id"];
 
-pub(super) async fn list(caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, query: Query) -> HandlerResult {
     let knows = |name: &str| {
         FILTERS.contains(&name) || (caller.version.at_least(26) && REPLICATION_FILTERS.contains(&name))
     };
@@ -50,7 +48,7 @@ fn not_found(binary: &str, name: &str) -> Fault {
     ))
 }
 
-pub(super) async fn show(path: web::Path<SubjectPath>, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(path: SubjectPath, query: Query) -> HandlerResult {
     Err(not_found(
         query.get("binary").unwrap_or(schema::DEFAULT_BINARY),
         &path.id,
@@ -58,7 +56,7 @@ pub(super) async fn show(path: web::Path<SubjectPath>, query: Query) -> Result<H
 }
 
 /// Enable and disable.
-pub(super) async fn change(body: Body) -> Result<HttpResponse, Fault> {
+pub(super) async fn change(body: Body) -> HandlerResult {
     let (binary, name) = schema::change(body.value());
     Err(not_found(&binary, &name))
 }

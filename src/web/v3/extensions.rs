@@ -2,11 +2,10 @@
 //!
 //! The list is Cinder's, those that are not built yet included: their routes exist, and answer 501.
 
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::SubjectPath;
 use crate::web::views::{Named, ok};
 
@@ -230,11 +229,11 @@ const EXTENSIONS: [Extension; 32] = [
     ),
 ];
 
-pub(super) async fn list(_caller: Caller) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(_caller: Caller) -> HandlerResult {
     ok(&Named("extensions", &EXTENSIONS[..]))
 }
 
-pub(super) async fn show(_caller: Caller, path: web::Path<SubjectPath>) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(_caller: Caller, path: SubjectPath) -> HandlerResult {
     match EXTENSIONS.iter().find(|extension| extension.alias == path.id) {
         Some(extension) => ok(&Named("extension", extension)),
         None => Err(Fault::no_such_resource()),

@@ -1,15 +1,14 @@
 //! `GET /limits`: the five limits that dashboards show, and how much of each is used. There are no rate limits.
 
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::query::Query;
 use super::quotas;
 use crate::model::ProjectId;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::policy::reader;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::quota::AbsoluteLimits;
 use crate::web::views::{Named, ok};
 
@@ -19,11 +18,7 @@ struct Limits<'a> {
     absolute: AbsoluteLimits<'a>,
 }
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, query: Query) -> HandlerResult {
     // Since 3.39 an administrator may ask for another project, by either name.
     let may_ask = caller.context.is_admin && caller.version.at_least(39);
     let asked = query

@@ -2,7 +2,6 @@
 //! A list tells what is its own by implementing [`Listing`]; [`list`] and [`detail`] are its handlers.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,11 +10,11 @@ use super::{python, resource_filters};
 use crate::model::ProjectId;
 use crate::store::catalog::{Catalog, Filter, ListError, Listable, QueryOf, rows_at_most};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::microversion::Microversion;
 use crate::web::offload::Offload;
 use crate::web::schema::literal::{self, Literal};
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::{Json, Listed};
 
 /// A field as queries name it.
@@ -198,30 +197,30 @@ impl Frame {
 /// Answers a brief list.
 pub(super) async fn list<L: Listing>(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     query: Query,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     answer::<L>(caller, state, offload, query, false).await
 }
 
 /// Answers a full list.
 pub(super) async fn detail<L: Listing>(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     query: Query,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     answer::<L>(caller, state, offload, query, true).await
 }
 
 async fn answer<L: Listing>(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     query: Query,
     detail: bool,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let text = query.text().to_owned();
     let (query, with_count) = read::<L>(&caller, query)?;
     // Whatever is counted may be much.

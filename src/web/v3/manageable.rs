@@ -3,7 +3,6 @@
 //!
 //! A marker is the JSON of a reference. There are no links to a next page, as in Cinder.
 
-use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::query::{Paging, Query, sort_by_keys};
@@ -11,12 +10,12 @@ use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
 use crate::store::catalog::Direction;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::offload::Offload;
 use crate::web::request::Body;
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 
 /// What a backend may have of its own, to be listed and adopted.
 pub(super) trait Adoptable: 'static {
@@ -27,35 +26,31 @@ pub(super) trait Adoptable: 'static {
         offload: Offload,
         query: Query,
         detail: bool,
-    ) -> Result<HttpResponse, Fault>;
+    ) -> HandlerResult;
 
     /// Takes one in.
-    async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault>;
+    async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult;
 }
 
 pub(super) async fn list<A: Adoptable>(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     query: Query,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     A::list(caller, &state, offload, query, false).await
 }
 
 pub(super) async fn detail<A: Adoptable>(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     query: Query,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     A::list(caller, &state, offload, query, true).await
 }
 
-pub(super) async fn manage<A: Adoptable>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn manage<A: Adoptable>(caller: Caller, state: State, body: Body) -> HandlerResult {
     A::manage(caller, &state, body).await
 }
 

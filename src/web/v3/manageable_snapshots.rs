@@ -1,6 +1,5 @@
 //! `/manageable_snapshots` and its old name `/os-snapshot-manage`: list what a backend has, and adopt it as a snapshot.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
 use super::find_volume;
@@ -8,7 +7,7 @@ use super::manageable::{Adoptable, Wanted};
 use super::query::Query;
 use crate::messages::api::ListManageableSnapshots;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::offload::Offload;
 use crate::web::request::Body;
 use crate::web::schema::manage;
@@ -27,7 +26,7 @@ impl Adoptable for Snapshots {
         offload: Offload,
         query: Query,
         detail: bool,
-    ) -> Result<HttpResponse, Fault> {
+    ) -> HandlerResult {
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = caller.ask(state, ListManageableSnapshots { host }).await?;
@@ -40,7 +39,7 @@ impl Adoptable for Snapshots {
         Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
     }
 
-    async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
+    async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult {
         let message = manage::snapshot(body.value());
         find_volume(state, &caller, &message.volume_id).await?;
         let snapshot = caller.ask(state, message).await?;

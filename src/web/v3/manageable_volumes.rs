@@ -1,6 +1,5 @@
 //! `/manageable_volumes` and its old name `/os-volume-manage`: list what a backend has, and adopt it as a volume.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
 use super::manageable::{Adoptable, Wanted};
@@ -9,7 +8,7 @@ use super::volumes;
 use crate::messages::api::ListManageableVolumes;
 use crate::verbs::volume::manage_volume::ManageVolume;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::microversion::Microversion;
 use crate::web::offload::Offload;
 use crate::web::request::Body;
@@ -29,7 +28,7 @@ impl Adoptable for Volumes {
         offload: Offload,
         query: Query,
         detail: bool,
-    ) -> Result<HttpResponse, Fault> {
+    ) -> HandlerResult {
         let wanted = Wanted::read(&caller, query)?;
         let host = wanted.host.clone();
         let all = caller.ask(state, ListManageableVolumes { host }).await?;
@@ -42,7 +41,7 @@ impl Adoptable for Volumes {
         Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
     }
 
-    async fn manage(caller: Caller, state: &WebState, body: Body) -> Result<HttpResponse, Fault> {
+    async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult {
         let adopted = manage::volume(body.value());
         let host = match adopted.place(caller.version)? {
             Place::Host(host) => host,

@@ -1,6 +1,6 @@
 //! `/messages` (since 3.3): why something went wrong after its 202, in words for its owner.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
 use super::python;
@@ -9,9 +9,9 @@ use crate::model::{MessageId, UserMessage};
 use crate::store::catalog::{Catalog, Filter, MessageField};
 use crate::verbs::delete_message::DeleteMessage;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::SubjectPath;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::message::MessageView;
 use crate::web::views::{Json, LinkBase, Named, ok};
 
@@ -26,11 +26,7 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<UserMessage
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let message = find(&state, &caller, &path.id).await?;
     let links = LinkBase::new(&caller, "messages");
     ok(&Named(
@@ -42,11 +38,7 @@ pub(super) async fn show(
     ))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     find(&state, &caller, &path.id).await?;
     let message_id = path.into_inner().id;
     caller.ask(&state, DeleteMessage { message_id }).await?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 
 use crate::messages::api::MetadataChange;
@@ -13,11 +13,11 @@ use crate::store::catalog::Stored;
 use crate::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
 use crate::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;
-use crate::web::routes::{Subject, SubjectPath};
+use crate::web::routes::{Subject, SubjectNames, SubjectPath};
 use crate::web::schema::text_map;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::{Named, ok};
 
 /// Keys and values.
@@ -88,11 +88,7 @@ impl HasMetadata for Stored<Snapshot> {
     }
 }
 
-pub(super) async fn list<S: HasMetadata>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list<S: HasMetadata>(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let subject = S::find(&state, &caller, &path.id).await?;
     let mut answer = ok(&Named("metadata", subject.metadata()))?;
     if has_etag::<S>(&caller) {
@@ -104,11 +100,7 @@ pub(super) async fn list<S: HasMetadata>(
     Ok(answer)
 }
 
-pub(super) async fn show<S: HasMetadata>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show<S: HasMetadata>(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let subject = S::find(&state, &caller, &path.id).await?;
     match subject.metadata().get(&path.key) {
         Some(value) => ok(&Named("meta", Named(&path.key, value))),
@@ -118,10 +110,10 @@ pub(super) async fn show<S: HasMetadata>(
 
 pub(super) async fn merge<S: HasMetadata>(
     caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
+    state: State,
+    path: SubjectPath,
     body: Body,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let id = path.into_inner().id;
     S::find(&state, &caller, &id).await?;
     let merge = MetadataChange::Merge(all(&body));
@@ -133,11 +125,11 @@ pub(super) async fn merge<S: HasMetadata>(
 
 pub(super) async fn replace<S: HasMetadata>(
     caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
+    state: State,
+    path: SubjectPath,
     request: HttpRequest,
     body: Body,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let replace = MetadataChange::Replace(all(&body));
     let changed = change::<S>(&caller, &state, path.into_inner().id, &request, replace).await?;
     ok(&Named("metadata", changed))
@@ -145,11 +137,11 @@ pub(super) async fn replace<S: HasMetadata>(
 
 pub(super) async fn set<S: HasMetadata>(
     caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
+    state: State,
+    path: SubjectPath,
     request: HttpRequest,
     body: Body,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let pair = one(&path.key, &body)?;
     let merge = MetadataChange::Merge(pair.clone());
     change::<S>(&caller, &state, path.into_inner().id, &request, merge).await?;
@@ -157,23 +149,19 @@ pub(super) async fn set<S: HasMetadata>(
 }
 
 /// Cinder looks for the key before it looks at policy.
-pub(super) async fn remove<S: HasMetadata>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn remove<S: HasMetadata>(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let subject = S::find(&state, &caller, &path.id).await?;
     if !subject.metadata().contains_key(&path.key) {
         return Err(no_such_key::<S>(&path));
     }
     caller.permitted()?;
-    let SubjectPath { id, key } = path.into_inner();
+    let SubjectNames { id, key } = path.into_inner();
     S::change(&caller, &state, id, MetadataChange::Remove(key), None).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-fn no_such_key<S: HasMetadata>(path: &SubjectPath) -> Fault {
-    let (name, SubjectPath { id, key }) = (S::NAME, path);
+fn no_such_key<S: HasMetadata>(path: &SubjectNames) -> Fault {
+    let (name, SubjectNames { id, key }) = (S::NAME, path);
     Fault::not_found(format!("{name} {id} has no metadata with key {key}."))
 }
 

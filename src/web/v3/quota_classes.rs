@@ -1,23 +1,18 @@
 //! `/os-quota-class-sets`: limits of classes. The class `default` is the site's default; nothing is in another class yet.
 
-use actix_web::{HttpResponse, web};
-
 use super::quotas;
 use crate::messages::quota::UpdateQuotaClass;
 use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) async fn show(
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(state: State, path: SubjectPath) -> HandlerResult {
     let quotas = quotas::of_class(&state, &path.id).await?;
     ok(&Named(
         "quota_class_set",
@@ -29,12 +24,7 @@ pub(super) async fn show(
     ))
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let known = quotas::resources_by_name(&state).await?;
     let named = |key: &str| known.get(key).cloned();
     let limits = schema::quotas::class_set(body.value(), named)?;

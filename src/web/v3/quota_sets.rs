@@ -1,6 +1,6 @@
 //! `/os-quota-sets`: how much a project may have, and how much it has.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 
 use super::query::Query;
 use super::quotas;
@@ -8,20 +8,15 @@ use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
 use crate::model::ProjectId;
 use crate::model::bounds::check_length;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::quota::QuotaSet;
 use crate::web::views::{Named, ok};
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath, query: Query) -> HandlerResult {
     let project = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project)?;
     let with_usage = query.bool("usage")?;
@@ -36,11 +31,7 @@ pub(super) async fn show(
     ))
 }
 
-pub(super) async fn defaults(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn defaults(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let project = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project)?;
     let quotas = quotas::of_class(&state, quotas::DEFAULT_CLASS).await?;
@@ -54,12 +45,7 @@ pub(super) async fn defaults(
     ))
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let known = quotas::resources_by_name(&state).await?;
     let named = |key: &str| known.get(key).cloned();
     let limits = schema::quotas::quota_set(body.value(), named)?;
@@ -85,11 +71,7 @@ pub(super) async fn update(
     ))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
     state

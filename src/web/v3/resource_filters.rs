@@ -2,12 +2,11 @@
 //!
 //! The table is the default file of Cinder's (`etc/cinder/resource_filters.json`).
 
-use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::query::Query;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::views::{Named, ok};
 
 /// Filters by resource.
@@ -106,7 +105,7 @@ struct ResourceFilters {
     filters: &'static [&'static str],
 }
 
-pub(super) async fn list(_caller: Caller, query: Query) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(_caller: Caller, query: Query) -> HandlerResult {
     let wanted = query.get("resource").filter(|resource| !resource.is_empty());
     let shown: Vec<ResourceFilters> = FILTERS
         .iter()

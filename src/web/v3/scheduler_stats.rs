@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
 use super::query::Query;
 use super::{find_type_by_name, resource_filters};
@@ -11,18 +10,18 @@ use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::capability::{Capabilities, Capability, capabilities};
 use crate::model::extra_specs_ops;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::offload::Offload;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::pool::Pool;
 use crate::web::views::{Items, Json, Named};
 
 pub(super) async fn get_pools(
     caller: Caller,
-    state: web::Data<WebState>,
+    state: State,
     offload: Offload,
     mut query: Query,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let detail = query.bool("detail")?;
     query.take("detail");
     if caller.version.at_least(31) {

@@ -1,27 +1,22 @@
 //! `/os-services`: who is alive, and whom the scheduler shall leave out.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::query::Query;
 use crate::messages::registry::{ListServices, SetServiceDisabled};
 use crate::model::host::host_matches;
 use crate::web::caller::Caller;
-use crate::web::fault::{Fault, unknown_route};
+use crate::web::fault::{HandlerResult, unknown_route};
 use crate::web::offload::Offload;
 use crate::web::request::Body;
 use crate::web::schema::services as schema;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::service::ServiceView;
 use crate::web::views::{Items, Json, Named, ok};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
     let services = state
         .registry
         .call(&caller.context, ListServices {}, state.call_timeout)
@@ -55,20 +50,12 @@ struct Changed<'a> {
     disabled_reason: Option<&'a str>,
 }
 
-pub(super) async fn enable(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn enable(caller: Caller, state: State, body: Body) -> HandlerResult {
     set_disabled(&caller, &state, false, &body).await
 }
 
 /// With a reason, or without.
-pub(super) async fn disable(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn disable(caller: Caller, state: State, body: Body) -> HandlerResult {
     set_disabled(&caller, &state, true, &body).await
 }
 
@@ -77,12 +64,7 @@ pub(super) async fn unknown(_: Caller) -> HttpResponse {
     unknown_route()
 }
 
-async fn set_disabled(
-    caller: &Caller,
-    state: &WebState,
-    disabled: bool,
-    body: &Body,
-) -> Result<HttpResponse, Fault> {
+async fn set_disabled(caller: &Caller, state: &WebState, disabled: bool, body: &Body) -> HandlerResult {
     let change = schema::change(body.value());
     let host = change.host()?;
     let message = SetServiceDisabled {

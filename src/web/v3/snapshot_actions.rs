@@ -1,8 +1,6 @@
 //! `POST /snapshots/{id}/action`: a handler for each action, beside the schema of what its key says (cinder:
 //! `api/schemas/snapshot_actions.py`, `admin_actions.py`).
 
-use actix_web::HttpResponse;
-
 use super::{accepted, find_snapshot};
 use crate::model::{Snapshot, SnapshotStatus};
 use crate::store::catalog::Stored;
@@ -10,7 +8,7 @@ use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
 use crate::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
 use crate::verbs::snapshot::update_snapshot::{ChangeSnapshot, SnapshotChange};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::{ActionOn, Subject};
 use crate::web::schema::Check::{Format as FormatCheck, Required, Type};
 use crate::web::schema::{Format, Kind, Schema, object, text};
@@ -25,7 +23,7 @@ impl Subject for Stored<Snapshot> {
     }
 }
 
-async fn change(on: OnSnapshot, change: SnapshotChange) -> Result<HttpResponse, Fault> {
+async fn change(on: OnSnapshot, change: SnapshotChange) -> HandlerResult {
     let snapshot_id = on.id.clone();
     on.ask(ChangeSnapshot { snapshot_id, change }).await?;
     Ok(accepted())
@@ -40,7 +38,7 @@ pub(super) const RESET_STATUS: Schema = object!(
 );
 
 /// `os-reset_status`
-pub(super) async fn reset_status(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+pub(super) async fn reset_status(on: OnSnapshot) -> HandlerResult {
     let word = text(&on.arguments, "status").unwrap_or_default().to_lowercase();
     let status = word.parse::<SnapshotStatus>();
     let status = status.map_err(|_| Fault::internal("a status that the schema let pass is none"))?;
@@ -56,7 +54,7 @@ pub(super) const UPDATE_STATUS: Schema = object!(
 );
 
 /// `os-update_snapshot_status`
-pub(super) async fn update_status(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+pub(super) async fn update_status(on: OnSnapshot) -> HandlerResult {
     let own = |field| text(&on.arguments, field).map(str::to_owned);
     let update = SnapshotChange::UpdateStatus {
         status: own("status").unwrap_or_default(),
@@ -66,14 +64,14 @@ pub(super) async fn update_status(on: OnSnapshot) -> Result<HttpResponse, Fault>
 }
 
 /// `os-force_delete`
-pub(super) async fn force_delete(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+pub(super) async fn force_delete(on: OnSnapshot) -> HandlerResult {
     let (snapshot_id, force) = (on.id.clone(), true);
     on.ask(DeleteSnapshot { snapshot_id, force }).await?;
     Ok(accepted())
 }
 
 /// `os-unmanage`
-pub(super) async fn unmanage(on: OnSnapshot) -> Result<HttpResponse, Fault> {
+pub(super) async fn unmanage(on: OnSnapshot) -> HandlerResult {
     let snapshot_id = on.id.clone();
     on.ask(UnmanageSnapshot { snapshot_id }).await?;
     Ok(accepted())

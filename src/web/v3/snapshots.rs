@@ -1,24 +1,19 @@
 //! `/snapshots`: make, show, change and delete snapshots. Lists are in `snapshot_list`.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
 use super::{accepted, find_snapshot, find_volume};
 use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::snapshot::SnapshotViews;
 use crate::web::views::{Named, answer, ok};
 
-pub(super) async fn create(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let wanted = schema::snapshots::create(body.value());
     find_volume(&state, &caller, &wanted.message.volume_id).await?;
     let message = wanted.in_version(caller.version)?;
@@ -27,11 +22,7 @@ pub(super) async fn create(
     answer(StatusCode::ACCEPTED, &Named("snapshot", view))
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let snapshot = find_snapshot(&state, &caller, &path.id).await?;
     ok(&Named(
         "snapshot",
@@ -39,12 +30,7 @@ pub(super) async fn show(
     ))
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let message = schema::snapshots::update(&path.id, body.value());
     find_snapshot(&state, &caller, &path.id).await?;
     let snapshot = caller.ask(&state, message).await?;
@@ -54,11 +40,7 @@ pub(super) async fn update(
     ))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     find_snapshot(&state, &caller, &path.id).await?;
     let snapshot_id = path.into_inner().id;
     let message = DeleteSnapshot {

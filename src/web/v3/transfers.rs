@@ -2,7 +2,6 @@
 //! snapshots that stay (3.55), nor pages and orders (3.59), nor encrypted volumes (3.70), whatever the version.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
 use super::list::{FieldName, Filters, ListedPage, Listing};
 use super::query::{Paging, Query, Sorting};
@@ -14,13 +13,13 @@ use crate::verbs::transfer::accept_transfer::AcceptTransfer;
 use crate::verbs::transfer::create_transfer::CreateTransfer;
 use crate::verbs::transfer::delete_transfer::DeleteTransfer;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema::Check::{AnyOf, Matches, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, UUID};
-use crate::web::schema::{Kind, Pattern, Schema, boolean, object, text, trimmed};
-use crate::web::state::WebState;
+use crate::web::schema::{Kind, Pattern, Schema, boolean, envelope, object, text, trimmed};
+use crate::web::state::{State, WebState};
 use crate::web::views::transfer::{COLLECTION, Shown, TransferView};
 use crate::web::views::{Json, LinkBase, Named, answer};
 
@@ -41,28 +40,22 @@ const NAME: Schema = Schema(&[AnyOf(&[
     Schema(&[Type(&[Kind::Null])]),
 ])]);
 
-macro_rules! in_envelope {
-    ($name:literal, $fields:tt, $required:literal) => {
-        object!(
-            [($name, object!($fields, Required(&[$required])))],
-            Required(&[$name])
-        )
-    };
-}
-
-pub(super) const CREATE: Schema =
-    in_envelope!("transfer", [("volume_id", UUID), ("name", NAME)], "volume_id");
-
-pub(super) const CREATE_V355: Schema = in_envelope!(
+pub(super) const CREATE: Schema = envelope!(
     "transfer",
-    [("volume_id", UUID), ("name", NAME), ("no_snapshots", BOOLEAN)],
-    "volume_id"
+    object!([("volume_id", UUID), ("name", NAME)], Required(&["volume_id"]))
 );
 
-pub(super) const ACCEPT: Schema = in_envelope!(
+pub(super) const CREATE_V355: Schema = envelope!(
+    "transfer",
+    object!(
+        [("volume_id", UUID), ("name", NAME), ("no_snapshots", BOOLEAN)],
+        Required(&["volume_id"])
+    )
+);
+
+pub(super) const ACCEPT: Schema = envelope!(
     "accept",
-    [("auth_key", Schema(&[Type(&[Kind::String, Kind::Integer])]))],
-    "auth_key"
+    envelope!("auth_key", Schema(&[Type(&[Kind::String, Kind::Integer])]))
 );
 
 fn not_found(id: &str) -> Fault {
@@ -77,11 +70,7 @@ async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Transfer, F
     Ok(found.ok_or_else(|| not_found(id))?.record)
 }
 
-pub(super) async fn create<const NAME: bool>(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create<const NAME: bool>(caller: Caller, state: State, body: Body) -> HandlerResult {
     let wanted = &body.value()["transfer"];
     let volume_id = text(wanted, "volume_id").unwrap_or_default();
     let found = match python::uuid(volume_id).map(VolumeId) {
@@ -106,11 +95,7 @@ pub(super) async fn create<const NAME: bool>(
     answer(StatusCode::ACCEPTED, &Named("transfer", view))
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let transfer = find(&state, &caller, &path.id).await?;
     let view = TransferView {
         transfer: &transfer,
@@ -120,12 +105,7 @@ pub(super) async fn show(
     answer(StatusCode::OK, &Named("transfer", view))
 }
 
-pub(super) async fn accept(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn accept(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let auth_key = &body.value()["accept"]["auth_key"];
     let message = AcceptTransfer {
         transfer_id: path.into_inner().id,
@@ -144,11 +124,7 @@ pub(super) async fn accept(
     answer(StatusCode::ACCEPTED, &Named("transfer", view))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     find(&state, &caller, &path.id).await?;
     let transfer_id = path.into_inner().id;
     caller.ask(&state, DeleteTransfer { transfer_id }).await?;

@@ -1,6 +1,5 @@
 //! `/types/{id}/os-volume-type-access` and the actions of `/types/{id}/action`: which projects may use a private type.
 
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::{accepted, find_type};
@@ -9,12 +8,12 @@ use crate::store::catalog::Stored;
 use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::{ActionOn, Subject, SubjectPath};
 use crate::web::schema::Check::Required;
 use crate::web::schema::parameter_types::STRING_255;
 use crate::web::schema::{Schema, object, text};
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::{Items, Named, ok};
 
 #[derive(Serialize)]
@@ -23,11 +22,7 @@ struct ProjectAccess<'a> {
     project_id: &'a ProjectId,
 }
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let found = find_type(&state, &caller, &path.id).await?;
     if found.is_public {
         return Err(Fault::not_found(
@@ -54,16 +49,16 @@ impl Subject for Stored<VolumeType> {
 pub(super) const PROJECT_ACCESS: Schema = object!([("project", STRING_255)], Required(&["project"]));
 
 /// `addProjectAccess`
-pub(super) async fn add(on: OnType) -> Result<HttpResponse, Fault> {
+pub(super) async fn add(on: OnType) -> HandlerResult {
     change(&on, VolumeTypeChange::AddProjectAccess).await
 }
 
 /// `removeProjectAccess`
-pub(super) async fn remove(on: OnType) -> Result<HttpResponse, Fault> {
+pub(super) async fn remove(on: OnType) -> HandlerResult {
     change(&on, VolumeTypeChange::RemoveProjectAccess).await
 }
 
-async fn change(on: &OnType, change: fn(String) -> VolumeTypeChange) -> Result<HttpResponse, Fault> {
+async fn change(on: &OnType, change: fn(String) -> VolumeTypeChange) -> HandlerResult {
     let project = text(&on.arguments, "project").unwrap_or_default().to_owned();
     let (id, change) = (on.subject.id, change(project));
     on.ask(UpdateVolumeType { id, change }).await?;

@@ -1,33 +1,23 @@
 //! `/types/{id}/extra_specs`: what a type asks of the storage behind it.
 
-use actix_web::{HttpResponse, web};
-
 use super::{accepted, find_type};
 use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema::volume_types as schema;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::volume_type::visible_extra_specs;
 use crate::web::views::{Named, ok};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let found = find_type(&state, &caller, &path.id).await?;
     ok(&Named("extra_specs", visible_extra_specs(&caller, &found)))
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let found = find_type(&state, &caller, &path.id).await?;
     match visible_extra_specs(&caller, &found).get(path.key.as_str()) {
         Some(value) => ok(&Named(&path.key, value)),
@@ -38,35 +28,21 @@ pub(super) async fn show(
     }
 }
 
-pub(super) async fn create(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let change = schema::set_extra_specs(body.value())?;
     let id = find_type(&state, &caller, &path.id).await?.id;
     caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let id = find_type(&state, &caller, &path.id).await?.id;
     let change = schema::set_extra_spec(&path.key, body.value())?;
     caller.ask(&state, UpdateVolumeType { id, change }).await?;
     ok(&body.0)
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let id = find_type(&state, &caller, &path.id).await?.id;
     let change = VolumeTypeChange::UnsetExtraSpec(path.into_inner().key);
     caller.ask(&state, UpdateVolumeType { id, change }).await?;

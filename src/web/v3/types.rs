@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
 use super::query::{Query, part_of};
 use super::{accepted, find_type, python, resource_filters};
@@ -12,23 +11,18 @@ use crate::store::catalog::Direction;
 use crate::verbs::volume_type::delete_volume_type::DeleteVolumeType;
 use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::offload::Offload;
 use crate::web::policy::{admin, member};
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
 use crate::web::views::{Json, Listed, Named, ok};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    mut query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut query: Query) -> HandlerResult {
     let text = query.text().to_owned();
     let paging = query.take_paging()?;
     let sorting = query.take_sorting()?;
@@ -179,11 +173,7 @@ fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ord
         .unwrap_or(Ordering::Equal)
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     if path.id == "default" {
         let found = state
             .catalog
@@ -196,11 +186,7 @@ pub(super) async fn show(
     ok(&Named("volume_type", TypeView::new(&caller, &found)))
 }
 
-pub(super) async fn create(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let message = schema::create(body.value());
     let volume_type = caller.ask(&state, message).await?;
     let with_access = caller.can(member("volume_extension:volume_type_access"));
@@ -213,12 +199,7 @@ pub(super) async fn create(
     ))
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let change = schema::update(body.value());
     schema::check_update(&change)?;
     let id = find_type(&state, &caller, &path.id).await?.id;
@@ -232,11 +213,7 @@ pub(super) async fn update(
     ))
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let id = find_type(&state, &caller, &path.id).await?.id;
     caller.ask(&state, DeleteVolumeType { id }).await?;
     Ok(accepted())

@@ -1,14 +1,12 @@
 //! `POST /volumes/{id}/action`: a handler for each action, beside the schema of what its key says (cinder:
 //! `api/schemas/volume_actions.py`, `admin_actions.py`, `volume_image_metadata.py`, `volumes.py` for `revert`).
 
-use actix_web::HttpResponse;
-
 use super::{accepted, find_volume};
 use crate::model::Volume;
 use crate::store::catalog::Stored;
 use crate::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::{ActionOn, Subject};
 use crate::web::state::WebState;
 
@@ -42,7 +40,7 @@ impl OnVolume {
     }
 
     /// The same, answered with 202.
-    async fn accept_change(&self, change: VolumeChange) -> Result<HttpResponse, Fault> {
+    async fn accept_change(&self, change: VolumeChange) -> HandlerResult {
         self.change(change).await?;
         Ok(accepted())
     }

@@ -1,29 +1,21 @@
 //! `GET /volumes/{id}/encryption`: how a volume is encrypted. None is yet, so there are no facts but the key's absence.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 
 use super::find_volume;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::SubjectPath;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::{Named, ok};
 
-pub(super) async fn list(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;
     ok(&Named("encryption_key_id", volume.encryption_key_id))
 }
 
 /// A fact of an unencrypted volume is not there (Cinder stumbles over it: 500).
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;
     match volume.encryption_key_id {
         Some(key) if path.key == "encryption_key_id" => Ok(HttpResponse::Ok()

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashSet};
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing, own_project};
@@ -15,11 +14,11 @@ use super::resource_filters;
 use crate::model::{AttachStatus, Attachment, Timestamp, Volume, VolumeId};
 use crate::store::catalog::{Catalog, Comparison, Filter, TimeField, VolumeField, VolumeQuery};
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::offload::Offload;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::python;
-use crate::web::state::WebState;
+use crate::web::state::State;
 use crate::web::views::volume::{VolumeViews, type_names};
 use crate::web::views::{Json, Named};
 
@@ -229,12 +228,7 @@ struct Summary {
     metadata: Option<BTreeMap<String, Vec<String>>>,
 }
 
-pub(super) async fn summary(
-    caller: Caller,
-    state: web::Data<WebState>,
-    offload: Offload,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn summary(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
     let all_tenants = query.bool("all_tenants")? && caller.context.is_admin;
     let wanted = VolumeQuery {
         project: own_project(&caller, all_tenants),

@@ -1,27 +1,22 @@
 //! `/volumes`: make, show, change and delete volumes. Lists are in `volume_list`.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
 
 use super::query::Query;
 use super::{accepted, find_volume};
 use crate::model::{AttachStatus, Attachment, Volume};
 use crate::verbs::volume::delete_volume::DeleteVolume;
 use crate::web::caller::Caller;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{admin, member};
 use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::WebState;
+use crate::web::state::{State, WebState};
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
 use crate::web::views::{Named, answer};
 
-pub(super) async fn create(
-    caller: Caller,
-    state: web::Data<WebState>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let message = schema::volumes::create(body.value())?;
     if message.image.is_some() {
         caller.may(member("volume:create_from_image"))?;
@@ -36,33 +31,19 @@ pub(super) async fn create(
     .await
 }
 
-pub(super) async fn show(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;
     one(&state, &VolumeViews::extended(&caller), StatusCode::OK, &volume).await
 }
 
-pub(super) async fn update(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let message = schema::volumes::update(&path.id, body.value());
     find_volume(&state, &caller, &path.id).await?;
     let volume = caller.ask(&state, message).await?;
     one(&state, &VolumeViews::plain(&caller), StatusCode::OK, &volume).await
 }
 
-pub(super) async fn delete(
-    caller: Caller,
-    state: web::Data<WebState>,
-    path: web::Path<SubjectPath>,
-    query: Query,
-) -> Result<HttpResponse, Fault> {
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath, query: Query) -> HandlerResult {
     let cascade = query.bool("cascade")?;
     let force = caller.version.at_least(23) && query.bool("force")?;
     find_volume(&state, &caller, &path.id).await?;
@@ -89,7 +70,7 @@ pub(super) async fn one(
     views: &VolumeViews,
     status: StatusCode,
     volume: &Volume,
-) -> Result<HttpResponse, Fault> {
+) -> HandlerResult {
     let types = type_of(state, volume).await?;
     let attachments = attachments_of(state, volume).await?;
     answer(

@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::caller::Caller;
-use super::fault::Fault;
+use super::fault::{Fault, HandlerResult};
 use crate::model::Timestamp;
 
 pub mod attachment;
@@ -51,7 +51,7 @@ impl Json {
 ///
 /// # Errors
 /// As [`Json::of`].
-pub fn answer(status: StatusCode, view: &impl Serialize) -> Result<HttpResponse, Fault> {
+pub fn answer(status: StatusCode, view: &impl Serialize) -> HandlerResult {
     Ok(Json::of(view)?.answer(status))
 }
 
@@ -59,7 +59,7 @@ pub fn answer(status: StatusCode, view: &impl Serialize) -> Result<HttpResponse,
 ///
 /// # Errors
 /// As [`answer`].
-pub fn ok(view: &impl Serialize) -> Result<HttpResponse, Fault> {
+pub fn ok(view: &impl Serialize) -> HandlerResult {
     answer(StatusCode::OK, view)
 }
 
@@ -128,12 +128,7 @@ impl LinkBase {
     /// For a collection such as `volumes`, as this caller reaches us: with the project if its path had it.
     #[must_use]
     pub fn new(caller: &Caller, collection: &str) -> Self {
-        let base = &caller.base_url;
-        let project = caller
-            .path_project
-            .as_ref()
-            .map(|project| format!("{project}/"))
-            .unwrap_or_default();
+        let (base, project) = (&caller.base_url, caller.project_segment());
         Self {
             own: format!("{base}/v3/{project}{collection}"),
             bookmark: format!("{base}/{project}{collection}"),

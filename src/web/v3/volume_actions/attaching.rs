@@ -1,6 +1,5 @@
 //! Actions of attaching as it was before attachments had routes of their own, and of connections.
 
-use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
 use super::OnVolume;
@@ -8,7 +7,7 @@ use crate::model::{AttachMode, AttachmentId, Connector};
 use crate::verbs::volume::change_volume::VolumeChange;
 use crate::verbs::volume::initialize_connection::InitializeConnection;
 use crate::verbs::volume::terminate_connection::TerminateConnection;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{
     AnyOf, Format as FormatCheck, MaxLength, NoOthers, Properties, Required, Type,
 };
@@ -19,22 +18,22 @@ use crate::web::v3::accepted;
 use crate::web::views::ok;
 
 /// `os-reserve`
-pub(in crate::web::v3) async fn reserve(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn reserve(on: OnVolume) -> HandlerResult {
     on.accept_change(VolumeChange::Reserve).await
 }
 
 /// `os-unreserve`
-pub(in crate::web::v3) async fn unreserve(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn unreserve(on: OnVolume) -> HandlerResult {
     on.accept_change(VolumeChange::Unreserve).await
 }
 
 /// `os-begin_detaching`
-pub(in crate::web::v3) async fn begin_detaching(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn begin_detaching(on: OnVolume) -> HandlerResult {
     on.accept_change(VolumeChange::BeginDetaching).await
 }
 
 /// `os-roll_detaching`
-pub(in crate::web::v3) async fn roll_detaching(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn roll_detaching(on: OnVolume) -> HandlerResult {
     on.accept_change(VolumeChange::RollDetaching).await
 }
 
@@ -53,7 +52,7 @@ pub(in crate::web::v3) const ATTACH: Schema = object!(
 );
 
 /// `os-attach`
-pub(in crate::web::v3) async fn attach(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn attach(on: OnVolume) -> HandlerResult {
     let arguments = &on.arguments;
     on.accept_change(VolumeChange::Attach {
         instance_uuid: uuid(arguments, "instance_uuid"),
@@ -71,7 +70,7 @@ pub(in crate::web::v3) const DETACH: Schema = Schema(&[
 ]);
 
 /// `os-detach`
-pub(in crate::web::v3) async fn detach(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn detach(on: OnVolume) -> HandlerResult {
     let attachment_id = uuid(&on.arguments, "attachment_id").map(AttachmentId);
     on.accept_change(VolumeChange::Detach { attachment_id }).await
 }
@@ -94,7 +93,7 @@ pub(in crate::web::v3) const INITIALIZE_CONNECTION: Schema = Schema(&[
 ]);
 
 /// `os-initialize_connection`
-pub(in crate::web::v3) async fn initialize_connection(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn initialize_connection(on: OnVolume) -> HandlerResult {
     let (volume_id, connector) = (on.volume_id(), connector(&on.arguments));
     let connector = connector.ok_or_else(Fault::malformed)?;
     let info = on.ask(InitializeConnection { volume_id, connector }).await?;
@@ -115,7 +114,7 @@ pub(in crate::web::v3) const TERMINATE_CONNECTION: Schema = Schema(&[
 ]);
 
 /// `os-terminate_connection`
-pub(in crate::web::v3) async fn terminate_connection(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn terminate_connection(on: OnVolume) -> HandlerResult {
     terminate(&on).await?;
     Ok(accepted())
 }
@@ -135,7 +134,7 @@ pub(in crate::web::v3) const FORCE_DETACH: Schema = object!(
 );
 
 /// `os-force_detach`
-pub(in crate::web::v3) async fn force_detach(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn force_detach(on: OnVolume) -> HandlerResult {
     let attachment_id = named_attachment(text(&on.arguments, "attachment_id"))?;
     terminate(&on).await?;
     on.accept_change(VolumeChange::Detach { attachment_id }).await

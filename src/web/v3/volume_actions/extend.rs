@@ -1,11 +1,9 @@
 //! `os-extend`, and `os-extend_volume_completion`.
 
-use actix_web::HttpResponse;
-
 use super::OnVolume;
 use crate::model::VolumeStatus;
 use crate::verbs::volume::extend_volume::ExtendVolume;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{Rule, member};
 use crate::web::schema::Check::{Required, Type};
 use crate::web::schema::parameter_types::VOLUME_SIZE;
@@ -17,7 +15,7 @@ pub(in crate::web::v3) const EXTEND: Schema = object!([("new_size", VOLUME_SIZE)
 const EXTEND_ATTACHED: Rule = member("volume:extend_attached_volume");
 
 /// `os-extend`: since 3.42 of attached volumes, too, by a rule of their own.
-pub(in crate::web::v3) async fn extend(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn extend(on: OnVolume) -> HandlerResult {
     let with_attached = on.caller.version.at_least(42);
     match with_attached && on.subject.status == VolumeStatus::InUse {
         true => on.caller.may(EXTEND_ATTACHED)?,
@@ -46,7 +44,7 @@ pub(super) const ERROR: Schema = Schema(&[Type(&[Kind::String, Kind::Null, Kind:
 pub(in crate::web::v3) const COMPLETION: Schema = object!([("error", ERROR)]);
 
 /// `os-extend_volume_completion`. No driver of ours waits for a compute service, so nothing is ever there to be completed.
-pub(in crate::web::v3) async fn complete(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn complete(on: OnVolume) -> HandlerResult {
     Err(Fault::bad_request(
         if on.subject.status == VolumeStatus::Extending {
             "Invalid volume: Required volume admin metadata is malformed or missing."

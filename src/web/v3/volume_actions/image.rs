@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 
 use super::OnVolume;
 use crate::verbs::volume::change_volume::VolumeChange;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::admin;
 use crate::web::schema::Check::{Enum, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, DESCRIPTION, IMAGE_METADATA, STRING_255, UUID};
@@ -12,7 +12,7 @@ use crate::web::schema::{Choice, Kind, Schema, object, text, text_map};
 use crate::web::views::{Named, ok};
 
 /// `os-show_image_metadata`
-pub(in crate::web::v3) async fn show_metadata(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn show_metadata(on: OnVolume) -> HandlerResult {
     ok(&Named("metadata", &on.subject.image_metadata))
 }
 
@@ -20,7 +20,7 @@ pub(in crate::web::v3) const SET_METADATA: Schema =
     object!([("metadata", IMAGE_METADATA)], Required(&["metadata"]));
 
 /// `os-set_image_metadata`
-pub(in crate::web::v3) async fn set_metadata(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn set_metadata(on: OnVolume) -> HandlerResult {
     let metadata = text_map(&on.arguments, "metadata").unwrap_or_default();
     let changed = on.change(VolumeChange::SetImageMetadata(metadata)).await?;
     ok(&Named("metadata", &changed.image_metadata))
@@ -29,7 +29,7 @@ pub(in crate::web::v3) async fn set_metadata(on: OnVolume) -> Result<HttpRespons
 pub(in crate::web::v3) const UNSET_METADATA: Schema = object!([("key", STRING_255)], Required(&["key"]));
 
 /// `os-unset_image_metadata`
-pub(in crate::web::v3) async fn unset_metadata(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn unset_metadata(on: OnVolume) -> HandlerResult {
     let key = text(&on.arguments, "key").unwrap_or_default();
     if !on.subject.image_metadata.contains_key(key) {
         return Err(Fault::not_found(format!(
@@ -87,7 +87,7 @@ pub(in crate::web::v3) const UPLOAD_V31: Schema = upload!(
 );
 
 /// `os-volume_upload_image`: not yet. What everybody shall see (3.1) asks for more than what few shall.
-pub(in crate::web::v3) async fn upload(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn upload(on: OnVolume) -> HandlerResult {
     if text(&on.arguments, "visibility") == Some("public") {
         on.caller
             .may(admin("volume_extension:volume_actions:upload_public"))?;

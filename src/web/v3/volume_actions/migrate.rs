@@ -1,13 +1,12 @@
 //! `os-migrate_volume` and `os-migrate_volume_completion`.
 
-use actix_web::HttpResponse;
 use serde_json::json;
 
 use super::OnVolume;
 use super::extend::ERROR;
 use crate::verbs::volume::migrate_volume::MigrateVolume;
 use crate::verbs::volume::migrate_volume::complete_migration::CompleteMigration;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{MaxLength, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, NULLABLE_STRING, UUID};
 use crate::web::schema::{Kind, Schema, boolean, object, text};
@@ -30,7 +29,7 @@ pub(in crate::web::v3) const MIGRATE_V316: Schema = object!([
 ]);
 
 /// `os-migrate_volume`
-pub(in crate::web::v3) async fn migrate(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn migrate(on: OnVolume) -> HandlerResult {
     let clustered = on.caller.version.at_least(16);
     let given = |field| text(&on.arguments, field).filter(|text| !text.is_empty());
     let (host, cluster) = (given("host"), given("cluster").filter(|_| clustered));
@@ -58,7 +57,7 @@ pub(in crate::web::v3) const COMPLETION: Schema = object!(
 );
 
 /// `os-migrate_volume_completion`
-pub(in crate::web::v3) async fn complete(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn complete(on: OnVolume) -> HandlerResult {
     let new_volume = text(&on.arguments, "new_volume").unwrap_or_default().to_owned();
     let request = CompleteMigration {
         volume_id: on.volume_id(),

@@ -1,10 +1,8 @@
 //! `os-retype`.
 
-use actix_web::HttpResponse;
-
 use super::OnVolume;
 use crate::verbs::volume::retype_volume::RetypeVolume;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::policy::{Rule, member};
 use crate::web::schema::Check::{Enum, Required, Type};
 use crate::web::schema::{Choice, Kind, Schema, object, text};
@@ -27,7 +25,7 @@ pub(in crate::web::v3) const RETYPE: Schema = object!(
 const MULTIATTACH: Rule = member("volume:multiattach");
 
 /// `os-retype`, to the type of that name or id.
-pub(in crate::web::v3) async fn retype(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn retype(on: OnVolume) -> HandlerResult {
     let new_type = text(&on.arguments, "new_type").unwrap_or_default();
     let new_type = find_type_by_name(&on.state, &on.caller, new_type).await?;
     if new_type.is_multiattach() && !on.subject.multiattach {

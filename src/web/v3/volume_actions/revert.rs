@@ -1,11 +1,9 @@
 //! `revert`, to the latest snapshot.
 
-use actix_web::HttpResponse;
-
 use super::OnVolume;
 use crate::model::transitions::snapshots;
 use crate::verbs::volume::revert_to_snapshot::RevertToSnapshot;
-use crate::web::fault::Fault;
+use crate::web::fault::HandlerResult;
 use crate::web::schema::Check::{Properties, Type};
 use crate::web::schema::{Kind, Schema, text};
 use crate::web::v3::accepted;
@@ -16,7 +14,7 @@ pub(in crate::web::v3) const REVERT: Schema = Schema(&[
 ]);
 
 /// `revert`. Cinder looks whether it is the latest one before it looks whether the caller may.
-pub(in crate::web::v3) async fn revert(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn revert(on: OnVolume) -> HandlerResult {
     let snapshot_id = text(&on.arguments, "snapshot_id");
     let latest = on.state.catalog.latest_snapshot(on.subject.id).await?;
     snapshots::is_latest(&on.subject, latest, snapshot_id)?;

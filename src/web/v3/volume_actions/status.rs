@@ -7,7 +7,7 @@ use crate::model::{AttachStatus, MigrationStatus, VolumeStatus};
 use crate::verbs::volume::change_volume::VolumeChange;
 use crate::verbs::volume::delete_volume::DeleteVolume;
 use crate::verbs::volume::unmanage_volume::UnmanageVolume;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{Format as FormatCheck, NoOthers, Properties, Required, Type};
 use crate::web::schema::parameter_types::BOOLEAN;
 use crate::web::schema::{Format, Kind, Schema, boolean, object, text};
@@ -17,7 +17,7 @@ pub(in crate::web::v3) const UPDATE_READONLY_FLAG: Schema =
     object!([("readonly", BOOLEAN)], Required(&["readonly"]));
 
 /// `os-update_readonly_flag`
-pub(in crate::web::v3) async fn update_readonly_flag(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn update_readonly_flag(on: OnVolume) -> HandlerResult {
     let readonly = boolean(&on.arguments, "readonly").unwrap_or_default();
     on.accept_change(VolumeChange::UpdateReadonlyFlag { readonly })
         .await
@@ -26,7 +26,7 @@ pub(in crate::web::v3) async fn update_readonly_flag(on: OnVolume) -> Result<Htt
 pub(in crate::web::v3) const SET_BOOTABLE: Schema = object!([("bootable", BOOLEAN)], Required(&["bootable"]));
 
 /// `os-set_bootable`
-pub(in crate::web::v3) async fn set_bootable(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn set_bootable(on: OnVolume) -> HandlerResult {
     let bootable = boolean(&on.arguments, "bootable").unwrap_or_default();
     on.change(VolumeChange::SetBootable { bootable }).await?;
     Ok(HttpResponse::Ok().finish())
@@ -50,7 +50,7 @@ pub(in crate::web::v3) const RESET_STATUS: Schema = Schema(&[
 ]);
 
 /// `os-reset_status`: words that the schema has let pass. Empty ones change nothing.
-pub(in crate::web::v3) async fn reset_status(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn reset_status(on: OnVolume) -> HandlerResult {
     let word = |field: &str| text(&on.arguments, field).unwrap_or_default().to_lowercase();
     let status = word("status").parse::<VolumeStatus>().ok();
     if status == Some(VolumeStatus::Deleting) {
@@ -65,7 +65,7 @@ pub(in crate::web::v3) async fn reset_status(on: OnVolume) -> Result<HttpRespons
 }
 
 /// `os-force_delete`
-pub(in crate::web::v3) async fn force_delete(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn force_delete(on: OnVolume) -> HandlerResult {
     let message = DeleteVolume {
         volume_id: on.volume_id(),
         cascade: false,
@@ -76,7 +76,7 @@ pub(in crate::web::v3) async fn force_delete(on: OnVolume) -> Result<HttpRespons
 }
 
 /// `os-unmanage`
-pub(in crate::web::v3) async fn unmanage(on: OnVolume) -> Result<HttpResponse, Fault> {
+pub(in crate::web::v3) async fn unmanage(on: OnVolume) -> HandlerResult {
     let volume_id = on.volume_id();
     on.ask(UnmanageVolume { volume_id }).await?;
     Ok(accepted())
