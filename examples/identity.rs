@@ -11,7 +11,7 @@ use pumice::store::memory::MemoryStore;
 use pumice::web::auth::Strategy;
 use pumice::web::identity::{Identity, IdentityOptions};
 use pumice::web::server::{ServerOptions, Site, run};
-use pumice::web::state::Door;
+use pumice::web::state::ServerState;
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,9 +28,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let identity = web::Data::new(Identity::open(catalog, options).await?);
     let tidying = actix_web::rt::spawn(identity.clone().into_inner().keep_tidy(Duration::from_secs(300)));
-    let door = web::Data::new(Door::new(Strategy::Tokens(identity.clone().into_inner())));
+    let state = web::Data::new(ServerState::new(Strategy::Tokens(identity.clone().into_inner())));
     let site = Site {
-        door: door.clone(),
+        server: state.clone(),
         state: None,
         identity: Some(identity),
     };
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..ServerOptions::default()
     };
     let (server, _) = run(&options, site)?;
-    door.readiness.ready();
+    state.readiness.ready();
     let handle = server.handle();
     actix_web::rt::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {

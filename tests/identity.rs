@@ -18,7 +18,7 @@ use pumice::web::caller::Caller;
 use pumice::web::identity::{Identity, IdentityOptions, OpenError, PasswordCost, UserOptions};
 use pumice::web::routes;
 use pumice::web::server::{Site as Routes, configure, mount_door, mount_volumes, run_with};
-use pumice::web::state::Door;
+use pumice::web::state::ServerState;
 use pumice::web::trusted_proxies::TrustedProxies;
 use serde_json::{Value, json};
 
@@ -86,11 +86,11 @@ impl Site {
     async fn trusting(store: &Arc<dyn Store>, options: IdentityOptions, proxy: Option<&str>) -> Self {
         let catalog = Catalog::open(Arc::clone(store)).await.unwrap();
         let identity = web::Data::new(Identity::open(catalog, options).await.unwrap());
-        let mut door = Door::new(Strategy::Tokens(identity.clone().into_inner()));
-        door.links.proxy_headers = true;
-        door.trusted_proxies = TrustedProxies(proxy.iter().map(|proxy| proxy.parse().unwrap()).collect());
+        let mut server = ServerState::new(Strategy::Tokens(identity.clone().into_inner()));
+        server.links.proxy_headers = true;
+        server.trusted_proxies = TrustedProxies(proxy.iter().map(|proxy| proxy.parse().unwrap()).collect());
         let routes = Routes {
-            door: web::Data::new(door),
+            server: web::Data::new(server),
             state: None,
             identity: Some(identity.clone()),
         };

@@ -1,4 +1,4 @@
-//! What every client meets before it reaches a volume: versions, request ids, the door, errors. Real HTTP over loopback.
+//! What every client meets before it reaches a volume: versions, request ids, authentication, errors. Real HTTP over loopback.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
+use pumice::web::admission::{AdmissionOptions, AdmissionQueues};
 use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::connection::ConnectionLimits;
@@ -17,8 +18,7 @@ use pumice::web::readiness::Readiness;
 use pumice::web::request::Body;
 use pumice::web::routes::{Access, Routes};
 use pumice::web::server::{ServerOptions, mount_door, mount_volumes, run_with};
-use pumice::web::state::Door;
-use pumice::web::turns::{AllTurns, TurnOptions};
+use pumice::web::state::ServerState;
 
 mod web_support;
 use web_support::{Answer, loopback, send};
@@ -63,18 +63,18 @@ struct Site {
 
 impl Site {
     fn open() -> Self {
-        Self::with(Door::new(Strategy::NoAuth))
+        Self::with(ServerState::new(Strategy::NoAuth))
     }
 
-    fn with(door: Door) -> Self {
-        Self::listening(door, &loopback())
+    fn with(server: ServerState) -> Self {
+        Self::listening(server, &loopback())
     }
 
-    fn listening(door: Door, options: &ServerOptions) -> Self {
-        let readiness = door.readiness.clone();
-        let door = web::Data::new(door);
+    fn listening(server: ServerState, options: &ServerOptions) -> Self {
+        let readiness = server.readiness.clone();
+        let server = web::Data::new(server);
         let (server, addresses) = run_with(options, move |cfg| {
-            cfg.app_data(door.clone());
+            cfg.app_data(server.clone());
             mount_door(cfg);
             mount_volumes(cfg, volumes);
             cfg.default_service(web::to(async || fault::unknown_route()));
@@ -193,16 +193,16 @@ async fn links_follow_the_host_and_trusted_proxies_only() {
         "http://inner/v3/"
     );
 
-    let mut door = Door::new(Strategy::NoAuth);
-    door.links.proxy_headers = true;
+    let mut server = ServerState::new(Strategy::NoAuth);
+    server.links.proxy_headers = true;
     assert_eq!(
-        href(&Site::with(door).send("GET", "/", &forwarded, None).await),
+        href(&Site::with(server).send("GET", "/", &forwarded, None).await),
         "https://cloud.example/v3/"
     );
 
-    let mut door = Door::new(Strategy::NoAuth);
-    door.links.public_endpoint = Some("https://cloud.example/volume".to_owned());
-    let site = Site::with(door);
+    let mut server = ServerState::new(Strategy::NoAuth);
+    server.links.public_endpoint = Some("https://cloud.example/volume".to_owned());
+    let site = Site::with(server);
     assert_eq!(
         href(&site.send("GET", "/", &forwarded, None).await),
         "https://cloud.example/volume/v3/"
@@ -410,8 +410,8 @@ async fn a_handler_that_panics_answers_500_and_the_server_goes_on() {
 async fn a_refusal_before_the_body_came_leaves_the_connection_whole() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let refuses = Door::new(Strategy::NoAuth);
-    refuses.turns.close();
+    let refuses = ServerState::new(Strategy::NoAuth);
+    refuses.admission.close();
     let site = Site::with(refuses);
     let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
     let mut got = String::new();
@@ -459,15 +459,15 @@ async fn rest_of(mut stream: tokio::net::TcpStream) -> String {
 
 #[actix_web::test]
 async fn a_body_that_does_not_come_has_no_turn_and_is_ended() {
-    let mut door = Door::new(Strategy::NoAuth);
-    door.body.time = Duration::from_millis(500);
-    door.turns = AllTurns::new(&TurnOptions {
+    let mut server = ServerState::new(Strategy::NoAuth);
+    server.body.time = Duration::from_millis(500);
+    server.admission = AdmissionQueues::new(&AdmissionOptions {
         at_once: 1,
         per_project: 1,
         waiting: 1,
         patience: Duration::from_millis(100),
     });
-    let site = Site::with(door);
+    let site = Site::with(server);
     let announced = half_a_body(&site, "Content-Type: application/json\r\nContent-Length: 9\r\n").await;
     let chunked = half_a_body(&site, "Transfer-Encoding: chunked\r\n").await;
     let token = format!("admin:{PROJECT}");
@@ -521,7 +521,7 @@ async fn a_connection_is_not_kept_for_half_a_head() {
     use tokio::io::AsyncWriteExt;
     let mut options = loopback();
     options.patience.client_timeout = Duration::from_millis(200);
-    let site = Site::listening(Door::new(Strategy::NoAuth), &options);
+    let site = Site::listening(ServerState::new(Strategy::NoAuth), &options);
     let mut stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -542,7 +542,7 @@ async fn no_address_takes_more_connections_than_its_share() {
         total: 100,
         per_address: 4,
     };
-    let site = Site::listening(Door::new(Strategy::NoAuth), &options);
+    let site = Site::listening(ServerState::new(Strategy::NoAuth), &options);
     let mut held = Vec::new();
     for _ in 0..4 {
         held.push(half_a_body(&site, "Content-Length: 9\r\n").await);

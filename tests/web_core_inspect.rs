@@ -16,7 +16,7 @@ use pumice::transport::Router;
 use pumice::web::auth::{Authenticator, Principal, Strategy};
 use pumice::web::fault::Fault;
 use pumice::web::server::{Site, run};
-use pumice::web::state::{Door, WebState};
+use pumice::web::state::{ServerState, WebState};
 use serde_json::{Value, json};
 
 #[expect(dead_code, reason = "this file uses a part of it")]
@@ -57,7 +57,7 @@ impl House {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
         let state = WebState::new(catalog.clone(), Router::new("here"));
         let site = Site {
-            door: web::Data::new(Door::new(Strategy::Tokens(Arc::new(Tokens)))),
+            server: web::Data::new(ServerState::new(Strategy::Tokens(Arc::new(Tokens)))),
             state: Some(web::Data::new(state)),
             identity: None,
         };

@@ -16,7 +16,7 @@ use pumice::web::fault::Fault;
 use pumice::web::identity::{Identity, IdentityOptions, PasswordCost, UserOptions};
 use pumice::web::routes::{Access, Routes};
 use pumice::web::server::{Site, configure, mount_volumes, run_with};
-use pumice::web::state::Door;
+use pumice::web::state::ServerState;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -81,7 +81,7 @@ async fn the_log_tells_causes_once_and_secrets_never() {
     };
     let identity = web::Data::new(Identity::open(catalog, options).await.unwrap());
     let site = Site {
-        door: web::Data::new(Door::new(Strategy::Tokens(identity.clone().into_inner()))),
+        server: web::Data::new(ServerState::new(Strategy::Tokens(identity.clone().into_inner()))),
         state: None,
         identity: Some(identity),
     };

@@ -11,7 +11,7 @@ use pumice::transport::Router;
 use pumice::web::auth::Strategy;
 use pumice::web::fault::{GENERIC_BAD_REQUEST, UNKNOWN_ROUTE};
 use pumice::web::server::{Site, run};
-use pumice::web::state::{Door, WebState};
+use pumice::web::state::{ServerState, WebState};
 use serde_json::{Value, json};
 
 mod web_support;
@@ -33,10 +33,10 @@ fn fault(name: &str, code: u16, message: &str) -> Is {
 #[actix_web::test]
 async fn clients_are_met_as_cinder_meets_them() {
     let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
-    let door = Door::new(Strategy::NoAuth);
-    door.readiness.ready();
+    let server = ServerState::new(Strategy::NoAuth);
+    server.readiness.ready();
     let site = Site {
-        door: web::Data::new(door),
+        server: web::Data::new(server),
         state: Some(web::Data::new(WebState::new(catalog, Router::new("here")))),
         identity: None,
     };

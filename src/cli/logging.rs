@@ -1,7 +1,7 @@
 //! Where log lines go, and in which form.
 //!
 //! Lines go to standard error: text where it is a terminal, JSON elsewhere, unless the configuration says so. A line that
-//! belongs to a request stands in a span with its `request_id`, made at the door and again by each actor that works for
+//! belongs to a request stands in a span with its `request_id`, made for the request and again by each actor that works for
 //! it, so it carries the id without naming it.
 //! Secrets are of types that print as stars; nothing here has to hide them.
 

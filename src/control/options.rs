@@ -21,7 +21,7 @@ pub struct Options {
     pub max_attempts: u32,
     /// When each kind of operation is given up.
     pub deadlines: Deadlines,
-    /// The first pause before a command that was refused at the door is sent again.
+    /// The first pause before a command that was refused by the endpoint is sent again.
     pub retry_initial: Duration,
     /// The longest pause between two sendings of one command.
     pub retry_max: Duration,

@@ -1,4 +1,4 @@
-//! Roles: what the names in a context mean, for the policy at the door and for the actors behind it.
+//! Roles: what the names in a context mean, for the policy of the API and for the actors behind it.
 
 use super::Context;
 

@@ -18,7 +18,7 @@ pub enum DialedBy {
 
 /// What becomes of a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AdmissionDecision {
     /// There was none: it is taken.
     Take,
     /// It takes the place of the present one, which is closed.
@@ -34,23 +34,23 @@ pub fn admit(
     them: &str,
     present: Option<(Incarnation, DialedBy)>,
     new: (Incarnation, DialedBy),
-) -> Verdict {
+) -> AdmissionDecision {
     let Some((present_life, present_dial)) = present else {
-        return Verdict::Take;
+        return AdmissionDecision::Take;
     };
     let (new_life, new_dial) = new;
     if present_life != new_life {
         return if new_life.boot < present_life.boot {
-            Verdict::Refuse(Refusal::Stale)
+            AdmissionDecision::Refuse(Refusal::Stale)
         } else {
-            Verdict::Replace
+            AdmissionDecision::Replace
         };
     }
     let smaller = if us < them { DialedBy::Us } else { DialedBy::Them };
     if present_dial == new_dial || new_dial == smaller {
-        Verdict::Replace
+        AdmissionDecision::Replace
     } else {
-        Verdict::Refuse(Refusal::Duplicate)
+        AdmissionDecision::Refuse(Refusal::Duplicate)
     }
 }
 
@@ -69,10 +69,10 @@ mod tests {
         for dial in [DialedBy::Us, DialedBy::Them] {
             assert_eq!(
                 admit("a", "b", Some((old, DialedBy::Us)), (new, dial)),
-                Verdict::Replace
+                AdmissionDecision::Replace
             );
             let stale = admit("a", "b", Some((new, DialedBy::Us)), (old, dial));
-            assert_eq!(stale, Verdict::Refuse(Refusal::Stale));
+            assert_eq!(stale, AdmissionDecision::Refuse(Refusal::Stale));
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
             let kept = |us: &str, them: &str, ours_first: bool| {
                 let (first, second) = if ours_first { (dials[0], dials[1]) } else { (dials[1], dials[0]) };
                 match admit(us, them, Some((life(1, 1), first)), (life(1, 1), second)) {
-                    Verdict::Replace => second,
+                    AdmissionDecision::Replace => second,
                     _ => first,
                 }
             };

@@ -1,4 +1,4 @@
-//! The one door to bincode on the wire.
+//! The one use of bincode on the wire.
 //!
 //! The format is bincode 1.3 with fixed-size integers, little-endian, trailing bytes refused: settled once, for
 //! `DefaultOptions` alone writes other bytes than bincode's free functions do. What to know of it:

@@ -1,6 +1,6 @@
 //! A local actor as the router sees it: bounded, counted, re-pointed when the actor is built anew.
 //!
-//! An endpoint has a door for each message its actor serves. A door checks, counts and takes a place in the mailbox
+//! An endpoint has a handler for each message its actor serves. A handler checks, counts and takes a place in the mailbox
 //! before anything else happens; what it refuses surely was not handled.
 
 use std::any::Any;
@@ -26,19 +26,19 @@ use crate::model::{Context, Error};
 pub struct Endpoint {
     stats: Arc<ActorStats>,
     versions: (u16, u16),
-    doors: Arc<HashMap<&'static str, Box<dyn Door>>>,
+    handlers: Arc<HashMap<&'static str, Box<dyn MessageHandler>>>,
     supervisor: Arc<dyn Supervise>,
 }
 
 impl Endpoint {
     pub(super) fn new<A: Actor>(
         supervisor: Arc<Supervisor<A>>,
-        doors: HashMap<&'static str, Box<dyn Door>>,
+        handlers: HashMap<&'static str, Box<dyn MessageHandler>>,
     ) -> Self {
         Self {
             stats: Arc::clone(supervisor.stats()),
             versions: A::Topic::VERSIONS,
-            doors: Arc::new(doors),
+            handlers: Arc::new(handlers),
             supervisor,
         }
     }
@@ -115,12 +115,12 @@ impl Endpoint {
         deadline: Option<Instant>,
         reply: Option<ReplyTo<M::Reply>>,
     ) -> Result<(), CallError> {
-        let door = self
-            .doors
+        let handler = self
+            .handlers
             .get(M::NAME)
-            .and_then(|door| door.as_any().downcast_ref::<TypedDoor<M>>());
-        match door {
-            Some(door) => door.enter(self, context.clone(), message, deadline, reply),
+            .and_then(|handler| handler.as_any().downcast_ref::<TypedHandler<M>>());
+        match handler {
+            Some(handler) => handler.enter(self, context.clone(), message, deadline, reply),
             None => Err(self.unknown(M::SINCE)),
         }
     }
@@ -133,9 +133,9 @@ impl Endpoint {
         payload: &[u8],
         deadline: Option<Instant>,
     ) -> Result<Pending, CallError> {
-        match self.doors.get(header.message.as_str()) {
-            Some(door) if door.pattern() == pattern => {
-                door.enter_bytes(self, header.context, payload, deadline)
+        match self.handlers.get(header.message.as_str()) {
+            Some(handler) if handler.pattern() == pattern => {
+                handler.enter_bytes(self, header.context, payload, deadline)
             }
             Some(_) => {
                 let text = format!("{} did not come as what it is, cast or call", header.message);
@@ -180,8 +180,8 @@ pub(super) enum Pending {
     Call(BoxFuture<'static, Result<Vec<u8>, CallError>>),
 }
 
-/// The door for one kind of message.
-pub(super) trait Door: Send + Sync {
+/// The handler of one kind of message.
+pub(super) trait MessageHandler: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn pattern(&self) -> Pattern;
     fn enter_bytes(
@@ -195,22 +195,24 @@ pub(super) trait Door: Send + Sync {
 
 type Deliver<M> = Box<dyn Fn(Envelope<M>) -> bool + Send + Sync>;
 
-struct TypedDoor<M: Message> {
+struct TypedHandler<M: Message> {
     stats: Arc<MessageStats>,
     deliver: Deliver<M>,
 }
 
-/// A door for `M` to the supervisor's actor.
-pub(super) fn door<A: Serve<M>, M: Message<To = A::Topic>>(supervisor: &Arc<Supervisor<A>>) -> Box<dyn Door> {
+/// A handler of `M` to the supervisor's actor.
+pub(super) fn handler<A: Serve<M>, M: Message<To = A::Topic>>(
+    supervisor: &Arc<Supervisor<A>>,
+) -> Box<dyn MessageHandler> {
     let stats = supervisor.stats().add_message(M::NAME);
     let supervisor = Arc::clone(supervisor);
-    Box::new(TypedDoor::<M> {
+    Box::new(TypedHandler::<M> {
         stats,
         deliver: Box::new(move |envelope| supervisor.deliver(envelope)),
     })
 }
 
-impl<M: Message> TypedDoor<M> {
+impl<M: Message> TypedHandler<M> {
     fn enter(
         &self,
         endpoint: &Endpoint,
@@ -241,7 +243,7 @@ impl<M: Message> TypedDoor<M> {
     }
 }
 
-impl<M: Message> Door for TypedDoor<M> {
+impl<M: Message> MessageHandler for TypedHandler<M> {
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -14,7 +14,7 @@ pub enum CallError {
     /// Nobody by that address is known and connected; it never left.
     #[error("{0} is unreachable")]
     Unreachable(Address),
-    /// Its mailbox, or the way to it, is full; it was refused at the door.
+    /// Its mailbox, or the way to it, is full; it was refused by the endpoint.
     #[error("{0} is overloaded")]
     Overloaded(Address),
     /// It does not fit a frame.

@@ -179,7 +179,7 @@ pub enum ReplyStatus {
 pub enum Failure {
     /// Nobody there by that address.
     Unreachable,
-    /// Refused at the door.
+    /// Refused by the endpoint.
     Overloaded,
     /// The reply does not fit a frame.
     TooLarge {

@@ -1,7 +1,7 @@
 //! The envelope a message travels in, and the ticket that counts it.
 //!
 //! actix bounds each `Addr`, not each actor: a fresh clone of the address gets round its limit, and web handlers clone. So
-//! the bound is ours. A [`Ticket`] is a place in the mailbox: taken at the door, given back when it is dropped, which is
+//! the bound is ours. A [`Ticket`] is a place in the mailbox: taken by the endpoint, given back when it is dropped, which is
 //! when the handler ends, when it panics, or when the message is thrown away with a dead actor. It counts whichever
 //! it was.
 
@@ -88,7 +88,7 @@ impl Ticket {
         self.note("panicked");
     }
 
-    /// The actor went down between the door and its mailbox: as good as refused.
+    /// The actor went down between the endpoint and its mailbox: as good as refused.
     pub(super) fn refused(mut self) {
         self.settled = true;
         MessageStats::add(&self.message.refused);

@@ -5,7 +5,7 @@
 //!                          └── remote: Peer (bincode frames on TCP) ──> Router of the other node ──> Endpoint …
 //! ```
 //!
-//! What it promises: a message is delivered at most once; what was refused at the door (`Unreachable`, `Overloaded`,
+//! What it promises: a message is delivered at most once; what was refused by the endpoint (`Unreachable`, `Overloaded`,
 //! `TooLarge`, `UnsupportedVersion`) surely did not happen, what ended in `Timeout` or `Lost` may have. Mailboxes are
 //! bounded here, by permits that travel with the message, because actix bounds each `Addr` on its own. What it does not
 //! do: retry, or remember; that is the journal's.

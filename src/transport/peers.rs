@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Address;
-use super::admission::{self, DialedBy, Verdict};
+use super::admission::{self, AdmissionDecision, DialedBy};
 use super::header::{Identity, Refusal, Refuse, TopicVersions};
 use super::peer::Peer;
 use crate::model::Timestamp;
@@ -157,11 +157,11 @@ impl Peers {
         }
         let lives = present.map(|present| (present.them.incarnation, present.dialed_by));
         match admission::admit(us, node, lives, (*incarnation, peer.dialed_by)) {
-            Verdict::Refuse(reason) => {
+            AdmissionDecision::Refuse(reason) => {
                 let text = "a connection to this node stays that came before".to_owned();
                 return Err(Refuse { reason, text });
             }
-            Verdict::Take | Verdict::Replace => {}
+            AdmissionDecision::Take | AdmissionDecision::Replace => {}
         }
         let before = table.insert(node.clone(), Arc::clone(peer));
         drop(table);

@@ -184,7 +184,7 @@ impl Router {
         let until = Instant::now() + within;
         self.inner.leaving.cancel();
         let endpoints = self.endpoints();
-        // First with open doors, for what is in work may need to ask a neighbour.
+        // First with open handlers, for what is in work may need to ask a neighbour.
         let drained = join_all(endpoints.iter().map(|endpoint| endpoint.drained(until))).await;
         let ended = join_all(
             endpoints

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::endpoint::{self, Door};
+use super::endpoint::{self, MessageHandler};
 use super::shell::Tasks;
 use super::stats::ActorStats;
 use super::supervisor::{Supervise, Supervisor};
@@ -74,7 +74,7 @@ impl Started {
 /// ```
 pub struct EndpointBuilder<A: Actor> {
     supervisor: Arc<Supervisor<A>>,
-    doors: HashMap<&'static str, Box<dyn Door>>,
+    handlers: HashMap<&'static str, Box<dyn MessageHandler>>,
 }
 
 impl<A: Actor> EndpointBuilder<A> {
@@ -92,7 +92,7 @@ impl<A: Actor> EndpointBuilder<A> {
         let stats = Arc::new(ActorStats::new(address, bound));
         Self {
             supervisor: Arc::new(Supervisor::new(factory, stats)),
-            doors: HashMap::new(),
+            handlers: HashMap::new(),
         }
     }
 
@@ -102,9 +102,9 @@ impl<A: Actor> EndpointBuilder<A> {
     where
         A: Serve<M>,
     {
-        if !self.doors.contains_key(M::NAME) {
-            self.doors
-                .insert(M::NAME, endpoint::door::<A, M>(&self.supervisor));
+        if !self.handlers.contains_key(M::NAME) {
+            self.handlers
+                .insert(M::NAME, endpoint::handler::<A, M>(&self.supervisor));
         }
         self
     }
@@ -113,7 +113,7 @@ impl<A: Actor> EndpointBuilder<A> {
     #[must_use]
     pub fn start(self) -> Endpoint {
         self.supervisor.build();
-        Endpoint::new(self.supervisor, self.doors)
+        Endpoint::new(self.supervisor, self.handlers)
     }
 
     /// Starts it on that arbiter, supervised. Messages sent before it is up wait for it.
@@ -123,6 +123,6 @@ impl<A: Actor> EndpointBuilder<A> {
         if !arbiter.spawn_fn(move || supervisor.build()) {
             self.supervisor.give_up("its arbiter is not running".to_owned());
         }
-        Endpoint::new(self.supervisor, self.doors)
+        Endpoint::new(self.supervisor, self.handlers)
     }
 }

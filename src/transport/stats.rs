@@ -1,6 +1,6 @@
 //! What an actor is doing, counted outside it.
 //!
-//! A stuck actor is the one an operator wants to look into, so nothing here goes through its mailbox: the door, the
+//! A stuck actor is the one an operator wants to look into, so nothing here goes through its mailbox: the endpoint, the
 //! shell and the supervisor count into atomics (and one small mutex for "what it does now"), and
 //! [`ActorStats::report`] reads them from any thread. Labels are message names only, never ids of volumes.
 
@@ -148,9 +148,9 @@ impl MessageStats {
 pub struct MessageReport {
     /// Its name.
     pub message: &'static str,
-    /// Taken in at the door.
+    /// Admitted.
     pub accepted: u64,
-    /// Refused at the door: full, or the actor is down.
+    /// Refused by the endpoint: full, or the actor is down.
     pub refused: u64,
     /// Dropped unhandled, for their deadline had passed.
     pub expired: u64,
@@ -162,7 +162,7 @@ pub struct MessageReport {
     pub panicked: u64,
     /// Accepted, but ended with an actor that panicked or stopped.
     pub lost: u64,
-    /// From the door to the handler.
+    /// From admission to the handler.
     pub queue_time: HistogramReport,
     /// In the handler.
     pub handler_time: HistogramReport,

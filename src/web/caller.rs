@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::links;
 use super::microversion::{self, Microversion};
 use super::policy::Rule;
-use super::state::{Door, WebState};
+use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
 use crate::messages::api::ApiTopic;
 use crate::messages::{Call, Message};
@@ -131,7 +131,7 @@ impl Caller {
         }
         let Some(context) = request.extensions().get::<Context>().cloned() else {
             return Err(Fault::internal(format!(
-                "no context for {}: the route is outside the door",
+                "no context for {}: the route is outside the server",
                 request.path()
             )));
         };
@@ -143,8 +143,8 @@ impl Caller {
         {
             return Err(Fault::bad_request("Malformed request url"));
         }
-        let base_url = match request.app_data::<web::Data<Door>>() {
-            Some(door) => door.base_url(request),
+        let base_url = match request.app_data::<web::Data<ServerState>>() {
+            Some(server) => server.base_url(request),
             None => links::LinkOptions::default().base_url(&TrustedProxies::default(), request),
         };
         Ok(Self {

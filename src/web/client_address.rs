@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::{HttpRequest, web};
 
-use super::state::Door;
+use super::state::ServerState;
 
 /// Where a request comes from.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn client_address(request: &HttpRequest) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-    let Some(door) = request.app_data::<web::Data<Door>>() else {
+    let Some(server) = request.app_data::<web::Data<ServerState>>() else {
         return peer.to_canonical();
     };
     let values: Vec<&str> = request
@@ -27,5 +27,5 @@ pub fn client_address(request: &HttpRequest) -> IpAddr {
         // Text that is none ends the chain, as a word that is no address does.
         .map(|value| value.to_str().unwrap_or("?"))
         .collect();
-    door.trusted_proxies.client(peer, values)
+    server.trusted_proxies.client(peer, values)
 }

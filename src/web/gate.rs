@@ -6,7 +6,7 @@
 //!   may the caller, by the route's rule?    else 403, or the handler refuses
 //!   is the body here in time?               else 408, 413
 //!   may the caller, by the action's rule?   else it is refused later (see `routes::actions`)
-//!   is there room for one more?             else it waits, or 503   (see `turns`)
+//!   is there room for one more?             else it waits, or 503   (see `admission`)
 //!   is the body as the route wants it?      else 400, 415
 //! ```
 //!
@@ -14,7 +14,7 @@
 //! then the caller is marked: whatever it would send to an actor is refused with the rule that does not allow it
 //! (`Caller::permitted`).
 //!
-//! The order is the point. Who may not change anything has no part in the turns of those who may, and nobody has a turn before
+//! The order is the point. Who may not change anything has no part in the permits of those who may, and nobody has a permit before
 //! the body is here: a body that never comes holds nothing but its connection, and that not for long.
 
 use std::collections::BTreeMap;
@@ -27,15 +27,15 @@ use actix_web::{Error, HttpMessage, HttpRequest, Resource, Route, web};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::admission::Kind;
 use super::body_limits::BodyLimits;
 use super::caller::Caller;
 use super::fault::{Fault, unknown_route};
 use super::middleware::read_out;
-use super::offload::HeldTurn;
+use super::offload::HeldPermit;
 use super::request::{self, DecodedBody, ReadBody};
 use super::routes::{Admission, Endpoint, RouteInfo, Routes, RuleOrder};
-use super::state::Door;
-use super::turns::Kind;
+use super::state::ServerState;
 
 /// Resources behind the gate. A method that a path does not have is as unknown as a path (Cinder: 404, not 405).
 pub(super) fn gated(routes: Routes) -> Vec<Resource> {
@@ -54,8 +54,8 @@ async fn pass(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, Error> {
-    let Some(door) = request.app_data::<web::Data<Door>>().cloned() else {
-        let fault = Fault::internal("the door was not hung");
+    let Some(server) = request.app_data::<web::Data<ServerState>>().cloned() else {
+        let fault = Fault::internal("the server has no state");
         return Ok(refuse(request, &fault));
     };
     let admitted = Caller::of(request.request()).and_then(|mut caller| {
@@ -71,7 +71,7 @@ async fn pass(
             return Ok(refuse(request, &fault));
         }
     };
-    let body = match read_body(&mut request, &door.body).await {
+    let body = match read_body(&mut request, &server.body).await {
         Ok(body) => body,
         Err(fault) => return Ok(refuse(request, &fault)),
     };
@@ -92,27 +92,31 @@ async fn pass(
         Admission::ByMethod if request.method().is_safe() || !may => Some(Kind::Read),
         Admission::ByMethod => Some(Kind::Change),
     };
-    let turn = match kind {
+    let permit = match kind {
         None => None,
-        Some(kind) => match door.turns.take(kind, caller.context.project_id.clone()).await {
-            Ok(turn) => Some(turn),
+        Some(kind) => match server
+            .admission
+            .take(kind, caller.context.project_id.clone())
+            .await
+        {
+            Ok(permit) => Some(permit),
             Err(busy) => return Ok(refuse(request, &busy.fault())),
         },
     };
-    let turn = HeldTurn::new(turn);
+    let permit = HeldPermit::new(permit);
     match checked_body(&endpoint, &caller, request.request(), &body) {
         Err(fault) => {
-            turn.give_back();
+            permit.give_back();
             return Ok(refuse(request, &fault));
         }
         Ok(Some(decoded)) => request.extensions_mut().insert(DecodedBody(decoded)).is_some(),
         Ok(None) => request.extensions_mut().insert(ReadBody(body)).is_some(),
     };
-    request.extensions_mut().insert(turn.clone());
+    request.extensions_mut().insert(permit.clone());
     request.extensions_mut().insert(caller);
     let response = next.call(request).await;
     // The request's extensions may outlive its answer.
-    turn.give_back();
+    permit.give_back();
     let response = response?;
     // A handler that forgot to refuse has sent nothing on, and what it found is not told.
     Ok(

@@ -7,17 +7,22 @@
 use actix_web::{HttpResponse, web};
 
 use super::routes::{Access, Routes};
-use super::state::Door;
+use super::state::ServerState;
 
 /// Adds it.
 pub fn routes(routes: &mut Routes) {
     routes.get("/healthcheck", Access::Open, check);
 }
 
-async fn check(door: web::Data<Door>) -> HttpResponse {
-    let unhealthy = door.unhealthy.as_ref().and_then(|unhealthy| unhealthy());
-    let restricted = door.restricted.as_ref().and_then(|restricted| restricted());
-    match door.readiness.obstacle().map(|why| why.to_string()).or(unhealthy) {
+async fn check(server: web::Data<ServerState>) -> HttpResponse {
+    let unhealthy = server.unhealthy.as_ref().and_then(|unhealthy| unhealthy());
+    let restricted = server.restricted.as_ref().and_then(|restricted| restricted());
+    match server
+        .readiness
+        .obstacle()
+        .map(|why| why.to_string())
+        .or(unhealthy)
+    {
         None => HttpResponse::Ok()
             .content_type("text/plain; charset=UTF-8")
             .body(restricted.unwrap_or_else(|| "OK".to_owned())),

@@ -36,7 +36,7 @@ use crate::verbs::verb_of;
 /// How many operations are shown at once, unless fewer are asked for.
 const PAGE: usize = 1000;
 
-/// Adds `/inspect/…`. What administrators look at needs no turn: it must be there when all else waits. For the same reason ending an
+/// Adds `/inspect/…`. What administrators look at needs no permit: it must be there when all else waits. For the same reason ending an
 /// operation does not wait behind changes.
 #[rustfmt::skip]
 pub fn routes(routes: &mut Routes) {

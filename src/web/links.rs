@@ -15,7 +15,7 @@ use super::trusted_proxies::TrustedProxies;
 pub struct LinkOptions {
     /// The URL that clients reach us by, if the operator knows better than the request.
     pub public_endpoint: Option<String>,
-    /// Whether what a proxy says is believed: a trusted one (`Door::trusted_proxies`), or where none is named, one on this machine.
+    /// Whether what a proxy says is believed: a trusted one (`ServerState::trusted_proxies`), or where none is named, one on this machine.
     pub proxy_headers: bool,
 }
 

@@ -27,7 +27,7 @@ use super::caller::VersionEcho;
 use super::connection::Activity;
 use super::fault::{self, Fault};
 use super::microversion;
-use super::state::{Door, WebState};
+use super::state::{ServerState, WebState};
 use crate::model::Context;
 use crate::rng;
 
@@ -223,12 +223,14 @@ pub async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let admission = match request.app_data::<web::Data<Door>>().cloned() {
-        Some(door) => {
+    let admission = match request.app_data::<web::Data<ServerState>>().cloned() {
+        Some(server) => {
             let request = request.request();
-            auth::admit(&door.strategy, || door.base_url(request), request).await
+            auth::admit(&server.strategy, || server.base_url(request), request).await
         }
-        None => Admission::Answer(HttpResponse::from_error(Fault::internal("the door was not hung"))),
+        None => Admission::Answer(HttpResponse::from_error(Fault::internal(
+            "the server has no state",
+        ))),
     };
     let principal = match admission {
         Admission::Come(principal) => principal,
@@ -286,8 +288,8 @@ pub async fn wait_durable(
 /// connection is cut behind the answer, and a client that is sending still may lose the answer with it.
 pub(super) async fn read_out(request: &mut ServiceRequest) {
     let limit = request
-        .app_data::<web::Data<Door>>()
-        .map_or(0, |door| door.body.size);
+        .app_data::<web::Data<ServerState>>()
+        .map_or(0, |server| server.body.size);
     let mut body = request.take_payload();
     let reading = async {
         let mut length = 0_usize;

@@ -1,8 +1,9 @@
 //! The face to clients: Cinder's REST API v3, identity, inspection.
 //!
-//! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and turns answers into Cinder's words. It
+//! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and permits answers into Cinder's words. It
 //! reads from the catalog; every change it asks of an actor, by message. No rule of the domain lives here.
 
+pub mod admission;
 pub mod auth;
 pub mod body_limits;
 pub mod caller;
@@ -26,7 +27,6 @@ pub mod schema;
 pub mod server;
 pub mod state;
 pub mod trusted_proxies;
-pub mod turns;
 pub mod v3;
 pub mod versions;
 pub mod views;

@@ -5,9 +5,9 @@
 //! rows it is made of at most ([`Offload::run`]). Up to [`ROWS_HERE`] it runs on the worker; if there may be more, or nobody can
 //! tell, it runs on a thread:
 //!
-//! - Few run at once, and the projects take turns for it (see `turns`). The turn goes along to the thread: it is free when the
+//! - Few run at once, and the projects take permits for it (see `admission`). The permit goes along to the thread: it is free when the
 //!   computing ends, not when the client hangs up.
-//! - While it waits and runs it has no turn among reads: long lists displace no short reads.
+//! - While it waits and runs it has no permit among reads: long lists displace no short reads.
 //! - It ends at its deadline, and when its client has gone, at the next row or batch where it yields.
 
 use std::cell::Cell;
@@ -21,27 +21,27 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::{AdmissionQueues, Kind, Permit};
 use super::caller::Caller;
 use super::fault::Fault;
-use super::state::{Door, WebState};
-use super::turns::{AllTurns, Kind, Turn};
+use super::state::{ServerState, WebState};
 use crate::model::ProjectId;
 
 /// As many rows are read and written down on the web worker itself: with the largest records some ten milliseconds, with usual
 /// ones less than one.
 pub(super) const ROWS_HERE: usize = 100;
 
-/// The turn of a request among reads or changes, held until it is answered or given back.
+/// The permit of a request among reads or changes, held until it is answered or given back.
 #[derive(Clone, Default)]
-pub(super) struct HeldTurn(Rc<Cell<Option<Turn>>>);
+pub(super) struct HeldPermit(Rc<Cell<Option<Permit>>>);
 
-impl HeldTurn {
-    /// Holds this turn.
-    pub(super) fn new(turn: Option<Turn>) -> Self {
-        Self(Rc::new(Cell::new(turn)))
+impl HeldPermit {
+    /// Holds this permit.
+    pub(super) fn new(permit: Option<Permit>) -> Self {
+        Self(Rc::new(Cell::new(permit)))
     }
 
-    /// Ends the turn.
+    /// Ends the permit.
     pub(super) fn give_back(&self) {
         self.0.take();
     }
@@ -49,8 +49,8 @@ impl HeldTurn {
 
 /// Runs reads that may be long to compute; an argument of handlers.
 pub(super) struct Offload {
-    turns: AllTurns,
-    held: HeldTurn,
+    admission: AdmissionQueues,
+    held: HeldPermit,
     project: ProjectId,
     time: Duration,
 }
@@ -74,13 +74,13 @@ impl Offload {
         }
         let deadline = Instant::now() + self.time;
         self.held.give_back();
-        let turn = self.turns.take(Kind::Long, self.project.clone());
-        let turn = turn.await.map_err(|busy| busy.fault())?;
+        let permit = self.admission.take(Kind::Long, self.project.clone());
+        let permit = permit.await.map_err(|busy| busy.fault())?;
         // Dropped with this future, when the client has gone.
         let (_client, gone) = oneshot::channel::<()>();
         let span = tracing::Span::current();
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             let _in_span = span.enter();
             Handle::current().block_on(async {
                 tokio::select! {
@@ -106,20 +106,20 @@ impl FromRequest for Offload {
     type Future = Ready<Result<Self, Fault>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let door = request.app_data::<web::Data<Door>>();
+        let server = request.app_data::<web::Data<ServerState>>();
         let state = request.app_data::<web::Data<WebState>>();
-        ready(match (door, state) {
-            (Some(door), Some(state)) => Caller::of(request).map(|caller| Self {
-                turns: door.turns.clone(),
+        ready(match (server, state) {
+            (Some(server), Some(state)) => Caller::of(request).map(|caller| Self {
+                admission: server.admission.clone(),
                 held: request
                     .extensions()
-                    .get::<HeldTurn>()
+                    .get::<HeldPermit>()
                     .cloned()
                     .unwrap_or_default(),
                 project: caller.context.project_id,
                 time: state.call_timeout,
             }),
-            _ => Err(Fault::internal("the door was not hung")),
+            _ => Err(Fault::internal("the server has no state")),
         })
     }
 }

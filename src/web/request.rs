@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::body_limits::BodyLimits;
 use super::fault::Fault;
-use super::state::Door;
+use super::state::ServerState;
 
 /// A body that the gate has read; the handler's [`Body`] takes it.
 pub(super) struct ReadBody(pub(super) BytesMut);
@@ -121,8 +121,8 @@ impl FromRequest for Body {
                 Some(ReadBody(body)) => body,
                 None => {
                     let limits = request
-                        .app_data::<web::Data<Door>>()
-                        .map(|door| door.body.clone())
+                        .app_data::<web::Data<ServerState>>()
+                        .map(|server| server.body.clone())
                         .unwrap_or_default();
                     read(&request, &mut payload, &limits).await?
                 }

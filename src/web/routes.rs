@@ -43,7 +43,7 @@ impl From<Rule> for Access {
     }
 }
 
-/// How a request is admitted beside others (see `turns`).
+/// How a request is admitted beside others (see `admission`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// As a read or as a change, by its method and by what the caller may.
@@ -346,7 +346,7 @@ impl Routes {
         self.rows.iter().map(|(info, _)| info.clone()).collect()
     }
 
-    /// Resources that are reached without passing the gate: those of the door and of the identity service, whose handlers find
+    /// Resources that are reached without passing the gate: the versions, the health check and the identity service, whose handlers find
     /// out who asks. `fallback` answers a method that a path does not have.
     pub(super) fn ungated(self, fallback: fn() -> Route) -> Vec<Resource> {
         self.wrapped(|route, _| route, fallback)

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use super::connection::{ConnectionLimits, Connections, ListeningOn, Patience, Watched};
 use super::identity::{self, Identity};
 use super::routes::Routes;
-use super::state::{Door, WebState};
+use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
 use super::{fault, gate, healthcheck, inspect, middleware, v3, versions};
 
@@ -70,7 +70,7 @@ impl Default for ServerOptions {
 #[derive(Clone)]
 pub struct Site {
     /// Who may come in.
-    pub door: web::Data<Door>,
+    pub server: web::Data<ServerState>,
     /// Volumes; `None` serves logins only.
     pub state: Option<web::Data<WebState>>,
     /// The identity service in here, if there is one.
@@ -81,7 +81,7 @@ pub struct Site {
 #[must_use]
 pub fn tables() -> Vec<(&'static str, Routes)> {
     vec![
-        ("", Routes::of(door)),
+        ("", Routes::of(server)),
         ("/identity", Routes::of(identity::add_routes)),
         ("/inspect", Routes::of(inspect::routes)),
         (WITH_PROJECT, Routes::of(v3::routes)),
@@ -90,7 +90,7 @@ pub fn tables() -> Vec<(&'static str, Routes)> {
 }
 
 /// What is answered without a token.
-fn door(routes: &mut Routes) {
+fn server(routes: &mut Routes) {
     versions::routes(routes);
     healthcheck::routes(routes);
 }
@@ -101,7 +101,7 @@ const WITHOUT_PROJECT: &str = "/v3";
 
 /// Mounts all routes. The application around it is to be wrapped in [`middleware::edge`].
 pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
-    cfg.app_data(site.door.clone());
+    cfg.app_data(site.server.clone());
     mount_door(cfg);
     if let Some(identity) = &site.identity {
         cfg.app_data(identity.clone());
@@ -117,7 +117,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
 
 /// Mounts version documents and the health check.
 pub fn mount_door(cfg: &mut web::ServiceConfig) {
-    for resource in Routes::of(door).ungated(|| web::to(unknown)) {
+    for resource in Routes::of(server).ungated(|| web::to(unknown)) {
         cfg.service(resource);
     }
 }
@@ -157,7 +157,7 @@ const REFUSED_AT_ONCE: usize = 64;
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
-/// The same with other routes: for tests that put stand-ins behind the door.
+/// The same with other routes: for tests that put stand-ins behind the gate.
 ///
 /// # Errors
 /// When an address cannot be bound.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
+use super::admission::{AdmissionOptions, AdmissionQueues};
 use super::auth::Strategy;
 use super::body_limits::BodyLimits;
 use super::links::LinkOptions;
 use super::readiness::Readiness;
 use super::trusted_proxies::TrustedProxies;
-use super::turns::{AllTurns, TurnOptions};
 use crate::control::FinishedOperations;
 use crate::control::decisions::Decisions;
 use crate::messages::api::ApiTopic;
@@ -83,8 +83,9 @@ impl WebState {
     }
 }
 
-/// What the door to the house knows: who may come in, how links begin, whether we can serve (`web::Data<Door>`).
-pub struct Door {
+/// What every route needs before its handler: how callers are authenticated, how links begin, whether requests are served
+/// (`web::Data<ServerState>`).
+pub struct ServerState {
     /// How callers are told apart.
     pub strategy: Strategy,
     /// How links begin.
@@ -96,7 +97,7 @@ pub struct Door {
     /// How many things a page of a list may have.
     pub max_page_size: usize,
     /// How many requests are in work at once.
-    pub turns: AllTurns,
+    pub admission: AdmissionQueues,
     /// Whether the start is over.
     pub readiness: Readiness,
     /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
@@ -105,8 +106,8 @@ pub struct Door {
     pub restricted: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
 }
 
-impl Door {
-    /// A door with the defaults of the configuration, not ready yet.
+impl ServerState {
+    /// The defaults of the configuration, not ready yet.
     #[must_use]
     pub fn new(strategy: Strategy) -> Self {
         Self {
@@ -115,7 +116,7 @@ impl Door {
             trusted_proxies: TrustedProxies::default(),
             body: BodyLimits::default(),
             max_page_size: DEFAULT_PAGE_SIZE,
-            turns: AllTurns::new(&TurnOptions::default()),
+            admission: AdmissionQueues::new(&AdmissionOptions::default()),
             readiness: Readiness::starting(),
             unhealthy: None,
             restricted: None,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::caller::VersionEcho;
 use super::microversion::Microversion;
 use super::routes::{Access, Routes};
-use super::state::Door;
+use super::state::ServerState;
 
 /// When the newest version was made (cinder: `api_version_request.UPDATED`).
 const UPDATED: &str = "2023-08-31T00:00:00Z";
@@ -44,19 +44,19 @@ pub fn document(base_url: &str) -> Value {
     }]})
 }
 
-async fn all(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+async fn all(request: HttpRequest, server: web::Data<ServerState>) -> HttpResponse {
     note_version(&request);
-    HttpResponse::MultipleChoices().json(document(&door.base_url(&request)))
+    HttpResponse::MultipleChoices().json(document(&server.base_url(&request)))
 }
 
-async fn index(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+async fn index(request: HttpRequest, server: web::Data<ServerState>) -> HttpResponse {
     note_version(&request);
-    HttpResponse::Ok().json(document(&door.base_url(&request)))
+    HttpResponse::Ok().json(document(&server.base_url(&request)))
 }
 
-async fn redirect(request: HttpRequest, door: web::Data<Door>) -> HttpResponse {
+async fn redirect(request: HttpRequest, server: web::Data<ServerState>) -> HttpResponse {
     HttpResponse::Found()
-        .insert_header((header::LOCATION, format!("{}/v3/", door.base_url(&request))))
+        .insert_header((header::LOCATION, format!("{}/v3/", server.base_url(&request))))
         .finish()
 }
 

@@ -13,7 +13,7 @@ use crate::process::{Place, Pumice};
 /// Each of them asks as fast as it is answered.
 const CONNECTIONS: usize = 200;
 
-/// Fewer than there are connections find a turn or a place to wait for one.
+/// Fewer than there are connections find a permit or a place to wait for one.
 const CONFIG: &str = "\n[web]\nrequests_per_project = 8\nrequests_waiting = 32\n";
 
 /// How often the other project makes a volume and looks at it, beside the flood.

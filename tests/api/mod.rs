@@ -27,7 +27,7 @@ use pumice::transport::Router;
 use pumice::web::auth::{Authenticator, Principal, Strategy};
 use pumice::web::fault::Fault;
 use pumice::web::server::{self, Site};
-use pumice::web::state::{Door, WebState};
+use pumice::web::state::{ServerState, WebState};
 use serde_json::{Value, json};
 
 use crate::web_support::{Answer, loopback, send};
@@ -113,7 +113,7 @@ impl House {
         let registry_options = registry::Options::default().with_scheduler("h", "nova");
         router.register(registry::endpoint(catalog.clone(), liveness.clone(), registry_options).start());
         router.register(quota::endpoint(catalog.clone(), quota::Options::default()).start());
-        let parts = scheduler::Parts::new(
+        let parts = scheduler::SchedulerState::new(
             catalog.clone(),
             router.clone(),
             liveness,
@@ -153,10 +153,10 @@ impl House {
             call_timeout: Duration::from_secs(30),
             ..WebState::new(catalog.clone(), router.clone())
         };
-        let door = Door::new(Strategy::Tokens(Arc::new(Roles)));
-        door.readiness.ready();
+        let server = ServerState::new(Strategy::Tokens(Arc::new(Roles)));
+        server.readiness.ready();
         let site = Site {
-            door: Data::new(door),
+            server: Data::new(server),
             state: Some(Data::new(state)),
             identity: None,
         };

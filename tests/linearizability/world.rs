@@ -45,7 +45,8 @@ impl World {
             ..scheduler::Options::default()
         };
         let parts =
-            scheduler::Parts::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options).unwrap();
+            scheduler::SchedulerState::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options)
+                .unwrap();
         let deps = ApiDeps {
             catalog: catalog.clone(),
             quota: router.any(),

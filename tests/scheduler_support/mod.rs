@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pumice::actors::registry::{self, Liveness, VOLUME_BINARY};
-use pumice::actors::scheduler::{self, Options, Parts};
+use pumice::actors::scheduler::{self, Options, SchedulerState};
 use pumice::messages::api::{ApiTopic, Report};
 use pumice::messages::registry::{Heartbeat, ListServices, RegistryTopic, SetServiceDisabled};
 use pumice::messages::scheduler::{
@@ -30,7 +30,7 @@ const SIZE: u32 = 10;
 
 /// A scheduler, a catalog with one volume that is to be placed, and who listens.
 pub struct World {
-    pub parts: Arc<Parts>,
+    pub parts: Arc<SchedulerState>,
     pub volume: VolumeId,
     pub operation: OperationId,
     catalog: Catalog,
@@ -146,7 +146,8 @@ impl World {
     async fn live(catalog: Catalog, volume: VolumeId, operation: OperationId, options: Options) -> Self {
         let router = Router::new("test");
         let liveness = Arc::new(Liveness::new(Duration::from_secs(60)));
-        let parts = Parts::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options).unwrap();
+        let parts =
+            SchedulerState::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options).unwrap();
         let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
         let noted = Arc::clone(&reports);
         let api = EndpointBuilder::new(None, 64, move || Rc::new(Api(Arc::clone(&noted)))).serves::<Report>();

@@ -178,7 +178,7 @@ pub async fn control(world: Rc<World>) -> turmoil::Result {
         mailbox_bound: BOUND,
         ..scheduler::Options::default()
     };
-    let parts = scheduler::Parts::new(
+    let parts = scheduler::SchedulerState::new(
         catalog.clone(),
         router.clone(),
         Arc::clone(&liveness),

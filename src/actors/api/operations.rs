@@ -3,7 +3,7 @@
 //! ```text
 //!   start ── load all ──> look at each ──┬── its deadline passed ──> end it with an error
 //!                             ↑          ├── send its command ──┬── accepted: leave it alone for `patience`, doubling
-//!                             │          │                      └── refused at the door: again in 1 s, 2 s, … 30 s
+//!                             │          │                      └── refused by the endpoint: again in 1 s, 2 s, … 30 s
 //!                             └──────────┴── (its report came: nothing is looked at any more)
 //! ```
 //!
@@ -176,7 +176,7 @@ impl ApiActor {
         };
         let pause = match refused {
             CallError::Unreachable(_) | CallError::Overloaded(_) => {
-                debug!(operation = %operation.id, %refused, "a command was refused at the door");
+                debug!(operation = %operation.id, %refused, "a command was refused by the endpoint");
                 self.pause(tries)
             }
             _ => {
@@ -196,7 +196,7 @@ impl ApiActor {
             return;
         };
         if let Err(refused) = cancel.send(&self.router, &context_of(operation)).await {
-            debug!(operation = %operation.id, %refused, "a cancellation was refused at the door");
+            debug!(operation = %operation.id, %refused, "a cancellation was refused by the endpoint");
         }
         // It may have come before the command was begun.
         if let Some(entry) = self.timers.get(operation.id) {

@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) deadline: Timestamp,
     /// When that is by a clock that nobody sets.
     pub(super) until: Instant,
-    /// How often in a row its command was refused at the door, or sent without a report following.
+    /// How often in a row its command was refused by the endpoint, or sent without a report following.
     pub(super) tries: u32,
 }
 

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::parts::Parts;
-use super::pools::Claim;
+use super::pools::Reservation;
+use super::state::SchedulerState;
 use crate::flow::{Flow, Step};
 use crate::messages::scheduler::CreateVolume;
 use crate::messages::volume::{CommandId, VolumeTopic};
@@ -66,7 +66,7 @@ pub enum SchedulingError {
 
 /// One run of the flow.
 pub struct Scheduling {
-    parts: Arc<Parts>,
+    scheduler: Arc<SchedulerState>,
     context: Context,
     command: CreateVolume,
     /// Pools that cannot be told in this run, and why.
@@ -87,9 +87,9 @@ struct Found {
 impl Scheduling {
     /// About to begin.
     #[must_use]
-    pub fn new(parts: Arc<Parts>, context: Context, command: CreateVolume) -> Self {
+    pub fn new(scheduler: Arc<SchedulerState>, context: Context, command: CreateVolume) -> Self {
         Self {
-            parts,
+            scheduler,
             context,
             command,
             excluded: BTreeMap::new(),
@@ -121,14 +121,14 @@ impl Scheduling {
         self.found.as_ref()?.operation.pool.as_ref()
     }
 
-    fn claim(&self) -> Claim {
-        Claim::Create(self.command.operation)
+    fn reservation(&self) -> Reservation {
+        Reservation::Create(self.command.operation)
     }
 
     /// Reads the records again; an error if there is nothing left to do.
     async fn read(&self) -> Result<Found, SchedulingError> {
         let unreadable = |error: crate::store::StoreError| SchedulingError::Store(error.to_string());
-        let catalog = &self.parts.catalog;
+        let catalog = &self.scheduler.catalog;
         let operation = catalog
             .operation(self.command.operation)
             .await
@@ -158,14 +158,14 @@ impl Scheduling {
         });
         volume.host = Some(pool.clone());
         volume.placed = true;
-        volume.service_uuid = self.parts.liveness().service_id(&pool.backend);
+        volume.service_uuid = self.scheduler.liveness().service_id(&pool.backend);
         volume.scheduled_at = Some(now);
         volume.updated_at = Some(now);
         (operation, volume)
     }
 
     fn changes(&self, found: &Found, operation: &Operation, volume: &Volume) -> Changes {
-        let mut changes = self.parts.catalog.change();
+        let mut changes = self.scheduler.catalog.change();
         changes
             .update(&found.operation, operation)
             .update(&found.volume, volume);
@@ -209,23 +209,25 @@ impl Step<Scheduling, SchedulingError> for PickPool {
     }
 
     async fn execute(&self, state: &mut Scheduling) -> Result<(), SchedulingError> {
-        let claim = state.claim();
+        let reservation = state.reservation();
         if let Some(pool) = state.earlier_place().cloned() {
             state
-                .parts
+                .scheduler
                 .pools()
-                .take(claim, &pool, state.command.request.size, Instant::now());
+                .take(reservation, &pool, state.command.request.size, Instant::now());
             state.chosen = Some(pool);
             return Ok(());
         }
-        let chosen = state.parts.choose(claim, &state.command.request, &state.excluded);
+        let chosen = state
+            .scheduler
+            .choose(reservation, &state.command.request, &state.excluded);
         state.chosen = Some(chosen.map_err(|none| SchedulingError::NoValidBackend(none.why))?);
         Ok(())
     }
 
     async fn revert(&self, state: &mut Scheduling, _cause: &SchedulingError) {
         if !state.was_placed() {
-            state.parts.pools().give_back(&state.claim());
+            state.scheduler.pools().give_back(&state.reservation());
             state.chosen = None;
         }
     }
@@ -348,7 +350,7 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
             remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
         };
         let backend = state
-            .parts
+            .scheduler
             .router
             .server::<VolumeTopic>(&chosen.backend.to_string());
         match backend.cast(&state.context, command).await {

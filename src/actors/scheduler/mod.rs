@@ -10,12 +10,12 @@ pub mod capacity;
 pub mod create_volume;
 pub mod filters;
 pub mod over_subscription;
-mod parts;
 pub mod pick;
 mod place_volume;
 pub mod pool_state;
 pub mod pools;
 mod restore;
+mod state;
 mod validate_extend;
 mod waiting;
 pub mod weighers;
@@ -31,8 +31,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::create_volume::{Scheduling, SchedulingError, flow};
-pub use self::parts::{Options, Parts};
-use self::pools::Claim;
+use self::pools::Reservation;
+pub use self::state::{Options, SchedulerState};
 use self::waiting::Waiting;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
@@ -54,23 +54,23 @@ const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 const RUNS: usize = 16;
 /// After so many reads of the catalog in a row others have their turn.
 const LOOKS_AT_ONCE: usize = 64;
-/// A volume that is to grow may not be `extending` yet: its claim is young.
-const YOUNG_CLAIM: Duration = Duration::from_secs(5);
+/// A volume that is to grow may not be `extending` yet: its reservation is young.
+const YOUNG_RESERVATION: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Scheduler {
-    parts: Arc<Parts>,
+    state: Arc<SchedulerState>,
     waiting: Waiting,
     observer: Rc<dyn Observer<SchedulingError>>,
 }
 
 /// The endpoint, ready to be started and registered.
 #[must_use]
-pub fn endpoint(parts: Arc<Parts>) -> EndpointBuilder<Scheduler> {
-    EndpointBuilder::new(None, parts.options.mailbox_bound, move || {
+pub fn endpoint(state: Arc<SchedulerState>) -> EndpointBuilder<Scheduler> {
+    EndpointBuilder::new(None, state.options.mailbox_bound, move || {
         Rc::new(Scheduler {
-            waiting: Waiting::new(parts.options.waiting_bound),
-            parts: Arc::clone(&parts),
+            waiting: Waiting::new(state.options.waiting_bound),
+            state: Arc::clone(&state),
             observer: Rc::new(Unobserved),
         })
     })
@@ -93,7 +93,7 @@ impl Scheduler {
             return;
         };
         let volume = command.request.volume_id;
-        let mut state = Scheduling::new(Arc::clone(&self.parts), context, command);
+        let mut state = Scheduling::new(Arc::clone(&self.state), context, command);
         for _ in 0..RUNS {
             let run = flow()
                 .run(&mut state, id.attempt, Rc::clone(&self.observer))
@@ -133,7 +133,7 @@ impl Scheduler {
                 }
                 Err(SchedulingError::NoValidBackend(why)) => {
                     let (context, command) = state.into_command();
-                    if self.parts.may_wait(since) {
+                    if self.state.may_wait(since) {
                         tracing::debug!(%volume, why, "waiting for a pool");
                         self.waiting.park(context, command, since);
                     } else {
@@ -148,9 +148,9 @@ impl Scheduler {
 
     fn note_undeliverable(&self, backend: &BackendName, error: &CallError) {
         if matches!(error, CallError::Unreachable(_)) {
-            self.parts
+            self.state
                 .pools()
-                .leave_out(backend, Instant::now() + self.parts.options.leave_out_for);
+                .leave_out(backend, Instant::now() + self.state.options.leave_out_for);
         }
     }
 
@@ -182,30 +182,30 @@ impl Scheduler {
             outcome,
             steps,
         };
-        if let Err(error) = self.parts.router.any::<ApiTopic>().cast(context, report).await {
+        if let Err(error) = self.state.router.any::<ApiTopic>().cast(context, report).await {
             tracing::warn!(operation = %command.operation, %error, "report not delivered; the command will come again");
         }
     }
 
-    /// Of the claims on a backend, those whose operations have ended: its report contains what came of them.
-    async fn settled(&self, backend: &BackendName) -> Vec<Claim> {
-        let claims = self.parts.pools().claims_on(backend);
+    /// Of the reservations on a backend, those whose operations have ended: its report contains what came of them.
+    async fn settled(&self, backend: &BackendName) -> Vec<Reservation> {
+        let reservations = self.state.pools().reservations_on(backend);
         let mut settled = Vec::new();
-        for (index, (claim, taken_at)) in claims.into_iter().enumerate() {
+        for (index, (reservation, taken_at)) in reservations.into_iter().enumerate() {
             if index % LOOKS_AT_ONCE == LOOKS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            let has_ended = match claim {
-                Claim::Create(operation) if self.waiting.is_working_on(operation) => Ok(false),
-                Claim::Create(operation) => self.is_promise_kept(operation, backend, taken_at).await,
-                Claim::Extend(_) if taken_at.elapsed() < YOUNG_CLAIM => Ok(false),
-                Claim::Extend(volume) => {
-                    let volume = self.parts.catalog.volume(volume).await;
+            let has_ended = match reservation {
+                Reservation::Create(operation) if self.waiting.is_working_on(operation) => Ok(false),
+                Reservation::Create(operation) => self.is_promise_kept(operation, backend, taken_at).await,
+                Reservation::Extend(_) if taken_at.elapsed() < YOUNG_RESERVATION => Ok(false),
+                Reservation::Extend(volume) => {
+                    let volume = self.state.catalog.volume(volume).await;
                     volume.map(|stored| stored.is_none_or(|volume| volume.status != VolumeStatus::Extending))
                 }
             };
             match has_ended {
-                Ok(true) => settled.push(claim),
+                Ok(true) => settled.push(reservation),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%backend, %error, "what was promised stays promised"),
             }
@@ -220,24 +220,24 @@ impl Scheduler {
         backend: &BackendName,
         taken_at: Instant,
     ) -> Result<bool, StoreError> {
-        let Some(operation) = self.parts.catalog.operation(id).await? else {
+        let Some(operation) = self.state.catalog.operation(id).await? else {
             return Ok(true);
         };
         if operation.pool.is_none() {
             // Where it was placed may not be written down yet.
-            return Ok(taken_at.elapsed() >= YOUNG_CLAIM);
+            return Ok(taken_at.elapsed() >= YOUNG_RESERVATION);
         }
-        let promise = restore::promise(&self.parts, &operation).await?;
+        let promise = restore::promise(&self.state, &operation).await?;
         Ok(promise.is_none_or(|(_, pool, _)| pool.backend != *backend))
     }
 
     /// Once in the life of a process: after a panic nothing was forgotten.
     async fn restore(&self) {
-        while !self.parts.restored.load(Ordering::Acquire) {
-            match restore::restore(&self.parts).await {
+        while !self.state.restored.load(Ordering::Acquire) {
+            match restore::restore(&self.state).await {
                 Ok(promises) => {
                     tracing::info!(promises, "scheduler knows what was promised before it started");
-                    self.parts.restored.store(true, Ordering::Release);
+                    self.state.restored.store(true, Ordering::Release);
                 }
                 Err(error) => {
                     tracing::error!(%error, "earlier promises could not be read; trying again");
@@ -249,7 +249,7 @@ impl Scheduler {
 
     /// Tries what waits again, at each report and from time to time.
     async fn tend_the_waiting(&self) {
-        let mut reports = self.parts.reports.subscribe();
+        let mut reports = self.state.reports.subscribe();
         loop {
             tokio::select! {
                 biased;
@@ -290,12 +290,12 @@ impl Serve<UpdateServiceCapabilities> for Scheduler {
         _context: Context,
         message: UpdateServiceCapabilities,
     ) -> Result<(), Error> {
-        if self.parts.hear_again(&message.stats) {
+        if self.state.hear_again(&message.stats) {
             return Ok(());
         }
         let backend = message.stats.backend.clone();
         let settled = self.settled(&backend).await;
-        if !self.parts.accept(message.stats, &settled) {
+        if !self.state.accept(message.stats, &settled) {
             tracing::debug!(%backend, "a report older than the known one was dropped");
         }
         Ok(())
@@ -304,6 +304,6 @@ impl Serve<UpdateServiceCapabilities> for Scheduler {
 
 impl Serve<GetPools> for Scheduler {
     async fn serve(self: Rc<Self>, _context: Context, _message: GetPools) -> Result<Vec<PoolView>, Error> {
-        Ok(self.parts.pool_views())
+        Ok(self.state.pool_views())
     }
 }

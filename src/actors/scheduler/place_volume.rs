@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Scheduler;
-use super::pools::Claim;
+use super::pools::Reservation;
 use crate::messages::api::Outcome;
 use crate::messages::scheduler::PlaceVolume;
 use crate::model::{Context, Error, StepOutcome, StepRecord, Timestamp};
@@ -23,14 +23,14 @@ impl Serve<PlaceVolume> for Scheduler {
         let Some(_working) = self.waiting.work_on(id) else {
             return Ok(());
         };
-        let claim = Claim::Create(id.operation);
+        let reservation = Reservation::Create(id.operation);
         let (since, started_at) = (Instant::now(), Timestamp::now());
-        let mut reports = self.parts.reports.subscribe();
+        let mut reports = self.state.reports.subscribe();
         let none = loop {
             if !self.is_at(&message).await {
                 return Ok(());
             }
-            let none = match self.parts.place(claim, &message) {
+            let none = match self.state.place(reservation, &message) {
                 Ok(pool) => {
                     let step = StepRecord {
                         name: "place_volume".to_owned(),
@@ -45,7 +45,7 @@ impl Serve<PlaceVolume> for Scheduler {
                 }
                 Err(none) => none,
             };
-            if !self.parts.may_wait(since) {
+            if !self.state.may_wait(since) {
                 break none;
             }
             // Whether a report came or not, it is looked at again.
@@ -59,7 +59,7 @@ impl Serve<PlaceVolume> for Scheduler {
 impl Scheduler {
     /// Whether the operation is still at the stage that this is for: if not, there is nothing to be promised to it.
     async fn is_at(&self, message: &PlaceVolume) -> bool {
-        match self.parts.catalog.operation(message.command.operation).await {
+        match self.state.catalog.operation(message.command.operation).await {
             Ok(operation) => operation.is_some_and(|operation| operation.attempt == message.command.attempt),
             Err(error) => {
                 tracing::warn!(operation = %message.command.operation, %error, "not placed; it will come again");

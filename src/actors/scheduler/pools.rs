@@ -1,7 +1,7 @@
 //! The pools of all hosts, as far as they are known: their last reports, less what was promised since.
 //!
 //! A choice takes room from its pool at once (Cinder's `consume_from_volume`), so that the next choice sees it gone. What
-//! was taken is kept by claim, apart from the report: a new report replaces what the backend said, but a claim goes on
+//! was taken is kept by reservation, apart from the report: a new report replaces what the backend said, but a reservation goes on
 //! counting until its operation is known to have ended, for only then does the backend's own sum surely contain it.
 //! (Cinder forgets its promises at each report, and can promise the same room twice to creates that wait in a queue.)
 //!
@@ -21,7 +21,7 @@ use crate::model::{BackendName, OperationId, PoolName, VolumeId};
 
 /// On whose behalf room was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Claim {
+pub enum Reservation {
     /// A volume being made by this operation.
     Create(OperationId),
     /// A volume that grows.
@@ -46,7 +46,7 @@ struct Backend {
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     backends: BTreeMap<BackendName, Backend>,
-    taken: BTreeMap<Claim, Taken>,
+    taken: BTreeMap<Reservation, Taken>,
     /// Backends that a message could not be sent to, and until when they are not tried again.
     unreachable: BTreeMap<BackendName, Instant>,
 }
@@ -82,7 +82,7 @@ impl Pools {
         false
     }
 
-    /// Takes a report in; `settled` are claims whose operations have ended, which the report therefore contains.
+    /// Takes a report in; `settled` are reservations whose operations have ended, which the report therefore contains.
     /// `false` if the report is older than the known one, and dropped. A backend that was silent for `down_time` is
     /// believed whatever its clock says: it may have been set back. A pool whose name no record has room for is left out.
     pub fn accept(
@@ -90,7 +90,7 @@ impl Pools {
         mut stats: BackendStats,
         now: Instant,
         down_time: Duration,
-        settled: &[Claim],
+        settled: &[Reservation],
     ) -> bool {
         let known = self.backends.get(&stats.backend);
         if let Some(known) = known
@@ -101,8 +101,8 @@ impl Pools {
         }
         // Who reports can be reached.
         self.unreachable.remove(&stats.backend);
-        for claim in settled {
-            self.taken.remove(claim);
+        for reservation in settled {
+            self.taken.remove(reservation);
         }
         let backend = &stats.backend;
         stats.pools.retain(|pool| {
@@ -131,8 +131,8 @@ impl Pools {
             pools.clone_from(&known.pools);
         }
         for pool in &mut pools {
-            let claims = self.taken.values().filter(|taken| taken.pool == *pool.name());
-            pool.set_taken(claims.map(|taken| u64::from(taken.gib)).sum());
+            let reservations = self.taken.values().filter(|taken| taken.pool == *pool.name());
+            pool.set_taken(reservations.map(|taken| u64::from(taken.gib)).sum());
         }
         self.backends.insert(
             stats.backend.clone(),
@@ -145,24 +145,26 @@ impl Pools {
         true
     }
 
-    /// The claims on a backend's pools, and since when: whoever brings its next report says which of them are settled.
+    /// The reservations on a backend's pools, and since when: whoever brings its next report says which of them are settled.
     #[must_use]
-    pub fn claims_on(&self, backend: &BackendName) -> Vec<(Claim, Instant)> {
+    pub fn reservations_on(&self, backend: &BackendName) -> Vec<(Reservation, Instant)> {
         let on_it = self
             .taken
             .iter()
             .filter(|(_, taken)| taken.pool.backend == *backend);
-        on_it.map(|(claim, taken)| (*claim, taken.at)).collect()
+        on_it
+            .map(|(reservation, taken)| (*reservation, taken.at))
+            .collect()
     }
 
-    /// Takes room from a pool. A claim holds room on one pool: what it held before is given back first, so twice is once.
-    pub fn take(&mut self, claim: Claim, pool: &PoolName, gib: u32, now: Instant) {
-        self.give_back(&claim);
+    /// Takes room from a pool. A reservation holds room on one pool: what it held before is given back first, so twice is once.
+    pub fn take(&mut self, reservation: Reservation, pool: &PoolName, gib: u32, now: Instant) {
+        self.give_back(&reservation);
         if let Some(state) = self.pool_mut(pool) {
             state.take(gib);
         }
         self.taken.insert(
-            claim,
+            reservation,
             Taken {
                 pool: pool.clone(),
                 gib,
@@ -171,10 +173,10 @@ impl Pools {
         );
     }
 
-    /// Whether a claim holds anything.
+    /// Whether a reservation holds anything.
     #[must_use]
-    pub fn has(&self, claim: &Claim) -> bool {
-        self.taken.contains_key(claim)
+    pub fn has(&self, reservation: &Reservation) -> bool {
+        self.taken.contains_key(reservation)
     }
 
     /// A backend could not be reached: it is left out until then, or until it reports.
@@ -188,9 +190,9 @@ impl Pools {
         self.unreachable.values().any(|until| now < *until)
     }
 
-    /// Gives back what a claim holds, if anything.
-    pub fn give_back(&mut self, claim: &Claim) {
-        let Some(taken) = self.taken.remove(claim) else {
+    /// Gives back what a reservation holds, if anything.
+    pub fn give_back(&mut self, reservation: &Reservation) {
+        let Some(taken) = self.taken.remove(reservation) else {
             return;
         };
         if let Some(state) = self.pool_mut(&taken.pool) {
@@ -275,7 +277,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Claim, PLACE, Pools};
+    use super::{PLACE, Pools, Reservation};
     use crate::actors::scheduler::testing;
     use crate::model::service::Capacity;
     use crate::model::{OperationId, Timestamp};
@@ -295,17 +297,17 @@ mod tests {
         let (mut pools, now) = (Pools::default(), Instant::now());
         let stats = testing::backend("h", "lvm", &["p"]);
         let pool = stats.backend.pool("p");
-        let claim = Claim::Create(OperationId::new());
+        let reservation = Reservation::Create(OperationId::new());
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
-        pools.take(claim, &pool, 30, now);
-        pools.take(claim, &pool, 30, now);
+        pools.take(reservation, &pool, 30, now);
+        pools.take(reservation, &pool, 30, now);
         assert_eq!(free(&pools), 70.0, "twice is once");
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
         assert_eq!(free(&pools), 70.0);
-        assert_eq!(pools.claims_on(&stats.backend), [(claim, now)]);
-        assert!(pools.accept(stats.clone(), now, DOWN, &[claim]));
+        assert_eq!(pools.reservations_on(&stats.backend), [(reservation, now)]);
+        assert!(pools.accept(stats.clone(), now, DOWN, &[reservation]));
         assert_eq!(free(&pools), 100.0);
-        pools.give_back(&claim);
+        pools.give_back(&reservation);
         assert_eq!(free(&pools), 100.0);
     }
 
@@ -313,10 +315,10 @@ mod tests {
     fn a_report_told_again_shows_life_and_settles_nothing() {
         let (mut pools, now) = (Pools::default(), Instant::now());
         let stats = testing::backend("h", "lvm", &["p"]);
-        let claim = Claim::Create(OperationId::new());
+        let reservation = Reservation::Create(OperationId::new());
         assert!(!pools.hear_again(&stats, now), "nobody told it yet");
         pools.accept(stats.clone(), now, DOWN, &[]);
-        pools.take(claim, &stats.backend.pool("p"), 30, now);
+        pools.take(reservation, &stats.backend.pool("p"), 30, now);
         pools.leave_out(&stats.backend, now + DOWN);
         let later = now + DOWN;
         assert!(pools.hear_again(&stats, later));
@@ -333,10 +335,10 @@ mod tests {
     fn a_failed_attempt_gives_its_room_back() {
         let (mut pools, now) = (Pools::default(), Instant::now());
         let stats = testing::backend("h", "lvm", &["p"]);
-        let claim = Claim::Create(OperationId::new());
+        let reservation = Reservation::Create(OperationId::new());
         pools.accept(stats.clone(), now, DOWN, &[]);
-        pools.take(claim, &stats.backend.pool("p"), 30, now);
-        pools.give_back(&claim);
+        pools.take(reservation, &stats.backend.pool("p"), 30, now);
+        pools.give_back(&reservation);
         assert_eq!(free(&pools), 100.0);
     }
 

@@ -5,8 +5,8 @@
 
 use tokio::time::Instant;
 
-use super::parts::Parts;
-use super::pools::Claim;
+use super::pools::Reservation;
+use super::state::SchedulerState;
 use crate::model::{Operation, PoolName};
 use crate::store::StoreError;
 use crate::verbs::{PromisedSpace, verb_of};
@@ -15,16 +15,16 @@ use crate::verbs::{PromisedSpace, verb_of};
 const PAGE: usize = 256;
 
 /// Takes the room of all open creates and extends that have a place; how many they are.
-pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
+pub(super) async fn restore(state: &SchedulerState) -> Result<usize, StoreError> {
     let mut restored = 0;
     let mut after = None;
     loop {
-        let page = parts.catalog.operations(after, PAGE).await?;
+        let page = state.catalog.operations(after, PAGE).await?;
         for operation in &page.records {
-            if let Some((claim, pool, gib)) = promise(parts, operation).await? {
-                let mut pools = parts.pools();
-                if !pools.has(&claim) {
-                    pools.take(claim, &pool, gib, Instant::now());
+            if let Some((reservation, pool, gib)) = promise(state, operation).await? {
+                let mut pools = state.pools();
+                if !pools.has(&reservation) {
+                    pools.take(reservation, &pool, gib, Instant::now());
                     restored += 1;
                 }
             }
@@ -38,20 +38,20 @@ pub(super) async fn restore(parts: &Parts) -> Result<usize, StoreError> {
 
 /// The room that an open operation was promised: for whom, where, and how many GiB.
 pub(super) async fn promise(
-    parts: &Parts,
+    state: &SchedulerState,
     operation: &Operation,
-) -> Result<Option<(Claim, PoolName, u32)>, StoreError> {
+) -> Result<Option<(Reservation, PoolName, u32)>, StoreError> {
     let (Some(pool), Some(volume)) = (operation.pool.clone(), operation.volume_id) else {
         return Ok(None);
     };
-    let Some(volume) = parts.catalog.volume(volume).await? else {
+    let Some(volume) = state.catalog.volume(volume).await? else {
         return Ok(None);
     };
     let Ok(verb) = verb_of(operation) else {
         return Ok(None);
     };
     Ok(verb.promised_space(&volume).map(|promised| match promised {
-        PromisedSpace::New(gib) => (Claim::Create(operation.id), pool, gib),
-        PromisedSpace::Growth(gib) => (Claim::Extend(volume.id), pool, gib),
+        PromisedSpace::New(gib) => (Reservation::Create(operation.id), pool, gib),
+        PromisedSpace::Growth(gib) => (Reservation::Extend(volume.id), pool, gib),
     }))
 }

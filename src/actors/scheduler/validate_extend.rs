@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::pools::Claim;
+use super::pools::Reservation;
 use super::{NO_VALID_BACKEND, Scheduler};
 use crate::messages::scheduler::ValidateExtend;
 use crate::model::{Context, Error};
@@ -28,15 +28,15 @@ impl Serve<ValidateExtend> for Scheduler {
             request,
             attached,
         } = message;
-        let claim = Claim::Extend(request.volume_id);
-        let mut reports = self.parts.reports.subscribe();
+        let reservation = Reservation::Extend(request.volume_id);
+        let mut reports = self.state.reports.subscribe();
         let since = Instant::now();
         loop {
-            let none = match self.parts.grow(claim, &request, attached, &pool) {
+            let none = match self.state.grow(reservation, &request, attached, &pool) {
                 Ok(_) => return Ok(()),
                 Err(none) => none,
             };
-            if !self.parts.may_wait(since) {
+            if !self.state.may_wait(since) {
                 return Err(Error::backend(NO_VALID_BACKEND).with_operator(none.why));
             }
             if since.elapsed() >= PATIENCE {

@@ -26,6 +26,7 @@ use crate::store::catalog::Catalog;
 use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::store::{Health, Store};
 use crate::transport::Router;
+use crate::web::admission::{AdmissionOptions, AdmissionQueues};
 use crate::web::auth::Strategy;
 use crate::web::body_limits::BodyLimits;
 use crate::web::connection::{ConnectionLimits, Patience};
@@ -33,9 +34,8 @@ use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
 use crate::web::readiness::Readiness;
 use crate::web::server::{self, ServerOptions, Site};
-use crate::web::state::{Door, Insight, WebState};
+use crate::web::state::{Insight, ServerState, WebState};
 use crate::web::trusted_proxies::TrustedProxies;
-use crate::web::turns::{AllTurns, TurnOptions};
 
 /// How long requests under way may take to end at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub struct Control {
     relay: Arbiter,
     server: ServerHandle,
     readiness: Readiness,
-    turns: AllTurns,
+    admission: AdmissionQueues,
     exports: Exports,
     health: watch::Receiver<Health>,
 }
@@ -76,8 +76,17 @@ impl Control {
             readiness: readiness.clone(),
             health: health.clone(),
         };
-        let turns = turns(config);
-        let site = site(config, data_dir, catalog, router, watched, insight, turns.clone()).await?;
+        let admission = admission(config);
+        let site = site(
+            config,
+            data_dir,
+            catalog,
+            router,
+            watched,
+            insight,
+            admission.clone(),
+        )
+        .await?;
         let options = ServerOptions {
             listen: vec![config.web.listen],
             workers: config.web.workers,
@@ -105,7 +114,7 @@ impl Control {
             relay: relaying,
             server: handle,
             readiness,
-            turns,
+            admission,
             exports: Exports::start(store, config, data_dir)?,
             health,
         })
@@ -135,7 +144,7 @@ impl Control {
         if self.readiness.obstacle().is_none() {
             self.readiness.unready("stopping");
         }
-        self.turns.close();
+        self.admission.close();
         self.server.stop(true).await;
     }
 
@@ -273,7 +282,7 @@ fn start_actors(
         mailbox_bound: bound,
         ..scheduler::Options::default()
     };
-    let parts = scheduler::Parts::new(
+    let parts = scheduler::SchedulerState::new(
         catalog.clone(),
         router.clone(),
         liveness.clone(),
@@ -360,8 +369,8 @@ struct Watched {
     health: watch::Receiver<Health>,
 }
 
-fn turns(config: &Config) -> AllTurns {
-    AllTurns::new(&TurnOptions {
+fn admission(config: &Config) -> AdmissionQueues {
+    AdmissionQueues::new(&AdmissionOptions {
         at_once: config.web.requests_at_once,
         per_project: config.web.requests_per_project,
         waiting: config.web.requests_waiting,
@@ -376,7 +385,7 @@ async fn site(
     router: &Router,
     watched: Watched,
     insight: Insight,
-    turns: AllTurns,
+    admission: AdmissionQueues,
 ) -> Result<Site, BoxError> {
     let identity = match config.auth.strategy {
         auth::Strategy::Noauth => None,
@@ -393,7 +402,7 @@ async fn site(
     };
     let Watched { readiness, health } = watched;
     let actors = router.clone();
-    let door = Door {
+    let server = ServerState {
         links: LinkOptions {
             public_endpoint: config.web.public_endpoint().map(str::to_owned),
             proxy_headers: config.web.enable_proxy_headers,
@@ -405,7 +414,7 @@ async fn site(
             bytes_per_second: config.web.min_transfer_rate.0,
         },
         max_page_size: config.web.max_page_size,
-        turns,
+        admission,
         readiness,
         unhealthy: Some(Box::new(move || {
             (!actors.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())
@@ -414,7 +423,7 @@ async fn site(
             Health::NoRoom(why) => Some(format!("read-only: {why}")),
             Health::Well | Health::Broken(_) => None,
         })),
-        ..Door::new(strategy)
+        ..ServerState::new(strategy)
     };
     let state = WebState {
         default_limits: defaults(config),
@@ -425,7 +434,7 @@ async fn site(
         ..WebState::new(catalog, router.clone())
     };
     Ok(Site {
-        door: Data::new(door),
+        server: Data::new(server),
         state: Some(Data::new(state)),
         identity: identity.map(Data::from),
     })

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::error_kind::Failure;
 use super::names;
 use super::options::LvmOptions;
 use super::queue::Queue;
 use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, REPORT_CONFIG, Report, SEGMENT_COLUMNS};
 use super::shrink;
-use super::verdict::Failure;
 use crate::drivers::command::{Command, CommandError, Output};
 use crate::drivers::{DriverError, DriverResult, Work};
 
@@ -289,7 +289,7 @@ impl Lvm {
         if matches!(
             first.error,
             CommandError::TimedOut { .. } | CommandError::Cancelled { .. } | CommandError::Missing { .. }
-        ) || first.verdict == super::verdict::Verdict::NoVolume
+        ) || first.kind == super::error_kind::ErrorKind::NoVolume
         {
             return Err(first);
         }

@@ -1,9 +1,9 @@
 //! Making volumes and snapshots: empty ones, snapshots, copies.
 
+use super::error_kind::{ErrorKind, Failure};
 use super::look::whole_volume;
 use super::report::{Kind, Lv, Report, State};
 use super::shrink::is_split;
-use super::verdict::{Failure, Verdict};
 use super::{GIB, LvmDriver, Mode, bytes_of, failed, missing, names};
 use crate::drivers::copy::Target;
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -15,7 +15,7 @@ impl LvmDriver {
         let (name, bytes) = (names::volume(volume.id), bytes_of(volume.size));
         match self.make(work, &name, bytes, false) {
             Ok(()) => Ok(()),
-            Err(failure) if failure.verdict == Verdict::Exists => {
+            Err(failure) if failure.kind == ErrorKind::Exists => {
                 let report = self.lvm.look(work, &[&name])?;
                 let lv = report
                     .find(&name)
@@ -237,8 +237,8 @@ impl LvmDriver {
                 // It may be there already, or its volume be a thick one, or have been left by a killed revert: look.
                 Err(failure)
                     if matches!(
-                        failure.verdict,
-                        Verdict::Exists | Verdict::NoVolume | Verdict::Other
+                        failure.kind,
+                        ErrorKind::Exists | ErrorKind::NoVolume | ErrorKind::Other
                     ) =>
                 {
                     work.check()?;
@@ -275,14 +275,14 @@ impl LvmDriver {
 
 /// Why an empty volume could not be made; what LVM said is judged by whoever asked.
 struct MakeError {
-    verdict: Verdict,
+    kind: ErrorKind,
     error: DriverError,
 }
 
 impl From<Failure> for MakeError {
     fn from(failure: Failure) -> Self {
         Self {
-            verdict: failure.verdict,
+            kind: failure.kind,
             error: failure.into(),
         }
     }
@@ -291,7 +291,7 @@ impl From<Failure> for MakeError {
 impl From<DriverError> for MakeError {
     fn from(error: DriverError) -> Self {
         Self {
-            verdict: Verdict::Other,
+            kind: ErrorKind::Other,
             error,
         }
     }

@@ -1,7 +1,7 @@
 //! Looking before acting: what is there, whether it may be touched, and what a killed verb left to be finished.
 
+use super::error_kind::ErrorKind;
 use super::report::{Kind, Lv, Report, State};
-use super::verdict::Verdict;
 use super::{LvmDriver, LvmType, Mode, VolumeClear, failed, missing, names};
 use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -22,7 +22,7 @@ impl LvmDriver {
         if mode == Mode::Thin {
             match report.find(self.lvm.pool()) {
                 None => match self.lvm.create_pool(work) {
-                    Err(failure) if failure.verdict != Verdict::Exists => return Err(failure.into()),
+                    Err(failure) if failure.kind != ErrorKind::Exists => return Err(failure.into()),
                     _ => {}
                 },
                 Some(pool) if pool.kind != Kind::Pool => {

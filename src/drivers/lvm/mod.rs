@@ -34,6 +34,7 @@
 pub mod checkup;
 mod commands;
 mod create;
+mod error_kind;
 mod look;
 mod manage;
 mod names;
@@ -45,7 +46,6 @@ mod resize;
 mod revert;
 mod shrink;
 mod stats;
-mod verdict;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ pub use options::{LvmOptions, LvmType, VolumeClear};
 use parking_lot::Mutex;
 
 use self::commands::Lvm;
+use self::error_kind::{ErrorKind, classify};
 use self::report::Kind;
-use self::verdict::{Verdict, judge};
 use self::watch::Watch;
 use super::copy::Target;
 use super::copy::block_file::BlockFile;
@@ -171,7 +171,7 @@ impl LvmDriver {
 fn steadily<T>(verb: impl Fn() -> DriverResult<T>) -> DriverResult<T> {
     match verb() {
         Err(DriverError::Failed { operator, .. } | DriverError::NotFound { operator, .. })
-            if matches!(judge(&operator), Verdict::Exists | Verdict::NoVolume) =>
+            if matches!(classify(&operator), ErrorKind::Exists | ErrorKind::NoVolume) =>
         {
             tracing::info!(operator, "looking again");
             verb()

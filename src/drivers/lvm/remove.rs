@@ -9,8 +9,8 @@
 
 use std::ops::Range;
 
+use super::error_kind::{ErrorKind, Failure};
 use super::report::{Kind, Lv};
-use super::verdict::{Failure, Verdict};
 use super::{LvmDriver, VolumeClear, failed, names};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{SnapshotId, VolumeId};
@@ -112,7 +112,7 @@ impl LvmDriver {
 /// What is not there is gone. That the group is not there is another matter.
 fn gone(removed: Result<(), Failure>) -> DriverResult<()> {
     match removed {
-        Err(failure) if failure.verdict == Verdict::NoVolume => Ok(()),
+        Err(failure) if failure.kind == ErrorKind::NoVolume => Ok(()),
         other => Ok(other?),
     }
 }

@@ -1,8 +1,8 @@
 //! Growing volumes, attached or not.
 
+use super::error_kind::ErrorKind;
 use super::look::whole_volume;
 use super::report::{Kind, State};
-use super::verdict::Verdict;
 use super::{LvmDriver, names};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::VolumeSpec;
@@ -49,7 +49,7 @@ impl LvmDriver {
     /// Makes it that large; one that is already is a success.
     pub(super) fn grow(&self, work: &Work, name: &str, bytes: u64) -> DriverResult<()> {
         match self.lvm.extend(work, name, bytes) {
-            Err(failure) if failure.verdict == Verdict::SameSize => Ok(()),
+            Err(failure) if failure.kind == ErrorKind::SameSize => Ok(()),
             other => Ok(other?),
         }
     }

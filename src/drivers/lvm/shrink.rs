@@ -5,8 +5,8 @@
 //! A snapshot carries tags from before it is taken off until after it was put on: by them whoever comes next finds what
 //! belongs to the volume, and goes on.
 
+use super::error_kind::ErrorKind;
 use super::report::{Kind, Lv, Report, State};
-use super::verdict::Verdict;
 use super::{LvmDriver, failed};
 use crate::drivers::{DriverError, DriverResult, Work};
 
@@ -186,7 +186,7 @@ impl LvmDriver {
             match step {
                 Step::Split(name) => self.lvm.split(work, &name)?,
                 Step::Reduce => match self.lvm.reduce(work, &volume.name, tagged[0].bytes) {
-                    Err(failure) if failure.verdict != Verdict::SameSize => return Err(failure.into()),
+                    Err(failure) if failure.kind != ErrorKind::SameSize => return Err(failure.into()),
                     _ => {}
                 },
                 Step::Join(name, chunk) => self.lvm.join(work, &volume.name, &name, chunk)?,

@@ -50,7 +50,7 @@ pub enum Strategy {
     NoAuth,
 }
 
-/// What becomes of a request at the door.
+/// What authentication makes of a request.
 pub enum Admission {
     /// It goes on.
     Come(Principal),

@@ -4,9 +4,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::asker::Asker;
 use super::directory::{DEFAULT_DOMAIN_NAME, id_for};
 use super::refusal::Refusal;
+use super::requester::Requester;
 use super::view;
 use crate::model::identity::DEFAULT_DOMAIN;
 use crate::model::{ProjectId, UserId};
@@ -38,8 +38,12 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.get("/v3/regions/{id}", Access::Identity, region);
 }
 
-fn list(asker: &Asker, name: &str, path: &str, items: Vec<Value>) -> HttpResponse {
-    HttpResponse::Ok().json(view::collection(name, items, &format!("{}/{path}", asker.api)))
+fn list(requester: &Requester, name: &str, path: &str, items: Vec<Value>) -> HttpResponse {
+    HttpResponse::Ok().json(view::collection(
+        name,
+        items,
+        &format!("{}/{path}", requester.api),
+    ))
 }
 
 /// The value of a filter in the query.
@@ -64,194 +68,208 @@ fn filtered(request: &HttpRequest, mut items: Vec<Value>) -> Vec<Value> {
     items
 }
 
-async fn catalog(asker: Asker) -> Answer {
-    let catalog = asker.catalog(&asker.session).ok_or_else(|| {
+async fn catalog(requester: Requester) -> Answer {
+    let catalog = requester.catalog(&requester.session).ok_or_else(|| {
         Refusal::forbidden_because("A project-scoped token is required to produce a service catalog.")
     })?;
-    let links = json!({"self": format!("{}/auth/catalog", asker.api)});
+    let links = json!({"self": format!("{}/auth/catalog", requester.api)});
     Ok(HttpResponse::Ok().json(json!({"catalog": catalog, "links": links})))
 }
 
-fn projects_of(asker: &Asker, user: &UserId) -> Vec<Value> {
-    asker
+fn projects_of(requester: &Requester, user: &UserId) -> Vec<Value> {
+    requester
         .directory
         .projects_of(user)
         .into_iter()
-        .map(|project| view::project(&asker.api, project))
+        .map(|project| view::project(&requester.api, project))
         .collect()
 }
 
-async fn auth_projects(asker: Asker) -> Answer {
-    let items = projects_of(&asker, &asker.session.token.user_id);
-    Ok(list(&asker, "projects", "auth/projects", items))
+async fn auth_projects(requester: Requester) -> Answer {
+    let items = projects_of(&requester, &requester.session.token.user_id);
+    Ok(list(&requester, "projects", "auth/projects", items))
 }
 
-async fn auth_domains(asker: Asker) -> Answer {
-    Ok(list(&asker, "domains", "auth/domains", Vec::new()))
+async fn auth_domains(requester: Requester) -> Answer {
+    Ok(list(&requester, "domains", "auth/domains", Vec::new()))
 }
 
-async fn auth_system(asker: Asker) -> Answer {
-    let links = json!({"self": format!("{}/auth/system", asker.api)});
+async fn auth_system(requester: Requester) -> Answer {
+    let links = json!({"self": format!("{}/auth/system", requester.api)});
     Ok(HttpResponse::Ok().json(json!({"system": [], "links": links})))
 }
 
-async fn users(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_users")?;
-    let items = asker
+async fn users(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_users")?;
+    let items = requester
         .directory
         .users()
-        .map(|user| view::user(&asker.api, user))
+        .map(|user| view::user(&requester.api, user))
         .collect();
-    Ok(list(&asker, "users", "users", filtered(&request, items)))
+    Ok(list(&requester, "users", "users", filtered(&request, items)))
 }
 
-async fn user(asker: Asker, id: web::Path<String>) -> Answer {
+async fn user(requester: Requester, id: web::Path<String>) -> Answer {
     let id = UserId(id.into_inner());
-    if asker.session.token.user_id != id {
-        asker.administrates("identity:get_user")?;
+    if requester.session.token.user_id != id {
+        requester.administrates("identity:get_user")?;
     }
-    let user = asker
+    let user = requester
         .directory
         .user(&id)
         .ok_or_else(|| Refusal::not_found("user", id.as_str()))?;
-    Ok(HttpResponse::Ok().json(json!({"user": view::user(&asker.api, user)})))
+    Ok(HttpResponse::Ok().json(json!({"user": view::user(&requester.api, user)})))
 }
 
-async fn user_projects(asker: Asker, id: web::Path<String>) -> Answer {
+async fn user_projects(requester: Requester, id: web::Path<String>) -> Answer {
     let id = UserId(id.into_inner());
-    if asker.session.token.user_id != id {
-        asker.administrates("identity:list_user_projects")?;
-        asker
+    if requester.session.token.user_id != id {
+        requester.administrates("identity:list_user_projects")?;
+        requester
             .directory
             .user(&id)
             .ok_or_else(|| Refusal::not_found("user", id.as_str()))?;
     }
     Ok(list(
-        &asker,
+        &requester,
         "projects",
         &format!("users/{id}/projects"),
-        projects_of(&asker, &id),
+        projects_of(&requester, &id),
     ))
 }
 
 /// All projects for an administrator; for others their own, where Keystone would refuse: the answer is what they meant.
-async fn projects(request: HttpRequest, asker: Asker) -> Answer {
-    let items = if asker.is_admin() {
-        asker
+async fn projects(request: HttpRequest, requester: Requester) -> Answer {
+    let items = if requester.is_admin() {
+        requester
             .directory
             .projects()
-            .map(|project| view::project(&asker.api, project))
+            .map(|project| view::project(&requester.api, project))
             .collect()
     } else {
-        projects_of(&asker, &asker.session.token.user_id)
+        projects_of(&requester, &requester.session.token.user_id)
     };
-    Ok(list(&asker, "projects", "projects", filtered(&request, items)))
+    Ok(list(
+        &requester,
+        "projects",
+        "projects",
+        filtered(&request, items),
+    ))
 }
 
-async fn project(asker: Asker, id: web::Path<String>) -> Answer {
+async fn project(requester: Requester, id: web::Path<String>) -> Answer {
     let id = ProjectId(id.into_inner());
-    let own = !asker
+    let own = !requester
         .directory
-        .roles_in(&asker.session.token.user_id, &id)
+        .roles_in(&requester.session.token.user_id, &id)
         .is_empty();
     if !own {
-        asker.administrates("identity:get_project")?;
+        requester.administrates("identity:get_project")?;
     }
-    let project = asker
+    let project = requester
         .directory
         .project(&id)
         .ok_or_else(|| Refusal::not_found("project", id.as_str()))?;
-    Ok(HttpResponse::Ok().json(json!({"project": view::project(&asker.api, project)})))
+    Ok(HttpResponse::Ok().json(json!({"project": view::project(&requester.api, project)})))
 }
 
-async fn roles(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_roles")?;
-    let items = asker
+async fn roles(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_roles")?;
+    let items = requester
         .directory
         .role_names()
         .iter()
-        .map(|name| view::whole_role(&asker.api, name))
+        .map(|name| view::whole_role(&requester.api, name))
         .collect();
-    Ok(list(&asker, "roles", "roles", filtered(&request, items)))
+    Ok(list(&requester, "roles", "roles", filtered(&request, items)))
 }
 
-async fn role(asker: Asker, id: web::Path<String>) -> Answer {
-    asker.administrates("identity:get_role")?;
-    let names = asker.directory.role_names();
+async fn role(requester: Requester, id: web::Path<String>) -> Answer {
+    requester.administrates("identity:get_role")?;
+    let names = requester.directory.role_names();
     let name = names.iter().find(|name| id_for("role", name) == *id);
     let name = name.ok_or_else(|| Refusal::not_found("role", &id))?;
-    Ok(HttpResponse::Ok().json(json!({"role": view::whole_role(&asker.api, name)})))
+    Ok(HttpResponse::Ok().json(json!({"role": view::whole_role(&requester.api, name)})))
 }
 
-async fn role_assignments(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_role_assignments")?;
+async fn role_assignments(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_role_assignments")?;
     let (user, project) = (filter(&request, "user.id"), filter(&request, "scope.project.id"));
     let wanted = |filter: &Option<String>, id: &str| filter.as_deref().is_none_or(|wanted| wanted == id);
-    let items = asker
+    let items = requester
         .directory
         .assignments()
         .filter(|(who, place, _)| wanted(&user, who.id.as_str()) && wanted(&project, place.id.as_str()))
         .flat_map(|(who, place, roles)| {
             roles
                 .iter()
-                .map(|role| view::assignment(&asker.api, who, place, role))
+                .map(|role| view::assignment(&requester.api, who, place, role))
                 .collect::<Vec<_>>()
         })
         .collect();
-    Ok(list(&asker, "role_assignments", "role_assignments", items))
+    Ok(list(&requester, "role_assignments", "role_assignments", items))
 }
 
-async fn domains(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_domains")?;
+async fn domains(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_domains")?;
     Ok(list(
-        &asker,
+        &requester,
         "domains",
         "domains",
-        filtered(&request, vec![view::whole_domain(&asker.api)]),
+        filtered(&request, vec![view::whole_domain(&requester.api)]),
     ))
 }
 
-async fn domain(asker: Asker, id: web::Path<String>) -> Answer {
+async fn domain(requester: Requester, id: web::Path<String>) -> Answer {
     // By name, too: clients that look a name up ask for it as an id first, and spare the second question.
     if *id != DEFAULT_DOMAIN && *id != DEFAULT_DOMAIN_NAME {
         return Err(Refusal::not_found("domain", &id));
     }
-    Ok(HttpResponse::Ok().json(json!({"domain": view::whole_domain(&asker.api)})))
+    Ok(HttpResponse::Ok().json(json!({"domain": view::whole_domain(&requester.api)})))
 }
 
-async fn services(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_services")?;
-    let items = view::services(&asker.api).collect();
-    Ok(list(&asker, "services", "services", filtered(&request, items)))
+async fn services(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_services")?;
+    let items = view::services(&requester.api).collect();
+    Ok(list(
+        &requester,
+        "services",
+        "services",
+        filtered(&request, items),
+    ))
 }
 
-async fn service(asker: Asker, id: web::Path<String>) -> Answer {
-    asker.administrates("identity:get_service")?;
-    let found = view::services(&asker.api).find(|service| service["id"] == **id);
+async fn service(requester: Requester, id: web::Path<String>) -> Answer {
+    requester.administrates("identity:get_service")?;
+    let found = view::services(&requester.api).find(|service| service["id"] == **id);
     let found = found.ok_or_else(|| Refusal::not_found("service", &id))?;
     Ok(HttpResponse::Ok().json(json!({"service": found})))
 }
 
-async fn endpoints(request: HttpRequest, asker: Asker) -> Answer {
-    asker.administrates("identity:list_endpoints")?;
-    let mut items: Vec<Value> =
-        view::endpoints(&asker.api, &asker.base, &asker.identity.options.region).collect();
+async fn endpoints(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates("identity:list_endpoints")?;
+    let mut items: Vec<Value> = view::endpoints(
+        &requester.api,
+        &requester.base,
+        &requester.identity.options.region,
+    )
+    .collect();
     for key in ["interface", "service_id", "region_id"] {
         if let Some(wanted) = filter(&request, key) {
             items.retain(|item| item[key] == *wanted);
         }
     }
-    Ok(list(&asker, "endpoints", "endpoints", items))
+    Ok(list(&requester, "endpoints", "endpoints", items))
 }
 
-async fn regions(asker: Asker) -> Answer {
-    let items = vec![view::region(&asker.api, &asker.identity.options.region)];
-    Ok(list(&asker, "regions", "regions", items))
+async fn regions(requester: Requester) -> Answer {
+    let items = vec![view::region(&requester.api, &requester.identity.options.region)];
+    Ok(list(&requester, "regions", "regions", items))
 }
 
-async fn region(asker: Asker, id: web::Path<String>) -> Answer {
-    if *id != asker.identity.options.region {
+async fn region(requester: Requester, id: web::Path<String>) -> Answer {
+    if *id != requester.identity.options.region {
         return Err(Refusal::not_found("region", &id));
     }
-    Ok(HttpResponse::Ok().json(json!({"region": view::region(&asker.api, &id)})))
+    Ok(HttpResponse::Ok().json(json!({"region": view::region(&requester.api, &id)})))
 }

@@ -9,21 +9,21 @@
 //! Users, projects and roles are those of the configuration, or the `admin` made at the first start; nothing here
 //! changes them over HTTP. Passwords are kept as argon2 hashes, tokens not at all.
 
-mod asker;
 mod bootstrap;
 mod bounded;
 mod directory;
 mod login;
+mod login_queue;
 mod lookups;
 mod options;
 mod password;
 mod password_error;
 mod refusal;
+mod requester;
 mod routes;
 mod seal;
 mod throttle;
 mod tokens;
-mod turns;
 mod view;
 
 use std::net::IpAddr;
@@ -203,13 +203,13 @@ impl Identity {
         if let Some(wait) = self.throttle.wait(&attempt, Instant::now()) {
             return refuse(wait);
         }
-        let turn = self.passwords.turn(&attempt).await?;
-        // Many may have failed while this one waited for its turn.
+        let permit = self.passwords.permit(&attempt).await?;
+        // Many may have failed while this one waited for its permit.
         if let Err(wait) = self.throttle.take(&attempt, Instant::now()) {
             return refuse(wait);
         }
         let hash = known.map(|user| &user.password_hash);
-        let fits = self.passwords.verify(turn, hash, password).await?;
+        let fits = self.passwords.verify(permit, hash, password).await?;
         match known.filter(|_| fits) {
             Some(user) => {
                 self.throttle.succeeded(&attempt, &user.id);

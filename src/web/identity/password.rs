@@ -1,14 +1,14 @@
 //! Passwords: argon2id, off the arbiters, a few at a time.
 //!
-//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits its turn (`turns`). A user who does not exist costs the same check, against a hash that nothing fits.
+//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits for a permit (`login_queue`). A user who does not exist costs the same check, against a hash that nothing fits.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
+use super::login_queue::{LoginPermit, LoginQueue};
 use super::options::PasswordCost;
 use super::password_error::PasswordError;
 use super::throttle::Attempt;
-use super::turns::{PasswordTurns, Turn};
 use crate::model::volume::Secret;
 use crate::rng;
 
@@ -18,7 +18,7 @@ const LONGEST: usize = 4096;
 /// Hashes and checks.
 pub struct Passwords {
     cost: PasswordCost,
-    turns: PasswordTurns,
+    queue: LoginQueue,
     /// Fits nothing; for users who do not exist.
     decoy: Secret,
 }
@@ -33,7 +33,7 @@ impl Passwords {
         let decoy = hash(cost, &secret, &rng::number())?;
         Ok(Self {
             cost,
-            turns: PasswordTurns::new(workers),
+            queue: LoginQueue::new(workers),
             decoy,
         })
     }
@@ -47,12 +47,12 @@ impl Passwords {
         off_the_arbiter(move || hash(cost, password.reveal().as_bytes(), &salt)).await?
     }
 
-    /// Waits for a turn to check a password.
+    /// Waits for a permit to check a password.
     ///
     /// # Errors
     /// `Busy` if too many of the same wait already, or after a while.
-    pub async fn turn(&self, attempt: &Attempt) -> Result<Turn, PasswordError> {
-        self.turns.turn(attempt).await
+    pub async fn permit(&self, attempt: &Attempt) -> Result<LoginPermit, PasswordError> {
+        self.queue.permit(attempt).await
     }
 
     /// Whether the password fits. `None` stands for a user who does not exist: it takes as long, and nothing fits.
@@ -61,7 +61,7 @@ impl Passwords {
     /// When the stored hash is none.
     pub async fn verify(
         &self,
-        turn: Turn,
+        permit: LoginPermit,
         stored: Option<&Secret>,
         password: &Secret,
     ) -> Result<bool, PasswordError> {
@@ -70,8 +70,8 @@ impl Passwords {
         let password = if known { password.clone() } else { Secret::new("") };
         let fits = off_the_arbiter(move || {
             let fits = verify(&stored, &password);
-            // The turn went along: a client that hangs up does not free the core that still computes.
-            drop(turn);
+            // The permit went along: a client that hangs up does not free the core that still computes.
+            drop(permit);
             fits
         });
         Ok(fits.await?? && known)
@@ -146,9 +146,9 @@ mod tests {
             stored.reveal()
         );
         let fits = async |stored, password: &str| {
-            let turn = passwords.turn(&anybody()).await.unwrap();
+            let permit = passwords.permit(&anybody()).await.unwrap();
             passwords
-                .verify(turn, stored, &Secret::new(password))
+                .verify(permit, stored, &Secret::new(password))
                 .await
                 .unwrap()
         };
@@ -174,8 +174,8 @@ mod tests {
         }
         let known = Secret::new("nonsense");
         let passwords = cheap();
-        let turn = passwords.turn(&anybody()).await.unwrap();
-        let answer = passwords.verify(turn, Some(&known), &Secret::new("x")).await;
+        let permit = passwords.permit(&anybody()).await.unwrap();
+        let answer = passwords.verify(permit, Some(&known), &Secret::new("x")).await;
         assert!(matches!(answer, Err(PasswordError::BadHash(_))));
     }
 }

@@ -1,10 +1,10 @@
-//! Why a password could not be checked: for those who check, and for those who wait for their turn.
+//! Why a password could not be checked: for those who check, and for those who wait for their permit.
 
 /// Why a password could not be checked or hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     /// Too many logins are waiting.
-    #[error("too many logins are waiting for their turn")]
+    #[error("too many logins are waiting for their permit")]
     Busy,
     /// The hash of the configuration or the store is none that we know.
     #[error("the stored password hash is not a valid argon2 string: {0}")]

@@ -11,9 +11,9 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, Scope, web};
 use serde_json::json;
 
-use super::asker::{Asker, base};
 use super::login::Login;
 use super::refusal::Refusal;
+use super::requester::{Requester, base};
 use super::tokens::Session;
 use super::{Identity, lookups, view};
 use crate::model::UserId;
@@ -111,51 +111,55 @@ async fn issue(
         .json(body))
 }
 
-async fn show(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusal> {
-    let (text, subject) = subject(&request, &asker, "identity:validate_token").await?;
-    let catalog = asker.catalog(&subject).filter(|_| wants_catalog(&request));
-    let body = view::token(&subject.token, &asker.directory, catalog).ok_or_else(|| no_token(""))?;
+async fn show(request: HttpRequest, requester: Requester) -> Result<HttpResponse, Refusal> {
+    let (text, subject) = subject(&request, &requester, "identity:validate_token").await?;
+    let catalog = requester.catalog(&subject).filter(|_| wants_catalog(&request));
+    let body = view::token(&subject.token, &requester.directory, catalog).ok_or_else(|| no_token(""))?;
     Ok(HttpResponse::Ok().insert_header((SUBJECT, text)).json(body))
 }
 
-async fn revoke(request: HttpRequest, asker: Asker) -> Result<HttpResponse, Refusal> {
-    let (_, subject) = subject(&request, &asker, "identity:revoke_token").await?;
-    asker.identity.tokens.revoke(&subject.token).await?;
+async fn revoke(request: HttpRequest, requester: Requester) -> Result<HttpResponse, Refusal> {
+    let (_, subject) = subject(&request, &requester, "identity:revoke_token").await?;
+    requester.identity.tokens.revoke(&subject.token).await?;
     tracing::info!(user_id = %subject.token.user_id, audit_id = %subject.token.audit_id, "token revoked");
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Ends all tokens of a user: one's own, or as an administrator anybody's. Keystone does so when it changes a password; as a call
 /// of its own it is ours.
-async fn revoke_all(asker: Asker, id: web::Path<String>) -> Result<HttpResponse, Refusal> {
+async fn revoke_all(requester: Requester, id: web::Path<String>) -> Result<HttpResponse, Refusal> {
     let id = UserId(id.into_inner());
-    if asker.session.token.user_id != id {
-        asker.administrates("identity:revoke_tokens")?;
+    if requester.session.token.user_id != id {
+        requester.administrates("identity:revoke_tokens")?;
     }
     // Also of one who may not log in at present.
-    if !asker.directory.users().any(|user| user.id == id) {
+    if !requester.directory.users().any(|user| user.id == id) {
         return Err(Refusal::not_found("user", id.as_str()));
     }
-    asker.identity.tokens.revoke_all(&id).await?;
-    tracing::info!(user_id = %id, by = %asker.session.token.user_id, "all tokens of a user ended");
+    requester.identity.tokens.revoke_all(&id).await?;
+    tracing::info!(user_id = %id, by = %requester.session.token.user_id, "all tokens of a user ended");
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The token in `X-Subject-Token`, if the asker may know of it: one's own tokens, or all for an administrator.
-async fn subject(request: &HttpRequest, asker: &Asker, action: &str) -> Result<(String, Session), Refusal> {
+/// The token in `X-Subject-Token`, if the requester may know of it: one's own tokens, or all for an administrator.
+async fn subject(
+    request: &HttpRequest,
+    requester: &Requester,
+    action: &str,
+) -> Result<(String, Session), Refusal> {
     let text = request
         .headers()
         .get(SUBJECT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let subject = asker.identity.session(text).await?;
+    let subject = requester.identity.session(text).await?;
     match subject {
-        Some(subject) if asker.is_admin() || subject.token.user_id == asker.session.token.user_id => {
+        Some(subject) if requester.is_admin() || subject.token.user_id == requester.session.token.user_id => {
             Ok((text.to_owned(), subject))
         }
         // Whether somebody else's token is good is no business of a stranger's.
         Some(_) => Err(Refusal::forbidden(action)),
-        None if asker.is_admin() => Err(no_token(text)),
+        None if requester.is_admin() => Err(no_token(text)),
         None => Err(Refusal::forbidden(action)),
     }
 }

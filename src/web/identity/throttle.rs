@@ -8,7 +8,7 @@
 //!
 //! A source is an address, an IPv6 network of 64 bits, or the loopback as a whole: who has one of its addresses has all of them.
 //! Failures of a source with *other* names do not count: behind a proxy or NAT they are other people's, and a source that guesses
-//! at many names is slowed by the turns that logins take (`password`). A source where a user logged in before does not wait for
+//! at many names is slowed by the queue of logins (`password`). A source where a user logged in before does not wait for
 //! what others do to its name elsewhere.
 //!
 //! Each limit is a bucket that fills with time alone: tries that are refused take nothing, so a guesser who never stops cannot

@@ -1,13 +1,13 @@
-//! Where a read runs, for how long, and whose turn it takes, by what one would notice of it.
+//! Where a read runs, for how long, and whose permit it takes, by what one would notice of it.
 
 use std::thread::{self, ThreadId};
 
-use super::super::turns::TurnOptions;
+use super::super::admission::AdmissionOptions;
 use super::*;
 
-fn offload(turns: &AllTurns, held: HeldTurn, time: Duration) -> Offload {
+fn offload(admission: &AdmissionQueues, held: HeldPermit, time: Duration) -> Offload {
     Offload {
-        turns: turns.clone(),
+        admission: admission.clone(),
         held,
         project: "p".into(),
         time,
@@ -15,8 +15,8 @@ fn offload(turns: &AllTurns, held: HeldTurn, time: Duration) -> Offload {
 }
 
 /// One at once, and nobody waits for longer than a moment.
-fn one_at_once() -> AllTurns {
-    AllTurns::new(&TurnOptions {
+fn one_at_once() -> AdmissionQueues {
+    AdmissionQueues::new(&AdmissionOptions {
         at_once: 1,
         per_project: 1,
         waiting: 8,
@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[actix_web::test]
 async fn few_rows_are_read_here_and_more_or_unknown_many_on_another_thread() {
-    let offload = offload(&one_at_once(), HeldTurn::default(), LONG);
+    let offload = offload(&one_at_once(), HeldPermit::default(), LONG);
     let here = thread::current().id();
     let mut on: Vec<ThreadId> = Vec::new();
     for rows in [Some(ROWS_HERE), Some(ROWS_HERE + 1), None] {
@@ -41,17 +41,17 @@ async fn few_rows_are_read_here_and_more_or_unknown_many_on_another_thread() {
 
 #[actix_web::test]
 async fn a_long_read_has_no_turn_among_reads() {
-    let turns = one_at_once();
-    let mine = turns.take(Kind::Read, "p".into()).await.unwrap();
-    let offload = offload(&turns, HeldTurn::new(Some(mine)), LONG);
-    assert!(turns.take(Kind::Read, "p".into()).await.is_err());
+    let admission = one_at_once();
+    let mine = admission.take(Kind::Read, "p".into()).await.unwrap();
+    let offload = offload(&admission, HeldPermit::new(Some(mine)), LONG);
+    assert!(admission.take(Kind::Read, "p".into()).await.is_err());
     offload.run(None, || async { Ok(()) }).await.unwrap();
-    assert!(turns.take(Kind::Read, "p".into()).await.is_ok());
+    assert!(admission.take(Kind::Read, "p".into()).await.is_ok());
 }
 
 #[actix_web::test]
 async fn a_read_that_is_not_complete_in_time_is_given_up() {
-    let offload = offload(&one_at_once(), HeldTurn::default(), Duration::from_millis(20));
+    let offload = offload(&one_at_once(), HeldPermit::default(), Duration::from_millis(20));
     let forever = || async {
         loop {
             tokio::task::yield_now().await;
@@ -61,14 +61,14 @@ async fn a_read_that_is_not_complete_in_time_is_given_up() {
     };
     let fault = offload.run(None, forever).await.unwrap_err();
     assert_eq!((fault.status.as_u16(), fault.retry_after), (503, Some(1)));
-    // Its turn is free again.
+    // Its permit is free again.
     offload.run(None, || async { Ok(()) }).await.unwrap();
 }
 
 #[actix_web::test]
 async fn a_read_ends_when_its_client_has_gone() {
-    let turns = one_at_once();
-    let offload = offload(&turns, HeldTurn::default(), LONG);
+    let admission = one_at_once();
+    let offload = offload(&admission, HeldPermit::default(), LONG);
     let (begun, beginning) = oneshot::channel();
     let forever = || async move {
         let _ = begun.send(());
@@ -82,9 +82,9 @@ async fn a_read_ends_when_its_client_has_gone() {
         _ = offload.run(None, forever) => unreachable!("it does not end by itself"),
         _ = beginning => {}
     }
-    // It gives its turn back from its thread.
+    // It gives its permit back from its thread.
     let began = Instant::now();
-    while turns.take(Kind::Long, "p".into()).await.is_err() {
+    while admission.take(Kind::Long, "p".into()).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(20));
     }
 }

@@ -12,7 +12,7 @@ use crate::store::catalog::Direction;
 use crate::web::fault::Fault;
 use crate::web::links::decode_query;
 use crate::web::schema::python;
-use crate::web::state::{DEFAULT_PAGE_SIZE, Door};
+use crate::web::state::{DEFAULT_PAGE_SIZE, ServerState};
 
 /// A query, as an argument of handlers. What is taken out of it is not a filter any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -253,8 +253,8 @@ impl FromRequest for Query {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let most = request
-            .app_data::<web::Data<Door>>()
-            .map_or(DEFAULT_PAGE_SIZE, |door| door.max_page_size);
+            .app_data::<web::Data<ServerState>>()
+            .map_or(DEFAULT_PAGE_SIZE, |server| server.max_page_size);
         ready(Ok(Self::parse(request.query_string(), most)))
     }
 }

@@ -8,7 +8,7 @@ use super::{Candidate, Chain, Decision, pick};
 use crate::actors::scheduler::capacity::virtual_free;
 use crate::actors::scheduler::filters::{self, Ask};
 use crate::actors::scheduler::pool_state::PoolState;
-use crate::actors::scheduler::pools::{Claim, Pools};
+use crate::actors::scheduler::pools::{Pools, Reservation};
 use crate::actors::scheduler::testing;
 use crate::actors::scheduler::weighers::Multipliers;
 use crate::messages::scheduler::RequestSpec;
@@ -125,7 +125,12 @@ fn pools_that_do_not_know_their_room_are_filled_evenly() {
     let mut hosts = Vec::new();
     for _ in 0..4 {
         let chosen = decide(&pools, &testing::request(5)).chosen.unwrap();
-        pools.take(Claim::Create(OperationId::new()), &chosen, 5, Instant::now());
+        pools.take(
+            Reservation::Create(OperationId::new()),
+            &chosen,
+            5,
+            Instant::now(),
+        );
         hosts.push(chosen.backend.host);
     }
     assert_eq!(hosts, ["a", "b", "a", "b"]);
@@ -234,7 +239,7 @@ proptest! {
             let thick = request.extra_specs.contains_key("provisioning:type");
             let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
             let room = virtual_free(state(&candidates, &chosen), thick);
-            pools.take(Claim::Create(OperationId::new()), &chosen, request.size, Instant::now());
+            pools.take(Reservation::Create(OperationId::new()), &chosen, request.size, Instant::now());
             if let Some(room) = room {
                 let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
                 let left = virtual_free(state(&candidates, &chosen), thick).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::admin::Admin;
-use super::show::{Change, Exported, ShownTarget, Verdict, access, judge};
+use super::show::{Change, ExportDifference, Exported, ShownTarget, access, compare};
 use crate::drivers::targets::chap::Chap;
 use crate::drivers::targets::iscsi::is_same_name;
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -58,11 +58,11 @@ impl Exports {
     ) -> DriverResult<()> {
         let left = book.get(name).cloned();
         let verdict = match &left {
-            Some(left) if left.sound => judge(shall, &left.export, wanted.shown),
-            _ => Verdict::Build,
+            Some(left) if left.sound => compare(shall, &left.export, wanted.shown),
+            _ => ExportDifference::Rebuild,
         };
         let initiators = match (verdict, left) {
-            (Verdict::Adjust(change), Some(left)) => {
+            (ExportDifference::Adjust(change), Some(left)) => {
                 self.adjust_access(work, &left, wanted.shown)?;
                 if change == Change::default() {
                     return Ok(());

@@ -1,7 +1,7 @@
 //! What tgtadm prints, read. Pure: text in, facts out; any text is read without a panic.
 //!
 //! `target show` repeats what an initiator said of itself (its *alias*), line breaks and all, so a guest that is logged in can
-//! add lines to it. Nothing may rest on it alone: [`judge`] takes it for a hint that is weighed against what we know we did, and
+//! add lines to it. Nothing may rest on it alone: [`compare`] takes it for a hint that is weighed against what we know we did, and
 //! sessions are read from `conn show`, which repeats nothing but names that were let in.
 
 use std::collections::BTreeSet;
@@ -146,9 +146,9 @@ pub(super) struct Exported {
 
 /// What must be done for an export to be as it shall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ExportDifference {
     /// Take down what there is, and build it.
-    Build,
+    Rebuild,
     /// Change this.
     Adjust(Change),
 }
@@ -162,7 +162,7 @@ pub(super) struct Change {
 }
 
 /// Weighs what we did (`left`) and what is shown against what shall be. Where the show is ambiguous, what we did counts.
-pub(super) fn judge(shall: &Exported, left: &Exported, shown: &[ShownTarget]) -> Verdict {
+pub(super) fn compare(shall: &Exported, left: &Exported, shown: &[ShownTarget]) -> ExportDifference {
     let alike: Vec<&ShownTarget> = shown.iter().filter(|target| target.tid == left.tid).collect();
     let believable = match alike.as_slice() {
         [] => false,
@@ -170,9 +170,9 @@ pub(super) fn judge(shall: &Exported, left: &Exported, shown: &[ShownTarget]) ->
         _ => true,
     };
     if !believable || left.backing_store != shall.backing_store || left.iqn != shall.iqn {
-        return Verdict::Build;
+        return ExportDifference::Rebuild;
     }
-    Verdict::Adjust(Change {
+    ExportDifference::Adjust(Change {
         account: left.account != shall.account,
         size: left.bytes != shall.bytes,
         readonly: left.readonly != shall.readonly,
@@ -223,8 +223,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        Change, Exported, ShownConnection, Verdict, access, connections, free_tid, judge, megabytes, portals,
-        targets,
+        Change, ExportDifference, Exported, ShownConnection, access, compare, connections, free_tid,
+        megabytes, portals, targets,
     };
 
     /// Printed by tgtadm 1.0.85 while one initiator was logged in.
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!(target.luns[1].backing_store, PathBuf::from("/srv/pumice/vol1"));
         assert_eq!(shown[1].luns.len(), 1);
         assert_eq!(
-            judge(&left(), &left(), &shown),
-            Verdict::Adjust(Change::default())
+            compare(&left(), &left(), &shown),
+            ExportDifference::Adjust(Change::default())
         );
     }
 
@@ -290,17 +290,21 @@ mod tests {
     #[test]
     fn what_is_not_as_we_left_it_is_built_anew() {
         let shown = targets(TARGETS);
-        assert_eq!(judge(&left(), &left(), &[]), Verdict::Build);
+        assert_eq!(compare(&left(), &left(), &[]), ExportDifference::Rebuild);
         let mut other = shown.clone();
         other[0].accounts.clear();
         assert_eq!(
-            judge(&left(), &left(), &other),
-            Verdict::Build,
+            compare(&left(), &left(), &other),
+            ExportDifference::Rebuild,
             "it lost its account"
         );
         let mut other = shown;
         other[0].luns.pop();
-        assert_eq!(judge(&left(), &left(), &other), Verdict::Build, "it lost its LUN");
+        assert_eq!(
+            compare(&left(), &left(), &other),
+            ExportDifference::Rebuild,
+            "it lost its LUN"
+        );
     }
 
     #[test]
@@ -310,8 +314,8 @@ mod tests {
             "{TARGETS}Target 9: iqn.y\n    I_T nexus information:\n            Initiator: a alias: {alias}\n"
         ));
         assert_eq!(
-            judge(&left(), &left(), &shown),
-            Verdict::Adjust(Change::default())
+            compare(&left(), &left(), &shown),
+            ExportDifference::Adjust(Change::default())
         );
     }
 
@@ -325,8 +329,8 @@ mod tests {
             ..left()
         };
         assert_eq!(
-            judge(&shall, &left(), &shown),
-            Verdict::Adjust(Change {
+            compare(&shall, &left(), &shown),
+            ExportDifference::Adjust(Change {
                 account: true,
                 size: true,
                 readonly: true

@@ -1,15 +1,15 @@
-//! Turns: how many requests are in work at once, of all projects and of each, so that one that floods the service delays itself
+//! Admission: how many requests are in work at once, of all projects and of each, so that one that floods the service delays itself
 //! and not the others.
 //!
 //! ```text
 //!   in work: at most `at_once`, of one project at most `per_project`
-//!   a request ──room?──> in work ──> answered: its turn goes to whoever waits, of the project that has the fewest in work
+//!   a request ──room?──> in work ──> answered: its permit goes to whoever waits, of the project that has the fewest in work
 //!            └──else──> waits (of one project at most `waiting`, for `patience`) ──else──> 503, Retry-After
 //! ```
 //!
-//! What reads and what changes have turns of their own: changes that wait for a slow backend keep nobody from looking. So have reads
+//! What reads and what changes have permits of their own: changes that wait for a slow backend keep nobody from looking. So have reads
 //! that are long to compute (see `offload`): they are as few as the machine has processors, and keep nobody from a short look. A request
-//! asks for its turn when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
+//! asks for its permit when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
 //! the stop is shorter than their patience, and would cut them off without an answer.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,12 +22,12 @@ use tokio::sync::oneshot;
 use super::fault::Fault;
 use crate::model::ProjectId;
 
-/// When who was refused may come again: a turn takes milliseconds.
+/// `Retry-After` of a refusal, in seconds: a request takes milliseconds.
 const RETRY_AFTER: u32 = 1;
 
-/// How many turns there are.
+/// How many permits there are.
 #[derive(Clone, Debug)]
-pub struct TurnOptions {
+pub struct AdmissionOptions {
     /// In work at once, of all projects.
     pub at_once: usize,
     /// Of them, of one project.
@@ -38,7 +38,7 @@ pub struct TurnOptions {
     pub patience: Duration,
 }
 
-impl Default for TurnOptions {
+impl Default for AdmissionOptions {
     fn default() -> Self {
         Self {
             at_once: 256,
@@ -49,9 +49,9 @@ impl Default for TurnOptions {
     }
 }
 
-impl TurnOptions {
+impl AdmissionOptions {
     /// Long reads keep a processor each. One project may use all of them, and as many threads are left for the others; never more than
-    /// there are turns among reads.
+    /// there are permits among reads.
     fn long(&self, processors: usize) -> Self {
         let per_project = processors.min(self.per_project);
         Self {
@@ -66,7 +66,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
-/// What a turn is for.
+/// What a permit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Looking.
@@ -77,36 +77,36 @@ pub(super) enum Kind {
     Long,
 }
 
-/// The turns of a node: for reading and for changing. All clones are one.
+/// The queues of a node: for reading and for changing. All clones are one.
 #[derive(Clone)]
-pub struct AllTurns {
-    reads: Arc<Turns>,
-    changes: Arc<Turns>,
-    long: Arc<Turns>,
+pub struct AdmissionQueues {
+    reads: Arc<AdmissionQueue>,
+    changes: Arc<AdmissionQueue>,
+    long: Arc<AdmissionQueue>,
 }
 
-impl AllTurns {
+impl AdmissionQueues {
     /// So many of reads and of changes; of long reads as many as the machine has room for.
     #[must_use]
-    pub fn new(options: &TurnOptions) -> Self {
+    pub fn new(options: &AdmissionOptions) -> Self {
         Self {
-            reads: Arc::new(Turns::new("read", options.clone())),
-            changes: Arc::new(Turns::new("change", options.clone())),
-            long: Arc::new(Turns::new("long read", options.long(processors()))),
+            reads: Arc::new(AdmissionQueue::new("read", options.clone())),
+            changes: Arc::new(AdmissionQueue::new("change", options.clone())),
+            long: Arc::new(AdmissionQueue::new("long read", options.long(processors()))),
         }
     }
 
-    /// Waits for a turn.
-    pub(super) async fn take(&self, kind: Kind, project: ProjectId) -> Result<Turn, Busy> {
-        let turns = match kind {
+    /// Waits for a permit.
+    pub(super) async fn take(&self, kind: Kind, project: ProjectId) -> Result<Permit, Busy> {
+        let admission = match kind {
             Kind::Read => &self.reads,
             Kind::Change => &self.changes,
             Kind::Long => &self.long,
         };
-        turns.take(project).await
+        admission.take(project).await
     }
 
-    /// From now on nobody gets a turn; whoever has one may end.
+    /// From now on nobody gets a permit; whoever has one may end.
     pub fn close(&self) {
         self.reads.close();
         self.changes.close();
@@ -114,7 +114,7 @@ impl AllTurns {
     }
 }
 
-/// There is no turn for this request.
+/// There is no permit for this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Busy {
     /// Too many of the project wait already.
@@ -139,16 +139,16 @@ impl Busy {
     }
 }
 
-struct Turns {
+struct AdmissionQueue {
     what: &'static str,
-    options: TurnOptions,
+    options: AdmissionOptions,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     in_work: usize,
-    /// Grows with every turn and every request that waits.
+    /// Grows with every permit and every request that waits.
     count: u64,
     /// Those that have something in work or waiting.
     projects: BTreeMap<ProjectId, Project>,
@@ -159,7 +159,7 @@ struct State {
 struct Project {
     in_work: usize,
     waiting: VecDeque<Waiter>,
-    /// When it had its last turn.
+    /// When it last got a permit, by `count`.
     served: u64,
     /// Whether it was told of since it last had nobody waiting.
     complained: bool,
@@ -167,11 +167,11 @@ struct Project {
 
 struct Waiter {
     number: u64,
-    called: oneshot::Sender<Turn>,
+    called: oneshot::Sender<Permit>,
 }
 
-impl Turns {
-    fn new(what: &'static str, options: TurnOptions) -> Self {
+impl AdmissionQueue {
+    fn new(what: &'static str, options: AdmissionOptions) -> Self {
         Self {
             what,
             options,
@@ -183,7 +183,7 @@ impl Turns {
         self.state.lock()
     }
 
-    async fn take(self: &Arc<Self>, project: ProjectId) -> Result<Turn, Busy> {
+    async fn take(self: &Arc<Self>, project: ProjectId) -> Result<Permit, Busy> {
         let (number, called) = {
             let mut state = self.state();
             let State {
@@ -204,7 +204,7 @@ impl Turns {
                 *in_work += 1;
                 of_project.in_work += 1;
                 of_project.served = *count;
-                return Ok(self.turn(project));
+                return Ok(self.permit(project));
             }
             if of_project.waiting.len() >= self.options.waiting {
                 if !of_project.complained {
@@ -221,26 +221,26 @@ impl Turns {
             });
             (*count, called)
         };
-        let _place = Place {
-            turns: self,
+        let _guard = WaitingGuard {
+            admission: self,
             project: &project,
             number,
         };
         match tokio::time::timeout(self.options.patience, called).await {
-            Ok(Ok(turn)) => Ok(turn),
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Busy::Closed),
             Err(_) => Err(Busy::Patience),
         }
     }
 
-    fn turn(self: &Arc<Self>, project: ProjectId) -> Turn {
-        Turn {
-            turns: Some(Arc::clone(self)),
+    fn permit(self: &Arc<Self>, project: ProjectId) -> Permit {
+        Permit {
+            admission: Some(Arc::clone(self)),
             project,
         }
     }
 
-    /// A turn ended: whoever is next has it.
+    /// A permit was given back: the next who waits gets it.
     fn release(self: &Arc<Self>, project: &ProjectId) {
         let mut state = self.state();
         state.end(project);
@@ -248,9 +248,9 @@ impl Turns {
             let Some((next, waiter)) = state.next(self.options.per_project) else {
                 break;
             };
-            if let Err(mut unheard) = waiter.called.send(self.turn(next.clone())) {
-                // It hung up a moment ago. Its turn must not be given back by being dropped: that takes what is held here.
-                unheard.turns = None;
+            if let Err(mut unheard) = waiter.called.send(self.permit(next.clone())) {
+                // It hung up a moment ago. Its permit must not be given back by being dropped: that takes what is held here.
+                unheard.admission = None;
                 state.end(&next);
             }
         }
@@ -293,7 +293,7 @@ impl State {
         }
     }
 
-    /// The first who waits of the project that has the fewest in work; of several, of the one that had no turn for longest.
+    /// The first who waits of the project that has the fewest in work; of several, of the one that had no permit for longest.
     fn next(&mut self, per_project: usize) -> Option<(ProjectId, Waiter)> {
         let may = self
             .projects
@@ -310,37 +310,37 @@ impl State {
     }
 }
 
-/// A request in work. Dropping it ends the turn.
-pub(super) struct Turn {
+/// A request in work. Dropping it gives the permit back.
+pub(super) struct Permit {
     /// `None` once it has ended.
-    turns: Option<Arc<Turns>>,
+    admission: Option<Arc<AdmissionQueue>>,
     project: ProjectId,
 }
 
-impl std::fmt::Debug for Turn {
+impl std::fmt::Debug for Permit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a turn of {}", self.project)
+        write!(f, "a permit of {}", self.project)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(turns) = self.turns.take() {
-            turns.release(&self.project);
+        if let Some(admission) = self.admission.take() {
+            admission.release(&self.project);
         }
     }
 }
 
 /// A place in a queue, left when nobody waits in it any more, for whatever reason.
-struct Place<'a> {
-    turns: &'a Turns,
+struct WaitingGuard<'a> {
+    admission: &'a AdmissionQueue,
     project: &'a ProjectId,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
-        self.turns.leave(self.project, self.number);
+        self.admission.leave(self.project, self.number);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose password is checked next: a few at a time, and in between everybody's turn comes round.
+//! Whose password is checked next: a few at a time, and in between everybody is served in a round.
 //!
 //! A check takes tens of milliseconds of a core, so whoever sends logins by the thousand would let all others wait. Waiting
 //! logins therefore stand in a line for each name, these in a ring for each source, and the sources in a ring:
@@ -69,7 +69,7 @@ impl<K: PartialEq, L: Default> Ring<K, L> {
     }
 }
 
-type Waiter = oneshot::Sender<Turn>;
+type Waiter = oneshot::Sender<LoginPermit>;
 type Line = VecDeque<Waiter>;
 
 /// The logins of one group.
@@ -156,12 +156,12 @@ impl State {
 
 /// So many checks at once.
 #[derive(Clone, Debug)]
-pub struct PasswordTurns {
+pub struct LoginQueue {
     state: Arc<Mutex<State>>,
     patience: Duration,
 }
 
-impl PasswordTurns {
+impl LoginQueue {
     /// So many at once.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
@@ -177,16 +177,16 @@ impl PasswordTurns {
         }
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     ///
     /// # Errors
     /// `Busy` at once if too many of the same wait already, or after a while.
-    pub async fn turn(&self, attempt: &Attempt) -> Result<Turn, PasswordError> {
+    pub async fn permit(&self, attempt: &Attempt) -> Result<LoginPermit, PasswordError> {
         let waiting = {
             let mut state = self.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Ok(Turn(Some(self.clone())));
+                return Ok(LoginPermit(Some(self.clone())));
             }
             let (waiter, waiting) = oneshot::channel();
             let lines = match attempt.is_known {
@@ -197,12 +197,12 @@ impl PasswordTurns {
             waiting
         };
         match tokio::time::timeout(self.patience, waiting).await {
-            Ok(Ok(turn)) => Ok(turn),
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(PasswordError::Busy),
         }
     }
 
-    /// Hands a turn that is over to the next.
+    /// Gives the permit that is given back to the next login.
     fn pass_on(&self) {
         loop {
             let mut state = self.lock();
@@ -211,10 +211,10 @@ impl PasswordTurns {
                 return;
             };
             drop(state);
-            match waiter.send(Turn(Some(self.clone()))) {
+            match waiter.send(LoginPermit(Some(self.clone()))) {
                 Ok(()) => return,
-                // It gave up: the turn comes back, and is not to be passed on twice.
-                Err(mut turn) => turn.0 = None,
+                // It gave up: the permit comes back, and is not to be passed on twice.
+                Err(mut permit) => permit.0 = None,
             }
         }
     }
@@ -226,12 +226,12 @@ impl PasswordTurns {
 
 /// The right to check one password; passed on when it is dropped.
 #[derive(Debug)]
-pub struct Turn(Option<PasswordTurns>);
+pub struct LoginPermit(Option<LoginQueue>);
 
-impl Drop for Turn {
+impl Drop for LoginPermit {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on();
+        if let Some(queue) = self.0.take() {
+            queue.pass_on();
         }
     }
 }
@@ -253,19 +253,19 @@ mod tests {
         }
     }
 
-    type Login<'a> = BoxFuture<'a, Result<Turn, PasswordError>>;
+    type Login<'a> = BoxFuture<'a, Result<LoginPermit, PasswordError>>;
 
     /// Stands in line.
-    fn login<'a>(turns: &'a PasswordTurns, attempt: &'a Attempt) -> Login<'a> {
-        let mut login = turns.turn(attempt).boxed();
+    fn login<'a>(queue: &'a LoginQueue, attempt: &'a Attempt) -> Login<'a> {
+        let mut login = queue.permit(attempt).boxed();
         match login.as_mut().now_or_never() {
             None => login,
             Some(done) => std::future::ready(done).boxed(),
         }
     }
 
-    /// How many turns pass before this login has its own.
-    fn turns_before(mut login: Login<'_>, mut running: Turn, others: &mut [Login<'_>]) -> usize {
+    /// How many logins are served before this login has its own.
+    fn permits_before(mut login: Login<'_>, mut running: LoginPermit, others: &mut [Login<'_>]) -> usize {
         for passed in 0.. {
             if login.as_mut().now_or_never().is_some() {
                 return passed;
@@ -277,7 +277,7 @@ mod tests {
             running = others
                 .iter_mut()
                 .find_map(|other| other.as_mut().now_or_never()?.ok())
-                .expect("somebody has the turn");
+                .expect("somebody has the permit");
         }
         unreachable!("it returns")
     }
@@ -285,52 +285,55 @@ mod tests {
     #[actix_web::test]
     async fn a_flood_of_one_user_keeps_no_other_waiting() {
         for is_known in [true, false] {
-            let turns = PasswordTurns::new(1);
+            let queue = LoginQueue::new(1);
             let (reader, admin) = (attempt(1, 1, is_known), attempt(2, 1, false));
-            let running = login(&turns, &reader).await.unwrap();
-            let mut flood: Vec<Login<'_>> = (0..1500).map(|_| login(&turns, &reader)).collect();
+            let running = login(&queue, &reader).await.unwrap();
+            let mut flood: Vec<Login<'_>> = (0..1500).map(|_| login(&queue, &reader)).collect();
             let refused = flood.iter_mut().filter_map(|login| login.as_mut().now_or_never());
             assert_eq!(refused.filter(Result::is_err).count(), 1500 - WAITING_BY_NAME);
             let mut flood: Vec<Login<'_>> = flood.into_iter().take(WAITING_BY_NAME).collect();
-            let before = turns_before(login(&turns, &admin), running, &mut flood);
+            let before = permits_before(login(&queue, &admin), running, &mut flood);
             assert!(before <= 1, "{before} went before the administrator");
         }
     }
 
     #[actix_web::test]
     async fn a_flood_of_names_from_many_places_does_not_delay_known_places() {
-        let turns = PasswordTurns::new(1);
+        let queue = LoginQueue::new(1);
         let guesses: Vec<Attempt> = (0..200)
             .flat_map(|name| (0..10).map(move |source| attempt(name, source, false)))
             .collect();
-        let mut guesses = guesses.iter().map(|guess| login(&turns, guess));
+        let mut guesses = guesses.iter().map(|guess| login(&queue, guess));
         let running = guesses.next().unwrap().await.unwrap();
         let mut guesses: Vec<Login<'_>> = guesses.collect();
         let ann = attempt(255, 1, true);
-        assert!(turns_before(login(&turns, &ann), running, &mut guesses) <= 1);
+        assert!(permits_before(login(&queue, &ann), running, &mut guesses) <= 1);
     }
 
     #[actix_web::test]
     async fn who_gives_up_leaves_nothing_behind() {
-        let turns = PasswordTurns {
+        let queue = LoginQueue {
             patience: Duration::from_millis(1),
-            ..PasswordTurns::new(2)
+            ..LoginQueue::new(2)
         };
         let ann = attempt(1, 1, true);
-        let held = [turns.turn(&ann).await.unwrap(), turns.turn(&ann).await.unwrap()];
+        let held = [
+            queue.permit(&ann).await.unwrap(),
+            queue.permit(&ann).await.unwrap(),
+        ];
         assert!(
-            matches!(turns.turn(&ann).await, Err(PasswordError::Busy)),
+            matches!(queue.permit(&ann).await, Err(PasswordError::Busy)),
             "patience ends"
         );
         for _ in 0..WAITING_BY_NAME * 3 {
-            let waiting = login(&turns, &ann);
+            let waiting = login(&queue, &ann);
             drop(waiting);
         }
-        let mut waiting = login(&turns, &ann);
+        let mut waiting = login(&queue, &ann);
         drop(held);
-        let turn = waiting.as_mut().now_or_never().expect("a turn is free");
-        drop(turn.unwrap());
-        let state = turns.lock();
+        let permit = waiting.as_mut().now_or_never().expect("a permit is free");
+        drop(permit.unwrap());
+        let state = queue.lock();
         assert_eq!((state.free, state.known.waiting, state.new.waiting), (2, 0, 0));
         assert!(state.known.groups.lines.is_empty());
     }

@@ -12,18 +12,18 @@ use super::refusal::Refusal;
 use super::tokens::Session;
 use super::{Identity, view};
 use crate::web::auth;
-use crate::web::state::Door;
+use crate::web::state::ServerState;
 
 /// `http://host`, as the client reaches us.
 pub(super) fn base(request: &HttpRequest) -> String {
     request
-        .app_data::<web::Data<Door>>()
-        .map(|door| door.base_url(request))
+        .app_data::<web::Data<ServerState>>()
+        .map(|server| server.base_url(request))
         .unwrap_or_default()
 }
 
 /// Who asks the identity service, and what it knows.
-pub(super) struct Asker {
+pub(super) struct Requester {
     pub(super) identity: web::Data<Identity>,
     pub(super) directory: Arc<Directory>,
     pub(super) session: Session,
@@ -33,8 +33,8 @@ pub(super) struct Asker {
     pub(super) api: String,
 }
 
-impl Asker {
-    /// 403 unless the asker is an administrator.
+impl Requester {
+    /// 403 unless the requester is an administrator.
     pub(super) fn administrates(&self, action: &str) -> Result<(), Refusal> {
         if self.is_admin() {
             Ok(())
@@ -76,7 +76,7 @@ impl Asker {
     }
 }
 
-impl FromRequest for Asker {
+impl FromRequest for Requester {
     type Error = Refusal;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
 

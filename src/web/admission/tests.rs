@@ -1,4 +1,4 @@
-//! Whose turn it is, by what one would notice of it.
+//! Whose permit it is, by what one would notice of it.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -7,18 +7,23 @@ use futures_util::poll;
 
 use super::*;
 
-fn turns(at_once: usize, per_project: usize, waiting: usize) -> Arc<Turns> {
+fn admission(at_once: usize, per_project: usize, waiting: usize) -> Arc<AdmissionQueue> {
     patient_for(Duration::from_secs(5), at_once, per_project, waiting)
 }
 
-fn patient_for(patience: Duration, at_once: usize, per_project: usize, waiting: usize) -> Arc<Turns> {
-    let options = TurnOptions {
+fn patient_for(
+    patience: Duration,
+    at_once: usize,
+    per_project: usize,
+    waiting: usize,
+) -> Arc<AdmissionQueue> {
+    let options = AdmissionOptions {
         at_once,
         per_project,
         waiting,
         patience,
     };
-    Arc::new(Turns::new("test", options))
+    Arc::new(AdmissionQueue::new("test", options))
 }
 
 fn a() -> ProjectId {
@@ -29,34 +34,37 @@ fn b() -> ProjectId {
     "b".into()
 }
 
-fn is_idle(turns: &Turns) -> bool {
-    let state = turns.state();
+fn is_idle(admission: &AdmissionQueue) -> bool {
+    let state = admission.state();
     state.in_work == 0 && state.projects.is_empty()
 }
 
 #[actix::test]
 async fn a_project_has_its_share_and_leaves_the_rest_to_others() {
-    let turns = turns(3, 2, 1);
-    let mine = [turns.take(a()).await.unwrap(), turns.take(a()).await.unwrap()];
-    let mut third = pin!(turns.take(a()));
+    let admission = admission(3, 2, 1);
+    let mine = [
+        admission.take(a()).await.unwrap(),
+        admission.take(a()).await.unwrap(),
+    ];
+    let mut third = pin!(admission.take(a()));
     assert!(poll!(third.as_mut()).is_pending());
-    assert_eq!(turns.take(a()).await.unwrap_err(), Busy::Queue);
-    let other = turns.take(b()).await.unwrap();
+    assert_eq!(admission.take(a()).await.unwrap_err(), Busy::Queue);
+    let other = admission.take(b()).await.unwrap();
     let [first, second] = mine;
     drop(first);
     let third = third.await.unwrap();
     drop((second, third, other));
-    assert!(is_idle(&turns));
+    assert!(is_idle(&admission));
 }
 
 #[actix::test]
 async fn a_turn_goes_to_who_has_the_fewest_in_work_though_others_waited_longer() {
-    let turns = turns(2, 2, 8);
-    let first = turns.take(a()).await.unwrap();
-    let second = turns.take(a()).await.unwrap();
-    let mut patient = pin!(turns.take(a()));
+    let admission = admission(2, 2, 8);
+    let first = admission.take(a()).await.unwrap();
+    let second = admission.take(a()).await.unwrap();
+    let mut patient = pin!(admission.take(a()));
     assert!(poll!(patient.as_mut()).is_pending());
-    let mut late = pin!(turns.take(b()));
+    let mut late = pin!(admission.take(b()));
     assert!(poll!(late.as_mut()).is_pending());
     drop(first);
     assert!(poll!(patient.as_mut()).is_pending());
@@ -65,25 +73,25 @@ async fn a_turn_goes_to_who_has_the_fewest_in_work_though_others_waited_longer()
     };
     drop(second);
     drop((patient.await.unwrap(), late));
-    assert!(is_idle(&turns));
+    assert!(is_idle(&admission));
 }
 
 #[actix::test]
 async fn two_that_flood_take_turns() {
-    let turns = turns(1, 1, 8);
-    let held = turns.take(a()).await.unwrap();
+    let admission = admission(1, 1, 8);
+    let held = admission.take(a()).await.unwrap();
     let served = Arc::new(Mutex::new(Vec::new()));
     let wait = |project: ProjectId| {
-        let (turns, served) = (turns.clone(), served.clone());
+        let (admission, served) = (admission.clone(), served.clone());
         async move {
-            let turn = turns.take(project.clone()).await.unwrap();
+            let permit = admission.take(project.clone()).await.unwrap();
             served.lock().push(project);
             tokio::task::yield_now().await;
-            drop(turn);
+            drop(permit);
         }
     };
     let waiting = [a(), a(), a(), b(), b(), b()].map(|project| actix_rt::spawn(wait(project)));
-    while turns
+    while admission
         .state()
         .projects
         .values()
@@ -98,45 +106,45 @@ async fn two_that_flood_take_turns() {
         task.await.unwrap();
     }
     assert_eq!(*served.lock(), [b(), a(), b(), a(), b(), a()]);
-    assert!(is_idle(&turns));
+    assert!(is_idle(&admission));
 }
 
 #[actix::test]
 async fn who_hangs_up_leaves_the_queue_and_a_turn_that_was_called_is_not_lost() {
-    let turns = turns(1, 1, 2);
-    let held = turns.take(a()).await.unwrap();
-    let mut gone = Box::pin(turns.take(a()));
-    let mut called = Box::pin(turns.take(a()));
+    let admission = admission(1, 1, 2);
+    let held = admission.take(a()).await.unwrap();
+    let mut gone = Box::pin(admission.take(a()));
+    let mut called = Box::pin(admission.take(a()));
     assert!(poll!(gone.as_mut()).is_pending() && poll!(called.as_mut()).is_pending());
-    assert_eq!(turns.take(a()).await.unwrap_err(), Busy::Queue);
+    assert_eq!(admission.take(a()).await.unwrap_err(), Busy::Queue);
     drop(gone);
     drop(held);
     // It was called, and hung up before it heard.
     drop(called);
-    assert!(is_idle(&turns));
-    drop(turns.take(a()).await.unwrap());
+    assert!(is_idle(&admission));
+    drop(admission.take(a()).await.unwrap());
 }
 
 #[actix::test]
 async fn who_waited_for_too_long_is_refused() {
-    let turns = patient_for(Duration::from_millis(1), 1, 1, 1);
-    let held = turns.take(a()).await.unwrap();
-    assert_eq!(turns.take(b()).await.unwrap_err(), Busy::Patience);
+    let admission = patient_for(Duration::from_millis(1), 1, 1, 1);
+    let held = admission.take(a()).await.unwrap();
+    assert_eq!(admission.take(b()).await.unwrap_err(), Busy::Patience);
     drop(held);
-    assert!(is_idle(&turns));
+    assert!(is_idle(&admission));
 }
 
 #[actix::test]
 async fn a_stop_refuses_who_waits_and_who_comes_and_lets_the_others_end() {
-    let turns = turns(1, 1, 1);
-    let held = turns.take(a()).await.unwrap();
-    let mut waits = pin!(turns.take(a()));
+    let admission = admission(1, 1, 1);
+    let held = admission.take(a()).await.unwrap();
+    let mut waits = pin!(admission.take(a()));
     assert!(poll!(waits.as_mut()).is_pending());
-    turns.close();
+    admission.close();
     assert_eq!(waits.await.unwrap_err(), Busy::Closed);
-    assert_eq!(turns.take(b()).await.unwrap_err(), Busy::Closed);
+    assert_eq!(admission.take(b()).await.unwrap_err(), Busy::Closed);
     drop(held);
-    assert!(is_idle(&turns));
+    assert!(is_idle(&admission));
 }
 
 #[test]

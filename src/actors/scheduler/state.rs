@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::filters::{Ask, UnknownName};
 use super::pick::{Chain, pick};
-use super::pools::{Claim, Pools};
+use super::pools::{Pools, Reservation};
 use super::weighers::Multipliers;
 use crate::actors::registry::Liveness;
 use crate::control::decisions::{Decision, Decisions};
@@ -68,7 +68,7 @@ impl Default for Options {
 }
 
 /// See the module.
-pub struct Parts {
+pub struct SchedulerState {
     pub(super) catalog: Catalog,
     pub(super) router: Router,
     pub(super) options: Options,
@@ -92,7 +92,7 @@ pub struct NoPool {
     pub why: String,
 }
 
-impl Parts {
+impl SchedulerState {
     /// Knows no pools yet.
     ///
     /// # Errors
@@ -142,10 +142,10 @@ impl Parts {
         self.pools.lock()
     }
 
-    /// Chooses a pool for a claim and takes its room at once. What the claim held before is given back first.
+    /// Chooses a pool for a reservation and takes its room at once. What the reservation held before is given back first.
     pub(super) fn choose(
         &self,
-        claim: Claim,
+        reservation: Reservation,
         request: &RequestSpec,
         excluded: &BTreeMap<PoolName, String>,
     ) -> Result<PoolName, NoPool> {
@@ -154,27 +154,27 @@ impl Parts {
             online_extend: false,
             excluded,
         };
-        self.decide(claim, &ask, |_| true)
+        self.decide(reservation, &ask, |_| true)
     }
 
     /// Chooses a pool for a volume that exists. Where it prefers one it is there, and needs no more room.
-    pub(super) fn place(&self, claim: Claim, message: &PlaceVolume) -> Result<PoolName, NoPool> {
+    pub(super) fn place(&self, reservation: Reservation, message: &PlaceVolume) -> Result<PoolName, NoPool> {
         if let Some(preferred) = &message.prefer {
             let as_it_is = RequestSpec {
                 size: 0,
                 ..message.request.clone()
             };
-            let stays = self.choose_among(claim, &as_it_is, |pool| pool == preferred);
+            let stays = self.choose_among(reservation, &as_it_is, |pool| pool == preferred);
             if stays.is_ok() || message.among == Among::Pool(preferred.clone()) {
                 return stays;
             }
         }
-        self.choose_among(claim, &message.request, |pool| message.among.has(pool))
+        self.choose_among(reservation, &message.request, |pool| message.among.has(pool))
     }
 
     fn choose_among(
         &self,
-        claim: Claim,
+        reservation: Reservation,
         request: &RequestSpec,
         among: impl Fn(&PoolName) -> bool,
     ) -> Result<PoolName, NoPool> {
@@ -184,20 +184,20 @@ impl Parts {
             online_extend: false,
             excluded: &excluded,
         };
-        self.decide(claim, &ask, among)
+        self.decide(reservation, &ask, among)
     }
 
     /// Takes the growth of a volume from the pool it is on, if that passes.
     pub(super) fn grow(
         &self,
-        claim: Claim,
+        reservation: Reservation,
         request: &RequestSpec,
         online_extend: bool,
         on: &PoolName,
     ) -> Result<PoolName, NoPool> {
         let excluded = BTreeMap::new();
         self.decide(
-            claim,
+            reservation,
             &Ask {
                 request,
                 online_extend,
@@ -209,20 +209,20 @@ impl Parts {
 
     fn decide(
         &self,
-        claim: Claim,
+        reservation: Reservation,
         ask: &Ask<'_>,
         among: impl Fn(&PoolName) -> bool,
     ) -> Result<PoolName, NoPool> {
         let now = Instant::now();
         let mut pools = self.pools();
-        pools.give_back(&claim);
+        pools.give_back(&reservation);
         let mut candidates = pools.candidates(now, self.liveness.down_time(), &|backend| {
             self.liveness.forbids(backend)
         });
         candidates.retain(|candidate| among(candidate.pool.name()));
         let decision = pick(ask, &candidates, &self.chain);
         if let Some(chosen) = &decision.chosen {
-            pools.take(claim, chosen, ask.request.size, now);
+            pools.take(reservation, chosen, ask.request.size, now);
         }
         drop(pools);
         self.remember(decision)
@@ -255,7 +255,7 @@ impl Parts {
     }
 
     /// Takes a report in. `false` if it is older than the known one.
-    pub(super) fn accept(&self, stats: BackendStats, settled: &[Claim]) -> bool {
+    pub(super) fn accept(&self, stats: BackendStats, settled: &[Reservation]) -> bool {
         let now = Instant::now();
         let accepted = self
             .pools()
