@@ -175,8 +175,8 @@ fn export(told: &Told, target: &dyn TargetDriver, store: &Path) -> anyhow::Resul
 fn attach(told: &Told, target: &dyn TargetDriver) -> anyhow::Result<()> {
     let export = export(told, target, &told.store()?)?;
     let connector = told.connector()?;
-    let info = twice("initialize_connection", || {
-        target.initialize_connection(&work(), &told.volume, &export, &connector, told.mode())
+    let info = twice("grant_access", || {
+        target.grant_access(&work(), &told.volume, &export, &connector, told.mode())
     })?;
     let data = serde_json::Value::Object(info.data());
     println!(
@@ -192,8 +192,8 @@ fn shut_out(told: &Told, target: &dyn TargetDriver) -> anyhow::Result<()> {
         .contains_key("name")
         .then(|| told.connector())
         .transpose()?;
-    twice("terminate_connection", || {
-        target.terminate_connection(&work(), &told.volume, connector.as_ref())
+    twice("revoke_access", || {
+        target.revoke_access(&work(), &told.volume, connector.as_ref())
     })
 }
 

@@ -5,7 +5,8 @@
 use crate::backend::{BackendCommand, CommandVisitor};
 use crate::messages::{Message, api, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
-use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, RelayedRead};
+use crate::verbs::volume::ScheduleVolume;
+use crate::verbs::volume::read_volume_data::{ReadVolumeData, RelayedRead};
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
 /// Is shown each type of message.
@@ -51,7 +52,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<registry::ListServices>();
     visitor.message::<registry::SetServiceDisabled>();
 
-    visitor.message::<scheduler::CreateVolume>();
+    visitor.message::<ScheduleVolume>();
     visitor.message::<scheduler::ValidateExtend>();
     visitor.message::<scheduler::UpdateServiceCapabilities>();
     visitor.message::<scheduler::GetPools>();

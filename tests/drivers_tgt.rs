@@ -129,7 +129,7 @@ impl Rig {
     fn attach(&self, volume: &VolumeSpec, initiator: &str) -> ConnectionInfo {
         let export = self.export(volume);
         self.target
-            .initialize_connection(&work(), volume, &export, &connector(initiator), AttachMode::Rw)
+            .grant_access(&work(), volume, &export, &connector(initiator), AttachMode::Rw)
             .unwrap()
     }
 
@@ -290,7 +290,7 @@ fn only_the_right_initiator_with_the_right_password_gets_in() {
     let rig = Rig::new().up();
     let volume = rig.create(1);
     let export = rig.export(&volume);
-    let early = rig.target.initialize_connection(
+    let early = rig.target.grant_access(
         &work(),
         &volume,
         &export,
@@ -314,12 +314,12 @@ fn only_the_right_initiator_with_the_right_password_gets_in() {
     qemu_io(&theirs, &password, &[], &read).unwrap();
     for _ in 0..2 {
         rig.target
-            .terminate_connection(&work(), &volume, Some(&connector(STRANGER)))
+            .revoke_access(&work(), &volume, Some(&connector(STRANGER)))
             .unwrap();
     }
     qemu_io(&theirs, &password, &[], &read).unwrap_err();
     qemu_io(&mine, &password, &[], &read).unwrap();
-    rig.target.terminate_connection(&work(), &volume, None).unwrap();
+    rig.target.revoke_access(&work(), &volume, None).unwrap();
     qemu_io(&mine, &password, &[], &read).unwrap_err();
 }
 
@@ -360,7 +360,7 @@ fn who_is_shut_out_loses_its_session() {
     let info = rig.attach(&volume, GUEST);
     let _guest = Guest::login(&rig, &info);
     rig.target
-        .terminate_connection(&work(), &volume, Some(&connector(GUEST)))
+        .revoke_access(&work(), &volume, Some(&connector(GUEST)))
         .unwrap();
     let connections = rig
         .tgtadm(&["--mode", "conn", "--op", "show", "--tid", "1"])

@@ -12,7 +12,7 @@ mod scheduler_support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pumice::actors::scheduler::create_volume::{Scheduling, SchedulingError, flow};
+use pumice::actors::scheduler::schedule_volume::{Scheduling, SchedulingError, flow};
 use pumice::flow::inject::{At, FailAt, Twice};
 use pumice::flow::{Observer, Unobserved};
 use pumice::messages::api::{FailureKind, Outcome};

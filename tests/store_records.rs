@@ -329,16 +329,14 @@ fn operations_keep_their_form() {
 fn operations_of_later_verbs_keep_their_form() {
     use pumice::messages::scheduler::Among;
     use pumice::verbs::next_stage;
-    use pumice::verbs::volume::migrate_volume::{self, MigrateVolumeEntry};
-    use pumice::verbs::volume::new_type::NewType;
-    use pumice::verbs::volume::retype_volume::{self, RetypeVolumeEntry};
+    use pumice::verbs::volume::{MigrateStage, MigrateVolumeEntry, NewType, RetypeStage, RetypeVolumeEntry};
     let operation = operation(OperationKind::UnmanageVolume);
     let new_type = NewType {
         id: VolumeTypeId(id(10)),
         multiattach: true,
     };
     let migrates = MigrateVolumeEntry {
-        stage: migrate_volume::Stage::CopyData,
+        stage: MigrateStage::CopyData,
         destination: Among::Backend(BackendName::new("h2", "lvm")),
         copy: VolumeId(id(9)),
         pool: Some(BackendName::new("h2", "lvm").pool("p")),
@@ -348,7 +346,7 @@ fn operations_of_later_verbs_keep_their_form() {
     };
     check_first("migrate_volume", 2, &next_stage(&operation, &migrates).unwrap());
     let retypes = RetypeVolumeEntry {
-        stage: retype_volume::Stage::Change,
+        stage: RetypeStage::Change,
         new_type,
         may_move: true,
         copy: VolumeId(id(9)),

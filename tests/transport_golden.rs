@@ -345,22 +345,17 @@ fn each_frame_has_the_bytes_it_had() {
 #[test]
 fn each_message_to_api_has_the_bytes_it_had() {
     use api::*;
-    use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
-    use pumice::verbs::attachment::create_attachment::CreateAttachment;
-    use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-    use pumice::verbs::attachment::update_attachment::UpdateAttachment;
-    use pumice::verbs::delete_message::DeleteMessage;
-    use pumice::verbs::volume::change_volume::*;
-    use pumice::verbs::volume::create_volume::CreateVolume;
-    use pumice::verbs::volume::delete_volume::DeleteVolume;
-    use pumice::verbs::volume::extend_volume::ExtendVolume;
-    use pumice::verbs::volume::initialize_connection::InitializeConnection;
-    use pumice::verbs::volume::terminate_connection::TerminateConnection;
-    use pumice::verbs::volume::update_volume::UpdateVolume;
-    use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
-    use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
-    use pumice::verbs::volume_type::delete_volume_type::DeleteVolumeType;
-    use pumice::verbs::volume_type::update_volume_type::*;
+    use pumice::verbs::attachment::{
+        CompleteAttachment, CreateAttachment, DeleteAttachment, UpdateAttachment,
+    };
+    use pumice::verbs::message::DeleteMessage;
+    use pumice::verbs::volume::{
+        ChangeVolume, CreateVolume, DeleteVolume, ExtendVolume, InitializeConnection, TerminateConnection,
+        UpdateVolume, UpdateVolumeMetadata, VolumeChange,
+    };
+    use pumice::verbs::volume_type::{
+        CreateVolumeType, DeleteVolumeType, UpdateVolumeType, VolumeTypeChange,
+    };
     message(&[
         (
             "full",
@@ -776,7 +771,7 @@ fn each_message_to_scheduler_has_the_bytes_it_had() {
     use scheduler::*;
     message(&[(
         "full",
-        CreateVolume {
+        pumice::verbs::volume::ScheduleVolume {
             operation: OperationId(id(1)),
             attempt: 2,
             request: request(),
@@ -809,11 +804,10 @@ fn each_message_to_scheduler_has_the_bytes_it_had() {
 
 #[test]
 fn each_message_to_volume_has_the_bytes_it_had() {
-    use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-    use pumice::verbs::volume::delete_volume::DeleteVolumeCommand;
-    use pumice::verbs::volume::extend_volume::ExtendVolumeCommand;
-    use pumice::verbs::volume::initialize_connection::InitializeConnectionCommand;
-    use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
+    use pumice::verbs::volume::{
+        CreateVolumeCommand, DeleteVolumeCommand, ExtendVolumeCommand, InitializeConnectionCommand,
+        TerminateConnectionCommand,
+    };
     use volume::*;
     message(&sources().map(|(label, source)| {
         (

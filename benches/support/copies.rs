@@ -20,9 +20,7 @@ use pumice::model::spec::VolumeSource;
 use pumice::model::{BackendName, Context, Error, OperationId, ProjectId, VolumeId, VolumeSpec};
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Router, Serve, TransportOptions};
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-use pumice::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
-use pumice::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
+use pumice::verbs::volume::{CopyVolumeDataCommand, CreateVolumeCommand, OpenCopySourceCommand};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const GIB: u64 = 1 << 30;

@@ -11,7 +11,7 @@ use crate::messages::volume::VolumeTopic;
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Router, Serve};
-use crate::verbs::volume::migrate_volume::read_volume_data::{LIMIT, RelayedRead, VolumeData};
+use crate::verbs::volume::read_volume_data::{LIMIT, RelayedRead, VolumeData};
 
 /// How many reads may be under way at once: each may hold a piece of a megabyte.
 const MOST_READS: usize = 64;

@@ -198,15 +198,15 @@ mod tests {
     #[test]
     fn operations_are_told_in_columns() {
         let answer = json!({"operations": [
-            {"id": "o-1", "kind": "create_volume", "volume_id": "v", "state": "running", "seconds": 3.4,
+            {"id": "o-1", "kind": "retype_volume", "volume_id": "v", "state": "running", "seconds": 3.4,
              "progress": {"percent": 42, "bytes_total": 1_u64 << 30, "bytes_per_second": 30 << 20}},
-            {"id": "o-22", "kind": "delete_volume", "volume_id": "w", "state": "cancelling", "seconds": 0, "progress": null},
+            {"id": "o-22", "kind": "retype_volume", "volume_id": "w", "state": "cancelling", "seconds": 0, "progress": null},
         ]});
         assert_eq!(
             table(&answer),
             "ID    KIND           VOLUME  STATE       SINCE  PROGRESS\n\
-             o-1   create_volume  v       running     3 s    42 % of 1024 MiB, 30 MiB/s\n\
-             o-22  delete_volume  w       cancelling  0 s    -\n"
+             o-1   retype_volume  v       running     3 s    42 % of 1024 MiB, 30 MiB/s\n\
+             o-22  retype_volume  w       cancelling  0 s    -\n"
         );
         assert_eq!(table(&json!({"operations": []})), "Nothing is under way.\n");
     }

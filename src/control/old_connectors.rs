@@ -1,4 +1,4 @@
-//! Who is connected the old way (`os-initialize_connection`), which leaves no attachment.
+//! Who is connected the old way (through the volume alone), which leaves no attachment.
 //!
 //! Kept in the volume's admin metadata, of which clients see two other keys only: a backend that starts anew must let these
 //! initiators in again, and an export must stay until the last of them has left.

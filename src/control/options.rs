@@ -87,23 +87,19 @@ impl Options {
     }
 }
 
-/// How long each kind of operation may take, all attempts together, before it is ended with an error.
+/// How long each kind of operation may take, all attempts together, before it is ended with an error: one
+/// for each key of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// `creating` → `error`
-    pub create_volume: Duration,
+    pub create: Duration,
     /// `deleting` → `error_deleting`
-    pub delete_volume: Duration,
+    pub delete: Duration,
     /// `extending` → `error_extending`
-    pub extend_volume: Duration,
-    /// → `error_attaching` (of the attachment)
-    pub update_attachment: Duration,
-    /// → `error_detaching` (of the attachment)
-    pub delete_attachment: Duration,
-    /// The old way of connecting; the volume's status is not touched.
-    pub initialize_connection: Duration,
-    /// The old way of disconnecting.
-    pub terminate_connection: Duration,
+    pub extend: Duration,
+    /// Exporting a volume, or ending that (→ `error_attaching` or `error_detaching` of the attachment; without one, no status is
+    /// touched).
+    pub attachment: Duration,
     /// A snapshot: making it, taking it away, and going back to it (`creating` → `error`, `deleting` → `error_deleting`,
     /// `reverting` → `error`).
     pub snapshot: Duration,
@@ -118,13 +114,10 @@ impl Default for Deadlines {
         let hour = Duration::from_secs(3600);
         let minutes = Duration::from_secs(300);
         Self {
-            create_volume: hour,
-            delete_volume: hour,
-            extend_volume: hour,
-            update_attachment: minutes,
-            delete_attachment: minutes,
-            initialize_connection: minutes,
-            terminate_connection: minutes,
+            create: hour,
+            delete: hour,
+            extend: hour,
+            attachment: minutes,
             snapshot: hour,
             manage: minutes,
             per_gib: Duration::from_secs(60),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{call, cast, topic};
 use crate::messages::volume::CommandId;
 use crate::model::service::BackendStats;
-use crate::model::{BackendName, OperationId, PoolName, VolumeId, VolumeSpec};
+use crate::model::{BackendName, PoolName, VolumeId, VolumeSpec};
 use std::collections::BTreeMap;
 
 topic!(
@@ -31,21 +31,6 @@ pub struct RequestSpec {
     /// Pools that failed in earlier attempts.
     pub tried: Vec<PoolName>,
 }
-
-/// Place a new volume and have its backend make it. The Scheduler records the choice before it tells the backend; the
-/// outcome comes to the Api actor as a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreateVolume {
-    /// The journaled operation.
-    pub operation: OperationId,
-    /// Its attempt.
-    pub attempt: u32,
-    /// What a pool must satisfy.
-    pub request: RequestSpec,
-    /// What the backend is to be told; its `pool` is filled in here.
-    pub volume: UnplacedVolume,
-}
-cast!(CreateVolume => SchedulerTopic, "create_volume", since 1);
 
 /// A [`VolumeSpec`] that has no pool yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -61,7 +61,7 @@ pub struct StepRecord {
 pub struct Operation {
     /// Its id; commands and reports carry it.
     pub id: OperationId,
-    /// The verb, as it is named everywhere: `extend_volume`.
+    /// The verb, by the name of its file in [`crate::verbs`].
     pub verb: String,
     /// What the verb keeps of it, with the stage that it is at: bincode, by [`crate::verbs`] alone.
     pub entry: Vec<u8>,

@@ -134,9 +134,9 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
         Verb::UpdateMetadata => metadata(volume, "Updating"),
         Verb::DeleteMetadata => metadata(volume, "Deleting"),
         Verb::CloneFrom => clone_from(volume),
-        Verb::CreateAttachment { instance_uuid } => create_attachment(volume, attachments, instance_uuid),
-        Verb::UpdateAttachment => update_attachment(volume),
-        Verb::CreateSnapshot { in_use_too } => create_snapshot(volume, in_use_too),
+        Verb::CreateAttachment { instance_uuid } => reserve_for(volume, attachments, instance_uuid),
+        Verb::UpdateAttachment => connect(volume),
+        Verb::CreateSnapshot { in_use_too } => keep_snapshot(volume, in_use_too),
         Verb::Migrate => may_be_moved(volume)
             .then_some(volume.status)
             .ok_or_else(|| not_migratable(volume)),
@@ -347,7 +347,7 @@ pub fn not_migrating(volume: &Volume) -> Result<()> {
     Ok(())
 }
 
-fn create_snapshot(volume: &Volume, in_use_too: bool) -> Result<VolumeStatus> {
+fn keep_snapshot(volume: &Volume, in_use_too: bool) -> Result<VolumeStatus> {
     let refused = match volume.status {
         VolumeStatus::Available => return Ok(volume.status),
         VolumeStatus::InUse if in_use_too => return Ok(volume.status),
@@ -468,7 +468,7 @@ fn clone_from(volume: &Volume) -> Result<VolumeStatus> {
     Ok(volume.status)
 }
 
-fn create_attachment(
+fn reserve_for(
     volume: &Volume,
     attachments: &[Attachment],
     instance_uuid: Option<Uuid>,
@@ -514,7 +514,7 @@ fn create_attachment(
     )))
 }
 
-fn update_attachment(volume: &Volume) -> Result<VolumeStatus> {
+fn connect(volume: &Volume) -> Result<VolumeStatus> {
     if volume.status.is_error() {
         return Err(Error::conflict(format!(
             "Resource conflict: Volume attachments can not be updated if the volume is in an error state. The Volume {} \

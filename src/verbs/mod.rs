@@ -20,13 +20,13 @@
 //! | [`Verb::next`] | what a success, a failure, the deadline or a cancel make of the records, and which stage follows |
 //!
 //! Actors are the engines: the Api actor begins operations, journals, resumes and ends them; a VolumeManager runs commands. A
-//! verb is known by one row in [`every_request`], if it has operations by one in [`ENTRIES`], and if a backend takes part in it by
-//! one in [`every_command`].
+//! resource's `mod.rs` has its verbs' rows: each verb's request, if it has operations its entry, and if a backend takes part in it
+//! its commands. It re-exports what others need of a verb, so that nobody else names the verb's file.
 
 pub mod attachment;
 pub mod command;
-pub mod delete_message;
 pub mod followers;
+pub mod message;
 pub mod operation_context;
 pub mod record_changes;
 pub mod request;
@@ -202,6 +202,8 @@ pub fn verb_of(operation: &Operation) -> Result<Box<dyn Verb>> {
     };
     let (_, decode) = ENTRIES
         .iter()
+        .copied()
+        .flatten()
         .find(|(name, _)| *name == operation.verb)
         .ok_or_else(|| unreadable("this version does not know the verb"))?;
     decode(&operation.entry).ok_or_else(|| unreadable("its entry is damaged"))
@@ -229,7 +231,10 @@ pub fn next_stage<E: Entry>(operation: &Operation, entry: &E) -> Option<Operatio
 
 type Decode = fn(&[u8]) -> Option<Box<dyn Verb>>;
 
-const fn entry<E: Entry>() -> (&'static str, Decode) {
+/// A verb that has operations: its name, and how its entry is read.
+type EntryRow = (&'static str, Decode);
+
+const fn entry<E: Entry>() -> EntryRow {
     (E::NAME, |bytes| {
         decode_part::<E>(bytes)
             .ok()
@@ -237,80 +242,21 @@ const fn entry<E: Entry>() -> (&'static str, Decode) {
     })
 }
 
-/// Every verb that has operations.
-pub const ENTRIES: &[(&str, Decode)] = &[
-    entry::<volume::create_volume::CreateVolumeEntry>(),
-    entry::<volume::delete_volume::DeleteVolumeEntry>(),
-    entry::<volume::extend_volume::ExtendVolumeEntry>(),
-    entry::<volume::revert_to_snapshot::RevertToSnapshotEntry>(),
-    entry::<volume::manage_volume::ManageVolumeEntry>(),
-    entry::<volume::unmanage_volume::UnmanageVolumeEntry>(),
-    entry::<volume::migrate_volume::MigrateVolumeEntry>(),
-    entry::<volume::retype_volume::RetypeVolumeEntry>(),
-    entry::<volume::initialize_connection::InitializeConnectionEntry>(),
-    entry::<volume::terminate_connection::TerminateConnectionEntry>(),
-    entry::<attachment::update_attachment::UpdateAttachmentEntry>(),
-    entry::<attachment::delete_attachment::DeleteAttachmentEntry>(),
-    entry::<snapshot::create_snapshot::CreateSnapshotEntry>(),
-    entry::<snapshot::delete_snapshot::DeleteSnapshotEntry>(),
-    entry::<snapshot::manage_snapshot::ManageSnapshotEntry>(),
-    entry::<snapshot::unmanage_snapshot::UnmanageSnapshotEntry>(),
-];
+/// The verbs that have operations, by resource.
+const ENTRIES: &[&[EntryRow]] = &[volume::ENTRIES, attachment::ENTRIES, snapshot::ENTRIES];
 
 /// Shows every request that the Api actor serves by running its verb.
 pub fn every_request(visitor: &mut impl RequestVisitor) {
-    visitor.request::<volume::create_volume::CreateVolume>();
-    visitor.request::<volume::update_volume::UpdateVolume>();
-    visitor.request::<volume::delete_volume::DeleteVolume>();
-    visitor.request::<volume::extend_volume::ExtendVolume>();
-    visitor.request::<volume::update_volume_metadata::UpdateVolumeMetadata>();
-    visitor.request::<volume::change_volume::ChangeVolume>();
-    visitor.request::<volume::initialize_connection::InitializeConnection>();
-    visitor.request::<volume::terminate_connection::TerminateConnection>();
-    visitor.request::<attachment::create_attachment::CreateAttachment>();
-    visitor.request::<attachment::update_attachment::UpdateAttachment>();
-    visitor.request::<attachment::complete_attachment::CompleteAttachment>();
-    visitor.request::<attachment::delete_attachment::DeleteAttachment>();
-    visitor.request::<volume_type::create_volume_type::CreateVolumeType>();
-    visitor.request::<volume_type::update_volume_type::UpdateVolumeType>();
-    visitor.request::<volume_type::delete_volume_type::DeleteVolumeType>();
-    visitor.request::<delete_message::DeleteMessage>();
-    visitor.request::<snapshot::create_snapshot::CreateSnapshot>();
-    visitor.request::<snapshot::update_snapshot::UpdateSnapshot>();
-    visitor.request::<snapshot::update_snapshot::UpdateSnapshotMetadata>();
-    visitor.request::<snapshot::update_snapshot::ChangeSnapshot>();
-    visitor.request::<snapshot::delete_snapshot::DeleteSnapshot>();
-    visitor.request::<volume::revert_to_snapshot::RevertToSnapshot>();
-    visitor.request::<volume::manage_volume::ManageVolume>();
-    visitor.request::<volume::unmanage_volume::UnmanageVolume>();
-    visitor.request::<volume::migrate_volume::MigrateVolume>();
-    visitor.request::<volume::migrate_volume::complete_migration::CompleteMigration>();
-    visitor.request::<volume::retype_volume::RetypeVolume>();
-    visitor.request::<snapshot::manage_snapshot::ManageSnapshot>();
-    visitor.request::<snapshot::unmanage_snapshot::UnmanageSnapshot>();
-    visitor.request::<transfer::create_transfer::CreateTransfer>();
-    visitor.request::<transfer::accept_transfer::AcceptTransfer>();
-    visitor.request::<transfer::delete_transfer::DeleteTransfer>();
+    volume::requests(visitor);
+    attachment::requests(visitor);
+    snapshot::requests(visitor);
+    transfer::requests(visitor);
+    volume_type::requests(visitor);
+    message::requests(visitor);
 }
 
 /// Shows every command that a VolumeManager runs. One that is missing here is not served.
 #[must_use]
 pub fn every_command<V: CommandVisitor>(visitor: V) -> V {
-    visitor
-        .command::<volume::create_volume::CreateVolumeCommand>()
-        .command::<volume::delete_volume::DeleteVolumeCommand>()
-        .command::<volume::delete_volume::DeleteVolumeCascadeCommand>()
-        .command::<volume::extend_volume::ExtendVolumeCommand>()
-        .command::<volume::manage_volume::ManageVolumeCommand>()
-        .command::<volume::unmanage_volume::UnmanageVolumeCommand>()
-        .command::<volume::retype_volume::RetypeVolumeCommand>()
-        .command::<volume::initialize_connection::InitializeConnectionCommand>()
-        .command::<volume::terminate_connection::TerminateConnectionCommand>()
-        .command::<snapshot::create_snapshot::CreateSnapshotCommand>()
-        .command::<snapshot::delete_snapshot::DeleteSnapshotCommand>()
-        .command::<volume::revert_to_snapshot::RevertToSnapshotCommand>()
-        .command::<snapshot::manage_snapshot::ManageSnapshotCommand>()
-        .command::<snapshot::unmanage_snapshot::UnmanageSnapshotCommand>()
-        .command::<volume::migrate_volume::open_source::OpenCopySourceCommand>()
-        .command::<volume::migrate_volume::copy_data::CopyVolumeDataCommand>()
+    snapshot::commands(volume::commands(visitor))
 }

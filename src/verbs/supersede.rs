@@ -4,7 +4,7 @@
 //! being made or ended is left as the error that this is.
 
 use super::verb_of;
-use super::volume::delete_volume::deletion;
+use super::volume::deletion;
 use crate::control::{Control, Interrupt};
 use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapshot, Timestamp, Volume};
 use crate::store::catalog::{Changes, Stored};

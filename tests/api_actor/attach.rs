@@ -2,11 +2,9 @@
 
 use pumice::messages::api::FailureKind;
 use pumice::model::{AttachMode, AttachStatus, Connector, ErrorKind, Volume, VolumeStatus};
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::initialize_connection::InitializeConnection;
-use pumice::verbs::volume::terminate_connection::TerminateConnection;
-use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
+use pumice::verbs::volume::{
+    ChangeVolume, InitializeConnection, TerminateConnection, TerminateConnectionCommand, VolumeChange,
+};
 use uuid::Uuid;
 
 use crate::support::{Reaction, World, connector, create};

@@ -20,23 +20,13 @@ use pumice::store::MAX_COMMIT;
 use pumice::store::record::size_of;
 use pumice::transport::codec::encoded_size;
 use pumice::transport::frame::MAX_FRAME;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use pumice::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::create_volume::CreateVolume;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::initialize_connection::InitializeConnection;
-use pumice::verbs::volume::manage_volume::ManageVolume;
-use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
-use pumice::verbs::volume::terminate_connection::TerminateConnection;
-use pumice::verbs::volume::update_volume::UpdateVolume;
-use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
-use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
-use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
+use pumice::verbs::attachment::{CreateAttachment, DeleteAttachment};
+use pumice::verbs::snapshot::{DeleteSnapshot, UpdateSnapshotMetadata};
+use pumice::verbs::volume::{
+    ChangeVolume, CreateVolume, DeleteVolume, ExtendVolume, InitializeConnection, ManageVolume,
+    RevertToSnapshot, TerminateConnection, UpdateVolume, UpdateVolumeMetadata, VolumeChange,
+};
+use pumice::verbs::volume_type::{CreateVolumeType, VolumeTypeChange};
 
 use crate::measuring::Measuring;
 use crate::support::*;

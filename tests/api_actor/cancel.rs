@@ -6,9 +6,7 @@ use pumice::actors::api::Options;
 use pumice::messages::api::{CancelOperation, FailureKind, Progress};
 use pumice::messages::volume::{CancelOperation as CancelCommand, CommandId};
 use pumice::model::{ErrorKind, Operation, OperationId, VolumeId, VolumeStatus};
-use pumice::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::{ChangeVolume, DeleteVolume, ExtendVolume, VolumeChange};
 
 use crate::support::{Reaction, World, admin, create, pool, quick, reader, stranger};
 

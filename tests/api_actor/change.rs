@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use pumice::messages::api::MetadataChange;
 use pumice::model::{AttachStatus, Error, ErrorKind, MigrationStatus, Volume, VolumeStatus};
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-use pumice::verbs::volume::update_volume::UpdateVolume;
-use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
+use pumice::verbs::attachment::CreateAttachment;
+use pumice::verbs::volume::{
+    ChangeVolume, CreateVolumeCommand, UpdateVolume, UpdateVolumeMetadata, VolumeChange,
+};
 use uuid::Uuid;
 
 use crate::support::{Reaction, World, admin, create};

@@ -14,8 +14,7 @@ use pumice::store::catalog::Catalog;
 use pumice::store::catalog::verify::verify;
 use pumice::store::memory::MemoryStore;
 use pumice::store::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::{DeleteVolume, ExtendVolume};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

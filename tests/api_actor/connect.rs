@@ -4,13 +4,8 @@ use pumice::messages::api::FailureKind;
 use pumice::model::{
     AttachMode, AttachStatus, Attachment, AttachmentStatus, ErrorKind, Volume, VolumeId, VolumeStatus,
 };
-use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-use pumice::verbs::attachment::update_attachment::UpdateAttachment;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::terminate_connection::TerminateConnectionCommand;
+use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment, UpdateAttachment};
+use pumice::verbs::volume::{DeleteVolume, ExtendVolume, TerminateConnectionCommand};
 use uuid::Uuid;
 
 use crate::support::{Reaction, World, admin, connector, stranger};
@@ -288,7 +283,7 @@ async fn a_delete_overtakes_a_connection_that_hangs() {
 async fn a_multiattach_volume_has_several_servers() {
     let world = World::new().await;
     world.new_type("multi", &[("multiattach", "<is> True")]).await;
-    let request = pumice::verbs::volume::create_volume::CreateVolume {
+    let request = pumice::verbs::volume::CreateVolume {
         volume_type: Some("multi".into()),
         ..crate::support::create(1)
     };

@@ -7,8 +7,7 @@ use pumice::messages::api::FailureKind;
 use pumice::model::quota::Resource;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::{Error, ErrorKind, VolumeStatus};
-use pumice::verbs::volume::create_volume::CreateVolume;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::{CreateVolume, DeleteVolume};
 
 use crate::support::{Reaction, World, create, pool, stranger};
 
@@ -288,7 +287,7 @@ async fn a_clone_goes_to_its_sources_backend_and_takes_its_size_and_type() {
     let made = world.call(clone.clone()).await.unwrap();
     assert_eq!((made.size, made.source_volid), (4, Some(source.id)));
     world.until(made.id, VolumeStatus::Available).await;
-    let scheduled = world.received::<pumice::messages::scheduler::CreateVolume>();
+    let scheduled = world.received::<pumice::verbs::volume::ScheduleVolume>();
     let last = scheduled.last().unwrap();
     assert_eq!(last.request.resource_backend, source.host);
     let small = CreateVolume {

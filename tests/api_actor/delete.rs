@@ -3,8 +3,8 @@
 use pumice::messages::api::FailureKind;
 use pumice::model::user_message::Action;
 use pumice::model::{ErrorKind, VolumeStatus};
-use pumice::verbs::delete_message::DeleteMessage;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::message::DeleteMessage;
+use pumice::verbs::volume::DeleteVolume;
 
 use crate::support::{Reaction, World, admin, create, stranger};
 

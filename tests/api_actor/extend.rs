@@ -4,7 +4,7 @@ use pumice::messages::api::FailureKind;
 use pumice::model::quota::Resource;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::{ErrorKind, VolumeStatus};
-use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::ExtendVolume;
 
 use crate::support::{Reaction, World};
 

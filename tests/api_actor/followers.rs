@@ -10,14 +10,12 @@ use pumice::model::{
     Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeStatus,
 };
 use pumice::store::catalog::verify;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::attachment::CreateAttachment;
+use pumice::verbs::volume::{ChangeVolume, DeleteVolume, VolumeChange};
 use uuid::Uuid;
 
 use crate::measuring::Measuring;
-use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
+use pumice::verbs::volume::DeleteVolumeCascadeCommand;
 
 use crate::support::*;
 

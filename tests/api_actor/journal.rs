@@ -5,10 +5,8 @@ use std::time::Duration;
 use pumice::actors::api::{Deadlines, Options};
 use pumice::messages::api::{BackendStarted, ListBackendVolumes};
 use pumice::model::{AttachmentStatus, BackendName, Context, Timestamp, VolumeStatus};
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::update_attachment::UpdateAttachment;
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::attachment::{CreateAttachment, UpdateAttachment};
+use pumice::verbs::volume::{CreateVolumeCommand, DeleteVolume};
 use uuid::Uuid;
 
 use crate::support::{Reaction, World, admin, connector, create, pool, quick};
@@ -17,13 +15,10 @@ fn hasty() -> Options {
     let soon = Duration::from_millis(300);
     Options {
         deadlines: Deadlines {
-            create_volume: soon,
-            delete_volume: soon,
-            extend_volume: soon,
-            update_attachment: soon,
-            delete_attachment: soon,
-            initialize_connection: soon,
-            terminate_connection: soon,
+            create: soon,
+            delete: soon,
+            extend: soon,
+            attachment: soon,
             per_gib: Duration::ZERO,
             ..Deadlines::default()
         },
@@ -197,7 +192,7 @@ async fn a_report_of_another_host_or_attempt_is_dropped() {
     )
     .await;
     // Answered behind the reports, in the order they came.
-    let update = pumice::verbs::volume::update_volume::UpdateVolume {
+    let update = pumice::verbs::volume::UpdateVolume {
         volume_id: volume.id.to_string(),
         ..Default::default()
     };

@@ -4,8 +4,7 @@
 use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::volume::CommandId;
 use pumice::model::{BackendName, VolumeStatus};
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
+use pumice::verbs::volume::{CreateVolumeCommand, DeleteVolume};
 
 use crate::support::{Reaction, World, create, failed, member, pool, send_report};
 

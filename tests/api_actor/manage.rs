@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use pumice::messages::api::{FailureKind, ListManageableSnapshots, ListManageableVolumes};
 use pumice::model::{Error, ErrorKind, Existing, Reference, SnapshotStatus, VolumeStatus};
 use pumice::store::catalog::verify::verify;
-use pumice::verbs::snapshot::manage_snapshot::ManageSnapshot;
-use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::manage_volume::ManageVolume;
-use pumice::verbs::volume::unmanage_volume::UnmanageVolume;
+use pumice::verbs::snapshot::{ManageSnapshot, UnmanageSnapshot};
+use pumice::verbs::volume::{DeleteVolume, ManageVolume, UnmanageVolume};
 
 use crate::support::{Reaction, World, admin};
 

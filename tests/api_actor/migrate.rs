@@ -6,14 +6,10 @@ use pumice::messages::volume::CommandId;
 use pumice::model::user_message::Detail;
 use pumice::model::{ErrorKind, MigrationStatus, Volume, VolumeId, VolumeStatus};
 use pumice::store::catalog::VolumeQuery;
-use pumice::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
-use pumice::verbs::volume::delete_volume::DeleteVolumeCommand;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::initialize_connection::InitializeConnection;
-use pumice::verbs::volume::migrate_volume::MigrateVolume;
-use pumice::verbs::volume::migrate_volume::complete_migration::CompleteMigration;
-use pumice::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
-use pumice::verbs::volume::retype_volume::RetypeVolume;
+use pumice::verbs::volume::{
+    ChangeVolume, CompleteMigration, CopyVolumeDataCommand, DeleteVolumeCommand, ExtendVolume,
+    InitializeConnection, MigrateVolume, RetypeVolume, VolumeChange,
+};
 
 use crate::support::{Reaction, World, admin, connector, keep, pool, project, quick};
 
@@ -98,7 +94,7 @@ async fn a_volume_moves_and_what_it_left_is_deleted() {
     );
     // Its storage is known by its name.
     world
-        .call(pumice::verbs::volume::delete_volume::DeleteVolume {
+        .call(pumice::verbs::volume::DeleteVolume {
             volume_id: volume.id.to_string(),
             cascade: false,
             force: false,

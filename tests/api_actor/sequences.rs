@@ -7,16 +7,10 @@ use pumice::actors::api::Options;
 use pumice::messages::api::FailureKind;
 use pumice::model::{AttachMode, AttachStatus, VolumeId, VolumeStatus};
 use pumice::store::catalog::verify::verify;
-use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-use pumice::verbs::attachment::update_attachment::UpdateAttachment;
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::initialize_connection::InitializeConnection;
-use pumice::verbs::volume::terminate_connection::TerminateConnection;
+use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment, UpdateAttachment};
+use pumice::verbs::volume::{
+    ChangeVolume, DeleteVolume, ExtendVolume, InitializeConnection, TerminateConnection, VolumeChange,
+};
 use uuid::Uuid;
 
 use crate::support::{Reaction, World, admin, connector, create, quick};

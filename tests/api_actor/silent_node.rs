@@ -6,7 +6,7 @@ use std::time::Duration;
 use pumice::actors::api::Options;
 use pumice::model::VolumeId;
 use pumice::transport::{Router, TransportOptions};
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
+use pumice::verbs::volume::CreateVolumeCommand;
 
 use crate::support::{Reaction, World, create, pool, quick};
 use crate::transport_support::net::{Wire, connected, listen};

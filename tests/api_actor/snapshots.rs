@@ -5,16 +5,12 @@ use pumice::model::spec::VolumeSource;
 use pumice::model::user_message::{Action, Detail};
 use pumice::model::{ErrorKind, SnapshotId, SnapshotStatus, VolumeStatus};
 use pumice::store::catalog::verify::verify;
-use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use pumice::verbs::snapshot::update_snapshot::ChangeSnapshot;
-use pumice::verbs::snapshot::update_snapshot::SnapshotChange;
-use pumice::verbs::snapshot::update_snapshot::UpdateSnapshot;
-use pumice::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use pumice::verbs::snapshot::{
+    ChangeSnapshot, DeleteSnapshot, SnapshotChange, UpdateSnapshot, UpdateSnapshotMetadata,
+};
+use pumice::verbs::volume::{
+    CreateVolumeCommand, DeleteVolume, DeleteVolumeCascadeCommand, ExtendVolume, RevertToSnapshot,
+};
 
 use crate::support::{Reaction, World, admin, create, keep, quick, stranger};
 

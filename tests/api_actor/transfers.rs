@@ -13,21 +13,14 @@ use pumice::model::{
     VolumeStatus,
 };
 use pumice::store::catalog::verify::verify;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
-use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use pumice::verbs::snapshot::update_snapshot::UpdateSnapshotMetadata;
-use pumice::verbs::transfer::accept_transfer::AcceptTransfer;
-use pumice::verbs::transfer::create_transfer::{CreateTransfer, NewTransfer};
-use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
-use pumice::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::initialize_connection::InitializeConnection;
-use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
-use pumice::verbs::volume::terminate_connection::TerminateConnection;
-use pumice::verbs::volume::unmanage_volume::UnmanageVolume;
-use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
+use pumice::verbs::attachment::CreateAttachment;
+use pumice::verbs::snapshot::{CreateSnapshot, DeleteSnapshot, UpdateSnapshotMetadata};
+use pumice::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer, NewTransfer};
+use pumice::verbs::volume::{
+    ChangeVolume, DeleteVolume, ExtendVolume, InitializeConnection, RevertToSnapshot, TerminateConnection,
+    UnmanageVolume, VolumeChange,
+};
+use pumice::verbs::volume_type::VolumeTypeChange;
 
 use crate::support::{World, admin, connector, create, keep, member, project, reader, stranger};
 
@@ -231,7 +224,7 @@ async fn snapshots_that_stay_are_their_projects_and_no_one_elses() {
     let still = world.catalog.snapshot(kept.id).await.unwrap().unwrap();
     assert_eq!(still.project_id, project());
     // A copy of it is its project's, and what goes wrong with it is told there.
-    let copy = pumice::verbs::volume::create_volume::CreateVolume {
+    let copy = pumice::verbs::volume::CreateVolume {
         snapshot_id: Some(kept.id.0),
         ..create(1)
     };
@@ -351,7 +344,7 @@ async fn a_private_type_keeps_its_volumes_among_those_who_may_use_it() {
     let add = VolumeTypeChange::AddProjectAccess("p1".to_owned());
     world.change_type(private.id, hide).await.unwrap();
     world.change_type(private.id, add).await.unwrap();
-    let wanted = pumice::verbs::volume::create_volume::CreateVolume {
+    let wanted = pumice::verbs::volume::CreateVolume {
         volume_type: Some("private".to_owned()),
         ..create(1)
     };

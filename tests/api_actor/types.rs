@@ -2,11 +2,8 @@
 
 use pumice::model::quota::Resource;
 use pumice::model::{ErrorKind, VolumeStatus};
-use pumice::verbs::volume::create_volume::CreateVolume;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
-use pumice::verbs::volume_type::delete_volume_type::DeleteVolumeType;
-use pumice::verbs::volume_type::update_volume_type::VolumeTypeChange;
+use pumice::verbs::volume::{CreateVolume, DeleteVolume};
+use pumice::verbs::volume_type::{CreateVolumeType, DeleteVolumeType, VolumeTypeChange};
 
 use crate::support::{World, admin, create, member, project};
 

@@ -80,7 +80,7 @@ const ELSEWHERE: [(&str, usize, &str); 10] = [
         "an operation whose volume vanished under it",
     ),
     (
-        "src/actors/scheduler/create_volume.rs",
+        "src/actors/scheduler/schedule_volume.rs",
         1,
         "where another was faster: tests/scheduler.rs",
     ),
@@ -592,7 +592,7 @@ impl CommandVisitor for StepNames {
 fn no_step_and_no_commit_is_without_its_point() -> Result<()> {
     let reached = points()?;
     let mut flows = every_command(StepNames::default()).0;
-    flows.push(scheduler::create_volume::flow().step_names());
+    flows.push(scheduler::schedule_volume::flow().step_names());
     let mut missing = Vec::new();
     for steps in flows {
         for step in steps {

@@ -158,21 +158,21 @@ const VERBS: [Verb<Fenced>; 12] = [
     ("remove_export", Effect::Changes, |scene, work| {
         scene.rig.target.remove_export(work, &scene.volume)
     }),
-    ("initialize_connection", Effect::Changes, |scene, work| {
+    ("grant_access", Effect::Changes, |scene, work| {
         let who = connector("iqn.1993-08.org.debian:01:third");
         let (volume, export) = (&scene.volume, &scene.export);
         let target = &scene.rig.target;
         target
-            .initialize_connection(work, volume, export, &who, AttachMode::Rw)
+            .grant_access(work, volume, export, &who, AttachMode::Rw)
             .map(drop)
     }),
-    ("terminate_connection", Effect::Changes, |scene, work| {
+    ("revoke_access", Effect::Changes, |scene, work| {
         let who = connector(GUEST);
         let target = &scene.rig.target;
-        target.terminate_connection(work, &scene.volume, Some(&who))
+        target.revoke_access(work, &scene.volume, Some(&who))
     }),
-    ("terminate_connection", Effect::Changes, |scene, work| {
-        scene.rig.target.terminate_connection(work, &scene.volume, None)
+    ("revoke_access", Effect::Changes, |scene, work| {
+        scene.rig.target.revoke_access(work, &scene.volume, None)
     }),
     ("resized", Effect::Changes, |scene, work| {
         scene.grow();

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pumice::model::{Error, ErrorKind, VolumeId, VolumeStatus};
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
+use pumice::verbs::volume::{DeleteVolume, ExtendVolume};
 use rand::RngExt;
 use rand::rngs::StdRng;
 

@@ -6,15 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use pumice::messages::api::MetadataChange;
 use pumice::model::{AttachmentId, Error, ErrorKind, Volume, VolumeId, VolumeStatus};
-use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-use pumice::verbs::volume::change_volume::ChangeVolume;
-use pumice::verbs::volume::change_volume::VolumeChange;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::update_volume::UpdateVolume;
-use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
+use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment};
+use pumice::verbs::volume::{
+    ChangeVolume, DeleteVolume, ExtendVolume, UpdateVolume, UpdateVolumeMetadata, VolumeChange,
+};
 use rand::RngExt;
 use rand::rngs::StdRng;
 

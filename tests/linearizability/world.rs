@@ -20,7 +20,7 @@ use pumice::model::{Context, Error, ProjectId, UserId, Volume, VolumeId, VolumeS
 use pumice::store::catalog::Catalog;
 use pumice::store::sled::{SledOptions, SledStore};
 use pumice::transport::{CallError, Handle, Router};
-use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::volume::CreateVolume;
 
 const BOUND: usize = 256;
 const WITHIN: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use pumice::actors::scheduler::{self, Options, SchedulerState};
 use pumice::messages::api::{ApiTopic, Report};
 use pumice::messages::registry::{Heartbeat, ListServices, RegistryTopic, SetServiceDisabled};
 use pumice::messages::scheduler::{
-    CreateVolume, GetPools, RequestSpec, SchedulerTopic, UnplacedVolume, UpdateServiceCapabilities,
+    GetPools, RequestSpec, SchedulerTopic, UnplacedVolume, UpdateServiceCapabilities,
 };
 use pumice::messages::volume::{self, VolumeTopic};
 use pumice::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
@@ -24,7 +24,7 @@ use pumice::store::memory::MemoryStore;
 use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Handle, Router, Serve};
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
+use pumice::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
 const SIZE: u32 = 10;
 
@@ -311,7 +311,7 @@ impl World {
     }
 
     /// The command that the Api actor would send.
-    pub async fn command(&self) -> CreateVolume {
+    pub async fn command(&self) -> ScheduleVolume {
         let (operation, volume) = self.records().await;
         let spec = VolumeSpec {
             id: volume.id,
@@ -326,7 +326,7 @@ impl World {
             provider_location: None,
             provider_auth: None,
         };
-        CreateVolume {
+        ScheduleVolume {
             operation: operation.id,
             attempt: operation.attempt,
             request: self.request(),
@@ -334,7 +334,7 @@ impl World {
         }
     }
 
-    pub async fn schedule(&self, command: CreateVolume) {
+    pub async fn schedule(&self, command: ScheduleVolume) {
         self.scheduler().cast(&context(), command).await.unwrap();
     }
 

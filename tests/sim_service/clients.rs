@@ -10,21 +10,13 @@ use pumice::model::volume_type::DEFAULT_TYPE_NAME;
 use pumice::model::{Connector, Context, ErrorKind, ProjectId, UserId, VolumeId};
 use pumice::sim;
 use pumice::transport::{CallError, Handle};
-use pumice::verbs::attachment::complete_attachment::CompleteAttachment;
-use pumice::verbs::attachment::create_attachment::CreateAttachment;
-use pumice::verbs::attachment::delete_attachment::DeleteAttachment;
-use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
-use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use pumice::verbs::transfer::accept_transfer::AcceptTransfer;
-use pumice::verbs::transfer::create_transfer::{CreateTransfer, NewTransfer};
-use pumice::verbs::transfer::delete_transfer::DeleteTransfer;
-use pumice::verbs::volume::create_volume::CreateVolume;
-use pumice::verbs::volume::delete_volume::DeleteVolume;
-use pumice::verbs::volume::extend_volume::ExtendVolume;
-use pumice::verbs::volume::migrate_volume::MigrateVolume;
-use pumice::verbs::volume::retype_volume::RetypeVolume;
-use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
-use pumice::verbs::volume::update_volume_metadata::UpdateVolumeMetadata;
+use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment};
+use pumice::verbs::snapshot::{CreateSnapshot, DeleteSnapshot};
+use pumice::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer, NewTransfer};
+use pumice::verbs::volume::{
+    CreateVolume, DeleteVolume, ExtendVolume, MigrateVolume, RetypeVolume, RevertToSnapshot,
+    UpdateVolumeMetadata,
+};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;

@@ -109,13 +109,10 @@ fn api_options(plan: &Plan) -> api::Options {
     let deadline = plan.deadline();
     api::Options {
         deadlines: Deadlines {
-            create_volume: deadline,
-            delete_volume: deadline,
-            extend_volume: deadline,
-            update_attachment: deadline,
-            delete_attachment: deadline,
-            initialize_connection: deadline,
-            terminate_connection: deadline,
+            create: deadline,
+            delete: deadline,
+            extend: deadline,
+            attachment: deadline,
             snapshot: deadline,
             manage: deadline,
             per_gib: Duration::ZERO,

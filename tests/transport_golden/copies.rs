@@ -1,9 +1,8 @@
 //! What is said while a volume is copied from one backend to another.
 
 use pumice::messages::api::CopyProgress;
-use pumice::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
-use pumice::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
-use pumice::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
+use pumice::verbs::volume::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
+use pumice::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand};
 
 use super::*;
 

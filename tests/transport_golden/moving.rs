@@ -4,9 +4,7 @@ use pumice::messages::api::{Outcome, Report};
 use pumice::messages::scheduler::{Among, PlaceVolume, RequestSpec};
 use pumice::model::spec::VolumeSource;
 use pumice::model::*;
-use pumice::verbs::volume::migrate_volume::MigrateVolume;
-use pumice::verbs::volume::migrate_volume::complete_migration::CompleteMigration;
-use pumice::verbs::volume::retype_volume::{RetypeVolume, RetypeVolumeCommand};
+use pumice::verbs::volume::{CompleteMigration, MigrateVolume, RetypeVolume, RetypeVolumeCommand};
 
 use super::{backend, command, compare, id, lines, map, message, reply, spec, text};
 

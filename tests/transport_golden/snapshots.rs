@@ -2,14 +2,11 @@
 
 use super::*;
 use pumice::messages::api::*;
-use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
-use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use pumice::verbs::snapshot::manage_snapshot::ManageSnapshot;
-use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
-use pumice::verbs::snapshot::update_snapshot::*;
-use pumice::verbs::volume::manage_volume::ManageVolume;
-use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshot;
-use pumice::verbs::volume::unmanage_volume::UnmanageVolume;
+use pumice::verbs::snapshot::{
+    ChangeSnapshot, CreateSnapshot, DeleteSnapshot, ManageSnapshot, SnapshotChange, UnmanageSnapshot,
+    UpdateSnapshot, UpdateSnapshotMetadata,
+};
+use pumice::verbs::volume::{ManageVolume, RevertToSnapshot, UnmanageVolume};
 
 #[test]
 fn each_message_about_snapshots_has_the_bytes_it_had() {
@@ -173,14 +170,12 @@ fn each_message_about_storage_has_the_bytes_it_had() {
 
 #[test]
 fn each_later_message_to_volume_has_the_bytes_it_had() {
-    use pumice::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
-    use pumice::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
-    use pumice::verbs::snapshot::manage_snapshot::ManageSnapshotCommand;
-    use pumice::verbs::snapshot::unmanage_snapshot::UnmanageSnapshotCommand;
-    use pumice::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
-    use pumice::verbs::volume::manage_volume::ManageVolumeCommand;
-    use pumice::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
-    use pumice::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
+    use pumice::verbs::snapshot::{
+        CreateSnapshotCommand, DeleteSnapshotCommand, ManageSnapshotCommand, UnmanageSnapshotCommand,
+    };
+    use pumice::verbs::volume::{
+        DeleteVolumeCascadeCommand, ManageVolumeCommand, RevertToSnapshotCommand, UnmanageVolumeCommand,
+    };
     use volume::*;
     let volume = || spec(VolumeSource::Raw);
     let snapshot_id = SnapshotId(id(3));

@@ -1,13 +1,12 @@
 //! The **Scheduler** actor: finds a pool for a volume, and knows the pools.
 //!
 //! Deciding is not doing: [`pick`], [`filters`] and [`weighers`] are pure functions over [`pools`]; the flow in
-//! [`create_volume`] records a choice and tells the backend; the actor here carries messages, and lets wait what may
+//! [`schedule_volume`] records a choice and tells the backend; the actor here carries messages, and lets wait what may
 //! find its pool in a moment: right after a start, when backends have not reported yet, and while a host cannot be reached.
 //!
 //! Commands come at least once. What is in work or waiting already is not begun again.
 
 pub mod capacity;
-pub mod create_volume;
 pub mod filters;
 pub mod over_subscription;
 pub mod pick;
@@ -15,6 +14,7 @@ mod place_volume;
 pub mod pool_state;
 pub mod pools;
 mod restore;
+pub mod schedule_volume;
 mod state;
 mod validate_extend;
 mod waiting;
@@ -30,20 +30,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::create_volume::{Scheduling, SchedulingError, flow};
 use self::pools::Reservation;
+use self::schedule_volume::{Scheduling, SchedulingError, flow};
 pub use self::state::{Options, SchedulerState};
 use self::waiting::Waiting;
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::scheduler::{
-    CreateVolume, GetPools, PlaceVolume, PoolView, SchedulerTopic, UpdateServiceCapabilities, ValidateExtend,
+    GetPools, PlaceVolume, PoolView, SchedulerTopic, UpdateServiceCapabilities, ValidateExtend,
 };
 use crate::messages::volume::CommandId;
 use crate::model::{BackendName, Context, Error, OperationId, StepRecord, VolumeStatus};
 use crate::store::StoreError;
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Serve, Started};
+use crate::verbs::volume::ScheduleVolume;
 
 /// What a client reads when no pool passes (cinder: `NoValidBackend`).
 pub const NO_VALID_BACKEND: &str = "No valid backend was found. No weighed backends available";
@@ -74,7 +75,7 @@ pub fn endpoint(state: Arc<SchedulerState>) -> EndpointBuilder<Scheduler> {
             observer: Rc::new(Unobserved),
         })
     })
-    .serves::<CreateVolume>()
+    .serves::<ScheduleVolume>()
     .serves::<PlaceVolume>()
     .serves::<ValidateExtend>()
     .serves::<UpdateServiceCapabilities>()
@@ -83,7 +84,7 @@ pub fn endpoint(state: Arc<SchedulerState>) -> EndpointBuilder<Scheduler> {
 
 impl Scheduler {
     /// Places a volume, or lets it wait, or reports that it cannot be placed. `since` is when it came first.
-    async fn place(&self, context: Context, command: CreateVolume, since: Instant) {
+    async fn place(&self, context: Context, command: ScheduleVolume, since: Instant) {
         let id = CommandId {
             operation: command.operation,
             attempt: command.attempt,
@@ -275,8 +276,8 @@ impl Actor for Scheduler {
     }
 }
 
-impl Serve<CreateVolume> for Scheduler {
-    async fn serve(self: Rc<Self>, context: Context, message: CreateVolume) -> Result<(), Error> {
+impl Serve<ScheduleVolume> for Scheduler {
+    async fn serve(self: Rc<Self>, context: Context, message: ScheduleVolume) -> Result<(), Error> {
         if !self.waiting.has(&message) {
             self.place(context, message, Instant::now()).await;
         }

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::messages::scheduler::CreateVolume;
 use crate::messages::volume::CommandId;
 use crate::model::{Context, OperationId};
+use crate::verbs::volume::ScheduleVolume;
 
 /// See the module.
 pub(super) struct Waiting {
     bound: usize,
     /// Operations and their attempts.
     working: RefCell<BTreeSet<(OperationId, u32)>>,
-    parked: RefCell<BTreeMap<OperationId, (Context, CreateVolume, Instant)>>,
+    parked: RefCell<BTreeMap<OperationId, (Context, ScheduleVolume, Instant)>>,
     told: Notify,
 }
 
@@ -59,14 +59,14 @@ impl Waiting {
     }
 
     /// Whether this very command waits already.
-    pub(super) fn has(&self, command: &CreateVolume) -> bool {
+    pub(super) fn has(&self, command: &ScheduleVolume) -> bool {
         let parked = self.parked.borrow();
         parked
             .get(&command.operation)
             .is_some_and(|(_, waiting, _)| waiting.attempt == command.attempt)
     }
 
-    pub(super) fn park(&self, context: Context, command: CreateVolume, since: Instant) {
+    pub(super) fn park(&self, context: Context, command: ScheduleVolume, since: Instant) {
         let mut parked = self.parked.borrow_mut();
         if parked.len() >= self.bound && !parked.contains_key(&command.operation) {
             tracing::warn!(operation = %command.operation, "too many requests wait for a pool; this one will come again");
@@ -86,7 +86,7 @@ impl Waiting {
     }
 
     /// All that waits; the longest-waiting first.
-    pub(super) fn take_all(&self) -> Vec<(Context, CreateVolume, Instant)> {
+    pub(super) fn take_all(&self) -> Vec<(Context, ScheduleVolume, Instant)> {
         let mut all: Vec<_> = self.parked.take().into_values().collect();
         all.sort_by_key(|(_, _, since)| *since);
         all

@@ -236,7 +236,7 @@ async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Opti
                 } else {
                     connection.mode
                 };
-                target.initialize_connection(work, &exported.volume, &export, &connection.connector, mode)?;
+                target.grant_access(work, &exported.volume, &export, &connection.connector, mode)?;
             }
             Ok(true)
         })

@@ -231,7 +231,7 @@ impl TargetDriver for FakeTarget {
         iscsi::initiator(connector).map(drop)
     }
 
-    fn initialize_connection(
+    fn grant_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -259,7 +259,7 @@ impl TargetDriver for FakeTarget {
         })
     }
 
-    fn terminate_connection(
+    fn revoke_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -325,7 +325,7 @@ mod tests {
         let export = target.ensure_export(&work, &volume, path).unwrap();
         assert_eq!(target.ensure_export(&work, &volume, path).unwrap(), export);
         target
-            .initialize_connection(&work, &volume, &export, &connector("iqn.x"), AttachMode::Rw)
+            .grant_access(&work, &volume, &export, &connector("iqn.x"), AttachMode::Rw)
             .unwrap();
         assert_eq!(target.initiators(&volume), ["iqn.x"]);
         let before = target.generation();

@@ -2,10 +2,10 @@
 //! which starts `cinder-rtstool` for each verb; why not we: `docs/decisions`).
 //!
 //! ```text
-//! ensure_export          backstore, target, LUN 0, portals, enabled: nobody can log in yet
-//! initialize_connection  an ACL for this initiator, with its secret and the LUN
-//! terminate_connection   its ACL is gone, and its sessions with it
-//! remove_export          sessions, ACLs, portals, LUN, target, backstore: gone
+//! ensure_export  backstore, target, LUN 0, portals, enabled: nobody can log in yet
+//! grant_access   an ACL for this initiator, with its secret and the LUN
+//! revoke_access  its ACL is gone, and its sessions with it
+//! remove_export  sessions, ACLs, portals, LUN, target, backstore: gone
 //! ```
 //!
 //! The kernel has all the state, and serves on while we restart: nothing is remembered here but what vanished exports are told
@@ -232,7 +232,7 @@ impl TargetDriver for LioTarget {
         iscsi::initiator(connector).map(drop)
     }
 
-    fn initialize_connection(
+    fn grant_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -269,7 +269,7 @@ impl TargetDriver for LioTarget {
         Ok(info)
     }
 
-    fn terminate_connection(
+    fn revoke_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,

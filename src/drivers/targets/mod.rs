@@ -54,7 +54,7 @@ pub trait TargetDriver: Send + Sync {
     fn check_connector(&self, connector: &Connector) -> DriverResult<()>;
 
     /// Lets an initiator in, and says how to connect.
-    fn initialize_connection(
+    fn grant_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -64,7 +64,7 @@ pub trait TargetDriver: Send + Sync {
     ) -> DriverResult<ConnectionInfo>;
 
     /// Lets it in no longer; `None` means all of them.
-    fn terminate_connection(
+    fn revoke_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,

@@ -1,10 +1,10 @@
 //! NVMe over TCP through the target in Linux itself, by configfs (cinder: `volume/targets/nvmet.py`, `nvmeof.py`).
 //!
 //! ```text
-//! ensure_export          subsystem, namespace, ports: no host can connect yet
-//! initialize_connection  this host may
-//! terminate_connection   it may no longer, and all connections to the volume are cut; those who still may connect again
-//! remove_export          connections, ports, namespace, subsystem: gone
+//! ensure_export  subsystem, namespace, ports: no host can connect yet
+//! grant_access   this host may
+//! revoke_access  it may no longer, and all connections to the volume are cut; those who still may connect again
+//! remove_export  connections, ports, namespace, subsystem: gone
 //! ```
 //!
 //! As with LIO, the kernel has all the state and serves on while we restart ([`super::lio`]). What differs:
@@ -265,7 +265,7 @@ impl TargetDriver for NvmetTarget {
         host(connector).map(drop)
     }
 
-    fn initialize_connection(
+    fn grant_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -289,7 +289,7 @@ impl TargetDriver for NvmetTarget {
         Ok(self.connection_info(volume, &paths.nqn, connector, mode))
     }
 
-    fn terminate_connection(
+    fn revoke_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! ensure_export          target, LUN 1, CHAP account: nobody can log in yet
-//! initialize_connection  this initiator may
-//! terminate_connection   it may no longer, and its sessions are closed
+//! grant_access  this initiator may
+//! revoke_access   it may no longer, and its sessions are closed
 //! remove_export          sessions, target, account: gone
 //! ```
 //!
@@ -330,7 +330,7 @@ impl TargetDriver for TgtTarget {
         iscsi::initiator(connector).map(drop)
     }
 
-    fn initialize_connection(
+    fn grant_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,
@@ -357,7 +357,7 @@ impl TargetDriver for TgtTarget {
         Ok(info)
     }
 
-    fn terminate_connection(
+    fn revoke_access(
         &self,
         work: &Work,
         volume: &VolumeSpec,

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::changes::{Indexed, Rows};
+use super::changes::Indexed;
 use super::keys::{self, Table, key, last_id};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::listable::{FieldValue, Listable, ValueIndex};
 use super::query::{AttachmentField, AttachmentQuery, ListError, Page};
 use super::read::{BATCH, Walk};

@@ -1,19 +1,16 @@
 //! What a commit collects: records that are inserted, updated and deleted with their index rows and counters ([`Indexed`]), and
 //! what kinds of records add in their own files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::Location;
 
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::{Catalog, Stored};
 use crate::failpoint::point;
 use crate::store::record::{Record, encode};
 use crate::store::{
     Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, Revision, StoreError, Transaction,
 };
-
-/// Rows of indexes: where they are and what they hold.
-pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
 
 /// A kind of record that has one key as long as it exists, and that changes together with its index rows and with what is counted
 /// of it.
@@ -201,8 +198,8 @@ impl Changes {
 mod tests {
     use std::sync::Arc;
 
-    use super::Rows;
     use crate::store::catalog::Catalog;
+    use crate::store::catalog::kinds::Rows;
     use crate::store::memory::MemoryStore;
     use crate::store::{Key, Store};
 

@@ -3,9 +3,9 @@
 //! Users and projects are few: whoever looks for a name walks them. Tokens are many and come and go, so they are found by
 //! their hash, and the expired ones by their expiry.
 
-use super::changes::{Changes, Indexed, Rows};
+use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, bytes_time, key};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::query::Page;
 use super::{Catalog, Stored};
 use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};

@@ -3,7 +3,8 @@
 //!
 //! A new kind implements [`Kind`] in its own file, and has a line in [`every_kind`].
 
-use super::changes::Rows;
+use std::collections::BTreeMap;
+
 use super::keys::{self, Table};
 use crate::model::{
     Attachment, Operation, OperationId, Project, RevokedToken, RoleAssignment, Service, Snapshot, Token,
@@ -11,6 +12,9 @@ use crate::model::{
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
+
+/// Rows of indexes: where they are and what they hold.
+pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
 
 /// A kind of record in the catalog.
 pub trait Kind: Record {

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::changes::{Indexed, Rows};
+use super::changes::Indexed;
 use super::keys::{self, Table, bytes_time, key, last_id};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::listable::{FieldValue, Listable};
 use super::query::{ListError, MessageField, MessageQuery, Page};
 use super::{Catalog, Stored};

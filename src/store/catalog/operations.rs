@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Indexed, Rows};
+use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, key, last_id};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::query::Page;
 use super::quota::{Counted, usage_key};
 use super::read::decoded;

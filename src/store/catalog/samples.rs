@@ -75,7 +75,7 @@ pub(super) fn operation(volume: &Volume) -> Operation {
     let created_at = tick();
     Operation {
         id: OperationId::new(),
-        verb: "create_volume".to_owned(),
+        verb: "sample".to_owned(),
         entry: Vec::new(),
         subject: Subject::Volume(volume.id),
         volume_id: Some(volume.id),

@@ -1,8 +1,8 @@
 //! Snapshots: their rows, and reads that are not lists.
 
-use super::changes::{Indexed, Rows};
+use super::changes::Indexed;
 use super::keys::{self, Table, key, last_id};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::query::Page;
 use super::read::{Walk, decoded};
 use super::{Catalog, Stored};

@@ -1,9 +1,9 @@
 //! What makes tokens of the embedded identity good or not: the keys that they are sealed with, and which were ended before their
 //! time. The tokens themselves are not stored: their holders have them.
 
-use super::changes::{Changes, Indexed, Rows};
+use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, bytes_time, key};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::read::stored;
 use super::{Catalog, Page, Stored};
 use crate::model::identity::{RevokedToken, TokenGeneration, TokenKeys};

@@ -3,9 +3,9 @@
 
 use uuid::Uuid;
 
-use super::changes::{Indexed, Rows};
+use super::changes::Indexed;
 use super::keys::{self, Table, key, last_id};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::listable::{FieldValue, Listable};
 use super::query::{ListError, Page, TransferField, TransferQuery};
 use super::{Catalog, Stored};

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::changes::{Changes, Indexed, Rows};
+use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, key};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::{Catalog, Stored};
 use crate::model::{VolumeType, VolumeTypeId};
 use crate::store::{Ceiling, Condition, Key, StoreError};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Indexed, Rows};
+use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, key, last_id, time_bytes, volume_key, volume_key_of_row};
-use super::kinds::Kind;
+use super::kinds::{Kind, Rows};
 use super::query::Page;
 use super::read::BATCH;
 use super::types::type_counter;

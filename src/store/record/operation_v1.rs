@@ -12,8 +12,9 @@ use crate::model::{
 
 use super::{RecordError, encode_part};
 
-/// What was to be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What was to be done. A variant is named as its verb is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum OperationKind {
     /// Make a volume: schedule it, then have a backend make it.
     CreateVolume {
@@ -131,6 +132,15 @@ struct Converted {
     copied_from: Option<Uuid>,
 }
 
+impl OperationKind {
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateVolumeFrom { hints, .. } => Self::CreateVolume { hints: hints.clone() }.into(),
+            other => other.into(),
+        }
+    }
+}
+
 impl OperationV1 {
     /// The same in the present form.
     ///
@@ -162,75 +172,60 @@ impl OperationV1 {
 }
 
 fn convert(kind: &OperationKind, volume: VolumeId) -> Result<Converted, RecordError> {
-    let of_volume = |verb, entry| Converted {
-        verb,
+    let of_volume = |entry| Converted {
+        verb: kind.verb(),
         entry,
         subject: Subject::Volume(volume),
         snapshot_id: None,
         copied_from: None,
     };
-    let of_snapshot = |verb, snapshot: &SnapshotId, entry| Converted {
+    let of_snapshot = |snapshot: &SnapshotId, entry| Converted {
         subject: Subject::Snapshot(*snapshot),
         snapshot_id: Some(*snapshot),
-        ..of_volume(verb, entry)
+        ..of_volume(entry)
     };
     Ok(match kind {
-        OperationKind::CreateVolume { hints } => {
-            of_volume("create_volume", encode_part(&(hints, VolumeSource::Raw))?)
-        }
+        OperationKind::CreateVolume { hints } => of_volume(encode_part(&(hints, VolumeSource::Raw))?),
         OperationKind::CreateVolumeFrom { hints, source } => Converted {
             copied_from: source.id(),
-            ..of_volume("create_volume", encode_part(&(hints, source))?)
+            ..of_volume(encode_part(&(hints, source))?)
         },
-        OperationKind::DeleteVolume { cascade, force } => {
-            of_volume("delete_volume", encode_part(&(cascade, force))?)
-        }
-        OperationKind::ExtendVolume { new_size } => of_volume("extend_volume", encode_part(&new_size)?),
+        OperationKind::DeleteVolume { cascade, force } => of_volume(encode_part(&(cascade, force))?),
+        OperationKind::ExtendVolume { new_size } => of_volume(encode_part(&new_size)?),
         OperationKind::UpdateAttachment {
             attachment_id,
             connector,
             mode,
         } => Converted {
             subject: Subject::Attachment(*attachment_id),
-            ..of_volume(
-                "update_attachment",
-                encode_part(&(attachment_id, connector, mode))?,
-            )
+            ..of_volume(encode_part(&(attachment_id, connector, mode))?)
         },
         OperationKind::DeleteAttachment { attachment_id } => Converted {
             subject: Subject::Attachment(*attachment_id),
-            ..of_volume("delete_attachment", encode_part(&attachment_id)?)
+            ..of_volume(encode_part(&attachment_id)?)
         },
         OperationKind::InitializeConnection { connector } => Converted {
             subject: Subject::Export(volume),
-            ..of_volume("initialize_connection", encode_part(&connector)?)
+            ..of_volume(encode_part(&connector)?)
         },
         OperationKind::TerminateConnection { connector } => Converted {
             subject: Subject::Export(volume),
-            ..of_volume("terminate_connection", encode_part(&connector)?)
+            ..of_volume(encode_part(&connector)?)
         },
-        OperationKind::CreateSnapshot { snapshot_id } => {
-            of_snapshot("create_snapshot", snapshot_id, encode_part(&snapshot_id)?)
-        }
-        OperationKind::DeleteSnapshot { snapshot_id } => {
-            of_snapshot("delete_snapshot", snapshot_id, encode_part(&snapshot_id)?)
-        }
+        OperationKind::CreateSnapshot { snapshot_id } => of_snapshot(snapshot_id, encode_part(&snapshot_id)?),
+        OperationKind::DeleteSnapshot { snapshot_id } => of_snapshot(snapshot_id, encode_part(&snapshot_id)?),
         OperationKind::RevertToSnapshot { snapshot_id, size } => Converted {
             snapshot_id: Some(*snapshot_id),
-            ..of_volume("revert_to_snapshot", encode_part(&(snapshot_id, size))?)
+            ..of_volume(encode_part(&(snapshot_id, size))?)
         },
-        OperationKind::ManageVolume { reference } => of_volume("manage_volume", encode_part(&reference)?),
-        OperationKind::UnmanageVolume => of_volume("unmanage_volume", Vec::new()),
+        OperationKind::ManageVolume { reference } => of_volume(encode_part(&reference)?),
+        OperationKind::UnmanageVolume => of_volume(Vec::new()),
         OperationKind::ManageSnapshot {
             snapshot_id,
             reference,
-        } => of_snapshot(
-            "manage_snapshot",
-            snapshot_id,
-            encode_part(&(snapshot_id, reference))?,
-        ),
+        } => of_snapshot(snapshot_id, encode_part(&(snapshot_id, reference))?),
         OperationKind::UnmanageSnapshot { snapshot_id } => {
-            of_snapshot("unmanage_snapshot", snapshot_id, encode_part(&snapshot_id)?)
+            of_snapshot(snapshot_id, encode_part(&snapshot_id)?)
         }
     })
 }

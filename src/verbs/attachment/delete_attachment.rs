@@ -23,8 +23,8 @@ use crate::model::{
 };
 use crate::store::catalog::Stored;
 use crate::verbs::command::{holds_the_export, is_of};
-use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
-use crate::verbs::volume::terminate_connection::forget_export;
+use crate::verbs::volume::TerminateConnectionCommand;
+use crate::verbs::volume::forget_export;
 use crate::verbs::{
     Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
     RecordChange, Records, Request, Transition, Verb,
@@ -151,7 +151,7 @@ impl Entry for DeleteAttachmentEntry {
 #[async_trait(?Send)]
 impl Verb for DeleteAttachmentEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
-        deadlines.delete_attachment
+        deadlines.attachment
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {

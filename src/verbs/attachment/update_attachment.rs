@@ -23,8 +23,8 @@ use crate::model::{
     Volume, VolumeSpec,
 };
 use crate::verbs::command::{is_only_connection, is_readonly};
-use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
-use crate::verbs::volume::initialize_connection::exported;
+use crate::verbs::volume::InitializeConnectionCommand;
+use crate::verbs::volume::exported;
 use crate::verbs::{
     Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
     RecordChange, Records, Request, Transition, Verb, entry_of,
@@ -145,7 +145,7 @@ impl Entry for UpdateAttachmentEntry {
 #[async_trait(?Send)]
 impl Verb for UpdateAttachmentEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
-        deadlines.update_attachment
+        deadlines.attachment
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {

@@ -1,8 +1,44 @@
 //! What can be done to snapshots.
 
-pub mod create_snapshot;
-pub mod delete_snapshot;
+mod create_snapshot;
+mod delete_snapshot;
 mod ending;
-pub mod manage_snapshot;
-pub mod unmanage_snapshot;
-pub mod update_snapshot;
+mod manage_snapshot;
+mod unmanage_snapshot;
+mod update_snapshot;
+
+pub use self::create_snapshot::{CreateSnapshot, CreateSnapshotCommand};
+pub use self::delete_snapshot::{DeleteSnapshot, DeleteSnapshotCommand};
+pub use self::manage_snapshot::{ManageSnapshot, ManageSnapshotCommand};
+pub use self::unmanage_snapshot::{UnmanageSnapshot, UnmanageSnapshotCommand};
+pub use self::update_snapshot::{ChangeSnapshot, SnapshotChange, UpdateSnapshot, UpdateSnapshotMetadata};
+use super::{EntryRow, RequestVisitor, entry};
+use crate::backend::CommandVisitor;
+
+/// Those that have operations.
+pub(super) const ENTRIES: &[EntryRow] = &[
+    entry::<create_snapshot::CreateSnapshotEntry>(),
+    entry::<delete_snapshot::DeleteSnapshotEntry>(),
+    entry::<manage_snapshot::ManageSnapshotEntry>(),
+    entry::<unmanage_snapshot::UnmanageSnapshotEntry>(),
+];
+
+/// Shows the requests that begin them.
+pub(super) fn requests(visitor: &mut impl RequestVisitor) {
+    visitor.request::<CreateSnapshot>();
+    visitor.request::<UpdateSnapshot>();
+    visitor.request::<UpdateSnapshotMetadata>();
+    visitor.request::<ChangeSnapshot>();
+    visitor.request::<DeleteSnapshot>();
+    visitor.request::<ManageSnapshot>();
+    visitor.request::<UnmanageSnapshot>();
+}
+
+/// Shows their commands to a backend.
+pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
+    visitor
+        .command::<CreateSnapshotCommand>()
+        .command::<DeleteSnapshotCommand>()
+        .command::<ManageSnapshotCommand>()
+        .command::<UnmanageSnapshotCommand>()
+}

@@ -1,10 +1,14 @@
 //! Verbs of volume transfers. None of them has an operation: what a backend knows of a volume does not name its project but for
 //! notifications, so a volume changes hands in the catalog alone (cinder: the LVM driver has no `accept_transfer` either).
 
-pub mod accept_transfer;
-pub mod create_transfer;
-pub mod delete_transfer;
+mod accept_transfer;
+mod create_transfer;
+mod delete_transfer;
 
+pub use self::accept_transfer::AcceptTransfer;
+pub use self::create_transfer::{CreateTransfer, NewTransfer};
+pub use self::delete_transfer::DeleteTransfer;
+use super::RequestVisitor;
 use crate::control::lookup::may_see;
 use crate::control::{Control, store_failed};
 use crate::model::bounds::COMMIT;
@@ -12,6 +16,13 @@ use crate::model::transfer::transfer_not_found;
 use crate::model::{Context, Error, Result, Snapshot, Transfer, TransferId, Volume, VolumeId};
 use crate::store::catalog::{Changes, Stored};
 use crate::store::record::size_of;
+
+/// Shows the requests that begin them.
+pub(super) fn requests(visitor: &mut impl RequestVisitor) {
+    visitor.request::<CreateTransfer>();
+    visitor.request::<AcceptTransfer>();
+    visitor.request::<DeleteTransfer>();
+}
 
 /// What a commit has besides records and their rows, and what the rows of one record have at most, in bytes.
 const OTHERS: usize = 64 * 1024;

@@ -35,12 +35,13 @@ use crate::control::{Control, Deadlines, Interrupt, retry_on_conflict, store_fai
 use crate::flow::{Flow, Step};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::quota::Ceilings;
-use crate::messages::{call, scheduler};
+use crate::messages::scheduler::{RequestSpec, SchedulerTopic, UnplacedVolume};
+use crate::messages::{call, cast};
 use crate::model::bounds::{ATTEMPTS, CAUSE, cut};
 use crate::model::role::Level;
 use crate::model::spec::VolumeSource;
 use crate::model::user_message::{Action, Detail};
-use crate::model::{BackendName, Error, Operation, Result, Volume, VolumeSpec, VolumeStatus};
+use crate::model::{BackendName, Error, Operation, OperationId, Result, Volume, VolumeSpec, VolumeStatus};
 use crate::store::CommitError;
 use crate::verbs::command::spec;
 use crate::verbs::record_changes::remove_volume;
@@ -269,6 +270,21 @@ async fn take_away(control: &Control, operation: &Operation) -> Result<(), Inter
     Ok(())
 }
 
+/// Place a new volume and have its backend make it. The Scheduler records the choice before it tells the backend; the
+/// outcome comes to the Api actor as a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleVolume {
+    /// The journaled operation.
+    pub operation: OperationId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// What a pool must satisfy.
+    pub request: RequestSpec,
+    /// What the backend is to be told; its `pool` is filled in here.
+    pub volume: UnplacedVolume,
+}
+cast!(ScheduleVolume => SchedulerTopic, "create_volume", since 1);
+
 impl Entry for CreateVolumeEntry {
     const NAME: &'static str = "create_volume";
 }
@@ -277,8 +293,8 @@ impl Entry for CreateVolumeEntry {
 impl Verb for CreateVolumeEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         match self.source {
-            VolumeSource::Raw => deadlines.create_volume,
-            _ => deadlines.create_volume + deadlines.moving_data(size),
+            VolumeSource::Raw => deadlines.create,
+            _ => deadlines.create + deadlines.moving_data(size),
         }
     }
 
@@ -321,7 +337,7 @@ impl Verb for CreateVolumeEntry {
 }
 
 impl CreateVolumeEntry {
-    fn placement(&self, records: &Records<'_>, header: CommandHeader) -> scheduler::CreateVolume {
+    fn placement(&self, records: &Records<'_>, header: CommandHeader) -> ScheduleVolume {
         let Records {
             operation,
             volume,
@@ -331,10 +347,10 @@ impl CreateVolumeEntry {
         } = *records;
         // The scheduler fills the pool in; the type has no way to say "none yet".
         let nowhere = BackendName::new("", "").pool("");
-        scheduler::CreateVolume {
+        ScheduleVolume {
             operation: header.id.operation,
             attempt: header.id.attempt,
-            request: scheduler::RequestSpec {
+            request: RequestSpec {
                 volume_id: volume.id,
                 size: volume.size,
                 availability_zone: Some(volume.availability_zone.clone()).filter(|zone| !zone.is_empty()),
@@ -343,7 +359,7 @@ impl CreateVolumeEntry {
                 hints: self.hints.clone(),
                 tried: operation.tried.iter().map(|(pool, _)| pool.clone()).collect(),
             },
-            volume: scheduler::UnplacedVolume::new(self.spec(records, spec(volume, extra_specs, nowhere))),
+            volume: UnplacedVolume::new(self.spec(records, spec(volume, extra_specs, nowhere))),
         }
     }
 

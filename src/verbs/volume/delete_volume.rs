@@ -173,7 +173,7 @@ impl Entry for DeleteVolumeEntry {
 #[async_trait(?Send)]
 impl Verb for DeleteVolumeEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
-        deadlines.delete_volume + deadlines.moving_data(size)
+        deadlines.delete + deadlines.moving_data(size)
     }
 
     fn may_be_cancelled(&self) -> bool {

@@ -177,7 +177,7 @@ impl Entry for ExtendVolumeEntry {
 #[async_trait(?Send)]
 impl Verb for ExtendVolumeEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
-        deadlines.extend_volume
+        deadlines.extend
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {

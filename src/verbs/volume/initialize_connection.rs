@@ -107,7 +107,7 @@ impl Entry for InitializeConnectionEntry {
 #[async_trait(?Send)]
 impl Verb for InitializeConnectionEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
-        deadlines.initialize_connection
+        deadlines.attachment
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
@@ -229,7 +229,7 @@ async fn initialize_connection(task: &mut Task<InitializeConnectionCommand>) -> 
             call.driver.activate(work, volume)?;
             let export = target.ensure_export(work, volume, &path)?;
             let exported = with_export(volume, &export);
-            let info = target.initialize_connection(work, &exported, &export, connector, mode)?;
+            let info = target.grant_access(work, &exported, &export, connector, mode)?;
             inventory().connected(exported, connector.clone(), mode, call.command.command.operation);
             Ok((export, info))
         })
@@ -264,7 +264,7 @@ async fn take_back(task: &mut Task<InitializeConnectionCommand>) {
                     .inventory()
                     .disconnected(volume.id, Some(connector), false);
                 outliving(target, work, || {
-                    target.terminate_connection(work, volume, Some(connector))
+                    target.revoke_access(work, volume, Some(connector))
                 })
             }
             Leftover::Export => {

@@ -26,18 +26,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub mod complete_migration;
-pub mod copy_data;
-pub mod open_source;
+mod complete_migration;
+mod copy_data;
+mod open_source;
 pub mod read_volume_data;
 #[cfg(test)]
 mod tests;
 
-use self::copy_data::CopyVolumeDataCommand;
-use self::open_source::OpenCopySourceCommand;
-use super::create_volume::CreateVolumeCommand;
-use super::delete_volume::deletion;
+pub use self::complete_migration::CompleteMigration;
+pub use self::copy_data::CopyVolumeDataCommand;
+pub use self::open_source::OpenCopySourceCommand;
 use super::new_type::NewType;
+use super::{CreateVolumeCommand, deletion};
 use crate::control::lookup::must_be_settled;
 use crate::control::{Control, Deadlines, Interrupt, old_connectors, store_failed};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
@@ -213,7 +213,7 @@ impl MigrateVolumeEntry {
 #[async_trait(?Send)]
 impl Verb for MigrateVolumeEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
-        deadlines.create_volume + deadlines.moving_data(size) * 2
+        deadlines.create + deadlines.moving_data(size) * 2
     }
 
     fn may_be_cancelled(&self) -> bool {

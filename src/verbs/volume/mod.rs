@@ -1,16 +1,89 @@
 //! What can be done to volumes, and to their exports the old way.
 
-pub mod change_volume;
-pub mod create_volume;
-pub mod delete_volume;
-pub mod extend_volume;
-pub mod initialize_connection;
-pub mod manage_volume;
-pub mod migrate_volume;
-pub mod new_type;
-pub mod retype_volume;
-pub mod revert_to_snapshot;
-pub mod terminate_connection;
-pub mod unmanage_volume;
-pub mod update_volume;
-pub mod update_volume_metadata;
+mod change_volume;
+mod create_volume;
+mod delete_volume;
+mod extend_volume;
+mod initialize_connection;
+mod manage_volume;
+mod migrate_volume;
+mod new_type;
+mod retype_volume;
+mod revert_to_snapshot;
+mod terminate_connection;
+mod unmanage_volume;
+mod update_volume;
+mod update_volume_metadata;
+
+pub use self::change_volume::{ChangeVolume, VolumeChange};
+pub use self::create_volume::{CreateVolume, CreateVolumeCommand, ScheduleVolume};
+pub use self::delete_volume::{DeleteVolume, DeleteVolumeCascadeCommand, DeleteVolumeCommand};
+pub use self::extend_volume::{ExtendVolume, ExtendVolumeCommand};
+pub use self::initialize_connection::{InitializeConnection, InitializeConnectionCommand};
+pub use self::manage_volume::{ManageVolume, ManageVolumeCommand};
+pub use self::migrate_volume::{
+    CompleteMigration, CopyVolumeDataCommand, MigrateVolume, MigrateVolumeEntry, OpenCopySourceCommand,
+    Stage as MigrateStage, read_volume_data,
+};
+pub use self::new_type::NewType;
+pub use self::retype_volume::{RetypeVolume, RetypeVolumeCommand, RetypeVolumeEntry, Stage as RetypeStage};
+pub use self::revert_to_snapshot::{RevertToSnapshot, RevertToSnapshotCommand};
+pub use self::terminate_connection::{TerminateConnection, TerminateConnectionCommand};
+pub use self::unmanage_volume::{UnmanageVolume, UnmanageVolumeCommand};
+pub use self::update_volume::UpdateVolume;
+pub use self::update_volume_metadata::UpdateVolumeMetadata;
+
+pub(super) use self::delete_volume::deletion;
+pub(super) use self::initialize_connection::exported;
+pub(super) use self::terminate_connection::forget_export;
+use super::{EntryRow, RequestVisitor, entry};
+use crate::backend::CommandVisitor;
+
+/// Those that have operations.
+pub(super) const ENTRIES: &[EntryRow] = &[
+    entry::<create_volume::CreateVolumeEntry>(),
+    entry::<delete_volume::DeleteVolumeEntry>(),
+    entry::<extend_volume::ExtendVolumeEntry>(),
+    entry::<revert_to_snapshot::RevertToSnapshotEntry>(),
+    entry::<manage_volume::ManageVolumeEntry>(),
+    entry::<unmanage_volume::UnmanageVolumeEntry>(),
+    entry::<MigrateVolumeEntry>(),
+    entry::<RetypeVolumeEntry>(),
+    entry::<initialize_connection::InitializeConnectionEntry>(),
+    entry::<terminate_connection::TerminateConnectionEntry>(),
+];
+
+/// Shows the requests that begin them.
+pub(super) fn requests(visitor: &mut impl RequestVisitor) {
+    visitor.request::<CreateVolume>();
+    visitor.request::<UpdateVolume>();
+    visitor.request::<DeleteVolume>();
+    visitor.request::<ExtendVolume>();
+    visitor.request::<UpdateVolumeMetadata>();
+    visitor.request::<ChangeVolume>();
+    visitor.request::<InitializeConnection>();
+    visitor.request::<TerminateConnection>();
+    visitor.request::<RevertToSnapshot>();
+    visitor.request::<ManageVolume>();
+    visitor.request::<UnmanageVolume>();
+    visitor.request::<MigrateVolume>();
+    visitor.request::<CompleteMigration>();
+    visitor.request::<RetypeVolume>();
+}
+
+/// Shows their commands to a backend.
+pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
+    visitor
+        .command::<CreateVolumeCommand>()
+        .command::<DeleteVolumeCommand>()
+        .command::<DeleteVolumeCascadeCommand>()
+        .command::<ExtendVolumeCommand>()
+        .command::<ManageVolumeCommand>()
+        .command::<UnmanageVolumeCommand>()
+        .command::<RetypeVolumeCommand>()
+        .command::<InitializeConnectionCommand>()
+        .command::<TerminateConnectionCommand>()
+        .command::<RevertToSnapshotCommand>()
+        .command::<OpenCopySourceCommand>()
+        .command::<CopyVolumeDataCommand>()
+}

@@ -155,8 +155,8 @@ impl Verb for RetypeVolumeEntry {
     /// If it moves, there is as much time as a migration has.
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         match self.may_move {
-            true => deadlines.create_volume + deadlines.moving_data(size) * 2,
-            false => deadlines.create_volume,
+            true => deadlines.create + deadlines.moving_data(size) * 2,
+            false => deadlines.create,
         }
     }
 

@@ -120,7 +120,7 @@ impl Entry for TerminateConnectionEntry {
 #[async_trait(?Send)]
 impl Verb for TerminateConnectionEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
-        deadlines.terminate_connection
+        deadlines.attachment
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
@@ -221,7 +221,7 @@ async fn terminate_connection(task: &mut Task<TerminateConnectionCommand>) -> Dr
     task.drive_target(|call, target| {
         let (volume, connector) = (call.volume, call.command.connector.as_ref());
         outliving(target, call.work, || {
-            target.terminate_connection(call.work, volume, connector)
+            target.revoke_access(call.work, volume, connector)
         })?;
         let mut inventory = call.backend.inventory();
         inventory.disconnected(volume.id, connector, false);

@@ -6,8 +6,7 @@ use super::Check::{Enum, NotEmpty, Required, Type};
 use super::parameter_types::UUID;
 use super::{Choice, Kind, Schema, envelope, object, text, uuid};
 use crate::model::{AttachMode, Connector};
-use crate::verbs::attachment::create_attachment::CreateAttachment;
-use crate::verbs::attachment::update_attachment::UpdateAttachment;
+use crate::verbs::attachment::{CreateAttachment, UpdateAttachment};
 use crate::web::fault::Fault;
 
 /// How a volume is attached.

@@ -6,12 +6,12 @@ use super::Check::{MaxLength, Required, Type};
 use super::parameter_types::{BOOLEAN, DESCRIPTION, HOST, METADATA_ALLOWS_NULL, NULLABLE_STRING, UUID};
 use super::{Kind, Schema, boolean, envelope, object, text, text_map};
 use crate::model::Reference;
-use crate::verbs::snapshot::manage_snapshot::ManageSnapshot;
-use crate::verbs::volume::manage_volume::ManageVolume;
+use crate::verbs::snapshot::ManageSnapshot;
+use crate::verbs::volume::ManageVolume;
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 
-macro_rules! manage_volume {
+macro_rules! volume_schema {
     ($($later:expr)?) => {
         envelope!("volume", object!(
             [
@@ -30,8 +30,8 @@ macro_rules! manage_volume {
     };
 }
 
-pub(in crate::web) const VOLUME: Schema = manage_volume!();
-pub(in crate::web) const VOLUME_V316: Schema = manage_volume!((
+pub(in crate::web) const VOLUME: Schema = volume_schema!();
+pub(in crate::web) const VOLUME_V316: Schema = volume_schema!((
     "cluster",
     Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)])
 ));

@@ -9,8 +9,7 @@ use super::Check::{
 use super::format::SNAPSHOT_METADATA_KEY;
 use super::parameter_types::{BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID};
 use super::{Kind, Schema, boolean, envelope, object, text, text_map, trimmed};
-use crate::verbs::snapshot::create_snapshot::CreateSnapshot;
-use crate::verbs::snapshot::update_snapshot::UpdateSnapshot;
+use crate::verbs::snapshot::{CreateSnapshot, UpdateSnapshot};
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;
 

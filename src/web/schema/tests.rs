@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::quota::Resource;
-use crate::verbs::volume::create_volume::CreateVolume;
+use crate::verbs::volume::CreateVolume;
 use crate::web::microversion::Microversion;
 use crate::web::routes::{self, RouteInfo, Routes};
 use crate::web::v3;

@@ -10,8 +10,7 @@ use super::parameter_types::{
     UPDATE_NAME,
 };
 use super::{Kind, Schema, boolean, envelope, object, text, text_map, texts};
-use crate::verbs::volume_type::create_volume_type::CreateVolumeType;
-use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
+use crate::verbs::volume_type::{CreateVolumeType, VolumeTypeChange};
 use crate::web::fault::Fault;
 
 pub(in crate::web) const CREATE: Schema = envelope!(

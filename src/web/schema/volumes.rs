@@ -12,8 +12,7 @@ use super::parameter_types::{
     UUID, VOLUME_SIZE_ALLOWS_NULL,
 };
 use super::{Format, Kind, Schema, boolean, envelope, object, python, text, text_map, trimmed, uuid};
-use crate::verbs::volume::create_volume::CreateVolume;
-use crate::verbs::volume::update_volume::UpdateVolume;
+use crate::verbs::volume::{CreateVolume, UpdateVolume};
 use crate::web::fault::Fault;
 
 const VOLUME_NAME: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), FormatCheck(Format::VolumeName)]);

@@ -6,7 +6,7 @@ use super::manageable::{Adoptable, Wanted};
 use super::query::Query;
 use super::volumes;
 use crate::messages::api::ListManageableVolumes;
-use crate::verbs::volume::manage_volume::ManageVolume;
+use crate::verbs::volume::ManageVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::microversion::Microversion;

@@ -7,7 +7,7 @@ use super::python;
 use super::query::{Paging, Query, Sorting};
 use crate::model::{MessageId, UserMessage};
 use crate::store::catalog::{Catalog, Filter, MessageField};
-use crate::verbs::delete_message::DeleteMessage;
+use crate::verbs::message::DeleteMessage;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::SubjectPath;

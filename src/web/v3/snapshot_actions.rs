@@ -4,9 +4,7 @@
 use super::{accepted, find_snapshot};
 use crate::model::{Snapshot, SnapshotStatus};
 use crate::store::catalog::Stored;
-use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
-use crate::verbs::snapshot::unmanage_snapshot::UnmanageSnapshot;
-use crate::verbs::snapshot::update_snapshot::{ChangeSnapshot, SnapshotChange};
+use crate::verbs::snapshot::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UnmanageSnapshot};
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::{ActionOn, Subject};

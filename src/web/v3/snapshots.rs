@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 
 use super::{accepted, find_snapshot, find_volume};
-use crate::verbs::snapshot::delete_snapshot::DeleteSnapshot;
+use crate::verbs::snapshot::DeleteSnapshot;
 use crate::web::caller::Caller;
 use crate::web::fault::HandlerResult;
 use crate::web::request::Body;

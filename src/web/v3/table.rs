@@ -81,8 +81,8 @@ fn of_volumes(t: &mut Routes) {
     t.action(ACTION, "os-unreserve", member("volume_extension:volume_actions:unreserve"), attaching::unreserve).does("undo reserve");
     t.action(ACTION, "os-begin_detaching", member("volume_extension:volume_actions:begin_detaching"), attaching::begin_detaching).does("in-use -> detaching");
     t.action(ACTION, "os-roll_detaching", member("volume_extension:volume_actions:roll_detaching"), attaching::roll_detaching).does("detaching -> in-use");
-    t.action(ACTION, "os-initialize_connection", member("volume_extension:volume_actions:initialize_connection"), attaching::initialize_connection).body(attaching::INITIALIZE_CONNECTION).does("export and return connection");
-    t.action(ACTION, "os-terminate_connection", member("volume_extension:volume_actions:terminate_connection"), attaching::terminate_connection).body(attaching::TERMINATE_CONNECTION).does("undo export for connector");
+    t.action(ACTION, "os-initialize_connection", member("volume_extension:volume_actions:initialize_connection"), attaching::initialize).body(attaching::INITIALIZE_CONNECTION).does("export and return connection");
+    t.action(ACTION, "os-terminate_connection", member("volume_extension:volume_actions:terminate_connection"), attaching::terminate).body(attaching::TERMINATE_CONNECTION).does("undo export for connector");
     t.action(ACTION, "os-volume_upload_image", member("volume_extension:volume_actions:upload_image"), image::upload).not_served().body(image::UPLOAD).body_since(1, image::UPLOAD_V31).does("upload volume to image service");
     t.action(ACTION, "os-extend", member("volume:extend"), extend::extend).rule_order(RuleOrder::InHandler).body(extend::EXTEND).does("grow; in-use allowed >=3.42");
     t.action(ACTION, "os-extend_volume_completion", admin("volume_extension:volume_admin_actions:extend_volume_completion"), extend::complete).body(extend::COMPLETION).does("nova reports result of online extend (NFS-like drivers); documented since 3.71");

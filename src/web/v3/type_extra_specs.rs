@@ -1,8 +1,7 @@
 //! `/types/{id}/extra_specs`: what a type asks of the storage behind it.
 
 use super::{accepted, find_type};
-use crate::verbs::volume_type::update_volume_type::UpdateVolumeType;
-use crate::verbs::volume_type::update_volume_type::VolumeTypeChange;
+use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::request::Body;

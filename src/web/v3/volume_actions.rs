@@ -4,7 +4,7 @@
 use super::{accepted, find_volume};
 use crate::model::Volume;
 use crate::store::catalog::Stored;
-use crate::verbs::volume::change_volume::{ChangeVolume, VolumeChange};
+use crate::verbs::volume::{ChangeVolume, VolumeChange};
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::routes::{ActionOn, Subject};

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use super::query::Query;
 use super::{accepted, find_volume};
 use crate::model::{AttachStatus, Attachment, Volume};
-use crate::verbs::volume::delete_volume::DeleteVolume;
+use crate::verbs::volume::DeleteVolume;
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{admin, member};

@@ -51,7 +51,7 @@ impl Serialize for AttachmentDetail<'_> {
     }
 }
 
-/// Everything in one object, unlike the answer of `os-initialize_connection`; empty until there is a connection.
+/// Everything in one object, unlike the answer to a connection of the old way; empty until there is a connection.
 fn connection_info(attachment: &Attachment) -> Value {
     let Some(info) = &attachment.connection_info else {
         return Value::Object(serde_json::Map::new());

@@ -14,7 +14,7 @@ use pumice::model::{BackendName, ConnectionInfo, Context, Error, Existing, bound
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Endpoint, Handle, Router, Serve};
 use pumice::verbs::every_command;
-use pumice::verbs::volume::initialize_connection::InitializeConnectionCommand;
+use pumice::verbs::volume::InitializeConnectionCommand;
 
 use super::builders::failed;
 use super::script::{Reaction, Shared};

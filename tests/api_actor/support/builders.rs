@@ -5,8 +5,8 @@ use std::time::Duration;
 use pumice::actors::api::Options;
 use pumice::messages::api::{Failure, FailureKind, Outcome};
 use pumice::model::{Connector, Context, PoolName, ProjectId, UserId, VolumeId};
-use pumice::verbs::snapshot::create_snapshot::CreateSnapshot;
-use pumice::verbs::volume::create_volume::CreateVolume;
+use pumice::verbs::snapshot::CreateSnapshot;
+use pumice::verbs::volume::CreateVolume;
 
 pub fn quick() -> Options {
     Options {

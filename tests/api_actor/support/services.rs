@@ -5,16 +5,14 @@ use std::rc::Rc;
 use pumice::messages::Message;
 use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::quota::{Ceilings, CheckQuota, QuotaTopic};
-use pumice::messages::scheduler::{
-    CreateVolume, GetPools, PlaceVolume, PoolView, SchedulerTopic, ValidateExtend,
-};
+use pumice::messages::scheduler::{GetPools, PlaceVolume, PoolView, SchedulerTopic, ValidateExtend};
 use pumice::messages::volume::{CommandId, VolumeTopic};
 use pumice::model::service::BackendStats;
 use pumice::model::{Context, Error, PoolName, Timestamp};
 use pumice::store::catalog::Catalog;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Endpoint, Handle, Router, Serve};
-use pumice::verbs::volume::create_volume::CreateVolumeCommand;
+use pumice::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
 use super::backend::send_report;
 use super::builders::failed;
@@ -62,7 +60,7 @@ pub fn start_scheduler(script: &Shared, router: &Router, catalog: &Catalog) -> E
         })
     });
     builder
-        .serves::<CreateVolume>()
+        .serves::<ScheduleVolume>()
         .serves::<PlaceVolume>()
         .serves::<ValidateExtend>()
         .serves::<GetPools>()
@@ -83,8 +81,8 @@ impl FakeScheduler {
     }
 }
 
-impl Serve<CreateVolume> for FakeScheduler {
-    async fn serve(self: Rc<Self>, context: Context, message: CreateVolume) -> Result<(), Error> {
+impl Serve<ScheduleVolume> for FakeScheduler {
+    async fn serve(self: Rc<Self>, context: Context, message: ScheduleVolume) -> Result<(), Error> {
         let command = CommandId {
             operation: message.operation,
             attempt: message.attempt,

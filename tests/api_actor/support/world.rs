@@ -15,9 +15,8 @@ use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{CallError, Handle, Router};
-use pumice::verbs::volume::create_volume::CreateVolume;
-use pumice::verbs::volume_type::create_volume_type::CreateVolumeType;
-use pumice::verbs::volume_type::update_volume_type::{UpdateVolumeType, VolumeTypeChange};
+use pumice::verbs::volume::CreateVolume;
+use pumice::verbs::volume_type::{CreateVolumeType, UpdateVolumeType, VolumeTypeChange};
 
 use super::backend::start_backend;
 use super::builders::{admin, member, pool, quick};

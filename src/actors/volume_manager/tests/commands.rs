@@ -2,13 +2,11 @@
 
 use super::*;
 use crate::drivers::targets;
-use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
-use crate::verbs::snapshot::delete_snapshot::DeleteSnapshotCommand;
-use crate::verbs::volume::delete_volume::DeleteVolumeCascadeCommand;
-use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
-use crate::verbs::volume::manage_volume::ManageVolumeCommand;
-use crate::verbs::volume::revert_to_snapshot::RevertToSnapshotCommand;
-use crate::verbs::volume::unmanage_volume::UnmanageVolumeCommand;
+use crate::verbs::snapshot::{CreateSnapshotCommand, DeleteSnapshotCommand};
+use crate::verbs::volume::{
+    DeleteVolumeCascadeCommand, ExtendVolumeCommand, ManageVolumeCommand, RevertToSnapshotCommand,
+    UnmanageVolumeCommand,
+};
 
 #[actix::test]
 async fn a_repeated_command_is_done_once_and_reported_alike() {

@@ -7,11 +7,9 @@ use crate::drivers::fake::Content;
 use crate::messages::api::CopyProgress;
 use crate::model::{BackendName, OperationId};
 use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
-use crate::verbs::snapshot::create_snapshot::CreateSnapshotCommand;
-use crate::verbs::volume::extend_volume::ExtendVolumeCommand;
-use crate::verbs::volume::migrate_volume::copy_data::CopyVolumeDataCommand;
-use crate::verbs::volume::migrate_volume::open_source::OpenCopySourceCommand;
-use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, VolumeData};
+use crate::verbs::snapshot::CreateSnapshotCommand;
+use crate::verbs::volume::read_volume_data::{ReadVolumeData, VolumeData};
+use crate::verbs::volume::{CopyVolumeDataCommand, ExtendVolumeCommand, OpenCopySourceCommand};
 
 impl Serve<CopyProgress> for Ear {
     async fn serve(self: Rc<Self>, _context: Context, _progress: CopyProgress) -> Result<(), Error> {

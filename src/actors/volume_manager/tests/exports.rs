@@ -3,7 +3,7 @@
 use super::*;
 use crate::drivers::Work;
 use crate::drivers::targets;
-use crate::verbs::volume::terminate_connection::TerminateConnectionCommand;
+use crate::verbs::volume::TerminateConnectionCommand;
 
 #[actix::test]
 async fn a_connection_is_made_and_taken_away_with_its_export() {

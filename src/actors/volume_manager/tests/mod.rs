@@ -33,9 +33,7 @@ use crate::model::{
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
-use crate::verbs::volume::create_volume::CreateVolumeCommand;
-use crate::verbs::volume::delete_volume::DeleteVolumeCommand;
-use crate::verbs::volume::initialize_connection::InitializeConnectionCommand;
+use crate::verbs::volume::{CreateVolumeCommand, DeleteVolumeCommand, InitializeConnectionCommand};
 
 /// An Api actor that only listens, and tells a manager what it has.
 struct Ear {

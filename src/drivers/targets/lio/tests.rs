@@ -75,7 +75,7 @@ fn export(target: &LioTarget, volume: &VolumeSpec, path: &str) -> DriverResult<E
 
 fn attach(target: &LioTarget, volume: &VolumeSpec, path: &str, who: &str) -> DriverResult<ConnectionInfo> {
     let export = export(target, volume, path)?;
-    target.initialize_connection(&work(), volume, &export, &connector(who), AttachMode::Rw)
+    target.grant_access(&work(), volume, &export, &connector(who), AttachMode::Rw)
 }
 
 /// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
@@ -128,7 +128,7 @@ fn killed_anywhere_an_initiator_is_shut_out() {
             attach(target, volume, DEVICE, GUEST).unwrap();
             attach(target, volume, DEVICE, OTHER).unwrap();
         },
-        |target, volume| target.terminate_connection(&work(), volume, Some(&connector(GUEST))),
+        |target, volume| target.revoke_access(&work(), volume, Some(&connector(GUEST))),
     );
 }
 
@@ -259,7 +259,7 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
     let told = export(&target, &volume, FILE).unwrap();
     let enter = |volume: &VolumeSpec, mode| {
         target
-            .initialize_connection(&work(), volume, &told, &connector(GUEST), mode)
+            .grant_access(&work(), volume, &told, &connector(GUEST), mode)
             .unwrap();
         let shown = kernel.shown();
         let line = shown
@@ -286,11 +286,10 @@ fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
     attach(&target, &volume, FILE, OTHER).unwrap();
     let told = export(&target, &volume, FILE).unwrap();
     for stranger in ["", "..", "a/b"] {
-        let answer =
-            target.initialize_connection(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
+        let answer = target.grant_access(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
         target
-            .terminate_connection(&work(), &volume, Some(&connector(stranger)))
+            .revoke_access(&work(), &volume, Some(&connector(stranger)))
             .unwrap();
     }
     let acls = || {
@@ -302,11 +301,11 @@ fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
     };
     assert_eq!(acls(), 2);
     target
-        .terminate_connection(&work(), &volume, Some(&connector(GUEST)))
+        .revoke_access(&work(), &volume, Some(&connector(GUEST)))
         .unwrap();
     assert_eq!(acls(), 1);
     for _ in 0..2 {
-        target.terminate_connection(&work(), &volume, None).unwrap();
+        target.revoke_access(&work(), &volume, None).unwrap();
         assert_eq!(acls(), 0);
     }
 }
@@ -328,7 +327,7 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
     tree.editor(&work()).make(&place.acl(SPELLED)).unwrap();
     attach(&target, &volume, FILE, OTHER).unwrap();
     target
-        .terminate_connection(&work(), &volume, Some(&connector(SPELLED)))
+        .revoke_access(&work(), &volume, Some(&connector(SPELLED)))
         .unwrap();
     assert_eq!(acls(), [OTHER]);
 }
@@ -441,7 +440,7 @@ fn cleared_exports_change_the_generation_and_are_told_until_restored() {
     kernel.clear();
     target.watch.look();
     assert_ne!(target.generation(), before);
-    let answer = target.initialize_connection(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
+    let answer = target.grant_access(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Failed { .. })));
     Tree::new(kernel.clone())
         .editor(&work())
@@ -464,7 +463,7 @@ fn a_kernel_without_lio_is_told_at_setup() {
     assert!(operator.contains("target_core_mod"), "{operator}");
     assert_eq!(target.generation(), None);
     target.remove_export(&work(), &volume(1)).unwrap();
-    target.terminate_connection(&work(), &volume(1), None).unwrap();
+    target.revoke_access(&work(), &volume(1), None).unwrap();
     target.resized(&work(), &volume(1)).unwrap();
     assert!(target.list_exports(&work()).unwrap().is_empty());
     target.shutdown();
@@ -543,20 +542,20 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         ("remove_export", Effect::Changes, |scene, work| {
             scene.target.remove_export(work, &scene.volume)
         }),
-        ("initialize_connection", Effect::Changes, |scene, work| {
+        ("grant_access", Effect::Changes, |scene, work| {
             let who = connector("iqn.1993-08.org.debian:01:third");
             let (volume, export) = (&scene.volume, &scene.export);
             scene
                 .target
-                .initialize_connection(work, volume, export, &who, AttachMode::Ro)
+                .grant_access(work, volume, export, &who, AttachMode::Ro)
                 .map(drop)
         }),
-        ("terminate_connection", Effect::Changes, |scene, work| {
+        ("revoke_access", Effect::Changes, |scene, work| {
             let who = connector(GUEST);
-            scene.target.terminate_connection(work, &scene.volume, Some(&who))
+            scene.target.revoke_access(work, &scene.volume, Some(&who))
         }),
-        ("terminate_connection", Effect::Changes, |scene, work| {
-            scene.target.terminate_connection(work, &scene.volume, None)
+        ("revoke_access", Effect::Changes, |scene, work| {
+            scene.target.revoke_access(work, &scene.volume, None)
         }),
         ("resized", Effect::Changes, |scene, work| {
             scene.target.resized(work, &scene.volume)

@@ -55,7 +55,7 @@ impl Rig {
 
     fn attach(&self, target: &NvmetTarget, who: &str) -> DriverResult<ConnectionInfo> {
         let export = self.export(target, "a")?;
-        target.initialize_connection(&work(), &self.volume, &export, &connector(who), AttachMode::Rw)
+        target.grant_access(&work(), &self.volume, &export, &connector(who), AttachMode::Rw)
     }
 
     /// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
@@ -113,8 +113,7 @@ fn killed_anywhere_a_host_is_shut_out_and_the_other_may_come_again() {
         rig.attach(target, GUEST).unwrap();
         rig.attach(target, OTHER).unwrap();
     };
-    let shut_out =
-        |target: &NvmetTarget| target.terminate_connection(&work(), &rig.volume, Some(&connector(GUEST)));
+    let shut_out = |target: &NvmetTarget| target.revoke_access(&work(), &rig.volume, Some(&connector(GUEST)));
     rig.killed_anywhere(begin, shut_out);
     let kernel = Emulation::new();
     begin(&rig.target(&kernel));
@@ -134,7 +133,7 @@ fn killed_anywhere_a_host_is_shut_out_and_the_other_may_come_again() {
         2
     );
     rig.target(&kernel)
-        .terminate_connection(&work(), &rig.volume, None)
+        .revoke_access(&work(), &rig.volume, None)
         .unwrap();
     assert!(!kernel.shown().iter().any(|line| line.contains(OTHER)));
 }
@@ -217,15 +216,14 @@ fn a_connector_without_a_usable_name_is_refused() {
     let target = rig.target(&kernel);
     let export = rig.export(&target, "a").unwrap();
     let none = Connector::from_json(&Map::new());
-    let answer = target.initialize_connection(&work(), &rig.volume, &export, &none, AttachMode::Rw);
+    let answer = target.grant_access(&work(), &rig.volume, &export, &none, AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Refused { client })
         if client == "Connector doesn't have required information: nqn"));
     for bad in ["..", "nqn.a/b", "nqn.a b", "iqn.x"] {
-        let answer =
-            target.initialize_connection(&work(), &rig.volume, &export, &connector(bad), AttachMode::Rw);
+        let answer = target.grant_access(&work(), &rig.volume, &export, &connector(bad), AttachMode::Rw);
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{bad}");
         target
-            .terminate_connection(&work(), &rig.volume, Some(&connector(bad)))
+            .revoke_access(&work(), &rig.volume, Some(&connector(bad)))
             .unwrap();
     }
 }
@@ -271,7 +269,7 @@ fn exports_are_listed_by_whose_they_are_and_share_ports_and_hosts() {
         .ensure_export(&work(), &foreign, Path::new(&rig.home.path().join("b")))
         .unwrap();
     other
-        .initialize_connection(&work(), &foreign, &told, &connector(GUEST), AttachMode::Rw)
+        .grant_access(&work(), &foreign, &told, &connector(GUEST), AttachMode::Rw)
         .unwrap();
     rig.attach(&target, GUEST).unwrap();
     assert_eq!(target.list_exports(&work()).unwrap(), [rig.volume.storage_name()]);
@@ -345,7 +343,7 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         ("remove_export", Effect::Changes, |scene, work| {
             scene.target.remove_export(work, &scene.rig.volume)
         }),
-        ("initialize_connection", Effect::Changes, |scene, work| {
+        ("grant_access", Effect::Changes, |scene, work| {
             let who = connector("nqn.2014-08.org.nvmexpress:uuid:third");
             let export = Export {
                 provider_location: String::new(),
@@ -353,17 +351,15 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
             };
             scene
                 .target
-                .initialize_connection(work, &scene.rig.volume, &export, &who, AttachMode::Rw)
+                .grant_access(work, &scene.rig.volume, &export, &who, AttachMode::Rw)
                 .map(drop)
         }),
-        ("terminate_connection", Effect::Changes, |scene, work| {
+        ("revoke_access", Effect::Changes, |scene, work| {
             let who = connector(GUEST);
-            scene
-                .target
-                .terminate_connection(work, &scene.rig.volume, Some(&who))
+            scene.target.revoke_access(work, &scene.rig.volume, Some(&who))
         }),
-        ("terminate_connection", Effect::Changes, |scene, work| {
-            scene.target.terminate_connection(work, &scene.rig.volume, None)
+        ("revoke_access", Effect::Changes, |scene, work| {
+            scene.target.revoke_access(work, &scene.rig.volume, None)
         }),
         ("resized", Effect::Changes, |scene, work| {
             scene.target.resized(work, &scene.rig.volume)

@@ -33,7 +33,7 @@ fn without_tgt_setup_names_the_package() {
     );
     assert_eq!(target.generation(), None);
     target.remove_export(&work(), &volume(1)).unwrap();
-    target.terminate_connection(&work(), &volume(1), None).unwrap();
+    target.revoke_access(&work(), &volume(1), None).unwrap();
     assert!(target.list_exports(&work()).unwrap().is_empty());
     target.shutdown();
     target.shutdown();

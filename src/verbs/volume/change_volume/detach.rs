@@ -7,7 +7,7 @@ use crate::control::Interrupt;
 use crate::model::transitions::{Verb as Asked, decide, follow_attachments};
 use crate::model::{Attachment, AttachmentId, Error, Result, Subject, Timestamp, Volume, VolumeStatus};
 use crate::store::catalog::Stored;
-use crate::verbs::attachment::delete_attachment::DeleteAttachment;
+use crate::verbs::attachment::DeleteAttachment;
 use crate::verbs::volume::terminate_connection::TerminateConnectionEntry;
 use crate::verbs::{Began, BeginContext, Request};
 

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use super::OnVolume;
 use crate::model::{AttachMode, AttachmentId, Connector};
-use crate::verbs::volume::change_volume::VolumeChange;
-use crate::verbs::volume::initialize_connection::InitializeConnection;
-use crate::verbs::volume::terminate_connection::TerminateConnection;
+use crate::verbs::volume::{InitializeConnection, TerminateConnection, VolumeChange};
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{
     AnyOf, Format as FormatCheck, MaxLength, NoOthers, Properties, Required, Type,
@@ -92,8 +90,8 @@ pub(in crate::web::v3) const INITIALIZE_CONNECTION: Schema = Schema(&[
     FormatCheck(Format::Connector),
 ]);
 
-/// `os-initialize_connection`
-pub(in crate::web::v3) async fn initialize_connection(on: OnVolume) -> HandlerResult {
+/// Exports the volume, and says how to connect.
+pub(in crate::web::v3) async fn initialize(on: OnVolume) -> HandlerResult {
     let (volume_id, connector) = (on.volume_id(), connector(&on.arguments));
     let connector = connector.ok_or_else(Fault::malformed)?;
     let info = on.ask(InitializeConnection { volume_id, connector }).await?;
@@ -113,13 +111,13 @@ pub(in crate::web::v3) const TERMINATE_CONNECTION: Schema = Schema(&[
     FormatCheck(Format::Connector),
 ]);
 
-/// `os-terminate_connection`
-pub(in crate::web::v3) async fn terminate_connection(on: OnVolume) -> HandlerResult {
-    terminate(&on).await?;
+/// Lets the initiator in no longer.
+pub(in crate::web::v3) async fn terminate(on: OnVolume) -> HandlerResult {
+    end_connection(&on).await?;
     Ok(accepted())
 }
 
-async fn terminate(on: &OnVolume) -> Result<(), Fault> {
+async fn end_connection(on: &OnVolume) -> Result<(), Fault> {
     let (volume_id, connector) = (on.volume_id(), connector(&on.arguments));
     on.ask(TerminateConnection { volume_id, connector }).await
 }
@@ -136,7 +134,7 @@ pub(in crate::web::v3) const FORCE_DETACH: Schema = object!(
 /// `os-force_detach`
 pub(in crate::web::v3) async fn force_detach(on: OnVolume) -> HandlerResult {
     let attachment_id = named_attachment(text(&on.arguments, "attachment_id"))?;
-    terminate(&on).await?;
+    end_connection(&on).await?;
     on.accept_change(VolumeChange::Detach { attachment_id }).await
 }
 

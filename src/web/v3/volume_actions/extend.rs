@@ -2,7 +2,7 @@
 
 use super::OnVolume;
 use crate::model::VolumeStatus;
-use crate::verbs::volume::extend_volume::ExtendVolume;
+use crate::verbs::volume::ExtendVolume;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{Rule, member};
 use crate::web::schema::Check::{Required, Type};

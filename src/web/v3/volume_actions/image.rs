@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 
 use super::OnVolume;
-use crate::verbs::volume::change_volume::VolumeChange;
+use crate::verbs::volume::VolumeChange;
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::admin;
 use crate::web::schema::Check::{Enum, Required, Type};

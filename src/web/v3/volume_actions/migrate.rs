@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::OnVolume;
 use super::extend::ERROR;
-use crate::verbs::volume::migrate_volume::MigrateVolume;
-use crate::verbs::volume::migrate_volume::complete_migration::CompleteMigration;
+use crate::verbs::volume::{CompleteMigration, MigrateVolume};
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{MaxLength, Required, Type};
 use crate::web::schema::parameter_types::{BOOLEAN, NULLABLE_STRING, UUID};

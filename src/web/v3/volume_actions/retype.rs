@@ -1,7 +1,7 @@
 //! `os-retype`.
 
 use super::OnVolume;
-use crate::verbs::volume::retype_volume::RetypeVolume;
+use crate::verbs::volume::RetypeVolume;
 use crate::web::fault::HandlerResult;
 use crate::web::policy::{Rule, member};
 use crate::web::schema::Check::{Enum, Required, Type};

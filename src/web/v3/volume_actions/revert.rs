@@ -2,7 +2,7 @@
 
 use super::OnVolume;
 use crate::model::transitions::snapshots;
-use crate::verbs::volume::revert_to_snapshot::RevertToSnapshot;
+use crate::verbs::volume::RevertToSnapshot;
 use crate::web::fault::HandlerResult;
 use crate::web::schema::Check::{Properties, Type};
 use crate::web::schema::{Kind, Schema, text};

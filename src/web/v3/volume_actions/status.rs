@@ -4,9 +4,7 @@ use actix_web::HttpResponse;
 
 use super::OnVolume;
 use crate::model::{AttachStatus, MigrationStatus, VolumeStatus};
-use crate::verbs::volume::change_volume::VolumeChange;
-use crate::verbs::volume::delete_volume::DeleteVolume;
-use crate::verbs::volume::unmanage_volume::UnmanageVolume;
+use crate::verbs::volume::{DeleteVolume, UnmanageVolume, VolumeChange};
 use crate::web::fault::{Fault, HandlerResult};
 use crate::web::schema::Check::{Format as FormatCheck, NoOthers, Properties, Required, Type};
 use crate::web::schema::parameter_types::BOOLEAN;

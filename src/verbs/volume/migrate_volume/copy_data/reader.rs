@@ -14,9 +14,7 @@ use crate::messages::relay::RelayTopic;
 use crate::messages::volume::VolumeTopic;
 use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
 use crate::transport::{CallError, Handle};
-use crate::verbs::volume::migrate_volume::read_volume_data::{
-    LIMIT, ReadVolumeData, RelayedRead, VolumeData, checksum,
-};
+use crate::verbs::volume::read_volume_data::{LIMIT, ReadVolumeData, RelayedRead, VolumeData, checksum};
 
 /// How much is asked for at once, where it fits a frame,
 const CHUNK: u64 = 512 << 10;

@@ -16,7 +16,7 @@ use crate::messages::api::{Failure, FailureKind};
 use crate::model::{Context, Error, OperationId};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Router, Serve};
-use crate::verbs::volume::migrate_volume::read_volume_data::{ReadVolumeData, VolumeData, read_volume_data};
+use crate::verbs::volume::read_volume_data::{ReadVolumeData, VolumeData, read_volume_data};
 
 type Answer = Result<VolumeData, Error>;
 type Script = Arc<dyn Fn(ReadVolumeData) -> LocalBoxFuture<'static, Answer> + Send + Sync>;

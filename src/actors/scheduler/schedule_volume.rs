@@ -28,13 +28,12 @@ use tokio::time::Instant;
 use super::pools::Reservation;
 use super::state::SchedulerState;
 use crate::flow::{Flow, Step};
-use crate::messages::scheduler::CreateVolume;
 use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::model::{Context, Operation, PoolName, StepOutcome, StepRecord, Timestamp, Volume};
 use crate::store::CommitError;
 use crate::store::catalog::{Changes, Stored};
 use crate::transport::CallError;
-use crate::verbs::volume::create_volume::CreateVolumeCommand;
+use crate::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
 /// How often a commit is tried again when somebody changed the records meanwhile (their owner renames the volume, say).
 const COMMIT_TRIES: u32 = 8;
@@ -68,7 +67,7 @@ pub enum SchedulingError {
 pub struct Scheduling {
     scheduler: Arc<SchedulerState>,
     context: Context,
-    command: CreateVolume,
+    command: ScheduleVolume,
     /// Pools that cannot be told in this run, and why.
     excluded: BTreeMap<PoolName, String>,
     /// What the catalog says.
@@ -87,7 +86,7 @@ struct Found {
 impl Scheduling {
     /// About to begin.
     #[must_use]
-    pub fn new(scheduler: Arc<SchedulerState>, context: Context, command: CreateVolume) -> Self {
+    pub fn new(scheduler: Arc<SchedulerState>, context: Context, command: ScheduleVolume) -> Self {
         Self {
             scheduler,
             context,
@@ -107,7 +106,7 @@ impl Scheduling {
 
     /// What the flow was begun with.
     #[must_use]
-    pub fn into_command(self) -> (Context, CreateVolume) {
+    pub fn into_command(self) -> (Context, ScheduleVolume) {
         (self.context, self.command)
     }
 
