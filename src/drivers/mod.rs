@@ -28,7 +28,7 @@ use self::copy::throttle::Throttle;
 pub use self::open_volume::{Access, OpenVolume};
 use self::ownership::Ownership;
 use crate::model::service::PoolStats;
-use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
+use crate::model::{Existing, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
 
 /// A worker's limits, and how far it is: every loop and every wait in a driver looks at it. Clones are one.
 #[derive(Clone, Debug)]
@@ -264,6 +264,14 @@ pub trait VolumeDriver: Send + Sync {
 
     /// Takes it away, with whatever a half-made one left. What is not there counts as done.
     fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
+
+    /// Takes away the storage of this name: of `volume`, or of a snapshot that lies where `volume` lies.
+    fn delete_storage(&self, work: &Work, volume: &VolumeSpec, name: StorageName) -> DriverResult<()> {
+        match name {
+            StorageName::Volume(_) => self.delete_volume(work, volume),
+            StorageName::Snapshot(id) => self.delete_snapshot(work, volume, id),
+        }
+    }
 
     /// Grows it to `new_size` GiB. One that has that size already is a success.
     fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()>;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, json};
 
 use super::ownership::{Ownership, Place};
-use super::{DriverError, DriverResult, Work};
+use super::{DriverError, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work};
 
 use crate::model::spec::VolumeSource;
-use crate::model::{BackendName, Connector, ProjectId, VolumeId, VolumeSpec};
+use crate::model::{BackendName, Connector, ProjectId, Reference, SnapshotId, VolumeId, VolumeSpec};
 
 /// An empty volume of so many GiB.
 pub(crate) fn volume(size: u32) -> VolumeSpec {
@@ -28,6 +28,39 @@ pub(crate) fn volume(size: u32) -> VolumeSpec {
         provider_auth: None,
     }
 }
+
+/// What tests ask of a driver, whichever it is: a method of the driver is named here and in drivers, and in no test.
+pub(crate) trait DriverSteps: VolumeDriver {
+    fn create(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
+        self.create_volume(work, volume)
+    }
+
+    fn delete(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
+        self.delete_volume(work, volume)
+    }
+
+    fn extend(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
+        self.extend_volume(work, volume, new_size)
+    }
+
+    fn take_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.create_snapshot(work, volume, snapshot)
+    }
+
+    fn drop_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.delete_snapshot(work, volume, snapshot)
+    }
+
+    fn revert(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
+        self.revert_to_snapshot(work, volume, snapshot)
+    }
+
+    fn manage(&self, work: &Work, volume: &VolumeSpec, reference: &Reference) -> DriverResult<Managed> {
+        self.manage_volume(work, volume, reference)
+    }
+}
+
+impl<D: VolumeDriver + ?Sized> DriverSteps for D {}
 
 /// A connector that has nothing but an initiator.
 pub(crate) fn connector(initiator: &str) -> Connector {

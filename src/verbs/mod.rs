@@ -71,6 +71,11 @@ pub trait Verb: Debug {
         false
     }
 
+    /// Whether it deletes its subject: what asks for that again repeats it.
+    fn deletes_its_subject(&self) -> bool {
+        false
+    }
+
     /// The type whose extra specs its commands tell of.
     fn volume_type(&self, volume: &Volume) -> Option<VolumeTypeId> {
         volume.volume_type_id

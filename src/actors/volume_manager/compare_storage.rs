@@ -133,28 +133,17 @@ async fn is_still_an_orphan(manager: &VolumeManager, context: &Context, orphan: 
 async fn delete(manager: &VolumeManager, orphan: StorageName) {
     let state = &manager.state;
     let limit = state.options.command_timeout;
-    let deleted: Result<(), Option<DriverError>> = match orphan {
-        StorageName::Volume(id) => {
-            let volume = state.spec_without_record(id);
-            let locks = LockSet::volume(id).moving_data(true);
-            state
-                .drive(locks, limit, move |driver, work| {
-                    driver.delete_volume(work, &volume)
-                })
-                .await
-        }
-        StorageName::Snapshot(id) => {
-            // Its volume is not known any more; drivers find a snapshot by its own name.
-            let volume = state.spec_without_record(VolumeId::new());
-            state
-                .drive(
-                    LockSet::snapshot(id).moving_data(true),
-                    limit,
-                    move |driver, work| driver.delete_snapshot(work, &volume, id),
-                )
-                .await
-        }
+    let (id, locks) = match orphan {
+        StorageName::Volume(id) => (id, LockSet::volume(id)),
+        // Its volume is not known any more; drivers find a snapshot by its own name.
+        StorageName::Snapshot(id) => (VolumeId::new(), LockSet::snapshot(id)),
     };
+    let volume = state.spec_without_record(id);
+    let deleted: Result<(), Option<DriverError>> = state
+        .drive(locks.moving_data(true), limit, move |driver, work| {
+            driver.delete_storage(work, &volume, orphan)
+        })
+        .await;
     match deleted {
         Ok(()) => tracing::warn!(backend = %state.backend, %orphan, "an orphan was deleted"),
         Err(Some(error)) => tracing::error!(backend = %state.backend, %orphan, %error, "an orphan stays"),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{FileDriver, FileOptions, GIB};
-use crate::drivers::testing::volume;
+use crate::drivers::testing::{DriverSteps as _, volume};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::service::Capacity;
 use crate::model::{Reference, SnapshotId, VolumeSpec};
@@ -55,14 +55,14 @@ fn a_volume_is_a_sparse_private_file_and_twice_is_once() {
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     let volume = volume(5);
     for _ in 0..2 {
-        driver.create_volume(&work(), &volume).unwrap();
+        driver.create(&work(), &volume).unwrap();
     }
     let made = fs::metadata(driver.backing_store(&volume).unwrap()).unwrap();
     assert_eq!((made.len(), made.permissions().mode() & 0o777), (5 * GIB, 0o600));
     assert!(made.blocks() < 100);
     assert_eq!(names(&folder), [volume.storage_name()]);
     for _ in 0..2 {
-        driver.delete_volume(&work(), &volume).unwrap();
+        driver.delete(&work(), &volume).unwrap();
     }
     assert!(names(&folder).is_empty());
 }
@@ -72,10 +72,10 @@ fn a_volume_of_another_size_is_not_taken_for_ours() {
     let home = tempfile::tempdir().unwrap();
     let driver = backend(home.path());
     let mut volume = volume(1);
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     volume.size = 2;
     assert!(matches!(
-        driver.create_volume(&work(), &volume),
+        driver.create(&work(), &volume),
         Err(DriverError::Failed { .. })
     ));
 }
@@ -86,17 +86,17 @@ fn extending_keeps_the_content_and_never_shrinks() {
     let driver = backend(home.path());
     let volume = volume(1);
     assert!(matches!(
-        driver.extend_volume(&work(), &volume, 2),
+        driver.extend(&work(), &volume, 2),
         Err(DriverError::NotFound { .. })
     ));
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     write(&driver, &volume, b"hello", GIB - 5);
     for _ in 0..2 {
-        driver.extend_volume(&work(), &volume, 3).unwrap();
+        driver.extend(&work(), &volume, 3).unwrap();
     }
     assert_eq!(read(&driver, &volume, 7, GIB - 5), b"hello\0\0");
     assert!(matches!(
-        driver.extend_volume(&work(), &volume, 2),
+        driver.extend(&work(), &volume, 2),
         Err(DriverError::Refused { .. })
     ));
     assert_eq!(driver.list_existing(&work()).unwrap()[0].bytes, 3 * GIB);
@@ -108,12 +108,12 @@ fn snapshots_and_clones_have_the_content_of_their_time() {
     let driver = backend(home.path());
     let (source, from_snapshot, clone) = (volume(1), volume(2), volume(1));
     let snapshot = SnapshotId::new();
-    driver.create_volume(&work(), &source).unwrap();
+    driver.create(&work(), &source).unwrap();
     write(&driver, &source, b"old", 123_456);
-    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver.take_snapshot(&work(), &source, snapshot).unwrap();
     write(&driver, &source, b"new", 123_456);
     // Again, as after a lost reply: the snapshot must not become a younger one.
-    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver.take_snapshot(&work(), &source, snapshot).unwrap();
     for _ in 0..2 {
         driver
             .create_volume_from_snapshot(&work(), &from_snapshot, snapshot)
@@ -134,8 +134,8 @@ fn snapshots_and_clones_have_the_content_of_their_time() {
         driver.create_volume_from_snapshot(&work(), &volume(1), SnapshotId::new()),
         Err(DriverError::NotFound { .. })
     ));
-    driver.delete_snapshot(&work(), &source, snapshot).unwrap();
-    driver.delete_snapshot(&work(), &source, snapshot).unwrap();
+    driver.drop_snapshot(&work(), &source, snapshot).unwrap();
+    driver.drop_snapshot(&work(), &source, snapshot).unwrap();
     assert_eq!(driver.list_existing(&work()).unwrap().len(), 3);
 }
 
@@ -149,9 +149,9 @@ fn what_a_killed_run_left_half_made_is_removed() {
     let driver = backend(home.path());
     assert_eq!(names(home.path()), [".new-mine"]);
     fs::write(draft(&kept), "half").unwrap();
-    driver.create_volume(&work(), &kept).unwrap();
+    driver.create(&work(), &kept).unwrap();
     fs::write(draft(&removed), "half").unwrap();
-    driver.delete_volume(&work(), &removed).unwrap();
+    driver.delete(&work(), &removed).unwrap();
     assert_eq!(names(home.path()), [".new-mine", &kept.storage_name()]);
     assert_eq!(read(&driver, &kept, 4, 0), b"\0\0\0\0");
 }
@@ -161,7 +161,7 @@ fn a_cancelled_copy_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let driver = backend(home.path());
     let (source, clone) = (volume(1), volume(1));
-    driver.create_volume(&work(), &source).unwrap();
+    driver.create(&work(), &source).unwrap();
     let cancelled = work();
     let failed = driver.make(&cancelled, super::Name::Volume(clone.id), GIB, |_| {
         cancelled.cancel();
@@ -177,20 +177,17 @@ fn a_folder_that_vanished_is_no_empty_folder() {
     let folder = home.path().join("volumes");
     let driver = backend(&folder);
     let volume = volume(1);
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     fs::rename(&folder, home.path().join("elsewhere")).unwrap();
     for replaced in [false, true] {
         if replaced {
             fs::create_dir(&folder).unwrap();
         }
         assert!(matches!(
-            driver.create_volume(&work(), &volume),
+            driver.create(&work(), &volume),
             Err(DriverError::Failed { .. })
         ));
-        assert!(
-            driver.delete_volume(&work(), &volume).is_err(),
-            "it would look deleted"
-        );
+        assert!(driver.delete(&work(), &volume).is_err(), "it would look deleted");
         assert!(driver.stats(&work()).is_err());
     }
     fs::remove_dir(&folder).unwrap();
@@ -200,14 +197,14 @@ fn a_folder_that_vanished_is_no_empty_folder() {
     );
     fs::rename(home.path().join("elsewhere"), &folder).unwrap();
     driver.setup(&work()).unwrap();
-    driver.delete_volume(&work(), &volume).unwrap();
+    driver.delete(&work(), &volume).unwrap();
 }
 
 #[test]
 fn a_driver_built_anew_works_without_setup() {
     let home = tempfile::tempdir().unwrap();
     let driver = FileDriver::new(FileOptions::new(home.path(), "file"));
-    driver.create_volume(&work(), &volume(1)).unwrap();
+    driver.create(&work(), &volume(1)).unwrap();
     assert_eq!(driver.stats(&work()).unwrap()[0].total_volumes, 1);
 }
 
@@ -219,16 +216,16 @@ fn stats_follow_what_is_done() {
     assert_eq!((pool().pool_name.as_str(), pool().total_volumes), ("file", 0));
     let (first, second) = (volume(2), volume(3));
     let snapshot = SnapshotId::new();
-    driver.create_volume(&work(), &first).unwrap();
-    driver.create_volume(&work(), &first).unwrap();
-    driver.create_volume(&work(), &second).unwrap();
-    driver.extend_volume(&work(), &second, 5).unwrap();
-    driver.create_snapshot(&work(), &first, snapshot).unwrap();
+    driver.create(&work(), &first).unwrap();
+    driver.create(&work(), &first).unwrap();
+    driver.create(&work(), &second).unwrap();
+    driver.extend(&work(), &second, 5).unwrap();
+    driver.take_snapshot(&work(), &first, snapshot).unwrap();
     assert!((pool().provisioned_capacity_gb - 9.0).abs() < 0.001);
     assert_eq!(pool().total_volumes, 3);
-    driver.delete_volume(&work(), &second).unwrap();
-    driver.delete_volume(&work(), &second).unwrap();
-    driver.delete_snapshot(&work(), &first, snapshot).unwrap();
+    driver.delete(&work(), &second).unwrap();
+    driver.delete(&work(), &second).unwrap();
+    driver.drop_snapshot(&work(), &first, snapshot).unwrap();
     assert!((pool().provisioned_capacity_gb - 2.0).abs() < 0.001);
     let (Capacity::Gib(total), Capacity::Gib(free)) = (pool().total_capacity_gb, pool().free_capacity_gb)
     else {
@@ -243,7 +240,7 @@ fn strangers_in_the_folder_are_listed_but_not_counted_as_ours() {
     let home = tempfile::tempdir().unwrap();
     let driver = backend(home.path());
     let volume = volume(1);
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     for stranger in ["lost+found", "volume-", "volume-x", "_snapshot-1", ".hidden"] {
         fs::write(home.path().join(stranger), "").unwrap();
     }
@@ -274,13 +271,13 @@ fn a_volume_goes_back_to_its_snapshot_which_stays() {
     let driver = backend(home.path());
     let volume = volume(1);
     let snapshot = SnapshotId::new();
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     write(&driver, &volume, b"old", 4096);
-    driver.create_snapshot(&work(), &volume, snapshot).unwrap();
-    driver.extend_volume(&work(), &volume, 2).unwrap();
+    driver.take_snapshot(&work(), &volume, snapshot).unwrap();
+    driver.extend(&work(), &volume, 2).unwrap();
     write(&driver, &volume, b"new", 4096);
     for _ in 0..2 {
-        driver.revert_to_snapshot(&work(), &volume, snapshot).unwrap();
+        driver.revert(&work(), &volume, snapshot).unwrap();
         assert_eq!(read(&driver, &volume, 3, 4096), b"old");
     }
     let bytes: Vec<u64> = driver
@@ -292,7 +289,7 @@ fn a_volume_goes_back_to_its_snapshot_which_stays() {
     assert_eq!(bytes, [GIB, GIB]);
     assert!((driver.stats(&work()).unwrap()[0].provisioned_capacity_gb - 2.0).abs() < 0.001);
     assert!(matches!(
-        driver.revert_to_snapshot(&work(), &volume, SnapshotId::new()),
+        driver.revert(&work(), &volume, SnapshotId::new()),
         Err(DriverError::NotFound { .. })
     ));
 }
@@ -305,7 +302,7 @@ fn a_file_is_adopted_once_and_never_over_another() {
     let volume = volume(1);
     for _ in 0..2 {
         let managed = driver
-            .manage_volume(&work(), &volume, &Reference::named("found"))
+            .manage(&work(), &volume, &Reference::named("found"))
             .unwrap();
         assert_eq!(managed.size, 1);
     }
@@ -324,7 +321,7 @@ fn a_file_is_adopted_once_and_never_over_another() {
         };
         assert!(
             matches!(
-                driver.manage_volume(&work(), &spec, &Reference::named(bad)),
+                driver.manage(&work(), &spec, &Reference::named(bad)),
                 Err(DriverError::Refused { .. })
             ),
             "{bad}"
@@ -344,7 +341,7 @@ fn a_volume_beyond_the_file_system_is_refused() {
     // 4 EiB: more than ext4, XFS's usual limits or tmpfs allow is not certain everywhere, so either answer is right, but the
     // folder must be clean after a refusal.
     let huge = volume(u32::MAX);
-    match driver.create_volume(&work(), &huge) {
+    match driver.create(&work(), &huge) {
         Ok(_) => {}
         Err(DriverError::Refused { client }) => {
             assert_eq!(client, "The volume is larger than the storage backend can hold.");

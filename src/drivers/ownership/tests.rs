@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{LockError, Ownership, Place};
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::file::{FileDriver, FileOptions};
-use crate::drivers::testing::volume;
+use crate::drivers::testing::{DriverSteps as _, volume};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::model::{Reference, SnapshotId};
 
@@ -147,8 +147,8 @@ fn no_verb_of_a_superseded_process_changes_what_its_successor_has() {
     let work = Work::within(Duration::from_secs(20)).on(&ownership);
     let driver = FileDriver::new(FileOptions::new(&path, "file"));
     driver.setup(&work).unwrap();
-    driver.create_volume(&work, &ours).unwrap();
-    driver.create_snapshot(&work, &ours, snapshot).unwrap();
+    driver.create(&work, &ours).unwrap();
+    driver.take_snapshot(&work, &ours, snapshot).unwrap();
     // The successor took the folder, removed our half-made file, and is making the same.
     std::fs::remove_file(named(".pumice.lock")).unwrap();
     let successor = Ownership::of(vec![Place::folder(&path)]);
@@ -162,13 +162,13 @@ fn no_verb_of_a_superseded_process_changes_what_its_successor_has() {
             .unwrap(),
     );
     let verbs: [Box<dyn Fn() -> DriverResult<()>>; 7] = [
-        Box::new(|| driver.create_volume(&work, &volume(0)).map(drop)),
+        Box::new(|| driver.create(&work, &volume(0)).map(drop)),
         Box::new(|| driver.create_cloned_volume(&work, &volume(0), ours.id).map(drop)),
-        Box::new(|| driver.delete_volume(&work, &ours)),
-        Box::new(|| driver.extend_volume(&work, &ours, 1)),
-        Box::new(|| driver.delete_snapshot(&work, &ours, snapshot)),
-        Box::new(|| driver.revert_to_snapshot(&work, &ours, snapshot)),
-        Box::new(|| driver.manage_volume(&work, &volume(0), &reference).map(drop)),
+        Box::new(|| driver.delete(&work, &ours)),
+        Box::new(|| driver.extend(&work, &ours, 1)),
+        Box::new(|| driver.drop_snapshot(&work, &ours, snapshot)),
+        Box::new(|| driver.revert(&work, &ours, snapshot)),
+        Box::new(|| driver.manage(&work, &volume(0), &reference).map(drop)),
     ];
     for (index, verb) in verbs.iter().enumerate() {
         let answer = verb();

@@ -47,12 +47,12 @@ pub enum OperationKind {
         /// The attachment.
         attachment_id: AttachmentId,
     },
-    /// The old way of exporting: `os-initialize_connection`.
+    /// The old way of exporting, without an attachment.
     InitializeConnection {
         /// The initiator.
         connector: Connector,
     },
-    /// The old way of ending it: `os-terminate_connection`.
+    /// The old way of ending it.
     TerminateConnection {
         /// The initiator; `None` means all of them.
         connector: Option<Connector>,

@@ -39,7 +39,7 @@ use crate::model::role::Level;
 use crate::model::transitions::{Verb as Asked, decide};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    Error, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec,
+    Error, Result, Snapshot, SnapshotId, SnapshotStatus, StorageName, Subject, Timestamp, Volume, VolumeSpec,
 };
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
@@ -237,7 +237,8 @@ async fn create_snapshot(task: &mut Task<CreateSnapshotCommand>) -> DriverResult
 async fn delete_created(task: &mut Task<CreateSnapshotCommand>) {
     let snapshot = task.command.snapshot_id;
     let deleted = task.drive(LockSet::snapshot(snapshot), move |call| {
-        call.driver.delete_snapshot(call.work, call.volume, snapshot)
+        call.driver
+            .delete_storage(call.work, call.volume, StorageName::Snapshot(snapshot))
     });
     if let Err(error) = deleted.await {
         tracing::error!(%snapshot, %error, "a snapshot could not be taken back; it stays until it is deleted");

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::ending::{DELETE, end_snapshot};
+use super::ending::end_snapshot;
 use super::unmanage_snapshot::unmanage;
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
@@ -79,13 +79,17 @@ impl Request for DeleteSnapshot {
 }
 
 impl Entry for DeleteSnapshotEntry {
-    const NAME: &'static str = DELETE;
+    const NAME: &'static str = "delete_snapshot";
 }
 
 #[async_trait(?Send)]
 impl Verb for DeleteSnapshotEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         deadlines.snapshot + deadlines.moving_data(size)
+    }
+
+    fn deletes_its_subject(&self) -> bool {
+        true
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {

@@ -4,10 +4,7 @@ use crate::control::{Interrupt, store_failed};
 use crate::model::transitions::snapshots;
 use crate::model::{Error, Operation, Result, Snapshot, SnapshotStatus, Timestamp, Volume};
 use crate::verbs::record_changes::remove_snapshot;
-use crate::verbs::{Began, BeginContext};
-
-/// The verb of a delete, in the journal: a request to end the snapshot repeats one that is open.
-pub(super) const DELETE: &str = "delete_snapshot";
+use crate::verbs::{Began, BeginContext, verb_of};
 
 /// Supersedes what is done to a snapshot, and begins the operation that ends it; `operation` says which, and in which status the
 /// snapshot is meanwhile. What has no storage goes at once.
@@ -28,7 +25,7 @@ pub(super) async fn end_snapshot(
     if let Some(named) = snapshot.operation
         && let Some(open) = control.catalog.operation(named).await?
     {
-        if open.verb == DELETE {
+        if verb_of(&open).is_ok_and(|verb| verb.deletes_its_subject()) {
             return Ok(Began::Repeated(Box::new(open.record), ()));
         }
         // Its volume's operation ends it, whichever way, and what is left can be deleted then.

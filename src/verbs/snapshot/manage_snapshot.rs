@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::create_snapshot::{CreateSnapshot, begin_snapshot};
+use super::{CreateSnapshot, begin_snapshot};
 use crate::backend::command::command_fields;
 use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};

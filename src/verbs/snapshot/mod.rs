@@ -7,6 +7,7 @@ mod manage_snapshot;
 mod unmanage_snapshot;
 mod update_snapshot;
 
+use self::create_snapshot::begin_snapshot;
 pub use self::create_snapshot::{CreateSnapshot, CreateSnapshotCommand};
 pub use self::delete_snapshot::{DeleteSnapshot, DeleteSnapshotCommand};
 pub use self::manage_snapshot::{ManageSnapshot, ManageSnapshotCommand};

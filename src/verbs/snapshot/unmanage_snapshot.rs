@@ -1,4 +1,4 @@
-//! Forget a snapshot without touching its storage (cinder: `volume/api.py` `delete_snapshot` with `unmanage_only`).
+//! Forget a snapshot without touching its storage (cinder: `volume/api.py`, a delete with `unmanage_only`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|

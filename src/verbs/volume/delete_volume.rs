@@ -41,14 +41,15 @@ use crate::model::transitions::snapshots::goes_with_its_volume;
 use crate::model::transitions::{Verb as Asked, decide, not_deletable};
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec, VolumeStatus,
+    Operation, Result, SnapshotId, SnapshotStatus, StorageName, Subject, Timestamp, Volume, VolumeSpec,
+    VolumeStatus,
 };
 use crate::verbs::followers::Followers;
 use crate::verbs::record_changes::remove_volume;
 use crate::verbs::transition::client_error;
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, ReadSnapshots,
-    Reads, Records, Request, Transition, UserMessageDraft, Verb, next_stage,
+    Reads, Records, Request, Transition, UserMessageDraft, Verb, next_stage, verb_of,
 };
 
 /// Delete a volume.
@@ -96,7 +97,8 @@ impl Request for DeleteVolume {
             return Ok(Began::Done(()));
         }
         let status = decide(&volume, &[], Asked::Delete { force: self.force })?;
-        let is_delete = |operation: &&Operation| operation.verb == DeleteVolumeEntry::NAME;
+        let is_delete =
+            |operation: &&Operation| verb_of(operation).is_ok_and(|verb| verb.deletes_its_subject());
         if let Some(open) = superseded.iter().find(is_delete) {
             return Ok(Began::Repeated(Box::new(open.clone()), ()));
         }
@@ -174,6 +176,10 @@ impl Entry for DeleteVolumeEntry {
 impl Verb for DeleteVolumeEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         deadlines.delete + deadlines.moving_data(size)
+    }
+
+    fn deletes_its_subject(&self) -> bool {
+        true
     }
 
     fn may_be_cancelled(&self) -> bool {
@@ -372,7 +378,8 @@ async fn delete_snapshots<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {
     for snapshot in command.snapshots().iter().copied() {
         task.drive(LockSet::snapshot(snapshot), move |call| {
             call.backend.inventory().insert_tombstone(snapshot.0);
-            call.driver.delete_snapshot(call.work, call.volume, snapshot)
+            call.driver
+                .delete_storage(call.work, call.volume, StorageName::Snapshot(snapshot))
         })
         .await?;
     }

@@ -43,7 +43,7 @@ use crate::model::{
 };
 use crate::verbs::command::context_of;
 use crate::verbs::transition::client_error;
-use crate::verbs::volume::create_volume::made;
+use crate::verbs::volume::made;
 use crate::verbs::{
     Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads, Records,
     Request, Transition, UserMessageDraft, Verb,

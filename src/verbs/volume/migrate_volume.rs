@@ -11,7 +11,7 @@
 //! | delete source | source | the hidden volume is gone, with what it left | the hidden volume is `error_deleting` |
 //!
 //! A migration that fails leaves the volume as it was, with the `migration_status` `error`. The hidden volume is deleted as any
-//! other is ([`delete_volume`](super::delete_volume)): at the end the copy that is not wanted, or what the volume left. So nothing is ever on a backend
+//! other is ([`deletion`]): at the end the copy that is not wanted, or what the volume left. So nothing is ever on a backend
 //! without a record.
 //!
 //! The copy has an id of its own, by which its storage is named on the destination. The volume is known by its old id, and keeps the

@@ -33,9 +33,11 @@ pub use self::unmanage_volume::{UnmanageVolume, UnmanageVolumeCommand};
 pub use self::update_volume::UpdateVolume;
 pub use self::update_volume_metadata::UpdateVolumeMetadata;
 
+use self::create_volume::made;
 pub(super) use self::delete_volume::deletion;
 pub(super) use self::initialize_connection::exported;
-pub(super) use self::terminate_connection::forget_export;
+use self::manage_volume::failed;
+pub(super) use self::terminate_connection::{TerminateConnectionEntry, forget_export};
 use super::{EntryRow, RequestVisitor, entry};
 use crate::backend::CommandVisitor;
 

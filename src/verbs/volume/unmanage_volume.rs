@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::manage_volume::failed;
+use super::failed;
 use crate::backend::command::command_fields;
 use crate::backend::notify::notify;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};

@@ -1,6 +1,7 @@
 //! What the storage has beside the catalog.
 
 use super::*;
+use crate::drivers::testing::DriverSteps as _;
 
 fn known(volume: &VolumeSpec) -> BackendVolume {
     BackendVolume {
@@ -16,9 +17,9 @@ async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
         let driver = FakeDriver::default();
         let work = crate::drivers::Work::within(Duration::from_secs(20));
         let (ours, orphan, snapshot) = (spec(1), spec(1), SnapshotId::new());
-        driver.create_volume(&work, &ours).unwrap();
-        driver.create_volume(&work, &orphan).unwrap();
-        driver.create_snapshot(&work, &orphan, snapshot).unwrap();
+        driver.create(&work, &ours).unwrap();
+        driver.create(&work, &orphan).unwrap();
+        driver.take_snapshot(&work, &orphan, snapshot).unwrap();
         driver.put_stranger("somebody's", 1);
         let options = Options {
             delete_orphans,
@@ -43,8 +44,8 @@ async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
     let driver = FakeDriver::default();
     let work = crate::drivers::Work::within(Duration::from_secs(20));
     let (orphan, recorded) = (spec(1), spec(1));
-    driver.create_volume(&work, &orphan).unwrap();
-    driver.create_volume(&work, &recorded).unwrap();
+    driver.create(&work, &orphan).unwrap();
+    driver.create(&work, &recorded).unwrap();
     let options = Options {
         delete_orphans: true,
         ..Options::default()
@@ -63,7 +64,7 @@ async fn a_manager_learns_all_volumes_though_no_page_is_full() {
     let driver = FakeDriver::default();
     let work = crate::drivers::Work::within(Duration::from_secs(20));
     for volume in &volumes {
-        driver.create_volume(&work, volume).unwrap();
+        driver.create(&work, volume).unwrap();
     }
     let options = Options {
         page_size: 4,
@@ -92,7 +93,7 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
     .await;
     // Somebody mounts the right one.
     let work = crate::drivers::Work::within(Duration::from_secs(20));
-    driver.create_volume(&work, &volumes[0]).unwrap();
+    driver.create(&work, &volumes[0]).unwrap();
     until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
 }
 

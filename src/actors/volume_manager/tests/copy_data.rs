@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::drivers::fake::Content;
+use crate::drivers::testing::DriverSteps as _;
 use crate::messages::api::CopyProgress;
 use crate::model::{BackendName, OperationId};
 use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
@@ -111,7 +112,7 @@ impl Node {
         let mut volume = spec(1);
         volume.pool = self.backend().pool("fake");
         let work = crate::drivers::Work::within(Duration::from_secs(20));
-        self.driver.create_volume(&work, &volume).unwrap();
+        self.driver.create(&work, &volume).unwrap();
         for (offset, bytes) in pieces {
             self.driver.write_volume(volume.id, *offset, bytes);
         }

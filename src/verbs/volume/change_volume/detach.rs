@@ -8,7 +8,7 @@ use crate::model::transitions::{Verb as Asked, decide, follow_attachments};
 use crate::model::{Attachment, AttachmentId, Error, Result, Subject, Timestamp, Volume, VolumeStatus};
 use crate::store::catalog::Stored;
 use crate::verbs::attachment::DeleteAttachment;
-use crate::verbs::volume::terminate_connection::TerminateConnectionEntry;
+use crate::verbs::volume::TerminateConnectionEntry;
 use crate::verbs::{Began, BeginContext, Request};
 
 /// Writes down that it is attached there no longer.

@@ -24,8 +24,8 @@ use crate::flow::{Flow, step};
 use crate::messages::api::Outcome;
 use crate::messages::cast;
 use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::model::VolumeSpec;
 use crate::model::spec::VolumeSource;
+use crate::model::{StorageName, VolumeSpec};
 
 /// Make the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +144,8 @@ async fn delete_created(task: &mut Task<CreateVolumeCommand>) {
 
 async fn clean_up(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {
     task.drive_within(CLEAN_UP_LIMIT, task.volume.id, |call| {
-        call.driver.delete_volume(call.work, call.volume)
+        let name = StorageName::Volume(call.volume.id);
+        call.driver.delete_storage(call.work, call.volume, name)
     })
     .await
 }

@@ -11,6 +11,7 @@ use crate::backend::testing::{LONG_MS, Recipe, first, spec};
 use crate::backend::{BackendState, Options};
 use crate::drivers::VolumeDriver;
 use crate::drivers::fake::{Content, FakeDriver, FakeOptions, Fault, Verb};
+use crate::drivers::testing::DriverSteps as _;
 use crate::flow::Unobserved;
 use crate::messages::api::{Failure, FailureKind};
 use crate::model::{Context, Error, OperationId};
@@ -72,7 +73,7 @@ fn real_source(
 ) -> (FakeDriver, VolumeSpec, Script) {
     let (driver, volume) = (FakeDriver::default(), spec(gib));
     let work = Work::within(Duration::from_millis(LONG_MS));
-    driver.create_volume(&work, &volume).unwrap();
+    driver.create(&work, &volume).unwrap();
     for (offset, bytes) in pieces {
         driver.write_volume(volume.id, *offset, bytes);
     }
@@ -101,7 +102,7 @@ impl Copies {
     fn of(gib: u32, options: Options, driver: FakeDriver) -> Self {
         let volume = spec(gib);
         let work = Work::within(Duration::from_millis(LONG_MS));
-        driver.create_volume(&work, &volume).unwrap();
+        driver.create(&work, &volume).unwrap();
         let router = Router::new("h");
         let told = Arc::<Mutex<Vec<u64>>>::default();
         let ear = Arc::clone(&told);
