@@ -174,6 +174,27 @@ impl Control {
             .ok_or_else(|| type_not_found(id))
     }
 
+    /// Whether volumes of a type are encrypted.
+    pub async fn is_encrypted(&self, id: VolumeTypeId) -> Result<bool> {
+        let encryption = self.catalog.type_encryption(id).await;
+        Ok(encryption.map_err(|error| store_failed(&error))?.is_some())
+    }
+
+    /// Refuses a type whose volumes are encrypted: there is no key manager that could keep their keys (cinder:
+    /// `volume/volume_utils.py` `create_encryption_key`).
+    ///
+    /// # Errors
+    /// 400.
+    pub async fn check_key_manager(&self, volume_type: &VolumeType) -> Result<()> {
+        match self.is_encrypted(volume_type.id).await? {
+            true => Err(Error::bad_request(format!(
+                "Key manager error: none is configured, so no volume can be of the encrypted type {}.",
+                volume_type.name
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// The type of a volume; `None` where it has none.
     pub async fn type_of(&self, volume: &Volume) -> Result<Option<Stored<VolumeType>>> {
         self.type_by_id(volume.volume_type_id).await

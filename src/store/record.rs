@@ -27,7 +27,9 @@ use crate::model::identity::{
     Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenKeys, User,
 };
 use crate::model::quota::Resource;
-use crate::model::{Attachment, Operation, Service, Snapshot, Transfer, UserMessage, Volume, VolumeType};
+use crate::model::{
+    Attachment, Operation, Service, Snapshot, Transfer, TypeEncryption, UserMessage, Volume, VolumeType,
+};
 
 /// Something that is stored.
 pub trait Record: Serialize + DeserializeOwned {
@@ -241,6 +243,7 @@ records! {
     13 "snapshot" Snapshot, version 1;
     14 "limit" Limit, version 1;
     15 "transfer" Transfer, version 1;
+    16 "type encryption" TypeEncryption, version 1;
     20 "token keys" TokenKeys, version 1;
     21 "token generation" TokenGeneration, version 1;
     22 "revoked token" RevokedToken, version 1;

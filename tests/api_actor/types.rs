@@ -1,9 +1,12 @@
 //! Volume types.
 
 use pumice::model::quota::Resource;
-use pumice::model::{ErrorKind, VolumeStatus};
+use pumice::model::{ControlLocation, ErrorKind, VolumeStatus};
+use pumice::store::CommitError;
 use pumice::verbs::volume::{CreateVolume, DeleteVolume};
-use pumice::verbs::volume_type::{CreateVolumeType, DeleteVolumeType, VolumeTypeChange};
+use pumice::verbs::volume_type::{
+    CreateTypeEncryption, CreateVolumeType, DeleteVolumeType, VolumeTypeChange,
+};
 
 use crate::support::{World, admin, create, member, project};
 
@@ -190,4 +193,22 @@ async fn usage_and_limits_follow_a_types_new_name() {
         .unwrap();
     world.until_gone(volume.id).await;
     assert_eq!(world.usage("gigabytes_new").await.in_use, 0);
+}
+
+#[actix::test]
+async fn a_volume_that_is_created_while_its_type_becomes_encrypted_is_decided_anew() {
+    let world = World::new().await;
+    let kind = world.new_type("a", &[]).await;
+    let read_before = world.catalog.volume_type(kind.id).await.unwrap().unwrap();
+    let encrypt = CreateTypeEncryption {
+        volume_type_id: kind.id,
+        provider: "luks".into(),
+        control_location: ControlLocation::FrontEnd,
+        cipher: None,
+        key_size: None,
+    };
+    world.call_as(&admin(), encrypt).await.unwrap();
+    let mut changes = world.catalog.change();
+    changes.require(&read_before);
+    assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
 }

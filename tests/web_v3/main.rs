@@ -19,6 +19,7 @@ mod replay;
 mod snapshots;
 mod table;
 mod transfers;
+mod type_encryption;
 mod volumes;
 mod walk;
 #[path = "../web_support/mod.rs"]

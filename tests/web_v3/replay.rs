@@ -16,8 +16,6 @@ const DIFFERENT: &[(usize, &str)] = &[
         93,
         "an unknown attachment: Cinder takes it for one that Nova uses",
     ),
-    (169, "the type is not encrypted here, for 501"),
-    (170, "the type is not encrypted here, for 501"),
     (173, "a defect of Cinder's: 500"),
     (186, "usage of volumes that were made off the record"),
     (188, "usage of volumes that were made off the record"),
@@ -103,6 +101,10 @@ async fn off_the_record(house: &House, names: &mut Names, line: usize) {
         141 => rest(house, &names.fill("/volumes/<uuid6>")).await,
         143 => kind(house, names, "<uuid13>", "t2", true).await,
         149 => kind(house, names, "<uuid12>", "priv1", false).await,
+        171 => {
+            let path = names.fill("/types/<uuid12>/encryption/provider");
+            assert_eq!(house.delete(&path).send().await.status, 202);
+        }
         191 => limits(house, json!({"per_volume_gigabytes": 4})).await,
         192 => make(house, names, "<uuid16>", json!({"size": 4, "volume_type": "t2"})).await,
         196 => limits(house, json!({"per_volume_gigabytes": -1, "gigabytes_t2": -1})).await,

@@ -18,6 +18,7 @@
 //! | `N.`, `nv`, `nc` | id; volume, created_at, id; scope, created_at, id | snapshots |
 //! | `nn` | scope, name, created_at, id | snapshots by name |
 //! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
+//! | `Te` | type id | how the volumes of a type are encrypted |
 //! | `O.` | id | operations |
 //! | `os` | volume or snapshot, id | operations that make a volume from it |
 //! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
@@ -68,6 +69,7 @@ tables! {
     SNAPSHOT_BY_NAME = b"nn";
     VOLUME_TYPE = b"T.";
     VOLUME_TYPE_BY_NAME = b"tn";
+    TYPE_ENCRYPTION = b"Te";
     OPERATION = b"O.";
     OPERATION_BY_SOURCE = b"os";
     USAGE = b"Qc";

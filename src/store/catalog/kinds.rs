@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::keys::{self, Table};
 use crate::model::{
     Attachment, Operation, OperationId, Project, RevokedToken, RoleAssignment, Service, Snapshot, Token,
-    TokenGeneration, TokenKeys, Transfer, User, UserMessage, Volume, VolumeId, VolumeType,
+    TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
@@ -64,6 +64,7 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<Snapshot>().await?;
     visitor.kind::<Operation>().await?;
     visitor.kind::<VolumeType>().await?;
+    visitor.kind::<TypeEncryption>().await?;
     visitor.kind::<UserMessage>().await?;
     visitor.kind::<Transfer>().await?;
     visitor.kind::<Token>().await?;
@@ -87,6 +88,7 @@ macro_rules! without_index {
 }
 
 without_index! {
+    TypeEncryption: TYPE_ENCRYPTION;
     TokenKeys: TOKEN_KEYS;
     TokenGeneration: TOKEN_GENERATION;
     Limit: PROJECT_LIMIT CLASS_LIMIT;

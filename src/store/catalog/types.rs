@@ -6,12 +6,12 @@ use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, key};
 use super::kinds::{Kind, Rows};
 use super::{Catalog, Stored};
-use crate::model::{VolumeType, VolumeTypeId};
+use crate::model::{TypeEncryption, VolumeType, VolumeTypeId};
 use crate::store::{Ceiling, Condition, Key, StoreError};
 
-/// What [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) names when a type that is to be deleted has
-/// volumes.
-pub const TYPE_IN_USE: &str = "volumes of a type that is to be deleted";
+/// What [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) names when a type that is to be deleted, or
+/// whose encryption is to change, has volumes.
+pub const TYPE_IN_USE: &str = "volumes of a type that is to be changed";
 
 impl Catalog {
     /// A type by id.
@@ -40,6 +40,17 @@ impl Catalog {
             .filter(|found| found.name == name))
     }
 
+    /// How the volumes of a type are encrypted, if they are.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn type_encryption(
+        &self,
+        id: VolumeTypeId,
+    ) -> Result<Option<Stored<TypeEncryption>>, StoreError> {
+        self.record(&encryption_key(id)).await
+    }
+
     /// All types, newest first. There are few.
     ///
     /// # Errors
@@ -60,17 +71,38 @@ impl Indexed for VolumeType {
 
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
         match (was, now) {
-            (Some(was), None) => changes.ceiling(Ceiling {
-                keys: vec![type_counter(was.id)],
-                limit: 0,
-                name: TYPE_IN_USE.to_owned(),
-            }),
+            (Some(was), None) => changes.ceiling(no_volumes_of(was.id)),
             (was, Some(now)) if was.is_none_or(|was| was.name != now.name) => {
                 changes.condition(Condition::Absent(name_key(&now.name)));
             }
             _ => {}
         }
     }
+}
+
+/// It changes while its type has no volumes: else the commit fails with `OverCeiling` named [`TYPE_IN_USE`].
+impl Indexed for TypeEncryption {
+    fn key(&self) -> Key {
+        encryption_key(self.volume_type_id)
+    }
+
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        if let Some(changed) = now.or(was) {
+            changes.ceiling(no_volumes_of(changed.volume_type_id));
+        }
+    }
+}
+
+fn no_volumes_of(id: VolumeTypeId) -> Ceiling {
+    Ceiling {
+        keys: vec![type_counter(id)],
+        limit: 0,
+        name: TYPE_IN_USE.to_owned(),
+    }
+}
+
+fn encryption_key(id: VolumeTypeId) -> Key {
+    key(keys::TYPE_ENCRYPTION).id(id.0).end()
 }
 
 /// How many volumes are of this type.

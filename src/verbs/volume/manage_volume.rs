@@ -96,6 +96,9 @@ impl Request for ManageVolume {
             })?,
             None => control.default_volume_type().await?,
         };
+        if control.is_encrypted(volume_type.id).await? {
+            return Err(Error::bad_request("Managing to an encrypted volume type is not supported.").into());
+        }
         let (pool, zone) = control.place_to_manage(at.context, &self.host).await?;
         let mut volume = self.volume(at.context, pool, zone);
         volume.volume_type_id = Some(volume_type.id);

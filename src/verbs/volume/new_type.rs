@@ -37,18 +37,20 @@ impl NewType {
         usage
     }
 
-    /// The outcome, or the failure that this type is gone by now.
+    /// The outcome, or the failure that this type is gone by now, or that its volumes are encrypted by now.
     ///
     /// # Errors
     /// When the store fails.
     pub(in crate::verbs) async fn examine(self, control: &Control, outcome: Outcome) -> Result<Outcome> {
-        Ok(match control.type_by_id(Some(self.id)).await? {
-            Some(_) => outcome,
-            None => Outcome::Failed(Failure {
-                kind: FailureKind::Request,
-                client: "The volume type was deleted meanwhile.".to_owned(),
-                operator: format!("the volume type {} is gone", self.id),
-            }),
-        })
+        let change = match control.type_by_id(Some(self.id)).await? {
+            None => "deleted",
+            Some(_) if control.is_encrypted(self.id).await? => "encrypted",
+            Some(_) => return Ok(outcome),
+        };
+        Ok(Outcome::Failed(Failure {
+            kind: FailureKind::Request,
+            client: format!("The volume type was {change} meanwhile."),
+            operator: format!("the volume type {} was {change}", self.id),
+        }))
     }
 }

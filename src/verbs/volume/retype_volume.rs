@@ -97,6 +97,13 @@ impl Request for RetypeVolume {
             ))
             .into());
         }
+        if new_type.multiattach && control.is_encrypted(new_type.id).await? {
+            return Err(Error::invalid_input(
+                "Retype requested both encryption and multi-attach, which is not supported.",
+            )
+            .into());
+        }
+        control.check_key_manager(&volume_type).await?;
         check_type_size(&volume_type, volume.size)?;
         let more = more_of_type(&volume, new_type.id);
         let ceilings = control

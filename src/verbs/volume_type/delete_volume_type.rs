@@ -35,6 +35,9 @@ impl Request for DeleteVolumeType {
         }
         let mut changes = at.control.catalog.change();
         changes.delete(&was);
+        if let Some(encryption) = at.control.catalog.type_encryption(was.id).await? {
+            changes.delete(&encryption);
+        }
         match changes.commit().await {
             Ok(_) => Ok(Began::Done(())),
             Err(CommitError::OverCeiling { name, .. }) if name == TYPE_IN_USE => {

@@ -1,11 +1,18 @@
 //! What can be done to volume types.
 
+mod create_type_encryption;
 mod create_volume_type;
+mod delete_type_encryption;
 mod delete_volume_type;
+mod encryption;
+mod update_type_encryption;
 mod update_volume_type;
 
+pub use self::create_type_encryption::CreateTypeEncryption;
 pub use self::create_volume_type::CreateVolumeType;
+pub use self::delete_type_encryption::DeleteTypeEncryption;
 pub use self::delete_volume_type::DeleteVolumeType;
+pub use self::update_type_encryption::UpdateTypeEncryption;
 pub use self::update_volume_type::{UpdateVolumeType, VolumeTypeChange};
 use super::RequestVisitor;
 
@@ -14,4 +21,7 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateVolumeType>();
     visitor.request::<UpdateVolumeType>();
     visitor.request::<DeleteVolumeType>();
+    visitor.request::<CreateTypeEncryption>();
+    visitor.request::<UpdateTypeEncryption>();
+    visitor.request::<DeleteTypeEncryption>();
 }

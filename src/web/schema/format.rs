@@ -30,6 +30,8 @@ pub enum Format {
     MigrationStatus,
     /// `snapshot_status`: a status that can be set.
     SnapshotStatus,
+    /// `key_size`: a whole number, or a text that is one as Python writes it, or null.
+    KeySize,
     /// `progress`: a whole percentage, or nothing.
     Progress,
     /// A `connector` that is no text: some of Cinder's schemas let one pass, which no backend can use.
@@ -124,6 +126,16 @@ impl Format {
                     )),
                     _ => word_fault(value, "Snapshot status", ('(', ')'), || settable().collect()),
                 }
+            }
+            Self::KeySize => {
+                let is_whole = match value {
+                    Value::Null => true,
+                    Value::String(text) => python::int(text).is_some_and(|size| size.to_string() == *text),
+                    _ => value.is_i64() || value.is_u64(),
+                };
+                (!is_whole).then(|| {
+                    FormatFault::Raised("Invalid input received: key_size must be an integer.".to_owned())
+                })
             }
             Self::Progress => progress_fault(value),
             Self::Connector => {

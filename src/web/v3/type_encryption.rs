@@ -1,22 +1,155 @@
-//! `/types/{id}/encryption`: no type is encrypted yet. What is asked of that is answered truly; making one so is 501.
+//! `/types/{id}/encryption`: how the volumes of a type are encrypted (cinder: `api/contrib/volume_type_encryption.py`,
+//! `api/schemas/volume_type_encryption.py`).
 
-use super::find_type;
+use serde_json::{Map, Value, json};
+
+use super::{accepted, find_type, python};
+use crate::model::type_encryption::type_encryption_not_found;
+use crate::model::{ControlLocation, TypeEncryption, VolumeTypeId};
+use crate::verbs::volume_type::{CreateTypeEncryption, DeleteTypeEncryption, UpdateTypeEncryption};
 use crate::web::caller::Caller;
 use crate::web::fault::{Fault, HandlerResult};
+use crate::web::request::Body;
 use crate::web::routes::SubjectPath;
+use crate::web::schema::Check::{Enum, Format, MaxLength, Maximum, Minimum, Properties, Required, Type};
+use crate::web::schema::parameter_types::NULLABLE_STRING;
+use crate::web::schema::python::{Number, number};
+use crate::web::schema::{Choice, Format as Formats, Kind, Schema, envelope, text};
 use crate::web::state::State;
-use crate::web::views::ok;
+use crate::web::views::{Named, ok, optional_time, time};
 
+const LOCATIONS: [ControlLocation; 2] = [ControlLocation::FrontEnd, ControlLocation::BackEnd];
+
+const FIELDS: crate::web::schema::Check = Properties(&[
+    (
+        "key_size",
+        Schema(&[
+            Type(&[Kind::String, Kind::Integer, Kind::Null]),
+            Minimum(0),
+            Maximum(i32::MAX as i64),
+            Format(Formats::KeySize),
+        ]),
+    ),
+    ("provider", Schema(&[Type(&[Kind::String]), MaxLength(255)])),
+    (
+        "control_location",
+        Schema(&[Enum(&[Choice::Text("front-end"), Choice::Text("back-end")])]),
+    ),
+    ("cipher", NULLABLE_STRING),
+]);
+
+pub(super) const CREATE: Schema = envelope!(
+    "encryption",
+    Schema(&[
+        Type(&[Kind::Object]),
+        FIELDS,
+        Required(&["provider", "control_location"]),
+    ])
+);
+
+pub(super) const UPDATE: Schema = envelope!("encryption", Schema(&[Type(&[Kind::Object]), FIELDS]));
+
+/// All that is known, or an empty object.
 pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    find_type(&state, &caller, &path.id).await?;
-    ok(&serde_json::json!({}))
+    let id = find_type(&state, &caller, &path.id).await?.id;
+    match state.catalog.type_encryption(id).await? {
+        Some(encryption) => ok(&view(&encryption)),
+        None => ok(&json!({})),
+    }
 }
 
-/// Show, update and delete: there is none.
-pub(super) async fn none(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    find_type(&state, &caller, &path.id).await?;
-    let type_id = &path.id;
-    Err(Fault::not_found(format!(
-        "Volume type encryption for type {type_id} does not exist."
-    )))
+/// One of its fields.
+pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
+    let id = find_type(&state, &caller, &path.id).await?.id;
+    let encryption = state.catalog.type_encryption(id).await?;
+    let fields = encryption.map(|encryption| view(&encryption));
+    match fields.unwrap_or_default().get(&path.key) {
+        Some(value) => ok(&Named(&path.key, value)),
+        None => Err(type_encryption_not_found(&path.id).into()),
+    }
+}
+
+pub(super) async fn create(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
+    let given = &body.value()["encryption"];
+    let volume_type_id = find_type(&state, &caller, &path.id).await?.id;
+    let message = CreateTypeEncryption {
+        volume_type_id,
+        provider: text(given, "provider").unwrap_or_default().to_owned(),
+        control_location: location(given).ok_or_else(Fault::malformed)?,
+        cipher: text(given, "cipher").map(str::to_owned),
+        key_size: key_size(&given["key_size"]),
+    };
+    let encryption_id = caller.ask(&state, message).await?;
+    let mut made = echo(given);
+    made.insert("volume_type_id".to_owned(), json!(volume_type_id));
+    made.insert("encryption_id".to_owned(), json!(encryption_id));
+    ok(&Named("encryption", made))
+}
+
+/// The last part of the path is not looked at, as in Cinder.
+pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
+    let given = &body.value()["encryption"];
+    let message = UpdateTypeEncryption {
+        volume_type_id: find_type(&state, &caller, &path.id).await?.id,
+        provider: text(given, "provider").map(str::to_owned),
+        control_location: location(given),
+        cipher: given
+            .get("cipher")
+            .map(|cipher| cipher.as_str().map(str::to_owned)),
+        key_size: given.get("key_size").map(key_size),
+    };
+    caller.ask(&state, message).await?;
+    ok(&Named("encryption", echo(given)))
+}
+
+/// The same. A type that is not there has no encryption.
+pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
+    let volume_type_id = python::uuid(&path.id)
+        .map(VolumeTypeId)
+        .ok_or_else(|| type_encryption_not_found(&path.id))?;
+    caller
+        .ask(&state, DeleteTypeEncryption { volume_type_id })
+        .await?;
+    Ok(accepted())
+}
+
+fn location(given: &Value) -> Option<ControlLocation> {
+    let given = text(given, "control_location")?;
+    LOCATIONS.into_iter().find(|location| location.as_str() == given)
+}
+
+/// A size that the schema has let pass.
+fn key_size(value: &Value) -> Option<u32> {
+    match number(value)? {
+        Number::Int(size) => u32::try_from(size).ok(),
+        Number::Float(_) => None,
+    }
+}
+
+/// What was given, with the key's size as a number.
+fn echo(given: &Value) -> Map<String, Value> {
+    let mut fields = given.as_object().cloned().unwrap_or_default();
+    if let Some(size) = fields.get_mut("key_size") {
+        *size = json!(key_size(size));
+    }
+    fields
+}
+
+fn view(encryption: &TypeEncryption) -> Map<String, Value> {
+    let fields = [
+        ("encryption_id", json!(encryption.id)),
+        ("volume_type_id", json!(encryption.volume_type_id)),
+        ("provider", json!(encryption.provider)),
+        ("control_location", json!(encryption.control_location.as_str())),
+        ("cipher", json!(encryption.cipher)),
+        ("key_size", json!(encryption.key_size)),
+        ("created_at", json!(time(encryption.created_at))),
+        ("updated_at", json!(optional_time(encryption.updated_at))),
+        ("deleted", json!(false)),
+        ("deleted_at", Value::Null),
+    ];
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }

@@ -143,6 +143,7 @@ pub(super) async fn extract(at: &BeginContext<'_>, request: &CreateVolume) -> Re
     let size = size(request.size, origin.as_ref())?;
     let volume_type = control.type_to_use(asked_type, origin.as_ref()).await?;
     check_type_size(&volume_type, size)?;
+    control.check_key_manager(&volume_type).await?;
     if let Some(origin) = &origin {
         control.check_type(origin, &volume_type).await?;
         origin.check(size)?;
