@@ -33,10 +33,10 @@ pub fn failure(error: &DriverError) -> Failure {
 pub fn driver_error(error: WorkError) -> Option<DriverError> {
     match error {
         WorkError::Driver(error) => Some(error),
-        WorkError::Panicked(text) => Some(DriverError::Failed {
-            client: "The backend failed unexpectedly.".to_owned(),
-            operator: format!("the driver panicked: {text}"),
-        }),
+        WorkError::Panicked(text) => Some(DriverError::failed(
+            "The backend failed unexpectedly.",
+            format!("the driver panicked: {text}"),
+        )),
         WorkError::Stopping => None,
     }
 }

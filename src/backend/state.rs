@@ -377,10 +377,10 @@ impl BackendState {
     /// `Failed` if the backend has no target, with a text for the volume's owner.
     pub fn export_target(&self, volume: &VolumeSpec) -> DriverResult<(Arc<dyn TargetDriver>, PathBuf)> {
         let (Some(target), Some(path)) = (&self.target, self.driver.get().backing_store(volume)) else {
-            return Err(DriverError::Failed {
-                client: "The backend of this volume cannot export volumes.".to_owned(),
-                operator: format!("backend {} has no target helper", self.backend),
-            });
+            return Err(DriverError::failed(
+                "The backend of this volume cannot export volumes.",
+                format!("backend {} has no target helper", self.backend),
+            ));
         };
         Ok((Arc::clone(target), path))
     }

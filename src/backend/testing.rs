@@ -156,10 +156,7 @@ impl<C: BackendCommand + Clone> Recipe<C> {
             for at in [At::Before(step), At::After(step)] {
                 let fixture = Fixture::new();
                 let command = (self.command)(&fixture);
-                let fail = FailAt::new(at, |step| DriverError::Failed {
-                    client: "injected".to_owned(),
-                    operator: step.to_owned(),
-                });
+                let fail = FailAt::new(at, |step| DriverError::failed("injected", step.to_owned()));
                 let result = fixture.run(command.clone(), Rc::new(fail)).await;
                 assert!(result.is_err(), "{at:?}");
                 assert!((self.after_failure)(&fixture, &command), "{at:?}");

@@ -328,10 +328,7 @@ impl Workers {
             Err(thread) => {
                 // The thread did not start, or ended without an answer.
                 self.verbs().remove(&id);
-                Err(WorkError::Driver(DriverError::Failed {
-                    client: "The storage backend failed.".to_owned(),
-                    operator: thread,
-                }))
+                Err(WorkError::Driver(DriverError::backend_failed(thread)))
             }
         }
     }

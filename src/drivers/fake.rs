@@ -244,12 +244,12 @@ impl FakeDriver {
 
     fn room_for(&self, storage: &Storage, gib: u32) -> DriverResult<()> {
         match self.options.capacity_gib {
-            Some(capacity) if storage.used_gib() + u64::from(gib) > capacity => Err(DriverError::NoSpace {
-                operator: format!(
+            Some(capacity) if storage.used_gib() + u64::from(gib) > capacity => {
+                Err(DriverError::no_space(format!(
                     "{gib} GiB do not fit, {} of {capacity} are used",
                     storage.used_gib()
-                ),
-            }),
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -263,7 +263,7 @@ impl FakeDriver {
         match storage.volumes.get(&volume.id) {
             Some(disk) if disk.gib == volume.size => {}
             Some(disk) => {
-                return Err(failed(format!(
+                return Err(DriverError::backend_failed(format!(
                     "{} is there with {} GiB",
                     volume.storage_name(),
                     disk.gib
@@ -279,24 +279,15 @@ impl FakeDriver {
     }
 }
 
-fn failed(operator: String) -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend failed.".to_owned(),
-        operator,
-    }
-}
-
 fn missing(what: &str) -> DriverError {
-    DriverError::NotFound {
-        client: format!("The {what} is not on the storage backend."),
-        operator: format!("no such {what}"),
-    }
+    DriverError::not_found(
+        format!("The {what} is not on the storage backend."),
+        format!("no such {what}"),
+    )
 }
 
 fn bad_reference() -> DriverError {
-    DriverError::Refused {
-        client: "The reference names nothing on the storage backend.".to_owned(),
-    }
+    DriverError::refused("The reference names nothing on the storage backend.")
 }
 
 /// What is on the storage of a backend that does not zero it.
@@ -315,9 +306,7 @@ fn managed(size: u32) -> Managed {
 
 fn fits(volume: &VolumeSpec, source_gib: u32) -> DriverResult<()> {
     if volume.size < source_gib {
-        return Err(DriverError::Refused {
-            client: "The volume is smaller than its source.".to_owned(),
-        });
+        return Err(DriverError::refused("The volume is smaller than its source."));
     }
     Ok(())
 }
@@ -393,9 +382,7 @@ impl VolumeDriver for FakeDriver {
             let mut storage = self.storage();
             let size = storage.volume(volume.id)?.gib;
             if new_size < size {
-                return Err(DriverError::Refused {
-                    client: "A volume cannot be shrunk.".to_owned(),
-                });
+                return Err(DriverError::refused("A volume cannot be shrunk."));
             }
             self.room_for(&storage, new_size - size)?;
             storage.volume(volume.id)?.gib = new_size;
@@ -644,12 +631,7 @@ mod tests {
         let driver = FakeDriver::default();
         let volume = volume(1);
         driver.fail_next(Verb::CreateVolume, 2, || DriverError::TimedOut);
-        driver.script(
-            Verb::CreateVolume,
-            Fault::FailsAfter(|| DriverError::Busy {
-                operator: String::new(),
-            }),
-        );
+        driver.script(Verb::CreateVolume, Fault::FailsAfter(|| DriverError::busy("")));
         assert!(matches!(
             driver.create_volume(&work(), &volume),
             Err(DriverError::TimedOut)

@@ -28,18 +28,13 @@ impl Fault {
     /// A failure like that of a broken disk.
     #[must_use]
     pub fn broken() -> Self {
-        Self::Fails(|| DriverError::Failed {
-            client: "The storage backend failed.".to_owned(),
-            operator: "scripted fault".to_owned(),
-        })
+        Self::Fails(|| DriverError::backend_failed("scripted fault"))
     }
 
     /// No room.
     #[must_use]
     pub fn no_space() -> Self {
-        Self::Fails(|| DriverError::NoSpace {
-            operator: "scripted fault".to_owned(),
-        })
+        Self::Fails(|| DriverError::no_space("scripted fault"))
     }
 }
 

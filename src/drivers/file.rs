@@ -102,10 +102,10 @@ impl FileDriver {
                 return Ok(());
             }
             Some(found) => {
-                return Err(DriverError::Failed {
-                    client: "The storage backend has another volume of that name.".to_owned(),
-                    operator: format!("{name} exists with {found} bytes where {bytes} were asked for"),
-                });
+                return Err(DriverError::failed(
+                    "The storage backend has another volume of that name.",
+                    format!("{name} exists with {found} bytes where {bytes} were asked for"),
+                ));
             }
             None => {}
         }
@@ -125,9 +125,7 @@ impl FileDriver {
         let held = self.folder.size(source)?.ok_or_else(|| missing(source))?;
         let bytes = bytes.unwrap_or(held);
         if bytes < held {
-            return Err(DriverError::Refused {
-                client: "The volume is smaller than its source.".to_owned(),
-            });
+            return Err(DriverError::refused("The volume is smaller than its source."));
         }
         self.make(work, name, bytes, |to| {
             let path = self.folder.path_of(source);
@@ -168,10 +166,10 @@ impl FileDriver {
 }
 
 fn missing(name: Name) -> DriverError {
-    DriverError::NotFound {
-        client: format!("The {} is not on the storage backend.", name.kind()),
-        operator: format!("no file {name}"),
-    }
+    DriverError::not_found(
+        format!("The {} is not on the storage backend.", name.kind()),
+        format!("no file {name}"),
+    )
 }
 
 fn bytes_of(gib: u32) -> u64 {
@@ -234,9 +232,7 @@ impl VolumeDriver for FileDriver {
         let (name, bytes) = (Name::Volume(volume.id), bytes_of(new_size));
         let held = self.folder.size(name)?.ok_or_else(|| missing(name))?;
         if held > bytes {
-            return Err(DriverError::Refused {
-                client: "A volume cannot be shrunk.".to_owned(),
-            });
+            return Err(DriverError::refused("A volume cannot be shrunk."));
         }
         if held < bytes {
             self.folder.extend(work, name, bytes)?;

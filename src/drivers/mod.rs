@@ -92,10 +92,7 @@ impl Work {
     /// Another process has it, or did not let go of it.
     pub fn take_ownership(&self) -> DriverResult<()> {
         let taken = self.owned.iter().try_for_each(Ownership::take);
-        taken.map_err(|error| DriverError::Failed {
-            client: "The storage backend is not available.".to_owned(),
-            operator: error.to_string(),
-        })
+        taken.map_err(|error| DriverError::backend_unavailable(error.to_string()))
     }
 
     /// Whether the storage is still this process's own. Asked before whatever changes it or takes anything away.
@@ -205,6 +202,73 @@ pub enum DriverError {
         /// For the log.
         operator: String,
     },
+}
+
+impl DriverError {
+    /// There is no room.
+    pub fn no_space(operator: impl Into<String>) -> Self {
+        Self::NoSpace {
+            operator: operator.into(),
+        }
+    }
+
+    /// What it needs is not there.
+    pub fn not_found(client: impl Into<String>, operator: impl Into<String>) -> Self {
+        Self::NotFound {
+            client: client.into(),
+            operator: operator.into(),
+        }
+    }
+
+    /// It is in use.
+    pub fn busy(operator: impl Into<String>) -> Self {
+        Self::Busy {
+            operator: operator.into(),
+        }
+    }
+
+    /// The request can never be done here.
+    pub fn refused(client: impl Into<String>) -> Self {
+        Self::Refused {
+            client: client.into(),
+        }
+    }
+
+    /// What it needs from elsewhere cannot be reached at present.
+    pub fn unavailable(client: impl Into<String>, operator: impl Into<String>) -> Self {
+        Self::Unavailable {
+            client: client.into(),
+            operator: operator.into(),
+        }
+    }
+
+    /// Something else, for which there is one text.
+    pub fn backend_failed(operator: impl Into<String>) -> Self {
+        Self::failed("The storage backend failed.", operator)
+    }
+
+    /// The storage is not to be used at present.
+    pub fn backend_unavailable(operator: impl Into<String>) -> Self {
+        Self::failed("The storage backend is not available.", operator)
+    }
+
+    /// Nothing can be exported at present.
+    pub fn target_unavailable(operator: impl Into<String>) -> Self {
+        Self::failed("The storage target service is not available.", operator)
+    }
+
+    /// There is no export of the volume to be connected to.
+    pub fn not_exported(operator: impl Into<String>) -> Self {
+        Self::failed("The volume is not exported.", operator)
+    }
+
+    /// Anything else.
+    pub fn failed(client: impl Into<String>, operator: impl Into<String>) -> Self {
+        Self::Failed {
+            client: client.into(),
+            operator: operator.into(),
+        }
+    }
 }
 
 /// Shorthand for what drivers answer.
@@ -322,8 +386,8 @@ pub trait VolumeDriver: Send + Sync {
         access: Access,
     ) -> DriverResult<Box<dyn OpenVolume>> {
         self.activate(work, volume)?;
-        let path = self.backing_store(volume).ok_or_else(|| DriverError::Refused {
-            client: "The storage backend cannot copy volumes to or from other backends.".to_owned(),
+        let path = self.backing_store(volume).ok_or_else(|| {
+            DriverError::refused("The storage backend cannot copy volumes to or from other backends.")
         })?;
         let opened = BlockFile::open(&path, access, &Throttle::new(0), false)?;
         Ok(Box::new(opened))

@@ -155,12 +155,7 @@ impl Ownership {
         if let Some(operator) = self.superseded() {
             return Err(DriverError::Superseded { operator });
         }
-        let unavailable = |operator: String| {
-            Err(DriverError::Failed {
-                client: "The storage backend is not available.".to_owned(),
-                operator,
-            })
-        };
+        let unavailable = |operator: String| Err(DriverError::backend_unavailable(operator));
         let held = self.held();
         if held.len() < self.0.places.len() {
             return unavailable("the storage is not locked for this process".to_owned());

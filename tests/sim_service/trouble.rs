@@ -190,16 +190,11 @@ fn break_driver(storage: &Storage, rng: &mut StdRng) {
 }
 
 fn broken() -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend failed.".to_owned(),
-        operator: "scripted fault".to_owned(),
-    }
+    DriverError::backend_failed("scripted fault")
 }
 
 fn full() -> DriverError {
-    DriverError::NoSpace {
-        operator: "scripted fault".to_owned(),
-    }
+    DriverError::no_space("scripted fault")
 }
 
 impl Mend {

@@ -65,7 +65,7 @@ impl BlockFile {
             self.path.display(),
             self.length
         );
-        Err(failed(operator))
+        Err(DriverError::backend_failed(operator))
     }
 
     fn may_write(&mut self, work: &Work, bytes: u64) -> DriverResult<()> {
@@ -172,18 +172,10 @@ fn block_error(what: &str, path: &Path, error: &io::Error) -> DriverError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DriverError::NoSpace { operator },
         io::ErrorKind::ResourceBusy => DriverError::Busy { operator },
-        io::ErrorKind::NotFound => DriverError::NotFound {
-            client: "The volume's data is not on the storage backend.".to_owned(),
-            operator,
-        },
-        _ => failed(operator),
-    }
-}
-
-fn failed(operator: String) -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend failed.".to_owned(),
-        operator,
+        io::ErrorKind::NotFound => {
+            DriverError::not_found("The volume's data is not on the storage backend.", operator)
+        }
+        _ => DriverError::backend_failed(operator),
     }
 }
 

@@ -123,12 +123,12 @@ impl Copier {
                 work.progressed(length, length);
                 Ok(())
             }
-            Some(program::EXIT_NO_SPACE) => Err(DriverError::NoSpace { operator: operator() }),
-            Some(program::EXIT_BUSY) => Err(DriverError::Busy { operator: operator() }),
-            Some(program::EXIT_NOT_FOUND) => Err(DriverError::NotFound {
-                client: "The volume's data is not on the storage backend.".to_owned(),
-                operator: operator(),
-            }),
+            Some(program::EXIT_NO_SPACE) => Err(DriverError::no_space(operator())),
+            Some(program::EXIT_BUSY) => Err(DriverError::busy(operator())),
+            Some(program::EXIT_NOT_FOUND) => Err(DriverError::not_found(
+                "The volume's data is not on the storage backend.",
+                operator(),
+            )),
             _ => Err(command
                 .judge(output)
                 .err()

@@ -1,6 +1,6 @@
 //! A pretended volume that is open.
 
-use super::{Content, FakeDriver, Verb, failed};
+use super::{Content, FakeDriver, Verb};
 use crate::drivers::{DriverError, DriverResult, OpenVolume, Work};
 use crate::model::VolumeId;
 
@@ -22,7 +22,7 @@ impl OpenFake {
     ) -> DriverResult<T> {
         self.driver.faults.run(verb, work, || {
             if end.is_none_or(|end| end > self.length) {
-                return Err(failed(format!("{} ends before", self.id)));
+                return Err(DriverError::backend_failed(format!("{} ends before", self.id)));
             }
             deed(&mut self.driver.storage().volume(self.id)?.content)
         })
@@ -60,9 +60,7 @@ impl OpenVolume for OpenFake {
             if content.write(offset, bytes) {
                 return Ok(());
             }
-            Err(DriverError::NoSpace {
-                operator: "a pretended volume holds no more".to_owned(),
-            })
+            Err(DriverError::no_space("a pretended volume holds no more"))
         })
     }
 

@@ -98,10 +98,10 @@ impl Folder {
         let path = self.path_of(name);
         match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => Ok(Some(found.len())),
-            Ok(_) => Err(DriverError::Failed {
-                client: "The storage backend has something else of that name.".to_owned(),
-                operator: format!("{} is not a regular file", path.display()),
-            }),
+            Ok(_) => Err(DriverError::failed(
+                "The storage backend has something else of that name.",
+                format!("{} is not a regular file", path.display()),
+            )),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("look at", &path, &error)),
         }
@@ -218,9 +218,10 @@ impl Folder {
     /// Gives a file of the folder a name of ours, durably, and tells its size. Twice is once.
     pub(super) fn adopt(&self, work: &Work, source: &str, name: Name) -> DriverResult<u64> {
         let refused = |why: &str| {
-            Err(DriverError::Refused {
-                client: format!("Manage existing {} failed: {why}", name.kind()),
-            })
+            Err(DriverError::refused(format!(
+                "Manage existing {} failed: {why}",
+                name.kind()
+            )))
         };
         if !is_plain(source) {
             return refused("the reference is no name of a file on the storage backend.");
@@ -366,10 +367,10 @@ fn unlink(work: &Work, path: &Path) -> DriverResult<bool> {
 }
 
 fn gone(path: &Path, how: &str) -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend's folder is not available.".to_owned(),
-        operator: format!("the volume folder {} {how}: is its disk mounted?", path.display()),
-    }
+    DriverError::failed(
+        "The storage backend's folder is not available.",
+        format!("the volume folder {} {how}: is its disk mounted?", path.display()),
+    )
 }
 
 /// A failed copy; which of the two files it was, the system does not say.
@@ -384,13 +385,8 @@ pub(super) fn io_error(what: &str, path: &Path, error: &io::Error) -> DriverErro
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DriverError::NoSpace { operator },
         ErrorKind::FileTooLarge => {
             tracing::warn!(operator, "a volume is larger than the file system can hold");
-            DriverError::Refused {
-                client: "The volume is larger than the storage backend can hold.".to_owned(),
-            }
+            DriverError::refused("The volume is larger than the storage backend can hold.")
         }
-        _ => DriverError::Failed {
-            client: "The storage backend failed.".to_owned(),
-            operator,
-        },
+        _ => DriverError::backend_failed(operator),
     }
 }

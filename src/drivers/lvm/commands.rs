@@ -106,10 +106,8 @@ impl Lvm {
     ) -> DriverResult<T> {
         let command = self.command(&args[0]).args(&args[1..]).keep(REPORT_SIZE);
         let output = run_twice(&command, work)?;
-        parse(&output.stdout.text()).map_err(|problem| DriverError::Failed {
-            client: "The storage backend failed.".to_owned(),
-            operator: format!("{command}: {problem}"),
-        })
+        parse(&output.stdout.text())
+            .map_err(|problem| DriverError::backend_failed(format!("{command}: {problem}")))
     }
 
     /// Makes an empty thick volume.

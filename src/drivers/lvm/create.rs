@@ -38,10 +38,10 @@ impl LvmDriver {
     /// A volume that is there counts as made if it is whole and as large as it should be.
     fn accept(&self, work: &Work, lv: &Lv, bytes: u64) -> DriverResult<()> {
         if !is_volume(lv) || lv.is_copying() || lv.bytes.div_ceil(GIB) != bytes.div_ceil(GIB) {
-            return Err(DriverError::Failed {
-                client: "The storage backend has another volume of that name.".to_owned(),
-                operator: format!("{lv:?} is there where {bytes} bytes were asked for"),
-            });
+            return Err(DriverError::failed(
+                "The storage backend has another volume of that name.",
+                format!("{lv:?} is there where {bytes} bytes were asked for"),
+            ));
         }
         self.awake(work, lv)
     }
@@ -80,9 +80,7 @@ impl LvmDriver {
             .iter()
             .any(|lv| lv.name == new || lv.name == old || is_split(lv))
         {
-            return Err(DriverError::Busy {
-                operator: format!("{source} is being reverted"),
-            });
+            return Err(DriverError::busy(format!("{source} is being reverted")));
         }
         report.may_change()?;
         let source = whole_volume(&report, source_id)?;
@@ -319,9 +317,7 @@ pub(super) fn is_snapshot_of(lv: &Lv, origin: &str) -> bool {
 
 fn fits(volume: &VolumeSpec, source: &Lv) -> DriverResult<()> {
     if source.bytes.div_ceil(GIB) > u64::from(volume.size) {
-        return Err(DriverError::Refused {
-            client: "The volume is smaller than its source.".to_owned(),
-        });
+        return Err(DriverError::refused("The volume is smaller than its source."));
     }
     Ok(())
 }

@@ -113,10 +113,10 @@ impl LvmDriver {
                 );
                 Ok(self.lvm.refresh(work, &lv.name)?)
             }
-            State::Invalid => Err(DriverError::Failed {
-                client: "The snapshot can no longer be used: it has run out of space.".to_owned(),
-                operator: format!("the snapshot {} is invalid: it ran full", lv.name),
-            }),
+            State::Invalid => Err(DriverError::failed(
+                "The snapshot can no longer be used: it has run out of space.",
+                format!("the snapshot {} is invalid: it ran full", lv.name),
+            )),
         }
     }
 
@@ -148,9 +148,7 @@ impl LvmDriver {
         let again = self.lvm.look(work, touched)?;
         match open_one(&again, touched) {
             None => Ok(again),
-            Some(name) => Err(DriverError::Busy {
-                operator: format!("{name} is open"),
-            }),
+            Some(name) => Err(DriverError::busy(format!("{name} is open"))),
         }
     }
 }

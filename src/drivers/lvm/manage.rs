@@ -47,8 +47,10 @@ impl LvmDriver {
         against: impl Fn(&Lv) -> Option<&'static str>,
     ) -> DriverResult<Lv> {
         // cinder: `ManageExistingInvalidReference`, and its texts in `LVMVolumeDriver.manage_existing`.
-        let refused = |what: &str, why: &str| DriverError::Refused {
-            client: format!("Manage existing {kind} failed due to invalid backend reference {what}: {why}"),
+        let refused = |what: &str, why: &str| {
+            DriverError::refused(format!(
+                "Manage existing {kind} failed due to invalid backend reference {what}: {why}"
+            ))
         };
         let Some(source) = reference.source_name() else {
             let what = serde_json::Value::Object(reference.to_json()).to_string();

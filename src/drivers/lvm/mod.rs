@@ -142,9 +142,7 @@ impl LvmDriver {
             .map_err(|error| failed(format!("cannot look at {}: {error}", file.display())))?
             .len();
         if length > lv.bytes {
-            return Err(DriverError::Refused {
-                client: "The data is larger than the volume.".to_owned(),
-            });
+            return Err(DriverError::refused("The data is larger than the volume."));
         }
         self.copier
             .copy(work, file, &self.lvm.device(&name), length, target)
@@ -185,17 +183,14 @@ fn bytes_of(gib: u32) -> u64 {
 }
 
 fn missing(kind: &str, name: &str) -> DriverError {
-    DriverError::NotFound {
-        client: format!("The {kind} is not on the storage backend."),
-        operator: format!("no logical volume {name}"),
-    }
+    DriverError::not_found(
+        format!("The {kind} is not on the storage backend."),
+        format!("no logical volume {name}"),
+    )
 }
 
 fn failed(operator: String) -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend failed.".to_owned(),
-        operator,
-    }
+    DriverError::backend_failed(operator)
 }
 
 impl VolumeDriver for LvmDriver {

@@ -36,9 +36,11 @@ impl LvmDriver {
         for lv in all.iter().filter_map(|name| report.find(name)) {
             let cows: Vec<&str> = report.cows_of(&lv.name).map(|cow| cow.name.as_str()).collect();
             if !cows.is_empty() {
-                return Err(DriverError::Busy {
-                    operator: format!("{} has the snapshots {}", lv.name, cows.join(", ")),
-                });
+                return Err(DriverError::busy(format!(
+                    "{} has the snapshots {}",
+                    lv.name,
+                    cows.join(", ")
+                )));
             }
         }
         // The volume last: as long as it is there, so is the one to whom the rest belongs.
@@ -57,9 +59,7 @@ impl LvmDriver {
         };
         report.may_remove(lv)?;
         if report.cows_of(&name).next().is_some() {
-            return Err(DriverError::Busy {
-                operator: format!("{} has snapshots itself", lv.name),
-            });
+            return Err(DriverError::busy(format!("{} has snapshots itself", lv.name)));
         }
         self.discard(work, lv)
     }

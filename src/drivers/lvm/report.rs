@@ -118,10 +118,9 @@ impl Report {
     pub(super) fn may_change(&self) -> DriverResult<()> {
         match self.group.as_ref().and_then(|group| group.fault.as_ref()) {
             None => Ok(()),
-            Some(fault) => Err(DriverError::Failed {
-                client: "The storage backend is not available.".to_owned(),
-                operator: format!("the volume group cannot be changed: {fault}"),
-            }),
+            Some(fault) => Err(DriverError::backend_unavailable(format!(
+                "the volume group cannot be changed: {fault}"
+            ))),
         }
     }
 
@@ -138,12 +137,10 @@ impl Report {
     /// Whether so many bytes of the group are free.
     pub(super) fn has_room(&self, bytes: u64) -> DriverResult<()> {
         match &self.group {
-            Some(group) if group.free < bytes => Err(DriverError::NoSpace {
-                operator: format!(
-                    "{bytes} bytes are needed, and {} of the group are free",
-                    group.free
-                ),
-            }),
+            Some(group) if group.free < bytes => Err(DriverError::no_space(format!(
+                "{bytes} bytes are needed, and {} of the group are free",
+                group.free
+            ))),
             _ => Ok(()),
         }
     }

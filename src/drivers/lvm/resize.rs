@@ -14,9 +14,7 @@ impl LvmDriver {
         let lv = whole_volume(&report, volume.id)?;
         report.may_change()?;
         if lv.bytes > bytes {
-            return Err(DriverError::Refused {
-                client: "A volume cannot be shrunk.".to_owned(),
-            });
+            return Err(DriverError::refused("A volume cannot be shrunk."));
         }
         if lv.bytes == bytes {
             return self.awake(work, lv);

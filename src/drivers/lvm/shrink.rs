@@ -110,11 +110,7 @@ impl LvmDriver {
         volume: &Lv,
         bytes: u64,
     ) -> DriverResult<Cut> {
-        let refused = |client: &str| {
-            Err(DriverError::Refused {
-                client: client.to_owned(),
-            })
-        };
+        let refused = |client: &str| Err(DriverError::refused(client.to_owned()));
         let cows: Vec<&Lv> = report.cows_of(&volume.name).collect();
         if let Some(other) = cows.iter().find(|cow| cow.bytes != bytes) {
             tracing::warn!(

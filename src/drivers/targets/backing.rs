@@ -29,10 +29,8 @@ impl Backing {
     /// # Errors
     /// It is not there, or neither of the two, or has a name that the kernel would take for something else.
     pub fn of(path: &Path) -> DriverResult<Self> {
-        let failed = |operator: String| DriverError::Failed {
-            client: "The volume's storage could not be read.".to_owned(),
-            operator,
-        };
+        let failed =
+            |operator: String| DriverError::failed("The volume's storage could not be read.", operator);
         let plain = |text: &str| {
             path.is_absolute() && !text.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control())
         };
@@ -45,10 +43,9 @@ impl Backing {
         let found = std::fs::metadata(path).map_err(|error| {
             let operator = format!("cannot export {}: {error}", path.display());
             match error.kind() {
-                io::ErrorKind::NotFound => DriverError::NotFound {
-                    client: "The volume's storage is not there.".to_owned(),
-                    operator,
-                },
+                io::ErrorKind::NotFound => {
+                    DriverError::not_found("The volume's storage is not there.", operator)
+                }
                 _ => failed(operator),
             }
         })?;

@@ -100,9 +100,11 @@ impl Dice {
         let fair = 256 / sides * sides;
         loop {
             if self.bytes.is_empty() {
-                let fresh: [u8; 64] = rng::secret().map_err(|error| DriverError::Failed {
-                    client: "The storage backend could not make a secret.".to_owned(),
-                    operator: format!("no random numbers for a CHAP secret: {error}"),
+                let fresh: [u8; 64] = rng::secret().map_err(|error| {
+                    DriverError::failed(
+                        "The storage backend could not make a secret.",
+                        format!("no random numbers for a CHAP secret: {error}"),
+                    )
                 })?;
                 self.bytes.extend_from_slice(&fresh);
             }

@@ -286,13 +286,13 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
         }
         _ => "",
     };
-    DriverError::Failed {
-        client: "The storage target service failed.".to_owned(),
-        operator: format!(
+    DriverError::failed(
+        "The storage target service failed.",
+        format!(
             "cannot {what} {} of the kernel's targets: {error}{hint}",
             path.display()
         ),
-    }
+    )
 }
 
 #[cfg(test)]

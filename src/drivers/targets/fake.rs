@@ -156,10 +156,7 @@ impl FakeTarget {
         if daemon.generation.is_some() {
             return Ok(daemon);
         }
-        Err(DriverError::Failed {
-            client: "The storage target service is not available.".to_owned(),
-            operator: "the fake target is dead".to_owned(),
-        })
+        Err(DriverError::target_unavailable("the fake target is dead"))
     }
 }
 
@@ -242,14 +239,9 @@ impl TargetDriver for FakeTarget {
         self.faults.run(Verb::InitializeConnection, work, || {
             let initiator = iscsi::initiator(connector)?;
             let mut daemon = self.alive()?;
-            let exported =
-                daemon
-                    .exports
-                    .get_mut(&volume.storage_name())
-                    .ok_or_else(|| DriverError::Failed {
-                        client: "The volume is not exported.".to_owned(),
-                        operator: format!("{} is not exported", volume.storage_name()),
-                    })?;
+            let exported = daemon.exports.get_mut(&volume.storage_name()).ok_or_else(|| {
+                DriverError::not_exported(format!("{} is not exported", volume.storage_name()))
+            })?;
             exported.initiators.insert(initiator);
             if std::mem::take(&mut daemon.restart_is_due) {
                 daemon.exports.clear();

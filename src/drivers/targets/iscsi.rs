@@ -66,15 +66,13 @@ pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
     let name = connector
         .initiator()
         .filter(|name| !name.is_empty())
-        .ok_or_else(|| DriverError::Refused {
-            client: "Connector doesn't have required information: initiator".to_owned(),
-        })?;
+        .ok_or_else(|| DriverError::refused("Connector doesn't have required information: initiator"))?;
     if name.len() <= LONGEST_NAME && !name.starts_with(['-', '.']) && is_name(&name) {
         Ok(name)
     } else {
-        Err(DriverError::Refused {
-            client: "The connector's initiator is not an iSCSI name.".to_owned(),
-        })
+        Err(DriverError::refused(
+            "The connector's initiator is not an iSCSI name.",
+        ))
     }
 }
 
@@ -111,10 +109,9 @@ pub fn check_prefix(prefix: &str) -> Result<(), DriverError> {
     if is_name(prefix) {
         return Ok(());
     }
-    Err(DriverError::Failed {
-        client: "The storage target service is not available.".to_owned(),
-        operator: format!("target_prefix {prefix:?} is no beginning of an iSCSI name"),
-    })
+    Err(DriverError::target_unavailable(format!(
+        "target_prefix {prefix:?} is no beginning of an iSCSI name"
+    )))
 }
 
 /// Whether the text has only the characters of an iSCSI name. Those of other alphabets, which the standard would allow in a
@@ -138,9 +135,11 @@ pub fn connection_info(
     mode: AttachMode,
     discard: bool,
 ) -> Result<ConnectionInfo, DriverError> {
-    let broken = |what: &str| DriverError::Failed {
-        client: "The volume's export could not be read.".to_owned(),
-        operator: format!("{what} of {} is not as it should be", volume.storage_name()),
+    let broken = |what: &str| {
+        DriverError::failed(
+            "The volume's export could not be read.",
+            format!("{what} of {} is not as it should be", volume.storage_name()),
+        )
     };
     let location =
         Location::parse(&export.provider_location).ok_or_else(|| broken("the provider location"))?;

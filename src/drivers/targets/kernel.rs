@@ -48,13 +48,13 @@ impl Kernel {
             } else {
                 "loading it takes root"
             };
-            return Err(unavailable(format!(
+            return Err(DriverError::target_unavailable(format!(
                 "the kernel module {} is not there; {hint}{why}",
                 self.modules.first().copied().unwrap_or(self.group)
             )));
         }
         rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).map_err(|error| {
-            unavailable(format!(
+            DriverError::target_unavailable(format!(
                 "{} cannot be written ({error}): a target of the kernel takes root, and no read-only /sys",
                 group.display()
             ))
@@ -92,13 +92,6 @@ impl Kernel {
                 Ok(())
             }
         }
-    }
-}
-
-fn unavailable(operator: String) -> DriverError {
-    DriverError::Failed {
-        client: "The storage target service is not available.".to_owned(),
-        operator,
     }
 }
 

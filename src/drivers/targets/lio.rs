@@ -147,12 +147,14 @@ impl LioTarget {
         }
         let mut secrets = self.secrets.lock();
         let chap = match (&volume.provider_auth, secrets.get(&place.name)) {
-            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| DriverError::Failed {
-                client: "The volume's secret could not be read.".to_owned(),
-                operator: format!(
-                    "the provider_auth of {} is not of the form CHAP name password",
-                    place.name
-                ),
+            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| {
+                DriverError::failed(
+                    "The volume's secret could not be read.",
+                    format!(
+                        "the provider_auth of {} is not of the form CHAP name password",
+                        place.name
+                    ),
+                )
             })?,
             (None, Some(chap)) => chap.clone(),
             (None, None) => match access::some_secret(&self.tree, place)? {
@@ -245,13 +247,10 @@ impl TargetDriver for LioTarget {
         let place = self.place(volume);
         let _turn = self.turnstile.enter(work, &place.name)?;
         if !export::stands(&self.tree, &place) {
-            return Err(DriverError::Failed {
-                client: "The volume is not exported.".to_owned(),
-                operator: format!(
-                    "{} is not exported: somebody may have cleared the kernel's targets",
-                    place.name
-                ),
-            });
+            return Err(DriverError::not_exported(format!(
+                "{} is not exported: somebody may have cleared the kernel's targets",
+                place.name
+            )));
         }
         let chap = match (&export.provider_auth, self.options.chap) {
             (Some(auth), true) => Chap::parse(auth),

@@ -161,12 +161,7 @@ fn told_of_any(
 
 /// Whether initiators could connect to all of them.
 fn check_portals(portals: &[SocketAddr]) -> DriverResult<()> {
-    let wrong = |operator: String| {
-        Err(DriverError::Failed {
-            client: "The storage target service is not available.".to_owned(),
-            operator,
-        })
-    };
+    let wrong = |operator| Err(DriverError::target_unavailable(operator));
     match portals
         .iter()
         .find(|portal| portal.ip().is_unspecified() || portal.port() == 0)
@@ -187,10 +182,7 @@ mod tests {
     use crate::drivers::{DriverError, DriverResult, Work};
 
     fn broken() -> DriverResult<u32> {
-        Err(DriverError::Failed {
-            client: String::new(),
-            operator: "the connection was reset".to_owned(),
-        })
+        Err(DriverError::failed("", "the connection was reset"))
     }
 
     #[test]

@@ -195,16 +195,13 @@ fn address(portal: &SocketAddr) -> String {
 /// [`DriverError::Refused`] with Cinder's words (cinder: `volume/targets/nvmeof.py`, `validate_connector`).
 pub fn host(connector: &Connector) -> DriverResult<String> {
     let name = connector.text("nqn").filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| DriverError::Refused {
-        client: "Connector doesn't have required information: nqn".to_owned(),
-    })?;
+    let name =
+        name.ok_or_else(|| DriverError::refused("Connector doesn't have required information: nqn"))?;
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
     if name.len() <= LONGEST_NAME && name.starts_with("nqn.") && name.bytes().all(is_plain) {
         Ok(name)
     } else {
-        Err(DriverError::Refused {
-            client: "The connector's nqn is not an NVMe name.".to_owned(),
-        })
+        Err(DriverError::refused("The connector's nqn is not an NVMe name."))
     }
 }
 
@@ -277,13 +274,10 @@ impl TargetDriver for NvmetTarget {
         let paths = self.paths(volume);
         let _turn = self.turnstile.enter(work, &paths.name)?;
         if !self.ports().serve(&self.tree, &paths) {
-            return Err(DriverError::Failed {
-                client: "The volume is not exported.".to_owned(),
-                operator: format!(
-                    "{} is not exported: somebody may have cleared the kernel's targets",
-                    paths.name
-                ),
-            });
+            return Err(DriverError::not_exported(format!(
+                "{} is not exported: somebody may have cleared the kernel's targets",
+                paths.name
+            )));
         }
         subsystem::let_in(&self.tree.editor(work), &paths, &host)?;
         Ok(self.connection_info(volume, &paths.nqn, connector, mode))

@@ -178,20 +178,14 @@ impl TgtTarget {
     }
 
     fn check_options(&self) -> DriverResult<()> {
-        let wrong = |what: String| {
-            Err(DriverError::Failed {
-                client: "The storage target service is not available.".to_owned(),
-                operator: what,
-            })
-        };
         check_portals(&self.options.portals)?;
         iscsi::check_prefix(&self.options.target_prefix)?;
         let socket = self.admin.socket_path();
         if socket.as_os_str().len() > LONGEST_SOCKET {
-            return wrong(format!(
+            return Err(DriverError::target_unavailable(format!(
                 "the path {} is too long for a socket ({LONGEST_SOCKET} characters at most): choose a shorter data_dir",
                 socket.display()
-            ));
+            )));
         }
         Ok(())
     }
@@ -235,9 +229,11 @@ impl TgtTarget {
             return Ok(None);
         }
         let chap = match (&volume.provider_auth, book.secrets.get(name)) {
-            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| DriverError::Failed {
-                client: "The volume's secret could not be read.".to_owned(),
-                operator: format!("the provider_auth of {name} is not of the form CHAP name password"),
+            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| {
+                DriverError::failed(
+                    "The volume's secret could not be read.",
+                    format!("the provider_auth of {name} is not of the form CHAP name password"),
+                )
             })?,
             (None, Some(chap)) => chap.clone(),
             (None, None) => Chap::generate()?,
@@ -247,10 +243,10 @@ impl TgtTarget {
             .iter()
             .find(|(other, secret)| other.as_str() != name && secret.name() == chap.name())
         {
-            return Err(DriverError::Failed {
-                client: "The volume's secret is not its own.".to_owned(),
-                operator: format!("{name} and {other} have the same CHAP name"),
-            });
+            return Err(DriverError::failed(
+                "The volume's secret is not its own.",
+                format!("{name} and {other} have the same CHAP name"),
+            ));
         }
         book.secrets.insert(name.to_owned(), chap.clone());
         Ok(Some(chap))
@@ -346,9 +342,10 @@ impl TargetDriver for TgtTarget {
             .exports
             .get_mut(&name)
             .filter(|left| left.sound)
-            .ok_or_else(|| DriverError::Failed {
-                client: "The volume is not exported.".to_owned(),
-                operator: format!("{name} is not exported: the daemon may have been started anew meanwhile"),
+            .ok_or_else(|| {
+                DriverError::not_exported(format!(
+                    "{name} is not exported: the daemon may have been started anew meanwhile"
+                ))
             })?;
         if !left.initiators.contains(&initiator) {
             self.admin.bind_initiator(work, left.export.tid, &initiator)?;

@@ -316,10 +316,9 @@ fn check_size(call: &DriverCall<'_, ExtendVolumeCommand>, error: DriverError) ->
     match found.map(|found| found.gib()) {
         Some(size) if size == call.command.new_size => Ok(()),
         Some(size) if size == call.volume.size => Err(error),
-        _ if is_certain => Err(DriverError::Failed {
-            client: "The storage backend failed.".to_owned(),
-            operator: format!("{error}; its size is not known now"),
-        }),
+        _ if is_certain => Err(DriverError::backend_failed(format!(
+            "{error}; its size is not known now"
+        ))),
         _ => Err(error),
     }
 }

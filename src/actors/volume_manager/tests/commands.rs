@@ -1,11 +1,9 @@
 //! Commands, one or several, and what is reported of them.
 
 use super::*;
-use crate::drivers::targets;
 use crate::verbs::snapshot::{CreateSnapshotCommand, DeleteSnapshotCommand};
 use crate::verbs::volume::{
-    DeleteVolumeCascadeCommand, ExtendVolumeCommand, ManageVolumeCommand, RevertToSnapshotCommand,
-    UnmanageVolumeCommand,
+    DeleteVolumeCascadeCommand, ManageVolumeCommand, RevertToSnapshotCommand, UnmanageVolumeCommand,
 };
 
 #[actix::test]
@@ -50,9 +48,7 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
 async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
     for fault in [
         Fault::broken(),
-        Fault::FailsAfter(|| DriverError::NoSpace {
-            operator: "late".to_owned(),
-        }),
+        Fault::FailsAfter(|| DriverError::no_space("late")),
         Fault::Panics,
         Fault::PanicsAfter,
     ] {
@@ -80,22 +76,11 @@ async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
 #[actix::test]
 async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
-    let no_space = || DriverError::NoSpace {
-        operator: "scripted".to_owned(),
-    };
+    let volume = world.volume(1).await;
+    let no_space = || DriverError::no_space("scripted");
     for (fault, new_size) in [(Fault::FailsAfter(no_space), 2), (Fault::Fails(no_space), 3)] {
         world.driver.script(Verb::ExtendVolume, fault);
-        let message = ExtendVolumeCommand {
-            command: first(),
-            volume: volume.clone(),
-            new_size,
-            remaining_ms: LONG_MS,
-        };
-        world.send(message).await;
-        let outcome = next(&mut world).await.outcome;
+        let outcome = world.outcome(extend(&volume, new_size)).await;
         match new_size {
             2 => assert_eq!(outcome, Outcome::Extended),
             // Of two GiB, where it is told to have one: nobody knows what came of it.
@@ -106,14 +91,10 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
     world.create(first(), &volume).await;
     next(&mut world).await;
     world.driver.script(Verb::ExtendVolume, Fault::Fails(no_space));
-    let message = ExtendVolumeCommand {
-        command: first(),
-        volume: volume.clone(),
-        new_size: 4,
-        remaining_ms: LONG_MS,
-    };
-    world.send(message).await;
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::NoSpace));
+    assert!(is_failed(
+        &world.outcome(extend(&volume, 4)).await,
+        FailureKind::NoSpace
+    ));
 }
 
 #[actix::test]
@@ -133,9 +114,7 @@ async fn a_failed_create_that_cannot_be_taken_back_says_that_it_does_not_know() 
     let mut world = world();
     world.driver.script(
         Verb::CreateVolume,
-        Fault::FailsAfter(|| DriverError::Busy {
-            operator: "late".to_owned(),
-        }),
+        Fault::FailsAfter(|| DriverError::busy("late")),
     );
     world.driver.script(Verb::DeleteVolume, Fault::broken());
     world.create(first(), &spec(1)).await;
@@ -152,17 +131,8 @@ async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
     for fault in [Fault::Panics, Fault::PanicsAfter] {
         let mut world = world();
         world.driver.script(Verb::ExtendVolume, fault);
-        let volume = spec(1);
-        world.create(first(), &volume).await;
-        next(&mut world).await;
-        let message = ExtendVolumeCommand {
-            command: first(),
-            volume: volume.clone(),
-            new_size: 2,
-            remaining_ms: LONG_MS,
-        };
-        world.send(message).await;
-        assert_eq!(next(&mut world).await.outcome, Outcome::Extended);
+        let volume = world.volume(1).await;
+        assert_eq!(world.outcome(extend(&volume, 2)).await, Outcome::Extended);
         assert_eq!(world.driver.size(volume.id), Some(2));
         assert_eq!(world.state.driver.rebuilt(), 1);
     }
@@ -171,20 +141,14 @@ async fn a_panicking_driver_is_built_anew_and_looks_at_what_it_did() {
 #[actix::test]
 async fn a_driver_that_panics_again_has_failed() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     for _ in 0..2 {
         world.driver.script(Verb::ExtendVolume, Fault::Panics);
     }
-    let message = ExtendVolumeCommand {
-        command: first(),
-        volume,
-        new_size: 2,
-        remaining_ms: LONG_MS,
-    };
-    world.send(message).await;
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Backend));
+    assert!(is_failed(
+        &world.outcome(extend(&volume, 2)).await,
+        FailureKind::Backend
+    ));
     assert_eq!(world.state.driver.rebuilt(), 2);
 }
 
@@ -195,13 +159,10 @@ async fn a_driver_that_was_built_anew_is_used_only_when_it_is_ready() {
         ..Options::default()
     };
     let mut world = world_with(FakeDriver::default(), options, Vec::new());
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     assert_eq!(world.driver.calls(Verb::Setup), 1);
-    world.driver.fail_next(Verb::Setup, 2, || DriverError::NotFound {
-        client: "The backend is not there.".to_owned(),
-        operator: "the disk is not mounted".to_owned(),
+    world.driver.fail_next(Verb::Setup, 2, || {
+        DriverError::not_found("The backend is not there.", "the disk is not mounted")
     });
     world.driver.script(Verb::DeleteVolume, Fault::Panics);
     world.delete(first(), &volume).await;
@@ -228,11 +189,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
         connectors: Vec::new(),
     };
     let mut world = world_with(FakeDriver::default(), Options::default(), vec![has]);
-    let listed = |world: &World| {
-        world
-            .target
-            .calls(crate::drivers::targets::fake::Verb::ListExports)
-    };
+    let listed = |world: &World| world.target.calls(TargetVerb::ListExports);
     until("exports were looked at", || listed(&world) == 1).await;
     world.delete(first(), &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
@@ -279,8 +236,7 @@ async fn a_create_whose_time_is_up_ends_and_leaves_nothing() {
         volume: volume.clone(),
         remaining_ms: 50,
     };
-    world.send(message).await;
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::TimedOut));
+    assert!(is_failed(&world.outcome(message).await, FailureKind::TimedOut));
     assert!(!world.driver.exists(volume.id));
 }
 
@@ -304,14 +260,10 @@ async fn a_delete_goes_through_twice_and_a_late_create_does_not_undo_it() {
 #[actix::test]
 async fn a_volume_whose_delete_failed_is_connected_again_and_a_deleted_one_is_not() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     world
         .driver
-        .fail_next(Verb::DeleteVolume, 1, || DriverError::Busy {
-            operator: "in use".to_owned(),
-        });
+        .fail_next(Verb::DeleteVolume, 1, || DriverError::busy("in use"));
     world.delete(first(), &volume).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Failed(_)));
     assert!(matches!(
@@ -326,9 +278,8 @@ async fn a_volume_whose_delete_failed_is_connected_again_and_a_deleted_one_is_no
 #[actix::test]
 async fn a_backend_whose_driver_does_not_start_refuses_creates_and_comes_up_by_itself() {
     let driver = FakeDriver::default();
-    driver.fail_next(Verb::Setup, 3, || DriverError::NotFound {
-        client: "The backend is not there.".to_owned(),
-        operator: "no volume group".to_owned(),
+    driver.fail_next(Verb::Setup, 3, || {
+        DriverError::not_found("The backend is not there.", "no volume group")
     });
     let options = Options {
         retry: (Duration::from_millis(200), Duration::from_millis(200)),
@@ -351,17 +302,14 @@ async fn a_backend_whose_driver_does_not_start_refuses_creates_and_comes_up_by_i
 #[actix::test]
 async fn a_connection_that_fails_leaves_those_that_were_there() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     connect(&mut world, &volume).await;
     let there = world.target.initiators(&volume);
     // Another host, and the same one again, as a second attachment of it.
     for host in ["b", "a"] {
-        world.target.script(
-            crate::drivers::targets::fake::Verb::InitializeConnection,
-            Fault::broken(),
-        );
+        world
+            .target
+            .script(TargetVerb::InitializeConnection, Fault::broken());
         let outcome = connect_from(&mut world, &volume, connector_of(host)).await;
         assert!(is_failed(&outcome, FailureKind::Backend), "{host}: {outcome:?}");
         assert_eq!(world.target.initiators(&volume), there, "{host}");
@@ -382,10 +330,8 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
 async fn a_target_that_did_not_start_is_tried_again() {
     let mut world = world();
     let fault = Fault::Fails(|| DriverError::TimedOut);
-    world.target.script(targets::fake::Verb::Setup, fault);
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    world.target.script(TargetVerb::Setup, fault);
+    let volume = world.volume(1).await;
     assert!(is_failed(
         &connect(&mut world, &volume).await,
         FailureKind::Backend
@@ -400,9 +346,7 @@ async fn a_target_that_did_not_start_is_tried_again() {
 #[actix::test]
 async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
     let mut world = world();
-    let (volume, snapshot_id) = (spec(1), SnapshotId::new());
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let (volume, snapshot_id) = (world.volume(1).await, SnapshotId::new());
     let (create, delete) = (first(), first());
     let message = DeleteSnapshotCommand {
         command: delete,
@@ -410,8 +354,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
         snapshot_id,
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::SnapshotDeleted);
+    assert_eq!(world.outcome(message).await, Outcome::SnapshotDeleted);
     for command in [create, first()] {
         let message = CreateSnapshotCommand {
             command,
@@ -419,8 +362,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
             snapshot_id,
             remaining_ms: LONG_MS,
         };
-        world.send(message).await;
-        assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+        assert!(is_failed(&world.outcome(message).await, FailureKind::Request));
     }
     assert!(world.driver.snapshots().is_empty());
 }
@@ -438,14 +380,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
         (SnapshotId::new(), &volume),
         (kept, &other),
     ] {
-        let message = CreateSnapshotCommand {
-            command: first(),
-            volume: of.clone(),
-            snapshot_id,
-            remaining_ms: LONG_MS,
-        };
-        world.send(message).await;
-        let outcome = next(&mut world).await.outcome;
+        let outcome = world.outcome(create_snapshot(of, snapshot_id)).await;
         assert_eq!(outcome, Outcome::SnapshotCreated { provider_id: None });
     }
     let mut snapshots = world.driver.snapshots();
@@ -456,8 +391,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
         snapshots,
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    assert_eq!(world.outcome(message).await, Outcome::Deleted);
     let mut seen = Vec::new();
     loop {
         let question = ListExisting {
@@ -480,16 +414,8 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
 #[actix::test]
 async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     let mut world = world();
-    let (volume, snapshot_id) = (spec(2), SnapshotId::new());
-    world.create(first(), &volume).await;
-    next(&mut world).await;
-    let message = CreateSnapshotCommand {
-        command: first(),
-        volume: volume.clone(),
-        snapshot_id,
-        remaining_ms: LONG_MS,
-    };
-    world.send(message).await;
+    let (volume, snapshot_id) = (world.volume(2).await, SnapshotId::new());
+    world.send(create_snapshot(&volume, snapshot_id)).await;
     next(&mut world).await;
     let message = RevertToSnapshotCommand {
         command: first(),
@@ -498,15 +424,13 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         size: 2,
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Reverted);
+    assert_eq!(world.outcome(message).await, Outcome::Reverted);
     let message = UnmanageVolumeCommand {
         command: first(),
         volume: volume.clone(),
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Unmanaged);
+    assert_eq!(world.outcome(message).await, Outcome::Unmanaged);
     assert!(world.driver.exists(volume.id));
     assert!(world.state.inventory().allocated("fake") == 0.0);
     let again = VolumeSpec {

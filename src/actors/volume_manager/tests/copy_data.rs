@@ -8,9 +8,8 @@ use crate::drivers::testing::DriverSteps as _;
 use crate::messages::api::CopyProgress;
 use crate::model::{BackendName, OperationId};
 use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
-use crate::verbs::snapshot::CreateSnapshotCommand;
 use crate::verbs::volume::read_volume_data::{ReadVolumeData, VolumeData};
-use crate::verbs::volume::{CopyVolumeDataCommand, ExtendVolumeCommand, OpenCopySourceCommand};
+use crate::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand};
 
 impl Serve<CopyProgress> for Ear {
     async fn serve(self: Rc<Self>, _context: Context, _progress: CopyProgress) -> Result<(), Error> {
@@ -96,6 +95,11 @@ impl Node {
 
     fn backend(&self) -> BackendName {
         self.state.backend.clone()
+    }
+
+    async fn send<M: Cast + Message<To = VolumeTopic>>(&self, message: M) {
+        let context = Context::internal("test");
+        self.manager().cast(&context, message).await.unwrap();
     }
 
     fn manager(&self) -> Handle<VolumeTopic> {
@@ -203,7 +207,7 @@ impl Pair {
             volume: self.from.clone(),
             remaining_ms: LONG_MS,
         };
-        self.source.manager().cast(&self.context, message).await.unwrap();
+        self.source.send(message).await;
         self.command.attempt += 1;
         self.source.outcome().await
     }
@@ -218,8 +222,7 @@ impl Pair {
             length: 1 << 30,
             remaining_ms: LONG_MS,
         };
-        let manager = self.destination.manager();
-        manager.cast(&self.context, message).await.unwrap();
+        self.destination.send(message).await;
     }
 
     async fn copy(&mut self) -> Outcome {
@@ -321,13 +324,9 @@ async fn whatever_is_done_to_a_volume_closes_it() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     let (operation, id) = (pair.command.operation, pair.from.id);
     pair.open().await;
-    let message = CreateSnapshotCommand {
-        command: first(),
-        volume: pair.from.clone(),
-        snapshot_id: SnapshotId::new(),
-        remaining_ms: LONG_MS,
-    };
-    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    pair.source
+        .send(create_snapshot(&pair.from, SnapshotId::new()))
+        .await;
     pair.source.outcome().await;
     assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
     // The same operation opens it again, and its last stage deletes it.
@@ -341,7 +340,7 @@ async fn whatever_is_done_to_a_volume_closes_it() {
         volume: pair.from.clone(),
         remaining_ms: LONG_MS,
     };
-    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    pair.source.send(message).await;
     assert_eq!(pair.source.outcome().await, Outcome::Deleted);
     assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
 }
@@ -383,22 +382,12 @@ async fn a_slow_source_keeps_no_worker_of_those_who_copy_from_it() {
     until("nothing runs", || workers.running() == 0).await;
     // The source serves its other volumes meanwhile.
     let volume = pair.source.volume(&[]);
-    let message = ExtendVolumeCommand {
-        command: first(),
-        volume,
-        new_size: 2,
-        remaining_ms: LONG_MS,
-    };
-    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    pair.source.send(extend(&volume, 2)).await;
     assert_eq!(pair.source.outcome().await, Outcome::Extended);
     let message = CancelOperation {
         command: pair.command,
     };
-    pair.destination
-        .manager()
-        .cast(&pair.context, message)
-        .await
-        .unwrap();
+    pair.destination.send(message).await;
     assert!(is_failed(
         &pair.destination.outcome().await,
         FailureKind::Cancelled
@@ -416,11 +405,7 @@ async fn two_hosts_copy_from_each_other() {
         volume: back_from.clone(),
         remaining_ms: LONG_MS,
     };
-    pair.destination
-        .manager()
-        .cast(&pair.context, message)
-        .await
-        .unwrap();
+    pair.destination.send(message).await;
     pair.destination.outcome().await;
     pair.begin_copy().await;
     let message = CopyVolumeDataCommand {
@@ -432,7 +417,7 @@ async fn two_hosts_copy_from_each_other() {
         length: 1 << 30,
         remaining_ms: LONG_MS,
     };
-    pair.source.manager().cast(&pair.context, message).await.unwrap();
+    pair.source.send(message).await;
     assert_eq!(
         pair.destination.outcome().await,
         Outcome::Copied { bytes: 1 << 30 }

@@ -2,15 +2,12 @@
 
 use super::*;
 use crate::drivers::Work;
-use crate::drivers::targets;
 use crate::verbs::volume::TerminateConnectionCommand;
 
 #[actix::test]
 async fn a_connection_is_made_and_taken_away_with_its_export() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     let connected = connect(&mut world, &volume).await;
     let Outcome::Connected {
         connection_info,
@@ -31,9 +28,8 @@ async fn a_connection_is_made_and_taken_away_with_its_export() {
         export_stays: false,
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
     assert_eq!(
-        next(&mut world).await.outcome,
+        world.outcome(message).await,
         Outcome::Disconnected { export_removed: true }
     );
     assert!(world.target.exports().is_empty());
@@ -42,13 +38,10 @@ async fn a_connection_is_made_and_taken_away_with_its_export() {
 #[actix::test]
 async fn a_connection_that_fails_leaves_no_export() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
-    world.target.script(
-        crate::drivers::targets::fake::Verb::InitializeConnection,
-        Fault::broken(),
-    );
+    let volume = world.volume(1).await;
+    world
+        .target
+        .script(TargetVerb::InitializeConnection, Fault::broken());
     assert!(is_failed(
         &connect(&mut world, &volume).await,
         FailureKind::Backend
@@ -59,9 +52,7 @@ async fn a_connection_that_fails_leaves_no_export() {
 #[actix::test]
 async fn exports_are_restored_after_the_target_daemon_was_killed() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     connect(&mut world, &volume).await;
     world.target.kill();
     world.target.revive();
@@ -72,9 +63,7 @@ async fn exports_are_restored_after_the_target_daemon_was_killed() {
 #[actix::test]
 async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_exported() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     world.target.restart_after_next_connection();
     assert!(matches!(
         connect(&mut world, &volume).await,
@@ -87,16 +76,10 @@ async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_expo
 #[actix::test]
 async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made() {
     let mut world = world();
-    let (volume, connect) = (spec(1), first());
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let (volume, connect) = (world.volume(1).await, first());
     let message = InitializeConnectionCommand {
         command: connect,
-        volume: volume.clone(),
-        attachment: None,
-        connector: connector(),
-        mode: AttachMode::Rw,
-        remaining_ms: LONG_MS,
+        ..connection(&volume, connector())
     };
     // Both before either has begun: the delete looks for an export when there is none yet.
     world.send(message.clone()).await;
@@ -119,16 +102,10 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
 #[actix::test]
 async fn an_export_that_could_not_be_restored_is_restored_later() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     connect(&mut world, &volume).await;
-    let fault = || DriverError::Busy {
-        operator: "a moment".to_owned(),
-    };
-    world
-        .target
-        .script(targets::fake::Verb::EnsureExport, Fault::Fails(fault));
+    let fault = || DriverError::busy("a moment");
+    world.target.script(TargetVerb::EnsureExport, Fault::Fails(fault));
     world.target.revive();
     until("the export", || world.target.exports() == [volume.storage_name()]).await;
 }
@@ -137,11 +114,7 @@ async fn an_export_that_could_not_be_restored_is_restored_later() {
 async fn exports_known_to_the_catalog_are_restored_at_start() {
     let driver = FakeDriver::new(FakeOptions::default());
     let volume = spec(2);
-    let has = BackendVolume {
-        volume: volume.clone(),
-        status: VolumeStatus::InUse,
-        connectors: vec![connector()],
-    };
+    let has = in_use(&volume);
     let world = world_with(driver, Options::default(), vec![has]);
     let target = world.target.clone();
     until("the export is there", || !target.initiators(&volume).is_empty()).await;
@@ -158,11 +131,7 @@ async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
             .ensure_export(&work, volume, std::path::Path::new("/dev/null"))
             .unwrap();
     }
-    let has = BackendVolume {
-        volume: owed.clone(),
-        status: VolumeStatus::InUse,
-        connectors: vec![connector()],
-    };
+    let has = in_use(&owed);
     let _world = world_on(
         FakeDriver::default(),
         target.clone(),
@@ -175,9 +144,7 @@ async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
 #[actix::test]
 async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     let work = Work::within(Duration::from_secs(20));
     let export = world
         .target
@@ -188,28 +155,15 @@ async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
     assert!(world.target.exports().is_empty());
 }
 
-fn connection(volume: &VolumeSpec, connector: Connector) -> InitializeConnectionCommand {
-    InitializeConnectionCommand {
-        command: first(),
-        volume: volume.clone(),
-        attachment: None,
-        connector,
-        mode: AttachMode::Rw,
-        remaining_ms: LONG_MS,
-    }
-}
-
 #[actix::test]
 async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it() {
     // The second comes while the first is alone on the volume, and is through before the first is taken back.
     for second in ["a", "b"] {
         let mut world = world();
-        let volume = spec(1);
-        world.create(first(), &volume).await;
-        next(&mut world).await;
+        let volume = world.volume(1).await;
         world
             .target
-            .script(targets::fake::Verb::InitializeConnection, Fault::broken());
+            .script(TargetVerb::InitializeConnection, Fault::broken());
         for host in ["a", second] {
             let message = connection(&volume, connector_of(host));
             world.send(message).await;
@@ -231,9 +185,7 @@ async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it
 #[actix::test]
 async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
     let mut world = world();
-    let volume = spec(1);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(1).await;
     for (connector, told) in [
         (
             serde_json::json!({"host": "a"}),
@@ -253,6 +205,6 @@ async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
             (FailureKind::Request, told)
         );
     }
-    assert_eq!(world.target.calls(targets::fake::Verb::EnsureExport), 0);
-    assert_eq!(world.target.calls(targets::fake::Verb::RemoveExport), 0);
+    assert_eq!(world.target.calls(TargetVerb::EnsureExport), 0);
+    assert_eq!(world.target.calls(TargetVerb::RemoveExport), 0);
 }

@@ -18,7 +18,7 @@ use crate::backend::testing::{LONG_MS, backend, backend_state, connector_of, fir
 use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::targets::TargetDriver;
-use crate::drivers::targets::fake::FakeTarget;
+use crate::drivers::targets::fake::{FakeTarget, Verb as TargetVerb};
 use crate::drivers::{DriverError, VolumeDriver};
 use crate::flow::Unobserved;
 use crate::messages::api::{
@@ -33,7 +33,10 @@ use crate::model::{
 };
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Handle, Router, Serve};
-use crate::verbs::volume::{CreateVolumeCommand, DeleteVolumeCommand, InitializeConnectionCommand};
+use crate::verbs::snapshot::CreateSnapshotCommand;
+use crate::verbs::volume::{
+    CreateVolumeCommand, DeleteVolumeCommand, ExtendVolumeCommand, InitializeConnectionCommand,
+};
 
 /// An Api actor that only listens, and tells a manager what it has.
 struct Ear {
@@ -178,6 +181,20 @@ impl World {
         self.manager.cast(&self.context, message).await.unwrap();
     }
 
+    /// What is reported of a command.
+    async fn outcome<M: Cast + Message<To = VolumeTopic>>(&mut self, message: M) -> Outcome {
+        self.send(message).await;
+        next(self).await.outcome
+    }
+
+    /// A volume that was created, of so many GiB.
+    async fn volume(&mut self, size: u32) -> VolumeSpec {
+        let volume = spec(size);
+        self.create(first(), &volume).await;
+        next(self).await;
+        volume
+    }
+
     async fn create(&self, command: CommandId, volume: &VolumeSpec) {
         let message = CreateVolumeCommand {
             command,
@@ -194,6 +211,44 @@ impl World {
             remaining_ms: LONG_MS,
         };
         self.send(message).await;
+    }
+}
+
+fn extend(volume: &VolumeSpec, new_size: u32) -> ExtendVolumeCommand {
+    ExtendVolumeCommand {
+        command: first(),
+        volume: volume.clone(),
+        new_size,
+        remaining_ms: LONG_MS,
+    }
+}
+
+fn create_snapshot(volume: &VolumeSpec, snapshot_id: SnapshotId) -> CreateSnapshotCommand {
+    CreateSnapshotCommand {
+        command: first(),
+        volume: volume.clone(),
+        snapshot_id,
+        remaining_ms: LONG_MS,
+    }
+}
+
+fn connection(volume: &VolumeSpec, connector: Connector) -> InitializeConnectionCommand {
+    InitializeConnectionCommand {
+        command: first(),
+        volume: volume.clone(),
+        attachment: None,
+        connector,
+        mode: AttachMode::Rw,
+        remaining_ms: LONG_MS,
+    }
+}
+
+/// A volume that the control node knows, with an initiator that is connected.
+fn in_use(volume: &VolumeSpec) -> BackendVolume {
+    BackendVolume {
+        volume: volume.clone(),
+        status: VolumeStatus::InUse,
+        connectors: vec![connector()],
     }
 }
 
@@ -221,14 +276,5 @@ async fn connect(world: &mut World, volume: &VolumeSpec) -> Outcome {
 }
 
 async fn connect_from(world: &mut World, volume: &VolumeSpec, connector: Connector) -> Outcome {
-    let message = InitializeConnectionCommand {
-        command: first(),
-        volume: volume.clone(),
-        attachment: None,
-        connector,
-        mode: AttachMode::Rw,
-        remaining_ms: LONG_MS,
-    };
-    world.send(message).await;
-    next(world).await.outcome
+    world.outcome(connection(volume, connector)).await
 }

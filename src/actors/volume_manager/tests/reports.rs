@@ -78,14 +78,10 @@ fn often() -> Options {
 #[actix::test]
 async fn heartbeats_go_on_while_no_export_can_be_restored() {
     let volumes: Vec<VolumeSpec> = (0..8).map(|_| spec(1)).collect();
-    let has = volumes.iter().map(|volume| BackendVolume {
-        volume: volume.clone(),
-        status: VolumeStatus::InUse,
-        connectors: vec![connector()],
-    });
+    let has = volumes.iter().map(in_use);
     let target = Arc::new(FakeTarget::default());
     for _ in 0..8 {
-        target.script(crate::drivers::targets::fake::Verb::EnsureExport, Fault::Hangs);
+        target.script(TargetVerb::EnsureExport, Fault::Hangs);
     }
     let options = Options {
         expect_storage: false,
@@ -93,7 +89,7 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
     };
     let mut world = world_on(FakeDriver::default(), target.clone(), options, has.collect());
     let mut told = listen(&world);
-    let ensured = || target.calls(crate::drivers::targets::fake::Verb::EnsureExport);
+    let ensured = || target.calls(TargetVerb::EnsureExport);
     until("exports are being restored", || ensured() > 1).await;
     first_up(&mut told).await;
     for _ in 0..5 {
@@ -127,7 +123,7 @@ async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer(
 #[actix::test]
 async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiting() {
     let target = Arc::new(FakeTarget::default());
-    target.script(crate::drivers::targets::fake::Verb::Setup, Fault::Hangs);
+    target.script(TargetVerb::Setup, Fault::Hangs);
     let world = world_on(FakeDriver::default(), target, often(), Vec::new());
     let (mut told, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
     for _ in 0..3 {
@@ -200,9 +196,7 @@ async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report()
     );
     let before = first_up(&mut told).await;
     assert_eq!(told.recv().await.unwrap().timestamp, before.timestamp);
-    let volume = spec(4);
-    world.create(first(), &volume).await;
-    next(&mut world).await;
+    let volume = world.volume(4).await;
     for _ in 0..2 {
         let again = told.recv().await.unwrap();
         // The schedulers count what they promised; what is told again says nothing of it.

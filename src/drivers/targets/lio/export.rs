@@ -144,12 +144,12 @@ fn build_portals(tree: &Editor<'_>, folder: &Path, portals: &[SocketAddr]) -> Dr
     for portal in portals.iter().filter(|portal| !there.contains(portal)) {
         tree.make(&folder.join(portal.to_string()))
             .map_err(|error| match error {
-                DriverError::Failed { operator, .. } => DriverError::Failed {
-                    client: "The storage target service cannot be reached at its address.".to_owned(),
-                    operator: format!(
+                DriverError::Failed { operator, .. } => DriverError::failed(
+                    "The storage target service cannot be reached at its address.",
+                    format!(
                         "the kernel cannot listen on {portal}: is it an address of this host? {operator}"
                     ),
-                },
+                ),
                 other => other,
             })?;
     }

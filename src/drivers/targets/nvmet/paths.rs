@@ -76,10 +76,9 @@ pub(super) fn check_prefix(prefix: &str) -> DriverResult<()> {
     if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') {
         return Ok(());
     }
-    Err(DriverError::Failed {
-        client: "The storage target service is not available.".to_owned(),
-        operator: format!("target_prefix {prefix:?} is no beginning of an NVMe name"),
-    })
+    Err(DriverError::target_unavailable(format!(
+        "target_prefix {prefix:?} is no beginning of an NVMe name"
+    )))
 }
 
 /// The subsystem's serial number, 20 characters: whose it is, and the end of the volume's id.

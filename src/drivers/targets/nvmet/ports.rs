@@ -45,12 +45,9 @@ impl Ports<'_> {
                 .iter()
                 .any(|(name, value)| tree.read(&port.join(name)).as_deref() != Some(value.as_str()));
             if differs && !tree.links(&port.join("subsystems"))?.is_empty() {
-                return Err(DriverError::Failed {
-                    client: "The storage target service is not available.".to_owned(),
-                    operator: format!(
-                        "the kernel's NVMe port {id} is not {portal} but somebody's: choose another nvmet_port_id"
-                    ),
-                });
+                return Err(DriverError::target_unavailable(format!(
+                    "the kernel's NVMe port {id} is not {portal} but somebody's: choose another nvmet_port_id"
+                )));
             }
         }
         Ok(Known(()))
@@ -77,13 +74,10 @@ impl Ports<'_> {
             }
             tree.connect(&paths.subsystem(), &paths.on_port(&id))
                 .map_err(|error| match error {
-                    DriverError::Failed { operator, .. } => DriverError::Failed {
-                        client: "The storage target service cannot be reached at its address.".to_owned(),
-                        operator: format!(
+                    DriverError::Failed { operator, .. } => DriverError::failed("The storage target service cannot be reached at its address.", format!(
                             "the kernel cannot listen on {portal}: is it an address of this host, with nobody on it? \
                              {operator}"
-                        ),
-                    },
+                        )),
                     other => other,
                 })?;
         }

@@ -141,9 +141,8 @@ impl Admin {
                 }
                 made => made,
             };
-            return made.map_err(|error| DriverError::Failed {
-                client: "The storage backend failed.".to_owned(),
-                operator: format!("tgtd would not take a CHAP account: {error}"),
+            return made.map_err(|error| {
+                DriverError::backend_failed(format!("tgtd would not take a CHAP account: {error}"))
             });
         }
         self.delete_account(work, chap.name())?;

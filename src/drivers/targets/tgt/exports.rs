@@ -261,9 +261,11 @@ impl Exports {
 /// What is exported, if tgt can: it takes paths apart at commas.
 pub(super) fn measure(backing_store: &Path) -> DriverResult<u64> {
     let shown = backing_store.display();
-    let unusable = |why: &str| DriverError::Failed {
-        client: "The volume cannot be exported.".to_owned(),
-        operator: format!("cannot export {shown}: {why}"),
+    let unusable = |why: &str| {
+        DriverError::failed(
+            "The volume cannot be exported.",
+            format!("cannot export {shown}: {why}"),
+        )
     };
     let text = backing_store
         .to_str()
@@ -275,10 +277,10 @@ pub(super) fn measure(backing_store: &Path) -> DriverResult<u64> {
         .and_then(|mut file| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)))
     {
         Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DriverError::NotFound {
-            client: "The volume is not on the storage backend.".to_owned(),
-            operator: format!("there is no {shown} to export"),
-        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DriverError::not_found(
+            "The volume is not on the storage backend.",
+            format!("there is no {shown} to export"),
+        )),
         Err(error) => Err(unusable(&error.to_string())),
     }
 }

@@ -62,18 +62,14 @@ pub(super) struct Plan {
 impl Plan {
     /// Makes the folder, and locks it.
     fn take_folder(&self) -> DriverResult<()> {
-        let failed = |operator: String| DriverError::Failed {
-            client: "The storage target service is not available.".to_owned(),
-            operator,
-        };
         private_files::create_dir(&self.folder).map_err(|error| {
-            failed(format!(
+            DriverError::target_unavailable(format!(
                 "cannot make the target's folder {}: {error}",
                 self.folder.display()
             ))
         })?;
         let taken = self.admin.folder.take();
-        taken.map_err(|error| failed(error.to_string()))
+        taken.map_err(|error| DriverError::target_unavailable(error.to_string()))
     }
 }
 
@@ -299,10 +295,7 @@ impl Shared {
 }
 
 fn down(reason: &str) -> DriverError {
-    DriverError::Failed {
-        client: "The storage target service is not available.".to_owned(),
-        operator: format!("tgtd is not running: {reason}"),
-    }
+    DriverError::target_unavailable(format!("tgtd is not running: {reason}"))
 }
 
 /// The keeper's thread.

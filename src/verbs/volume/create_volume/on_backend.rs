@@ -68,13 +68,13 @@ async fn check_backend(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()>
     if task.volume.pool.backend == task.backend.backend {
         return Ok(());
     }
-    Err(DriverError::Failed {
-        client: "The volume was sent to the wrong backend.".to_owned(),
-        operator: format!(
+    Err(DriverError::failed(
+        "The volume was sent to the wrong backend.",
+        format!(
             "a command for {} reached {}",
             task.volume.pool, task.backend.backend
         ),
-    })
+    ))
 }
 
 async fn allocate(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()> {

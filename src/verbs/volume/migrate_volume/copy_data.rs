@@ -136,10 +136,10 @@ async fn open_copy(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> {
         let opened = call.driver.open_volume(call.work, call.volume, Access::Write)?;
         let (has, needs) = (opened.length(), call.command.length);
         if has < needs {
-            return Err(DriverError::Failed {
-                client: "The copy is smaller than the volume.".to_owned(),
-                operator: format!("{} has {has} bytes, and {needs} are to be copied", call.volume.id),
-            });
+            return Err(DriverError::failed(
+                "The copy is smaller than the volume.",
+                format!("{} has {has} bytes, and {needs} are to be copied", call.volume.id),
+            ));
         }
         *open = Some(opened);
         Ok(())
@@ -364,10 +364,7 @@ fn write(
 }
 
 fn closed() -> DriverError {
-    DriverError::Failed {
-        client: "The storage backend failed.".to_owned(),
-        operator: "the copy is not open".to_owned(),
-    }
+    DriverError::backend_failed("the copy is not open")
 }
 
 impl Progress {

@@ -209,22 +209,22 @@ impl Reader {
     }
 
     fn unavailable(&self, why: &impl std::fmt::Display) -> DriverError {
-        DriverError::Unavailable {
-            client: "The backend that has the volume does not answer at present.".to_owned(),
-            operator: format!(
+        DriverError::unavailable(
+            "The backend that has the volume does not answer at present.",
+            format!(
                 "volume {} cannot be read from {} now: {why}",
                 self.volume, self.source
             ),
-        }
+        )
     }
 
     fn failed(&self, why: &impl std::fmt::Display) -> DriverError {
-        DriverError::Failed {
-            client: "The volume's data could not be read on its backend.".to_owned(),
-            operator: format!(
+        DriverError::failed(
+            "The volume's data could not be read on its backend.",
+            format!(
                 "volume {} cannot be read from {}: {why}",
                 self.volume, self.source
             ),
-        }
+        )
     }
 }
