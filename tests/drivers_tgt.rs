@@ -17,7 +17,7 @@ use pumice::drivers::command::daemon::{Daemon, Process};
 use pumice::drivers::command::{Command, CommandError, Output};
 use pumice::drivers::file::{FileDriver, FileOptions};
 use pumice::drivers::targets::tgt::{TgtOptions, TgtTarget};
-use pumice::drivers::targets::{Export, TargetDriver, outliving};
+use pumice::drivers::targets::{Export, TargetDriver, retry_across_daemon_restart};
 use pumice::drivers::{DriverError, VolumeDriver, Work};
 use pumice::model::spec::VolumeSource;
 use pumice::model::volume::Secret;
@@ -411,7 +411,7 @@ fn what_a_daemon_that_dies_breaks_is_done_by_the_next() {
     let rig = Rig::new().up();
     let volume = rig.create(1);
     let daemon = Process::open(rig.daemons()[0]).unwrap();
-    let exported = outliving(&rig.target, &work(), || {
+    let exported = retry_across_daemon_restart(&rig.target, &work(), || {
         daemon.kill();
         rig.target.ensure_export(&work(), &volume, &rig.path(&volume))
     });
@@ -428,7 +428,7 @@ fn a_daemon_that_dies_again_and_again_is_there_in_time_for_who_waits() {
     for _ in 0..7 {
         let daemon = Process::open(rig.daemons()[0]).unwrap();
         daemon.kill();
-        let exported = outliving(&rig.target, &work(), || {
+        let exported = retry_across_daemon_restart(&rig.target, &work(), || {
             rig.target.ensure_export(&work(), &volume, &rig.path(&volume))
         });
         exported.unwrap();

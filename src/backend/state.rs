@@ -17,7 +17,7 @@ use super::failure::driver_error;
 use super::inventory::BackendInventory;
 use super::workers::{LockSet, Maintenance, WorkError, Workers};
 use crate::drivers::ownership::Ownership;
-use crate::drivers::targets::{TargetDriver, outliving};
+use crate::drivers::targets::{TargetDriver, retry_across_daemon_restart};
 use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
 use crate::messages::api::StorageDifference;
 use crate::model::spec::VolumeSource;
@@ -366,7 +366,7 @@ impl BackendState {
         work: &Work,
         volume: &VolumeSpec,
     ) -> DriverResult<()> {
-        outliving(target, work, || target.remove_export(work, volume))?;
+        retry_across_daemon_restart(target, work, || target.remove_export(work, volume))?;
         self.inventory().disconnected(volume.id, None, true);
         Ok(())
     }

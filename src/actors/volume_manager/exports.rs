@@ -17,7 +17,7 @@ use crate::backend::failure::driver_error;
 use crate::backend::workers::Maintenance;
 use crate::backend::{LockSet, Readiness};
 use crate::backoff::Backoff;
-use crate::drivers::targets::{TargetDriver, outliving};
+use crate::drivers::targets::{TargetDriver, retry_across_daemon_restart};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::{AttachMode, StorageName, VolumeId};
 
@@ -228,7 +228,7 @@ async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Opti
         };
         let (target, path) = state.export_target(&exported.volume)?;
         driver.activate(work, &exported.volume)?;
-        outliving(target.as_ref(), work, || {
+        retry_across_daemon_restart(target.as_ref(), work, || {
             let export = target.ensure_export(work, &exported.volume, &path)?;
             for connection in &exported.connections {
                 let mode = if exported.volume.readonly {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::command_queue::CommandQueue;
 use super::error_kind::Failure;
 use super::names;
 use super::options::LvmOptions;
-use super::queue::Queue;
 use super::report::{self, COLUMNS, COPYING, GROUP_COLUMNS, REPORT_CONFIG, Report, SEGMENT_COLUMNS};
 use super::shrink;
 use crate::drivers::command::{Command, CommandError, Output};
@@ -36,7 +36,7 @@ pub(super) struct Lvm {
     conf_file: Option<PathBuf>,
     suppress_fd_warnings: bool,
     timeout: Duration,
-    queue: Queue,
+    queue: CommandQueue,
 }
 
 impl Lvm {
@@ -49,7 +49,7 @@ impl Lvm {
             conf_file: options.conf_file.clone(),
             suppress_fd_warnings: options.suppress_fd_warnings,
             timeout: options.command_timeout,
-            queue: Queue::new(),
+            queue: CommandQueue::new(),
         }
     }
 
@@ -335,7 +335,7 @@ impl Lvm {
     /// Runs a command that changes the group.
     fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
         let command = self.command(&args[0]).args(&args[1..]);
-        let _turn = match self.queue.enter(work) {
+        let _turn = match self.queue.acquire(work) {
             Ok(turn) => turn,
             Err(DriverError::Cancelled) => {
                 return Err(CommandError::Cancelled {

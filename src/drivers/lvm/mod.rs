@@ -32,6 +32,7 @@
 //! later.
 
 pub mod checkup;
+mod command_queue;
 mod commands;
 mod create;
 mod error_kind;
@@ -39,7 +40,6 @@ mod look;
 mod manage;
 mod names;
 mod options;
-mod queue;
 mod remove;
 mod report;
 mod resize;

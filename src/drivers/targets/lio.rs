@@ -34,7 +34,7 @@ use super::chap::Chap;
 use super::configfs::{self, Mounted, Tree};
 use super::iscsi::{self, Location};
 use super::kernel::Kernel;
-use super::turn::Turnstile;
+use super::volume_locks::VolumeLocks;
 use super::watch::Watch;
 use super::{Export, TargetDriver, check_portals};
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -94,7 +94,7 @@ pub struct LioTarget {
     kernel: Kernel,
     tree: Tree,
     watch: Watch,
-    turnstile: Turnstile,
+    volume_locks: VolumeLocks,
     /// Secrets that no record has yet: of an export whose `ensure_export` was answered, and the answer lost.
     secrets: Mutex<BTreeMap<String, Chap>>,
     probe: fn(&Path) -> DriverResult<Backing>,
@@ -119,7 +119,7 @@ impl LioTarget {
             watch: Watch::new(tree.clone(), "target/core"),
             options,
             tree,
-            turnstile: Turnstile::default(),
+            volume_locks: VolumeLocks::default(),
             secrets: Mutex::default(),
             probe,
         }
@@ -190,7 +190,7 @@ impl TargetDriver for LioTarget {
 
     fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
         let place = self.place(volume);
-        let _turn = self.turnstile.enter(work, &place.name)?;
+        let _turn = self.volume_locks.lock(work, &place.name)?;
         let backing = (self.probe)(backing_store)?;
         let tree = self.tree.editor(work);
         self.fabric(work)?;
@@ -223,7 +223,7 @@ impl TargetDriver for LioTarget {
 
     fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let place = self.place(volume);
-        let _turn = self.turnstile.enter(work, &place.name)?;
+        let _turn = self.volume_locks.lock(work, &place.name)?;
         self.watch.goes(&place.name);
         export::take_down(&self.tree.editor(work), &place, work)?;
         self.forget_secret(&place);
@@ -245,7 +245,7 @@ impl TargetDriver for LioTarget {
         let initiator = iscsi::initiator(connector)?;
         let info = iscsi::connection_info(volume, export, connector, mode, self.options.discard)?;
         let place = self.place(volume);
-        let _turn = self.turnstile.enter(work, &place.name)?;
+        let _turn = self.volume_locks.lock(work, &place.name)?;
         if !export::stands(&self.tree, &place) {
             return Err(DriverError::not_exported(format!(
                 "{} is not exported: somebody may have cleared the kernel's targets",
@@ -275,7 +275,7 @@ impl TargetDriver for LioTarget {
         connector: Option<&Connector>,
     ) -> DriverResult<()> {
         let place = self.place(volume);
-        let _turn = self.turnstile.enter(work, &place.name)?;
+        let _turn = self.volume_locks.lock(work, &place.name)?;
         let tree = self.tree.editor(work);
         match connector {
             // One that could not have been let in is not there.
@@ -289,7 +289,7 @@ impl TargetDriver for LioTarget {
 
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let place = self.place(volume);
-        let _turn = self.turnstile.enter(work, &place.name)?;
+        let _turn = self.volume_locks.lock(work, &place.name)?;
         export::resize(&self.tree.editor(work), &place, self.probe)
     }
 

@@ -9,7 +9,7 @@ mod kernel;
 pub mod lio;
 pub mod nvmet;
 pub mod tgt;
-mod turn;
+mod volume_locks;
 mod watch;
 
 use std::net::SocketAddr;
@@ -81,12 +81,12 @@ pub trait TargetDriver: Send + Sync {
     /// configuration. `None` while there is nothing to export with.
     fn generation(&self) -> Option<u64>;
 
-    /// Of which daemon a verb that is run now would be. An end that is under way is waited for, but no longer than `patience`.
-    fn life(&self, _patience: Duration) -> Life {
+    /// The daemon that a verb would use now. If it is ending, its end is waited for, `patience` at most.
+    fn daemon_state(&self, _patience: Duration) -> DaemonState {
         let generation = self.generation();
-        Life {
-            daemon: generation.unwrap_or(0),
-            lives: generation.is_some(),
+        DaemonState {
+            generation: generation.unwrap_or(0),
+            running: generation.is_some(),
         }
     }
 
@@ -96,11 +96,11 @@ pub trait TargetDriver: Send + Sync {
 
 /// A target's daemon, or what else keeps its exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Which of all that there were: the last, if there is none now.
-    pub daemon: u64,
-    /// Whether it can be told something.
-    pub lives: bool,
+pub struct DaemonState {
+    /// Counts the daemons; that of the last one if none runs.
+    pub generation: u64,
+    /// Whether it runs.
+    pub running: bool,
 }
 
 /// How long a daemon that dropped a connection may take to be seen dead.
@@ -111,21 +111,21 @@ const DYING: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Those of the verb under a daemon that outlived it.
-pub fn outliving<T>(
+pub fn retry_across_daemon_restart<T>(
     target: &dyn TargetDriver,
     work: &Work,
     verb: impl Fn() -> DriverResult<T>,
 ) -> DriverResult<T> {
     loop {
-        let before = target.life(Duration::ZERO);
+        let before = target.daemon_state(Duration::ZERO);
         match verb() {
             Err(error @ (DriverError::TimedOut | DriverError::Cancelled)) => return Err(error),
-            Err(error) if target.life(DYING) != before => {
+            Err(error) if target.daemon_state(DYING) != before => {
                 tracing::info!(%error, "the target daemon died under a verb, which is run again");
             }
             Ok(done) => {
-                let now = target.life(Duration::ZERO);
-                if !now.lives || now == before {
+                let now = target.daemon_state(Duration::ZERO);
+                if !now.running || now == before {
                     return Ok(done);
                 }
             }
@@ -178,7 +178,7 @@ mod tests {
     use std::time::Duration;
 
     use super::fake::FakeTarget;
-    use super::{TargetDriver, outliving};
+    use super::{TargetDriver, retry_across_daemon_restart};
     use crate::drivers::{DriverError, DriverResult, Work};
 
     fn broken() -> DriverResult<u32> {
@@ -190,7 +190,7 @@ mod tests {
         let (target, work) = (FakeTarget::default(), Work::within(Duration::from_secs(10)));
         target.setup(&work).unwrap();
         let tries = Cell::new(0);
-        let done = outliving(&target, &work, || {
+        let done = retry_across_daemon_restart(&target, &work, || {
             tries.set(tries.get() + 1);
             match tries.get() {
                 1 => target.kill(),
@@ -211,13 +211,13 @@ mod tests {
         assert_eq!(done.unwrap(), 4);
         target.revive();
         let tries = Cell::new(0);
-        let failed = outliving(&target, &work, || {
+        let failed = retry_across_daemon_restart(&target, &work, || {
             tries.set(tries.get() + 1);
             broken()
         });
         assert!(failed.is_err() && tries.get() == 1);
         work.cancel();
-        let cancelled = outliving(&target, &work, || {
+        let cancelled = retry_across_daemon_restart(&target, &work, || {
             target.kill();
             broken()
         });

@@ -32,7 +32,7 @@ use self::subsystem::Wanted;
 use super::backing::Backing;
 use super::configfs::{self, Mounted, Tree};
 use super::kernel::Kernel;
-use super::turn::Turnstile;
+use super::volume_locks::VolumeLocks;
 use super::watch::Watch;
 use super::{Export, TargetDriver, check_portals, told_of_any};
 use crate::drivers::{DriverError, DriverResult, Work};
@@ -99,7 +99,7 @@ pub struct NvmetTarget {
     kernel: Kernel,
     tree: Tree,
     watch: Watch,
-    turnstile: Turnstile,
+    volume_locks: VolumeLocks,
 }
 
 impl NvmetTarget {
@@ -121,7 +121,7 @@ impl NvmetTarget {
             watch: Watch::new(tree.clone(), paths::SUBSYSTEMS),
             options,
             tree,
-            turnstile: Turnstile::default(),
+            volume_locks: VolumeLocks::default(),
         }
     }
 
@@ -222,7 +222,7 @@ impl TargetDriver for NvmetTarget {
 
     fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
         let paths = self.paths(volume);
-        let _turn = self.turnstile.enter(work, &paths.name)?;
+        let _turn = self.volume_locks.lock(work, &paths.name)?;
         Backing::of(backing_store)?;
         if !self.tree.exists(Path::new(paths::SUBSYSTEMS)) {
             self.kernel.prepare(work)?;
@@ -250,7 +250,7 @@ impl TargetDriver for NvmetTarget {
 
     fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let paths = self.paths(volume);
-        let _turn = self.turnstile.enter(work, &paths.name)?;
+        let _turn = self.volume_locks.lock(work, &paths.name)?;
         self.watch.goes(&paths.name);
         let tree = self.tree.editor(work);
         ports::close_all(&tree, &paths)?;
@@ -272,7 +272,7 @@ impl TargetDriver for NvmetTarget {
     ) -> DriverResult<ConnectionInfo> {
         let host = host(connector)?;
         let paths = self.paths(volume);
-        let _turn = self.turnstile.enter(work, &paths.name)?;
+        let _turn = self.volume_locks.lock(work, &paths.name)?;
         if !self.ports().serve(&self.tree, &paths) {
             return Err(DriverError::not_exported(format!(
                 "{} is not exported: somebody may have cleared the kernel's targets",
@@ -290,7 +290,7 @@ impl TargetDriver for NvmetTarget {
         connector: Option<&Connector>,
     ) -> DriverResult<()> {
         let paths = self.paths(volume);
-        let _turn = self.turnstile.enter(work, &paths.name)?;
+        let _turn = self.volume_locks.lock(work, &paths.name)?;
         let tree = self.tree.editor(work);
         if !tree.exists(&paths.subsystem()) {
             return Ok(());
@@ -317,7 +317,7 @@ impl TargetDriver for NvmetTarget {
 
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let paths = self.paths(volume);
-        let _turn = self.turnstile.enter(work, &paths.name)?;
+        let _turn = self.volume_locks.lock(work, &paths.name)?;
         subsystem::look_at_size(&self.tree.editor(work), &paths, self.options.ns_id)
     }
 

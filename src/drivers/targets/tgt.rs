@@ -40,7 +40,7 @@ use self::keeper::{Keeper, Plan, Up};
 use self::show::{Exported, free_tid};
 use super::chap::Chap;
 use super::iscsi::{self, LUN, Location};
-use super::{Export, Life, TargetDriver, check_portals};
+use super::{DaemonState, Export, TargetDriver, check_portals};
 use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
@@ -140,7 +140,7 @@ pub struct TgtTarget {
     admin: Admin,
     exports: Exports,
     keeper: Keeper,
-    /// Also the turnstile: tgtd does one thing at a time, and so do we.
+    /// Also the volume_locks: tgtd does one thing at a time, and so do we.
     book: Mutex<Book>,
 }
 
@@ -421,8 +421,8 @@ impl TargetDriver for TgtTarget {
         self.keeper.up().ok().map(|up| up.generation)
     }
 
-    fn life(&self, patience: Duration) -> Life {
-        self.keeper.life(patience)
+    fn daemon_state(&self, patience: Duration) -> DaemonState {
+        self.keeper.daemon_state(patience)
     }
 
     fn shutdown(&self) {

@@ -28,7 +28,7 @@ use crate::backend::notify::Notify;
 use crate::backend::{BackendCommand, DriverCall, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
 use crate::control::{Control, Deadlines, Interrupt, specs_of, store_failed};
-use crate::drivers::targets::outliving;
+use crate::drivers::targets::retry_across_daemon_restart;
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
@@ -328,7 +328,7 @@ async fn announce_size(task: &mut Task<ExtendVolumeCommand>) -> DriverResult<()>
         if !call.backend.inventory().is_exported(call.volume.id) {
             return Ok(());
         }
-        outliving(target, call.work, || target.resized(call.work, call.volume))
+        retry_across_daemon_restart(target, call.work, || target.resized(call.work, call.volume))
     });
     match announced.await {
         // The storage has grown: it is no failure if the initiator sees the new size only at its next login.

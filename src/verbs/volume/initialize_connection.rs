@@ -21,7 +21,7 @@ use crate::backend::inventory::Leftover;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::bounds::check_volume;
 use crate::control::{Deadlines, Interrupt, old_connectors};
-use crate::drivers::targets::{Export, outliving};
+use crate::drivers::targets::{Export, retry_across_daemon_restart};
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, FailureKind, Outcome};
@@ -225,7 +225,7 @@ async fn initialize_connection(task: &mut Task<InitializeConnectionCommand>) -> 
         }
         // Inserted before it is checked whether the daemon is still the same: one that was restarted meanwhile has been given
         // what was in the inventory, and no more.
-        outliving(target.as_ref(), work, || {
+        retry_across_daemon_restart(target.as_ref(), work, || {
             call.driver.activate(work, volume)?;
             let export = target.ensure_export(work, volume, &path)?;
             let exported = with_export(volume, &export);
@@ -263,13 +263,13 @@ async fn take_back(task: &mut Task<InitializeConnectionCommand>) {
                 backend
                     .inventory()
                     .disconnected(volume.id, Some(connector), false);
-                outliving(target, work, || {
+                retry_across_daemon_restart(target, work, || {
                     target.revoke_access(work, volume, Some(connector))
                 })
             }
             Leftover::Export => {
                 backend.inventory().disconnected(volume.id, None, true);
-                outliving(target, work, || target.remove_export(work, volume))
+                retry_across_daemon_restart(target, work, || target.remove_export(work, volume))
             }
         }
     });

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::command::command_fields;
 use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::{Deadlines, Interrupt, old_connectors, retry_on_conflict};
-use crate::drivers::targets::outliving;
+use crate::drivers::targets::retry_across_daemon_restart;
 use crate::drivers::{DriverError, DriverResult};
 use crate::flow::{Flow, step};
 use crate::messages::api::{ApiTopic, Outcome};
@@ -220,7 +220,7 @@ async fn terminate_connection(task: &mut Task<TerminateConnectionCommand>) -> Dr
     }
     task.drive_target(|call, target| {
         let (volume, connector) = (call.volume, call.command.connector.as_ref());
-        outliving(target, call.work, || {
+        retry_across_daemon_restart(target, call.work, || {
             target.revoke_access(call.work, volume, connector)
         })?;
         let mut inventory = call.backend.inventory();

@@ -21,7 +21,7 @@ use crate::backoff::Backoff;
 use crate::drivers::command::Command;
 use crate::drivers::command::daemon::{Daemon, Process};
 use crate::drivers::ownership::{Ownership, Place};
-use crate::drivers::targets::Life;
+use crate::drivers::targets::DaemonState;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::private_files;
 
@@ -177,15 +177,18 @@ impl Keeper {
     }
 
     /// The daemon that is up, or was last.
-    pub(super) fn life(&self, patience: Duration) -> Life {
+    pub(super) fn daemon_state(&self, patience: Duration) -> DaemonState {
         let state = self.shared.state();
-        let daemon = state.starts;
+        let generation = state.starts;
         let Some(up) = state.up.clone() else {
-            return Life { daemon, lives: false };
+            return DaemonState {
+                generation,
+                running: false,
+            };
         };
         drop(state);
-        let lives = !up.process.wait_end(patience);
-        if !lives {
+        let running = !up.process.wait_end(patience);
+        if !running {
             // Who comes next shall not be sent to the dead: our thread is about to see it, too.
             let is_thought_up = |state: &mut State| {
                 let now = state.up.as_ref();
@@ -196,9 +199,9 @@ impl Keeper {
                 .changed
                 .wait_while_for(&mut state, is_thought_up, NOTICE);
         }
-        Life {
-            daemon: up.generation,
-            lives,
+        DaemonState {
+            generation: up.generation,
+            running,
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// See the module.
-pub(super) struct Queue {
+pub(super) struct CommandQueue {
     at_once: usize,
     state: Mutex<State>,
     left: Condvar,
@@ -30,12 +30,12 @@ struct State {
 }
 
 /// A command that is in.
-pub(super) struct Turn<'a> {
-    queue: &'a Queue,
+pub(super) struct Permit<'a> {
+    queue: &'a CommandQueue,
     number: u64,
 }
 
-impl Queue {
+impl CommandQueue {
     /// One for this machine's processors.
     pub(super) fn new() -> Self {
         Self::of(std::thread::available_parallelism().map_or(1, usize::from) + 1)
@@ -49,8 +49,8 @@ impl Queue {
         }
     }
 
-    /// Waits for a turn, no longer than the work has time.
-    pub(super) fn enter(&self, work: &Work) -> DriverResult<Turn<'_>> {
+    /// Waits for a permit until the deadline of the work.
+    pub(super) fn acquire(&self, work: &Work) -> DriverResult<Permit<'_>> {
         let mut state = self.state();
         loop {
             work.check()?;
@@ -64,7 +64,7 @@ impl Queue {
                 let number = state.next;
                 state.next += 1;
                 state.inside.push((number, now));
-                return Ok(Turn { queue: self, number });
+                return Ok(Permit { queue: self, number });
             }
             let pause = LOOK.min(work.remaining());
             self.left.wait_for(&mut state, pause);
@@ -83,7 +83,7 @@ impl Queue {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.inside.retain(|(number, _)| *number != self.number);
@@ -97,7 +97,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use super::Queue;
+    use super::CommandQueue;
     use crate::drivers::{DriverError, Work};
 
     fn work() -> Work {
@@ -106,18 +106,18 @@ mod tests {
 
     #[test]
     fn no_more_are_in_than_may_be_and_all_get_in() {
-        let queue = Queue::of(2);
+        let queue = CommandQueue::of(2);
         let (now, most, all) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let turn = queue.enter(&work()).unwrap();
+                        let permit = queue.acquire(&work()).unwrap();
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
                         all.fetch_add(1, Ordering::SeqCst);
-                        drop(turn);
+                        drop(permit);
                     }
                 });
             }
@@ -127,16 +127,16 @@ mod tests {
 
     #[test]
     fn one_that_hangs_is_not_waited_for() {
-        let queue = Queue::of(1);
-        let hanging = queue.enter(&work()).unwrap();
+        let queue = CommandQueue::of(1);
+        let hanging = queue.acquire(&work()).unwrap();
         let short = Work::within(Duration::from_millis(20));
-        assert!(matches!(queue.enter(&short), Err(DriverError::TimedOut)));
+        assert!(matches!(queue.acquire(&short), Err(DriverError::TimedOut)));
         queue.hang();
-        let other = queue.enter(&work()).unwrap();
+        let other = queue.acquire(&work()).unwrap();
         // It gives back its own place only.
         drop(hanging);
-        assert!(queue.enter(&Work::within(Duration::from_millis(20))).is_err());
+        assert!(queue.acquire(&Work::within(Duration::from_millis(20))).is_err());
         drop(other);
-        assert!(queue.enter(&work()).is_ok());
+        assert!(queue.acquire(&work()).is_ok());
     }
 }
