@@ -5,8 +5,7 @@
 use crate::backend::{BackendCommand, CommandVisitor};
 use crate::messages::{Message, api, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
-use crate::verbs::volume::ScheduleVolume;
-use crate::verbs::volume::read_volume_data::{ReadVolumeData, RelayedRead};
+use crate::verbs::volume::{ReadVolumeData, RelayedRead, ScheduleVolume};
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
 /// Is shown each type of message.

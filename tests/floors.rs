@@ -1,4 +1,4 @@
-//! Which room of the house may use which: `src/lib.rs` has the map, this test holds it.
+//! Which room of the house may use which: `src/lib.rs` has the map, this test holds it. And in how many files a verb is named.
 //!
 //! It reads the sources. Unit tests may use what they like: what stands under `#[cfg(test)]`, and files for tests.
 
@@ -64,11 +64,21 @@ const FLOORS: &[(&str, &[&str])] = &[
 struct Source {
     /// Relative to `src`.
     path: PathBuf,
-    /// Without comments and tests.
+    /// What stands in it.
     text: String,
 }
 
 fn sources() -> Vec<Source> {
+    let mut sources = whole_files();
+    sources.retain(|source| !is_for_tests(&source.path));
+    for source in &mut sources {
+        source.text = without_tests(&source.text);
+    }
+    sources
+}
+
+/// All files, in order of their paths, with comments and tests.
+fn whole_files() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut found) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -79,10 +89,7 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(&root).unwrap().to_owned();
-                if !is_for_tests(&path) {
-                    let text = without_tests(&text);
-                    found.push(Source { path, text });
-                }
+                found.push(Source { path, text });
             }
         }
     }
@@ -184,14 +191,43 @@ fn module_of(path: &Path) -> Vec<String> {
     names
 }
 
-/// Which modules a file uses, of those that are files.
-fn modules_used(module: &[String], text: &str, files: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
-    let mut used = BTreeSet::new();
+/// The paths of all `use`s of a file.
+fn use_paths(text: &str) -> Vec<Vec<String>> {
     let mut paths: Vec<Vec<String>> = Vec::new();
     for statement in text.split("use ").skip(1) {
         let statement = &statement[..statement.find(';').unwrap_or(0)];
         expand(statement, &[], &mut paths);
     }
+    paths
+}
+
+/// Names that a module has of its children, and which child each is of: who uses the name uses the child.
+type Exports = BTreeMap<(Vec<String>, String), Vec<String>>;
+
+fn exports_of(module: &[String], text: &str, files: &BTreeSet<Vec<String>>) -> Exports {
+    let mut exports = Exports::new();
+    for path in use_paths(text) {
+        if let [first, child, name] = path.as_slice()
+            && first == "self"
+        {
+            let child: Vec<String> = module.iter().chain([child]).cloned().collect();
+            if files.contains(&child) {
+                exports.insert((module.to_vec(), name.clone()), child);
+            }
+        }
+    }
+    exports
+}
+
+/// Which modules a file uses, of those that are files.
+fn modules_used(
+    module: &[String],
+    text: &str,
+    files: &BTreeSet<Vec<String>>,
+    exports: &Exports,
+) -> BTreeSet<Vec<String>> {
+    let mut used = BTreeSet::new();
+    let mut paths = use_paths(text);
     paths.extend(written_out(text));
     for path in paths {
         let mut absolute = match path.first().map(String::as_str) {
@@ -206,8 +242,15 @@ fn modules_used(module: &[String], text: &str, files: &BTreeSet<Vec<String>>) ->
             Some("self") => module.iter().chain(&path[1..]).cloned().collect(),
             _ => continue,
         };
+        let mut name = None;
         while !absolute.is_empty() && !files.contains(&absolute) {
-            absolute.pop();
+            name = absolute.pop();
+        }
+        while let Some(child) = name
+            .clone()
+            .and_then(|name| exports.get(&(absolute.clone(), name)))
+        {
+            absolute.clone_from(child);
         }
         if !absolute.is_empty() && absolute != module {
             used.insert(absolute);
@@ -278,11 +321,15 @@ fn expand(text: &str, before: &[String], into: &mut Vec<Vec<String>>) {
 fn no_two_files_use_each_other() {
     let sources = sources();
     let files: BTreeSet<Vec<String>> = sources.iter().map(|source| module_of(&source.path)).collect();
+    let exports: Exports = sources
+        .iter()
+        .flat_map(|source| exports_of(&module_of(&source.path), &source.text, &files))
+        .collect();
     let uses: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = sources
         .iter()
         .map(|source| {
             let module = module_of(&source.path);
-            let used = modules_used(&module, &source.text, &files);
+            let used = modules_used(&module, &source.text, &files, &exports);
             (module, used)
         })
         .collect();
@@ -297,4 +344,53 @@ fn no_two_files_use_each_other() {
         }
     }
     assert!(circles.is_empty(), "{circles:#?}");
+}
+
+/// In how many files a verb may be named, its own and those of its unit tests included. Of a verb that drivers have as a method,
+/// the trait and the three drivers name it, and the one support of their tests.
+const FILES_OF_A_VERB: usize = 8;
+
+/// The names of all verbs: of the files that a request begins in, and those by which messages and journal entries name them.
+fn verbs(files: &[Source]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for Source { path, text } in files.iter().filter(|source| source.path.starts_with("verbs")) {
+        if text.contains("impl Request for ") {
+            names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+        for before in [
+            "const NAME: &'static str = \"",
+            "=> ApiTopic, \"",
+            "=> VolumeTopic, \"",
+        ] {
+            for (at, _) in text.match_indices(before) {
+                let name = &text[at + before.len()..];
+                names.insert(name[..name.find('"').unwrap()].to_owned());
+            }
+        }
+    }
+    assert!(names.len() > 30, "the verbs were not found");
+    names
+}
+
+/// The words of a text that can be names.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c| !is_of_a_name(c)).collect()
+}
+
+#[test]
+fn a_verb_is_named_in_few_files() {
+    let files = whole_files();
+    let words: Vec<(&Path, BTreeSet<&str>)> = files
+        .iter()
+        .map(|source| (source.path.as_path(), words(&source.text)))
+        .collect();
+    let mut wrong = Vec::new();
+    for verb in verbs(&files) {
+        let named_in = words.iter().filter(|(_, words)| words.contains(verb.as_str()));
+        let named_in: Vec<String> = named_in.map(|(path, _)| path.display().to_string()).collect();
+        if named_in.len() > FILES_OF_A_VERB {
+            wrong.push((verb, named_in));
+        }
+    }
+    assert!(wrong.is_empty(), "a verb and the files that name it: {wrong:#?}");
 }

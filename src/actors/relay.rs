@@ -11,7 +11,7 @@ use crate::messages::volume::VolumeTopic;
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Router, Serve};
-use crate::verbs::volume::read_volume_data::{LIMIT, RelayedRead, VolumeData};
+use crate::verbs::volume::{ReadVolumeData, RelayedRead, VolumeData};
 
 /// How many reads may be under way at once: each may hold a piece of a megabyte.
 const MOST_READS: usize = 64;
@@ -39,7 +39,7 @@ impl Actor for Relay {
 impl Serve<RelayedRead> for Relay {
     async fn serve(self: Rc<Self>, context: Context, read: RelayedRead) -> Result<VolumeData, Error> {
         let manager = self.router.server::<VolumeTopic>(&read.source.to_string());
-        let answer = manager.call(&context, read.question, LIMIT).await;
+        let answer = manager.call(&context, read.question, ReadVolumeData::LIMIT).await;
         answer.map_err(|error| match error {
             // Whoever asks asks for less then.
             CallError::TooLarge { .. } => Error::too_large(error.to_string()),

@@ -1,8 +1,9 @@
 //! What is said while a volume is copied from one backend to another.
 
 use pumice::messages::api::CopyProgress;
-use pumice::verbs::volume::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
-use pumice::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand};
+use pumice::verbs::volume::{
+    CopyVolumeDataCommand, OpenCopySourceCommand, ReadVolumeData, RelayedRead, VolumeData,
+};
 
 use super::*;
 

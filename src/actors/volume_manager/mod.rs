@@ -40,7 +40,7 @@ use crate::model::{Context, Error, StepRecord};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
 use crate::verbs::every_command;
-use crate::verbs::volume::read_volume_data::ReadVolumeData;
+use crate::verbs::volume::ReadVolumeData;
 
 /// How often a report is offered to the Api actor before it is left to the command's repetition.
 const REPORT_TRIES: u32 = 6;

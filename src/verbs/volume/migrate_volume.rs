@@ -29,13 +29,14 @@ use serde::{Deserialize, Serialize};
 mod complete_migration;
 mod copy_data;
 mod open_source;
-pub mod read_volume_data;
+mod read_volume_data;
 #[cfg(test)]
 mod tests;
 
 pub use self::complete_migration::CompleteMigration;
 pub use self::copy_data::CopyVolumeDataCommand;
 pub use self::open_source::OpenCopySourceCommand;
+pub use self::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
 use super::new_type::NewType;
 use super::{CreateVolumeCommand, deletion};
 use crate::control::lookup::must_be_settled;

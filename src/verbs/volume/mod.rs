@@ -23,7 +23,7 @@ pub use self::initialize_connection::{InitializeConnection, InitializeConnection
 pub use self::manage_volume::{ManageVolume, ManageVolumeCommand};
 pub use self::migrate_volume::{
     CompleteMigration, CopyVolumeDataCommand, MigrateVolume, MigrateVolumeEntry, OpenCopySourceCommand,
-    Stage as MigrateStage, read_volume_data,
+    ReadVolumeData, RelayedRead, Stage as MigrateStage, VolumeData,
 };
 pub use self::new_type::NewType;
 pub use self::retype_volume::{RetypeVolume, RetypeVolumeCommand, RetypeVolumeEntry, Stage as RetypeStage};

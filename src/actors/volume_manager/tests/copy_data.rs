@@ -8,8 +8,7 @@ use crate::drivers::testing::DriverSteps as _;
 use crate::messages::api::CopyProgress;
 use crate::model::{BackendName, OperationId};
 use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
-use crate::verbs::volume::read_volume_data::{ReadVolumeData, VolumeData};
-use crate::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand};
+use crate::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand, ReadVolumeData, VolumeData};
 
 impl Serve<CopyProgress> for Ear {
     async fn serve(self: Rc<Self>, _context: Context, _progress: CopyProgress) -> Result<(), Error> {

@@ -1,5 +1,5 @@
 //! Open the source of a copy, on its backend: from then on the backend that copies it may read it, by the operation's id
-//! ([`super::read_volume_data`]).
+//! ([`super::ReadVolumeData`]).
 //!
 //! | step | what is true after it | taken back by |
 //! |---|---|---|

@@ -26,10 +26,7 @@ use crate::model::{BackendName, Error, OperationId, Result, VolumeId, VolumeSpec
 use crate::transport::codec::plain_bytes;
 
 /// The most bytes that are read at once.
-pub const LONGEST: u64 = 1 << 20;
-
-/// How long one read may take, from the question to the answer.
-pub const LIMIT: Duration = Duration::from_secs(30);
+const LONGEST: u64 = 1 << 20;
 
 /// Read so many bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +37,7 @@ pub struct ReadVolumeData {
     pub volume: VolumeId,
     /// From which byte on.
     pub offset: u64,
-    /// How many; at most [`LONGEST`], and no more than fit a frame.
+    /// How many; at most 1 MiB, and no more than fit a frame.
     pub length: u64,
 }
 call!(ReadVolumeData => VolumeTopic, "read_volume_data", since 5, reply VolumeData);
@@ -67,7 +64,7 @@ pub enum VolumeData {
     },
     /// These bytes; as many as were asked for.
     Bytes {
-        /// See [`checksum`].
+        /// See [`ReadVolumeData::checksum`].
         checksum: u32,
         /// The bytes.
         #[serde(with = "plain_bytes")]
@@ -79,59 +76,68 @@ impl VolumeData {
     /// The answer to this question, if it is these bytes.
     #[must_use]
     pub fn of(question: &ReadVolumeData, bytes: Vec<u8>) -> Self {
-        let checksum = checksum(question, &bytes);
+        let checksum = question.checksum(&bytes);
         Self::Bytes { checksum, bytes }
     }
 }
 
-/// CRC-32 of the volume's id, the offset and the bytes: the answer to another question does not pass either.
-#[must_use]
-pub fn checksum(question: &ReadVolumeData, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(question.volume.0.as_bytes());
-    hasher.update(&question.offset.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
-}
+impl ReadVolumeData {
+    /// How long one read may take, from the question to the answer.
+    pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Answers a question.
-///
-/// # Errors
-/// 503 where trying again makes sense: the backend is starting, too many reads wait, the storage did not answer in time. 500 if the
-/// storage failed. 400 if what is asked for is no part of the volume.
-pub async fn read_volume_data(backend: &Arc<BackendState>, question: ReadVolumeData) -> Result<VolumeData> {
-    let open = find(backend, &question);
-    let Some(volume) = open else {
-        tracing::info!(
-            volume = %question.volume,
-            operation = %question.operation,
-            "a read of a volume that is not open for this operation is refused"
-        );
-        return Ok(VolumeData::NotOpen);
-    };
-    let end = question.offset.checked_add(question.length);
-    if question.length == 0 || question.length > LONGEST || end.is_none_or(|end| end > bytes_of(&volume)) {
-        return Err(Error::bad_request("No such part of the volume."));
+    /// CRC-32 of the volume's id, the offset and the bytes: the answer to another question does not pass either.
+    #[must_use]
+    pub fn checksum(&self, bytes: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.volume.0.as_bytes());
+        hasher.update(&self.offset.to_le_bytes());
+        hasher.update(bytes);
+        hasher.finalize()
     }
-    if let Readiness::Down(why) = backend.readiness.borrow().clone() {
-        return Err(unavailable(why));
+
+    /// Answers the question.
+    ///
+    /// # Errors
+    /// 503 where trying again makes sense: the backend is starting, too many reads wait, the storage did not answer in time. 500 if
+    /// the storage failed. 400 if what is asked for is no part of the volume.
+    pub async fn answer(self, backend: &Arc<BackendState>) -> Result<VolumeData> {
+        let question = self;
+        let open = find(backend, &question);
+        let Some(volume) = open else {
+            tracing::info!(
+                volume = %question.volume,
+                operation = %question.operation,
+                "a read of a volume that is not open for this operation is refused"
+            );
+            return Ok(VolumeData::NotOpen);
+        };
+        let end = question.offset.checked_add(question.length);
+        if question.length == 0 || question.length > LONGEST || end.is_none_or(|end| end > bytes_of(&volume))
+        {
+            return Err(Error::bad_request("No such part of the volume."));
+        }
+        if let Readiness::Down(why) = backend.readiness.borrow().clone() {
+            return Err(unavailable(why));
+        }
+        let Ok(_place) = backend.reads.try_acquire() else {
+            return Err(unavailable("too many reads wait".to_owned()));
+        };
+        let state = Arc::clone(backend);
+        let locks = LockSet::content_of(question.volume);
+        let read = backend.drive(locks, Self::LIMIT, move |driver, work| {
+            match find(&state, &question) {
+                Some(volume) => read(driver, work, &volume, &question),
+                None => Ok(VolumeData::NotOpen),
+            }
+        });
+        read.await.map_err(|error| match error {
+            None => unavailable("the backend is stopping".to_owned()),
+            Some(
+                error @ (DriverError::Busy { .. } | DriverError::TimedOut | DriverError::Unavailable { .. }),
+            ) => unavailable(error.to_string()),
+            Some(error) => Error::backend("The storage backend failed.").with_operator(error),
+        })
     }
-    let Ok(_place) = backend.reads.try_acquire() else {
-        return Err(unavailable("too many reads wait".to_owned()));
-    };
-    let state = Arc::clone(backend);
-    let locks = LockSet::content_of(question.volume);
-    let read = backend.drive(locks, LIMIT, move |driver, work| match find(&state, &question) {
-        Some(volume) => read(driver, work, &volume, &question),
-        None => Ok(VolumeData::NotOpen),
-    });
-    read.await.map_err(|error| match error {
-        None => unavailable("the backend is stopping".to_owned()),
-        Some(
-            error @ (DriverError::Busy { .. } | DriverError::TimedOut | DriverError::Unavailable { .. }),
-        ) => unavailable(error.to_string()),
-        Some(error) => Error::backend("The storage backend failed.").with_operator(error),
-    })
 }
 
 fn find(backend: &BackendState, question: &ReadVolumeData) -> Option<VolumeSpec> {

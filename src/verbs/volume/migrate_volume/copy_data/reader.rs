@@ -14,7 +14,7 @@ use crate::messages::relay::RelayTopic;
 use crate::messages::volume::VolumeTopic;
 use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
 use crate::transport::{CallError, Handle};
-use crate::verbs::volume::read_volume_data::{LIMIT, ReadVolumeData, RelayedRead, VolumeData, checksum};
+use crate::verbs::volume::{ReadVolumeData, RelayedRead, VolumeData};
 
 /// How much is asked for at once, where it fits a frame,
 const CHUNK: u64 = 512 << 10;
@@ -166,7 +166,7 @@ impl Reader {
         if left.is_zero() {
             return Err(Trouble::Lasting(DriverError::TimedOut));
         }
-        let answer = self.call(question, LIMIT.min(left)).await;
+        let answer = self.call(question, ReadVolumeData::LIMIT.min(left)).await;
         let (offset, length) = (question.offset, question.length);
         let is_whole = |bytes: &[u8]| u64::try_from(bytes.len()).is_ok_and(|read| read == length);
         match answer {
@@ -175,7 +175,7 @@ impl Reader {
                 ..Piece::zeros(offset, length)
             }),
             Ok(VolumeData::Bytes { checksum: sum, bytes }) if is_whole(&bytes) => {
-                if checksum(question, &bytes) != sum {
+                if question.checksum(&bytes) != sum {
                     tracing::warn!(volume = %self.volume, source = %self.source, offset, "a piece of a volume arrived damaged");
                     return Err(Trouble::Passing("it arrived damaged".to_owned()));
                 }

@@ -17,7 +17,7 @@ use crate::messages::api::{Failure, FailureKind};
 use crate::model::{Context, Error, OperationId};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Router, Serve};
-use crate::verbs::volume::read_volume_data::{ReadVolumeData, VolumeData, read_volume_data};
+use crate::verbs::volume::{ReadVolumeData, VolumeData};
 
 type Answer = Result<VolumeData, Error>;
 type Script = Arc<dyn Fn(ReadVolumeData) -> LocalBoxFuture<'static, Answer> + Send + Sync>;
@@ -84,7 +84,7 @@ fn real_source(
         .open(operation, volume.clone(), Instant::now(), within);
     let script: Script = Arc::new(move |question| {
         let state = Arc::clone(&state);
-        Box::pin(async move { read_volume_data(&state, question).await })
+        Box::pin(async move { question.answer(&state).await })
     });
     (driver, volume, script)
 }
