@@ -80,7 +80,7 @@ mod tests {
         };
         crate::golden::message(&[("bare", bare), ("full", full)]);
         crate::golden::reply(
-            "create_type_encryption",
+            "api.create_type_encryption",
             &[("id", TypeEncryptionId(Uuid::from_u128(2)))],
         );
     }
