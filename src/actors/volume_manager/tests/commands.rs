@@ -380,7 +380,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
         (SnapshotId::new(), &volume),
         (kept, &other),
     ] {
-        let outcome = world.outcome(create_snapshot(of, snapshot_id)).await;
+        let outcome = world.outcome(take_snapshot(of, snapshot_id)).await;
         assert_eq!(outcome, Outcome::SnapshotCreated { provider_id: None });
     }
     let mut snapshots = world.driver.snapshots();
@@ -415,7 +415,7 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
 async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
     let mut world = world();
     let (volume, snapshot_id) = (world.volume(2).await, SnapshotId::new());
-    world.send(create_snapshot(&volume, snapshot_id)).await;
+    world.send(take_snapshot(&volume, snapshot_id)).await;
     next(&mut world).await;
     let message = RevertToSnapshotCommand {
         command: first(),

@@ -324,7 +324,7 @@ async fn whatever_is_done_to_a_volume_closes_it() {
     let (operation, id) = (pair.command.operation, pair.from.id);
     pair.open().await;
     pair.source
-        .send(create_snapshot(&pair.from, SnapshotId::new()))
+        .send(take_snapshot(&pair.from, SnapshotId::new()))
         .await;
     pair.source.outcome().await;
     assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);

@@ -223,7 +223,7 @@ fn extend(volume: &VolumeSpec, new_size: u32) -> ExtendVolumeCommand {
     }
 }
 
-fn create_snapshot(volume: &VolumeSpec, snapshot_id: SnapshotId) -> CreateSnapshotCommand {
+fn take_snapshot(volume: &VolumeSpec, snapshot_id: SnapshotId) -> CreateSnapshotCommand {
     CreateSnapshotCommand {
         command: first(),
         volume: volume.clone(),
