@@ -17,7 +17,7 @@ use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::identity::{Identity, IdentityOptions, OpenError, PasswordCost, UserOptions};
 use pumice::web::routes;
-use pumice::web::server::{Site as Routes, configure, mount_door, mount_volumes, run_with};
+use pumice::web::server::{Site as Routes, configure, mount_open, mount_volumes, run_with};
 use pumice::web::state::ServerState;
 use pumice::web::trusted_proxies::TrustedProxies;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ impl Site {
             identity: Some(identity.clone()),
         };
         let (server, addresses) = run_with(&loopback(), move |cfg| {
-            mount_door(cfg);
+            mount_open(cfg);
             mount_volumes(cfg, volumes);
             configure(cfg, &routes);
         })

@@ -17,7 +17,7 @@ use pumice::web::policy::member;
 use pumice::web::readiness::Readiness;
 use pumice::web::request::Body;
 use pumice::web::routes::{Access, Routes};
-use pumice::web::server::{ServerOptions, mount_door, mount_volumes, run_with};
+use pumice::web::server::{ServerOptions, mount_open, mount_volumes, run_with};
 use pumice::web::state::ServerState;
 
 mod web_support;
@@ -75,7 +75,7 @@ impl Site {
         let server = web::Data::new(server);
         let (server, addresses) = run_with(options, move |cfg| {
             cfg.app_data(server.clone());
-            mount_door(cfg);
+            mount_open(cfg);
             mount_volumes(cfg, volumes);
             cfg.default_service(web::to(async || fault::unknown_route()));
         })

@@ -1,16 +1,17 @@
-//! Admission: how many requests are in work at once, of all projects and of each, so that one that floods the service delays itself
-//! and not the others.
+//! Admission: bounds the number of requests in work, in total and per project, so that a project that floods
+//! the service delays its own requests and not those of others.
 //!
 //! ```text
 //!   in work: at most `at_once`, of one project at most `per_project`
-//!   a request ──room?──> in work ──> answered: its permit goes to whoever waits, of the project that has the fewest in work
+//!   a request ──room?──> in work ──> answered: its permit goes to the project that waits and has the fewest in work
 //!            └──else──> waits (of one project at most `waiting`, for `patience`) ──else──> 503, Retry-After
 //! ```
 //!
-//! What reads and what changes have permits of their own: changes that wait for a slow backend keep nobody from looking. So have reads
-//! that are long to compute (see `offload`): they are as few as the machine has processors, and keep nobody from a short look. A request
-//! asks for its permit when its body is here, and for one that changes only if its caller may change something (see `gate`). When the service stops, all who wait are refused at once:
-//! the stop is shorter than their patience, and would cut them off without an answer.
+//! Reads and changes have separate permits: changes that wait for a slow backend do not block reads. Reads that take
+//! long to compute have a third kind (see `offload`), as many as the machine has processors, so that they do not block
+//! short reads. A request asks for its permit once its body is complete, and for a change permit only if its caller may
+//! make the change (see `gate`). When the service stops, all waiting requests are refused at once: the shutdown is
+//! shorter than their `patience` and would disconnect them without an answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,19 +23,19 @@ use tokio::sync::oneshot;
 use super::fault::Fault;
 use crate::model::ProjectId;
 
-/// `Retry-After` of a refusal, in seconds: a request takes milliseconds.
+/// `Retry-After` of a refusal, in seconds. A request takes milliseconds.
 const RETRY_AFTER: u32 = 1;
 
-/// How many permits there are.
+/// Limits of admission.
 #[derive(Clone, Debug)]
 pub struct AdmissionOptions {
-    /// In work at once, of all projects.
+    /// The most requests in work at once, of all projects.
     pub at_once: usize,
-    /// Of them, of one project.
+    /// The most requests in work at once, of one project.
     pub per_project: usize,
-    /// Waiting, of one project.
+    /// The most waiting requests of one project.
     pub waiting: usize,
-    /// How long.
+    /// How long a request waits for a permit.
     pub patience: Duration,
 }
 
@@ -50,8 +51,8 @@ impl Default for AdmissionOptions {
 }
 
 impl AdmissionOptions {
-    /// Long reads keep a processor each. One project may use all of them, and as many threads are left for the others; never more than
-    /// there are permits among reads.
+    /// The limits of long reads: one per processor. One project may use all of them; as many threads remain for other
+    /// work. Never more than the permits of reads.
     fn long(&self, processors: usize) -> Self {
         let per_project = processors.min(self.per_project);
         Self {
@@ -66,18 +67,18 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
-/// What a permit is for.
+/// What a request needs a permit for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Looking.
+    /// A read.
     Read,
-    /// Changing.
+    /// A change.
     Change,
-    /// Computing an answer that may take long, on a thread (see `offload`).
+    /// A read that may take long to compute and runs on its own thread (see `offload`).
     Long,
 }
 
-/// The queues of a node: for reading and for changing. All clones are one.
+/// The queues of a node: for reads, changes and long reads. Clones share them.
 #[derive(Clone)]
 pub struct AdmissionQueues {
     reads: Arc<AdmissionQueue>,
@@ -86,7 +87,7 @@ pub struct AdmissionQueues {
 }
 
 impl AdmissionQueues {
-    /// So many of reads and of changes; of long reads as many as the machine has room for.
+    /// Queues with these limits for reads and for changes; those of long reads follow from the number of processors.
     #[must_use]
     pub fn new(options: &AdmissionOptions) -> Self {
         Self {
@@ -106,7 +107,7 @@ impl AdmissionQueues {
         admission.take(project).await
     }
 
-    /// From now on nobody gets a permit; whoever has one may end.
+    /// Refuses all further permits; requests that have one continue.
     pub fn close(&self) {
         self.reads.close();
         self.changes.close();
@@ -114,14 +115,14 @@ impl AdmissionQueues {
     }
 }
 
-/// There is no permit for this request.
+/// Why a request gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Busy {
-    /// Too many of the project wait already.
+    /// Too many requests of the project are waiting.
     Queue,
-    /// It waited for too long.
+    /// The request waited too long.
     Patience,
-    /// The service stops.
+    /// The service is stopping.
     Closed,
 }
 
@@ -148,9 +149,9 @@ struct AdmissionQueue {
 #[derive(Default)]
 struct State {
     in_work: usize,
-    /// Grows with every permit and every request that waits.
+    /// Increases with every permit and every waiting request.
     count: u64,
-    /// Those that have something in work or waiting.
+    /// The projects with requests in work or waiting.
     projects: BTreeMap<ProjectId, Project>,
     closed: bool,
 }
@@ -161,8 +162,8 @@ struct Project {
     waiting: VecDeque<Waiter>,
     /// When it last got a permit, by `count`.
     served: u64,
-    /// Whether it was told of since it last had nobody waiting.
-    complained: bool,
+    /// Whether a warning was logged since its queue was last empty.
+    is_warned: bool,
 }
 
 struct Waiter {
@@ -207,8 +208,8 @@ impl AdmissionQueue {
                 return Ok(self.permit(project));
             }
             if of_project.waiting.len() >= self.options.waiting {
-                if !of_project.complained {
-                    of_project.complained = true;
+                if !of_project.is_warned {
+                    of_project.is_warned = true;
                     tracing::warn!(%project, what = self.what, in_work = of_project.in_work, waiting = of_project.waiting.len(),
                         "requests of this project are refused: too many are under way");
                 }
@@ -240,7 +241,7 @@ impl AdmissionQueue {
         }
     }
 
-    /// A permit was given back: the next who waits gets it.
+    /// Passes a returned permit to the next waiting request.
     fn release(self: &Arc<Self>, project: &ProjectId) {
         let mut state = self.state();
         state.end(project);
@@ -248,9 +249,10 @@ impl AdmissionQueue {
             let Some((next, waiter)) = state.next(self.options.per_project) else {
                 break;
             };
-            if let Err(mut unheard) = waiter.called.send(self.permit(next.clone())) {
-                // It hung up a moment ago. Its permit must not be given back by being dropped: that takes what is held here.
-                unheard.admission = None;
+            if let Err(mut unclaimed) = waiter.called.send(self.permit(next.clone())) {
+                // The client disconnected a moment ago. The permit must not be returned by its `Drop`, which
+                // takes the lock that is held here.
+                unclaimed.admission = None;
                 state.end(&next);
             }
         }
@@ -286,14 +288,15 @@ impl State {
         if let Some(of_project) = self.projects.get_mut(project)
             && of_project.waiting.is_empty()
         {
-            of_project.complained = false;
+            of_project.is_warned = false;
             if of_project.in_work == 0 {
                 self.projects.remove(project);
             }
         }
     }
 
-    /// The first who waits of the project that has the fewest in work; of several, of the one that had no permit for longest.
+    /// The first waiting request of the project with the fewest in work; among equals, of the project that received a permit
+    /// longest ago.
     fn next(&mut self, per_project: usize) -> Option<(ProjectId, Waiter)> {
         let may = self
             .projects
@@ -312,7 +315,7 @@ impl State {
 
 /// A request in work. Dropping it gives the permit back.
 pub(super) struct Permit {
-    /// `None` once it has ended.
+    /// `None` once the permit has been returned.
     admission: Option<Arc<AdmissionQueue>>,
     project: ProjectId,
 }
@@ -331,7 +334,7 @@ impl Drop for Permit {
     }
 }
 
-/// A place in a queue, left when nobody waits in it any more, for whatever reason.
+/// A place in a queue. Dropping it leaves the queue, whatever the reason.
 struct WaitingGuard<'a> {
     admission: &'a AdmissionQueue,
     project: &'a ProjectId,

@@ -1,18 +1,18 @@
-//! How large a body may be, and how slowly it may come.
+//! Limits of the size and the transfer time of a request body.
 
 use std::time::Duration;
 
-/// What a request may weigh, unless told otherwise (oslo.middleware: `max_request_body_size`).
+/// The default limit of a request body in bytes (oslo.middleware: `max_request_body_size`).
 pub const MAX_BODY_SIZE: usize = 114_688;
 
-/// How large a body may be, and how slowly it may come.
+/// Limits of the size and the transfer time of a request body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// In bytes.
+    /// The largest body, in bytes.
     pub size: usize,
-    /// How long a body may take to come…
+    /// How long a body may take to arrive…
     pub time: Duration,
-    /// …and one second more for each so many bytes that are there.
+    /// …plus one second per so many bytes received.
     pub bytes_per_second: u64,
 }
 
@@ -27,7 +27,7 @@ impl Default for BodyLimits {
 }
 
 impl BodyLimits {
-    /// How long the body may have taken when so much of it is there.
+    /// How long the transfer may have taken when so many bytes are received.
     #[must_use]
     pub fn time_for(&self, bytes: usize) -> Duration {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);

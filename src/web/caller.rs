@@ -1,8 +1,8 @@
-//! Who calls, and in which version: what a handler knows of its request besides path, query and body.
+//! The caller and its version: what a handler knows of its request besides path, query and body.
 //!
-//! Handlers take a [`Caller`] as their first argument. By then the middleware has checked the token and put a [`Context`]
-//! aside; taking the `Caller` negotiates the version and compares the project in the path with the token's, in that
-//! order, and only for requests that some handler serves: unknown routes are 404 before anybody looks at versions, as in
+//! Handlers take a [`Caller`] as their first argument. By then the middleware has checked the token and stored a
+//! [`Context`]; taking the `Caller` negotiates the version and compares the project in the path with the token's, in that
+//! order, and only for requests that some handler serves: unknown routes are 404 before versions are checked, as in
 //! Cinder.
 
 use std::future::{Ready, ready};
@@ -24,19 +24,20 @@ use crate::model::{Context, ProjectId};
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The request context that goes along with each message.
+    /// The request context that is sent with each message.
     pub context: Context,
     /// The negotiated version.
     pub version: Microversion,
-    /// `http://host:port`, as the client reaches us: public links begin so.
+    /// `http://host:port`, by which the client reaches this service; public links start with it.
     pub base_url: String,
     /// The project in the path, if there is one.
     pub path_project: Option<String>,
-    /// The rule of what the request is for. Where the gate does not refuse, the handler does; if it does not, nothing is sent on.
+    /// The rule of the route or action. If the gate does not enforce it, the handler does; a handler that forgets cannot send
+    /// anything to an actor.
     pub(super) rule: Option<Rule>,
 }
 
-/// What `OpenStack-API-Version` of the answer shall say; put aside for the middleware.
+/// The value of `OpenStack-API-Version` in the answer, stored for the middleware.
 #[derive(Clone, Debug)]
 pub(super) struct VersionEcho(pub String);
 
@@ -46,7 +47,7 @@ impl Caller {
         self.may_in(rule, &self.context.project_id)
     }
 
-    /// 403 unless the caller may do this in that project: its own, or any if it is an administrator.
+    /// 403 unless the caller may do this in that project: in its own, or in any as an administrator.
     pub fn may_in(&self, rule: Rule, project: &ProjectId) -> Result<(), Fault> {
         if rule.allows(&self.context, project) {
             Ok(())
@@ -55,27 +56,27 @@ impl Caller {
         }
     }
 
-    /// Notes the rule of what the request is for.
+    /// Stores the rule of the route or action.
     pub(super) fn mark(&mut self, rule: Option<Rule>) {
         self.rule = rule;
     }
 
-    /// The rule of what the request is for, if it does not allow that.
+    /// The rule of the route or action, if it denies the caller.
     pub(super) fn refused_by(&self) -> Option<Rule> {
         self.rule.filter(|rule| !self.can(*rule))
     }
 
-    /// 403 if the rule of what the request is for does not allow it.
+    /// 403 if the rule of the route or action denies the caller.
     pub fn permitted(&self) -> Result<(), Fault> {
         self.rule.map_or(Ok(()), |rule| self.may(rule))
     }
 
-    /// 403 if that rule does not allow it in that project.
+    /// 403 if that rule denies the caller in that project.
     pub fn permitted_in(&self, project: &ProjectId) -> Result<(), Fault> {
         self.rule.map_or(Ok(()), |rule| self.may_in(rule, project))
     }
 
-    /// Asks the Api actor for a change, if the rule of what the request is for allows it.
+    /// Sends a change to the Api actor, if the rule of the route or action allows it.
     ///
     /// # Errors
     /// 403, or what the actor answers.
@@ -93,8 +94,8 @@ impl Caller {
         rule.allows(&self.context, &self.context.project_id)
     }
 
-    /// Whether the caller may see something of that project: its own, or any if it is an administrator. What may not be
-    /// seen is answered as if it were not there.
+    /// Whether the caller may see resources of that project: its own, or any as an administrator. Resources that may
+    /// not be seen are answered with 404.
     #[must_use]
     pub fn sees(&self, project: &ProjectId) -> bool {
         self.context.is_admin || self.context.project_id == *project
@@ -109,7 +110,7 @@ impl Caller {
         }
     }
 
-    /// The link to the page after this one, as the value of `<collection>_links`. `path` is what follows the project
+    /// The link to the next page, as the value of `<collection>_links`. `path` is what follows the project
     /// (`volumes/detail`), `query` the request's own query.
     #[must_use]
     pub fn next_link(&self, path: &str, query: &str, last_id: &str) -> Value {
@@ -117,7 +118,7 @@ impl Caller {
         json!([{"rel": "next", "href": format!("{}/v3/{}{path}?{query}", self.base_url, self.project_segment())}])
     }
 
-    /// `<project>/` if the request's path had it, as links have it then.
+    /// `<project>/` if the request's path contains it; links then contain it, too.
     pub(super) fn project_segment(&self) -> String {
         self.path_project
             .as_ref()
@@ -157,7 +158,7 @@ impl Caller {
     }
 }
 
-/// Negotiates the version, and puts aside what the answer shall say of it.
+/// Negotiates the version, and stores the version header of the answer.
 fn agree(request: &HttpRequest) -> Result<Microversion, Fault> {
     let headers: Vec<&str> = request
         .headers()
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_version_is_told_before_a_bad_project() {
+    fn a_bad_version_is_reported_before_a_bad_project() {
         assert_eq!(
             caller("/v3/0b/volumes", Some("volume 3.72")).unwrap_err().status,
             406

@@ -1,10 +1,10 @@
-//! From which address a request comes: what failed logins are counted by.
+//! The client address of a request, by which failed logins are counted.
 //!
-//! It is the address of the connection, unless that is a proxy which the operator named (`web.trusted_proxies`). Then it is what
-//! this proxy says in `X-Forwarded-For`, read from the right: each trusted proxy appended the address that it was called from, so
-//! the first one from the right that is no trusted proxy is the client. What stands left of it the client wrote itself.
+//! It is the address of the connection, unless that belongs to a trusted proxy (`web.trusted_proxies`). Then it is taken from
+//! `X-Forwarded-For`, read from the right: each trusted proxy appends the address of its client, so the first one from the right
+//! that is no trusted proxy is the client. The entries left of it are written by the client and ignored.
 //!
-//! Links follow what the same proxies say (`links`), if the operator wishes it (`web.enable_proxy_headers`).
+//! Links use the headers of the same proxies (`links`), if configured (`web.enable_proxy_headers`).
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, web};
 
 use super::state::ServerState;
 
-/// Where a request comes from.
+/// The address of the client.
 #[must_use]
 pub fn client_address(request: &HttpRequest) -> IpAddr {
     let peer = request
@@ -24,7 +24,7 @@ pub fn client_address(request: &HttpRequest) -> IpAddr {
     let values: Vec<&str> = request
         .headers()
         .get_all("x-forwarded-for")
-        // Text that is none ends the chain, as a word that is no address does.
+        // A value that is no text ends the chain, as an entry that is no address does.
         .map(|value| value.to_str().unwrap_or("?"))
         .collect();
     server.trusted_proxies.client(peer, values)

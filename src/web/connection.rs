@@ -1,18 +1,18 @@
-//! Connections: how many there may be, and how long one may keep still.
+//! Connections: their number, and how long one may be idle.
 //!
 //! ```text
-//!   a request is in work          its handler bounds the time
-//!   part of a head is here        the rest within `client_timeout`
-//!   an answer waits to be taken   some of it within `client_timeout`, on the whole at `bytes_per_second`
-//!   nothing of all that           a new request within `keep_alive`
+//!   a request is in work          no limit here: its handler bounds the time
+//!   part of a head received       the rest within `client_timeout`
+//!   an answer is being sent       some of it within `client_timeout`, on average at `bytes_per_second`
+//!   idle                          a new request within `keep_alive`
 //! ```
 //!
-//! The HTTP library has a clock for the first head of a connection and for idle ones, but none for a later head, for the rest of
-//! a body that was refused, and for answers that nobody takes: each of them would hold a connection for as long as a stranger
-//! likes. So a connection has a clock of its own, [`Watched`], below HTTP.
+//! The HTTP library has a timeout for the first head of a connection and for idle ones, but none for a later head, for the rest
+//! of a body that was refused, and for answers that the client does not read: each of them would let a client hold a connection
+//! without limit. So a connection has its own timeout, [`Watched`], below HTTP.
 //!
 //! Each connection is an open file, and the store, the backends and the other nodes need some, too. [`Connections`] counts
-//! them, of all addresses and of each: one more than there may be is closed at once, before anything is read from it.
+//! them, in total and per address: a connection beyond the limit is closed at once, before anything is read from it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -29,17 +29,18 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How many connections there may be.
+/// Limits of the number of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// From all addresses.
     pub total: usize,
-    /// From one address; of IPv6 from one /64, which is what one customer gets.
+    /// From one address; for IPv6 from one /64, the usual assignment of one customer.
     pub per_address: usize,
 }
 
 impl ConnectionLimits {
-    /// As many as asked for, and as a process has room for that may open so many files. `per_address` 0 is half of all.
+    /// The given limits, reduced to what a process that may open `open_files` files can hold. `per_address` 0 means
+    /// half of `total`.
     #[must_use]
     pub fn within(total: usize, per_address: usize, open_files: u64) -> Self {
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
@@ -53,13 +54,13 @@ impl ConnectionLimits {
     }
 }
 
-/// All connections of a server. All clones are one.
+/// All connections of a server. Clones share the counters.
 #[derive(Clone)]
 pub struct Connections(Arc<Registry>);
 
 struct Registry {
     limits: ConnectionLimits,
-    /// Proxies bring the connections of many.
+    /// Addresses of proxies, which carry the connections of many clients.
     is_proxy: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     counts: Mutex<Counts>,
 }
@@ -68,12 +69,12 @@ struct Registry {
 struct Counts {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// Whether it was told of since there was room.
+    /// Whether a warning was logged since a connection was last accepted.
     is_reported: bool,
 }
 
 impl Connections {
-    /// None yet. The addresses of proxies are counted in the total only.
+    /// No connections yet. Those from proxies are counted in the total only.
     pub fn new(limits: ConnectionLimits, is_proxy: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(Registry {
             limits,
@@ -82,8 +83,8 @@ impl Connections {
         }))
     }
 
-    /// Counts one more from that address; `None` if there is no room for it. The last sixteenth of all is for addresses that have no
-    /// connection yet: whoever fills the rest from a few addresses does not keep a balancer from asking how we are.
+    /// Counts one more from that address; `None` if the limit is reached. The last sixteenth of the total is reserved for addresses
+    /// without a connection: a flood from a few addresses does not block the health checks of a load balancer.
     #[must_use]
     pub fn open(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let Registry { limits, is_proxy, .. } = &*self.0;
@@ -111,7 +112,7 @@ impl Connections {
     }
 }
 
-/// Whom connections are counted by.
+/// The address or network by which connections are counted.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -122,7 +123,7 @@ fn source(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection that is counted. Dropping it makes room.
+/// A counted connection. Dropping it decrements the counters.
 pub struct ConnectionPermit {
     registry: Arc<Registry>,
     address: IpAddr,
@@ -144,30 +145,30 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// How long a connection may keep still.
+/// Idle timeouts of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// With part of a head, or part of an answer.
+    /// While part of a head is received or part of an answer sent.
     pub client_timeout: Duration,
-    /// With neither.
+    /// While nothing is received or sent.
     pub keep_alive: Duration,
-    /// What an answer must be taken with.
+    /// The slowest average rate at which a client may read an answer.
     pub bytes_per_second: u64,
 }
 
-/// So that the HTTP library, which can still answer, is first where it has a clock, too.
+/// Where the HTTP library has a timeout, too, it fires first, for it can still send an answer.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the requests of a connection and its clock know of each other.
+/// State shared between the requests of a connection and its timeout.
 #[derive(Clone)]
 pub struct Activity(Rc<Shared>);
 
 struct Shared {
     in_work: Cell<usize>,
     idle_since: Cell<Instant>,
-    /// When the first byte came that no request was made of yet.
+    /// When the first byte of an incomplete head was received.
     head_since: Cell<Option<Instant>>,
-    /// Whether nothing that comes is wanted any more.
+    /// Whether further input is discarded.
     is_closing: Cell<bool>,
 }
 
@@ -181,7 +182,7 @@ impl Activity {
         }))
     }
 
-    /// A request is in work for as long as what is returned lives.
+    /// A request is in work until the returned value is dropped.
     #[must_use]
     pub fn begin(&self) -> InWork {
         self.0.in_work.set(self.0.in_work.get() + 1);
@@ -189,13 +190,13 @@ impl Activity {
         InWork(self.clone())
     }
 
-    /// The connection ends when its answer is taken, though the client may be sending still.
+    /// Closes the connection once the answer is sent, even if the client is still sending.
     pub fn close(&self) {
         self.0.is_closing.set(true);
     }
 }
 
-/// The address that a connection came to.
+/// The local address of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ListeningOn(pub SocketAddr);
 
@@ -211,19 +212,19 @@ impl Drop for InWork {
     }
 }
 
-/// A connection with a clock: reading and writing fail with `TimedOut` when it kept still for too long.
+/// A connection with a timeout: reads and writes fail with `TimedOut` when it was idle for too long.
 pub struct Watched<T> {
     stream: T,
     patience: Patience,
     activity: Activity,
-    /// Since when the client takes nothing more, and what it has taken since.
+    /// Since when an answer waits to be read by the client, and the bytes read since.
     unsent: Option<(Instant, u64)>,
     clock: Option<Pin<Box<Sleep>>>,
     _permit: Option<ConnectionPermit>,
 }
 
 impl<T> Watched<T> {
-    /// Watches a stream that was opened now.
+    /// Watches a stream that has just been opened.
     pub fn new(stream: T, patience: Patience, permit: Option<ConnectionPermit>) -> Self {
         Self {
             stream,
@@ -235,13 +236,13 @@ impl<T> Watched<T> {
         }
     }
 
-    /// For the requests of the connection.
+    /// The activity that the requests of the connection report to.
     #[must_use]
     pub fn activity(&self) -> Activity {
         self.activity.clone()
     }
 
-    /// When it will have kept still for too long; `None` while a request is in work.
+    /// When the idle timeout expires; `None` while a request is in work.
     fn deadline(&self) -> Option<Instant> {
         let Patience {
             client_timeout,
@@ -264,7 +265,7 @@ impl<T> Watched<T> {
         })
     }
 
-    /// Fails when time is up, and else has the task woken then.
+    /// Fails if the deadline has passed, else wakes the task at the deadline.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(deadline) = self.deadline() else {
             self.clock = None;
@@ -295,7 +296,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
                 if shared.in_work.get() == 0 && shared.head_since.get().is_none() {
                     shared.head_since.set(Some(Instant::now()));
                 }
-                // Whoever keeps sending what is not wanted is not kept for it.
+                // A client that keeps sending discarded data is subject to the deadline, too.
                 this.check(context)?;
                 Poll::Ready(Ok(()))
             }
@@ -333,7 +334,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // After each answer the library comes by here: from now on there may be a deadline.
+        // The library flushes after each answer: from now on there may be a deadline.
         this.check(context)?;
         Pin::new(&mut this.stream).poll_flush(context)
     }
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_has_all_connections_and_the_last_are_for_who_has_none() {
+    fn one_address_cannot_take_all_connections_and_the_last_are_for_new_addresses() {
         let limits = ConnectionLimits {
             total: 32,
             per_address: 20,
@@ -388,7 +389,7 @@ mod tests {
         let other: Vec<_> = (0..10).map(|_| open("2001:db8::1").unwrap()).collect();
         assert!(
             open("2001:db8::2").is_none(),
-            "of one network, and the last are for others"
+            "one network, and the last are for others"
         );
         let last = (open("2001:db8:0:1::").unwrap(), open("192.0.2.2").unwrap());
         assert!(open("192.0.2.3").is_none(), "there are no more");
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_answer_that_nobody_takes_is_given_up_and_one_that_is_taken_is_not() {
+    async fn an_answer_that_is_not_read_times_out_and_one_that_is_read_does_not() {
         let (mut server, mut client) = watched();
         let error = server.write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -458,7 +459,7 @@ mod tests {
             written = steady.write_all(&[0; 1000]) => written.unwrap(),
             () = reading => panic!("nothing more came"),
         }
-        // A client that takes a byte now and then takes no answer.
+        // A client that reads a byte now and then does not read the answer.
         let (mut server, mut trickle) = watched();
         let reading = async {
             while trickle.read_u8().await.is_ok() {

@@ -1,8 +1,8 @@
-//! Errors as Cinder's clients know them: the one table from our errors to status, body and headers.
+//! Errors in Cinder's format: the mapping from internal errors to status, body and headers.
 //!
-//! A [`Fault`] has two faces, as [`Error`] has: `message` goes to the client, `operator` goes to the log, once, when the
-//! answer leaves (`middleware::edge` writes it, so that the line carries the request id). Nothing else of an error leaves
-//! the house. Bodies are those of `cinder: api/openstack/wsgi.py` (`Fault`), observed against Cinder itself.
+//! A [`Fault`] has two texts, as [`Error`] has: `message` is sent to the client; `operator` is logged once, when the
+//! answer is sent (by `middleware::edge`, so that the line has the request id). Nothing else of an error is exposed.
+//! Bodies are those of `cinder: api/openstack/wsgi.py` (`Fault`), observed against Cinder itself.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -15,11 +15,11 @@ use crate::store::StoreError;
 use crate::store::catalog::ListError;
 use crate::transport::CallError;
 
-/// webob's text of a 400 that nobody explained; Cinder shows it wherever a type was wrong.
+/// webob's text of a 400 without an explanation; Cinder sends it wherever a type is wrong.
 pub const GENERIC_BAD_REQUEST: &str =
     "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
-/// webob's plain text for a path or method that nobody serves.
+/// webob's plain text for an unknown path or method.
 pub const UNKNOWN_ROUTE: &str = "404 Not Found\n\nThe resource could not be found.\n\n   ";
 
 /// The client's text of a 503.
@@ -35,11 +35,11 @@ pub struct Fault {
     pub message: String,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// The operator's words: logged when the answer leaves, never sent.
+    /// Text for the operator: logged when the answer is sent, never part of it.
     pub operator: Option<String>,
 }
 
-/// What a handler answers.
+/// The result of a handler.
 pub type HandlerResult = Result<HttpResponse, Fault>;
 
 impl Fault {
@@ -58,13 +58,13 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 400 in webob's own words, as Cinder answers where it never looked for a text.
+    /// 400 with webob's own text, as in Cinder where an error has no text.
     #[must_use]
     pub fn malformed() -> Self {
         Self::bad_request(GENERIC_BAD_REQUEST)
     }
 
-    /// 400 in Cinder's words (`InvalidInput`).
+    /// 400 with Cinder's text (`InvalidInput`).
     pub fn invalid_input(reason: impl std::fmt::Display) -> Self {
         Self::bad_request(format!("Invalid input received: {reason}"))
     }
@@ -74,7 +74,7 @@ impl Fault {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// 404 with the text of a route or version that is not there.
+    /// 404 with the text for an unknown route or version.
     #[must_use]
     pub fn no_such_resource() -> Self {
         Self::not_found("The resource could not be found.")
@@ -96,8 +96,8 @@ impl Fault {
         Self::new(StatusCode::PRECONDITION_FAILED, "")
     }
 
-    /// 408 for a body that comes too slowly (webob: `HTTPRequestTimeout`). The connection ends with it: what else would come on it is
-    /// the rest of that body.
+    /// 408 for a body that arrives too slowly (webob: `HTTPRequestTimeout`). The connection is closed: what follows on it is the rest
+    /// of that body.
     #[must_use]
     pub fn body_timeout() -> Self {
         Self::new(
@@ -106,7 +106,7 @@ impl Fault {
         )
     }
 
-    /// 413 for a body beyond the limit (oslo.middleware: sizelimit). No `Retry-After`: it will never fit.
+    /// 413 for a body beyond the limit (oslo.middleware: sizelimit). No `Retry-After`: a retry cannot succeed.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         Self::new(
@@ -115,7 +115,7 @@ impl Fault {
         )
     }
 
-    /// 413 for a quota: trying again makes sense at once, or whenever something was deleted.
+    /// 413 for a quota: a retry can succeed as soon as something is deleted.
     pub fn over_limit(message: impl Into<String>) -> Self {
         Self {
             retry_after: Some(0),
@@ -134,7 +134,7 @@ impl Fault {
         Self::new(StatusCode::NOT_IMPLEMENTED, message)
     }
 
-    /// 503; trying again after so many seconds makes sense.
+    /// 503 with `Retry-After` in seconds.
     #[must_use]
     pub fn unavailable(retry_after: u32) -> Self {
         Self {
@@ -143,19 +143,19 @@ impl Fault {
         }
     }
 
-    /// 500 with Cinder's generic text; the operator reads `operator`.
+    /// 500 with Cinder's generic text; `operator` is logged.
     pub fn internal(operator: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, GENERIC_FAULT).with_operator(operator)
     }
 
-    /// Adds words for the operator.
+    /// Adds the text for the operator.
     #[must_use]
     pub fn with_operator(mut self, text: impl std::fmt::Display) -> Self {
         self.operator = Some(text.to_string());
         self
     }
 
-    /// The name under which clients find the error (cinder: `Fault._fault_names`).
+    /// The key of the error in the body (cinder: `Fault._fault_names`).
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self.status.as_u16() {
@@ -183,7 +183,7 @@ impl Fault {
         fault.insert("code".to_owned(), json!(self.status.as_u16()));
         fault.insert("message".to_owned(), json!(self.message));
         if let (StatusCode::PAYLOAD_TOO_LARGE, Some(seconds)) = (self.status, self.retry_after) {
-            // Text, for that is what a header's value is in Python.
+            // Text, as header values are in Python.
             fault.insert("retryAfter".to_owned(), json!(seconds.to_string()));
         }
         let mut body = Map::new();
@@ -212,7 +212,7 @@ impl ResponseError for Fault {
     }
 }
 
-/// The answer for a path or method that nobody serves: plain text, as the Routes library has it.
+/// The answer for an unknown path or method: plain text, as the Routes library sends.
 #[must_use]
 pub fn unknown_route() -> HttpResponse {
     HttpResponse::NotFound()
@@ -240,7 +240,7 @@ impl From<Error> for Fault {
                 ..Self::unavailable(retry_after)
             },
             ErrorKind::Backend => Self::new(StatusCode::INTERNAL_SERVER_ERROR, client),
-            // Whatever text came along: a fault of ours is not the client's business.
+            // The text of an internal error is never sent to clients.
             ErrorKind::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, GENERIC_FAULT)
                 .with_operator(operator.as_deref().unwrap_or(&client)),
         };
@@ -257,10 +257,10 @@ impl From<CallError> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        let told = error.for_client();
-        match told.kind {
+        let shown = error.for_client();
+        match shown.kind {
             ErrorKind::Internal => Self::internal(chain(&error)),
-            _ => told.into(),
+            _ => shown.into(),
         }
     }
 }
@@ -276,7 +276,7 @@ impl From<ListError> for Fault {
     }
 }
 
-/// An error with all its causes, for the operator.
+/// An error with all its causes, for the log.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

@@ -1,20 +1,20 @@
-//! What a proxy says of the URL that it was called by: `Forwarded` (RFC 7239), or the older `X-Forwarded-Proto` and `-Host`, and
-//! `X-Forwarded-Prefix` beside either (oslo.middleware: `http_proxy_to_wsgi`).
+//! The URL by which a proxy was called, from its headers: `Forwarded` (RFC 7239), or the older `X-Forwarded-Proto` and `-Host`,
+//! and `X-Forwarded-Prefix` beside either (oslo.middleware: `http_proxy_to_wsgi`).
 //!
-//! Where `Forwarded` is there, the older two are not looked at. Of its hops the first counts, as in oslo: the one that the client
-//! called. Of the older lists it is the last (cinder: `get_request_url`). What has not the form of a scheme, a host or a path is as
-//! if it were not there: it would end up in every link.
+//! If `Forwarded` is present, the older two are ignored. Of its hops the first is used, as in oslo: the one that the client called.
+//! Of the older lists the last is used (cinder: `get_request_url`). A value that has not the form of a scheme, a host or a path is
+//! ignored: it would end up in every link.
 
 use actix_web::http::header::HeaderMap;
 
-/// What a proxy says.
+/// The forwarded parts of the URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// `http` or `https`.
     pub scheme: Option<&'static str>,
-    /// With its port, if it has one.
+    /// The host, with its port if it has one.
     pub host: Option<String>,
-    /// The path that leads to us, without a slash at its end.
+    /// The path prefix of this service, without a trailing slash.
     pub prefix: Option<String>,
 }
 
@@ -95,7 +95,7 @@ fn known_scheme(text: &str) -> Option<&'static str> {
         .find(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
-/// A name or an address, and maybe a port.
+/// Accepts a name or an address with an optional port.
 fn known_host(text: &str) -> Option<String> {
     let authority: actix_web::http::uri::Authority = text.trim().parse().ok()?;
     let is_bare = !authority.as_str().contains('@') && !authority.host().is_empty();
@@ -107,7 +107,7 @@ fn known_host(text: &str) -> Option<String> {
     (is_bare && port_is_good).then(|| authority.to_string())
 }
 
-/// `/a/b`: what needs no encoding in a URL.
+/// Accepts a path such as `/a/b` that needs no encoding in a URL.
 fn known_prefix(text: &str) -> Option<String> {
     let path = text.trim().trim_end_matches('/');
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%:@!$&'()*+=".contains(&byte);
@@ -136,33 +136,33 @@ mod tests {
         )
     }
 
-    fn told(scheme: &str, host: &str, prefix: &str) -> (String, String, String) {
+    fn parts(scheme: &str, host: &str, prefix: &str) -> (String, String, String) {
         (scheme.to_owned(), host.to_owned(), prefix.to_owned())
     }
 
     #[test]
     fn both_kinds_of_headers_are_understood() {
-        assert_eq!(of(&[]), told("", "", ""));
+        assert_eq!(of(&[]), parts("", "", ""));
         let old = [
             ("X-Forwarded-Proto", "HTTPS"),
             ("X-Forwarded-Host", "x.org, y.org:443"),
             ("X-Forwarded-Prefix", "/volume/"),
         ];
-        assert_eq!(of(&old), told("https", "y.org:443", "/volume"));
+        assert_eq!(of(&old), parts("https", "y.org:443", "/volume"));
         let new = [(
             "Forwarded",
             "for=192.0.2.1;Proto=https; host=api.example.org, for=192.0.2.2;host=inner",
         )];
-        assert_eq!(of(&new), told("https", "api.example.org", ""));
+        assert_eq!(of(&new), parts("https", "api.example.org", ""));
         let both = [old[0], old[1], old[2], ("Forwarded", "host=z.org")];
-        assert_eq!(of(&both), told("", "z.org", "/volume"));
+        assert_eq!(of(&both), parts("", "z.org", "/volume"));
         let quoted = [(
             "Forwarded",
             r#"for="[2001:db8::1]:4711";host="[2001:db8::2]:8443";proto="http""#,
         )];
-        assert_eq!(of(&quoted), told("http", "[2001:db8::2]:8443", ""));
+        assert_eq!(of(&quoted), parts("http", "[2001:db8::2]:8443", ""));
         let tricky = [("Forwarded", r#"by="a,b;host=evil";host="c\.org""#)];
-        assert_eq!(of(&tricky), told("", "c.org", ""));
+        assert_eq!(of(&tricky), parts("", "c.org", ""));
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             ("Forwarded", "host=;proto="),
             ("Forwarded", ";,;=\"\\"),
         ] {
-            assert_eq!(of(&[(name, value)]), told("", "", ""), "{name}: {value}");
+            assert_eq!(of(&[(name, value)]), parts("", "", ""), "{name}: {value}");
         }
     }
 

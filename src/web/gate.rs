@@ -1,21 +1,20 @@
-//! What a request with a token passes before its handler, whatever its route:
+//! The checks of an authenticated request before its handler, the same for every route:
 //!
 //! ```text
-//!   version and project of the path agree?  else 400, 406
-//!   is the route there in this version?     else 404
-//!   may the caller, by the route's rule?    else 403, or the handler refuses
-//!   is the body here in time?               else 408, 413
-//!   may the caller, by the action's rule?   else it is refused later (see `routes::actions`)
-//!   is there room for one more?             else it waits, or 503   (see `admission`)
-//!   is the body as the route wants it?      else 400, 415
+//!   do version and path project match?      else 400, 406
+//!   does the route exist in this version?   else 404
+//!   does the route's rule allow it?         else 403, or the handler refuses
+//!   does the body arrive in time?           else 408, 413
+//!   does the action's rule allow it?        else it is refused later (see `routes::actions`)
+//!   is a permit free?                       else it waits, or 503   (see `admission`)
+//!   does the body match the schema?         else 400, 415
 //! ```
 //!
-//! Where Cinder looks for a thing before it looks at the rule, the handler refuses, so that what clients see is Cinder's. Until
-//! then the caller is marked: whatever it would send to an actor is refused with the rule that does not allow it
-//! (`Caller::permitted`).
+//! Where Cinder looks up a resource before it checks the rule, the handler refuses, so that clients see Cinder's answer. Until
+//! then the denying rule is stored in the caller, and every message to an actor is refused with it (`Caller::permitted`).
 //!
-//! The order is the point. Who may not change anything has no part in the permits of those who may, and nobody has a permit before
-//! the body is here: a body that never comes holds nothing but its connection, and that not for long.
+//! The order matters. A caller that may not make a change takes no change permit, and no permit is taken before the body is
+//! complete: a body that never arrives holds nothing but its connection, for a limited time.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -37,7 +36,7 @@ use super::request::{self, DecodedBody, ReadBody};
 use super::routes::{Admission, Endpoint, RouteInfo, Routes, RuleOrder};
 use super::state::ServerState;
 
-/// Resources behind the gate. A method that a path does not have is as unknown as a path (Cinder: 404, not 405).
+/// Resources behind the gate. An unknown method is answered like an unknown path (Cinder: 404, not 405).
 pub(super) fn gated(routes: Routes) -> Vec<Resource> {
     routes.wrapped(with_gate, || web::to(|| async { unknown_route() }))
 }
@@ -48,7 +47,7 @@ fn with_gate(route: Route, endpoint: Endpoint) -> Route {
     route.wrap(gate)
 }
 
-/// Lets a request pass to its handler, or answers it.
+/// Passes a request to its handler, or refuses it.
 async fn pass(
     endpoint: Rc<Endpoint>,
     mut request: ServiceRequest,
@@ -77,7 +76,7 @@ async fn pass(
     };
     let row = match &*endpoint {
         Endpoint::Route(route) => Some(route),
-        // What names no action of ours is refused by the handler, in Cinder's words.
+        // A body that names no known action is refused by the handler with Cinder's text.
         Endpoint::Actions(actions) => action(actions, request.request(), &body),
     };
     if let (Endpoint::Actions(_), Some(action)) = (&*endpoint, row) {
@@ -88,7 +87,7 @@ async fn pass(
     let kind = match row.map_or(Admission::ByMethod, |row| row.admission) {
         Admission::Always => None,
         Admission::AsRead => Some(Kind::Read),
-        // Who may not change anything does nothing but read until it is refused.
+        // A request that will be refused only reads until then.
         Admission::ByMethod if request.method().is_safe() || !may => Some(Kind::Read),
         Admission::ByMethod => Some(Kind::Change),
     };
@@ -118,7 +117,7 @@ async fn pass(
     // The request's extensions may outlive its answer.
     permit.give_back();
     let response = response?;
-    // A handler that forgot to refuse has sent nothing on, and what it found is not told.
+    // If a handler forgot to check the rule, it sent nothing to an actor, and its answer is replaced.
     Ok(
         match refused_by.filter(|_| !response.status().is_client_error()) {
             Some(rule) => refused(response.into_parts().0, &rule.refusal().into()),
@@ -127,7 +126,8 @@ async fn pass(
     )
 }
 
-/// Whether the route is there for this caller, as far as that can be told without its body.
+/// Whether the route exists in the caller's version and its rule allows the caller, as far as this is known
+/// without the body.
 fn admit(route: &RouteInfo, caller: &mut Caller) -> Result<(), Fault> {
     caller.mark(route.rule());
     if route.rule_order == RuleOrder::BeforeVersion {
@@ -140,7 +140,7 @@ fn admit(route: &RouteInfo, caller: &mut Caller) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The body of a route that has a schema, decoded and as it should be. That of an action is looked at by its handler.
+/// The decoded body of a route that has a schema, checked against it. The body of an action is checked by its handler.
 fn checked_body(
     endpoint: &Endpoint,
     caller: &Caller,
@@ -163,7 +163,7 @@ fn refuse<B>(request: ServiceRequest, fault: &Fault) -> ServiceResponse<EitherBo
 }
 
 fn refused<B>(request: HttpRequest, fault: &Fault) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    // As an error, so that `edge` finds the operator's words in it.
+    // As an error, so that `edge` finds the operator's text in it.
     let error = Error::from(fault.clone());
     ServiceResponse::from_err(error, request).map_into_right_body()
 }

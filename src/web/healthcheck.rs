@@ -1,15 +1,15 @@
-//! `/healthcheck`: whether to send requests here (oslo.middleware: `healthcheck`). Asks no actor and no store, so that
-//! it answers when they do not.
+//! `/healthcheck`: whether a load balancer should send requests to this node (oslo.middleware: `healthcheck`). It uses
+//! neither actors nor the store, so that it answers when they do not.
 //!
-//! A node that can only be read at present is not taken out: it answers 200, with what is wrong in the place of `OK`. Without it
-//! there would be nobody to read from.
+//! A node that is read-only at present stays in service: it answers 200, with the reason in place of `OK`. Otherwise no node
+//! might be left to read from.
 
 use actix_web::{HttpResponse, web};
 
 use super::routes::{Access, Routes};
 use super::state::ServerState;
 
-/// Adds it.
+/// Adds the route.
 pub fn routes(routes: &mut Routes) {
     routes.get("/healthcheck", Access::Open, check);
 }

@@ -1,17 +1,17 @@
-//! Looking inside: actors, operations, undelivered messages, as JSON for administrators. Whoever owns an operation sees it, too,
-//! without where it is done, and may end it.
+//! Inspection: actors, operations and undelivered messages, as JSON for administrators. The owner of an operation sees it, too,
+//! without its host, and may cancel it.
 //!
-//! Looking sends no message: counters are read from outside the actors and operations from the journal, so that a
-//! stuck actor can be looked at, too.
+//! Inspection sends no messages: counters are read from outside the actors and operations from the journal, so
+//! that a stuck actor can be inspected, too.
 //!
-//! | route | what it answers |
+//! | route | answer |
 //! |---|---|
-//! | `/inspect/actors` | who is there, what each does now, peers, messages that could not be delivered |
-//! | `/inspect/operations` | what is under way, with steps and times (`volume_id`, `limit`, `marker`) |
-//! | `/inspect/operations/finished` | what has ended of late, and how (`volume_id`, `limit`) |
+//! | `/inspect/actors` | actors, what each does now, peers, undelivered messages |
+//! | `/inspect/operations` | open operations, with steps and times (`volume_id`, `limit`, `marker`) |
+//! | `/inspect/operations/finished` | recently ended operations, and their results (`volume_id`, `limit`) |
 //! | `/inspect/operations/{id}` | one of them; `DELETE` cancels it |
-//! | `/inspect/scheduler/decisions` | which pools were asked for a volume, and why each was or was not chosen |
-//! | `/inspect/fsck` | whether records, index rows, operations and quota agree, at this moment |
+//! | `/inspect/scheduler/decisions` | which pools were considered for a volume, and why each was or was not chosen |
+//! | `/inspect/fsck` | whether records, index rows, operations and quota are consistent at this moment |
 
 mod fsck;
 
@@ -33,11 +33,11 @@ use crate::messages::api::CancelOperation;
 use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
 use crate::verbs::verb_of;
 
-/// How many operations are shown at once, unless fewer are asked for.
+/// The most operations on a page.
 const PAGE: usize = 1000;
 
-/// Adds `/inspect/…`. What administrators look at needs no permit: it must be there when all else waits. For the same reason ending an
-/// operation does not wait behind changes.
+/// Adds `/inspect/…`. Administrators' reads need no permit: they must work when everything else waits. For the same reason cancelling
+/// an operation does not wait behind changes.
 #[rustfmt::skip]
 pub fn routes(routes: &mut Routes) {
     let always = Admission::Always;
@@ -95,7 +95,7 @@ async fn operations(caller: Caller, request: HttpRequest, state: State, offload:
         }
         Json::of(&answer)
     };
-    // Those of other projects are passed over.
+    // Operations of other projects are skipped.
     Ok(offload.run(None, read).await?.answer(StatusCode::OK))
 }
 
@@ -115,7 +115,7 @@ async fn operation(caller: Caller, id: web::Path<String>, state: State) -> Handl
     Err(not_found(&id))
 }
 
-/// 202: it ends as soon as its backend has taken back what it did, and within a minute in any case.
+/// 202: the operation ends as soon as its backend has reverted its work, and within a minute in any case.
 async fn cancel_operation(caller: Caller, id: web::Path<String>, state: State) -> HandlerResult {
     let operation = id.parse().map_err(|_| not_found(&id))?;
     state
@@ -129,7 +129,7 @@ fn not_found(id: &str) -> Fault {
     Fault::not_found(format!("Operation {id} could not be found."))
 }
 
-/// Operations that have ended, newest first: as many as this process remembers.
+/// Ended operations, newest first, as far as this process remembers them.
 async fn finished(caller: Caller, request: HttpRequest, state: State) -> HandlerResult {
     let filter = Filter::parse(request.query_string())?;
     let ended = match filter.volume {
@@ -144,7 +144,8 @@ async fn finished(caller: Caller, request: HttpRequest, state: State) -> Handler
     Ok(HttpResponse::Ok().json(json!({ "operations": shown })))
 }
 
-/// Why a volume is where it is, or nowhere: the scheduler's last decisions, newest first, with the reason for every pool.
+/// The scheduler's last decisions, newest first, with the reason for every pool: why a volume is where it is, or was not
+/// placed.
 async fn decisions(_caller: Caller, request: HttpRequest, state: State) -> HandlerResult {
     let filter = Filter::parse(request.query_string())?;
     let shown = match (&state.insight.decisions, filter.volume) {
@@ -156,7 +157,7 @@ async fn decisions(_caller: Caller, request: HttpRequest, state: State) -> Handl
     Ok(HttpResponse::Ok().json(json!({ "decisions": shown })))
 }
 
-/// Which operations.
+/// Selects operations.
 struct Filter {
     volume: Option<VolumeId>,
     marker: Option<OperationId>,
@@ -190,7 +191,7 @@ impl Filter {
     }
 }
 
-/// An open operation: what its journal entry holds, and the steps that only memory holds.
+/// An open operation: its journal entry, and the steps that are only in memory.
 fn open_view(caller: &Caller, state: &WebState, operation: &Operation, now: Timestamp) -> Value {
     let mut operation = operation.clone();
     operation
@@ -222,9 +223,9 @@ fn finished_view(caller: &Caller, finished: &Finished) -> Value {
     view
 }
 
-/// How far it is, and how fast.
+/// Progress and rate.
 fn progress_view(advance: Advance) -> Value {
-    // Of what is nothing, all is done.
+    // If there is nothing to do, it is complete.
     let percent = advance.done.saturating_mul(100).checked_div(advance.total);
     json!({
         "percent": percent.unwrap_or(100),
@@ -235,8 +236,7 @@ fn progress_view(advance: Advance) -> Value {
     })
 }
 
-/// An operation with its steps and their times: why is my volume still creating? Where it is done, and what went wrong there, is
-/// for administrators.
+/// An operation with its steps and their times. Its host, and errors there, are shown to administrators only.
 fn view(caller: &Caller, operation: &Operation, now: Timestamp) -> Value {
     let steps: Vec<Value> = operation
         .steps

@@ -1,7 +1,7 @@
-//! Public links: how the client reaches us, and how what it asked for continues.
+//! Public links: the URL by which the client reaches this service, and links to next pages.
 //!
-//! The base is the operator's `public_endpoint` if there is one, else what the request itself says (`Host`), unless a proxy that is
-//! believed says otherwise (`forwarded`). Cinder: `api/common.py` (`ViewBuilder`), oslo.middleware `http_proxy_to_wsgi`.
+//! The base is the operator's `public_endpoint` if there is one, else what the request itself says (`Host`), unless a trusted proxy
+//! says otherwise (`forwarded`). Cinder: `api/common.py` (`ViewBuilder`), oslo.middleware `http_proxy_to_wsgi`.
 
 use actix_web::HttpRequest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,18 +10,19 @@ use super::connection::ListeningOn;
 use super::forwarded::Forwarded;
 use super::trusted_proxies::TrustedProxies;
 
-/// Where links begin.
+/// How links begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// The URL that clients reach us by, if the operator knows better than the request.
+    /// The configured URL by which clients reach this service; it overrides the request.
     pub public_endpoint: Option<String>,
-    /// Whether what a proxy says is believed: a trusted one (`ServerState::trusted_proxies`), or where none is named, one on this machine.
+    /// Whether the headers of a proxy are used: of a trusted one (`ServerState::trusted_proxies`), or, if none is
+    /// configured, of one on this machine.
     pub proxy_headers: bool,
 }
 
 impl LinkOptions {
-    /// `http://host:port`, and a prefix if a proxy has one for us; without a slash at its end. Where no proxy is trusted by name, one
-    /// on this machine is.
+    /// `http://host:port`, with the prefix that a proxy adds, if any; without a trailing slash. If no trusted proxy is configured,
+    /// one on this machine is trusted.
     #[must_use]
     pub fn base_url(&self, trusted: &TrustedProxies, request: &HttpRequest) -> String {
         if let Some(endpoint) = &self.public_endpoint {
@@ -41,7 +42,7 @@ impl LinkOptions {
     }
 }
 
-/// Whether the connection is a believed proxy's.
+/// Whether the connection is from a trusted proxy.
 fn is_from_proxy(trusted: &TrustedProxies, request: &HttpRequest) -> bool {
     if !trusted.0.is_empty() {
         return trusted.sent(request);
@@ -51,7 +52,7 @@ fn is_from_proxy(trusted: &TrustedProxies, request: &HttpRequest) -> bool {
         .is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
-/// What the client called us; a client of HTTP/1.0 may have said nothing, and knows the address.
+/// The host that the client named; a client of HTTP/1.0 may have named none, then the local address.
 fn host(request: &HttpRequest) -> String {
     let named = request
         .headers()
@@ -73,7 +74,7 @@ pub fn path_project(path: &str) -> Option<&str> {
     (!segment.is_empty() && segment.bytes().all(plain)).then_some(segment)
 }
 
-/// What `urllib.parse.urlencode` leaves as it is.
+/// The characters that `urllib.parse.urlencode` does not encode.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
@@ -91,7 +92,7 @@ pub fn encode_query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
     pairs.join("&")
 }
 
-/// Reads a query as browsers and Python write it. Text that is not UTF-8 is taken as far as it is.
+/// Decodes a query as browsers and Python write it. Invalid UTF-8 is replaced.
 #[must_use]
 pub fn decode_query(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
@@ -110,7 +111,7 @@ pub fn decode_query(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The query of the next page: all that was asked for, with `marker` set to the last id shown.
+/// The query of the next page: the original query, with `marker` set to the last id shown.
 #[must_use]
 pub fn next_query(query: &str, last_id: &str) -> String {
     let mut parameters = decode_query(query);
@@ -149,29 +150,32 @@ mod tests {
 
     #[test]
     fn links_begin_as_the_client_reaches_us() {
-        let told = [
+        let headers = [
             ("Host", "inner:8776"),
             ("X-Forwarded-Proto", "https"),
             ("X-Forwarded-Host", "cloud.example"),
             ("X-Forwarded-Prefix", "/volume"),
         ];
         let mut options = LinkOptions::default();
-        assert_eq!(base(&options, "127.0.0.1", &told), "http://inner:8776");
+        assert_eq!(base(&options, "127.0.0.1", &headers), "http://inner:8776");
         options.proxy_headers = true;
-        assert_eq!(base(&options, "127.0.0.1", &told), "https://cloud.example/volume");
         assert_eq!(
-            base(&options, "192.0.2.1", &told),
-            "http://inner:8776",
-            "no proxy is named"
+            base(&options, "127.0.0.1", &headers),
+            "https://cloud.example/volume"
         );
-        assert_eq!(base(&options, "127.0.0.1", &told[..1]), "http://inner:8776");
+        assert_eq!(
+            base(&options, "192.0.2.1", &headers),
+            "http://inner:8776",
+            "no proxy is configured"
+        );
+        assert_eq!(base(&options, "127.0.0.1", &headers[..1]), "http://inner:8776");
         for endpoint in [
             "https://cloud/volume/",
             "https://cloud/volume/v3/",
             "https://cloud/volume",
         ] {
             options.public_endpoint = Some(endpoint.to_owned());
-            assert_eq!(base(&options, "127.0.0.1", &told), "https://cloud/volume");
+            assert_eq!(base(&options, "127.0.0.1", &headers), "https://cloud/volume");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Microversions 3.0 to 3.71 and their negotiation (cinder: `api/openstack/wsgi.py`, `set_api_version_request`).
 //!
 //! `OpenStack-API-Version: volume 3.27` names a version, `volume latest` the newest; a comma separated list may name other
-//! services as well. No header is 3.0. What is refused, and in which words, is Cinder's.
+//! services as well. Without the header it is 3.0. Refusals and their texts are Cinder's.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 
 use super::fault::Fault;
 
-/// The header that names a version, and the one that says that answers vary with it.
+/// The header that names a version, and the name in `Vary`.
 pub const HEADER: &str = "openstack-api-version";
 
 /// The minor number of a 3.x version.
@@ -17,9 +17,9 @@ pub const HEADER: &str = "openstack-api-version";
 pub struct Microversion(pub u16);
 
 impl Microversion {
-    /// What a request without the header gets.
+    /// The version of a request without the header.
     pub const MIN: Self = Self(0);
-    /// The newest.
+    /// The newest version.
     pub const MAX: Self = Self(71);
 
     /// Whether this is 3.`minor` or newer.
@@ -31,12 +31,12 @@ impl Microversion {
     /// The version a request gets by its header (several headers are one list, joined by commas).
     ///
     /// # Errors
-    /// [`Refusal`]: what to answer instead.
+    /// [`Refusal`]: the answer to send instead.
     pub fn negotiate(header: Option<&str>) -> Result<Self, Refusal> {
         let Some(header) = header else {
             return Ok(Self::MIN);
         };
-        // As Cinder: the first entry that has `volume` in it counts, so that `volumev3` is heard too.
+        // As Cinder: the first entry that has `volume` in it counts, so that `volumev3` matches, too.
         let entry = header
             .split(',')
             .find(|entry| entry.contains("volume"))
@@ -71,19 +71,19 @@ fn split(version: &str) -> Option<(&str, &str)> {
     (number(major) && (minor == "0" || number(minor))).then_some((major, minor))
 }
 
-/// Why no version could be agreed upon.
+/// Why no version could be negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The header is there and does not name `volume` with a version.
     NotNamed,
-    /// What is named is no version.
+    /// The text is no version.
     BadForm(String),
-    /// A version that we do not speak.
+    /// An unsupported version.
     OutOfRange(String),
 }
 
 impl Refusal {
-    /// What the answer's `OpenStack-API-Version` says: Cinder repeats a version that it refuses for its number.
+    /// The answer's `OpenStack-API-Version`: Cinder repeats a version that is out of range.
     #[must_use]
     pub fn echo(&self) -> Option<String> {
         match self {

@@ -1,10 +1,10 @@
-//! What every request passes on its way in and out.
+//! The middleware of every request.
 //!
 //! ```text
-//!   edge:  request id, span, access log, panic guard, version echo, one kind of 404     (all routes)
-//!   guard: who is it? a Context for the handlers, or 401 (204 with noauth)              (/v3 and /inspect)
-//!   wait_durable: what an answer tells of is durable                                    (/v3 and /inspect)
-//!   gate:  may the caller, is the body here, is there room for one more?                (/v3 and /inspect; see `gate`)
+//!   edge:  request id, span, access log, panic guard, version echo, uniform 404          (all routes)
+//!   guard: authentication: a Context for the handlers, or 401 (204 with noauth)         (/v3 and /inspect)
+//!   wait_durable: delays an answer until the data that it shows is durable              (/v3 and /inspect)
+//!   gate:  policy, body, admission                                                      (/v3 and /inspect; see `gate`)
 //! ```
 //!
 //! `edge` is cinder's `request_id` and `faultwrap` in one, `guard` its `authtoken` and `keystonecontext`.
@@ -31,19 +31,19 @@ use super::state::{ServerState, WebState};
 use crate::model::Context;
 use crate::rng;
 
-/// The longest path with its query (eventlet, under which Cinder runs: `url_length_limit`). It bounds how many filters, values and
-/// sort keys a query can name.
+/// The longest path with its query (eventlet, under which Cinder runs: `url_length_limit`). It bounds the number of filters,
+/// values and sort keys of a query.
 const MAX_URI: usize = 8192;
 
-/// How long the body of a request that is refused may take to come.
+/// How long the body of a refused request is read at most.
 const READ_OUT: Duration = Duration::from_secs(1);
 
-/// The request's own id and that of the request it belongs to.
+/// The local and the global request id.
 #[derive(Clone, Debug)]
 pub struct RequestIds {
-    /// `req-<uuid>`, made here.
+    /// `req-<uuid>`, created here.
     pub local: String,
-    /// `X-OpenStack-Request-ID` of the request, if it has the right form.
+    /// `X-OpenStack-Request-ID` of the request, if it is well-formed.
     pub global: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl RequestIds {
     }
 }
 
-/// Whether a text is `req-` and a UUID in lower case (oslo.middleware: `ID_FORMAT`). Anything else could be a forged log
+/// Whether a text is `req-` and a UUID in lower case (oslo.middleware: `ID_FORMAT`). Any other text could forge a log
 /// line.
 #[must_use]
 pub fn is_request_id(text: &str) -> bool {
@@ -72,10 +72,10 @@ pub fn is_request_id(text: &str) -> bool {
     })
 }
 
-/// The outermost: ids, span, log line, and the last net under a panic.
+/// The outermost middleware: request ids, span, access log, and the handler of last resort for panics.
 ///
 /// # Errors
-/// Only when a handler panicked; the error's answer is Cinder's 500.
+/// If a handler panicked; the error's answer is Cinder's 500.
 pub async fn edge(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -113,9 +113,9 @@ pub async fn edge(
         Ok(Ok(response)) => refine(response),
         Ok(Err(error)) => return Err(error),
         Err(panic) => {
-            let words = panic_words(&*panic);
-            tracing::error!(error = %words, status = 500, "handler panicked");
-            let mut answer = HttpResponse::from_error(Fault::internal(words));
+            let text = panic_words(&*panic);
+            tracing::error!(error = %text, status = 500, "handler panicked");
+            let mut answer = HttpResponse::from_error(Fault::internal(text));
             stamp(answer.headers_mut(), &ids.local);
             return Err(actix_web::error::InternalError::from_response("panic", answer).into());
         }
@@ -125,14 +125,14 @@ pub async fn edge(
     if let Some(activity) = activity.filter(|_| response.status() == StatusCode::REQUEST_TIMEOUT) {
         activity.close();
     }
-    if let Some(words) = response.response().error().and_then(|error| {
+    if let Some(text) = response.response().error().and_then(|error| {
         let fault: &Fault = error.as_error()?;
         fault.operator.as_deref()
     }) {
         match status {
-            503 => tracing::warn!(status, error = %words, "request failed"),
-            500.. => tracing::error!(status, error = %words, "request failed"),
-            _ => tracing::info!(status, error = %words, "request refused"),
+            503 => tracing::warn!(status, error = %text, "request failed"),
+            500.. => tracing::error!(status, error = %text, "request failed"),
+            _ => tracing::info!(status, error = %text, "request refused"),
         }
     }
     tracing::info!(
@@ -144,14 +144,14 @@ pub async fn edge(
     Ok(response)
 }
 
-/// To the microsecond: more digits are noise.
+/// Rounded to microseconds.
 fn milliseconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Makes actix's own answers Cinder's, and says which version was spoken.
+/// Replaces actix's own answers by Cinder's, and adds the version header.
 fn refine<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
-    // A path that is served, but not with this method: the Routes library knows no 405.
+    // A known path with an unknown method: the Routes library has no 405.
     let bare = response.response().error().is_none() && response.headers().get("content-type").is_none();
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && bare {
         return response
@@ -182,8 +182,8 @@ fn stamp(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// `/v3/<…>/` is `/v3/<…>`: the Routes library takes a slash at the end for none. `/v3/` itself stays, it is another
-/// answer than `/v3`.
+/// `/v3/<…>/` is `/v3/<…>`: the Routes library ignores a trailing slash. `/v3/` itself is kept: its answer differs
+/// from that of `/v3`.
 fn trim_slash(request: &mut ServiceRequest) {
     let Some(trimmed) = trimmed(request.uri()) else {
         return;
@@ -208,14 +208,14 @@ fn trimmed(uri: &Uri) -> Option<Uri> {
 }
 
 fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic
+    let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    words.unwrap_or("a panic without words").to_owned()
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
-/// Lets in who has a token, with a [`Context`] for the handlers; answers all others.
+/// Authenticates a request and adds a [`Context`] for the handlers; refuses requests without a valid token.
 ///
 /// # Errors
 /// None of its own.
@@ -252,15 +252,15 @@ pub async fn guard(
         project_id: principal.project_id,
         roles: principal.roles,
         is_admin: principal.is_admin,
-        // The one form there is has 55 characters (W3C trace context, version 00).
+        // A valid value has 55 characters (W3C trace context, version 00).
         traceparent: traceparent.filter(|text| text.len() == 55).map(str::to_owned),
     };
     request.extensions_mut().insert(context);
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
-/// Keeps back an answer that tells of what was read until that is durable: else a client could have seen what a crash takes back.
-/// What was changed is durable before it is answered.
+/// Delays an answer that shows data from the store until that data is durable: else a client could see changes that a crash
+/// reverts. The results of changes are durable before they are answered.
 ///
 /// # Errors
 /// None of its own.
@@ -271,7 +271,7 @@ pub async fn wait_durable(
     let state = request.app_data::<web::Data<WebState>>().cloned();
     let is_read = request.method().is_safe();
     let response = next.call(request).await?;
-    // Who is refused is told of what was found, too.
+    // Refusals show data from the store, too.
     let Some(state) = state.filter(|_| is_read || response.status().is_client_error()) else {
         return Ok(response.map_into_left_body());
     };
@@ -284,8 +284,8 @@ pub async fn wait_durable(
     })
 }
 
-/// Reads what is still to come of a request that is refused before anybody reads it, as far as it may be long. Otherwise the
-/// connection is cut behind the answer, and a client that is sending still may lose the answer with it.
+/// Reads the rest of a request that is refused before its body was read, up to the limit. Otherwise the connection is reset
+/// after the answer, and a client that is still sending may lose the answer.
 pub(super) async fn read_out(request: &mut ServiceRequest) {
     let limit = request
         .app_data::<web::Data<ServerState>>()
@@ -300,7 +300,7 @@ pub(super) async fn read_out(request: &mut ServiceRequest) {
             }
         }
     };
-    // Beyond the time it is cut: it is refused either way.
+    // After the timeout the connection is reset; the request is refused either way.
     let _ = tokio::time::timeout(READ_OUT, reading).await;
 }
 

@@ -1,7 +1,7 @@
-//! The face to clients: Cinder's REST API v3, identity, inspection.
+//! The HTTP interface: Cinder's REST API v3, identity, inspection.
 //!
-//! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and permits answers into Cinder's words. It
-//! reads from the catalog; every change it asks of an actor, by message. No rule of the domain lives here.
+//! `web` checks a request's **shape** (JSON, types, lengths, microversion, policy) and renders answers in Cinder's format. It
+//! reads from the catalog and sends every change to an actor as a message. It contains no domain rules.
 
 pub mod admission;
 pub mod auth;

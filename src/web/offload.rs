@@ -1,14 +1,14 @@
-//! Where reads run that may be long to compute: on threads of their own, never on a web worker.
+//! Runs reads that may take long to compute on their own threads, never on a web worker.
 //!
-//! A web worker answers hundreds of connections, so whatever computes there delays all of them. A list is read, filtered, sorted
-//! and written down as JSON; without an index for its query that goes over every record of its scope. So each list says how many
-//! rows it is made of at most ([`Offload::run`]). Up to [`ROWS_HERE`] it runs on the worker; if there may be more, or nobody can
-//! tell, it runs on a thread:
+//! A web worker serves hundreds of connections, and a computation on it delays all of them. A list is read, filtered, sorted and
+//! serialised; without an index for its query it reads every record of its scope. So each list states an upper bound of its rows
+//! ([`Offload::run`]). Up to [`ROWS_HERE`] it runs on the worker; if there may be more, or the number is unknown, it runs on a
+//! thread:
 //!
-//! - Few run at once, and the projects take permits for it (see `admission`). The permit goes along to the thread: it is free when the
-//!   computing ends, not when the client hangs up.
-//! - While it waits and runs it has no permit among reads: long lists displace no short reads.
-//! - It ends at its deadline, and when its client has gone, at the next row or batch where it yields.
+//! - Few run at once, with permits per project (see `admission`). The thread owns the permit: it is returned when the computation
+//!   ends, not when the client disconnects.
+//! - While it waits and runs it holds no permit of short reads: long lists do not displace them.
+//! - It ends at its deadline, and when its client has disconnected, at the next row or batch where it yields.
 
 use std::cell::Cell;
 use std::future::{Future, Ready, ready};
@@ -27,11 +27,11 @@ use super::fault::Fault;
 use super::state::{ServerState, WebState};
 use crate::model::ProjectId;
 
-/// As many rows are read and written down on the web worker itself: with the largest records some ten milliseconds, with usual
-/// ones less than one.
+/// Up to so many rows are read and serialised on the web worker itself: with the largest records this takes some ten
+/// milliseconds, with usual ones less than one.
 pub(super) const ROWS_HERE: usize = 100;
 
-/// The permit of a request among reads or changes, held until it is answered or given back.
+/// The read or change permit of a request, held until the answer or until it is returned.
 #[derive(Clone, Default)]
 pub(super) struct HeldPermit(Rc<Cell<Option<Permit>>>);
 
@@ -41,13 +41,13 @@ impl HeldPermit {
         Self(Rc::new(Cell::new(permit)))
     }
 
-    /// Ends the permit.
+    /// Returns the permit.
     pub(super) fn give_back(&self) {
         self.0.take();
     }
 }
 
-/// Runs reads that may be long to compute; an argument of handlers.
+/// Runs reads that may take long to compute; an extractor for handlers.
 pub(super) struct Offload {
     admission: AdmissionQueues,
     held: HeldPermit,
@@ -56,10 +56,10 @@ pub(super) struct Offload {
 }
 
 impl Offload {
-    /// Runs a read of at most so many rows (`None`: nobody can tell) and answers what it answers.
+    /// Runs a read of at most so many rows (`None`: unknown) and returns its result.
     ///
     /// # Errors
-    /// The read's own; 503 if there are too many such reads, or it did not end in time.
+    /// The read's own; 503 if there are too many such reads, or if it exceeds its deadline.
     pub(super) async fn run<T, F>(
         &self,
         rows: Option<usize>,
@@ -76,7 +76,7 @@ impl Offload {
         self.held.give_back();
         let permit = self.admission.take(Kind::Long, self.project.clone());
         let permit = permit.await.map_err(|busy| busy.fault())?;
-        // Dropped with this future, when the client has gone.
+        // Dropped with this future, when the client has disconnected.
         let (_client, gone) = oneshot::channel::<()>();
         let span = tracing::Span::current();
         let work = move || {
@@ -92,13 +92,13 @@ impl Offload {
         };
         let done = web::block(work).await.map_err(Fault::internal)?;
         done.unwrap_or_else(|| {
-            let told = format!("a list was given up: it was not complete after {:?}", self.time);
-            Err(Fault::unavailable(RETRY_AFTER).with_operator(told))
+            let report = format!("a list was given up: it was not complete after {:?}", self.time);
+            Err(Fault::unavailable(RETRY_AFTER).with_operator(report))
         })
     }
 }
 
-/// When a list that was not complete in time may be asked for again.
+/// `Retry-After` of a list that exceeded its deadline, in seconds.
 const RETRY_AFTER: u32 = 1;
 
 impl FromRequest for Offload {

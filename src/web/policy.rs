@@ -1,19 +1,19 @@
-//! Policy: which rule needs which role, and where.
+//! Policy rules and the roles that they require.
 //!
-//! A rule is Cinder's, with the least of the personas `reader`, `member` and `admin` that it asks for (cinder: `policies/*.py`). It
-//! stands in the row of its route (`routes`), or beside the handler that asks for more than its route does. A rule holds in the
-//! caller's **own project**; an administrator may do everything everywhere. Roles imply each other downwards (admin → member →
-//! reader), as Keystone's default roles do. The rules `inspect:*` are this service's own.
+//! A rule is Cinder's, with the least of the personas `reader`, `member` and `admin` that it requires (cinder: `policies/*.py`). It
+//! is in the row of its route (`routes`), or beside the handler that requires more than its route does. A rule applies in the
+//! caller's **own project**; an administrator may do everything in every project. Roles imply others (admin → member → reader), as
+//! Keystone's default roles do. The rules `inspect:*` are Pumice's own.
 
 pub use crate::model::role::Level;
 use crate::model::{Context, Error, ProjectId};
 
-/// A policy rule: its Cinder name, e.g. `volume:create`, and what it asks for.
+/// A policy rule: its Cinder name, e.g. `volume:create`, and the role that it requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, as a refusal says it.
+    /// Its name, as in refusals.
     pub name: &'static str,
-    /// The least role that it allows.
+    /// The least role that it requires.
     pub level: Level,
 }
 
@@ -45,7 +45,7 @@ pub const fn admin(name: &'static str) -> Rule {
 }
 
 impl Rule {
-    /// Whether a caller with these roles may do it to something of `project`.
+    /// Whether the rule allows the caller to act on a resource of `project`.
     #[must_use]
     pub fn allows(self, context: &Context, project: &ProjectId) -> bool {
         if context.is_admin {
@@ -60,7 +60,7 @@ impl Rule {
     #[must_use]
     pub fn refusal(self) -> Error {
         match self.name.starts_with("volume_extension:default_") {
-            // cinder: `api/v3/default_types.py` has words of its own.
+            // cinder: `api/v3/default_types.py` has a text of its own.
             true => Error {
                 client: "You are not authorized to perform this operation.".to_owned(),
                 ..Error::forbidden_by(self.name)

@@ -1,31 +1,31 @@
-//! Whether this node wants requests, as its start and its stop say.
+//! Whether this node is ready for requests; set at start and stop.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-/// Whether we can serve, and if not, why. All clones are one. Begins as "starting".
+/// Whether the node is ready, and if not, why. Clones share the state. Initially "starting".
 #[derive(Clone, Debug)]
 pub struct Readiness(Arc<ArcSwapOption<String>>);
 
 impl Readiness {
-    /// Not yet.
+    /// Not ready yet.
     #[must_use]
     pub fn starting() -> Self {
         Self(Arc::new(ArcSwapOption::from_pointee("starting".to_owned())))
     }
 
-    /// From now on requests are welcome.
+    /// Marks the node as ready.
     pub fn ready(&self) {
         self.0.store(None);
     }
 
-    /// From now on they are not, in words for the operator.
+    /// Marks the node as not ready, with the reason for the operator.
     pub fn unready(&self, why: impl Into<String>) {
         self.0.store(Some(Arc::new(why.into())));
     }
 
-    /// Why not; `None` if we can serve.
+    /// Why the node is not ready; `None` if it is.
     #[must_use]
     pub fn obstacle(&self) -> Option<Arc<String>> {
         self.0.load_full()

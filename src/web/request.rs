@@ -1,7 +1,7 @@
 //! The body of a request, read as Cinder reads it (cinder: `api/openstack/wsgi.py`, `get_body` and `deserialize`).
 //!
-//! An empty body, or one without a `Content-Type`, is no body at all. Another type than JSON is 415, what does not parse
-//! is 400, what is larger than the limit is 413 and not read any further. What comes too slowly is 408, and ends the connection.
+//! An empty body, or one without a `Content-Type`, is no body at all. A type other than JSON is 415, invalid JSON 400; a body
+//! larger than the limit is 413 and not read any further. A body that arrives too slowly is 408, and the connection is closed.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use super::state::ServerState;
 /// A body that the gate has read; the handler's [`Body`] takes it.
 pub(super) struct ReadBody(pub(super) BytesMut);
 
-/// One that it has decoded, too, for the route has a schema.
+/// A body that the gate has decoded, too, because the route has a schema.
 pub(super) struct DecodedBody(pub(super) Value);
 
 /// A JSON body. `None` if the request had none.
@@ -29,19 +29,19 @@ pub(super) struct DecodedBody(pub(super) Value);
 pub struct Body(pub Option<Value>);
 
 impl Body {
-    /// The body of a route that has a schema: it is there.
+    /// The body of a route that has a schema, which is always present.
     #[must_use]
     pub fn value(&self) -> &Value {
         self.0.as_ref().unwrap_or(&Value::Null)
     }
 }
 
-/// What the request says of its body.
+/// The `Content-Type` of the request.
 pub(super) fn content_type(request: &HttpRequest) -> Option<&str> {
     request.headers().get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
-/// Whether the type is one that holds JSON for us. Parameters (`; charset=…`) do not matter.
+/// Whether the type is accepted as JSON. Parameters (`; charset=…`) do not matter.
 #[must_use]
 pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -52,7 +52,7 @@ pub fn is_json(content_type: &str) -> bool {
 /// Reads a body within its limits.
 ///
 /// # Errors
-/// 413 if there is more, 408 if it comes too slowly, 400 if the connection broke.
+/// 413 if it is too large, 408 if it arrives too slowly, 400 if the connection breaks.
 pub async fn read(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -74,12 +74,12 @@ pub async fn read(
             Ok(None) => return Ok(body),
             Ok(Some(chunk)) => chunk.map_err(|error| Fault::malformed().with_operator(error))?,
             Err(_) => {
-                let told = format!(
+                let report = format!(
                     "{} bytes of the body came within {:?}",
                     body.len(),
                     began.elapsed()
                 );
-                return Err(Fault::body_timeout().with_operator(told));
+                return Err(Fault::body_timeout().with_operator(report));
             }
         };
         if body.len() + chunk.len() > limits.size {
@@ -89,10 +89,10 @@ pub async fn read(
     }
 }
 
-/// What a body means, given its type.
+/// Decodes a body of this type.
 ///
 /// # Errors
-/// 415 for another type than JSON, 400 for what does not parse.
+/// 415 for a type other than JSON, 400 for invalid JSON.
 pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Option<Value>, Fault> {
     let Some(content_type) = content_type.filter(|_| !body.is_empty()) else {
         return Ok(None);
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// A body whose chunks come one in a tenth of a second.
+    /// A body whose chunks arrive every tenth of a second.
     fn slow(chunks: &'static [&'static [u8]]) -> Payload {
         let stream = futures_util::stream::iter(chunks).then(|chunk| async move {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,9 +1,9 @@
-//! Tables of routes. A row says all that is known of a route before its handler runs: method, path, action, first microversion, rule,
+//! Tables of routes. A row describes a route: method, path, action, first microversion, rule,
 //! schema of the body, handler, and whether it is served.
 //!
-//! The rows are mounted (`server`), obeyed (`gate`, `routes::actions`), and listed: `docs/reference/api.md` is written from them, and the test
-//! that walks all routes (`tests/web_v3/walk.rs`) sees whatever clients can reach. `clippy.toml` keeps everybody else from building
-//! resources of their own. Cinder's table is `v3::table`.
+//! The rows are mounted (`server`), enforced (`gate`, `routes::actions`) and listed: `docs/reference/api.md` is generated from
+//! them, and the test that walks all routes (`tests/web_v3/walk.rs`) covers everything that clients can reach. `clippy.toml`
+//! forbids building resources elsewhere. Cinder's table is `v3::table`.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -27,13 +27,13 @@ pub use actions::{ActionOn, Subject, SubjectNames, SubjectPath};
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a token: version documents, logins, the health check.
+    /// Every client, without a token: version documents, logins, the health check.
     Open,
-    /// Whoever has a token, whatever its project and roles. The handler shows only what is the caller's.
+    /// Every client with a token, whatever its project and roles. The handler shows the caller's own resources only.
     Token,
-    /// Whom the rule allows in the project of its token.
+    /// Callers that the rule allows in the project of their token.
     Rule(Rule),
-    /// Administrators of the embedded identity service, or whoever asks about itself: its handlers decide.
+    /// Administrators of the embedded identity service, and users about themselves: its handlers decide.
     Identity,
 }
 
@@ -43,41 +43,41 @@ impl From<Rule> for Access {
     }
 }
 
-/// How a request is admitted beside others (see `admission`).
+/// Which permit a request needs (see `admission`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// As a read or as a change, by its method and by what the caller may.
+    /// That of reads or of changes, by its method and by whether the caller is allowed.
     ByMethod,
-    /// As a read, though it changes something: what ends a change must not wait behind changes.
+    /// That of reads, though it changes something: cancelling a change must not wait behind changes.
     AsRead,
-    /// Always: what administrators need when all else waits.
+    /// None: what administrators need when everything else waits.
     Always,
 }
 
-/// When the rule is looked at. Of several faults of a request the one that is looked for first is told, so the order is Cinder's.
+/// When the rule is checked. Of several faults of a request the first one found is reported, so the order is Cinder's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleOrder {
     /// Before the version.
     BeforeVersion,
     /// After the version, before the body is read: of most routes.
     BeforeBody,
-    /// After the check of the body, before the resource is looked for: of some actions.
+    /// After the check of the body, before the resource is looked up: of some actions.
     BeforeResource,
     /// When the resource is found: of most actions.
     AfterResource,
-    /// When the handler asks ([`Caller::permitted`]), for Cinder looks at something else first.
+    /// When the handler calls [`Caller::permitted`], because Cinder checks something else first.
     InHandler,
 }
 
 impl RuleOrder {
-    /// Whether the rule is looked at before the gate lets a request pass.
+    /// Whether the gate checks the rule.
     #[must_use]
     pub fn is_in_gate(self) -> bool {
         matches!(self, Self::BeforeVersion | Self::BeforeBody)
     }
 }
 
-/// What the body must be like, by the minor version since which it must.
+/// The schemas of the body, by the minor version since which they apply.
 #[derive(Clone, Debug, Default)]
 pub struct BodySchema(Vec<(u16, Schema)>);
 
@@ -91,70 +91,70 @@ impl BodySchema {
     }
 }
 
-/// A route or an action, without its handler.
+/// The row of a route or an action, without its handler.
 #[derive(Clone, Debug)]
 pub struct RouteInfo {
     /// The method; `None` for any.
     pub method: Option<Method>,
     /// The path's pattern, relative to where the table is mounted.
     pub path: &'static str,
-    /// The only key of the body, if it says what is to be done.
+    /// The only key of the body, for an action.
     pub action: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
-    /// When the rule is looked at.
+    /// When the rule is checked.
     pub rule_order: RuleOrder,
     /// The first minor version that has it.
     pub since: u16,
-    /// What the body must be like: all of it, or what an action's key says.
+    /// The schema of the body, or of the value of an action's key.
     pub body: BodySchema,
-    /// How it is admitted.
+    /// Which permit it needs.
     pub admission: Admission,
     /// Whether it is served; else it answers 501.
     pub is_served: bool,
-    /// The part of the reference that lists it.
+    /// The section of the reference that lists it.
     pub section: &'static str,
-    /// What it is for, as the reference says; empty for what is not in Cinder's reference either.
+    /// Its purpose, as in the reference; empty if it is not in Cinder's reference either.
     pub purpose: &'static str,
 }
 
 impl RouteInfo {
-    /// What it is for.
+    /// Sets the purpose.
     pub fn does(&mut self, purpose: &'static str) -> &mut Self {
         self.purpose = purpose;
         self
     }
 
-    /// The first minor version that has it.
+    /// Sets the first minor version that has it.
     pub fn since(&mut self, minor: u16) -> &mut Self {
         self.since = minor;
         self
     }
 
-    /// What the body must be like.
+    /// Sets the schema of the body.
     pub fn body(&mut self, schema: Schema) -> &mut Self {
         self.body_since(0, schema)
     }
 
-    /// What the body must be like since that minor version. Later versions come last.
+    /// Adds the schema of the body since that minor version, in ascending order.
     pub fn body_since(&mut self, minor: u16, schema: Schema) -> &mut Self {
         self.body.0.push((minor, schema));
         self
     }
 
-    /// When the rule is looked at, if not when it is of most.
+    /// Sets when the rule is checked, if not at the default.
     pub fn rule_order(&mut self, order: RuleOrder) -> &mut Self {
         self.rule_order = order;
         self
     }
 
-    /// How it is admitted, if not by its method.
+    /// Sets which permit it needs, if not by its method.
     pub fn admitted(&mut self, admission: Admission) -> &mut Self {
         self.admission = admission;
         self
     }
 
-    /// Its handler answers 501 in the end.
+    /// Marks it as not served: its handler answers 501.
     pub fn not_served(&mut self) -> &mut Self {
         self.is_served = false;
         self
@@ -170,13 +170,13 @@ impl RouteInfo {
     }
 }
 
-/// What answers.
+/// What answers a route.
 enum Target {
     Route(Route),
     Action(ActionHandler),
 }
 
-/// Routes that are mounted in one place.
+/// Routes that are mounted under one prefix.
 #[derive(Default)]
 pub struct Routes {
     rows: Vec<(RouteInfo, Target)>,
@@ -192,7 +192,7 @@ impl Routes {
         routes
     }
 
-    /// Rows from here on are listed under that title.
+    /// Lists the following rows under that title.
     pub fn section(&mut self, title: &'static str) {
         self.section = title;
     }
@@ -252,8 +252,8 @@ impl Routes {
         self.add(None, path, access, handler)
     }
 
-    /// Answers 501 with that text. A path or method that Cinder does not have either stays a plain 404, for clients tell "not
-    /// there" from "not yet" by that.
+    /// Answers 501 with that text. A path or method that Cinder does not have either is a plain 404, by which clients
+    /// distinguish "unknown" from "not implemented".
     pub fn later(
         &mut self,
         method: Method,
@@ -265,7 +265,7 @@ impl Routes {
         self.add(Some(method), path, access, answer).not_served()
     }
 
-    /// Answers a POST whose body has that one key, and does what it says to the subject that the path names.
+    /// Answers a POST whose body has that one key: an action on the subject that the path names.
     pub fn action<S, F>(
         &mut self,
         path: &'static str,
@@ -283,7 +283,7 @@ impl Routes {
         row.rule_order(RuleOrder::AfterResource)
     }
 
-    /// Answers such a POST with 501, if the body is as it should be and there is such a subject.
+    /// Answers such a POST with 501, if the body matches the schema and the subject exists.
     pub fn later_action<S: Subject>(
         &mut self,
         path: &'static str,
@@ -346,13 +346,13 @@ impl Routes {
         self.rows.iter().map(|(info, _)| info.clone()).collect()
     }
 
-    /// Resources that are reached without passing the gate: the versions, the health check and the identity service, whose handlers find
-    /// out who asks. `fallback` answers a method that a path does not have.
+    /// Resources that do not pass the gate: the versions, the health check and the identity service, whose handlers authenticate
+    /// the caller. `fallback` answers a method that a path does not have.
     pub(super) fn ungated(self, fallback: fn() -> Route) -> Vec<Resource> {
         self.wrapped(|route, _| route, fallback)
     }
 
-    /// Resources whose handlers are reached through what `wrap` puts before each. `fallback` answers a method that a path does not
+    /// Resources whose handlers are wrapped by `wrap`. `fallback` answers a method that a path does not
     /// have.
     pub(super) fn wrapped(
         self,
@@ -367,7 +367,7 @@ impl Routes {
     }
 }
 
-/// What one method of one path leads to.
+/// The target of one method of one path.
 pub(super) enum Endpoint {
     /// One handler.
     Route(RouteInfo),
@@ -384,7 +384,7 @@ impl Endpoint {
     }
 }
 
-/// The actions of each path become one route, where the first of them stands.
+/// Merges the actions of each path to one route, at the position of the first.
 fn endpoints(rows: Vec<(RouteInfo, Target)>) -> Vec<(Route, Endpoint)> {
     let mut endpoints = Vec::new();
     let mut of_paths: Vec<Vec<(RouteInfo, ActionHandler)>> = Vec::new();
@@ -399,7 +399,7 @@ fn endpoints(rows: Vec<(RouteInfo, Target)>) -> Vec<(Route, Endpoint)> {
             }
         }
     }
-    // No path of another route could be taken for one of actions, so those may come first.
+    // No path of another route matches a path of actions, so those may come first.
     let actions = of_paths.into_iter().map(|actions| {
         let infos = actions.iter().map(|(info, _)| info.clone()).collect();
         (actions::route(actions), Endpoint::Actions(infos))

@@ -1,4 +1,4 @@
-//! The web server: all routes under one roof, with what every request passes.
+//! The web server: mounts all routes and the middleware.
 //!
 //! ```text
 //!   /                      300, versions          no token
@@ -6,7 +6,7 @@
 //!   /healthcheck           200 or 503             no token
 //!   /identity/…            Keystone v3            logins need none
 //!   /v3/{p}/…  /v3/…       Cinder v3              token
-//!   /inspect/…             what goes on in here   token of an administrator
+//!   /inspect/…             inspection             token of an administrator
 //! ```
 
 use std::io::{self, Write as _};
@@ -29,20 +29,20 @@ use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
 use super::{fault, gate, healthcheck, inspect, middleware, v3, versions};
 
-/// How to listen.
+/// Options of the server.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// Where.
+    /// The addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// How many threads answer.
+    /// The number of worker threads.
     pub workers: usize,
-    /// How many connections there may be.
+    /// Limits of the number of connections.
     pub connections: ConnectionLimits,
-    /// The proxies among those who connect.
+    /// The trusted proxies.
     pub trusted_proxies: TrustedProxies,
-    /// How long a connection may keep still.
+    /// Idle timeouts of connections.
     pub patience: Patience,
-    /// How long requests under way may take to end when the server stops.
+    /// How long open requests may take when the server stops.
     pub shutdown_timeout: Duration,
 }
 
@@ -66,14 +66,14 @@ impl Default for ServerOptions {
     }
 }
 
-/// What is behind the routes. Cheap to clone.
+/// The state of all routes. Cheap to clone.
 #[derive(Clone)]
 pub struct Site {
-    /// Who may come in.
+    /// The state that every route needs.
     pub server: web::Data<ServerState>,
-    /// Volumes; `None` serves logins only.
+    /// The state of volume routes; `None` serves logins only.
     pub state: Option<web::Data<WebState>>,
-    /// The identity service in here, if there is one.
+    /// The embedded identity service, if enabled.
     pub identity: Option<web::Data<Identity>>,
 }
 
@@ -89,20 +89,20 @@ pub fn tables() -> Vec<(&'static str, Routes)> {
     ]
 }
 
-/// What is answered without a token.
+/// Routes without a token.
 fn server(routes: &mut Routes) {
     versions::routes(routes);
     healthcheck::routes(routes);
 }
 
 const WITH_PROJECT: &str = "/v3/{project_id:[0-9a-f-]+}";
-/// Since 3.67.
+/// The prefix without a project, since 3.67.
 const WITHOUT_PROJECT: &str = "/v3";
 
-/// Mounts all routes. The application around it is to be wrapped in [`middleware::edge`].
+/// Mounts all routes. The application must be wrapped in [`middleware::edge`].
 pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
     cfg.app_data(site.server.clone());
-    mount_door(cfg);
+    mount_open(cfg);
     if let Some(identity) = &site.identity {
         cfg.app_data(identity.clone());
         cfg.configure(identity::configure);
@@ -116,7 +116,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
 }
 
 /// Mounts version documents and the health check.
-pub fn mount_door(cfg: &mut web::ServiceConfig) {
+pub fn mount_open(cfg: &mut web::ServiceConfig) {
     for resource in Routes::of(server).ungated(|| web::to(unknown)) {
         cfg.service(resource);
     }
@@ -142,7 +142,7 @@ async fn unknown() -> actix_web::HttpResponse {
     fault::unknown_route()
 }
 
-/// Binds and serves until the returned server's handle stops it. Signals are the caller's.
+/// Binds and serves until the returned server's handle stops it. Signals are handled by the caller.
 ///
 /// # Errors
 /// When an address cannot be bound.
@@ -150,14 +150,14 @@ pub fn run(options: &ServerOptions, site: Site) -> io::Result<(Server, Vec<Socke
     run_with(options, move |cfg| configure(cfg, &site))
 }
 
-/// How many connections more than there may be a worker takes, to refuse them.
+/// How many connections beyond the limit a worker accepts, to refuse them.
 const REFUSED_AT_ONCE: usize = 64;
 
-/// What a connection is told for which there is no room.
+/// The answer to a connection beyond the limit.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
-/// The same with other routes: for tests that put stand-ins behind the gate.
+/// As [`run`] with other routes: for tests with stub handlers behind the gate.
 ///
 /// # Errors
 /// When an address cannot be bound.
@@ -211,10 +211,10 @@ pub fn run_with(
     Ok((server.run(), addresses))
 }
 
-/// How long a connection that ends waits for what its client is sending still.
+/// How long a connection that is being closed reads what its client still sends.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Watches a new connection, if there is room for it.
+/// Watches a new connection, unless the limit is reached.
 fn watch(
     stream: TcpStream,
     connections: &Connections,
@@ -222,7 +222,7 @@ fn watch(
 ) -> Result<(Watched<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
     let peer = stream.peer_addr()?;
     let Some(permit) = connections.open(peer.ip()) else {
-        // As far as it goes without waiting.
+        // As much as is possible without waiting.
         if let Ok(mut stream) = stream.into_std() {
             let _ = stream.write(TOO_MANY);
         }

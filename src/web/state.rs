@@ -1,4 +1,4 @@
-//! What every handler can reach: the catalog to read, handles to write.
+//! The state that every handler can use: the catalog for reads, handles of actors for changes.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::messages::scheduler::SchedulerTopic;
 use crate::store::catalog::Catalog;
 use crate::transport::{Handle, Router};
 
-/// How a handler is given it: one for all workers.
+/// The extractor of the state, which all workers share.
 pub type State = web::Data<WebState>;
 
-/// Shared by all workers.
+/// The state of the routes of volumes, shared by all workers.
 pub struct WebState {
     /// For reading.
     pub catalog: Catalog,
@@ -44,26 +44,26 @@ pub struct WebState {
     pub default_availability_zone: String,
     /// How long a call to an actor may take.
     pub call_timeout: std::time::Duration,
-    /// What actors left for those who look in.
+    /// What actors record for inspection.
     pub insight: Insight,
-    /// One check of the catalog at a time: each has all of it in memory.
+    /// Held by a check of the catalog, so that one runs at a time: each has the whole catalog in memory.
     pub checking: tokio::sync::Mutex<()>,
 }
 
-/// What actors write down beside their work, shared so that looking never waits on a mailbox.
+/// What actors record for inspection, shared so that reading it never waits for a mailbox.
 #[derive(Clone, Default)]
 pub struct Insight {
-    /// Operations that have ended, and steps of open ones that the journal does not hold.
+    /// Ended operations, and the steps of open ones that are not in the journal.
     pub operations: FinishedOperations,
     /// The scheduler's last decisions, with the reason for every pool; `None` where there is no scheduler.
     pub decisions: Option<Arc<Decisions>>,
 }
 
-/// How many things a page of a list may have, unless told otherwise (cinder: `osapi_max_limit`).
+/// The default page size of lists (cinder: `osapi_max_limit`).
 pub const DEFAULT_PAGE_SIZE: usize = 1000;
 
 impl WebState {
-    /// Handles from the router, and the defaults of the configuration; limits are none until they are set.
+    /// Handles from the router, and the default configuration, without limits.
     #[must_use]
     pub fn new(catalog: Catalog, router: Router) -> Self {
         Self {
@@ -83,31 +83,32 @@ impl WebState {
     }
 }
 
-/// What every route needs before its handler: how callers are authenticated, how links begin, whether requests are served
+/// The state that every route needs before its handler: authentication, links, limits, readiness
 /// (`web::Data<ServerState>`).
 pub struct ServerState {
-    /// How callers are told apart.
+    /// How callers are authenticated.
     pub strategy: Strategy,
     /// How links begin.
     pub links: LinkOptions,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// How large a body may be, and how slowly it may come.
+    /// Limits of request bodies.
     pub body: BodyLimits,
-    /// How many things a page of a list may have.
+    /// The largest page size of lists.
     pub max_page_size: usize,
-    /// How many requests are in work at once.
+    /// The queues of admission.
     pub admission: AdmissionQueues,
-    /// Whether the start is over.
+    /// Whether the node is ready.
     pub readiness: Readiness,
-    /// Why this node should not get requests although it started, if so; asked by each health check, so it must not wait.
+    /// Returns why this node should not receive requests although it is ready, if so; called by each health check, so it
+    /// must not block.
     pub unhealthy: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
-    /// What it cannot do at present although requests are welcome, if there is anything; asked like `unhealthy`.
+    /// Returns which function of this node is restricted at present, if any; called like `unhealthy`.
     pub restricted: Option<Box<dyn Fn() -> Option<String> + Send + Sync>>,
 }
 
 impl ServerState {
-    /// The defaults of the configuration, not ready yet.
+    /// The default configuration, not ready yet.
     #[must_use]
     pub fn new(strategy: Strategy) -> Self {
         Self {
@@ -123,7 +124,7 @@ impl ServerState {
         }
     }
 
-    /// How the client of this request reaches us: `http://host:port`, without a slash at its end.
+    /// The URL by which the client of this request reaches this service: `http://host:port`, without a trailing slash.
     #[must_use]
     pub fn base_url(&self, request: &HttpRequest) -> String {
         self.links.base_url(&self.trusted_proxies, request)

@@ -1,4 +1,4 @@
-//! The proxies that the operator named, and which client they speak for: the rule stands in `client_address`.
+//! The configured trusted proxies, and the client addresses that they forward: see `client_address` for the rule.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 
 use crate::model::IpNetwork;
 
-/// The proxies that are believed.
+/// The trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(pub Vec<IpNetwork>);
 
@@ -17,7 +17,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Whether this request was handed on by one of them.
+    /// Whether this request was forwarded by one of them.
     #[must_use]
     pub fn sent(&self, request: &HttpRequest) -> bool {
         request
@@ -32,7 +32,7 @@ impl TrustedProxies {
         let mut client = peer.to_canonical();
         let mut rest = entries.iter().rev();
         while self.contains(client) {
-            // A word that is no address ends the chain: who wrote it is the last one known.
+            // An entry that is no address ends the chain: its writer is the last known address.
             match rest.next().and_then(|entry| address(entry)) {
                 Some(address) => client = address,
                 None => break,
@@ -79,24 +79,24 @@ mod tests {
     }
 
     #[test]
-    fn a_named_proxy_says_who_it_was_called_by_and_the_client_cannot() {
+    fn a_trusted_proxy_names_its_client_and_the_client_itself_cannot() {
         let trusted = ["10.0.0.0/24"];
         assert_eq!(client(&trusted, "10.0.0.9", &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(
             client(&trusted, "10.0.0.9", &["198.51.100.1, 203.0.113.7"]),
             "203.0.113.7",
-            "what the client wrote before is not believed"
+            "what the client wrote before is not trusted"
         );
         assert_eq!(
             client(&trusted, "10.0.0.9", &["198.51.100.1", "203.0.113.7 , 10.0.0.2"]),
             "203.0.113.7",
-            "a second proxy is passed over, in one header or in two"
+            "a second proxy is skipped, in one header or in two"
         );
         assert_eq!(client(&trusted, "10.0.0.9", &[]), "10.0.0.9");
         assert_eq!(
             client(&trusted, "10.0.0.9", &["203.0.113.7, unknown"]),
             "10.0.0.9",
-            "a word that is no address ends the chain"
+            "an entry that is no address ends the chain"
         );
         assert_eq!(client(&trusted, "10.0.0.9", &["10.0.0.1, 10.0.0.2"]), "10.0.0.1");
     }
@@ -117,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_client_prepends_never_changes_who_is_counted(made_up in "[0-9a-f.:, x]{0,40}") {
+        fn what_a_client_prepends_never_changes_the_client_address(made_up in "[0-9a-f.:, x]{0,40}") {
             let honest = client(&["10.0.0.9"], "10.0.0.9", &["203.0.113.7"]);
             let header = format!("{made_up},203.0.113.7");
             prop_assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &[header.as_str()]), honest);

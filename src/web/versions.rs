@@ -1,7 +1,7 @@
 //! The version documents: the first thing that every client reads (cinder: `api/versions.py`).
 //!
-//! `/` answers 300 and `/v3/` 200 with the same text; `/v3` leads to `/v3/`. Anybody may read them, also under
-//! `/v3/{project_id}/`, for clients that choose a microversion look there first.
+//! `/` answers 300 and `/v3/` 200 with the same document; `/v3` redirects to `/v3/`. No token is needed, also
+//! under `/v3/{project_id}/`, where clients look first to choose a microversion.
 
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
@@ -12,11 +12,11 @@ use super::microversion::Microversion;
 use super::routes::{Access, Routes};
 use super::state::ServerState;
 
-/// When the newest version was made (cinder: `api_version_request.UPDATED`).
+/// The date of the newest version (cinder: `api_version_request.UPDATED`).
 const UPDATED: &str = "2023-08-31T00:00:00Z";
 
-/// Adds them: before the routes of `/v3`, which would swallow them. Any method reads them, as in Cinder, whose router looks at the path
-/// alone here: load balancers ask with OPTIONS or HEAD whether somebody is there.
+/// Adds the routes, before those of `/v3`, which would match them. Any method is accepted, as in Cinder, whose router checks only
+/// the path here: load balancers send OPTIONS or HEAD as health checks.
 pub fn routes(routes: &mut Routes) {
     routes.any("/", Access::Open, all);
     routes.any("/v3", Access::Open, redirect);
@@ -24,7 +24,7 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/v3/{project_id:[0-9a-f-]+}", Access::Open, index);
 }
 
-/// The document, for clients that reach us by this base.
+/// The document, with links that start with this base.
 #[must_use]
 pub fn document(base_url: &str) -> Value {
     json!({"versions": [{
@@ -60,8 +60,8 @@ async fn redirect(request: HttpRequest, server: web::Data<ServerState>) -> HttpR
         .finish()
 }
 
-/// The answer is the same for all versions, so nobody is refused here for a version that we do not speak: the document
-/// is what tells which ones we do.
+/// The answer is the same for all versions, so unsupported versions are not refused here: the document lists the
+/// supported ones.
 fn note_version(request: &HttpRequest) {
     let header = request
         .headers()

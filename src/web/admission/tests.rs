@@ -1,4 +1,4 @@
-//! Whose permit it is, by what one would notice of it.
+//! Order and bounds of admission, tested through its public functions.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -58,7 +58,7 @@ async fn a_project_has_its_share_and_leaves_the_rest_to_others() {
 }
 
 #[actix::test]
-async fn a_turn_goes_to_who_has_the_fewest_in_work_though_others_waited_longer() {
+async fn the_project_with_the_fewest_in_work_is_next_though_others_waited_longer() {
     let admission = admission(2, 2, 8);
     let first = admission.take(a()).await.unwrap();
     let second = admission.take(a()).await.unwrap();
@@ -110,7 +110,7 @@ async fn two_that_flood_take_turns() {
 }
 
 #[actix::test]
-async fn who_hangs_up_leaves_the_queue_and_a_turn_that_was_called_is_not_lost() {
+async fn a_disconnected_client_leaves_the_queue_and_a_granted_permit_is_not_lost() {
     let admission = admission(1, 1, 2);
     let held = admission.take(a()).await.unwrap();
     let mut gone = Box::pin(admission.take(a()));
@@ -119,14 +119,14 @@ async fn who_hangs_up_leaves_the_queue_and_a_turn_that_was_called_is_not_lost() 
     assert_eq!(admission.take(a()).await.unwrap_err(), Busy::Queue);
     drop(gone);
     drop(held);
-    // It was called, and hung up before it heard.
+    // The permit was granted, and the client disconnected before it received it.
     drop(called);
     assert!(is_idle(&admission));
     drop(admission.take(a()).await.unwrap());
 }
 
 #[actix::test]
-async fn who_waited_for_too_long_is_refused() {
+async fn a_request_that_waits_too_long_is_refused() {
     let admission = patient_for(Duration::from_millis(1), 1, 1, 1);
     let held = admission.take(a()).await.unwrap();
     assert_eq!(admission.take(b()).await.unwrap_err(), Busy::Patience);
@@ -135,7 +135,7 @@ async fn who_waited_for_too_long_is_refused() {
 }
 
 #[actix::test]
-async fn a_stop_refuses_who_waits_and_who_comes_and_lets_the_others_end() {
+async fn a_stop_refuses_waiting_and_new_requests_and_lets_the_others_end() {
     let admission = admission(1, 1, 1);
     let held = admission.take(a()).await.unwrap();
     let mut waits = pin!(admission.take(a()));
@@ -157,7 +157,7 @@ fn a_refusal_is_cinders_and_says_when_to_come_again() {
         );
         assert!(
             fault.operator.is_none(),
-            "it is told of once, not with every request"
+            "it is logged once, not with every request"
         );
     }
 }

@@ -1,7 +1,7 @@
-//! Who asks: from a token to a user in a project, by the strategy that the operator chose.
+//! Authentication: from a token to a user in a project, by the configured strategy.
 //!
-//! Nothing but version documents, logins and the health check is answered without a token. What a stranger reads is what
-//! keystonemiddleware says, so that clients find the way to log in.
+//! Nothing but version documents, logins and the health check is answered without a token. Unauthenticated clients
+//! receive the answer of keystonemiddleware, which tells them where to log in.
 
 mod noauth;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use crate::model::{ProjectId, UserId};
 
-/// Someone with a valid token.
+/// The user of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The user.
@@ -27,38 +27,39 @@ pub struct Principal {
     pub is_admin: bool,
 }
 
-/// Knows tokens.
+/// Validates tokens.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// Who holds this token; `None` if nobody does (any more).
+    /// The user of this token; `None` if the token is not valid (any more).
     ///
     /// # Errors
-    /// When it cannot tell: the store or the identity service is not there.
+    /// If the store or the identity service is unavailable.
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault>;
 
     /// Where to log in, for `WWW-Authenticate`.
     fn login_uri(&self, base_url: &str) -> String;
 }
 
-/// How callers are told apart.
+/// How callers are authenticated.
 #[derive(Clone)]
 pub enum Strategy {
     /// By tokens of an identity service.
     Tokens(Arc<dyn Authenticator>),
-    /// Not at all: a token is `user:project`, and everyone is an administrator (cinder: `auth_strategy = noauth`). For
-    /// tests on a machine of one's own.
+    /// No authentication: a token is `user:project`, and everyone is an administrator (cinder: `auth_strategy =
+    /// noauth`). For local tests.
     NoAuth,
 }
 
-/// What authentication makes of a request.
+/// The result of authentication.
 pub enum Admission {
-    /// It goes on.
+    /// The request continues.
     Come(Principal),
-    /// It is answered here.
+    /// The request is answered with this.
     Answer(HttpResponse),
 }
 
-/// Looks at a request's token. `base_url` tells how the client reaches us, for whoever has to log in first.
+/// Checks a request's token. `base_url` is the URL by which the client reaches this service; a client without
+/// a token is told where to log in.
 pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: &HttpRequest) -> Admission {
     let token = token(request);
     match strategy {

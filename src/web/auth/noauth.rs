@@ -5,10 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::Principal;
 use crate::model::{Error, bounds};
 
-/// A token is `user:project`; one word is both. Nobody else bounds them, and both become part of records.
+/// A token is `user:project`; without a colon the text is both. Nothing else bounds their length, and both
+/// become part of records.
 ///
 /// # Errors
-/// 400 when one is longer than any record has room for.
+/// 400 if one is longer than a record can hold.
 pub(super) fn principal(token: &str) -> Result<Principal, Error> {
     let (user, project) = token.split_once(':').unwrap_or((token, ""));
     let project = if project.is_empty() { user } else { project };
@@ -22,10 +23,10 @@ pub(super) fn principal(token: &str) -> Result<Principal, Error> {
     })
 }
 
-/// Who comes without a token gets one: 204 with `X-Auth-Token`.
+/// Answers a request without a token with one: 204 with `X-Auth-Token`.
 ///
 /// # Errors
-/// Those of [`principal`], for a token that would be refused.
+/// As [`principal`], for a token that would be refused.
 pub(super) fn hand_out(request: &HttpRequest, base_url: &str) -> Result<HttpResponse, Error> {
     let wish = |name: &str| {
         request

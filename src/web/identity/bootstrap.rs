@@ -1,8 +1,7 @@
-//! The first start: `admin`, a random password, and `clouds.yaml` that says how to log in.
+//! The first start: creates the user `admin` with a random password, and `clouds.yaml` with the login data.
 //!
-//! The password in the clear is in `clouds.yaml` only, which nobody but its owner may read. The file is written before the
-//! user is stored: a crash in between leaves a file that the next start writes anew, never a user whose password nobody
-//! knows.
+//! The plain password is in `clouds.yaml` only, which only its owner may read. The file is written before the user is
+//! stored: a crash in between leaves a file that the next start overwrites, never a user with an unknown password.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,10 +12,10 @@ use crate::model::volume::Secret;
 use crate::private_files;
 use crate::rng;
 
-/// The name of user and project that are made.
+/// The name of the created user and project.
 pub const ADMIN: &str = "admin";
 
-/// The file's name: where the clients look for it by themselves.
+/// The file's name: clients look for it by default.
 pub const CLOUDS: &str = "clouds.yaml";
 
 /// 24 letters and digits: 142 bits.
@@ -25,9 +24,9 @@ pub fn random_password() -> Secret {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut password = String::new();
     while password.len() < 24 {
-        // Six bits at a time; what is beyond the alphabet is thrown again, so that all letters are as likely.
-        let throw = usize::from(rng::number::<u8>() & 63);
-        password.extend(ALPHABET.get(throw).map(|letter| char::from(*letter)));
+        // Six bits at a time; values beyond the alphabet are discarded, so that all characters are equally likely.
+        let value = usize::from(rng::number::<u8>() & 63);
+        password.extend(ALPHABET.get(value).map(|letter| char::from(*letter)));
     }
     Secret::new(password)
 }
@@ -66,7 +65,7 @@ pub fn auth_url(options: &IdentityOptions) -> String {
     format!("{}/identity/v3", options.url.trim_end_matches('/'))
 }
 
-/// The same text with another `auth_url`; `None` if it is right as it is.
+/// The text with this `auth_url`; `None` if it has it already.
 #[must_use]
 pub fn readdress(text: &str, auth_url: &str) -> Option<String> {
     let quoted = serde_json::Value::from(auth_url).to_string();
@@ -86,10 +85,10 @@ pub fn readdress(text: &str, auth_url: &str) -> Option<String> {
     changed.then(|| lines.join("\n") + "\n")
 }
 
-/// Writes a file that only its owner may read: complete, or not at all.
+/// Writes a file that only its owner may read, atomically.
 ///
 /// # Errors
-/// When the folder cannot be written to.
+/// If the folder cannot be written to.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     private_files::create_dir(folder)?;
@@ -105,7 +104,7 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
         File::open(folder)?.sync_all()
     })();
     if written.is_err() {
-        // It may not be there; then there is nothing to tidy up.
+        // The file may not exist; then there is nothing to clean up.
         let _ = fs::remove_file(&draft);
     }
     written

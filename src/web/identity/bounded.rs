@@ -1,7 +1,7 @@
-//! A map that forgets: at most so many entries, the least recently used first, without a clock or a list.
+//! A bounded map: it evicts roughly the least recently used entries, without a clock or a list.
 //!
-//! Two generations: new and used entries live in the young one; when it is full, it becomes the old one and the old
-//! one is dropped. What strangers can make us remember is bounded by this.
+//! Two generations: new and used entries are in the young one; when it is full, it becomes the old one and the old
+//! one is dropped. It bounds the memory that unauthenticated clients can occupy.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ pub(super) struct Bounded<K, V> {
 }
 
 impl<K: Eq + Hash, V> Bounded<K, V> {
-    /// Remembers between `entries / 2` and `entries`.
+    /// A map that holds between `entries / 2` and `entries`.
     pub(super) fn new(entries: usize) -> Self {
         Self {
             young: HashMap::new(),

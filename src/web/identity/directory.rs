@@ -1,7 +1,7 @@
-//! Users, projects and roles, as one table in memory. They are few, and every request asks for them.
+//! Users, projects and roles, as one table in memory. They are few, and every request needs them.
 //!
-//! Ids are made from names, so that a user or project of the configuration is the same one after a restart, and its
-//! volumes still its own.
+//! Ids are derived from names, so that a configured user or project has the same id, and owns the same volumes,
+//! after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::model::{Project, ProjectId, RoleAssignment, User, UserId};
 /// The default domain's name.
 pub const DEFAULT_DOMAIN_NAME: &str = "Default";
 
-/// Roles that imply others, the mightiest first.
+/// Roles that imply others, the most powerful first.
 const IMPLIED: [&str; 3] = ["admin", "member", "reader"];
 
 /// The table.
@@ -26,7 +26,7 @@ pub struct Directory {
     roles: BTreeMap<(UserId, ProjectId), BTreeSet<String>>,
 }
 
-/// 32 hexadecimal digits for a thing of that kind and name: the form of Keystone's ids, and always the same.
+/// 32 hexadecimal digits derived from kind and name: the format of Keystone's ids.
 #[must_use]
 pub fn id_for(kind: &str, name: &str) -> String {
     let digest = Sha256::new()
@@ -43,7 +43,7 @@ pub fn user_id(name: &str) -> UserId {
     UserId(id_for("user", name))
 }
 
-/// A user of that name.
+/// A user with that name.
 #[must_use]
 pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> User {
     User {
@@ -56,7 +56,7 @@ pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> Us
     }
 }
 
-/// A project of that name.
+/// A project with that name.
 #[must_use]
 pub fn project(name: &str) -> Project {
     Project {
@@ -68,7 +68,7 @@ pub fn project(name: &str) -> Project {
 }
 
 impl Directory {
-    /// The table of what was stored.
+    /// The table of the stored records.
     #[must_use]
     pub fn of(
         users: impl IntoIterator<Item = User>,
@@ -93,8 +93,7 @@ impl Directory {
         directory
     }
 
-    /// Adds a user of the configuration, whose password is hashed by now. A name that comes again adds its roles; the
-    /// first project is its default.
+    /// Adds a configured user with its password hash. A repeated name adds roles; the first project is the default.
     pub fn add(&mut self, options: &UserOptions, password_hash: Secret) {
         let project = project(&options.project);
         let user = user(&options.name, password_hash, project.id.clone());
@@ -107,25 +106,25 @@ impl Directory {
         self.projects.entry(project.id.clone()).or_insert(project);
     }
 
-    /// A user who may log in, by id.
+    /// An enabled user, by id.
     #[must_use]
     pub fn user(&self, id: &UserId) -> Option<&User> {
         self.users.get(id).filter(|user| user.enabled)
     }
 
-    /// A user who may log in, by name.
+    /// An enabled user, by name.
     #[must_use]
     pub fn user_by_name(&self, name: &str) -> Option<&User> {
         self.users.values().find(|user| user.enabled && user.name == name)
     }
 
-    /// A project that tokens are given for, by id.
+    /// An enabled project, by id.
     #[must_use]
     pub fn project(&self, id: &ProjectId) -> Option<&Project> {
         self.projects.get(id).filter(|project| project.enabled)
     }
 
-    /// A project that tokens are given for, by name.
+    /// An enabled project, by name.
     #[must_use]
     pub fn project_by_name(&self, name: &str) -> Option<&Project> {
         self.projects
@@ -143,7 +142,7 @@ impl Directory {
         self.projects.values()
     }
 
-    /// All assignments: who, where, which roles (implied ones not included).
+    /// All assignments: user, project, roles (implied ones not included).
     pub fn assignments(&self) -> impl Iterator<Item = (&User, &Project, &BTreeSet<String>)> {
         self.roles.iter().filter_map(|((user, project), roles)| {
             Some((self.users.get(user)?, self.projects.get(project)?, roles))
@@ -161,7 +160,7 @@ impl Directory {
             .collect()
     }
 
-    /// The roles of a user in a project with those they imply, the mightiest first; empty if it has none.
+    /// The roles of a user in a project with those they imply, the most powerful first; empty if there are none.
     #[must_use]
     pub fn roles_in(&self, user: &UserId, project: &ProjectId) -> Vec<String> {
         self.roles
@@ -170,7 +169,7 @@ impl Directory {
             .unwrap_or_default()
     }
 
-    /// The names of all roles that there are.
+    /// The names of all roles.
     #[must_use]
     pub fn role_names(&self) -> BTreeSet<String> {
         IMPLIED
@@ -181,7 +180,7 @@ impl Directory {
     }
 }
 
-/// Roles with those they imply: admin → member → reader, as Keystone's bootstrap makes them.
+/// Roles with those they imply: admin → member → reader, as in Keystone's bootstrap.
 #[must_use]
 pub fn with_implied(roles: &BTreeSet<String>) -> Vec<String> {
     let first = IMPLIED

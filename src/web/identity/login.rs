@@ -1,4 +1,4 @@
-//! `POST /auth/tokens`: what the body asks for. Reading is all that happens here (keystone: `auth/schema.py`).
+//! `POST /auth/tokens`: parses the body and does nothing else (keystone: `auth/schema.py`).
 
 use serde_json::{Map, Value};
 
@@ -7,17 +7,17 @@ use super::refusal::Refusal;
 use crate::model::identity::DEFAULT_DOMAIN;
 use crate::model::volume::Secret;
 
-/// How the caller proves who it is, in the order that it names them.
+/// A method of authentication, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Name or id, and password.
     Password {
-        /// Who.
+        /// The user.
         user: Reference,
         /// The password.
         password: Secret,
     },
-    /// A token that it has already.
+    /// An existing token.
     Token(Secret),
 }
 
@@ -28,12 +28,12 @@ pub enum Reference {
     Id(String),
     /// By name in the default domain.
     Name(String),
-    /// By name in a domain that there is not.
+    /// By name in an unknown domain.
     Elsewhere(String),
 }
 
 impl Reference {
-    /// What failures are counted by.
+    /// The text by which failures are counted.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -42,25 +42,25 @@ impl Reference {
     }
 }
 
-/// What the token shall be for.
+/// The requested scope of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Not said: the user's default project, if it has one.
+    /// Not given: the user's default project, if it has one.
     Default,
-    /// Nothing, said so.
+    /// Explicitly unscoped.
     Unscoped,
     /// A project.
     Project(Reference),
-    /// A domain: nobody has a role there.
+    /// A domain, in which no user has a role.
     Domain,
-    /// The system: there is no such scope here.
+    /// The system, a scope that is not supported.
     System,
 }
 
-/// A login.
+/// A login request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The proofs; all must hold.
+    /// The methods; all must succeed.
     pub proofs: Vec<Proof>,
     /// The scope.
     pub scope: Scope,
@@ -70,7 +70,7 @@ impl Login {
     /// Reads a body.
     ///
     /// # Errors
-    /// 400 for what has the wrong shape, 401 for methods that there are not.
+    /// 400 for a wrong structure, 401 for unknown methods.
     pub fn parse(body: Option<&Value>) -> Result<Self, Refusal> {
         let auth = object(body.and_then(|body| body.get("auth")), "auth")?;
         let identity = object(auth.get("identity"), "identity")?;
@@ -150,7 +150,7 @@ fn reference(thing: &Map<String, Value>, what: &str) -> Result<Reference, Refusa
     let domain = object(Some(domain), "domain")?;
     let ours = match (text(domain, "id")?, text(domain, "name")?) {
         (Some(id), _) => id == DEFAULT_DOMAIN,
-        // As MySQL compares for Keystone: without regard to case.
+        // Case-insensitive, as MySQL compares for Keystone.
         (None, Some(name)) => name.eq_ignore_ascii_case(DEFAULT_DOMAIN_NAME),
         (None, None) => return Err(Refusal::expecting("id or name", "domain")),
     };
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_is_told_apart() {
+    fn each_scope_is_distinguished() {
         assert_eq!(with_scope(Value::Null), Ok(Scope::Default));
         assert_eq!(with_scope(json!("unscoped")), Ok(Scope::Unscoped));
         assert_eq!(with_scope(json!({"unscoped": {}})), Ok(Scope::Unscoped));

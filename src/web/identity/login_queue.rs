@@ -1,7 +1,7 @@
-//! Whose password is checked next: a few at a time, and in between everybody is served in a round.
+//! The order of password checks: a few run at once, and waiting logins are served round-robin.
 //!
-//! A check takes tens of milliseconds of a core, so whoever sends logins by the thousand would let all others wait. Waiting
-//! logins therefore stand in a line for each name, these in a ring for each source, and the sources in a ring:
+//! A check takes tens of milliseconds of a core, so a client that sends thousands of logins would delay all others. Waiting
+//! logins are therefore in a queue per name, the queues in a ring per source, and the sources in a ring:
 //!
 //! ```text
 //!   known places:   user ── name ── logins        one check for each ring in turn,
@@ -9,8 +9,8 @@
 //!                           └ name ── logins      within it for each name
 //! ```
 //!
-//! A user in a place where it logged in before is a group of its own, and these groups have every other check: neither a flood of
-//! another user nor one of made-up names from many places keeps it waiting. Lines are bounded; who finds its own full is refused at
+//! A user in a place where it logged in before is a group of its own, and these groups get every second check: neither a flood of
+//! another user nor one of invented names from many places delays it. Queues are bounded; a login whose queue is full is refused at
 //! once.
 
 use std::collections::VecDeque;
@@ -24,16 +24,16 @@ use tokio::sync::oneshot;
 use super::password_error::PasswordError;
 use super::throttle::{Attempt, NameDigest};
 
-/// How many logins of one name wait.
+/// The most waiting logins of one name.
 const WAITING_BY_NAME: usize = 32;
-/// How many logins of one group wait.
+/// The most waiting logins of one group.
 const WAITING_BY_GROUP: usize = 256;
-/// How many logins of each ring wait.
+/// The most waiting logins of each ring.
 const WAITING: usize = 4096;
 /// How long a login may wait.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A ring of lines: each is served once in a round.
+/// A ring of queues: each is served once per round.
 #[derive(Debug)]
 struct Ring<K, L> {
     lines: VecDeque<(K, L)>,
@@ -48,7 +48,7 @@ impl<K, L> Default for Ring<K, L> {
 }
 
 impl<K: PartialEq, L: Default> Ring<K, L> {
-    /// The line of this key; a new one is the last of the round.
+    /// The queue of this key; a new one is appended to the round.
     fn line(&mut self, key: K) -> &mut L {
         let place = self.lines.iter().position(|(known, _)| *known == key);
         let place = place.unwrap_or_else(|| {
@@ -58,7 +58,7 @@ impl<K: PartialEq, L: Default> Ring<K, L> {
         &mut self.lines[place].1
     }
 
-    /// Serves the next line; it goes to the end of the round unless it is empty then.
+    /// Serves the next queue; it moves to the end of the round unless it is empty then.
     fn serve<T>(&mut self, take: impl FnOnce(&mut L) -> Option<T>, is_empty: fn(&L) -> bool) -> Option<T> {
         let (key, mut line) = self.lines.pop_front()?;
         let taken = take(&mut line);
@@ -109,7 +109,7 @@ impl Lines {
         let is_full = self.waiting >= WAITING;
         let group = self.groups.line(key);
         let line = group.names.line(attempt.name);
-        // Those who gave up make room.
+        // Logins that were given up are removed first.
         let before = line.len();
         line.retain(|waiter| !waiter.is_closed());
         let gone = before - line.len();
@@ -140,7 +140,7 @@ struct State {
     free: usize,
     known: Lines,
     new: Lines,
-    /// Whose ring has the next check.
+    /// Whether the ring of known places has the next check.
     known_is_next: bool,
 }
 
@@ -154,7 +154,7 @@ impl State {
     }
 }
 
-/// So many checks at once.
+/// The queue of password checks. Clones share it.
 #[derive(Clone, Debug)]
 pub struct LoginQueue {
     state: Arc<Mutex<State>>,
@@ -162,7 +162,7 @@ pub struct LoginQueue {
 }
 
 impl LoginQueue {
-    /// So many at once.
+    /// A queue that allows so many checks at once.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         let state = State {
@@ -180,7 +180,7 @@ impl LoginQueue {
     /// Waits for a permit.
     ///
     /// # Errors
-    /// `Busy` at once if too many of the same wait already, or after a while.
+    /// `Busy` at once if too many logins of the name or group are waiting, or after the timeout.
     pub async fn permit(&self, attempt: &Attempt) -> Result<LoginPermit, PasswordError> {
         let waiting = {
             let mut state = self.lock();
@@ -202,7 +202,7 @@ impl LoginQueue {
         }
     }
 
-    /// Gives the permit that is given back to the next login.
+    /// Passes a returned permit to the next login.
     fn pass_on(&self) {
         loop {
             let mut state = self.lock();
@@ -213,7 +213,7 @@ impl LoginQueue {
             drop(state);
             match waiter.send(LoginPermit(Some(self.clone()))) {
                 Ok(()) => return,
-                // It gave up: the permit comes back, and is not to be passed on twice.
+                // The login was given up: the permit comes back, and must not be passed on twice.
                 Err(mut permit) => permit.0 = None,
             }
         }
@@ -255,7 +255,7 @@ mod tests {
 
     type Login<'a> = BoxFuture<'a, Result<LoginPermit, PasswordError>>;
 
-    /// Stands in line.
+    /// Enqueues a login.
     fn login<'a>(queue: &'a LoginQueue, attempt: &'a Attempt) -> Login<'a> {
         let mut login = queue.permit(attempt).boxed();
         match login.as_mut().now_or_never() {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_gives_up_leaves_nothing_behind() {
+    async fn a_login_that_is_given_up_leaves_nothing_in_the_queue() {
         let queue = LoginQueue {
             patience: Duration::from_millis(1),
             ..LoginQueue::new(2)

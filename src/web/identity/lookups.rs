@@ -1,5 +1,5 @@
-//! What one may look up: oneself, one's projects, and for administrators everybody. All of it is read-only: users are
-//! the configuration's.
+//! Lookups: a user's own user and projects, and all of them for administrators. Everything is read-only: users are
+//! defined by the configuration.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::web::routes::{Access, Routes};
 
 type Answer = Result<HttpResponse, Refusal>;
 
-/// Adds them, relative to `/identity`.
+/// Adds the routes, relative to `/identity`.
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/v3/auth/catalog", Access::Identity, catalog);
     routes.get("/v3/auth/projects", Access::Identity, auth_projects);
@@ -54,7 +54,7 @@ fn filter(request: &HttpRequest, name: &str) -> Option<String> {
         .map(|(_, value)| value)
 }
 
-/// Keeps what the query's `name` and `domain_id` allow.
+/// The items that match the query's `name` and `domain_id`.
 fn filtered(request: &HttpRequest, mut items: Vec<Value>) -> Vec<Value> {
     for key in ["name", "domain_id", "type", "enabled"] {
         if let Some(wanted) = filter(request, key) {
@@ -138,7 +138,7 @@ async fn user_projects(requester: Requester, id: web::Path<String>) -> Answer {
     ))
 }
 
-/// All projects for an administrator; for others their own, where Keystone would refuse: the answer is what they meant.
+/// All projects for an administrator; for others their own, where Keystone would refuse.
 async fn projects(request: HttpRequest, requester: Requester) -> Answer {
     let items = if requester.is_admin() {
         requester
@@ -221,7 +221,7 @@ async fn domains(request: HttpRequest, requester: Requester) -> Answer {
 }
 
 async fn domain(requester: Requester, id: web::Path<String>) -> Answer {
-    // By name, too: clients that look a name up ask for it as an id first, and spare the second question.
+    // By name, too: clients that look up a name request it as an id first; this saves them the second request.
     if *id != DEFAULT_DOMAIN && *id != DEFAULT_DOMAIN_NAME {
         return Err(Refusal::not_found("domain", &id));
     }

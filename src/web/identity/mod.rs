@@ -1,13 +1,13 @@
-//! The embedded identity service: as much of Keystone v3 as clients need to log in, for houses without a Keystone.
+//! The embedded identity service: the part of Keystone v3 that clients need to log in, for sites without Keystone.
 //!
 //! ```text
-//!   POST /identity/v3/auth/tokens ── login (what is asked) ── throttle ── password (argon2) ── directory (who, where)
+//!   POST /identity/v3/auth/tokens ── login (parse) ── throttle ── password (argon2) ── directory (user, project)
 //!                                                                                              └─ tokens ── seal
-//!   GET  /v3/…  X-Auth-Token ─────── tokens ── seal, catalog (ended?), directory ── Principal
+//!   GET  /v3/…  X-Auth-Token ─────── tokens ── seal, catalog (revoked?), directory ── Principal
 //! ```
 //!
-//! Users, projects and roles are those of the configuration, or the `admin` made at the first start; nothing here
-//! changes them over HTTP. Passwords are kept as argon2 hashes, tokens not at all.
+//! Users, projects and roles are those of the configuration, or the `admin` created at the first start; they
+//! cannot be changed over HTTP. Passwords are stored as argon2 hashes, tokens not at all.
 
 mod bootstrap;
 mod bounded;
@@ -60,17 +60,17 @@ pub enum OpenError {
     /// A user without a password.
     #[error("user '{0}' has neither password nor password_hash")]
     NoPassword(String),
-    /// A user with two.
+    /// A user with two passwords.
     #[error("user '{0}' has both password and password_hash: which one counts?")]
     TwoPasswords(String),
-    /// A user who is there twice, with different passwords.
-    #[error("user '{0}' is there twice, with different passwords")]
+    /// A user that is defined twice, with different passwords.
+    #[error("user '{0}' is defined twice, with different passwords")]
     DifferentPasswords(String),
-    /// A password that cannot be hashed, or a hash that is none.
+    /// A password that cannot be hashed, or an invalid hash.
     #[error("user '{0}'")]
     Password(String, #[source] PasswordError),
-    /// The cost of passwords is none.
-    #[error("the cost of passwords")]
+    /// The password cost is invalid.
+    #[error("invalid password cost")]
     Cost(#[source] PasswordError),
     /// The catalog failed.
     #[error("reading users from the catalog")]
@@ -78,7 +78,7 @@ pub enum OpenError {
     /// The first user could not be stored.
     #[error("storing the first user")]
     Commit(#[from] CommitError),
-    /// The password could not be handed over.
+    /// `clouds.yaml` could not be written.
     #[error("cannot write {0}")]
     Clouds(String, #[source] std::io::Error),
 }
@@ -93,10 +93,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Opens it on this catalog: with the users of the options, else with those stored, else with a new `admin`.
+    /// Opens the service on this catalog with the users of the options, else with those stored, else with a new
+    /// `admin`.
     ///
     /// # Errors
-    /// [`OpenError`]: what the operator has to put right.
+    /// [`OpenError`]: what the operator has to correct.
     pub async fn open(catalog: Catalog, mut options: IdentityOptions) -> Result<Self, OpenError> {
         let passwords =
             Passwords::new(options.password_cost, options.password_workers).map_err(OpenError::Cost)?;
@@ -106,7 +107,7 @@ impl Identity {
         } else {
             configured(&options.users, &passwords, &keys).await?
         };
-        // From here on the hashes are enough.
+        // From here on only the hashes are needed.
         for user in &mut options.users {
             user.password = None;
         }
@@ -119,7 +120,7 @@ impl Identity {
         })
     }
 
-    /// Removes what is left of expired tokens now and then, until the future is dropped.
+    /// Removes the records of expired tokens periodically, until the future is dropped.
     pub async fn keep_tidy(self: Arc<Self>, every: Duration) {
         loop {
             match self.tokens.sweep(Timestamp::now()).await {
@@ -133,10 +134,10 @@ impl Identity {
         }
     }
 
-    /// Gives a token to whoever proves who it is.
+    /// Authenticates a login and issues a token.
     ///
     /// # Errors
-    /// 401 without saying which part was wrong, 429 after too many failures, 503 when too many try at once.
+    /// 401 that does not say which part was wrong, 429 after too many failures, 503 if too many logins are waiting.
     async fn login(&self, login: &Login, peer: IpAddr) -> Result<(Secret, Claims), Refusal> {
         let directory = &self.directory;
         let mut who: Option<UserId> = None;
@@ -180,7 +181,7 @@ impl Identity {
         Ok((text, token))
     }
 
-    /// Whose name and password these are.
+    /// The user with this name and password.
     async fn check_password(
         &self,
         directory: &Directory,
@@ -204,7 +205,7 @@ impl Identity {
             return refuse(wait);
         }
         let permit = self.passwords.permit(&attempt).await?;
-        // Many may have failed while this one waited for its permit.
+        // Other attempts may have failed while this one waited for its permit.
         if let Err(wait) = self.throttle.take(&attempt, Instant::now()) {
             return refuse(wait);
         }
@@ -216,14 +217,14 @@ impl Identity {
                 Ok(user.id.clone())
             }
             None => {
-                // Not the name: people type passwords there.
+                // The name is not logged: people type passwords there.
                 tracing::warn!(%peer, user_id = known.map(|user| user.id.as_str()), "login refused");
                 Err(Refusal::unauthorized())
             }
         }
     }
 
-    /// What a token is worth now.
+    /// The session of a token, if it is valid now.
     async fn session(&self, text: &str) -> Result<Option<Session>, StoreError> {
         self.tokens.resolve(text, &self.directory).await
     }
@@ -281,7 +282,7 @@ async fn configured(
         let first = users[..place].iter().find(|other| other.name == user.name);
         let hash = match (&user.password, &user.password_hash) {
             (Some(_), Some(_)) => return Err(OpenError::TwoPasswords(user.name.clone())),
-            // Named again, for another project.
+            // The same user, for another project.
             (password, hash) if let Some(first) = first => {
                 let is_given = password.is_some() || hash.is_some();
                 if is_given && (password, hash) != (&first.password, &first.password_hash) {
@@ -346,7 +347,7 @@ async fn stored_or_new(
                     Some(text) => bootstrap::write_private(path, &text),
                     None => Ok(()),
                 },
-                // Moved away on purpose, perhaps; nothing depends on it.
+                // The operator may have moved it; nothing depends on it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
             })
@@ -370,11 +371,11 @@ async fn stored_or_new(
         Some(path) => {
             let text = bootstrap::clouds_yaml(options, &password);
             on_disk(path, move |path| bootstrap::write_private(path, &text)).await?;
-            tracing::info!(user = bootstrap::ADMIN, path = %path.display(), "first user made; its password is in this file");
+            tracing::info!(user = bootstrap::ADMIN, path = %path.display(), "first user created; its password is in this file");
         }
         None => tracing::warn!(
             user = bootstrap::ADMIN,
-            "first user made, and nowhere to tell its password"
+            "first user created, but no folder is configured for the file with its password"
         ),
     }
     let mut changes = catalog.change();
@@ -386,7 +387,7 @@ async fn stored_or_new(
     Ok(Directory::of([user], [project], [assignment]))
 }
 
-/// Does something with a file, off the arbiter.
+/// Runs a file operation on a blocking thread.
 async fn on_disk(
     path: &std::path::Path,
     work: impl FnOnce(&std::path::Path) -> std::io::Result<()> + Send + 'static,

@@ -1,26 +1,26 @@
-//! What the operator says about users and tokens.
+//! Configuration of users and tokens.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::volume::Secret;
 
-/// A user of the configuration.
+/// A configured user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserOptions {
-    /// The name to log in with. One name may come several times, with other projects.
+    /// The login name. A name may be repeated with other projects.
     pub name: String,
-    /// The password in the clear; hashed at start and then forgotten.
+    /// The plain password; hashed at start and then dropped.
     pub password: Option<Secret>,
     /// The password's argon2 hash, as a PHC string.
     pub password_hash: Option<Secret>,
     /// The project's name.
     pub project: String,
-    /// The roles there: `admin`, `member`, `reader` or any other word.
+    /// The roles there: `admin`, `member`, `reader` or any other name.
     pub roles: Vec<String>,
 }
 
-/// What a password costs to check: memory in KiB and passes.
+/// The cost of a password check: memory in KiB and passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordCost {
     /// KiB of memory.
@@ -42,17 +42,17 @@ impl Default for PasswordCost {
 /// Options of the embedded identity service.
 #[derive(Clone, Debug)]
 pub struct IdentityOptions {
-    /// The users; if there are none, `admin` is made at the first start and `clouds.yaml` says how to log in.
+    /// The users; if there are none, `admin` is created at the first start and `clouds.yaml` has the login data.
     pub users: Vec<UserOptions>,
-    /// How long a token is good.
+    /// How long a token is valid.
     pub token_lifetime: Duration,
     /// The region in the catalog.
     pub region: String,
-    /// Where `clouds.yaml` goes; `None` writes none (and then nobody knows the password of a new `admin`).
+    /// The folder of `clouds.yaml`; with `None` it is not written (and the password of a new `admin` is unknown).
     pub clouds_dir: Option<PathBuf>,
-    /// How clients on this machine reach us, for `clouds.yaml`: `http://127.0.0.1:8776`.
+    /// The URL for clients on this machine, for `clouds.yaml`: `http://127.0.0.1:8776`.
     pub url: String,
-    /// What a password costs to check.
+    /// The cost of a password check.
     pub password_cost: PasswordCost,
     /// How many passwords are checked at once.
     pub password_workers: usize,

@@ -1,6 +1,7 @@
 //! Passwords: argon2id, off the arbiters, a few at a time.
 //!
-//! A check costs memory and milliseconds on purpose, so at most `workers` run at once and the rest waits for a permit (`login_queue`). A user who does not exist costs the same check, against a hash that nothing fits.
+//! A check is expensive on purpose, so at most `workers` run at once and the others wait for a permit (`login_queue`).
+//! For an unknown user the same check runs against a hash that no password matches.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -12,22 +13,22 @@ use super::throttle::Attempt;
 use crate::model::volume::Secret;
 use crate::rng;
 
-/// Longer passwords are not looked at (Keystone: `max_password_length`).
+/// Longer passwords are rejected (Keystone: `max_password_length`).
 const LONGEST: usize = 4096;
 
 /// Hashes and checks.
 pub struct Passwords {
     cost: PasswordCost,
     queue: LoginQueue,
-    /// Fits nothing; for users who do not exist.
+    /// A hash that no password matches, for unknown users.
     decoy: Secret,
 }
 
 impl Passwords {
-    /// Ready to check, `workers` at once.
+    /// A checker that runs `workers` checks at once.
     ///
     /// # Errors
-    /// When the cost is none that argon2 allows.
+    /// If argon2 does not allow the cost.
     pub fn new(cost: PasswordCost, workers: usize) -> Result<Self, PasswordError> {
         let secret: [u8; 32] = rng::number();
         let decoy = hash(cost, &secret, &rng::number())?;
@@ -50,15 +51,15 @@ impl Passwords {
     /// Waits for a permit to check a password.
     ///
     /// # Errors
-    /// `Busy` if too many of the same wait already, or after a while.
+    /// `Busy` if too many logins of the same name are waiting, or after the timeout.
     pub async fn permit(&self, attempt: &Attempt) -> Result<LoginPermit, PasswordError> {
         self.queue.permit(attempt).await
     }
 
-    /// Whether the password fits. `None` stands for a user who does not exist: it takes as long, and nothing fits.
+    /// Whether the password matches. `None` is an unknown user: the check takes as long and never matches.
     ///
     /// # Errors
-    /// When the stored hash is none.
+    /// If the stored hash is invalid.
     pub async fn verify(
         &self,
         permit: LoginPermit,
@@ -70,7 +71,7 @@ impl Passwords {
         let password = if known { password.clone() } else { Secret::new("") };
         let fits = off_the_arbiter(move || {
             let fits = verify(&stored, &password);
-            // The permit went along: a client that hangs up does not free the core that still computes.
+            // The task owns the permit: a client that disconnects does not free the core that is still computing.
             drop(permit);
             fits
         });
@@ -97,16 +98,16 @@ fn hash(cost: PasswordCost, password: &[u8], salt: &[u8; 16]) -> Result<Secret, 
 fn verify(stored: &Secret, password: &Secret) -> Result<bool, PasswordError> {
     let stored =
         PasswordHash::new(stored.reveal()).map_err(|error| PasswordError::BadHash(error.to_string()))?;
-    // Compares in constant time, with the cost that the stored hash names.
+    // Compares in constant time, with the cost of the stored hash.
     Ok(Argon2::default()
         .verify_password(password.reveal().as_bytes(), &stored)
         .is_ok())
 }
 
-/// Whether a text can be checked against at all, so that a slip of the pen is told at start and not at the first login.
+/// Whether a text is a valid hash, so that a typing error is reported at start and not at the first login.
 ///
 /// # Errors
-/// When it is no PHC string of argon2.
+/// If it is no PHC string of argon2.
 pub fn check_hash(stored: &Secret) -> Result<(), PasswordError> {
     let hash =
         PasswordHash::new(stored.reveal()).map_err(|error| PasswordError::BadHash(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Why a password could not be checked: for those who check, and for those who wait for their permit.
+//! Errors of password checks and of the queue for their permits.
 
 /// Why a password could not be checked or hashed.
 #[derive(Debug, thiserror::Error)]
@@ -6,7 +6,7 @@ pub enum PasswordError {
     /// Too many logins are waiting.
     #[error("too many logins are waiting for their permit")]
     Busy,
-    /// The hash of the configuration or the store is none that we know.
+    /// The configured or stored hash is invalid.
     #[error("the stored password hash is not a valid argon2 string: {0}")]
     BadHash(String),
     /// Hashing failed.

@@ -1,4 +1,4 @@
-//! Errors as Keystone's clients know them: `{"error": {"code": 401, "message": "…", "title": "Unauthorized"}}`.
+//! Errors in Keystone's format: `{"error": {"code": 401, "message": "…", "title": "Unauthorized"}}`.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -11,9 +11,9 @@ use crate::model::ErrorKind;
 use crate::store::{CommitError, StoreError};
 use crate::web::fault::{Fault, chain};
 
-/// Keystone's text for whoever is not known.
-const WHO_ARE_YOU: &str = "The request you have made requires authentication.";
-/// Keystone's text for a fault of its own.
+/// Keystone's text for a failed authentication.
+const UNAUTHENTICATED: &str = "The request you have made requires authentication.";
+/// Keystone's text for an internal error.
 const UNEXPECTED: &str = "An unexpected error prevented the server from fulfilling your request.";
 
 /// An answer that is an error.
@@ -51,13 +51,13 @@ impl Refusal {
         ))
     }
 
-    /// 401. Which part was wrong is nobody's business.
+    /// 401 that does not say which part was wrong.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, WHO_ARE_YOU)
+        Self::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
     }
 
-    /// 401 with a reason that gives nothing away.
+    /// 401 with a reason that discloses no secret.
     pub fn unauthorized_because(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, message)
     }
@@ -76,7 +76,7 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// 404 for a thing of that kind.
+    /// 404 for a resource of that kind.
     #[must_use]
     pub fn not_found(kind: &str, id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Could not find {kind}: {id}."))
@@ -101,7 +101,7 @@ impl Refusal {
         }
     }
 
-    /// 503: not now.
+    /// 503: too many logins.
     #[must_use]
     pub fn busy() -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    /// 500; the operator's words are logged here and now, within the request's span.
+    /// 500; the operator's text is logged at once, within the request's span.
     pub fn internal(operator: impl std::fmt::Display) -> Self {
         tracing::error!(error = %operator, "identity request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED)
@@ -140,11 +140,11 @@ impl ResponseError for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        let told = error.for_client();
-        match told.kind {
+        let shown = error.for_client();
+        match shown.kind {
             ErrorKind::Unavailable { retry_after } => Self {
                 retry_after: Some(retry_after.into()),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, told.client)
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, shown.client)
             },
             _ => Self::internal(chain(&error)),
         }
@@ -183,7 +183,7 @@ impl From<PasswordError> for Refusal {
 }
 
 impl From<Fault> for Refusal {
-    /// For bodies that are too large, of the wrong type, or no JSON.
+    /// For bodies that are too large, of the wrong type, or not JSON.
     fn from(fault: Fault) -> Self {
         Self::new(fault.status, fault.message)
     }

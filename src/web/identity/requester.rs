@@ -1,4 +1,4 @@
-//! Who asks the identity service: the extractor of its handlers.
+//! The caller of the identity service: the extractor of its handlers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use super::{Identity, view};
 use crate::web::auth;
 use crate::web::state::ServerState;
 
-/// `http://host`, as the client reaches us.
+/// `http://host`, as the client reaches this service.
 pub(super) fn base(request: &HttpRequest) -> String {
     request
         .app_data::<web::Data<ServerState>>()
@@ -22,7 +22,7 @@ pub(super) fn base(request: &HttpRequest) -> String {
         .unwrap_or_default()
 }
 
-/// Who asks the identity service, and what it knows.
+/// The caller of the identity service, with the service's state.
 pub(super) struct Requester {
     pub(super) identity: web::Data<Identity>,
     pub(super) directory: Arc<Directory>,

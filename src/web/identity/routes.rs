@@ -1,4 +1,4 @@
-//! Routes of logging in: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`).
+//! Routes for logging in: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::web::links::decode_query;
 use crate::web::request::Body;
 use crate::web::routes::{Access, Routes};
 
-/// Adds `/identity/…`, relative to that.
+/// Adds the routes, relative to `/identity`.
 pub fn add_routes(routes: &mut Routes) {
     routes.get("", Access::Open, versions);
     routes.get("/v3", Access::Open, version);
@@ -33,11 +33,11 @@ pub fn add_routes(routes: &mut Routes) {
     lookups::routes(routes);
 }
 
-/// Mounts them.
+/// Mounts the routes.
 #[expect(clippy::disallowed_methods, reason = "the place where the table is mounted")]
 pub fn configure(cfg: &mut web::ServiceConfig) {
     let scope = web::scope("/identity")
-        .wrap(from_fn(manners))
+        .wrap(from_fn(common_headers))
         .default_service(web::to(nowhere));
     let resources = Routes::of(add_routes).ungated(|| web::to(nowhere));
     cfg.service(resources.into_iter().fold(scope, Scope::service));
@@ -47,8 +47,8 @@ async fn nowhere() -> Result<HttpResponse, Refusal> {
     Err(Refusal::no_such_route())
 }
 
-/// What Keystone adds to its answers: where to log in, and that answers depend on who asks.
-async fn manners(
+/// Headers that Keystone adds to its answers: where to log in, and that answers vary by token.
+async fn common_headers(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -125,23 +125,23 @@ async fn revoke(request: HttpRequest, requester: Requester) -> Result<HttpRespon
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Ends all tokens of a user: one's own, or as an administrator anybody's. Keystone does so when it changes a password; as a call
-/// of its own it is ours.
+/// Revokes all tokens of a user: the caller's own, or as an administrator those of any user. Keystone does so when a password
+/// changes; a separate call is Pumice's own.
 async fn revoke_all(requester: Requester, id: web::Path<String>) -> Result<HttpResponse, Refusal> {
     let id = UserId(id.into_inner());
     if requester.session.token.user_id != id {
         requester.administrates("identity:revoke_tokens")?;
     }
-    // Also of one who may not log in at present.
+    // Disabled users are included.
     if !requester.directory.users().any(|user| user.id == id) {
         return Err(Refusal::not_found("user", id.as_str()));
     }
     requester.identity.tokens.revoke_all(&id).await?;
-    tracing::info!(user_id = %id, by = %requester.session.token.user_id, "all tokens of a user ended");
+    tracing::info!(user_id = %id, by = %requester.session.token.user_id, "all tokens of a user revoked");
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The token in `X-Subject-Token`, if the requester may know of it: one's own tokens, or all for an administrator.
+/// The token in `X-Subject-Token`, if the requester may see it: its own tokens, or all for an administrator.
 async fn subject(
     request: &HttpRequest,
     requester: &Requester,
@@ -157,14 +157,14 @@ async fn subject(
         Some(subject) if requester.is_admin() || subject.token.user_id == requester.session.token.user_id => {
             Ok((text.to_owned(), subject))
         }
-        // Whether somebody else's token is good is no business of a stranger's.
+        // Whether the token of another user is valid is not disclosed.
         Some(_) => Err(Refusal::forbidden(action)),
         None if requester.is_admin() => Err(no_token(text)),
         None => Err(Refusal::forbidden(action)),
     }
 }
 
-/// The text is not repeated: it may be good elsewhere.
+/// The text is not repeated: the token may be valid elsewhere.
 fn no_token(_text: &str) -> Refusal {
     Refusal::not_found("token", "the one in X-Subject-Token")
 }

@@ -1,13 +1,13 @@
-//! The form of a token: what it stands for and a seal over it (HMAC-SHA256), as text.
+//! The format of a token: its claims and a seal over them (HMAC-SHA256), as text.
 //!
 //! ```text
 //!   version u8 · key u32 · flags u8 · issued i64 · expires i64 · generation u64 · credential [8] · audit [16]
 //!   · chain [16] if flagged · user · project if flagged · seal [16]                          (numbers big-endian)
 //! ```
 //!
-//! A token that carries all of this needs no row in the store, so asking for tokens costs nobody anything. It is sealed, not
-//! encrypted: whoever holds it may read its ids. An id of 32 hexadecimal digits, as ours are, takes 17 bytes, any other one byte
-//! more than it has: about 160 characters in all.
+//! A token that contains all of this needs no row in the store, so issuing tokens writes nothing. It is sealed, not encrypted:
+//! its holder can read its ids. An id of 32 hexadecimal digits, as Pumice's are, takes 17 bytes, any other its length plus one:
+//! about 160 characters in all.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -17,10 +17,10 @@ use crate::model::identity::TokenKeys;
 use crate::model::volume::Secret;
 use crate::model::{ProjectId, Timestamp, UserId};
 
-/// The form that is written, and the only one that is read.
+/// The format that is written, and the only one that is read.
 const VERSION: u8 = 1;
 
-/// Longer texts are no tokens of ours.
+/// Longer texts are not valid tokens.
 const LONGEST: usize = 1024;
 
 /// Half of HMAC-SHA256 (RFC 2104, 5).
@@ -34,36 +34,36 @@ const BY_PASSWORD: u8 = 8;
 /// Set in the length of an id that is written as half as many bytes.
 const HEXADECIMAL: u8 = 0x80;
 
-/// A user's credential as a token remembers it.
+/// A user's credential as stored in a token.
 pub type Fingerprint = [u8; 8];
 
-/// What a token stands for.
+/// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Who holds it.
+    /// The user.
     pub user_id: UserId,
     /// The project it is for; `None` for one without a scope.
     pub project_id: Option<ProjectId>,
-    /// When it was given.
+    /// When it was issued.
     pub issued_at: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// Names the token in logs and audits, where its text must not be (Keystone: `audit_ids`).
+    /// Identifies the token in logs and audits, where its text must not be (Keystone: `audit_ids`).
     pub audit_id: Uuid,
-    /// The `audit_id` of the first of a chain of tokens, each asked for with the one before; `None` for the first itself.
+    /// The `audit_id` of the first of a chain of tokens, each issued for the one before; `None` for the first itself.
     pub audit_chain: Option<Uuid>,
-    /// Whether a token was shown for it.
+    /// Whether it was issued for a token.
     pub by_token: bool,
-    /// Whether a password was given for it, or for the token that was shown.
+    /// Whether it was issued for a password, directly or by the chain of tokens.
     pub by_password: bool,
-    /// How often all tokens of the user had been ended before.
+    /// How often all tokens of the user had been revoked before.
     pub generation: u64,
-    /// The password that the user had.
+    /// The fingerprint of the user's password at that time.
     pub credential: Fingerprint,
 }
 
 impl Claims {
-    /// How the user was known, in Keystone's words.
+    /// The methods of authentication, by Keystone's names.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
         let methods = [(self.by_token, "token"), (self.by_password, "password")];
@@ -74,7 +74,7 @@ impl Claims {
     }
 }
 
-/// A text with the form of a token. Whether its seal is good is not known yet.
+/// A text in the format of a token. Its seal is not verified yet.
 #[derive(Debug)]
 pub struct Unproven {
     bytes: Vec<u8>,
@@ -83,7 +83,7 @@ pub struct Unproven {
 }
 
 impl Unproven {
-    /// Reads a text; `None` if it is no token of ours.
+    /// Parses a text; `None` if it is not a token of this service.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
@@ -120,19 +120,19 @@ impl Unproven {
         is_read.then_some(Self { bytes, key, claims })
     }
 
-    /// Whose token it says that it is.
+    /// The claimed user.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.claims.user_id
     }
 
-    /// Which token it says that it is.
+    /// The claimed audit id.
     #[must_use]
     pub fn audit_id(&self) -> Uuid {
         self.claims.audit_id
     }
 
-    /// What it stands for, if one of these keys sealed it.
+    /// The claims, if one of these keys sealed them.
     #[must_use]
     pub fn proven(self, keys: &TokenKeys) -> Option<Claims> {
         let key = keys.keys.iter().find(|key| key.number == self.key)?;
@@ -144,7 +144,7 @@ impl Unproven {
     }
 }
 
-/// The text of a token, sealed with the newest key; `None` if there is no key, or an id is too long to be one.
+/// The text of a token, sealed with the newest key; `None` if there is no key, or an id is too long.
 #[must_use]
 pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
     let key = keys.keys.first()?;
@@ -175,13 +175,13 @@ pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
     Some(Secret::new(base64_url(&bytes)))
 }
 
-/// The fingerprint of a user's password: another one for each user, and of no use without the key.
+/// The fingerprint of a user's password: different for each user, and useless without the key.
 #[must_use]
 pub fn fingerprint(keys: &TokenKeys, user: &UserId, password_hash: &Secret) -> Fingerprint {
     derive(keys, b"credential\0", user, password_hash.reveal())
 }
 
-/// The salt for a user whose password is in the configuration: the same after each start, or tokens would not outlive it.
+/// The salt for a user whose password is in the configuration: the same at each start, so that tokens stay valid.
 #[must_use]
 pub fn salt(keys: &TokenKeys, user: &UserId) -> [u8; 16] {
     derive(keys, b"salt\0", user, "")
@@ -268,7 +268,7 @@ pub fn base64_url(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of such a text; `None` for any text that [`base64_url`] does not write.
+/// The decoded bytes; `None` for any text that [`base64_url`] does not write.
 fn from_base64_url(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (mut held, mut bits) = (0_u32, 0_u32);
@@ -289,7 +289,7 @@ fn from_base64_url(text: &str) -> Option<Vec<u8>> {
             held &= (1 << bits) - 1;
         }
     }
-    // One text for each token: what is left over is nothing.
+    // Each token has exactly one text: leftover bits must be zero.
     (bits < 6 && held == 0).then_some(bytes)
 }
 
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(
             read().proven(&keys(&[3, 2])),
             Some(claims()),
-            "an older key still opens it"
+            "an older key still verifies it"
         );
         assert_eq!(read().proven(&keys(&[1])), None, "no key, no token");
         assert_eq!(read().proven(&keys(&[])), None);

@@ -1,22 +1,23 @@
-//! Against guessing: so many failures are free, then one try in so many seconds. Whoever knows the password gets in.
+//! Protection against password guessing: a number of failures is free, then one attempt per interval is allowed. A
+//! user with the right password can always log in.
 //!
 //! ```text
-//!   who tries                                               free   then one in
+//!   attempts on                                             free   then one in
 //!   this name from this source                                 5        10 s
 //!   this name from all sources where it never logged in       30         5 s
 //! ```
 //!
-//! A source is an address, an IPv6 network of 64 bits, or the loopback as a whole: who has one of its addresses has all of them.
-//! Failures of a source with *other* names do not count: behind a proxy or NAT they are other people's, and a source that guesses
-//! at many names is slowed by the queue of logins (`password`). A source where a user logged in before does not wait for
-//! what others do to its name elsewhere.
+//! A source is an address, an IPv6 network of 64 bits, or the whole loopback network: an owner of one of its addresses has all of
+//! them. Failures of a source with *other* names do not count: behind a proxy or NAT they belong to other users, and a source
+//! that guesses at many names is slowed by the login queue (`password`). A source from which a user logged in before is not
+//! delayed by attempts on its name from elsewhere.
 //!
-//! Each limit is a bucket that fills with time alone: tries that are refused take nothing, so a guesser who never stops cannot
-//! stretch the wait, and every few seconds one try is let in. A try takes its share before the password is looked at and gets it
-//! back if the password is right: many at once are no way around. Names that do not exist are counted the same.
+//! Each limit is a token bucket that refills over time: refused attempts take nothing, so continuous guessing cannot extend the
+//! wait, and one attempt per interval is allowed. An attempt takes its token before the password is checked and returns it if
+//! the password is right, so concurrent attempts cannot bypass the limit. Unknown names are counted the same way.
 //!
-//! Memory is bounded. An entry that is forgotten early was not used by the thousands of tries after it, and would have been full
-//! again a few minutes later.
+//! Memory is bounded. An entry that is evicted early was not used by the thousands of attempts after it, and would have been
+//! full again a few minutes later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -28,13 +29,13 @@ use sha2::{Digest, Sha256};
 use super::bounded::Bounded;
 use crate::model::{IpNetwork, UserId};
 
-/// How many buckets are remembered.
+/// The most buckets in memory.
 const REMEMBERED: usize = 16_384;
 
-/// From how many sources a user is known; the one that is longest unused is forgotten.
+/// The most known sources of a user; the least recently used one is evicted.
 const SOURCES_OF_A_USER: usize = 16;
 
-/// How many tries are free, and how long one takes to come back.
+/// How many attempts are free, and how long one takes to refill.
 #[derive(Clone, Copy)]
 struct Limit {
     free: u32,
@@ -56,17 +57,17 @@ enum Bucket {
     Name(NameDigest),
 }
 
-/// A name as it is remembered: whatever its length.
+/// The digest of a name, of fixed size.
 pub(super) type NameDigest = [u8; 16];
 
-/// Who tries: a name from a source.
+/// An attempt: a name from a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The user, by id, or the name that nobody has.
+    /// The user, by id, or an unknown name.
     pub(super) name: NameDigest,
-    /// Where from.
+    /// The source.
     pub(super) source: IpAddr,
-    /// Whether this user logged in from there before.
+    /// Whether this user logged in from this source before.
     pub(super) is_known: bool,
 }
 
@@ -79,7 +80,7 @@ impl Attempt {
     }
 }
 
-/// What was tried of late.
+/// The recent attempts.
 pub struct Throttle {
     memory: Mutex<Memory>,
 }
@@ -87,7 +88,7 @@ pub struct Throttle {
 struct Memory {
     /// When each bucket will be full again.
     full_at: Bounded<Bucket, Instant>,
-    /// Where users logged in, the latest last. Only users that exist are here, so they bound it.
+    /// The sources from which users logged in, the latest last. Bounded, since it has existing users only.
     sources: BTreeMap<UserId, VecDeque<IpAddr>>,
 }
 
@@ -103,12 +104,12 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// Who tries: a user that exists, or else a name that nobody has.
+    /// An attempt on an existing user, or else on an unknown name.
     #[must_use]
     pub fn attempt(&self, user: Option<&UserId>, name: &str, address: IpAddr) -> Attempt {
         let source = source(address);
         let known = user.and_then(|user| self.lock().sources.get(user).map(|known| known.contains(&source)));
-        // By id or by name, it is the same user who is guessed at.
+        // Attempts by id and by name count for the same user.
         let digest = Sha256::digest(user.map_or(name, UserId::as_str));
         let mut name = NameDigest::default();
         name.copy_from_slice(&digest[..16]);
@@ -119,13 +120,13 @@ impl Throttle {
         }
     }
 
-    /// How long to wait before the next try; `None` if it may be made now.
+    /// How long to wait before the next attempt; `None` if it is allowed now.
     #[must_use]
     pub fn wait(&self, attempt: &Attempt, now: Instant) -> Option<Duration> {
         self.lock().wait(attempt, now)
     }
 
-    /// Takes what a failure costs, before it is known whether it is one.
+    /// Takes the cost of a failure before the password is checked.
     ///
     /// # Errors
     /// How long to wait; then nothing was taken.
@@ -143,7 +144,7 @@ impl Throttle {
         }
     }
 
-    /// The password was right: what was taken is given back, and nothing else. One good login pays for no bad one.
+    /// The password was right: returns what this attempt took. A successful login does not reset earlier failures.
     pub fn succeeded(&self, attempt: &Attempt, user: &UserId) {
         let mut memory = self.lock();
         for (bucket, limit) in attempt.buckets() {
@@ -179,7 +180,7 @@ impl Memory {
     }
 }
 
-/// Who has one address has all of its source: 2^64 of IPv6, 2^24 of the loopback.
+/// An owner of one address has all of its source: 2^64 of IPv6, 2^24 of the loopback.
 fn source(address: IpAddr) -> IpAddr {
     let address = address.to_canonical();
     match address {
@@ -207,7 +208,7 @@ mod tests {
         throttle.attempt(user.as_ref(), name, address.parse().unwrap())
     }
 
-    /// How many of these tries are let in, each at the next moment of `every`.
+    /// How many of these attempts are allowed, each at the next instant of `every`.
     fn admitted(
         throttle: &Throttle,
         attempts: impl Iterator<Item = Attempt>,
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_at_other_names_locks_nobody_out() {
+    fn guessing_at_other_names_locks_no_user_out() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         for n in 0..5000 {
             throttle
@@ -341,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_waits_longer_than_one_interval(tries in proptest::collection::vec((0u64..20_000, 0u8..4), 1..200)) {
+        fn no_attempt_waits_longer_than_one_interval(tries in proptest::collection::vec((0u64..20_000, 0u8..4), 1..200)) {
             let throttle = Throttle::default();
             let mut now = Instant::now();
             for (pause, place) in tries {

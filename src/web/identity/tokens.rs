@@ -1,17 +1,17 @@
-//! Tokens: given to whoever logged in, sealed (`seal`), and kept by their holders alone.
+//! Tokens: issued at login, sealed (`seal`), and stored by their holders only.
 //!
-//! What a token is worth is looked up each time it is used, so nothing has to be told to anybody who remembers it:
+//! A token is validated each time it is used, so no cache has to be invalidated:
 //!
-//! | what ends it | by what it is seen |
+//! | what invalidates it | how it is detected |
 //! |---|---|
-//! | its time | `expires_at` in the token |
+//! | it expires | `expires_at` in the token |
 //! | its user changed the password | the credential's fingerprint in the token |
-//! | all tokens of its user were ended | the user's generation, in the store |
-//! | it was ended by itself | a row in the store, until it would have expired |
-//! | user, project or role are gone | the directory |
+//! | all tokens of its user were revoked | the user's generation, in the store |
+//! | it was revoked | a row in the store, until it would have expired |
+//! | user, project or role are removed | the directory |
 //!
-//! The store holds the keys, so tokens survive a restart; it holds no token, so no flood of them fills it. Rows of ended tokens are
-//! bounded for each user: beyond that, all of the user's tokens are ended.
+//! The store holds the keys, so tokens survive a restart; it holds no token, so a flood of logins does not fill it. Rows of revoked
+//! tokens are bounded per user: beyond the bound, all of the user's tokens are revoked.
 
 use std::time::Duration;
 
@@ -28,30 +28,30 @@ use crate::web::auth::Principal;
 /// How many rows are removed in one commit.
 const REMOVED_AT_ONCE: usize = 50;
 
-/// How many tokens of a user that were ended one by one are remembered.
+/// The most individually revoked tokens of a user that are stored.
 const REVOKED_OF_A_USER: usize = 1000;
 
-/// After so long new tokens get a new key.
+/// After this time new tokens are sealed with a new key.
 const KEY_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
-/// A token in use.
+/// A valid token in use.
 #[derive(Debug)]
 pub struct Session {
-    /// What it says.
+    /// Its claims.
     pub token: Claims,
-    /// Who holds it, for handlers.
+    /// Its user, for handlers.
     pub principal: Principal,
 }
 
-/// What a new token shall be.
+/// A request for a new token.
 pub struct TokenRequest {
-    /// For whom.
+    /// The user.
     pub user_id: UserId,
-    /// For which project.
+    /// The project.
     pub project_id: Option<ProjectId>,
-    /// Whether a password was given now.
+    /// Whether a password was checked for it.
     pub by_password: bool,
-    /// The token that was shown to get it, if one was: its end is the new one's, too.
+    /// The token for which it is issued, if any: the new one expires at the same time.
     pub parent: Option<Claims>,
 }
 
@@ -61,13 +61,13 @@ pub struct Tokens {
     lifetime: Duration,
 }
 
-/// Why a token could not be made.
+/// Why a token could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// The user was taken away meanwhile.
+    /// The user was removed meanwhile.
     #[error("there is no such user")]
     NoUser,
-    /// There are no keys, or the user's id does not fit.
+    /// There are no keys, or the user's id is too long.
     #[error("a token for user {0} cannot be sealed")]
     Seal(UserId),
     /// The store failed.
@@ -76,7 +76,7 @@ pub enum IssueError {
 }
 
 impl Tokens {
-    /// Tokens whose keys are in this catalog; they are made if need be.
+    /// Tokens whose keys are in this catalog; missing keys are created.
     ///
     /// # Errors
     /// When the store fails.
@@ -86,7 +86,7 @@ impl Tokens {
         Ok((tokens, keys))
     }
 
-    /// Makes a new key when the newest is old, and drops those that opened their last token.
+    /// Creates a new key when the newest is old, and deletes those whose last token has expired.
     ///
     /// # Errors
     /// When the store fails.
@@ -113,7 +113,7 @@ impl Tokens {
                 };
                 keys.keys.insert(0, key);
             }
-            // A key sealed its last token when the next one was made.
+            // A key sealed its last token when its successor was created.
             let mut succeeded_at = None;
             keys.keys.retain(|key| {
                 let next_at: Option<Timestamp> = succeeded_at.replace(key.made_at);
@@ -132,7 +132,7 @@ impl Tokens {
         }
     }
 
-    /// Makes a token; its text is nowhere else.
+    /// Issues a token; its text is stored nowhere.
     ///
     /// # Errors
     /// [`IssueError`].
@@ -144,11 +144,11 @@ impl Tokens {
         let user = directory.user(&request.user_id).ok_or(IssueError::NoUser)?;
         let audit_id = rng::id();
         let state = self.catalog.token_state(&user.id, audit_id).await?;
-        // A generation that a crash takes back would be given again, to tokens that are to end.
+        // If a crash lost the generation read here, it would be reused, and revoked tokens would become valid again.
         self.catalog.wait_durable().await?;
         let unsealed = || IssueError::Seal(user.id.clone());
         let keys = state.keys.ok_or_else(unsealed)?;
-        // Whole seconds: Keystone's tokens end so, and some clients compare texts.
+        // Whole seconds: Keystone's tokens expire at them, and some clients compare the texts.
         let now = Timestamp::now();
         let end = now.plus(self.lifetime);
         let end = Timestamp(end.0 - end.0.rem_euclid(1_000_000));
@@ -171,7 +171,7 @@ impl Tokens {
         Ok((text, claims))
     }
 
-    /// What a token is worth now; `None` if nothing.
+    /// The session of a token; `None` if it is not valid now.
     ///
     /// # Errors
     /// When the store fails.
@@ -186,10 +186,10 @@ impl Tokens {
         Ok(worth(token, &state, directory, Timestamp::now()))
     }
 
-    /// Ends a token. With too many that were ended one by one, all of its user's.
+    /// Revokes a token; if too many of its user were revoked one by one, all of them.
     ///
     /// # Errors
-    /// When the store fails; the token may still be good.
+    /// When the store fails; the token may still be valid.
     pub async fn revoke(&self, token: &Claims) -> Result<(), CommitError> {
         let revoked = self
             .catalog
@@ -199,7 +199,7 @@ impl Tokens {
             tracing::warn!(
                 user_id = %token.user_id,
                 revoked = revoked.len(),
-                "too many tokens were revoked one by one to remember; all of the user's are ended"
+                "too many tokens of the user were revoked one by one; all of them are revoked now"
             );
             return self.revoke_all(&token.user_id).await;
         }
@@ -210,16 +210,16 @@ impl Tokens {
             expires_at: token.expires_at,
         });
         match changes.commit().await {
-            // Somebody else ended it first.
+            // Another request revoked it first.
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Ends all tokens that a user has.
+    /// Revokes all tokens of a user.
     ///
     /// # Errors
-    /// When the store fails; they may still be good.
+    /// When the store fails; they may still be valid.
     pub async fn revoke_all(&self, user: &UserId) -> Result<(), CommitError> {
         loop {
             let stored = self.catalog.token_generation(user).await?;
@@ -234,12 +234,12 @@ impl Tokens {
             );
             match changes.commit().await {
                 Ok(_) => break,
-                // Ended by somebody else just now; a token may have been given since that was read.
+                // Another request revoked them just now; a token may have been issued since that was read.
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        // What was ended one by one is ended by this, too. What is left goes when it expires.
+        // This also covers the individually revoked tokens. Remaining rows are deleted when they expire.
         let revoked = self.catalog.revoked_tokens(user, REMOVED_AT_ONCE).await?;
         let mut changes = self.catalog.change();
         for token in &revoked {
@@ -251,10 +251,10 @@ impl Tokens {
         }
     }
 
-    /// Removes what has expired, and tokens as they were kept before; renews the keys. How many rows were removed.
+    /// Deletes expired rows, and token rows of earlier formats; renews the keys. Returns the number of deleted rows.
     ///
     /// # Errors
-    /// When the store fails; what is left is removed the next time.
+    /// When the store fails; the rest is deleted by the next sweep.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, CommitError> {
         self.renew_keys(now).await?;
         let mut swept = 0;
@@ -275,7 +275,7 @@ impl Tokens {
             if found > 0 {
                 match changes.commit().await {
                     Ok(_) => swept += found,
-                    // One of them was removed meanwhile; the next sweep takes the others.
+                    // One of them was deleted meanwhile; the next sweep deletes the others.
                     Err(CommitError::Conflict(_)) => return Ok(swept),
                     Err(error) => return Err(error),
                 }
@@ -291,7 +291,7 @@ fn random_key() -> Secret {
     Secret::new(hex::encode(rng::number::<[u8; 32]>()))
 }
 
-/// Whose token it is and what it is worth, given what there is now.
+/// The session of a token, given the current state; `None` if it is not valid.
 fn worth(token: Unproven, state: &TokenState, directory: &Directory, now: Timestamp) -> Option<Session> {
     let keys = state.keys.as_ref()?;
     let token = token.proven(keys)?;
@@ -338,7 +338,7 @@ mod tests {
         Tokens::open(catalog, HOUR).await.unwrap().0
     }
 
-    /// Ann, with this hash of a password.
+    /// A directory with the user Ann, who has this password hash.
     fn directory(password_hash: &str) -> Directory {
         let mut directory = Directory::default();
         let ann = UserOptions {
@@ -410,7 +410,7 @@ mod tests {
         }
         assert!(
             !is_good(&tokens, &directory, &kept).await,
-            "all of the user's are ended beyond the bound"
+            "all of the user's tokens are revoked beyond the bound"
         );
         let left = revoked().await;
         let swept = tokens.sweep(Timestamp::now().plus(2 * HOUR)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Keystone's words: tokens, the catalog, users, projects, roles (keystone: `common/render_token.py`, `catalog/`).
+//! Keystone's JSON of tokens, the catalog, users, projects, roles (keystone: `common/render_token.py`, `catalog/`).
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::seal::{Claims, base64_url};
 use crate::model::identity::DEFAULT_DOMAIN;
 use crate::model::{Project, Timestamp, User};
 
-/// A service of the catalog, and the path of its endpoint. Both types lead to the same API: old clients look for
+/// A service of the catalog, and the path of its endpoint. Both types have the same API: old clients look for
 /// `volumev3`, new ones for `block-storage`.
 const SERVICES: [(&str, &str, &str); 3] = [
     ("identity", "keystone", "/identity/v3"),
@@ -17,13 +17,13 @@ const SERVICES: [(&str, &str, &str); 3] = [
 
 const INTERFACES: [&str; 3] = ["public", "internal", "admin"];
 
-/// The default domain, as it is shown within others.
+/// The default domain, as nested in other objects.
 #[must_use]
 pub fn domain() -> Value {
     json!({"id": DEFAULT_DOMAIN, "name": DEFAULT_DOMAIN_NAME})
 }
 
-/// Times as Keystone shows them.
+/// Times in Keystone's format.
 fn time(time: Timestamp) -> String {
     format!("{time}Z")
 }
@@ -34,7 +34,7 @@ pub fn role(name: &str) -> Value {
     json!({"id": id_for("role", name), "name": name})
 }
 
-/// The body of a token; `None` if its user or project is gone.
+/// The body of a token; `None` if its user or project is removed.
 #[must_use]
 pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> Option<Value> {
     let user = directory.user(&token.user_id)?;
@@ -72,7 +72,7 @@ pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> O
     Some(json!({ "token": body }))
 }
 
-/// The catalog for a project: where everything is.
+/// The service catalog for a project.
 #[must_use]
 pub fn catalog(base_url: &str, region: &str, project_id: &str) -> Value {
     let services = SERVICES.iter().map(|(kind, name, path)| {

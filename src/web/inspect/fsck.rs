@@ -1,5 +1,5 @@
-//! Whether all that is recorded agrees, asked while the service works: the checker reads a copy of one moment, so that no commit in
-//! between looks like a fault.
+//! Checks the consistency of all records while the service runs: the checker reads a snapshot of the store, so that concurrent
+//! commits do not appear as faults.
 
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::web::caller::Caller;
 use crate::web::fault::HandlerResult;
 use crate::web::state::State;
 
-/// `{"findings": [{"finding": kind, "what": text}]}`; none if all agrees.
+/// `{"findings": [{"finding": kind, "what": text}]}`; none if everything is consistent.
 pub(super) async fn fsck(_caller: Caller, state: State) -> HandlerResult {
     let _turn = state.checking.lock().await;
     let catalog = state.catalog.clone();

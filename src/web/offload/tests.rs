@@ -1,4 +1,4 @@
-//! Where a read runs, for how long, and whose permit it takes, by what one would notice of it.
+//! Where a read runs, for how long, and which permit it takes, tested through its public functions.
 
 use std::thread::{self, ThreadId};
 
@@ -14,7 +14,7 @@ fn offload(admission: &AdmissionQueues, held: HeldPermit, time: Duration) -> Off
     }
 }
 
-/// One at once, and nobody waits for longer than a moment.
+/// One at once, with a short wait.
 fn one_at_once() -> AdmissionQueues {
     AdmissionQueues::new(&AdmissionOptions {
         at_once: 1,
@@ -82,7 +82,7 @@ async fn a_read_ends_when_its_client_has_gone() {
         _ = offload.run(None, forever) => unreachable!("it does not end by itself"),
         _ = beginning => {}
     }
-    // It gives its permit back from its thread.
+    // Its thread returns its permit.
     let began = Instant::now();
     while admission.take(Kind::Long, "p".into()).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(20));

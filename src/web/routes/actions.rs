@@ -1,13 +1,13 @@
-//! Actions: `POST …/action` with a body whose only key says what is to be done. Each action is a row of the table with a handler of its
-//! own; what they have in common happens here, in Cinder's order:
+//! Actions: `POST …/action` with a body whose only key names the action. Each action is a row of the table with its own handler;
+//! the common checks are done here, in Cinder's order:
 //!
 //! ```text
-//!   does the body have one key, and is there such an action?   else 400
-//!   is it there in this version?                               else 404
-//!   is what the key says as it should be?                      else 400
-//!   may the caller, by the action's rule?                      else 403, where the row says `BeforeResource`
-//!   is there such a subject, and may the caller see it?        else 404
-//!   may the caller, by the action's rule?                      else 403, where the row says `AfterResource`
+//!   has the body one key that names a known action?            else 400
+//!   does the action exist in this version?                     else 404
+//!   does the key's value match the schema?                     else 400
+//!   does the action's rule allow it?                           else 403, where the row says `BeforeResource`
+//!   does the subject exist, and may the caller see it?         else 404
+//!   does the action's rule allow it?                           else 403, where the row says `AfterResource`
 //!   its handler
 //! ```
 
@@ -29,39 +29,39 @@ use crate::web::microversion::Microversion;
 use crate::web::request::Body;
 use crate::web::state::{State, WebState};
 
-/// What something can be done to.
+/// A resource that has actions.
 #[expect(async_fn_in_trait, reason = "its futures stay on the worker's thread")]
 pub trait Subject: Sized + 'static {
-    /// The one that the client names.
+    /// The resource with this id.
     ///
     /// # Errors
-    /// 404 if there is none that the caller may see; 403 if the caller may not look at such things at all.
+    /// 404 if there is none that the caller may see; 403 if the caller may not see such resources at all.
     async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Self, Fault>;
 }
 
-/// Of actions that nothing can be done to yet: they answer 501 whatever is named.
+/// The subject of actions that are not implemented: they answer 501 for any id.
 impl Subject for () {
     async fn find(_: &WebState, _: &Caller, _: &str) -> Result<Self, Fault> {
         Ok(())
     }
 }
 
-/// What an action's handler is given.
+/// The arguments of an action's handler.
 pub struct ActionOn<S> {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
-    /// To read and to change.
+    /// The server's state.
     pub state: State,
-    /// What it is to be done to.
+    /// The subject of the action.
     pub subject: S,
     /// The subject's id as the client wrote it.
     pub id: String,
-    /// What the body's key says; as the row's schema wants it.
+    /// The value of the body's key, which matches the row's schema.
     pub arguments: Value,
 }
 
 impl<S> ActionOn<S> {
-    /// Asks the Api actor, if the action's rule allows it.
+    /// Sends a message to the Api actor, if the action's rule allows it.
     ///
     /// # Errors
     /// What the actor answers, or 403.
@@ -73,7 +73,7 @@ impl<S> ActionOn<S> {
     }
 }
 
-/// A request for an action, its shape checked.
+/// A request for an action, checked against its schema.
 pub(super) struct ActionRequest {
     caller: Caller,
     state: State,
@@ -85,7 +85,7 @@ pub(super) struct ActionRequest {
 /// A handler of an action on any kind of subject.
 pub(super) type ActionHandler = Rc<dyn Fn(ActionRequest) -> LocalBoxFuture<'static, HandlerResult>>;
 
-/// Puts the search for the subject before a handler.
+/// Wraps a handler with the look-up of its subject.
 pub(super) fn erased<S, F>(handler: impl Fn(ActionOn<S>) -> F + Copy + 'static) -> ActionHandler
 where
     S: Subject,
@@ -119,16 +119,16 @@ where
     })
 }
 
-/// How a handler is given what the path names.
+/// The extractor of what the path names.
 pub type SubjectPath = web::Path<SubjectNames>;
 
-/// What a path names, besides the project of the caller.
+/// What a path names, besides the caller's project.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "BTreeMap<PathPart, String>")]
 pub struct SubjectNames {
     /// The subject, as the client wrote it.
     pub id: String,
-    /// What of it.
+    /// The metadata key, if the path has one.
     pub key: String,
 }
 
@@ -154,7 +154,7 @@ impl From<BTreeMap<PathPart, String>> for SubjectNames {
     }
 }
 
-/// The route of a path with actions. The gate has looked which of them it is, and has noted its rule.
+/// The route of a path with actions. The gate has determined the action and stored its rule.
 pub(super) fn route(actions: Vec<(RouteInfo, ActionHandler)>) -> Route {
     let actions: Rc<[(RouteInfo, ActionHandler)]> = actions.into();
     let answer = move |caller: Caller, state: State, path: SubjectPath, body: Body| {
@@ -176,11 +176,11 @@ pub(super) fn route(actions: Vec<(RouteInfo, ActionHandler)>) -> Route {
     web::post().to(answer)
 }
 
-/// Which of a path's actions the body names, and what it says of it: `{"os-extend": {...}}`.
+/// The action that the body names, and its arguments: `{"os-extend": {...}}`.
 ///
 /// # Errors
-/// In Cinder's words 400 if there is no body, not one key, no such action, or if it is not as the action wants it; 404 if the action
-/// is there in later versions only.
+/// With Cinder's texts: 400 if there is no body, not exactly one key, no such action, or if the arguments do not match the
+/// schema; 404 if the action exists in later versions only.
 pub(in crate::web) fn read<'a>(
     mut actions: impl Iterator<Item = &'a RouteInfo> + Clone,
     version: Microversion,
@@ -207,7 +207,7 @@ pub(in crate::web) fn read<'a>(
     Ok((at, arguments))
 }
 
-/// 400 for an action that nobody knows.
+/// 400 for an unknown action.
 fn no_such_action(name: &str) -> Fault {
     Fault::bad_request(format!(
         "There is no such action: {name}. Verify the request body and Content-Type header and try again."

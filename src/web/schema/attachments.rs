@@ -55,7 +55,7 @@ pub fn create(body: &Value) -> CreateAttachment {
 /// Reads `PUT /attachments/{id}`.
 ///
 /// # Errors
-/// 400 for one that the schema would not let pass.
+/// 400 for a body that does not match the schema.
 pub fn update(attachment_id: &str, body: &Value) -> Result<UpdateAttachment, Fault> {
     let attachment = &body["attachment"];
     let connector = attachment["connector"].as_object().ok_or_else(Fault::malformed)?;
@@ -65,7 +65,7 @@ pub fn update(attachment_id: &str, body: &Value) -> Result<UpdateAttachment, Fau
     })
 }
 
-/// A mode that the schema has let pass.
+/// A mode that was checked by the schema.
 pub(in crate::web) fn attach_mode(object: &Value, field: &str) -> Option<AttachMode> {
     text(object, field)?.parse().ok()
 }

@@ -21,7 +21,7 @@ pub(in crate::web) const DISABLE: Schema = cluster!((
     ])
 ));
 
-/// The binary that is meant if none is named.
+/// The default binary.
 pub const DEFAULT_BINARY: &str = "cinder-volume";
 
 /// Reads `enable` and `disable`: which cluster, by binary and name.

@@ -34,23 +34,23 @@ pub enum Format {
     KeySize,
     /// `progress`: a whole percentage, or nothing.
     Progress,
-    /// A `connector` that is no text: some of Cinder's schemas let one pass, which no backend can use.
+    /// A `connector` that is no text: some of Cinder's schemas accept a text, which no backend can use.
     Connector,
 }
 
-/// How a check says no.
+/// The fault that a check reports.
 pub(super) enum FormatFault {
-    /// In its own words, which are told as they are.
+    /// A complete text of its own.
     Raised(String),
-    /// In jsonschema's words: the value is not a such-and-such.
+    /// jsonschema's text: the value is not of this format.
     IsNot(&'static str),
 }
 
 /// The longest name and description, in characters.
 const MAX_LENGTH: usize = 255;
 
-/// The statuses that an administrator may set (cinder: `VolumeStatus.ALL` as the API shows it; what came later is not in
-/// it).
+/// The statuses that an administrator may set (cinder: `VolumeStatus.ALL` as the API shows it, which lacks the later
+/// ones).
 fn settable_statuses() -> impl Iterator<Item = VolumeStatus> {
     VolumeStatus::ALL
         .iter()
@@ -117,7 +117,7 @@ impl Format {
             Self::SnapshotStatus => {
                 let settable = || SnapshotStatus::SETTABLE.iter().map(|status| status.as_str());
                 match value.as_str() {
-                    // Here an empty one is as wrong as any.
+                    // Here an empty one is invalid, too.
                     Some("") => Some(invalid_word(
                         "Snapshot status",
                         "",
@@ -186,7 +186,7 @@ fn length_fault(value: &Value, field: &str, least: usize) -> Option<FormatFault>
     )))
 }
 
-/// Words are compared without regard to case; an absent or empty one is none.
+/// Statuses are compared case-insensitively; an absent or empty one is valid.
 fn word_fault(
     value: &Value,
     what: &str,

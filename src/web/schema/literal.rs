@@ -1,8 +1,8 @@
-//! Python literals: list filters such as `metadata={'k':'v'}` or `status=['error','available']` are written as Python
-//! writes them, for Cinder reads them with `ast.literal_eval`.
+//! Python literals: list filters such as `metadata={'k':'v'}` or `status=['error','available']` have Python's syntax,
+//! because Cinder reads them with `ast.literal_eval`.
 //!
-//! Only what makes sense in a filter is read: texts, numbers, booleans, `None`, lists, tuples and dicts. Whatever is no
-//! literal is plain text, as in Cinder.
+//! Only types that are useful in a filter are read: texts, numbers, booleans, `None`, lists, tuples and dicts.
+//! Everything else is plain text, as in Cinder.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ pub enum Literal {
     Dict(BTreeMap<String, Literal>),
 }
 
-/// How deep a literal may nest: beyond it, it is plain text. Nothing that filters something is deeper than two.
+/// The deepest nesting; deeper literals are plain text. No filter nests deeper than two.
 const MAX_DEPTH: usize = 8;
 
-/// Reads a literal; `None` if the text is none.
+/// Reads a literal; `None` if the text is not a literal.
 #[must_use]
 pub fn read(text: &str) -> Option<Literal> {
     let mut reader = Reader {

@@ -1,4 +1,5 @@
-//! Bodies of the routes that adopt what exists (cinder: `api/schemas/volume_manage.py`, `snapshot_manage.py`).
+//! Bodies of the routes that adopt existing volumes and snapshots (cinder: `api/schemas/volume_manage.py`,
+//! `snapshot_manage.py`).
 
 use serde_json::{Map, Value};
 
@@ -36,7 +37,7 @@ pub(in crate::web) const VOLUME_V316: Schema = volume_schema!((
     Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)])
 ));
 
-/// Where something lies that is to be adopted, or listed.
+/// The location of volumes or snapshots that are adopted or listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `host@backend#pool`
@@ -46,10 +47,10 @@ pub enum Place {
 }
 
 impl Place {
-    /// One of both; the cluster counts only where the version knows it.
+    /// Host or cluster; the cluster is considered only if the version has it.
     ///
     /// # Errors
-    /// 400 if there is none, or both.
+    /// 400 if neither or both are given.
     pub fn of(host: Option<&str>, cluster: Option<&str>, clustered: bool) -> Result<Self, Fault> {
         let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         match (given(host), given(cluster).filter(|_| clustered)) {
@@ -63,20 +64,20 @@ impl Place {
     }
 }
 
-/// A volume to be adopted, its shape checked.
+/// A volume to be adopted, checked against the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdoptedVolume {
-    /// What to ask for; its host is yet to come.
+    /// The message; its host is not set yet.
     pub message: ManageVolume,
     host: Option<String>,
     cluster: Option<String>,
 }
 
 impl AdoptedVolume {
-    /// Where it lies.
+    /// Its location.
     ///
     /// # Errors
-    /// 400 if that is not told, or twice.
+    /// 400 if neither or both of host and cluster are given.
     pub fn place(&self, version: Microversion) -> Result<Place, Fault> {
         Place::of(
             self.host.as_deref(),
@@ -125,7 +126,7 @@ pub(in crate::web) const SNAPSHOT: Schema = envelope!(
     )
 );
 
-/// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are taken as they are.
+/// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are not trimmed.
 #[must_use]
 pub fn snapshot(body: &Value) -> ManageSnapshot {
     let snapshot = &body["snapshot"];
@@ -139,7 +140,7 @@ pub fn snapshot(body: &Value) -> ManageSnapshot {
     }
 }
 
-/// What is no object names nothing: it is let pass, as in Cinder, for the backend to say so.
+/// A value that is no object is an empty reference: it is accepted, as in Cinder, and the backend refuses it.
 fn reference(value: &Value) -> Reference {
     match value.as_object() {
         Some(object) => Reference::from_json(object),
@@ -159,7 +160,7 @@ mod tests {
             let body = json!({"volume": volume});
             volume_of(minor, &body).and_then(|read| read.place(Microversion(minor)))
         };
-        let told = |place: Result<Place, Fault>| place.unwrap_err().message;
+        let message_of = |place: Result<Place, Fault>| place.unwrap_err().message;
         assert_eq!(
             place(0, json!({"ref": {}, "host": "h@b#p"})),
             Ok(Place::Host("h@b#p".into()))
@@ -169,14 +170,16 @@ mod tests {
             Ok(Place::Cluster("c".into()))
         );
         assert_eq!(
-            told(place(16, json!({"ref": {}, "cluster": "c", "host": "h"}))),
+            message_of(place(16, json!({"ref": {}, "cluster": "c", "host": "h"}))),
             "Invalid input received: One and only one of cluster and host must be set."
         );
         assert_eq!(
-            told(place(15, json!({"ref": {}}))),
+            message_of(place(15, json!({"ref": {}}))),
             "Invalid input received: Host field is missing."
         );
-        assert!(told(place(15, json!({"ref": {}, "cluster": "c"}))).contains("'cluster' was unexpected"));
+        assert!(
+            message_of(place(15, json!({"ref": {}, "cluster": "c"}))).contains("'cluster' was unexpected")
+        );
     }
 
     fn volume_of(minor: u16, body: &Value) -> Result<AdoptedVolume, Fault> {

@@ -1,12 +1,13 @@
-//! Request validation: Cinder's JSON schemas as tables, and a small machine that tries them as Cinder does.
+//! Request validation: Cinder's JSON schemas as tables, and an evaluator that applies them as Cinder does.
 //!
 //! Clients (and Tempest) read the text of a 400, so it matters not only *whether* a body is refused but *which* fault is
-//! told, and in which words. Cinder hands its schemas to the Python library `jsonschema` and tells the **first** fault
-//! that turns up when a schema's keywords are tried in the order they are written in, depth first. So do we: a [`Schema`]
-//! is a list of [`Check`]s in Cinder's order, and the first that fails answers (cinder: `api/validation/validators.py`).
+//! reported, and its exact text. Cinder evaluates its schemas with the Python library `jsonschema` and reports the
+//! **first** fault that is found when a schema's keywords are applied in the order in which they are written, depth
+//! first. The same here: a [`Schema`] is a list of [`Check`]s in Cinder's order, and the first that fails is reported
+//! (cinder: `api/validation/validators.py`).
 //!
-//! Everything here is pure. After the check of its shape, a body is turned into the message for the actor that does the
-//! work; look-ups, states and quota are that actor's business.
+//! Everything here is pure. After the check, a body is converted to the message for the actor that does the work;
+//! look-ups, states and quota are checked by that actor.
 
 use serde_json::{Map, Value};
 
@@ -28,7 +29,7 @@ pub mod volumes;
 
 pub use format::Format;
 
-/// What must hold of a value: checks that are tried in order. The first that fails answers.
+/// Checks of a value, in order. The first that fails is reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema(pub &'static [Check]);
 
@@ -37,11 +38,11 @@ pub struct Schema(pub &'static [Check]);
 pub enum Check {
     /// `type`: one of these.
     Type(&'static [Kind]),
-    /// `properties`: where an object has one of these, it is as told.
+    /// `properties`: if an object has one of these keys, its value matches the schema.
     Properties(&'static [(&'static str, Schema)]),
-    /// `patternProperties`: where a key matches, its value is as told.
+    /// `patternProperties`: if a key matches, its value matches the schema.
     PatternProperties(Pattern, Schema),
-    /// `additionalProperties: False`: no keys but those that `properties` and `patternProperties` beside it know.
+    /// `additionalProperties: False`: no keys except those of `properties` and `patternProperties` beside it.
     NoOthers,
     /// `required`: an object has all of these.
     Required(&'static [&'static str]),
@@ -63,7 +64,7 @@ pub enum Check {
     NotEmpty,
     /// `maxProperties: 1`
     AtMostOne,
-    /// `items`: each is as told.
+    /// `items`: each matches the schema.
     Items(Schema),
     /// `uniqueItems: True`
     UniqueItems,
@@ -73,7 +74,7 @@ pub enum Check {
 
 /// A JSON type, by its name in schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are JSON schema's and say what they mean")]
+#[expect(missing_docs, reason = "the names are JSON schema's")]
 pub enum Kind {
     Object,
     Array,
@@ -92,7 +93,7 @@ pub enum Choice {
     Text(&'static str),
 }
 
-/// A regular expression: its text, which faults show, and what it means.
+/// A regular expression: its text, which is shown in faults, and its implementation.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
     /// As Cinder writes it.
@@ -101,12 +102,12 @@ pub struct Pattern {
     pub matches: fn(&str) -> bool,
 }
 
-/// The first thing that is wrong with a body.
+/// The first fault of a body.
 #[derive(Clone, Debug, PartialEq)]
 enum Wrong<'v> {
-    /// Told as it is.
+    /// A complete text.
     Plain(String),
-    /// Told with the last step of the way to the value, and the value.
+    /// A text that is shown with the last step of the path to the value, and the value.
     At {
         step: Option<String>,
         value: &'v Value,
@@ -157,15 +158,15 @@ impl Choice {
 }
 
 impl Schema {
-    /// Refuses a body that is not as told.
+    /// Refuses a body that does not match the schema.
     ///
     /// # Errors
-    /// 400 with the text that Cinder has for the first fault.
+    /// 400 with Cinder's text for the first fault.
     pub fn check(self, body: &Value) -> Result<(), Fault> {
         self.check_at(body, None)
     }
 
-    /// Refuses what a field of the body says, if that is not as told.
+    /// Refuses a field of the body that does not match the schema.
     ///
     /// # Errors
     /// As [`Schema::check`].
@@ -190,8 +191,8 @@ impl Schema {
         })
     }
 
-    /// Refuses a request without a body, and then like [`Schema::check`]. Cinder calls its method without the argument
-    /// `body` then, and tells of the `TypeError` in webob's general words.
+    /// Refuses a request without a body, else as [`Schema::check`]. Without a body, Cinder calls its method without
+    /// the argument `body` and answers the `TypeError` with webob's generic text.
     ///
     /// # Errors
     /// 400.
@@ -367,7 +368,7 @@ impl Check {
     }
 }
 
-/// What to say of keys that a schema does not know; `None` if it knows them all.
+/// The fault of unknown keys; `None` if the schema has all of them.
 fn others(schema: Schema, object: &Map<String, Value>) -> Option<String> {
     let mut unknown: Vec<&str> = object
         .keys()
@@ -410,7 +411,7 @@ macro_rules! object {
 }
 pub(in crate::web) use object;
 
-/// An object of one field, which says everything: `{"volume": {...}}`.
+/// An object with one field that contains everything: `{"volume": {...}}`.
 macro_rules! envelope {
     ($name:literal, $content:expr) => {
         $crate::web::schema::object!(
@@ -431,7 +432,7 @@ pub(in crate::web) fn trimmed(object: &Value, field: &str) -> Option<String> {
     text(object, field).map(|text| text.trim().to_owned())
 }
 
-/// A field that holds a boolean or one of Cinder's words for one. The schema has refused everything else.
+/// A field with a boolean or one of Cinder's texts for one. The schema refuses everything else.
 pub(in crate::web) fn boolean(object: &Value, field: &str) -> Option<bool> {
     match object.get(field)? {
         Value::Bool(value) => Some(*value),
@@ -440,12 +441,12 @@ pub(in crate::web) fn boolean(object: &Value, field: &str) -> Option<bool> {
     }
 }
 
-/// A field that holds a UUID in any of its spellings.
+/// A field with a UUID in any accepted format.
 pub(in crate::web) fn uuid(object: &Value, field: &str) -> Option<uuid::Uuid> {
     text(object, field).and_then(python::uuid)
 }
 
-/// A field that holds an object of texts. Nulls are left out: to set nothing is to have nothing.
+/// A field with an object of texts. Null values are dropped.
 pub(in crate::web) fn text_map(
     object: &Value,
     field: &str,
@@ -453,7 +454,7 @@ pub(in crate::web) fn text_map(
     object.get(field)?.as_object().map(texts)
 }
 
-/// An object's texts.
+/// The texts of an object.
 pub(in crate::web) fn texts(object: &Map<String, Value>) -> std::collections::BTreeMap<String, String> {
     object
         .iter()

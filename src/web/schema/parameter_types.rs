@@ -1,5 +1,5 @@
 //! The schemas that several requests share (cinder: `api/validation/parameter_types.py`). The order of the checks is
-//! Cinder's, for the first that fails answers.
+//! Cinder's, because the first that fails is reported.
 
 use super::Check::{
     AnyOf, Enum, Format as FormatCheck, Matches, MaxLength, Maximum, MinLength, Minimum, NoOthers,
@@ -17,7 +17,7 @@ pub(in crate::web) const UUID: Schema = Schema(&[Type(&[Kind::String]), FormatCh
 
 pub(in crate::web) const OPTIONAL_UUID: Schema = Schema(&[AnyOf(&[NULL, UUID])]);
 
-/// Cinder's words for true and false.
+/// Cinder's texts for true and false.
 pub(in crate::web) const BOOLEAN: Schema = Schema(&[
     Type(&[Kind::Boolean, Kind::String]),
     Enum(&[

@@ -1,4 +1,4 @@
-//! Values as Python writes and reads them, for the texts that clients compare are Python's.
+//! Values as Python writes and reads them: the texts that clients compare contain them.
 
 use std::fmt;
 
@@ -114,9 +114,9 @@ fn repr_float(float: f64) -> String {
 /// A number, as `int()` or else `float()` reads one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
-    /// Whole. Wider than any field of ours, so that what is too large is told as such.
+    /// An integer. Wider than any field, so that a value out of range is reported as such.
     Int(i128),
-    /// Not whole.
+    /// Not an integer.
     Float(f64),
 }
 
@@ -157,7 +157,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// The number that a value is, or that a text says; `None` for everything else.
+/// The number that a value or a text represents; `None` for everything else.
 #[must_use]
 pub fn number(value: &Value) -> Option<Number> {
     match value {
@@ -179,7 +179,7 @@ pub fn int(text: &str) -> Option<i128> {
     text.trim().parse().ok()
 }
 
-/// A boolean in any of the words that `oslo_utils.strutils.bool_from_string` takes strictly.
+/// A boolean in any of the texts that `oslo_utils.strutils.bool_from_string` accepts in strict mode.
 #[must_use]
 pub fn bool_from_string(word: &str) -> Option<bool> {
     match word.trim().to_ascii_lowercase().as_str() {
@@ -189,7 +189,7 @@ pub fn bool_from_string(word: &str) -> Option<bool> {
     }
 }
 
-/// A UUID in any of the spellings that `oslo_utils.uuidutils.is_uuid_like` takes.
+/// A UUID in any of the formats that `oslo_utils.uuidutils.is_uuid_like` accepts.
 #[must_use]
 pub fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok()

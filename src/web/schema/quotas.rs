@@ -1,6 +1,6 @@
 //! Bodies of `os-quota-sets` and `os-quota-class-sets` (cinder: `api/schemas/quotas.py`, `quota_classes.py`, and the
-//! formats `quota_set` and `quota_class_set`). Which keys there are, and what
-//! they mean, depends on the volume types, so that is an argument.
+//! formats `quota_set` and `quota_class_set`). The valid keys, and their meaning, depend on the volume types, so
+//! they are an argument.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::{Kind, Schema, envelope, python};
 use crate::model::quota::Resource;
 use crate::web::fault::Fault;
 
-/// Keys that clients send back to us from an answer and that are no resources.
+/// Keys that clients copy from an answer and that are not resources.
 const NO_RESOURCES: [&str; 2] = ["tenant_id", "id"];
 
 pub(in crate::web) const QUOTA_SET: Schema =
@@ -36,7 +36,7 @@ const CLASS_VALUES: Schema = Schema(&[
 /// Reads `PUT /os-quota-sets/{project_id}`.
 ///
 /// # Errors
-/// 400 for an unknown resource, or a limit that is no whole number of at least -1.
+/// 400 for an unknown resource, or a limit that is not an integer of at least -1.
 pub fn quota_set(
     body: &Value,
     named: impl Fn(&str) -> Option<Resource>,
@@ -66,7 +66,7 @@ pub fn quota_set(
 /// Reads `PUT /os-quota-class-sets/{class}`.
 ///
 /// # Errors
-/// 400 for an unknown resource, or a limit that is no whole number of at least -1.
+/// 400 for an unknown resource, or a limit that is not an integer of at least -1.
 pub fn class_set(
     body: &Value,
     named: impl Fn(&str) -> Option<Resource>,
@@ -86,7 +86,7 @@ pub fn class_set(
             "Bad key(s) in quota class set: {unknown}"
         )));
     }
-    // The schema's own way to the value, so that a fault is told of the key and not of the whole.
+    // The schema checks the values by key, so that a fault names the key and not the whole object.
     CLASS_VALUES.check(&Value::Object(set.clone()))?;
     resources
         .into_iter()

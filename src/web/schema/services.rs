@@ -43,21 +43,21 @@ pub(in crate::web) const FAILOVER: Schema = object!([
     ("cluster", NULLABLE_STRING),
 ]);
 
-/// Which service, and what to do with it.
+/// A change of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceChange {
     /// `host` or `host@backend`; [`ServiceChange::host`] asks for it behind policy.
     host: Option<String>,
-    /// The older word for `binary`; goes back to the client as it came.
+    /// The older key for `binary`; returned to the client unchanged.
     pub service: String,
     /// `cinder-volume`, …
     pub binary: String,
-    /// Why it is taken out.
+    /// Why it is disabled.
     pub disabled_reason: Option<String>,
 }
 
 impl ServiceChange {
-    /// The host. Cinder asks for it behind policy.
+    /// The host. Cinder requires it after the policy check.
     ///
     /// # Errors
     /// 400 if there is none.
@@ -67,7 +67,7 @@ impl ServiceChange {
             .ok_or_else(|| Fault::invalid_input("Host field is missing."))
     }
 
-    /// The name that counts: `binary` before `service`.
+    /// The effective name: `binary`, else `service`.
     #[must_use]
     pub fn key(&self) -> &str {
         if self.binary.is_empty() {

@@ -1,4 +1,4 @@
-//! Bodies of the routes of snapshots, but for those that adopt (cinder: `api/schemas/snapshots.py`, `snapshot_actions.py`,
+//! Bodies of the routes of snapshots, except those that adopt (cinder: `api/schemas/snapshots.py`, `snapshot_actions.py`,
 //! `snapshot_metadata.py`, `admin_actions.py`).
 
 use serde_json::Value;
@@ -28,20 +28,20 @@ pub(in crate::web) const CREATE: Schema = envelope!(
     )
 );
 
-/// The text for those who still say `force: false`.
+/// The text of the refusal of `force: false`.
 const FORCE_INVALID: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward \
      compatability, however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored.";
 
-/// A snapshot to be made, its shape checked.
+/// A snapshot to be created, checked against the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSnapshot {
-    /// What to ask for.
+    /// The message to send.
     pub message: CreateSnapshot,
     force: Option<bool>,
 }
 
 impl NewSnapshot {
-    /// The message, as this version understands `force`. Cinder looks for the volume before it looks at that.
+    /// The message, with the meaning of `force` in this version. Cinder checks it after it has looked up the volume.
     ///
     /// # Errors
     /// 400 for `force: false` since 3.66.
@@ -63,7 +63,7 @@ pub fn create(body: &Value) -> NewSnapshot {
     let snapshot = &body["snapshot"];
     NewSnapshot {
         message: CreateSnapshot {
-            // To be told as Python writes it: no volume is called so.
+            // Shown as Python writes it: no volume has this id.
             volume_id: text(snapshot, "volume_id").unwrap_or("None").to_owned(),
             name: either(snapshot, "name", "display_name").flatten(),
             description: trimmed(snapshot, "description"),

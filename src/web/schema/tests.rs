@@ -1,4 +1,4 @@
-//! What the schemas say, compared with what Cinder was seen to say (`tests/api/observed.jsonl`).
+//! The answers of the schemas, compared with recorded answers of Cinder (`tests/api/observed.jsonl`).
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::web::microversion::Microversion;
 use crate::web::routes::{self, RouteInfo, Routes};
 use crate::web::v3;
 
-/// A line of the observations.
+/// A recorded request and answer.
 struct Observed {
     method: String,
     path: String,
@@ -44,7 +44,7 @@ fn observations() -> Vec<Observed> {
         .collect()
 }
 
-/// Reads a body the way its route does; `None` for routes that are not ours to check.
+/// Reads a body as its route does; `None` for routes that are not checked here.
 fn read(seen: &Observed) -> Option<Result<(), Fault>> {
     let parts: Vec<&str> = seen.path.trim_start_matches('/').split('/').collect();
     let body = Some(&seen.request);
@@ -93,7 +93,7 @@ fn row(method: &str, parts: &[&str]) -> Option<RouteInfo> {
     Routes::of(v3::routes).infos().into_iter().find(takes)
 }
 
-/// Reads the body of an action as the table of routes wants it; `None` for a resource without actions of ours.
+/// Reads the body of an action as the table of routes does; `None` for a resource without actions in it.
 fn action(resource: &str, version: Microversion, body: Option<&Value>) -> Option<Result<(), Fault>> {
     let rows = Routes::of(v3::routes).infos();
     let of_resource = |row: &&RouteInfo| {
@@ -115,7 +115,7 @@ fn volume_action(version: Microversion, body: Option<&Value>) -> Result<(), Faul
     action("volumes", version, body).unwrap()
 }
 
-/// Refusals that come from looking at more than the body: states, look-ups, quota, policy.
+/// Refusals that depend on more than the body: states, look-ups, quota, policy.
 fn is_the_actors(message: &str) -> bool {
     [
         "Invalid volume",
@@ -139,7 +139,7 @@ fn is_the_actors(message: &str) -> bool {
         || message.is_empty()
 }
 
-/// Observed ids stand for real ones.
+/// Replaces placeholders of recorded ids by real ids.
 fn with_real_ids(value: &Value) -> Value {
     let text = value.to_string();
     let mut out = String::new();
@@ -162,8 +162,8 @@ fn each_observed_body_gets_the_observed_answer() {
         let was = seen.request.clone();
         seen.request = with_real_ids(&seen.request);
         let Some(outcome) = read(&seen) else { continue };
-        let told = ["badRequest", "itemNotFound"].map(|kind| seen.response[kind]["message"].as_str());
-        let message = told.into_iter().flatten().next().unwrap_or_default();
+        let messages = ["badRequest", "itemNotFound"].map(|kind| seen.response[kind]["message"].as_str());
+        let message = messages.into_iter().flatten().next().unwrap_or_default();
         // An observation whose request was not recorded in full (`note`) has an empty body.
         let what = format!("{} {} {} {was}", seen.method, seen.path, seen.version.0);
         match outcome {
@@ -215,7 +215,7 @@ fn hints_travel_as_text() {
 }
 
 #[test]
-fn a_request_without_a_body_is_told_so() {
+fn a_request_without_a_body_is_refused_with_cinders_text() {
     assert_eq!(volumes::CREATE.check_body(None).unwrap_err(), Fault::malformed());
     assert_eq!(
         volume_action(Microversion(0), None).unwrap_err().message,
@@ -260,7 +260,7 @@ fn an_action_is_read_or_refused_in_cinders_words() {
         )
     };
     assert!(progress(json!("42%")).is_ok() && progress(json!("")).is_ok() && progress(json!(null)).is_ok());
-    for (given, told) in [
+    for (given, message) in [
         (json!("%"), "progress must be an integer percentage"),
         (json!("x%"), "progress must be an integer percentage"),
         (
@@ -275,7 +275,7 @@ fn an_action_is_read_or_refused_in_cinders_words() {
     ] {
         assert_eq!(
             refusal(progress(given)),
-            format!("Invalid input received: {told}")
+            format!("Invalid input received: {message}")
         );
     }
     assert!(refusal(read("revert", json!({}))).starts_with("There is no such action: revert."));

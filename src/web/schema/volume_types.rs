@@ -57,19 +57,19 @@ pub fn create(body: &Value) -> CreateVolumeType {
     }
 }
 
-/// Reads `PUT /types/{id}`. [`check_update`] is asked after policy.
+/// Reads `PUT /types/{id}`. [`check_update`] is called after the policy check.
 #[must_use]
 pub fn update(body: &Value) -> VolumeTypeChange {
     let volume_type = &body["volume_type"];
     VolumeTypeChange::Update {
         name: text(volume_type, "name").map(|name| name.trim().to_owned()),
-        // Null cannot clear it: Cinder takes it for "not given".
+        // Null cannot clear it: Cinder treats it as absent.
         description: text(volume_type, "description").map(|text| Some(text.to_owned())),
         is_public: boolean(volume_type, "is_public"),
     }
 }
 
-/// Refuses an update that changes nothing or leaves no name. Cinder looks at this behind policy.
+/// Refuses an update that changes nothing or clears the name. Cinder checks this after policy.
 ///
 /// # Errors
 /// 400.
@@ -92,13 +92,13 @@ pub fn check_update(change: &VolumeTypeChange) -> Result<(), Fault> {
 /// Reads `POST /types/{id}/extra_specs`.
 ///
 /// # Errors
-/// 400 for one that the schema would not let pass.
+/// 400 for a body that does not match the schema.
 pub fn set_extra_specs(body: &Value) -> Result<VolumeTypeChange, Fault> {
     let specs = body["extra_specs"].as_object();
     Ok(change_of(specs.ok_or_else(Fault::malformed)?))
 }
 
-/// A spec that is set to null is dropped. Cinder keeps it without a value, which no scheduler or driver takes for anything.
+/// A spec that is set to null is dropped. Cinder keeps it without a value, which schedulers and drivers ignore.
 fn change_of(specs: &serde_json::Map<String, Value>) -> VolumeTypeChange {
     if !specs.values().any(Value::is_null) {
         return VolumeTypeChange::SetExtraSpecs(texts(specs));
@@ -110,10 +110,10 @@ fn change_of(specs: &serde_json::Map<String, Value>) -> VolumeTypeChange {
     VolumeTypeChange::ChangeExtraSpecs(specs)
 }
 
-/// Reads `PUT /types/{id}/extra_specs/{key}`, a bare pair, if it is about the URL's key.
+/// Reads `PUT /types/{id}/extra_specs/{key}`, a single pair, whose key must be the URL's.
 ///
 /// # Errors
-/// 400 if it is about another.
+/// 400 for another key.
 pub fn set_extra_spec(key: &str, body: &Value) -> Result<VolumeTypeChange, Fault> {
     match body.as_object().filter(|pair| pair.contains_key(key)) {
         Some(pair) => Ok(change_of(pair)),

@@ -24,7 +24,7 @@ const VOLUME_DESCRIPTION: Schema = Schema(&[
 
 const IMAGE: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)]);
 
-/// The properties of a new volume: those of 3.0, and after them those that came with 3.13 and 3.47.
+/// The properties of a new volume: those of 3.0, then those added in 3.13 and 3.47.
 macro_rules! new_volume {
     ([$($later:expr),*], [$($strict:expr)?]) => {
         object!(
@@ -57,7 +57,7 @@ macro_rules! new_volume {
     };
 }
 
-/// Where scheduler hints are in a body.
+/// The key of the scheduler hints in a body.
 const HINTS: &str = "OS-SCH-HNT:scheduler_hints";
 
 pub(in crate::web) const CREATE: Schema = new_volume!([], []);
@@ -91,7 +91,7 @@ const SCHEDULER_HINTS: Schema = Schema(&[
     )]),
 ]);
 
-/// The text for those who still say `multiattach`.
+/// The text of the refusal of `multiattach`.
 const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \
      enabled volume types. Contact your administrator to create a multiattach enabled volume type and use it to create \
      multiattach volumes.";
@@ -99,7 +99,7 @@ const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The d
 /// Reads `POST /volumes`.
 ///
 /// # Errors
-/// 400 for hints that are not as Cinder wants them, and for `multiattach`; 404 for a group or backup whose id cannot be one.
+/// 400 for invalid hints and for `multiattach`; 404 for a group or backup with a malformed id.
 pub fn create(body: &Value) -> Result<CreateVolume, Fault> {
     SCHEDULER_HINTS.check(body)?;
     let volume = &body["volume"];
@@ -129,7 +129,7 @@ pub fn create(body: &Value) -> Result<CreateVolume, Fault> {
     })
 }
 
-/// A size that the schema has let pass.
+/// A size that was checked by the schema.
 fn size(value: &Value) -> Option<u32> {
     match python::number(value)? {
         python::Number::Int(size) => u32::try_from(size).ok(),
@@ -137,7 +137,7 @@ fn size(value: &Value) -> Option<u32> {
     }
 }
 
-/// An id that some versions of the schema do not look at. What cannot be an id names nothing that exists.
+/// An id that some versions of the schema do not check. A malformed id is answered with 404.
 fn loose_id(value: &Value, what: &str) -> Result<Option<uuid::Uuid>, Fault> {
     match value {
         Value::Null => Ok(None),
@@ -159,7 +159,7 @@ fn hints(value: &Value) -> Option<String> {
         .map(|_| value.to_string())
 }
 
-/// The properties of a changed volume, and what it takes since 3.53.
+/// The properties of a changed volume, and the schema since 3.53.
 macro_rules! changed_volume {
     ($($strict:expr)?) => {
         envelope!("volume", Schema(&[

@@ -1,4 +1,4 @@
-//! `/attachments` (since 3.27): who has a volume, and how to reach it.
+//! `/attachments` (since 3.27): the attachments of volumes, and their connections.
 
 use actix_web::HttpResponse;
 
@@ -23,7 +23,8 @@ fn not_found(id: &str) -> Fault {
     ))
 }
 
-/// An attachment whose volume the caller may see. (Cinder shows those of others, with their secrets; we do not.)
+/// An attachment whose volume the caller may see. (Cinder also shows those of other projects, with their
+/// secrets; Pumice does not.)
 async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment, Fault> {
     let attachment_id = python::uuid(id).map(AttachmentId).ok_or_else(|| not_found(id))?;
     let found = state.catalog.attachment(attachment_id).await?;
@@ -117,7 +118,7 @@ impl Listing for Attachments {
 
     fn filter(_: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
         Ok(match Self::field(name) {
-            // An empty one filters nothing (cinder: `if search_opts.get('instance_id')`).
+            // An empty value is no filter (cinder: `if search_opts.get('instance_id')`).
             Some(AttachmentField::InstanceUuid) if value.is_empty() => Vec::new(),
             Some(
                 field @ (AttachmentField::Id | AttachmentField::VolumeId | AttachmentField::InstanceUuid),

@@ -1,4 +1,4 @@
-//! `/clusters` (since 3.7): there are none. Each volume service stands for itself.
+//! `/clusters` (since 3.7): there are none. Volume services are not clustered.
 
 use super::python;
 use super::query::Query;

@@ -1,4 +1,4 @@
-//! `/default-types` (since 3.62): no project has a default of its own yet, so the list is empty, truly.
+//! `/default-types` (since 3.62): projects cannot have their own default yet, so the list is always empty.
 
 use crate::web::caller::Caller;
 use crate::web::fault::HandlerResult;

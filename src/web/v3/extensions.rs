@@ -1,6 +1,6 @@
-//! `/extensions`: the parts that Cinder's API once was made of. All of them are always there; clients only look for names.
+//! `/extensions`: the historical extensions of Cinder's API. All of them are always loaded; clients look for names only.
 //!
-//! The list is Cinder's, those that are not built yet included: their routes exist, and answer 501.
+//! The list is Cinder's, including those that are not implemented: their routes answer 501.
 
 use serde::Serialize;
 

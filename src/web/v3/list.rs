@@ -1,5 +1,5 @@
 //! Lists of any kind of record that the catalog lists: paging, order, filters, `all_tenants`, `with_count`, the link to the next page.
-//! A list tells what is its own by implementing [`Listing`]; [`list`] and [`detail`] are its handlers.
+//! A list implements [`Listing`]; [`list`] and [`detail`] are its handlers.
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(super) struct FieldName<F: 'static> {
     name: &'static str,
     field: F,
     filters: bool,
-    /// Since which minor version it sorts.
+    /// The minor version since which it can be sorted by; `None`: never.
     sorts_since: Option<u16>,
 }
 
@@ -66,15 +66,15 @@ impl<F: Copy> FieldName<F> {
 /// Filters on records of this kind.
 pub(super) type Filters<L> = Vec<Filter<FieldOf<L>>>;
 
-/// What records of this list have.
+/// The fields of the records of a list.
 pub(super) type FieldOf<L> = <<L as Listing>::Record as Listable>::Field;
 
-/// A list that clients can ask for.
+/// A list of the API.
 pub(super) trait Listing: Sized + 'static {
-    /// What is listed.
+    /// The listed records.
     type Record: Listable;
 
-    /// What it is called in the table of `resource_filters`; `None` if that does not know it, and a foreign filter is never refused.
+    /// Its name in the table of `resource_filters`; `None` if it is not in the table, then unknown filters are never refused.
     const RESOURCE: Option<&'static str>;
     /// The fields by their names.
     const FIELDS: &'static [FieldName<FieldOf<Self>>];
@@ -83,19 +83,19 @@ pub(super) trait Listing: Sized + 'static {
     /// Whether `with_count` (3.45) counts.
     const COUNTS: bool = false;
 
-    /// 404 for one that is not there.
+    /// 404 for a marker that does not exist.
     fn not_found(id: &str) -> Fault;
 
-    /// What the link to the next page leads to.
+    /// The path of the link to the next page.
     fn path(detail: bool) -> &'static str;
 
-    /// What the query means in this version, before it is looked at.
+    /// Adapts the query to this version, before it is parsed.
     fn in_version(caller: &Caller, query: Query) -> Query {
         let _ = caller;
         query
     }
 
-    /// Takes out which part is wanted, and in which order.
+    /// Takes paging and sorting out of the query.
     fn take_part(caller: &Caller, query: &mut Query) -> Result<(Paging, Sorting), Fault> {
         let _ = caller;
         let sorting = query.take_sorting()?;
@@ -105,26 +105,26 @@ pub(super) trait Listing: Sized + 'static {
     /// Whether the records of all projects are listed.
     fn is_of_all(caller: &Caller, query: &mut Query) -> Result<bool, Fault>;
 
-    /// Takes out what filters nothing, once filters that may not be used are refused.
+    /// Takes out parameters that are no filters, after filters that the caller may not use have been refused.
     fn take_others(caller: &Caller, query: &mut Query) -> Result<(), Fault> {
         let _ = caller;
         query.take("all_tenants");
         Ok(())
     }
 
-    /// Whether the caller may filter by that, where the table of `resource_filters` has not decided it: before 3.31.
+    /// Whether the caller may filter by this field before 3.31, since when the table of `resource_filters` decides.
     fn is_allowed(caller: &Caller, name: &str) -> bool {
         let _ = (caller, name);
         true
     }
 
-    /// Whether the values of a filter are looked at before those of others.
+    /// Whether the values of a filter are checked before those of others.
     fn comes_first(name: &str) -> bool {
         let _ = name;
         false
     }
 
-    /// What a filter means.
+    /// The filters for a parameter.
     fn filter(caller: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
         let _ = caller;
         Ok(vec![match Self::field(name) {
@@ -149,7 +149,7 @@ pub(super) trait Listing: Sized + 'static {
         Self::FIELDS.iter().find(sorts).map(|known| known.field)
     }
 
-    /// Writes a page down.
+    /// Serialises a page.
     async fn view(
         catalog: &Catalog,
         caller: &Caller,
@@ -158,28 +158,28 @@ pub(super) trait Listing: Sized + 'static {
     ) -> Result<Json, Fault>;
 }
 
-/// A page, and what is said of it.
+/// A page with its link and count.
 pub(super) struct ListedPage<R> {
-    /// What is on it.
+    /// The records of the page.
     pub(super) records: Vec<R>,
     frame: Frame,
 }
 
-/// What stands around the views of a page.
+/// The link and count around the views of a page.
 pub(super) struct Frame {
     next: Option<(&'static str, Value)>,
     count: Option<u64>,
 }
 
 impl<R> ListedPage<R> {
-    /// The records, and what stands around their views.
+    /// The records, and the frame of their views.
     pub(super) fn into_parts(self) -> (Vec<R>, Frame) {
         (self.records, self.frame)
     }
 }
 
 impl Frame {
-    /// The answer: views under that name.
+    /// The answer: the views under the key of the list.
     pub(super) fn around<V: Serialize>(
         self,
         name: &str,
@@ -223,7 +223,7 @@ async fn answer<L: Listing>(
 ) -> HandlerResult {
     let text = query.text().to_owned();
     let (query, with_count) = read::<L>(&caller, query)?;
-    // Whatever is counted may be much.
+    // The number of counted records is unknown.
     let rows = rows_at_most::<L::Record>(&query).filter(|_| !with_count);
     let read = move || async move {
         let found = state.catalog.page::<L::Record>(&query).await;
@@ -248,7 +248,7 @@ async fn answer<L: Listing>(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-/// What a query asks for, and whether all that match are to be counted.
+/// Parses a query; also returns whether all matches are to be counted.
 fn read<L: Listing>(caller: &Caller, query: Query) -> Result<(QueryOf<L::Record>, bool), Fault> {
     let mut query = L::in_version(caller, query);
     let (paging, sorting) = L::take_part(caller, &mut query)?;
@@ -278,18 +278,18 @@ fn read<L: Listing>(caller: &Caller, query: Query) -> Result<(QueryOf<L::Record>
     Ok((query, with_count))
 }
 
-/// The project that is listed; `None` for all.
+/// The listed project; `None` for all.
 pub(super) fn own_project(caller: &Caller, is_of_all: bool) -> Option<ProjectId> {
     (!is_of_all).then(|| caller.context.project_id.clone())
 }
 
-/// The filters of a query. Paging, sorting and `with_count` have been taken out of it.
+/// The filters of a query. Paging, sorting and `with_count` have already been taken out.
 ///
-/// Until 3.30 a member's foreign filters are ignored; since 3.31 they are refused. Administrators may filter by every field; by what
-/// is none, they find nothing.
+/// Until 3.30 filters that a member may not use are ignored; since 3.31 they are refused. Administrators may filter by every
+/// field; a filter by an unknown field matches nothing.
 ///
 /// # Errors
-/// 400 for a filter that the caller may not use, or a value that is none.
+/// 400 for a filter that the caller may not use, or an invalid value.
 pub(super) fn filters<L: Listing>(caller: &Caller, query: &mut Query) -> Result<Filters<L>, Fault> {
     let refuses = caller.version.at_least(31);
     if let Some(resource) = L::RESOURCE.filter(|_| refuses) {
@@ -313,7 +313,7 @@ pub(super) fn filters<L: Listing>(caller: &Caller, query: &mut Query) -> Result<
     Ok(found)
 }
 
-/// A filter by pairs of metadata, as Python writes them.
+/// A filter by pairs of metadata in Python's syntax.
 pub(super) fn pairs<F>(
     value: &str,
     filter: fn(std::collections::BTreeMap<String, String>) -> Filter<F>,
@@ -322,7 +322,7 @@ pub(super) fn pairs<F>(
     pairs.map_or(Filter::Nothing, filter)
 }
 
-/// A filter by an id, in any of its spellings.
+/// A filter by an id in any accepted format.
 pub(super) fn id<F>(field: F, value: &str) -> Filter<F> {
     match python::uuid(value) {
         Some(id) => Filter::Is(field, vec![id.to_string()]),

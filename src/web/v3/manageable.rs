@@ -1,5 +1,5 @@
-//! What `/manageable_volumes` and `/manageable_snapshots` have in common: their handlers, and of the lists where to look, in which
-//! order, and which part (cinder: `api/contrib/resource_common_manage.py`, `volume/volume_utils.py` `paginate_entries_list`).
+//! What `/manageable_volumes` and `/manageable_snapshots` have in common: their handlers, and the host, sorting and paging of the
+//! lists (cinder: `api/contrib/resource_common_manage.py`, `volume/volume_utils.py` `paginate_entries_list`).
 //!
 //! A marker is the JSON of a reference. There are no links to a next page, as in Cinder.
 
@@ -17,9 +17,9 @@ use crate::web::schema::manage::Place;
 use crate::web::schema::python;
 use crate::web::state::{State, WebState};
 
-/// What a backend may have of its own, to be listed and adopted.
+/// Unmanaged resources of a backend that can be listed and adopted.
 pub(super) trait Adoptable: 'static {
-    /// What there is; `detail`: with all that is known of it.
+    /// Lists them; `detail`: with all fields.
     async fn list(
         caller: Caller,
         state: &WebState,
@@ -28,7 +28,7 @@ pub(super) trait Adoptable: 'static {
         detail: bool,
     ) -> HandlerResult;
 
-    /// Takes one in.
+    /// Adopts one.
     async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult;
 }
 
@@ -54,9 +54,9 @@ pub(super) async fn manage<A: Adoptable>(caller: Caller, state: State, body: Bod
     A::manage(caller, &state, body).await
 }
 
-/// What is listed.
+/// A listed resource.
 pub(super) trait Found {
-    /// How it is named.
+    /// The driver's reference to it.
     fn reference(&self) -> &Reference;
     /// Its size in GiB.
     fn size(&self) -> u32;
@@ -82,10 +82,10 @@ impl Found for ManageableSnapshot {
     }
 }
 
-/// Which part of a backend's list.
+/// The query of a list: host, sorting and paging.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Where to look.
+    /// The host.
     pub(super) host: String,
     paging: Paging,
     sort: Vec<(Key, Direction)>,
@@ -101,7 +101,7 @@ impl Wanted {
     /// Reads a query.
     ///
     /// # Errors
-    /// 400 for what is amiss, 404 for a cluster: there are none.
+    /// 400 for an invalid query, 404 for a cluster: there are none.
     pub(super) fn read(caller: &Caller, mut query: Query) -> Result<Self, Fault> {
         let place = Place::of(
             query.get("host"),
@@ -128,7 +128,7 @@ impl Wanted {
         let mut sort: Vec<(Key, Direction)> = Vec::new();
         for (key, direction) in &asked {
             let key = if key == "size" { Key::Size } else { Key::Reference };
-            // What comes again decides nothing more.
+            // A repeated key has no effect.
             if sort.iter().all(|(before, _)| *before != key) {
                 let direction = match direction.as_str() {
                     "asc" => Direction::Ascending,
@@ -143,10 +143,10 @@ impl Wanted {
         }
     }
 
-    /// That part of all that was found.
+    /// The requested page of all resources.
     ///
     /// # Errors
-    /// 400 for a marker that is no reference, or none of what was found.
+    /// 400 for a marker that is not a reference, or matches no resource.
     pub(super) fn part_of<F: Found>(&self, all: Vec<F>) -> Result<Vec<F>, Fault> {
         let all = self.sorted(all);
         let behind = match self.paging.marker.as_deref().filter(|marker| !marker.is_empty()) {
@@ -168,7 +168,7 @@ impl Wanted {
         Ok(all.into_iter().skip(behind).take(self.paging.limit).collect())
     }
 
-    /// Each reference is taken apart once, not at every comparison.
+    /// Each reference is parsed once, not at every comparison.
     fn sorted<F: Found>(&self, all: Vec<F>) -> Vec<F> {
         let mut all: Vec<(Option<String>, F)> = all
             .into_iter()
@@ -231,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_amiss_is_told_in_cinders_words() {
-        for (query, told) in [
+    fn invalid_queries_are_refused_with_cinders_texts() {
+        for (query, message) in [
             (
                 "",
                 "Invalid input received: One and only one of cluster and host must be set.",
@@ -250,7 +250,7 @@ mod tests {
                 "Invalid input received: marker not found: {'source-name': 'x'}",
             ),
         ] {
-            assert_eq!(names(query), Err(told.to_owned()), "{query}");
+            assert_eq!(names(query), Err(message.to_owned()), "{query}");
         }
         let before = Wanted::read(&caller(16, true), Query::parse("cluster=c", 1000));
         assert_eq!(

@@ -43,7 +43,7 @@ impl Adoptable for Snapshots {
         let message = manage::snapshot(body.value());
         find_volume(state, &caller, &message.volume_id).await?;
         let snapshot = caller.ask(state, message).await?;
-        // Cinder shows it as the first version did, whatever the version.
+        // Cinder shows it as in the first version, whatever the version.
         let view = Named("snapshot", SnapshotSummary(&snapshot));
         answer(StatusCode::ACCEPTED, &view)
     }

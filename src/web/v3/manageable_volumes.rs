@@ -54,7 +54,7 @@ impl Adoptable for Volumes {
             ..adopted.message
         };
         let volume = caller.ask(state, message).await?;
-        // Cinder shows it as the first version did, whatever the version.
+        // Cinder shows it as in the first version, whatever the version.
         let first = Caller {
             version: Microversion(0),
             ..caller

@@ -1,4 +1,4 @@
-//! `/messages` (since 3.3): why something went wrong after its 202, in words for its owner.
+//! `/messages` (since 3.3): user messages: why an accepted request failed later, for its owner.
 
 use actix_web::HttpResponse;
 
@@ -74,7 +74,7 @@ impl Listing for Messages {
         "messages"
     }
 
-    /// Paging, sorting and filters came with 3.5; before it, the query says nothing.
+    /// Paging, sorting and filters were added in 3.5; before, the query is ignored.
     fn in_version(caller: &Caller, query: Query) -> Query {
         match caller.version.at_least(5) {
             true => query,

@@ -1,5 +1,5 @@
-//! `…/metadata` of any kind of resource: all of it, or key by key. Where the kind has one, with an `Etag` since a version, which
-//! `If-Match` compares (412).
+//! `…/metadata` of any kind of resource: as a whole, or key by key. For some kinds the metadata has an `Etag` since a version,
+//! which `If-Match` compares (412).
 
 use std::collections::BTreeMap;
 
@@ -25,15 +25,15 @@ pub(super) type Metadata = BTreeMap<String, String>;
 
 /// A kind of resource that has metadata.
 pub(super) trait HasMetadata: Subject {
-    /// What a fault calls one.
+    /// Its name in faults.
     const NAME: &'static str;
     /// Since which minor version the metadata have an `Etag`, if ever.
     const ETAG_SINCE: Option<u16>;
 
-    /// What it has.
+    /// The metadata.
     fn metadata(&self) -> &Metadata;
 
-    /// Has the actor change it, if it is still what is expected.
+    /// Has the actor change it, if it still equals `expected`.
     async fn change(
         caller: &Caller,
         state: &WebState,
@@ -148,7 +148,7 @@ pub(super) async fn set<S: HasMetadata>(
     ok(&Named("meta", pair))
 }
 
-/// Cinder looks for the key before it looks at policy.
+/// Cinder looks up the key before it checks policy.
 pub(super) async fn remove<S: HasMetadata>(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let subject = S::find(&state, &caller, &path.id).await?;
     if !subject.metadata().contains_key(&path.key) {
@@ -165,12 +165,12 @@ fn no_such_key<S: HasMetadata>(path: &SubjectNames) -> Fault {
     Fault::not_found(format!("{name} {id} has no metadata with key {key}."))
 }
 
-/// All the metadata that a body gives.
+/// The metadata of a body.
 fn all(body: &Body) -> Metadata {
     text_map(body.value(), "metadata").unwrap_or_default()
 }
 
-/// The one pair that a body gives, whose key is the URL's.
+/// The single pair of a body, whose key is the URL's.
 fn one(key: &str, body: &Body) -> Result<Metadata, Fault> {
     let pair = text_map(body.value(), "meta").unwrap_or_default();
     match pair.contains_key(key) {
@@ -179,7 +179,7 @@ fn one(key: &str, body: &Body) -> Result<Metadata, Fault> {
     }
 }
 
-/// A change that may have a precondition: then a change in between is its failure.
+/// A change with an optional precondition, which fails if the metadata was changed meanwhile.
 async fn change<S: HasMetadata>(
     caller: &Caller,
     state: &WebState,
@@ -204,7 +204,7 @@ fn has_etag<S: HasMetadata>(caller: &Caller) -> bool {
     S::ETAG_SINCE.is_some_and(|since| caller.version.at_least(since))
 }
 
-/// What stands for a state of the metadata. (Cinder's is an MD5 sum; clients hand back what they got.)
+/// The entity tag of the metadata. (Cinder's is an MD5 sum; clients treat it as opaque.)
 fn etag(metadata: &Metadata) -> String {
     let mut digest = Sha256::new();
     for (key, value) in metadata {
@@ -217,10 +217,10 @@ fn etag(metadata: &Metadata) -> String {
     hex::encode(&digest.finalize()[..16])
 }
 
-/// The metadata that the client has seen, if it said so (`If-Match`) and it is still that.
+/// The metadata that the client expects (`If-Match`), if it is unchanged; `None` without the header.
 ///
 /// # Errors
-/// 412 if it is another.
+/// 412 if it has changed.
 fn precondition(request: &HttpRequest, metadata: &Metadata) -> Result<Option<Metadata>, Fault> {
     let Some(tags) = request.headers().get(header::IF_MATCH) else {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! Cinder's REST API v3: a table of all routes (`table`), and one file per resource with their handlers.
 //!
-//! Every handler is the same few lines, in Cinder's order: is the route there in this version (404) → is the body as it
-//! should be (400) → is there such a thing, and may the caller see it (404) → may the caller do it (403) → ask the actor
-//! → show what came of it. What is read is read from the catalog; what is changed is changed by an actor.
+//! Every handler has the same steps, in Cinder's order: does the route exist in this version (404) → does the body match
+//! the schema (400) → does the resource exist, and may the caller see it (404) → may the caller do it (403) → send the
+//! message to the actor → render the result. Reads use the catalog; changes are made by actors.
 
 use actix_web::HttpResponse;
 
@@ -54,7 +54,7 @@ fn accepted() -> HttpResponse {
     HttpResponse::Accepted().finish()
 }
 
-/// A volume that the caller may see, by the id it wrote.
+/// A volume that the caller may see, by the id in the request.
 async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Volume>, Fault> {
     let not_found = || Fault::not_found(format!("Volume {id} could not be found."));
     let volume_id = python::uuid(id).map(VolumeId).ok_or_else(not_found)?;
@@ -68,7 +68,7 @@ async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stor
     Ok(volume)
 }
 
-/// A snapshot that the caller may see, by the id it wrote.
+/// A snapshot that the caller may see, by the id in the request.
 async fn find_snapshot(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Snapshot>, Fault> {
     let not_found = || Fault::not_found(format!("Snapshot {id} could not be found."));
     let snapshot_id = python::uuid(id).map(SnapshotId).ok_or_else(not_found)?;
@@ -82,7 +82,7 @@ async fn find_snapshot(state: &WebState, caller: &Caller, id: &str) -> Result<St
     Ok(snapshot)
 }
 
-/// A type that the caller may see, by the id it wrote. Names are not looked at: clients find those in the list.
+/// A type that the caller may see, by the id in the request. Names are not accepted: clients find those in the list.
 async fn find_type(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<VolumeType>, Fault> {
     let not_found = || Fault::not_found(format!("Volume type {id} could not be found."));
     let type_id = python::uuid(id)

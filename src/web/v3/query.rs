@@ -1,4 +1,4 @@
-//! Queries: paging, sorting, booleans, and what is left for filters (cinder: `api/common.py`).
+//! Queries: paging, sorting, booleans, and the remaining filters (cinder: `api/common.py`).
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use crate::web::links::decode_query;
 use crate::web::schema::python;
 use crate::web::state::{DEFAULT_PAGE_SIZE, ServerState};
 
-/// A query, as an argument of handlers. What is taken out of it is not a filter any more.
+/// A query, an extractor for handlers. Parameters that are taken out are not filters any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     text: String,
@@ -22,18 +22,18 @@ pub(super) struct Query {
     max_page_size: usize,
 }
 
-/// Which part of a list.
+/// The page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Paging {
-    /// At most so many.
+    /// The most records.
     pub(super) limit: usize,
-    /// Behind this one.
+    /// The id after which the page starts.
     pub(super) marker: Option<String>,
-    /// Skip so many.
+    /// The number of records to skip.
     pub(super) offset: usize,
 }
 
-/// In which order: keys and directions, not looked at yet.
+/// The order: keys and directions, not checked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sorting(Vec<(String, String)>);
 
@@ -52,7 +52,7 @@ impl Query {
         &self.text
     }
 
-    /// A parameter; the last one counts.
+    /// A parameter; the last of repeated ones.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.pairs
             .iter()
@@ -71,7 +71,7 @@ impl Query {
     /// A boolean parameter; absent is false.
     ///
     /// # Errors
-    /// 400 if it is none.
+    /// 400 for another value.
     pub(super) fn bool(&self, name: &str) -> Result<bool, Fault> {
         let Some(value) = self.get(name) else {
             return Ok(false);
@@ -80,7 +80,7 @@ impl Query {
             .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for '{name}' is not a boolean.")))
     }
 
-    /// What is left, each name once, in the order in which names came first; of several values the last counts.
+    /// The remaining parameters, each name once, in the order of their first occurrence; of repeated values the last.
     pub(super) fn filters(&self) -> Vec<(&str, &str)> {
         let last: HashMap<&str, &str> = self
             .pairs
@@ -98,7 +98,7 @@ impl Query {
     /// Takes `marker`, `limit` and `offset` out.
     ///
     /// # Errors
-    /// 400 if one is no number, or negative.
+    /// 400 if one is not a number, or negative.
     pub(super) fn take_paging(&mut self) -> Result<Paging, Fault> {
         let most = self.max_page_size;
         let limit = match self.take("limit") {
@@ -124,7 +124,7 @@ impl Query {
         })
     }
 
-    /// Takes the order out: `sort=name:asc,size`, or the older `sort_key` and `sort_dir`.
+    /// Takes the sorting out: `sort=name:asc,size`, or the older `sort_key` and `sort_dir`.
     ///
     /// # Errors
     /// 400 if both forms are there.
@@ -132,7 +132,7 @@ impl Query {
         self.take_sorting_by("created_at")
     }
 
-    /// The same, for lists that have another key if none is told.
+    /// The same, for lists with another default key.
     ///
     /// # Errors
     /// 400 if both forms are there.
@@ -177,16 +177,16 @@ impl Sorting {
         Self(vec![(key.to_owned(), direction.to_owned())])
     }
 
-    /// Keys and directions as they were written.
+    /// Keys and directions as in the query.
     pub(super) fn into_pairs(self) -> Vec<(String, String)> {
         self.0
     }
 
-    /// The keys that `known` knows, with their directions, each once: where a key comes again, it decides nothing that it has not
-    /// decided before. So an order has as many keys as a thing has fields at most, however many a query names.
+    /// The keys, resolved by `known`, with their directions, each once: a repeated key has no effect. So an order has at most as
+    /// many keys as a record has fields.
     ///
     /// # Errors
-    /// 400 for a direction or a key that is none; directions are looked at first.
+    /// 400 for an invalid direction or key; directions are checked first.
     pub(super) fn keys<K: PartialEq>(
         self,
         known: impl Fn(&str) -> Option<K>,
@@ -213,7 +213,7 @@ impl Sorting {
     }
 }
 
-/// Sorts a list that is all in memory, once, by the keys in turn.
+/// Sorts a list in memory by several keys.
 pub(super) fn sort_by_keys<T, K: Copy>(
     list: &mut [T],
     sort: &[(K, Direction)],
@@ -231,8 +231,7 @@ pub(super) fn sort_by_keys<T, K: Copy>(
     });
 }
 
-/// The part of a list that is all in memory: behind the marker, past the offset, up to the limit. `None` if nothing has the
-/// marker's id.
+/// The page of a list in memory: after the marker and the offset, up to the limit. `None` if no record has the marker's id.
 pub(super) fn part_of<T>(list: Vec<T>, paging: &Paging, id: impl Fn(&T) -> String) -> Option<Vec<T>> {
     let behind = match &paging.marker {
         None => 0,

@@ -1,4 +1,5 @@
-//! `/os-quota-class-sets`: limits of classes. The class `default` is the site's default; nothing is in another class yet.
+//! `/os-quota-class-sets`: limits of classes. The class `default` has the site's defaults; other classes have no effect
+//! yet.
 
 use super::quotas;
 use crate::messages::quota::UpdateQuotaClass;

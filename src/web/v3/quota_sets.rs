@@ -1,4 +1,4 @@
-//! `/os-quota-sets`: how much a project may have, and how much it has.
+//! `/os-quota-sets`: the limits of a project, and its usage.
 
 use actix_web::HttpResponse;
 

@@ -1,4 +1,4 @@
-//! What quota sets, quota class sets and limits have in common: which resources there are, and which limit holds.
+//! What quota sets, quota class sets and limits have in common: the resources, and the effective limits.
 //!
 //! A project's own limit comes first, then the class `default`, then the configuration, then (for types) none
 //! (cinder: `quota.py`, `DbQuotaDriver`).
@@ -14,13 +14,13 @@ use crate::web::views::quota::{Quota, resources};
 /// The class whose limits are the site's defaults.
 pub(super) const DEFAULT_CLASS: &str = "default";
 
-/// Every resource there is, with its name, in Cinder's order.
+/// Every resource with its name, in Cinder's order.
 pub(super) async fn all_resources(state: &WebState) -> Result<Vec<(Resource, String)>, Fault> {
     let types = state.catalog.volume_types().await?;
     Ok(resources(types.iter().map(|stored| &stored.record)))
 }
 
-/// Every resource there is, by its name.
+/// Every resource, by its name.
 pub(super) async fn resources_by_name(state: &WebState) -> Result<BTreeMap<String, Resource>, Fault> {
     let resources = all_resources(state).await?;
     Ok(resources

@@ -1,6 +1,6 @@
-//! `GET /resource_filters`, and the rule it tells of: which filters a member may use on which list (since 3.31).
+//! `GET /resource_filters`, and its rule: which filters a member may use on which list (since 3.31).
 //!
-//! The table is the default file of Cinder's (`etc/cinder/resource_filters.json`).
+//! The table is Cinder's default file (`etc/cinder/resource_filters.json`).
 
 use serde::Serialize;
 
@@ -59,7 +59,7 @@ const FILTERS: [(&str, &[&str]); 9] = [
     ("volume_type", &["is_public", "extra_specs"]),
 ];
 
-/// The filters of a resource; none if it has none.
+/// The filters of a resource; empty if there are none.
 pub(super) fn of(resource: &str) -> &'static [&'static str] {
     FILTERS
         .iter()
@@ -69,7 +69,7 @@ pub(super) fn of(resource: &str) -> &'static [&'static str] {
 
 /// Refuses filters that a member may not use. Administrators may use all, except on pools, which only they can list.
 ///
-/// `all_tenants` alone is let pass, for clients always send it (cinder: `reject_invalid_filters`).
+/// `all_tenants` is always accepted, because clients always send it (cinder: `reject_invalid_filters`).
 ///
 /// # Errors
 /// 400 that names them.

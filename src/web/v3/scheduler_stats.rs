@@ -55,7 +55,7 @@ pub(super) async fn get_pools(
     Ok(offload.run(rows, read).await?.answer(StatusCode::OK))
 }
 
-/// Whether a pool has all that is asked for: by name, by capability, and by the extra specs of a type.
+/// Whether a pool matches all filters: by name, by capability, and by the extra specs of a type.
 fn matches(
     pool: &PoolView,
     filters: &[(&str, &str)],
@@ -78,13 +78,13 @@ fn matches(
         .all(|(key, requirement)| match key.split_once(':') {
             None => satisfies(&able, key, requirement),
             Some(("capabilities", path)) => satisfies(&able, path, requirement),
-            // Other scopes are meant for somebody else.
+            // Other scopes are not evaluated by the scheduler.
             Some(_) => true,
         });
     by_filters && by_specs
 }
 
-/// Texts are compared as they are, but for the case of booleans.
+/// Texts are compared exactly, booleans case-insensitively.
 fn is(capability: &Capability, value: &str) -> bool {
     match capability {
         Capability::Text(text) => text.eq_ignore_ascii_case(value),
@@ -93,7 +93,7 @@ fn is(capability: &Capability, value: &str) -> bool {
     }
 }
 
-/// As the scheduler's `CapabilitiesFilter` has it.
+/// As in the scheduler's `CapabilitiesFilter`.
 fn satisfies(able: &Capabilities, path: &str, requirement: &str) -> bool {
     let (name, rest) = path
         .split_once(':')

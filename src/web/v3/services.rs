@@ -1,4 +1,4 @@
-//! `/os-services`: who is alive, and whom the scheduler shall leave out.
+//! `/os-services`: the services with their state, and enabling or disabling them for the scheduler.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -59,7 +59,7 @@ pub(super) async fn disable(caller: Caller, state: State, body: Body) -> Handler
     set_disabled(&caller, &state, true, &body).await
 }
 
-/// What nobody has heard of.
+/// An unknown action.
 pub(super) async fn unknown(_: Caller) -> HttpResponse {
     unknown_route()
 }

@@ -1,4 +1,4 @@
-//! `POST /snapshots/{id}/action`: a handler for each action, beside the schema of what its key says (cinder:
+//! `POST /snapshots/{id}/action`: a handler for each action, beside the schema of its arguments (cinder:
 //! `api/schemas/snapshot_actions.py`, `admin_actions.py`).
 
 use super::{accepted, find_snapshot};

@@ -1,6 +1,6 @@
 //! `GET /snapshots` and `/snapshots/detail` (cinder: `api/v3/snapshots.py`, `db/api.py` `_process_snaps_filters`).
 //!
-//! Values of filters are plain text, but for metadata.
+//! Values of filters are plain text, except for metadata.
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
 use super::query::Query;
@@ -21,7 +21,7 @@ impl Listing for Snapshots {
     const RESOURCE: Option<&'static str> = Some("snapshot");
     const LINKS: Option<&'static str> = Some("snapshots_links");
     const COUNTS: bool = true;
-    /// Cinder's columns, and since 3.30 `name` for `display_name`, sort.
+    /// Sort keys are Cinder's columns, and since 3.30 `name` for `display_name`.
     const FIELDS: &'static [FieldName<SnapshotField>] = &[
         FieldName::both("id", SnapshotField::Id),
         FieldName::both("name", SnapshotField::Name).sorts_since(30),
@@ -53,7 +53,7 @@ impl Listing for Snapshots {
         if detail { "snapshots/detail" } else { "snapshots" }
     }
 
-    /// Unlike with volumes, what is no boolean is false.
+    /// Unlike with volumes, an invalid boolean is false.
     fn is_of_all(caller: &Caller, query: &mut Query) -> Result<bool, Fault> {
         let all_tenants = query.get("all_tenants").and_then(python::bool_from_string);
         Ok(caller.context.is_admin && all_tenants == Some(true))
@@ -109,7 +109,7 @@ impl Listing for Snapshots {
     }
 }
 
-/// Exactly then: only volumes are compared by time.
+/// Equality: only lists of volumes compare times.
 fn moment(field: TimeField, value: &str) -> Filter<SnapshotField> {
     match Timestamp::parse(value) {
         Some(time) => Filter::Time(field, Comparison::Eq, time),
@@ -154,13 +154,13 @@ mod tests {
         assert_eq!(
             read(21, true, "metadata={'k':'v'}"),
             Ok(vec![]),
-            "it came with 3.22"
+            "it was added in 3.22"
         );
         assert_eq!(read(71, true, "metadata=k"), Ok(vec![SnapshotFilter::Nothing]));
     }
 
     #[test]
-    fn a_member_is_told_of_foreign_filters_only_since_3_31() {
+    fn filters_that_a_member_may_not_use_are_refused_only_since_3_31() {
         assert_eq!(
             read(30, false, "user_id=u&all_tenants=1&status=error"),
             Ok(vec![is(SnapshotField::Status, "error")])

@@ -1,4 +1,4 @@
-//! `/snapshots`: make, show, change and delete snapshots. Lists are in `snapshot_list`.
+//! `/snapshots`: create, show, update and delete snapshots. Lists are in `snapshot_list`.
 
 use actix_web::http::StatusCode;
 

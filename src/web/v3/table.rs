@@ -1,9 +1,9 @@
-//! The routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`: all that Cinder has, served or not.
+//! The routes of Cinder v3, relative to `/v3` or `/v3/{project_id}`: all of Cinder's routes, served or not.
 //!
-//! A row says what [`RouteInfo`](crate::web::routes::RouteInfo) describes; nothing else in `web` names a route or an action but its
-//! handler. Rows with a purpose are those of Cinder's reference, and of ours (`docs/reference/api.md`, which a test writes). Of two
-//! paths that match, the first answers, so longer ones that could be taken for an id come first. What is not served keeps its version
-//! and its rule: below that version it is 404, and who may not do it is told so.
+//! A row says what [`RouteInfo`](crate::web::routes::RouteInfo) describes; nothing else in `web` names a route or an action,
+//! except its handler. Rows with a purpose are those of Cinder's reference, and of Pumice's (`docs/reference/api.md`, which a
+//! test generates). Of two paths that match, the first answers, so longer ones that could match an id come first. Routes that are
+//! not served keep their version and rule: below that version they answer 404, and callers that the rule denies 403.
 
 use actix_web::http::Method;
 
@@ -43,7 +43,7 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
-/// Adds them.
+/// Adds the routes.
 pub fn routes(t: &mut Routes) {
     of_volumes(t);
     of_types(t);

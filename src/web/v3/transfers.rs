@@ -1,5 +1,5 @@
-//! `/volume-transfers`, and its older name `/os-volume-transfer`: volumes that change their project. The older name knows neither
-//! snapshots that stay (3.55), nor pages and orders (3.59), nor encrypted volumes (3.70), whatever the version.
+//! `/volume-transfers`, and its older name `/os-volume-transfer`: transfers of volumes between projects. The older name supports
+//! neither `no_snapshots` (3.55), nor paging and sorting (3.59), nor encrypted volumes (3.70), whatever the version.
 
 use actix_web::http::StatusCode;
 
@@ -25,8 +25,8 @@ use crate::web::views::{Json, LinkBase, Named, answer};
 pub(super) const NEW: bool = true;
 pub(super) const OLD: bool = false;
 
-/// `name_skip_leading_trailing_spaces`: not blank, at most 255 characters without the blanks around it. (Its own words are never
-/// told, for null would do as well.)
+/// `name_skip_leading_trailing_spaces`: not blank, at most 255 characters without the blanks around it. (Its own text is never
+/// shown, because null is valid, too.)
 const NAME: Schema = Schema(&[AnyOf(&[
     Schema(&[
         Type(&[Kind::String]),
@@ -137,7 +137,7 @@ impl<const NAME: bool> Listing for Transfers<NAME> {
 
     const RESOURCE: Option<&'static str> = None;
     const LINKS: Option<&'static str> = Some("transfers_links");
-    /// `name` is what its clients call `display_name`.
+    /// Clients use `name` for `display_name`.
     const FIELDS: &'static [FieldName<TransferField>] = &[
         FieldName::both("id", TransferField::Id),
         FieldName::sort("created_at", TransferField::CreatedAt),
@@ -165,7 +165,7 @@ impl<const NAME: bool> Listing for Transfers<NAME> {
         if NAME == NEW && caller.version.at_least(59) {
             return Ok((query.take_paging()?, query.take_sorting()?));
         }
-        // What asks for a page or an order is a filter there, which nothing matches (as in Cinder).
+        // On the older route, parameters of paging and sorting are filters that nothing matches (as in Cinder).
         let paging = Paging {
             marker: None,
             offset: 0,
@@ -187,7 +187,7 @@ impl<const NAME: bool> Listing for Transfers<NAME> {
     fn filter(_: &Caller, name: &str, value: &str) -> Result<Filters<Self>, Fault> {
         let flag = python::bool_from_string(value);
         Ok(match (name, Self::field(name)) {
-            // Those that have been accepted are gone.
+            // Accepted transfers are deleted.
             ("accepted", _) if flag == Some(false) => Vec::new(),
             (_, Some(field @ TransferField::NoSnapshots)) => {
                 vec![flag.map_or(Filter::Nothing, |flag| Filter::Is(field, vec![flag.to_string()]))]

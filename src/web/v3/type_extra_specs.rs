@@ -1,4 +1,4 @@
-//! `/types/{id}/extra_specs`: what a type asks of the storage behind it.
+//! `/types/{id}/extra_specs`: the requirements of a type on its backend.
 
 use super::{accepted, find_type};
 use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};

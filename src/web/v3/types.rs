@@ -1,4 +1,4 @@
-//! `/types`: what kinds of volumes there are.
+//! `/types`: volume types.
 
 use std::cmp::Ordering;
 
@@ -60,13 +60,13 @@ pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut que
     Ok(offload.run(None, read).await?.answer(StatusCode::OK))
 }
 
-/// Which types are listed.
+/// The filters of the list.
 struct Wanted {
     /// `None`: both kinds.
     is_public: Option<bool>,
-    /// These extra specs and values; `None`: whatever they have.
+    /// These extra specs and values; `None`: any.
     extra_specs: Option<std::collections::BTreeMap<String, String>>,
-    /// The caller filters by what it may not know.
+    /// The caller filters by extra specs that it may not see: nothing matches.
     nothing: bool,
 }
 
@@ -97,7 +97,7 @@ impl Wanted {
     }
 
     fn matches(&self, caller: &Caller, one: &VolumeType) -> bool {
-        // Whoever asks for public types gets the private ones of its own project with them.
+        // A list of public types includes the private ones of the caller's project.
         let openness = match self.is_public {
             None => true,
             Some(true) => one.is_open_to(&caller.context.project_id),
@@ -147,7 +147,7 @@ fn sort_key(name: &str) -> Option<SortKey> {
     })
 }
 
-/// By the keys in turn, and by time and id where they are equal.
+/// By the keys, then by time and id.
 fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ordering {
     let by = |key: SortKey| match key {
         SortKey::CreatedAt => a.created_at.cmp(&b.created_at),

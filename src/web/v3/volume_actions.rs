@@ -1,4 +1,4 @@
-//! `POST /volumes/{id}/action`: a handler for each action, beside the schema of what its key says (cinder:
+//! `POST /volumes/{id}/action`: a handler for each action, beside the schema of its arguments (cinder:
 //! `api/schemas/volume_actions.py`, `admin_actions.py`, `volume_image_metadata.py`, `volumes.py` for `revert`).
 
 use super::{accepted, find_volume};
@@ -28,12 +28,12 @@ impl Subject for Stored<Volume> {
 }
 
 impl OnVolume {
-    /// The volume's id as messages have it.
+    /// The volume's id as text, for messages.
     fn volume_id(&self) -> String {
         self.subject.id.to_string()
     }
 
-    /// Has the record alone changed.
+    /// Changes the record only, without a driver.
     async fn change(&self, change: VolumeChange) -> Result<Volume, Fault> {
         let volume_id = self.volume_id();
         self.ask(ChangeVolume { volume_id, change }).await

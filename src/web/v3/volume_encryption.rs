@@ -1,4 +1,5 @@
-//! `GET /volumes/{id}/encryption`: how a volume is encrypted. None is yet, so there are no facts but the key's absence.
+//! `GET /volumes/{id}/encryption`: the encryption of a volume. No volume is encrypted yet, so only the absence of a key
+//! is shown.
 
 use actix_web::HttpResponse;
 
@@ -14,7 +15,7 @@ pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> Han
     ok(&Named("encryption_key_id", volume.encryption_key_id))
 }
 
-/// A fact of an unencrypted volume is not there (Cinder stumbles over it: 500).
+/// A key of an unencrypted volume is 404 (Cinder fails with 500).
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;
     match volume.encryption_key_id {

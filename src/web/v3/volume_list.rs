@@ -31,7 +31,7 @@ impl Listing for Volumes {
     const RESOURCE: Option<&'static str> = Some("volume");
     const LINKS: Option<&'static str> = Some("volumes_links");
     const COUNTS: bool = true;
-    /// The names of Cinder's columns and of the API are both known.
+    /// Both the names of Cinder's columns and those of the API are accepted.
     const FIELDS: &'static [FieldName<VolumeField>] = &[
         FieldName::both("id", VolumeField::Id),
         FieldName::both("name", VolumeField::Name),
@@ -118,7 +118,7 @@ impl Listing for Volumes {
                 let strict = caller.version.at_least(2);
                 Filter::Is(field, vec![boolean(strict, name, value)?.to_string()])
             }
-            // Raw: a name may look like a literal.
+            // Plain text: a name may look like a literal.
             (_, Some(VolumeField::Name)) => Filter::Is(VolumeField::Name, vec![value.to_owned()]),
             (_, Some(field)) => Filter::Is(field, values(value)),
         }])
@@ -161,7 +161,7 @@ fn values(value: &str) -> Vec<String> {
     }
 }
 
-/// A boolean: since 3.2 one of the usual words, before that everything that is not some spelling of "false".
+/// A boolean: since 3.2 one of the usual texts; before that everything is true except variants of "false".
 fn boolean(strict: bool, name: &str, value: &str) -> Result<bool, Fault> {
     if strict {
         return python::bool_from_string(value)
@@ -201,7 +201,7 @@ fn time_comparisons(field: TimeField, name: &str, value: &str) -> Result<Filters
         .collect()
 }
 
-/// The attachments of each volume. Only those that have any are asked for: most of a long list has none.
+/// The attachments of each volume. Only volumes with attachments are looked up: most of a long list has none.
 async fn attachments(catalog: &Catalog, volumes: &[Volume]) -> Result<Vec<Vec<Attachment>>, Fault> {
     let attached: Vec<usize> = volumes
         .iter()
@@ -235,7 +235,7 @@ pub(super) async fn summary(caller: Caller, state: State, offload: Offload, quer
         ..VolumeQuery::default()
     };
     let with_metadata = caller.version.at_least(36);
-    // The totals of one project are two counters.
+    // The totals of one project are read from two counters.
     let rows = (!with_metadata && !all_tenants).then_some(2);
     let read = move || async move {
         let (total_count, total_size) = state.catalog.volume_totals(&wanted).await?;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_told_of_foreign_filters_only_since_3_31() {
+    fn filters_that_a_member_may_not_use_are_refused_only_since_3_31() {
         assert_eq!(
             read(30, false, "host=h&status=error"),
             Ok(vec![is(VolumeField::Status, &["error"])])

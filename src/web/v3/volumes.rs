@@ -1,4 +1,4 @@
-//! `/volumes`: make, show, change and delete volumes. Lists are in `volume_list`.
+//! `/volumes`: create, show, update and delete volumes. Lists are in `volume_list`.
 
 use actix_web::http::StatusCode;
 
@@ -64,7 +64,7 @@ pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath, quer
     Ok(accepted())
 }
 
-/// An answer that is one volume.
+/// An answer with one volume.
 pub(super) async fn one(
     state: &WebState,
     views: &VolumeViews,

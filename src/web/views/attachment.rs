@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::time;
 use crate::model::{Attachment, Timestamp};
 
-/// An attachment with all its facts: `connection_info` holds secrets, and is for those who may see the volume.
+/// An attachment with all its fields: `connection_info` contains secrets, and is shown only to callers that
+/// may see the volume.
 #[derive(Clone, Copy)]
 pub struct AttachmentDetail<'a>(pub &'a Attachment);
 
@@ -22,7 +23,7 @@ fn summary<M: SerializeMap>(attachment: &Attachment, map: &mut M) -> Result<(), 
     map.serialize_entry("volume_id", &attachment.volume_id)
 }
 
-/// A time, or the empty text that Cinder writes for none.
+/// A time, or the empty text, which Cinder writes for none.
 fn time_or_blank<M: SerializeMap>(map: &mut M, key: &str, at: Option<Timestamp>) -> Result<(), M::Error> {
     match at {
         Some(at) => map.serialize_entry(key, &time(at)),

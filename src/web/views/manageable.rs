@@ -1,16 +1,17 @@
-//! What a backend has, as those see it who adopt it (cinder: `api/views/manageable_volumes.py`, `manageable_snapshots.py`).
+//! Unmanaged resources of a backend, as shown to administrators (cinder: `api/views/manageable_volumes.py`,
+//! `manageable_snapshots.py`).
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 
-/// Something on a backend, in a brief list or with all that is known of it.
+/// A resource of a backend, in a brief list or with all fields.
 #[derive(Clone, Copy)]
 pub struct Manageable<'a, T> {
-    /// What it is.
+    /// The resource.
     pub found: &'a T,
-    /// With everything.
+    /// Whether all fields are shown.
     pub detail: bool,
 }
 

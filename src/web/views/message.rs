@@ -11,7 +11,7 @@ use crate::model::UserMessage;
 pub struct MessageView<'a> {
     /// The message.
     pub message: &'a UserMessage,
-    /// Where its links begin.
+    /// How its links begin.
     pub links: &'a LinkBase,
 }
 

@@ -1,7 +1,7 @@
-//! How things look to clients: one file per resource, each the JSON that Cinder writes at each microversion.
+//! The JSON of resources: one file per resource, each with the format that Cinder writes at each microversion.
 //!
 //! Views borrow what they show and are serialised straight into the answer; no `serde_json::Value` is built for a volume,
-//! because a page has a thousand of them. The order of keys is Cinder's: it means nothing to JSON and much to readers.
+//! because a page has a thousand of them. The order of keys is Cinder's, for readers.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -24,14 +24,14 @@ pub mod transfer;
 pub mod volume;
 pub mod volume_type;
 
-/// A view as JSON, written down already: on whatever thread, where an answer cannot be made.
+/// A serialised view. It can be made on any thread, while an answer cannot.
 pub struct Json(Vec<u8>);
 
 impl Json {
-    /// Writes a view down.
+    /// Serialises a view.
     ///
     /// # Errors
-    /// 500 if the view cannot be written, which would be a fault of ours.
+    /// 500 if the view cannot be serialised, which would be a bug.
     pub fn of(view: &impl Serialize) -> Result<Self, Fault> {
         let body = serde_json::to_vec(view);
         body.map(Self)
@@ -78,11 +78,11 @@ impl<V: Serialize> Serialize for Named<'_, V> {
 pub struct Listed<'a, I> {
     /// The key of the list.
     pub name: &'a str,
-    /// Views of what is on the page.
+    /// The views of the page.
     pub items: I,
     /// The key of the links, and the link to the next page if there may be one.
     pub next: Option<(&'a str, serde_json::Value)>,
-    /// How many there are in all, if it was asked for.
+    /// The total number, if requested.
     pub count: Option<u64>,
 }
 
@@ -117,7 +117,7 @@ where
     }
 }
 
-/// Where the links of a collection's members begin; made once for a page.
+/// The base of the links of a collection's members; created once per page.
 #[derive(Clone, Debug)]
 pub struct LinkBase {
     own: String,
@@ -125,7 +125,7 @@ pub struct LinkBase {
 }
 
 impl LinkBase {
-    /// For a collection such as `volumes`, as this caller reaches us: with the project if its path had it.
+    /// For a collection such as `volumes`, for this caller: with the project if its path contains it.
     #[must_use]
     pub fn new(caller: &Caller, collection: &str) -> Self {
         let (base, project) = (&caller.base_url, caller.project_segment());
@@ -141,7 +141,7 @@ impl LinkBase {
     }
 }
 
-/// The `links` of one thing.
+/// The `links` of one resource.
 pub(super) struct Links<'a, I> {
     base: &'a LinkBase,
     id: I,
@@ -179,7 +179,7 @@ impl<I: std::fmt::Display> Serialize for Link<'_, I> {
     }
 }
 
-/// Something that is written as its text.
+/// A value that is serialised as its `Display` text.
 pub(super) struct Shown<T>(pub(super) T);
 
 impl<T: std::fmt::Display> Serialize for Shown<T> {
@@ -198,7 +198,7 @@ pub(super) fn optional_time(at: Option<Timestamp>) -> Option<Time> {
     at.map(Time)
 }
 
-/// A time, written by hand: a page shows thousands, and a general formatter reads its pattern anew for each.
+/// A time with its own formatting: a page has thousands, and a general formatter parses its pattern for each.
 pub(super) struct Time(Timestamp);
 
 impl Serialize for Time {
@@ -210,7 +210,7 @@ impl Serialize for Time {
     }
 }
 
-/// `2026-11-22T07:12:34.123456`; `None` beyond the years that have four digits.
+/// `2026-11-22T07:12:34.123456`; `None` for years without four digits.
 fn digits(at: Timestamp) -> Option<[u8; 26]> {
     let (seconds, micros) = (at.0.div_euclid(1_000_000), at.0.rem_euclid(1_000_000));
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));

@@ -7,12 +7,12 @@ use super::{Shown, time};
 use crate::messages::scheduler::PoolView;
 use crate::model::service::{Capacity, OverSubscription};
 
-/// A pool: its name, and what it can do if that was asked for.
+/// A pool: its name, and its capabilities if requested.
 #[derive(Clone, Copy)]
 pub struct Pool<'a> {
     /// The pool.
     pub pool: &'a PoolView,
-    /// Whether what it can do is shown.
+    /// Whether capabilities are shown.
     pub detail: bool,
 }
 
@@ -29,7 +29,7 @@ impl Serialize for Pool<'_> {
 
 struct Capabilities<'a>(&'a PoolView);
 
-/// A capacity is a number, or the word that the driver said.
+/// A capacity: a number, or the text that the driver reports.
 struct Gib(Capacity);
 
 impl Serialize for Gib {
@@ -57,7 +57,7 @@ impl Serialize for Capabilities<'_> {
             map.serialize_entry("provisioned_capacity_gb", &pool.provisioned_capacity_gb)?;
             map.serialize_entry("thin_provisioning_support", &pool.thin_provisioning_support)?;
             map.serialize_entry("thick_provisioning_support", &pool.thick_provisioning_support)?;
-            // Text, as Cinder has it: it may be `auto`.
+            // Text, as in Cinder: it may be `auto`.
             map.serialize_entry(
                 "max_over_subscription_ratio",
                 &match pool.max_over_subscription_ratio {

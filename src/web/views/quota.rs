@@ -18,7 +18,7 @@ const BEFORE: [&str; 6] = [
 ];
 const AFTER: [&str; 1] = ["groups"];
 
-/// Every resource there is when there are these types, with its name, in the order that Cinder lists them.
+/// Every resource, given these types, with its name, in Cinder's order.
 #[must_use]
 pub fn resources<'t>(types: impl IntoIterator<Item = &'t VolumeType>) -> Vec<(Resource, String)> {
     let plain = |name: &&str| (Resource((*name).to_owned()), (*name).to_owned());
@@ -37,16 +37,16 @@ pub fn resources<'t>(types: impl IntoIterator<Item = &'t VolumeType>) -> Vec<(Re
         .collect()
 }
 
-/// A resource, its limit, and how much of it is used.
+/// A resource, its limit and its usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// The resource.
     pub resource: Resource,
     /// Its name: a resource of a type is called by the type's.
     pub name: String,
-    /// -1 is none.
+    /// The limit; -1 is unlimited.
     pub limit: i64,
-    /// What is used.
+    /// The usage.
     pub usage: Usage,
 }
 

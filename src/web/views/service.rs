@@ -28,7 +28,7 @@ impl Serialize for ServiceView<'_> {
             backend_up,
         } = self.seen;
         let has_backend = service.binary == VOLUME_BINARY;
-        // A heartbeat changes the row in Cinder; here it is only heard.
+        // A heartbeat updates the row in Cinder; here it is not stored.
         let updated_at = (*heard_at).max(service.updated_at);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("binary", &service.binary)?;

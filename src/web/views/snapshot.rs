@@ -10,7 +10,7 @@ use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
 use crate::web::policy::reader;
 
-/// What is the same for all snapshots of an answer: in which version, and whether the extension's attributes are shown.
+/// The options of all snapshots of an answer: the version, and whether the extension's attributes are shown.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotViews {
     version: Microversion,
@@ -36,7 +36,7 @@ impl SnapshotViews {
         }
     }
 
-    /// A snapshot with everything.
+    /// A snapshot with all fields.
     #[must_use]
     pub fn detail(self, snapshot: &Snapshot) -> SnapshotDetail<'_> {
         SnapshotDetail {
@@ -46,7 +46,7 @@ impl SnapshotViews {
     }
 }
 
-/// A snapshot in a brief list, and one that was just adopted: what every version shows.
+/// A snapshot in a brief list, or just adopted: the fields that every version has.
 #[derive(Clone, Copy)]
 pub struct SnapshotSummary<'a>(pub &'a Snapshot);
 

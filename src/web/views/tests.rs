@@ -1,4 +1,4 @@
-//! What clients see of a volume and its kin, at several versions.
+//! The JSON of volumes and other resources at several versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::web::microversion::Microversion;
 
-/// Somebody who asks in version 3.`minor`.
+/// A caller with version 3.`minor`.
 pub(crate) fn caller(minor: u16, is_admin: bool) -> Caller {
     Caller {
         context: Context {
@@ -43,7 +43,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp(1_795_331_554_123_456 + second * 1_000_000)
 }
 
-/// A volume that has everything.
+/// A volume with all fields.
 fn volume() -> Volume {
     let text = |pairs: &[(&str, &str)]| {
         pairs
@@ -142,7 +142,7 @@ fn volume_type() -> VolumeType {
     }
 }
 
-/// As text, so that the order of keys is seen in review.
+/// As text, so that the order of keys is visible in review.
 fn shown(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).unwrap()
 }
@@ -441,7 +441,7 @@ fn a_pool_tells_what_it_can() {
             detail: true
         })
         .contains("backend_state"),
-        "a strange index is no panic"
+        "an index out of range does not panic"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Transfers as clients see them (cinder: `api/views/transfers.py`). Their links have the older name of their routes.
+//! Transfers as clients see them (cinder: `api/views/transfers.py`). Their links use the older name of the routes.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -16,7 +16,7 @@ pub const COLLECTION: &str = "os-volume-transfer";
 pub struct TransferView<'a> {
     /// The transfer.
     pub transfer: &'a Transfer,
-    /// Where its links begin.
+    /// How its links begin.
     pub links: &'a LinkBase,
     /// What is shown of it.
     pub shown: Shown<'a>,
@@ -25,11 +25,11 @@ pub struct TransferView<'a> {
 /// What is shown of a transfer.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
-    /// What it is, in a brief list and once it is accepted.
+    /// The fields of a brief list and of an accepted transfer.
     Summary,
-    /// All of it, as this version has it.
+    /// All fields of this version.
     Detail(Microversion),
-    /// All of it with its key, once it is made.
+    /// All fields and the key, when it is created.
     New(Microversion, &'a Secret),
 }
 
@@ -55,7 +55,7 @@ impl Serialize for TransferView<'_> {
             map.serialize_entry("no_snapshots", &transfer.no_snapshots)?;
         }
         if version.is_some_and(|version| version.at_least(57)) {
-            // One that has been accepted is gone.
+            // An accepted transfer is deleted.
             map.serialize_entry("destination_project_id", &None::<&str>)?;
             map.serialize_entry("source_project_id", &transfer.source_project_id)?;
             map.serialize_entry("accepted", &false)?;

@@ -11,7 +11,7 @@ use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
 use crate::web::policy::{admin, reader};
 
-/// Admin metadata that everybody sees among the volume's own (cinder: `_visible_admin_metadata_keys`).
+/// Admin metadata that is shown to all users among the volume's own (cinder: `_visible_admin_metadata_keys`).
 const VISIBLE_ADMIN_METADATA: [&str; 2] = ["readonly", "attached_mode"];
 
 /// Names of types by id: read once for a page.
@@ -22,7 +22,7 @@ pub fn type_names<'t>(types: impl IntoIterator<Item = &'t VolumeType>) -> TypeNa
     types.into_iter().map(|one| (one.id, one.name.clone())).collect()
 }
 
-/// What is the same for all volumes of an answer: who looks, and in which version.
+/// The options of all volumes of an answer: the caller and the version.
 #[derive(Clone, Debug)]
 pub struct VolumeViews {
     version: Microversion,
@@ -73,7 +73,7 @@ impl VolumeViews {
         }
     }
 
-    /// A volume with everything.
+    /// A volume with all fields.
     #[must_use]
     pub fn detail<'a>(
         &'a self,
@@ -140,7 +140,7 @@ impl Serialize for VolumeDetail<'_> {
         map.serialize_entry("description", &volume.description)?;
         match (type_name, volume.volume_type_id) {
             (Some(name), _) => map.serialize_entry("volume_type", name)?,
-            // A type that is gone is shown by its id, until 3.63 brought the id its own key.
+            // A deleted type is shown by its id before 3.63, which added a key for the id.
             (None, Some(id)) if !since(63) => map.serialize_entry("volume_type", &id)?,
             (None, _) => map.serialize_entry("volume_type", &())?,
         }
@@ -208,7 +208,7 @@ impl<'a> VolumeDetail<'a> {
         Ok(())
     }
 
-    /// Those that are attached. What is only reserved or attaching is seen at `/attachments`.
+    /// The completed attachments. Reserved and attaching ones are shown at `/attachments` only.
     fn attachments(&self) -> Vec<AttachedTo<'a>> {
         self.attachments
             .iter()
@@ -243,7 +243,7 @@ impl Serialize for AttachedTo<'_> {
     }
 }
 
-/// A volume's own metadata, and over it what everybody may see of the service's.
+/// A volume's own metadata, overridden by the visible admin metadata.
 struct VisibleMetadata<'a>(&'a Volume);
 
 impl Serialize for VisibleMetadata<'_> {

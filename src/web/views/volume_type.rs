@@ -9,10 +9,10 @@ use crate::model::VolumeType;
 use crate::web::caller::Caller;
 use crate::web::policy::{admin, member, reader};
 
-/// Extra specs that everybody sees; the others tell of the storage behind (cinder: `USER_VISIBLE_EXTRA_SPECS`).
+/// Extra specs that are visible to all users; the others describe the backend (cinder: `USER_VISIBLE_EXTRA_SPECS`).
 const USER_VISIBLE: [&str; 3] = ["RESKEY:availability_zones", "multiattach", "replication_enabled"];
 
-/// Whether everybody may see (and filter by) this extra spec.
+/// Whether all users may see (and filter by) this extra spec.
 #[must_use]
 pub fn is_user_visible(key: &str) -> bool {
     USER_VISIBLE.contains(&key)
@@ -55,7 +55,7 @@ impl<'a> TypeView<'a> {
         }
     }
 
-    /// As `GET /types/default` answers: the access extension does not know that word.
+    /// As `GET /types/default` answers: without the key of the access extension.
     #[must_use]
     pub fn of_default(caller: &Caller, volume_type: &'a VolumeType) -> Self {
         Self {

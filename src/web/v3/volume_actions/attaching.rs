@@ -1,4 +1,4 @@
-//! Actions of attaching as it was before attachments had routes of their own, and of connections.
+//! Actions for attaching and for connections, used before attachments had their own routes.
 
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ pub(in crate::web::v3) async fn force_detach(on: OnVolume) -> HandlerResult {
     on.accept_change(VolumeChange::Detach { attachment_id }).await
 }
 
-/// An attachment that `os-force_detach` names: any text. What cannot be an id names none.
+/// An attachment that `os-force_detach` names: any text. A malformed id is answered like an unknown one.
 fn named_attachment(text: Option<&str>) -> Result<Option<AttachmentId>, Fault> {
     let Some(text) = text else { return Ok(None) };
     match python::uuid(text) {

@@ -14,7 +14,7 @@ pub(in crate::web::v3) const EXTEND: Schema = object!([("new_size", VOLUME_SIZE)
 
 const EXTEND_ATTACHED: Rule = member("volume:extend_attached_volume");
 
-/// `os-extend`: since 3.42 of attached volumes, too, by a rule of their own.
+/// `os-extend`: since 3.42 also for attached volumes, with a separate rule.
 pub(in crate::web::v3) async fn extend(on: OnVolume) -> HandlerResult {
     let with_attached = on.caller.version.at_least(42);
     match with_attached && on.subject.status == VolumeStatus::InUse {
@@ -30,7 +30,7 @@ pub(in crate::web::v3) async fn extend(on: OnVolume) -> HandlerResult {
     Ok(accepted())
 }
 
-/// A size that the schema has let pass: 1 to 2147483647.
+/// A size that was checked by the schema: 1 to 2147483647.
 fn size(value: &serde_json::Value) -> u32 {
     match python::number(value) {
         Some(python::Number::Int(size)) => u32::try_from(size).unwrap_or(u32::MAX),
@@ -38,12 +38,12 @@ fn size(value: &serde_json::Value) -> u32 {
     }
 }
 
-/// What a compute service may say of how it ended.
+/// The schema of the result that a compute service reports.
 pub(super) const ERROR: Schema = Schema(&[Type(&[Kind::String, Kind::Null, Kind::Boolean])]);
 
 pub(in crate::web::v3) const COMPLETION: Schema = object!([("error", ERROR)]);
 
-/// `os-extend_volume_completion`. No driver of ours waits for a compute service, so nothing is ever there to be completed.
+/// `os-extend_volume_completion`. No driver waits for a compute service, so there is never anything to complete.
 pub(in crate::web::v3) async fn complete(on: OnVolume) -> HandlerResult {
     Err(Fault::bad_request(
         if on.subject.status == VolumeStatus::Extending {

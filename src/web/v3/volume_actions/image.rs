@@ -1,4 +1,4 @@
-//! Actions about images: what a volume remembers of the image that it was made of, and copies to and from images.
+//! Actions about images: image metadata of a volume, and copies to and from images.
 
 use actix_web::HttpResponse;
 
@@ -86,7 +86,7 @@ pub(in crate::web::v3) const UPLOAD_V31: Schema = upload!(
     ("protected", BOOLEAN)
 );
 
-/// `os-volume_upload_image`: not yet. What everybody shall see (3.1) asks for more than what few shall.
+/// `os-volume_upload_image`: not implemented. A public image (3.1) requires another rule than a private one.
 pub(in crate::web::v3) async fn upload(on: OnVolume) -> HandlerResult {
     if text(&on.arguments, "visibility") == Some("public") {
         on.caller

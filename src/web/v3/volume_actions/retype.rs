@@ -24,7 +24,7 @@ pub(in crate::web::v3) const RETYPE: Schema = object!(
 
 const MULTIATTACH: Rule = member("volume:multiattach");
 
-/// `os-retype`, to the type of that name or id.
+/// `os-retype`, to the type with this name or id.
 pub(in crate::web::v3) async fn retype(on: OnVolume) -> HandlerResult {
     let new_type = text(&on.arguments, "new_type").unwrap_or_default();
     let new_type = find_type_by_name(&on.state, &on.caller, new_type).await?;

@@ -13,7 +13,7 @@ pub(in crate::web::v3) const REVERT: Schema = Schema(&[
     Properties(&[("snapshot_id", Schema(&[Type(&[Kind::String, Kind::Null])]))]),
 ]);
 
-/// `revert`. Cinder looks whether it is the latest one before it looks whether the caller may.
+/// `revert`. Cinder checks that the snapshot is the latest one before it checks policy.
 pub(in crate::web::v3) async fn revert(on: OnVolume) -> HandlerResult {
     let snapshot_id = text(&on.arguments, "snapshot_id");
     let latest = on.state.catalog.latest_snapshot(on.subject.id).await?;

@@ -1,4 +1,4 @@
-//! Actions that set what the record says, or end it.
+//! Actions that change the record only, or delete it.
 
 use actix_web::HttpResponse;
 
@@ -47,7 +47,7 @@ pub(in crate::web::v3) const RESET_STATUS: Schema = Schema(&[
     NoOthers,
 ]);
 
-/// `os-reset_status`: words that the schema has let pass. Empty ones change nothing.
+/// `os-reset_status`: the values were checked by the schema. Empty ones change nothing.
 pub(in crate::web::v3) async fn reset_status(on: OnVolume) -> HandlerResult {
     let word = |field: &str| text(&on.arguments, field).unwrap_or_default().to_lowercase();
     let status = word("status").parse::<VolumeStatus>().ok();
