@@ -1,4 +1,4 @@
-//! The actors: who decides and who acts.
+//! The actors.
 
 pub mod api;
 mod permission;

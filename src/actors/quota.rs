@@ -1,8 +1,8 @@
-//! The **Quota** actor: knows the limits of projects, says whether one may have more, and changes limits.
+//! The **Quota** actor: reads and changes the limits of projects, and checks requests against them.
 //!
-//! The truth is in the store: usage changes in the same commit as the records, and that commit checks the limits again
-//! ([`Ceilings`]). So nobody is refused room that is there, and nobody gets room that is not, however many ask at the same time;
-//! there is nothing to hold meanwhile, and nothing to give back.
+//! The store is authoritative: usage changes in the same commit as the records, and that commit checks the limits again
+//! ([`Ceilings`]). So concurrent requests are neither refused wrongly nor let over a limit; nothing is reserved meanwhile, and
+//! nothing has to be returned.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,12 +20,12 @@ use crate::store::{CommitError, StoreError};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve};
 
-/// What may be configured.
+/// The options of the actor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The limits that hold where nothing else is said (`[quota]`).
+    /// The default limits (`[quota]`).
     pub defaults: Defaults,
-    /// How many messages may wait.
+    /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
 
@@ -63,7 +63,7 @@ pub fn endpoint(catalog: Catalog, options: Options) -> EndpointBuilder<Quota> {
 }
 
 impl Quota {
-    /// The limits of what is asked for, and of one volume's size. Read each time: nothing that the store says is kept beside it.
+    /// The limits of the requested resources, and of one volume's size. They are read each time and never cached.
     async fn limits(&self, request: &CheckQuota) -> Result<(BTreeMap<Resource, i64>, i64), StoreError> {
         let per_volume = Resource::per_volume_gigabytes();
         let mut resources: Vec<Resource> = request.deltas.keys().cloned().collect();
@@ -110,21 +110,21 @@ impl Quota {
     }
 }
 
-/// Why a project may not have so much more.
+/// Why a request exceeds a project's quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Excess {
-    /// It would be over a limit.
+    /// It would exceed a limit.
     Limit {
-        /// Of this.
+        /// The resource.
         resource: Resource,
         /// The limit.
         limit: i64,
-        /// How much more was asked for.
+        /// The requested amount.
         requested: i64,
-        /// How much is in use or reserved.
+        /// The amount in use or reserved.
         consumed: i64,
     },
-    /// The sum would be beyond what can be counted.
+    /// The sum would overflow the counter.
     Count(Resource),
 }
 
@@ -160,12 +160,12 @@ fn fits(
     Ok(())
 }
 
-/// What a client is told of limits that were not written.
+/// The client's error for limits that were not written.
 fn unwritten(error: &CommitError) -> Error {
     error.for_client("writing limits")
 }
 
-/// The limits that the commit is to check again.
+/// The limits that the commit must check again.
 fn ceilings(deltas: &Deltas, limits: &BTreeMap<Resource, i64>) -> Ceilings {
     let limited = limits.iter().filter(|(resource, limit)| {
         **limit != UNLIMITED && deltas.get(*resource).is_some_and(|delta| *delta > 0)
@@ -180,7 +180,7 @@ fn unreadable(error: StoreError) -> Error {
     Error::internal(format!("reading quota: {error}"))
 }
 
-/// What the schema lets through, checked again where it is written.
+/// Checks again, before the write, what the schema checks.
 fn check_range(limits: &[(Resource, i64)]) -> Result<(), Error> {
     for (Resource(name), limit) in limits {
         if *limit < UNLIMITED {

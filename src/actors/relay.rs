@@ -1,8 +1,9 @@
-//! The **Relay** actor of a control node: passes reads on between volume nodes that are not connected with each other.
+//! The **Relay** actor of a control node: forwards reads between volume nodes that are not connected with each other.
 //!
-//! Volume nodes join control nodes, and not each other. What a copy reads goes through here if there is no shorter way; the backend
-//! that has the volume decides whether it may be read. It keeps nothing, and has a thread of its own, for a piece of a volume is
-//! large and requests of clients must not wait behind it. Few are under way at once; one more is refused, and comes again.
+//! Volume nodes join control nodes, not each other. The reads of a copy are forwarded here if there is no direct connection; the
+//! backend of the volume decides whether it may be read. The relay has no state, and runs on a separate thread, since a piece of
+//! a volume is large and must not delay client requests. The number of concurrent reads is bounded; a read beyond it is refused
+//! and retried.
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Router, Serve};
 use crate::verbs::volume::{ReadVolumeData, RelayedRead, VolumeData};
 
-/// How many reads may be under way at once: each may hold a piece of a megabyte.
+/// The most concurrent reads: each may hold a piece of one megabyte.
 const MOST_READS: usize = 64;
 
 /// See the module.
@@ -41,7 +42,7 @@ impl Serve<RelayedRead> for Relay {
         let manager = self.router.server::<VolumeTopic>(&read.source.to_string());
         let answer = manager.call(&context, read.question, ReadVolumeData::LIMIT).await;
         answer.map_err(|error| match error {
-            // Whoever asks asks for less then.
+            // The caller then requests a smaller piece.
             CallError::TooLarge { .. } => Error::too_large(error.to_string()),
             other => other.into(),
         })

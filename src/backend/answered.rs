@@ -2,7 +2,7 @@
 //!
 //! Commands are delivered at least once. One that is running is ignored, one that was answered gets the same answer again, one of an
 //! attempt before the latest is ignored. The number of remembered answers is bounded: a forgotten command is run again, which is
-//! harmless, because every driver verb looks before it acts.
+//! harmless, because every driver verb checks the storage before it acts.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! What a command to a backend declares (what it is about, its steps, what its success means), and one command being run: what
-//! its steps work with, and how they run driver verbs. The VolumeManager runs all commands alike.
+//! What a command to a backend declares (what it is about, its steps, its result), and the execution of one command: the state
+//! of its steps, and how they run driver verbs. The VolumeManager runs all commands in the same way.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::transport::Router;
 
 /// A message that changes storage. It is run once, in workers, and ends with a report.
 pub trait BackendCommand: Message<To = VolumeTopic, Reply = ()> {
-    /// What becomes of it while the driver does not work.
+    /// What happens to it while the driver does not work.
     const WHEN_DOWN: WhenDown;
-    /// What its success does to the free space that the schedulers know of.
+    /// The effect of its success on the free space that the schedulers know.
     const SPACE: SpaceEffect;
-    /// What its steps find out, for the outcome.
+    /// The result of its steps, for the outcome.
     type Output: Default;
 
     /// Which operation it belongs to.
@@ -64,7 +64,7 @@ macro_rules! command_fields {
 }
 pub(crate) use command_fields;
 
-/// What becomes of a command while the driver does not work.
+/// What happens to a command while the driver does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenDown {
     /// It fails: another backend may do it.
@@ -73,20 +73,22 @@ pub enum WhenDown {
     Wait,
 }
 
-/// What a command's success does to the free space that the schedulers know of. After a failure they know nothing.
+/// The effect of a command's success on the free space that the schedulers know. After a failure it is always
+/// `Unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpaceEffect {
-    /// It takes and frees none.
+    /// It neither takes nor frees space.
     Unchanged,
-    /// It takes what the schedulers promised: they count it until a newer look at the pools is reported.
+    /// It takes the capacity that the schedulers have reserved: they count it until newer statistics of the
+    /// pools are reported.
     TakesPromised,
-    /// There may be more or less than they know: the pools are looked at for the next report.
+    /// There may be more or less than they know: the pools are examined for the next report.
     Unknown,
 }
 
-/// Is shown each kind of command.
+/// Visits each kind of command.
 pub trait CommandVisitor: Sized {
-    /// One of them.
+    /// Visits one.
     #[must_use]
     fn command<C: BackendCommand>(self) -> Self;
 }
@@ -95,20 +97,20 @@ pub trait CommandVisitor: Sized {
 pub struct Task<C: BackendCommand> {
     /// The backend.
     pub backend: Arc<BackendState>,
-    /// The way to other actors, for commands in which another backend takes part.
+    /// The router to other actors, for commands in which another backend takes part.
     pub router: Router,
-    /// On whose behalf it runs.
+    /// The context of its request.
     pub context: Context,
-    /// The command, as it came.
+    /// The command, as received.
     pub command: Arc<C>,
-    /// The command's volume, with what the steps have changed of it.
+    /// The command's volume, with the changes by the steps.
     pub volume: VolumeSpec,
-    /// What the steps have found out.
+    /// The result of the steps so far.
     pub output: C::Output,
     is_stopping: bool,
 }
 
-/// What a driver verb has at hand in its worker thread.
+/// The arguments of a driver verb in its worker thread.
 pub struct DriverCall<'a, C> {
     /// The backend.
     pub backend: &'a BackendState,
@@ -151,13 +153,13 @@ impl<C: BackendCommand> Task<C> {
         Some(report.map(|()| self.command.outcome(self.output)))
     }
 
-    /// Whether the driver's verbs that make, delete or revert move data.
+    /// Whether the driver's verbs that create, delete or revert move data.
     #[must_use]
     pub fn moves_data(&self) -> bool {
         self.backend.driver.get().moves_data()
     }
 
-    /// Whether the manager is stopping, so that a step's failure says nothing of the storage.
+    /// Whether the manager is stopping, so that a step's failure says nothing about the storage.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.is_stopping

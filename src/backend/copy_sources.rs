@@ -1,9 +1,9 @@
 //! Which volumes of this backend another backend may read, and for which operation.
 //!
-//! A backend is not trusted with the data of others: it reads only what an operation has opened for it, and the operation's id is
-//! what shows that it may. What is open is forgotten at the operation's deadline, and as soon as any other command about the
-//! volume comes: whatever is done to it afterwards is not for those who copied it before. A restart forgets all of it; then the
-//! volume is opened again by the control node.
+//! A backend is not trusted with the data of others: it reads only volumes that an operation has opened for it, and the
+//! operation's id is the proof of access. An entry is removed at the operation's deadline, and as soon as any other command about
+//! the volume is received: the copying backend must not see later changes. A restart removes all entries; then the control node
+//! opens the volume again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::{OperationId, VolumeId, VolumeSpec};
 /// How many volumes may be open at once.
 const MOST: usize = 1024;
 
-/// A volume is open no longer, whatever a command says.
+/// The longest time that a volume is open, whatever a command says.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// See the module.
@@ -31,7 +31,7 @@ struct CopySource {
 }
 
 impl CopySources {
-    /// From now on this operation may read this volume for so long, and no other volume any more.
+    /// Allows this operation to read this volume for so long, and no other volume any more.
     pub fn open(&mut self, operation: OperationId, volume: VolumeSpec, now: Instant, within: Duration) {
         let until = now + within.min(LONGEST);
         self.open.retain(|_, source| source.until > now);
@@ -44,7 +44,7 @@ impl CopySources {
         self.open.insert(operation, CopySource { volume, until });
     }
 
-    /// Nobody may read this volume any more.
+    /// Ends all access to this volume.
     pub fn close(&mut self, volume: VolumeId) {
         self.open.retain(|_, source| source.volume.id != volume);
     }

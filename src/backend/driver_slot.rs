@@ -62,7 +62,7 @@ impl DriverSlot {
         }
     }
 
-    /// The present driver, whether or not it is set up: for questions that it answers without its storage.
+    /// The present driver, whether or not it is set up: for calls that do not access its storage.
     #[must_use]
     pub fn get(&self) -> Arc<dyn VolumeDriver> {
         self.present().driver()
@@ -74,8 +74,8 @@ impl DriverSlot {
         self.present.load_full()
     }
 
-    /// Replaces a driver that panicked by a new one: what it kept in memory cannot be trusted. False if it is replaced
-    /// already, after another verb's panic.
+    /// Replaces a driver that panicked by a new one: its state in memory may be inconsistent. False if it was already
+    /// replaced after another verb's panic.
     pub fn replace(&self, panicked: &Generation) -> bool {
         let new = Arc::new(Generation {
             driver: (self.factory)(),

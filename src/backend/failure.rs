@@ -1,5 +1,5 @@
-//! From a driver's error to the report's failure: what the volume's owner reads, what the operator reads, and what the control
-//! node does next.
+//! From a driver's error to the report's failure: the text for the volume's owner, the text for the operator, and the kind
+//! that determines the control node's reaction.
 
 use super::workers::WorkError;
 use crate::drivers::DriverError;

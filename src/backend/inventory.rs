@@ -1,5 +1,5 @@
-//! What is known of a backend without asking the storage: its volumes with their sizes, which are exported and to whom, and which
-//! were deleted. Loaded at start from the catalog (by message), and kept up to date by each command.
+//! What is known of a backend without asking the storage: its volumes with their sizes, which are exported to which initiators,
+//! and which were deleted. Loaded at start from the catalog (by message), and kept up to date by each command.
 //!
 //! A volume's export is read and changed here by workers that hold the volume's lock, together with the export itself: else an
 //! export that is just being restored could be removed, or the other way round.
@@ -34,7 +34,7 @@ pub struct Connection {
     by: Option<OperationId>,
 }
 
-/// What a connection that failed, or is reverted, has made and nobody else uses.
+/// What a failed or reverted connection has created and no other connection uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
     /// The initiator has the volume by another operation as well.
@@ -77,9 +77,9 @@ impl BackendInventory {
         self.exports.remove(&id);
     }
 
-    /// Remembers that the volume or snapshot is being deleted, or is deleted: a create that was sent before the delete and arrives
-    /// after it must not bring it back. No times are compared for that: an id is made once, so each create that arrives after a
-    /// delete was sent before it.
+    /// Remembers that the volume or snapshot is being deleted, or is deleted: a create that was sent before the delete and
+    /// arrives after it must not bring it back. No times are compared for that: an id is generated once, so each create that
+    /// arrives after a delete was sent before it.
     pub fn insert_tombstone(&mut self, id: Uuid) {
         if self.tombstones.insert(id, Tombstone::Deleted).is_none() {
             self.deletes.push_back(id);
@@ -91,7 +91,7 @@ impl BackendInventory {
         }
     }
 
-    /// The delete failed: what is still there may be connected again.
+    /// The delete failed: what still exists may be connected again.
     pub fn delete_failed(&mut self, id: Uuid) {
         if let Some(tombstone) = self.tombstones.get_mut(&id) {
             *tombstone = Tombstone::Failed;
@@ -126,7 +126,7 @@ impl BackendInventory {
             .sum()
     }
 
-    /// Notes that an initiator has the volume, by this operation.
+    /// Records that this operation connected an initiator.
     pub fn connected(&mut self, volume: VolumeSpec, connector: Connector, mode: AttachMode, by: OperationId) {
         let exported = self.exports.entry(volume.id).or_insert_with(|| Exported {
             volume: volume.clone(),
@@ -150,8 +150,8 @@ impl BackendInventory {
         }
     }
 
-    /// What this operation's connection has made that nobody else uses. To be asked, and acted on, by a worker that holds the
-    /// volume's lock.
+    /// What this operation's connection has created and no other connection uses. The caller must be a worker that holds the
+    /// volume's lock until it has acted on it.
     #[must_use]
     pub fn leftover(&self, id: VolumeId, connector: &Connector, by: OperationId) -> Leftover {
         let others = self
@@ -170,7 +170,7 @@ impl BackendInventory {
         leftover
     }
 
-    /// Notes that an initiator (`None`: every one) does not have it any more.
+    /// Records that an initiator (`None`: every one) is disconnected.
     pub fn disconnected(&mut self, id: VolumeId, connector: Option<&Connector>, export_removed: bool) {
         if export_removed {
             self.exports.remove(&id);
@@ -207,7 +207,7 @@ impl BackendInventory {
         connections.is_some_and(|known| known.iter().any(|known| known.connector == *connector))
     }
 
-    /// Drops what was loaded before; the deletes stay.
+    /// Removes everything that was loaded; the tombstones are kept.
     pub fn clear(&mut self) {
         self.sizes.clear();
         self.exports.clear();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_connection_leaves_is_what_nobody_else_has() {
+    fn the_leftover_of_a_failed_connection_is_what_no_other_connection_uses() {
         use super::Leftover;
         use crate::drivers::testing::{connector, volume};
         use crate::model::AttachMode;
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(inventory.leftover(volume.id, &other, second), Leftover::Connector);
         inventory.connected(volume.clone(), other.clone(), AttachMode::Rw, second);
         assert_eq!(inventory.leftover(volume.id, &one, first), Leftover::Connector);
-        // The same initiator once more: neither of the two takes it from the other.
+        // A second connection of the same initiator: neither disconnects the other.
         inventory.connected(volume.clone(), one.clone(), AttachMode::Rw, second);
         for operation in [first, second] {
             assert_eq!(inventory.leftover(volume.id, &one, operation), Leftover::Nothing);

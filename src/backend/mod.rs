@@ -11,10 +11,10 @@
 //! | `workers` | the threads that driver verbs run in, and the locks they hold |
 //! | `driver_slot` | the driver in use, replaced after a panic |
 //! | `inventory` | the backend's volumes, their sizes, exports and deletes |
-//! | `answered` | which commands were answered, and how |
+//! | `answered` | the answered commands, with their answers |
 //! | `copy_sources` | which volumes another backend may read, and for which operation |
 //! | `failure` | from a driver's error to the report's failure |
-//! | `notify` | notifications of what happened to a volume or a snapshot |
+//! | `notify` | notifications of events of volumes and snapshots |
 
 pub mod answered;
 pub mod command;

@@ -1,6 +1,6 @@
-//! Notifications: that something happened to a volume or a snapshot, for those who bill and watch (Cinder's event types).
+//! Notifications of events of volumes and snapshots, for billing and monitoring (Cinder's event types).
 //!
-//! They go to the log under the target `pumice::notification`, where a subscriber can pick them out.
+//! They are written to the log with the target `pumice::notification`, by which a subscriber can select them.
 
 use async_trait::async_trait;
 

@@ -36,21 +36,21 @@ pub struct Options {
     pub command_timeout: Duration,
     /// How often a report is sent.
     pub report_interval: Duration,
-    /// How often the pools are looked at, if nothing asks for it earlier.
+    /// How often the pools are examined, unless it is requested earlier.
     pub stats_polling_interval: Duration,
-    /// How long to wait before a setup that failed is tried again: the first time, and at most.
+    /// The first and the longest pause before a failed setup is retried.
     pub retry: (Duration, Duration),
-    /// How many volumes or names a message has at most where all of a backend are listed.
+    /// The most volumes or names per message of a backend's list.
     pub page_size: u32,
     /// Whether volumes and snapshots on the storage without a record are deleted at start.
     pub delete_orphans: bool,
-    /// Whether a storage that has none of the backend's volumes is taken for the wrong one.
+    /// Whether a storage that has none of the backend's volumes is rejected as the wrong one.
     pub expect_storage: bool,
-    /// Per cent of each pool that is kept free.
+    /// The percentage of each pool that is kept free.
     pub reserved_percentage: u8,
-    /// How far thin pools may be over-subscribed.
+    /// The largest over-subscription ratio of thin pools.
     pub max_over_subscription_ratio: crate::model::service::OverSubscription,
-    /// How long a copy waits for a backend whose volume it reads and that does not answer.
+    /// How long a copy waits for its source backend if that does not answer.
     pub copy_source_patience: Duration,
     /// How often a copy makes durable what it has written.
     pub copy_sync_interval: Duration,
@@ -104,10 +104,10 @@ pub struct BackendState {
     pub readiness: tokio::sync::watch::Sender<Readiness>,
     /// Held while the driver is set up.
     setting_up: tokio::sync::Mutex<()>,
-    /// Whether the inventory was loaded and the storage compared. Done once in the life of this process: both outlive the actor
-    /// and the driver, and commands have changed them since.
+    /// Whether the inventory was loaded and the storage compared. Done once per process: the results survive the actor and the
+    /// driver, and commands have changed them since.
     is_loaded: AtomicBool,
-    /// Whether exports that an earlier process left and nobody has were removed. Done once in the life of this process.
+    /// Whether exports that an earlier process left without a record were removed. Done once per process.
     are_stray_exports_removed: AtomicBool,
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
     difference: Mutex<Option<StorageDifference>>,
@@ -118,15 +118,15 @@ pub struct BackendState {
     inventory: Mutex<BackendInventory>,
     answered: Mutex<AnsweredCommands>,
     copy_sources: Mutex<CopySources>,
-    /// How many reads for other backends wait for the storage, or are answered by it.
+    /// Bounds the reads for other backends that wait for the storage, or are in progress.
     pub(crate) reads: tokio::sync::Semaphore,
 }
 
-/// How many reads for other backends may wait for the storage at once. One more is refused, and tried again.
+/// The most concurrent reads for other backends. A read beyond that is refused, and retried.
 const MOST_READS: usize = 32;
 
 impl BackendState {
-    /// The state of a backend of which nothing is started yet.
+    /// The state of a backend that is not started yet.
     #[must_use]
     pub fn new(
         backend: BackendName,
@@ -167,7 +167,7 @@ impl BackendState {
         })
     }
 
-    /// Locks the inventory. Not to be held across an await or a driver verb.
+    /// Locks the inventory. Must not be held across an await or a driver verb.
     pub fn inventory(&self) -> MutexGuard<'_, BackendInventory> {
         self.inventory.lock()
     }
@@ -186,7 +186,7 @@ impl BackendState {
         self.is_loaded.load(Ordering::Acquire)
     }
 
-    /// From now on commands are run whenever the driver is ready.
+    /// Allows commands to run whenever the driver is ready.
     pub(crate) fn set_loaded(&self) {
         self.is_loaded.store(true, Ordering::Release);
     }
@@ -199,8 +199,8 @@ impl BackendState {
         self.are_stray_exports_removed.store(true, Ordering::Release);
     }
 
-    /// The time for a report. It is later than that of the report before, for schedulers drop a report that is older than the last,
-    /// and the clock may have been set back.
+    /// The time for a report. It is later than that of the previous report, because schedulers drop a report that is older than
+    /// the last one, and the clock may have been set back.
     pub(crate) fn report_time(&self, now: Timestamp) -> Timestamp {
         let later = |last: i64| now.0.max(last.saturating_add(1));
         // Cannot fail: the closure always returns a value.
@@ -210,17 +210,17 @@ impl BackendState {
         Timestamp(later(last.unwrap_or(i64::MIN)))
     }
 
-    /// Asks for a look at the pools before the next report.
+    /// Requests an examination of the pools before the next report.
     pub(crate) fn request_stats_refresh(&self) {
         self.stats_refresh_requested.store(true, Ordering::Release);
     }
 
-    /// Whether a look was asked for since the last call.
+    /// Whether an examination was requested since the last call.
     pub(crate) fn take_stats_refresh_request(&self) -> bool {
         self.stats_refresh_requested.swap(false, Ordering::AcqRel)
     }
 
-    /// Counts a volume that was made or has grown.
+    /// Counts a volume that was created or extended.
     pub(crate) fn count_allocation(&self) {
         self.allocations.fetch_add(1, Ordering::AcqRel);
     }
@@ -230,12 +230,12 @@ impl BackendState {
         self.allocations.load(Ordering::Acquire)
     }
 
-    /// Locks the answered commands. Not to be held across an await.
+    /// Locks the answered commands. Must not be held across an await.
     pub fn answered(&self) -> MutexGuard<'_, AnsweredCommands> {
         self.answered.lock()
     }
 
-    /// Locks the volumes that other backends may read. Not to be held across an await.
+    /// Locks the volumes that other backends may read. Must not be held across an await.
     pub fn copy_sources(&self) -> MutexGuard<'_, CopySources> {
         self.copy_sources.lock()
     }
@@ -243,8 +243,8 @@ impl BackendState {
     /// Runs a driver verb in a worker that holds these locks. A verb that moves data may take the whole limit, any other no longer
     /// than `command_timeout`.
     ///
-    /// A driver that panics is replaced, and the verb runs once more: each looks at what exists before it acts, so the second run
-    /// finds what the first has done, and finishes what it left half done.
+    /// A driver that panics is replaced, and the verb runs once more: each checks what exists before it acts, so the second run
+    /// finds what the first has done, and completes it.
     ///
     /// # Errors
     /// The driver's; `None` if the manager is stopping.
@@ -292,7 +292,7 @@ impl BackendState {
             .run(locks, left, move |work| {
                 work.check_owner()?;
                 let answer = verb(driver.as_ref(), work);
-                // What was seen or done while another process may have owned the storage is not reported.
+                // A result from a time when another process may have owned the storage is not reported.
                 work.check_owner()?;
                 answer
             })
@@ -301,7 +301,7 @@ impl BackendState {
         answer
     }
 
-    /// Sets the present driver up, unless it is.
+    /// Sets the present driver up, unless that is done.
     ///
     /// # Errors
     /// Those of the setup.

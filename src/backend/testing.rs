@@ -78,12 +78,13 @@ pub(crate) fn connector_of(host: &str) -> Connector {
     Connector::from_json(json.as_object().expect("an object"))
 }
 
-/// A backend that has a volume of 3 GiB, grown to 5, a snapshot of it from before, and `lv1` of 7 GiB, which is not ours.
+/// A backend that has a volume of 3 GiB, extended to 5, a snapshot from before the extension, and `lv1` of 7 GiB, which
+/// is not managed.
 pub(crate) struct Fixture {
     pub(crate) driver: FakeDriver,
     pub(crate) target: Arc<FakeTarget>,
     pub(crate) state: Arc<BackendState>,
-    /// Where other actors are registered that the command needs.
+    /// The router, with the actors that the command needs.
     pub(crate) router: Router,
     pub(crate) volume: VolumeSpec,
     pub(crate) snapshot: SnapshotId,
@@ -133,14 +134,14 @@ pub(crate) struct Recipe<C> {
     pub(crate) command: fn(&Fixture) -> C,
     /// Whether it is done.
     pub(crate) is_done: fn(&Fixture, &C) -> bool,
-    /// Whether all is as it must be after a step has failed.
+    /// Whether the state is correct after a step has failed.
     pub(crate) after_failure: fn(&Fixture, &C) -> bool,
     /// Whether it can be run again after a step has failed, and is done then.
     pub(crate) is_repeatable: bool,
 }
 
 impl<C: BackendCommand + Clone> Recipe<C> {
-    /// Runs the command: with each step run once, and twice; and failing before, and right after, each of its steps.
+    /// Runs the command: with each step run once, and twice; and with a failure before, and right after, each step.
     pub(crate) async fn check(self) {
         for observer in [
             Rc::new(Unobserved) as Rc<dyn Observer<DriverError>>,

@@ -168,7 +168,7 @@ struct RunningVerb {
     command: Option<CommandId>,
     work: Work,
     has_permit: bool,
-    /// Since when nobody waits for it any more.
+    /// Since when its caller no longer waits for it.
     abandoned: Option<Instant>,
 }
 
@@ -187,7 +187,7 @@ pub struct Workers {
     stopping: CancellationToken,
 }
 
-/// How a verb failed. A panic is told apart: the driver that panicked is to be replaced.
+/// How a verb failed. A panic is distinguished, because the driver that panicked must be replaced.
 #[derive(Debug)]
 pub enum WorkError {
     /// The driver's error.
@@ -319,7 +319,7 @@ impl Workers {
                 Err(WorkError::Stopping)
             }
             Ok(Ok(Err(_))) if self.stopping.is_cancelled() => Err(WorkError::Stopping),
-            // It was cancelled because its time was up.
+            // It was cancelled because its time limit passed.
             Ok(Ok(Err(DriverError::Cancelled))) if !cancelled.is_cancelled() => {
                 Err(DriverError::TimedOut.into())
             }
@@ -333,8 +333,8 @@ impl Workers {
         }
     }
 
-    /// A command begins. It can be cancelled until the guard is dropped. One of an earlier attempt of its operation is cancelled: its
-    /// outcome counts no more, and it may hold the locks that this one needs.
+    /// Begins a command, which can be cancelled until the guard is dropped. A command of an earlier attempt of its operation is
+    /// cancelled: its outcome is obsolete, and it may hold the locks that this one needs.
     pub fn begin_command(self: &Arc<Self>, command: CommandId) -> RunningCommand {
         let mut commands = self.commands();
         commands.retain(|other, token| {
@@ -351,7 +351,7 @@ impl Workers {
         }
     }
 
-    /// Ends a command's long verbs, those that run and those to come. False if the command is not running.
+    /// Cancels a command's long verbs, running and future ones. False if the command is not running.
     pub fn cancel(&self, command: CommandId) -> bool {
         let token = self.commands().get(&command).cloned();
         if let Some(token) = &token {
@@ -360,7 +360,7 @@ impl Workers {
         token.is_some()
     }
 
-    /// Ends when the command is cancelled, or the manager is stopping: for what a command waits for besides its verbs.
+    /// Returns when the command is cancelled, or the manager is stopping: for waits of a command outside its verbs.
     pub async fn interrupted(&self, command: CommandId) -> WorkError {
         let cancelled = self.token_of(Some(command));
         tokio::select! {
@@ -385,7 +385,7 @@ impl Workers {
             .collect()
     }
 
-    /// Cancels everything that runs, and lets nothing more begin. The operations stay in the journal.
+    /// Cancels all running verbs, and prevents new ones. The operations stay in the journal.
     pub fn stop(&self) {
         self.stopping.cancel();
         for running in self.verbs().values() {
@@ -400,7 +400,7 @@ impl Workers {
     }
 
     /// Whether an outcome may be reported. Once another process owns the storage, it may not: that process reports. While the
-    /// storage cannot be seen (its disk is not mounted), only a failure may be: whether a success lasted is unknown.
+    /// storage is not accessible (its disk is not mounted), only a failure may be: whether a success is durable is unknown.
     pub(crate) async fn may_report(&self, is_failure: bool) -> bool {
         if self.is_stopping() {
             return false;
@@ -433,7 +433,7 @@ impl Workers {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Why no more verbs can begin: every permit is held by a verb that hangs. `None` as soon as one of them has ended.
+    /// Why no more verbs can begin: every permit is held by a hanging verb. `None` as soon as one of them has ended.
     #[must_use]
     pub fn hung(&self) -> Option<String> {
         let running = self.verbs();

@@ -1,5 +1,5 @@
-//! Where the bounds of [`model::bounds`](crate::model::bounds) are checked: of records that a request would change, and of what
-//! backends report.
+//! Checks of the bounds of [`model::bounds`](crate::model::bounds): of records that a request would change, and of reports by
+//! backends.
 
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
 use crate::model::bounds::{
@@ -12,12 +12,12 @@ use crate::model::{
 };
 use crate::store::record::size_of;
 
-/// What a volume's metadata weigh, with its image's.
+/// The size of a volume's metadata, including its image's.
 fn owners_data(volume: &Volume) -> usize {
     pairs(&volume.metadata) + pairs(&volume.image_metadata)
 }
 
-/// Refuses a new volume whose owner wrote more than there is room for.
+/// Refuses a new volume whose metadata exceed the bound.
 ///
 /// # Errors
 /// 413 that names the part and its bound.
@@ -26,7 +26,7 @@ pub fn check_new_volume(volume: &Volume) -> Result<()> {
 }
 
 /// Refuses a change that makes a part of the volume larger than it may be. A record of an earlier version may be so large
-/// already that its parts' bounds are not enough: the whole is looked at too.
+/// already that the bounds of its parts are not sufficient: the size of the whole is checked, too.
 ///
 /// # Errors
 /// 413 that names the part and its bound.
@@ -44,7 +44,7 @@ pub fn check_volume(was: &Volume, now: &Volume) -> Result<()> {
     )))
 }
 
-/// Refuses a new snapshot whose owner wrote more than there is room for.
+/// Refuses a new snapshot whose metadata exceed the bound.
 ///
 /// # Errors
 /// 413 that names the part and its bound.
@@ -60,7 +60,7 @@ pub fn check_snapshot(was: &Snapshot, now: &Snapshot) -> Result<()> {
     check_pairs(METADATA, &was.metadata, &now.metadata)
 }
 
-/// Refuses an attachment more than a volume may have.
+/// Refuses an attachment beyond a volume's limit.
 ///
 /// # Errors
 /// 413 that names the bound.
@@ -68,7 +68,8 @@ pub fn check_one_more(attachments: &[Attachment]) -> Result<()> {
     check_count("attachments", attachments.len(), bounds::ATTACHMENTS)
 }
 
-/// Refuses a connector for an attachment if it is too large, or too large beside those of the volume's other attachments.
+/// Refuses a connector for an attachment if it is too large, or too large together with those of the volume's other
+/// attachments.
 ///
 /// # Errors
 /// 413 that names the bound.
@@ -92,8 +93,8 @@ pub fn check_attachment_connector(
     CONNECTORS_OF_VOLUME.check(others + was, others + connector.weight())
 }
 
-/// A report, none of whose texts is longer than is kept. What cannot be cut and is too large makes it the report of a command
-/// of which nobody knows what it left: what the volume has on its backend is taken away when its owner deletes or detaches it.
+/// Truncates the texts of a report to their bounds. If a part that cannot be truncated is too large, it becomes the report of
+/// a failure with an unknown result: what the volume has on its backend is removed when its owner deletes or detaches it.
 pub fn bounded(mut report: Report) -> Report {
     report.steps = last_steps(std::mem::take(&mut report.steps));
     let too_large = match &mut report.outcome {
@@ -142,7 +143,7 @@ fn secret_len(secret: &Secret) -> usize {
     secret.reveal().len()
 }
 
-/// The failure of a command that may have been done all the same.
+/// The failure of a command that may have been done nevertheless.
 pub fn unknown_end(operator: String) -> Failure {
     Failure {
         kind: FailureKind::TimedOut,
@@ -151,7 +152,7 @@ pub fn unknown_end(operator: String) -> Failure {
     }
 }
 
-/// The last steps that a journal entry remembers, and the one that says that it was cancelled.
+/// The last steps that a journal entry stores, and the step of its cancellation.
 pub fn last_steps(mut steps: Vec<StepRecord>) -> Vec<StepRecord> {
     let mut surplus = steps.len().saturating_sub(STEPS);
     steps.retain(|step| {

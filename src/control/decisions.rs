@@ -1,6 +1,6 @@
-//! The last decision for each volume, for those who ask "why was no host chosen?" (`/inspect/scheduler/decisions`).
+//! The last decision of the scheduler for each volume, for inspection (`/inspect/scheduler/decisions`).
 //!
-//! Bounded: of more than so many volumes the one decided longest ago is forgotten.
+//! Bounded: beyond the bound the oldest decision is dropped.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use serde::{Serialize, Serializer};
 
 use crate::model::{PoolName, Timestamp, VolumeId};
 
-/// A refusal's text quotes at most so many reasons.
+/// The most reasons in the text of a refusal.
 const QUOTED_REASONS: usize = 3;
 
-/// A stage of the chain, and how many pools came through.
+/// A stage of the chain, and how many pools passed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stage {
     /// The filter.
@@ -24,7 +24,7 @@ pub struct Stage {
     pub after: usize,
 }
 
-/// What was found of one pool.
+/// The result for one pool.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoolEvaluation {
     /// The pool.
@@ -32,31 +32,31 @@ pub struct PoolEvaluation {
     pub pool: PoolName,
     /// The filter that dropped it.
     pub dropped_by: Option<&'static str>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
     /// Its weight, if it was not dropped.
     pub weight: Option<f64>,
-    /// Each weigher's share of that.
+    /// The contribution of each weigher.
     pub weights: BTreeMap<&'static str, f64>,
 }
 
 /// A decision, with its reasons.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decision {
-    /// For which volume.
+    /// The volume.
     pub volume_id: VolumeId,
-    /// GiB asked for.
+    /// The requested GiB.
     pub size: u32,
-    /// When.
+    /// The time.
     pub decided_at: Timestamp,
     /// The pool, if there was one.
     #[serde(serialize_with = "as_optional_text")]
     pub chosen: Option<PoolName>,
-    /// How many pools each stage left.
+    /// The number of pools after each stage.
     pub stages: Vec<Stage>,
-    /// Each pool; not all of them where there are very many.
+    /// The pools; not all of them if there are very many.
     pub pools: Vec<PoolEvaluation>,
-    /// How many pools are not named above.
+    /// The number of pools that are not listed above.
     pub unnamed: usize,
 }
 
@@ -83,7 +83,7 @@ impl Decision {
         stages.collect::<Vec<_>>().join(", ")
     }
 
-    /// Why no pool was chosen, in a sentence for an operator.
+    /// Why no pool was chosen, as a sentence for the operator.
     #[must_use]
     pub fn why_none(&self) -> String {
         if self.pools.is_empty() {
@@ -98,7 +98,7 @@ impl Decision {
     }
 }
 
-/// See the module. Shared by the actor and those who look; every hold of its lock is short.
+/// See the module. Shared by the actor and inspection; its lock is held briefly.
 #[derive(Debug)]
 pub struct Decisions {
     bound: usize,
@@ -114,7 +114,7 @@ struct Kept {
 }
 
 impl Decisions {
-    /// Keeps those of so many volumes.
+    /// Keeps the decisions for so many volumes.
     #[must_use]
     pub fn new(bound: usize) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Decisions {
         current.take(limit).collect()
     }
 
-    /// Remembers one.
+    /// Stores a decision.
     pub fn keep(&self, decision: Arc<Decision>) {
         let mut kept = self.kept.lock();
         let (number, volume) = (kept.next, decision.volume_id);

@@ -1,6 +1,6 @@
-//! Operations that have ended, with their steps: for those who ask where the time went (`/inspect/operations`).
+//! Ended operations with their steps and times, for inspection (`/inspect/operations`).
 //!
-//! Shared between the actor, which writes, and `web`, which reads; bounded, in memory, newest kept.
+//! Shared between the actor, which writes, and `web`, which reads; bounded, in memory; the oldest are dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,45 +8,45 @@ use std::sync::Arc;
 use crate::model::{Operation, OperationId, StepRecord, Timestamp, VolumeId};
 use parking_lot::Mutex;
 
-/// How many ended operations are remembered.
+/// The most ended operations in memory.
 const KEPT: usize = 500;
-/// For how many open operations the steps are remembered that no journal entry holds yet.
+/// The most open operations whose unjournaled steps are in memory.
 const LIVE: usize = 4096;
 
 /// An operation that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// The journal entry as it was last, with all steps.
+    /// The last journal entry, with all steps.
     pub operation: Operation,
     /// When it ended.
     pub finished_at: Timestamp,
-    /// Why it failed, for the operator; `None` if it did not.
+    /// Why it failed, for the operator; `None` on success.
     pub failure: Option<String>,
 }
 
-/// How far an open operation is that moves data.
+/// The progress of an open operation that moves data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
-    /// Bytes done.
+    /// Completed bytes.
     pub done: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub total: u64,
-    /// How many a second it did of late; `None` until that can be said.
+    /// The recent rate; `None` until it is known.
     pub bytes_per_second: Option<u64>,
-    /// When that was.
+    /// The time of this progress.
     pub at: Timestamp,
 }
 
 impl Advance {
-    /// What it is now, after what it was.
+    /// The progress after an update.
     fn after(before: Option<Self>, done: u64, total: u64, at: Timestamp) -> Self {
         let rate = before.and_then(|before| {
             // None, if the clock was set back meanwhile.
             let micros = Some(at.since(before.at).as_micros()).filter(|micros| *micros > 0)?;
-            // Less than before, or of another whole: it was begun anew, or another step of it.
+            // Less than before, or another total: it was restarted, or another step began.
             let moved = done.checked_sub(before.done).filter(|_| before.total == total)?;
             let now = u64::try_from(u128::from(moved) * 1_000_000 / micros).ok()?;
-            // The last few seconds, mostly the last one.
+            // A moving average over the last few seconds.
             Some(before.bytes_per_second.map_or(now, |then| then / 2 + now / 2))
         });
         Self {
@@ -58,7 +58,7 @@ impl Advance {
     }
 }
 
-/// The ring of ended operations. Cheap to clone; all clones are one.
+/// The ring of ended operations. Cheap to clone; clones share the ring.
 #[derive(Clone, Debug, Default)]
 pub struct FinishedOperations {
     inner: Arc<Mutex<Inner>>,
@@ -69,7 +69,7 @@ struct Inner {
     finished: VecDeque<Finished>,
     /// Steps of open operations, by operation.
     live: HashMap<OperationId, Vec<StepRecord>>,
-    /// How far open operations are, by operation.
+    /// The progress of open operations, by operation.
     advances: HashMap<OperationId, Advance>,
 }
 
@@ -93,7 +93,7 @@ impl FinishedOperations {
             .collect()
     }
 
-    /// One by id, if it is remembered.
+    /// An ended operation by id, if it is in memory.
     #[must_use]
     pub fn get(&self, id: OperationId) -> Option<Finished> {
         self.inner
@@ -118,13 +118,13 @@ impl FinishedOperations {
             .collect()
     }
 
-    /// The steps of an open operation that its journal entry does not hold (yet).
+    /// The steps of an open operation that are not (yet) in its journal entry.
     #[must_use]
     pub fn live_steps(&self, id: OperationId) -> Vec<StepRecord> {
         self.inner.lock().live.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Remembers steps of an open operation; when too many are open, those of this one are not remembered.
+    /// Stores steps of an open operation; dropped if too many operations are open.
     pub fn note_steps(&self, id: OperationId, steps: Vec<StepRecord>) {
         let mut inner = self.inner.lock();
         if inner.live.len() < LIVE || inner.live.contains_key(&id) {
@@ -132,13 +132,13 @@ impl FinishedOperations {
         }
     }
 
-    /// How far an open operation is, if it was told of.
+    /// The progress of an open operation, if reported.
     #[must_use]
     pub fn advance(&self, id: OperationId) -> Option<Advance> {
         self.inner.lock().advances.get(&id).copied()
     }
 
-    /// Remembers how far an open operation is.
+    /// Stores the progress of an open operation.
     pub fn note_progress(&self, id: OperationId, done: u64, total: u64, at: Timestamp) {
         let mut inner = self.inner.lock();
         let before = inner.advances.get(&id).copied();
@@ -147,7 +147,7 @@ impl FinishedOperations {
         }
     }
 
-    /// Adds steps that came first to an operation that has ended already.
+    /// Prepends steps to an operation that has already ended.
     pub fn amend(&self, id: OperationId, mut steps: Vec<StepRecord>) {
         let mut inner = self.inner.lock();
         if let Some(finished) = inner
@@ -161,12 +161,12 @@ impl FinishedOperations {
         }
     }
 
-    /// Takes the remembered steps of an operation.
+    /// Removes and returns the stored steps of an operation.
     pub fn take_steps(&self, id: OperationId) -> Vec<StepRecord> {
         self.inner.lock().live.remove(&id).unwrap_or_default()
     }
 
-    /// Remembers an ended operation, and forgets the oldest.
+    /// Stores an ended operation, and drops the oldest.
     pub fn push(&self, finished: Finished) {
         let mut inner = self.inner.lock();
         inner.live.remove(&finished.operation.id);

@@ -1,7 +1,8 @@
-//! Finding what a request names, in Cinder's words where it is not there, and turning store failures into answers.
+//! Looks up the resources that a request names, with Cinder's text if one does not exist, and maps store failures
+//! to answers.
 //!
-//! Ids come as the client wrote them: what cannot be read as an id is not found, with the client's own text. Another
-//! project's thing is not found either, unless the caller is an administrator.
+//! Ids are used as the client wrote them: a malformed id is answered with 404 and the client's own text. A resource
+//! of another project is 404, too, unless the caller is an administrator.
 
 use uuid::Uuid;
 
@@ -17,21 +18,21 @@ use crate::store::catalog::Stored;
 use crate::store::{CommitError, StoreError};
 use crate::transport::CallError;
 
-/// How often a change is decided anew when others were faster.
+/// How often a change is retried after a conflict.
 pub const TRIES: u32 = 32;
 
-/// The store failed: the client may come back, the operator reads why.
+/// The answer for a store failure: the client may retry, the cause is logged.
 pub fn store_failed(error: &StoreError) -> Error {
     error.for_client()
 }
 
-/// 503: the client may try again.
+/// 503: the client may retry.
 pub fn try_again(operator: &str) -> Error {
     Error::unavailable("The service is temporarily unable to handle the request.", 1).with_operator(operator)
 }
 
 /// Runs an attempt at a change again for as long as it meets a conflict. `$attempt` is an expression that gives
-/// `Result<T, Interrupt>`, evaluated anew each time. The result is a `Result<T, Error>`.
+/// `Result<T, Interrupt>`, evaluated again each time. The result is a `Result<T, Error>`.
 macro_rules! retry_on_conflict {
     ($attempt:expr) => {{
         let mut tries = 0_u32;
@@ -56,11 +57,11 @@ pub(crate) use retry_on_conflict;
 /// Why an attempt at a change changed nothing.
 #[derive(Debug)]
 pub enum Interrupt {
-    /// Somebody changed what it was decided on: read and decide again.
+    /// The records that it was decided on have changed: read and decide again.
     Conflict,
-    /// An operation must end first: wait for it, then read and decide again. It is about this volume.
+    /// An operation must end first: wait for it, then read and decide again. It is an operation on this volume.
     WaitFor(OperationId, VolumeId),
-    /// For good.
+    /// The change is refused.
     Refused(Error),
 }
 
@@ -95,7 +96,7 @@ impl From<CommitError> for Interrupt {
 }
 
 impl Control {
-    /// The volume that a client names.
+    /// The volume with this id.
     pub async fn find_volume(&self, context: &Context, id: &str) -> Result<Stored<Volume>> {
         let parsed: VolumeId = id.parse().map_err(|_| Error::volume_not_found(id))?;
         self.catalog
@@ -106,7 +107,7 @@ impl Control {
             .ok_or_else(|| Error::volume_not_found(id))
     }
 
-    /// The snapshot that a client names.
+    /// The snapshot with this id.
     pub async fn find_snapshot(&self, context: &Context, id: &str) -> Result<Stored<Snapshot>> {
         let parsed: SnapshotId = id.parse().map_err(|_| snapshot_not_found(id))?;
         self.catalog
@@ -125,7 +126,7 @@ impl Control {
             .map_err(|error| store_failed(&error))
     }
 
-    /// The attachment that a client names.
+    /// The attachment with this id.
     pub async fn find_attachment(&self, context: &Context, id: &str) -> Result<Stored<Attachment>> {
         let not_found = || {
             Error::not_found(format!(
@@ -141,7 +142,7 @@ impl Control {
             .ok_or_else(not_found)
     }
 
-    /// The type that a client names, by id or by name (cinder: `volume_types.get_by_name_or_id`).
+    /// The type with this id or name (cinder: `volume_types.get_by_name_or_id`).
     pub async fn find_volume_type(&self, context: &Context, name: &str) -> Result<Stored<VolumeType>> {
         let open = |found: &Stored<VolumeType>| context.is_admin || found.is_open_to(&context.project_id);
         let catalog = &self.catalog;
@@ -200,7 +201,7 @@ impl Control {
         self.type_by_id(volume.volume_type_id).await
     }
 
-    /// A type by an id that may be missing; `None` also where the type is gone.
+    /// A type by an id that may be missing; `None` also if the type is deleted.
     pub async fn type_by_id(&self, id: Option<VolumeTypeId>) -> Result<Option<Stored<VolumeType>>> {
         let Some(id) = id else {
             return Ok(None);
@@ -211,7 +212,7 @@ impl Control {
             .map_err(|error| store_failed(&error))
     }
 
-    /// The type that requests without one get.
+    /// The type for requests without one.
     pub async fn default_volume_type(&self) -> Result<Stored<VolumeType>> {
         let name = &self.options.default_volume_type;
         let found = self.catalog.volume_type_by_name(name).await;
@@ -224,10 +225,10 @@ impl Control {
         })
     }
 
-    /// The volume that a client names, once nobody is taking its export away: whoever connected meanwhile would be cut off.
+    /// The volume with this id, if its export is not being removed: a connection that is made meanwhile would be cut off.
     ///
     /// # Errors
-    /// [`Interrupt::WaitFor`] while somebody is.
+    /// [`Interrupt::WaitFor`] while its export is being removed.
     pub async fn settled_volume(&self, context: &Context, id: &str) -> Result<Stored<Volume>, Interrupt> {
         let volume = self.find_volume(context, id).await?;
         must_be_settled(&volume)?;
@@ -240,7 +241,7 @@ impl Control {
         Ok(stored.into_iter().map(|stored| stored.record).collect())
     }
 
-    /// Commits a volume alone; nothing is written if nothing changed.
+    /// Commits a volume only; nothing is written if nothing changed.
     pub async fn commit_volume(&self, was: &Stored<Volume>, mut now: Volume) -> Result<Volume, Interrupt> {
         if now == was.record {
             return Ok(now);
@@ -261,12 +262,13 @@ impl Control {
     }
 }
 
-/// Has whoever would connect to the volume, or change its storage, wait while its export is being taken away.
+/// Makes requests that connect to the volume, or change its storage, wait while its export is being removed.
 ///
 /// # Errors
-/// [`Interrupt::WaitFor`] while it is.
+/// [`Interrupt::WaitFor`] while it is being removed.
 pub fn must_be_settled(volume: &Volume) -> Result<(), Interrupt> {
-    // That may take hours, so nobody waits for it. One that is attached is not copied, and its operation ends at once.
+    // A copy may take hours, so requests do not wait for it. An attached volume is not copied, and its operation ends
+    // at once.
     if volume.attach_status == AttachStatus::Detached {
         not_migrating(volume)?;
     }
@@ -276,23 +278,23 @@ pub fn must_be_settled(volume: &Volume) -> Result<(), Interrupt> {
     }
 }
 
-/// 404 in Cinder's words for a snapshot.
+/// 404 with Cinder's text for a snapshot.
 pub fn snapshot_not_found(id: impl std::fmt::Display) -> Error {
     Error::not_found(format!("Snapshot {id} could not be found."))
 }
 
-/// 404 in Cinder's words for a type's id.
+/// 404 with Cinder's text for a type's id.
 pub fn type_not_found(id: impl std::fmt::Display) -> Error {
     Error::not_found(format!("Volume type {id} could not be found."))
 }
 
-/// Whether the caller may see what belongs to this project.
+/// Whether the caller may see resources of this project.
 #[must_use]
 pub fn may_see(context: &Context, project: &ProjectId) -> bool {
     context.is_admin || context.project_id == *project
 }
 
-/// The answer for a commit that adds these, counted for this type too, to what a project has.
+/// The answer for a failed commit that adds these to a project's usage, also by type.
 pub fn growth_failed(
     error: CommitError,
     deltas: &crate::model::quota::Deltas,
@@ -314,7 +316,7 @@ pub fn growth_failed(
     }
 }
 
-/// The size that a type's `provisioning:min_vol_size` and `max_vol_size` leave (cinder: `provision_filter_on_size`).
+/// The size that a type's `provisioning:min_vol_size` and `max_vol_size` allow (cinder: `provision_filter_on_size`).
 ///
 /// # Errors
 /// 400 outside of it.

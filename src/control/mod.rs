@@ -1,7 +1,7 @@
-//! What a verb works with on a control node: the catalog and how things are found in it, the bounds of what may be written, the
-//! limits of a project, the other actors, the settings.
+//! The environment of a verb on a control node: the catalog and its look-ups, the bounds of records, the limits of a project,
+//! the other actors, the options.
 //!
-//! It knows no verb. The Api actor owns one of it, and hands it to the verbs that it runs.
+//! It does not depend on verbs. The Api actor owns one [`Control`], and passes it to the verbs that it runs.
 
 pub mod bounds;
 pub mod decisions;
@@ -24,40 +24,40 @@ use crate::model::VolumeType;
 use crate::store::catalog::Catalog;
 use crate::transport::{Handle, Router};
 
-/// What the Api actor is made of.
+/// The dependencies of [`Control`].
 #[derive(Clone)]
 pub struct Deps {
-    /// Where records live.
+    /// The catalog.
     pub catalog: Catalog,
-    /// Knows the limits of projects.
+    /// The Quota actor.
     pub quota: Handle<QuotaTopic>,
-    /// Knows whether a pool has room for growth.
+    /// The Scheduler actor.
     pub scheduler: Handle<SchedulerTopic>,
-    /// Leads to the backends.
+    /// The router to the backends.
     pub router: Router,
-    /// Where operations are remembered that have ended.
+    /// The ended operations.
     pub finished: FinishedOperations,
 }
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
-    /// Where records live.
+    /// The catalog.
     pub catalog: Catalog,
-    /// Knows the limits of projects.
+    /// The Quota actor.
     pub quota: Handle<QuotaTopic>,
-    /// Finds pools.
+    /// The Scheduler actor.
     pub scheduler: Handle<SchedulerTopic>,
-    /// Leads to the backends.
+    /// The router to the backends.
     pub router: Router,
-    /// Where operations are remembered that have ended.
+    /// The ended operations.
     pub finished: FinishedOperations,
-    /// The settings.
+    /// The options.
     pub options: Options,
 }
 
 impl Control {
-    /// Of these parts.
+    /// Creates it from its dependencies.
     #[must_use]
     pub fn new(deps: Deps, options: Options) -> Self {
         let Deps {

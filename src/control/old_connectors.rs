@@ -1,16 +1,17 @@
-//! Who is connected the old way (through the volume alone), which leaves no attachment.
+//! Connectors of the old API (actions on the volume), which creates no attachment.
 //!
-//! Kept in the volume's admin metadata, of which clients see two other keys only: a backend that starts anew must let these
-//! initiators in again, and an export must stay until the last of them has left.
+//! Stored in the volume's admin metadata, of which clients see two other keys only: a restarted backend must allow
+//! these initiators again, and an export must be kept until the last of them disconnects.
 
 use sha2::{Digest, Sha256};
 
 use crate::model::{Connector, Volume};
 
-/// What such keys begin with.
+/// The prefix of the keys.
 const PREFIX: &str = "connector:";
 
-/// How long an initiator's name may be to be a key: of a longer one it is the hash, for there is a bound on what a volume keeps.
+/// The longest initiator name that is used as a key: for a longer one it is the hash, since the size of a volume's
+/// record is bounded.
 const LONGEST_NAME: usize = 240;
 
 fn name(connector: &Connector) -> String {
@@ -25,7 +26,7 @@ fn key(connector: &Connector) -> String {
     if name.len() <= LONGEST_NAME {
         return format!("{PREFIX}{name}");
     }
-    // Capital letters of an iSCSI name say nothing.
+    // iSCSI names are case-insensitive.
     let hashed = match connector.initiator() {
         Some(initiator) => initiator.to_ascii_lowercase(),
         None => name,
@@ -36,12 +37,12 @@ fn key(connector: &Connector) -> String {
     )
 }
 
-/// The key that earlier versions gave it.
+/// The key in records of earlier versions.
 fn earlier_key(connector: &Connector) -> String {
     format!("{PREFIX}{}", name(connector))
 }
 
-/// Whether what is kept under this key is of this initiator: capital letters of an iSCSI name say nothing.
+/// Whether this key belongs to this initiator: iSCSI names are case-insensitive.
 fn is_of(key: &str, connector: &Connector) -> bool {
     [self::key(connector), earlier_key(connector)]
         .iter()
@@ -54,14 +55,14 @@ fn is_of(key: &str, connector: &Connector) -> bool {
         })
 }
 
-/// This initiator is (or is about to be) connected.
+/// Records that this initiator is (or is about to be) connected.
 pub fn note(volume: &mut Volume, connector: &Connector) {
     forget(volume, Some(connector));
     let text = serde_json::Value::Object(connector.to_json()).to_string();
     volume.admin_metadata.insert(key(connector), text);
 }
 
-/// This initiator (`None`: every one) is connected no longer.
+/// Removes this initiator (`None`: every one).
 pub fn forget(volume: &mut Volume, connector: Option<&Connector>) {
     match connector {
         Some(connector) => volume.admin_metadata.retain(|key, _| !is_of(key, connector)),
@@ -69,7 +70,7 @@ pub fn forget(volume: &mut Volume, connector: Option<&Connector>) {
     }
 }
 
-/// Those who are connected.
+/// The connected connectors.
 #[must_use]
 pub fn list(volume: &Volume) -> Vec<Connector> {
     volume
@@ -81,7 +82,7 @@ pub fn list(volume: &Volume) -> Vec<Connector> {
         .collect()
 }
 
-/// Whether anybody else than this one (`None`: than all) is connected.
+/// Whether any other connector is connected.
 #[must_use]
 pub fn others(volume: &Volume, connector: Option<&Connector>) -> bool {
     let Some(connector) = connector else { return false };

@@ -1,15 +1,15 @@
-//! What the control plane is told by the configuration.
+//! The configuration of the control plane.
 
 use std::time::Duration;
 
 use crate::model::volume_type::DEFAULT_TYPE_NAME;
 
-/// The settings.
+/// The options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The type of a volume whose request names none (cinder: `default_volume_type`).
+    /// The type of a volume whose request has none (cinder: `default_volume_type`).
     pub default_volume_type: String,
-    /// The zone of a volume whose request names none; `None` takes `storage_availability_zone`.
+    /// The zone of a volume whose request has none; `None` takes `storage_availability_zone`.
     pub default_availability_zone: Option<String>,
     /// The zone that always exists (cinder: `storage_availability_zone`).
     pub storage_availability_zone: String,
@@ -19,35 +19,36 @@ pub struct Options {
     pub cloned_volume_same_az: bool,
     /// How many pools are tried for one volume (cinder: `scheduler_max_attempts`).
     pub max_attempts: u32,
-    /// When each kind of operation is given up.
+    /// The deadline of each kind of operation.
     pub deadlines: Deadlines,
     /// The first pause before a command that was refused by the endpoint is sent again.
     pub retry_initial: Duration,
     /// The longest pause between two sendings of one command.
     pub retry_max: Duration,
-    /// How long an accepted command is left alone before it is sent again: much longer than the work takes, since
+    /// How long to wait after an accepted command before it is sent again: much longer than the work takes, since
     /// repetition is for lost messages only.
     pub patience: Duration,
-    /// How long after a start an unplaced volume waits before it is sent to the scheduler again, which must hear from
+    /// How long after a start an unplaced volume waits before it is sent to the scheduler again, which needs reports of
     /// the backends first.
     pub scheduling_grace: Duration,
-    /// How long a backend has to take back what it did for a cancelled operation. Then the operation ends without it.
+    /// How long a backend has to revert its work for a cancelled operation. Then the operation ends without it.
     pub cancel_grace: Duration,
-    /// How long a request waits for its connection before the client is told to come back; the operation goes on. Less
-    /// than `web` waits, so that this answer arrives.
+    /// How long a request waits for its connection before the client gets a 503 with `Retry-After`; the operation
+    /// continues. Less than `web` waits, so that this answer arrives.
     pub wait_limit: Duration,
-    /// How many requests may wait for a backend at once. They hold places in the mailbox that reports need, so this is
-    /// to be well below `mailbox_bound`.
+    /// How many requests may wait for a backend at once. They hold places in the mailbox that reports need, so this
+    /// must be well below `mailbox_bound`.
     pub max_waiting: usize,
-    /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for a backend to be heard of.
+    /// How long Quota and Scheduler may take to answer. The scheduler itself waits 10 s for the first report of a
+    /// backend.
     pub call_timeout: Duration,
-    /// How often the journal is read again, for open operations that nobody looks at.
+    /// How often the journal is read again, for open operations without a timer.
     pub journal_interval: Duration,
-    /// How many records are read at once where all that a backend has is gone through.
+    /// The number of records per read in lists of a backend.
     pub page_size: usize,
-    /// How many bytes of such records are sent in one message, so that it fits a frame whatever they hold.
+    /// The most bytes of such records in one message, so that it always fits a frame.
     pub page_bytes: usize,
-    /// How many messages may be waiting or in work.
+    /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
 
@@ -78,7 +79,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The zone of a request that names none.
+    /// The zone of a request without one.
     #[must_use]
     pub fn default_zone(&self) -> &str {
         self.default_availability_zone
@@ -100,12 +101,12 @@ pub struct Deadlines {
     /// Exporting a volume, or ending that (→ `error_attaching` or `error_detaching` of the attachment; without one, no status is
     /// touched).
     pub attachment: Duration,
-    /// A snapshot: making it, taking it away, and going back to it (`creating` → `error`, `deleting` → `error_deleting`,
+    /// A snapshot: creating, deleting and reverting to it (`creating` → `error`, `deleting` → `error_deleting`,
     /// `reverting` → `error`).
     pub snapshot: Duration,
-    /// Adopting what exists, and forgetting it again (`managing` → `error_managing`).
+    /// Managing and unmanaging (`managing` → `error_managing`).
     pub manage: Duration,
-    /// What is added for each GiB to what may have to move data: copies, wipes, going back.
+    /// The addition per GiB to operations that may have to move data: copies, wipes, reverts.
     pub per_gib: Duration,
 }
 
@@ -126,7 +127,7 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// So much more for a volume of so many GiB, where data may have to move.
+    /// The addition for a volume of so many GiB if data may have to move.
     #[must_use]
     pub fn moving_data(&self, size: u32) -> Duration {
         self.per_gib.saturating_mul(size)

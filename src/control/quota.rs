@@ -1,8 +1,8 @@
-//! Asking whether a project may have more.
+//! Quota checks of requests.
 //!
-//! The answer is the limits that the commit checks again: usage changes in the same commit as the records, and a commit that
-//! would exceed a limit is refused by the store. So two requests that are checked at the same time are never both given the last
-//! free unit, and nothing has to be given back when a request comes to nothing.
+//! The result is the limits that the commit checks again: usage changes in the same commit as the records, and the store refuses
+//! a commit that would exceed a limit. So two concurrent requests never both get the last free unit, and nothing has to be
+//! returned when a request fails.
 
 use super::Control;
 use crate::messages::quota::{Ceilings, CheckQuota};
@@ -11,10 +11,11 @@ use crate::model::{Context, ProjectId, Result};
 use crate::store::catalog::Changes;
 
 impl Control {
-    /// The limits under which a project may have so much more, of which one volume is of `volume_size` GiB.
+    /// Checks whether a project may have so much more, with one volume of `volume_size` GiB, and returns the
+    /// limits for the commit.
     ///
     /// # Errors
-    /// 413 in Cinder's words if it may not.
+    /// 413 with Cinder's text if not.
     pub async fn check_quota(
         &self,
         context: &Context,
@@ -33,7 +34,7 @@ impl Control {
 }
 
 impl Ceilings {
-    /// Has the commit refused if it would take the project over one of them, where it adds these.
+    /// Adds the limits to a commit, which then fails if these additions exceed one.
     pub fn apply(&self, changes: &mut Changes, project_id: &ProjectId, deltas: &Deltas) {
         for (resource, limit) in &self.limits {
             if *limit >= 0 && deltas.contains_key(resource) {

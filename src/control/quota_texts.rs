@@ -1,10 +1,10 @@
-//! What a client reads who is over quota: Cinder's words, to the letter (cinder: `exception.py`, `quota_utils.py`). The
+//! The texts of quota errors, exactly Cinder's (cinder: `exception.py`, `quota_utils.py`). The
 //! class's name before the colon is part of them.
 
 use crate::model::Error;
 use crate::model::quota::MAX;
 
-/// A resource would be over its limit; `requested` more of it were asked for, `consumed` are in use or reserved.
+/// A resource would be over its limit; `requested` more are requested, `consumed` are in use or reserved.
 #[must_use]
 pub fn over_quota(name: &str, limit: i64, requested: i64, consumed: i64) -> Error {
     let text = if name.starts_with("backup_gigabytes") {
@@ -39,7 +39,7 @@ pub fn too_large(size: u32, limit: i64) -> Error {
     ))
 }
 
-/// A sum would be larger than can be counted.
+/// A sum would overflow the counter.
 #[must_use]
 pub fn overflow(name: &str) -> Error {
     Error::over_quota(format!(
@@ -47,7 +47,7 @@ pub fn overflow(name: &str) -> Error {
     ))
 }
 
-/// A new limit is below what is used already.
+/// A new limit is below the usage.
 #[must_use]
 pub fn below_use(name: &str, limit: i64, used: i64) -> Error {
     Error::bad_request(format!(

@@ -1,5 +1,5 @@
-//! Faults on purpose, for the recipe every flow is tested by: it succeeds; it fails at each step in turn and leaves
-//! nothing; every step run twice ends as run once.
+//! Fault injection, for the tests of every flow: it succeeds; it fails at each step in turn and leaves nothing;
+//! running every step twice has the same result as once.
 
 use super::Observer;
 
@@ -12,14 +12,14 @@ pub enum At {
     After(&'static str),
 }
 
-/// Fails once, there.
+/// Fails once, at that point.
 pub struct FailAt<E> {
     at: At,
     error: fn(&str) -> E,
 }
 
 impl<E> FailAt<E> {
-    /// Makes one; `error` builds the failure from the step's name.
+    /// An injector; `error` builds the failure from the step's name.
     #[must_use]
     pub fn new(at: At, error: fn(&str) -> E) -> Self {
         Self { at, error }

@@ -1,11 +1,11 @@
 //! Flows: a change as a list of named steps, each with its `execute` and its `revert`.
 //!
 //! A flow runs its steps in order. When one fails, those that were done are reverted in the opposite order, and the flow
-//! ends with the failure. A step returns only when it *knows*: done, or surely not done. Every step may be executed
-//! twice, and every revert too: a crash may come between the deed and the note of it.
+//! ends with the failure. A step returns only when its result is *certain*: done, or not done. Every step may be
+//! executed twice, and every revert, too: a crash may happen between the action and its record.
 //!
-//! The journal ([`crate::model::Operation`], kept by the catalog) remembers what must survive a crash. It is written where
-//! a flow commits, not at every step: a step that can be done twice needs no note of its own.
+//! The journal ([`crate::model::Operation`], kept by the catalog) stores what must survive a crash. It is written where a
+//! flow commits, not at every step: a step that can be done twice needs no separate record.
 
 use std::rc::Rc;
 
@@ -25,16 +25,16 @@ pub trait Step<S, E> {
     /// Its name in the journal and in `/inspect/operations`.
     fn name(&self) -> &'static str;
 
-    /// Does it. `Err` means that it surely is not done.
+    /// Executes the step. `Err` means that it is certainly not done.
     async fn execute(&self, state: &mut S) -> Result<(), E>;
 
-    /// Takes it back. Cannot fail: what cannot be taken back now is left to a journaled operation, and logged.
+    /// Reverts the step. Cannot fail: what cannot be reverted now is left to a journaled operation, and logged.
     async fn revert(&self, state: &mut S, cause: &E) {
         let _ = (state, cause);
     }
 }
 
-/// Is told of each step as it happens. The manager shows it as "what it is doing now"; tests inject faults.
+/// Is called for each step. The manager shows the current step; tests inject faults.
 pub trait Observer<E> {
     /// Before a step; an error makes the step fail without being executed.
     fn before(&self, flow: &'static str, step: &'static str) -> Result<(), E> {
@@ -48,7 +48,7 @@ pub trait Observer<E> {
         Ok(())
     }
 
-    /// How often to execute each step: 1, but 2 in the tests that show that twice is once.
+    /// How often to execute each step: 1, but 2 in the tests of idempotency.
     fn times(&self) -> u32 {
         1
     }
@@ -65,12 +65,12 @@ pub struct Flow<S, E> {
     steps: Vec<Box<dyn Step<S, E>>>,
 }
 
-/// How a flow ended, with its steps and their times.
+/// The result of a flow, with its steps and their times.
 #[derive(Debug)]
 pub struct FlowReport<E, T = ()> {
     /// Each step that was begun.
     pub steps: Vec<StepRecord>,
-    /// `Err` if one failed; all that were done have been reverted then.
+    /// `Err` if one failed; then all completed steps have been reverted.
     pub result: Result<T, E>,
 }
 
@@ -94,7 +94,7 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
         }
     }
 
-    /// And then this one.
+    /// Appends a step.
     #[must_use]
     pub fn then(mut self, step: impl Step<S, E> + 'static) -> Self {
         self.steps.push(Box::new(step));
@@ -107,7 +107,7 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
         self.steps.iter().map(|step| step.name()).collect()
     }
 
-    /// Runs it to its end, or back to its beginning.
+    /// Runs the flow to its end, or reverts it.
     pub async fn run(&self, state: &mut S, attempt: u32, observer: Rc<dyn Observer<E>>) -> FlowReport<E> {
         let mut records: Vec<StepRecord> = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
@@ -154,7 +154,7 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
         point(|| format!("{what} {}/{step} {when}", self.name));
     }
 
-    /// `Err` with whether the step was done all the same.
+    /// `Err` with whether the step was done nevertheless.
     async fn execute(
         &self,
         step: &dyn Step<S, E>,

@@ -1,4 +1,4 @@
-//! A step made of functions, for flows whose file lists the functions in order, each above what takes it back.
+//! A step made of functions, for flows whose file lists the functions in order, each above its revert.
 
 use async_trait::async_trait;
 
@@ -11,11 +11,11 @@ pub struct FnStep<X, R = NoRevert> {
     revert: R,
 }
 
-/// The step is not taken back.
+/// The step has no revert.
 #[derive(Clone, Copy, Debug)]
 pub struct NoRevert;
 
-/// The step is taken back by this function.
+/// The step is reverted by this function.
 #[derive(Clone, Copy, Debug)]
 pub struct RevertedBy<R>(R);
 
@@ -30,7 +30,7 @@ pub fn step<X>(name: &'static str, execute: X) -> FnStep<X> {
 }
 
 impl<X> FnStep<X> {
-    /// And that `revert` takes back.
+    /// Adds the function that reverts the step.
     #[must_use]
     pub fn reverted_by<R>(self, revert: R) -> FnStep<X, RevertedBy<R>> {
         FnStep {

@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a message goes. Without a server it goes to one live actor of the topic.
+/// The destination of a message. Without a server it is delivered to one live actor of the topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Address {
-    /// The topic: which kind of actor.
+    /// The topic: the kind of actor.
     pub topic: String,
-    /// Which one of them.
+    /// The server, for one particular actor.
     pub server: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl Address {
         }
     }
 
-    /// That one.
+    /// The actor with this topic and server.
     pub fn of(topic: impl Into<String>, server: impl Into<String>) -> Self {
         Self {
             topic: topic.into(),

@@ -1,12 +1,12 @@
-//! Which of two connections to the same node stays.
+//! Decides which of two connections to the same node is kept.
 //!
-//! Both ends decide alone and must decide alike, so the rule looks only at what both know: the lives of the node, and
-//! who dialed. A new life ends the old one at once; of two dials that met halfway, the one from the smaller name stays;
-//! when the same side dials twice, it has given its first connection up.
+//! Both ends decide independently and must come to the same result, so the rule uses only what both know: the
+//! incarnations of the node, and the dialing side. A new incarnation replaces the old one at once; of two simultaneous
+//! dials, the one from the smaller name is kept; if the same side dials twice, it has abandoned its first connection.
 
 use super::header::{Incarnation, Refusal};
 
-/// Who dialed a connection.
+/// The side that dialed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DialedBy {
@@ -16,14 +16,14 @@ pub enum DialedBy {
     Them,
 }
 
-/// What becomes of a new connection.
+/// The decision about a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionDecision {
-    /// There was none: it is taken.
+    /// There is no present connection: the new one is accepted.
     Take,
-    /// It takes the place of the present one, which is closed.
+    /// The new one replaces the present one, which is closed.
     Replace,
-    /// The present one stays.
+    /// The present one is kept.
     Refuse(Refusal),
 }
 

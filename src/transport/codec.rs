@@ -1,22 +1,22 @@
-//! The one use of bincode on the wire.
+//! The only use of bincode on the wire.
 //!
-//! The format is bincode 1.3 with fixed-size integers, little-endian, trailing bytes refused: settled once, for
-//! `DefaultOptions` alone writes other bytes than bincode's free functions do. What to know of it:
+//! The format is bincode 1.3 with fixed-size integers, little-endian, trailing bytes refused. It is defined in
+//! one place, because `DefaultOptions` alone writes other bytes than bincode's free functions. Its properties:
 //!
-//! - Its `with_limit` is ignored when decoding from a slice. What bounds a message is the frame it came in
-//!   ([`super::frame`]); what bounds the memory it turns into is that frames are small, that serde reserves at most
-//!   1 MiB ahead for a claimed length, and that no element of a list is of size zero: eight bytes of `Vec<()>` spin
-//!   for seconds. Lists within headers, which every peer can send, are [`bounded`] besides.
+//! - Its `with_limit` is ignored when decoding from a slice. The size of a message is bounded by its frame
+//!   ([`super::frame`]); the memory of the decoded value is bounded because frames are small, that serde reserves
+//!   at most 1 MiB ahead for a claimed length, and that no element of a list is of size zero: eight bytes of
+//!   `Vec<()>` spin for seconds. Lists in headers, which every peer can send, are also [`bounded`].
 //! - A field added at the end breaks old readers, and old bytes break the new one, `serde(default)` or not. So a message
 //!   never changes; a new one gets a new name.
-//! - `skip_serializing_if` corrupts; `flatten`, `untagged`, internal tags and `serde_json::Value` do not make the trip.
-//! - Enum variants travel as their index: only ever append.
+//! - `skip_serializing_if` corrupts; `flatten`, `untagged`, internal tags and `serde_json::Value` cannot be decoded.
+//! - Enum variants are encoded as their index: only append.
 
 use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The bytes are not a value of the type, or the value has no bytes.
+/// The bytes are not a value of the type, or the value cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CodecError(#[from] bincode::Error);
@@ -31,12 +31,12 @@ fn options() -> impl Options {
 /// A value's bytes.
 ///
 /// # Errors
-/// It cannot be written in bincode (a sequence of unknown length, say): a fault of its type, not of its value.
+/// If bincode cannot encode it (a sequence of unknown length, for example): a fault of its type, not of its value.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(options().serialize(value)?)
 }
 
-/// Adds a value's bytes to a buffer.
+/// Appends a value's bytes to a buffer.
 ///
 /// # Errors
 /// As [`encode`].
@@ -52,15 +52,16 @@ pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> Result<usize, CodecErro
     Ok(usize::try_from(options().serialized_size(value)?).unwrap_or(usize::MAX))
 }
 
-/// The value that these bytes are, all of them.
+/// Decodes a value from all of these bytes.
 ///
 /// # Errors
-/// They are not one, or there are more of them than it takes.
+/// If they do not decode, or bytes are left over.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     Ok(options().deserialize(bytes)?)
 }
 
-/// `#[serde(with = "bounded")]` for a list that a stranger may send: its count is checked before any room is made for it.
+/// `#[serde(with = "bounded")]` for a list that an unauthenticated peer may send: its length is checked before memory is
+/// reserved.
 pub mod bounded {
     use std::fmt;
     use std::marker::PhantomData;
@@ -74,7 +75,7 @@ pub mod bounded {
     /// Writes the list as any other.
     ///
     /// # Errors
-    /// The serializer's, and a list that is too long.
+    /// The serializer's, or if the list is too long.
     pub fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         if list.len() > MOST {
             return Err(serde::ser::Error::custom(format_args!(
@@ -88,7 +89,7 @@ pub mod bounded {
     /// Reads a list of at most [`MOST`] elements.
     ///
     /// # Errors
-    /// The deserializer's, and a list that claims more.
+    /// The deserializer's, or if the list claims more.
     pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<T>, D::Error> {
@@ -122,7 +123,7 @@ pub mod bounded {
     }
 }
 
-/// `#[serde(with = "plain_bytes")]` for bytes that are many: written and read as a whole, in the same form as any list of bytes.
+/// `#[serde(with = "plain_bytes")]` for large byte lists: written and read as a whole, in the same format as any list of bytes.
 pub mod plain_bytes {
     use std::fmt;
 
@@ -137,7 +138,7 @@ pub mod plain_bytes {
         serializer.serialize_bytes(bytes)
     }
 
-    /// Reads them.
+    /// Reads the bytes.
     ///
     /// # Errors
     /// The deserializer's.

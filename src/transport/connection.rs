@@ -1,8 +1,8 @@
-//! Moves the bytes of one connection, both ways, until it ends; and says why it did.
+//! Moves the bytes of one connection in both directions until it ends, and returns the reason.
 //!
-//! Three loops in one task: the reader takes frames and hands messages to the router, the writer empties the queue, the
-//! ticker pings on the same socket that carries the work, so that a stuck one is noticed. Whichever ends first ends all.
-//! A frame that makes no sense ends this connection and touches nothing else.
+//! Three loops in one task: the reader receives frames and passes messages to the router, the writer empties the queue,
+//! the ticker pings on the same socket that carries the messages, so that a stuck socket is detected. The first loop to
+//! end ends all. A malformed frame ends this connection and affects nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +21,13 @@ use super::peer::{Answer, Peer};
 use super::{CallError, Router};
 use crate::messages::Pattern;
 
-/// A peer that was silent for so many pings is given up.
+/// A peer that was silent for so many pings is disconnected.
 const SUSPECT_AFTER: u32 = 3;
-/// How much is written at once.
+/// The most bytes of one write.
 const BATCH_BYTES: usize = 64 * 1024;
 const BATCH_FRAMES: usize = 128;
 
-/// Runs a connection until it ends. When it returns, the peer is closed and nobody waits on it.
+/// Runs a connection until it ends. When it returns, the peer is closed and has no waiting callers.
 pub(super) async fn run<S: AsyncRead + AsyncWrite>(
     router: &Router,
     peer: &Arc<Peer>,
@@ -52,7 +52,7 @@ fn add(counter: &AtomicU64, amount: usize) {
 
 async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reader: FrameReader<R>) -> String {
     loop {
-        // A peer that asks faster than it reads the answers waits here.
+        // A peer that sends calls faster than it reads the answers is slowed here.
         peer.outbound.wait_for_room().await;
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
@@ -70,7 +70,7 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
     }
 }
 
-/// Does what a frame says. `Some` is the peer's reason for leaving.
+/// Handles a frame. `Some` is the peer's reason for leaving.
 fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<String>, FrameError> {
     match frame.kind {
         Kind::Cast => deliver(router, peer, Pattern::Cast, frame)?,
@@ -104,7 +104,7 @@ fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<S
     Ok(None)
 }
 
-/// Lets a peer's message in and sees to its answer.
+/// Delivers a peer's message and arranges for its answer.
 fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -> Result<(), FrameError> {
     let header: MessageHeader = frame.decode_header()?;
     let id = header.id;
@@ -133,7 +133,7 @@ async fn write<W: AsyncWrite + Unpin>(
     let mut batch = Vec::new();
     loop {
         if queue.recv_many(&mut items, BATCH_FRAMES).await == 0 {
-            return "nobody sends any more".to_owned();
+            return "the queue has no senders any more".to_owned();
         }
         let (mut frames, mut ending) = (0, false);
         let mut items = items.drain(..).peekable();
@@ -168,7 +168,7 @@ async fn write<W: AsyncWrite + Unpin>(
             batch = Vec::new();
         }
         if ending {
-            // It may be gone already; then it knows.
+            // The peer may have left already.
             let _ = writer.shutdown().await;
             return "this node said goodbye".to_owned();
         }
@@ -185,8 +185,8 @@ async fn tick(router: &Router, peer: &Peer, mut announced_version: u64) -> Strin
         tokio::select! {
             biased;
             _ = ticks.tick() => {
-                // Counted in ticks, not in time: if it was this node that stood still, the peer's frames are waiting to
-                // be read, and slow is not dead.
+                // Counted in ticks, not in time: if this node was paused, the peer's frames are waiting to be read, and
+                // the peer is not dead.
                 let now = peer.traffic.frames_in.load(Ordering::Relaxed);
                 silent = if now == heard { silent + 1 } else { 0 };
                 heard = now;

@@ -1,7 +1,7 @@
-//! A local actor as the router sees it: bounded, counted, re-pointed when the actor is built anew.
+//! A local actor as the router sees it: bounded, counted, and redirected when the actor is rebuilt.
 //!
-//! An endpoint has a handler for each message its actor serves. A handler checks, counts and takes a place in the mailbox
-//! before anything else happens; what it refuses surely was not handled.
+//! An endpoint has a handler for each message its actor serves. A handler first checks, counts and reserves a place in
+//! the mailbox; a message that it refuses was certainly not handled.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use super::{Actor, Address, CallError, Serve, codec};
 use crate::messages::{Message, Pattern, Topic};
 use crate::model::{Context, Error};
 
-/// A registered way to one local actor. Cheap to clone; the actor lives until [`Endpoint::shutdown`].
+/// The registered entry of one local actor. Cheap to clone; the actor lives until [`Endpoint::shutdown`].
 #[derive(Clone)]
 pub struct Endpoint {
     stats: Arc<ActorStats>,
@@ -49,13 +49,13 @@ impl Endpoint {
         self.stats.address()
     }
 
-    /// The versions of its topic that it speaks.
+    /// The versions of its topic that it supports.
     #[must_use]
     pub fn versions(&self) -> (u16, u16) {
         self.versions
     }
 
-    /// Where its actor stands.
+    /// The state of its actor.
     #[must_use]
     pub fn state(&self) -> State {
         self.stats.state()
@@ -67,14 +67,14 @@ impl Endpoint {
         self.stats.depth()
     }
 
-    /// What it is doing. Never waits for the actor.
+    /// A report of its work. Never waits for the actor.
     #[must_use]
     pub fn report(&self, node: &str) -> ActorReport {
         self.stats.report(node)
     }
 
-    /// Lets nothing in any more, waits for at most `within` until all that is in is handled, and ends the actor. True
-    /// if nothing was lost by it.
+    /// Refuses further messages, waits at most `within` until all accepted ones are handled, and ends the actor. True
+    /// if no message was lost.
     pub async fn shutdown(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
         if self.stats.state() != State::Failed {
@@ -82,7 +82,8 @@ impl Endpoint {
         }
         let drained = self.drained(until).await;
         self.supervisor.stop();
-        // Tasks are dropped by their arbiter a moment later. A grace of its own: `within` may be spent.
+        // Tasks are dropped by their arbiter a moment later. This has a separate grace period, since `within`
+        // may have passed.
         let gone = wait_until(&self.stats, Instant::now() + END_GRACE, |stats| {
             !stats.is_living()
         })
@@ -93,13 +94,13 @@ impl Endpoint {
         drained
     }
 
-    /// Waits until the mailbox is empty and nothing is in work; false if that took too long.
+    /// Waits until the mailbox is empty and nothing is in work; false if `until` passed before.
     pub(super) async fn drained(&self, until: Instant) -> bool {
         wait_until(&self.stats, until, |stats| stats.depth() == 0).await
     }
 
     pub(super) fn remember_undelivered_in(&self, undelivered: &Arc<RecentUndelivered>) {
-        // Registered twice, it keeps the first.
+        // If it is registered twice, the first registration is kept.
         let _ = self.stats.undelivered.set(Arc::clone(undelivered));
     }
 
@@ -107,7 +108,7 @@ impl Endpoint {
         !matches!(self.state(), State::Failed | State::Stopped)
     }
 
-    /// Lets a message in that was made in this process.
+    /// Accepts a message from this process.
     pub(super) fn deliver<M: Message>(
         &self,
         context: &Context,
@@ -125,7 +126,7 @@ impl Endpoint {
         }
     }
 
-    /// Lets a message in that came as bytes in a frame of that pattern.
+    /// Accepts a message that was received as bytes in a frame of that pattern.
     pub(super) fn deliver_bytes(
         &self,
         header: MessageHeader,
@@ -161,7 +162,7 @@ async fn wait_until(stats: &ActorStats, until: Instant, condition: impl Fn(&Acto
     let wait = async {
         loop {
             let mut change = std::pin::pin!(stats.changed.notified());
-            // Listening before looking: a change in between is not missed.
+            // Subscribes before it checks, so that a change in between is not missed.
             change.as_mut().enable();
             if condition(stats) {
                 return;
@@ -172,9 +173,9 @@ async fn wait_until(stats: &ActorStats, until: Instant, condition: impl Fn(&Acto
     tokio::time::timeout_at(until, wait).await.is_ok()
 }
 
-/// A message that came as bytes and was let in.
+/// An accepted message that was received as bytes.
 pub(super) enum Pending {
-    /// A cast: nobody waits.
+    /// A cast: there is no waiting caller.
     Cast,
     /// A call: its reply as bytes, or why there is none.
     Call(BoxFuture<'static, Result<Vec<u8>, CallError>>),
@@ -200,7 +201,7 @@ struct TypedHandler<M: Message> {
     deliver: Deliver<M>,
 }
 
-/// A handler of `M` to the supervisor's actor.
+/// A handler that delivers `M` to the supervisor's actor.
 pub(super) fn handler<A: Serve<M>, M: Message<To = A::Topic>>(
     supervisor: &Arc<Supervisor<A>>,
 ) -> Box<dyn MessageHandler> {
@@ -237,7 +238,7 @@ impl<M: Message> TypedHandler<M> {
         }) {
             Ok(())
         } else {
-            // It went down after we looked.
+            // It went down after the check.
             Err(unreachable())
         }
     }

@@ -1,13 +1,13 @@
-//! Frames: what bytes on a connection are, before anybody asks what they mean.
+//! Frames: the format of the bytes on a connection, independent of their meaning.
 //!
 //! ```text
 //!   len: u32 LE │ kind: u8 │ header_len: u16 LE │ header │ payload        len counts all that follows it
 //! ```
 //!
-//! Two parts, so that they can fail apart: a header always decodes on its own, and one that does not means that the
-//! other side speaks something else, so the connection is closed. A payload is decoded by its receiver's type alone, and
-//! one that does not decode is an error *reply*. Sizes are checked before sending and before a byte is kept; buffers
-//! grow as bytes arrive, so a claimed megabyte costs nothing until it is there.
+//! Two parts, so that they can fail independently: a header is decoded on its own, and one that does not decode means
+//! that the other side uses another protocol, so the connection is closed. A payload is decoded by its receiver's type
+//! alone, and one that does not decode is an error *reply*. Sizes are checked before sending and before any byte is
+//! stored; buffers grow as bytes arrive, so a claimed megabyte uses no memory until it is received.
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
@@ -23,45 +23,45 @@ pub const MAX_HANDSHAKE_FRAME: usize = 64 * 1024;
 const FIXED: usize = 3;
 /// `len`.
 const PREFIX: usize = 4;
-/// How much room is made for one read: enough for many small frames at once,
+/// The buffer space of one read: enough for many small frames at once,
 const SMALLEST_READ: usize = 8 * 1024;
-/// and never more than this, so that a large frame costs little before it is there.
+/// and never more than this, so that a large frame uses little memory before it is received.
 const LARGEST_READ: usize = 64 * 1024;
 
-/// What a frame is for. The numbers are the wire's.
+/// The kind of a frame. The numbers are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// The dialer says who it is.
+    /// The dialer introduces itself.
     Hello = 1,
-    /// The listener says who it is.
+    /// The listener introduces itself.
     Welcome = 2,
-    /// The other will not have us, and says why.
+    /// The other side refuses the connection, with a reason.
     Refuse = 3,
-    /// A message nobody waits for.
+    /// A message without an answer.
     Cast = 4,
-    /// A message that is to be answered.
+    /// A message with an answer.
     Call = 5,
     /// The answer to a call, or why a cast was refused.
     Reply = 6,
-    /// A cast was queued; nothing more.
+    /// A cast was queued.
     Accepted = 7,
-    /// The caller does not wait any more.
+    /// The caller no longer waits.
     Cancel = 8,
-    /// Are you there?
+    /// A request for a sign of life.
     Ping = 9,
-    /// I am.
+    /// The answer to a ping.
     Pong = 10,
-    /// I am leaving on purpose.
+    /// The sender closes the connection on purpose.
     Goodbye = 11,
-    /// What I serve, now.
+    /// What the sender serves now.
     Announce = 12,
-    /// The dialer knows the secret.
+    /// The dialer's proof that it knows the secret.
     Proof = 13,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 13] = [
         Self::Hello,
         Self::Welcome,
@@ -83,30 +83,30 @@ impl Kind {
     }
 }
 
-/// Why bytes are not a frame, or a frame has no bytes.
+/// Why bytes are not a frame, or a frame cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// It is larger than may be.
+    /// It is larger than the limit.
     #[error("a frame of {bytes} bytes is larger than {limit}")]
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// What may be.
+        /// The limit.
         limit: usize,
     },
-    /// Its length leaves no room for what each frame has.
+    /// Its length is less than the fixed parts need.
     #[error("a frame of {0} bytes is too short to be one")]
     TooShort(usize),
-    /// Its kind is none.
+    /// Its kind is unknown.
     #[error("{0} is no kind of frame")]
     UnknownKind(u8),
-    /// It is not the kind that is due here.
-    #[error("a frame of kind {0:?} is not due here")]
+    /// This kind is not expected here.
+    #[error("a frame of kind {0:?} is not expected here")]
     Unexpected(Kind),
-    /// Its header is not what that kind of frame has.
+    /// Its header is not that of its kind.
     #[error("the header of a frame of kind {0:?} does not decode: {1}")]
     BadHeader(Kind, #[source] CodecError),
-    /// A value has no bytes.
+    /// A value cannot be encoded.
     #[error("a value cannot be encoded: {0}")]
     Encode(#[from] CodecError),
     /// The connection broke.
@@ -117,10 +117,10 @@ pub enum FrameError {
     Truncated,
 }
 
-/// A frame as it came: its header not decoded yet.
+/// A received frame, with its header not decoded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is for.
+    /// Its kind.
     pub kind: Kind,
     /// The bytes of its header.
     pub header: Bytes,
@@ -129,16 +129,16 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Its header, as the type that its kind has.
+    /// Decodes its header, to the type of its kind.
     ///
     /// # Errors
-    /// `BadHeader`: the other side speaks something else.
+    /// `BadHeader`: the other side uses another protocol.
     pub fn decode_header<H: serde::de::DeserializeOwned>(&self) -> Result<H, FrameError> {
         codec::decode(&self.header).map_err(|error| FrameError::BadHeader(self.kind, error))
     }
 }
 
-/// Writes a frame whose payload is bytes already.
+/// Encodes a frame whose payload is already encoded.
 ///
 /// # Errors
 /// `TooLarge`, with the limit; `Encode`.
@@ -153,7 +153,7 @@ pub fn encode_raw<H: Serialize>(
     Ok(frame)
 }
 
-/// Writes a frame.
+/// Encodes a frame.
 ///
 /// # Errors
 /// As [`encode_raw`].
@@ -168,7 +168,7 @@ pub fn encode<H: Serialize, P: Serialize>(
     Ok(frame)
 }
 
-/// Writes all of a frame but its payload, if it fits with it.
+/// Encodes a frame without its payload, if both fit the limit.
 fn begin<H: Serialize>(kind: Kind, header: &H, payload: usize, limit: usize) -> Result<Vec<u8>, FrameError> {
     let header_size = codec::encoded_size(header)?;
     let header_len = u16::try_from(header_size).map_err(|_| FrameError::TooLarge {
@@ -186,10 +186,10 @@ fn begin<H: Serialize>(kind: Kind, header: &H, payload: usize, limit: usize) -> 
     Ok(frame)
 }
 
-/// Takes the next frame off the front of `buffer`, if all of it is there; else says how many bytes are missing at least.
+/// Takes the next frame from the front of `buffer` if it is complete, else returns the least number of missing bytes.
 ///
 /// # Errors
-/// `TooLarge`, `TooShort`, `UnknownKind`: there is no telling where the next frame begins, so the connection is to be closed.
+/// `TooLarge`, `TooShort`, `UnknownKind`: the start of the next frame is unknown, so the connection must be closed.
 pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>, FrameError> {
     let Some(prefix) = buffer.first_chunk::<PREFIX>() else {
         return Ok(Err(PREFIX - buffer.len()));
@@ -228,7 +228,7 @@ pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>
     }))
 }
 
-/// Reads frames off a connection.
+/// Reads frames from a connection.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     stream: R,
@@ -237,7 +237,7 @@ pub struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader that takes frames of up to `limit` bytes.
+    /// A reader that accepts frames of up to `limit` bytes.
     pub fn new(stream: R, limit: usize) -> Self {
         Self {
             stream,
@@ -246,7 +246,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Takes other sizes from now on: the peer is known now.
+    /// Sets another limit, once the peer is known.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
@@ -254,7 +254,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The next frame; `None` if the connection ended between two. Safe to drop and call again.
     ///
     /// # Errors
-    /// All that say that the bytes are no frame, or that the connection broke: nothing more can be read from it.
+    /// If the bytes are not a frame, or the connection breaks: nothing more can be read from it.
     pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             let missing = match parse(&mut self.buffer, self.limit)? {
@@ -272,24 +272,25 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Exactly `N` bytes that come before any frame.
+    /// Reads exactly `N` bytes before any frame.
     ///
     /// # Errors
-    /// The connection broke or ended.
+    /// If the connection breaks or ends.
     pub async fn preamble<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
         let mut bytes = [0; N];
         self.stream.read_exact(&mut bytes).await?;
         Ok(bytes)
     }
 
-    /// The stream, to write to.
+    /// The stream, for writing.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.stream
     }
 }
 
 impl<S: AsyncRead + AsyncWrite> FrameReader<S> {
-    /// Splits the stream, so that it can be written to while it is read. What was read already stays with the reader.
+    /// Splits the stream, so that it can be written to while it is read. Bytes that were already read stay with the
+    /// reader.
     #[must_use]
     pub fn split(self) -> (FrameReader<ReadHalf<S>>, WriteHalf<S>) {
         let (read, write) = tokio::io::split(self.stream);
@@ -337,7 +338,7 @@ mod tests {
                 limit: 99
             })
         ));
-        // Its first four bytes are enough to see it.
+        // The first four bytes are enough to detect it.
         assert!(matches!(
             parse_all(&written[..4], 99),
             Err(FrameError::TooLarge { .. })

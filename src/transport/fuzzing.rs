@@ -1,4 +1,5 @@
-//! What a stranger's bytes go through in the transport. The messages in them are the inventory's ([`crate::inventory::feed`]).
+//! Decoding of untrusted bytes in the transport, for fuzzing. The messages in them are decoded by the inventory
+//! ([`crate::inventory::feed`]).
 
 use bytes::BytesMut;
 
@@ -8,11 +9,10 @@ use super::header::{
 };
 use super::{codec, handshake};
 
-/// The largest frame that is tried.
+/// The largest frame that is parsed.
 const LIMIT: usize = 64 * 1024;
 
-/// Takes bytes for a stream of frames, and shows `payload` what might be the payload of a message. It promises nothing but to
-/// return.
+/// Parses bytes as a stream of frames, and passes each possible payload to `payload`. It must return without a panic.
 pub fn feed(bytes: &[u8], payload: impl Fn(&[u8])) {
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Ok(frame)) = frame::parse(&mut buffer, LIMIT) {
@@ -20,13 +20,13 @@ pub fn feed(bytes: &[u8], payload: impl Fn(&[u8])) {
         payload(&frame.payload);
     }
     payload(bytes);
-    // Whether it is one is not asked here.
+    // The result does not matter.
     let _ = codec::decode::<crate::model::Error>(bytes);
     let _ = codec::decode::<Announcement>(bytes);
     let _ = codec::decode::<MessageHeader>(bytes);
 }
 
-/// Decodes the header of a frame as what its kind says; true if it is that.
+/// Decodes the header of a frame as that of its kind; true on success.
 pub fn decode_header(frame: &Frame) -> bool {
     match frame.kind {
         Kind::Hello => frame.decode_header::<Identity>().is_ok(),

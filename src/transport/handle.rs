@@ -1,4 +1,4 @@
-//! The typed handle: what an actor (or `web`) holds to talk to another.
+//! The typed handle: what an actor (or `web`) uses to send messages to another.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -7,49 +7,49 @@ use super::{Address, Router};
 use crate::messages::{Call, Cast, Topic};
 use crate::model::{Context, Error};
 
-/// Why a cast or call came to nothing. Only `Unreachable` and `Overloaded` may be tried again blindly: the message surely
-/// was not handled.
+/// Why a cast or call failed. Only `Unreachable` and `Overloaded` may be retried without a check: the message was
+/// certainly not handled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Nobody by that address is known and connected; it never left.
+    /// No actor of this address is known and connected; the message was not sent.
     #[error("{0} is unreachable")]
     Unreachable(Address),
-    /// Its mailbox, or the way to it, is full; it was refused by the endpoint.
+    /// The mailbox of the actor, or the queue to its node, is full; the message was refused.
     #[error("{0} is overloaded")]
     Overloaded(Address),
-    /// It does not fit a frame.
+    /// The message does not fit a frame.
     #[error("a message of {bytes} bytes to {to} is larger than {limit}")]
     TooLarge {
-        /// To whom.
+        /// The destination.
         to: Address,
-        /// Its size.
+        /// The size of the message.
         bytes: usize,
-        /// What fits.
+        /// The limit.
         limit: usize,
     },
-    /// The other side does not know this message yet.
+    /// The other side does not support this message yet.
     #[error("{to} speaks version {speaks}, the message needs {needs}")]
     UnsupportedVersion {
-        /// To whom.
+        /// The destination.
         to: Address,
-        /// What it speaks.
+        /// The newest version that it supports.
         speaks: u16,
-        /// What is needed.
+        /// The version that the message needs.
         needs: u16,
     },
-    /// No reply in time; it may have happened.
+    /// No reply in time; the message may have been handled.
     #[error("{0} did not reply in time")]
     Timeout(Address),
-    /// The other side died or the connection broke before the reply; it may have happened.
+    /// The other side died or the connection broke before the reply; the message may have been handled.
     #[error("{0} was lost before it replied")]
     Lost(Address),
-    /// The actor's own answer: no.
+    /// The actor refused the message with this error.
     #[error(transparent)]
     Refused(#[from] Error),
 }
 
 impl CallError {
-    /// In one word, why the message surely was not handled; `None` if it was or may have been.
+    /// The reason as one word if the message was certainly not handled; `None` if it was or may have been.
     #[must_use]
     pub fn undelivered(&self) -> Option<&'static str> {
         match self {
@@ -78,7 +78,7 @@ impl From<CallError> for Error {
     }
 }
 
-/// A way to one actor, or to any of a topic, here or elsewhere.
+/// A handle of one actor, or of any actor of a topic, local or remote.
 pub struct Handle<T: Topic> {
     router: Router,
     address: Address,
@@ -107,17 +107,18 @@ impl<T: Topic> Handle<T> {
         }
     }
 
-    /// Where it leads.
+    /// Its destination.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Sends, and returns as soon as the message is accepted for delivery: it is in the actor's mailbox, nothing more.
+    /// Sends, and returns as soon as the message is accepted for delivery: it is in the actor's mailbox, but may not
+    /// be handled yet.
     ///
     /// # Errors
-    /// `Unreachable`, `Overloaded`, `TooLarge` or `UnsupportedVersion`: it surely was not delivered. `Timeout` or `Lost`,
-    /// on the way to another node: it may have been.
+    /// `Unreachable`, `Overloaded`, `TooLarge` or `UnsupportedVersion`: it was certainly not delivered. `Timeout` or
+    /// `Lost` on the way to another node: it may have been.
     pub async fn cast<M: Cast + crate::messages::Message<To = T>>(
         &self,
         context: &Context,
@@ -126,7 +127,7 @@ impl<T: Topic> Handle<T> {
         self.router.cast(&self.address, context, message).await
     }
 
-    /// Sends to every live actor of the topic; how many accepted it.
+    /// Sends to every live actor of the topic; returns how many accepted it.
     pub async fn fanout<M: Cast + crate::messages::Message<To = T> + Clone>(
         &self,
         context: &Context,
@@ -138,7 +139,7 @@ impl<T: Topic> Handle<T> {
     /// Sends, and waits for the reply for at most `within`.
     ///
     /// # Errors
-    /// Every [`CallError`]. Dropping the future does not stop the actor: a client that hangs up decides nothing.
+    /// Every [`CallError`]. Dropping the future does not stop the actor: a disconnected client has no effect.
     pub async fn call<M: Call + crate::messages::Message<To = T>>(
         &self,
         context: &Context,

@@ -1,15 +1,16 @@
-//! Who is there: what two nodes tell each other before anything else, with a limit on time and size.
+//! The handshake: what two nodes exchange before anything else, with a limit on time and size.
 //!
 //! ```text
 //!   dialer                                   listener
-//!     magic, protocol range, Hello ─────────────>        who I am, a nonce
-//!     <───────────── magic, protocol range, Welcome      who I am, a nonce, my proof
-//!     Proof, Announce ──────────────────────────>        my proof; what I serve
-//!     <────────────────────────────────── Announce       what I serve: you are in
+//!     magic, protocol range, Hello ─────────────>        its identity, a nonce
+//!     <───────────── magic, protocol range, Welcome      its identity, a nonce, its proof
+//!     Proof, Announce ──────────────────────────>        its proof; what it serves
+//!     <────────────────────────────────── Announce       what it serves: the dialer is accepted
 //! ```
 //!
-//! Either may end with Refuse and a reason. Neither tells what it serves before the other has proven that it knows the
-//! secret, if there is one. Protocol versions decide the form of headers; topics have versions of their own.
+//! Either side may end it with Refuse and a reason. Neither side reveals what it serves before the other has proven
+//! that it knows the secret, if there is one. Protocol versions define the format of headers; topics have separate
+//! versions.
 
 use std::time::Duration;
 
@@ -20,43 +21,43 @@ use super::header::{Announcement, Identity, Incarnation, Proof, Refusal, Refuse,
 use super::options::TransportOptions;
 use super::proof::{self, Side};
 
-/// The first bytes either side sends.
+/// The first bytes that each side sends.
 pub const MAGIC: [u8; 8] = *b"PUMICE\r\n";
-/// The protocol versions this program speaks.
+/// The protocol versions that this program supports.
 pub const PROTOCOLS: (u16, u16) = (1, 1);
 const PREAMBLE: usize = 12;
-/// No peer may ask for frames smaller than this: answers would not fit.
+/// The smallest frame limit of a peer: answers would not fit a smaller one.
 const SMALLEST_MAX_FRAME: u32 = 4096;
 const LONGEST_NAME: usize = 255;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// What came is not ours.
+    /// What was received is not from Pumice.
     #[error("what came does not begin as a pumice connection does")]
     NotPumice,
-    /// What came is no frame that is due.
+    /// What was received is not an expected frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// No version in common.
     #[error("it speaks protocol versions {}..={}, this node {}..={}", theirs.0, theirs.1, PROTOCOLS.0, PROTOCOLS.1)]
     Protocol {
-        /// What it speaks.
+        /// The versions that the other side supports.
         theirs: (u16, u16),
     },
-    /// The other will not have us.
+    /// The other side refused.
     #[error("refused ({:?}): {}", .0.reason, .0.text)]
     RefusedByPeer(Refuse),
-    /// We will not have the other.
+    /// This side refused.
     #[error("turned away ({:?}): {}", .0.reason, .0.text)]
     TurnedAway(Refuse),
-    /// It took too long.
+    /// The handshake took too long.
     #[error("the handshake took longer than {0:?}")]
     Timeout(Duration),
-    /// It was cut to make room for others.
-    #[error("it was cut within the handshake, for there were too many at once")]
+    /// It was ended to make room for others.
+    #[error("it was ended within the handshake, because there were too many at once")]
     MadeRoom,
-    /// It ended before it was done.
+    /// The connection ended before the handshake was complete.
     #[error("the connection ended within the handshake")]
     Ended,
 }
@@ -79,12 +80,12 @@ impl From<std::io::Error> for HandshakeError {
     }
 }
 
-/// This node, as it introduces itself.
+/// This node's introduction.
 #[derive(Clone, Debug)]
 pub struct Introduction {
     /// Its name.
     pub node: String,
-    /// Its present life.
+    /// Its incarnation.
     pub incarnation: Incarnation,
 }
 
@@ -99,21 +100,21 @@ impl Introduction {
     }
 }
 
-/// A peer that has introduced itself, and the stream to it.
+/// A peer that has introduced itself, and its stream.
 #[derive(Debug)]
 pub struct Introduced<S> {
-    /// Reads frames from it, and has the stream to write to.
+    /// Reads frames from the peer, and contains the stream for writing.
     pub reader: FrameReader<S>,
-    /// Who it is.
+    /// Its identity.
     pub them: Identity,
     /// What it serves.
     pub announcement: Announcement,
 }
 
-/// Introduces this node to whoever listens there. `meet` is told who that is as soon as it is proven, even if it will not
-/// have us.
+/// Introduces this node to a listener. `meet` is called with the listener's identity as soon as it is proven, even if the
+/// listener then refuses.
 ///
-/// # Errors
+/// If there is no connection, with the reason.
 /// Each way in which there is no connection.
 pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
@@ -158,10 +159,11 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     timed(options, exchange).await
 }
 
-/// Hears out whoever connected. `meet` is called once it has said who it is, before it has proven it. `admit` decides whether it is let in, and what it is told of us then.
+/// Performs the listener's side. `meet` is called once the dialer has introduced itself, before its proof. `admit` decides
+/// whether it is accepted, and returns the announcement of this node.
 ///
 /// # Errors
-/// Each way in which there is no connection.
+/// If there is no connection, with the reason.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
     stream: S,
     us: &Introduction,
@@ -231,12 +233,12 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
     timed(options, exchange).await
 }
 
-/// What an Announce frame says.
+/// Decodes an Announce frame.
 ///
 /// # Errors
-/// `BadHeader`: it is none.
+/// `BadHeader` if it does not decode.
 pub fn announcement(frame: &Frame) -> Result<Announcement, FrameError> {
-    // In the payload, for it may outgrow a header.
+    // It is in the payload, since it may be larger than a header.
     super::codec::decode(&frame.payload).map_err(|error| FrameError::BadHeader(frame.kind, error))
 }
 
@@ -268,7 +270,7 @@ async fn read_preamble<S: AsyncRead + Unpin>(
     Ok((u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])))
 }
 
-/// The newest version that both speak.
+/// The newest version that both sides support.
 fn agree(theirs: (u16, u16)) -> Result<u16, HandshakeError> {
     let newest = theirs.1.min(PROTOCOLS.1);
     if newest < theirs.0.max(PROTOCOLS.0) {
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_nodes_learn_who_the_other_is() {
+    async fn two_nodes_exchange_their_identities() {
         for secret in [None, Some("s")] {
             let (dialed, accepted) = meet(("a", secret), ("b", secret)).await;
             assert_eq!(
@@ -457,7 +459,7 @@ mod tests {
     fn the_newest_common_version_is_spoken() {
         assert_eq!(agree((0, 9)).unwrap(), PROTOCOLS.1);
         assert!(agree((PROTOCOLS.1 + 1, PROTOCOLS.1 + 1)).is_err());
-        // A range the wrong way round has nothing in it.
+        // An inverted range is empty.
         assert!(agree((5, 0)).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! The headers of frames: one type for each kind, whose bytes are settled (`tests/golden/wire`).
+//! The headers of frames: one type for each kind, whose bytes are fixed (`tests/golden/wire`).
 //!
-//! A header's form belongs to the protocol version that was agreed on at the handshake: to change one is a new protocol
-//! version, and the old form is kept for as long as it is spoken.
+//! The format of a header belongs to the protocol version that was negotiated at the handshake: a change needs a new
+//! protocol version, and the old format is kept as long as its version is supported.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::codec::bounded;
 use super::{Address, CallError};
 use crate::model::Context;
 
-/// A node through one life: `boot` counts its starts, `random` tells two starts with the same count apart.
+/// One run of a node: `boot` counts its starts, `random` distinguishes two starts with the same count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
-    /// Counted on disk, 0 if nobody counts.
+    /// Counted on disk, 0 if starts are not counted.
     pub boot: u64,
-    /// Drawn at each start.
+    /// Chosen at random at each start.
     pub random: u64,
 }
 
 impl Incarnation {
-    /// A new life of a node that was started so many times.
+    /// A new incarnation of a node that was started so many times.
     #[must_use]
     pub fn new(boot: u64) -> Self {
         Self {
@@ -37,16 +37,16 @@ impl std::fmt::Display for Incarnation {
     }
 }
 
-/// Hello and Welcome: who speaks.
+/// Hello and Welcome: the identity of the sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The node's name.
     pub node: String,
-    /// Which life of it.
+    /// Its incarnation.
     pub incarnation: Incarnation,
-    /// The largest frame it takes.
+    /// The largest frame that it accepts.
     pub max_frame: u32,
-    /// Drawn for this connection, for the other to prove itself by.
+    /// Chosen at random for this connection; the other side's proof covers it.
     pub nonce: [u8; 32],
 }
 
@@ -55,42 +55,42 @@ pub struct Identity {
 pub struct Welcome {
     /// The listener.
     pub identity: Identity,
-    /// That it knows the secret; `None` if it has none.
+    /// Its proof that it knows the secret; `None` if it has none.
     pub proof: Option<[u8; 32]>,
 }
 
-/// Proof: the dialer's.
+/// Proof: the dialer's proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// That it knows the secret; `None` if it has none.
+    /// Its proof that it knows the secret; `None` if it has none.
     pub proof: Option<[u8; 32]>,
 }
 
-/// Why one node will not have another. Variants are only ever appended.
+/// Why a node refuses another. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// No protocol version in common.
+    /// No common protocol version.
     Protocol,
-    /// The other has the same name as this one.
+    /// Both nodes have the same name.
     SameName,
-    /// There is a connection already, and that one stays.
+    /// There is a connection already, which is kept.
     Duplicate,
-    /// A later life of that node is connected.
+    /// A later incarnation of that node is connected.
     Stale,
-    /// The secret is not the same.
+    /// The secrets differ.
     BadProof,
     /// Too many peers.
     Full,
     /// This node is shutting down.
     Leaving,
-    /// What it says of itself cannot be.
+    /// Its introduction is invalid.
     Malformed,
 }
 
-/// Refuse.
+/// Refuse: the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
-    /// For deciding.
+    /// For decisions.
     pub reason: Refusal,
     /// For the log.
     pub text: String,
@@ -101,13 +101,13 @@ pub struct Refuse {
 pub struct TopicVersions {
     /// The topic.
     pub topic: String,
-    /// The oldest that is understood.
+    /// The oldest supported version.
     pub min: u16,
-    /// The newest.
+    /// The newest supported version.
     pub max: u16,
 }
 
-/// Announce: all that a node serves; replaces what it announced before.
+/// Announce: everything that a node serves; replaces its previous announcement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Its actors.
@@ -119,7 +119,7 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// The versions it speaks of a topic.
+    /// The supported versions of a topic.
     #[must_use]
     pub fn versions(&self, topic: &str) -> Option<(u16, u16)> {
         self.topics
@@ -128,7 +128,7 @@ impl Announcement {
             .map(|of| (of.min, of.max))
     }
 
-    /// Whether a message to that address may go there.
+    /// Whether a message to that address may be sent to this node.
     #[must_use]
     pub fn serves(&self, to: &Address) -> bool {
         self.endpoints
@@ -137,72 +137,72 @@ impl Announcement {
     }
 }
 
-/// Cast and Call: what is needed to deliver a message without looking into it.
+/// Cast and Call: what is needed to deliver a message without decoding it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageHeader {
-    /// Names it on this connection, in this direction.
+    /// Identifies it on this connection, in this direction.
     pub id: u64,
-    /// To whom.
+    /// The destination.
     pub to: Address,
-    /// Its name.
+    /// The name of the message.
     pub message: String,
-    /// The version of the topic that first knew it.
+    /// The version of the topic that introduced it.
     pub version: u16,
-    /// Time left, in milliseconds: never a point in time, for clocks differ.
+    /// Time left, in milliseconds: never a point in time, because clocks differ.
     pub remaining_ms: Option<u64>,
-    /// On whose behalf, under which request id and trace.
+    /// The request context: user, request id and trace.
     pub context: Context,
 }
 
-/// Reply: how it ended. The payload is the reply if it is `Done`, the actor's own error if it is `Refused`.
+/// Reply: the result. The payload is the reply if it is `Done`, the actor's own error if it is `Refused`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyHeader {
-    /// Of which message.
+    /// The number of the message.
     pub id: u64,
-    /// How it ended.
+    /// The result.
     pub status: ReplyStatus,
 }
 
-/// How a message ended. Variants are only ever appended.
+/// The result of a message. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplyStatus {
-    /// Well.
+    /// Success.
     Done,
-    /// The actor said no.
+    /// The actor refused it.
     Refused,
-    /// It did not get to the actor, or not out of it.
+    /// It did not reach the actor, or the actor's reply was lost.
     Failed(Failure),
 }
 
-/// A [`CallError`] on the wire; the address is known on both sides. Variants are only ever appended.
+/// A [`CallError`] on the wire; the address is known on both sides. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Failure {
-    /// Nobody there by that address.
+    /// No actor with that address.
     Unreachable,
     /// Refused by the endpoint.
     Overloaded,
     /// The reply does not fit a frame.
     TooLarge {
-        /// Its size.
+        /// The size of the reply.
         bytes: u64,
-        /// What fits.
+        /// The limit.
         limit: u64,
     },
-    /// The message is not known there.
+    /// The message is not supported there.
     UnsupportedVersion {
-        /// What is spoken there.
+        /// The newest version that is supported there.
         speaks: u16,
-        /// What the message needs.
+        /// The version that the message needs.
         needs: u16,
     },
-    /// Its time was over.
+    /// Its deadline passed.
     Timeout,
     /// The actor ended before it answered.
     Lost,
 }
 
 impl Failure {
-    /// As the sender is told.
+    /// The sender's error.
     #[must_use]
     pub fn into_error(self, to: &Address) -> CallError {
         let to = to.clone();
@@ -221,10 +221,10 @@ impl Failure {
         }
     }
 
-    /// As the wire has it; an actor's own refusal is none of these and comes back.
+    /// The wire format of an error, except for an actor's own refusal.
     ///
     /// # Errors
-    /// The actor's own error, which goes into the payload.
+    /// The actor's own error, which is sent in the payload.
     pub fn from_error(error: CallError) -> Result<Self, crate::model::Error> {
         let size = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(match error {
@@ -242,21 +242,21 @@ impl Failure {
     }
 }
 
-/// Accepted and Cancel (of which message), Ping and Pong (which ping).
+/// Accepted and Cancel (the number of the message), Ping and Pong (the number of the ping).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbered {
     /// The number.
     pub id: u64,
 }
 
-/// Goodbye.
+/// Goodbye: the sender leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
     /// Why, for the log.
     pub reason: String,
 }
 
-/// Time left in milliseconds, rounded up: who waits 100 µs more is not to be told zero.
+/// Time left in milliseconds, rounded up, so that 100 µs do not become zero.
 #[must_use]
 pub fn remaining_ms(within: Duration) -> u64 {
     u64::try_from(within.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)

@@ -1,8 +1,8 @@
-//! Keeps a connection to an address up: dials, waits, dials again.
+//! Maintains a connection to an address: dials, waits, dials again.
 //!
 //! Between attempts it waits a random time from zero to a bound that doubles with each failure (full jitter), so that a
-//! control node that comes back is not met by all its volume nodes at once. A connection that held for a while makes the
-//! bound small again.
+//! restarted control node is not dialed by all its volume nodes at once. A connection that lasted for a while resets the
+//! bound.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::model::Timestamp;
 use crate::rng;
 use crate::tasks;
 
-/// An address that is kept connected to. Dropping it changes nothing; [`JoinedPeer::leave`] ends it.
+/// An address to which a connection is maintained. Dropping it has no effect; [`JoinedPeer::leave`] ends it.
 #[derive(Debug)]
 pub struct JoinedPeer {
     link: Arc<Link>,
@@ -31,14 +31,14 @@ pub struct JoinedPeer {
 }
 
 impl JoinedPeer {
-    /// Does not connect any more, and says goodbye if it is connected.
+    /// Stops connecting, and sends a goodbye if connected.
     pub fn leave(&self) {
         self.link.leave.cancel();
         let node = self.link.state.lock().node.clone();
         if let Some(peer) = node.and_then(|node| self.router.peer(&node))
             && peer.dialed_by == DialedBy::Us
         {
-            peer.say_goodbye("it was told to leave");
+            peer.say_goodbye("the operator or the node asked to leave");
         }
     }
 }
@@ -76,7 +76,7 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
         if let Err(error) = &ended {
             let refusal = error.refusal();
             if refusal == Some(Refusal::Duplicate) {
-                tracing::debug!(address = link.address, "the other node's own connection stays");
+                tracing::debug!(address = link.address, "the other node's own connection is kept");
             } else {
                 tracing::warn!(address = link.address, %error, "no connection to the other node");
             }
@@ -94,7 +94,7 @@ async fn keep(router: Router, link: Arc<Link>, options: TransportOptions) {
     }
 }
 
-/// The node may have dialed us: then there is nothing to do until that connection ends.
+/// The other node may have dialed this one: then there is nothing to do until that connection ends.
 async fn wait_while_connected(router: &Router, link: &Link) {
     let node = link.state.lock().node.clone();
     if let Some(peer) = node.and_then(|node| router.peer(&node)) {
@@ -106,7 +106,7 @@ async fn wait_while_connected(router: &Router, link: &Link) {
     }
 }
 
-/// Ends an attempt that is told to leave while it is not connected yet. Once it is, the goodbye ends it in its own way.
+/// Ends an attempt when `leave` is called before it is connected. Afterwards the goodbye ends the connection.
 async fn stopped_before_connecting(link: &Link) {
     link.leave.cancelled().await;
     if link.state.lock().attempts == 0 {
@@ -124,10 +124,10 @@ async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Re
     };
     let remote = stream.peer_addr()?;
     check_private(remote, options, "transport.join")?;
-    // Small frames are to leave at once. A socket that refuses this works all the same.
+    // Small frames must be sent at once. A socket that refuses the option works, too.
     let _ = stream.set_nodelay(true);
     let (version, ours) = router.announcement();
-    // Known even if it refuses: when its own connection stays, that is the one to wait for.
+    // The node is recorded even if it refuses: if its own connection is kept, that is the one to wait for.
     let meet = |them: &Identity| link.state.lock().node = Some(them.node.clone());
     let met = handshake::dial(stream, router.introduction(), &ours, options, meet).await?;
     let mut admitted = router

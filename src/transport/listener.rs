@@ -1,8 +1,8 @@
-//! Where other nodes come in.
+//! Accepts connections from other nodes.
 //!
-//! Handshakes happen off the accept loop, each with a time limit and only so many at once. Nobody waits to be heard: whoever is one
-//! too many takes the place of a stranger who said nothing (`waiting_room`). Until there is TLS, only the machine's own addresses may be listened on: the
-//! transport carries commands that change storage, and CHAP secrets.
+//! Handshakes run outside the accept loop, each with a time limit, and their number is limited. New connections never wait: at
+//! the limit a new one replaces an unauthenticated one that has sent nothing (`waiting_room`). Until there is TLS, only loopback
+//! addresses may be listened on: the transport carries commands that change storage, and CHAP secrets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use super::waiting_room::{Place, WaitingRoom};
 use super::{Router, connection, handshake};
 use crate::tasks;
 
-/// A socket that is listened on. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
+/// A listening socket. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
 #[derive(Debug)]
 pub struct ListenerHandle {
     local_addr: SocketAddr,
@@ -31,19 +31,19 @@ pub struct ListenerHandle {
 }
 
 impl ListenerHandle {
-    /// The address, with the port that was found if none was asked for.
+    /// The address, with the assigned port if none was given.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Lets nobody in any more. Who is in stays.
+    /// Accepts no further connections. Existing ones are kept.
     pub fn close(&self) {
         self.stop.cancel();
     }
 }
 
-/// The port is this machine's own, or nobody minds.
+/// Checks that the address is reachable from this machine only, or that this does not matter.
 ///
 /// # Errors
 /// `InvalidInput`, which names the configuration's `key`.
@@ -78,7 +78,7 @@ async fn accept_all(
     stop: CancellationToken,
 ) {
     let room = WaitingRoom::new(options.max_handshakes);
-    let complaints = Arc::new(Complaints::default());
+    let failures = Arc::new(FailureLog::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -87,18 +87,17 @@ async fn accept_all(
         };
         match accepted {
             Ok((stream, remote)) => {
-                // Small frames are to leave at once. A socket that refuses this works all the same.
+                // Small frames must be sent at once. A socket that refuses the option works, too.
                 let _ = stream.set_nodelay(true);
-                let (router, options, complaints) =
-                    (router.clone(), options.clone(), Arc::clone(&complaints));
+                let (router, options, failures) = (router.clone(), options.clone(), Arc::clone(&failures));
                 let place = room.enter();
                 tasks::spawn(async move {
-                    welcome(&router, stream, remote.to_string(), options, place, &complaints).await;
+                    welcome(&router, stream, remote.to_string(), options, place, &failures).await;
                 });
             }
             Err(error) => {
-                // Out of file handles, say: trying again at once would only spin.
-                complaints.complain(&"accept", &error);
+                // For example, there are no file handles left: an immediate retry would only spin.
+                failures.report(&"accept", &error);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -111,7 +110,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     remote: String,
     options: TransportOptions,
     place: Place,
-    complaints: &Complaints,
+    failures: &FailureLog,
 ) {
     let admit = |them: &Identity, announcement: &Announcement| {
         let admitted = router.admit(
@@ -138,35 +137,35 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
                 connection::run(router, &admitted.peer, introduced.reader, queue, version).await;
             }
         }
-        Err(error) => complaints.complain(&remote, &error),
+        Err(error) => failures.report(&remote, &error),
     }
 }
 
-/// Says why connections came to nothing, but not as often as a stranger may want: [`MOST_COMPLAINTS`] in
-/// [`COMPLAINTS_WINDOW`].
+/// Logs why connections failed, at most [`MOST_REPORTS`] in [`REPORTS_WINDOW`], so that a remote host cannot
+/// flood the log.
 #[derive(Debug, Default)]
-struct Complaints {
+struct FailureLog {
     window: Mutex<Option<(Instant, u32)>>,
 }
 
-const MOST_COMPLAINTS: u32 = 20;
-const COMPLAINTS_WINDOW: Duration = Duration::from_secs(10);
+const MOST_REPORTS: u32 = 20;
+const REPORTS_WINDOW: Duration = Duration::from_secs(10);
 
-impl Complaints {
-    fn complain(&self, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
+impl FailureLog {
+    fn report(&self, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
         let now = Instant::now();
         let mut window = self.window.lock();
         let (since, count) = match *window {
-            Some((since, count)) if now - since < COMPLAINTS_WINDOW => (since, count),
+            Some((since, count)) if now - since < REPORTS_WINDOW => (since, count),
             _ => (now, 0),
         };
         *window = Some((since, count.saturating_add(1)));
         drop(window);
         match count {
-            0..MOST_COMPLAINTS => {
-                tracing::warn!(%remote, %reason, "a connection from another node came to nothing");
+            0..MOST_REPORTS => {
+                tracing::warn!(%remote, %reason, "a connection from another node failed");
             }
-            MOST_COMPLAINTS => tracing::warn!("many connections come to nothing; not all are told of here"),
+            MOST_REPORTS => tracing::warn!("many connections fail; not all of them are logged"),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
-//! The envelope a message travels in, and the ticket that counts it.
+//! The envelope of a message, and the ticket that counts it.
 //!
-//! actix bounds each `Addr`, not each actor: a fresh clone of the address gets round its limit, and web handlers clone. So
-//! the bound is ours. A [`Ticket`] is a place in the mailbox: taken by the endpoint, given back when it is dropped, which is
-//! when the handler ends, when it panics, or when the message is thrown away with a dead actor. It counts whichever
-//! it was.
+//! actix bounds each `Addr`, not each actor: a new clone of the address bypasses its limit, and web handlers clone it. So
+//! the bound is implemented here. A [`Ticket`] is a place in the mailbox: taken by the endpoint, returned when it is
+//! dropped, which is when the handler ends, when it panics, or when the message is dropped with a dead actor. It counts
+//! which of these happened.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::messages::{Message, Pattern};
 use crate::model::{Context, ErrorKind, Timestamp};
 use crate::panic_text::panic_text;
 
-/// A place in a mailbox, and the account of what became of the message that holds it.
+/// A place in a mailbox, and the record of the result of its message.
 pub(super) struct Ticket {
     actor: Arc<ActorStats>,
     message: Arc<MessageStats>,
@@ -88,7 +88,7 @@ impl Ticket {
         self.note("panicked");
     }
 
-    /// The actor went down between the endpoint and its mailbox: as good as refused.
+    /// The actor ended before the message reached its mailbox: it counts as refused.
     pub(super) fn refused(mut self) {
         self.settled = true;
         MessageStats::add(&self.message.refused);
@@ -117,17 +117,17 @@ impl Drop for Ticket {
     }
 }
 
-/// Where the answer to a call goes. Dropping it unanswered tells the caller `Lost`.
+/// Receives the answer to a call. If it is dropped unanswered, the caller gets `Lost`.
 pub(super) type ReplyTo<R> = oneshot::Sender<Result<R, CallError>>;
 
-/// A message on its way through a mailbox.
+/// A message in a mailbox.
 pub(super) struct Envelope<M: Message> {
     pub(super) context: Context,
     pub(super) message: M,
     pub(super) ticket: Ticket,
     /// When its sender stops waiting; `None` for a cast.
     pub(super) deadline: Option<Instant>,
-    /// `None` for a cast whose fate nobody awaits.
+    /// `None` for a cast whose result is not awaited.
     pub(super) reply: Option<ReplyTo<M::Reply>>,
 }
 
@@ -136,10 +136,10 @@ impl<M: Message> actix::Message for Envelope<M> {
 }
 
 impl<M: Message> Envelope<M> {
-    /// Handles the message, unless its time is over, and answers.
+    /// Handles the message, unless its deadline has passed, and answers.
     ///
     /// # Errors
-    /// The text of the handler's panic, after which the actor is not to be trusted with anything.
+    /// The text of the handler's panic, after which the actor must not be used any more.
     pub(super) async fn open<A: Serve<M>>(self, actor: Rc<A>) -> Result<(), String> {
         let Self {
             context,
@@ -152,7 +152,7 @@ impl<M: Message> Envelope<M> {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             ticket.expired();
             if let Some(reply) = reply {
-                // The caller may have left at its deadline: then nobody is to be told.
+                // The caller may have stopped waiting at its deadline.
                 let _ = reply.send(Err(CallError::Timeout(address)));
             }
             return Ok(());
@@ -172,18 +172,18 @@ impl<M: Message> Envelope<M> {
                 {
                     let _entered = span.enter();
                     let words = error.for_operator();
-                    // Without words for the operator it is a state that was told of once (the disk is full): it would be
-                    // told of again with each attempt.
+                    // An error without a text for the operator is a state that was already logged (the disk is full): it
+                    // would be logged again at each attempt.
                     if matches!(error.kind, ErrorKind::Unavailable { .. }) && error.operator.is_none() {
-                        tracing::debug!(error = words, "a cast was handled in vain");
+                        tracing::debug!(error = words, "a cast failed");
                     } else {
-                        tracing::warn!(error = words, "a cast was handled in vain");
+                        tracing::warn!(error = words, "a cast failed");
                     }
                 }
-                // The place is free before the caller hears of it, so that it can take it again at once.
+                // The place is returned before the caller gets the answer, so that the caller can use it again at once.
                 ticket.handled(result.is_ok());
                 if let Some(reply) = reply {
-                    // A caller that has left decides nothing and misses nothing.
+                    // The caller may have stopped waiting.
                     let _ = reply.send(result.map_err(CallError::Refused));
                 }
                 Ok(())

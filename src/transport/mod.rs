@@ -1,14 +1,14 @@
-//! How actors reach each other: `cast` and `call` on a typed handle that is the same for a local and a remote actor.
+//! Messages between actors: `cast` and `call` on a typed handle that is the same for a local and a remote actor.
 //!
 //! ```text
 //!   Handle<T> ──> Router ──┬── local:  Endpoint (bounded, counted) ──> actix actor
 //!                          └── remote: Peer (bincode frames on TCP) ──> Router of the other node ──> Endpoint …
 //! ```
 //!
-//! What it promises: a message is delivered at most once; what was refused by the endpoint (`Unreachable`, `Overloaded`,
-//! `TooLarge`, `UnsupportedVersion`) surely did not happen, what ended in `Timeout` or `Lost` may have. Mailboxes are
-//! bounded here, by permits that travel with the message, because actix bounds each `Addr` on its own. What it does not
-//! do: retry, or remember; that is the journal's.
+//! A message is delivered at most once; if it was refused (`Unreachable`, `Overloaded`, `TooLarge`,
+//! `UnsupportedVersion`) it was certainly not handled, if it ended in `Timeout` or `Lost` it may have been. Mailboxes
+//! are bounded here, by permits that travel with the message, because actix bounds each `Addr` on its own. The
+//! transport neither retries nor stores messages; the journal does.
 
 pub mod address;
 pub mod admission;

@@ -1,4 +1,4 @@
-//! The sockets everything here uses, in one place, so that a simulated network can stand in for them.
+//! The sockets of the transport, in one place, so that a simulated network can replace them.
 
 #[cfg(not(feature = "sim"))]
 pub use tokio::net::{TcpListener, TcpStream};

@@ -1,38 +1,39 @@
-//! What a node may choose about its connections.
+//! Options of connections between nodes.
 
 use std::time::Duration;
 
 use super::frame::MAX_FRAME;
 use crate::model::volume::Secret;
 
-/// Limits and times of listeners and connections. Both ends may choose differently; the smaller frame holds.
+/// Limits and times of listeners and connections. The ends may differ; the smaller frame limit is used.
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
     /// The largest frame, in bytes.
     pub max_frame: usize,
-    /// Between two pings. A peer that was not heard of for three of them is given up.
+    /// The time between two pings. A peer that was silent for three of them is disconnected.
     pub ping_interval: Duration,
-    /// For a handshake as a whole, and for the TCP connection before it.
+    /// The limit of a whole handshake, and of the TCP connect before it.
     pub handshake_timeout: Duration,
-    /// How long a cast waits to hear that it was queued.
+    /// How long a cast waits for the confirmation that it was queued.
     pub accept_timeout: Duration,
-    /// Most messages that may wait to be written to one peer.
+    /// The most messages that may wait to be written to one peer.
     pub outbound_messages: usize,
-    /// Most bytes that may wait to be written to one peer.
+    /// The most bytes that may wait to be written to one peer.
     pub outbound_bytes: usize,
-    /// Most handshakes that a listener has going on at once; one more cuts the oldest of those that said nothing.
+    /// The most concurrent handshakes of a listener; a further one ends the oldest of those that have sent nothing.
     pub max_handshakes: usize,
-    /// Most peers that a node has.
+    /// The most peers of a node.
     pub max_peers: usize,
-    /// The wait before the first attempt to reconnect is drawn from zero to this; it doubles with each failure.
+    /// The wait before the first attempt to reconnect is chosen at random from zero to this; the bound doubles
+    /// with each failure.
     pub first_backoff: Duration,
-    /// And never is longer than this.
+    /// The largest bound.
     pub longest_backoff: Duration,
-    /// A connection that held so long makes the next wait a short one again.
+    /// A connection that lasted so long resets the bound.
     pub healthy_after: Duration,
-    /// What both ends must know. Proven both ways at the handshake, never sent.
+    /// The shared secret. Both ends prove at the handshake that they know it; it is never sent.
     pub secret: Option<Secret>,
-    /// Speak over addresses that are not this machine's own although nothing is encrypted. For simulated networks.
+    /// Allows unencrypted connections over addresses other than loopback. For simulated networks.
     pub allow_plaintext: bool,
 }
 

@@ -1,9 +1,9 @@
-//! What waits to be written to a peer: bounded by count and bytes, but for what may never be shed.
+//! The queue of frames to a peer: bounded by count and bytes, except for frames that must never be dropped.
 //!
-//! A full queue refuses commands at once (`Overloaded`), before they are on their way. Replies, pings and
-//! announcements pass: to shed the answer to work that was done would turn it into "may have happened", and to shed a
-//! ping would declare a busy peer dead. What passes is bounded by what the peer asked for, and the reader stops asking
-//! for more while too much is waiting ([`Outbound::wait_for_room`]).
+//! A full queue refuses commands at once (`Overloaded`), before they are sent. Replies, pings and announcements are
+//! always accepted: without the answer the result of completed work would be unknown, and without pings a busy peer
+//! would be considered dead. They are bounded by the peer's calls, and the reader stops reading while too much is
+//! waiting ([`Outbound::wait_for_room`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,12 +13,12 @@ use tokio::sync::{Notify, mpsc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// What the writer is handed.
+/// An item for the writer.
 #[derive(Debug)]
 pub enum Item {
-    /// A whole frame.
+    /// A complete frame.
     Frame(Vec<u8>),
-    /// Write what was before it, then end.
+    /// Write what is before it, then end.
     End,
 }
 
@@ -62,27 +62,27 @@ impl Outbound {
         Ok(())
     }
 
-    /// Queues what may not be shed.
+    /// Queues a frame that must not be dropped.
     pub fn send_always(&self, frame: Vec<u8>) {
         self.messages.fetch_add(1, Ordering::AcqRel);
         self.bytes.fetch_add(frame.len(), Ordering::AcqRel);
-        // If the writer has ended, so has the connection; nobody is left to be told.
+        // If the writer has ended, the connection has ended, too.
         let _ = self.queue.send(Item::Frame(frame));
     }
 
-    /// Has the writer end when all that waits is written.
+    /// Ends the writer once everything in the queue is written.
     pub fn end(&self) {
         let _ = self.queue.send(Item::End);
     }
 
-    /// The writer has written so much.
+    /// Records what the writer has written.
     pub fn written(&self, messages: usize, bytes: usize) {
         self.messages.fetch_sub(messages, Ordering::AcqRel);
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
         self.drained.notify_waiters();
     }
 
-    /// Messages and bytes that wait.
+    /// Waiting messages and bytes.
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         (
@@ -96,7 +96,7 @@ impl Outbound {
         while !self.has_room() {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
-            // Listening before looking again: what was written in between is not missed.
+            // Subscribes before it checks again, so that a write in between is not missed.
             if self.has_room() {
                 return;
             }

@@ -1,7 +1,7 @@
-//! One connection to one life of another node, as senders see it: what it serves, what waits for an answer.
+//! One connection to one incarnation of another node, for senders: what it serves, and the unanswered messages.
 //!
-//! The bytes are moved by [`super::connection`]. Here a message becomes a frame, gets a number, and its sender is told
-//! the answer by that number; or `Lost`, as soon as the connection is closed.
+//! The bytes are moved by [`super::connection`]. Here a message becomes a numbered frame, and its sender receives the
+//! answer with that number; or `Lost`, as soon as the connection is closed.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,12 +26,12 @@ use crate::messages::Message;
 use crate::model::{Context, Error, Timestamp};
 use crate::tasks;
 
-/// What came back for a message.
+/// The answer to a message.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// A cast was queued.
     Accepted,
-    /// It ended in some way.
+    /// The reply to a message.
     Reply(ReplyStatus, Bytes),
 }
 
@@ -42,13 +42,13 @@ pub(super) struct Traffic {
     pub(super) frames_out: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
-    /// Of the last ping; 0 until there was one.
+    /// The round trip of the last ping; 0 before the first.
     pub(super) rtt_micros: AtomicU64,
 }
 
 /// A connection to a peer.
 pub(super) struct Peer {
-    /// Tells two connections to the same node apart.
+    /// Distinguishes two connections to the same node.
     pub(super) number: u64,
     pub(super) them: Identity,
     pub(super) dialed_by: DialedBy,
@@ -59,11 +59,11 @@ pub(super) struct Peer {
     pub(super) traffic: Traffic,
     pub(super) closing: CancellationToken,
     pub(super) heard: Mutex<Instant>,
-    /// What is being answered for the peer, by its numbers.
+    /// The peer's calls that are being answered, by its numbers.
     answering: Mutex<BTreeMap<u64, AbortHandle>>,
     answered: Notify,
     announced: RwLock<Arc<Announcement>>,
-    /// Who waits, by our numbers; `None` once it is closed.
+    /// The waiting senders, by this node's numbers; `None` once it is closed.
     waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
     reason: Mutex<Option<String>>,
@@ -105,7 +105,7 @@ impl Peer {
         (Arc::new(peer), queue)
     }
 
-    /// The largest frame that both take.
+    /// The largest frame that both sides accept.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
@@ -123,36 +123,36 @@ impl Peer {
         self.waiting.lock().as_ref().map_or(0, BTreeMap::len)
     }
 
-    /// Ends the connection. Everybody who waits on it is told `Lost`. The first reason counts.
+    /// Ends the connection. All waiting senders get `Lost`. The first reason is kept.
     pub(super) fn close(&self, reason: impl Into<String>) {
         self.reason.lock().get_or_insert_with(|| reason.into());
         self.closing.cancel();
         let waiting = self.waiting.lock().take();
-        // Outside the lock: each of them wakes somebody.
+        // Outside the lock, since each of them wakes a task.
         drop(waiting);
         let answering = std::mem::take(&mut *self.answering.lock());
         self.answered.notify_waiters();
         for task in answering.into_values() {
-            // Its answer has nowhere to go; what it waits for goes on.
+            // The answer cannot be sent any more; the work itself continues.
             task.abort();
         }
     }
 
-    /// Sends the answer to one of theirs when it is there, unless they cancel it before.
+    /// Sends the answer to a call of the peer when it is ready, unless the peer cancels it before.
     pub(super) fn answer_when_ready(
         self: &Arc<Self>,
         id: u64,
         answer: impl Future<Output = Result<Vec<u8>, CallError>> + Send + 'static,
     ) {
         let mut answering = self.answering.lock();
-        // A number used twice: the first keeps it.
+        // If a number is used twice, the first call keeps it.
         let Entry::Vacant(entry) = answering.entry(id) else {
             return;
         };
         let peer = Arc::clone(self);
         let task = tasks::spawn(async move {
             let result = answer.await;
-            // Held until the reply is queued, so that no goodbye gets before it.
+            // Held until the reply is queued, so that no goodbye is sent before it.
             let mut answering = peer.answering.lock();
             if answering.remove(&id).is_some() {
                 peer.reply(id, result);
@@ -162,7 +162,7 @@ impl Peer {
         entry.insert(task.abort_handle());
     }
 
-    /// They do not wait for it any more. What was begun for it goes on.
+    /// The peer no longer waits for it. The work that was begun continues.
     pub(super) fn cancelled(&self, id: u64) {
         if let Some(task) = self.answering.lock().remove(&id) {
             self.answered.notify_waiters();
@@ -170,7 +170,7 @@ impl Peer {
         }
     }
 
-    /// Waits until they have been answered all they asked.
+    /// Waits until all calls of the peer are answered.
     pub(super) async fn all_answered(&self) {
         loop {
             let mut answered = std::pin::pin!(self.answered.notified());
@@ -187,7 +187,7 @@ impl Peer {
         self.reason.lock().clone().unwrap_or_else(|| "open".to_owned())
     }
 
-    /// Tells the peer that we leave, and closes once that is written.
+    /// Sends a goodbye to the peer, and closes the connection once it is written.
     pub(super) fn say_goodbye(&self, reason: &str) {
         self.send_always(
             Kind::Goodbye,
@@ -198,7 +198,7 @@ impl Peer {
         self.outbound.end();
     }
 
-    /// Queues a frame without payload that may not be shed.
+    /// Queues a frame without payload that must not be dropped.
     pub(super) fn send_always<H: Serialize>(&self, kind: Kind, header: &H) {
         match frame::encode(kind, header, &(), self.limit) {
             Ok(frame) => self.outbound.send_always(frame),
@@ -208,10 +208,10 @@ impl Peer {
         }
     }
 
-    /// Sends a message and gives it a number; its fate comes through the ticket.
+    /// Sends a message with a new number; its answer is received by the returned value.
     ///
     /// # Errors
-    /// It surely was not sent.
+    /// If it was certainly not sent.
     pub(super) fn send<M: Message>(
         self: &Arc<Self>,
         kind: Kind,
@@ -264,7 +264,7 @@ impl Peer {
         Ok(awaited)
     }
 
-    /// The peer answered one of ours. Answers that nobody waits for any more are dropped.
+    /// Passes an answer of the peer to the sender. Answers without a waiting sender are dropped.
     pub(super) fn answered(&self, id: u64, answer: Answer) {
         let waiting = self
             .waiting
@@ -276,7 +276,7 @@ impl Peer {
         }
     }
 
-    /// Sends the answer to one of theirs.
+    /// Sends the answer to a call of the peer.
     pub(super) fn reply(&self, id: u64, result: Result<Vec<u8>, CallError>) {
         let (status, payload) = match result {
             Ok(payload) => (ReplyStatus::Done, payload),
@@ -300,7 +300,7 @@ impl Peer {
     }
 }
 
-/// A message that was sent, whose fate is not known yet. Dropping it tells the peer that nobody waits.
+/// A sent message without an answer yet. Dropping it sends the peer a Cancel.
 pub(super) struct Awaited {
     id: u64,
     peer: Arc<Peer>,
@@ -309,7 +309,7 @@ pub(super) struct Awaited {
 }
 
 impl Awaited {
-    /// The answer, or `None` if the connection was closed before it came.
+    /// The answer, or `None` if the connection was closed before it was received.
     pub(super) async fn answer(mut self) -> Option<Answer> {
         let answer = (&mut self.answer).await.ok();
         self.cancel = false;
@@ -336,7 +336,7 @@ impl Drop for Awaited {
     }
 }
 
-/// What a sender is told for an answer.
+/// The result for the sender.
 pub(super) fn outcome<R: serde::de::DeserializeOwned>(
     to: &Address,
     answer: Option<Answer>,

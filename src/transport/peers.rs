@@ -1,4 +1,4 @@
-//! The table of peers: one connection for each node, who is told when they come and go.
+//! The table of peers: one connection per node, and events when they connect and disconnect.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,53 +16,53 @@ use super::header::{Identity, Refusal, Refuse, TopicVersions};
 use super::peer::Peer;
 use crate::model::Timestamp;
 
-/// What is told of peers.
+/// An event of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerEvent {
-    /// Which node.
+    /// The node.
     pub node: String,
-    /// Which life of it, `boot-random`.
+    /// Its incarnation, `boot-random`.
     pub incarnation: String,
-    /// What happened to it.
+    /// The change.
     pub change: PeerChange,
-    /// What it serves: after the change, or until it went.
+    /// What it serves after the change, or served before it disconnected.
     pub endpoints: Vec<Address>,
 }
 
-/// What happened to a peer.
+/// The change of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerChange {
-    /// It is connected; if it was before, that life or that connection has ended and calls on it are lost.
+    /// It is connected; if it was before, that incarnation or connection has ended and calls on it are lost.
     Up,
     /// It serves other endpoints than before.
     Announced,
-    /// It is connected no more.
+    /// It is disconnected.
     Down {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A peer as inspection shows it.
+/// A peer, for inspection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PeerReport {
-    /// The node; `None` for an address where nobody has answered yet.
+    /// The node; `None` for an address that has not answered yet.
     pub node: Option<String>,
     /// `connected`, or `connecting`.
     pub state: &'static str,
-    /// The other end of the connection, or where it is sought.
+    /// The remote address of the connection, or the address that is dialed.
     pub remote: String,
-    /// Which life of the node.
+    /// Its incarnation.
     pub incarnation: Option<String>,
-    /// Who dialed.
+    /// The side that dialed.
     pub dialed_by: DialedBy,
-    /// Since when it is connected, or was sought in vain.
+    /// Since when it is connected, or is being dialed.
     pub since: Timestamp,
     /// What it serves.
     pub endpoints: Vec<String>,
-    /// In which versions.
+    /// The versions of its topics.
     pub topics: Vec<TopicVersions>,
-    /// Messages sent to it that wait for an answer.
+    /// Messages sent to it without an answer yet.
     pub waiting: usize,
     /// Messages that wait to be written.
     pub outbound_messages: usize,
@@ -76,17 +76,17 @@ pub struct PeerReport {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
-    /// Round trip of the last ping, in seconds; `None` until there was one.
+    /// Round trip of the last ping, in seconds; `None` before the first.
     pub rtt_seconds: Option<f64>,
-    /// Seconds since it was last heard of.
+    /// Seconds since the last frame from it.
     pub silent_seconds: Option<f64>,
-    /// Attempts since it was last connected.
+    /// Attempts to connect since it was last connected.
     pub attempts: u64,
     /// Why the last attempt or the last connection ended.
     pub last_error: Option<String>,
 }
 
-/// An address that is kept connected to.
+/// An address to which a connection is maintained.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) address: String,
@@ -96,7 +96,7 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 pub(super) struct LinkState {
-    /// The node found there last.
+    /// The node that was last found there.
     pub(super) node: Option<String>,
     pub(super) attempts: u64,
     pub(super) since: Timestamp,
@@ -133,7 +133,7 @@ impl Peers {
     }
 
     pub(super) fn tell(&self, peer: &Peer, change: PeerChange) {
-        // Nobody may be listening.
+        // There may be no subscribers.
         let _ = self.events.send(PeerEvent {
             node: peer.them.node.clone(),
             incarnation: peer.them.incarnation.to_string(),
@@ -142,7 +142,7 @@ impl Peers {
         });
     }
 
-    /// Takes a new connection in, or says why not. One that it takes the place of is closed.
+    /// Adds a new connection, or refuses it with a reason. A connection that it replaces is closed.
     pub(super) fn admit(&self, us: &str, peer: &Arc<Peer>) -> Result<(), Refuse> {
         let Identity {
             node, incarnation, ..
@@ -158,7 +158,7 @@ impl Peers {
         let lives = present.map(|present| (present.them.incarnation, present.dialed_by));
         match admission::admit(us, node, lives, (*incarnation, peer.dialed_by)) {
             AdmissionDecision::Refuse(reason) => {
-                let text = "a connection to this node stays that came before".to_owned();
+                let text = "an earlier connection to this node is kept".to_owned();
                 return Err(Refuse { reason, text });
             }
             AdmissionDecision::Take | AdmissionDecision::Replace => {}
@@ -166,16 +166,16 @@ impl Peers {
         let before = table.insert(node.clone(), Arc::clone(peer));
         drop(table);
         if let Some(before) = before {
-            before.close("another connection to the node took its place");
+            before.close("it was replaced by another connection to the node");
         }
         self.tell(peer, PeerChange::Up);
         Ok(())
     }
 
-    /// A connection has ended.
+    /// Removes a connection that has ended.
     pub(super) fn retire(&self, peer: &Peer) {
         let mut table = self.table.write();
-        // If another took its place, the node is not down.
+        // If another connection replaced it, the node is not down.
         if table
             .get(&peer.them.node)
             .is_some_and(|present| present.number == peer.number)
@@ -199,8 +199,8 @@ impl Peers {
         self.table.read().get(node).cloned()
     }
 
-    /// A peer that serves this address and understands messages of that version; one that only serves it, if there is
-    /// none such. Several take turns.
+    /// A peer that serves this address and supports messages of that version; if there is none, one that only serves
+    /// it. Several are used in turn.
     pub(super) fn serving(&self, to: &Address, since: u16) -> Option<Arc<Peer>> {
         let table = self.table.read();
         let mut serving: Vec<_> = table

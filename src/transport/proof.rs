@@ -1,8 +1,8 @@
-//! Proving the shared secret without sending it: HMAC-SHA256 over both ends' introductions.
+//! Proves knowledge of the shared secret without sending it: HMAC-SHA256 over both ends' introductions.
 //!
-//! Each end's proof covers both identities with their fresh nonces, under a label of its own, so that it can neither be
-//! replayed on another connection nor sent back to whoever made it. It says who speaks at the handshake; it does not
-//! encrypt or sign what follows, so it takes the place of TLS on the machine's own addresses only.
+//! Each end's proof covers both identities with their fresh nonces, under a separate label, so that it can neither be
+//! replayed on another connection nor sent back to its author. It authenticates the handshake; it does not encrypt or
+//! sign what follows, so it can replace TLS on loopback addresses only.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -11,12 +11,12 @@ use super::codec;
 use super::header::Identity;
 use crate::model::volume::Secret;
 
-/// Whose proof it is.
+/// The side that made the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Who connected.
+    /// The side that connected.
     Dialer,
-    /// Who was connected to.
+    /// The side that was connected to.
     Listener,
 }
 
@@ -43,8 +43,8 @@ pub fn prove(
     secret.map(|secret| mac(secret, side, dialer, listener).finalize().into_bytes().into())
 }
 
-/// Whether the other side's proof is good. Without a secret of our own nothing is asked of it, and a proof it offers
-/// all the same means that it would not trust us: that is no match either.
+/// Whether the other side's proof is valid. Without a local secret no proof is required, and a proof that is offered
+/// anyway means that the other side would not accept this one: that is a mismatch, too.
 #[must_use]
 pub fn verify(
     secret: Option<&Secret>,

@@ -1,7 +1,7 @@
-//! Who is where: local endpoints, and peers with what they serve.
+//! The router: local endpoints, and peers with what they serve.
 //!
-//! Reads (each send) take a shared lock for the time of one look-up; writes (an actor registers) are rare. What is local
-//! goes before what is remote: with one control node, nothing travels that need not.
+//! Reads (each send) take a shared lock for one look-up; writes (an actor registers) are rare. Local actors are
+//! preferred: with one control node, no message is sent over the network without need.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,7 +32,7 @@ use super::{Address, CallError, Endpoint, Handle, listener};
 use crate::messages::{Call, Cast, Message, Topic};
 use crate::model::Context;
 
-/// The node's table of endpoints and peers. Cheap to clone; all clones are one.
+/// The node's table of endpoints and peers. Cheap to clone; clones share the table.
 #[derive(Clone)]
 pub struct Router {
     inner: Arc<Inner>,
@@ -42,11 +42,11 @@ struct Inner {
     introduction: Introduction,
     begun: Instant,
     endpoints: RwLock<BTreeMap<String, Vec<Endpoint>>>,
-    /// Counts changes of `endpoints`, for those who announce them.
+    /// Counts changes of `endpoints`, for announcements.
     served: watch::Sender<u64>,
     peers: Peers,
     undelivered: Arc<RecentUndelivered>,
-    /// Spreads casts without a server over a topic's actors.
+    /// Distributes messages without a server over a topic's actors.
     turn: AtomicUsize,
     leaving: CancellationToken,
 }
@@ -59,18 +59,18 @@ impl std::fmt::Debug for Router {
     }
 }
 
-/// How long peers may take to take in our goodbye.
+/// How long peers may take to read the goodbye.
 const GOODBYE_GRACE: Duration = Duration::from_secs(1);
 
 impl Router {
-    /// A router for a node of that name, without endpoints or peers, whose starts nobody counts.
+    /// A router for a node with this name, without endpoints or peers, whose starts are not counted.
     #[must_use]
     pub fn new(node: &str) -> Self {
         Self::with_boot(node, 0)
     }
 
-    /// A router for a node of that name that was started so many times (counted on disk): peers never take an earlier life
-    /// for a later one.
+    /// A router for a node with this name that was started so many times (counted on disk), by which peers order its
+    /// incarnations.
     #[must_use]
     pub fn with_boot(node: &str, boot: u64) -> Self {
         let introduction = Introduction {
@@ -97,7 +97,7 @@ impl Router {
         &self.inner.introduction.node
     }
 
-    /// Which life of the node this is.
+    /// The incarnation of the node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.inner.introduction.incarnation
@@ -115,8 +115,7 @@ impl Router {
         Handle::new(self.clone(), Some(server.to_owned()))
     }
 
-    /// Makes a local actor reachable, here and for all peers. One that was registered under the same address before is
-    /// so no longer.
+    /// Makes a local actor reachable, for this node and all peers. It replaces one with the same address.
     pub fn register(&self, endpoint: Endpoint) {
         endpoint.remember_undelivered_in(&self.inner.undelivered);
         let mut endpoints = self.inner.endpoints.write();
@@ -126,7 +125,7 @@ impl Router {
         self.inner.served.send_modify(|version| *version += 1);
     }
 
-    /// Lets other nodes in at that address, on the calling thread's runtime.
+    /// Accepts connections of other nodes at that address, on the calling thread's runtime.
     ///
     /// # Errors
     /// The socket's, and `InvalidInput` for an address that others than this machine could reach.
@@ -134,19 +133,19 @@ impl Router {
         listener::listen(self, addr, options).await
     }
 
-    /// Keeps a connection to `host:port` up, on the calling thread's runtime.
+    /// Maintains a connection to `host:port`, on the calling thread's runtime.
     pub fn join(&self, address: impl Into<String>, options: TransportOptions) -> JoinedPeer {
         super::join::join(self, address.into(), options)
     }
 
-    /// Is told when peers come, go, and announce other endpoints. Who lags behind 256 events misses some: then
-    /// [`Router::peers`] has the truth.
+    /// Receives events when peers connect, disconnect, and announce other endpoints. A receiver that lags more
+    /// than 256 events behind misses some: then [`Router::peers`] has the current state.
     #[must_use]
     pub fn watch_peers(&self) -> broadcast::Receiver<PeerEvent> {
         self.inner.peers.watch()
     }
 
-    /// All peers, and all addresses that are sought in vain.
+    /// All peers, and all addresses that are being dialed.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerReport> {
         self.inner.peers.reports()
@@ -170,7 +169,7 @@ impl Router {
         self.inner.undelivered.lines()
     }
 
-    /// Whether no local actor was given up.
+    /// Whether no local actor has failed permanently.
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.endpoints()
@@ -178,13 +177,13 @@ impl Router {
             .all(|endpoint| endpoint.state() != State::Failed)
     }
 
-    /// Lets nothing in from other nodes any more, waits for at most `within` until the local actors have handled what
-    /// they have, ends them and says goodbye to the peers. True if nothing was lost by it.
+    /// Refuses messages from other nodes, waits at most `within` until the local actors have handled what they have,
+    /// ends them and sends a goodbye to the peers. True if no message was lost.
     pub async fn shutdown(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
         self.inner.leaving.cancel();
         let endpoints = self.endpoints();
-        // First with open handlers, for what is in work may need to ask a neighbour.
+        // First with open handlers, because a message in work may need another actor.
         let drained = join_all(endpoints.iter().map(|endpoint| endpoint.drained(until))).await;
         let ended = join_all(
             endpoints
@@ -199,14 +198,14 @@ impl Router {
     async fn say_goodbye(&self) {
         let peers = self.inner.peers.all();
         let closed = join_all(peers.iter().map(|peer| async {
-            // The actors have ended, so each answer is there, if only `Lost`; it goes before the goodbye.
+            // The actors have ended, so each answer is ready, if only `Lost`; it is sent before the goodbye.
             peer.all_answered().await;
             peer.say_goodbye("the node is shutting down");
             peer.closing.cancelled().await;
         }));
         if tokio::time::timeout(GOODBYE_GRACE, closed).await.is_err() {
             for peer in &peers {
-                peer.close("it did not take in the goodbye in time");
+                peer.close("it did not read the goodbye in time");
             }
         }
     }
@@ -216,7 +215,7 @@ impl Router {
         endpoints.values().flatten().cloned().collect()
     }
 
-    /// The local actor that a message to this address goes to.
+    /// The local actor for a message to this address.
     fn local(&self, to: &Address) -> Option<Endpoint> {
         let endpoints = self.inner.endpoints.read();
         let of_topic = endpoints.get(&to.topic)?;
@@ -315,7 +314,7 @@ impl Router {
     }
 }
 
-/// What connections ask of the router.
+/// Functions for connections.
 impl Router {
     pub(super) fn introduction(&self) -> &Introduction {
         &self.inner.introduction
@@ -333,7 +332,7 @@ impl Router {
             .max(1)
     }
 
-    /// The local actor for a peer's message; none while the node shuts down.
+    /// The local actor for a peer's message; `None` while the node shuts down.
     pub(super) fn open_endpoint(&self, to: &Address) -> Option<Endpoint> {
         if self.inner.leaving.is_cancelled() {
             None
@@ -342,7 +341,7 @@ impl Router {
         }
     }
 
-    /// What this node serves, and which version of that list it is.
+    /// What this node serves, and the version of that list.
     pub(super) fn announcement(&self) -> (u64, Announcement) {
         let endpoints = self.inner.endpoints.read();
         let version = *self.inner.served.borrow();
@@ -381,7 +380,7 @@ impl Router {
         self.inner.peers.add_link(link);
     }
 
-    /// Takes a new connection in, or says why not.
+    /// Adds a new connection, or refuses it with a reason.
     pub(super) fn admit(
         &self,
         them: Identity,
@@ -410,11 +409,11 @@ impl Router {
     }
 }
 
-/// A connection in the table. It leaves the table when this is dropped, by whatever way that happens.
+/// A connection in the table. It is removed from the table when this is dropped.
 pub(super) struct Admitted {
     router: Router,
     pub(super) peer: Arc<Peer>,
-    /// For whoever runs the connection.
+    /// For the task that runs the connection.
     pub(super) queue: Option<mpsc::UnboundedReceiver<Item>>,
 }
 

@@ -1,7 +1,7 @@
-//! How an actor of ours is written: a plain struct that serves messages.
+//! How an actor is written: a plain struct that serves messages.
 //!
-//! `impl Serve<CreateVolume> for ApiActor { async fn serve(self: Rc<Self>, …) }` is all that an actor sees of the framework. The one
-//! actix actor behind (`Shell`) keeps the permits, counts, catches panics, and keeps actix replaceable. Several messages are
+//! `impl Serve<CreateVolume> for ApiActor { async fn serve(self: Rc<Self>, …) }` is all that an actor sees of the framework. The
+//! actix actor behind it (`Shell`) holds the permits, counts, catches panics, and keeps actix replaceable. Several messages are
 //! handled at once, interleaving at each await: hold no invariant (and no `RefCell` borrow) across one.
 
 use std::collections::HashMap;
@@ -17,12 +17,12 @@ use super::{Address, Endpoint};
 use crate::messages::{Message, Topic};
 use crate::model::{Context, Error};
 
-/// An actor of ours.
+/// An actor.
 pub trait Actor: 'static {
     /// Its topic.
     type Topic: Topic;
 
-    /// Called once when it starts (and when it is built anew after a panic). Tasks spawned through `started` end with the actor.
+    /// Called once when it starts (and when it is rebuilt after a panic). Tasks spawned through `started` end with the actor.
     fn started(self: Rc<Self>, started: &Started) {
         let _ = started;
     }
@@ -32,7 +32,7 @@ pub trait Actor: 'static {
 pub trait Serve<M: Message>: Actor {
     /// Handles it. The future is polled on the actor's arbiter: nothing in it may block.
     ///
-    /// Messages begin in the order in which they came; when one awaits, the next may begin.
+    /// Messages are started in the order of arrival; when one awaits, the next may start.
     fn serve(
         self: Rc<Self>,
         context: Context,
@@ -40,7 +40,7 @@ pub trait Serve<M: Message>: Actor {
     ) -> impl Future<Output = Result<M::Reply, Error>> + 'static;
 }
 
-/// What an actor gets at its start.
+/// The arguments of an actor's start.
 pub struct Started {
     address: Address,
     tasks: Rc<Tasks>,
@@ -51,7 +51,7 @@ impl Started {
         Self { address, tasks }
     }
 
-    /// The address others reach it by.
+    /// The address of the actor.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
@@ -63,7 +63,7 @@ impl Started {
     }
 }
 
-/// Builds an endpoint for actor `A`: which messages it serves, how many may wait, how it is made (and made again).
+/// Builds an endpoint for actor `A`: the messages that it serves, the bound of its mailbox, and its factory.
 ///
 /// ```text
 /// let endpoint = EndpointBuilder::new(None, 1024, move || Rc::new(ApiActor::new(deps.clone())))
@@ -78,8 +78,8 @@ pub struct EndpointBuilder<A: Actor> {
 }
 
 impl<A: Actor> EndpointBuilder<A> {
-    /// `server` is its own part of the address; `bound` is how many messages may be waiting or in work; `factory` makes
-    /// the actor, and makes it anew after a panic. It is called on the arbiter that the actor runs on.
+    /// `server` is the server of its address; `bound` is the most messages waiting or in work; `factory` creates the
+    /// actor, also after a panic. It is called on the arbiter that the actor runs on.
     pub fn new(
         server: Option<String>,
         bound: usize,
@@ -96,7 +96,7 @@ impl<A: Actor> EndpointBuilder<A> {
         }
     }
 
-    /// It serves this message.
+    /// Adds a message that it serves.
     #[must_use]
     pub fn serves<M: Message<To = A::Topic>>(mut self) -> Self
     where
@@ -116,7 +116,7 @@ impl<A: Actor> EndpointBuilder<A> {
         Endpoint::new(self.supervisor, self.handlers)
     }
 
-    /// Starts it on that arbiter, supervised. Messages sent before it is up wait for it.
+    /// Starts it on that arbiter, supervised. Messages sent before it runs wait for it.
     #[must_use]
     pub fn start_on(self, arbiter: &actix::ArbiterHandle) -> Endpoint {
         let supervisor = Arc::clone(&self.supervisor);

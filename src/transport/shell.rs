@@ -1,8 +1,8 @@
-//! The one actix actor: it carries a plain struct of ours and opens envelopes for it.
+//! The actix actor that holds an actor's plain struct and passes messages to it.
 //!
-//! Each handler runs as a task of its own on the actor's arbiter, so that a slow one holds up no other (and because
+//! Each handler runs as a separate task on the actor's arbiter, so that a slow one does not block others (and because
 //! actix polls every future of an actor whenever one of them wakes). The tasks are tied to the shell: when it ends,
-//! they are aborted, their tickets given back and their callers told `Lost`.
+//! they are aborted, their tickets returned, and their callers get `Lost`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -30,12 +30,12 @@ pub(super) struct Tasks {
     running: RefCell<BTreeMap<u64, AbortHandle>>,
     next: Cell<u64>,
     stats: Arc<ActorStats>,
-    /// Told when a task panics.
+    /// Called when a task panics.
     on_panic: Box<dyn Fn(String)>,
 }
 
 impl Tasks {
-    /// Runs a task; an `Err` it ends in is a panic's text.
+    /// Runs a task; its `Err` is a panic's text.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = Result<(), String>> + 'static) {
         let id = self.next.get();
         self.next.set(id + 1);
@@ -56,7 +56,8 @@ impl Tasks {
         self.running.borrow_mut().insert(id, handle.abort_handle());
     }
 
-    /// Runs a task of the actor's own; a panic in it ends the actor, for without its timers it would only limp.
+    /// Runs a background task of the actor; a panic in it ends the actor, which would not work correctly
+    /// without the task.
     pub(super) fn spawn_own(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let caught = std::panic::AssertUnwindSafe(task).catch_unwind();
         self.spawn(async move {
@@ -74,7 +75,7 @@ impl Tasks {
     }
 }
 
-/// A task's line in the table, struck when the task ends or is aborted.
+/// A task's entry in the table, removed when the task ends or is aborted.
 struct Entry {
     id: u64,
     tasks: Weak<Tasks>,
@@ -89,16 +90,16 @@ impl Drop for Entry {
     }
 }
 
-/// A message kept for an incarnation that is not there yet.
+/// A message that is kept for the next incarnation.
 pub(super) type Parcel<A> = Box<dyn FnOnce(&Addr<Shell<A>>) + Send>;
 
-/// Is told how an incarnation ends, always on the actor's arbiter.
+/// Receives how an incarnation ends, always on the actor's arbiter.
 pub(super) trait Watch<A: Actor>: Send + Sync {
     /// A handler or a task of that incarnation panicked.
     fn panicked(&self, incarnation: u64, text: String);
-    /// An incarnation has ended; `held` had not begun.
+    /// An incarnation has ended; `held` are the messages that were not started.
     fn ended(self: Arc<Self>, held: Vec<Parcel<A>>);
-    /// Its arbiter is gone and took the incarnation along.
+    /// Its arbiter ended, and the incarnation with it.
     fn vanished(&self, incarnation: u64);
 }
 
@@ -108,14 +109,14 @@ pub(super) struct Shell<A: Actor> {
     watch: Arc<dyn Watch<A>>,
     incarnation: u64,
     tasks: Rc<Tasks>,
-    /// Set by the first panic: what comes after is kept for the next incarnation.
+    /// Set by the first panic: later messages are kept for the next incarnation.
     ending: Rc<Cell<bool>>,
     held: Vec<Parcel<A>>,
     ended: bool,
     _living: Living,
 }
 
-/// Ends the shell. Sent behind all messages that are already in the mailbox.
+/// Ends the shell, after all messages that are already in the mailbox.
 pub(super) struct End;
 
 impl actix::Message for End {
@@ -197,7 +198,7 @@ impl<A: Actor> Drop for Shell<A> {
     fn drop(&mut self) {
         self.tasks.abort_all();
         if !self.ended {
-            // Its arbiter was stopped beneath it: nothing can run it any more.
+            // Its arbiter was stopped: nothing can run it any more.
             self.watch.vanished(self.incarnation);
         }
     }

@@ -1,8 +1,8 @@
-//! What an actor is doing, counted outside it.
+//! Counters of an actor's work, kept outside it.
 //!
-//! A stuck actor is the one an operator wants to look into, so nothing here goes through its mailbox: the endpoint, the
-//! shell and the supervisor count into atomics (and one small mutex for "what it does now"), and
-//! [`ActorStats::report`] reads them from any thread. Labels are message names only, never ids of volumes.
+//! An operator wants to inspect a stuck actor, so nothing here uses its mailbox: the endpoint, the shell and the
+//! supervisor update atomics (and a small mutex for the messages in work), and [`ActorStats::report`] reads them from
+//! any thread. Labels are message names only, never ids of volumes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -17,20 +17,20 @@ use super::Address;
 use super::undelivered::RecentUndelivered;
 use crate::model::Timestamp;
 
-/// Upper bounds of the time histograms, in seconds; one more bucket is without end.
+/// Upper bounds of the time histograms, in seconds; one more bucket is unbounded.
 pub const BUCKETS: [f64; 14] = [
     0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
-/// Where an actor stands.
+/// The state of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Not built yet; messages wait.
     Starting,
-    /// At work.
+    /// Running.
     Running,
-    /// Panicked, to be built anew; messages wait.
+    /// Panicked, will be rebuilt; messages wait.
     Restarting,
     /// Panicked too often; it stays down and the node counts as unhealthy.
     Failed,
@@ -67,7 +67,7 @@ impl Histogram {
         self.sum_micros.fetch_add(micros(time), Ordering::Relaxed);
     }
 
-    /// What it holds now.
+    /// Its current values.
     #[must_use]
     pub fn report(&self) -> HistogramReport {
         let mut count = 0;
@@ -87,12 +87,12 @@ impl Histogram {
     }
 }
 
-/// A histogram as Prometheus has it.
+/// A histogram in Prometheus' format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HistogramReport {
-    /// Cumulative counts; the bucket without end is `count`.
+    /// Cumulative counts; the unbounded bucket is `count`.
     pub buckets: Vec<BucketReport>,
-    /// How many.
+    /// The number of values.
     pub count: u64,
     /// Their sum in seconds.
     pub sum_seconds: f64,
@@ -103,7 +103,7 @@ pub struct HistogramReport {
 pub struct BucketReport {
     /// Its upper bound in seconds.
     pub le: f64,
-    /// How many were that fast or faster.
+    /// The number of values up to the bound.
     pub count: u64,
 }
 
@@ -148,13 +148,13 @@ impl MessageStats {
 pub struct MessageReport {
     /// Its name.
     pub message: &'static str,
-    /// Admitted.
+    /// Accepted by the endpoint.
     pub accepted: u64,
     /// Refused by the endpoint: full, or the actor is down.
     pub refused: u64,
-    /// Dropped unhandled, for their deadline had passed.
+    /// Dropped unhandled, because their deadline had passed.
     pub expired: u64,
-    /// Handled to the end, well or not.
+    /// Handled to the end, with success or an error.
     pub handled: u64,
     /// Of those handled, the ones that ended in an error.
     pub failed: u64,
@@ -162,58 +162,58 @@ pub struct MessageReport {
     pub panicked: u64,
     /// Accepted, but ended with an actor that panicked or stopped.
     pub lost: u64,
-    /// From admission to the handler.
+    /// The time from acceptance to the handler.
     pub queue_time: HistogramReport,
-    /// In the handler.
+    /// The time in the handler.
     pub handler_time: HistogramReport,
 }
 
-/// Something an actor does at this moment.
+/// A message that an actor is handling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InWork {
     /// The message.
     pub message: &'static str,
-    /// On whose behalf.
+    /// The request that it belongs to.
     pub request_id: String,
-    /// Since when; the time it waited before is not in it.
+    /// When the handler started.
     pub since: Timestamp,
 }
 
-/// Why an actor last ended when it should not.
+/// The last unexpected end of an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastFailure {
-    /// When.
+    /// The time.
     pub when: Timestamp,
     /// What it was doing and the panic's text.
     pub text: String,
 }
 
-/// An actor as inspection shows it.
+/// An actor, for inspection.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ActorReport {
     /// Its address, `topic@server`.
     pub address: String,
-    /// The node it lives on.
+    /// Its node.
     pub node: String,
-    /// How many times it was built; 1 is the first life.
+    /// How many times it was built; 1 is the first incarnation.
     pub incarnation: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Messages waiting or in work.
     pub depth: usize,
-    /// How many may be.
+    /// The most messages waiting or in work.
     pub bound: usize,
-    /// What it does now, the longest first.
+    /// The messages in work, the longest first.
     pub in_work: Vec<InWork>,
     /// By kind of message, sorted by name.
     pub messages: Vec<MessageReport>,
-    /// How many times it was built anew.
+    /// How many times it was rebuilt.
     pub restarts: u64,
-    /// Why it last had to be.
+    /// The reason of the last rebuild.
     pub last_failure: Option<LastFailure>,
 }
 
-/// The counters of one actor; they outlive its incarnations.
+/// The counters of one actor; they are kept across its incarnations.
 #[derive(Debug)]
 pub struct ActorStats {
     address: Address,
@@ -227,9 +227,9 @@ pub struct ActorStats {
     last_failure: Mutex<Option<LastFailure>>,
     /// Shells and tasks that still hold the actor.
     living: AtomicUsize,
-    /// Told whenever `depth`, `living` or `state` change for the better.
+    /// Notified when `depth` or `living` decrease, or `state` improves.
     pub(super) changed: Notify,
-    /// Where undelivered messages are kept, once registered with a router.
+    /// The list of undelivered messages, once registered with a router.
     pub(super) undelivered: OnceLock<Arc<RecentUndelivered>>,
 }
 
@@ -257,7 +257,7 @@ impl ActorStats {
         &self.address
     }
 
-    /// Where it stands.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> State {
         State::ALL
@@ -277,7 +277,7 @@ impl ActorStats {
         self.depth.load(Ordering::Acquire)
     }
 
-    /// Takes one place in the mailbox if there is one.
+    /// Takes a place in the mailbox, if one is free.
     pub(super) fn enter(&self) -> bool {
         self.depth
             .try_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
@@ -300,7 +300,7 @@ impl ActorStats {
         Living(Arc::clone(self))
     }
 
-    /// Another incarnation is up; its number.
+    /// Records a new incarnation; returns its number.
     pub(super) fn next_incarnation(&self) -> u64 {
         self.incarnation.fetch_add(1, Ordering::AcqRel) + 1
     }
@@ -330,7 +330,7 @@ impl ActorStats {
         });
     }
 
-    /// What it is doing, for inspection. Never waits for the actor.
+    /// A report for inspection. Never waits for the actor.
     #[must_use]
     pub fn report(&self, node: &str) -> ActorReport {
         let incarnation = self.incarnation.load(Ordering::Acquire);
@@ -356,7 +356,7 @@ impl ActorStats {
     }
 }
 
-/// Held by whatever keeps an incarnation alive, so that a shutdown can wait for its end.
+/// Held by everything that keeps an incarnation alive, so that a shutdown can wait for its end.
 pub(super) struct Living(Arc<ActorStats>);
 
 impl Drop for Living {

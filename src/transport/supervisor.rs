@@ -1,9 +1,9 @@
-//! Builds an actor, and builds it anew after a panic.
+//! Builds an actor, and rebuilds it after a panic.
 //!
-//! actix's own supervisor does not survive a panic, and restarts the *same* value. Ours makes a fresh one from its
-//! factory: at most [`MOST_RESTARTS`] times in [`RESTART_WINDOW`], with a little more patience each time; then the actor
-//! is `failed` and the node unhealthy. What was in work when it panicked is lost, what had not begun waits for the
-//! next incarnation in its order.
+//! actix's own supervisor does not survive a panic, and restarts the *same* value. This one creates a new value with its
+//! factory: at most [`MOST_RESTARTS`] times in [`RESTART_WINDOW`], with an increasing delay; then the actor is `failed`
+//! and the node unhealthy. Messages in work at the panic are lost; messages that were not started wait for the next
+//! incarnation, in order.
 
 #![expect(
     clippy::disallowed_methods,
@@ -26,27 +26,27 @@ use super::{Actor, Serve};
 use crate::messages::Message;
 use crate::panic_text::panic_text;
 
-/// How many times an actor is built anew within the window before it is given up.
+/// How many times an actor is rebuilt within the window before it fails permanently.
 pub const MOST_RESTARTS: usize = 5;
 /// The window.
 pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 /// The wait before the first restart of a window; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
-/// The way to the present incarnation.
+/// The present incarnation.
 enum Slot<A: Actor> {
-    /// It is there.
+    /// It runs.
     Up {
         incarnation: u64,
         address: Addr<Shell<A>>,
     },
-    /// It is being built; what waits is bounded by the tickets it holds.
+    /// It is being built; waiting messages are bounded by their tickets.
     Waiting(Vec<Parcel<A>>),
-    /// There is none and will be none.
+    /// It ended permanently.
     Down,
 }
 
-/// The life of one actor through its incarnations. Lives on any thread; builds on the actor's arbiter only.
+/// Supervises one actor across its incarnations. Usable on any thread; builds on the actor's arbiter only.
 pub(super) struct Supervisor<A: Actor> {
     factory: Box<dyn Fn() -> Rc<A> + Send + Sync>,
     stats: Arc<ActorStats>,
@@ -68,13 +68,13 @@ impl<A: Actor> Supervisor<A> {
         &self.stats
     }
 
-    /// Puts a message into the mailbox of the present or the next incarnation; false if there is and will be none.
+    /// Puts a message into the mailbox of the present or the next incarnation; false if the actor ended permanently.
     pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> bool
     where
         A: Serve<M>,
     {
         match &mut *self.slot.lock() {
-            // Never refuses: the ticket in the envelope is the bound.
+            // Never fails: the mailbox is bounded by the ticket in the envelope.
             Slot::Up { address, .. } => address.do_send(envelope),
             Slot::Waiting(waiting) => waiting.push(Box::new(move |next| next.do_send(envelope))),
             Slot::Down => {
@@ -85,7 +85,7 @@ impl<A: Actor> Supervisor<A> {
         true
     }
 
-    /// Builds an incarnation. To be called on the actor's arbiter.
+    /// Builds an incarnation. Must be called on the actor's arbiter.
     pub(super) fn build(self: &Arc<Self>) {
         let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.factory)()));
         let actor = match built {
@@ -142,7 +142,7 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
         } = &*slot
             && *present == incarnation
         {
-            // Under the lock, so that nothing gets into the old mailbox behind the end.
+            // Under the lock, so that no message is put into the old mailbox after `End`.
             address.do_send(End);
             self.stats.set_state(State::Restarting);
             *slot = Slot::Waiting(Vec::new());
@@ -157,11 +157,11 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
         held.append(waiting);
         *waiting = held;
         let Some(backoff) = self.next_backoff() else {
-            tracing::error!(actor = %self.stats.address(), "the actor panicked too often and is given up");
+            tracing::error!(actor = %self.stats.address(), "the actor panicked too often and is not restarted");
             self.stats.set_state(State::Failed);
             let dead = std::mem::replace(&mut *slot, Slot::Down);
             drop(slot);
-            // Outside the lock: dropping the tickets in it notes them as undelivered.
+            // Outside the lock: dropping the tickets records their messages as undelivered.
             drop(dead);
             return;
         };
@@ -182,11 +182,11 @@ impl<A: Actor> Watch<A> for Supervisor<A> {
     }
 }
 
-/// What an endpoint asks of a supervisor without knowing its actor.
+/// The supervisor as endpoints see it, independent of the actor's type.
 pub(super) trait Supervise: Send + Sync {
-    /// Ends the actor for good. Messages in work or waiting are lost.
+    /// Ends the actor permanently. Messages in work or waiting are lost.
     fn stop(&self);
-    /// Gives it up: it could not be started at all.
+    /// Marks the actor as failed: it could not be started.
     fn give_up(&self, text: String);
 }
 

@@ -1,7 +1,7 @@
-//! Messages that nobody handled, the last few of them, for whoever asks "where did it go?".
+//! The most recent messages that were not handled, for operators.
 //!
-//! Cinder's lost casts leave volumes in `creating` without a trace. Here each refused, expired or lost message leaves a
-//! line in a bounded list. Only names and ids are kept: payloads may hold secrets.
+//! Cinder's lost casts leave volumes in `creating` without a trace. Here each refused, expired or lost message leaves
+//! an entry in a bounded list. Only names and ids are kept: payloads may hold secrets.
 
 use std::collections::VecDeque;
 
@@ -10,21 +10,21 @@ use serde::Serialize;
 
 use crate::model::Timestamp;
 
-/// How many are remembered.
+/// The most entries.
 pub const KEPT: usize = 256;
 
 /// A message that was not handled, or not known to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Undelivered {
-    /// When it was given up.
+    /// When it failed.
     pub at: Timestamp,
-    /// To whom it was sent.
+    /// Its destination.
     pub to: String,
     /// Its name.
     pub message: String,
-    /// On whose behalf.
+    /// The request that it belongs to.
     pub request_id: String,
-    /// Why: `overloaded`, `unreachable`, `expired`, `lost`, …
+    /// The reason: `overloaded`, `unreachable`, `expired`, `lost`, …
     pub reason: String,
 }
 
@@ -35,7 +35,7 @@ pub struct RecentUndelivered {
 }
 
 impl RecentUndelivered {
-    /// Adds a line; the oldest goes when it is full.
+    /// Adds an entry; the oldest is dropped when the list is full.
     pub fn push(&self, to: &impl ToString, message: &str, request_id: &str, reason: impl Into<String>) {
         let line = Undelivered {
             at: Timestamp::now(),
@@ -51,7 +51,7 @@ impl RecentUndelivered {
         lines.push_back(line);
     }
 
-    /// All lines, the oldest first.
+    /// All entries, the oldest first.
     #[must_use]
     pub fn lines(&self) -> Vec<Undelivered> {
         self.lines.lock().iter().cloned().collect()

@@ -1,8 +1,8 @@
-//! Handshakes that are under way at a listener: so many at once, and whoever is new comes in.
+//! Bounds the concurrent handshakes of a listener; a new one is always accepted.
 //!
-//! When there are too many, one of them is cut to make room: of those that have not introduced themselves the one that came first,
-//! else the one that came first at all. A peer introduces itself with its first packet and is through within milliseconds, so
-//! strangers who connect and say nothing take room from each other, not from it.
+//! When there are too many, one of them is ended to make room: the oldest of those that have not introduced themselves, else the
+//! oldest of all. A peer introduces itself with its first packet and completes within milliseconds, so connections that send
+//! nothing displace each other, not peers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub(super) struct WaitingRoom {
 #[derive(Debug, Default)]
 struct Inside {
     next: u64,
-    /// In the order in which they came.
-    guests: BTreeMap<u64, Guest>,
+    /// In order of arrival.
+    handshakes: BTreeMap<u64, Guest>,
 }
 
 #[derive(Debug)]
@@ -30,17 +30,17 @@ struct Guest {
     is_introduced: bool,
 }
 
-/// One handshake; dropped when it is over.
+/// One handshake; dropped when it is complete.
 #[derive(Debug)]
 pub(super) struct Place {
     room: WaitingRoom,
     number: u64,
-    /// Cancelled when somebody else needs the room.
+    /// Cancelled when another handshake needs the place.
     pub(super) cut: CancellationToken,
 }
 
 impl WaitingRoom {
-    /// For so many at once, at least one.
+    /// Allows so many at once, at least one.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most: most.max(1),
@@ -48,15 +48,15 @@ impl WaitingRoom {
         }
     }
 
-    /// Lets one in, and if there is no room, another one out.
+    /// Adds a handshake; if there is no room, ends another one.
     pub(super) fn enter(&self) -> Place {
         let mut inside = self.inside.lock();
-        if inside.guests.len() >= self.most {
-            let first_silent = inside.guests.iter().find(|(_, guest)| !guest.is_introduced);
+        if inside.handshakes.len() >= self.most {
+            let first_silent = inside.handshakes.iter().find(|(_, guest)| !guest.is_introduced);
             let leaves = first_silent
-                .or_else(|| inside.guests.first_key_value())
+                .or_else(|| inside.handshakes.first_key_value())
                 .map(|(number, _)| *number);
-            if let Some(guest) = leaves.and_then(|number| inside.guests.remove(&number)) {
+            if let Some(guest) = leaves.and_then(|number| inside.handshakes.remove(&number)) {
                 guest.cut.cancel();
             }
         }
@@ -67,7 +67,7 @@ impl WaitingRoom {
             cut: cut.clone(),
             is_introduced: false,
         };
-        inside.guests.insert(number, guest);
+        inside.handshakes.insert(number, guest);
         Place {
             room: self.clone(),
             number,
@@ -77,9 +77,9 @@ impl WaitingRoom {
 }
 
 impl Place {
-    /// It said who it is; whether that is true is not known yet.
+    /// The peer has introduced itself, without a proof yet.
     pub(super) fn introduced(&self) {
-        if let Some(guest) = self.room.inside.lock().guests.get_mut(&self.number) {
+        if let Some(guest) = self.room.inside.lock().handshakes.get_mut(&self.number) {
             guest.is_introduced = true;
         }
     }
@@ -87,7 +87,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.inside.lock().guests.remove(&self.number);
+        self.room.inside.lock().handshakes.remove(&self.number);
     }
 }
 
@@ -96,30 +96,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_who_say_nothing_make_room_for_each_other() {
+    fn connections_that_send_nothing_displace_each_other() {
         let room = WaitingRoom::new(3);
         let peer = room.enter();
         peer.introduced();
         let silent: Vec<Place> = (0..100).map(|_| room.enter()).collect();
         assert!(!peer.cut.is_cancelled());
         let left: Vec<usize> = (0..100).filter(|n| !silent[*n].cut.is_cancelled()).collect();
-        assert_eq!(left, [98, 99], "the latest are in");
+        assert_eq!(left, [98, 99], "the latest are kept");
         drop(silent);
         drop(peer);
-        assert!(room.inside.lock().guests.is_empty());
+        assert!(room.inside.lock().handshakes.is_empty());
     }
 
     #[test]
-    fn of_those_who_introduced_themselves_the_first_makes_room() {
+    fn of_the_introduced_handshakes_the_oldest_makes_room() {
         let room = WaitingRoom::new(2);
-        let guests: Vec<Place> = (0..3)
+        let handshakes: Vec<Place> = (0..3)
             .map(|_| {
                 let guest = room.enter();
                 guest.introduced();
                 guest
             })
             .collect();
-        let cut: Vec<bool> = guests.iter().map(|guest| guest.cut.is_cancelled()).collect();
+        let cut: Vec<bool> = handshakes.iter().map(|guest| guest.cut.is_cancelled()).collect();
         assert_eq!(cut, [true, false, false]);
     }
 }

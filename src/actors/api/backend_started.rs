@@ -1,4 +1,4 @@
-//! A backend was (re)started: whatever was on its way to it, or in it, may be lost, so it is sent again at once.
+//! A backend was (re)started: commands that were sent to it may be lost, so they are sent again at once.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::control::store_failed;
 use crate::messages::api::BackendStarted;
 use crate::model::{Context, Result};
 
-/// How many operations are read at once.
+/// The number of operations per read.
 const BATCH: usize = 256;
 
 impl ApiActor {

@@ -1,9 +1,8 @@
-//! End an operation before it is done, because its owner or an administrator wants it.
+//! Cancel an operation on request of its owner or an administrator.
 //!
-//! That it is cancelled is written into its journal entry, with a deadline that is near; so a crash of anybody forgets
-//! nothing. Then its backend is told, which ends what runs, takes back what can be taken back, and reports. What is left of the
-//! volume is what a failure leaves: in `error` and its kin, to be deleted or tried again. A backend that does not answer keeps
-//! nobody waiting beyond the deadline.
+//! The cancellation is written to the journal entry, with a near deadline, so it survives any crash. Then the backend is
+//! notified: it stops the command, reverts what can be reverted, and reports. The volume is left as after a failure: in `error`
+//! or a similar status, to be deleted or retried. If the backend does not answer, the operation ends at the deadline.
 
 use std::rc::Rc;
 
@@ -17,7 +16,7 @@ use crate::model::{Context, Error, Operation, OperationId, Result, Timestamp};
 use crate::verbs::verb_of;
 
 impl ApiActor {
-    /// Serves [`CancelOperation`]. Once more is no harm.
+    /// Serves [`CancelOperation`]. Repetitions have no effect.
     pub(super) async fn cancel_operation(
         self: Rc<Self>,
         context: Context,
@@ -66,7 +65,7 @@ impl ApiActor {
     #[expect(clippy::unused_async, reason = "the actor's methods have one shape")]
     pub(super) async fn progress(self: Rc<Self>, _context: Context, progress: Progress) -> Result<()> {
         let id = progress.command.operation;
-        // What has ended has no timer: late news of it are dropped.
+        // An ended operation has no timer: late progress is dropped.
         if self.timers.get(id).is_some() {
             self.finished
                 .note_progress(id, progress.done, progress.total, Timestamp::now());

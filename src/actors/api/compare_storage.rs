@@ -1,8 +1,8 @@
-//! Compare what a backend's storage has with what the catalog says it has: no orphan goes unnoticed, and nothing is shown as
-//! available that is not there.
+//! Compare the contents of a backend's storage with the catalog: orphans are detected, and a volume without storage is not
+//! shown as available.
 //!
-//! A volume that should be there and is not becomes `error`, with a message that says why. It is asked before the backend obeys
-//! any command, so nothing comes or goes meanwhile; what an operation is at work on is left to that.
+//! A missing volume becomes `error`, with a user message that says why. The comparison runs before the backend executes any
+//! command, so the storage does not change meanwhile; a resource with an open operation is left to that operation.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -23,8 +23,8 @@ use crate::verbs::UserMessageDraft;
 use crate::verbs::record_changes::new_message;
 
 impl ApiActor {
-    /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names lie in the page's range: as much as
-    /// the page is large, however much the backend has.
+    /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names are in the page's range: the work
+    /// depends on the size of the page only.
     pub(super) async fn compare_storage(
         self: Rc<Self>,
         context: Context,
@@ -41,7 +41,7 @@ impl ApiActor {
             error!(backend = %page.backend, %name, "not on its storage: marked as an error");
         }
         for name in &difference.orphans {
-            warn!(backend = %page.backend, %name, "on the storage, but nobody's");
+            warn!(backend = %page.backend, %name, "on the storage, without a record");
         }
         Ok(difference)
     }
@@ -55,8 +55,7 @@ impl ApiActor {
         self.orphans(&request.backend, &request.names).await
     }
 
-    /// Those of these names that no record of this backend has. Asked by each name, not by what a list has: a list is read while
-    /// its rows come and go.
+    /// The names without a record on this backend. Each name is looked up: the rows of a list may change while it is read.
     async fn orphans(&self, backend: &BackendName, names: &[StorageName]) -> Result<Vec<StorageName>> {
         let known = self.catalog.names_on_backend(backend, names).await;
         let known = known.map_err(|error| store_failed(&error))?;
@@ -77,7 +76,7 @@ impl ApiActor {
         let mut after = match page.after {
             None => None,
             Some(StorageName::Volume(last)) => Some(last),
-            // The page before ended among the snapshots, which come behind all volumes.
+            // The previous page ended among the snapshots, which are sorted after all volumes.
             Some(StorageName::Snapshot(_)) => return Ok(()),
         };
         loop {
@@ -151,7 +150,7 @@ impl ApiActor {
         }
     }
 
-    /// False if it need not be there any more.
+    /// False if it is no longer expected.
     async fn mark_volume(
         &self,
         context: &Context,
@@ -213,14 +212,14 @@ impl ApiActor {
     }
 }
 
-/// Whether the page covers the name, and has it not.
+/// Whether the page's range contains the name, and the page does not.
 fn is_missing(page: &CompareStorage, found: &BTreeSet<StorageName>, name: StorageName) -> bool {
     let behind = page.after.is_none_or(|after| name > after);
     let before = page.complete || page.found.last().is_some_and(|last| name <= *last);
     behind && before && !found.contains(&name)
 }
 
-/// Whether the page covers any name behind this one.
+/// Whether the page's range contains any name after this one.
 fn covers_behind(page: &CompareStorage, name: StorageName) -> bool {
     page.complete || page.found.last().is_some_and(|last| name < *last)
 }

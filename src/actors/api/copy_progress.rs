@@ -1,4 +1,4 @@
-//! How much of a copy of a volume is durable, so that one that is begun again goes on from there.
+//! Records how much of a volume's copy is durable, so that a restarted copy continues there.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::model::{Context, Operation, Result};
 use crate::verbs::verb_of;
 
 impl ApiActor {
-    /// Serves [`CopyProgress`]. What comes late, or of an earlier command, is dropped.
+    /// Serves [`CopyProgress`]. Late reports, and those of earlier commands, are dropped.
     pub(super) async fn copy_progress(
         self: Rc<Self>,
         _context: Context,

@@ -1,5 +1,5 @@
-//! User messages are kept for thirty days (cinder: `message_ttl`, `message_reap_interval`); what is older is forgotten, now
-//! and then.
+//! User messages are kept for thirty days (cinder: `message_ttl`, `message_reap_interval`); older ones are deleted
+//! periodically.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use super::ApiActor;
 use crate::control::Interrupt;
 use crate::model::Timestamp;
 
-/// How often to look.
+/// How often expired messages are looked for.
 const EVERY: Duration = Duration::from_secs(3600);
-/// How many are forgotten in one commit.
+/// The most deletions per commit.
 const BATCH: usize = 100;
 
 impl ApiActor {
@@ -21,25 +21,22 @@ impl ApiActor {
                 Ok(More::AtOnce) => tokio::task::yield_now().await,
                 Ok(More::Later) => tokio::time::sleep(EVERY).await,
                 Err(error) => {
-                    tracing::warn!(?error, "old user messages are not forgotten yet");
+                    tracing::warn!(?error, "cannot delete old user messages; trying again later");
                     tokio::time::sleep(EVERY).await;
                 }
             }
         }
     }
 
-    /// Forgets limits and counters of volume types that are gone: at the start, and then as often as messages. Runs as long as
+    /// Deletes limits and counters of deleted volume types: at the start, and then as often as messages. Runs as long as
     /// the actor does.
     pub(super) async fn forget_quota_of_gone_types(self: Rc<Self>) {
         loop {
             match self.catalog.forget_quota_of_gone_types().await {
                 Ok(0) => {}
-                Ok(count) => tracing::info!(
-                    count,
-                    "limits and counters of volume types that are gone are forgotten"
-                ),
+                Ok(count) => tracing::info!(count, "limits and counters of deleted volume types are deleted"),
                 Err(error) => {
-                    tracing::warn!(%error, "limits of volume types that are gone are not forgotten yet")
+                    tracing::warn!(%error, "cannot delete the limits of deleted volume types; trying again later")
                 }
             }
             tokio::time::sleep(EVERY).await;
@@ -61,14 +58,14 @@ impl ApiActor {
         }
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(more),
-            // Its owner was faster with one of them: the others are read again.
+            // The owner deleted one of them meanwhile: the others are read again.
             Err(Interrupt::Conflict) => Ok(More::AtOnce),
             Err(refused) => Err(refused),
         }
     }
 }
 
-/// Whether there may be more to forget now.
+/// Whether there may be more to delete now.
 enum More {
     AtOnce,
     Later,

@@ -1,15 +1,15 @@
-//! Who is served next, so that one destination that is slow or dead delays its own work and nobody else's: a queue for each
-//! destination, of which only so many items are in work at once.
+//! A queue per destination, with a bounded number of items in work, so that a slow or dead destination delays only its own
+//! work.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Queues by destination `K`; an item `T` is in no more than one of them, once, until it is [done](Lanes::done).
+/// Queues by destination `K`; an item `T` is in at most one of them, once, until it is [done](Lanes::done).
 #[derive(Debug)]
 pub(super) struct Lanes<K, T> {
     width: usize,
     lanes: BTreeMap<K, Lane<T>>,
     known: BTreeSet<T>,
-    /// Destinations that have work and room, in the order in which they came to.
+    /// Destinations with waiting items and free capacity, in order.
     ready: VecDeque<K>,
 }
 
@@ -21,7 +21,7 @@ struct Lane<T> {
 }
 
 impl<K: Ord + Clone, T: Ord + Copy> Lanes<K, T> {
-    /// Without work; `width` is how many items of one destination are in work at once.
+    /// Empty; `width` is the most items of one destination in work at once.
     pub(super) fn new(width: usize) -> Self {
         Self {
             width: width.max(1),
@@ -31,7 +31,7 @@ impl<K: Ord + Clone, T: Ord + Copy> Lanes<K, T> {
         }
     }
 
-    /// Queues an item. One that waits or is in work already is left where it is.
+    /// Queues an item. An item that is waiting or in work already is ignored.
     pub(super) fn push(&mut self, to: K, item: T) {
         if !self.known.insert(item) {
             return;
@@ -45,7 +45,7 @@ impl<K: Ord + Clone, T: Ord + Copy> Lanes<K, T> {
         self.check(&to);
     }
 
-    /// Takes the next item in work: destinations in turn, each first in, first out.
+    /// Takes the next item: destinations round-robin, each first in, first out.
     pub(super) fn take(&mut self) -> Option<(K, T)> {
         let to = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&to)?;
@@ -56,7 +56,7 @@ impl<K: Ord + Clone, T: Ord + Copy> Lanes<K, T> {
         Some((to, item))
     }
 
-    /// An item that was taken is in work no longer.
+    /// Marks an item as done.
     pub(super) fn done(&mut self, to: &K, item: T) {
         self.known.remove(&item);
         if let Some(lane) = self.lanes.get_mut(to) {

@@ -1,4 +1,4 @@
-//! What a backend has, in pages: a VolumeManager that starts restores its exports from this.
+//! Lists the volumes of a backend, in pages, from which a starting VolumeManager restores its exports.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::store::catalog::Stored;
 use crate::transport::codec;
 use crate::verbs::command::spec;
 
-/// The longest page: it must fit a frame.
+/// The longest page: it must fit into a frame.
 const MAX_PAGE: usize = 256;
 
 impl ApiActor {
@@ -31,8 +31,8 @@ impl ApiActor {
         Ok(within(self.options.page_bytes, volumes, found.next))
     }
 
-    /// Serves [`ListBackendVolumes`], for managers that take a page for the last one if it is not full: it is filled from what
-    /// comes behind it.
+    /// Serves [`ListBackendVolumes`], for managers that treat a page that is not full as the last one: such a page is filled
+    /// from the following ones.
     pub(super) async fn list_backend_volumes(
         self: Rc<Self>,
         _context: Context,
@@ -93,13 +93,13 @@ impl ApiActor {
     }
 }
 
-/// As many of these as have room in so many bytes, one at least. What has none is the next page's.
+/// As many of these as fit into so many bytes, at least one. The others are for the next page.
 fn within(bytes: usize, mut volumes: Vec<BackendVolume>, next: Option<VolumeId>) -> BackendVolumesPage {
     let mut taken = 0_usize;
     let fit = volumes
         .iter()
         .take_while(|volume| {
-            // What cannot be encoded is told by whoever sends it.
+            // An encoding error is reported when the page is sent.
             taken += codec::encode(volume).map_or(0, |bytes| bytes.len());
             taken <= bytes
         })
@@ -117,7 +117,7 @@ fn page_size(asked: u32) -> usize {
     usize::try_from(asked).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
 }
 
-/// The initiator that an attachment lets in.
+/// The connector of an attachment, if it is connected.
 fn connected(attachment: &Attachment) -> Option<crate::model::Connector> {
     attachment.connection_info.as_ref()?;
     let connector = attachment.connector.as_ref()?;

@@ -1,5 +1,5 @@
-//! What a backend has, ours or not, for those who adopt it (cinder: `volume/drivers/lvm.py`, `_get_manageable_resource_info`).
-//! The backend tells what lies there; whose it is, the catalog knows.
+//! Lists everything on a backend, managed or not, for adoption (cinder: `volume/drivers/lvm.py`,
+//! `_get_manageable_resource_info`). The backend lists the storage; the catalog knows which of it is managed.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::transport::CallError;
 
-/// How much is asked for at once: it must fit a frame.
+/// The size of a page, which must fit into a frame.
 const PAGE: u32 = 1000;
 
 impl ApiActor {
@@ -106,7 +106,7 @@ impl ApiActor {
                 Err(CallError::UnsupportedVersion { .. }) => {
                     let question = ListExisting { after, limit: PAGE };
                     let existing = manager.call(context, question, self.options.call_timeout).await?;
-                    // Such a manager does not say whether there is more: only an empty page is surely the last.
+                    // An older manager does not say whether there is more: only an empty page is certainly the last.
                     let next = existing.last().map(|last| last.name.clone());
                     ExistingPage { existing, next }
                 }
@@ -120,7 +120,7 @@ impl ApiActor {
         }
     }
 
-    /// The backend that a client names, with or without a pool.
+    /// The backend that the client requests, with or without a pool.
     async fn backend_to_list(&self, host: &str) -> Result<BackendName> {
         let services = self
             .catalog
@@ -145,7 +145,7 @@ impl ApiActor {
     }
 }
 
-/// What has a name of ours is what it says; a stranger is a snapshot if it is one of something.
+/// A name in Pumice's format says what it is; another one is a snapshot if it has an origin.
 fn is_snapshot(found: &Existing) -> bool {
     match StorageName::parse(&found.name) {
         Some(StorageName::Volume(_)) => false,

@@ -1,22 +1,22 @@
 //! The **Api** actor: the engine that runs the verbs ([`crate::verbs`]).
 //!
-//! Every change is one commit of the catalog, decided on records that must not have changed meanwhile; so the actor holds
-//! nothing that a crash could lose. What takes a backend is an [operation](crate::model::Operation), written in the same
-//! commit as the transient status that it will end. `runner` owns every open operation: it sends its command again
-//! until a report comes or its deadline passes.
+//! Every change is one commit of the catalog, which fails if the records that it was decided on have changed meanwhile;
+//! so the actor has no state that a crash could lose. A change that needs a backend is an
+//! [operation](crate::model::Operation), written in the same commit as the transient status that it will end. `runner`
+//! drives every open operation: it sends its command again until a report is received or its deadline passes.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `requests` | a request is begun by its verb, and answered |
-//! | `report` | the outcome of a stage: the verb decides, one commit, and what follows |
-//! | `runner`, `timers`, `lanes` | when each open operation is looked at, and how many at once |
-//! | `operations` | what is done about it then |
-//! | `waiters` | who waits for an end |
-//! | `cancel_operation` | ending an operation because its owner wants it |
-//! | `copy_progress` | how far copies of volumes are |
-//! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | what backends ask, and are asked |
+//! | `requests` | begins and answers requests |
+//! | `report` | handles the outcome of a stage: the verb decides, one commit, then the next stage or the answer |
+//! | `runner`, `timers`, `lanes` | when each open operation is processed, and how many at once |
+//! | `operations` | the processing of an open operation |
+//! | `waiters` | requests that wait for the end of an operation |
+//! | `cancel_operation` | cancelling an operation |
+//! | `copy_progress` | progress of copies of volumes |
+//! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | messages to and from backends |
 //! | `copy_progress` | how far a backend has copied a volume |
-//! | `forget_messages` | what is old goes |
+//! | `forget_messages` | deletion of expired records |
 
 mod backend_started;
 mod cancel_operation;
@@ -61,13 +61,13 @@ pub struct ApiActor {
 }
 
 impl ApiActor {
-    /// An actor; nothing runs before it is started.
+    /// A new actor; nothing runs before it is started.
     #[must_use]
     pub fn new(deps: ApiDeps, options: Options) -> Self {
         Self::observed(deps, options, Rc::new(Unobserved))
     }
 
-    /// An actor whose create flow is observed: for fault injection.
+    /// A new actor with an observer of its create flow, for fault injection.
     #[must_use]
     pub fn observed(deps: ApiDeps, options: Options, observer: Rc<dyn Observer<Error>>) -> Self {
         Self {
@@ -121,7 +121,7 @@ pub fn endpoint(deps: ApiDeps, options: Options) -> EndpointBuilder<ApiActor> {
     serving.0.expect("an endpoint that is taken is put back")
 }
 
-/// Serves a message that is no verb's by the method of that name.
+/// Serves a message that is not a verb by the method of that name.
 macro_rules! serves {
     ($($message:ident => $method:ident,)+) => {
         $(impl Serve<$message> for ApiActor {

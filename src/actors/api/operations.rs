@@ -1,14 +1,14 @@
-//! What is done about an open operation whose time has come (`runner` says when).
+//! Processes an open operation that is due (`runner` decides when).
 //!
 //! ```text
-//!   start ── load all ──> look at each ──┬── its deadline passed ──> end it with an error
-//!                             ↑          ├── send its command ──┬── accepted: leave it alone for `patience`, doubling
-//!                             │          │                      └── refused by the endpoint: again in 1 s, 2 s, … 30 s
-//!                             └──────────┴── (its report came: nothing is looked at any more)
+//!   start ── load all ──> process each ──┬── its deadline passed ──>
+//!                             ↑          ├── send its command ──┬── accepted: wait for `patience`, doubling
+//!                             │          │                      └── refused by the endpoint: retry in 1 s, 2 s, … 30 s
+//!                             └──────────┴── (its report was received: done)
 //! ```
 //!
-//! The journal in the store is the truth: a look reads the operation afresh, for the scheduler writes its choice there. What
-//! is kept in memory is a time per operation. A backend that says it was started gets what it had again at once.
+//! The journal in the store is authoritative: each processing reads the operation again, since the scheduler writes its
+//! choice there. Memory has only a time per operation. A backend that reports a start receives its commands again at once.
 
 use std::time::Duration;
 
@@ -30,10 +30,10 @@ use crate::verbs::followers::Taken;
 use crate::verbs::{Answer, Command, CommandHeader, Known, Records, Superseded, Verb, verb_of};
 
 impl ApiActor {
-    /// Sees to an operation whose time has come.
+    /// Processes an operation that is due.
     pub(super) async fn look_at(&self, id: OperationId) {
         if let Err(error) = self.try_to_look_at(id).await {
-            warn!(operation = %id, error = error.for_operator(), "cannot see to an operation, trying again");
+            warn!(operation = %id, error = error.for_operator(), "cannot process an operation, trying again");
             if let Some(entry) = self.timers.get(id) {
                 let due = Instant::now() + self.pause(entry.tries);
                 self.timers.set(
@@ -83,12 +83,13 @@ impl ApiActor {
         found.map_err(|error| store_failed(&error))
     }
 
-    /// It is in the journal from now on, so it is looked at until it has ended.
+    /// The operation is in the journal now, so it is processed until it ends.
     fn drive(&self, operation: &Operation) {
         self.set_timer(operation, Instant::now() + self.options.retry_initial, 0);
     }
 
-    /// Sends an operation's command for the first time. Failing to is no failure: the journal sends it again.
+    /// Sends an operation's command for the first time. An error here is not final: the command is sent again
+    /// from the journal.
     pub(super) async fn begin(&self, operation: &Operation, volume: &Volume, known: Known) {
         self.drive(operation);
         if let Err(error) = self.send_command(operation, volume, known, 0).await {
@@ -96,7 +97,7 @@ impl ApiActor {
         }
     }
 
-    /// Sends an operation's current command, and sets when it is looked at next.
+    /// Sends an operation's current command, and sets when it is processed next.
     async fn send_command(
         &self,
         operation: &Operation,
@@ -135,7 +136,7 @@ impl ApiActor {
         Ok(())
     }
 
-    /// Sees that what a deleted volume takes along goes with it; false while something does not yet.
+    /// Begins the deletion of resources that are deleted with a volume; false while one cannot be deleted yet.
     async fn take_followers(&self, verb: &dyn Verb, operation: &Operation) -> Result<bool> {
         let Some(followers) = verb.takes_along() else {
             return Ok(true);
@@ -152,7 +153,7 @@ impl ApiActor {
         }
     }
 
-    /// Sends the command that these records make, and sets when the operation is looked at next.
+    /// Sends the command for these records, and sets when the operation is processed next.
     async fn dispatch(&self, verb: &dyn Verb, records: &Records<'_>, tries: u32) {
         let operation = records.operation;
         let header = CommandHeader {
@@ -163,11 +164,11 @@ impl ApiActor {
             remaining_ms: u64::try_from(self.left(operation).as_millis()).unwrap_or(u64::MAX),
         };
         let Some(command) = verb.command(records, header) else {
-            error!(operation = %operation.id, "an operation has no backend to go to");
+            error!(operation = %operation.id, "an operation has no backend");
             self.set_timer(operation, Instant::now() + self.options.retry_max, tries + 1);
             return;
         };
-        // Set before it is sent: the report may be here before the sending returns.
+        // Set before sending: the report may be received before the send returns.
         self.set_timer(operation, Instant::now() + self.patience(tries), tries + 1);
         let sent = command.send(&self.router, &context_of(operation)).await;
         let Err(refused) = sent else {
@@ -189,8 +190,8 @@ impl ApiActor {
         }
     }
 
-    /// Ends the command that was sent, if somebody wants that. Not before it: a backend that was started anew must know it, to
-    /// take back what its earlier life did.
+    /// Cancels the command that was sent, if requested. The command is sent first: a restarted backend must know it to revert
+    /// what its previous process did.
     async fn cancel_command(&self, operation: &Operation) {
         let Some(cancel) = Command::cancellation(operation) else {
             return;
@@ -198,7 +199,7 @@ impl ApiActor {
         if let Err(refused) = cancel.send(&self.router, &context_of(operation)).await {
             debug!(operation = %operation.id, %refused, "a cancellation was refused by the endpoint");
         }
-        // It may have come before the command was begun.
+        // The cancellation may have been received before the command was begun.
         if let Some(entry) = self.timers.get(operation.id) {
             let due = Instant::now() + self.pause(entry.tries);
             self.set_timer(operation, due, entry.tries);
@@ -224,12 +225,12 @@ impl ApiActor {
         timers::until(operation, known, Timestamp::now(), Instant::now(), grace)
     }
 
-    /// How much time is left for it.
+    /// The time left until its deadline.
     fn left(&self, operation: &Operation) -> Duration {
         self.until(operation).saturating_duration_since(Instant::now())
     }
 
-    /// How long an accepted command is left alone.
+    /// How long to wait after an accepted command.
     fn patience(&self, tries: u32) -> Duration {
         let patience = self.options.patience.saturating_mul(1 << tries.min(4));
         jittered(patience.min(self.options.patience.max(self.options.retry_max)))
@@ -241,7 +242,7 @@ impl ApiActor {
         jittered(pause.min(self.options.retry_max))
     }
 
-    /// Ends an operation whose volume is gone.
+    /// Ends an operation whose volume is deleted.
     async fn end_without_volume(&self, operation: &Stored<Operation>) -> Result<()> {
         let mut changes = self.catalog.change();
         changes.delete(operation);
@@ -250,16 +251,16 @@ impl ApiActor {
                 self.has_ended(&operation.record, &Err(gone(operation)));
                 Ok(())
             }
-            // Somebody was faster, with what nobody knows here: the next look reads it.
+            // Another change was committed first: the next processing reads it.
             Err(CommitError::Conflict(_)) => {
                 self.look_soon(operation);
                 Ok(())
             }
-            Err(error) => Err(error.for_client("ending an operation whose volume is gone")),
+            Err(error) => Err(error.for_client("ending an operation whose volume is deleted")),
         }
     }
 
-    /// The operation is in the journal no longer: timers, waiters and those who look in are told.
+    /// The operation is no longer in the journal: updates timers, waiters and inspection.
     pub(super) fn has_ended(&self, operation: &Operation, answer: &Result<Answer>) {
         self.timers.cancel(operation.id);
         self.waiters.wake(operation.id, answer);
@@ -281,13 +282,13 @@ impl ApiActor {
         self.has_ended(operation, &superseded);
     }
 
-    /// Sends it now, whatever its timer says.
+    /// Makes it due now.
     pub(super) fn look_soon(&self, operation: &Operation) {
         self.set_timer(operation, Instant::now(), 0);
     }
 }
 
-/// Up to a quarter more, so that what was refused together does not come back together.
+/// Adds up to a quarter, so that commands that were refused together are not retried together.
 fn jittered(span: Duration) -> Duration {
     span + rng::up_to(span / 4)
 }

@@ -1,8 +1,8 @@
-//! What a backend (or the scheduler) says came of a command.
+//! Handles the reports of a backend (or the scheduler) about a command.
 //!
-//! A report is dropped unless its operation is open, in that attempt, with that backend. Everything it changes is one
-//! commit: the volume, its attachment, the usage, the user message, and the end of the operation. Reading, deciding and
-//! committing are repeated if somebody else was faster.
+//! A report is dropped unless its operation is open, in that attempt, with that backend. All its changes are one
+//! commit: the volume, its attachment, the usage, the user message, and the end of the operation. On a conflict,
+//! reading, deciding and committing are repeated.
 
 use std::rc::Rc;
 
@@ -48,7 +48,7 @@ impl ApiActor {
             return Ok(());
         };
         if operation.attempt != report.command.attempt || !may_report(&operation, report) {
-            debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report is dropped");
+            debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report was dropped: wrong sender or attempt");
             return Ok(());
         }
         let verb = verb_of(&operation)?;
@@ -62,8 +62,8 @@ impl ApiActor {
         }
     }
 
-    /// What came of an operation cannot be written down, though the bounds of the records' parts are meant to keep that from
-    /// happening: it ends all the same, as one of which nobody knows what it left.
+    /// The outcome of an operation is too large for its records, which the bounds of the records' parts should prevent: the
+    /// operation ends as a failure with an unknown result.
     async fn conclude_without_room(
         &self,
         operation: &Stored<Operation>,
@@ -74,7 +74,7 @@ impl ApiActor {
             verb = operation.verb,
             subject = ?operation.subject,
             error = error.for_operator(),
-            "what came of an operation does not fit its records; it ends as a failure"
+            "the outcome of an operation is too large for its records; it ends as a failure"
         );
         let outcome = Outcome::Failed(unknown_end(error.for_operator().to_owned()));
         let decide = |at: &OperationContext<'_>| next(at, &outcome);
@@ -98,7 +98,7 @@ impl ApiActor {
     ) -> Result<()> {
         let decide = |at: &OperationContext<'_>| Some(decide(at));
         match self.conclude(operation, &[], decide).await {
-            // Whoever was faster has ended it, or moved it on: the next look will see.
+            // Another change has ended it or begun its next stage: the next processing reads that.
             Ok(()) => Ok(()),
             Err(Interrupt::Conflict | Interrupt::WaitFor(..)) => {
                 self.look_soon(operation);
@@ -108,7 +108,7 @@ impl ApiActor {
         }
     }
 
-    /// Decides about an open operation, commits that, and does what follows.
+    /// Decides about an open operation, commits the decision, and starts what follows.
     async fn conclude(
         &self,
         operation: &Stored<Operation>,
@@ -168,7 +168,7 @@ impl ApiActor {
         if let RecordChange::Update(now) = &transition.volume
             && now.volume_type_id != volume.volume_type_id
         {
-            // Looked for before: if it is gone by now, the outcome is examined again.
+            // Looked up before: if it is deleted by now, the outcome is examined again.
             let found = self.type_by_id(now.volume_type_id).await?;
             changes.require(&found.ok_or(Interrupt::Conflict)?);
         }
@@ -185,7 +185,7 @@ impl ApiActor {
         Ok(())
     }
 
-    /// The attachments that a verb looks at.
+    /// The attachments that a verb needs.
     pub(super) async fn read_attachments(
         &self,
         reads: &Reads,
@@ -200,7 +200,7 @@ impl ApiActor {
         }
     }
 
-    /// The snapshots that a verb looks at.
+    /// The snapshots that a verb needs.
     pub(super) async fn read_snapshots(
         &self,
         reads: &Reads,
@@ -217,7 +217,7 @@ impl ApiActor {
         }
     }
 
-    /// A type that is offered in several zones leaves the zone open until a host is found: it is the host's.
+    /// A type that is offered in several zones leaves the zone undefined until a host is found: then it is the host's.
     async fn name_the_zone(&self, transition: &mut Transition) -> Result<()> {
         let RecordChange::Update(volume) = &mut transition.volume else {
             return Ok(());
@@ -235,7 +235,7 @@ impl ApiActor {
         Ok(())
     }
 
-    /// The next stage's command, or the answer to those who wait.
+    /// Sends the next stage's command, or the answer to the waiters.
     async fn go_on(&self, operation: &Operation, steps: &[StepRecord], transition: Transition) {
         if let Some(next) = transition.next {
             let _ = self.finished.take_steps(operation.id);
@@ -244,7 +244,7 @@ impl ApiActor {
                 verb = next.verb,
                 attempt = next.attempt,
                 volume = ?next.volume_id,
-                "an operation goes on with its next command"
+                "an operation continues with its next command"
             );
             let volumes = [transition.volume, transition.other];
             let mut changed = volumes.into_iter().filter_map(|change| match change {
@@ -265,7 +265,7 @@ impl ApiActor {
     }
 }
 
-/// The error for those who wait for an operation whose volume is gone.
+/// The error for waiters of an operation whose volume is deleted.
 pub(super) fn gone(operation: &Operation) -> Error {
     match operation.volume_id {
         Some(id) => Error::volume_not_found(id),
@@ -273,7 +273,7 @@ pub(super) fn gone(operation: &Operation) -> Error {
     }
 }
 
-/// A host reports for itself only, and the scheduler only that there is no host.
+/// A host may report for itself only, and the scheduler only that there is no host.
 fn may_report(operation: &Operation, report: &Report) -> bool {
     match &report.from {
         Some(backend) => operation

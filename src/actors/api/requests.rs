@@ -1,7 +1,7 @@
-//! How a request is begun, and what its client is answered.
+//! Begins requests, and answers their clients.
 //!
-//! The verb decides and commits ([`Request::begin`]); it is asked anew when it met a conflict, or when an operation had to end
-//! first. What it has begun is driven from here on.
+//! The verb decides and commits ([`Request::begin`]); it is called again after a conflict, or after an operation that had to
+//! end first. The operations that it has begun are driven from here.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::model::{Context, Operation, OperationId, Result, VolumeId};
 use crate::verbs::{Answer, Began, BeginContext, Request, Started, Superseded};
 
 impl ApiActor {
-    /// Begins what is asked for, and answers.
+    /// Begins a request, and answers it.
     pub(super) async fn run<R: Request>(self: Rc<Self>, context: Context, request: R) -> Result<R::Reply> {
         demand::<R>(request.level(), &context)?;
         let _seat = match request.may_wait() {
@@ -33,7 +33,7 @@ impl ApiActor {
             superseded: Superseded::default(),
         };
         loop {
-            // Before anything is committed: the operation may have ended before this goes on.
+            // Before anything is committed: the operation may have ended before this continues.
             let listener = request.may_wait().then(|| self.waiters.listen(at.id));
             let began = request.begin(&at).await;
             self.were_superseded(&at.superseded);
@@ -52,7 +52,7 @@ impl ApiActor {
                         Interrupt::Conflict => {}
                         Interrupt::WaitFor(operation, volume) => {
                             self.wait_for(operation, volume, give_up).await?;
-                            // Its end is no conflict, and it is not waited for without a limit.
+                            // The end of an operation is not a conflict, and the wait for it is limited.
                             tries = 0;
                         }
                     }
@@ -104,7 +104,8 @@ impl ApiActor {
         }
     }
 
-    /// Sends an operation's command for the first time. Failing to is no failure: the journal sends it again.
+    /// Sends an operation's command for the first time. An error here is not final: the command is sent again
+    /// from the journal.
     async fn start(&self, started: Started) {
         let Started {
             operation,
@@ -118,12 +119,12 @@ impl ApiActor {
         }
         match self.timers.get(operation.id) {
             Some(_) => self.finished.note_steps(operation.id, steps),
-            // A fast backend: it has ended before this request has.
+            // The backend was fast: the operation ended before this request.
             None => self.finished.amend(operation.id, steps),
         }
     }
 
-    /// The end of an operation that another request began; `None` if it had ended already.
+    /// Waits for the end of an operation that another request began; `None` if it has ended already.
     async fn join(&self, operation: &Operation) -> Result<Option<Result<Answer>>> {
         let listener = self.waiters.listen(operation.id);
         let open = self.catalog.operation(operation.id).await;
@@ -134,10 +135,10 @@ impl ApiActor {
         Ok(Some(listener.end(self.options.wait_limit).await))
     }
 
-    /// Waits until an operation has ended. Should the volume's record still name it then, the name is dropped.
+    /// Waits until an operation has ended. If the volume's record still refers to it then, the reference is removed.
     ///
     /// # Errors
-    /// 503 if it has not ended by then: the client comes back.
+    /// 503 if it has not ended by then: the client can retry.
     async fn wait_for(&self, operation: OperationId, volume: VolumeId, give_up: Instant) -> Result<()> {
         if Instant::now() >= give_up {
             return Err(try_again("the volume's operations have not ended in time"));
@@ -150,7 +151,7 @@ impl ApiActor {
             return self.drop_name(operation, volume).await;
         }
         let left = give_up.saturating_duration_since(Instant::now());
-        // However it ended, the volume is read again.
+        // Whatever the result, the volume is read again.
         match listener.end(left).await {
             Err(error) if Instant::now() >= give_up => Err(error),
             _ => Ok(()),
@@ -165,7 +166,7 @@ impl ApiActor {
         if volume.operation != Some(operation) || volume.status.is_transient() {
             return Ok(());
         }
-        warn!(volume = %volume.id, %operation, "a volume names an operation that has ended");
+        warn!(volume = %volume.id, %operation, "a volume refers to an operation that has ended");
         let mut released = volume.record.clone();
         released.operation = None;
         match self.commit_volume(&volume, released).await {
@@ -181,7 +182,7 @@ impl ApiActor {
         }
     }
 
-    /// Operations that another request ended in its own commit.
+    /// Handles operations that another request ended in its own commit.
     pub(super) fn were_superseded(&self, superseded: &Superseded) {
         for operation in superseded.take() {
             self.was_superseded(&operation);

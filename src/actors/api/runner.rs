@@ -1,14 +1,14 @@
-//! The runner of the journal: looks at each open operation when its time has come.
+//! The runner of the journal: processes each open operation when it is due.
 //!
-//! It keeps a time for each open operation and nothing else; the journal is the truth. An operation leaves its memory only when
-//! a read of the journal, or the commit that ended it, says that it has ended: a conflict, a store that fails or a full disk say
-//! nothing of the kind. Three things see to that:
-//! - a timer that rings is set anew at once, for the case that nobody sets it meanwhile;
-//! - whoever is to end an operation and meets a conflict has it looked at again;
-//! - the journal is read again from time to time, and what has no timer gets one.
+//! It keeps a time for each open operation and nothing else; the journal is authoritative. An operation is removed from memory
+//! only after a read of the journal, or the commit that ended it, shows that it has ended; never because of a conflict, a store
+//! error or a full disk. Three mechanisms ensure this:
+//! - a timer that expires is set again at once, in case nothing else sets it;
+//! - after a conflict while ending an operation, it is processed again;
+//! - the journal is read again periodically, and operations without a timer get one.
 //!
-//! Commands are sent to each destination on a lane of its own: a node that is dead, or slow to accept, delays its own
-//! operations and no others.
+//! Commands are sent on a separate lane per destination: a node that is dead, or slow to accept, delays its own
+//! operations only.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,17 +23,17 @@ use crate::control::store_failed;
 use crate::model::{BackendName, Operation, OperationId, Result};
 use crate::store::catalog::Stored;
 
-/// How many operations are loaded at once.
+/// The number of operations per read.
 const PAGE: usize = 256;
-/// How many are looked at in one go, and the pause after so many: requests come first, and thousands of operations that
-/// become due together (a backend that is back, a restart) are spread over some seconds.
+/// How many are processed in one batch, and the pause after it: requests have priority, and thousands of operations
+/// that become due together (after the restart of a backend or of this node) are spread over some seconds.
 const BATCH: usize = 64;
 const BREATH: Duration = Duration::from_millis(40);
-/// How many operations of one backend (or of none yet) are looked at at once. Only sending takes long there, and only to a node
-/// that does not answer.
+/// How many operations of one backend (or of none yet) are processed at once. Only sending takes long, and only to a node that
+/// does not answer.
 const WIDTH: usize = 16;
 
-/// Where an operation's command goes: a backend, or the scheduler.
+/// The destination of an operation's command: a backend, or the scheduler.
 type Destination = Option<BackendName>;
 
 impl ApiActor {
@@ -61,7 +61,7 @@ impl ApiActor {
                 biased;
                 Some(looked) = looks.join_next() => match looked {
                     Ok((to, id)) => lanes.done(&to, id),
-                    // A panic of a look is the actor's, which is built anew.
+                    // A panic while processing is passed on to the actor, which is then rebuilt.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 due = self.due(not_before) => {
@@ -72,7 +72,7 @@ impl ApiActor {
                         if let Some(to) = self.destination(id).await {
                             lanes.push(to, id);
                         }
-                        // A store that answers at once would keep everybody else from the arbiter.
+                        // A store that answers at once would block all other tasks of the arbiter.
                         tokio::task::yield_now().await;
                     }
                 }
@@ -80,7 +80,7 @@ impl ApiActor {
         }
     }
 
-    /// Reads the journal again and again, for operations that have no timer. There are none unless something went wrong.
+    /// Reads the journal periodically, for operations without a timer. There are none unless there is a bug.
     pub(super) async fn find_forgotten_operations(self: Rc<Self>) {
         loop {
             tokio::time::sleep(self.options.journal_interval).await;
@@ -90,7 +90,7 @@ impl ApiActor {
         }
     }
 
-    /// Operations whose time has come, as soon as there are any.
+    /// Waits for due operations and returns them.
     async fn due(&self, not_before: Instant) -> Vec<OperationId> {
         tokio::time::sleep_until(not_before).await;
         loop {
@@ -104,7 +104,7 @@ impl ApiActor {
         }
     }
 
-    /// Where this operation's command goes; `None` if it has ended.
+    /// The destination of this operation's command; `None` if it has ended.
     async fn destination(&self, id: OperationId) -> Option<Destination> {
         match self.catalog.operation(id).await {
             Ok(Some(operation)) => Some(operation.record.pool.map(|pool| pool.backend)),
@@ -112,7 +112,7 @@ impl ApiActor {
                 self.is_not_in_the_journal(id);
                 None
             }
-            // Looked at on the scheduler's lane, and tried again from there.
+            // Processed on the scheduler's lane, and retried from there.
             Err(_) => Some(None),
         }
     }
@@ -124,7 +124,7 @@ impl ApiActor {
             let page = self.catalog.operations(after, PAGE).await;
             let page = page.map_err(|error| store_failed(&error))?;
             for operation in &page.records {
-                count += usize::from(self.drive_if_nobody_does(operation, now));
+                count += usize::from(self.drive_unless_driven(operation, now));
             }
             if page.next.is_none() {
                 break;
@@ -132,18 +132,18 @@ impl ApiActor {
             after = page.next;
         }
         if count > 0 {
-            info!(count, "open operations go on");
+            info!(count, "open operations are continued");
         }
         Ok(())
     }
 
-    /// Gives an operation of the journal a timer if it has none; whether it had none.
-    fn drive_if_nobody_does(&self, operation: &Stored<Operation>, now: Instant) -> bool {
-        // One that was begun since the start is known already.
+    /// Sets a timer for an operation of the journal if it has none; true if it had none.
+    fn drive_unless_driven(&self, operation: &Stored<Operation>, now: Instant) -> bool {
+        // An operation that was begun since the start has a timer already.
         if self.timers.get(operation.id).is_some() {
             return false;
         }
-        // The scheduler has heard of no backend yet, and would say that there is none.
+        // The scheduler has no report of any backend yet, and would answer that there is none.
         let unplaced = operation.pool.is_none();
         let due = if unplaced {
             now + self.options.scheduling_grace
@@ -154,7 +154,7 @@ impl ApiActor {
         true
     }
 
-    /// A read of the journal says that it has ended; whoever ended it has told those who wait.
+    /// A read of the journal shows that it has ended; the code that ended it has answered the waiters.
     pub(super) fn is_not_in_the_journal(&self, id: OperationId) {
         self.timers.cancel(id);
         self.waiters.sweep(id);

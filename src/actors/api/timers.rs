@@ -1,7 +1,7 @@
-//! When to look at which open operation again: a heap of times, without the operations themselves.
+//! When each open operation is due: a heap of times, without the operations themselves.
 //!
-//! Ten thousand open operations cost ten thousand small entries. What is cancelled stays in the heap until its time comes
-//! or the heap is cleaned; an entry that does not agree with the table is skipped.
+//! Ten thousand open operations cost ten thousand small entries. A cancelled entry stays in the heap until it is due or
+//! the heap is cleaned; an entry that does not match the table is skipped.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -12,22 +12,22 @@ use tokio::time::Instant;
 
 use crate::model::{Operation, OperationId, Timestamp};
 
-/// What is known of an open operation between two looks at it.
+/// The timer of an open operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// When it is looked at next.
+    /// When it is processed next.
     pub(super) due: Instant,
-    /// When it is given up, as the journal has it.
+    /// Its deadline, as in the journal.
     pub(super) deadline: Timestamp,
-    /// When that is by a clock that nobody sets.
+    /// Its deadline by the monotonic clock.
     pub(super) until: Instant,
     /// How often in a row its command was refused by the endpoint, or sent without a report following.
     pub(super) tries: u32,
 }
 
-/// When an operation is given up, by a clock that nobody sets. The journal has the time of day, for this is all that is left
-/// after a restart; but it is read once in the life of an actor, and an operation never has more time than it was given when it
-/// began, whatever the clock was set to meanwhile.
+/// The deadline of an operation by the monotonic clock. The journal has the time of day, the only clock that survives a
+/// restart; it is converted once per run of the actor, and an operation never gets more time than it was given when it began,
+/// even if the system clock is set meanwhile.
 pub(super) fn until(
     operation: &Operation,
     known: Option<Entry>,
@@ -37,7 +37,7 @@ pub(super) fn until(
 ) -> Instant {
     match known {
         Some(known) if known.deadline == operation.deadline => known.until,
-        // Only a cancellation moves it.
+        // Only a cancellation changes it.
         Some(known) => known.until.min(now + cancel_grace),
         None => {
             let given = operation.deadline.since(operation.created_at);
@@ -60,7 +60,7 @@ struct Inner {
 }
 
 impl Timers {
-    /// Looks at this operation then, and forgets what was set for it before.
+    /// Sets when this operation is due; replaces its previous timer.
     pub(super) fn set(&self, id: OperationId, entry: Entry) {
         let mut inner = self.inner.borrow_mut();
         inner.entries.insert(id, entry);
@@ -79,18 +79,18 @@ impl Timers {
         }
     }
 
-    /// Looks at it no longer: it has ended.
+    /// Removes the timer of an operation that has ended.
     pub(super) fn cancel(&self, id: OperationId) {
         self.inner.borrow_mut().entries.remove(&id);
     }
 
-    /// What is set for it.
+    /// The timer of an operation.
     pub(super) fn get(&self, id: OperationId) -> Option<Entry> {
         self.inner.borrow().entries.get(&id).copied()
     }
 
-    /// Takes up to `limit` operations whose time has come. Each stays known, and comes again after `unless_set` unless it is set
-    /// again or cancelled before that: whoever takes one cannot forget it.
+    /// Takes up to `limit` due operations. Each keeps a timer, and is due again after `unless_set` unless it is set again or
+    /// cancelled before: so none is lost.
     pub(super) fn take_due(&self, now: Instant, limit: usize, unless_set: Duration) -> Vec<OperationId> {
         let mut inner = self.inner.borrow_mut();
         let mut due = Vec::new();
@@ -103,7 +103,7 @@ impl Timers {
                 break;
             };
             if let Some(entry) = inner.entries.get_mut(&id).filter(|entry| entry.due == at) {
-                // Later than now in any case, or this would not end.
+                // Must be later than now, or this would loop endlessly.
                 entry.due = now + unless_set.max(Duration::from_millis(1));
                 let again = Reverse((entry.due, id));
                 inner.heap.push(again);
@@ -171,7 +171,7 @@ mod tests {
         timers.cancel(ids[0]);
         timers.set(ids[3], entry(start + Duration::from_secs(1000)));
         assert_eq!(take(129), []);
-        assert_eq!(take(131), [ids[1]], "nobody set it, nobody cancelled it");
+        assert_eq!(take(131), [ids[1]], "it was neither set nor cancelled");
     }
 
     #[test]
@@ -194,14 +194,14 @@ mod tests {
             let later = start + Duration::from_secs(10);
             assert_eq!(until(&operation, Some(known(first)), set, later, GRACE), first);
         }
-        // A new life has the time of day alone: never more time than was given.
+        // After a restart there is only the time of day: never more time than was given.
         assert_eq!(until(&operation, None, Timestamp(0), start, GRACE), start + hour);
         assert_eq!(
             until(&operation, None, began.plus(hour / 2), start, GRACE),
             start + hour / 2
         );
         assert_eq!(until(&operation, None, began.plus(day), start, GRACE), start);
-        // A cancellation, whatever the clock said when it was written down.
+        // A cancellation, whatever the system clock was when it was written.
         for at in [began.plus(day), Timestamp(0)] {
             let cancelled = operation.cancelled(at, GRACE);
             let left = until(&cancelled, Some(known(first)), at, start, GRACE);

@@ -1,7 +1,7 @@
-//! Those who wait for an operation's end: requests that answer with what the backend said.
+//! Waiters for an operation's end: requests whose answer depends on the backend.
 //!
-//! A waiter that is lost (its client hung up, its time ran out) changes nothing for the operation. How many may wait is
-//! bounded, since each holds a place in the mailbox that reports need to come in by.
+//! A waiter that is lost (its client disconnected, its time ran out) does not affect the operation. The number of
+//! waiters is bounded, since each holds a place in the mailbox, which reports need, too.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,14 +28,14 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Somebody listening for an operation's end.
+/// A listener for an operation's end.
 pub(super) struct Listener(oneshot::Receiver<Result<Answer>>);
 
 impl Waiters {
-    /// A seat, to be taken before anything is begun.
+    /// A seat, which must be taken before anything is begun.
     ///
     /// # Errors
-    /// 503 at once, when too many wait already.
+    /// 503 at once, if there are too many waiters.
     pub(super) fn seat(&self, max: usize) -> Result<Seat<'_>> {
         if self.seats_taken.get() >= max {
             return Err(
@@ -47,7 +47,7 @@ impl Waiters {
         Ok(Seat(self))
     }
 
-    /// Begins to listen. To be called before the operation's command is sent.
+    /// Begins to listen. Must be called before the operation's command is sent.
     pub(super) fn listen(&self, id: OperationId) -> Listener {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.borrow_mut();
@@ -57,16 +57,16 @@ impl Waiters {
         Listener(receiver)
     }
 
-    /// Tells all who listen for this operation.
+    /// Sends the answer to all listeners of this operation.
     pub(super) fn wake(&self, id: OperationId, answer: &Result<Answer>) {
         let listeners = self.waiting.borrow_mut().remove(&id).unwrap_or_default();
         for listener in listeners {
-            // One who has gone does not need the answer.
+            // The listener may have been dropped.
             let _ = listener.send(answer.clone());
         }
     }
 
-    /// Forgets those who listen for it no longer.
+    /// Removes the dropped listeners of this operation.
     pub(super) fn sweep(&self, id: OperationId) {
         let mut waiting = self.waiting.borrow_mut();
         if let Some(listeners) = waiting.get_mut(&id) {
@@ -79,10 +79,10 @@ impl Waiters {
 }
 
 impl Listener {
-    /// How the operation ended.
+    /// Waits for the result of the operation.
     ///
     /// # Errors
-    /// The operation's failure; 503 when it has not ended in time (it goes on).
+    /// The operation's failure; 503 if it has not ended in time (it continues).
     pub(super) async fn end(self, within: Duration) -> Result<Answer> {
         let late = |operator: &str| {
             Err(

@@ -1,7 +1,7 @@
-//! Who is alive and who may be used: the registry's knowledge, for readers who must not wait for an actor.
+//! Which services are alive and usable: the registry's state, for readers that must not wait for an actor.
 //!
-//! The Registry actor writes it; the Scheduler reads it at each choice. It outlives a panic of either. Locks are held for
-//! one look-up or one entry, never over an await.
+//! The Registry actor writes it; the Scheduler reads it for each decision. It survives a panic of either. Locks are held
+//! for one look-up or one entry, never across an await.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::messages::registry::ServiceView;
 use crate::model::host::host_matches;
 use crate::model::{BackendName, Service, ServiceId, Timestamp};
 
-/// The name under which clients know VolumeManagers.
+/// The binary name of VolumeManagers for clients.
 pub const VOLUME_BINARY: &str = "cinder-volume";
-/// The name under which clients know schedulers.
+/// The binary name of schedulers for clients.
 pub const SCHEDULER_BINARY: &str = "cinder-scheduler";
 
-/// After how long a silent service counts as down: `down_time`, but at least two and a half report intervals, or a
-/// service would be down between two reports (cinder: `service.py`, `basic_config_check`).
+/// The time after which a silent service is considered down: `down_time`, but at least two and a half report
+/// intervals, so that a service is not down between two reports (cinder: `service.py`, `basic_config_check`).
 #[must_use]
 pub fn effective_down_time(report_interval: Duration, down_time: Duration) -> Duration {
     if down_time > report_interval {
@@ -36,18 +36,18 @@ pub fn effective_down_time(report_interval: Duration, down_time: Duration) -> Du
     raised
 }
 
-/// A service, and when it was last heard of.
+/// A service, and the time of its last heartbeat.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// Its record.
     pub service: Service,
-    /// When it was last heard of, on both clocks; `None` if not since this process started.
+    /// The time of the last heartbeat, by both clocks; `None` if there was none since this process started.
     pub heard_at: Option<(Instant, Timestamp)>,
     /// Whether its driver works; `None` where there is none.
     pub backend_up: Option<bool>,
 }
 
-/// Host, then binary: one host's services stand together.
+/// Host, then binary: the services of one host are adjacent.
 type Key = (String, String);
 
 /// See the module.
@@ -59,7 +59,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Knows nobody yet. `down_time` as by [`effective_down_time`].
+    /// Empty. `down_time` as by [`effective_down_time`].
     #[must_use]
     pub fn new(down_time: Duration) -> Self {
         Self {
@@ -69,15 +69,15 @@ impl Liveness {
         }
     }
 
-    /// After how long a silent service counts as down.
+    /// The time after which a silent service is considered down.
     #[must_use]
     pub fn down_time(&self) -> Duration {
         self.down_time
     }
 
-    /// Returns once the services of earlier lives were read from the catalog.
+    /// Returns once the known services were read from the catalog.
     pub async fn loaded(&self) {
-        // It cannot fail: the sender is ours.
+        // It cannot fail: the sender is in `self`.
         let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
     }
 
@@ -87,8 +87,8 @@ impl Liveness {
         *self.loaded.borrow()
     }
 
-    /// Why an operator's word forbids new work for this backend; `None` if nothing does. A service that was never heard
-    /// of is not forbidden: its first report may come before its first heartbeat.
+    /// Why an operator has excluded this backend from new work; `None` if it is not excluded. An unknown service is not
+    /// excluded: its first report may be received before its first heartbeat.
     #[must_use]
     pub fn forbids(&self, backend: &BackendName) -> Option<String> {
         let services = self.services.read();
@@ -114,7 +114,7 @@ impl Liveness {
         )
     }
 
-    /// The backends that are to be expected: every VolumeManager ever seen that nobody took out of service.
+    /// The expected backends: every known VolumeManager that is not disabled.
     #[must_use]
     pub fn expected_backends(&self) -> Vec<BackendName> {
         let services = self.services.read();
@@ -123,13 +123,13 @@ impl Liveness {
         wanted.filter_map(|service| service.host.parse().ok()).collect()
     }
 
-    /// What is known of a service.
+    /// The state of a service.
     #[must_use]
     pub fn get(&self, binary: &str, host: &str) -> Option<Known> {
         self.services.read().get(&key(binary, host)).cloned()
     }
 
-    /// All services in the order of their making, as clients see them.
+    /// All services in order of creation, as clients see them.
     #[must_use]
     pub fn views(&self, now: Instant) -> Vec<ServiceView> {
         let view = |known: &Known| ServiceView {
@@ -145,8 +145,8 @@ impl Liveness {
         views
     }
 
-    /// The services of that host, by `binary`, or all of them if it is empty. A machine without such a service of its own is
-    /// all its backends (cinder: `service_get` takes the first of them, which leaves the others as they were).
+    /// The services of that host, with this `binary`, or all if it is empty. A host without such a service stands for all
+    /// its backends (cinder: `service_get` takes the first of them, which leaves the others as they were).
     pub(super) fn services_of(&self, binary: &str, host: &str) -> Vec<Service> {
         let services = self.services.read();
         let of_binary = services
@@ -160,7 +160,7 @@ impl Liveness {
         named.into_iter().cloned().collect()
     }
 
-    /// What was read from the catalog. Does not overwrite what was heard in the meantime.
+    /// Adds services that were read from the catalog. Does not overwrite newer state.
     pub(super) fn load(&self, services: impl IntoIterator<Item = Service>) {
         for service in services {
             self.put(service);
@@ -168,7 +168,7 @@ impl Liveness {
         self.loaded.send_replace(true);
     }
 
-    /// A service as it is in the catalog now.
+    /// Adds or updates a service after a change in the catalog.
     pub(super) fn put(&self, service: Service) {
         let mut services = self.services.write();
         match services.get_mut(&key(&service.binary, &service.host)) {
@@ -187,7 +187,7 @@ impl Liveness {
         }
     }
 
-    /// A heartbeat came. `false` if the service is not known.
+    /// Records a heartbeat. `false` if the service is unknown.
     pub(super) fn heard(&self, binary: &str, host: &str, backend_up: Option<bool>, now: Instant) -> bool {
         let mut services = self.services.write();
         let Some(known) = services.get_mut(&key(binary, host)) else {
@@ -230,7 +230,7 @@ mod tests {
     fn a_service_is_up_until_it_was_silent_for_the_down_time() {
         let (liveness, now) = (Liveness::new(Duration::from_secs(60)), Instant::now());
         liveness.put(service("h@lvm"));
-        assert!(!liveness.views(now)[0].up, "not heard of since the start");
+        assert!(!liveness.views(now)[0].up, "no heartbeat since the start");
         assert!(liveness.heard(VOLUME_BINARY, "h@lvm", Some(true), now));
         assert!(liveness.views(now + Duration::from_secs(60))[0].up);
         assert!(!liveness.views(now + Duration::from_secs(61))[0].up);

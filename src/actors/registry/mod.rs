@@ -1,7 +1,7 @@
-//! The **Registry** actor: who is alive, and what operators said of them.
+//! The **Registry** actor: the liveness of services, and their enabling and disabling by operators.
 //!
-//! Heartbeats are kept in memory: they are worth nothing after a restart. What must outlive one, that a service exists
-//! and whether it is disabled, is written to the catalog, once and when it changes. Readers who cannot wait for an actor
+//! Heartbeats are kept in memory, since they are obsolete after a restart. The existence of a service and whether it is
+//! disabled must survive one: these are written to the catalog when they change. Readers that cannot wait for an actor
 //! read [`Liveness`].
 
 mod liveness;
@@ -23,20 +23,20 @@ use crate::store::catalog::Catalog;
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve, Started};
 
-/// How often a change is decided anew when another node was faster.
+/// How often a change is retried after a conflict with another node.
 const COMMIT_TRIES: u32 = 8;
 
-/// How long to wait before the catalog is asked again for the services of earlier lives.
+/// The pause before the known services are read from the catalog again after an error.
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What may be configured.
+/// The options of the actor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How often the services of this process report (`[service] report_interval`).
+    /// The interval of heartbeats of this process (`[service] report_interval`).
     pub report_interval: Duration,
-    /// The services that live in this process and have no heartbeat of their own: its scheduler.
+    /// The services in this process without a separate heartbeat: its scheduler.
     pub own: Vec<Heartbeat>,
-    /// How many messages may wait.
+    /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
 
@@ -51,7 +51,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// With the scheduler of this process, by the name of its host and its zone.
+    /// Adds the scheduler of this process, with its host and zone.
     #[must_use]
     pub fn with_scheduler(mut self, host: &str, availability_zone: &str) -> Self {
         self.own.push(Heartbeat {
@@ -69,7 +69,7 @@ pub struct Registry {
     catalog: Catalog,
     liveness: Arc<Liveness>,
     options: Options,
-    /// Held while a record is read, decided on and written, so that no two messages write the same one.
+    /// Held while a record is read, decided on and written, so that two messages do not write the same one.
     writing: Mutex<()>,
 }
 
@@ -116,7 +116,7 @@ impl Registry {
         Ok(())
     }
 
-    /// A service that is new, or came back in another zone.
+    /// Stores a service that is new, or has another zone.
     async fn write_down(&self, beat: &Heartbeat) -> Result<(), Error> {
         self.change(&beat.binary, &beat.host, |known| match known {
             Some(known) if known.availability_zone == beat.availability_zone => known,
@@ -148,8 +148,8 @@ impl Registry {
         })
     }
 
-    /// Reads a service in the catalog, where another node may have changed it, and writes what `change` makes of it. Durable first,
-    /// known then.
+    /// Reads a service in the catalog, where another node may have changed it, and writes the result of `change`. It is made
+    /// durable first, then published.
     async fn change(
         &self,
         binary: &str,
@@ -178,7 +178,7 @@ impl Registry {
         ))
     }
 
-    /// What another node wrote is known here too.
+    /// Reads the services again, to include the changes of other nodes.
     async fn read_again(&self) {
         let _writing = self.writing.lock().await;
         match self.catalog.services().await {
@@ -186,13 +186,13 @@ impl Registry {
                 .liveness
                 .load(services.into_iter().map(|stored| stored.record)),
             Err(error) => {
-                tracing::warn!(%error, "services could not be read again; what is known of them stays")
+                tracing::warn!(%error, "services could not be read again; the known state is kept")
             }
         }
     }
 }
 
-/// Refuses a heartbeat whose service no record has room for.
+/// Refuses a heartbeat whose service is too large for a record.
 fn check(beat: &Heartbeat) -> Result<(), Error> {
     bounds::check_length(&beat.binary, "binary")?;
     bounds::check_length(&beat.host, "host")?;
@@ -261,7 +261,7 @@ impl Serve<SetServiceDisabled> for Registry {
                 host = service.host,
                 disabled = service.disabled,
                 reason = service.disabled_reason,
-                "service taken out of, or put back into, scheduling"
+                "service disabled or enabled for scheduling"
             );
             changed.get_or_insert(service);
         }

@@ -1,4 +1,4 @@
-//! How much room a pool has: Cinder's arithmetic, to the letter (cinder: `scheduler_utils`/`volume_utils`,
+//! The free capacity of a pool, computed exactly as in Cinder (cinder: `scheduler_utils`/`volume_utils`,
 //! `calculate_capacity_factors`, `calculate_virtual_free_capacity`).
 //!
 //! ```text
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::pool_state::PoolState;
 use crate::model::service::Capacity;
 
-/// Whether a type asks for thick volumes (`provisioning:type` = `thick`).
+/// Whether a type requires thick volumes (`provisioning:type` = `thick`).
 #[must_use]
 pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
     extra_specs
@@ -20,7 +20,7 @@ pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
         .is_some_and(|kind| kind == "thick")
 }
 
-/// GiB that may still be promised on this pool; `None` when its driver does not know its size or its free space.
+/// The GiB that can still be allocated on this pool; `None` if its driver does not know its size or its free space.
 #[must_use]
 pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
     let (Capacity::Gib(total), Capacity::Gib(free)) = (pool.total(), pool.free()) else {
@@ -36,7 +36,7 @@ pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
     Some(round(virtual_free))
 }
 
-/// Two decimals, rounded as Python rounds: the exact value to the nearest, a tie to the even digit. So does `{:.2}`.
+/// Two decimals, rounded as in Python: the exact value to the nearest, a tie to the even digit, as `{:.2}` does.
 fn round(value: f64) -> f64 {
     format!("{value:.2}").parse().unwrap_or(value)
 }
@@ -63,7 +63,7 @@ mod tests {
             max_over_subscription_ratio: OverSubscription::Ratio(1.5),
             ..pool()
         };
-        // 100 GiB, 33 kept back: 67 remain; thin 67 × 1.5 − 40.5.
+        // 100 GiB, 33 reserved: 67 remain; thin 67 × 1.5 − 40.5.
         assert_eq!(room(stats.clone(), false), Some(60.0));
         assert_eq!(room(stats.clone(), true), Some(26.5));
         let tight = PoolStats {

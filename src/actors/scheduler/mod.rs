@@ -1,10 +1,11 @@
-//! The **Scheduler** actor: finds a pool for a volume, and knows the pools.
+//! The **Scheduler** actor: places volumes on pools, and keeps the pools' state.
 //!
-//! Deciding is not doing: [`pick`], [`filters`] and [`weighers`] are pure functions over [`pools`]; the flow in
-//! [`schedule_volume`] records a choice and tells the backend; the actor here carries messages, and lets wait what may
-//! find its pool in a moment: right after a start, when backends have not reported yet, and while a host cannot be reached.
+//! Decisions are separate from actions: [`pick`], [`filters`] and [`weighers`] are pure functions of [`pools`]; the flow in
+//! [`schedule_volume`] records a choice and sends the command to the backend; the actor here handles messages, and holds
+//! requests that may find a pool soon: right after a start, when backends have not reported yet, and while a host is
+//! unreachable.
 //!
-//! Commands come at least once. What is in work or waiting already is not begun again.
+//! Commands are delivered at least once. A command that is in work or waiting already is not begun again.
 
 pub mod capacity;
 pub mod filters;
@@ -46,16 +47,16 @@ use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Serve, Started};
 use crate::verbs::volume::ScheduleVolume;
 
-/// What a client reads when no pool passes (cinder: `NoValidBackend`).
+/// The client's text if no pool passes (cinder: `NoValidBackend`).
 pub const NO_VALID_BACKEND: &str = "No valid backend was found. No weighed backends available";
 
-/// How often what waits is tried again when no report comes.
+/// How often waiting requests are retried if no report is received.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
-/// How many pools one run tries to tell.
+/// How many pools one run tries.
 const RUNS: usize = 16;
-/// After so many reads of the catalog in a row others have their turn.
+/// After so many consecutive reads of the catalog the task yields.
 const LOOKS_AT_ONCE: usize = 64;
-/// A volume that is to grow may not be `extending` yet: its reservation is young.
+/// The age below which a reservation is kept although its volume is not `extending` yet.
 const YOUNG_RESERVATION: Duration = Duration::from_secs(5);
 
 /// See the module.
@@ -83,7 +84,7 @@ pub fn endpoint(state: Arc<SchedulerState>) -> EndpointBuilder<Scheduler> {
 }
 
 impl Scheduler {
-    /// Places a volume, or lets it wait, or reports that it cannot be placed. `since` is when it came first.
+    /// Places a volume, or lets it wait, or reports that it cannot be placed. `since` is when it was first received.
     async fn place(&self, context: Context, command: ScheduleVolume, since: Instant) {
         let id = CommandId {
             operation: command.operation,
@@ -106,10 +107,10 @@ impl Scheduler {
                     return;
                 }
                 Err(error @ SchedulingError::Store(_)) => {
-                    tracing::error!(%volume, operation = %id.operation, %error, "not scheduled; it will come again");
+                    tracing::error!(%volume, operation = %id.operation, %error, "not scheduled; the command will be sent again");
                     return;
                 }
-                // It would not fit the next time either.
+                // A retry would fail, too.
                 Err(SchedulingError::TooLarge(why)) => {
                     tracing::error!(%volume, operation = %id.operation, why, "not scheduled");
                     let (context, _) = state.into_command();
@@ -122,10 +123,10 @@ impl Scheduler {
                     return;
                 }
                 Err(SchedulingError::Undeliverable { pool, error }) => {
-                    tracing::warn!(%volume, %pool, %error, "backend could not be told");
+                    tracing::warn!(%volume, %pool, %error, "the command could not be sent to the backend");
                     self.note_undeliverable(&pool.backend, &error);
                     if state.was_placed() {
-                        // It may have been told earlier. The command comes again; this place stays.
+                        // The backend may have received it earlier. The placement is kept; the command is sent again.
                         return;
                     }
                     if !matches!(error, CallError::Unreachable(_)) {
@@ -144,7 +145,7 @@ impl Scheduler {
                 }
             }
         }
-        tracing::warn!(%volume, operation = %id.operation, "no backend could be told; it will come again");
+        tracing::warn!(%volume, operation = %id.operation, "the command could not be sent to any backend; it will be sent again");
     }
 
     fn note_undeliverable(&self, backend: &BackendName, error: &CallError) {
@@ -184,11 +185,11 @@ impl Scheduler {
             steps,
         };
         if let Err(error) = self.state.router.any::<ApiTopic>().cast(context, report).await {
-            tracing::warn!(operation = %command.operation, %error, "report not delivered; the command will come again");
+            tracing::warn!(operation = %command.operation, %error, "report not delivered; the command will be sent again");
         }
     }
 
-    /// Of the reservations on a backend, those whose operations have ended: its report contains what came of them.
+    /// The reservations on a backend whose operations have ended: its next report includes their results.
     async fn settled(&self, backend: &BackendName) -> Vec<Reservation> {
         let reservations = self.state.pools().reservations_on(backend);
         let mut settled = Vec::new();
@@ -198,7 +199,7 @@ impl Scheduler {
             }
             let has_ended = match reservation {
                 Reservation::Create(operation) if self.waiting.is_working_on(operation) => Ok(false),
-                Reservation::Create(operation) => self.is_promise_kept(operation, backend, taken_at).await,
+                Reservation::Create(operation) => self.is_settled(operation, backend, taken_at).await,
                 Reservation::Extend(_) if taken_at.elapsed() < YOUNG_RESERVATION => Ok(false),
                 Reservation::Extend(volume) => {
                     let volume = self.state.catalog.volume(volume).await;
@@ -208,14 +209,16 @@ impl Scheduler {
             match has_ended {
                 Ok(true) => settled.push(reservation),
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%backend, %error, "what was promised stays promised"),
+                Err(error) => {
+                    tracing::warn!(%backend, %error, "reservations could not be checked; they are kept")
+                }
             }
         }
         settled
     }
 
-    /// Whether an operation needs no room on this backend any more beyond what its reports contain.
-    async fn is_promise_kept(
+    /// Whether an operation needs no more capacity on this backend than its reports include.
+    async fn is_settled(
         &self,
         id: OperationId,
         backend: &BackendName,
@@ -225,30 +228,30 @@ impl Scheduler {
             return Ok(true);
         };
         if operation.pool.is_none() {
-            // Where it was placed may not be written down yet.
+            // Its placement may not be recorded yet.
             return Ok(taken_at.elapsed() >= YOUNG_RESERVATION);
         }
         let promise = restore::promise(&self.state, &operation).await?;
         Ok(promise.is_none_or(|(_, pool, _)| pool.backend != *backend))
     }
 
-    /// Once in the life of a process: after a panic nothing was forgotten.
+    /// Runs once per process: the state survives a panic of the actor.
     async fn restore(&self) {
         while !self.state.restored.load(Ordering::Acquire) {
             match restore::restore(&self.state).await {
                 Ok(promises) => {
-                    tracing::info!(promises, "scheduler knows what was promised before it started");
+                    tracing::info!(promises, "reservations of open operations are restored");
                     self.state.restored.store(true, Ordering::Release);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "earlier promises could not be read; trying again");
+                    tracing::error!(%error, "reservations of open operations could not be read; trying again");
                     tokio::time::sleep(LOOK_AGAIN_EVERY).await;
                 }
             }
         }
     }
 
-    /// Tries what waits again, at each report and from time to time.
+    /// Retries waiting requests, at each report and periodically.
     async fn tend_the_waiting(&self) {
         let mut reports = self.state.reports.subscribe();
         loop {
@@ -297,7 +300,7 @@ impl Serve<UpdateServiceCapabilities> for Scheduler {
         let backend = message.stats.backend.clone();
         let settled = self.settled(&backend).await;
         if !self.state.accept(message.stats, &settled) {
-            tracing::debug!(%backend, "a report older than the known one was dropped");
+            tracing::debug!(%backend, "a report was dropped: it is older than the known one");
         }
         Ok(())
     }

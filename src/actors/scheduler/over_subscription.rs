@@ -1,11 +1,11 @@
-//! How far a pool may be over-subscribed (cinder: `volume_utils`, `calculate_max_over_subscription_ratio`).
+//! The over-subscription ratio of a pool (cinder: `volume_utils`, `calculate_max_over_subscription_ratio`).
 
 use crate::model::service::{Capacity, OverSubscription, PoolStats};
 
-/// The ratio of a pool that leaves it to us (`auto`) and has nothing provisioned yet.
+/// The ratio of a pool with `auto` and nothing provisioned yet.
 const AUTO_RATIO_OF_AN_EMPTY_POOL: f64 = 20.0;
 
-/// The over-subscription ratio that holds for a pool as reported. Fixed until its next report, as in Cinder.
+/// The effective ratio of a reported pool. Fixed until its next report, as in Cinder.
 #[must_use]
 pub fn over_subscription_ratio(pool: &PoolStats) -> f64 {
     match (
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(
             over_subscription_ratio(&auto(50.0, 500.0)),
             51.0,
-            "more free than there is counts as none used"
+            "more free than total counts as nothing used"
         );
         let thick = PoolStats {
             thin_provisioning_support: false,

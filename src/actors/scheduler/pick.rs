@@ -1,12 +1,12 @@
-//! The decision: out of all pools, the one for this volume, and why not the others.
+//! The decision: the best pool for a volume, and why the others were not chosen.
 //!
 //! ```text
 //!   every known pool ─ InService ─ IgnoreAttemptedHostsFilter ─ ResourceBackend ─ configured filters ─ weighers ─ best
 //! ```
 //!
-//! A pure function. Each pool that is dropped has the reason written beside it, because "no valid backend was found" is no
-//! answer. Among pools of equal weight the one with the least allocated comes first (Cinder takes any), so that pools that
-//! do not know their room are filled evenly all the same.
+//! A pure function. For each pool that is not chosen the reason is recorded, because "no valid backend was found" does not
+//! help an operator. Among pools of equal weight the one with the least allocated is chosen (Cinder takes any), so that
+//! pools of unknown capacity are filled evenly.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::weighers::{self, Multipliers, Weigher, normalise};
 use crate::control::decisions::{Decision, PoolEvaluation, Stage};
 use crate::model::Timestamp;
 
-/// A decision names at most so many pools one by one; of further ones only the counts remain.
+/// The most pools that a decision lists; further ones are only counted.
 const NAMED_POOLS: usize = 64;
 
 /// A pool that might be chosen.
@@ -24,11 +24,11 @@ const NAMED_POOLS: usize = 64;
 pub struct Candidate<'a> {
     /// The pool.
     pub pool: &'a PoolState,
-    /// Why it may not be used now, whatever is asked for.
+    /// Why it may not be used now, independent of the request.
     pub unusable: Option<String>,
 }
 
-/// Which filters and weighers decide, in order.
+/// The filters and weighers, in order.
 #[derive(Clone, Debug)]
 pub struct Chain {
     filters: Vec<Filter>,
@@ -39,7 +39,7 @@ impl Chain {
     /// The configured chain.
     ///
     /// # Errors
-    /// [`UnknownName`] if a filter or weigher of such a name is not built.
+    /// [`UnknownName`] for an unknown filter or weigher.
     pub fn new(
         filters: &[impl AsRef<str>],
         weighers: &[impl AsRef<str>],
@@ -77,7 +77,7 @@ pub fn pick(ask: &Ask<'_>, candidates: &[Candidate<'_>], chain: &Chain) -> Decis
     sieve.decide(ask)
 }
 
-/// Cinder's `IgnoreAttemptedHostsFilter`, always on: a pool that failed for this volume is never asked again.
+/// Cinder's `IgnoreAttemptedHostsFilter`, always enabled: a pool that failed for this volume is never used again.
 fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
     if ask.request.tried.contains(pool.name()) {
         return Err("it failed in an earlier attempt".to_owned());
@@ -87,7 +87,7 @@ fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         .map_or(Ok(()), |why| Err(why.clone()))
 }
 
-/// What is left of the candidates, stage by stage.
+/// The remaining candidates, stage by stage.
 struct Sieve<'a> {
     candidates: &'a [Candidate<'a>],
     verdicts: Vec<PoolEvaluation>,
@@ -153,7 +153,7 @@ impl<'a> Sieve<'a> {
         let weight = |index: &usize| self.verdicts[*index].weight.unwrap_or(f64::NEG_INFINITY);
         let allocated = |index: &usize| self.candidates[*index].pool.allocated();
         let best = self.left.iter().min_by(|a, b| {
-            // Candidates come in the order of names, and of equals the first is taken.
+            // Candidates are ordered by name, and of equals the first is taken.
             weight(b)
                 .total_cmp(&weight(a))
                 .then_with(|| allocated(a).total_cmp(&allocated(b)))

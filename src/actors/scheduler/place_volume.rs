@@ -1,6 +1,6 @@
-//! Finds a pool for a volume that exists: to move it there, or because its type is to be another.
+//! Finds a pool for an existing volume, for migration or retype.
 //!
-//! What was taken of a pool is promised until the volume's copy is in that backend's reports, or the operation has ended.
+//! The reservation on the pool is kept until the volume's copy is in that backend's reports, or the operation has ended.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::messages::scheduler::PlaceVolume;
 use crate::model::{Context, Error, StepOutcome, StepRecord, Timestamp};
 use crate::transport::Serve;
 
-/// How often to look again if no report comes.
+/// How often to try again if no report is received.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 impl Serve<PlaceVolume> for Scheduler {
@@ -48,7 +48,7 @@ impl Serve<PlaceVolume> for Scheduler {
             if !self.state.may_wait(since) {
                 break none;
             }
-            // Whether a report came or not, it is looked at again.
+            // With or without a report, try again.
             let _ = timeout_at(Instant::now() + LOOK_AGAIN_EVERY, reports.changed()).await;
         };
         self.refuse(&context, id, none.why, Vec::new()).await;
@@ -57,12 +57,12 @@ impl Serve<PlaceVolume> for Scheduler {
 }
 
 impl Scheduler {
-    /// Whether the operation is still at the stage that this is for: if not, there is nothing to be promised to it.
+    /// Whether the operation is still at this stage: if not, nothing is reserved for it.
     async fn is_at(&self, message: &PlaceVolume) -> bool {
         match self.state.catalog.operation(message.command.operation).await {
             Ok(operation) => operation.is_some_and(|operation| operation.attempt == message.command.attempt),
             Err(error) => {
-                tracing::warn!(operation = %message.command.operation, %error, "not placed; it will come again");
+                tracing::warn!(operation = %message.command.operation, %error, "not placed; the command will be sent again");
                 false
             }
         }

@@ -1,11 +1,11 @@
-//! One pool: its last report, less what was promised since.
+//! One pool: its last report, less the reservations since.
 
 use super::over_subscription::over_subscription_ratio;
 use crate::model::PoolName;
 use crate::model::capability::{Capabilities, capabilities};
 use crate::model::service::{BackendStats, Capacity, PoolStats};
 
-/// One pool, as the scheduler sees it.
+/// A pool, as seen by the scheduler.
 #[derive(Clone, Debug)]
 pub struct PoolState {
     name: PoolName,
@@ -40,7 +40,7 @@ impl PoolState {
         &self.zone
     }
 
-    /// What it is able to.
+    /// Its capabilities.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -52,7 +52,7 @@ impl PoolState {
         self.stats.total_capacity_gb
     }
 
-    /// Its free space, less what was promised since its report.
+    /// Its free space, less the reservations since its report.
     #[must_use]
     pub fn free(&self) -> Capacity {
         match self.stats.free_capacity_gb {
@@ -61,58 +61,58 @@ impl PoolState {
         }
     }
 
-    /// GiB provisioned on it, with what was promised since its report.
+    /// GiB provisioned on it, with the reservations since its report.
     #[must_use]
     pub fn provisioned(&self) -> f64 {
         self.stats.provisioned_capacity_gb + self.taken_gib()
     }
 
-    /// GiB of our volumes on it, with what was promised since its report.
+    /// GiB of managed volumes on it, with the reservations since its report.
     #[must_use]
     pub fn allocated(&self) -> f64 {
         self.stats.allocated_capacity_gb + self.taken_gib()
     }
 
-    /// Per cent that is kept free.
+    /// The percentage that is kept free.
     #[must_use]
     pub fn reserved_percentage(&self) -> u8 {
         self.stats.reserved_percentage
     }
 
-    /// How far it may be over-subscribed; counts only for thin volumes.
+    /// Its over-subscription ratio, for thin volumes only.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.ratio
     }
 
-    /// Whether it makes thin volumes.
+    /// Whether it creates thin volumes.
     #[must_use]
     pub fn is_thin(&self) -> bool {
         self.stats.thin_provisioning_support
     }
 
-    /// Whether an attached volume can grow on it.
+    /// Whether attached volumes can be extended on it.
     #[must_use]
     pub fn has_online_extend(&self) -> bool {
         self.stats.online_extend_support
     }
 
-    /// What was promised on it since its report, all together.
+    /// Sets the sum of the reservations since its report.
     pub(super) fn set_taken(&mut self, gib: u64) {
         self.taken = gib;
     }
 
-    /// Promises so many GiB more of it.
+    /// Reserves so many GiB.
     pub(super) fn take(&mut self, gib: u32) {
         self.taken += u64::from(gib);
     }
 
-    /// Takes a promise back.
+    /// Releases so many GiB.
     pub(super) fn give_back(&mut self, gib: u32) {
         self.taken = self.taken.saturating_sub(u64::from(gib));
     }
 
-    /// Its report, less what was promised since.
+    /// Its report, less the reservations since.
     pub(super) fn adjusted(&self) -> PoolStats {
         PoolStats {
             free_capacity_gb: self.free(),

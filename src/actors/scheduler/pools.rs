@@ -1,11 +1,11 @@
-//! The pools of all hosts, as far as they are known: their last reports, less what was promised since.
+//! The known pools of all hosts: their last reports, less the reservations since.
 //!
-//! A choice takes room from its pool at once (Cinder's `consume_from_volume`), so that the next choice sees it gone. What
-//! was taken is kept by reservation, apart from the report: a new report replaces what the backend said, but a reservation goes on
-//! counting until its operation is known to have ended, for only then does the backend's own sum surely contain it.
-//! (Cinder forgets its promises at each report, and can promise the same room twice to creates that wait in a queue.)
+//! A choice reserves capacity on its pool at once (Cinder's `consume_from_volume`), so that the next choice takes it into
+//! account. Reservations are kept apart from the report: a new report replaces the previous one, but a reservation is kept until
+//! its operation is known to have ended, since only then the backend's own numbers certainly include it. (Cinder drops its
+//! reservations at each report, and can reserve the same capacity twice for creates that wait in a queue.)
 //!
-//! Plain data; the actor keeps it behind a short mutex, outside of itself, so that it outlives a panic.
+//! Plain data; it is behind a mutex outside of the actor, so that it survives a panic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::model::bounds::{self, PLACE};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, OperationId, PoolName, VolumeId};
 
-/// On whose behalf room was taken.
+/// What capacity is reserved for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reservation {
-    /// A volume being made by this operation.
+    /// A volume that this operation creates.
     Create(OperationId),
-    /// A volume that grows.
+    /// The extension of a volume.
     Extend(VolumeId),
 }
 
@@ -47,11 +47,11 @@ struct Backend {
 pub struct Pools {
     backends: BTreeMap<BackendName, Backend>,
     taken: BTreeMap<Reservation, Taken>,
-    /// Backends that a message could not be sent to, and until when they are not tried again.
+    /// Unreachable backends, and until when they are not used.
     unreachable: BTreeMap<BackendName, Instant>,
 }
 
-/// What an operator said of a backend's service: `Some` says why it must not be used.
+/// Whether an operator excluded a backend's service: `Some` is the reason.
 pub type Standing<'a> = &'a dyn Fn(&BackendName) -> Option<String>;
 
 impl Pools {
@@ -67,8 +67,8 @@ impl Pools {
         self.backends.contains_key(backend)
     }
 
-    /// Whether this report is the known one, told again: nobody has looked at the storage since, so it says nothing of what was
-    /// promised since; but who tells it is alive.
+    /// Whether this report is a repetition of the known one: the storage was not examined since, so it settles no reservations;
+    /// but its sender is alive.
     pub fn hear_again(&mut self, stats: &BackendStats, now: Instant) -> bool {
         let known = self
             .backends
@@ -82,9 +82,10 @@ impl Pools {
         false
     }
 
-    /// Takes a report in; `settled` are reservations whose operations have ended, which the report therefore contains.
-    /// `false` if the report is older than the known one, and dropped. A backend that was silent for `down_time` is
-    /// believed whatever its clock says: it may have been set back. A pool whose name no record has room for is left out.
+    /// Stores a report; `settled` are reservations whose operations have ended, which the report therefore includes.
+    /// `false` if the report is older than the known one, and dropped. The report of a backend that was silent for
+    /// `down_time` is accepted whatever its time: its clock may have been set back. A pool whose name is too long for a
+    /// record is ignored.
     pub fn accept(
         &mut self,
         mut stats: BackendStats,
@@ -99,7 +100,7 @@ impl Pools {
         {
             return false;
         }
-        // Who reports can be reached.
+        // A backend that reports is reachable.
         self.unreachable.remove(&stats.backend);
         for reservation in settled {
             self.taken.remove(reservation);
@@ -113,7 +114,7 @@ impl Pools {
                 tracing::warn!(
                     backend = bounds::cut(&backend.to_string(), PLACE),
                     pool = bounds::cut(&pool.pool_name, PLACE),
-                    "a pool is left out: its host@backend#pool has {length} bytes and may have {PLACE}, or is not of that form"
+                    "a pool is ignored: its host@backend#pool has {length} bytes and may have {PLACE}, or is not of that form"
                 );
             }
             fits
@@ -123,7 +124,7 @@ impl Pools {
             .iter()
             .map(|pool| PoolState::new(&stats, pool))
             .collect();
-        // A broken driver has no pools to tell of; what was known of them still explains why none was chosen.
+        // A failed driver reports no pools; the known ones still explain why none was chosen.
         if pools.is_empty()
             && !stats.up
             && let Some(known) = known
@@ -145,7 +146,7 @@ impl Pools {
         true
     }
 
-    /// The reservations on a backend's pools, and since when: whoever brings its next report says which of them are settled.
+    /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.
     #[must_use]
     pub fn reservations_on(&self, backend: &BackendName) -> Vec<(Reservation, Instant)> {
         let on_it = self
@@ -157,7 +158,8 @@ impl Pools {
             .collect()
     }
 
-    /// Takes room from a pool. A reservation holds room on one pool: what it held before is given back first, so twice is once.
+    /// Reserves capacity on a pool. A reservation is on one pool: its previous capacity is released first, so the call is
+    /// idempotent.
     pub fn take(&mut self, reservation: Reservation, pool: &PoolName, gib: u32, now: Instant) {
         self.give_back(&reservation);
         if let Some(state) = self.pool_mut(pool) {
@@ -179,18 +181,18 @@ impl Pools {
         self.taken.contains_key(reservation)
     }
 
-    /// A backend could not be reached: it is left out until then, or until it reports.
+    /// Excludes an unreachable backend until then, or until it reports.
     pub fn leave_out(&mut self, backend: &BackendName, until: Instant) {
         self.unreachable.insert(backend.clone(), until);
     }
 
-    /// Whether any backend is left out now because it could not be reached.
+    /// Whether any backend is excluded now because it is unreachable.
     #[must_use]
     pub fn leaves_any_out(&self, now: Instant) -> bool {
         self.unreachable.values().any(|until| now < *until)
     }
 
-    /// Gives back what a reservation holds, if anything.
+    /// Releases a reservation, if it exists.
     pub fn give_back(&mut self, reservation: &Reservation) {
         let Some(taken) = self.taken.remove(reservation) else {
             return;
@@ -208,7 +210,7 @@ impl Pools {
             .find(|pool| pool.name() == name)
     }
 
-    /// Every known pool, in the order of names, and whether it may be used now.
+    /// Every known pool, ordered by name, and whether it may be used now.
     #[must_use]
     pub fn candidates(
         &self,
@@ -235,7 +237,7 @@ impl Pools {
         (now < *until).then(|| "its host could not be reached a moment ago".to_owned())
     }
 
-    /// Every known pool with what was promised since its report taken off, for those who look.
+    /// Every known pool, less the reservations since its report, for inspection.
     #[must_use]
     pub fn views(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Vec<PoolView> {
         let mut views = Vec::new();
@@ -301,7 +303,7 @@ mod tests {
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
         pools.take(reservation, &pool, 30, now);
         pools.take(reservation, &pool, 30, now);
-        assert_eq!(free(&pools), 70.0, "twice is once");
+        assert_eq!(free(&pools), 70.0, "it is idempotent");
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
         assert_eq!(free(&pools), 70.0);
         assert_eq!(pools.reservations_on(&stats.backend), [(reservation, now)]);
@@ -312,11 +314,11 @@ mod tests {
     }
 
     #[test]
-    fn a_report_told_again_shows_life_and_settles_nothing() {
+    fn a_repeated_report_shows_liveness_and_settles_nothing() {
         let (mut pools, now) = (Pools::default(), Instant::now());
         let stats = testing::backend("h", "lvm", &["p"]);
         let reservation = Reservation::Create(OperationId::new());
-        assert!(!pools.hear_again(&stats, now), "nobody told it yet");
+        assert!(!pools.hear_again(&stats, now), "there is no report yet");
         pools.accept(stats.clone(), now, DOWN, &[]);
         pools.take(reservation, &stats.backend.pool("p"), 30, now);
         pools.leave_out(&stats.backend, now + DOWN);
@@ -328,7 +330,7 @@ mod tests {
         assert!(pools.views(late_look, DOWN, &|_| None)[0].usable);
         let mut down = stats.clone();
         down.up = false;
-        assert!(!pools.hear_again(&down, later), "that is news");
+        assert!(!pools.hear_again(&down, later), "it has changed");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! After a start: what earlier lives promised and what is not made yet.
+//! Restores the reservations of open operations after a start.
 //!
-//! A volume that waits in a backend's queue is in no report. Its operation is in the catalog, so the room it was promised
-//! is taken again before anybody else is promised it. What is counted too much meanwhile is settled by the next reports.
+//! A volume that waits in a backend's queue is in no report. Its operation is in the catalog, so its capacity is reserved
+//! again before new requests are placed. What is counted twice meanwhile is corrected by the next reports.
 
 use tokio::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::model::{Operation, PoolName};
 use crate::store::StoreError;
 use crate::verbs::{PromisedSpace, verb_of};
 
-/// How many operations are read at once.
+/// The number of operations per read.
 const PAGE: usize = 256;
 
-/// Takes the room of all open creates and extends that have a place; how many they are.
+/// Reserves the capacity of all open creates and extends that have a placement; returns their number.
 pub(super) async fn restore(state: &SchedulerState) -> Result<usize, StoreError> {
     let mut restored = 0;
     let mut after = None;
@@ -36,7 +36,7 @@ pub(super) async fn restore(state: &SchedulerState) -> Result<usize, StoreError>
     }
 }
 
-/// The room that an open operation was promised: for whom, where, and how many GiB.
+/// The reservation of an open operation, with its pool and GiB.
 pub(super) async fn promise(
     state: &SchedulerState,
     operation: &Operation,

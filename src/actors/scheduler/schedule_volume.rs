@@ -2,22 +2,23 @@
 //!
 //! | step | after it | its revert |
 //! |---|---|---|
-//! | `extract_spec` | the operation is open, and of this attempt | - |
-//! | `pick_pool` | a pool is chosen and its room taken | gives the room back |
-//! | `record_placement` | the choice is in the catalog: volume and operation, in one commit | takes it out again |
-//! | `cast_create_volume` | the backend was told, or is too busy and will be | - |
+//! | `extract_spec` | the operation is open, in this attempt | - |
+//! | `pick_pool` | a pool is chosen and its capacity reserved | releases the capacity |
+//! | `record_placement` | the choice is in the catalog: volume and operation, in one commit | removes it again |
+//! | `cast_create_volume` | the command is sent, or the backend is overloaded and it will be | - |
 //!
-//! The placement is recorded before the backend is told, so that no volume is ever made that the catalog does not know the
-//! place of. A command may come twice: if this attempt has a place already, the same backend is told again, whatever the
-//! pools look like now; it knows what it has done.
+//! The placement is recorded before the command is sent, so that the catalog knows the place of every volume that is
+//! created. A command may be received twice: if this attempt has a placement already, the command is sent to the same
+//! backend again, whatever the pools' state is now; the backend recognises it.
 //!
-//! When the backend cannot be told:
-//! - *unreachable*, and this run made the placement: it surely was never told, so the placement is taken back and another
-//!   pool is sought;
-//! - *unreachable*, and the placement is older: it may have been told, so it stays; the command comes again, until
-//!   the operation's deadline. To give the volume to somebody else would leave an orphan behind;
-//! - *timed out* or *lost*: it may have been told just now, so the same holds, whoever made the placement;
-//! - *overloaded*: slow is not dead. The placement stays, and the command comes again.
+//! If the command cannot be sent:
+//! - *unreachable*, and this run made the placement: the backend certainly never received the command, so the placement
+//!   is reverted and another pool is chosen;
+//! - *unreachable*, and the placement is older: the backend may have received the command, so the placement is kept and
+//!   the command sent again until the operation's deadline. Another backend would leave an orphan on the first;
+//! - *timed out* or *lost*: the backend may have received the command now, so the same applies, whichever run made the
+//!   placement;
+//! - *overloaded*: the backend is alive. The placement is kept, and the command sent again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,30 +36,30 @@ use crate::store::catalog::{Changes, Stored};
 use crate::transport::CallError;
 use crate::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
-/// How often a commit is tried again when somebody changed the records meanwhile (their owner renames the volume, say).
+/// How often a commit is retried if the records were changed meanwhile (for example renamed by their owner).
 const COMMIT_TRIES: u32 = 8;
 
 /// Why a volume was not scheduled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SchedulingError {
-    /// There is nothing to do any more: the operation ended, or goes on in another attempt or place.
+    /// There is nothing left to do: the operation ended, or continues in another attempt or place.
     #[error("superseded: {0}")]
     Superseded(&'static str),
-    /// No pool passes.
+    /// No pool passes the filters.
     #[error("no valid backend: {0}")]
     NoValidBackend(String),
-    /// The backend could not be told, and surely was not.
-    #[error("{pool} could not be told: {error}")]
+    /// The command could not be sent, and certainly was not received.
+    #[error("the command could not be sent to {pool}: {error}")]
     Undeliverable {
         /// The pool that was chosen.
         pool: PoolName,
-        /// Why not.
+        /// The cause.
         error: CallError,
     },
     /// The store failed.
     #[error("{0}")]
     Store(String),
-    /// The choice does not fit the records.
+    /// The placement is too large for the records.
     #[error("{0}")]
     TooLarge(String),
 }
@@ -68,12 +69,12 @@ pub struct Scheduling {
     scheduler: Arc<SchedulerState>,
     context: Context,
     command: ScheduleVolume,
-    /// Pools that cannot be told in this run, and why.
+    /// Pools that are unreachable in this run, and why.
     excluded: BTreeMap<PoolName, String>,
-    /// What the catalog says.
+    /// The records in the catalog.
     found: Option<Found>,
     chosen: Option<PoolName>,
-    /// What the catalog said before the placement was recorded.
+    /// The records before the placement was recorded.
     before: Option<(Operation, Volume)>,
     began_at: Timestamp,
 }
@@ -84,7 +85,7 @@ struct Found {
 }
 
 impl Scheduling {
-    /// About to begin.
+    /// A run that has not begun.
     #[must_use]
     pub fn new(scheduler: Arc<SchedulerState>, context: Context, command: ScheduleVolume) -> Self {
         Self {
@@ -99,18 +100,18 @@ impl Scheduling {
         }
     }
 
-    /// Leaves a pool out of the rest of this run.
+    /// Excludes a pool from the rest of this run.
     pub fn exclude(&mut self, pool: PoolName, why: String) {
         self.excluded.insert(pool, why);
     }
 
-    /// What the flow was begun with.
+    /// The command that the flow was begun with.
     #[must_use]
     pub fn into_command(self) -> (Context, ScheduleVolume) {
         (self.context, self.command)
     }
 
-    /// Whether this attempt had a place before this run.
+    /// Whether this attempt had a placement before this run.
     #[must_use]
     pub fn was_placed(&self) -> bool {
         self.earlier_place().is_some() && self.before.is_none()
@@ -124,7 +125,7 @@ impl Scheduling {
         Reservation::Create(self.command.operation)
     }
 
-    /// Reads the records again; an error if there is nothing left to do.
+    /// Reads the records again; fails if there is nothing left to do.
     async fn read(&self) -> Result<Found, SchedulingError> {
         let unreadable = |error: crate::store::StoreError| SchedulingError::Store(error.to_string());
         let catalog = &self.scheduler.catalog;
@@ -140,7 +141,7 @@ impl Scheduling {
             Some(id) => catalog.volume(id).await.map_err(unreadable)?,
             None => None,
         };
-        let volume = volume.ok_or(SchedulingError::Superseded("the volume is gone"))?;
+        let volume = volume.ok_or(SchedulingError::Superseded("the volume is deleted"))?;
         Ok(Found { operation, volume })
     }
 
@@ -241,13 +242,13 @@ impl Step<Scheduling, SchedulingError> for RecordPlacement {
     }
 
     async fn execute(&self, state: &mut Scheduling) -> Result<(), SchedulingError> {
-        let lost = || SchedulingError::Store("a step before this one left nothing".to_owned());
+        let lost = || SchedulingError::Store("a previous step left no result".to_owned());
         let chosen = state.chosen.clone().ok_or_else(lost)?;
         for _ in 0..COMMIT_TRIES {
             let found = state.found.as_ref().ok_or_else(lost)?;
             match &found.operation.pool {
                 Some(pool) if *pool == chosen => return Ok(()),
-                Some(_) => return Err(SchedulingError::Superseded("somebody else placed it")),
+                Some(_) => return Err(SchedulingError::Superseded("it was placed meanwhile")),
                 None => {}
             }
             let (operation, volume) = state.placed(found, &chosen);
@@ -285,12 +286,12 @@ impl Step<Scheduling, SchedulingError> for RecordPlacement {
             && let Err(error) = take_back(state, &operation, &volume).await
         {
             let volume = state.command.request.volume_id;
-            tracing::error!(%volume, %error, %cause, "a placement could not be taken back; it is tried again as it is");
+            tracing::error!(%volume, %error, %cause, "a placement could not be reverted; it is kept and retried");
         }
     }
 }
 
-/// Puts what the placement changed back to what it was, unless somebody went on from there.
+/// Reverts the changes of the placement, unless they were changed again meanwhile.
 async fn take_back(
     state: &mut Scheduling,
     operation_was: &Operation,
@@ -333,10 +334,11 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
     async fn execute(&self, state: &mut Scheduling) -> Result<(), SchedulingError> {
         let (Some(found), Some(chosen)) = (&state.found, &state.chosen) else {
             return Err(SchedulingError::Store(
-                "a step before this one left nothing".to_owned(),
+                "a previous step left no result".to_owned(),
             ));
         };
-        // Whether its time is over is for the journal's runner to say, which has just sent this: the clock may have been set.
+        // Whether its deadline has passed is decided by the journal's runner, which has just sent this: the system
+        // clock may have been set.
         let given = found.operation.deadline.since(found.operation.created_at);
         let left = found.operation.deadline.since(Timestamp::now()).min(given);
         let remaining = if left.is_zero() { given } else { left };
@@ -355,7 +357,7 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
         match backend.cast(&state.context, command).await {
             Ok(()) => Ok(()),
             Err(error) if place_stays(&error) => {
-                tracing::warn!(pool = %chosen, %error, "backend may not have been told; it is told again later");
+                tracing::warn!(pool = %chosen, %error, "the backend may not have received the command; it is sent again later");
                 Ok(())
             }
             Err(error) => Err(SchedulingError::Undeliverable {
@@ -366,7 +368,7 @@ impl Step<Scheduling, SchedulingError> for CastCreateVolume {
     }
 }
 
-/// Whether the backend has been told, for all that is known, or will be: then the volume is nobody else's.
+/// Whether the backend may have received the command or will receive it: then no other backend may get the volume.
 fn place_stays(error: &CallError) -> bool {
     matches!(
         error,
@@ -381,7 +383,7 @@ mod tests {
     use crate::transport::{Address, CallError};
 
     #[test]
-    fn a_volume_that_a_backend_may_be_making_is_given_to_nobody_else() {
+    fn a_volume_that_a_backend_may_be_creating_is_not_placed_elsewhere() {
         let to = || Address {
             topic: "volume".to_owned(),
             server: Some("h1@fake".to_owned()),
@@ -389,7 +391,7 @@ mod tests {
         for error in [CallError::Timeout(to()), CallError::Lost(to())] {
             assert!(place_stays(&error), "{error}");
         }
-        // Slow is not dead.
+        // An overloaded backend is alive.
         assert!(place_stays(&CallError::Overloaded(to())));
         let surely_not = [
             CallError::Unreachable(to()),

@@ -1,5 +1,5 @@
-//! What the Scheduler knows and what it is built with, kept outside of the actor so that a panic forgets nothing and
-//! others can look without asking.
+//! The Scheduler's state and options, kept outside of the actor so that they survive a panic and can be read without
+//! a message.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,29 +22,29 @@ use crate::model::{BackendName, PoolName};
 use crate::store::catalog::Catalog;
 use crate::transport::Router;
 
-/// What may be configured (`[scheduler]`).
+/// The options of the scheduler (`[scheduler]`).
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Filters, in order.
     pub filters: Vec<String>,
     /// Weighers.
     pub weighers: Vec<String>,
-    /// What each weigher is multiplied by.
+    /// The multiplier of each weigher.
     pub multipliers: Multipliers,
-    /// How long after the start a request that no pool passes waits for backends that did not report yet
+    /// How long after the start a request without a suitable pool waits for backends that have not reported yet
     /// (cinder: `scheduler_driver_init_wait_time`).
     pub init_wait: Duration,
-    /// How long after the very first report such a request waits for backends nobody knows of yet.
+    /// How long after the very first report such a request waits for unknown backends.
     pub settle: Duration,
-    /// How long a request waits for a host that cannot be reached, if no other will do.
+    /// How long a request waits for an unreachable host, if no other is suitable.
     pub unreachable_patience: Duration,
-    /// For how long a host that could not be reached is left out, unless it reports.
+    /// How long an unreachable host is excluded, unless it reports.
     pub leave_out_for: Duration,
-    /// How many requests may wait so; further ones are forgotten, and come again.
+    /// The most waiting requests; further ones are dropped, and sent again.
     pub waiting_bound: usize,
-    /// For how many volumes the last decision is kept.
+    /// The number of volumes whose last decision is kept.
     pub kept_decisions: usize,
-    /// How many messages may wait.
+    /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
 
@@ -77,26 +77,26 @@ pub struct SchedulerState {
     pools: Mutex<Pools>,
     decisions: Arc<Decisions>,
     started_at: Instant,
-    /// Whether the promises of earlier lives were read from the catalog.
+    /// Whether the reservations of open operations were read from the catalog.
     pub(super) restored: AtomicBool,
-    /// When the first report came.
+    /// When the first report was received.
     first_report: Mutex<Option<Instant>>,
     /// Changes with every report.
     pub(super) reports: watch::Sender<u64>,
 }
 
-/// No pool passes.
+/// No pool is suitable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPool {
-    /// Why, for an operator.
+    /// The reason, for the operator.
     pub why: String,
 }
 
 impl SchedulerState {
-    /// Knows no pools yet.
+    /// A state without pools.
     ///
     /// # Errors
-    /// [`UnknownName`] if the options name a filter or weigher that is not built.
+    /// [`UnknownName`] if the options name an unknown filter or weigher.
     pub fn new(
         catalog: Catalog,
         router: Router,
@@ -124,7 +124,7 @@ impl SchedulerState {
         &self.decisions
     }
 
-    /// Every known pool as it stands now.
+    /// The current state of every known pool.
     #[must_use]
     pub fn pool_views(&self) -> Vec<PoolView> {
         self.pools()
@@ -137,12 +137,13 @@ impl SchedulerState {
         &self.liveness
     }
 
-    /// Held for one decision or one report, never over an await.
+    /// Held for one decision or one report, never across an await.
     pub(super) fn pools(&self) -> MutexGuard<'_, Pools> {
         self.pools.lock()
     }
 
-    /// Chooses a pool for a reservation and takes its room at once. What the reservation held before is given back first.
+    /// Chooses a pool for a reservation and reserves its capacity at once. The previous capacity of the reservation is
+    /// released first.
     pub(super) fn choose(
         &self,
         reservation: Reservation,
@@ -157,7 +158,7 @@ impl SchedulerState {
         self.decide(reservation, &ask, |_| true)
     }
 
-    /// Chooses a pool for a volume that exists. Where it prefers one it is there, and needs no more room.
+    /// Chooses a pool for an existing volume. On a preferred pool it already has its capacity.
     pub(super) fn place(&self, reservation: Reservation, message: &PlaceVolume) -> Result<PoolName, NoPool> {
         if let Some(preferred) = &message.prefer {
             let as_it_is = RequestSpec {
@@ -187,7 +188,7 @@ impl SchedulerState {
         self.decide(reservation, &ask, among)
     }
 
-    /// Takes the growth of a volume from the pool it is on, if that passes.
+    /// Reserves the growth of a volume on its pool, if that is suitable.
     pub(super) fn grow(
         &self,
         reservation: Reservation,
@@ -237,7 +238,7 @@ impl SchedulerState {
             }
             None => {
                 let why = decision.why_none();
-                tracing::info!(%volume, size, why, "no pool passes");
+                tracing::info!(%volume, size, why, "no pool is suitable");
                 Err(NoPool { why })
             }
         };
@@ -245,7 +246,7 @@ impl SchedulerState {
         result
     }
 
-    /// Whether a report is the known one, told again.
+    /// Whether a report is a repetition of the known one.
     pub(super) fn hear_again(&self, stats: &BackendStats) -> bool {
         let again = self.pools().hear_again(stats, Instant::now());
         if again {
@@ -254,7 +255,7 @@ impl SchedulerState {
         again
     }
 
-    /// Takes a report in. `false` if it is older than the known one.
+    /// Stores a report. `false` if it is older than the known one.
     pub(super) fn accept(&self, stats: BackendStats, settled: &[Reservation]) -> bool {
         let now = Instant::now();
         let accepted = self
@@ -265,8 +266,8 @@ impl SchedulerState {
         accepted
     }
 
-    /// Whether a request that no pool passes may still find one: backends that are to be expected did not report yet, or
-    /// one could not be reached a moment ago. `since` is when the request began to wait.
+    /// Whether a request without a suitable pool may still find one: expected backends have not reported yet, or one is
+    /// unreachable at present. `since` is when the request began to wait.
     pub(super) fn may_wait(&self, since: Instant) -> bool {
         let now = Instant::now();
         let options = &self.options;
@@ -276,7 +277,7 @@ impl SchedulerState {
         now.duration_since(since) < options.unreachable_patience && self.pools().leaves_any_out(now)
     }
 
-    /// Whether backends are likely to report that have not yet.
+    /// Whether backends that have not reported yet are likely to do so.
     fn is_incomplete(&self, now: Instant) -> bool {
         let first = *self.first_report.lock();
         if first.is_none_or(|first| now.duration_since(first) < self.options.settle)

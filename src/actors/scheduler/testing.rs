@@ -1,4 +1,4 @@
-//! Pools and requests for the tests of this room.
+//! Pools and requests for the tests of this module.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) fn backend(host: &str, name: &str, pools: &[&str]) -> BackendStats {
     }
 }
 
-/// What the scheduler makes of a reported pool.
+/// The scheduler's state of a reported pool.
 pub(crate) fn state(stats: PoolStats) -> PoolState {
     let (mut pools, now) = (Pools::default(), Instant::now());
     let mut backend = backend("h", "lvm", &[]);
@@ -71,7 +71,7 @@ pub(crate) fn request(size: u32) -> RequestSpec {
     }
 }
 
-/// Whether a filter lets this pool through.
+/// Whether this pool passes a filter.
 pub(crate) fn passes(
     filter: fn(&PoolState, &Ask<'_>) -> Result<(), String>,
     pool: &PoolState,

@@ -1,7 +1,7 @@
-//! Whether a volume's pool has room for its growth; if so, the room is taken at once.
+//! Checks whether a volume's pool has capacity for its growth, and reserves it at once.
 //!
-//! The answer is about this pool only: a volume does not move to grow. What was taken is given back when the volume is
-//! seen not to be `extending` any more.
+//! The answer is about this pool only: a volume is not moved for an extension. The reservation is released when the
+//! volume is found not to be `extending` any more.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::messages::scheduler::ValidateExtend;
 use crate::model::{Context, Error};
 use crate::transport::Serve;
 
-/// How long to wait for the backend's first report, or for its host to be reachable; somebody waits for the answer.
+/// How long to wait for the backend's first report, or for its host to be reachable, while the caller waits for the
+/// answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often to look again if no report comes.
+/// How often to try again if no report is received.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
-/// After so many seconds the client may try again.
+/// `Retry-After` for the client, in seconds.
 const RETRY_AFTER: u32 = 5;
 
 impl Serve<ValidateExtend> for Scheduler {
@@ -46,7 +47,7 @@ impl Serve<ValidateExtend> for Scheduler {
                 )
                 .with_operator(none.why));
             }
-            // Whether a report came or not, it is looked at again.
+            // With or without a report, try again.
             let _ = timeout_at(Instant::now() + LOOK_AGAIN_EVERY, reports.changed()).await;
         }
     }

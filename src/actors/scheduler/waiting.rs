@@ -1,6 +1,6 @@
-//! What is in work, and what waits for a pool.
+//! The requests in work, and those that wait for a pool.
 //!
-//! Bounded: what finds no place here is forgotten, and comes again, for commands come until they are reported.
+//! Bounded: a request beyond the bound is dropped; its command is sent again until it is reported.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,10 @@ pub(super) struct Waiting {
     /// Operations and their attempts.
     working: RefCell<BTreeSet<(OperationId, u32)>>,
     parked: RefCell<BTreeMap<OperationId, (Context, ScheduleVolume, Instant)>>,
-    told: Notify,
+    notify: Notify,
 }
 
-/// Somebody works on a command until this is dropped.
+/// A command is in work until this is dropped.
 pub(super) struct Working<'a> {
     waiting: &'a Waiting,
     id: (OperationId, u32),
@@ -39,11 +39,11 @@ impl Waiting {
             bound,
             working: RefCell::default(),
             parked: RefCell::default(),
-            told: Notify::new(),
+            notify: Notify::new(),
         }
     }
 
-    /// `None` if somebody does already.
+    /// `None` if it is in work already.
     pub(super) fn work_on(&self, id: CommandId) -> Option<Working<'_>> {
         let id = (id.operation, id.attempt);
         let is_new = self.working.borrow_mut().insert(id);
@@ -58,7 +58,7 @@ impl Waiting {
             .is_some()
     }
 
-    /// Whether this very command waits already.
+    /// Whether this command is waiting already.
     pub(super) fn has(&self, command: &ScheduleVolume) -> bool {
         let parked = self.parked.borrow();
         parked
@@ -69,23 +69,23 @@ impl Waiting {
     pub(super) fn park(&self, context: Context, command: ScheduleVolume, since: Instant) {
         let mut parked = self.parked.borrow_mut();
         if parked.len() >= self.bound && !parked.contains_key(&command.operation) {
-            tracing::warn!(operation = %command.operation, "too many requests wait for a pool; this one will come again");
+            tracing::warn!(operation = %command.operation, "too many requests wait for a pool; this one will be sent again");
             return;
         }
         parked.insert(command.operation, (context, command, since));
-        self.told.notify_one();
+        self.notify.notify_one();
     }
 
-    /// Returns when something was parked.
+    /// Returns when a request was parked.
     pub(super) async fn parked(&self) {
-        self.told.notified().await;
+        self.notify.notified().await;
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.parked.borrow().is_empty()
     }
 
-    /// All that waits; the longest-waiting first.
+    /// All waiting requests, the oldest first.
     pub(super) fn take_all(&self) -> Vec<(Context, ScheduleVolume, Instant)> {
         let mut all: Vec<_> = self.parked.take().into_values().collect();
         all.sort_by_key(|(_, _, since)| *since);

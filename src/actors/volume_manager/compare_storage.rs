@@ -1,8 +1,8 @@
-//! At the start of a process: what the storage has is compared with what the catalog says, before any command runs.
+//! At the start of a process, the storage is compared with the catalog, before any command runs.
 //!
-//! Orphans are reported (and deleted only if the configuration says so); what is missing is marked by the Api actor. A storage
-//! that has none of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the backend stays
-//! down until its storage is there.
+//! Orphans are reported (and deleted only if the configuration says so); missing volumes are marked by the Api actor. A
+//! storage that has none of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the
+//! backend stays down until its storage is present.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
 use crate::transport::CallError;
 
-/// With fewer volumes than this, an empty storage is taken for the right one.
+/// With fewer expected volumes than this, an empty storage is accepted.
 const FEW: usize = 3;
 
-/// How long a question to the Api actor may take.
+/// The time limit of a request to the Api actor.
 const ASK: Duration = Duration::from_secs(60);
 
-/// Compares, once in the life of this process.
+/// Compares, once per process.
 ///
 /// # Errors
-/// Why the storage must be the wrong one.
+/// The reason why the storage is rejected.
 pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Result<(), String> {
     let state = &manager.state;
     if state.difference().is_some() || !state.driver.get().remembers() {
@@ -39,7 +39,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
         .await;
     let existing = match listed {
         Ok(existing) => existing,
-        Err(Some(error)) => return Err(format!("the storage does not say what it has: {error}")),
+        Err(Some(error)) => return Err(format!("the storage cannot be listed: {error}")),
         Err(None) => return Ok(()),
     };
     let mut found: Vec<StorageName> = existing
@@ -51,7 +51,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
     if found.is_empty() && expected >= FEW && state.options.expect_storage {
         return Err(format!(
             "none of the {expected} volumes of this backend is on its storage: is it the right one, and mounted? \
-             (expect_storage = false lets it serve all the same)"
+             (expect_storage = false lets the backend start anyway)"
         ));
     }
     if let Some(difference) = ask(manager, context, &found).await {
@@ -60,7 +60,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
                 backend = %state.backend,
                 count = difference.orphans.len(),
                 orphans = ?difference.orphans,
-                "the storage has what nobody has a record of"
+                "the storage has volumes or snapshots without a record"
             );
         }
         if state.options.delete_orphans {
@@ -75,7 +75,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
     Ok(())
 }
 
-/// Asks until it is answered; `None` if the control node is too old to be asked.
+/// Sends the request until it is answered; `None` if the control node is too old to support it.
 async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) -> Option<StorageDifference> {
     let mut difference = StorageDifference::default();
     let size = usize::try_from(manager.state.options.page_size).map_or(1, |size| size.max(1));
@@ -110,7 +110,7 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
     Some(difference)
 }
 
-/// Asks once more, right before it is deleted, whether this name has no record: a delete cannot be taken back.
+/// Checks again, right before the deletion, that this name has no record: a deletion cannot be reverted.
 async fn is_still_an_orphan(manager: &VolumeManager, context: &Context, orphan: StorageName) -> bool {
     let question = ConfirmOrphans {
         backend: manager.state.backend.clone(),
@@ -123,19 +123,19 @@ async fn is_still_an_orphan(manager: &VolumeManager, context: &Context, orphan: 
             false
         }
         Err(error) => {
-            tracing::warn!(backend = %manager.state.backend, %orphan, %error, "an orphan stays: nobody confirms that it is one");
+            tracing::warn!(backend = %manager.state.backend, %orphan, %error, "an orphan is kept: no control node confirms that it is one");
             false
         }
     }
 }
 
-/// Deletes what has no record, because the configuration says so.
+/// Deletes an orphan, if configured.
 async fn delete(manager: &VolumeManager, orphan: StorageName) {
     let state = &manager.state;
     let limit = state.options.command_timeout;
     let (id, locks) = match orphan {
         StorageName::Volume(id) => (id, LockSet::volume(id)),
-        // Its volume is not known any more; drivers find a snapshot by its own name.
+        // Its volume is unknown; drivers find a snapshot by its own name.
         StorageName::Snapshot(id) => (VolumeId::new(), LockSet::snapshot(id)),
     };
     let volume = state.spec_without_record(id);
@@ -146,7 +146,7 @@ async fn delete(manager: &VolumeManager, orphan: StorageName) {
         .await;
     match deleted {
         Ok(()) => tracing::warn!(backend = %state.backend, %orphan, "an orphan was deleted"),
-        Err(Some(error)) => tracing::error!(backend = %state.backend, %orphan, %error, "an orphan stays"),
+        Err(Some(error)) => tracing::error!(backend = %state.backend, %orphan, %error, "an orphan could not be deleted"),
         Err(None) => {}
     }
 }

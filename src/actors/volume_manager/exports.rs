@@ -21,24 +21,24 @@ use crate::drivers::targets::{TargetDriver, retry_across_daemon_restart};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::{AttachMode, StorageName, VolumeId};
 
-/// How often the target daemon is looked at.
+/// How often the target daemon is checked.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How long one export may take to be restored or removed. It holds a worker meanwhile; if it fails, it is tried again.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether the target's setup was tried.
+/// Whether the target's setup was attempted.
 pub(super) struct Exports {
     setup_tried: watch::Sender<bool>,
     has_target: bool,
 }
 
-/// What is restored, and what is not yet.
+/// The progress of the restoration.
 struct Restoring {
     is_set_up: bool,
     /// The generation of the daemon for which all exports were restored.
     generation: Option<u64>,
-    /// The volumes whose exports are to be restored.
+    /// The volumes whose exports are not restored yet.
     missing: Vec<VolumeId>,
     backoff: Backoff,
     next_try: Instant,
@@ -59,7 +59,7 @@ impl Exports {
         }
     }
 
-    /// Sets the target up, restores the exports, removes those that nobody has, and watches the daemon. Never ends.
+    /// Sets the target up, restores the exports, removes those without a record, and watches the daemon. Never returns.
     pub(super) async fn keep(&self, manager: &VolumeManager) {
         let state = &manager.state;
         let Some(target) = state.target.clone() else {
@@ -94,7 +94,7 @@ impl Exports {
             }
             let now = target.generation();
             if now.is_some() && now != restoring.generation {
-                tracing::warn!(backend = %state.backend, "the target daemon was started anew; restoring exports");
+                tracing::warn!(backend = %state.backend, "the target daemon was restarted; restoring exports");
                 restoring.restore_all(manager, &target).await;
             } else if is_due {
                 restoring.missing = restore(manager, std::mem::take(&mut restoring.missing)).await;
@@ -106,7 +106,7 @@ impl Exports {
 
 impl Restoring {
     async fn restore_all(&mut self, manager: &VolumeManager, target: &Arc<dyn TargetDriver>) {
-        // Read before the inventory: an export that is made between the two is restored once more than needed.
+        // Read before the inventory: an export that is created between the two is restored once more than needed.
         self.generation = target.generation();
         let all = manager.state.inventory().exports();
         self.missing = restore(manager, all).await;
@@ -131,7 +131,7 @@ async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDr
         Ok(names) => names,
         Err(error) => {
             let error = error.map(|error| error.to_string());
-            tracing::warn!(backend = %state.backend, error, "what is exported cannot be listed; it is tried again");
+            tracing::warn!(backend = %state.backend, error, "exports cannot be listed; trying again");
             return false;
         }
     };
@@ -144,7 +144,7 @@ async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDr
         let backend = Arc::clone(state);
         let removed = state
             .drive(id, LIMIT, move |_, work| {
-                // A connection that a command was just making is made by now, and in the inventory.
+                // A connection that a command was creating is complete by now, and in the inventory.
                 if backend.inventory().is_exported(id) {
                     return Ok(false);
                 }
@@ -153,11 +153,11 @@ async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDr
             })
             .await;
         match removed {
-            Ok(true) => tracing::warn!(volume = %id, "an export was removed that nobody has"),
+            Ok(true) => tracing::warn!(volume = %id, "an export without a record was removed"),
             Ok(false) => {}
             Err(error) => {
                 let error = error.map(|error| error.to_string());
-                tracing::error!(volume = %id, error, "an export that nobody has cannot be removed; it is tried again");
+                tracing::error!(volume = %id, error, "an export without a record cannot be removed; trying again");
                 are_gone = false;
             }
         }
@@ -185,7 +185,7 @@ async fn set_up(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool
                 tracing::error!(
                     backend = %manager.state.backend,
                     %error,
-                    "volumes of this backend cannot be attached; all else works. It is tried again"
+                    "volumes of this backend cannot be attached; everything else works. Trying again"
                 );
             }
             false
@@ -206,7 +206,7 @@ async fn restore(manager: &VolumeManager, these: Vec<VolumeId>) -> Vec<VolumeId>
                 Ok(false) => None,
                 Err(error) => {
                     if let Some(error) = error {
-                        tracing::error!(volume = %id, %error, "an export could not be restored; it is tried again");
+                        tracing::error!(volume = %id, %error, "an export could not be restored; trying again");
                     }
                     Some(id)
                 }
@@ -218,7 +218,7 @@ async fn restore(manager: &VolumeManager, these: Vec<VolumeId>) -> Vec<VolumeId>
         .await
 }
 
-/// Restores one export. False if nobody has the volume any more.
+/// Restores one export. False if the volume is no longer exported.
 async fn restore_one(manager: &VolumeManager, id: VolumeId) -> Result<bool, Option<DriverError>> {
     let state = Arc::clone(&manager.state);
     let limit = state.options.command_timeout.min(LIMIT);

@@ -1,10 +1,11 @@
-//! What a manager does without a command: set the driver up, load the inventory, compare the storage; and at the same time, none
+//! The background tasks of a manager: set the driver up, load the inventory, compare the storage; and at the same time, none
 //! waiting for another, heartbeats ([`super::reports`]), exports ([`super::exports`]) and the progress of long work.
 //!
-//! A driver whose setup fails is set up again with backoff, without end, and the backend is reported `down` with the reason
-//! meanwhile. A target whose setup fails keeps volumes from being attached, and nothing else; it is tried again as well.
+//! A driver whose setup fails is set up again with backoff, indefinitely, and the backend is reported `down` with the
+//! reason meanwhile. A target whose setup fails prevents volumes from being attached, and nothing else; it is retried as
+//! well.
 //!
-//! The inventory is loaded and the storage compared once in the life of a process, before any command runs. An actor that was
+//! The inventory is loaded and the storage compared once per process, before any command runs. An actor that was
 //! restarted finds both in [`BackendState`](crate::backend::BackendState); a driver that was replaced is set up before it is used.
 
 use std::rc::Rc;
@@ -25,7 +26,7 @@ use crate::transport::CallError;
 /// How often the progress of long work is reported.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long a question to the Api actor may take.
+/// The time limit of a request to the Api actor.
 const ASK: Duration = Duration::from_secs(30);
 
 /// How long commands wait at start for the target's setup.
@@ -53,7 +54,7 @@ async fn keep_ready(manager: &VolumeManager, context: &Context, exports: &Export
         if !state.is_loaded() {
             load_inventory(manager, context).await;
             compare_storage(manager, context).await;
-            // So that connections that are asked for at once find the target.
+            // So that connections that are requested at once find the target.
             let _ = tokio::time::timeout(TARGET_SETUP_LIMIT, exports.setup_tried()).await;
             state.set_loaded();
         }
@@ -70,7 +71,7 @@ async fn keep_ready(manager: &VolumeManager, context: &Context, exports: &Export
                 at: Timestamp::now(),
             };
             if let Err(error) = manager.api.cast(context, started).await {
-                tracing::warn!(%error, "the control node was not told of this backend's start; it repeats commands anyway");
+                tracing::warn!(%error, "the start of this backend could not be reported to the control node, which repeats commands anyway");
             }
         }
         // Never closed: the sender is in the state.
@@ -91,7 +92,7 @@ async fn set_up_driver(manager: &VolumeManager) {
     }
 }
 
-/// Compares the storage with the catalog. A storage that must be the wrong one is looked at again with backoff, without end.
+/// Compares the storage with the catalog. A rejected storage is checked again with backoff, indefinitely.
 async fn compare_storage(manager: &VolumeManager, context: &Context) {
     let state = &manager.state;
     let (first, longest) = state.options.retry;
@@ -104,7 +105,7 @@ async fn compare_storage(manager: &VolumeManager, context: &Context) {
     }
 }
 
-/// Loads the inventory from the catalog. Without it the allocated capacity is unknown, so the question is repeated until it is
+/// Loads the inventory from the catalog. Without it the allocated capacity is unknown, so the request is repeated until it is
 /// answered.
 async fn load_inventory(manager: &VolumeManager, context: &Context) {
     let state = &manager.state;
@@ -123,7 +124,7 @@ async fn load_inventory(manager: &VolumeManager, context: &Context) {
             }
             Err(error) => {
                 tracing::info!(backend = %state.backend, %error, "waiting for a control node");
-                // A control node that has just connected is asked at once: volumes wait there for this backend.
+                // The request is sent at once when a control node connects: volumes wait there for this backend.
                 let _ = tokio::time::timeout(backoff.next_pause(), peer_connected(&mut peers)).await;
             }
         }
@@ -150,7 +151,7 @@ async fn ask_for_volumes(
                 limit,
             };
             let volumes = manager.api.call(context, question, ASK).await?;
-            // Such a control node does not say whether there is more: only an empty page is surely the last.
+            // An older control node does not say whether there is more: only an empty page is certainly the last.
             let next = volumes.last().map(|last| last.volume.id);
             Ok(BackendVolumesPage { volumes, next })
         }

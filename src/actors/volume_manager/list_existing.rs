@@ -1,4 +1,4 @@
-//! List existing: what is on the backend, ours or not. A question, not a command: it changes nothing, and is answered directly.
+//! Lists everything on the backend, managed or not. It is a query, not a command: it changes nothing, and is answered directly.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage};
 use crate::model::{Context, Error, Existing};
 use crate::transport::Serve;
 
-/// How long the storage may take to say what it has.
+/// The time limit of listing the storage.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The longest page: it must fit a frame.
+/// The longest page: it must fit into a frame.
 const MAX_PAGE: usize = 2000;
 
 impl Serve<ListExisting> for VolumeManager {
@@ -56,7 +56,7 @@ impl VolumeManager {
         let mut all = listed.map_err(|error| {
             unavailable(error.map_or_else(|| "stopping".to_owned(), |error| error.to_string()))
         })?;
-        // The next page begins after a name, so the order is not left to the driver.
+        // The next page begins after a name, so the order must not depend on the driver.
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if let Some(after) = after {
             all.retain(|found| found.name > after);

@@ -1,18 +1,18 @@
 //! The **VolumeManager** actor: one per backend, it runs the commands that change storage.
 //!
-//! It has no catalog: commands carry all that it needs, reports carry all that it knows. What a command does is told by its verb
-//! ([`BackendCommand`]); this is the engine that runs it: once however often it comes, when the driver is ready, with a report at
-//! the end. Driver verbs block, so they run in worker threads; the mailbox never waits for one. What must survive a panic of the
-//! actor is in [`BackendState`].
+//! It has no catalog: commands contain everything that it needs, reports everything that it knows. What a command does is defined
+//! by its verb ([`BackendCommand`]); this is the engine that runs it: once, however often it is received, when the driver is
+//! ready, with a report at the end. Driver verbs block, so they run in worker threads; the mailbox never waits for one. State
+//! that must survive a panic of the actor is in [`BackendState`].
 //!
 //! | module | content |
 //! |---|---|
 //! | `lifecycle`, `exports` | start (driver, inventory, exports), then the target daemon's health |
 //! | `compare_storage` | at start: storage without a record, and records without storage |
-//! | `asking` | the pauses between questions to the Api actor |
+//! | `asking` | the pauses between requests to the Api actor |
 //! | `reports` | stats and heartbeat |
-//! | `list_existing` | what is on the storage, for those who want to manage it |
-//! | `read_volume_data` | what another backend reads of a volume that it copies |
+//! | `list_existing` | what is on the storage, for adoption |
+//! | `read_volume_data` | reads of a volume by another backend that copies it |
 
 mod asking;
 mod compare_storage;
@@ -42,10 +42,10 @@ use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
 use crate::verbs::every_command;
 use crate::verbs::volume::ReadVolumeData;
 
-/// How often a report is offered to the Api actor before it is left to the command's repetition.
+/// How often a report is sent to the Api actor before it is left to the repetition of the command.
 const REPORT_TRIES: u32 = 6;
 
-/// The pause after the first report that was not taken; each one after it is twice as long.
+/// The pause after the first report that was not accepted; each one after it is twice as long.
 const FIRST_REPORT_PAUSE: Duration = Duration::from_millis(50);
 
 /// See the module.
@@ -95,7 +95,7 @@ impl VolumeManager {
         }
     }
 
-    /// Runs a command, unless it runs already or was answered, and reports how it ended.
+    /// Runs a command, unless it runs already or was answered, and reports its result.
     async fn run<C: BackendCommand>(&self, context: &Context, command: C) {
         let id = command.id();
         let decision = self.state.answered().admit(id);
@@ -105,7 +105,7 @@ impl VolumeManager {
             DedupDecision::Repeat(report) => return self.report(context, report).await,
         }
         let _running = self.state.workers.begin_command(id);
-        // Whatever happens to a volume now is not for those who copied it before.
+        // Copies that were reading the volume must not see what happens to it now.
         self.state.copy_sources().close(command.volume().id);
         let ended = match self.ready(command.remaining()).await {
             Readiness::Up => {
@@ -135,7 +135,7 @@ impl VolumeManager {
         self.report(context, report).await;
     }
 
-    /// Waits until it is known whether the driver works, for at most `limit`.
+    /// Waits until it is known whether the driver works, at most `limit`.
     async fn ready(&self, limit: Duration) -> Readiness {
         let mut readiness = self.state.readiness.subscribe();
         let known = readiness.wait_for(|now| *now != Readiness::Starting);
@@ -144,18 +144,18 @@ impl VolumeManager {
             Ok(Err(_)) | Err(_) => return Readiness::Starting,
         };
         match self.state.workers.hung() {
-            // Another verb would only wait for those that hang.
+            // Another verb would wait for the hanging ones.
             Some(reason) if now == Readiness::Up => Readiness::Down(reason),
             _ => now,
         }
     }
 
-    /// Sends a report to the Api actor. One that cannot be delivered is not lost: the command is sent again, and answered again.
+    /// Sends a report to the Api actor. One that cannot be delivered is not lost: the command is sent again, and reported again.
     async fn report(&self, context: &Context, report: Report) {
         let mut backoff = Backoff::new(FIRST_REPORT_PAUSE, Duration::MAX);
         for _ in 0..REPORT_TRIES {
             if !self.state.workers.may_report(is_failure(&report)).await {
-                // The command is sent again, to the process that owns the storage then.
+                // The command is sent again, to the process that then owns the storage.
                 return;
             }
             match self.api.cast(context, report.clone()).await {
@@ -174,12 +174,12 @@ impl VolumeManager {
         }
         tracing::warn!(
             operation = %report.command.operation,
-            "a report was not delivered; it will be given again when the command is repeated"
+            "a report was not delivered; it will be sent again when the command is repeated"
         );
     }
 }
 
-/// What is reported of a flow that has ended.
+/// The report of a flow that has ended.
 fn ended(command: CommandId, flow: FlowReport<DriverError, Outcome>) -> (Outcome, Vec<StepRecord>) {
     let outcome = flow.result.unwrap_or_else(|error| {
         tracing::warn!(operation = %command.operation, attempt = command.attempt, %error, "a command failed");
@@ -188,7 +188,7 @@ fn ended(command: CommandId, flow: FlowReport<DriverError, Outcome>) -> (Outcome
     (outcome, flow.steps)
 }
 
-/// What is reported of a command whose driver does not work, for this reason.
+/// The report of a command whose driver does not work, with the reason.
 fn refused(reason: String) -> (Outcome, Vec<StepRecord>) {
     let failure = Failure {
         kind: FailureKind::Backend,

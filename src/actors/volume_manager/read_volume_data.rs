@@ -1,5 +1,5 @@
-//! Read volume data: what another backend reads of a volume that it copies. A question, not a command: it is answered directly, by
-//! a worker; see [`ReadVolumeData`].
+//! Reads of a volume by another backend that copies it. A query, not a command: it is answered directly, by a worker;
+//! see [`ReadVolumeData`].
 
 use std::rc::Rc;
 

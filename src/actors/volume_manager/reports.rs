@@ -1,14 +1,14 @@
 //! A backend's reports: every `report_interval` a heartbeat, with the statistics of its pools.
 //!
-//! Nothing slow comes between two reports: the pools are looked at beside them, and until that has ended, or if it takes too long,
-//! the last statistics are sent again with their old time. A slow backend is not a dead one.
+//! Reports are not delayed by slow work: the pools are examined concurrently, and until that has ended, or if it takes too long,
+//! the last statistics are sent again with their old time. So a slow backend is not considered dead.
 //!
-//! The pools are not looked at for each report: with many volumes that is much work for LVM, and locks the volume group. They are
-//! looked at every `backend_stats_polling_interval`, and earlier if the schedulers cannot know by themselves what has changed: a
+//! The pools are not examined for each report: with many volumes that is expensive for LVM, and locks the volume group. They are
+//! examined every `backend_stats_polling_interval`, and earlier if something has changed that the schedulers cannot know: a
 //! volume was deleted, a snapshot created, something failed (cinder: `volume/manager.py`, `_report_driver_status`).
 //!
-//! The schedulers drop a reservation once its operation has ended and a newer look is reported. What ended during a look may not
-//! be in it: the pools are looked at again for the next report.
+//! The schedulers drop a reservation once its operation has ended and newer statistics are reported. Operations that ended
+//! during an examination may not be included: the pools are examined again for the next report.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,25 +31,25 @@ use crate::transport::{PeerChange, PeerEvent};
 /// How often it is checked whether a report is due.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long a look at the pools may take.
+/// The time limit of an examination of the pools.
 const STATS_LIMIT: Duration = Duration::from_secs(30);
 
-/// How old the statistics may become while looks take too long, before the backend counts as down.
+/// How old the statistics may become while examinations take too long, before the backend is considered down.
 const STALE: Duration = Duration::from_secs(300);
 
-/// What was seen and reported last, and when.
+/// The last statistics and reports, and their times.
 #[derive(Default)]
 pub(super) struct Reports {
     seen: Option<SeenPools>,
-    /// Why the last look failed.
+    /// Why the last examination failed.
     failed: Option<String>,
-    /// When the last look began: no report may be older than the one before it.
+    /// When the last examination began: no report may be older than the one before it.
     began: Option<Timestamp>,
     reported: Option<Instant>,
     was_up: bool,
     /// Since when the driver is neither ready nor known to be broken.
     unready: Option<Instant>,
-    /// How many allocations had been counted when the last look began; `None` once they were compared.
+    /// The allocation counter when the last examination began; `None` once it was compared.
     allocations_before: Option<u64>,
 }
 
@@ -61,26 +61,26 @@ pub(super) struct SeenPools {
     since: Instant,
 }
 
-/// What is reported of a backend.
+/// The reported state of a backend.
 enum BackendStatus {
     /// It works, and has these pools.
     Up(SeenPools),
     /// It does not work, for this reason.
     Down(String),
-    /// It was not up yet since this process started, and may be any moment. Only the registry is told: a create that waits in a
-    /// scheduler for an unknown backend would stop waiting for one that is known to be down.
+    /// It has not been up yet since this process started, and may be soon. This is reported to the registry only: a create that
+    /// waits in a scheduler for an unknown backend would stop waiting for one that is known to be down.
     Starting,
 }
 
-/// How a look at the pools ended; `None` if the manager is stopping.
+/// The result of an examination of the pools; `Err(None)` if the manager is stopping.
 pub(super) type Looked = Result<SeenPools, Option<DriverError>>;
 
-/// Reports, for as long as the actor lives.
+/// Reports until the actor ends.
 pub(super) async fn keep_reporting(manager: &VolumeManager, context: &Context) {
     let state = &manager.state;
     let mut readiness = state.readiness.subscribe();
     {
-        // So that the first report is not that it is starting.
+        // So that the first report is not `Starting`.
         let known = readiness.wait_for(|now| *now != Readiness::Starting);
         let _ = tokio::time::timeout(state.options.report_interval, known).await;
     }
@@ -144,7 +144,7 @@ pub(super) async fn peer_connected(peers: &mut broadcast::Receiver<PeerEvent>) {
 }
 
 impl Reports {
-    /// Asks for another look if something was allocated during the last one: it may not be in what was seen.
+    /// Requests another examination if something was allocated during the last one, which may not include it.
     pub(super) fn compare_allocations(&mut self, state: &BackendState) {
         let before = self.allocations_before.take();
         if before.is_some_and(|before| before != state.allocations()) {
@@ -157,19 +157,19 @@ impl Reports {
             .is_none_or(|reported| reported.elapsed() >= report_interval)
     }
 
-    /// Whether the next report needs a look at the pools.
+    /// Whether the next report needs an examination of the pools.
     fn must_look(&self, state: &BackendState) -> bool {
         let is_wanted = state.take_stats_refresh_request();
         let is_old = |seen: &SeenPools| seen.since.elapsed() >= state.options.stats_polling_interval;
         is_wanted || !self.was_up || self.failed.is_some() || self.seen.as_ref().is_none_or(is_old)
     }
 
-    /// Looks at the pools.
+    /// Examines the pools.
     pub(super) fn begin_look<'a>(
         &mut self,
         state: &'a BackendState,
     ) -> impl Future<Output = Looked> + use<'a> {
-        // What happens from here on may be in what is seen, or may not.
+        // Changes from here on may or may not be included.
         let at = state.report_time(Timestamp::now());
         self.began = Some(at);
         self.allocations_before = Some(state.allocations());
@@ -185,7 +185,7 @@ impl Reports {
         }
     }
 
-    /// Notes how a look ended.
+    /// Records the result of an examination.
     pub(super) fn looked(&mut self, state: &BackendState, looked: Looked) {
         match looked {
             Ok(seen) => {
@@ -198,10 +198,10 @@ impl Reports {
                     .as_ref()
                     .is_some_and(|seen| seen.since.elapsed() < STALE) =>
             {
-                tracing::warn!(backend = %state.backend, "the pools were not looked at in time; the last stats are reported again");
+                tracing::warn!(backend = %state.backend, "the pools were not examined in time; the last stats are reported again");
             }
             Err(Some(error)) => {
-                tracing::error!(backend = %state.backend, %error, "no stats: the backend counts as down");
+                tracing::error!(backend = %state.backend, %error, "no stats: the backend is considered down");
                 self.seen = None;
                 self.failed = Some(error.to_string());
             }
@@ -209,7 +209,7 @@ impl Reports {
         }
     }
 
-    /// What is to be reported now; `None` if it is not known yet.
+    /// The current status; `None` if it is not known yet.
     fn present(&mut self, state: &BackendState) -> Option<BackendStatus> {
         if let Some(reason) = state.workers.hung() {
             return Some(BackendStatus::Down(reason));
@@ -228,7 +228,7 @@ impl Reports {
             (Readiness::Up | Readiness::Starting, _, seen) => {
                 let since = *self.unready.get_or_insert_with(Instant::now);
                 if since.elapsed() < state.options.report_interval {
-                    // A driver that was replaced is ready again in a moment.
+                    // A driver that was replaced will be ready again soon.
                     seen.clone().map(BackendStatus::Up)
                 } else if seen.is_none() {
                     Some(BackendStatus::Starting)
@@ -239,7 +239,7 @@ impl Reports {
         }
     }
 
-    /// Reports what is known.
+    /// Reports the current status.
     pub(super) async fn send(&mut self, manager: &VolumeManager, context: &Context) {
         let Some(status) = self.present(&manager.state) else {
             return;
@@ -265,7 +265,7 @@ impl Reports {
     }
 }
 
-/// Reports the progress of the work that moves data. A report that is lost is followed by another, or the work has ended.
+/// Reports the progress of data transfers. A lost report does not matter: another follows, or the transfer has ended.
 pub(super) async fn report_progress(manager: &VolumeManager, context: &Context) {
     for (command, done, total) in manager.state.workers.progress() {
         let progress = Progress { command, done, total };
@@ -273,8 +273,8 @@ pub(super) async fn report_progress(manager: &VolumeManager, context: &Context) 
     }
 }
 
-/// Sends the statistics to every scheduler, and a heartbeat to every registry. A backend that is down is reported with the time of
-/// the last look, so that what that look sees is newer.
+/// Sends the statistics to every scheduler, and a heartbeat to every registry. A backend that is down is reported with the start
+/// time of the last examination, so that its result is newer.
 async fn send(manager: &VolumeManager, context: &Context, status: BackendStatus, began: Option<Timestamp>) {
     let state = &manager.state;
     let is_starting = matches!(status, BackendStatus::Starting);
@@ -344,6 +344,6 @@ async fn send(manager: &VolumeManager, context: &Context, status: BackendStatus,
     )
     .await;
     if heard == 0 {
-        tracing::debug!(backend = %state.backend, "no scheduler heard the stats");
+        tracing::debug!(backend = %state.backend, "no scheduler accepted the stats");
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{OperationId, SnapshotId, VolumeId};
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// Blocks until cancelled, as a driver that looks at its limits does.
+/// Blocks until cancelled, as a driver that checks its limits does.
 fn until_cancelled(work: &Work) -> Result<(), DriverError> {
     loop {
         work.check()?;
@@ -91,7 +91,7 @@ async fn copies_that_take_for_ever_leave_room_for_short_verbs() {
         while workers.running() == 0 {
             tokio::task::yield_now().await;
         }
-        // The source can be attached while it is copied, and other volumes made.
+        // The source can be attached while it is copied, and other volumes created.
         for volume in [source, VolumeId::new()] {
             workers.run(volume.into(), LONG, |_| Ok(())).await.unwrap();
         }
@@ -148,7 +148,7 @@ async fn a_source_stays_as_it_is_while_it_is_copied() {
 }
 
 #[actix::test]
-async fn a_panicking_verb_is_told_apart() {
+async fn a_panicking_verb_is_distinguished() {
     let workers = Workers::new(1);
     let answer = workers
         .run(
@@ -206,7 +206,7 @@ async fn a_cancelled_command_ends_what_runs_and_what_waits_and_no_other() {
         );
     }
     assert_eq!(other.unwrap(), 7);
-    // What a flow does to take it back belongs to no command.
+    // The verbs of a revert do not belong to a command.
     workers
         .run(LockSet::volume(volume), LONG, |_| Ok(()))
         .await
@@ -223,7 +223,7 @@ async fn a_command_that_is_over_cannot_be_cancelled() {
 }
 
 #[actix::test]
-async fn progress_is_told_by_command_while_it_runs() {
+async fn progress_is_reported_per_command_while_it_runs() {
     let workers = Workers::new(2);
     let copy = command();
     let locks = LockSet::volume(VolumeId::new()).of_command(copy);

@@ -1,4 +1,4 @@
-//! A thread for each verb: verbs that hang must not use up the threads of the runtime, which all share.
+//! A thread for each verb: hanging verbs must not use up the shared threads of the runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub(super) fn run_in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send +
     let begun = std::thread::Builder::new()
         .name("driver-verb".to_owned())
         .spawn(move || {
-            // Nobody may be waiting any more.
+            // The caller may have stopped waiting.
             let _ = sender.send(verb());
         });
     Box::pin(async move {

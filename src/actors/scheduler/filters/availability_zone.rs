@@ -1,4 +1,4 @@
-//! `AvailabilityZoneFilter`: the backend is in the zone that was asked for, and in one that the type allows.
+//! `AvailabilityZoneFilter`: the backend is in the requested zone, and in one that the type allows.
 
 use super::Ask;
 use crate::actors::scheduler::pool_state::PoolState;
@@ -53,6 +53,6 @@ mod tests {
         assert!(passes(None, Some("mars, nova")));
         assert!(!passes(None, Some("mars,venus")));
         assert!(!passes(Some("mars"), Some("mars,nova")));
-        assert!(passes(None, Some(" ,")), "no zones are no rule");
+        assert!(passes(None, Some(" ,")), "an empty list is no restriction");
     }
 }

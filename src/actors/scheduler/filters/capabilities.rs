@@ -1,7 +1,7 @@
-//! `CapabilitiesFilter`: what the type's extra specs demand, the pool is able to.
+//! `CapabilitiesFilter`: the pool has the capabilities that the type's extra specs require.
 //!
-//! Keys without a scope and those scoped `capabilities:` are demands; all other scopes are meant for somebody else
-//! (`provisioning:`, `RESKEY:`, `volume_type:`) and skipped. `capabilities:a:b` reaches into capability `a`.
+//! Keys without a scope and those scoped `capabilities:` are requirements; all other scopes (`provisioning:`,
+//! `RESKEY:`, `volume_type:`) are skipped. `capabilities:a:b` refers to `b` within capability `a`.
 
 use super::Ask;
 use crate::actors::scheduler::pool_state::PoolState;
@@ -73,7 +73,10 @@ mod tests {
         for key in ["compression", "capabilities:compression"] {
             assert!(passes(key, "<is> yes"));
             assert!(passes(key, "True"));
-            assert!(!passes(key, "true"), "without an operator letters count");
+            assert!(
+                !passes(key, "true"),
+                "without an operator the comparison is case-sensitive"
+            );
         }
         assert!(passes("volume_backend_name", "lvm"));
         assert!(!passes("volume_backend_name", "ceph"));

@@ -1,11 +1,11 @@
-//! `CapacityFilter`: the pool has room for so many GiB more.
+//! `CapacityFilter`: the pool has enough free capacity.
 
 use super::Ask;
 use crate::actors::scheduler::capacity::{is_thick, virtual_free};
 use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::service::Capacity;
 
-/// See the module. A driver that does not know its free space is believed to have it: should it not, the volume is
+/// See the module. A driver that does not know its free space passes: if it has too little, the volume is
 /// scheduled again elsewhere.
 pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
     let requested = f64::from(ask.request.size);
@@ -19,9 +19,9 @@ pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         if pool.reserved_percentage() == 0 {
             return Ok(());
         }
-        return Err("it keeps a share of a capacity that it does not know".to_owned());
+        return Err("it reserves a percentage of an unknown capacity".to_owned());
     };
-    // Not a number fails, here and below: reports come from elsewhere.
+    // NaN must fail, here and below: reports are external input.
     if total.is_nan() || total <= 0.0 {
         return Err(format!("its total capacity is {total:.2} GiB"));
     }
@@ -32,7 +32,8 @@ pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
             pool.ratio()
         ));
     }
-    // Cinder compares the provisioned ratio as well; as the ratio is in the room already, that never decides.
+    // Cinder compares the provisioned ratio as well; as the free capacity includes the ratio, that never
+    // changes the result.
     let room = virtual_free(pool, thick).unwrap_or(0.0);
     if room >= requested {
         return Ok(());

@@ -1,8 +1,8 @@
-//! Filters: which pools will do. Pure functions over one pool and one request, known by Cinder's names.
+//! Filters: which pools are suitable. Pure functions of one pool and one request, with Cinder's names.
 //!
-//! The configured ones run in their order. Two rules stand before them and cannot be configured away
-//! ([`super::pick`]): a pool must be alive and in service, and a pool that failed for this volume is not asked again
-//! (Cinder's `IgnoreAttemptedHostsFilter`, which is not in its defaults but ought to be).
+//! The configured ones run in their order. Two rules run before them and cannot be disabled ([`super::pick`]): a
+//! pool must be alive and in service, and a pool that failed for this volume is not used again (Cinder's
+//! `IgnoreAttemptedHostsFilter`, which is not in Cinder's defaults).
 //!
 //! To add a filter: one file, one line in [`KNOWN`].
 
@@ -16,27 +16,27 @@ use super::pool_state::PoolState;
 use crate::messages::scheduler::RequestSpec;
 use crate::model::PoolName;
 
-/// What a pool is asked for.
+/// The request that pools are filtered by.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
-    /// The request as it came.
+    /// The request.
     pub request: &'a RequestSpec,
-    /// Whether an attached volume is to grow.
+    /// Whether an attached volume is to be extended.
     pub online_extend: bool,
-    /// Pools that are out for now, and why, beside those the request names as tried.
+    /// Pools that are excluded for now, and why, in addition to those that the request has tried.
     pub excluded: &'a BTreeMap<PoolName, String>,
 }
 
-/// A filter: `Err` says why the pool will not do, in words for an operator.
+/// A filter: `Err` is the reason for the operator why the pool is not suitable.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter {
     /// Cinder's name for it, as configured and shown.
     pub name: &'static str,
-    /// The rule.
+    /// The filter function.
     pub passes: fn(&PoolState, &Ask<'_>) -> Result<(), String>,
 }
 
-/// Every filter that is built.
+/// All filters.
 pub const KNOWN: &[Filter] = &[
     Filter {
         name: "AvailabilityZoneFilter",
@@ -52,19 +52,19 @@ pub const KNOWN: &[Filter] = &[
     },
 ];
 
-/// The configuration names a filter or weigher that is not there.
+/// The configuration names an unknown filter or weigher.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{name}' is not a known {kind}; known are: {known}")]
 pub struct UnknownName {
-    /// What it was to be.
+    /// Filter or weigher.
     pub kind: &'static str,
-    /// What was written.
+    /// The configured name.
     pub name: String,
-    /// What could have been.
+    /// The known names.
     pub known: String,
 }
 
-/// The filters of these names, in this order.
+/// The filters with these names, in this order.
 ///
 /// # Errors
 /// [`UnknownName`] for the first name that is not one of [`KNOWN`].

@@ -1,15 +1,15 @@
-//! `CapacityWeigher`: the more room, the better (or, with a negative multiplier, the fuller, the better).
+//! `CapacityWeigher`: prefers more free capacity (or, with a negative multiplier, less).
 
 use super::Ask;
 use crate::actors::scheduler::capacity::{is_thick, virtual_free};
 use crate::actors::scheduler::pool_state::PoolState;
 
-/// What a pool of unknown room counts beyond the largest known room, when stacking: so many times the span of all.
+/// When stacking, a pool of unknown capacity gets the largest known value plus so many times the range of all values.
 const OFFSET_FACTOR: f64 = 100.0;
 /// The same when all known rooms are equal.
 const OFFSET_LEAST: f64 = 10_000.0;
 
-/// Virtual free space. Pools that do not know theirs come last: −1 when spreading, far above all others when stacking.
+/// Virtual free space. Pools that do not know theirs are last: −1 when spreading, far above all others when stacking.
 pub(super) fn values(pools: &[&PoolState], ask: &Ask<'_>, multiplier: f64) -> Vec<f64> {
     let thick = is_thick(&ask.request.extra_specs);
     let rooms: Vec<Option<f64>> = pools.iter().map(|pool| virtual_free(pool, thick)).collect();
@@ -26,7 +26,7 @@ fn beyond(rooms: &[Option<f64>]) -> f64 {
     match max - min {
         span if span > 0.0 => max + OFFSET_FACTOR * span,
         _ if max.is_finite() => max + OFFSET_LEAST,
-        // None is known, so all are equal, and any number will do.
+        // None is known, so all are equal, and any number works.
         _ => OFFSET_LEAST,
     }
 }

@@ -1,4 +1,4 @@
-//! Weighers: which of the pools that will do is best. Pure functions over all of them at once.
+//! Weighers: the order of the suitable pools. Pure functions of all of them.
 //!
 //! A pool's weight is the sum over the weighers of multiplier × normalised value, where the smallest value of all pools
 //! becomes 0 and the largest 1 (all equal: all 0). To add a weigher: one file, one line in [`KNOWN`].
@@ -13,13 +13,13 @@ use super::pool_state::PoolState;
 pub struct Weigher {
     /// Cinder's name for it, as configured and shown.
     pub name: &'static str,
-    /// The raw values of these pools, in their order; the multiplier is given as its sign may matter.
+    /// The raw values of these pools, in their order; the multiplier is an argument because its sign may matter.
     pub values: fn(&[&PoolState], &Ask<'_>, f64) -> Vec<f64>,
-    /// How much it counts; negative turns the order round.
+    /// Its weight; a negative one reverses the order.
     pub multiplier: f64,
 }
 
-/// What each weigher is multiplied by.
+/// The multiplier of each weigher.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multipliers {
     /// `capacity_weight_multiplier`: above 0 spreads volumes, below 0 stacks them.
@@ -32,10 +32,10 @@ impl Default for Multipliers {
     }
 }
 
-/// The names of all weighers that are built.
+/// The names of all weighers.
 pub const KNOWN: &[&str] = &["CapacityWeigher"];
 
-/// The weighers of these names.
+/// The weighers with these names.
 ///
 /// # Errors
 /// [`UnknownName`] for the first name that is not one of [`KNOWN`].
@@ -61,7 +61,7 @@ fn by_name(name: &str, multipliers: Multipliers) -> Result<Weigher, UnknownName>
     }
 }
 
-/// Brings values into 0..=1; all equal becomes all 0. What is not a number counts as the smallest.
+/// Brings values into 0..=1; all equal becomes all 0. NaN counts as the smallest.
 #[must_use]
 pub fn normalise(values: &[f64]) -> Vec<f64> {
     let finite = || values.iter().copied().filter(|value| value.is_finite());

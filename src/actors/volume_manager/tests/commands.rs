@@ -1,4 +1,4 @@
-//! Commands, one or several, and what is reported of them.
+//! Commands, one or several, and their reports.
 
 use super::*;
 use crate::verbs::snapshot::{CreateSnapshotCommand, DeleteSnapshotCommand};
@@ -26,7 +26,7 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
     let (command, volume) = (first(), spec(1));
     world.create(command, &volume).await;
     let cancel = |command| CancelOperation { command };
-    // Of a command that is not known it says nothing.
+    // An unknown command is not reported.
     world.manager.cast(&world.context, cancel(first())).await.unwrap();
     world.send(cancel(command)).await;
     let report = next(&mut world).await;
@@ -38,7 +38,7 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
     );
     assert!(!world.driver.exists(volume.id));
     assert!(world.state.inventory().allocated("fake") < 0.5);
-    // Asked again it answers alike.
+    // A repeated command has the same answer.
     world.create(command, &volume).await;
     let again = next(&mut world).await;
     assert!(is_failed(&again.outcome, FailureKind::Cancelled));
@@ -55,7 +55,7 @@ async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
         let mut world = world();
         world.driver.script(Verb::CreateVolume, fault);
         if matches!(fault, Fault::Panics | Fault::PanicsAfter) {
-            // One panic is forgiven: the verb runs once more on a driver built anew.
+            // After one panic the verb is retried on a rebuilt driver.
             world.driver.script(Verb::CreateVolume, fault);
         }
         let volume = spec(1);
@@ -67,7 +67,7 @@ async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
             report.outcome
         );
         assert!(!world.driver.exists(volume.id), "{fault:?} left the volume");
-        // And the manager goes on.
+        // The manager still works.
         world.create(first(), &spec(1)).await;
         assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
     }
@@ -83,7 +83,7 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
         let outcome = world.outcome(extend(&volume, new_size)).await;
         match new_size {
             2 => assert_eq!(outcome, Outcome::Extended),
-            // Of two GiB, where it is told to have one: nobody knows what came of it.
+            // The volume has two GiB where one was requested: the result is unknown.
             _ => assert!(is_failed(&outcome, FailureKind::Backend), "{outcome:?}"),
         }
     }
@@ -193,7 +193,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
     until("exports were looked at", || listed(&world) == 1).await;
     world.delete(first(), &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
-    // As its supervisor does after a panic: what the control node said before the delete is not news.
+    // As its supervisor does after a panic: the inventory from before the delete is outdated.
     let anew = Rc::new(super::super::VolumeManager::new(
         world.state.clone(),
         world.router.clone(),
@@ -249,7 +249,7 @@ async fn a_delete_goes_through_twice_and_a_late_create_does_not_undo_it() {
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
     world.delete(first(), &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
-    // Whether its id is older than the delete's or not: the control node's clock may have been set back in between.
+    // Whether or not its id is older than the delete's: the control node's clock may have been set back in between.
     for late in [create, first()] {
         world.create(late, &volume).await;
         assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
@@ -305,7 +305,7 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
     let volume = world.volume(1).await;
     connect(&mut world, &volume).await;
     let there = world.target.initiators(&volume);
-    // Another host, and the same one again, as a second attachment of it.
+    // Another host, and the first one again, with a second attachment.
     for host in ["b", "a"] {
         world
             .target

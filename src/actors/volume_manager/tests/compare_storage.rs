@@ -1,4 +1,4 @@
-//! What the storage has beside the catalog.
+//! Differences between the storage and the catalog.
 
 use super::*;
 use crate::drivers::testing::DriverSteps as _;
@@ -12,7 +12,7 @@ fn known(volume: &VolumeSpec) -> BackendVolume {
 }
 
 #[actix::test]
-async fn orphans_are_told_of_and_deleted_only_if_asked_to() {
+async fn orphans_are_reported_and_deleted_only_if_configured() {
     for delete_orphans in [false, true] {
         let driver = FakeDriver::default();
         let work = crate::drivers::Work::within(Duration::from_secs(20));
@@ -91,7 +91,7 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
         matches!(&*state.readiness.borrow(), Readiness::Down(reason) if reason.contains("none of the 3 volumes"))
     })
     .await;
-    // Somebody mounts the right one.
+    // The right storage is mounted.
     let work = crate::drivers::Work::within(Duration::from_secs(20));
     driver.create(&work, &volumes[0]).unwrap();
     until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;

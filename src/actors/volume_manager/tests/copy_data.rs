@@ -1,4 +1,4 @@
-//! Two managers on two nodes, connected by TCP: what one copies from the other.
+//! Copies between two managers on two nodes, connected by TCP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,13 +10,13 @@ use crate::model::{BackendName, OperationId};
 use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
 use crate::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand, ReadVolumeData, VolumeData};
 
-impl Serve<CopyProgress> for Ear {
+impl Serve<CopyProgress> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, _progress: CopyProgress) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// A node with a manager and an Api actor of its own. Its backend is called as it is.
+/// A node with a manager and an Api actor. Its backend has the node's name.
 struct Node {
     name: &'static str,
     driver: FakeDriver,
@@ -60,7 +60,7 @@ impl Node {
         let sender = Arc::new(Mutex::new(sender));
         let ear = EndpointBuilder::new(None, 256, move || {
             let reports = Rc::new(RefCell::new(sender.lock().clone()));
-            Rc::new(Ear {
+            Rc::new(StubApi {
                 reports,
                 has: Vec::new(),
                 recorded_since: Vec::new(),
@@ -296,7 +296,7 @@ async fn pieces_are_as_small_as_the_frames_have_to_be() {
 }
 
 #[actix::test]
-async fn nobody_reads_what_was_not_opened_for_its_operation() {
+async fn a_volume_is_read_only_by_the_operation_it_was_opened_for() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     let (operation, id) = (pair.command.operation, pair.from.id);
     assert_eq!(pair.read(operation, id).await, VolumeData::NotOpen);
@@ -348,7 +348,7 @@ async fn whatever_is_done_to_a_volume_closes_it() {
 async fn a_source_that_is_started_anew_has_to_be_opened_again() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     pair.open().await;
-    // The first read waits until the source is gone.
+    // The first read waits until the source is deleted.
     pair.source.driver.script(Verb::Read, Fault::Hangs);
     pair.begin_copy().await;
     let reading = pair.source.driver.clone();
@@ -370,7 +370,7 @@ async fn a_source_that_is_started_anew_has_to_be_opened_again() {
 }
 
 #[actix::test]
-async fn a_slow_source_keeps_no_worker_of_those_who_copy_from_it() {
+async fn a_slow_source_blocks_no_worker_of_the_destination() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     pair.open().await;
     pair.source.driver.script(Verb::Read, Fault::Hangs);

@@ -1,4 +1,4 @@
-//! What is exported, restored and taken away.
+//! Exports: created, restored and removed.
 
 use super::*;
 use crate::drivers::Work;
@@ -81,7 +81,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
         command: connect,
         ..connection(&volume, connector())
     };
-    // Both before either has begun: the delete looks for an export when there is none yet.
+    // Both are sent before either has begun: the delete looks for an export when there is none yet.
     world.send(message.clone()).await;
     world.delete(first(), &volume).await;
     next(&mut world).await;
@@ -122,7 +122,7 @@ async fn exports_known_to_the_catalog_are_restored_at_start() {
 }
 
 #[actix::test]
-async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
+async fn an_export_of_an_earlier_process_without_a_record_is_removed_at_start() {
     let (target, owed, stray) = (Arc::new(FakeTarget::default()), spec(1), spec(1));
     let work = Work::within(Duration::from_secs(20));
     target.setup(&work).unwrap();
@@ -142,7 +142,7 @@ async fn an_export_of_an_earlier_life_that_nobody_has_goes_at_start() {
 }
 
 #[actix::test]
-async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
+async fn a_delete_removes_an_export_without_a_record() {
     let mut world = world();
     let volume = world.volume(1).await;
     let work = Work::within(Duration::from_secs(20));
@@ -157,7 +157,7 @@ async fn a_delete_takes_an_export_away_that_nobody_knows_of() {
 
 #[actix::test]
 async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it() {
-    // The second comes while the first is alone on the volume, and is through before the first is taken back.
+    // The second is received while the first is the only one on the volume, and ends before the first is reverted.
     for second in ["a", "b"] {
         let mut world = world();
         let volume = world.volume(1).await;
@@ -186,7 +186,7 @@ async fn a_first_connector_that_fails_takes_nothing_from_one_that_came_beside_it
 async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
     let mut world = world();
     let volume = world.volume(1).await;
-    for (connector, told) in [
+    for (connector, message) in [
         (
             serde_json::json!({"host": "a"}),
             "Connector doesn't have required information: initiator",
@@ -202,7 +202,7 @@ async fn nothing_is_exported_for_a_connector_that_cannot_be_let_in() {
         };
         assert_eq!(
             (failure.kind, failure.client.as_str()),
-            (FailureKind::Request, told)
+            (FailureKind::Request, message)
         );
     }
     assert_eq!(world.target.calls(TargetVerb::EnsureExport), 0);

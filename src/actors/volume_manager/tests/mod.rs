@@ -1,4 +1,4 @@
-//! The manager as its neighbours see it: commands in, storage and reports out.
+//! Tests of the manager through its messages: commands in, storage and reports out.
 
 mod commands;
 mod compare_storage;
@@ -38,27 +38,27 @@ use crate::verbs::volume::{
     CreateVolumeCommand, DeleteVolumeCommand, ExtendVolumeCommand, InitializeConnectionCommand,
 };
 
-/// An Api actor that only listens, and tells a manager what it has.
-struct Ear {
+/// A stub of the Api actor that records reports, and answers requests with fixed data.
+struct StubApi {
     reports: Rc<RefCell<tokio::sync::mpsc::UnboundedSender<Report>>>,
     has: Vec<BackendVolume>,
-    /// What has a record when it is asked for by name, though it was called an orphan before.
+    /// Names that have a record when they are confirmed, though they were reported as orphans before.
     recorded_since: Vec<StorageName>,
 }
 
-impl Actor for Ear {
+impl Actor for StubApi {
     type Topic = ApiTopic;
 }
 
-impl Serve<Report> for Ear {
+impl Serve<Report> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, report: Report) -> Result<(), Error> {
         let _ = self.reports.borrow().send(report);
         Ok(())
     }
 }
 
-/// Answers in pages that are never full, as if some of their volumes had just been deleted.
-impl Serve<ListBackendVolumesPage> for Ear {
+/// Answers with pages that are never full, as if some of their volumes had just been deleted.
+impl Serve<ListBackendVolumesPage> for StubApi {
     async fn serve(
         self: Rc<Self>,
         _context: Context,
@@ -75,7 +75,7 @@ impl Serve<ListBackendVolumesPage> for Ear {
     }
 }
 
-impl Serve<ConfirmOrphans> for Ear {
+impl Serve<ConfirmOrphans> for StubApi {
     async fn serve(
         self: Rc<Self>,
         _context: Context,
@@ -86,7 +86,7 @@ impl Serve<ConfirmOrphans> for Ear {
     }
 }
 
-impl Serve<CompareStorage> for Ear {
+impl Serve<CompareStorage> for StubApi {
     async fn serve(
         self: Rc<Self>,
         _context: Context,
@@ -104,7 +104,7 @@ impl Serve<CompareStorage> for Ear {
     }
 }
 
-impl Serve<BackendStarted> for Ear {
+impl Serve<BackendStarted> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, _message: BackendStarted) -> Result<(), Error> {
         Ok(())
     }
@@ -142,7 +142,7 @@ fn world_where(
     router.register(
         EndpointBuilder::new(None, 256, move || {
             let reports = Rc::new(RefCell::new(sender.lock().clone()));
-            Rc::new(Ear {
+            Rc::new(StubApi {
                 reports,
                 has: has.clone(),
                 recorded_since: recorded_since.clone(),

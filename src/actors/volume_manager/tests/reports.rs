@@ -1,4 +1,4 @@
-//! What the schedulers are told, and how often the storage is looked at for it.
+//! Reports to the schedulers, and how often the storage is examined for them.
 
 use super::super::VolumeManager;
 use super::super::reports::Reports;
@@ -7,7 +7,7 @@ use crate::messages::registry::{Heartbeat, RegistryTopic};
 use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
 use crate::model::service::BackendStats;
 
-/// A scheduler that only listens.
+/// A stub of the scheduler that records reports.
 struct Listener(tokio::sync::mpsc::UnboundedSender<BackendStats>);
 
 impl Actor for Listener {
@@ -15,25 +15,25 @@ impl Actor for Listener {
 }
 
 impl Serve<UpdateServiceCapabilities> for Listener {
-    async fn serve(self: Rc<Self>, _context: Context, told: UpdateServiceCapabilities) -> Result<(), Error> {
-        let _ = self.0.send(told.stats);
+    async fn serve(self: Rc<Self>, _context: Context, reports: UpdateServiceCapabilities) -> Result<(), Error> {
+        let _ = self.0.send(reports.stats);
         Ok(())
     }
 }
 
-type Told = tokio::sync::mpsc::UnboundedReceiver<BackendStats>;
+type StatsReports = tokio::sync::mpsc::UnboundedReceiver<BackendStats>;
 
-fn listen(world: &World) -> Told {
-    let (sender, told) = tokio::sync::mpsc::unbounded_channel();
+fn listen(world: &World) -> StatsReports {
+    let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
     world.router.register(
         EndpointBuilder::new(None, 64, move || Rc::new(Listener(sender.clone())))
             .serves::<UpdateServiceCapabilities>()
             .start(),
     );
-    told
+    reports
 }
 
-/// A registry that only listens.
+/// A stub of the registry that records heartbeats.
 struct RegistryListener(tokio::sync::mpsc::UnboundedSender<Heartbeat>);
 
 impl Actor for RegistryListener {
@@ -57,16 +57,16 @@ fn listen_to_heartbeats(world: &World) -> tokio::sync::mpsc::UnboundedReceiver<H
     heartbeats
 }
 
-async fn first_up(told: &mut Told) -> BackendStats {
+async fn first_up(reports: &mut StatsReports) -> BackendStats {
     loop {
-        let report = told.recv().await.unwrap();
+        let report = reports.recv().await.unwrap();
         if report.up {
             return report;
         }
     }
 }
 
-/// Often, and without another look at the pools.
+/// Frequent reports, without another examination of the pools.
 fn often() -> Options {
     Options {
         report_interval: Duration::from_millis(20),
@@ -88,12 +88,12 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
         ..often()
     };
     let mut world = world_on(FakeDriver::default(), target.clone(), options, has.collect());
-    let mut told = listen(&world);
+    let mut reports = listen(&world);
     let ensured = || target.calls(TargetVerb::EnsureExport);
     until("exports are being restored", || ensured() > 1).await;
-    first_up(&mut told).await;
+    first_up(&mut reports).await;
     for _ in 0..5 {
-        assert!(told.recv().await.unwrap().up);
+        assert!(reports.recv().await.unwrap().up);
     }
     assert!(target.exports().is_empty());
     // Nor does a create wait: one worker is left to the commands.
@@ -106,15 +106,15 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
 #[actix::test]
 async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer() {
     let world = world_with(FakeDriver::default(), often(), Vec::new());
-    let mut told = listen(&world);
-    let before = first_up(&mut told).await;
+    let mut reports = listen(&world);
+    let before = first_up(&mut reports).await;
     world.driver.script(Verb::Stats, Fault::Hangs);
     world.state.request_stats_refresh();
     let driver = world.driver.clone();
     until("the pools are looked at", || driver.calls(Verb::Stats) == 2).await;
-    while told.try_recv().is_ok() {}
+    while reports.try_recv().is_ok() {}
     for _ in 0..5 {
-        let report = told.recv().await.unwrap();
+        let report = reports.recv().await.unwrap();
         assert!(report.up && report.timestamp == before.timestamp);
     }
     world.state.workers.stop();
@@ -125,13 +125,13 @@ async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiti
     let target = Arc::new(FakeTarget::default());
     target.script(TargetVerb::Setup, Fault::Hangs);
     let world = world_on(FakeDriver::default(), target, often(), Vec::new());
-    let (mut told, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
+    let (mut reports, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
     for _ in 0..3 {
         let heartbeat = heartbeats.recv().await.unwrap();
         assert_eq!(heartbeat.backend_up, Some(false));
     }
-    // What waits for a backend that was not heard of goes on waiting for this one.
-    assert!(told.try_recv().is_err());
+    // A create that waits for an unknown backend continues to wait for this one.
+    assert!(reports.try_recv().is_err());
     world.state.workers.stop();
 }
 
@@ -142,12 +142,12 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
         ..often()
     };
     let mut world = world_with(FakeDriver::default(), options, Vec::new());
-    let mut told = listen(&world);
-    first_up(&mut told).await;
+    let mut reports = listen(&world);
+    first_up(&mut reports).await;
     let (free, hangs) = std::sync::mpsc::channel::<()>();
     let hangs = Mutex::new(hangs);
     let state = world.state.clone();
-    // It looks at nothing, as one in a system call of a dead NFS does.
+    // It does not check for cancellation, like a system call on a dead NFS.
     let hung = tokio::task::spawn_local(async move {
         let verb = move |_: &crate::drivers::Work| {
             let _ = hangs.lock().recv();
@@ -168,14 +168,14 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
         "{failure:?}"
     );
     loop {
-        let report = told.recv().await.unwrap();
+        let report = reports.recv().await.unwrap();
         if !report.up {
             assert!(report.reason.unwrap().contains("1 of 1 driver verbs hang"));
             break;
         }
     }
     drop(free);
-    first_up(&mut told).await;
+    first_up(&mut reports).await;
     world.create(first(), &spec(1)).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
 }
@@ -188,25 +188,25 @@ async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report()
         ..Options::default()
     };
     let mut world = world_with(FakeDriver::default(), options, Vec::new());
-    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     world.router.register(
         EndpointBuilder::new(None, 16, move || Rc::new(Listener(sender.clone())))
             .serves::<UpdateServiceCapabilities>()
             .start(),
     );
-    let before = first_up(&mut told).await;
-    assert_eq!(told.recv().await.unwrap().timestamp, before.timestamp);
+    let before = first_up(&mut reports).await;
+    assert_eq!(reports.recv().await.unwrap().timestamp, before.timestamp);
     let volume = world.volume(4).await;
     for _ in 0..2 {
-        let again = told.recv().await.unwrap();
-        // The schedulers count what they promised; what is told again says nothing of it.
+        let again = reports.recv().await.unwrap();
+        // The schedulers count what they promised; what is update again says nothing of it.
         assert_eq!(again.timestamp, before.timestamp);
     }
     assert_eq!(world.driver.calls(Verb::Stats), 1);
     world.delete(first(), &volume).await;
     next(&mut world).await;
     let after = loop {
-        let report = told.recv().await.unwrap();
+        let report = reports.recv().await.unwrap();
         if report.timestamp != before.timestamp {
             break report;
         }
@@ -246,13 +246,13 @@ async fn a_driver_that_fails_to_tell_is_asked_at_the_next_report() {
     let driver = FakeDriver::default();
     driver.fail_next(Verb::Stats, 1, || DriverError::TimedOut);
     let world = world_with(driver, options, Vec::new());
-    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     world.router.register(
         EndpointBuilder::new(None, 16, move || Rc::new(Listener(sender.clone())))
             .serves::<UpdateServiceCapabilities>()
             .start(),
     );
-    while !told.recv().await.unwrap().up {}
+    while !reports.recv().await.unwrap().up {}
     assert_eq!(world.driver.calls(Verb::Stats), 2);
 }
 
@@ -262,6 +262,6 @@ async fn the_times_of_reports_grow_though_the_clock_is_set_back() {
     let world = world();
     let state = &world.state;
     let far = Timestamp(i64::MAX / 2);
-    let told = [100, 50, 101, 99, 7].map(|micros| state.report_time(Timestamp(far.0 + micros)));
-    assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+    let reports = [100, 50, 101, 99, 7].map(|micros| state.report_time(Timestamp(far.0 + micros)));
+    assert!(reports.is_sorted_by(|one, next| one < next), "{reports:?}");
 }
