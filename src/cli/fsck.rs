@@ -121,7 +121,7 @@ async fn look(args: &FsckArgs, config: &Config) -> Result<Repair, BoxError> {
     let mut repair = match args.repair {
         true => verify::repair(&catalog).await?,
         false => Repair {
-            mended: Vec::new(),
+            repaired: Vec::new(),
             left: verify::verify(&catalog).await?,
         },
     };
@@ -151,7 +151,7 @@ fn rows(repair: &Repair) -> Vec<Row> {
         what: finding.to_string(),
         mended,
     };
-    let mended = repair.mended.iter().map(|finding| row(finding, true));
+    let mended = repair.repaired.iter().map(|finding| row(finding, true));
     mended
         .chain(repair.left.iter().map(|finding| row(finding, false)))
         .collect()
@@ -192,7 +192,7 @@ mod tests {
         let row = Key(b"r".to_vec());
         let volume = VolumeId::new();
         let repair = Repair {
-            mended: vec![Finding::StrayRow { row }],
+            repaired: vec![Finding::StrayRow { row }],
             left: vec![Finding::AttachmentWithoutVolume { volume }],
         };
         let repair = rows(&repair);

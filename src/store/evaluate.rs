@@ -1,19 +1,19 @@
-//! What a transaction does to what is stored: conditions, changes, counters and ceilings, as one pure function.
+//! The semantics of a transaction: conditions, changes, counters and ceilings, as one pure function.
 //!
-//! Every engine commits serially and calls this with its own way of reading, so that memory and disk cannot come to
-//! differ in what a transaction means.
+//! Every engine commits serially and calls this with its own read function, so that all engines have the same
+//! semantics.
 
 use std::collections::BTreeMap;
 
 use super::{Change, CommitError, Condition, Entry, Key, MAX_VALUE, RESERVED, StoreError, Transaction};
 
-/// What a transaction leaves behind: for each key that it touched, its bytes, or `None` where nothing is left.
+/// The writes of a transaction: for each changed key its value, or `None` if it is deleted.
 pub(super) type Writes = BTreeMap<Key, Option<Vec<u8>>>;
 
-/// Evaluates `transaction` over what `read` says is stored.
+/// Evaluates `transaction` over the state that `read` returns.
 ///
-/// Changes happen in their order, so a later one of the same key sees the earlier. Ceilings are checked over the result,
-/// in their order; the first that is exceeded is reported.
+/// Changes are applied in order, so a later one of the same key sees the earlier. Ceilings are checked on the result,
+/// in order; the first that is exceeded is reported.
 pub(super) fn evaluate(
     transaction: &Transaction,
     mut read: impl FnMut(&Key) -> Result<Option<Entry>, StoreError>,
@@ -71,7 +71,7 @@ pub(super) fn evaluate(
 pub(super) fn counter_value(key: &Key, value: &[u8]) -> Result<i64, StoreError> {
     let bytes = value.try_into().map_err(|_| {
         StoreError::new(format!(
-            "{key:?} holds {} bytes where a counter of 8 is due",
+            "{key:?} has {} bytes where a counter of 8 is expected",
             value.len()
         ))
     })?;
@@ -93,7 +93,7 @@ fn counter(
 fn check_key(key: &Key) -> Result<(), StoreError> {
     match key.0.first() {
         None => Err(StoreError::new("an empty key")),
-        Some(&RESERVED) => Err(StoreError::new(format!("{key:?} is a key of the engine's own"))),
+        Some(&RESERVED) => Err(StoreError::new(format!("{key:?} is reserved for the engine"))),
         Some(_) => Ok(()),
     }
 }
@@ -101,7 +101,7 @@ fn check_key(key: &Key) -> Result<(), StoreError> {
 fn check_value(key: &Key, value: &[u8]) -> Result<(), StoreError> {
     if value.len() > MAX_VALUE {
         return Err(StoreError::too_large(format!(
-            "{key:?} would hold {} bytes, over {MAX_VALUE}",
+            "{key:?} would have {} bytes, over {MAX_VALUE}",
             value.len()
         )));
     }

@@ -1,17 +1,17 @@
-//! A store as one file: what is left of it when the engine, its format or its disk is not.
+//! A store as one file: a backup that is independent of the engine and its format.
 //!
 //! ```text
-//! pumice-export 1\n                                         what it is, and the version of this format
+//! pumice-export 1\n                                         the type of the file, and the version of this format
 //! put   1 · key length u32 · value length u32 · revision u64 · key · value
-//! gone  2 · key length u32 · key                            what a put before it said holds no longer
+//! gone  2 · key length u32 · key                            an earlier put of this key is void
 //! end   0 · revision u64 · entries u64 · SHA-256 of all before it
 //! ```
 //!
-//! Numbers are little-endian. The last word on a key counts: what changed while the store was read comes again at the end
-//! ([`Store::dump`]), so the file tells of one revision though commits went on meanwhile. The values are records with their
-//! own versions ([`super::record`]), which later programs read for ever.
+//! Numbers are little-endian. The last entry of a key counts: keys that changed while the store was read are repeated
+//! at the end ([`Store::dump`]), so the file has the state of one revision although commits continued meanwhile. The
+//! values are records with their own versions ([`super::record`]), which all later programs can read.
 //!
-//! It has the secrets that the store has, so it is readable by its owner alone.
+//! It contains the secrets of the store, so only its owner may read it.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -29,38 +29,38 @@ const END: u8 = 0;
 const PUT: u8 = 1;
 const GONE: u8 = 2;
 
-/// Longer than any key of the catalog: what says more is damaged.
+/// Longer than any key of the catalog: an entry with a longer key is damaged.
 const MAX_KEY: usize = 8 * 1024;
 
-/// How many entries are restored by one commit.
+/// The number of entries per commit of a restore.
 const RESTORE_AT_ONCE: usize = 512;
 
-/// What an export has.
+/// The summary of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The commit that it tells the state after.
+    /// The revision of its state.
     pub revision: Revision,
-    /// How many entries and changes of entries it has.
+    /// The number of entries.
     pub entries: u64,
 }
 
-/// Why there is no export, or none that can be read.
+/// Why an export cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The file system said no.
+    /// The file system reported an error.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Its words.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It is none, or not whole.
-    #[error("{} is no whole export of a store: {what}", path.display())]
+    /// It is not an export, or not complete.
+    #[error("{} is not a complete export of a store: {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// In which way.
+        /// The damage.
         what: String,
     },
     /// The store failed.
@@ -68,7 +68,7 @@ pub enum ExportError {
     Store(#[from] StoreError),
 }
 
-/// Writes all of a store to a file, which is there whole or not at all. Blocks on the disk: not for an actor's thread.
+/// Writes a store to a file atomically. Blocks on the disk, so it must not run on an actor's thread.
 ///
 /// # Errors
 /// [`ExportError::Io`], [`ExportError::Store`].
@@ -91,7 +91,7 @@ pub async fn export(store: &dyn Store, path: &Path) -> Result<Exported, ExportEr
             Ok(exported)
         }
         Err(error) => {
-            // Nothing of it is of use, and it may be what fills the disk.
+            // It is useless, and it may have filled the disk.
             let _ = std::fs::remove_file(&unfinished);
             Err(error)
         }
@@ -181,11 +181,11 @@ impl Writer {
     }
 }
 
-/// Reads an export and hands on what it says of each key; the last word counts. Only at its end is it known to be whole: read
-/// it once for nothing, then for good.
+/// Reads an export and passes each entry to `sink`; the last entry of a key counts. It is known to be complete only at
+/// its end, so it must be verified by a first pass.
 ///
 /// # Errors
-/// [`ExportError::Io`], [`ExportError::Damaged`], and what `sink` answers.
+/// [`ExportError::Io`], [`ExportError::Damaged`], and the error of `sink`.
 pub fn read<E: From<ExportError>>(
     path: &Path,
     mut sink: impl FnMut(Key, Option<Entry>) -> Result<(), E>,
@@ -203,8 +203,8 @@ pub fn read<E: From<ExportError>>(
     reader.fill(&mut magic)?;
     if magic != MAGIC {
         return Err(match magic.starts_with(b"pumice-export ") {
-            true => reader.damaged("it is of another format: was this program downgraded?"),
-            false => reader.damaged("it does not begin like one"),
+            true => reader.damaged("it has another format: was this program downgraded?"),
+            false => reader.damaged("it does not begin like an export"),
         }
         .into());
     }
@@ -223,9 +223,9 @@ pub fn read<E: From<ExportError>>(
             }
             END => {
                 let revision = Revision(u64::from_le_bytes(reader.number()?));
-                let told = u64::from_le_bytes(reader.number()?);
+                let count = u64::from_le_bytes(reader.number()?);
                 let exported = Exported { revision, entries };
-                reader.end(told == entries)?;
+                reader.end(count == entries)?;
                 return Ok(exported);
             }
             other => {
@@ -296,19 +296,19 @@ impl Reader<'_> {
         Ok(bytes)
     }
 
-    fn end(mut self, all_told: bool) -> Result<(), ExportError> {
+    fn end(mut self, is_complete: bool) -> Result<(), ExportError> {
         let expected = self.digest.clone().finalize();
-        let mut told = [0; 32];
-        self.take(&mut told)?;
-        if told != *expected.as_slice() {
-            return Err(self.damaged("its checksum is not that of what it says"));
+        let mut stored = [0; 32];
+        self.take(&mut stored)?;
+        if stored != *expected.as_slice() {
+            return Err(self.damaged("its checksum does not match its content"));
         }
-        if !all_told {
-            return Err(self.damaged("it has another number of entries than it says"));
+        if !is_complete {
+            return Err(self.damaged("its number of entries does not match"));
         }
         match self.file.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(self.damaged("there is more behind its end")),
+            Ok(_) => Err(self.damaged("there is data after its end")),
             Err(source) => Err(ExportError::Io {
                 path: self.path.to_owned(),
                 source,
@@ -317,16 +317,16 @@ impl Reader<'_> {
     }
 }
 
-/// Puts all that an export says into a store that has nothing yet. The export must have been verified.
+/// Writes the entries of an export to an empty store. The export must have been verified.
 ///
 /// # Errors
-/// Those of [`read`]; whatever was restored by then is in the store.
+/// As [`read`]; entries that were restored before the failure are in the store.
 pub async fn restore(path: &Path, store: &dyn Store) -> Result<Exported, ExportError> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(4);
     let file = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || {
         let mut changes = Vec::with_capacity(RESTORE_AT_ONCE);
-        let gave_up = || ExportError::Store(StoreError::new("the store takes no more"));
+        let gave_up = || ExportError::Store(StoreError::new("the store accepts no more entries"));
         let exported = read(&file, |key, entry| {
             changes.push(match entry {
                 Some(entry) => Change::Put(key, entry.value.to_vec()),

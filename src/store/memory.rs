@@ -1,5 +1,5 @@
-//! The store of tests and simulations, and of copies that are only looked at: a sorted map under a mutex. It keeps the whole
-//! contract but durability.
+//! The store of tests, simulations and read-only copies: a sorted map in a mutex. It fulfils the contract, except for
+//! durability.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ struct State {
 }
 
 impl MemoryStore {
-    /// A copy of another store as it was at one revision; commits to that one go on. Blocks on its disk: not for an actor's
-    /// thread.
+    /// A copy of another store at one revision; commits to that one continue. Blocks on its disk, so it must not run on
+    /// an actor's thread.
     ///
     /// # Errors
-    /// The other's.
+    /// Those of the other store.
     pub async fn copy_of(store: &dyn Store) -> Result<Self, StoreError> {
         let mut entries = BTreeMap::new();
         let mut take = |key: Key, entry: Option<Entry>| {
@@ -49,12 +49,12 @@ impl MemoryStore {
         })
     }
 
-    /// Lets the next `times` commits fail as a broken disk would, with nothing done. For tests.
+    /// Makes the next `times` commits fail like a broken disk, without effect. For tests.
     pub fn fail_next_commits(&self, times: u32) {
         self.state.lock().failures_due = times;
     }
 
-    /// All that is stored, in key order. For tests that compare.
+    /// All entries, in key order. For tests.
     #[must_use]
     pub fn entries(&self) -> Vec<(Key, Entry)> {
         self.state
@@ -95,7 +95,7 @@ impl Store for MemoryStore {
         let mut state = self.state.lock();
         if state.failures_due > 0 {
             state.failures_due -= 1;
-            return Err(StoreError::new("a failure that a test asked for").into());
+            return Err(StoreError::new("a failure that a test requested").into());
         }
         let writes = evaluate(&transaction, |key| Ok(state.entries.get(key).cloned()))?;
         state.revision += 1;

@@ -1,16 +1,16 @@
-//! Where state lives: a small ordered key-value contract, its implementations, and the typed catalog on top.
+//! Persistent state: a small ordered key-value interface, its implementations, and the typed catalog on top.
 //!
-//! The contract ([`Store`]) is what sled and etcd both can honour: point reads, ordered scans, and **conditional commits
-//! of several keys at once**. What is committed is durable before the commit returns. Nothing above `store` knows which
-//! engine is below; nothing but `catalog` knows how keys are laid out.
+//! The interface ([`Store`]) can be implemented by sled and etcd: point reads, ordered scans, and **atomic conditional
+//! commits of several keys**. A commit is durable before it returns. Nothing above `store` depends on the engine; only
+//! `catalog` knows the layout of keys.
 //!
-//! | file | what it is |
+//! | file | content |
 //! |---|---|
-//! | `evaluate` | what a transaction does to what is stored, as one pure function that every engine uses |
+//! | `evaluate` | the semantics of a transaction, as one pure function that every engine uses |
 //! | [`memory`] | the engine of tests and simulations |
-//! | [`sled`] | the engine of a machine of its own |
-//! | [`record`] | how records become bytes, and stay readable by later versions |
-//! | [`export`] | all of a store as one file, and back |
+//! | [`sled`] | the engine of a single machine |
+//! | [`record`] | the encoding of records, and its versions |
+//! | [`export`] | export of a store to one file, and restore |
 //! | [`catalog`] | records, their indexes and the counters of quota |
 
 pub mod catalog;
@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::model::Error;
 
-/// A key: bytes, ordered as bytes are. Built by `catalog` only.
+/// A key, ordered by its bytes. Built by `catalog` only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Vec<u8>);
 
@@ -39,7 +39,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Grows with every commit; tells whether a value is still the one that was read.
+/// Increases with every commit; shows whether a value has changed since it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -52,12 +52,12 @@ pub struct Entry {
     pub revision: Revision,
 }
 
-/// What must still hold for a commit to happen.
+/// A precondition of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing is stored there.
+    /// The key does not exist.
     Absent(Key),
-    /// What is stored there is what was read.
+    /// The value has not changed since this revision.
     Unchanged(Key, Revision),
 }
 
@@ -66,43 +66,43 @@ pub enum Condition {
 pub enum Change {
     /// Store these bytes.
     Put(Key, Vec<u8>),
-    /// Store nothing there.
+    /// Delete the key.
     Delete(Key),
-    /// Add to a counter (absent counts as 0; the value is a big-endian `i64`). Never below 0: a sum below is set to 0
-    /// and reported in the log, for it means that somebody miscounted.
+    /// Add to a counter (absent counts as 0; the value is a big-endian `i64`). Never below 0: a negative sum is set to
+    /// 0 and logged, because it shows a bug.
     Add {
         /// The counter.
         key: Key,
-        /// What to add.
+        /// The number to add.
         delta: i64,
     },
 }
 
-/// A bound on a sum of counters after the commit, checked together with the conditions: this is what makes quota exact
-/// even if two control nodes commit at once.
+/// A bound on a sum of counters after the commit, checked together with the conditions: so quota is exact even if two
+/// control nodes commit at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling {
     /// The counters whose sum is bounded (`in_use` and `reserved`).
     pub keys: Vec<Key>,
-    /// What it may be at most.
+    /// The largest sum.
     pub limit: i64,
-    /// What to name in [`CommitError::OverCeiling`].
+    /// The name in [`CommitError::OverCeiling`].
     pub name: String,
 }
 
-/// Several changes that happen together or not at all, if the conditions hold.
+/// Several changes that are applied atomically, if the conditions hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// What must hold before.
+    /// The conditions, checked before.
     pub conditions: Vec<Condition>,
-    /// What is changed.
+    /// The changes.
     pub changes: Vec<Change>,
-    /// What must hold after.
+    /// The ceilings, checked after.
     pub ceilings: Vec<Ceiling>,
 }
 
 impl Transaction {
-    /// How many bytes its changes write: keys and values.
+    /// The number of bytes that its changes write: keys and values.
     #[must_use]
     pub fn size(&self) -> usize {
         let size = |change: &Change| match change {
@@ -114,52 +114,52 @@ impl Transaction {
     }
 }
 
-/// No key may begin with this byte: what does is the engine's own.
+/// Keys that begin with this byte are reserved for the engine.
 pub const RESERVED: u8 = 0;
 
-/// The most bytes that one value may have. What users write is bounded so that no record comes near it
-/// ([`bounds`](crate::model::bounds)); a record that would be larger all the same is refused before anything is written. Why
-/// so few: sled writes what is larger than 128 KiB to files of their own, which it neither syncs nor tidies well (sled 0.34,
-/// `pagecache/blob_io.rs`), and etcd takes no more than 1.5 MiB in one request.
+/// The largest value in bytes. User input is bounded so that no record is close to it
+/// ([`bounds`](crate::model::bounds)); a larger record is refused before anything is written. The reason for the limit:
+/// sled writes values larger than 128 KiB to separate files, which it neither syncs nor cleans up reliably (sled 0.34,
+/// `pagecache/blob_io.rs`), and etcd accepts at most 1.5 MiB in one request.
 pub const MAX_VALUE: usize = crate::model::bounds::RECORD;
 
-/// The most bytes that the changes of one commit may have.
+/// The most bytes in the changes of one commit.
 pub const MAX_COMMIT: usize = crate::model::bounds::COMMIT;
 
-/// A range of keys to read in order. A key that it is to start behind need not exist, nor begin with the prefix.
+/// A range of keys to read in order. The key to start after need not exist, nor begin with the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     pub prefix: Vec<u8>,
-    /// Start behind this key (before it, if `reverse`).
+    /// Start after this key (before it, if `reverse`).
     pub after: Option<Key>,
-    /// Whether to go from the end.
+    /// Whether to read backwards from the end.
     pub reverse: bool,
-    /// At most so many.
+    /// The most entries.
     pub limit: usize,
 }
 
-/// The engine failed. What was asked may or may not have happened only if `maybe_done`.
+/// The engine failed. Nothing was changed, unless `maybe_done`.
 #[derive(Debug, thiserror::Error)]
 #[error("store: {what}")]
 pub struct StoreError {
-    /// What we were doing.
+    /// What was being done.
     pub what: String,
-    /// Whether there is no room on the disk.
+    /// Whether the disk is full.
     pub no_space: bool,
-    /// Whether nothing can be committed any more before it is opened anew.
+    /// Whether the store accepts no commits until it is opened again.
     pub broken: bool,
-    /// Whether what was asked may be there after a restart all the same: the engine failed while making it durable.
+    /// Whether the change may exist after a restart: the engine failed while making it durable.
     pub maybe_done: bool,
-    /// Whether what was to be written is larger than may be.
+    /// Whether the value or commit was too large.
     pub too_large: bool,
-    /// The engine's own words.
+    /// The engine's error.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl StoreError {
-    /// A failure without a cause from below; surely nothing was done.
+    /// A failure without a cause; nothing was changed.
     pub fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -171,7 +171,7 @@ impl StoreError {
         }
     }
 
-    /// What was to be written is larger than may be; surely nothing was done.
+    /// The value or commit is too large; nothing was changed.
     pub fn too_large(what: impl Into<String>) -> Self {
         Self {
             too_large: true,
@@ -179,15 +179,15 @@ impl StoreError {
         }
     }
 
-    /// With the words of what is below.
+    /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What a client is told. Of what lasts the engine itself has told the operator, once: there is nothing to add to it for
-    /// each request.
+    /// The client's error. A persistent condition is logged once by the engine: it is not logged again for each
+    /// request.
     #[must_use]
     pub fn for_client(&self) -> Error {
         match self {
@@ -200,32 +200,32 @@ impl StoreError {
     }
 }
 
-/// What a client reads whose request would make a record larger than may be. The bounds of its parts keep that from happening.
+/// The client's text if a record would be too large, which the bounds of its parts prevent.
 const TOO_LARGE: &str =
     "The request would make a record that is larger than can be kept. Nothing was changed.";
 
-/// What a client reads while there is no room, and when it may come back: somebody has to make some first.
+/// The client's text and `Retry-After` while the disk is full: an operator has to free space first.
 const READ_ONLY: &str =
     "The service is read-only at present, for its disk is full. Nothing was changed; please try again later.";
 const READ_ONLY_RETRY_AFTER: u32 = 60;
 
-/// What a client reads of a service that is about to stop, and when it may be back.
+/// The client's text and `Retry-After` of a service that is about to stop.
 const BROKEN: &str =
     "The service cannot write to its disk and is stopping. Nothing was changed; please try again later.";
 const BROKEN_RETRY_AFTER: u32 = 10;
 
-/// Why a commit did not happen.
+/// Why a commit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A condition did not hold: somebody else was faster. Read again and decide again.
+    /// A condition did not hold: the records have changed. Read again and decide again.
     #[error("store: a condition on {0:?} did not hold")]
     Conflict(Key),
     /// A sum would exceed its bound.
     #[error("store: {name} would be {sum}, over {limit}")]
     OverCeiling {
-        /// Which bound.
+        /// The name of the bound.
         name: String,
-        /// What it would have been.
+        /// The sum.
         sum: i64,
         /// The bound.
         limit: i64,
@@ -236,7 +236,7 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// What a client is told of a commit that nothing but the engine should keep from happening; `what` was to be done.
+    /// The client's error for a commit that only the engine should make fail; `what` was to be done.
     #[must_use]
     pub fn for_client(&self, what: &str) -> Error {
         match self {
@@ -246,33 +246,33 @@ impl CommitError {
     }
 }
 
-/// How an engine is.
+/// The health of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// As it should be.
+    /// It works.
     Well,
-    /// It can be read; it takes no commits until there is room on its disk again.
+    /// It is read-only until there is space on its disk again.
     NoRoom(String),
-    /// It takes no commits until it is opened anew.
+    /// It accepts no commits until it is opened again.
     Broken(String),
 }
 
-/// Who is handed entries by [`Store::dump`].
+/// Receives the entries of [`Store::dump`].
 pub type Sink<'a> = dyn FnMut(Key, Option<Entry>) -> Result<(), StoreError> + Send + 'a;
 
 /// An ordered key-value store with conditional commits.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What is stored there.
+    /// The entry of a key.
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError>;
 
-    /// What is stored there, for many keys, in their order.
+    /// The entries of many keys, in their order.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError>;
 
     /// Entries in key order.
     async fn scan(&self, scan: Scan) -> Result<Vec<(Key, Entry)>, StoreError>;
 
-    /// Several ranges at once, in their order: one trip where a thousand would be too many.
+    /// Several ranges at once, in their order: one call instead of a thousand.
     async fn scan_many(&self, scans: Vec<Scan>) -> Result<Vec<Vec<(Key, Entry)>>, StoreError> {
         let mut answers = Vec::with_capacity(scans.len());
         for scan in scans {
@@ -281,11 +281,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(answers)
     }
 
-    /// Makes all changes durably, or none. When it returns `Ok`, a power cut cannot undo it.
+    /// Applies all changes durably, or none. Once it returns `Ok`, a power cut cannot revert it.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
 
-    /// Waits until all that could be read when it was asked would be read after a crash, too. Engines that show nothing else
-    /// need not wait.
+    /// Waits until everything that could be read at the time of the call is durable. Engines that show durable data
+    /// only need not wait.
     ///
     /// # Errors
     /// The store failed before.
@@ -293,13 +293,14 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Hands over all that is stored as it was at one revision, which is the answer; commits go on meanwhile. What changed
-    /// while it was read comes again at the end: the last word on a key counts, and `None` means that it is gone.
+    /// Passes the whole state at one revision to `sink`, and returns that revision; commits continue meanwhile. Keys
+    /// that changed while it was read are repeated at the end: the last entry of a key counts, and `None` means that it
+    /// is deleted.
     ///
     /// # Errors
-    /// The engine's, and what `sink` answers.
+    /// The engine's, and those of `sink`.
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError>;
 
-    /// Bytes on disk, for watching it grow; `None` where the engine does not tell.
+    /// Bytes on disk, for monitoring; `None` if the engine does not know.
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError>;
 }

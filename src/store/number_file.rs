@@ -1,5 +1,5 @@
-//! A number in a file of its own that can be changed when the disk is full: it is written over itself, always as many bytes,
-//! so that the file never needs more room than it has. A new file in the place of the old one would.
+//! A file with a number that can be changed when the disk is full: it is overwritten in place with the same number of
+//! bytes, so that the file never needs more space. A new file that replaces the old one would.
 //!
 //! It is not synced: a power cut may leave an earlier number, or none.
 
@@ -15,7 +15,7 @@ use crate::private_files;
 pub(crate) struct NumberFile(File);
 
 impl NumberFile {
-    /// Opens it, or makes one without a number.
+    /// Opens the file, or creates one without a number.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         private_files::options()
             .read(true)
@@ -35,7 +35,7 @@ impl NumberFile {
             .and_then(|text| text.trim().parse().ok()))
     }
 
-    /// Another number.
+    /// Writes another number.
     pub(crate) fn write(&self, number: u64) -> Result<()> {
         self.0.write_all_at(format!("{number:020}\n").as_bytes(), 0)
     }

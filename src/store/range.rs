@@ -1,11 +1,11 @@
-//! The keys that a [`Scan`] reads, as one range: worked out here once for all engines.
+//! The keys that a [`Scan`] reads, as one range: computed here for all engines.
 
 use std::ops::Bound;
 
 use super::{Key, Scan};
 
 impl Scan {
-    /// The range of keys that this reads, or `None` if it is surely empty.
+    /// The range of keys that this reads, or `None` if it is certainly empty.
     pub(super) fn bounds(&self) -> Option<(Bound<Key>, Bound<Key>)> {
         let mut low = Bound::Included(Key(self.prefix.clone()));
         let mut high = match end_of(&self.prefix) {
@@ -32,7 +32,7 @@ impl Scan {
     }
 }
 
-/// The first key behind all that begin with `prefix`; `None` if there is no such key.
+/// The first key after all that begin with `prefix`; `None` if there is no such key.
 fn end_of(prefix: &[u8]) -> Option<Key> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut end = prefix[..=last].to_vec();

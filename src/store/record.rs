@@ -1,17 +1,19 @@
-//! How records become bytes, and stay readable by later versions of the program.
+//! The encoding of records, readable by later versions of the program.
 //!
-//! A stored record is `kind u8 · version u8 · bincode`: little-endian integers of fixed width, no trailing bytes. The kind
-//! tells what it is even to someone who holds only the bytes; the version tells which struct to read it by.
+//! A stored record is `kind u8 · version u8 · bincode`: little-endian integers of fixed width, no trailing bytes. The
+//! kind identifies the type of the record from its bytes; the version determines the struct to decode it with.
 //!
 //! # Changing a record
 //!
-//! bincode tells no fields apart, so *any* change of a record's fields is a new version:
-//! 1. copy the struct as it was into `src/store/record/` as `VolumeV1` (with the types it is made of, if they change too);
+//! bincode does not encode field names, so *any* change of a record's fields is a new version:
+//! 1. copy the previous struct into `src/store/record/` as `VolumeV1` (with the types it is made of, if they change
+//!    too);
 //! 2. raise [`Record::VERSION`] and read the older form in [`Record::upgrade`];
 //! 3. keep the golden file of the old version in `tests/golden/records` and add one for the new: the test reads both.
 //!
-//! Old records are read for ever, and written anew in the new form whenever they change. Enums only ever get new variants
-//! at their end. A record of a version above ours is refused with [`RecordError::Newer`]: the program was downgraded.
+//! Records of all old versions can be read, and are written in the current version whenever they change. Enums only get
+//! new variants at their end. A record of a newer version is refused with [`RecordError::Newer`]: the program was
+//! downgraded.
 
 pub mod operation_v1;
 
@@ -31,19 +33,19 @@ use crate::model::{
     Attachment, Operation, Service, Snapshot, Transfer, TypeEncryption, UserMessage, Volume, VolumeType,
 };
 
-/// Something that is stored.
+/// A stored type.
 pub trait Record: Serialize + DeserializeOwned {
-    /// Tells kinds of records apart. Never given twice.
+    /// Identifies the kind of record. Never reused.
     const KIND: u8;
     /// The version that is written.
     const VERSION: u8;
-    /// What to call it in an error.
+    /// Its name in errors.
     const NAME: &'static str;
 
-    /// Reads an older form. Called only with versions below [`Record::VERSION`].
+    /// Decodes an older version. Called only with versions below [`Record::VERSION`].
     ///
     /// # Errors
-    /// When the bytes are damaged, or nothing was ever written in that version.
+    /// If the bytes are damaged, or the version never existed.
     fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
         let _ = bytes;
         Err(RecordError::NeverWas {
@@ -53,18 +55,18 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
-/// Why bytes are not a record, or a record cannot become bytes.
+/// Why bytes are not a record, or a record cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Too few bytes to be anything.
+    /// Too few bytes.
     #[error("a {0} of less than two bytes")]
     Short(&'static str),
-    /// Another kind of record lies there.
-    #[error("a record of kind {found} where a {name} is due")]
+    /// It is a record of another kind.
+    #[error("a record of kind {found} where a {name} is expected")]
     OtherKind {
-        /// What is due.
+        /// The expected kind.
         name: &'static str,
-        /// What is there.
+        /// The found kind.
         found: u8,
     },
     /// It was written by a later version of this program.
@@ -72,17 +74,17 @@ pub enum RecordError {
         "a {name} of version {version}, but this program knows versions up to {known}: was it downgraded?"
     )]
     Newer {
-        /// What it is.
+        /// The kind of record.
         name: &'static str,
         /// Its version.
         version: u8,
-        /// The newest version known here.
+        /// The newest supported version.
         known: u8,
     },
-    /// Nothing was ever written in that version.
-    #[error("a {name} of version {version}, which never was")]
+    /// The version never existed.
+    #[error("a {name} of version {version}, which never existed")]
     NeverWas {
-        /// What it is.
+        /// The kind of record.
         name: &'static str,
         /// Its version.
         version: u8,
@@ -90,16 +92,16 @@ pub enum RecordError {
     /// The bytes are damaged.
     #[error("a damaged {name}")]
     Damaged {
-        /// What it is.
+        /// The kind of record.
         name: &'static str,
-        /// What does not fit.
+        /// The cause.
         #[source]
         source: bincode::Error,
     },
     /// It would be larger than [`MAX_VALUE`].
     #[error("a {name} of {size} bytes, over {MAX_VALUE}")]
     TooLarge {
-        /// What it is.
+        /// The kind of record.
         name: &'static str,
         /// Its size.
         size: u64,
@@ -115,17 +117,17 @@ impl From<RecordError> for StoreError {
     }
 }
 
-/// How many bytes a record has when it is stored, whether or not so many may be.
+/// The size of a stored record in bytes, even beyond the limit.
 #[must_use]
 pub fn size_of<R: Record>(record: &R) -> usize {
     let size = options().serialized_size(record).unwrap_or(u64::MAX);
     usize::try_from(size).unwrap_or(usize::MAX).saturating_add(2)
 }
 
-/// The bytes of a record.
+/// Encodes a record.
 ///
 /// # Errors
-/// [`RecordError::TooLarge`] if it is.
+/// If it is too large: [`RecordError::TooLarge`].
 pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
     let mut bytes = vec![R::KIND, R::VERSION];
     write(record, &mut bytes).map_err(|source| RecordError::Damaged {
@@ -141,10 +143,10 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
     Ok(bytes)
 }
 
-/// The record of these bytes.
+/// Decodes a record.
 ///
 /// # Errors
-/// Each [`RecordError`] but `TooLarge`.
+/// Each [`RecordError`] except `TooLarge`.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     let [kind, version, body @ ..] = bytes else {
         return Err(RecordError::Short(R::NAME));
@@ -166,21 +168,21 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     }
 }
 
-/// The bytes of a part of a record, without kind and version: the golden tests show with it that the variants of stored
+/// Encodes a part of a record, without kind and version: the golden tests verify with it that the variants of stored
 /// enums keep their numbers.
 ///
 /// # Errors
-/// When the type is none that bincode can write.
+/// If bincode cannot encode the type.
 pub fn encode_part(part: &impl Serialize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::new();
     write(part, &mut bytes).map_err(|source| RecordError::Damaged { name: "part", source })?;
     Ok(bytes)
 }
 
-/// A part of a record from the bytes that [`encode_part`] made.
+/// Decodes a part of a record that [`encode_part`] encoded.
 ///
 /// # Errors
-/// When the bytes are not those of such a part.
+/// If the bytes do not decode.
 pub fn decode_part<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
     read("part", bytes)
 }
@@ -195,8 +197,8 @@ fn write(value: &impl Serialize, to: &mut Vec<u8>) -> bincode::Result<()> {
     options().serialize_into(to, value)
 }
 
-/// Reads a stored form; for [`Record::upgrade`] too. A slice bounds what is allocated: no more than it has bytes, but for
-/// the elements' width in memory, and values are bounded by [`MAX_VALUE`].
+/// Decodes a stored struct; also used by [`Record::upgrade`]. The length of the slice bounds the number of allocated
+/// elements, and values are bounded by [`MAX_VALUE`].
 fn read<T: DeserializeOwned>(name: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
     options()
         .deserialize(bytes)
@@ -211,10 +213,10 @@ pub struct Limit(pub i64);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits(pub BTreeMap<Resource, i64>);
 
-/// What the catalog says of itself.
+/// The record of the catalog's layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// How keys are laid out.
+    /// The version of the layout of keys.
     pub version: u32,
 }
 

@@ -112,8 +112,8 @@ fn tells_once(place: &Place) -> Result<()> {
     ensure!(!log.contains("panic"), "{log}");
     let count = |words: &str| log.lines().filter(|line| line.contains(words)).count();
     // Filled three times, and once more found full at the start.
-    ensure!(count("takes no commits until there is room") == 4, "{log}");
-    ensure!(count("there is room again") == 2, "{log}");
+    ensure!(count("accepts no commits until there is space") == 4, "{log}");
+    ensure!(count("there is space again") == 2, "{log}");
     let complaints: Vec<_> = log
         .lines()
         .filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""))

@@ -31,7 +31,7 @@ fn a_disk_that_turned_read_only_stops_it_and_nothing_is_lost() -> Result<()> {
     );
     let log = place.log()?;
     ensure!(
-        log.contains("the store failed and takes no more commits"),
+        log.contains("the store failed and accepts no more commits"),
         "{log}"
     );
     ensure!(log.contains("Read-only file system"), "{log}");

@@ -26,7 +26,7 @@ fn a_data_folder_that_is_deleted_stops_it_and_all_comes_back_from_its_last_expor
         status.code() == Some(STORE_FAILED),
         "it ended with {status}: {log}"
     );
-    ensure!(log.contains("were deleted while it served"), "{log}");
+    ensure!(log.contains("were deleted while it was open"), "{log}");
 
     let said = Pumice::must_refuse(&place)?;
     ensure!(
@@ -53,7 +53,7 @@ fn all_of_a_data_folder_may_go_if_an_export_was_kept_elsewhere() -> Result<()> {
     std::fs::rename(&place.data, folder.path().join("aside"))?;
     let status = pumice.ends_within(Duration::from_secs(10))?;
     ensure!(status.code() == Some(STORE_FAILED), "it ended with {status}");
-    ensure!(place.log()?.contains("were moved away while it served"));
+    ensure!(place.log()?.contains("were moved away while it was open"));
     std::fs::remove_dir_all(&place.data)?;
     std::fs::rename(folder.path().join("aside"), &place.data)?;
     Pumice::start(&place)?.stop()?;

@@ -200,7 +200,7 @@ fn records_and_storage_are_held_against_each_other() -> Result<()> {
     let volumes = grown.parent().context("a folder")?;
     std::fs::rename(volumes, folder.join("aside"))?;
     let output = pumice_says(folder, &["fsck"])?;
-    ensure!(output.contains("cannot be looked at"), "{output}");
+    ensure!(output.contains("cannot be examined"), "{output}");
     Ok(())
 }
 

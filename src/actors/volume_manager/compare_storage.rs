@@ -146,7 +146,9 @@ async fn delete(manager: &VolumeManager, orphan: StorageName) {
         .await;
     match deleted {
         Ok(()) => tracing::warn!(backend = %state.backend, %orphan, "an orphan was deleted"),
-        Err(Some(error)) => tracing::error!(backend = %state.backend, %orphan, %error, "an orphan could not be deleted"),
+        Err(Some(error)) => {
+            tracing::error!(backend = %state.backend, %orphan, %error, "an orphan could not be deleted")
+        }
         Err(None) => {}
     }
 }

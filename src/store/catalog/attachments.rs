@@ -35,7 +35,8 @@ impl Catalog {
         Ok(attachments)
     }
 
-    /// The attachments of many volumes at once, in the order of `ids`: a page of volumes needs one trip, not a thousand.
+    /// The attachments of many volumes at once, in the order of `ids`: a page of volumes needs one read, not a
+    /// thousand.
     ///
     /// # Errors
     /// When the store fails.
@@ -61,7 +62,8 @@ impl Catalog {
             .flatten()
             .filter_map(|(row, _)| key_of_row(row))
             .collect();
-        // One that vanished in between leaves a gap here, so records are handed out by their volume, not by count.
+        // A record that was deleted meanwhile is missing here, so records are assigned by their volume, not by
+        // position.
         let mut attachments = self.records::<Attachment>(&keys).await?.into_iter().peekable();
         let mut of_volumes = Vec::with_capacity(ids.len());
         for id in ids {
@@ -74,10 +76,10 @@ impl Catalog {
         Ok(of_volumes)
     }
 
-    /// Attachments of a project (`None`: of all), newest first, behind `marker`.
+    /// Attachments of a project (`None`: of all), newest first, after `marker`.
     ///
     /// # Errors
-    /// `UnknownMarker` when the marker is no attachment, or one of another project; or when the store fails.
+    /// `UnknownMarker` if the marker is no attachment, or one of another project; or if the store fails.
     pub async fn attachments(
         &self,
         project: Option<&ProjectId>,

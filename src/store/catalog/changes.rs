@@ -1,5 +1,5 @@
-//! What a commit collects: records that are inserted, updated and deleted with their index rows and counters ([`Indexed`]), and
-//! what kinds of records add in their own files.
+//! The changes of a commit: records that are inserted, updated and deleted with their index rows and counters
+//! ([`Indexed`]), and methods that kinds of records add in their own files.
 
 use std::collections::BTreeSet;
 use std::panic::Location;
@@ -12,14 +12,13 @@ use crate::store::{
     Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, Revision, StoreError, Transaction,
 };
 
-/// A kind of record that has one key as long as it exists, and that changes together with its index rows and with what is counted
-/// of it.
+/// A kind of record whose key never changes, and that changes together with its index rows and counters.
 pub trait Indexed: Kind {
-    /// Where the record is.
+    /// The key of the record.
     fn key(&self) -> Key;
 
-    /// Adds what follows from a change for counters, and what else must hold then. `was` is missing for a new record, `now` for a
-    /// deleted one.
+    /// Adds the changes of counters, and further conditions, for a change of a record. `was` is missing for a new
+    /// record, `now` for a deleted one.
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
         let _ = (was, now, changes);
     }
@@ -32,11 +31,12 @@ pub trait Indexed: Kind {
 pub struct Changes {
     catalog: Catalog,
     transaction: Transaction,
-    /// Rows that a record has afterwards, and rows that one has no longer. Two records may exchange one: then it is there.
+    /// Index rows that are written, and rows that are deleted. If one record writes a row that another deletes, it is
+    /// written.
     written_rows: Rows,
     removed_rows: BTreeSet<Key>,
     fault: Option<StoreError>,
-    /// Whose commit this is, if it is an operation's.
+    /// The verb whose commit this is.
     verb: String,
 }
 
@@ -52,10 +52,10 @@ impl Changes {
         }
     }
 
-    /// Makes all of it durable at once, or nothing of it.
+    /// Makes all changes durable atomically.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when something changed since it was read, `OverCeiling` when a limit would be exceeded.
+    /// [`CommitError::Conflict`] if something changed since it was read, `OverCeiling` if a limit would be exceeded.
     #[track_caller]
     pub fn commit(self) -> impl Future<Output = Result<Revision, CommitError>> + Send {
         let place = Location::caller();
@@ -88,7 +88,7 @@ impl Changes {
         }
     }
 
-    /// A new record; a conflict if its key is taken.
+    /// Inserts a record; a conflict if its key exists.
     pub fn insert<R: Indexed>(&mut self, record: &R) -> &mut Self {
         let key = record.key();
         self.condition(Condition::Absent(key.clone()));
@@ -98,7 +98,7 @@ impl Changes {
         self
     }
 
-    /// A record as it is to be now; a conflict if it changed since it was read. What its key is made of stays.
+    /// Updates a record; a conflict if it changed since it was read. The fields of its key must not change.
     pub fn update<R: Indexed>(&mut self, was: &Stored<R>, now: &R) -> &mut Self {
         let key = was.key();
         if key != now.key() {
@@ -113,7 +113,7 @@ impl Changes {
         self
     }
 
-    /// Without this record; a conflict if it changed since it was read.
+    /// Deletes a record; a conflict if it changed since it was read.
     pub fn delete<R: Indexed>(&mut self, was: &Stored<R>) -> &mut Self {
         let key = was.key();
         self.unchanged(&key, was.revision);
@@ -123,28 +123,28 @@ impl Changes {
         self
     }
 
-    /// Demands that this record is still as it was read.
+    /// Requires that this record has not changed since it was read.
     pub fn require<R: Indexed>(&mut self, was: &Stored<R>) -> &mut Self {
         self.unchanged(&was.key(), was.revision);
         self
     }
 
-    /// Whose commit this is.
+    /// Sets the verb whose commit this is.
     pub(super) fn of(&mut self, verb: &str) {
         verb.clone_into(&mut self.verb);
     }
 
-    /// Demands that this holds.
+    /// Adds a condition.
     pub(super) fn condition(&mut self, condition: Condition) {
         self.transaction.conditions.push(condition);
     }
 
-    /// Demands that what is stored there is what was read.
+    /// Requires that the value has not changed since it was read.
     pub(super) fn unchanged(&mut self, key: &Key, revision: Revision) {
         self.condition(Condition::Unchanged(key.clone(), revision));
     }
 
-    /// Writes a record. A record that cannot be written is reported by [`Changes::commit`].
+    /// Writes a record. A record that cannot be encoded is reported by [`Changes::commit`].
     pub(super) fn put(&mut self, key: Key, record: &impl Record) {
         match encode(record) {
             Ok(value) => self.transaction.changes.push(Change::Put(key, value)),
@@ -152,12 +152,12 @@ impl Changes {
         }
     }
 
-    /// Writes bytes that are no record.
+    /// Writes bytes that are not a record.
     pub(super) fn put_row(&mut self, key: Key, value: Vec<u8>) {
         self.transaction.changes.push(Change::Put(key, value));
     }
 
-    /// Leaves nothing there.
+    /// Deletes a key.
     pub(super) fn delete_key(&mut self, key: Key) {
         self.transaction.changes.push(Change::Delete(key));
     }
@@ -188,7 +188,7 @@ impl Changes {
         }
     }
 
-    /// Lets [`Changes::commit`] fail; the first reason counts.
+    /// Makes [`Changes::commit`] fail; the first error is kept.
     pub(super) fn fail(&mut self, error: StoreError) {
         self.fault.get_or_insert(error);
     }

@@ -1,7 +1,7 @@
 //! Whether a record matches a filter: plain functions over one record.
 //!
-//! Fields are compared as the text that clients see: a size in decimal, a boolean as `true` or `false`. What a record has not
-//! matches nothing, as SQL's `NULL` does.
+//! Fields are compared as the text that clients see: a size in decimal, a boolean as `true` or `false`. A missing value
+//! matches nothing, like SQL's `NULL`.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use super::listable::Listable;
 use super::query::{Comparison, Filter, TimeField};
 use crate::model::Timestamp;
 
-/// Whether this one matches. What is asked of its volume is for others to look at.
+/// Whether this record matches. Filters on its volume are evaluated elsewhere.
 pub(super) fn matches<R: Listable>(filter: &Filter<R::Field>, record: &R) -> bool {
     match filter {
         Filter::Is(field, wanted) => record.is_one_of(*field, wanted),
-        // Without regard to case, as the `LIKE` of Cinder's usual database.
+        // Case-insensitive, like `LIKE` in Cinder's usual database.
         Filter::Contains(field, part) => {
             let text = record.value(*field).into_text();
             text.is_some_and(|text| is_like(&text, part))
@@ -32,7 +32,7 @@ pub(super) fn matches<R: Listable>(filter: &Filter<R::Field>, record: &R) -> boo
     }
 }
 
-/// Whether a text has this part, whatever the case of its letters (`key~=part`; cinder: `LIKE '%part%'`).
+/// Whether a text contains this part, case-insensitively (`key~=part`; cinder: `LIKE '%part%'`).
 fn is_like(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }

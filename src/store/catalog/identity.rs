@@ -1,7 +1,7 @@
 //! Users, projects, roles and tokens of the embedded identity.
 //!
-//! Users and projects are few: whoever looks for a name walks them. Tokens are many and come and go, so they are found by
-//! their hash, and the expired ones by their expiry.
+//! Users and projects are few: a look-up by name scans them. Tokens are many, so they have an index by hash, and one by
+//! expiry.
 
 use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, bytes_time, key};
@@ -80,7 +80,7 @@ impl Catalog {
         self.all(key(keys::ROLES).text(user.as_str()).prefix()).await
     }
 
-    /// What a token stands for. It may have expired: the caller knows the time.
+    /// A token by its hash. It may have expired: the caller compares the time.
     ///
     /// # Errors
     /// When the store fails.
@@ -88,8 +88,8 @@ impl Catalog {
         self.record(&token_key(hash)).await
     }
 
-    /// Tokens that have expired by now, the longest expired first, those of up to `limit` rows. Whoever removes
-    /// them asks again from the beginning while there is a `next`.
+    /// Expired tokens, the longest expired first, of up to `limit` rows. A caller that deletes them calls again from
+    /// the beginning while there is a `next`.
     ///
     /// # Errors
     /// When the store fails.
@@ -114,19 +114,19 @@ impl Catalog {
 }
 
 impl Changes {
-    /// A user as it is to be now (new or known by id). Whoever calls this has seen that the name is free.
+    /// Inserts or updates a user. The caller has checked that the name is free.
     pub fn put_user(&mut self, user: &User) -> &mut Self {
         self.put(user_key(&user.id), user);
         self
     }
 
-    /// A project as it is to be now (new or known by id). Whoever calls this has seen that the name is free.
+    /// Inserts or updates a project. The caller has checked that the name is free.
     pub fn put_project(&mut self, project: &Project) -> &mut Self {
         self.put(project_key(&project.id), project);
         self
     }
 
-    /// The roles of a user in a project, all of them; none of them forgets the assignment.
+    /// Sets all roles of a user in a project; an empty set deletes the assignment.
     pub fn put_roles(&mut self, assignment: &RoleAssignment) -> &mut Self {
         let key = key(keys::ROLES)
             .text(assignment.user_id.as_str())
@@ -195,7 +195,7 @@ fn token_rows(token: &Token) -> Rows {
     )])
 }
 
-/// What the key of a row of the expiry index says.
+/// Decodes the key of a row of the expiry index.
 fn expiry_and_hash(row: &Key) -> Option<(Timestamp, TokenHash)> {
     let (expiry, hash) = row.0.get(keys::TOKEN_BY_EXPIRY.len()..)?.split_at_checked(8)?;
     Some((bytes_time(expiry)?, TokenHash(hash.try_into().ok()?)))

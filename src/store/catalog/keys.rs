@@ -1,17 +1,17 @@
-//! How keys are laid out, so that the order of their bytes is the order that lists need.
+//! The layout of keys, whose byte order is the order that lists need.
 //!
-//! A key is the name of its table (two letters), then its parts. Numbers are big-endian, times with the sign bit turned, so
-//! that both sort as they count. Text is escaped (`00` → `00 ff`) and ended (`00 01`), so that no text is a prefix of
-//! another and order is kept. What may be missing begins with `01` (missing, sorts first) or `02`. A *scope* is everybody
-//! (`01`) or one project (`02` and its id).
+//! A key is the name of its table (two letters), then its parts. Numbers are big-endian, times with the sign bit
+//! inverted, so that both sort by value. Text is escaped (`00` → `00 ff`) and ended (`00 01`), so that no text is a
+//! prefix of another and order is kept. An optional value begins with `01` (missing, sorts first) or `02`. A *scope* is
+//! all projects (`01`) or one project (`02` and its id).
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | `V.` | created_at, id | volume; in this order it is also the list of all volumes |
-//! | `vi` | id | created_at: where the volume is |
+//! | `vi` | id | created_at, the rest of the volume's key |
 //! | `vc` | project, created_at, id | the volumes of a project |
 //! | `vn`, `vs`, `vz` | scope, name / status / size, created_at, id | by name, status, size |
-//! | `vb` | host, backend, id in the storage's name | the volumes of a backend; value: created_at, and the id if it is another |
+//! | `vb` | host, backend, id in the storage name | the volumes of a backend; value: created_at, and the id if it differs |
 //! | `vt` | project, `c` or `g` | counter: volumes, GiB |
 //! | `vk` | type id | counter: volumes of the type |
 //! | `A.`, `av`, `ac` | id; volume, created_at, id; scope, created_at, id | attachments |
@@ -20,17 +20,17 @@
 //! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
 //! | `Te` | type id | how the volumes of a type are encrypted |
 //! | `O.` | id | operations |
-//! | `os` | volume or snapshot, id | operations that make a volume from it |
+//! | `os` | volume or snapshot, id | operations that create a volume from it |
 //! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
 //! | `Qp`, `Qd` | project, resource; class, resource | limits |
 //! | `S.` | binary, host | services |
 //! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
 //! | `X.`, `xv`, `xc` | id; volume, id; scope, created_at, id | transfers |
 //! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
-//! | `It`, `ix` | hash; expires_at, hash | tokens as they were kept before |
+//! | `It`, `ix` | hash; expires_at, hash | tokens in the former format |
 //! | `Ik` | | the keys of tokens |
-//! | `Ig` | user | how often all tokens of a user were ended |
-//! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | tokens that were ended before their time |
+//! | `Ig` | user | how often all tokens of a user were revoked |
+//! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | revoked tokens |
 //! | `F.` | | the layout's own version |
 
 use uuid::Uuid;
@@ -45,7 +45,7 @@ macro_rules! tables {
     ($($name:ident = $bytes:literal;)+) => {
         $(pub(super) const $name: Table = $bytes;)+
 
-        /// Every table there is.
+        /// All tables.
         pub(super) const ALL: &[Table] = &[$($name,)+];
     };
 }
@@ -97,7 +97,7 @@ tables! {
 const MISSING: u8 = 1;
 const PRESENT: u8 = 2;
 
-/// Puts a key together, part by part.
+/// Builds a key, part by part.
 #[derive(Clone)]
 pub(super) struct KeyOf(Vec<u8>);
 
@@ -148,55 +148,55 @@ impl KeyOf {
         }
     }
 
-    /// A project, or everybody.
+    /// Appends a project, or all projects.
     pub(super) fn scope(self, project: Option<&ProjectId>) -> Self {
         self.optional_text(project.map(ProjectId::as_str))
     }
 
-    /// The key as it is now.
+    /// The key.
     pub(super) fn end(self) -> Key {
         Key(self.0)
     }
 
-    /// What the keys that go on from here begin with.
+    /// The prefix of all keys that begin with these parts.
     pub(super) fn prefix(self) -> Vec<u8> {
         self.0
     }
 }
 
-/// How many bytes a time has.
+/// The size of a time in bytes.
 pub(super) const TIME_BYTES: usize = 8;
 
-/// A time as bytes that sort.
+/// A time as bytes that sort by time.
 pub(super) fn time_bytes(time: Timestamp) -> [u8; TIME_BYTES] {
     let mut bytes = time.0.to_be_bytes();
     bytes[0] ^= 0x80;
     bytes
 }
 
-/// The time of such bytes.
+/// Decodes a time.
 pub(super) fn bytes_time(bytes: &[u8]) -> Option<Timestamp> {
     let mut bytes: [u8; TIME_BYTES] = bytes.try_into().ok()?;
     bytes[0] ^= 0x80;
     Some(Timestamp(i64::from_be_bytes(bytes)))
 }
 
-/// The id that a key ends with.
+/// The id at the end of a key.
 pub(super) fn last_id(key: &Key) -> Option<Uuid> {
     key.0.last_chunk::<16>().map(|bytes| Uuid::from_bytes(*bytes))
 }
 
-/// Where a volume's record is.
+/// The key of a volume's record.
 pub(super) fn volume_key(created_at: Timestamp, id: VolumeId) -> Key {
     key(VOLUME).time(created_at).id(id.0).end()
 }
 
-/// Where the record is that a row of an index points to, if its key ends with created_at and id.
+/// The key of the record for an index row, if the row's key ends with created_at and id.
 pub(super) fn volume_key_of_row(row: &Key) -> Option<Key> {
     row.0.last_chunk::<24>().map(|tail| key(VOLUME).bytes(tail).end())
 }
 
-/// A text that [`KeyOf::text`] wrote, and what follows it.
+/// Decodes a text of [`KeyOf::text`], and returns the remaining bytes.
 pub(super) fn split_text(bytes: &[u8]) -> Option<(String, &[u8])> {
     let mut text = Vec::new();
     let mut rest = bytes;

@@ -1,7 +1,7 @@
-//! What each kind of record says of itself to whoever goes through all that is stored: where its records are, which index rows
-//! they ask for, and to which record an index row leads. The check of the catalog ([`super::verify`]) knows kinds by this alone.
+//! The description of each kind of record for code that walks the whole store: its tables, the index rows of a record,
+//! and the record of an index row. The check of the catalog ([`super::verify`]) uses kinds only through this.
 //!
-//! A new kind implements [`Kind`] in its own file, and has a line in [`every_kind`].
+//! A new kind implements [`Kind`] in its own file, and is listed in [`every_kind`].
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::model::{
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
 
-/// Rows of indexes: where they are and what they hold.
+/// Rows of indexes: keys and values.
 pub(super) type Rows = BTreeMap<Key, Vec<u8>>;
 
 /// A kind of record in the catalog.
@@ -28,36 +28,36 @@ pub trait Kind: Record {
         Rows::new()
     }
 
-    /// The key of the record that an index row leads to; `None` if the row is damaged.
+    /// The key of the record of an index row; `None` if the row is damaged.
     fn record_of(row: &Key, value: &[u8]) -> Option<Key> {
         let _ = (row, value);
         None
     }
 
-    /// The volume that a record belongs to, and must not outlive.
+    /// The volume that a record belongs to; the record must not exist without it.
     fn volume(&self) -> Option<VolumeId> {
         None
     }
 
-    /// The operation that a record names, which must be open.
+    /// The operation that a record refers to, which must be open.
     fn operation(&self) -> Option<OperationId> {
         None
     }
 }
 
-/// Is shown each kind of record.
+/// Visits each kind of record.
 pub(super) trait KindVisitor {
-    /// One of them.
+    /// Visits one kind.
     ///
     /// # Errors
-    /// Whatever ends the walk through all kinds.
+    /// Ends the walk through all kinds.
     async fn kind<K: Kind>(&mut self) -> Result<(), StoreError>;
 }
 
-/// Shows every kind of record that is stored.
+/// Visits every kind of record.
 ///
 /// # Errors
-/// The first that the visitor returns.
+/// The first error of the visitor.
 pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), StoreError> {
     visitor.kind::<Volume>().await?;
     visitor.kind::<Attachment>().await?;

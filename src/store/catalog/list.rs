@@ -1,7 +1,8 @@
-//! Lists in pages, whatever they list: the walk along an index, or through all that may match.
+//! Lists in pages, of any kind of record: the walk along an index, or through all candidates.
 //!
-//! Which way a query is answered is decided in `plan`: a [`Plan`]. Here it is gone. No walk holds more than a batch of records and twice `offset + limit`. A marker is a place in the order, not
-//! a row: what it names must exist and be seen, but need not match the filters (as in Cinder).
+//! `plan` decides how a query is answered ([`Plan`]); this module executes the plan. No walk holds more than a batch of
+//! records and twice `offset + limit`. A marker is a position in the order, not a row: its record must exist and be
+//! visible, but need not match the filters (as in Cinder).
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::{Entry, Key, StoreError};
 
-/// Of how many rows a page is made at most, if its query tells; otherwise that depends on how many records there are.
+/// The most rows that are read for a page, if its query determines it; `None` if that depends on the number of records.
 #[must_use]
 pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
     match plan::<R>(query, None) {
@@ -28,8 +29,8 @@ pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
 }
 
 impl Catalog {
-    /// How many records match. Order, marker, offset and limit do not matter. Without filters rows or counters are read, with filters
-    /// all candidates.
+    /// The number of matching records. Order, marker, offset and limit are ignored. Without filters rows or counters
+    /// are read, with filters all candidates.
     ///
     /// # Errors
     /// When the store fails.
@@ -67,13 +68,14 @@ impl Catalog {
             Plan::Along(path) => self.page_along(path, query).await?,
             Plan::Sorting(path) => self.page_by_sorting(path, query, marker).await?,
         };
-        // A full page may have a successor, and one that is not full has none: every way to answer goes on until it is full.
+        // A full page may have a successor, and one that is not full has none: every plan continues until the page is
+        // full.
         let last = records.last().filter(|_| records.len() >= query.limit);
         let next = last.map(Listable::id);
         Ok(Page { records, next })
     }
 
-    /// Shows all that match to `see`, in no order. Order, marker, offset and limit do not matter.
+    /// Passes all matching records to `see`, in no order. Order, marker, offset and limit are ignored.
     ///
     /// # Errors
     /// When the store fails.
@@ -143,10 +145,10 @@ impl Catalog {
             .beginning_with(wanted);
         let mut to_skip = query.offset;
         let mut page: Vec<R> = Vec::new();
-        // One that changes while the page is read may have moved ahead of the walk.
+        // A record that changes while the page is read may have moved ahead of the walk.
         let mut seen = HashSet::new();
         loop {
-            // Without filters no more rows are taken than may be needed: what the page has no room for is the next page's.
+            // Without filters no more rows are read than may be needed: the others are for the next page.
             let most = match query.filters.is_empty() {
                 true => to_skip.saturating_add(query.limit - page.len()),
                 false => BATCH,
@@ -155,7 +157,7 @@ impl Catalog {
                 break;
             };
             if query.filters.is_empty() {
-                // Rows that are skipped need no record.
+                // The records of skipped rows are not read.
                 let skipped = to_skip.min(rows.len());
                 rows.drain(..skipped);
                 to_skip -= skipped;
@@ -213,7 +215,8 @@ impl Catalog {
         self.records(&keys).await
     }
 
-    /// Those that are seen and match. Rows are not asked whether they are right: a record may have changed since.
+    /// The visible records that match. They are compared with the filters again: a record may have changed since its
+    /// row was read.
     async fn wanted<R: Listable>(
         &self,
         query: &QueryOf<R>,

@@ -1,5 +1,6 @@
-//! What a kind of record has to tell so that it can be listed: its fields, and its indexes. Filters ([`super::filter`]), orders
-//! ([`super::order`]), the choice of an index ([`super::plan`]) and the walk along it ([`super::list`]) are the same for all kinds.
+//! The properties of a kind of record that can be listed: its fields, and its indexes. Filters ([`super::filter`]),
+//! orders ([`super::order`]), the choice of an index ([`super::plan`]) and the walk along it ([`super::list`]) are the
+//! same for all kinds.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,37 +16,37 @@ use crate::store::record::Record;
 use crate::store::{Key, StoreError};
 
 /// A kind of record that is listed in pages.
-#[expect(async_fn_in_trait, reason = "its futures stay on the thread that asks")]
+#[expect(async_fn_in_trait, reason = "its futures stay on the caller's thread")]
 pub trait Listable: Record + 'static {
-    /// What names one.
+    /// The id of a record.
     type Id: Copy + Eq + Ord + Hash + Display + Send;
-    /// What they can be sorted and filtered by.
+    /// The fields to sort and filter by.
     type Field: Copy + PartialEq + Send + 'static;
 
-    /// When it was made.
+    /// The field of the creation time.
     const CREATED_AT: Self::Field;
-    /// Its id: what makes every order total.
+    /// The field of the id, which makes every order total.
     const ID: Self::Field;
-    /// Its project.
+    /// The field of the project.
     const PROJECT: Self::Field;
     /// The indexes by a value, those first whose values have the fewest records.
     const INDEXES: &'static [ValueIndex<Self>] = &[];
 
-    /// The id of that number.
+    /// The id with this UUID.
     fn id_of(id: Uuid) -> Self::Id;
-    /// What names it.
+    /// Its id.
     fn id(&self) -> Self::Id;
-    /// Whose it is.
+    /// Its project.
     fn project_id(&self) -> &ProjectId;
-    /// When it was made.
+    /// When it was created.
     fn created_at(&self) -> Timestamp;
-    /// When it was changed last.
+    /// When it was last updated.
     fn updated_at(&self) -> Option<Timestamp> {
         None
     }
-    /// What it has in a field.
+    /// The value of a field.
     fn value(&self, field: Self::Field) -> FieldValue<'_>;
-    /// Whether a field's text is one of these. What a record has not is none.
+    /// Whether a field's text is one of these. A missing value is not.
     fn is_one_of(&self, field: Self::Field, wanted: &[String]) -> bool {
         let text = self.value(field).into_text();
         text.is_some_and(|text| wanted.iter().any(|wanted| *wanted == text))
@@ -59,17 +60,17 @@ pub trait Listable: Record + 'static {
         None
     }
 
-    /// What the rows of a scope begin with, in order of creation; they end with time and id.
+    /// The prefix of a scope's rows in order of creation, which end with time and id.
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8>;
-    /// Where the record of a row with that prefix is. `None` for rows of the table of records itself: there is nothing else to look up.
+    /// The function from a row with that prefix to its record's key. `None` if the rows are the records.
     fn record_of(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>>;
-    /// Those of these ids; what is unknown is left out.
+    /// The records with these ids, without unknown ones.
     ///
     /// # Errors
     /// When the store fails.
     async fn by_id(catalog: &Catalog, ids: &[Self::Id]) -> Result<Vec<Stored<Self>>, StoreError>;
 
-    /// Those of which other records match, too, in the same order: where a filter is about more than the record.
+    /// The records whose related records match, too, in the same order: for filters on more than the record.
     ///
     /// # Errors
     /// When the store fails.
@@ -81,7 +82,7 @@ pub trait Listable: Record + 'static {
         Ok(found)
     }
 
-    /// How many there are in a scope, where that is counted.
+    /// The number of records in a scope, if it is counted.
     ///
     /// # Errors
     /// When the store fails.
@@ -90,30 +91,31 @@ pub trait Listable: Record + 'static {
     }
 }
 
-/// What can be asked of a list of these.
+/// The query of a list of these records.
 pub type QueryOf<R> = ListQuery<<R as Listable>::Field, <R as Listable>::Id>;
 
-/// An index by a value; rows of the same value are in order of `created_at` and id.
+/// An index by a value; rows of the same value are ordered by `created_at` and id.
 pub struct ValueIndex<R: Listable> {
-    /// Whose value.
+    /// The indexed field.
     pub field: R::Field,
-    /// Whether a value has so few records that sorting those is better than to go along another index and to pass over most.
+    /// Whether a value has so few records that sorting them is better than walking another index and skipping most
+    /// rows.
     pub is_selective: bool,
-    /// What the rows of this value begin with; `None` if no record can have it.
+    /// The prefix of the rows of this value; `None` if no record can have it.
     pub value_prefix: fn(Option<&ProjectId>, &str) -> Option<Vec<u8>>,
-    /// If its values are in their order: what all rows of a scope begin with, and the row of a record.
+    /// The ordered index, if its values are stored in their order.
     pub ordered: Option<OrderedIndex<R>>,
 }
 
-/// An index whose values are in their order.
+/// An index whose values are stored in their order.
 pub struct OrderedIndex<R> {
-    /// What all rows of a scope begin with.
+    /// The prefix of all rows of a scope.
     pub prefix: fn(Option<&ProjectId>) -> Vec<u8>,
-    /// The row of a record, there or not.
+    /// The row of a record, which need not exist.
     pub row: fn(Option<&ProjectId>, &R) -> Key,
 }
 
-/// What a record has in a field. What it has not sorts before all that it could have.
+/// The value of a field. A missing value sorts before all others.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is the type that its name says")]
 pub enum FieldValue<'a> {
@@ -139,7 +141,7 @@ impl<'a> FieldValue<'a> {
         time.map_or(Self::Missing, Self::Time)
     }
 
-    /// As clients see it; `None` if there is nothing.
+    /// As shown to clients; `None` if it is missing.
     pub(super) fn into_text(self) -> Option<Cow<'a, str>> {
         Some(match self {
             Self::Missing => return None,

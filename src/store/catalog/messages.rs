@@ -12,7 +12,7 @@ use crate::model::{MessageId, ProjectId, Timestamp, UserMessage};
 use crate::store::{Key, StoreError};
 
 impl Catalog {
-    /// User messages of a project (`None`: of all), newest first, behind `marker`.
+    /// User messages of a project (`None`: of all), newest first, after `marker`.
     ///
     /// # Errors
     /// `UnknownMarker` when the marker is no message, or one of another project; or when the store fails.
@@ -39,8 +39,8 @@ impl Catalog {
         self.record(&record_key(id)).await
     }
 
-    /// Messages that are to be forgotten by now, the longest expired first, those of up to `limit` rows. Whoever
-    /// removes them asks again from the beginning while there is a `next`.
+    /// Expired messages, the longest expired first, of up to `limit` rows. A caller that deletes them calls again from
+    /// the beginning while there is a `next`.
     ///
     /// # Errors
     /// When the store fails.

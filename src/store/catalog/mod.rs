@@ -1,23 +1,23 @@
 //! The typed catalog: records, their indexes and the counters of quota, on top of any [`Store`].
 //!
 //! Reads go through the parts (`catalog.volumes()`, …). Every change is a [`Changes`]: it collects records and counters, and
-//! commits them together. A record that was read is a [`Stored`]; writing it back demands that nobody changed it since.
+//! commits them together. A record that was read is a [`Stored`]; writing it back fails if it has changed since.
 //!
-//! Reads are not one snapshot: a list reads an index, then records. What vanished in between is left out, and what no longer
-//! matches too; no record is listed twice in one page.
+//! Reads are not one snapshot: a list reads an index, then records. Records that are deleted or no longer match
+//! meanwhile are left out; no record is listed twice in one page.
 //!
-//! | file | what it is |
+//! | file | content |
 //! |---|---|
 //! | `keys` | the layout of keys |
-//! | `kinds` | where each kind of record and its index rows are |
-//! | `read` | how records and ranges of them are read |
-//! | `changes` | what a commit collects |
-//! | `query`, `filter`, `order`, `plan`, `list` | lists: what is asked, what matches, in which order, by which index, page by page |
-//! | `listable` | what a kind of record tells for its lists |
-//! | `volume_list`, `snapshot_list` | what volumes and snapshots tell |
+//! | `kinds` | the tables of each kind of record and its index rows |
+//! | `read` | reads of records and ranges |
+//! | `changes` | the changes of a commit |
+//! | `query`, `filter`, `order`, `plan`, `list` | lists: query, filters, order, choice of index, pages |
+//! | `listable` | the properties of a kind of record for its lists |
+//! | `volume_list`, `snapshot_list` | the same of volumes and snapshots |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
-//! | `upgrade` | from one layout of keys to the next |
-//! | [`verify`] | whether all of it still agrees |
+//! | `upgrade` | upgrades of the layout of keys |
+//! | [`verify`] | the consistency check |
 
 mod attachments;
 mod changes;
@@ -69,10 +69,10 @@ pub use query::{
 pub use tokens::TokenState;
 pub use types::TYPE_IN_USE;
 
-/// How keys are laid out by this program. Raised when `keys` changes in a way that needs rewriting.
+/// The version of the layout of keys. Incremented when `keys` changes in a way that needs rewriting.
 const LAYOUT_VERSION: u32 = 2;
 
-/// A record as it was read, and when it was written.
+/// A record that was read, and the revision that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<R> {
     /// The record.
@@ -95,11 +95,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog in this store. Makes the default type if there are no types; what an earlier version laid out in another way is
-    /// laid out anew.
+    /// A catalog in this store. Creates the default type if there are no types, and upgrades an earlier layout.
     ///
     /// # Errors
-    /// When the store fails, or holds records newer than this program knows.
+    /// If the store fails, or has a newer layout than this program supports.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let catalog = Self { store };
         let layout_key = keys::key(keys::LAYOUT).end();
@@ -138,7 +137,8 @@ impl Catalog {
         Changes::new(self.clone())
     }
 
-    /// Waits until a crash takes nothing back of all that could be read when it was asked: for whoever tells others of it.
+    /// Waits until everything that could be read at the time of the call is durable. Called before read data is shown
+    /// to others.
     ///
     /// # Errors
     /// The store failed before.
@@ -146,7 +146,8 @@ impl Catalog {
         self.store.wait_durable().await
     }
 
-    /// Shows that the store takes commits: an empty one, made durable like any other. For health checks.
+    /// Checks that the store accepts commits, with an empty commit that is made durable like any other. For health
+    /// checks.
     ///
     /// # Errors
     /// When the store fails.
@@ -158,7 +159,7 @@ impl Catalog {
         }
     }
 
-    /// Bytes on disk, where the engine tells.
+    /// Bytes on disk, if the engine knows.
     ///
     /// # Errors
     /// When the store fails.
@@ -173,7 +174,7 @@ fn layout_now() -> Layout {
     }
 }
 
-/// Two may open a new catalog at once: who comes second finds it done.
+/// Two nodes may open a new catalog at once: the second finds it initialised.
 fn first_of_two(result: Result<Revision, CommitError>) -> Result<(), StoreError> {
     match result {
         Ok(_) | Err(CommitError::Conflict(_) | CommitError::OverCeiling { .. }) => Ok(()),

@@ -1,4 +1,4 @@
-//! The journal: operations that are under way, and what they hold of the quota.
+//! The journal: open operations, and the quota that they reserve.
 
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ impl Catalog {
         self.record(&record_key(id)).await
     }
 
-    /// Open operations by id (so, oldest first), behind `after`.
+    /// Open operations by id (so oldest first), after `after`.
     ///
     /// # Errors
     /// When the store fails.
@@ -40,7 +40,7 @@ impl Catalog {
         Ok(Page { records, next })
     }
 
-    /// Whether a volume is being made from this volume or snapshot.
+    /// Whether a volume is being created from this volume or snapshot.
     ///
     /// # Errors
     /// When the store fails.
@@ -55,7 +55,7 @@ impl Indexed for Operation {
         record_key(self.id)
     }
 
-    /// What it holds of the quota is added to `reserved`.
+    /// The quota that it reserves is added to `reserved`.
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
         if let Some(operation) = was.or(now) {
             changes.of(&operation.verb);
@@ -66,7 +66,7 @@ impl Indexed for Operation {
         {
             return;
         }
-        // Added before it is taken away, so that the counter is not seen below what others hold.
+        // Added before it is subtracted, so that the counter never falls below the reservations of others.
         now.inspect(|now| hold(changes, &now.project_id, &now.reserved, 1));
         was.inspect(|was| hold(changes, &was.project_id, &was.reserved, -1));
     }
@@ -81,7 +81,7 @@ fn hold(changes: &mut Changes, project: &ProjectId, reserved: &Deltas, sign: i64
     }
 }
 
-/// What a delta holds: only growth is reserved (cinder: `quota_reserve` adds positive deltas only).
+/// The reservation for a delta: only growth is reserved (cinder: `quota_reserve` adds positive deltas only).
 pub(super) fn held(amount: i64) -> i64 {
     amount.max(0)
 }

@@ -1,15 +1,15 @@
-//! The order of a list: which keys decide, and how two records compare.
+//! The order of a list: its sort keys, and the comparison of two records.
 
 use std::cmp::Ordering;
 
 use super::listable::Listable;
 use super::query::Direction;
 
-/// Sort keys that no two records share, each with its direction.
+/// Sort keys of a total order, each with its direction.
 pub(super) type SortOrder<R> = Vec<(<R as Listable>::Field, Direction)>;
 
-/// The order that was asked for, made total: `created_at` and `id` are appended in the **first** key's direction (cinder:
-/// `process_sort_params`); without any key the newest come first. What stands behind `id` decides nothing and is dropped.
+/// The requested order, made total: `created_at` and `id` are appended in the **first** key's direction (cinder:
+/// `process_sort_params`); without any key the newest come first. Keys after `id` have no effect and are dropped.
 pub(super) fn total_order<R: Listable>(asked: &[(R::Field, Direction)]) -> SortOrder<R> {
     let direction = asked
         .first()
@@ -28,8 +28,8 @@ pub(super) fn total_order<R: Listable>(asked: &[(R::Field, Direction)]) -> SortO
     order
 }
 
-/// Where all of an order goes one way, and at most one key stands before `created_at` and `id`: that key, and whether the
-/// way is down. Such an order may be that of an index.
+/// If all keys of an order have the same direction, and at most one key precedes `created_at` and `id`: that key, and
+/// whether the direction is descending. An index may have such an order.
 pub(super) fn leading_key<R: Listable>(order: &[(R::Field, Direction)]) -> Option<(Option<R::Field>, bool)> {
     let (_, direction) = order.first()?;
     if order.iter().any(|(_, other)| other != direction) {
@@ -43,7 +43,7 @@ pub(super) fn leading_key<R: Listable>(order: &[(R::Field, Direction)]) -> Optio
     Some((leading, *direction == Direction::Descending))
 }
 
-/// How two records stand to each other in this order.
+/// Compares two records in this order.
 pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::Field, Direction)]) -> Ordering {
     order
         .iter()
@@ -58,7 +58,7 @@ pub(super) fn compare<R: Listable>(a: &R, b: &R, order: &[(R::Field, Direction)]
         .unwrap_or(Ordering::Equal)
 }
 
-/// Keeps the first `count` of all that it is given, in order, and never holds more than twice as many.
+/// Keeps the first `count` of the added records, in order, and never holds more than twice as many.
 pub(super) struct First<R: Listable> {
     order: SortOrder<R>,
     count: usize,
@@ -76,7 +76,7 @@ impl<R: Listable> First<R> {
 
     pub(super) fn push(&mut self, record: R) {
         self.kept.push(record);
-        // At least so many before sorting again, so that the cost of sorting is spread.
+        // At least so many are added before sorting again, so that the cost of sorting is amortised.
         if self.kept.len() >= self.count.saturating_mul(2).max(64) {
             self.shrink();
         }

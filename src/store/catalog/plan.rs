@@ -1,11 +1,11 @@
-//! Which index answers a query.
+//! Chooses the index for a query.
 //!
-//! | query | how it is answered | cost |
+//! | query | plan | cost |
 //! |---|---|---|
 //! | order `created_at`, or of an index by a value; no filters | along that index | the page (and its offset) |
 //! | a filter by one value of an index, in that or the default order | along the rows of that value | the page |
-//! | such an order, other filters | along the index until the page is full | what is passed over |
-//! | filter `id=` | those records | the ids given |
+//! | such an order, other filters | along the index until the page is full | the skipped rows |
+//! | filter `id=` | those records | the given ids |
 //! | a filter by one value of a selective index, any other order | all its rows, the first few kept | the records of that value |
 //! | anything else | all records of the project (or all), the first few kept | the records of the scope |
 
@@ -18,31 +18,31 @@ use super::query::Filter;
 use crate::model::ProjectId;
 use crate::store::Key;
 
-/// How a query is answered.
+/// The plan of a query.
 pub(super) enum Plan<I> {
     /// Nothing can match.
     Nothing,
-    /// Look at these.
+    /// Read these records.
     These(Vec<I>),
-    /// Go along rows that are in the order that was asked for.
+    /// Walk rows that are in the requested order.
     Along(Path),
-    /// Go through rows and keep the first of that order.
+    /// Walk rows and keep the first records of the requested order.
     Sorting(Path),
 }
 
-/// Rows to go along.
+/// Rows to walk.
 pub(super) struct Path {
-    /// What they begin with.
+    /// Their prefix.
     pub(super) prefix: Vec<u8>,
-    /// Backwards.
+    /// Whether to walk backwards.
     pub(super) reverse: bool,
-    /// The row, there or not, that the marker has on this path.
+    /// The row of the marker on this path, which need not exist.
     pub(super) after: Option<Key>,
-    /// Where the record of a row is; `None` if rows are records.
+    /// The function from a row to its record's key; `None` if the rows are records.
     pub(super) record_of: Option<fn(&Key) -> Option<Key>>,
 }
 
-/// How a query is answered. A marker that is known is told, for the place to begin behind.
+/// Plans a query. `marker` is the marker's record, after which the page begins.
 pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<R::Id> {
     let mut only_project = None;
     for filter in &query.filters {
@@ -66,7 +66,7 @@ pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<
     }
     let scope = query.project.clone().or(only_project);
     let scope = scope.as_ref();
-    // Where rows go on with created_at and id.
+    // For rows that continue with created_at and id.
     let by_time = |prefix: Vec<u8>, reverse: bool| {
         let after = marker.map(|marker| {
             let (time, id) = (time_bytes(marker.created_at()), uuid_of(marker));
@@ -108,7 +108,7 @@ pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<
     }
 }
 
-/// The indexes of which the query wants one value only, in the order of the indexes.
+/// The indexes of which the query selects a single value, in the order of the indexes.
 fn only_values<R: Listable>(query: &QueryOf<R>) -> impl Iterator<Item = (&'static ValueIndex<R>, &str)> {
     R::INDEXES.iter().filter_map(|index| {
         query.filters.iter().find_map(|filter| match filter {

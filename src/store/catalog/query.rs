@@ -1,40 +1,40 @@
-//! What can be asked of a list, and what the answer is.
+//! Queries of lists, and their pages.
 
 use std::collections::BTreeMap;
 
 use crate::model::{AttachmentId, MessageId, ProjectId, SnapshotId, Timestamp, TransferId, VolumeId};
 use crate::store::StoreError;
 
-/// Which records of a kind, in which order: `F` are their fields, `I` their id.
+/// A query of a list: `F` is the type of fields, `I` of ids.
 #[derive(Clone, Debug)]
 pub struct ListQuery<F, I> {
-    /// Only this project's; `None` is everybody's.
+    /// The project; `None` for all.
     pub project: Option<ProjectId>,
     /// Sort keys in order; empty is `created_at` descending.
     pub sort: Vec<(F, Direction)>,
     /// Filters that must all match.
     pub filters: Vec<Filter<F>>,
-    /// Behind this one.
+    /// The record after which the page begins.
     pub marker: Option<I>,
-    /// Skip so many.
+    /// The number of records to skip.
     pub offset: usize,
-    /// At most so many.
+    /// The most records of the page.
     pub limit: usize,
 }
 
-/// Which volumes, in which order.
+/// A query of volumes.
 pub type VolumeQuery = ListQuery<VolumeField, VolumeId>;
 
-/// Which snapshots, in which order.
+/// A query of snapshots.
 pub type SnapshotQuery = ListQuery<SnapshotField, SnapshotId>;
 
-/// Which attachments, in which order.
+/// A query of attachments.
 pub type AttachmentQuery = ListQuery<AttachmentField, AttachmentId>;
 
-/// Which user messages, in which order.
+/// A query of user messages.
 pub type MessageQuery = ListQuery<MessageField, MessageId>;
 
-/// Which transfers, in which order.
+/// A query of transfers.
 pub type TransferQuery = ListQuery<TransferField, TransferId>;
 
 impl<F, I> Default for ListQuery<F, I> {
@@ -66,15 +66,15 @@ pub enum Filter<F> {
     Is(F, Vec<String>),
     /// The field's text contains this (`name~=`).
     Contains(F, String),
-    /// All these metadata pairs are there.
+    /// All these metadata pairs exist.
     Metadata(BTreeMap<String, String>),
-    /// All these image metadata pairs are there.
+    /// All these image metadata pairs exist.
     ImageMetadata(BTreeMap<String, String>),
-    /// A time compares so (`gte:…`).
+    /// A comparison of a time (`gte:…`).
     Time(TimeField, Comparison, Timestamp),
-    /// Its volume matches: a snapshot has no zone and no host of its own.
+    /// Its volume matches: a snapshot itself has no zone and no host.
     OfVolume(Box<VolumeFilter>),
-    /// Nothing matches: an administrator asked for a filter that nobody knows.
+    /// Nothing matches: an administrator used an unknown filter.
     Nothing,
 }
 
@@ -84,7 +84,7 @@ pub type VolumeFilter = Filter<VolumeField>;
 /// A filter on snapshots.
 pub type SnapshotFilter = Filter<SnapshotField>;
 
-/// What volumes can be sorted and filtered by (cinder: columns of `volumes`).
+/// The fields to sort and filter volumes by (cinder: columns of `volumes`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum VolumeField {
@@ -114,7 +114,7 @@ pub enum VolumeField {
     ConsistencygroupId,
 }
 
-/// What snapshots can be sorted and filtered by (cinder: columns of `snapshots`).
+/// The fields to sort and filter snapshots by (cinder: columns of `snapshots`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum SnapshotField {
@@ -137,7 +137,7 @@ pub enum SnapshotField {
     ScheduledAt,
 }
 
-/// What attachments can be sorted and filtered by (cinder: columns of `volume_attachment`).
+/// The fields to sort and filter attachments by (cinder: columns of `volume_attachment`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum AttachmentField {
@@ -155,7 +155,7 @@ pub enum AttachmentField {
     DetachedAt,
 }
 
-/// What user messages can be sorted and filtered by (cinder: columns of `messages`).
+/// The fields to sort and filter user messages by (cinder: columns of `messages`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum MessageField {
@@ -170,7 +170,7 @@ pub enum MessageField {
     ExpiresAt,
 }
 
-/// What transfers can be sorted and filtered by (cinder: columns of `transfers`).
+/// The fields to sort and filter transfers by (cinder: columns of `transfers`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum TransferField {
@@ -180,7 +180,7 @@ pub enum TransferField {
     Name,
     SourceProjectId,
     NoSnapshots,
-    /// A column of Cinder's that is the same for all that are open.
+    /// A column of Cinder's with the same value for all open transfers.
     Same,
 }
 
@@ -192,9 +192,9 @@ pub enum TimeField {
     UpdatedAt,
 }
 
-/// How to compare (`gt`, `gte`, `eq`, `neq`, `lt`, `lte`).
+/// The comparison (`gt`, `gte`, `eq`, `neq`, `lt`, `lte`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+#[expect(missing_docs, reason = "the names are Cinder's")]
 pub enum Comparison {
     Gt,
     Gte,
@@ -204,20 +204,20 @@ pub enum Comparison {
     Lte,
 }
 
-/// Part of a list or of a range. Only `next` says whether there is more: records that vanish between the scan of an index and
-/// their read make a page shorter than it may be, not the last one.
+/// Part of a list or of a range. Only `next` says whether there is more: records that are deleted between the scan of
+/// an index and their read make a page shorter, but not the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<R, C> {
     /// The records.
     pub records: Vec<R>,
-    /// Behind what the next page begins; `None` once the end of the range was seen.
+    /// The position after which the next page begins; `None` at the end of the range.
     pub next: Option<C>,
 }
 
-/// Why a list cannot be given.
+/// Why a list cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The marker names nothing that the caller may see.
+    /// The marker is no record that the caller may see.
     #[error("marker {0} is unknown")]
     UnknownMarker(String),
     /// The store failed.

@@ -1,8 +1,8 @@
 //! Usage and limits: a row for each project (or class) and resource. Usage is counters, changed in the same commit as the
 //! records that are counted.
 //!
-//! A resource that is counted for one volume type goes by the type's **id** ([`Resource::of_type`]), so a type that gets another
-//! name changes nothing here, and what is left of a type that is gone is nobody's.
+//! A resource that is counted per volume type is named by the type's **id** ([`Resource::of_type`]), so renaming a type
+//! changes nothing here, and rows of a deleted type are never used again.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::store::evaluate::counter_value;
 use crate::store::record::Limit;
 use crate::store::{Ceiling, CommitError, Condition, Entry, Key, StoreError};
 
-/// How many rows of limits one commit changes.
+/// The most rows of limits that one commit changes.
 const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
-    /// What a project uses, by resource. Resources it never used are missing.
+    /// What a project uses, by resource. Resources that it never used are missing.
     ///
     /// # Errors
     /// When the store fails.
@@ -97,7 +97,7 @@ impl Catalog {
         self.limits(keys::CLASS_LIMIT, class).await
     }
 
-    /// Of these resources, the limits that a project has of its own, and those of the class `default`.
+    /// The project's own limits of these resources, and those of the class `default`.
     ///
     /// # Errors
     /// When the store fails.
@@ -126,10 +126,10 @@ impl Catalog {
         Ok(limits)
     }
 
-    /// Sets limits of a project, and leaves its others as they are. Many are set in several commits, in their order.
+    /// Sets limits of a project, and keeps its others. Many limits are set in several commits, in order.
     ///
     /// # Errors
-    /// When the store fails; what was set before is set.
+    /// When the store fails; limits that were set before the failure are kept.
     pub async fn set_project_limits(
         &self,
         project: &ProjectId,
@@ -142,15 +142,15 @@ impl Catalog {
     /// Sets limits of a quota class, as [`Catalog::set_project_limits`] those of a project.
     ///
     /// # Errors
-    /// When the store fails; what was set before is set.
+    /// When the store fails; limits that were set before the failure are kept.
     pub async fn set_class_limits(&self, class: &str, limits: &[(Resource, i64)]) -> Result<(), CommitError> {
         self.set_limits(keys::CLASS_LIMIT, class, limits).await
     }
 
-    /// Takes all limits of its own from a project. Many go in several commits.
+    /// Deletes all limits of a project. Many limits are deleted in several commits.
     ///
     /// # Errors
-    /// When the store fails; what is gone by then is gone.
+    /// When the store fails; limits that were deleted before the failure stay deleted.
     pub async fn delete_project_limits(&self, project: &ProjectId) -> Result<(), CommitError> {
         let prefix = key(keys::PROJECT_LIMIT).text(project.as_str()).prefix();
         loop {
@@ -166,7 +166,7 @@ impl Catalog {
         }
     }
 
-    /// Forgets limits and counters of volume types that are gone: how many. They are nobody's, and do no harm but take room.
+    /// Deletes the limits and counters of deleted volume types, which only occupy space. Returns their number.
     ///
     /// # Errors
     /// When the store fails.
@@ -203,7 +203,7 @@ impl Catalog {
                     }
                     match changes.commit().await {
                         Ok(_) => forgotten += some.len(),
-                        // Another look will come.
+                        // The next run will delete them.
                         Err(CommitError::Conflict(_) | CommitError::OverCeiling { .. }) => {}
                         Err(CommitError::Store(error)) => return Err(error),
                     }
@@ -213,7 +213,7 @@ impl Catalog {
         Ok(forgotten)
     }
 
-    /// A resource as clients know it: by its type's name.
+    /// A resource as shown to clients: with its type's name.
     ///
     /// # Errors
     /// When the store fails.
@@ -256,7 +256,7 @@ impl Catalog {
 }
 
 impl Changes {
-    /// Adds to (or takes from) what a project has in use. Called where records of that worth come or go.
+    /// Changes the usage of a project. Called where the counted records are inserted or deleted.
     pub fn add_usage(&mut self, project: &ProjectId, deltas: &Deltas) -> &mut Self {
         for (resource, delta) in deltas {
             self.add(usage_key(project, resource, Counted::InUse), *delta);
@@ -264,8 +264,8 @@ impl Changes {
         self
     }
 
-    /// The commit fails with `OverCeiling` (named by the resource) if `in_use + reserved` would be over the limit. A negative
-    /// limit is none.
+    /// The commit fails with `OverCeiling` (with the resource's name) if `in_use + reserved` would exceed the limit. A
+    /// negative limit is unlimited.
     pub fn within_limit(&mut self, project: &ProjectId, resource: &Resource, limit: i64) -> &mut Self {
         if limit >= 0 {
             let keys =
@@ -279,7 +279,7 @@ impl Changes {
         self
     }
 
-    /// Limits of a project; its others stay.
+    /// Sets limits of a project; its others are kept.
     pub fn put_project_limits(&mut self, project: &ProjectId, limits: &BTreeMap<Resource, i64>) -> &mut Self {
         for (resource, limit) in limits {
             self.put(
@@ -291,7 +291,7 @@ impl Changes {
     }
 }
 
-/// Which of the two counters of a resource.
+/// One of the two counters of a resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     InUse,

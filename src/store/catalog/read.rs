@@ -1,4 +1,4 @@
-//! How records and ranges of them are read.
+//! Reads of records and ranges.
 
 use std::borrow::Borrow;
 
@@ -7,11 +7,11 @@ use crate::model::ProjectId;
 use crate::store::record::{Record, decode};
 use crate::store::{Entry, Key, Scan, StoreError};
 
-/// How many entries are read at once where all of a range is walked: enough to pay for the trip, few enough to hold.
+/// The number of entries per read in a walk: enough to amortise the call, few enough for the memory.
 pub(super) const BATCH: usize = 1024;
 
 impl Catalog {
-    /// The record there.
+    /// The record with this key.
     pub(super) async fn record<R: Record>(&self, key: &Key) -> Result<Option<Stored<R>>, StoreError> {
         self.store
             .get(key)
@@ -20,14 +20,14 @@ impl Catalog {
             .transpose()
     }
 
-    /// The records there, in the order of `keys`; what is gone is left out.
+    /// The records with these keys, in their order; deleted ones are left out.
     pub(super) async fn records<R: Record>(&self, keys: &[Key]) -> Result<Vec<Stored<R>>, StoreError> {
         let entries = self.store.get_many(keys).await?;
         let found = keys.iter().zip(entries);
         decoded(found.filter_map(|(key, entry)| Some((key, entry?))).collect()).await
     }
 
-    /// Up to `limit` entries behind `after`.
+    /// Up to `limit` entries after `after`.
     pub(super) async fn range(
         &self,
         prefix: Vec<u8>,
@@ -45,7 +45,7 @@ impl Catalog {
             .await
     }
 
-    /// All records that begin so. For tables that are small by nature.
+    /// All records with this prefix. For small tables.
     pub(super) async fn all<R: Record>(&self, prefix: Vec<u8>) -> Result<Vec<Stored<R>>, StoreError> {
         let mut walk = Walk::new(prefix, false);
         let mut records = Vec::new();
@@ -56,7 +56,7 @@ impl Catalog {
     }
 }
 
-/// Decodes what was read; the error says where it lay.
+/// Decodes an entry; the error contains its key.
 pub(super) fn stored<R: Record>(key: &Key, entry: &Entry) -> Result<Stored<R>, StoreError> {
     match decode(&entry.value) {
         Ok(record) => Ok(Stored {
@@ -67,10 +67,10 @@ pub(super) fn stored<R: Record>(key: &Key, entry: &Entry) -> Result<Stored<R>, S
     }
 }
 
-/// How many bytes of records are decoded at a stretch: some milliseconds' worth. Whoever else works on this thread comes in between.
+/// How many bytes of records are decoded before yielding to other tasks of the thread: some milliseconds of work.
 const AT_A_STRETCH: usize = 512 * 1024;
 
-/// Decodes a page of what was read, and lets others work in between if it is large.
+/// Decodes a page of entries, and yields in between if it is large.
 pub(super) async fn decoded<R: Record, K: Borrow<Key>>(
     entries: Vec<(K, Entry)>,
 ) -> Result<Vec<Stored<R>>, StoreError> {
@@ -87,12 +87,12 @@ pub(super) async fn decoded<R: Record, K: Borrow<Key>>(
     Ok(records)
 }
 
-/// Whether someone who sees `scope` (`None`: everything) sees what is of `project`.
+/// Whether a caller with `scope` (`None`: all projects) may see records of `project`.
 pub(super) fn sees(scope: Option<&ProjectId>, project: &ProjectId) -> bool {
     scope.is_none_or(|scope| scope == project)
 }
 
-/// Goes through a range in batches, with no more than one batch in memory.
+/// Walks a range in batches, with no more than one batch in memory.
 pub(super) struct Walk {
     prefix: Vec<u8>,
     after: Option<Key>,
@@ -117,7 +117,7 @@ impl Walk {
         self
     }
 
-    /// Reads so many at first, where few may be enough, and twice as many each time again.
+    /// Sets the size of the first batch, if few entries may be enough; it doubles with each batch.
     pub(super) fn beginning_with(mut self, batch: usize) -> Self {
         self.batch = batch.clamp(1, BATCH);
         self
@@ -128,7 +128,7 @@ impl Walk {
         self.next_few(catalog, BATCH).await
     }
 
-    /// The next batch, with no more entries than `most`; `None` at the end, and if `most` is none.
+    /// The next batch, with at most `most` entries; `None` at the end, and if `most` is 0.
     pub(super) async fn next_few(
         &mut self,
         catalog: &Catalog,
@@ -139,7 +139,7 @@ impl Walk {
             return Ok(None);
         }
         if self.after.is_some() {
-            // A long walk lets others work in between, and can be given up there.
+            // A long walk yields to other tasks, and can be cancelled there.
             tokio::task::yield_now().await;
         }
         let entries = catalog

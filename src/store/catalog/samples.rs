@@ -9,7 +9,7 @@ use crate::model::{
 
 static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
 
-/// A time later than all before.
+/// A time later than all earlier results.
 pub(super) fn tick() -> Timestamp {
     Timestamp(CLOCK.fetch_add(1_000, Ordering::Relaxed))
 }

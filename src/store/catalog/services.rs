@@ -15,7 +15,7 @@ impl Catalog {
         self.record(&service_key(binary, host)).await
     }
 
-    /// All services that were ever seen.
+    /// All known services.
     ///
     /// # Errors
     /// When the store fails.
@@ -25,13 +25,14 @@ impl Catalog {
 }
 
 impl Changes {
-    /// A service as it is to be now (new or known by its binary and host).
+    /// Inserts or updates a service.
     pub fn put_service(&mut self, service: &Service) -> &mut Self {
         self.put(service_key(&service.binary, &service.host), service);
         self
     }
 
-    /// A service as it is to be now; a conflict if it changed since it was read, or is not as new as was thought.
+    /// Updates a service, or inserts it if `was` is `None`; a conflict if it changed since it was read, or was inserted
+    /// meanwhile.
     pub fn update_service(&mut self, was: Option<&Stored<Service>>, now: &Service) -> &mut Self {
         let key = service_key(&now.binary, &now.host);
         match was {

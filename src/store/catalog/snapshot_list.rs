@@ -23,7 +23,7 @@ impl Catalog {
         self.page::<Snapshot>(query).await
     }
 
-    /// How many snapshots match.
+    /// The number of matching snapshots.
     ///
     /// # Errors
     /// When the store fails.
@@ -93,7 +93,7 @@ impl Listable for Snapshot {
             SnapshotField::ProjectId => FieldValue::Text(self.project_id.as_str()),
             SnapshotField::GroupSnapshotId => FieldValue::id(self.group_snapshot_id),
             SnapshotField::ConsumesQuota => FieldValue::Flag(self.consumes_quota),
-            // Columns of Cinder's that nothing here fills.
+            // Columns of Cinder's that are always empty here.
             SnapshotField::CgsnapshotId | SnapshotField::ScheduledAt => FieldValue::Missing,
             SnapshotField::EncryptionKeyId => FieldValue::id(self.encryption_key_id),
         }

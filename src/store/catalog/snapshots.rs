@@ -47,7 +47,7 @@ impl Catalog {
         Ok(None)
     }
 
-    /// All snapshots there are, by id, behind `after`.
+    /// All snapshots, by id, after `after`.
     ///
     /// # Errors
     /// When the store fails.
@@ -107,22 +107,22 @@ fn rows(snapshot: &Snapshot) -> Rows {
     rows
 }
 
-/// What the rows of a volume begin with.
+/// The prefix of a volume's rows.
 pub(super) fn of_volume(id: VolumeId) -> Vec<u8> {
     key(keys::SNAPSHOT_BY_VOLUME).id(id.0).prefix()
 }
 
-/// What the rows of a scope begin with, in order of creation.
+/// The prefix of a scope's rows in order of creation.
 pub(super) fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
     key(keys::SNAPSHOT_BY_CREATED).scope(scope).prefix()
 }
 
-/// What the rows of a scope begin with, in order of names.
+/// The prefix of a scope's rows in order of names.
 pub(super) fn name_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
     key(keys::SNAPSHOT_BY_NAME).scope(scope).prefix()
 }
 
-/// What the rows of one name begin with.
+/// The prefix of the rows of one name.
 pub(super) fn named_prefix(scope: Option<&ProjectId>, name: &str) -> Vec<u8> {
     key(keys::SNAPSHOT_BY_NAME)
         .scope(scope)

@@ -1,4 +1,4 @@
-//! What the catalog promises, over the store in memory.
+//! Tests of the catalog, with the store in memory.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     changes.delete(&was);
     assert!(
         matches!(changes.commit().await, Err(CommitError::Conflict(_))),
-        "it was changed since"
+        "it has changed since"
     );
 
     let was = catalog.volume(record.id).await.unwrap().unwrap();
@@ -76,12 +76,12 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     changes.delete(&was);
     changes.commit().await.unwrap();
     assert_eq!(catalog.volume(record.id).await.unwrap(), None);
-    // But for the two counters of the project.
+    // Except for the two counters of the project.
     assert_eq!(store.entries().len(), empty + 2);
 }
 
 #[actix::test]
-async fn a_quota_is_never_exceeded_whoever_is_first() {
+async fn a_quota_is_never_exceeded_by_concurrent_commits() {
     let catalog = catalog().await;
     let project = "p".into();
     let commit = |limit: i64| {
@@ -517,7 +517,11 @@ async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
             ..VolumeQuery::default()
         };
         let listed = catalog.volumes(&query).await.unwrap().records;
-        assert_eq!(listed.len(), count, "a hidden copy is in everybody's list only");
+        assert_eq!(
+            listed.len(),
+            count,
+            "a hidden copy is in the list of all projects only"
+        );
     }
     let names = [volume.id, copy.id].map(crate::model::StorageName::Volume);
     let expected = [

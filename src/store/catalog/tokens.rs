@@ -1,5 +1,5 @@
-//! What makes tokens of the embedded identity good or not: the keys that they are sealed with, and which were ended before their
-//! time. The tokens themselves are not stored: their holders have them.
+//! What the validity of tokens of the embedded identity depends on: the keys that seal them, and the revoked tokens.
+//! The tokens themselves are not stored: their holders have them.
 
 use super::changes::{Changes, Indexed};
 use super::keys::{self, Table, bytes_time, key};
@@ -11,19 +11,19 @@ use crate::model::{Timestamp, UserId};
 use crate::store::{Condition, Key, StoreError};
 use uuid::Uuid;
 
-/// What decides on one token, read at once.
+/// What the validity of one token depends on.
 #[derive(Clone, Debug)]
 pub struct TokenState {
-    /// The keys; `None` before the first start has made them.
+    /// The keys; `None` before the first start has created them.
     pub keys: Option<TokenKeys>,
-    /// How often all tokens of its user were ended.
+    /// How often all tokens of its user were revoked.
     pub generation: u64,
-    /// Whether it was ended by itself.
+    /// Whether it was revoked individually.
     pub is_revoked: bool,
 }
 
 impl Catalog {
-    /// What decides on the token of this user and audit id.
+    /// The state for the token with this user and audit id.
     ///
     /// # Errors
     /// When the store fails.
@@ -48,7 +48,7 @@ impl Catalog {
         })
     }
 
-    /// The keys of tokens, once they were made.
+    /// The keys of tokens, once they are created.
     ///
     /// # Errors
     /// When the store fails.
@@ -56,7 +56,7 @@ impl Catalog {
         self.record(&keys_key()).await
     }
 
-    /// How often all tokens of a user were ended; `None` if never.
+    /// How often all tokens of a user were revoked; `None` if never.
     ///
     /// # Errors
     /// When the store fails.
@@ -67,7 +67,7 @@ impl Catalog {
         self.record(&generation_key(user)).await
     }
 
-    /// Up to `limit` of a user's tokens that were ended before their time.
+    /// Up to `limit` revoked tokens of a user.
     ///
     /// # Errors
     /// When the store fails.
@@ -81,8 +81,8 @@ impl Catalog {
         entries.iter().map(|(key, entry)| stored(key, entry)).collect()
     }
 
-    /// Revoked tokens that have expired by now, the longest expired first, those of up to `limit` rows. Whoever removes them
-    /// asks again from the beginning while there is a `next`.
+    /// Expired revocations, the longest expired first, of up to `limit` rows. A caller that deletes them calls again
+    /// from the beginning while there is a `next`.
     ///
     /// # Errors
     /// When the store fails.
@@ -110,7 +110,7 @@ impl Catalog {
 }
 
 impl Changes {
-    /// Other keys in the place of those that were read; a conflict if somebody else changed them.
+    /// Replaces the keys; a conflict if they have changed since they were read.
     pub fn put_token_keys(&mut self, keys: &TokenKeys, was: Option<&Stored<TokenKeys>>) -> &mut Self {
         let key = keys_key();
         self.expect_as_read(&key, was);
@@ -118,7 +118,7 @@ impl Changes {
         self
     }
 
-    /// Ends all tokens of a user by a new generation; a conflict if somebody else ended them.
+    /// Revokes all tokens of a user by a new generation; a conflict if it has changed since it was read.
     pub fn put_token_generation(
         &mut self,
         generation: &TokenGeneration,
@@ -187,7 +187,7 @@ fn expiry(row: &Key) -> Option<Timestamp> {
     bytes_time(expiry)
 }
 
-/// The record of a row of the expiry index: its key is what follows the time.
+/// The record of a row of the expiry index: its key is the rest after the time.
 fn revoked_key_of_row(row: &Key) -> Option<Key> {
     let record = row.0.get(keys::REVOKED_TOKEN_BY_EXPIRY.len() + 8..)?;
     Some(key(keys::REVOKED_TOKEN).bytes(record).end())

@@ -1,5 +1,5 @@
-//! Open transfers: their rows and reads. A volume has one at most: it changes in the commit that inserts one, and the one that it had
-//! goes.
+//! Open transfers: their rows and reads. A volume has at most one: the commit that inserts one changes the volume, and
+//! deletes its previous transfer.
 
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ impl Catalog {
         }
     }
 
-    /// Transfers that a project offers (`None`: that any does), newest first, behind `marker`.
+    /// Transfers of a project's volumes (`None`: of all), newest first, after `marker`.
     ///
     /// # Errors
     /// `UnknownMarker` when the marker is no transfer, or one of another project; or when the store fails.

@@ -1,4 +1,4 @@
-//! Volume types. There are few, so only names have an index: it keeps them unique.
+//! Volume types. There are few, so only names have an index, which keeps them unique.
 
 use std::cmp::Reverse;
 
@@ -9,7 +9,7 @@ use super::{Catalog, Stored};
 use crate::model::{TypeEncryption, VolumeType, VolumeTypeId};
 use crate::store::{Ceiling, Condition, Key, StoreError};
 
-/// What [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) names when a type that is to be deleted, or
+/// The name in [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) if a type that is to be deleted, or
 /// whose encryption is to change, has volumes.
 pub const TYPE_IN_USE: &str = "volumes of a type that is to be changed";
 
@@ -33,7 +33,7 @@ impl Catalog {
         };
         let id = uuid::Uuid::from_slice(&row.value)
             .map_err(|error| StoreError::new(format!("{row_key:?} holds no id")).caused_by(error))?;
-        // A type that was renamed in between has another name by now.
+        // A type that was renamed meanwhile has another name now.
         Ok(self
             .volume_type(VolumeTypeId(id))
             .await?
@@ -62,8 +62,8 @@ impl Catalog {
     }
 }
 
-/// Names are unique: a conflict if that of a new type, or the new name of one, is taken. One that is deleted has no volumes: else the
-/// commit fails with `OverCeiling` named [`TYPE_IN_USE`].
+/// Names are unique: a conflict if the name of a new type, or the new name of one, exists. A deleted type must have no
+/// volumes: else the commit fails with `OverCeiling` named [`TYPE_IN_USE`].
 impl Indexed for VolumeType {
     fn key(&self) -> Key {
         record_key(self.id)
@@ -105,7 +105,7 @@ fn encryption_key(id: VolumeTypeId) -> Key {
     key(keys::TYPE_ENCRYPTION).id(id.0).end()
 }
 
-/// How many volumes are of this type.
+/// The counter of volumes of this type.
 pub(super) fn type_counter(id: VolumeTypeId) -> Key {
     key(keys::VOLUMES_OF_TYPE).id(id.0).end()
 }

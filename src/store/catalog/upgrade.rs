@@ -1,12 +1,12 @@
-//! From one layout of keys to the next, when a catalog is opened that an earlier version of this program wrote.
+//! Upgrades the layout of keys, when a catalog is opened that an earlier version of this program wrote.
 //!
-//! | layout | what it was |
+//! | layout | content |
 //! |---|---|
-//! | 1 | limits of a project (or class) were one record; limits, counters and reservations of a volume type went by its name |
-//! | 2 | a row for each limit; all of a type goes by its id |
+//! | 1 | limits of a project (or class) were one record; limits, counters and reservations of a volume type were keyed by its name |
+//! | 2 | a row for each limit; everything of a type is keyed by its id |
 //!
-//! A few rows are rewritten in each commit, and the layout's version is the last. So a process that is killed meanwhile goes on
-//! where it was: what has been moved is not in the old place any more, and what was only copied is copied again.
+//! A few rows are rewritten in each commit, and the layout's version is written last. So a process that was killed
+//! meanwhile continues: moved rows are no longer in the old place, and rows that were only copied are copied again.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ const PROJECT_LIMITS: Table = b"Lp";
 /// Limits of layout 1: class.
 const CLASS_LIMITS: Table = b"Lc";
 
-/// Rows of counters and limits that one commit moves.
+/// The most rows of counters and limits that one commit moves.
 const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
@@ -112,7 +112,7 @@ impl Catalog {
                 let mut changes = self.change();
                 let key = operations::record_key(was.id);
                 changes.unchanged(&key, was.revision);
-                // The counters have moved already.
+                // The counters have already been moved.
                 changes.put(key, &now);
                 alone(changes.commit().await)?;
             }
@@ -121,7 +121,7 @@ impl Catalog {
     }
 }
 
-/// Names of types, and what they are called by now.
+/// The ids of types, by the names in the old layout.
 struct Ids(BTreeMap<String, VolumeTypeId>);
 
 impl Ids {
@@ -134,7 +134,7 @@ impl Ids {
         )
     }
 
-    /// The same resource by its type's id; `None` if it is of a type that is gone.
+    /// The same resource by its type's id; `None` if its type is deleted.
     fn by_id(&self, resource: Resource) -> Option<Resource> {
         let is_done = resource
             .type_id()
@@ -161,14 +161,15 @@ fn counter_by_id(row: &Key, ids: &Ids) -> Option<Key> {
     )
 }
 
-/// The commit of one who is alone with the catalog while it is being opened.
+/// The result of a commit while the catalog is being opened and has no other user.
 fn alone(result: Result<crate::store::Revision, CommitError>) -> Result<(), StoreError> {
     match result {
         Ok(_) => Ok(()),
         Err(CommitError::Store(error)) => Err(error),
-        Err(other) => {
-            Err(StoreError::new("somebody else changed the catalog while it was upgraded").caused_by(other))
-        }
+        Err(other) => Err(StoreError::new(
+            "the catalog was changed by another process while it was upgraded",
+        )
+        .caused_by(other)),
     }
 }
 
@@ -188,7 +189,8 @@ mod tests {
         key(USAGE_BY_NAME).text(project).text(resource).byte(letter).end()
     }
 
-    /// As layout 1 had it: a volume of the default type with its counters, limits of a project and of the default class.
+    /// A store with layout 1: a volume of the default type with its counters, limits of a project and of the default
+    /// class.
     async fn earlier() -> (Arc<dyn Store>, VolumeTypeId) {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let catalog = Catalog::open(Arc::clone(&store)).await.unwrap();
@@ -253,7 +255,7 @@ mod tests {
     async fn an_upgrade_that_was_cut_short_is_done_again() {
         let (store, id) = earlier().await;
         let catalog = Catalog::open(Arc::clone(&store)).await.unwrap();
-        // All was moved, and the process was killed before it said so.
+        // Everything was moved, and the process was killed before it wrote the version.
         let mut changes = catalog.change();
         changes.put(key(keys::LAYOUT).end(), &Layout { version: 1 });
         changes.commit().await.unwrap();

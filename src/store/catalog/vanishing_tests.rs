@@ -1,4 +1,4 @@
-//! Lists and walks while what they read goes: a record is deleted after each scan of an index, before it is read.
+//! Lists and walks during deletions: a record is deleted after each scan of an index, before it is read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::model::{
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Entry, Key, Scan, Sink};
 
-/// After each scan that read any, deletes the records of the first `greed` of these keys that are left.
+/// After each scan that read any, deletes the records of the next `greed` of these keys.
 struct Vanishing {
     memory: MemoryStore,
     doomed: Mutex<Vec<Key>>,
@@ -82,7 +82,7 @@ fn backend() -> BackendName {
     BackendName::new("h", "b")
 }
 
-/// So many volumes of the backend, by id.
+/// Creates so many volumes of the backend, ordered by id.
 async fn volumes(catalog: &Catalog, count: usize) -> Vec<Volume> {
     let mut all = Vec::new();
     for _ in 0..count {
@@ -126,8 +126,8 @@ async fn a_page_of_a_backend_is_the_last_one_only_when_the_index_has_ended() {
     }
 }
 
-/// Pages until there is no link to the next, as a client goes. A marker that is gone is unknown, as in Cinder: the client goes on
-/// behind the last one that is there.
+/// Reads pages until there is no link to the next, like a client. A deleted marker is unknown, as in Cinder: the client
+/// continues after the last existing one.
 async fn listed(catalog: &Catalog, query: VolumeQuery) -> (Vec<VolumeId>, usize) {
     let (mut marker, mut seen, mut short) = (None, Vec::new(), 0);
     loop {
@@ -162,7 +162,7 @@ async fn a_list_has_full_pages_and_misses_nothing_that_stays() {
             let catalog = Catalog::open(store.clone()).await.unwrap();
             let mut all = volumes(&catalog, 60).await;
             all.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
-            // Every third goes while the pages are read.
+            // Every third is deleted while the pages are read.
             store.doom(all.iter().skip(1).step_by(3).map(volumes::record_key));
             let query = VolumeQuery {
                 sort,
@@ -199,7 +199,7 @@ async fn attachments_and_messages_have_full_pages_too() {
         attachments.push(attachment.id);
         messages.push(message.id);
     }
-    // Newest first: what goes is in the first page.
+    // Newest first: the deleted ones are in the first page.
     attachments.reverse();
     messages.reverse();
     store.doom(attachments[..4].iter().map(|id| attachments::record_key(*id)));

@@ -1,8 +1,8 @@
-//! Whether all of the catalog still agrees with itself.
+//! Checks the consistency of the catalog.
 //!
-//! Every record is read and its index rows looked up; every index row is read and its record looked up; every counter is
-//! summed up again. Meant for a catalog at rest: a commit in between can look like a fault. Memory grows with the number of
-//! projects and types, not of volumes.
+//! Every record is read and its index rows looked up; every index row is read and its record looked up; every counter
+//! is computed again. For a catalog without concurrent commits, which could appear as faults. Memory grows with the
+//! number of projects and types, not of volumes.
 
 mod finding;
 mod repair;
@@ -33,7 +33,7 @@ pub use finding::Finding;
 pub use repair::{Repair, repair};
 pub use storage::{Found, expects_storage, verify_storage};
 
-/// Everything in the catalog that does not agree with the rest; empty if all is well.
+/// All inconsistencies of the catalog; empty if there are none.
 ///
 /// # Errors
 /// When the store fails, or a counter of usage is damaged. Any other damage is a finding.
@@ -41,11 +41,11 @@ pub async fn verify(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
     Ok(Check::of(catalog).await?.findings)
 }
 
-/// The same of a catalog that others change meanwhile: of all of it at one moment, which is in memory until this ends. Blocks on
-/// the disk: not for an actor's thread.
+/// The same for a catalog in use: checks a snapshot, which is in memory until this ends. Blocks on the disk, so it must
+/// not run on an actor's thread.
 ///
 /// # Errors
-/// Those of [`verify`].
+/// As [`verify`].
 pub async fn verify_running(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
     let copy = MemoryStore::copy_of(catalog.store.as_ref()).await?;
     verify(&Catalog::open(Arc::new(copy)).await?).await
@@ -54,8 +54,8 @@ pub async fn verify_running(catalog: &Catalog) -> Result<Vec<Finding>, StoreErro
 struct Check<'a> {
     catalog: &'a Catalog,
     findings: Vec<Finding>,
-    /// How those can be mended that can be only in one way, by their places in `findings`.
-    mends: Vec<(usize, Change)>,
+    /// The repairs of findings that have only one possible repair, by their index in `findings`.
+    repairs: Vec<(usize, Change)>,
 }
 
 type UsageOf = BTreeMap<(ProjectId, Resource), Usage>;
@@ -65,7 +65,7 @@ impl<'a> Check<'a> {
         let mut check = Self {
             catalog,
             findings: Vec::new(),
-            mends: Vec::new(),
+            repairs: Vec::new(),
         };
         check.tables().await?;
         check.volumes_and_usage().await?;
@@ -75,18 +75,18 @@ impl<'a> Check<'a> {
     }
 
     fn find(&mut self, finding: Finding, mend: Change) {
-        self.mends.push((self.findings.len(), mend));
+        self.repairs.push((self.findings.len(), mend));
         self.findings.push(finding);
     }
 
-    /// Jumps from table to table, so that keys of no table are found without reading all the others.
+    /// Seeks from table to table, so that keys outside of all tables are found without reading all the others.
     async fn tables(&mut self) -> Result<(), StoreError> {
         let known: BTreeSet<&[u8]> = keys::ALL.iter().map(|table| table.as_slice()).collect();
         let mut after = None;
         while let Some((key, _)) = self.catalog.range(Vec::new(), after, false, 1).await?.pop() {
             let table = key.0.get(..2).unwrap_or(&key.0);
             after = Some(if known.contains(table) {
-                // Behind all keys of this table: none goes on with so many of the highest byte.
+                // After all keys of this table: none has so many bytes of the highest value.
                 Key([table, [0xff; 64].as_slice()].concat())
             } else {
                 self.findings.push(Finding::UnknownKey { key: key.clone() });
@@ -96,7 +96,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Volumes and snapshots, what they sum up to, and operations, whose reservations are the other half of usage.
+    /// Checks volumes and snapshots with their sums, and operations, whose reservations are the other part of usage.
     async fn volumes_and_usage(&mut self) -> Result<(), StoreError> {
         let types: BTreeSet<VolumeTypeId> = self
             .read_all::<VolumeType>(keys::VOLUME_TYPE)
@@ -196,7 +196,7 @@ impl<'a> Check<'a> {
         Ok(found.is_some())
     }
 
-    /// Asks the index, so that a volume that cannot be read is found once, not for all that belongs to it too.
+    /// Uses the index, so that an unreadable volume is reported once, and not again for each record that belongs to it.
     async fn volume_is_there(&self, id: VolumeId) -> Result<bool, StoreError> {
         Ok(self.catalog.store.get(&volumes::id_key(id)).await?.is_some())
     }
@@ -207,7 +207,7 @@ impl<'a> Check<'a> {
         for of in all {
             let (project, resource) = of.clone();
             let found = found.get(of).copied().unwrap_or_default();
-            // As clients know it.
+            // As shown to clients.
             let shown = Resource(self.catalog.shown(&resource).await?);
             let expected = expected.get(of).copied().unwrap_or_default();
             if found.in_use != expected.in_use {
@@ -274,7 +274,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// A record of a kind that nothing is summed up over.
+    /// Checks a record of a kind without counters.
     async fn belongs<K: Kind>(&mut self, record: &K) -> Result<(), StoreError> {
         let Some(volume) = record.volume() else {
             return Ok(());
@@ -294,7 +294,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The rows of an index, back to their records.
+    /// Checks that the rows of an index have records.
     async fn rows_have_records<K: Kind>(&mut self, table: Table) -> Result<(), StoreError> {
         let mut walk = Walk::new(key(table).prefix(), false);
         while let Some(rows) = walk.next(self.catalog).await? {
@@ -303,7 +303,7 @@ impl<'a> Check<'a> {
                     None => false,
                     Some(record) => match self.catalog.store.get(&record).await? {
                         None => false,
-                        // One that cannot be read was found already.
+                        // An unreadable record was already reported.
                         Some(found) => match stored::<K>(&record, &found) {
                             Ok(found) => found.rows().contains_key(&row),
                             Err(_) => true,
@@ -331,7 +331,7 @@ impl<'a> Check<'a> {
         Ok(records)
     }
 
-    /// The records that can be read, each looked at for its rows.
+    /// The readable records, after a check of their rows.
     async fn readable<K: Kind>(&mut self, entries: Vec<(Key, Entry)>) -> Result<Vec<K>, StoreError> {
         let mut records = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
@@ -360,7 +360,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Reads the kinds of records that nothing is summed up over: the others are read by then.
+/// Reads the kinds of records without counters: the others have been read before.
 struct Others<'c, 'a>(&'c mut Check<'a>);
 
 impl KindVisitor for Others<'_, '_> {
@@ -380,7 +380,7 @@ impl KindVisitor for Others<'_, '_> {
     }
 }
 
-/// Reads every index row, back to its record.
+/// Checks that every index row has its record.
 struct Indexes<'c, 'a>(&'c mut Check<'a>);
 
 impl KindVisitor for Indexes<'_, '_> {

@@ -24,8 +24,8 @@ impl Catalog {
         self.page::<Volume>(query).await
     }
 
-    /// How many volumes match, and their sizes' sum in GiB (`count`, `volume-summary`). Order, marker, offset and limit do
-    /// not matter. Without filters it is read from counters, with filters all candidates are walked.
+    /// The number of matching volumes, and the sum of their sizes in GiB (`count`, `volume-summary`). Order, marker,
+    /// offset and limit are ignored. Without filters it is read from counters, with filters all candidates are walked.
     ///
     /// # Errors
     /// When the store fails.
@@ -147,7 +147,7 @@ impl Listable for Volume {
             VolumeField::SnapshotId => FieldValue::id(self.snapshot_id.map(|id| id.0)),
             VolumeField::SourceVolid => FieldValue::id(self.source_volid.map(|id| id.0)),
             VolumeField::Multiattach => FieldValue::Flag(self.multiattach),
-            // Only what was adopted from an old Cinder could have one, and we adopt none.
+            // Only volumes of an old Cinder could have one, and those are not imported.
             VolumeField::ConsistencygroupId => FieldValue::Missing,
             VolumeField::ReplicationStatus => FieldValue::text(self.replication_status.as_deref()),
             VolumeField::GroupId => FieldValue::id(self.group_id),
@@ -155,7 +155,7 @@ impl Listable for Volume {
         }
     }
 
-    /// A host is named by its machine, its backend or its pool.
+    /// A host filter matches the machine, the backend or the pool.
     fn is_one_of(&self, field: VolumeField, wanted: &[String]) -> bool {
         let text = self.value(field).into_text();
         text.is_some_and(|text| match field {

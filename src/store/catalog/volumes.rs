@@ -28,7 +28,7 @@ impl Catalog {
         self.record(&record_key_of(&row_key, &row.value, id.0)?).await
     }
 
-    /// The volumes of these ids; what is unknown is left out.
+    /// The volumes with these ids, without unknown ones.
     pub(super) async fn volumes_by_id(&self, ids: &[VolumeId]) -> Result<Vec<Stored<Volume>>, StoreError> {
         let row_keys: Vec<Key> = ids.iter().map(|id| id_key(*id)).collect();
         let rows = self.store.get_many(&row_keys).await?;
@@ -41,8 +41,8 @@ impl Catalog {
         self.records(&record_keys).await
     }
 
-    /// The volumes of one backend, by the ids that their storage is named by, behind `after`: the records of `limit` rows of the
-    /// index, so fewer if some vanish or move meanwhile.
+    /// The volumes of one backend, by the ids in their storage names, after `after`: the records of `limit` rows of the
+    /// index, so fewer if some are deleted or moved meanwhile.
     ///
     /// # Errors
     /// When the store fails.
@@ -63,7 +63,7 @@ impl Catalog {
             last = Some(VolumeId(storage_id));
         }
         let mut records = self.records::<Volume>(&record_keys).await?;
-        // One may have moved since its row was read.
+        // A volume may have been moved since its row was read.
         records.retain(|volume| volume.is_on(backend));
         Ok(Page {
             records,
@@ -71,8 +71,8 @@ impl Catalog {
         })
     }
 
-    /// Those of these names that storage of volumes and snapshots of this backend has, by their records of now, with the ids of
-    /// those volumes and snapshots.
+    /// The names that belong to volumes and snapshots of this backend by their current records, with the ids of those
+    /// volumes and snapshots.
     ///
     /// # Errors
     /// When the store fails.
@@ -105,7 +105,7 @@ impl Catalog {
         Ok(known)
     }
 
-    /// The volumes of this backend whose storage has one of these names.
+    /// The volumes of this backend with one of these storage names.
     async fn volumes_by_storage(
         &self,
         backend: &BackendName,
@@ -142,7 +142,7 @@ impl Catalog {
         Ok(self.counter(&type_counter(id)).await? > 0)
     }
 
-    /// A counter; 0 if it never counted.
+    /// A counter; 0 if it does not exist.
     pub(super) async fn counter(&self, key: &Key) -> Result<i64, StoreError> {
         self.store
             .get(key)
@@ -192,7 +192,7 @@ pub(super) fn is_in_its_project(volume: &Volume) -> bool {
     volume.copy_of().is_none()
 }
 
-/// What is counted of all volumes of a project, whether they consume quota or not.
+/// Totals over all volumes of a project, whether they consume quota or not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Total {
     Volumes,
@@ -273,14 +273,14 @@ fn rows(volume: &Volume) -> Rows {
     rows
 }
 
-/// What the rows of a backend's volumes begin with.
+/// The prefix of the rows of a backend's volumes.
 fn backend_key(backend: &BackendName) -> keys::KeyOf {
     key(keys::VOLUME_BY_BACKEND)
         .text(&backend.host)
         .text(&backend.backend)
 }
 
-/// An index by a value of the volume; rows of the same value are in order of `created_at` and id.
+/// An index by a value of the volume; rows of the same value are ordered by `created_at` and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VolumeIndex {
     Name,
@@ -297,12 +297,12 @@ impl VolumeIndex {
         }
     }
 
-    /// What all rows of this scope begin with.
+    /// The prefix of all rows of this scope.
     pub(super) fn prefix(self, scope: Option<&ProjectId>) -> Vec<u8> {
         key(self.table()).scope(scope).prefix()
     }
 
-    /// What the rows of this value begin with; `None` if no volume can have it.
+    /// The prefix of the rows of this value; `None` if no volume can have it.
     pub(super) fn value_prefix(self, scope: Option<&ProjectId>, value: &str) -> Option<Vec<u8>> {
         let in_scope = key(self.table()).scope(scope);
         Some(match self {
@@ -331,13 +331,14 @@ impl VolumeIndex {
     }
 }
 
-/// Where the record is that a row with created_at as its value points to.
+/// The key of the record for a row with created_at as its value.
 fn record_key_of(row_key: &Key, value: &[u8], id: Uuid) -> Result<Key, StoreError> {
     let created_at = keys::bytes_time(value).ok_or_else(|| damaged(row_key))?;
     Ok(volume_key(created_at, VolumeId(id)))
 }
 
-/// The same of a row of the index by backend, whose value ends with the volume's id if its storage is not named by it.
+/// The same for a row of the index by backend, whose value ends with the volume's id if its storage name has another
+/// id.
 fn record_key_of_backend_row(row_key: &Key, value: &[u8], storage_id: Uuid) -> Result<Key, StoreError> {
     match value.split_at_checked(keys::TIME_BYTES) {
         Some((time, id)) if !id.is_empty() => {

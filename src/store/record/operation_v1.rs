@@ -12,25 +12,25 @@ use crate::model::{
 
 use super::{RecordError, encode_part};
 
-/// What was to be done. A variant is named as its verb is.
+/// The kind of an operation. A variant is named as its verb is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum OperationKind {
-    /// Make a volume: schedule it, then have a backend make it.
+    /// Create a volume: schedule it, then have a backend create it.
     CreateVolume {
         /// Hints of the request, as JSON text (`OS-SCH-HNT:scheduler_hints`).
         hints: Option<String>,
     },
-    /// Take a volume's storage away, then its record.
+    /// Delete a volume's storage, then its record.
     DeleteVolume {
-        /// Delete what depends on it, too.
+        /// Whether to delete its snapshots, too.
         cascade: bool,
-        /// From whatever state.
+        /// Whether from any state.
         force: bool,
     },
-    /// Grow a volume to `new_size` GiB.
+    /// Extend a volume to `new_size` GiB.
     ExtendVolume {
-        /// The size it shall have, in GiB.
+        /// The new size, in GiB.
         new_size: u32,
     },
     /// Export a volume for an initiator.
@@ -42,61 +42,61 @@ pub enum OperationKind {
         /// Read-write or read-only.
         mode: AttachMode,
     },
-    /// Take an initiator's access away, and the export with the last one.
+    /// Remove an initiator's access, and the export with the last one.
     DeleteAttachment {
         /// The attachment.
         attachment_id: AttachmentId,
     },
-    /// The old way of exporting, without an attachment.
+    /// The old API for exporting, without an attachment.
     InitializeConnection {
         /// The initiator.
         connector: Connector,
     },
-    /// The old way of ending it.
+    /// The old API for ending it.
     TerminateConnection {
         /// The initiator; `None` means all of them.
         connector: Option<Connector>,
     },
-    /// Make a volume with the content of something that exists. What it is made from stays until it is made: what would
-    /// change or delete it waits for this operation's end.
+    /// Create a volume with the content of an existing source. Requests that would change or delete the source wait for
+    /// this operation's end.
     CreateVolumeFrom {
         /// Hints of the request, as JSON text.
         hints: Option<String>,
-        /// What it is made from.
+        /// The source.
         source: VolumeSource,
     },
-    /// Keep a volume as it is.
+    /// Create a snapshot of a volume.
     CreateSnapshot {
         /// The snapshot.
         snapshot_id: SnapshotId,
     },
-    /// Take a snapshot's storage away, then its record.
+    /// Delete a snapshot's storage, then its record.
     DeleteSnapshot {
         /// The snapshot.
         snapshot_id: SnapshotId,
     },
-    /// Make a volume what it was.
+    /// Revert a volume to a snapshot.
     RevertToSnapshot {
         /// The snapshot.
         snapshot_id: SnapshotId,
-        /// The size it shall have again, in GiB.
+        /// The size of the volume at the time of the snapshot, in GiB.
         size: u32,
     },
-    /// Adopt what exists on a backend as a volume.
+    /// Adopt existing storage as a volume.
     ManageVolume {
-        /// What to adopt.
+        /// The reference to the storage.
         reference: Reference,
     },
-    /// Forget a volume without touching its storage.
+    /// Delete a volume's record and keep its storage.
     UnmanageVolume,
-    /// Adopt what exists on a backend as a snapshot.
+    /// Adopt existing storage as a snapshot.
     ManageSnapshot {
-        /// The snapshot to be.
+        /// The new snapshot.
         snapshot_id: SnapshotId,
-        /// What to adopt.
+        /// The reference to the storage.
         reference: Reference,
     },
-    /// Forget a snapshot without touching its storage.
+    /// Delete a snapshot's record and keep its storage.
     UnmanageSnapshot {
         /// The snapshot.
         snapshot_id: SnapshotId,
@@ -123,7 +123,7 @@ pub struct OperationV1 {
     pub deadline: Timestamp,
 }
 
-/// What a kind of version 1 is in version 2.
+/// The parts of a version 2 entry that a kind of version 1 determines.
 struct Converted {
     verb: &'static str,
     entry: Vec<u8>,
@@ -142,7 +142,7 @@ impl OperationKind {
 }
 
 impl OperationV1 {
-    /// The same in the present form.
+    /// Converts it to the current version.
     ///
     /// # Errors
     /// When a part of it cannot be encoded.

@@ -1,11 +1,11 @@
-//! What the store stands on: room on its disk, and the folder that its files are in.
+//! The disk of the store: reserved space, and the folder of its files.
 //!
-//! Sled is broken by one write that finds no room, and its own thread writes when it likes. So the room for what comes next is
-//! taken beforehand, behind the end of its file, and a commit for which there is none is refused before sled hears of it.
-//! What was taken stays with the file when the process is killed: there is room to open it again.
+//! A single write that finds no space breaks sled, and its own thread writes at any time. So space for the next writes
+//! is reserved in advance, after the end of its file, and a commit without enough space is refused before it reaches
+//! sled. The reserved space stays with the file when the process is killed, so that there is space to open it again.
 //!
-//! Files that were deleted can be written to as well as others. What is committed then would be acknowledged and lost, so
-//! whether they are still in the folder is looked at behind each commit, before it is answered.
+//! Deleted files can still be written to. Commits would then be acknowledged and lost, so after each commit, before its
+//! answer, it is checked that the files are still in the folder.
 
 use std::fs::File;
 use std::io;
@@ -18,21 +18,21 @@ use rustix::io::Errno;
 
 use crate::store::StoreError;
 
-/// Room that must be there beside what a commit writes itself: sled writes pages anew, and empties segments.
+/// Space that must be free in addition to the bytes of a commit: sled rewrites pages, and empties segments.
 const AT_LEAST: u64 = 4 * 1024 * 1024;
 
-/// Room that is taken at once.
+/// Space that is reserved at once.
 const AHEAD: u64 = 2 * AT_LEAST;
 
-/// How old the knowledge of the disk may be.
+/// How often the disk is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What keeps the store from writing.
+/// Why the store cannot write.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// No room; it may be made.
+    /// The disk is full; space may be freed.
     NoRoom(String),
-    /// It can write no more.
+    /// It cannot write any more.
     Broken(String),
 }
 
@@ -56,9 +56,9 @@ pub(super) struct DiskReservation {
     min_free: u64,
     looked: Option<Instant>,
     free: u64,
-    /// Whether there was no room the last time.
+    /// Whether the disk was full at the last check.
     full: bool,
-    /// Whether the file system takes room beforehand, and shows it.
+    /// Whether the file system supports reservations, and shows them.
     reserves: bool,
 }
 
@@ -75,8 +75,8 @@ impl DiskReservation {
         }
     }
 
-    /// Whether so many bytes can be written, and what sled writes with them. After there was no room there must be some to
-    /// spare: else the first commit would find none again, and it would be told of with each.
+    /// Checks that so many bytes, and what sled writes with them, can be written. After the disk was full there must be
+    /// some spare space: else the first commit would fill it again, and each change would be logged.
     pub(super) fn ready_for(&mut self, bytes: u64) -> Result<(), Obstacle> {
         let least = if self.full { AHEAD } else { AT_LEAST };
         let ready = self.has_room(least.saturating_add(bytes.saturating_mul(2)));
@@ -95,14 +95,15 @@ impl DiskReservation {
         self.must_have_free()?;
         match self.reserve(needed) {
             Ok(false) => Ok(()),
-            // What sled gives back when it cuts off its file is no room: it is gone as soon as it is taken again.
+            // Space that sled frees by truncating its file does not count: it is used up as soon as it is reserved
+            // again.
             Ok(true) => {
                 self.free = free_bytes(&self.path);
                 self.must_have_free()
             }
             Err(error) if is_no_room(&error) => Err(self.no_room(error.to_string())),
             Err(error) => Err(Obstacle::Broken(format!(
-                "no room can be taken on the disk of {}: {error}",
+                "no space can be reserved on the disk of {}: {error}",
                 self.path.display()
             ))),
         }
@@ -113,12 +114,12 @@ impl DiskReservation {
             return Ok(());
         }
         Err(self.no_room(format!(
-            "only {} bytes are free, of which {} are kept",
+            "only {} bytes are free, of which {} are reserved",
             self.free, self.min_free
         )))
     }
 
-    /// Looks at the disk and the folder anew.
+    /// Checks the disk and the folder again.
     pub(super) fn look(&mut self) -> Result<(), Obstacle> {
         self.looked = Some(Instant::now());
         self.free = free_bytes(&self.path);
@@ -134,7 +135,7 @@ impl DiskReservation {
         }
     }
 
-    /// Whether what is written is found again.
+    /// Checks that the files are still in the folder.
     pub(super) fn must_be_there(&self) -> Result<(), Obstacle> {
         match self.data_file.metadata() {
             Ok(file) if file.nlink() == 0 => Err(self.gone("deleted")),
@@ -144,7 +145,7 @@ impl DiskReservation {
 
     fn gone(&self, how: &str) -> Obstacle {
         Obstacle::Broken(format!(
-            "its files in {} were {how} while it served",
+            "its files in {} were {how} while it was open",
             self.path.display()
         ))
     }
@@ -153,8 +154,9 @@ impl DiskReservation {
         Obstacle::NoRoom(format!("the disk of {} is full: {why}", self.path.display()))
     }
 
-    /// Takes room behind the end of the file, unless so much is there. The end moves both ways, for sled cuts off what it no
-    /// longer needs; how many blocks the file has tells whether they are still there. Whether any was taken.
+    /// Reserves space after the end of the file, unless it is already reserved. The end moves in both directions,
+    /// because sled truncates what it no longer needs; the number of blocks of the file shows whether the reservation
+    /// still exists. Returns whether space was reserved.
     fn reserve(&mut self, needed: u64) -> io::Result<bool> {
         if !self.reserves || self.reserved()? >= needed {
             return Ok(false);
@@ -165,7 +167,7 @@ impl DiskReservation {
             Err(error) => return Err(error),
         }
         if !self.reserves {
-            tracing::info!(path = %self.path.display(), "the file system takes no room beforehand: min_free_space alone keeps it");
+            tracing::info!(path = %self.path.display(), "the file system supports no reservations: min_free_space alone keeps it");
         }
         Ok(self.reserves)
     }
@@ -176,7 +178,7 @@ impl DiskReservation {
     }
 }
 
-/// Takes what there is of the room that should be there, down to none.
+/// Reserves as much of the required space as is free.
 pub(super) fn take_what_there_is(data_file: &File) {
     let mut bytes = AHEAD;
     while bytes >= 64 * 1024 && take(data_file, bytes).is_err_and(|error| is_no_room(&error)) {
@@ -184,18 +186,18 @@ pub(super) fn take_what_there_is(data_file: &File) {
     }
 }
 
-/// Gives back the room behind the end of the file: to open the store takes some in other files.
+/// Releases the space after the end of the file: opening the store needs some for other files.
 pub(super) fn give_back(data_file: &File) -> io::Result<()> {
     data_file.set_len(data_file.metadata()?.len())
 }
 
-/// From the beginning, for the file may have holes.
+/// From the beginning, because the file may have holes.
 fn take(data_file: &File, behind: u64) -> io::Result<()> {
     let end = data_file.metadata()?.len().saturating_add(behind);
     fallocate(data_file, FallocateFlags::KEEP_SIZE, 0, end).map_err(io::Error::from)
 }
 
-/// Whether a failure means that the disk, or what we may use of it, is full.
+/// Whether an error means that the disk, or the quota on it, is full.
 pub(super) fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -208,7 +210,7 @@ fn is_unknown(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
 }
 
-/// Free bytes of the disk; all there could be if it does not tell, so that a strange file system is no reason to refuse.
+/// Free bytes of the disk; the maximum if unknown, so that an unusual file system is no reason to refuse commits.
 fn free_bytes(path: &Path) -> u64 {
     match rustix::fs::statvfs(path) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn who_found_no_room_goes_on_only_when_there_is_some_to_spare() {
+    fn after_a_full_disk_commits_continue_only_with_spare_space() {
         let folder = tempfile::tempdir().unwrap();
         let mut disk = disk(folder.path());
         take(&disk.data_file, AT_LEAST).unwrap();
@@ -264,7 +266,7 @@ mod tests {
         if !disk.reserves {
             return;
         }
-        assert!(disk.reserved().unwrap() < AHEAD, "as little as may be");
+        assert!(disk.reserved().unwrap() < AHEAD, "as little as possible");
         disk.full = true;
         disk.min_free = u64::MAX;
         assert!(matches!(disk.ready_for(0), Err(Obstacle::NoRoom(_))));

@@ -1,4 +1,4 @@
-//! How far what is read is durable: sled shows a batch before it is flushed, and a crash in between takes it back.
+//! The durable revision: sled shows a batch before it is flushed, and a crash in between reverts it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,14 +6,14 @@ use tokio::sync::watch;
 
 use crate::store::{Health, Revision, StoreError};
 
-/// The last commit that readers may see, and the last that no crash takes back.
+/// The last commit that is visible to readers, and the last durable one.
 pub(super) struct DurableRevision {
     applied: AtomicU64,
     durable: watch::Sender<u64>,
 }
 
 impl DurableRevision {
-    /// Of a store that was just opened: all of it is durable.
+    /// The state of a store that was just opened: everything is durable.
     pub(super) fn at(revision: Revision) -> Self {
         Self {
             applied: AtomicU64::new(revision.0),
@@ -21,17 +21,18 @@ impl DurableRevision {
         }
     }
 
-    /// From now on readers may see this commit.
+    /// Records that this commit becomes visible to readers.
     pub(super) fn applying(&self, revision: Revision) {
         self.applied.store(revision.0, Ordering::Release);
     }
 
-    /// It is on the disk.
+    /// Records that this commit is durable.
     pub(super) fn is_durable(&self, revision: Revision) {
         self.durable.send_replace(revision.0);
     }
 
-    /// Waits until all that was seen before this was asked is on the disk: one flush at most, and mostly none.
+    /// Waits until everything that was visible at the time of the call is on the disk: at most one flush, and mostly
+    /// none.
     ///
     /// # Errors
     /// The store failed before.

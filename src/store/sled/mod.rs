@@ -1,28 +1,29 @@
-//! The store of a machine of its own: sled, with one writer thread that makes many commits durable by one flush.
+//! The store of a single machine: sled, with one writer thread that makes many commits durable by one flush.
 //!
 //! ```text
-//! commit ─┐                ┌ evaluate one after the other, over what is stored and what this group wrote before
-//! commit ─┼─ queue ─ writer┼ one sled batch for all that hold
+//! commit ─┐                ┌ evaluate one after the other, over the stored state and the writes of this group
+//! commit ─┼─ queue ─ writer┼ one sled batch for all that succeed
 //! commit ─┘  (bounded)     └ flush, fdatasync ─ then each gets its own answer
 //! ```
 //!
-//! A commit that conflicts fails alone. While the disk works, others queue up and share the next flush.
+//! A commit with a conflict fails alone. During a flush, other commits queue up and share the next one.
 //!
-//! What sled 0.34 does not do by itself, and is done here:
-//! - **Its `flush` does not sync the file** on Linux (`sync_file_range` only: neither the file's size nor the drive's cache
-//!   is dealt with). We call `fdatasync` on the data file ourselves before we answer.
-//! - **It only tidies up in its own flush thread**: segments that hold a little of what is still needed are not emptied
-//!   otherwise. So that thread runs, though nothing is left to it to flush.
-//! - **A batch keeps readers out** while it is applied, so groups are bounded.
-//! - **It shows a batch before it is flushed**: who tells others what was read waits until that is durable
+//! Workarounds for sled 0.34:
+//! - **Its `flush` does not sync the file** on Linux (`sync_file_range` only: neither the file's size nor the drive's
+//!   cache is flushed). The writer calls `fdatasync` on the data file before it answers.
+//! - **It only compacts segments in its own flush thread**. So that thread runs, although it has nothing to flush.
+//! - **A batch blocks readers** while it is applied, so groups are bounded.
+//! - **It shows a batch before it is flushed**: a reader that shows data to others waits until it is durable
 //!   ([`Store::wait_durable`]).
-//! - **A full disk breaks it** until it is opened again: room is taken beforehand, and commits are refused when there is none.
-//! - **It takes damage for the end of its log** and would open a ruined store as an empty one: a file beside it says up to
-//!   which revision commits were durable, and less than that is refused at open.
-//! - **It writes on to files that were deleted**: they are looked for before a commit is answered.
-//! - **It panics on some kinds of damage**: that becomes an error at open, and an answer to whoever waits later.
+//! - **A full disk breaks it** until it is opened again: space is reserved in advance, and commits are refused if there
+//!   is none.
+//! - **It treats damage as the end of its log** and would open a damaged store as an empty one: a file beside it has
+//!   the revision up to which commits were durable, and a store with less is refused at open.
+//! - **It continues to write to deleted files**: their existence is checked before a commit is answered.
+//! - **It panics on some kinds of damage**: that becomes an error at open, and an error for waiting callers later.
 //!
-//! After a failed flush nobody knows what is on the disk, so the store takes no more commits until it is opened again.
+//! After a failed flush the state of the disk is unknown, so the store accepts no more commits until it is opened
+//! again.
 
 mod disk_reservation;
 mod durable_revision;
@@ -52,28 +53,28 @@ pub use open::OpenError;
 pub use writer::WriterStats;
 use writer::{Asked, Dumps, Request};
 
-/// The keys that are the engine's own.
+/// Keys of the engine.
 const FORMAT_KEY: &[u8] = &[RESERVED, b'f'];
 const REVISION_KEY: &[u8] = &[RESERVED, b'r'];
 
-/// Up to so many entries are read where they are asked for: each takes microseconds if its page is in memory, and one read
-/// of the page cache if not. The way to a thread and back takes longer.
+/// Up to so many entries are read on the caller's thread: each takes microseconds if its page is in memory, and one
+/// read of the page cache if not. Passing the read to another thread takes longer.
 const FEW: usize = 16;
-/// And no more once so many bytes were read: entries differ in size by thousands, and the actors of a control node share a thread.
-/// So what is read there is one entry, or less than this and one entry more.
+/// The bound in bytes of such a read: the sizes of entries differ by factors of thousands, and the actors of a control
+/// node share a thread. A read ends with the entry that exceeds it.
 const FEW_BYTES: usize = 64 * 1024;
 
-/// How many entries of a dump are read at once.
+/// The number of entries per read of a dump.
 const DUMPED_AT_ONCE: usize = 1024;
 
-/// What can be chosen of the engine.
+/// Options of the engine.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
-    /// Bytes of pages that sled keeps in memory. It takes somewhat more than it is told.
+    /// Bytes of pages that sled keeps in memory. It uses somewhat more than that.
     pub cache_capacity: u64,
     /// Commits are refused while the disk has fewer free bytes than this.
     pub min_free: u64,
-    /// How many commits may wait for the writer; whoever comes next waits to be let in.
+    /// How many commits may wait in the writer's queue; further ones wait to be queued.
     pub queue: usize,
 }
 
@@ -90,24 +91,24 @@ impl Default for SledOptions {
 /// A store in a directory. Dropping it waits for the commits that were accepted.
 pub struct SledStore {
     db: Db,
-    // `None` only while it is being dropped: the writer ends when its last sender is gone.
+    // `None` only while it is being dropped: the writer ends when its last sender is dropped.
     requests: Option<mpsc::Sender<Asked>>,
     writer: Option<JoinHandle<()>>,
     stats: Arc<WriterStats>,
     health: watch::Receiver<Health>,
     durable: Arc<DurableRevision>,
     path: PathBuf,
-    /// The writer remembers what changed for one dump at a time.
+    /// Held during a dump: the writer records changed keys for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
-    /// How many reads were done by another thread.
+    /// The number of reads on other threads.
     #[cfg(test)]
     on_threads: std::sync::atomic::AtomicUsize,
-    // Fields are dropped in order, so the directory is let go last.
+    // Fields are dropped in order, so the directory is unlocked last.
     _lock: File,
 }
 
 impl SledStore {
-    /// Opens the store in this directory, or makes one. Blocks; do it before actors are started.
+    /// Opens or creates the store in this directory. Blocks; must be called before actors are started.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -118,8 +119,8 @@ impl SledStore {
         })
     }
 
-    /// Makes the store of a directory from an export of one; there must be none yet, but one whose restoring did not end.
-    /// Blocks.
+    /// Creates the store of a directory from an export; there must be none yet, except one whose restore did not
+    /// complete. Blocks.
     ///
     /// # Errors
     /// See [`OpenError`] and [`ExportError`].
@@ -139,13 +140,13 @@ impl SledStore {
         Ok(exported)
     }
 
-    /// Whether restoring an export into this directory did not end: nothing in it is of use.
+    /// Whether a restore into this directory did not complete: its content is useless.
     #[must_use]
     pub fn is_half_restored(path: &Path) -> bool {
         open::is_half_restored(path)
     }
 
-    /// Nobody has the store of this directory open now.
+    /// Checks that no process has the store of this directory open.
     ///
     /// # Errors
     /// [`OpenError::Locked`], [`OpenError::Io`].
@@ -153,7 +154,7 @@ impl SledStore {
         open::lock(path).map(drop)
     }
 
-    /// `sync` makes what makes the data file durable: the seam by which tests let the disk fail.
+    /// `sync` creates the function that makes the data file durable; tests use it to simulate disk failures.
     fn over(
         path: &Path,
         options: &SledOptions,
@@ -199,22 +200,22 @@ impl SledStore {
         })
     }
 
-    /// What the writer did so far.
+    /// Statistics of the writer.
     #[must_use]
     pub fn stats(&self) -> &WriterStats {
         &self.stats
     }
 
-    /// How it is, now and whenever that changes.
+    /// The current health, and its changes.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
 
-    /// Lets it look how its disk is, though nothing is committed: [`SledStore::health`] tells.
+    /// Checks the disk without a commit; the result is in [`SledStore::health`].
     ///
     /// # Errors
-    /// It is closed.
+    /// If it is closed.
     pub async fn look(&self) -> Result<(), StoreError> {
         self.ask(Asked::Look).await
     }
@@ -251,7 +252,7 @@ impl Drop for SledStore {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            tracing::error!(path = %self.path.display(), "the store's writer had died");
+            tracing::error!(path = %self.path.display(), "the store's writer had ended");
         }
     }
 }
@@ -378,12 +379,12 @@ fn scan(db: &Db, range: &Scan) -> Result<Vec<(Key, Entry)>, StoreError> {
     Ok(scan_some(db, range, usize::MAX)?.0)
 }
 
-/// The same, but no more once so many bytes were read. And whether the range has ended.
+/// The same, but stops once so many bytes were read. Also returns whether the range has ended.
 fn scan_some(db: &Db, range: &Scan, most_bytes: usize) -> Result<(Vec<(Key, Entry)>, bool), StoreError> {
     let Some((low, high)) = range.bounds() else {
         return Ok((Vec::new(), true));
     };
-    // The engine's own keys come before all others.
+    // The engine's keys are before all others.
     let foreign = Key(vec![RESERVED + 1]);
     let low = match low {
         Bound::Included(key) | Bound::Excluded(key) if key < foreign => Bound::Included(foreign),
@@ -416,7 +417,7 @@ fn scan_some(db: &Db, range: &Scan, most_bytes: usize) -> Result<(Vec<(Key, Entr
     Ok((entries, false))
 }
 
-/// A value as it lies in sled: the revision that wrote it, then its bytes.
+/// The format of a value in sled: the revision that wrote it, then its bytes.
 fn pack(revision: Revision, value: &[u8]) -> IVec {
     let mut packed = Vec::with_capacity(8 + value.len());
     packed.extend_from_slice(&revision.0.to_be_bytes());
@@ -430,7 +431,7 @@ fn unpack(key: &Key, packed: &[u8]) -> Result<Entry, StoreError> {
             value: Bytes::copy_from_slice(value),
             revision: Revision(u64::from_be_bytes(*revision)),
         }),
-        None => Err(StoreError::new(format!("what is stored at {key:?} is damaged"))),
+        None => Err(StoreError::new(format!("the value at {key:?} is damaged"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Opening: the directory's lock, sled's own recovery, and the format's version, each with its clear refusal.
+//! Opening: the directory's lock, sled's recovery, and the format's version, each with its error.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
@@ -16,19 +16,19 @@ use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::store::{Revision, StoreError};
 
-/// How values and the engine's own keys are laid out by this program.
+/// The version of the format of values and of the engine's keys.
 const FORMAT: u32 = 1;
 
-/// How long to wait for sled to let go of its file. It closes it in the background, some time after it was dropped.
+/// How long to wait for sled to close its file, which it does in the background some time after it was dropped.
 const SLED_CLOSES_WITHIN: Duration = Duration::from_secs(10);
 
-/// The file that says up to which revision commits were durable.
+/// The file with the revision up to which commits were durable.
 const WATERMARK: &str = "watermark";
 
-/// The file that is there while an export is restored.
+/// The file that exists while an export is restored.
 const RESTORING: &str = "restoring";
 
-/// How often sled's own thread tidies up.
+/// How often sled's own thread compacts.
 const TIDY_EVERY_MS: u64 = 500;
 
 /// Why a store cannot be opened.
@@ -42,12 +42,12 @@ pub enum OpenError {
         /// ` (pid …)`, if it left its id.
         holder: Option<String>,
     },
-    /// What lies there cannot be read.
+    /// The store cannot be read.
     #[error("the store in {} is damaged: {what}", path.display())]
     Damaged {
         /// The directory.
         path: PathBuf,
-        /// In which way.
+        /// The damage.
         what: String,
     },
     /// A later version of this program wrote it.
@@ -61,12 +61,12 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
-    /// The file system said no.
+    /// The file system reported an error.
     #[error("cannot open the store in {}: {source}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// Its words.
+        /// The cause.
         source: std::io::Error,
     },
 }
@@ -81,16 +81,16 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// What an open store consists of.
+/// The parts of an open store.
 pub(super) struct Opened {
     pub(super) db: Db,
-    /// Sled's data file, to sync it ourselves.
+    /// Sled's data file, for `fdatasync`.
     pub(super) data_file: File,
     /// Held as long as the store is open.
     pub(super) lock: File,
     /// The last commit.
     pub(super) revision: Revision,
-    /// Where it is noted that commits are durable.
+    /// The file with the durable revision.
     pub(super) watermark: NumberFile,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     open_any(path, options)
 }
 
-/// Opens a store that has nothing yet, or less than all of an export; until [`restored`], it cannot be opened otherwise.
+/// Opens an empty or incompletely restored store; until [`restored`] is called, it cannot be opened normally.
 pub(super) fn open_to_restore(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
@@ -124,7 +124,7 @@ pub(super) fn is_half_restored(path: &Path) -> bool {
     path.join(RESTORING).exists()
 }
 
-/// All is restored.
+/// Marks the restore as complete.
 pub(super) fn restored(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(path.join(RESTORING))?;
     File::open(path)?.sync_all()
@@ -139,7 +139,7 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
     forget_unfinished_snapshots(path).map_err(io)?;
     let db = match recover(path, options) {
-        // It writes down anew what it found; the room behind its log is kept for that, too.
+        // Sled rewrites what it found; the space after its log is reserved for that, too.
         Err(OpenError::Io { source, .. }) if disk_reservation::is_no_room(&source) => {
             disk_reservation::give_back(&open_data_file(path).map_err(io)?).map_err(io)?;
             forget_unfinished_snapshots(path).map_err(io)?;
@@ -147,7 +147,7 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
         }
         recovered => recovered?,
     };
-    // Sled makes its files as the umask has it; the folder keeps others out until here.
+    // Sled creates its files with the umask; until here the permissions of the folder protect them.
     if let Some((path, source)) = private_files::tighten(path).map_err(io)?.failed.pop() {
         return Err(OpenError::Io { path, source });
     }
@@ -158,7 +158,7 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     data_file.sync_all().map_err(io)?;
     note_durable(path, &watermark, revision);
     disk_reservation::take_what_there_is(&data_file);
-    // A new file is only found after a power cut if its directory was synced too.
+    // A new file exists after a power cut only if its directory was synced, too.
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(io)?;
@@ -171,8 +171,8 @@ fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     })
 }
 
-/// Whatever ended the last start may have left half a snapshot of the log, and sled reads that one first for it has the latest
-/// name. There is nothing in it that the log has not.
+/// A crash during the last start may have left an incomplete snapshot of the log, and sled would read it first because
+/// it has the latest name. It has nothing that is not in the log.
 fn forget_unfinished_snapshots(path: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let name = entry?.file_name();
@@ -190,7 +190,7 @@ fn open_data_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path.join("db"))
 }
 
-/// Takes the directory. Our own lock comes before sled's, for sled looks into its files before it locks them.
+/// Locks the directory. This lock is taken before sled's, because sled reads its files before it locks them.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
@@ -216,12 +216,13 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
-    // It is the lock that counts; on a full disk it may be without a name. Written over what is there, which needs no room.
+    // Only the lock matters; on a full disk the file may be without a pid. It is overwritten in place, which needs no
+    // space.
     let _ = file.write_all_at(format!("{:<20}\n", std::process::id()).as_bytes(), 0);
     Ok(file)
 }
 
-/// Lets sled open its files and replay its log.
+/// Has sled open its files and replay its log.
 fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
     let give_up = Instant::now() + SLED_CLOSES_WITHIN;
     loop {
@@ -230,7 +231,7 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
             .mode(sled::Mode::LowSpace)
             .cache_capacity(options.cache_capacity)
             .flush_every_ms(Some(TIDY_EVERY_MS));
-        // Sled asserts what it expects of its files; what was damaged may break that.
+        // Sled asserts properties of its files, which may fail on damaged ones.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let damaged = |what: String| OpenError::Damaged {
             path: path.to_owned(),
@@ -238,7 +239,8 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
         };
         return match opened {
             Ok(Ok(db)) => Ok(db),
-            // We hold our own lock, so this can only be an earlier store of this very process, closing.
+            // This process holds the directory's lock, so this can only be an earlier store of this process that is
+            // being closed.
             Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
                 if Instant::now() < give_up {
                     std::thread::sleep(Duration::from_millis(10));
@@ -259,14 +261,14 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
     }
 }
 
-/// Compares what sled recovered with what is known to have been durable: sled takes a log that it cannot read for one that
-/// ends there, and would open a ruined store as an older or an empty one.
+/// Compares what sled recovered with what is known to have been durable: sled treats an unreadable part of the log as
+/// its end, and would open a damaged store as an older or an empty one.
 fn check_watermark(path: &Path, watermark: &NumberFile, recovered: Revision) -> Result<(), OpenError> {
     let noted = watermark.read().map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })?;
-    // A power cut may leave it empty, for it is not synced: then it says nothing.
+    // A power cut may leave it empty, because it is not synced: then nothing can be checked.
     match noted {
         Some(durable) if recovered.0 < durable => Err(OpenError::Damaged {
             path: path.to_owned(),
@@ -279,7 +281,8 @@ fn check_watermark(path: &Path, watermark: &NumberFile, recovered: Revision) -> 
     }
 }
 
-/// Notes that commits up to this one are durable. Not synced itself: a power cut may leave it behind, but it never runs ahead.
+/// Records that commits up to this one are durable. It is not synced: after a power cut it may be older, but never
+/// newer, than the store.
 pub(super) fn note_durable(path: &Path, watermark: &NumberFile, durable: Revision) {
     if let Err(error) = watermark.write(durable.0) {
         tracing::warn!(path = %path.display(), %error, "the store's watermark could not be written");
@@ -298,7 +301,7 @@ fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
             let format: [u8; 4] = format
                 .as_ref()
                 .try_into()
-                .map_err(|_| damaged("its format's version is no number".into()))?;
+                .map_err(|_| damaged("its format version is not a number".into()))?;
             let found = u32::from_be_bytes(format);
             if found > FORMAT {
                 return Err(OpenError::Newer {
@@ -321,7 +324,7 @@ fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
         }
         None => {
             return Err(damaged(
-                "it has entries but no format version, so it is none of ours".into(),
+                "it has entries but no format version, so it was not created by this program".into(),
             ));
         }
     }
@@ -329,7 +332,7 @@ fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
         None => Ok(Revision(0)),
         Some(revision) => match revision.as_ref().try_into() {
             Ok(bytes) => Ok(Revision(u64::from_be_bytes(bytes))),
-            Err(_) => Err(damaged("its revision is no number".into())),
+            Err(_) => Err(damaged("its revision is not a number".into())),
         },
     }
 }

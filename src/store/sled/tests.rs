@@ -1,4 +1,4 @@
-//! What only this engine can be asked: refusals at open, failures, closing.
+//! Tests specific to this engine: refusals at open, failures, closing.
 
 use super::*;
 use crate::store::Change;
@@ -128,7 +128,7 @@ async fn what_is_written_to_a_deleted_file_is_not_acknowledged() {
     };
     assert!(error.to_string().contains("deleted"), "{error}");
     assert!(matches!(&*store.health().borrow(), Health::Broken(_)));
-    // All of it can still be read, and so exported.
+    // Everything can still be read, and so exported.
     assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
 }
 
@@ -172,9 +172,9 @@ async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
 #[actix::test]
 async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (tell, told) = std::sync::mpsc::channel::<std::io::Result<()>>();
-    let told = parking_lot::Mutex::new(told);
-    let sync = |_| -> writer::Sync { Box::new(move || told.lock().recv().unwrap_or(Ok(()))) };
+    let (tell, results) = std::sync::mpsc::channel::<std::io::Result<()>>();
+    let results = parking_lot::Mutex::new(results);
+    let sync = |_| -> writer::Sync { Box::new(move || results.lock().recv().unwrap_or(Ok(()))) };
     let options = SledOptions::default();
     let opened = super::open::open(directory.path(), &options).unwrap();
     let store = Arc::new(SledStore::over(directory.path(), &options, opened, sync).unwrap());
@@ -196,7 +196,7 @@ async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
     }
 }
 
-/// A store whose disk works for the first commit, and then does this.
+/// A store whose disk works for the first commit, and then behaves like `then`.
 fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
     let syncs = std::sync::atomic::AtomicU32::new(0);
     let sync = |_| -> writer::Sync {
@@ -213,7 +213,7 @@ fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
 }
 
 #[actix::test]
-async fn after_a_failed_sync_or_a_panic_everyone_gets_an_error_and_nobody_hangs() {
+async fn after_a_failed_sync_or_a_panic_every_caller_gets_an_error_and_none_hangs() {
     let fails: fn() -> std::io::Result<()> = || Err(std::io::Error::other("bad sector"));
     let panics: fn() -> std::io::Result<()> = || panic!("a bug");
     for (then, word) in [(fails, "syncing"), (panics, "a bug")] {
@@ -231,10 +231,10 @@ async fn after_a_failed_sync_or_a_panic_everyone_gets_an_error_and_nobody_hangs(
             panic!("{word}")
         };
         assert!(
-            error.what.contains("takes no commits") && !error.maybe_done,
+            error.what.contains("accepts no commits") && !error.maybe_done,
             "{error}"
         );
-        // What was acknowledged can still be read, now and after opening again.
+        // Acknowledged commits can still be read, now and after opening again.
         assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
         drop(store);
         assert!(
@@ -280,16 +280,16 @@ async fn what_is_short_is_read_at_once_and_all_else_by_another_thread() {
             .iter()
             .map(|(key, _)| String::from_utf8(key.0.clone()).unwrap())
             .collect();
-        assert_eq!(read, keys, "{what}: all of it, in order");
+        assert_eq!(read, keys, "{what}: all entries, in order");
         store.on_threads.load(std::sync::atomic::Ordering::Relaxed) > before
     };
     for what in ["scan", "get"] {
         assert!(!by_threads(what, FEW, "s").await, "{what}: few and small");
         assert!(by_threads(what, FEW + 1, "s").await, "{what}: many");
-        assert!(!by_threads(what, 2, "l").await, "{what}: as large as it may be");
+        assert!(!by_threads(what, 2, "l").await, "{what}: as large as possible");
         assert!(by_threads(what, 3, "l").await, "{what}: larger");
     }
-    // Beyond the end of the range there is nothing to go to a thread for.
+    // At the end of the range no thread is needed.
     let before = store.on_threads.load(std::sync::atomic::Ordering::Relaxed);
     let scan = Scan {
         prefix: b"s0".to_vec(),

@@ -1,4 +1,4 @@
-//! The one thread that writes: it takes what waits, commits it as one group, and answers each.
+//! The writer thread: it takes the waiting commits, applies them as one group, and answers each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,35 +21,35 @@ use crate::store::evaluate::evaluate;
 use crate::store::number_file::NumberFile;
 use crate::store::{Change, CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
 
-/// At most so many commits share a flush, and begin no more when they have so many changes: a batch keeps readers out while
-/// it is applied.
+/// The most commits per flush, and the number of changes after which a group takes no more commits: a batch blocks
+/// readers while it is applied.
 const GROUP_COMMITS: usize = 64;
 const GROUP_CHANGES: usize = 2048;
 
-/// A commit that waits, and where its answer goes.
+/// A waiting commit, and the channel for its answer.
 pub(super) struct Request {
     pub(super) transaction: Transaction,
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
-/// What is asked of the writer.
+/// A message to the writer.
 pub(super) enum Asked {
     Commit(Request),
-    /// From here on it remembers which keys change, as long as whoever dumps is alive.
+    /// Begin to record changed keys, until the dump's handle is dropped.
     BeginDump(Weak<()>, oneshot::Sender<()>),
-    /// Which those are, and what is there now.
+    /// End the dump, and return the changed keys with their current entries.
     EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
-    /// How the disk is.
+    /// Check the disk.
     Look,
 }
 
-/// What changed while all was read, and the last commit before that was asked.
+/// The keys that changed during a dump, and its revision.
 pub(super) struct Amendments {
     pub(super) revision: Revision,
     pub(super) entries: Vec<(Key, Option<Entry>)>,
 }
 
-/// The keys that changed since the dump began that is under way, if one is.
+/// The keys that changed since the current dump began, if there is one.
 #[derive(Default)]
 pub(super) struct Dumps {
     by: Weak<()>,
@@ -76,14 +76,14 @@ impl Dumps {
     }
 }
 
-/// What the writer did so far.
+/// Statistics of the writer.
 #[derive(Debug, Default)]
 pub struct WriterStats {
-    /// Commits that were made.
+    /// Successful commits.
     pub commits: AtomicU64,
     /// Commits that were refused for a condition or a ceiling.
     pub refused: AtomicU64,
-    /// Flushes; commits divided by this is how well grouping works.
+    /// Flushes; commits per flush show how well grouping works.
     pub groups: AtomicU64,
     /// Time spent in evaluating, in microseconds.
     pub evaluate_micros: AtomicU64,
@@ -109,7 +109,7 @@ pub(super) struct Writer {
     pub(super) dumps: Dumps,
 }
 
-/// Starts the thread. It ends when all senders are gone and what they sent is done.
+/// Starts the thread. It ends when all senders are dropped and their messages are handled.
 pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
         let mut queue = Queue { asked: queue, next: None };
@@ -138,7 +138,7 @@ pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io
     })
 }
 
-/// What is to be done next.
+/// The next work.
 enum Next {
     Commits(Vec<Request>),
     BeginDump(Weak<()>, oneshot::Sender<()>),
@@ -146,15 +146,16 @@ enum Next {
     Look,
 }
 
-/// What was asked, in its order.
+/// The queue of messages.
 struct Queue {
     asked: mpsc::Receiver<Asked>,
-    /// What came behind the commits of a group and is none.
+    /// A message after the commits of a group that is not a commit.
     next: Option<Asked>,
 }
 
 impl Queue {
-    /// Waits for something to do; for a commit, takes the commits along that are there. `None` when nothing can come any more.
+    /// Waits for the next message; a commit is grouped with the other waiting ones. `None` when all senders are
+    /// dropped.
     fn next(&mut self) -> Option<Next> {
         let first = match self.next.take() {
             Some(asked) => asked,
@@ -201,12 +202,12 @@ impl Writer {
         });
         match committed {
             Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| {
-                // Who no longer waits has hung up; the commit stands.
+                // The caller may have stopped waiting; the commit is effective anyway.
                 let _ = answer.send(result);
             }),
             Err(error) => {
                 if error.maybe_done {
-                    self.becomes(Health::Broken(told(&error)));
+                    self.becomes(Health::Broken(with_cause(&error)));
                 }
                 for answer in answers {
                     let _ = answer.send(Err(copy(&error).into()));
@@ -215,12 +216,12 @@ impl Writer {
         }
     }
 
-    /// Whether a group can be committed, told before anything is done.
+    /// Checks that a group can be committed, before anything is done.
     fn must_be_ready(&mut self, group: &[Transaction]) -> Result<(), StoreError> {
         if let Some(why) = self.is_broken() {
             return Err(StoreError {
                 broken: true,
-                ..StoreError::new(format!("the store takes no commits since it failed: {why}"))
+                ..StoreError::new(format!("the store accepts no commits since it failed: {why}"))
             });
         }
         let ready = self.disk.ready_for(group.iter().map(size).sum());
@@ -255,7 +256,7 @@ impl Writer {
         }
     }
 
-    /// Tells of it when it is another, not each time that it is still so.
+    /// Sets the health, and logs it if it has changed.
     fn becomes(&self, health: Health) {
         let path = self.path.display();
         self.health.send_if_modified(|was| {
@@ -264,17 +265,17 @@ impl Writer {
                 (Health::Broken(_), _) => return false,
                 _ if !is_another => {}
                 (_, Health::NoRoom(why)) => {
-                    tracing::error!(%path, why, "the store takes no commits until there is room; it can be read");
+                    tracing::error!(%path, why, "the store accepts no commits until there is space on the disk; it can be read");
                 }
-                (_, Health::Broken(why)) => tracing::error!(%path, why, "the store failed and takes no more commits"),
-                (_, Health::Well) => tracing::info!(%path, "there is room again; the store takes commits"),
+                (_, Health::Broken(why)) => tracing::error!(%path, why, "the store failed and accepts no more commits"),
+                (_, Health::Well) => tracing::info!(%path, "there is space again; the store accepts commits"),
             }
             *was = health;
             is_another
         });
     }
 
-    /// Commits a group. Each transaction has its own result, unless the engine fails: then nobody's is known.
+    /// Commits a group. Each transaction has its own result, unless the engine fails: then all are unknown.
     fn commit(&mut self, group: &[Transaction]) -> Result<Vec<Result<Revision, CommitError>>, StoreError> {
         let started = Instant::now();
         let mut written: BTreeMap<Key, Option<Entry>> = BTreeMap::new();
@@ -353,7 +354,7 @@ impl Writer {
         applied
     }
 
-    /// Makes durable what was applied: sled hands it to the kernel, the kernel to the disk.
+    /// Makes the applied batch durable: sled writes it to the kernel, `fdatasync` to the disk.
     fn flush(&self) -> Result<(), StoreError> {
         let started = Instant::now();
         self.db.flush().map_err(|error| failed("flushing", error))?;
@@ -363,7 +364,7 @@ impl Writer {
     }
 }
 
-/// How many bytes a transaction puts into the log.
+/// The number of bytes that a transaction adds to the log.
 fn size(transaction: &Transaction) -> u64 {
     let bytes = transaction.changes.iter().map(|change| match change {
         Change::Put(key, value) => key.0.len() + value.len(),
@@ -373,7 +374,7 @@ fn size(transaction: &Transaction) -> u64 {
 }
 
 /// A failure with its cause.
-fn told(error: &StoreError) -> String {
+fn with_cause(error: &StoreError) -> String {
     match &error.source {
         Some(source) => format!("{}: {source}", error.what),
         None => error.what.clone(),
@@ -385,7 +386,7 @@ fn maybe_done(mut error: StoreError) -> StoreError {
     error
 }
 
-/// The same failure for everyone who waited; the cause goes along as text.
+/// The same error for every waiting caller, with the cause as text.
 fn copy(error: &StoreError) -> StoreError {
     StoreError {
         what: error.what.clone(),

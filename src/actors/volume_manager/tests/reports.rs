@@ -15,8 +15,12 @@ impl Actor for Listener {
 }
 
 impl Serve<UpdateServiceCapabilities> for Listener {
-    async fn serve(self: Rc<Self>, _context: Context, reports: UpdateServiceCapabilities) -> Result<(), Error> {
-        let _ = self.0.send(reports.stats);
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        update: UpdateServiceCapabilities,
+    ) -> Result<(), Error> {
+        let _ = self.0.send(update.stats);
         Ok(())
     }
 }

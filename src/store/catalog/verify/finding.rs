@@ -1,4 +1,4 @@
-//! What can be found wrong with a catalog, in words for who runs it.
+//! The possible findings of the check, with texts for the operator.
 
 use std::fmt;
 
@@ -9,149 +9,149 @@ use crate::model::{
 };
 use crate::store::Key;
 
-/// Something that does not agree.
+/// An inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A record that cannot be read.
     Unreadable {
-        /// Where.
+        /// The key.
         key: Key,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// An index row that should be there is not, or says something else: the record is missing from a list.
+    /// An index row is missing, or has the wrong value: the record is missing from a list.
     MissingRow {
-        /// Whose row.
+        /// The record of the row.
         record: Key,
         /// The row.
         row: Key,
     },
-    /// An index row that no record asks for.
+    /// An index row that belongs to no record.
     StrayRow {
         /// The row.
         row: Key,
     },
-    /// A key of no table that this program knows.
+    /// A key of an unknown table.
     UnknownKey {
         /// The key.
         key: Key,
     },
-    /// A counter of volumes, GiB, or volumes of a type is not what the volumes sum up to.
+    /// A counter of volumes, GiB, or volumes of a type is not the sum over the volumes.
     WrongTotal {
         /// The counter.
         counter: Key,
-        /// What it says.
+        /// The stored value.
         stored: i64,
-        /// What it should say.
+        /// The expected value.
         expected: i64,
     },
     /// `in_use` is not the sum over the volumes and snapshots that consume quota.
     WrongInUse {
-        /// Whose.
+        /// The project.
         project: ProjectId,
-        /// Of what.
+        /// The resource.
         resource: Resource,
-        /// What the counter says.
+        /// The stored value.
         stored: i64,
-        /// What it should say.
+        /// The expected value.
         expected: i64,
     },
     /// `reserved` is not the sum over the open operations.
     WrongReserved {
-        /// Whose.
+        /// The project.
         project: ProjectId,
-        /// Of what.
+        /// The resource.
         resource: Resource,
-        /// What the counter says.
+        /// The stored value.
         stored: i64,
-        /// What it should say.
+        /// The expected value.
         expected: i64,
     },
-    /// A volume is in a state that an operation must end, but has none: it is stuck.
+    /// A volume has a transient status, but no operation that ends it.
     Stuck {
         /// The volume.
         volume: VolumeId,
         /// Its status.
         status: VolumeStatus,
     },
-    /// A volume or an attachment names an operation that is not open.
+    /// A volume or an attachment refers to an operation that is not open.
     DanglingOperation {
         /// The volume.
         volume: VolumeId,
-        /// What it names.
+        /// The operation.
         operation: OperationId,
     },
-    /// An operation is about a volume that is not there.
+    /// An operation has a volume that does not exist.
     OperationWithoutVolume {
         /// The operation.
         operation: OperationId,
-        /// What it is about.
+        /// The volume.
         volume: VolumeId,
     },
-    /// An attachment is of a volume that is not there.
+    /// An attachment has a volume that does not exist.
     AttachmentWithoutVolume {
         /// The attachment's volume.
         volume: VolumeId,
     },
-    /// A record of another kind is of a volume that is not there.
+    /// A record of another kind has a volume that does not exist.
     RecordWithoutVolume {
         /// The kind of record.
         what: &'static str,
         /// Its volume.
         volume: VolumeId,
     },
-    /// A volume is of a type that is not there.
+    /// A volume has a type that does not exist.
     VolumeWithoutType {
         /// The volume.
         volume: VolumeId,
         /// Its type.
         volume_type: VolumeTypeId,
     },
-    /// A snapshot is in a state that an operation must end, but has none: it is stuck.
+    /// A snapshot has a transient status, but no operation that ends it.
     StuckSnapshot {
         /// The snapshot.
         snapshot: SnapshotId,
         /// Its status.
         status: SnapshotStatus,
     },
-    /// A snapshot names an operation that is not open.
+    /// A snapshot refers to an operation that is not open.
     DanglingSnapshot {
         /// The snapshot.
         snapshot: SnapshotId,
-        /// What it names.
+        /// The operation.
         operation: OperationId,
     },
-    /// A snapshot is of a volume that is not there.
+    /// A snapshot has a volume that does not exist.
     SnapshotWithoutVolume {
         /// The snapshot.
         snapshot: SnapshotId,
-        /// What it is of.
+        /// The volume.
         volume: VolumeId,
     },
-    /// An operation is about a snapshot that is not there.
+    /// An operation has a snapshot that does not exist.
     OperationWithoutSnapshot {
         /// The operation.
         operation: OperationId,
-        /// What it is about.
+        /// The snapshot.
         snapshot: SnapshotId,
     },
-    /// A volume or a snapshot is not on its storage, and its status does not say so.
+    /// A volume or a snapshot is not on its storage, and its status does not show it.
     MissingStorage {
-        /// Where it should be.
+        /// The backend.
         backend: BackendName,
         /// Its name there.
         name: StorageName,
     },
-    /// Something with a name of ours is on the storage, and nobody has a record of it.
+    /// A volume or snapshot with a name of Pumice's is on the storage, and has no record.
     OrphanStorage {
-        /// Where.
+        /// The backend.
         backend: BackendName,
         /// Its name there.
         name: StorageName,
     },
-    /// A volume has another size on its storage than its record says.
+    /// A volume has another size on its storage than in its record.
     WrongSize {
-        /// Where.
+        /// The backend.
         backend: BackendName,
         /// Its name there.
         name: StorageName,
@@ -160,18 +160,18 @@ pub enum Finding {
         /// GiB on the storage.
         seen: u32,
     },
-    /// A volume is exported that nobody has.
+    /// A volume is exported without an attachment.
     StrayExport {
-        /// By which backend.
+        /// The backend.
         backend: BackendName,
         /// The volume's name.
         name: StorageName,
     },
-    /// A backend's storage could not be looked at.
+    /// A backend's storage could not be examined.
     UnknownStorage {
-        /// Which backend's.
+        /// The backend.
         backend: BackendName,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
@@ -294,7 +294,7 @@ impl fmt::Display for Finding {
             }
             Self::MissingStorage { backend, name } => write!(f, "{name} is not on the storage of {backend}"),
             Self::OrphanStorage { backend, name } => {
-                write!(f, "{name} is on the storage of {backend}, but nobody's")
+                write!(f, "{name} is on the storage of {backend}, but has no record")
             }
             Self::WrongSize {
                 backend,
@@ -306,10 +306,10 @@ impl fmt::Display for Finding {
                 "{name} has {seen} GiB on the storage of {backend}, but {recorded} in its record"
             ),
             Self::StrayExport { backend, name } => {
-                write!(f, "{name} is exported by {backend}, but nobody has it")
+                write!(f, "{name} is exported by {backend}, but not attached")
             }
             Self::UnknownStorage { backend, why } => {
-                write!(f, "the storage of {backend} cannot be looked at: {why}")
+                write!(f, "the storage of {backend} cannot be examined: {why}")
             }
         }
     }

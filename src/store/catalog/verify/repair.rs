@@ -1,5 +1,5 @@
-//! What can be mended by itself: counters are what the records sum up to, index rows what the records ask for. What a person has
-//! to decide on, such as a volume that no operation will end, is left and told of.
+//! Automatic repair: counters are set to the sums over the records, index rows are made to match the records. What an
+//! operator has to decide, such as a volume with a transient status and no operation, is left and reported.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,25 +8,25 @@ use super::{Check, Finding, verify};
 use crate::store::catalog::Catalog;
 use crate::store::{Change, CommitError, Key, StoreError, Transaction};
 
-/// How much is changed at once.
+/// The most changes per commit.
 const AT_ONCE: usize = 512;
 
-/// What came of mending.
+/// The result of a repair.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// What was found, and is right now.
-    pub mended: Vec<Finding>,
-    /// What is left.
+    /// The repaired findings.
+    pub repaired: Vec<Finding>,
+    /// The remaining findings.
     pub left: Vec<Finding>,
 }
 
-/// Mends what can be right in only one way. For a catalog at rest.
+/// Repairs the findings that have only one possible repair. For a catalog without concurrent commits.
 ///
 /// # Errors
-/// As [`verify`]; what was mended by then is mended.
+/// As [`verify`]; repairs before the failure are kept.
 pub async fn repair(catalog: &Catalog) -> Result<Repair, StoreError> {
     let check = Check::of(catalog).await?;
-    let changes: Vec<Change> = certain(&check.findings, check.mends).into_values().collect();
+    let changes: Vec<Change> = certain(&check.findings, check.repairs).into_values().collect();
     for changes in changes.chunks(AT_ONCE) {
         let transaction = Transaction {
             changes: changes.to_vec(),
@@ -42,14 +42,14 @@ pub async fn repair(catalog: &Catalog) -> Result<Repair, StoreError> {
             })?;
     }
     let left = verify(catalog).await?;
-    let mut mended = check.findings;
-    mended.retain(|finding| !left.contains(finding));
-    Ok(Repair { mended, left })
+    let mut repaired = check.findings;
+    repaired.retain(|finding| !left.contains(finding));
+    Ok(Repair { repaired, left })
 }
 
-/// Those of the mends of which there is no doubt, by their keys.
-fn certain(findings: &[Finding], mends: Vec<(usize, Change)>) -> BTreeMap<Key, Change> {
-    // What cannot be read counts for something, and nobody knows for what.
+/// The repairs that are certain, by their keys.
+fn certain(findings: &[Finding], repairs: Vec<(usize, Change)>) -> BTreeMap<Key, Change> {
+    // An unreadable record contributes an unknown amount to the counters.
     let sums_are_known = !findings.iter().any(|finding| {
         matches!(
             finding,
@@ -58,7 +58,7 @@ fn certain(findings: &[Finding], mends: Vec<(usize, Change)>) -> BTreeMap<Key, C
     });
     let mut doubtful = BTreeSet::new();
     let mut certain: BTreeMap<Key, Change> = BTreeMap::new();
-    for (place, change) in mends {
+    for (place, change) in repairs {
         let is_sum = matches!(
             findings[place],
             Finding::WrongTotal { .. } | Finding::WrongInUse { .. } | Finding::WrongReserved { .. }
@@ -74,13 +74,13 @@ fn certain(findings: &[Finding], mends: Vec<(usize, Change)>) -> BTreeMap<Key, C
                 free.insert(change);
             }
             Entry::Occupied(mut taken) => match (taken.get(), &change) {
-                // One that says something else than its record asks for is put right.
+                // A row with another value than that of its record is corrected.
                 (Change::Delete(_), _) => {
                     taken.insert(change);
                 }
                 (_, Change::Delete(_)) => {}
                 (one, other) if one == other => {}
-                // Two records ask for the same row: one of them should not be.
+                // Two records have the same row: one of them is wrong.
                 _ => {
                     doubtful.insert(key);
                 }

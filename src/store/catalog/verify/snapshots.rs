@@ -1,4 +1,4 @@
-//! Snapshots in the check: their rows, what they count for, and what they lean on.
+//! The check of snapshots: their rows, counters and references.
 
 use super::super::keys::{self, key};
 use super::super::read::Walk;
@@ -9,7 +9,7 @@ use crate::model::{Operation, Snapshot};
 use crate::store::StoreError;
 
 impl Check<'_> {
-    /// Every snapshot, and what it counts for.
+    /// Checks every snapshot, and adds it to the expected counters.
     pub(super) async fn snapshots(&mut self, expected: &mut UsageOf) -> Result<(), StoreError> {
         let mut walk = Walk::new(key(keys::SNAPSHOT).prefix(), false);
         while let Some(entries) = walk.next(self.catalog).await? {
@@ -52,7 +52,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// An operation that makes, changes or ends a snapshot, and there is none.
+    /// Checks that the snapshot of an operation exists.
     pub(super) async fn snapshot_of_operation_is_there(
         &mut self,
         operation: &Operation,

@@ -1,5 +1,5 @@
-//! Whether a backend's storage has what the catalog says that it has: nothing missing, nothing left behind, each of its size, and
-//! exported only what somebody has. For a backend at rest: what an operation is at work on may be there or not.
+//! Compares a backend's storage with the catalog: missing volumes, orphans, sizes, and exports without an attachment.
+//! For a backend without running operations, whose resources may or may not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,19 @@ use crate::model::{BackendName, Existing, Snapshot, StorageName, Volume, VolumeS
 use crate::store::StoreError;
 use crate::store::catalog::{Catalog, Stored};
 
-/// How many volumes are read at once.
+/// The number of volumes per read.
 const BATCH: usize = 256;
 
-/// What a backend was found to have.
+/// The contents of a backend.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// All that lies where its volumes lie.
+    /// Everything in the place of its volumes.
     pub existing: Vec<Existing>,
-    /// Names of what it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
 }
 
-/// What of it does not agree with the catalog.
+/// The differences from the catalog.
 ///
 /// # Errors
 /// When the store fails.
@@ -70,7 +70,7 @@ pub async fn verify_storage(
     Ok(check.findings)
 }
 
-/// Whether there are records of volumes on it: with none, a storage that cannot be looked at is nobody's loss.
+/// Whether there are records of volumes on this backend: without any, an inaccessible storage is not a finding.
 ///
 /// # Errors
 /// When the store fails.
@@ -85,7 +85,7 @@ pub async fn expects_storage(catalog: &Catalog, backend: &BackendName) -> Result
     }
 }
 
-/// Whether somebody has it, or an operation may be at work on that.
+/// Whether the volume is attached, or an operation may be changing that.
 async fn may_be_exported(catalog: &Catalog, volume: &Stored<Volume>) -> Result<bool, StoreError> {
     if volume.operation.is_some() || volume.provider_location.is_some() {
         return Ok(true);
@@ -114,7 +114,7 @@ impl Check<'_> {
             return self.missing(name);
         };
         let seen = existing.gib();
-        // That one says itself that its size is not known.
+        // With that status the size is known to be unknown.
         if seen != volume.size && volume.status != VolumeStatus::ErrorExtending {
             self.findings.push(Finding::WrongSize {
                 backend: self.backend.clone(),
@@ -138,7 +138,7 @@ impl Check<'_> {
         self.findings.push(Finding::MissingStorage { backend, name });
     }
 
-    /// An orphan is nobody's by the records of now, not only by the list that was walked.
+    /// Removes orphans that have a record by now: the list was read earlier.
     async fn forget_what_came_meanwhile(&mut self, catalog: &Catalog) -> Result<(), StoreError> {
         let orphans = self.findings.iter().filter_map(|finding| match finding {
             Finding::OrphanStorage { name, .. } => Some(*name),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn what_differs_is_told_and_nothing_else() {
+    async fn differences_are_reported_and_nothing_else() {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
         let same = volume(1, VolumeStatus::Available);
         let grown = volume(1, VolumeStatus::Available);

@@ -1,4 +1,4 @@
-//! Each kind of finding, made on purpose.
+//! Each kind of finding, created on purpose.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     (store, catalog, record)
 }
 
-async fn told(catalog: &Catalog) -> Vec<String> {
+async fn findings_of(catalog: &Catalog) -> Vec<String> {
     let findings = verify(catalog).await.unwrap();
     findings.iter().map(ToString::to_string).collect()
 }
@@ -100,7 +100,7 @@ async fn what_should_not_be_there_is_noticed() {
 }
 
 #[actix::test]
-async fn usage_that_is_not_the_sum_and_a_stuck_volume_are_told_in_words() {
+async fn wrong_usage_and_a_stuck_volume_are_reported() {
     let (_, catalog, record) = sound().await;
     let was = catalog.volume(record.id).await.unwrap().unwrap();
     let mut now = record.clone();
@@ -111,7 +111,7 @@ async fn usage_that_is_not_the_sum_and_a_stuck_volume_are_told_in_words() {
     changes.update(&was, &now).delete(&open);
     changes.commit().await.unwrap();
     assert_eq!(
-        told(&catalog).await,
+        findings_of(&catalog).await,
         [
             format!("volume {} is creating, and no operation will end that", record.id),
             "project p has 4 gigabytes in use, but its volumes and snapshots sum up to 5".to_owned(),
@@ -133,11 +133,11 @@ async fn change_snapshot(catalog: &Catalog, of: &Volume, change: impl Fn(&mut Sn
 }
 
 #[actix::test]
-async fn a_snapshot_that_nobody_will_end_is_told_in_words() {
+async fn a_stuck_snapshot_is_reported() {
     let (_, catalog, record) = sound().await;
     let id = change_snapshot(&catalog, &record, |snapshot| snapshot.operation = None).await;
     assert_eq!(
-        told(&catalog).await,
+        findings_of(&catalog).await,
         [format!(
             "snapshot {id} is deleting, and no operation will end that"
         )]
@@ -145,7 +145,7 @@ async fn a_snapshot_that_nobody_will_end_is_told_in_words() {
     let strange = OperationId::new();
     change_snapshot(&catalog, &record, |snapshot| snapshot.operation = Some(strange)).await;
     assert_eq!(
-        told(&catalog).await,
+        findings_of(&catalog).await,
         [format!(
             "snapshot {id} waits for operation {strange}, which is not open"
         )]
@@ -153,12 +153,12 @@ async fn a_snapshot_that_nobody_will_end_is_told_in_words() {
 }
 
 #[actix::test]
-async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are_told_in_words() {
+async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are_reported() {
     let (_, catalog, record) = sound().await;
     let strange = VolumeId::new();
     let id = change_snapshot(&catalog, &record, |snapshot| snapshot.volume_id = strange).await;
     assert_eq!(
-        told(&catalog).await,
+        findings_of(&catalog).await,
         [format!(
             "snapshot {id} is of volume {strange}, which is not there"
         )]
@@ -172,7 +172,7 @@ async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are
     );
     changes.commit().await.unwrap();
     assert_eq!(
-        told(&catalog).await,
+        findings_of(&catalog).await,
         [format!(
             "operation {operation} is about snapshot {id}, which is not there"
         )]
@@ -217,9 +217,9 @@ async fn rows_and_counters_are_mended_from_the_records() {
             change(&store, damage.clone()).await;
             let found = verify(&catalog).await.unwrap();
             let repaired = repair(&catalog).await.unwrap();
-            assert_eq!(repaired.mended, found, "{damage:?}");
+            assert_eq!(repaired.repaired, found, "{damage:?}");
             assert_eq!(repaired.left, [], "{damage:?}");
-            // A counter that is nothing is as good as none.
+            // A counter of zero is equivalent to a missing one.
             let now: Vec<_> = values(&store)
                 .into_iter()
                 .filter(|(key, value)| value != &[0; 8] || sound.iter().any(|(known, _)| known == key))
@@ -234,7 +234,7 @@ async fn rows_and_counters_are_mended_from_the_records() {
 #[actix::test]
 async fn what_a_person_has_to_decide_on_is_left() {
     let (store, catalog, record) = sound().await;
-    // A volume that cannot be read counts for something.
+    // An unreadable volume contributes an unknown amount.
     change(
         &store,
         vec![Change::Put(volumes::record_key(&record), vec![1, 99])],
@@ -242,7 +242,7 @@ async fn what_a_person_has_to_decide_on_is_left() {
     .await;
     let before = values(&store);
     let repaired = repair(&catalog).await.unwrap();
-    assert_eq!(repaired.mended, []);
+    assert_eq!(repaired.repaired, []);
     assert!(
         repaired
             .left
