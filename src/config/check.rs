@@ -1,4 +1,4 @@
-//! What no single value can tell: whether the values make sense together.
+//! Checks of values, and of combinations of values.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::units::Duration;
 use super::{Config, scheduler};
 use crate::model::bounds::{CHARACTERS, PLACE};
 
-/// Notes what makes no sense. Paths are checked for their form only: what they lead to is seen at start.
+/// Records invalid values and combinations. Only the form of paths is checked; the files are checked at start.
 pub(super) fn check(config: &Config, notes: &mut Notes) {
     node(config, notes);
     places(config, notes);
@@ -27,32 +27,32 @@ pub(super) fn check(config: &Config, notes: &mut Notes) {
 fn node(config: &Config, notes: &mut Notes) {
     let node = &config.node;
     if node.roles.is_empty() {
-        notes.senseless(&["node.roles"], "is empty; name \"control\", \"volume\" or both");
+        notes.invalid(&["node.roles"], "is empty; name \"control\", \"volume\" or both");
     }
     if node.host.contains(['@', '#', '/']) || node.host.contains(char::is_whitespace) {
-        notes.senseless(
+        notes.invalid(
             &["node.host"],
             "must have no '@', '#', '/' or blank: it becomes part of host@backend#pool",
         );
     }
     if node.availability_zone.is_empty() || node.availability_zone.len() > CHARACTERS {
-        notes.senseless(&["node.availability_zone"], "must have 1 to 255 characters");
+        notes.invalid(&["node.availability_zone"], "must have 1 to 255 characters");
     }
     if node.data_dir.is_relative() {
-        notes.senseless(&["node.data_dir"], "must be an absolute path");
+        notes.invalid(&["node.data_dir"], "must be an absolute path");
     }
 }
 
-/// Notes backends whose `host@backend#pool` would be longer than the records have room for. All drivers call their pool
+/// Records backends whose `host@backend#pool` would be too long for the records. All drivers name their pool
 /// `volume_backend_name`.
 fn places(config: &Config, notes: &mut Notes) {
     let host = config.node.host.len();
-    // The two signs, and a character for the backend and the pool each.
+    // The two separators, and one character each for the backend and the pool.
     if host + 4 > PLACE {
         let problem = format!(
             "has {host} bytes, which leaves no room for the rest of host@backend#pool: that may have {PLACE}"
         );
-        notes.senseless(&["node.host"], problem);
+        notes.invalid(&["node.host"], problem);
         return;
     }
     for (name, backend) in &config.backend {
@@ -64,7 +64,7 @@ fn places(config: &Config, notes: &mut Notes) {
                  than {PLACE}: shorten it, or node.host"
             );
             let key = format!("backend.{name}.volume_backend_name");
-            notes.senseless(&[&key], problem);
+            notes.invalid(&[&key], problem);
         }
     }
 }
@@ -72,22 +72,22 @@ fn places(config: &Config, notes: &mut Notes) {
 fn web(config: &Config, notes: &mut Notes) {
     let web = &config.web;
     if !(1..=256).contains(&web.workers) {
-        notes.senseless(&["web.workers"], "must be from 1 to 256");
+        notes.invalid(&["web.workers"], "must be from 1 to 256");
     }
     if web.max_body_size.0 < 1024 {
-        notes.senseless(&["web.max_body_size"], "must be at least 1KiB");
+        notes.invalid(&["web.max_body_size"], "must be at least 1KiB");
     }
     if web.requests_at_once == 0 {
-        notes.senseless(&["web.requests_at_once"], "must be at least 1");
+        notes.invalid(&["web.requests_at_once"], "must be at least 1");
     }
     if !(1..=web.requests_at_once.max(1)).contains(&web.requests_per_project) {
-        notes.senseless(
+        notes.invalid(
             &["web.requests_per_project", "web.requests_at_once"],
             "must be from 1 to web.requests_at_once",
         );
     }
     if web.max_page_size == 0 {
-        notes.senseless(&["web.max_page_size"], "must be at least 1");
+        notes.invalid(&["web.max_page_size"], "must be at least 1");
     }
     if let Some(url) = web.public_endpoint() {
         let rest = url
@@ -95,7 +95,7 @@ fn web(config: &Config, notes: &mut Notes) {
             .or_else(|| url.strip_prefix("https://"));
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' ']))
         {
-            notes.senseless(
+            notes.invalid(
                 &["web.public_endpoint"],
                 "must be a URL such as https://storage.example.org:8776",
             );
@@ -108,20 +108,20 @@ fn auth(config: &Config, notes: &mut Notes) {
     if auth.strategy == Strategy::Noauth && !config.web.listen.ip().is_loopback() {
         let problem =
             "lets everyone be an administrator, so web.listen must be on the loopback (127.0.0.1 or ::1)";
-        notes.senseless(&["auth.strategy", "web.listen"], problem);
+        notes.invalid(&["auth.strategy", "web.listen"], problem);
     }
     if auth.region.is_empty() {
-        notes.senseless(&["auth.region"], "must not be empty");
+        notes.invalid(&["auth.region"], "must not be empty");
     }
     for (index, user) in auth.users.iter().enumerate() {
         let key = |name: &str| format!("auth.users[{index}].{name}");
         if user.name.is_empty() {
-            notes.senseless(&[&key("name")], "is missing");
+            notes.invalid(&[&key("name")], "is missing");
         } else if auth.users[..index]
             .iter()
             .any(|other| other.name == user.name && other.project == user.project)
         {
-            notes.senseless(
+            notes.invalid(
                 &[&key("name")],
                 format!("'{}' is there twice for project '{}'", user.name, user.project),
             );
@@ -130,7 +130,7 @@ fn auth(config: &Config, notes: &mut Notes) {
         let first = auth.users[..index].iter().find(|other| other.name == user.name);
         let differs = first.is_some_and(|first| (&first.password, &first.password_hash) != credential);
         match credential {
-            // Named again, for another project.
+            // The same user, for another project.
             (None, None) if first.is_some() => {}
             (Some(_), None) | (None, Some(_)) if differs => {
                 let given = if user.password.is_some() {
@@ -138,7 +138,7 @@ fn auth(config: &Config, notes: &mut Notes) {
                 } else {
                     "password_hash"
                 };
-                notes.senseless(
+                notes.invalid(
                     &[&key(given)],
                     format!(
                         "differs from what '{}' has above: a user has one password",
@@ -146,20 +146,18 @@ fn auth(config: &Config, notes: &mut Notes) {
                     ),
                 );
             }
-            (None, None) => {
-                notes.senseless(&[&key("password")], "is missing: give password or password_hash")
-            }
+            (None, None) => notes.invalid(&[&key("password")], "is missing: give password or password_hash"),
             (Some(_), Some(_)) => {
-                notes.senseless(
+                notes.invalid(
                     &[&key("password")],
                     "stands beside password_hash: give one of them",
                 );
             }
             (Some(password), None) if password.reveal().is_empty() => {
-                notes.senseless(&[&key("password")], "must not be empty");
+                notes.invalid(&[&key("password")], "must not be empty");
             }
             (None, Some(hash)) if !hash.reveal().starts_with("$argon2") => {
-                notes.senseless(
+                notes.invalid(
                     &[&key("password_hash")],
                     "must be an argon2 hash ($argon2id$v=19$…)",
                 );
@@ -167,10 +165,10 @@ fn auth(config: &Config, notes: &mut Notes) {
             _ => {}
         }
         if user.project.is_empty() {
-            notes.senseless(&[&key("project")], "must not be empty");
+            notes.invalid(&[&key("project")], "must not be empty");
         }
         if user.roles.is_empty() {
-            notes.senseless(&[&key("roles")], "is empty; name admin, member or reader");
+            notes.invalid(&[&key("roles")], "is empty; name admin, member or reader");
         }
     }
 }
@@ -180,40 +178,40 @@ fn transport(config: &Config, notes: &mut Notes) {
     let control = config.node.has(Role::Control);
     if !transport.listen.ip().is_loopback() {
         let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
-        notes.senseless(&["transport.listen"], problem);
+        notes.invalid(&["transport.listen"], problem);
     }
     if control && transport.listen == config.web.listen && transport.listen.port() != 0 {
-        notes.senseless(
+        notes.invalid(
             &["transport.listen", "web.listen"],
             "is web.listen's address, too",
         );
     }
     if transport.join.iter().any(|address| !address.ip().is_loopback()) {
         let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
-        notes.senseless(&["transport.join"], problem);
+        notes.invalid(&["transport.join"], problem);
     }
     if !control && transport.join.is_empty() {
         let problem = "is empty, but this node has no control role: name a control node's transport.listen";
-        notes.senseless(&["transport.join", "node.roles"], problem);
+        notes.invalid(&["transport.join", "node.roles"], problem);
     }
     if control && !transport.join.is_empty() {
         let problem = "is for nodes without the control role; several control nodes are not there yet";
-        notes.senseless(&["transport.join", "node.roles"], problem);
+        notes.invalid(&["transport.join", "node.roles"], problem);
     }
     if transport
         .secret()
         .is_some_and(|secret| secret.reveal().len() < 16)
     {
-        notes.senseless(
+        notes.invalid(
             &["transport.secret"],
             "must have at least 16 characters, or be empty",
         );
     }
     if transport.mailbox_bound == 0 {
-        notes.senseless(&["transport.mailbox_bound"], "must be at least 1");
+        notes.invalid(&["transport.mailbox_bound"], "must be at least 1");
     }
     if !(16 << 10..=64 << 20).contains(&transport.max_frame.0) {
-        notes.senseless(&["transport.max_frame"], "must be from 16KiB to 64MiB");
+        notes.invalid(&["transport.max_frame"], "must be from 16KiB to 64MiB");
     }
 }
 
@@ -230,17 +228,17 @@ fn scheduler(config: &Config, notes: &mut Notes) {
         for (index, name) in names.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let known = known.join(", ");
-                notes.senseless(&[key], format!("knows no '{name}'; there are {known}"));
+                notes.invalid(&[key], format!("knows no '{name}'; there are {known}"));
             } else if names[..index].contains(name) {
-                notes.senseless(&[key], format!("names '{name}' twice"));
+                notes.invalid(&[key], format!("names '{name}' twice"));
             }
         }
     }
     if config.scheduler.max_attempts == 0 {
-        notes.senseless(&["scheduler.max_attempts"], "must be at least 1");
+        notes.invalid(&["scheduler.max_attempts"], "must be at least 1");
     }
     if !config.scheduler.capacity_weight_multiplier.is_finite() {
-        notes.senseless(
+        notes.invalid(
             &["scheduler.capacity_weight_multiplier"],
             "must be a finite number",
         );
@@ -271,30 +269,30 @@ fn times(config: &Config, notes: &mut Notes) {
     let ten_years = Duration::from_hours(10 * 366 * 24);
     for (key, span) in positive {
         if span.0.is_zero() {
-            notes.senseless(&[key], "must be longer than nothing");
+            notes.invalid(&[key], "must be longer than nothing");
         } else if span > ten_years {
-            notes.senseless(&[key], "must be less than ten years");
+            notes.invalid(&[key], "must be less than ten years");
         }
     }
     if config.service.down_time <= config.service.report_interval {
         let problem = "must be longer than service.report_interval, or every service counts as down between two reports";
-        notes.senseless(&["service.down_time", "service.report_interval"], problem);
+        notes.invalid(&["service.down_time", "service.report_interval"], problem);
     }
     if config.operations.retry_max < config.operations.retry_initial {
         let problem = "must not be shorter than operations.retry_initial";
-        notes.senseless(&["operations.retry_max", "operations.retry_initial"], problem);
+        notes.invalid(&["operations.retry_max", "operations.retry_initial"], problem);
     }
     if config.transport.page_size == 0 {
-        notes.senseless(&["transport.page_size"], "must be at least 1");
+        notes.invalid(&["transport.page_size"], "must be at least 1");
     }
     if config.store.export_keep == 0 {
-        notes.senseless(&["store.export_keep"], "must be at least 1");
+        notes.invalid(&["store.export_keep"], "must be at least 1");
     }
     if config.store.queue == 0 {
-        notes.senseless(&["store.queue"], "must be at least 1");
+        notes.invalid(&["store.queue"], "must be at least 1");
     }
     if config.store.cache_size.0 < 1 << 20 {
-        notes.senseless(&["store.cache_size"], "must be at least 1MiB");
+        notes.invalid(&["store.cache_size"], "must be at least 1MiB");
     }
 }
 
@@ -302,14 +300,14 @@ fn quota(config: &Config, notes: &mut Notes) {
     for (name, limit) in config.quota.limits() {
         if !(-1..=crate::model::quota::MAX).contains(&limit) {
             let problem = format!("must be from -1 (no limit) to {}", crate::model::quota::MAX);
-            notes.senseless(&[&format!("quota.{name}")], problem);
+            notes.invalid(&[&format!("quota.{name}")], problem);
         }
     }
 }
 
 fn backends(config: &Config, notes: &mut Notes) {
     if config.volume.default_volume_type.is_empty() {
-        notes.senseless(&["volume.default_volume_type"], "must not be empty");
+        notes.invalid(&["volume.default_volume_type"], "must not be empty");
     }
     let mut portals: BTreeMap<SocketAddr, (&str, Target)> = BTreeMap::new();
     let mut folders: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
@@ -318,12 +316,12 @@ fn backends(config: &Config, notes: &mut Notes) {
         let key = |field: &str| format!("backend.{name}.{field}");
         if backend.backend_stats_polling_interval.0.is_zero() {
             let key = key("backend_stats_polling_interval");
-            notes.senseless(&[&key], "must be longer than nothing");
+            notes.invalid(&[&key], "must be longer than nothing");
         }
         if backend.path.is_relative() {
-            notes.senseless(&[&key("path")], "must be an absolute path");
+            notes.invalid(&[&key("path")], "must be an absolute path");
         } else if let Some(other) = folders.insert(&backend.path, name) {
-            notes.senseless(
+            notes.invalid(
                 &[&key("path")],
                 format!("is the folder of backend '{other}', too"),
             );
@@ -332,22 +330,22 @@ fn backends(config: &Config, notes: &mut Notes) {
             lvm(backend, &key, notes);
             if let Some(other) = groups.insert(&backend.volume_group, name) {
                 let problem = format!("is the group of backend '{other}', too");
-                notes.senseless(&[&key("volume_group")], problem);
+                notes.invalid(&[&key("volume_group")], problem);
             }
         }
         if backend.reserved_percentage > 100 {
-            notes.senseless(&[&key("reserved_percentage")], "must be from 0 to 100");
+            notes.invalid(&[&key("reserved_percentage")], "must be from 0 to 100");
         }
         if !(1..=256).contains(&backend.max_workers) {
-            notes.senseless(&[&key("max_workers")], "must be from 1 to 256");
+            notes.invalid(&[&key("max_workers")], "must be from 1 to 256");
         }
         if backend.command_timeout.0.is_zero() {
-            notes.senseless(&[&key("command_timeout")], "must be longer than nothing");
+            notes.invalid(&[&key("command_timeout")], "must be longer than nothing");
         }
         let prefix_is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c);
         if !backend.target_prefix.starts_with("iqn.") || !backend.target_prefix.chars().all(prefix_is_plain) {
             let problem = "must be the beginning of an iSCSI name, such as \"iqn.2010-10.org.openstack:\"";
-            notes.senseless(&[&key("target_prefix")], problem);
+            notes.invalid(&[&key("target_prefix")], problem);
         }
         if !matches!(backend.target, Target::Fake | Target::None) && config.node.has(Role::Volume) {
             targets(name, backend, &mut portals, notes);
@@ -355,7 +353,8 @@ fn backends(config: &Config, notes: &mut Notes) {
     }
 }
 
-/// Where a backend's target listens, and what is its kind's alone. The kernel's targets may share a portal with their like.
+/// Checks the portals of targets, and the keys of each kind of target. Several targets of the same kind in the kernel may
+/// share a portal.
 fn targets<'a>(
     name: &'a str,
     backend: &Backend,
@@ -371,29 +370,29 @@ fn targets<'a>(
         };
         if portal.port() == 0 || portal.ip().is_unspecified() {
             let problem = "is what initiators are told: name an address and a port";
-            notes.senseless(&[&key(field)], problem);
+            notes.invalid(&[&key(field)], problem);
         } else if let Some((other, kind)) = portals.insert(portal, (name, backend.target)) {
             if other == name {
-                notes.senseless(&[&key(field)], format!("has {portal} twice"));
+                notes.invalid(&[&key(field)], format!("has {portal} twice"));
             } else if kind == Target::Tgt || kind != backend.target {
-                notes.senseless(&[&key(field)], format!("is the portal of backend '{other}', too"));
+                notes.invalid(&[&key(field)], format!("is the portal of backend '{other}', too"));
             }
         }
     }
     if backend.target == Target::Nvmet {
         let count = backend.target_secondary_ip_addresses.len();
         if !matches!(backend.nvmeof_conn_info_version, 1 | 2) {
-            notes.senseless(&[&key("nvmeof_conn_info_version")], "must be 1 or 2");
+            notes.invalid(&[&key("nvmeof_conn_info_version")], "must be 1 or 2");
         } else if backend.nvmeof_conn_info_version == 1 && count > 0 {
             let problem = "must be 2 where there are target_secondary_ip_addresses";
-            notes.senseless(&[&key("nvmeof_conn_info_version")], problem);
+            notes.invalid(&[&key("nvmeof_conn_info_version")], problem);
         }
         if backend.nvmet_port_id == 0 || usize::from(u16::MAX - backend.nvmet_port_id) < count {
             let problem = "must be at least 1, and leave numbers for further portals below 65536";
-            notes.senseless(&[&key("nvmet_port_id")], problem);
+            notes.invalid(&[&key("nvmet_port_id")], problem);
         }
         if matches!(backend.nvmet_ns_id, 0 | u32::MAX) {
-            notes.senseless(&[&key("nvmet_ns_id")], "must be from 1 to 4294967294");
+            notes.invalid(&[&key("nvmet_ns_id")], "must be from 1 to 4294967294");
         }
     }
 }
@@ -402,43 +401,43 @@ fn lvm(backend: &Backend, key: &dyn Fn(&str) -> String, notes: &mut Notes) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
     let group = &backend.volume_group;
     if group.is_empty() || group.starts_with('-') || group.len() > 127 || !group.chars().all(is_plain) {
-        notes.senseless(
+        notes.invalid(
             &[&key("volume_group")],
             "must be a volume group's name: letters, digits, and any of + _ . -",
         );
     }
     if backend.lvm_mirrors > 0 && backend.lvm_type == LvmType::Thin {
-        notes.senseless(
+        notes.invalid(
             &[&key("lvm_mirrors"), &key("lvm_type")],
             "is for thick volumes: set lvm_type to \"default\", or leave it 0",
         );
     }
     if backend.lvm_mirrors > 8 {
-        notes.senseless(&[&key("lvm_mirrors")], "must be from 0 to 8");
+        notes.invalid(&[&key("lvm_mirrors")], "must be from 0 to 8");
     }
     let conf_file = &backend.lvm_conf_file;
     if !conf_file.as_os_str().is_empty() && conf_file.is_relative() {
-        notes.senseless(&[&key("lvm_conf_file")], "must be an absolute path");
+        notes.invalid(&[&key("lvm_conf_file")], "must be an absolute path");
     }
     if !(1..=100).contains(&backend.thin_pool_warn_percent) {
-        notes.senseless(&[&key("thin_pool_warn_percent")], "must be from 1 to 100");
+        notes.invalid(&[&key("thin_pool_warn_percent")], "must be from 1 to 100");
     }
     if backend.volume_clear_size > 1024 {
-        notes.senseless(&[&key("volume_clear_size")], "must be from 0 to 1024");
+        notes.invalid(&[&key("volume_clear_size")], "must be from 0 to 1024");
     }
     let ionice = &backend.volume_clear_ionice;
     if !ionice
         .split_whitespace()
         .all(|word| word.starts_with('-') || word.parse::<u8>().is_ok())
     {
-        notes.senseless(
+        notes.invalid(
             &[&key("volume_clear_ionice")],
             "must be options of ionice, such as \"-c3\"",
         );
     }
     let block = backend.volume_dd_blocksize.0;
     if !(4096..=64 << 20).contains(&block) || !block.is_multiple_of(4096) {
-        notes.senseless(
+        notes.invalid(
             &[&key("volume_dd_blocksize")],
             "must be from 4KiB to 64MiB, in steps of 4KiB",
         );

@@ -1,22 +1,22 @@
-//! What is wrong with a configuration: every fault with its place, so that all can be mended in one go.
+//! The faults of a configuration, each with its place, so that all can be corrected at once.
 
 use std::fmt;
 
-/// Where a value was given.
+/// Where a value is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// In a file, on that line (from 1).
     File {
-        /// The file as it was named.
+        /// The name of the file.
         path: String,
-        /// The line; `None` if the fault is the whole file's.
+        /// The line; `None` if the fault concerns the whole file.
         line: Option<usize>,
     },
     /// In an environment variable.
     Environment(String),
     /// By an option of the command line.
     Flag(String),
-    /// Nowhere: it is the default, or it is missing.
+    /// The value is the default, or missing.
     Default,
 }
 
@@ -35,14 +35,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One fault: where, which key, what is wrong and what would be right. No secret is ever part of it.
+/// One fault: its place, its key, what is wrong and what is valid. It never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it was given.
+    /// Where the value is given.
     pub origin: Origin,
-    /// The key (`web.listen`), the section, or nothing if it is about the whole file.
+    /// The key (`web.listen`), the section, or empty for the whole file.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is valid.
     pub problem: String,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The known name that `text` most likely was meant to be: at most a third of its letters differ.
+/// The known name that is most similar to `text`: at most a third of its letters differ.
 pub(super) fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     known
         .into_iter()
@@ -84,7 +84,7 @@ pub(super) fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, name)| name)
 }
 
-/// How many letters must be added, dropped, changed or swapped with their neighbour (optimal string alignment).
+/// The number of letters to insert, delete, change or swap with their neighbour (optimal string alignment).
 fn edits(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut table = vec![vec![0; to.len() + 1]; from.len() + 1];

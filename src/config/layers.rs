@@ -1,5 +1,5 @@
-//! Layers of configuration: a file, above it the environment, above it the command line. The highest that names a key
-//! gives its value; the defaults lie below all.
+//! Layers of configuration: a file, above it the environment, above it the command line. The highest layer with a key
+//! determines its value; the defaults are the lowest layer.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Origin, nearest};
 use super::reading::{Leaf, Notes, Place, Section};
 
-/// Environment variables of ours begin so and have a double underscore between section and key.
+/// The prefix of Pumice's environment variables, which have a double underscore between section and key.
 pub(super) const PREFIX: &str = "PUMICE_";
 const BACKEND: &str = "backend";
 
-/// All values given, by section and key, highest layer first served.
+/// All given values, by section and key, of the highest layer.
 #[derive(Debug, Default)]
 pub(super) struct Layers<'t> {
     sections: BTreeMap<String, BTreeMap<String, Leaf<'t>>>,
@@ -20,7 +20,7 @@ pub(super) struct Layers<'t> {
 }
 
 impl<'t> Layers<'t> {
-    /// Lays a file over what is there. What TOML cannot read is noted, and `false` returned; the rest of it is kept.
+    /// Adds a file as the next layer. TOML errors are recorded, and `false` is returned; the readable part is kept.
     pub(super) fn add_file(
         &mut self,
         path: &'t str,
@@ -83,7 +83,7 @@ impl<'t> Layers<'t> {
         }
     }
 
-    /// Lays one environment variable over what is there. Those that are not ours are passed by.
+    /// Adds an environment variable as the next layer. Variables without the prefix are ignored.
     pub(super) fn add_variable(&mut self, name: &str, value: &'t str, known: &[&str], notes: &mut Notes) {
         let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
             return;
@@ -94,7 +94,7 @@ impl<'t> Layers<'t> {
         if section == BACKEND {
             match key.split_once("__") {
                 Some((backend, key)) => {
-                    // A variable's name cannot have a '-': `MY_FILE` is `my-file` if there is one.
+                    // A variable's name cannot have a '-': `MY_FILE` means `my-file` if that exists.
                     let named = self
                         .backends
                         .keys()
@@ -117,7 +117,7 @@ impl<'t> Layers<'t> {
         }
     }
 
-    /// Lays an option of the command line over what is there.
+    /// Adds an option of the command line as the next layer.
     pub(super) fn add_flag(&mut self, flag: &str, section: &str, key: &str, value: &'t str) {
         let leaf = Leaf::text(value, Place::Flag(flag.to_owned()));
         self.sections
@@ -126,7 +126,7 @@ impl<'t> Layers<'t> {
             .insert(key.to_owned(), leaf);
     }
 
-    /// Takes a section's values out.
+    /// Removes and returns a section's values.
     pub(super) fn take(&mut self, name: &str) -> Section<'t> {
         Section {
             path: name.to_owned(),

@@ -1,7 +1,7 @@
-//! Typed configuration that documents itself.
+//! Typed configuration with its documentation.
 //!
 //! A [`Config`] has one struct for each section of the file; each field has its meaning in its documentation, its unit in
-//! its type and a default. [`DEFAULTS`] (`config/pumice.toml`) has the same words for who runs it; a test proves that
+//! its type and a default. [`DEFAULTS`] (`config/pumice.toml`) has the same texts for operators; a test verifies that
 //! both agree.
 //!
 //! Values come in layers, the higher one wins:
@@ -11,8 +11,8 @@
 //! 3. the environment: `PUMICE_<SECTION>__<KEY>`, `PUMICE_BACKEND__<NAME>__<KEY>`,
 //! 4. the command line.
 //!
-//! What is wrong is told **all at once**, each fault with its place and with what would be right, and before anything is
-//! opened. Backends: if no layer names one there is `file`; else there are those that were named.
+//! All faults are reported **at once**, each with its place and with what is valid, before anything is opened. If no
+//! layer has a backend, there is one named `file`.
 
 mod check;
 mod fault;
@@ -54,7 +54,7 @@ pub use web::Web;
 use layers::Layers;
 use reading::{FromSection, Notes, Section};
 
-/// The documented defaults: every key, its default, a sentence.
+/// The documented defaults: every key with its default and a sentence.
 pub const DEFAULTS: &str = include_str!("../../config/pumice.toml");
 
 /// The whole configuration.
@@ -86,19 +86,19 @@ pub struct Config {
     pub backend: BTreeMap<String, Backend>,
 }
 
-/// A configuration as far as it can be read, and all that is wrong with it.
+/// A configuration as far as it can be read, with all its faults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examined {
-    /// Where a value is wrong, its default stands in.
+    /// The configuration; a wrong value is replaced by its default.
     pub config: Config,
-    /// The file's first.
+    /// The faults, those of the file first.
     pub faults: Vec<Fault>,
-    /// Whether there is a file, if one was named, and all of it is TOML. If not, what is missing says nothing.
+    /// Whether the file, if one was named, exists and is valid TOML. If not, missing keys are not faults.
     pub whole: bool,
 }
 
 impl Examined {
-    /// The configuration, unless anything is wrong with it.
+    /// The configuration, unless it has faults.
     fn into_result(self) -> Result<Config, Faults> {
         if self.faults.is_empty() {
             Ok(self.config)
@@ -145,7 +145,7 @@ const SECTIONS: &[&str] = &[
 /// An option of the command line that gives a key's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// As it is typed: `--listen`.
+    /// Its name: `--listen`.
     pub name: &'static str,
     /// The section.
     pub section: &'static str,
@@ -155,7 +155,7 @@ pub struct Flag {
     pub value: String,
 }
 
-/// What surrounds the configuration: variables, and who this machine is. Plain data, so that tests can make it up.
+/// The environment of the configuration: variables and host name. Plain data, so that tests can define it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// Environment variables that are text.
@@ -165,7 +165,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn of_this_process() -> Self {
         let variables = std::env::vars_os()
@@ -187,7 +187,7 @@ impl Surroundings {
 
     /// `$XDG_STATE_HOME/pumice`, else `~/.local/state/pumice`.
     fn state_dir(&self) -> Option<PathBuf> {
-        // The specification wants relative ones ignored.
+        // The specification requires that relative paths are ignored.
         let absolute = |name| {
             self.variable(name)
                 .map(PathBuf::from)
@@ -200,10 +200,10 @@ impl Surroundings {
 }
 
 impl Config {
-    /// Reads all layers, fills in what this machine decides, and checks the whole.
+    /// Reads all layers, fills in values of this machine, and checks the result.
     ///
     /// # Errors
-    /// All faults at once, the file's first.
+    /// All faults at once, those of the file first.
     pub fn load(file: Option<&Path>, surroundings: &Surroundings, flags: &[Flag]) -> Result<Self, Faults> {
         Self::examine(file, surroundings, flags).into_result()
     }
@@ -220,7 +220,7 @@ impl Config {
         Self::examine_layers(file, surroundings, flags).into_result()
     }
 
-    /// As [`Config::load`], but for who wants to look further in spite of faults.
+    /// As [`Config::load`], for callers that continue in spite of faults.
     #[must_use]
     pub fn examine(file: Option<&Path>, surroundings: &Surroundings, flags: &[Flag]) -> Examined {
         let Some(path) = file else {
@@ -256,7 +256,7 @@ impl Config {
         }
         let mut config = Self::read(&mut layers, &mut notes);
         config.resolve(surroundings, &mut notes);
-        // What a file that is no TOML leaves out makes no sense by nature.
+        // The checks of combinations are pointless if the file is not valid TOML.
         if whole {
             check::check(&config, &mut notes);
         }
@@ -302,7 +302,7 @@ impl Config {
         }
     }
 
-    /// Puts what this machine decides where nothing was said.
+    /// Sets values of this machine where none are given.
     fn resolve(&mut self, surroundings: &Surroundings, notes: &mut Notes) {
         if self.node.host.is_empty() {
             let hostname = surroundings.hostname.as_str();
@@ -338,7 +338,7 @@ impl Config {
         }
     }
 
-    /// What works but should be known: said once, at start.
+    /// Warnings about valid but risky settings, logged once at start.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

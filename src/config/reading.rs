@@ -1,7 +1,7 @@
-//! Reading sections key by key, so that one bad value does not hide the next.
+//! Reads sections key by key, so that one bad value does not hide the next.
 //!
-//! `serde` stops at the first fault of a document. Here each key is deserialized on its own; what is wrong is noted with
-//! its place, the default stands in, and reading goes on. A key that no field asked for is unknown: noted, too.
+//! `serde` stops at the first fault of a document. Here each key is deserialized on its own; a fault is recorded with
+//! its place, the default is used, and reading continues. A key without a field is unknown, which is a fault, too.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::units::{ByteSize, Duration};
 use crate::model::IpNetwork;
 use crate::model::volume::Secret;
 
-/// Where a value stands: enough to tell its line.
+/// The place of a value, from which its line is determined.
 #[derive(Clone, Debug)]
 pub(super) enum Place<'t> {
     File { path: &'t str, text: &'t str },
@@ -41,7 +41,7 @@ impl Place<'_> {
     }
 }
 
-/// A value and where it was given.
+/// A value and where it is given.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf<'t> {
     pub(super) value: Spanned<DeValue<'t>>,
@@ -49,7 +49,7 @@ pub(super) struct Leaf<'t> {
 }
 
 impl<'t> Leaf<'t> {
-    /// The text of an environment variable or an option: what it is depends on who asks.
+    /// The text of an environment variable or an option: its type depends on the field.
     pub(super) fn text(text: &'t str, place: Place<'t>) -> Self {
         Self {
             value: Spanned::new(0..text.len(), DeValue::String(text.into())),
@@ -74,7 +74,7 @@ pub(super) struct Section<'t> {
     pub(super) values: BTreeMap<String, Leaf<'t>>,
 }
 
-/// Faults so far, and who gave which key.
+/// The faults so far, and where each key is given.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) faults: Vec<Fault>,
@@ -90,9 +90,9 @@ impl Notes {
         });
     }
 
-    /// A fault of the sense rather than the form, about `keys[0]`. Silent if one of the keys has a fault already: what
-    /// stands in for it is the default, and nobody meant that.
-    pub(super) fn senseless(&mut self, keys: &[&str], problem: impl Into<String>) {
+    /// Records a semantic fault of `keys[0]`. Ignored if one of the keys has a fault already, since its value is then
+    /// the default.
+    pub(super) fn invalid(&mut self, keys: &[&str], problem: impl Into<String>) {
         let known = |key: &str| self.faults.iter().any(|fault| fault.key.starts_with(key));
         if let Some(key) = keys.first().filter(|_| !keys.iter().any(|key| known(key))) {
             let origin = self.origins.get(*key).cloned().unwrap_or(Origin::Default);
@@ -101,12 +101,12 @@ impl Notes {
     }
 }
 
-/// A type that a key can have.
+/// A type of keys.
 pub(super) trait Setting: Sized {
-    /// What to write, for who wrote something else.
+    /// The description of valid values, for faults.
     const FORM: &'static str;
 
-    /// Reads it; what is wrong goes to the notes.
+    /// Reads a value; faults are added to the notes.
     fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self>;
 }
 
@@ -125,7 +125,7 @@ pub(super) fn read_plain<T: DeserializeOwned + Setting>(
     }
 }
 
-/// Types that `serde` reads well enough.
+/// Types that are read by `serde`.
 macro_rules! plain {
     ($($type:ty: $form:literal),* $(,)?) => {$(
         impl $crate::config::reading::Setting for $type {
@@ -166,7 +166,7 @@ impl Setting for Option<Secret> {
     const FORM: &'static str = "a text in quotes";
 
     fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self> {
-        // By hand, for `serde` would quote what it does not like.
+        // Not by `serde`, whose errors would quote the secret.
         match leaf.value.get_ref() {
             DeValue::String(text) => Some(Some(Secret::new(text.as_ref()))),
             other => {
@@ -225,19 +225,19 @@ impl<T: FromSection> Setting for Vec<T> {
     }
 }
 
-/// A struct that is read from a section; made by [`section!`].
+/// A struct that is read from a section; defined by [`section!`].
 pub(super) trait FromSection: Sized + Default {
-    /// How one is written inside a list.
+    /// The notation of one in a list.
     const FORM: &'static str = "a table";
     /// Its keys.
     const KEYS: &'static [&'static str];
 
-    /// Reads all of it; unknown keys and bad values go to the notes, defaults stand in.
+    /// Reads a section; unknown keys and invalid values are added to the notes and replaced by defaults.
     fn from_section(section: Section<'_>, notes: &mut Notes) -> Self;
 }
 
 impl Section<'_> {
-    /// The value of a key, if one is given and right.
+    /// The value of a key, if it is given and valid.
     pub(super) fn take<T: Setting>(&mut self, name: &str, notes: &mut Notes) -> Option<T> {
         let leaf = self.values.remove(name)?;
         let key = format!("{}.{name}", self.path);
@@ -278,7 +278,7 @@ impl Section<'_> {
         }
     }
 
-    /// Whatever no field took is unknown.
+    /// Records the remaining keys as unknown.
     pub(super) fn refuse_rest(self, known: &[&str], notes: &mut Notes) {
         for (name, leaf) in self.values {
             let mut problem = "is no known key".to_owned();
@@ -291,7 +291,7 @@ impl Section<'_> {
     }
 }
 
-/// Writes a section's struct: fields with their documentation and default, and how it is read.
+/// Defines a section's struct: fields with their documentation and default, and its reading.
 macro_rules! section {
     (
         $(#[$doc:meta])*

@@ -1,4 +1,4 @@
-//! What someone who writes a configuration would notice.
+//! Tests of the configuration, from the view of an operator.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -156,7 +156,7 @@ fn the_environment_gives_every_kind_of_value() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_with_their_places() {
+fn all_faults_are_reported_at_once_with_their_places() {
     let text = "\
 [web]
 lisen = \"127.0.0.1:1\"
@@ -171,7 +171,7 @@ listen = \"0.0.0.0:8777\"
 filters = [\"CapasityFilter\"]
 [backend.Bad]
 ";
-    let told = faults(
+    let reported = faults(
         text,
         &[("PUMICE_LOG__FORMAT", "xml"), ("PUMICE_QUOTA__VOLUMS", "1")],
     );
@@ -189,24 +189,27 @@ filters = [\"CapasityFilter\"]
     ];
     for expected in expected {
         assert!(
-            told.iter().any(|fault| fault.starts_with(expected)),
-            "{expected}\nin {told:#?}"
+            reported.iter().any(|fault| fault.starts_with(expected)),
+            "{expected}\nin {reported:#?}"
         );
     }
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_lines() {
-    let told = faults("[web\nlisten = \n[node]\nhots = \"a\"\n", &[]);
+fn a_file_that_is_no_toml_is_reported_with_its_lines() {
+    let reported = faults("[web\nlisten = \n[node]\nhots = \"a\"\n", &[]);
     assert!(
-        told.iter().any(|fault| fault.starts_with("p.toml:1: ")),
-        "{told:#?}"
+        reported.iter().any(|fault| fault.starts_with("p.toml:1: ")),
+        "{reported:#?}"
     );
-    assert!(told.iter().all(|fault| fault.starts_with("p.toml:")), "{told:#?}");
+    assert!(
+        reported.iter().all(|fault| fault.starts_with("p.toml:")),
+        "{reported:#?}"
+    );
 }
 
 #[test]
-fn a_missing_file_is_told() {
+fn a_missing_file_is_reported() {
     let error =
         Config::load(Some(Path::new("/nonexistent/p.toml")), &surroundings(&[]), &[]).expect_err("gone");
     assert!(
@@ -218,7 +221,7 @@ fn a_missing_file_is_told() {
 }
 
 #[test]
-fn what_makes_no_sense_together_is_told() {
+fn invalid_combinations_are_reported() {
     let cases = [
         (
             "[service]\nreport_interval = \"60s\"\n",
@@ -288,7 +291,7 @@ fn what_makes_no_sense_together_is_told() {
         ),
         (
             "[backend.a]\ntarget_secondary_ip_addresses = [\"::\"]\n",
-            "p.toml:2: backend.a.target_secondary_ip_addresses: is what initiators are told",
+            "p.toml:2: backend.a.target_secondary_ip_addresses: is what initiators are reported",
         ),
         (
             "[backend.a]\ntarget = \"nvmet\"\ntarget_secondary_ip_addresses = [\"::1\"]\n",
@@ -350,16 +353,16 @@ fn what_makes_no_sense_together_is_told() {
         ),
     ];
     for (text, expected) in cases {
-        let told = faults(text, &[]);
+        let reported = faults(text, &[]);
         assert!(
-            told.iter().any(|fault| fault.contains(expected)),
-            "{text}: {told:#?}"
+            reported.iter().any(|fault| fault.contains(expected)),
+            "{text}: {reported:#?}"
         );
     }
 }
 
 #[test]
-fn a_place_that_would_not_fit_the_records_is_told_for_every_backend() {
+fn a_place_that_would_not_fit_the_records_is_reported_for_every_backend() {
     let long = "p".repeat(240);
     let text = format!(
         "[node]\nhost = \"compute-1\"\n\
@@ -368,7 +371,7 @@ fn a_place_that_would_not_fit_the_records_is_told_for_every_backend() {
          [backend.c]\ntarget = \"none\"\nvolume_backend_name = \"{long}ppppp\"\n\
          [quota]\nvolumes = -2\n"
     );
-    let told = faults(&text, &[]);
+    let reported = faults(&text, &[]);
     let expected = [
         "p.toml:8: backend.b.volume_backend_name: makes host@backend#pool 256 bytes long (9, 1 and 244 and the two signs), more than 255",
         "p.toml:11: backend.c.volume_backend_name: makes host@backend#pool 257 bytes long",
@@ -376,36 +379,37 @@ fn a_place_that_would_not_fit_the_records_is_told_for_every_backend() {
     ];
     for expected in expected {
         assert!(
-            told.iter().any(|fault| fault.contains(expected)),
-            "{expected}\nin {told:#?}"
+            reported.iter().any(|fault| fault.contains(expected)),
+            "{expected}\nin {reported:#?}"
         );
     }
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert_eq!(reported.len(), expected.len(), "{reported:#?}");
 
     let host = "h".repeat(252);
-    let told = faults(&format!("[node]\nhost = \"{host}\"\n"), &[]);
+    let reported = faults(&format!("[node]\nhost = \"{host}\"\n"), &[]);
     assert!(
-        told.iter()
+        reported
+            .iter()
             .any(|fault| fault.starts_with("p.toml:2: node.host: has 252 bytes, which leaves no room")),
-        "{told:#?}"
+        "{reported:#?}"
     );
 }
 
 #[test]
-fn no_password_is_ever_told() {
+fn no_password_is_ever_reported() {
     let file = "[[auth.users]]\nname = \"a\"\npassword = 271828\n[[auth.users]]\nname = \"b\"\npasword = \"271828\"\n";
-    let told = faults(file, &[("PUMICE_AUTH__USERS", "271828")]).join("\n");
-    assert!(!told.contains("271828"), "{told}");
-    let told = faults(file, &[]).join("\n");
+    let reported = faults(file, &[("PUMICE_AUTH__USERS", "271828")]).join("\n");
+    assert!(!reported.contains("271828"), "{reported}");
+    let reported = faults(file, &[]).join("\n");
     assert!(
-        told.contains("p.toml:3: auth.users[0].password: is of type integer"),
-        "{told}"
+        reported.contains("p.toml:3: auth.users[0].password: is of type integer"),
+        "{reported}"
     );
     assert!(
-        told.contains("p.toml:6: auth.users[1].pasword: is no known key; did you mean 'password'?"),
-        "{told}"
+        reported.contains("p.toml:6: auth.users[1].pasword: is no known key; did you mean 'password'?"),
+        "{reported}"
     );
-    assert!(!told.contains("271828"), "{told}");
+    assert!(!reported.contains("271828"), "{reported}");
 
     let right = "[[auth.users]]\nname = \"a\"\npassword = \"271828\"\n";
     assert!(!format!("{:?}", load(right, &[]).expect("right")).contains("271828"));
@@ -445,9 +449,12 @@ proptest! {
 
 #[test]
 fn backends_of_one_kernel_target_may_share_a_portal() {
-    let told = faults(
+    let reported = faults(
         "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n",
         &[],
     );
-    assert!(!told.iter().any(|fault| fault.contains("portal")), "{told:#?}");
+    assert!(
+        !reported.iter().any(|fault| fault.contains("portal")),
+        "{reported:#?}"
+    );
 }

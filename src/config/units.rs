@@ -1,5 +1,5 @@
-//! Spans of time and numbers of bytes as people write them: `"30s"`, `"16MiB"`. The unit is part of the value, so that no
-//! reader has to look it up.
+//! Spans of time and numbers of bytes in human-readable form: `"30s"`, `"16MiB"`. The unit is part of the value, so that
+//! no reader has to look it up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -62,7 +62,7 @@ impl Duration {
         Self::from_secs(hours * 3_600)
     }
 
-    /// As the standard library has it.
+    /// As a duration of the standard library.
     #[must_use]
     pub const fn get(self) -> std::time::Duration {
         self.0
@@ -82,14 +82,14 @@ impl ByteSize {
         Self(count << 20)
     }
 
-    /// In bytes, as sizes in memory are counted.
+    /// In bytes, as `usize`.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// Cuts `12min…` into `12`, `min`, `…`.
+/// Splits `12min…` into `12`, `min`, `…`.
 fn number_and_unit(text: &str) -> Option<(u64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, rest) = text.split_at(digits);
@@ -117,7 +117,7 @@ impl FromStr for Duration {
                 .iter()
                 .position(|(name, _)| *name == unit)
                 .ok_or_else(bad)?;
-            // "5m1h" is more likely a slip than a wish.
+            // "5m1h" is more likely a mistake than intended.
             if smaller_than != usize::MAX && place <= smaller_than {
                 return Err(bad());
             }

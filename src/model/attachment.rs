@@ -1,4 +1,4 @@
-//! Attachments: who has a volume, how, and what it takes to connect.
+//! Attachments of volumes, with their connectors and connection data.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use std::fmt;
 use std::str::FromStr;
 
 status_enum!(
-    /// How an attachment stands (cinder: `VolumeAttachStatus`).
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    /// The status of an attachment (cinder: `VolumeAttachStatus`).
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     AttachmentStatus {
         Attached = "attached",
         Attaching = "attaching",
@@ -25,42 +25,42 @@ status_enum!(
 
 status_enum!(
     /// Read-write or read-only.
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     AttachMode {
         Rw = "rw",
         Ro = "ro",
     }
 );
 
-/// What an initiator says of itself, as the JSON text the client sent. Free-form on purpose: os-brick sends what its
-/// host has; the drivers pick what they know. Kept as text because bincode cannot carry a JSON value.
+/// The properties of an initiator, as the JSON text that the client sent. Free-form on purpose: os-brick sends what
+/// its host has; the drivers use what they know. Stored as text because bincode cannot encode a JSON value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Connector(String);
 
-/// No client sends such a key.
+/// A key that clients do not send.
 const MODE: &str = "pumice:mode";
 
 impl Connector {
-    /// Keeps a JSON object.
+    /// From a JSON object.
     #[must_use]
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
         Self(serde_json::Value::Object(object.clone()).to_string())
     }
 
-    /// What it weighs in a record ([`super::bounds`]).
+    /// Its size in a record ([`super::bounds`]).
     #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.0)
     }
 
-    /// The object again; empty if the text should ever be none.
+    /// The JSON object; empty if the text is invalid.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
-    /// A field that holds text.
+    /// The text of a field.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<String> {
         self.to_json()
@@ -69,7 +69,7 @@ impl Connector {
             .map(str::to_owned)
     }
 
-    /// With the mode that it was let in by: a manager that starts lets it in again so.
+    /// Adds the attach mode, with which a starting manager restores the connection.
     #[must_use]
     pub fn with_mode(&self, mode: AttachMode) -> Self {
         let mut object = self.to_json();
@@ -77,7 +77,7 @@ impl Connector {
         Self::from_json(&object)
     }
 
-    /// As it was, and the mode that [`Connector::with_mode`] put there.
+    /// The connector without the mode that [`Connector::with_mode`] added, and the mode.
     #[must_use]
     pub fn take_mode(&self) -> (Self, Option<AttachMode>) {
         let mut object = self.to_json();
@@ -100,10 +100,10 @@ impl Connector {
         self.text("host")
     }
 
-    /// Whether both are of one initiator: what one of them lets in, the other needs (cinder: `volume/targets/iscsi.py` and
-    /// `nvmeof.py`, `are_same_connector`). Hosts' names count where there is nothing better.
+    /// Whether both belong to the same initiator and so share access (cinder: `volume/targets/iscsi.py` and `nvmeof.py`,
+    /// `are_same_connector`). Host names are compared if there is nothing better.
     ///
-    /// iSCSI names that differ in capital letters are one (RFC 3722), NVMe names are not: they are compared as they are (NVM Express
+    /// iSCSI names are case-insensitive (RFC 3722), NVMe names are case-sensitive (NVM Express
     /// Base 2.0, 4.5).
     #[must_use]
     pub fn is_same_initiator(&self, other: &Self) -> bool {
@@ -117,7 +117,7 @@ impl Connector {
         }
     }
 
-    /// Whether the host wants every portal (`"multipath": true`).
+    /// Whether the host uses every portal (`"multipath": true`).
     #[must_use]
     pub fn multipath(&self) -> bool {
         self.to_json()
@@ -127,8 +127,8 @@ impl Connector {
     }
 }
 
-/// What a client needs to reach the volume: `driver_volume_type` and the `data` object as JSON text. It holds the CHAP
-/// password, so it prints as stars.
+/// The data that a client needs to connect to the volume: `driver_volume_type` and the `data` object as JSON text. It
+/// contains the CHAP password, so it prints as stars.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionInfo {
     /// `iscsi`, `nvmeof`, …
@@ -137,7 +137,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Keeps `data`.
+    /// From the `data` object.
     pub fn new(
         driver_volume_type: impl Into<String>,
         data: serde_json::Map<String, serde_json::Value>,
@@ -148,7 +148,7 @@ impl ConnectionInfo {
         }
     }
 
-    /// What it weighs in a record ([`super::bounds`]).
+    /// Its size in a record ([`super::bounds`]).
     #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.driver_volume_type) + super::bounds::text(&self.data)
@@ -170,32 +170,32 @@ impl fmt::Debug for ConnectionInfo {
     }
 }
 
-/// An attachment as the catalog keeps it (stored form of version 1).
+/// An attachment, as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Its id.
     pub id: AttachmentId,
     /// The volume.
     pub volume_id: VolumeId,
-    /// The volume's project: an attachment is seen by those who see its volume.
+    /// The volume's project: an attachment is visible with its volume.
     pub project_id: ProjectId,
-    /// The server, where the client named one.
+    /// The server, if the client named one.
     pub instance_uuid: Option<Uuid>,
-    /// How it stands.
+    /// Its status.
     pub status: AttachmentStatus,
-    /// The mode asked for or given; `None` until one is known (shown as `null`).
+    /// The requested or granted mode; `None` until one is known (shown as `null`).
     pub mode: Option<AttachMode>,
     /// The host it is attached to.
     pub attached_host: Option<String>,
-    /// Where the client sees it (`/dev/vdb`).
+    /// The device at the client (`/dev/vdb`).
     pub mountpoint: Option<String>,
-    /// What the initiator said of itself, once it did.
+    /// The connector, once it is known.
     pub connector: Option<Connector>,
-    /// What it takes to connect, once the backend said.
+    /// The connection data, once the backend has reported them.
     pub connection_info: Option<ConnectionInfo>,
-    /// The operation at work on it.
+    /// Its open operation.
     pub operation: Option<OperationId>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,

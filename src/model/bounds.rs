@@ -1,16 +1,16 @@
-//! How large what users write may become: one budget for each part of each record, and what is kept free beside them.
+//! Bounds of user input: one limit for each part of each record, and the space that is reserved in addition.
 //!
-//! A record has a largest size ([`RECORD`]), but Cinder bounds neither the number of metadata nor the size of a connector.
-//! A record that its owner filled could not be changed any more: not placed, not attached, not deleted. So each part that a
-//! user fills has a bound of its own, checked where the request is decided, and the bounds of a record's parts together with
-//! what the service itself adds to it later ([`PLACEMENT`], failed attempts, …) fit the record. The sums are checked when
+//! A record has a largest size ([`RECORD`]), but Cinder bounds neither the number of metadata nor the size of a connector. A
+//! record that its owner filled could not be changed any more: not placed, not attached, not deleted. So each part that
+//! users fill has a separate bound, checked when the request is decided, and the bounds of a record's parts together with
+//! the later additions of the service ([`PLACEMENT`], failed attempts, …) fit into the record. The sums are checked when
 //! this file is compiled.
 //!
-//! Records of earlier versions may be fuller than these bounds ([`EARLIER_RECORD`] was the only one). They can still make every
-//! transition: [`RECORD`] leaves room for what transitions add to the largest of them. What its owner has may become
-//! smaller, and not larger, until it is within the bound.
+//! Records of earlier versions may exceed these bounds ([`EARLIER_RECORD`] was the only one). All transitions are still
+//! possible for them: [`RECORD`] has enough space for what transitions add to the largest of them. The user's parts may become
+//! smaller, but not larger, until they are within the bound.
 //!
-//! Sizes are those of the stored form: 8 bytes of length before each text.
+//! Sizes are those of the stored encoding: 8 bytes of length before each text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,21 +18,21 @@ use super::{Connector, Error, PoolName, ProjectId, Result};
 
 const KIB: usize = 1024;
 
-/// The largest record, in bytes. A value of the store that is larger than 128 KiB would be a file of its own (`store`).
+/// The largest record, in bytes. The store would write a value larger than 128 KiB to a separate file (`store`).
 pub const RECORD: usize = 120 * KIB;
 
 /// The largest record of versions that had no bound on parts.
 pub const EARLIER_RECORD: usize = 96 * KIB;
 
-/// The most bytes that one commit may change: of what the store's engines take at once (etcd: 1.5 MiB in a request), less
-/// room for keys and conditions.
+/// The most bytes that one commit may change: the limit of the store's engines (etcd: 1.5 MiB per request), less space
+/// for keys and conditions.
 pub const COMMIT: usize = KIB * KIB;
 
-/// How many records one commit changes at most where their number is the users' choice: more go in several commits.
+/// The most records that one commit changes if users determine their number: more are changed in several commits.
 /// (etcd: 128 operations in a transaction.)
 pub const RECORDS_IN_A_COMMIT: usize = 8;
 
-/// How many characters a name or an id may have (cinder: `String(255)`).
+/// The most characters of a name or an id (cinder: `String(255)`).
 pub const CHARACTERS: usize = 255;
 
 /// A text of so many characters of 4 bytes.
@@ -41,59 +41,59 @@ pub const TEXT: usize = 8 + CHARACTERS * 4;
 /// A part of a record that users fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What it is called in an answer.
+    /// Its name in answers.
     pub name: &'static str,
-    /// What all of it may weigh, in bytes.
+    /// Its largest size, in bytes.
     pub bytes: usize,
 }
 
-/// Metadata of a snapshot; of a volume, with its image metadata. A value of 65,535 bytes, the longest that Cinder takes of an
-/// image, fits beside others.
+/// Metadata of a snapshot; of a volume, with its image metadata. A value of 65,535 bytes, the longest that Cinder accepts
+/// from an image, fits in addition to others.
 pub const METADATA: Part = part("metadata", 100 * KIB);
-/// Connectors of the old way of connecting (`os-initialize_connection`), kept in the volume.
+/// Connectors of the old API (`os-initialize_connection`), stored in the volume.
 pub const OLD_CONNECTORS: Part = part("connectors of the volume", 9 * KIB);
 /// One connector.
 pub const CONNECTOR: Part = part("connector", 8 * KIB);
-/// Connectors of all attachments of one volume: they travel to the volume's backend in one message.
+/// Connectors of all attachments of one volume: they are sent to the volume's backend in one message.
 pub const CONNECTORS_OF_VOLUME: Part = part("connectors of the volume's attachments", 384 * KIB);
 /// Scheduler hints of a request.
 pub const HINTS: Part = part("scheduler_hints", 16 * KIB);
-/// What names something on a backend that is to be adopted.
+/// The reference to existing storage that is to be adopted.
 pub const REFERENCE: Part = part("ref", 4 * KIB);
 /// Extra specs of a type.
 pub const EXTRA_SPECS: Part = part("extra_specs", 32 * KIB);
 /// Projects that may use a private type.
 pub const TYPE_ACCESS: Part = part("access list of the volume type", 64 * KIB);
 
-/// How many attachments one volume may have.
+/// The most attachments of one volume.
 pub const ATTACHMENTS: usize = 512;
-/// How many snapshots one volume may have: a cascading delete names them all in one message.
+/// The most snapshots of one volume: a cascading delete lists them all in one message.
 pub const SNAPSHOTS: usize = 1000;
-/// How many pools are tried for one volume at most, whatever the configuration says.
+/// The most pools that are tried for one volume, whatever the configuration says.
 pub const ATTEMPTS: u32 = 16;
-/// How many steps a journal entry remembers.
+/// The most steps in a journal entry.
 pub const STEPS: usize = 48;
 
-/// A cause of a failure, as it is kept: the rest is cut off.
+/// The stored cause of a failure; the rest is truncated.
 pub const CAUSE: usize = KIB;
-/// A name or outcome of a step, as it is kept.
+/// The stored name or outcome of a step.
 pub const STEP_TEXT: usize = 256;
-/// How many bytes `host@backend#pool` may have (cinder: column `volumes.host`). The configuration is checked for it, and what
-/// other nodes and drivers report.
+/// The most bytes of `host@backend#pool` (cinder: column `volumes.host`). The configuration and the reports of other nodes
+/// and drivers are checked for it.
 pub const PLACE: usize = 255;
-/// The three parts of a place, as they are stored.
+/// The three parts of a place, as stored.
 pub const HOST: usize = KIB;
-/// What the backend tells of an export: `provider_location` and `provider_auth`.
+/// The backend's data of an export: `provider_location` and `provider_auth`.
 pub const EXPORT: usize = 2 * KIB;
-/// The driver's own id.
+/// The driver's id of the volume.
 pub const PROVIDER_ID: usize = KIB / 2;
-/// What it takes to connect, as the backend tells it.
+/// The connection data that the backend reports.
 pub const CONNECTION_INFO: usize = 32 * KIB;
 
 /// Numbers, states, times and ids of any record.
 const FIXED: usize = KIB / 2;
 
-/// What transitions add to a volume that is only wanted yet.
+/// What transitions add to a volume that is not placed yet.
 pub const PLACEMENT: usize = HOST + EXPORT + PROVIDER_ID + FIXED;
 
 /// What one failed attempt adds to a journal entry.
@@ -114,11 +114,11 @@ const MESSAGE: usize = CAUSE + 4 * TEXT + FIXED;
 const SERVICE: usize = PLACE + 3 * TEXT + FIXED;
 
 const _: () = {
-    // Each of the three has its length before it.
+    // Each of the three has a length prefix.
     assert!(PLACE + 3 * 8 <= HOST);
     assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
     assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD && SERVICE <= RECORD);
-    // The key of one that is kept in the volume is its name, or a hash of it.
+    // The key of a connector in the volume is its name, or a hash of it.
     assert!(CONNECTOR.bytes + 8 + 16 + 255 <= OLD_CONNECTORS.bytes);
     assert!(CONNECTOR.bytes <= HINTS.bytes && REFERENCE.bytes <= HINTS.bytes);
     assert!(EARLIER_RECORD + OLD_CONNECTORS.bytes + PLACEMENT <= RECORD);
@@ -131,7 +131,7 @@ const fn part(name: &'static str, bytes: usize) -> Part {
 }
 
 impl Part {
-    /// Refuses a part that would weigh more than it may, unless it becomes no heavier than it was.
+    /// Refuses a part that would exceed its bound, unless it does not become larger than before.
     ///
     /// # Errors
     /// 413 that names the part and its bound.
@@ -146,25 +146,25 @@ impl Part {
     }
 }
 
-/// What a text weighs.
+/// The size of a text.
 #[must_use]
 pub fn text(text: &str) -> usize {
     8 + text.len()
 }
 
-/// What pairs weigh.
+/// The size of pairs.
 #[must_use]
 pub fn pairs(pairs: &BTreeMap<String, String>) -> usize {
     pairs.iter().map(|(key, value)| text(key) + text(value)).sum()
 }
 
-/// What a list of projects weighs.
+/// The size of a list of projects.
 #[must_use]
 pub fn projects(projects: &BTreeSet<ProjectId>) -> usize {
     projects.iter().map(|project| text(project.as_str())).sum()
 }
 
-/// Refuses pairs that would weigh more than their part may.
+/// Refuses pairs that would exceed the bound of their part.
 ///
 /// # Errors
 /// Those of [`Part::check`].
@@ -180,7 +180,7 @@ pub fn check_connector(connector: &Connector) -> Result<()> {
     CONNECTOR.check(0, connector.weight())
 }
 
-/// Refuses a name or an id that is longer than any record has room for.
+/// Refuses a name or an id that is too long for a record.
 ///
 /// # Errors
 /// 400 that names it, its length and the bound.
@@ -194,14 +194,14 @@ pub fn check_length(name: &str, what: &str) -> Result<()> {
     )))
 }
 
-/// Whether a place that was reported can be written down, and read back.
+/// Whether a reported place can be stored, and parsed again.
 #[must_use]
 pub fn is_place(place: &PoolName) -> bool {
     let text = place.to_string();
     text.len() <= PLACE && text.parse().as_ref() == Ok(place)
 }
 
-/// Refuses one more of what a volume may have `most` of.
+/// Refuses one more if the volume has `most` already.
 ///
 /// # Errors
 /// 413 that names the bound.
@@ -214,7 +214,7 @@ pub fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
     )))
 }
 
-/// A text of at most so many bytes: the rest is cut off, and the cut shown.
+/// Truncates a text to at most so many bytes, with a mark.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     const MARK: &str = "…";

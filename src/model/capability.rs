@@ -1,8 +1,8 @@
-//! What a pool is able to, as extra specs see it: a tree of text (cinder: `host_manager.py`, a pool's `capabilities`).
+//! The capabilities of a pool, for extra specs: a tree of texts (cinder: `host_manager.py`, a pool's `capabilities`).
 //!
-//! Cinder compares capabilities in their Python text (`True`, `10.0`), so text is what they are here. A pool has its
-//! backend's capabilities where it says nothing itself. What a driver or the configuration adds may be JSON: a list
-//! (any element may match) or an object (reached as `capabilities:a:b`).
+//! Cinder compares capabilities by their Python text (`True`, `10.0`), so they are texts here. A pool inherits the
+//! capabilities of its backend. Additions by a driver or the configuration may be JSON: a list (any element may
+//! match) or an object (addressed as `capabilities:a:b`).
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ pub enum Capability {
     Text(String),
     /// Several values, any of which may match.
     List(Vec<Capability>),
-    /// Capabilities of its own.
+    /// Nested capabilities.
     Map(Capabilities),
 }
 
 /// Capabilities by name.
 pub type Capabilities = BTreeMap<String, Capability>;
 
-/// All that a pool of this backend is able to.
+/// All capabilities of a pool of this backend.
 #[must_use]
 pub fn capabilities(backend: &BackendStats, pool: &PoolStats) -> Capabilities {
-    // What is extra comes first: it must not hide what the pool says of itself.
+    // Additions are inserted first: they must not override the pool's own capabilities.
     let mut all: Capabilities = pool
         .extra
         .iter()
@@ -89,7 +89,7 @@ fn ratio(value: OverSubscription) -> Capability {
     }
 }
 
-/// Types are written with any of a protocol's spellings (cinder: `common/constants.py`, `*_VARIANT`).
+/// Types may use any variant of a protocol's name (cinder: `common/constants.py`, `*_VARIANT`).
 fn storage_protocol(protocol: &str) -> Capability {
     const SPELLINGS: &[&[&str]] = &[
         &["iSCSI", "iscsi"],
@@ -103,7 +103,7 @@ fn storage_protocol(protocol: &str) -> Capability {
     }
 }
 
-/// `None` for JSON's `null`: a capability that is not there.
+/// `None` for JSON's `null`: a missing capability.
 fn extra(value: &str) -> Option<Capability> {
     if value.starts_with(['[', '{'])
         && let Ok(json) = serde_json::from_str(value)
@@ -149,7 +149,7 @@ mod tests {
         let text = |value: &str| Capability::Text(value.into());
         assert_eq!(all["thin_provisioning_support"], text("True"));
         assert_eq!(all["total_capacity_gb"], text("100.0"));
-        assert_eq!(all["pool_name"], text("p"), "what is extra hides nothing");
+        assert_eq!(all["pool_name"], text("p"), "additions override nothing");
         assert_eq!(all["note"], text("[not json"));
         let deep = Capability::Map([("deep".to_owned(), text("True"))].into());
         assert_eq!(all["tiers"], Capability::List(vec![text("gold"), deep]));

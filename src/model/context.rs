@@ -1,21 +1,21 @@
-//! Who asks, on whose behalf, under which request id: it travels with each message.
+//! The request context: user, project and request id. It is sent with each message.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ProjectId, UserId};
 
-/// The request context (oslo.context's, less what nobody reads). The deadline is not in here: it is the call's.
+/// The request context (that of oslo.context, without unused fields). The deadline is not part of it, but of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
-    /// `req-<uuid>`, on every line of the request's way.
+    /// `req-<uuid>`, in every log line of the request.
     pub request_id: String,
-    /// The id the caller's caller gave (`X-OpenStack-Request-ID` of the request).
+    /// The id of the originating request (`X-OpenStack-Request-ID` of the request).
     pub global_request_id: Option<String>,
     /// The user.
     pub user_id: UserId,
     /// The project the token is for.
     pub project_id: ProjectId,
-    /// The roles it has there.
+    /// Its roles in the project.
     pub roles: Vec<String>,
     /// Whether policy counts the caller as an administrator.
     pub is_admin: bool,
@@ -24,7 +24,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context for work that no request asked for: resumes, timers, reports.
+    /// A context for work without a request: resumes, timers, reports.
     #[must_use]
     pub fn internal(why: &str) -> Self {
         Self {

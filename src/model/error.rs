@@ -1,54 +1,54 @@
-//! One error type for the whole control plane, by who must act.
+//! The error type of the control plane, classified by who must act.
 //!
-//! The client's words (`client`, Cinder's text to the letter) and the operator's words (`operator`, logged, never
-//! sent over HTTP) are different fields. The HTTP status is chosen from [`ErrorKind`] at the last moment, in `web`.
+//! The client's text (`client`, exactly Cinder's) and the operator's text (`operator`, logged, never sent over
+//! HTTP) are separate fields. `web` maps [`ErrorKind`] to the HTTP status.
 
 use serde::{Deserialize, Serialize};
 
-/// What went wrong, seen by who must act on it. Variants are only ever appended: they cross the wire.
+/// The kind of an error, by who must act on it. Variants are only appended, since they are sent over the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// The request can never succeed as it is (400).
     BadRequest,
     /// Not allowed by policy (403).
     Forbidden,
-    /// No such thing, or not the caller's (404).
+    /// The resource does not exist, or is not visible to the caller (404).
     NotFound,
-    /// The thing is in a state that does not allow it, or somebody else was faster (409).
+    /// The state of the resource does not allow it, or it was changed concurrently (409).
     Conflict,
     /// A quota would be exceeded (413 with `Retry-After: 0`).
     OverQuota,
-    /// Known to Cinder, not built (501).
+    /// Exists in Cinder, but is not implemented (501).
     NotImplemented,
-    /// Cannot be done now; try again after so many seconds (503 with `Retry-After`).
+    /// Temporarily impossible (503 with `Retry-After`).
     Unavailable {
-        /// Seconds after which trying again makes sense.
+        /// Seconds after which the client may retry.
         retry_after: u32,
     },
-    /// The storage behind said no: a failed driver command, say (500 with Cinder's generic text unless told otherwise).
+    /// The storage failed, for example a driver command (500 with Cinder's generic text by default).
     Backend,
-    /// A fault of ours (500); the client sees Cinder's generic text.
+    /// An internal error (500); the client gets Cinder's generic text.
     Internal,
-    /// What it would make is larger than may be kept (413, without `Retry-After`: it will never fit).
+    /// The result would be too large to be stored (413, without `Retry-After`, because a retry cannot succeed).
     TooLarge,
 }
 
-/// An error with a face for the client and one for the operator.
+/// An error with a text for the client and one for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{client}{}", operator.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
 pub struct Error {
-    /// Who must act.
+    /// The kind of the error.
     pub kind: ErrorKind,
-    /// What the client reads.
+    /// The text for the client.
     pub client: String,
-    /// What the operator reads in the log; `None` if the client's words say it all.
+    /// The text for the log; `None` if the client's text is sufficient.
     pub operator: Option<String>,
 }
 
 /// Shorthand for results of the domain.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Cinder's text for a fault whose cause is not the client's business.
+/// Cinder's text for an error whose cause is not disclosed to the client.
 pub const GENERIC_FAULT: &str =
     "The server has either erred or is incapable of performing the requested operation.";
 
@@ -80,17 +80,17 @@ impl Error {
         Self::new(ErrorKind::NotFound, client)
     }
 
-    /// 404 in Cinder's words for a volume.
+    /// 404 with Cinder's text for a volume.
     pub fn volume_not_found(id: impl std::fmt::Display) -> Self {
         Self::not_found(format!("Volume {id} could not be found."))
     }
 
-    /// 400 in Cinder's words for a volume in the wrong state (`InvalidVolume`).
+    /// 400 with Cinder's text for a volume in the wrong state (`InvalidVolume`).
     pub fn invalid_volume(reason: impl std::fmt::Display) -> Self {
         Self::bad_request(format!("Invalid volume: {reason}"))
     }
 
-    /// 400 in Cinder's words (`InvalidInput`).
+    /// 400 with Cinder's text (`InvalidInput`).
     pub fn invalid_input(reason: impl std::fmt::Display) -> Self {
         Self::bad_request(format!("Invalid input received: {reason}"))
     }
@@ -105,7 +105,7 @@ impl Error {
         Self::new(ErrorKind::OverQuota, client)
     }
 
-    /// 413 with this text: trying again makes no sense.
+    /// 413 with this text: a retry cannot succeed.
     pub fn too_large(client: impl Into<String>) -> Self {
         Self::new(ErrorKind::TooLarge, client)
     }
@@ -115,29 +115,29 @@ impl Error {
         Self::new(ErrorKind::NotImplemented, client)
     }
 
-    /// 503; the operator's words say why.
+    /// 503; the reason is in the operator's text.
     pub fn unavailable(client: impl Into<String>, retry_after: u32) -> Self {
         Self::new(ErrorKind::Unavailable { retry_after }, client)
     }
 
-    /// A backend's refusal, in words for the client.
+    /// A backend's failure, with a text for the client.
     pub fn backend(client: impl Into<String>) -> Self {
         Self::new(ErrorKind::Backend, client)
     }
 
-    /// A fault of ours: the client reads Cinder's generic text, the operator reads this.
+    /// An internal error: the client gets Cinder's generic text, this text is logged.
     pub fn internal(operator: impl std::fmt::Display) -> Self {
         Self::new(ErrorKind::Internal, GENERIC_FAULT).with_operator(operator)
     }
 
-    /// Adds words for the operator.
+    /// Adds the text for the operator.
     #[must_use]
     pub fn with_operator(mut self, text: impl std::fmt::Display) -> Self {
         self.operator = Some(text.to_string());
         self
     }
 
-    /// What to write to the log: the operator's words if there are any, else the client's.
+    /// The text for the log: the operator's text if there is one, else the client's.
     #[must_use]
     pub fn for_operator(&self) -> &str {
         self.operator.as_deref().unwrap_or(&self.client)

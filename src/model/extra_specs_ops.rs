@@ -1,19 +1,20 @@
-//! The little language of extra specs: `<is> True`, `>= 10`, `<or> a <or> b` (cinder: `extra_specs_ops.py`).
+//! The operators of extra specs: `<is> True`, `>= 10`, `<or> a <or> b` (cinder: `extra_specs_ops.py`).
 //!
-//! | operator | holds when the capability |
+//! | operator | matches if the capability |
 //! |---|---|
 //! | none | is exactly the text |
 //! | `=`, `>=` | is a number, at least the operand |
 //! | `==` `!=` `<=` | is a number that compares so |
 //! | `s==` `s!=` `s<` `s<=` `s>` `s>=` | compares so as text |
 //! | `<in>` | contains the operand |
-//! | `<is>` | means the same yes or no |
-//! | `<or>` | is one of the words; every second word is skipped, whatever it says |
+//! | `<is>` | is the same boolean |
+//! | `<or>` | is one of the words; every second word is skipped, whatever it is |
 //!
-//! Its oddities are kept: only the first operand counts (but for `<or>`), an operator without one fails, a word that is
-//! no operator makes the whole text a plain value, and text that is no number fails a comparison of numbers.
+//! Cinder's special cases are kept: only the first operand is used (except for `<or>`), an operator without one fails,
+//! a text that does not begin with an operator is compared as a whole, and a text that is no number fails a comparison
+//! of numbers.
 
-/// Whether a capability's value is what an extra spec requires.
+/// Whether a capability's value satisfies an extra spec.
 #[must_use]
 pub fn matches(value: &str, requirement: &str) -> bool {
     let mut words = requirement.split_whitespace();
@@ -49,7 +50,7 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// oslo's `bool_from_string`: whatever is not one of these is a no.
+/// oslo's `bool_from_string`: any other text is false.
 fn is_yes(text: &str) -> bool {
     matches!(
         text.trim().to_lowercase().as_str(),

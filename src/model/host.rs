@@ -1,4 +1,4 @@
-//! `host@backend#pool`, Cinder's way of saying where a volume lives.
+//! `host@backend#pool`, Cinder's notation for the place of a volume.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ pub struct PoolName {
 pub struct BadHost(String);
 
 impl BackendName {
-    /// Puts one together.
+    /// Builds a backend name.
     pub fn new(host: impl Into<String>, backend: impl Into<String>) -> Self {
         Self {
             host: host.into(),
@@ -37,7 +37,7 @@ impl BackendName {
         }
     }
 
-    /// The pool of that name on this backend.
+    /// The pool with this name on this backend.
     pub fn pool(&self, pool: impl Into<String>) -> PoolName {
         PoolName {
             backend: self.clone(),
@@ -83,7 +83,7 @@ impl FromStr for PoolName {
     }
 }
 
-/// Whether a host is what `wanted` names: a machine with all its backends, a backend with all its pools, or one pool (cinder:
+/// Whether a host matches `wanted`: a machine with all its backends, a backend with all its pools, or one pool (cinder:
 /// `db/sqlalchemy/api.py` `_filter_host`).
 #[must_use]
 pub fn host_matches(host: &str, wanted: &str) -> bool {

@@ -1,5 +1,5 @@
-//! Ids as types of their own, so that a volume's id cannot be handed where an attachment's is due. The id of a later kind of
-//! resource stands in that resource's file.
+//! Ids as distinct types, so that a volume's id cannot be passed as an attachment's. The ids of later kinds of resources are
+//! in the files of those resources.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! uuid_id {
         pub struct $name(pub uuid::Uuid);
 
         impl $name {
-            /// A fresh id that nothing else has.
+            /// A new unique id.
             #[must_use]
             #[expect(clippy::new_without_default, reason = "an id has no default: each is new")]
             pub fn new() -> Self {
@@ -66,7 +66,7 @@ macro_rules! text_id {
         pub struct $name(pub String);
 
         impl $name {
-            /// The text as clients see it.
+            /// The text, as shown to clients.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

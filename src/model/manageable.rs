@@ -1,21 +1,21 @@
-//! What an operator adopts: something that exists on a backend, and how it is named (cinder: `manage_existing`).
+//! Existing storage that an operator adopts, and references to it (cinder: `manage_existing`).
 
 use serde::{Deserialize, Serialize};
 
-/// How a client names something on a backend: the JSON object it sent (`{"source-name": "lv1"}`). Kept as text because
-/// bincode cannot carry a JSON value.
+/// A client's reference to storage on a backend: the JSON object that it sent (`{"source-name": "lv1"}`). Stored as
+/// text because bincode cannot encode a JSON value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reference(String);
 
 impl Reference {
-    /// Keeps a JSON object.
+    /// From a JSON object.
     #[must_use]
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
         Self(serde_json::Value::Object(object.clone()).to_string())
     }
 
-    /// Something by its name on the backend.
+    /// A reference by name.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let mut object = serde_json::Map::new();
@@ -23,19 +23,19 @@ impl Reference {
         Self::from_json(&object)
     }
 
-    /// What it weighs in a record ([`super::bounds`]).
+    /// Its size in a record ([`super::bounds`]).
     #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.0)
     }
 
-    /// The object again; empty if the text should ever be none.
+    /// The JSON object; empty if the text is invalid.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
-    /// `source-name`: the only kind of name that our drivers know.
+    /// `source-name`: the only kind of reference that the drivers support.
     #[must_use]
     pub fn source_name(&self) -> Option<String> {
         self.to_json()
@@ -45,21 +45,21 @@ impl Reference {
     }
 }
 
-/// Something on a backend, as its driver found it.
+/// A volume or snapshot on a backend, as found by its driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Existing {
-    /// Its name there; also what a [`Reference`] names it by.
+    /// Its name, which is also used in a [`Reference`].
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Whether something has it open now.
+    /// Whether it is open now.
     pub in_use: bool,
-    /// Of a snapshot: the name of what it is a snapshot of.
+    /// The name of its origin, if it is a snapshot.
     pub origin: Option<String>,
 }
 
 impl Existing {
-    /// Its size as Cinder counts it: in GiB, rounded up.
+    /// Its size in GiB, rounded up, as in Cinder.
     #[must_use]
     pub fn gib(&self) -> u32 {
         gib_of(self.bytes)

@@ -1,36 +1,36 @@
-//! What a migration leaves in a volume's record: the name of its storage, and whose copy a hidden volume is.
+//! The data of a migration in a volume's record: the id in its storage name, and the original of a hidden copy.
 //!
-//! Both are kept in the volume's admin metadata, of which clients see two other keys only. A volume that was never migrated has
-//! neither.
+//! Both are stored in the volume's admin metadata, of which clients see two other keys only. A volume that was never migrated
+//! has neither.
 
 use super::{MigrationStatus, Volume, VolumeId};
 
-/// The id in the name of its storage, where it is not its own (cinder: `db` column `_name_id`).
+/// The id in its storage name, if it is not its own (cinder: `db` column `_name_id`).
 const NAME_ID: &str = "name_id";
 /// The volume that it is a copy of (cinder: `migration_status` `target:<id>`).
 const COPY_OF: &str = "migration_target";
 
 impl Volume {
-    /// The id that its storage is named by, there where it is now. It is the volume's own unless it was migrated: then it is that
-    /// of the copy that it became.
+    /// The id in its storage name. It is the volume's own unless it was migrated: then it is that of the copy that replaced its
+    /// storage.
     #[must_use]
     pub fn storage_id(&self) -> VolumeId {
         self.name_id().unwrap_or(self.id)
     }
 
-    /// The id that its storage is named by, if it is not its own (`os-vol-mig-status-attr:name_id`).
+    /// The id in its storage name, if it is not its own (`os-vol-mig-status-attr:name_id`).
     #[must_use]
     pub fn name_id(&self) -> Option<VolumeId> {
         self.kept_id(NAME_ID)
     }
 
-    /// Names its storage.
+    /// Sets the id in its storage name.
     pub fn set_storage_id(&mut self, id: VolumeId) {
         let id = Some(id).filter(|id| *id != self.id);
         self.keep_id(NAME_ID, id);
     }
 
-    /// The volume that this one is the hidden copy of, made for a migration.
+    /// The original, if this volume is a hidden copy of a migration.
     #[must_use]
     pub fn copy_of(&self) -> Option<VolumeId> {
         self.kept_id(COPY_OF)
@@ -41,7 +41,7 @@ impl Volume {
         self.keep_id(COPY_OF, Some(volume));
     }
 
-    /// How its migration stands, in Cinder's words: `target:<id>` for a hidden copy.
+    /// Its migration status, with Cinder's text: `target:<id>` for a hidden copy.
     #[must_use]
     pub fn shown_migration_status(&self) -> Option<String> {
         match self.copy_of() {
@@ -50,8 +50,8 @@ impl Volume {
         }
     }
 
-    /// Whether a migration of it is in progress (cinder: not one of `AVAILABLE_MIGRATION_STATUS`). A hidden copy that nothing is done
-    /// to any more, because it could not be deleted, can be deleted again.
+    /// Whether a migration of it is in progress (cinder: not one of `AVAILABLE_MIGRATION_STATUS`). A hidden copy without an
+    /// operation, whose deletion failed, can be deleted again.
     #[must_use]
     pub fn is_migrating(&self) -> bool {
         (self.copy_of().is_some() && self.operation.is_some())

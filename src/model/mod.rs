@@ -1,7 +1,7 @@
 //! Plain records, their state machines and the errors of the domain.
 //!
-//! Everything here is data and pure functions over data: no I/O, no clock, no actor. Whoever wants to know what a
-//! volume *is*, or which state may follow which, reads this folder and nothing else. It uses nothing of ours.
+//! Everything here is data and pure functions of data: no I/O, no clock, no actor. It defines what a volume *is*,
+//! and which state may follow which. It uses no other module of this crate.
 
 pub mod attachment;
 pub mod bounds;

@@ -1,6 +1,6 @@
-//! IP networks, as an operator writes them: `"10.0.0.0/8"`, `"2001:db8::/32"`, or a single address.
+//! IP networks in an operator's notation: `"10.0.0.0/8"`, `"2001:db8::/32"`, or a single address.
 //!
-//! IPv4 addresses that come mapped into IPv6 (`::ffff:10.0.0.1`, as a socket on `[::]` reports them) are compared as IPv4.
+//! IPv4 addresses that are mapped into IPv6 (`::ffff:10.0.0.1`, as a socket on `[::]` reports them) are compared as IPv4.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-/// All addresses that begin with the same bits.
+/// A network: all addresses with the same prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpNetwork {
     address: IpAddr,
@@ -21,8 +21,7 @@ pub struct IpNetwork {
 pub struct BadNetwork(String);
 
 impl IpNetwork {
-    /// The network of the first `prefix` bits of this address; a longer prefix than the address has bits is the address
-    /// alone.
+    /// The network of the first `prefix` bits of this address; a prefix longer than the address is the address alone.
     #[must_use]
     pub fn of(address: IpAddr, prefix: u8) -> Self {
         let address = address.to_canonical();
@@ -73,7 +72,7 @@ impl FromStr for IpNetwork {
             Some(prefix) => prefix.parse().map_err(|_| bad())?,
         };
         let network = Self::of(address, prefix);
-        // `10.0.0.1/8` is more likely a slip than a wish, and a prefix of 33 bits is none.
+        // `10.0.0.1/8` is more likely a mistake than intended, and a prefix of 33 bits is invalid.
         let is_whole = prefix <= bits(address) && network.address == address.to_canonical();
         is_whole.then_some(network).ok_or_else(bad)
     }
@@ -136,7 +135,7 @@ mod tests {
         );
         assert!(contains("2001:db8::/64", "2001:db8::1:2"));
         assert!(contains("0.0.0.0/0", "192.0.2.1"));
-        assert!(!contains("0.0.0.0/0", "::1"), "the families are apart");
+        assert!(!contains("0.0.0.0/0", "::1"), "the families are distinct");
         assert!(!contains("10.0.0.0/8", "11.0.0.0"));
         assert!(!contains("2001:db8::/64", "2001:db8:0:1::"));
     }

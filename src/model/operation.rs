@@ -1,10 +1,10 @@
-//! Operations: what the journal remembers of a change that is under way.
+//! Operations: the journal entries of changes in progress.
 //!
-//! An operation is written in the same commit as the change it belongs to, and removed in the commit that ends it. So
-//! long as it stands, some live actor owns it and will end it: that is what keeps a volume from being stuck.
+//! An operation is written in the same commit as the change it belongs to, and removed in the commit that ends it. As
+//! long as it exists, a live actor owns it and will end it, so no volume gets stuck.
 //!
-//! What a verb alone knows of its operations lies in [`Operation::entry`], which nobody but the verb reads
-//! ([`crate::verbs`]): a new verb changes nothing here.
+//! The verb's own data is in [`Operation::entry`], which only the verb reads ([`crate::verbs`]): a new verb
+//! changes nothing here.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,31 +13,31 @@ use super::quota::Deltas;
 use super::volume::VolumeStatus;
 use super::{AttachmentId, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
-/// What an operation is about. It may be gone before its operation has ended. Variants are only ever appended: they are
-/// stored.
+/// The subject of an operation. It may be deleted before its operation has ended. Variants are only appended, since
+/// they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
-    /// A volume, whose status belongs to the operation while it is open. `Volume::operation` names the operation; when it names
-    /// another one, the operation is superseded.
+    /// A volume, whose status belongs to the operation while it is open. `Volume::operation` refers to the operation; if it
+    /// refers to another one, the operation is superseded.
     Volume(VolumeId),
     /// A snapshot, by the same rule.
     Snapshot(SnapshotId),
     /// An attachment.
     Attachment(AttachmentId),
-    /// A volume's export, whatever else is done to the volume meanwhile.
+    /// A volume's export, independent of other changes of the volume.
     Export(VolumeId),
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepOutcome {
-    /// It is under way.
+    /// It is in progress.
     Running,
     /// It is done.
     Done,
-    /// It surely did not happen, and why.
+    /// It was certainly not done, with the reason.
     Failed(String),
-    /// It was taken back.
+    /// It was reverted.
     Reverted,
 }
 
@@ -52,49 +52,49 @@ pub struct StepRecord {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: StepOutcome,
 }
 
-/// A journal entry (stored form of version 2).
+/// A journal entry (stored version 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Its id; commands and reports carry it.
+    /// Its id, which is part of commands and reports.
     pub id: OperationId,
     /// The verb, by the name of its file in [`crate::verbs`].
     pub verb: String,
-    /// What the verb keeps of it, with the stage that it is at: bincode, by [`crate::verbs`] alone.
+    /// The verb's own data, with the current stage: bincode, used by [`crate::verbs`] only.
     pub entry: Vec<u8>,
-    /// What it is about.
+    /// Its subject.
     pub subject: Subject,
     /// The volume that it changes or that its subject belongs to.
     pub volume_id: Option<VolumeId>,
     /// The snapshot that it changes.
     pub snapshot_id: Option<SnapshotId>,
-    /// The volume or snapshot that it copies: what would change or delete that waits for this operation's end.
+    /// The volume or snapshot that it copies: requests that would change or delete that wait for this operation's end.
     pub copied_from: Option<Uuid>,
     /// The subject's project.
     pub project_id: ProjectId,
-    /// Who asked.
+    /// The user of the request.
     pub user_id: UserId,
-    /// The request it came from; every log line of it carries this.
+    /// The request that began it; part of all its log lines.
     pub request_id: String,
     /// The number of its current command, from 1: a new one is sent for each stage and for each pool that is tried. A report of an
     /// earlier one is dropped.
     pub attempt: u32,
     /// The pool that the current command is for; `None` while none is chosen.
     pub pool: Option<PoolName>,
-    /// Pools that failed and shall not be asked again, and why.
+    /// Pools that failed and must not be used again, and why.
     pub tried: Vec<(PoolName, String)>,
-    /// The volume's status to go back to if it fails harmlessly.
+    /// The volume's status to restore if it fails without an effect.
     pub previous_status: Option<VolumeStatus>,
-    /// What it holds of the quota until it ends (counted as `reserved`).
+    /// The quota that it reserves until it ends (counted as `reserved`).
     pub reserved: Deltas,
-    /// What was done so far.
+    /// The steps so far.
     pub steps: Vec<StepRecord>,
-    /// When it was written.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it is given up and ended with an error.
+    /// When it times out and ends with an error.
     pub deadline: Timestamp,
 }
 
@@ -105,7 +105,7 @@ impl Operation {
         matches!(self.subject, Subject::Volume(_))
     }
 
-    /// The attachment that it is about.
+    /// The attachment that is its subject.
     #[must_use]
     pub fn attachment_id(&self) -> Option<AttachmentId> {
         match self.subject {
@@ -114,22 +114,22 @@ impl Operation {
         }
     }
 
-    /// The name of the step that says that it was cancelled.
+    /// The name of the step that records its cancellation.
     const CANCEL: &str = "cancel";
 
-    /// Whether somebody wants it ended.
+    /// Whether its cancellation was requested.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.steps.iter().any(Self::says_cancelled)
     }
 
-    /// Whether it is the step that says that somebody wants the operation ended.
+    /// Whether a step is the record of a cancellation.
     #[must_use]
     pub fn says_cancelled(step: &StepRecord) -> bool {
         step.name == Self::CANCEL
     }
 
-    /// The same, cancelled: its journal entry says so, and it is given up `grace` from now at the latest.
+    /// The operation after a cancellation: with the step that records it, and a deadline of at most `grace` from now.
     #[must_use]
     pub fn cancelled(&self, now: Timestamp, grace: std::time::Duration) -> Self {
         let mut cancelled = self.clone();

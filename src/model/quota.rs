@@ -1,7 +1,8 @@
-//! Quota: the resources that are counted, limits, and the arithmetic of being over.
+//! Quota: the counted resources, limits, and their arithmetic.
 //!
-//! Usage always equals the sum over the records: it is changed in the same commit as the records themselves. What is
-//! here is names and plain arithmetic (cinder: `quota.py`, `quota_utils.py`; facts in `cinder/create_rules.md` 4, 5).
+//! Usage always equals the sum over the records: it is changed in the same commit as the records themselves. This
+//! module has names and plain arithmetic only (cinder: `quota.py`, `quota_utils.py`; facts in
+//! `cinder/create_rules.md` 4, 5).
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,11 @@ use super::{VolumeType, VolumeTypeId};
 /// The largest limit and the largest sum (cinder: `MAX_INT`).
 pub const MAX: i64 = 2_147_483_647;
 
-/// Without a limit.
+/// No limit.
 pub const UNLIMITED: i64 = -1;
 
-/// A resource that is counted. Its text is Cinder's (`gigabytes`), but that a resource that is counted for one volume type bears
-/// the type's id where clients see its name: `volumes_<id>` for `volumes_fast`. So a type that gets another name changes nothing.
+/// A counted resource. Its text is Cinder's (`gigabytes`), except that a resource of one volume type contains the type's id
+/// instead of its name: `volumes_<id>` for `volumes_fast`. So renaming a type changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Resource(pub String);
@@ -64,7 +65,7 @@ impl Resource {
         self.kind_and_type()?.1.parse().ok()
     }
 
-    /// As clients know it; `volume_type` is the type that it is counted for. A type that is gone has no name.
+    /// As shown to clients; `volume_type` is the type that it is counted for. A deleted type has no name.
     #[must_use]
     pub fn shown(&self, volume_type: Option<&VolumeType>) -> String {
         match (self.kind_and_type(), volume_type) {
@@ -86,16 +87,16 @@ pub const PER_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
 /// How much of a resource a project uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// What exists.
+    /// The amount that exists.
     pub in_use: i64,
-    /// What open operations will add.
+    /// The amount that open operations will add.
     pub reserved: i64,
 }
 
-/// What a request would add (or, negative, give back), by resource.
+/// What a request adds (or, if negative, releases), by resource.
 pub type Deltas = BTreeMap<Resource, i64>;
 
-/// What a volume of `size` GiB counts for: `volumes`, `gigabytes`, and both again for its type.
+/// The usage of a volume of `size` GiB: `volumes`, `gigabytes`, and both again for its type.
 #[must_use]
 pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([(Resource::volumes(), 1), (Resource::gigabytes(), i64::from(size))]);
@@ -106,7 +107,7 @@ pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     deltas
 }
 
-/// What a snapshot of a volume of `size` GiB counts for: `snapshots`, `gigabytes`, and both again for the volume's type.
+/// The usage of a snapshot of a volume of `size` GiB: `snapshots`, `gigabytes`, and both again for the volume's type.
 #[must_use]
 pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([
@@ -120,7 +121,7 @@ pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     deltas
 }
 
-/// What giving it back counts for.
+/// The negated deltas, for a release.
 #[must_use]
 pub fn given_back(deltas: Deltas) -> Deltas {
     deltas
@@ -129,7 +130,7 @@ pub fn given_back(deltas: Deltas) -> Deltas {
         .collect()
 }
 
-/// What growing a volume by `growth` GiB counts for.
+/// The usage of an extension of a volume by `growth` GiB.
 #[must_use]
 pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) -> Deltas {
     let growth = growth.into();
@@ -140,13 +141,13 @@ pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) 
     deltas
 }
 
-/// Whether `delta` more would be over `limit`: a negative delta never is, `-1` is no limit.
+/// Whether `delta` more would exceed `limit`: a negative delta never is, `-1` is no limit.
 #[must_use]
 pub fn is_over(limit: i64, usage: Usage, delta: i64) -> bool {
     limit >= 0 && delta >= 0 && usage.in_use.saturating_add(usage.reserved).saturating_add(delta) > limit
 }
 
-/// The configured defaults (`[quota]`): what holds where neither the project nor class `default` says otherwise.
+/// The configured defaults (`[quota]`): used if neither the project nor class `default` has a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// `volumes`
@@ -166,7 +167,7 @@ pub struct Defaults {
 }
 
 impl Default for Defaults {
-    /// Cinder's own.
+    /// Cinder's defaults.
     fn default() -> Self {
         Self {
             volumes: 10,
@@ -197,10 +198,10 @@ impl Defaults {
     }
 }
 
-/// The class whose limits stand before the configured ones.
+/// The class whose limits override the configured ones.
 pub const DEFAULT_CLASS: &str = "default";
 
-/// The limit that holds: the project's own, else class `default`'s, else the configured one.
+/// The effective limit: the project's own, else class `default`'s, else the configured one.
 #[must_use]
 pub fn limit_of(
     resource: &Resource,
@@ -246,7 +247,7 @@ mod tests {
         assert!(!is_over(10, usage, 1));
         assert!(is_over(10, usage, 2));
         assert!(!is_over(-1, usage, i64::MAX));
-        assert!(!is_over(0, usage, -1), "giving back is never refused");
+        assert!(!is_over(0, usage, -1), "a release is never refused");
         assert!(
             is_over(0, usage, 0),
             "a project that is over already gets nothing more"

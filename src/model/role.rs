@@ -1,27 +1,27 @@
-//! Roles: what the names in a context mean, for the policy of the API and for the actors behind it.
+//! Roles: the permission levels of the names in a context, for the policy of the API and for the actors.
 
 use super::Context;
 
-/// What something asks of the caller. Each level includes those before it.
+/// A permission level. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// May look.
+    /// May read.
     Reader,
-    /// May change what is the project's.
+    /// May change the project's resources.
     Member,
     /// May do everything, in all projects.
     Admin,
 }
 
 impl Level {
-    /// What asks for an administrator in some cases, and else for a member.
+    /// `Admin` in some cases, else `Member`.
     #[must_use]
     pub fn or_admin(is_for_admins: bool) -> Self {
         if is_for_admins { Self::Admin } else { Self::Member }
     }
 }
 
-/// The highest level that any of the roles gives. Names are compared as oslo.policy does, without regard to case.
+/// The highest level that any of the roles gives. Names are compared case-insensitively, as in oslo.policy.
 #[must_use]
 pub fn highest(roles: &[String]) -> Option<Level> {
     use Level::{Admin, Member, Reader};

@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackendName, ServiceId, Timestamp};
 
-/// What an operator said of a service, and when it was last heard of. The heartbeat itself is kept in memory by the
-/// registry; this record holds what must outlive a restart.
+/// A service, with its state that operators set. Heartbeats are kept in memory by the registry; this record has
+/// what must survive a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// Its id (`service_uuid` of the volumes it has).
+    /// Its id (`service_uuid` of its volumes).
     pub id: ServiceId,
-    /// `cinder-volume`, `cinder-scheduler`: the names clients know.
+    /// `cinder-volume`, `cinder-scheduler`: the names for clients.
     pub binary: String,
     /// `host` or `host@backend`.
     pub host: String,
     /// Its availability zone.
     pub availability_zone: String,
-    /// Whether an operator took it out of scheduling.
+    /// Whether an operator disabled it for scheduling.
     pub disabled: bool,
-    /// Why.
+    /// The reason.
     pub disabled_reason: Option<String>,
     /// Whether it is frozen (replication).
     pub frozen: bool,
-    /// When the row was made.
+    /// When the record was created.
     pub created_at: Timestamp,
-    /// When the row last changed.
+    /// When the record last changed.
     pub updated_at: Option<Timestamp>,
 }
 
@@ -35,9 +35,9 @@ pub struct Service {
 pub enum Capacity {
     /// So many GiB.
     Gib(f64),
-    /// Without end.
+    /// Infinite.
     Infinite,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
@@ -46,47 +46,47 @@ pub enum Capacity {
 pub enum OverSubscription {
     /// So many times the capacity.
     Ratio(f64),
-    /// Worked out from what is provisioned and used (`auto`).
+    /// Computed from the provisioned and used space (`auto`).
     Auto,
 }
 
-/// A pool as its VolumeManager reports it (cinder: pool stats; `cinder/scheduler.md`, "Pool stats fields").
+/// A pool, as reported by its VolumeManager (cinder: pool stats; `cinder/scheduler.md`, "Pool stats fields").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolStats {
     /// The pool's name.
     pub pool_name: String,
-    /// Size.
+    /// The size.
     pub total_capacity_gb: Capacity,
-    /// Free space.
+    /// The free space.
     pub free_capacity_gb: Capacity,
-    /// Sum of the sizes of our volumes on it, in GiB; kept by the manager.
+    /// The sum of the sizes of the managed volumes on it, in GiB; computed by the manager.
     pub allocated_capacity_gb: f64,
-    /// Sum of the virtual sizes of all that is on it, in GiB.
+    /// The sum of the virtual sizes of everything on it, in GiB.
     pub provisioned_capacity_gb: f64,
-    /// Per cent that is kept free.
+    /// The percentage that is kept free.
     pub reserved_percentage: u8,
-    /// How far a thin pool may be over-subscribed.
+    /// The largest over-subscription ratio of a thin pool.
     pub max_over_subscription_ratio: OverSubscription,
-    /// Whether it makes thin volumes.
+    /// Whether it supports thin volumes.
     pub thin_provisioning_support: bool,
-    /// Whether it makes thick volumes.
+    /// Whether it supports thick volumes.
     pub thick_provisioning_support: bool,
     /// Whether its volumes may have several attachments.
     pub multiattach: bool,
-    /// Whether an attached volume can grow.
+    /// Whether attached volumes can be extended.
     pub online_extend_support: bool,
     /// Number of volumes on it.
     pub total_volumes: u64,
-    /// Whatever else the driver or the configuration says: `location_info`, extra capabilities.
+    /// Further data of the driver or the configuration: `location_info`, extra capabilities.
     pub extra: BTreeMap<String, String>,
 }
 
-/// A backend as its VolumeManager reports it, every report interval.
+/// A backend, as reported by its VolumeManager every report interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackendStats {
     /// `host@backend`.
     pub backend: BackendName,
-    /// The name that types are steered by.
+    /// The name by which types select backends.
     pub volume_backend_name: String,
     /// The vendor.
     pub vendor_name: String,
@@ -102,6 +102,6 @@ pub struct BackendStats {
     pub reason: Option<String>,
     /// Its pools.
     pub pools: Vec<PoolStats>,
-    /// When these facts were gathered; an older report than the known one is dropped.
+    /// When this was determined; an older report than the known one is dropped.
     pub timestamp: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Snapshots: a volume as it was, kept.
+//! Snapshots of volumes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,8 @@ use super::volume::{UnknownWord, status_enum};
 use super::{OperationId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId};
 
 status_enum!(
-    /// What a snapshot is doing (cinder: `objects/fields.py`, `SnapshotStatus`). Only ever appended to: it is stored.
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    /// The status of a snapshot (cinder: `objects/fields.py`, `SnapshotStatus`). Only appended to, since it is stored.
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     SnapshotStatus {
         Error = "error",
         Available = "available",
@@ -25,13 +25,13 @@ status_enum!(
         Unmanaging = "unmanaging",
         BackingUp = "backing-up",
         Restoring = "restoring",
-        // Cinder sets it too, though its list of words lacks it (`manage_existing_snapshot`).
+        // Cinder uses it, too, although it is not in its list (`manage_existing_snapshot`).
         ErrorManaging = "error_managing",
     }
 );
 
 impl SnapshotStatus {
-    /// The words that `os-reset_status` takes, in Cinder's order.
+    /// The statuses that `os-reset_status` accepts, in Cinder's order.
     pub const SETTABLE: &[Self] = &[
         Self::Error,
         Self::Available,
@@ -45,7 +45,7 @@ impl SnapshotStatus {
         Self::Restoring,
     ];
 
-    /// True for a state that an operation of ours must end.
+    /// True for a status that an operation must end.
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
@@ -60,55 +60,55 @@ impl SnapshotStatus {
     }
 }
 
-/// A snapshot as the catalog keeps it (stored form of version 1).
+/// A snapshot, as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Its id.
     pub id: SnapshotId,
-    /// The volume it is of.
+    /// Its volume.
     pub volume_id: VolumeId,
-    /// The project that pays for it: its volume's, unless the volume was transferred to another without it.
+    /// The project that it counts for: its volume's, unless the volume was transferred to another without it.
     pub project_id: ProjectId,
-    /// Who made it.
+    /// The user that created it.
     pub user_id: UserId,
     /// The name its owner gave it.
     pub name: Option<String>,
     /// The owner's description.
     pub description: Option<String>,
-    /// The volume's size when it was made, in GiB.
+    /// The volume's size when it was created, in GiB.
     pub volume_size: u32,
-    /// The volume's type when it was made; what it counts for goes by its name.
+    /// The volume's type when it was created, which its quota usage is counted for.
     pub volume_type_id: Option<VolumeTypeId>,
-    /// What it is doing.
+    /// Its status.
     pub status: SnapshotStatus,
-    /// How far it is, as clients see it: `0%`, `100%`.
+    /// The progress, as shown to clients: `0%`, `100%`.
     pub progress: String,
     /// The owner's metadata.
     pub metadata: BTreeMap<String, String>,
-    /// The driver's own id for it, where it has one.
+    /// The driver's id for it, if it has one.
     pub provider_id: Option<String>,
     /// The key of an encrypted volume.
     pub encryption_key_id: Option<Uuid>,
     /// Its group snapshot.
     pub group_snapshot_id: Option<Uuid>,
-    /// False for hidden helpers.
+    /// False for hidden snapshots.
     pub consumes_quota: bool,
     /// The operation that will end the current transient status.
     pub operation: Option<OperationId>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
 }
 
 impl Snapshot {
-    /// Whether its storage must be there: it was made, and nothing is being done to it.
+    /// Whether its storage must exist: it was created, and no operation is in progress.
     #[must_use]
     pub fn claims_storage(&self) -> bool {
         self.status == SnapshotStatus::Available && self.operation.is_none()
     }
 
-    /// The name its storage has: `_snapshot-<id>`.
+    /// Its storage name: `_snapshot-<id>`.
     #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Snapshot(self.id).to_string()

@@ -1,4 +1,4 @@
-//! What a volume node is told of a volume. It has no catalog, so a command carries all that it needs.
+//! The description of a volume for a volume node, which has no catalog, so a command contains everything that it needs.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::volume::Secret;
 use super::{PoolName, ProjectId, SnapshotId, StorageName, VolumeId};
 
-/// Everything a driver may want to know of a volume.
+/// Everything that a driver may need of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeSpec {
     /// The volume.
@@ -17,33 +17,33 @@ pub struct VolumeSpec {
     pub project_id: ProjectId,
     /// Its size in GiB.
     pub size: u32,
-    /// The pool it is on, or is to be made on.
+    /// The pool of the volume, or the one to create it on.
     pub pool: PoolName,
     /// Whether several attachments may exist.
     pub multiattach: bool,
     /// Whether it may only be read.
     pub readonly: bool,
-    /// Whether its content is encrypted by its user.
+    /// Whether its content is encrypted by the client.
     pub encrypted: bool,
     /// Extra specs of its type.
     pub extra_specs: BTreeMap<String, String>,
-    /// Where its content comes from.
+    /// The source of its content.
     pub source: VolumeSource,
-    /// Where it is exported, if it is (`ip:port,tid iqn lun`).
+    /// The location of its export, if any (`ip:port,tid iqn lun`).
     pub provider_location: Option<String>,
     /// The export's `CHAP user password`.
     pub provider_auth: Option<Secret>,
 }
 
 impl VolumeSpec {
-    /// The name its storage has: `volume-<id>` (cinder: `volume_name_template`).
+    /// Its storage name: `volume-<id>` (cinder: `volume_name_template`).
     #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Volume(self.id).to_string()
     }
 }
 
-/// Where a new volume's content comes from. Variants are only ever appended.
+/// The source of a new volume's content. Variants are only appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeSource {
     /// Empty.
@@ -52,7 +52,7 @@ pub enum VolumeSource {
     Snapshot {
         /// The snapshot.
         id: SnapshotId,
-        /// The volume it was taken of.
+        /// The snapshot's volume.
         volume_id: VolumeId,
         /// Its size in GiB.
         size: u32,
@@ -67,7 +67,7 @@ pub enum VolumeSource {
 }
 
 impl VolumeSource {
-    /// What must stay as it is until the copy is made: the snapshot, or the volume.
+    /// The id of the source, the snapshot or the volume, which must not change until the copy is complete.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         match self {
@@ -77,7 +77,7 @@ impl VolumeSource {
         }
     }
 
-    /// The volume whose backend has the source.
+    /// The volume by which the source's backend is found.
     #[must_use]
     pub fn volume_id(&self) -> Option<VolumeId> {
         match self {

@@ -1,5 +1,5 @@
-//! The names that volumes and snapshots have on their storage. They are those of Cinder's LVM driver, so that what a Cinder
-//! made is understood (cinder: `volume_name_template`, `snapshot_name_template`, `LVMVolumeDriver._escape_snapshot`).
+//! The names that volumes and snapshots have on their storage. They are those of Cinder's LVM driver, so that volumes of a
+//! Cinder are recognised (cinder: `volume_name_template`, `snapshot_name_template`, `LVMVolumeDriver._escape_snapshot`).
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{SnapshotId, VolumeId};
 
-/// What a thing of ours is called on its storage.
+/// The storage name of a volume or snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StorageName {
     /// `volume-<id>`
     Volume(VolumeId),
-    /// `_snapshot-<id>`: LVM keeps names that begin with `snapshot` for itself.
+    /// `_snapshot-<id>`: LVM reserves names that begin with `snapshot`.
     Snapshot(SnapshotId),
 }
 
 impl StorageName {
-    /// Reads a name; `None` for what is not ours, and for another spelling of what might be.
+    /// Parses a name; `None` for other names, and for other notations of the same id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let name = if let Some(id) = text.strip_prefix("volume-") {
@@ -28,7 +28,7 @@ impl StorageName {
         (name.to_string() == text).then_some(name)
     }
 
-    /// The word for owners.
+    /// The name of the kind, for users.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {

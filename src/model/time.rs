@@ -1,4 +1,4 @@
-//! Points in time as records keep them: microseconds since the Unix epoch, UTC.
+//! Points in time, as stored in records: microseconds since the Unix epoch, UTC.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Microseconds since the Unix epoch. Shown as Cinder shows times: `2026-11-22T07:12:34.123456`, no zone.
+/// Microseconds since the Unix epoch. Shown in Cinder's format: `2026-11-22T07:12:34.123456`, no zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The wall clock's time now.
+    /// The current time of the system clock.
     #[must_use]
     pub fn now() -> Self {
         // A simulated node has a simulated clock.
@@ -20,12 +20,12 @@ impl Timestamp {
         if let Some(now) = turmoil::since_epoch() {
             return Self(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
         }
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        #[expect(clippy::disallowed_methods, reason = "this is the only place")]
         let now = Utc::now();
         Self(now.timestamp_micros())
     }
 
-    /// This point, `span` later; saturates at the end of time.
+    /// This point, `span` later; saturates at the largest value.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(
@@ -34,13 +34,13 @@ impl Timestamp {
         )
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead (clocks step back).
+    /// The time since `earlier`; zero if that is in the future (clocks may be set back).
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.ffffff]` with an optional zone, or a bare date. `None` if it is none of these.
+    /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.ffffff]` with an optional zone, or a bare date. `None` for other formats.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -1,7 +1,7 @@
-//! Transfers: a volume that its project offers to another, to whoever shows the key.
+//! Transfers: offers of a volume to another project, which must present the key to accept it.
 //!
-//! A volume has one open transfer at most. The record goes when it is accepted or deleted (Cinder keeps it, and never shows it
-//! again), so one that is there is always open.
+//! A volume has at most one open transfer. The record is deleted when it is accepted or deleted (Cinder keeps it, but never
+//! shows it again), so every record is an open transfer.
 //!
 //! Texts are Cinder's (cinder: `transfer/api.py`, `db/api.py` `transfer_create`, `transfer_accept`).
 
@@ -20,29 +20,29 @@ use crate::rng;
 uuid_id!(/// Names a transfer.
     TransferId, rng::id());
 
-/// How many snapshots go with a volume at most: all of them change hands in one commit.
+/// The most snapshots that are transferred with a volume: all of them are changed in one commit.
 pub const SNAPSHOTS: usize = 100;
 
-/// An open transfer as the catalog keeps it (stored form of version 1).
+/// An open transfer, as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     /// Its id.
     pub id: TransferId,
-    /// The volume that is offered.
+    /// The offered volume.
     pub volume_id: VolumeId,
-    /// The project that offers it, and has it until it is accepted.
+    /// The project that offers it, and owns it until it is accepted.
     pub source_project_id: ProjectId,
-    /// The name it was given.
+    /// The name of the transfer.
     pub name: Option<String>,
-    /// Whether the volume's snapshots stay with who offers it.
+    /// Whether the volume's snapshots stay in the source project.
     pub no_snapshots: bool,
-    /// What the key of whoever accepts it is checked by.
+    /// The hash that the key is checked against.
     pub key: KeyHash,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// The salted hash of a key (HMAC-SHA256). The key is shown to who makes the transfer, once, and kept nowhere.
+/// The salted hash of a key (HMAC-SHA256). The key is shown once to the user that creates the transfer, and not stored.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyHash {
     salt: [u8; 16],
@@ -57,7 +57,7 @@ impl KeyHash {
         Self { salt, hash }
     }
 
-    /// Whether this is the key. How long it takes says nothing of the hash.
+    /// Whether this is the key. The comparison takes constant time.
     #[must_use]
     pub fn is_of(&self, key: &str) -> bool {
         mac(&self.salt, key).verify_slice(&self.hash).is_ok()
@@ -75,14 +75,14 @@ fn mac(salt: &[u8], key: &str) -> Hmac<Sha256> {
     mac.chain_update(key.as_bytes())
 }
 
-/// 404 in Cinder's words.
+/// 404 with Cinder's text.
 #[must_use]
 pub fn transfer_not_found(id: impl fmt::Display) -> Error {
     Error::not_found(format!("Transfer {id} could not be found."))
 }
 
-/// Whether a volume can be offered: the status that it has then. `snapshots` are those that would go with it, `None` if they
-/// stay; `encrypted_too` says whether the request's version knows encrypted volumes (3.70).
+/// Checks whether a volume can be offered, and returns its new status. `snapshots` are those that are transferred with it,
+/// `None` if they stay; `encrypted_too` is whether the request's version supports encrypted volumes (3.70).
 ///
 /// # Errors
 /// 400 if the volume or a snapshot is not available, or the volume can be reached by an initiator; 413 for too many snapshots.
@@ -112,11 +112,11 @@ pub fn offer<'s>(
     Ok(VolumeStatus::AwaitingTransfer)
 }
 
-/// Whether an offered volume can change hands now: the status that it has then.
+/// Checks whether an offered volume can be transferred now, and returns its new status.
 ///
 /// # Errors
-/// 400 if it does not wait for that any more, if a snapshot is not available, or if an initiator can reach the volume; 413 for too
-/// many snapshots.
+/// 400 if its status is not `awaiting-transfer` any more, if a snapshot is not available, or if an initiator can reach the
+/// volume; 413 for too many snapshots.
 pub fn accept<'s>(
     transfer: TransferId,
     volume: &Volume,
@@ -144,8 +144,8 @@ pub fn accept<'s>(
     Ok(VolumeStatus::Available)
 }
 
-/// Nobody may still reach the volume when it has another owner, and nothing may be moving it. Cinder does not look: it hands on
-/// a volume together with its connections.
+/// No initiator may reach the volume when it gets another owner, and no migration may be in progress. Cinder does not check
+/// this: it transfers a volume together with its connections.
 fn check_reach(volume: &Volume, attachments: &[Attachment]) -> Result<()> {
     if volume.is_migrating() || !attachments.is_empty() || volume.provider_location.is_some() {
         return Err(Error::invalid_volume(format!(
@@ -248,34 +248,34 @@ mod tests {
     fn an_encrypted_volume_goes_with_its_snapshots_and_in_versions_that_know_it() {
         let mut secret = volume(VolumeStatus::Available);
         secret.encryption_key_id = Some(rng::id());
-        let told = |snapshots: Option<std::slice::Iter<'_, Snapshot>>, too| {
+        let offered = |snapshots: Option<std::slice::Iter<'_, Snapshot>>, too| {
             offer(&secret, &[], snapshots, too).map_err(|error| error.client)
         };
         assert_eq!(
-            told(Some([].iter()), false).unwrap_err(),
+            offered(Some([].iter()), false).unwrap_err(),
             "Invalid volume: transferring encrypted volume is not supported"
         );
         assert_eq!(
-            told(None, true).unwrap_err(),
+            offered(None, true).unwrap_err(),
             "Invalid volume: transferring an encrypted volume without its snapshots is not supported"
         );
-        assert_eq!(told(Some([].iter()), true), Ok(VolumeStatus::AwaitingTransfer));
+        assert_eq!(offered(Some([].iter()), true), Ok(VolumeStatus::AwaitingTransfer));
     }
 
     #[test]
     fn what_waits_no_longer_is_not_accepted() {
         let id = TransferId::new();
-        let told = |status| {
+        let accepted = |status| {
             let volume = volume(status);
             let error = accept(id, &volume, &[], none()).unwrap_err();
             error.client.replace(&volume.id.to_string(), "V")
         };
         assert_eq!(
-            told(VolumeStatus::Maintenance),
+            accepted(VolumeStatus::Maintenance),
             "Invalid volume: The volume cannot accept transfer in maintenance mode."
         );
         assert_eq!(
-            told(VolumeStatus::Available),
+            accepted(VolumeStatus::Available),
             format!("Invalid volume: Transfer {id}: Volume id V expected in awaiting-transfer state.")
         );
         let waiting = volume(VolumeStatus::AwaitingTransfer);

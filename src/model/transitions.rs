@@ -1,8 +1,8 @@
 //! The volume's state machine: which verb is allowed from where, and which status follows.
 //!
-//! Pure functions over records; the texts are Cinder's to the letter (cinder: `volume/api.py`, `volume/manager.py`; every
-//! row of `tests/api/observed_states.tsv` is replayed against this file). The actors ask here, and commit what they were
-//! told under the condition that the record has not changed since.
+//! Pure functions over records; the texts are exactly Cinder's (cinder: `volume/api.py`, `volume/manager.py`; every row
+//! of `tests/api/observed_states.tsv` is replayed against this file). The actors call these functions, and commit the
+//! result under the condition that the record has not changed since.
 //!
 //! ```text
 //!              create                report                      extend
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A transient status ([`VolumeStatus::is_transient`]) always has an operation that will end it. The one exception is an
-//! administrator's `os-reset_status`, whose word stands; another `os-reset_status`, or a forced delete, leads out again.
+//! administrator's `os-reset_status`; such a status is left by another `os-reset_status`, or a forced delete.
 
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use super::{AttachStatus, Attachment, AttachmentStatus, Error, Result, Volume, V
 
 pub mod snapshots;
 
-/// What is asked of a volume, as far as its state decides.
+/// A verb on a volume, as far as the volume's state decides whether it is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `DELETE`, `os-force_delete`
@@ -32,16 +32,16 @@ pub enum Verb {
     },
     /// `os-extend`
     Extend {
-        /// Whether an attached volume may grow, too (3.42).
+        /// Whether attached volumes may be extended, too (3.42).
         attached_too: bool,
     },
     /// `os-reserve`
     Reserve,
-    /// `os-unreserve`; does nothing where nothing is reserved.
+    /// `os-unreserve`; no effect if nothing is reserved.
     Unreserve,
     /// `os-begin_detaching`
     BeginDetaching,
-    /// `os-roll_detaching`; does nothing where nothing is being detached.
+    /// `os-roll_detaching`; no effect if nothing is being detached.
     RollDetaching,
     /// `os-attach`
     Attach,
@@ -61,16 +61,16 @@ pub enum Verb {
     DeleteMetadata,
     /// It is the source of a new volume.
     CloneFrom,
-    /// An attachment is made.
+    /// An attachment is created.
     CreateAttachment {
-        /// The server it is for.
+        /// The server of the attachment.
         instance_uuid: Option<Uuid>,
     },
     /// An attachment gets its connector.
     UpdateAttachment,
     /// `POST /snapshots`
     CreateSnapshot {
-        /// Whether an attached volume will do (`force`, 3.66).
+        /// Whether attached volumes are allowed (`force`, 3.66).
         in_use_too: bool,
     },
     /// `os-unmanage`
@@ -82,7 +82,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Whether it reads or changes what the volume holds, or lets somebody do so.
+    /// Whether it reads or changes the volume's content, or gives access to it.
     fn touches_content(self) -> bool {
         matches!(
             self,
@@ -98,7 +98,7 @@ impl Verb {
     }
 }
 
-/// The status that follows at once; the error is what the client reads.
+/// The new status of the volume; the error is for the client.
 ///
 /// # Errors
 /// 400 (409 for [`Verb::UpdateAttachment`]) with Cinder's text, if the volume's state does not allow the verb.
@@ -157,8 +157,8 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
     }
 }
 
-/// Whether there is storage behind the record that a host can be let in to. Cinder leaves this to the backend, which fails
-/// with whatever its driver says.
+/// Checks that the volume has storage that a host can be connected to. Cinder leaves this to the backend, which fails with
+/// its driver's error.
 ///
 /// # Errors
 /// 400, if there is none yet, or none any more.
@@ -182,15 +182,16 @@ pub fn must_have_storage(volume: &Volume) -> Result<()> {
     Ok(())
 }
 
-/// Whether its storage must be there: it was made, nothing is being done to it, and no error says that it may be gone.
+/// Whether its storage must exist: it was created, no operation is in progress, and it has no error status after which
+/// it may be missing.
 #[must_use]
 pub fn claims_storage(volume: &Volume) -> bool {
     volume.launched_at.is_some() && volume.operation.is_none() && volume.status.claims_storage()
 }
 
-/// What the attachments make of `attach_status`. Attachments that failed to attach do not count, for nobody ever used
-/// them (cinder: `_get_statuses_from_attachments`). One that failed to *detach* may still be in use, so here it counts as
-/// attached, unlike in Cinder, where the volume would become deletable under its user.
+/// The `attach_status` for these attachments. Attachments that failed to attach do not count, since they were never used
+/// (cinder: `_get_statuses_from_attachments`). One that failed to *detach* may still be in use, so here it counts as
+/// attached, unlike in Cinder, where the volume could be deleted while in use.
 pub fn attach_status(attachments: impl IntoIterator<Item = AttachmentStatus>) -> AttachStatus {
     attachments
         .into_iter()
@@ -211,7 +212,7 @@ pub fn attach_status(attachments: impl IntoIterator<Item = AttachmentStatus>) ->
         .unwrap_or(AttachStatus::Detached)
 }
 
-/// The status of a volume that does nothing but be attached so.
+/// The status of a volume without an operation and with this `attach_status`.
 #[must_use]
 pub fn resting_status(attach_status: AttachStatus) -> VolumeStatus {
     match attach_status {
@@ -222,9 +223,10 @@ pub fn resting_status(attach_status: AttachStatus) -> VolumeStatus {
     }
 }
 
-/// Makes the volume's states follow its attachments. A running operation keeps its status, and will go back to the new
-/// one; a volume that never came to be, or waits for its owner, keeps its status as well. So does one that may have grown
-/// beyond what is recorded: Cinder shows it as `available` once it is detached, and nothing says any more that it differs.
+/// Updates the volume's statuses to match its attachments. The status of a running operation is kept, and the new one is
+/// restored at its end; a volume that was never created, or waits for its owner, keeps its status, too. So does one that
+/// may be larger than its record: Cinder shows it as `available` once it is detached, and the difference is no longer
+/// visible.
 pub fn follow_attachments(volume: &mut Volume, attachments: impl IntoIterator<Item = AttachmentStatus>) {
     volume.attach_status = attach_status(attachments);
     let resting = resting_status(volume.attach_status);
@@ -244,8 +246,8 @@ pub fn follow_attachments(volume: &mut Volume, attachments: impl IntoIterator<It
     }
 }
 
-/// What `os-reset_status` refuses (cinder: `api/contrib/admin_actions.py`). `error_deleting` and `detaching` pass, as they
-/// do there.
+/// The checks of `os-reset_status` (cinder: `api/contrib/admin_actions.py`). `error_deleting` and `detaching` pass, as
+/// they do there.
 ///
 /// # Errors
 /// 400 with Cinder's text.
@@ -259,7 +261,7 @@ pub fn check_reset(status: Option<VolumeStatus>, has_attachments: bool) -> Resul
     }
 }
 
-/// What the volume's owner may do with its growth: more than before, and an allowed status.
+/// Checks an extension of a volume: a larger size, and an allowed status.
 ///
 /// # Errors
 /// 400 with Cinder's text.
@@ -273,7 +275,7 @@ pub fn check_growth(volume: &Volume, new_size: u32) -> Result<()> {
     Ok(())
 }
 
-/// The statuses from which a delete that is not forced starts.
+/// The statuses from which a delete without `force` is allowed.
 const DELETABLE: [VolumeStatus; 5] = [
     VolumeStatus::Available,
     VolumeStatus::Error,
@@ -296,7 +298,7 @@ fn delete(volume: &Volume, force: bool) -> Result<VolumeStatus> {
     })
 }
 
-/// 400 in Cinder's words for a volume that is in no state to be deleted, or has snapshots.
+/// 400 with Cinder's text for a volume whose state does not allow a delete, or that has snapshots.
 #[must_use]
 pub fn not_deletable(force: bool) -> Error {
     let status = if force {
@@ -310,7 +312,7 @@ pub fn not_deletable(force: bool) -> Error {
     ))
 }
 
-/// Whether it rests, and belongs to nothing that binds it to its place.
+/// Whether no operation is in progress, and nothing binds the volume to its place.
 fn may_be_moved(volume: &Volume) -> bool {
     let is_replicated = !matches!(
         volume.replication_status.as_deref(),
@@ -322,7 +324,7 @@ fn may_be_moved(volume: &Volume) -> bool {
         && volume.group_id.is_none()
 }
 
-/// 400 in Cinder's words for a volume that cannot be moved, or not there.
+/// 400 with Cinder's text for a volume that cannot be migrated, or not to that host.
 #[must_use]
 pub fn not_migratable(volume: &Volume) -> Error {
     Error::invalid_volume(format!(
@@ -332,8 +334,8 @@ pub fn not_migratable(volume: &Volume) -> Error {
     ))
 }
 
-/// Refuses what would change a volume, or connect somebody to it, while it is being moved. Cinder lets it begin, and what was
-/// written meanwhile is lost.
+/// Refuses changes of a volume, and connections to it, while it is being migrated. Cinder allows them, and the data written
+/// meanwhile is lost.
 ///
 /// # Errors
 /// 400 while a migration is in progress.
@@ -422,7 +424,7 @@ fn begin_detaching(volume: &Volume) -> Result<VolumeStatus> {
     Ok(VolumeStatus::Detaching)
 }
 
-/// Cinder's API refuses maintenance only and its manager the rest, after the 202; here both answer at once.
+/// Cinder's API refuses maintenance only, and its manager the rest, after the 202; here both are refused at once.
 fn attach(volume: &Volume) -> Result<VolumeStatus> {
     not_in_maintenance(volume, "The volume cannot be attached in maintenance mode.")?;
     match volume.status {
@@ -490,14 +492,14 @@ fn reserve_for(
         &[VolumeStatus::Available, VolumeStatus::Downloading]
     };
     if allowed.contains(&volume.status) {
-        // A download goes on under its own status, so that its operation still ends it; Cinder shows `reserved` at once.
+        // A download keeps its status, so that its operation still ends it; Cinder shows `reserved` at once.
         return Ok(if volume.status.is_transient() {
             volume.status
         } else {
             VolumeStatus::Reserved
         });
     }
-    // The same server again: it is being moved to another host, which needs a second attachment for a while.
+    // A second attachment of the same server: it is being migrated to another host, which needs both for a while.
     let same_server = instance_uuid.is_some()
         && matches!(volume.status, VolumeStatus::InUse | VolumeStatus::Reserved)
         && attachments

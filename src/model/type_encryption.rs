@@ -1,4 +1,4 @@
-//! How the volumes of a type are encrypted (cinder: `db/models.py` `Encryption`). A type has at most one such record, and it changes
+//! The encryption of the volumes of a type (cinder: `db/models.py` `Encryption`). A type has at most one such record, and it changes
 //! only while no volume is of that type.
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub enum ControlLocation {
 }
 
 impl ControlLocation {
-    /// As clients write it.
+    /// Its text in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,28 +32,28 @@ impl ControlLocation {
     }
 }
 
-/// The encryption of a volume type as the catalog keeps it (stored form of version 1).
+/// The encryption of a volume type as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeEncryption {
     /// Its id.
     pub id: TypeEncryptionId,
     /// The type.
     pub volume_type_id: VolumeTypeId,
-    /// What encrypts: `luks`, `luks2`, `plain`, or the name of a class.
+    /// The provider: `luks`, `luks2`, `plain`, or the name of a class.
     pub provider: String,
-    /// Where.
+    /// Where volumes are encrypted.
     pub control_location: ControlLocation,
     /// The algorithm and mode, such as `aes-xts-plain64`.
     pub cipher: Option<String>,
     /// The size of a key in bits.
     pub key_size: Option<u32>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
 }
 
-/// 404 in Cinder's words.
+/// 404 with Cinder's text.
 #[must_use]
 pub fn type_encryption_not_found(type_id: impl fmt::Display) -> Error {
     Error::not_found(format!(

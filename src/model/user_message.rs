@@ -1,11 +1,11 @@
-//! User messages: why something went wrong after its 202, in words for its owner (`GET /messages`).
+//! User messages: why an accepted request failed later, for its user (`GET /messages`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{MessageId, ProjectId, Timestamp};
 
-/// How long a message is kept (cinder: `message_ttl`).
+/// How long a message is stored (cinder: `message_ttl`).
 pub const MESSAGE_TTL: std::time::Duration = std::time::Duration::from_secs(2_592_000);
 
 macro_rules! coded {
@@ -18,13 +18,13 @@ macro_rules! coded {
             /// Every value, in the order of their numbers in the store.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// Cinder's number for it, as it stands in an event id.
+            /// Cinder's number for it, as part of an event id.
             #[must_use]
             pub fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)+ }
             }
 
-            /// Cinder's words for it.
+            /// Cinder's text for it.
             #[must_use]
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
@@ -34,21 +34,21 @@ macro_rules! coded {
 }
 
 coded!(
-    /// What was being done (cinder: `message/message_field.py`, `Action`). Stored: only ever appended to.
-    #[expect(missing_docs, reason = "the text beside each says it")]
+    /// The action that failed (cinder: `message/message_field.py`, `Action`). Only appended to, since it is stored.
+    #[expect(missing_docs, reason = "see the text of each")]
     Action {
         ScheduleAllocateVolume = "001", "schedule allocate volume";
         AttachVolume = "002", "attach volume";
         UpdateAttachment = "004", "update attachment";
         ExtendVolume = "007", "extend volume";
         CreateVolumeFromBackend = "008", "create volume from backend storage";
-        // Cinder has no action for it: a failed delete leaves no message there. Ours does.
+        // Cinder has no action for it: a failed delete creates no message there.
         DeleteVolume = "101", "delete volume";
         DetachVolume = "102", "detach volume";
         SnapshotCreate = "009", "create snapshot";
         SnapshotDelete = "010", "delete snapshot";
         UnmanageVolume = "006", "unmanage volume";
-        // Ours again: Cinder leaves no message of these.
+        // Not in Cinder, which creates no messages for these.
         ManageVolume = "103", "manage volume";
         RevertToSnapshot = "104", "revert volume to snapshot";
         ManageSnapshot = "105", "manage snapshot";
@@ -60,8 +60,8 @@ coded!(
 );
 
 coded!(
-    /// What went wrong (cinder: `message/message_field.py`, `Detail`). Stored: only ever appended to.
-    #[expect(missing_docs, reason = "the text beside each says it")]
+    /// The failure (cinder: `message/message_field.py`, `Detail`). Only appended to, since it is stored.
+    #[expect(missing_docs, reason = "see the text of each")]
     Detail {
         UnknownError = "001", "An unknown error occurred.";
         DriverNotInitialized = "002", "Driver is not initialized at present.";
@@ -83,36 +83,36 @@ coded!(
     }
 );
 
-/// A user message as the catalog keeps it (stored form of version 1).
+/// A user message, as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserMessage {
     /// Its id.
     pub id: MessageId,
-    /// Whose it is.
+    /// The project.
     pub project_id: ProjectId,
     /// The request that failed.
     pub request_id: String,
     /// `VOLUME`, `VOLUME_SNAPSHOT`, …
     pub resource_type: String,
-    /// What it is about.
+    /// The resource.
     pub resource_uuid: Option<Uuid>,
-    /// What was being done.
+    /// The action that failed.
     pub action: Action,
-    /// What went wrong.
+    /// The failure.
     pub detail: Detail,
-    /// The cause in the backend's words, fit for a tenant's eyes; follows the standard text.
+    /// The backend's text of the cause, suitable for the tenant; appended to the standard text.
     pub cause: Option<String>,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it is forgotten.
+    /// When it is deleted.
     pub expires_at: Timestamp,
 }
 
 impl UserMessage {
-    /// The level that all messages have: Cinder writes no other.
+    /// The level of all messages: Cinder has no other.
     pub const LEVEL: &str = "ERROR";
 
-    /// `VOLUME_VOLUME_001_003`: what kind of thing, what was being done to it, and what went wrong.
+    /// `VOLUME_VOLUME_001_003`: the kind of resource, the action, and the failure.
     #[must_use]
     pub fn event_id(&self) -> String {
         format!(

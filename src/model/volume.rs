@@ -22,7 +22,7 @@ macro_rules! status_enum {
             /// Every value, in Cinder's order.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The word clients see.
+            /// Its text in the API.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
@@ -48,14 +48,14 @@ macro_rules! status_enum {
 }
 pub(crate) use status_enum;
 
-/// A status word that is none of the known ones.
+/// An unknown status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a known status")]
 pub struct UnknownWord(pub String);
 
 status_enum!(
-    /// What a volume is doing (cinder: `objects/fields.py`, `VolumeStatus`). Only ever appended to: it is stored.
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    /// The status of a volume (cinder: `objects/fields.py`, `VolumeStatus`). Only appended to, since it is stored.
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     VolumeStatus {
         Creating = "creating",
         Available = "available",
@@ -87,7 +87,7 @@ status_enum!(
 );
 
 impl VolumeStatus {
-    /// The word clients see: three states of managing are shown as their plainer kin (cinder: `objects/volume.py`).
+    /// Its text for clients: three states of managing are shown as others (cinder: `objects/volume.py`).
     #[must_use]
     pub fn shown(self) -> &'static str {
         match self {
@@ -98,8 +98,8 @@ impl VolumeStatus {
         }
     }
 
-    /// True for a state that an operation of ours must end; false where the volume rests, or waits for its client
-    /// (`reserved`, `attaching`, `detaching`, `awaiting-transfer`, `maintenance`).
+    /// True for a status that an operation must end; false if no operation is in progress, or the volume waits
+    /// for its client (`reserved`, `attaching`, `detaching`, `awaiting-transfer`, `maintenance`).
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
@@ -119,13 +119,13 @@ impl VolumeStatus {
         )
     }
 
-    /// False for the states in which the storage of a volume may not be there yet, or not any more.
+    /// False for the states in which the storage of a volume may not exist yet, or not any more.
     #[must_use]
     pub fn claims_storage(self) -> bool {
         !self.is_transient() && !matches!(self, Self::Error | Self::ErrorDeleting | Self::ErrorManaging)
     }
 
-    /// True for the states whose name says that something went wrong.
+    /// True for the error states.
     #[must_use]
     pub fn is_error(self) -> bool {
         self.as_str().starts_with("error")
@@ -134,7 +134,7 @@ impl VolumeStatus {
 
 status_enum!(
     /// Whether anything is attached (cinder: `VolumeAttachStatus`).
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     AttachStatus {
         Attached = "attached",
         Attaching = "attaching",
@@ -147,8 +147,8 @@ status_enum!(
 );
 
 status_enum!(
-    /// How a migration stands (cinder: `db` column `migration_status`).
-    #[expect(missing_docs, reason = "the words are Cinder's and say what they mean")]
+    /// The status of a migration (cinder: `db` column `migration_status`).
+    #[expect(missing_docs, reason = "the names are Cinder's")]
     MigrationStatus {
         Migrating = "migrating",
         Error = "error",
@@ -159,74 +159,74 @@ status_enum!(
     }
 );
 
-/// A volume as the catalog keeps it.
+/// A volume, as stored in the catalog.
 ///
 /// This struct is also the stored form of version 1 (`store::record`): a change to its fields is a new version there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its id.
     pub id: VolumeId,
-    /// The project that pays for it.
+    /// The project that it counts for.
     pub project_id: ProjectId,
-    /// Who made it.
+    /// The user that created it.
     pub user_id: UserId,
     /// The name its owner gave it.
     pub name: Option<String>,
     /// The owner's description.
     pub description: Option<String>,
-    /// Size in GiB.
+    /// The size in GiB.
     pub size: u32,
-    /// What it is doing.
+    /// Its status.
     pub status: VolumeStatus,
-    /// The status to go back to when the running operation ends (`extending`, `backing-up`, …).
+    /// The status to restore when the running operation ends (`extending`, `backing-up`, …).
     pub previous_status: Option<VolumeStatus>,
     /// Whether anything is attached.
     pub attach_status: AttachStatus,
-    /// How a migration stands, if there was one.
+    /// The status of its migration, if there was one.
     pub migration_status: Option<MigrationStatus>,
     /// Its type; `None` only for volumes adopted from a Cinder that had none.
     pub volume_type_id: Option<VolumeTypeId>,
     /// Its availability zone.
     pub availability_zone: String,
-    /// The pool it lives on, once the scheduler chose one.
+    /// Its pool, once the scheduler has chosen one.
     pub host: Option<PoolName>,
-    /// Whether the host has anything of it: true from the moment a backend was told to make it.
+    /// Whether its storage may exist: true once a backend received the command to create it.
     pub placed: bool,
     /// The owner's metadata.
     pub metadata: BTreeMap<String, String>,
-    /// `readonly` and `attached_mode`, which only the service writes.
+    /// `readonly` and `attached_mode`, written by the service only.
     pub admin_metadata: BTreeMap<String, String>,
-    /// Properties of the image it was made from.
+    /// Properties of the image that it was created from.
     pub image_metadata: BTreeMap<String, String>,
-    /// The snapshot it was made from.
+    /// The snapshot that it was created from.
     pub snapshot_id: Option<SnapshotId>,
-    /// The volume it was cloned from.
+    /// The volume that it was cloned from.
     pub source_volid: Option<VolumeId>,
     /// Its group.
     pub group_id: Option<Uuid>,
-    /// Whether one can boot from it.
+    /// Whether it is bootable.
     pub bootable: bool,
     /// Whether several attachments may exist at once.
     pub multiattach: bool,
     /// The key of an encrypted volume.
     pub encryption_key_id: Option<Uuid>,
-    /// Replication, in Cinder's word.
+    /// The replication status, with Cinder's text.
     pub replication_status: Option<String>,
-    /// False for hidden helpers (migration copies, image cache).
+    /// False for hidden volumes (migration copies, image cache).
     pub consumes_quota: bool,
-    /// Where it is exported: `ip:port,tid iqn lun` (cinder: `provider_location`).
+    /// The location of its export: `ip:port,tid iqn lun` (cinder: `provider_location`).
     pub provider_location: Option<String>,
-    /// How an initiator proves itself: `CHAP user password`. Secret: never logged or shown but in `connection_info`.
+    /// The credentials of initiators: `CHAP user password`. Secret: never logged, and only shown in `connection_info`.
     pub provider_auth: Option<Secret>,
-    /// The driver's own id for it, where it has one.
+    /// The driver's id for it, if it has one.
     pub provider_id: Option<String>,
-    /// The service that has it.
+    /// The service of its backend.
     pub service_uuid: Option<ServiceId>,
     /// Whether its target is shared with other volumes.
     pub shared_targets: Option<bool>,
     /// The operation that will end the current transient status.
     pub operation: Option<OperationId>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
@@ -243,8 +243,7 @@ impl Volume {
         self.host.as_ref().is_some_and(|pool| pool.backend == *backend)
     }
 
-    /// A volume that nothing is known of but whose it is, how large, what it is doing and where: everything else is as it is
-    /// before anybody says otherwise.
+    /// A volume with this project, size, status and zone, and defaults for everything else.
     #[must_use]
     pub fn new(
         project_id: ProjectId,
@@ -284,7 +283,7 @@ impl Volume {
             provider_auth: None,
             provider_id: None,
             service_uuid: None,
-            // Cinder's word until a backend has made it (cinder: `db` default).
+            // Cinder's default until a backend has created it (cinder: `db` default).
             shared_targets: Some(true),
             operation: None,
             created_at,
@@ -294,14 +293,14 @@ impl Volume {
         }
     }
 
-    /// The name its storage has: `volume-<id>`, by its own id or that of the copy that it became.
+    /// Its storage name: `volume-<id>`, with its own id or that of the copy that replaced its storage.
     #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Volume(self.storage_id()).to_string()
     }
 }
 
-/// Text that must not be seen: it prints as stars.
+/// Secret text: it prints as stars.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -312,7 +311,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself, for the code that needs it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Volume types: a name for "what kind of volume", with extra specs that steer the scheduler.
+//! Volume types: named kinds of volumes, with extra specs for the scheduler.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +12,17 @@ use crate::rng;
 uuid_id!(/// Names a volume type.
     VolumeTypeId, rng::id());
 
-/// The type that a new catalog has (cinder: migration `add default volume type`).
+/// The type of a new catalog (cinder: migration `add default volume type`).
 pub const DEFAULT_TYPE_NAME: &str = "__DEFAULT__";
 
-/// A volume type as the catalog keeps it (stored form of version 1).
+/// A volume type, as stored in the catalog (version 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeType {
     /// Its id.
     pub id: VolumeTypeId,
     /// Its name, unique.
     pub name: String,
-    /// What it is for.
+    /// Its description.
     pub description: Option<String>,
     /// Whether every project may use it.
     pub is_public: bool,
@@ -32,7 +32,7 @@ pub struct VolumeType {
     pub projects: BTreeSet<ProjectId>,
     /// Its QoS specs.
     pub qos_specs_id: Option<Uuid>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,

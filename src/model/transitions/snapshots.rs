@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              create                report
-//!   (nothing) ───────> creating ──────────────> available <────> restoring (its volume goes back to it)
+//!   (nothing) ───────> creating ──────────────> available <────> restoring (its volume is reverted to it)
 //!                          └──> error              │
 //!             (nothing) <────── deleting <─────────┘
 //!                                   └──> error_deleting
@@ -12,12 +12,12 @@ use std::ops::Deref;
 
 use crate::model::{Error, Result, Snapshot, SnapshotStatus, Volume, VolumeStatus};
 
-/// 400 in Cinder's words (`InvalidSnapshot`).
+/// 400 with Cinder's text (`InvalidSnapshot`).
 fn invalid_snapshot(reason: impl std::fmt::Display) -> Error {
     Error::bad_request(format!("Invalid snapshot: {reason}"))
 }
 
-/// Whether it may be deleted, or forgotten.
+/// Checks whether it may be deleted, or unmanaged.
 ///
 /// # Errors
 /// 400, unless it is forced.
@@ -36,13 +36,13 @@ pub fn delete(snapshot: &Snapshot, force: bool) -> Result<()> {
     )))
 }
 
-/// Whether it may go with its volume.
+/// Whether it may be deleted with its volume.
 #[must_use]
 pub fn goes_with_its_volume(snapshot: &Snapshot, force: bool) -> bool {
     delete(snapshot, force).is_ok()
 }
 
-/// Whether a volume may be made of it.
+/// Checks whether a volume may be created from it.
 ///
 /// # Errors
 /// 400, unless it is available.
@@ -55,8 +55,8 @@ pub fn create_volume_from(snapshot: &Snapshot) -> Result<()> {
     ))
 }
 
-/// Whether the snapshot that a client names (as it wrote it) is the latest one of its volume: no other can be gone back to.
-/// A snapshot of another project, which kept it when it transferred the volume, is none of the volume's owner's.
+/// Checks whether the snapshot that a client names (as it wrote it) is the latest one of its volume, the only one that it
+/// can be reverted to. A snapshot of another project, which kept it when it transferred the volume, does not count.
 ///
 /// # Errors
 /// 400, if it is not.
@@ -78,10 +78,11 @@ pub fn is_latest<S: Deref<Target = Snapshot>>(
     )))
 }
 
-/// Whether its volume may go back to it.
+/// Checks whether its volume may be reverted to it.
 ///
 /// # Errors
-/// 409, unless both are available. Cinder leaves a volume whose snapshot is not in `reverting`; here nothing changes.
+/// 409, unless both are available. Cinder leaves a volume whose snapshot is not in `reverting`; here nothing is
+/// changed.
 pub fn revert(volume: &Volume, snapshot: &Snapshot) -> Result<()> {
     let conflict = |what: &str, whose: &str| {
         Error::conflict(format!(
@@ -98,10 +99,10 @@ pub fn revert(volume: &Volume, snapshot: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// What `os-update_snapshot_status` makes of it (cinder: `api/contrib/snapshot_actions.py`).
+/// The new status after `os-update_snapshot_status` (cinder: `api/contrib/snapshot_actions.py`).
 ///
 /// # Errors
-/// 400, if such a change is not for a compute service to make.
+/// 400, if a compute service may not make this change.
 pub fn update_status(snapshot: &Snapshot, wanted: &str) -> Result<SnapshotStatus> {
     use SnapshotStatus::{Available, Creating, Deleting, Error as Failed, ErrorDeleting};
     let allowed: &[SnapshotStatus] = match snapshot.status {

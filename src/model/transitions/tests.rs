@@ -1,4 +1,4 @@
-//! Every row that was observed at a real Cinder, replayed; and what must hold whatever happens.
+//! Replays every row that was recorded from a real Cinder, and checks invariants.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::rng;
 
-/// A volume that was made, and is that now. As in the observed runs, it is attached where its status says so.
+/// A volume with this status. As in the recorded runs, it is attached if its status implies it.
 pub(crate) fn volume(status: VolumeStatus) -> Volume {
     let attached = matches!(status, VolumeStatus::InUse | VolumeStatus::Detaching);
     let host: PoolName = "h@b#p".parse().unwrap();
@@ -78,7 +78,7 @@ pub(crate) fn attachment(volume: &Volume, status: AttachmentStatus) -> Attachmen
     }
 }
 
-/// What a verb did to a resource in some states.
+/// A recorded row: a verb on a resource in some state, and its result.
 pub(crate) struct Row<'a> {
     pub(crate) resource: &'a str,
     pub(crate) action: &'a str,
@@ -136,12 +136,12 @@ fn verb(action: &str) -> Option<Verb> {
     })
 }
 
-/// Where we differ on purpose.
+/// Intended differences from Cinder.
 fn differs(action: &str, from: VolumeStatus) -> bool {
     match action {
-        // The anchor's API lets nearly all pass and its manager refuses after the 202; here the 202 means it.
+        // Cinder's API accepts nearly everything and its manager refuses after the 202; here the API refuses.
         "os-attach" => from != VolumeStatus::Maintenance,
-        // A download keeps its own status, for its operation to end.
+        // A download keeps its status, which its operation ends.
         "attachment create (no connector)" => from == VolumeStatus::Downloading,
         _ => false,
     }
@@ -335,7 +335,7 @@ fn verbs() -> impl Strategy<Value = Verb> {
 }
 
 proptest! {
-    /// Only the verbs whose files write an operation lead to a transient status.
+    /// Only verbs that begin an operation lead to a transient status.
     #[test]
     fn nothing_but_delete_extend_and_unmanage_makes_a_volume_transient(from in statuses(), verb in verbs(), multi: bool) {
         let mut volume = volume(from);
@@ -346,7 +346,7 @@ proptest! {
         }
     }
 
-    /// From every status leads a way out: a forced delete, or (attached) a detach that makes it deletable.
+    /// Every status can be left: by a forced delete, or (if attached) by a detach that makes it deletable.
     #[test]
     fn every_status_has_a_way_out(from in statuses()) {
         let mut volume = volume(from);
@@ -357,7 +357,7 @@ proptest! {
         }
     }
 
-    /// An operation's status is not taken from it by attachments that come and go.
+    /// Changes of attachments do not change the status of a running operation.
     #[test]
     fn attachments_leave_a_running_operation_its_status(
         from in statuses(),

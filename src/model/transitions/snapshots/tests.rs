@@ -1,4 +1,4 @@
-//! Every row about snapshots that was observed at a real Cinder, replayed.
+//! Replays every row about snapshots that was recorded from a real Cinder.
 
 use super::*;
 use crate::model::ErrorKind;
@@ -11,7 +11,7 @@ fn statuses(row: &Row<'_>) -> Vec<SnapshotStatus> {
     }
 }
 
-/// What the row's verb comes to; `None` where it is not about states of ours, or nothing is ever refused.
+/// The result of the row's verb; `None` if its states are not implemented here, or nothing is ever refused.
 fn decided(row: &Row<'_>, volume: &Volume, snapshot: &Snapshot) -> Option<Result<()>> {
     if let Some(word) = row.action.strip_prefix("os-update_snapshot_status(") {
         let became = update_status(snapshot, word.trim_end_matches(')'));
@@ -98,16 +98,16 @@ fn only_the_latest_snapshot_can_be_gone_back_to() {
     let latest = snapshot(&volume, SnapshotStatus::Available);
     let named = latest.id.to_string();
     assert!(is_latest(&volume, Some(&latest), Some(&named)).is_ok());
-    let told = |latest: Option<&Snapshot>, named: Option<&str>| {
+    let message = |latest: Option<&Snapshot>, named: Option<&str>| {
         is_latest(&volume, latest, named).unwrap_err().client
     };
     assert_eq!(
-        told(None, Some(&named)),
+        message(None, Some(&named)),
         format!("Volume {} doesn't have any snapshots.", volume.id)
     );
     for (named, shown) in [(None, "None"), (Some("x"), "x")] {
         assert_eq!(
-            told(Some(&latest), named),
+            message(Some(&latest), named),
             format!(
                 "Specified snapshot {shown} is None or not the latest one of volume {}.",
                 volume.id
