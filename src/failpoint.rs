@@ -1,11 +1,11 @@
-//! Where a process can be made to die. Every step of a flow, every commit of the catalog and every external command is such a
-//! point, before and after, without anybody's doing: a new step has its points from the first day.
+//! Points at which tests can kill the process. Every step of a flow, every commit of the catalog and every external command
+//! has such points, before and after, automatically.
 //!
-//! With `PUMICE_FAILPOINTS=<file>` the names of the points that are reached are added to that file, one a line; with
-//! `PUMICE_FAILPOINT=<name>` the process kills itself when it first reaches the point of that name. Debug builds only: in a
-//! release there are no points.
+//! With `PUMICE_FAILPOINTS=<file>` the names of the reached points are appended to that file, one per line; with
+//! `PUMICE_FAILPOINT=<name>` the process kills itself when it first reaches that point. Debug builds only: a release has no
+//! points.
 
-/// A point of this name is reached.
+/// Marks a point with this name.
 pub fn point(name: impl FnOnce() -> String) {
     #[cfg(debug_assertions)]
     armed::reach(name);
@@ -49,7 +49,7 @@ mod armed {
             if reached.insert(name.clone()) {
                 let file = OpenOptions::new().append(true).create(true).open(file);
                 if let Err(error) = file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes())) {
-                    tracing::error!(%error, "a fail point could not be noted");
+                    tracing::error!(%error, "a fail point could not be recorded");
                 }
             }
         }

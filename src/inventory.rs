@@ -1,4 +1,4 @@
-//! Every message there is, once: for whoever must treat them all alike, as the golden bytes and the fuzzer do.
+//! The list of all messages, for code that treats them alike, such as the golden tests and the fuzzer.
 //!
 //! A test reads `src/messages` and `src/verbs` and fails if one is missing here.
 
@@ -8,13 +8,13 @@ use crate::transport::{codec, fuzzing};
 use crate::verbs::volume::{ReadVolumeData, RelayedRead, ScheduleVolume};
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
 
-/// Is shown each type of message.
+/// Visits each type of message.
 pub trait Visitor {
-    /// One of them.
+    /// Visits one type.
     fn message<M: Message>(&mut self);
 }
 
-/// Shows them all, by receiving actor.
+/// Visits all of them, by receiving actor.
 pub fn every_message(visitor: &mut impl Visitor) {
     struct Commands<'a, V>(&'a mut V);
     impl<V: Visitor> CommandVisitor for Commands<'_, V> {
@@ -66,8 +66,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<RelayedRead>();
 }
 
-/// Takes bytes for a stream of frames, and for the payload of every message and reply: for the fuzzer (`fuzz/`) and for the
-/// property test that every `make test` runs. It promises nothing but to return.
+/// Decodes bytes as a stream of frames, and as the payload of every message and reply: for the fuzzer (`fuzz/`) and for the
+/// property test in `make test`. It must return without a panic.
 pub fn feed(bytes: &[u8]) {
     fuzzing::feed(bytes, |payload| every_message(&mut Payload(payload)));
 }
@@ -77,10 +77,10 @@ struct Payload<'a>(&'a [u8]);
 impl Visitor for Payload<'_> {
     fn message<M: Message>(&mut self) {
         if let Ok(message) = codec::decode::<M>(self.0) {
-            // What was understood can be said again.
+            // What was decoded can be encoded again.
             assert!(
                 codec::encode(&message).is_ok(),
-                "{} cannot be written again",
+                "{} cannot be encoded again",
                 M::NAME
             );
         }

@@ -1,10 +1,10 @@
-//! Files and folders that nobody but their owner may read: the state, tenants' volumes, CHAP secrets, passwords.
+//! Files and folders that only their owner may read: the state, tenants' volumes, CHAP secrets, passwords.
 //!
-//! Three things together, so that none of the many places where a file is made can be forgotten:
-//! - [`restrict_new_files`] takes the rights of others from whatever the process and the programs that it starts will make
-//!   (a store's engine makes files without asking us how);
-//! - [`tighten`] takes them from what is there already, at start;
-//! - [`create_dir`] and [`options`] ask for private ones, for who uses this crate in a process with another umask.
+//! Three measures together, so that no place where a file is created can be forgotten:
+//! - [`restrict_new_files`] removes the permissions of others from everything that the process and its child programs will
+//!   create (a store's engine creates files by itself);
+//! - [`tighten`] removes them from existing files, at start;
+//! - [`create_dir`] and [`options`] request private ones, for processes that use this crate with another umask.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-/// All rights of group and others.
+/// All permissions of group and others.
 const OTHERS: u32 = 0o077;
 
-/// From now on, nothing that this process or its children make can be read by others.
+/// Sets the umask, so that others cannot read files that this process or its children create.
 pub fn restrict_new_files() {
     rustix::process::umask(Mode::from_raw_mode(OTHERS));
 }
 
-/// Makes a folder for its owner alone, with those above it that are missing. One that is there keeps its mode.
+/// Creates a folder that only its owner may access, with its missing parents. An existing one keeps its mode.
 ///
 /// # Errors
 /// As [`DirBuilder::create`].
@@ -29,7 +29,7 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// How to open a file that is its owner's alone if it is made by this.
+/// Options to open a file, which only its owner may access if it is created.
 #[must_use]
 pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -37,19 +37,20 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// What others could read.
+/// The result of [`tighten`].
 #[derive(Debug, Default)]
 pub struct Tightened {
-    /// How many files and folders were taken from others.
+    /// The number of changed files and folders.
     pub changed: usize,
-    /// Those that could not be, and why.
+    /// The files that could not be changed, and why.
     pub failed: Vec<(PathBuf, io::Error)>,
 }
 
-/// Takes the rights of others from a folder and all that is in it. Links are not followed. What vanishes meanwhile is passed over.
+/// Removes the permissions of others from a folder and its content. Links are not followed. Files that are deleted meanwhile are
+/// skipped.
 ///
 /// # Errors
-/// When the folder itself cannot be looked at.
+/// If the folder itself cannot be read.
 pub fn tighten(folder: &Path) -> io::Result<Tightened> {
     let mut tightened = Tightened::default();
     walk(folder, &mut |path, mode| match std::fs::set_permissions(
@@ -63,17 +64,17 @@ pub fn tighten(folder: &Path) -> io::Result<Tightened> {
     Ok(tightened)
 }
 
-/// The files and folders of a folder, itself included, that others have rights to. What cannot be looked into is passed over.
+/// The files and folders of a folder, itself included, that others have permissions on. Unreadable folders are skipped.
 ///
 /// # Errors
-/// When the folder itself cannot be looked at.
+/// If the folder itself cannot be read.
 pub fn open_to_others(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     walk(folder, &mut |path, _| found.push(path.to_owned()))?;
     Ok(found)
 }
 
-/// Calls `see` with each file and folder that others have rights to, and its mode; a folder before what is in it.
+/// Calls `see` with each file and folder that others have permissions on, and its mode; a folder before its content.
 fn walk(folder: &Path, see: &mut dyn FnMut(&Path, u32)) -> io::Result<()> {
     let mut look = |path: &Path| -> io::Result<bool> {
         let found = std::fs::symlink_metadata(path)?;
@@ -130,7 +131,11 @@ mod tests {
         assert_eq!((tightened.changed, tightened.failed.len()), (4, 0));
         assert!(open_to_others(&folder).unwrap().is_empty());
         assert_eq!(mode(&folder.join("a")), 0o700);
-        assert_eq!(mode(&folder.join("a/b/file")), 0o700, "only others lose");
+        assert_eq!(
+            mode(&folder.join("a/b/file")),
+            0o700,
+            "only permissions of others are removed"
+        );
         assert_eq!(mode(&folder.join("socket")), 0o700);
         assert_eq!(mode(&outside), 0o755, "a link is not followed");
         assert!(tighten(&home.path().join("nothing")).is_err());

@@ -1,6 +1,6 @@
-//! The source of random values: fresh ids, nonces, pauses. One place, so that a simulation can be replayed by its seed.
+//! The source of random values: new ids, nonces, pauses. One place, so that a simulation can be replayed by its seed.
 //!
-//! Secrets come from the operating system, and from the seed in a simulation alone, which has none to keep.
+//! Secrets are from the operating system; only in a simulation they are from the seed.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use rand::rngs::{SysError, SysRng};
 use rand::{Rng, RngExt, TryRng};
 use uuid::{Builder, Uuid};
 
-/// An id that nothing else has.
+/// A unique id.
 pub fn id() -> Uuid {
     Builder::from_random_bytes(number()).into_uuid()
 }
 
-/// An id that nothing else has, and that sorts by its time.
+/// A unique id that sorts by its time.
 pub fn id_by_time() -> Uuid {
     #[cfg(feature = "sim")]
     if let Some(id) = crate::sim::id_by_time() {
         return id;
     }
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place")]
     Uuid::now_v7()
 }
 
@@ -32,10 +32,10 @@ where
     draw(|rng| rng.random())
 }
 
-/// Bytes that nobody else can know.
+/// Secret random bytes.
 ///
 /// # Errors
-/// The operating system has no random numbers to give.
+/// If the operating system provides no random numbers.
 pub fn secret<const LENGTH: usize>() -> Result<[u8; LENGTH], SysError> {
     let mut bytes = [0; LENGTH];
     #[cfg(feature = "sim")]
@@ -47,7 +47,7 @@ pub fn secret<const LENGTH: usize>() -> Result<[u8; LENGTH], SysError> {
     Ok(bytes)
 }
 
-/// A span from zero to this.
+/// A random duration from zero to this.
 pub fn up_to(span: Duration) -> Duration {
     draw(|rng| rng.random_range(Duration::ZERO..=span))
 }
@@ -57,6 +57,6 @@ fn draw<T>(how: impl FnOnce(&mut dyn Rng) -> T) -> T {
     if let Some(mut seeded) = crate::sim::seeded() {
         return how(&mut seeded);
     }
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place")]
     how(&mut rand::rng())
 }

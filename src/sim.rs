@@ -1,12 +1,12 @@
-//! What stands in for random values and threads while the service runs in a simulation (`tests/sim_service`, `tests/sim_transport.rs`);
-//! nothing of it is in a program that serves.
+//! Replacements of random values and threads for simulations (`tests/sim_service`, `tests/sim_transport.rs`); not part of the
+//! released program.
 //!
-//! A run is the same for the same seed, event by event, as long as all that could differ comes from here or from the simulated
-//! network and its clock. So: ids, nonces, pauses and CHAP secrets are drawn from the seed (`rng`), the time of records is the
-//! simulated one (`model::time`), tasks belong to the `LocalSet` of their node, which drops them in a defined order when it crashes
-//! (`tasks`), nothing is walked in the order of a hash, and a driver's verb runs on the simulated node itself instead of in a thread,
-//! with the time that it takes simulated around it. The engine of the store does have threads: in its place is the one in memory.
-//! `clippy.toml` refuses what would go past this; `tests/sim_support` compares two runs of a seed.
+//! A run is the same for the same seed, event by event, as long as everything that could differ is from here or from the
+//! simulated network and its clock. So: ids, nonces, pauses and CHAP secrets are generated from the seed (`rng`), the time of
+//! records is the simulated one (`model::time`), tasks belong to the `LocalSet` of their node, which drops them in a defined
+//! order when it crashes (`tasks`), no hash map is iterated, and a driver's verb runs on the simulated node itself instead of in
+//! a thread, with the time that it takes simulated around it. The engine of the store has threads: the engine in memory replaces
+//! it. `clippy.toml` forbids what would bypass this; `tests/sim_support` compares two runs of a seed.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -25,22 +25,22 @@ thread_local! {
 struct State {
     rng: StdRng,
     verbs: Verbs,
-    /// The millisecond of the last id that sorts by its time, and how many it had before.
+    /// The millisecond of the last id that sorts by its time, and the number of earlier ids in it.
     last_id: (u64, u16),
 }
 
-/// How long driver verbs take; no time at all by default.
+/// The durations of driver verbs; zero by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verbs {
-    /// Most take up to this.
+    /// The largest duration of most verbs.
     pub mostly: Duration,
-    /// Of a thousand, so many are slow,
+    /// The number of slow verbs per thousand,
     pub slow_per_mille: u32,
-    /// and take up to this: beyond the patience of those who wait for them.
+    /// and their largest duration, beyond the timeouts of their callers.
     pub slow: Duration,
 }
 
-/// From here on all that this thread does is drawn from `seed`.
+/// Begins a simulation on this thread: all random values are from `seed`.
 pub fn begin(seed: u64, verbs: Verbs) {
     let rng = StdRng::seed_from_u64(seed);
     SEEDED.set(Some(State {
@@ -50,7 +50,7 @@ pub fn begin(seed: u64, verbs: Verbs) {
     }));
 }
 
-/// Driver verbs take so long from now on.
+/// Sets the durations of driver verbs.
 pub fn set_verbs(verbs: Verbs) {
     SEEDED.with_borrow_mut(|state| {
         if let Some(state) = state {
@@ -59,7 +59,7 @@ pub fn set_verbs(verbs: Verbs) {
     });
 }
 
-/// An id that sorts behind all before it, as those of one process do.
+/// An id that sorts after all earlier ones, as in one process.
 pub(crate) fn id_by_time() -> Option<Uuid> {
     SEEDED.with_borrow_mut(|state| {
         let state = state.as_mut()?;
@@ -74,20 +74,20 @@ pub(crate) fn id_by_time() -> Option<Uuid> {
     })
 }
 
-/// Whether this thread simulates.
+/// Whether this thread runs a simulation.
 pub(crate) fn is_running() -> bool {
     SEEDED.with_borrow(Option::is_some)
 }
 
-/// The next source of random values, if this thread simulates.
+/// The next source of random values, if this thread runs a simulation.
 pub fn seeded() -> Option<StdRng> {
     let seed = SEEDED.with_borrow_mut(|state| Some(state.as_mut()?.rng.random()))?;
     tracing::trace!(seed, "drawn");
     Some(StdRng::seed_from_u64(seed))
 }
 
-/// Runs what blocks. A thread that is killed with its process has done it, or not: so the verb is one instant, at some time
-/// before its answer.
+/// Runs a blocking verb. A thread that is killed with its process has either done it or not: so the verb is executed in one
+/// instant, at some time before its answer.
 pub(crate) fn in_thread<T: Send + 'static>(verb: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let Some((before, after)) = SEEDED.with_borrow_mut(|state| state.as_mut().map(State::verb)) else {
         return tokio::task::spawn_blocking(verb);

@@ -1,4 +1,4 @@
-//! `pumice check-config`: all faults of a configuration, or that it is right.
+//! `pumice check-config`: prints all faults of a configuration, or that it is valid.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, DEFAULTS, Surroundings};
 
 /// Checks a file together with the environment, as `pumice serve` would read it. Opens nothing but the file.
 #[must_use]
-#[expect(clippy::print_stdout, reason = "this is where the command's answer goes")]
+#[expect(clippy::print_stdout, reason = "this prints the command's output")]
 pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> ExitCode {
     let Some(file) = &args.file else {
         print!("{DEFAULTS}");

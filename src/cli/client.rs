@@ -1,7 +1,9 @@
-//! Asking a running service, as whoever the environment names: what OpenStack's clients read is read here.
+//! A client of a running service, with the credentials of the environment: it reads the same variables and
+//! files as OpenStack's clients.
 //!
-//! In this order: `OS_TOKEN`; `OS_CLOUD`, a cloud of `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, else where those clients look); `OS_AUTH_URL`
-//! with `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME` and the domains. A service without log-ins (`noauth`) needs its address only.
+//! In this order: `OS_TOKEN`; `OS_CLOUD`, a cloud of `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, else the default places of those
+//! clients); `OS_AUTH_URL` with `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME` and the domains. For a service without login
+//! (`noauth`) only its address is needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,37 +16,37 @@ use serde_json::{Value, json};
 
 use crate::model::volume::Secret;
 
-/// How long an answer may take.
+/// The time limit of a request.
 const PATIENCE: Duration = Duration::from_secs(65);
 
-/// No answer is longer: a page of operations with all their steps has some megabytes.
+/// The largest answer: a page of operations with all their steps has some megabytes.
 const LONGEST_ANSWER: usize = 64 << 20;
 
-/// A request that got no answer, or one that refuses.
+/// A request without an answer, or with an error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
-    /// There is no telling whom to ask, or as whom.
+    /// The service or the credentials are unknown.
     #[error("{0}")]
     Unknown(String),
-    /// No answer came.
+    /// No answer was received.
     #[error("{url}: {why}")]
     Unreachable {
-        /// Who was asked.
+        /// The URL of the request.
         url: String,
-        /// What the network said.
+        /// The network error.
         why: String,
     },
-    /// The answer refuses.
+    /// The answer is an error.
     #[error("{message} (HTTP {status})")]
     Refused {
-        /// The answer's status.
+        /// The status of the answer.
         status: u16,
-        /// Its words.
+        /// The message of the answer.
         message: String,
     },
 }
 
-/// Somebody who may ask.
+/// A client with a token.
 pub(super) struct Client {
     http: awc::Client,
     url: String,
@@ -62,7 +64,7 @@ struct Cloud {
     auth: Login,
 }
 
-/// How to log in, as `clouds.yaml` has it.
+/// The login data, in the format of `clouds.yaml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Login {
@@ -76,17 +78,18 @@ struct Login {
 }
 
 impl Client {
-    /// Logs in, if need be. `url` is the service's address, `http://host:port`; without it the identity service is asked.
+    /// Logs in, if needed. `url` is the service's address, `http://host:port`; by default it is read from the identity
+    /// service's catalog.
     ///
     /// # Errors
-    /// It is not known whom to ask, or the log-in fails.
+    /// If the service or the credentials are unknown, or the login fails.
     pub(super) async fn log_in(url: Option<String>) -> Result<Self, AskError> {
         let http = awc::Client::builder().timeout(PATIENCE).finish();
         let login = Login::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
         let (token, found) = match (&login.token, &login.auth_url) {
             (Some(token), _) => (Secret::new(token), None),
             (None, Some(auth_url)) => login.tokens(&http, auth_url).await?,
-            // Who does not ask for a log-in takes anybody.
+            // A service without login accepts any token.
             (None, None) => (Secret::new("admin:admin"), None),
         };
         let url = url.or(found).ok_or_else(|| {
@@ -99,7 +102,7 @@ impl Client {
     /// The answer's body; `Null` if it is empty.
     ///
     /// # Errors
-    /// No answer, or one that refuses.
+    /// If there is no answer, or it is an error.
     pub(super) async fn ask(&self, method: &str, path: &str) -> Result<Value, AskError> {
         let url = format!("{}{path}", self.url);
         let request = self
@@ -111,7 +114,7 @@ impl Client {
 }
 
 impl Login {
-    /// What the environment says.
+    /// The settings of the environment.
     fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, AskError> {
         let mut login = match variable("OS_CLOUD") {
             Some(name) if variable("OS_TOKEN").is_none() => Self::of_cloud(&name, variable)?,
@@ -150,7 +153,7 @@ impl Login {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(AskError::Unknown(format!("{}: {error}", path.display()))),
             };
-            // What is wrong with it may be next to a password: the words stay out.
+            // The fault may be next to a password, so the parser's message is not shown.
             let mut clouds: Clouds = serde_saphyr::from_str(&text).map_err(|_| {
                 AskError::Unknown(format!("{} cannot be read as a list of clouds", path.display()))
             })?;
@@ -165,7 +168,7 @@ impl Login {
         )))
     }
 
-    /// A token, and where the catalog says that the service is.
+    /// A token, and the service's address in the catalog.
     async fn tokens(&self, http: &awc::Client, auth_url: &str) -> Result<(Secret, Option<String>), AskError> {
         let domain = |name: &Option<String>| json!({"name": name.as_deref().unwrap_or("Default")});
         let mut wanted = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {
@@ -198,7 +201,7 @@ fn address(token: &Value) -> Option<String> {
     Some(url.split("/v3").next().unwrap_or(url).to_owned())
 }
 
-/// The token that an answer hands out, if it does, and its body.
+/// The token in the header of an answer, if any, and its body.
 async fn answer<S>(
     url: &str,
     sent: Result<awc::ClientResponse<S>, awc::error::SendRequestError>,
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_in_its_own_words() {
+    fn a_fault_is_shown_with_its_message() {
         let fault = json!({"itemNotFound": {"code": 404, "message": "Gone."}});
         assert_eq!(words(&fault).as_deref(), Some("Gone."));
         assert_eq!(words(&json!("x")), None);

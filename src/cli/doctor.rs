@@ -1,10 +1,10 @@
-//! `pumice doctor`: whether this host can serve what is configured, and how to mend what keeps it from it.
+//! `pumice doctor`: checks whether this host can serve the configuration, and prints how to correct faults.
 //!
-//! It changes nothing, needs nobody, and may run beside a Pumice that serves: what that one holds is not in the way. Each
-//! check has a time limit, for what hangs is what one wants to know of. Looking at the machine (`machine`) and judging it (all
-//! others) are kept apart as far as can be; the drivers' programs, packages and modules are told by the drivers.
+//! It changes nothing, needs no running service, and may run beside one: what that one holds does not matter. Each check has a
+//! time limit, since a hanging check is a finding, too. Reading the state of the machine (`machine`) and assessing it (all
+//! others) are separated as far as possible; the drivers define their programs, packages and modules.
 //!
-//! Exit codes: 0 it can serve, though there may be warnings; 1 there are faults; 2 the configuration cannot be read.
+//! Exit codes: 0 it can serve, possibly with warnings; 1 there are faults; 2 the configuration cannot be read.
 
 mod configuration;
 mod file;
@@ -34,9 +34,9 @@ use crate::config::{Config, Examined, Role, Surroundings};
 use self::finding::{Finding, Outcome, Reporter};
 use self::limited::Running;
 
-/// Looks at this host with a configuration's eyes.
+/// Checks this host for a configuration.
 #[must_use]
-#[expect(clippy::print_stdout, reason = "this is where the command's answer goes")]
+#[expect(clippy::print_stdout, reason = "this prints the command's output")]
 pub fn doctor(args: &DoctorArgs, surroundings: &Surroundings) -> ExitCode {
     let examined = Config::examine(args.config.as_deref(), surroundings, &[]);
     let mut findings = Reporter::collect(None, |reporter| {
@@ -64,7 +64,7 @@ fn exit_code(whole: bool, findings: &[Finding]) -> ExitCode {
     }
 }
 
-/// All checks at once; what they find, in their order.
+/// Runs all checks concurrently; returns the findings in the order of the checks.
 fn look(config: Config, hostname: &str) -> Vec<Finding> {
     let config = Arc::new(config);
     let mut running = of_node(&config, hostname);

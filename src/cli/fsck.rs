@@ -1,10 +1,11 @@
-//! `pumice fsck`: whether all that is recorded agrees with itself (records, index rows, operations, quota) and with the storage and
-//! the exports of this node's backends.
+//! `pumice fsck`: checks the consistency of all records (with index rows, operations, quota), and compares them with the storage
+//! and the exports of this node's backends.
 //!
-//! It looks at the store of a service that stands still, or at an export; a service that runs is asked to look at all it has
-//! recorded at one moment (`--running`).
+//! It reads the store of a stopped service, or an export; a running service checks a snapshot of its records itself
+//! (`--running`).
 //!
-//! Exit codes: 0 all agrees, or was mended; 1 something does not, or could not be looked at; 2 the configuration cannot be read.
+//! Exit codes: 0 everything is consistent, or was repaired; 1 there are findings, or something could not be checked; 2 the
+//! configuration cannot be read.
 
 mod storage;
 
@@ -53,12 +54,12 @@ pub struct FsckArgs {
     json: bool,
 }
 
-/// Checks, and tells.
+/// Runs the check, and prints the findings.
 #[must_use]
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "this is where the command's answer goes"
+    reason = "this prints the command's output"
 )]
 pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
     let system = actix_rt::System::new();
@@ -93,19 +94,19 @@ pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
     }
 }
 
-/// A finding as it is told.
+/// A printed finding.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Row {
     /// Its kind.
     finding: String,
-    /// In words.
+    /// Its text.
     what: String,
-    /// Whether it is no more.
+    /// Whether it was repaired.
     #[serde(default)]
     mended: bool,
 }
 
-/// What a running service finds in what it has recorded.
+/// The findings of a running service.
 async fn ask(url: Option<String>) -> Result<Vec<Row>, BoxError> {
     let mut answer = Client::log_in(url).await?.ask("GET", "/inspect/fsck").await?;
     Ok(serde_json::from_value(answer["findings"].take())?)
@@ -144,7 +145,7 @@ async fn exported(file: &Path, folder: &Path) -> Result<MemoryStore, BoxError> {
     Ok(store)
 }
 
-/// What was mended first.
+/// The findings, repaired ones first.
 fn rows(repair: &Repair) -> Vec<Row> {
     let row = |finding: &Finding, mended| Row {
         finding: finding.kind().to_owned(),
@@ -186,7 +187,7 @@ mod tests {
     use crate::store::catalog::verify::{Finding, Repair};
 
     #[test]
-    fn what_is_found_is_told_in_words_and_for_programs() {
+    fn findings_are_printed_as_text_and_json() {
         assert_eq!(in_words(&[]), "all agrees\n");
         assert_eq!(in_json(&[]), "[]\n");
         let row = Key(b"r".to_vec());

@@ -1,9 +1,8 @@
-//! Where log lines go, and in which form.
+//! Sets up the output and format of the log.
 //!
-//! Lines go to standard error: text where it is a terminal, JSON elsewhere, unless the configuration says so. A line that
-//! belongs to a request stands in a span with its `request_id`, made for the request and again by each actor that works for
-//! it, so it carries the id without naming it.
-//! Secrets are of types that print as stars; nothing here has to hide them.
+//! Lines are written to standard error: as text if it is a terminal, else as JSON, unless configured otherwise. The lines
+//! of a request are in a span with its `request_id`, which is created for the request and by each actor that handles a
+//! message of it, so each line has the id. Secrets have types that print as stars, so the log does not have to hide them.
 
 use std::io::IsTerminal;
 
@@ -17,18 +16,18 @@ use crate::config::log::Format;
 /// Logging cannot be set up as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `log.filter` is no filter.
+    /// `log.filter` is invalid.
     #[error(
         "log.filter: '{filter}' is no filter: write a level, and exceptions as in \"info,pumice::web=debug\""
     )]
     Filter {
-        /// What it is.
+        /// The configured filter.
         filter: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody was faster.
+    /// Logging was already set up.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
@@ -36,7 +35,7 @@ pub enum LoggingError {
 /// Sets logging up for this process.
 ///
 /// # Errors
-/// A bad filter, or logging that is set up already.
+/// If the filter is invalid, or logging is already set up.
 pub fn start(log: &Log) -> Result<(), LoggingError> {
     let json = match log.format {
         Format::Json => true,
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_filter_is_told() {
+    fn a_bad_filter_is_reported() {
         let error = subscriber("pumice=loud", false, std::io::sink).err().unwrap();
         assert!(matches!(error, LoggingError::Filter { .. }), "{error}");
     }

@@ -1,7 +1,7 @@
-//! The commands people type.
+//! The command line.
 //!
-//! Exit codes: 0 done, 1 failed, 2 not understood: a wrong command line or a wrong configuration, of which all faults are
-//! told before anything is opened.
+//! Exit codes: 0 done, 1 failed, 2 an invalid command line or configuration, whose faults are all reported before
+//! anything is opened.
 
 pub mod check_config;
 mod client;
@@ -23,7 +23,7 @@ use crate::config::{Config, Faults, Flag, Surroundings};
 use crate::drivers::copy::program::{self, CopyArgs, WipeArgs};
 use crate::private_files;
 
-/// A command line or a configuration that was not understood.
+/// An invalid command line or configuration.
 const EXIT_USAGE: u8 = 2;
 
 /// A block storage service that speaks the Cinder API.
@@ -95,10 +95,10 @@ pub struct DoctorArgs {
 }
 
 impl ServeArgs {
-    /// What the command line says of the configuration. A path is meant from where the command was typed.
+    /// The options of the command line that override the configuration. Paths are relative to the current directory.
     ///
     /// # Errors
-    /// The data directory is no text, or the current directory is gone.
+    /// If the data directory is not UTF-8, or the current directory does not exist.
     fn flags(&self) -> Result<Vec<Flag>, std::io::Error> {
         let mut flags = Vec::new();
         if let Some(path) = &self.data_dir {
@@ -123,7 +123,7 @@ impl ServeArgs {
     }
 }
 
-/// Runs the command that was typed.
+/// Runs the given command.
 #[must_use]
 pub fn run() -> ExitCode {
     private_files::restrict_new_files();
@@ -140,10 +140,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "nothing is logged before the configuration says how"
-)]
+#[expect(clippy::print_stderr, reason = "logging is not configured yet")]
 fn serve_with(args: &ServeArgs) -> ExitCode {
     let flags = match args.flags() {
         Ok(flags) => flags,
@@ -172,8 +169,8 @@ fn serve_with(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// Tells all faults of a configuration.
-#[expect(clippy::print_stderr, reason = "this is where the command's answer goes")]
+/// Prints all faults of a configuration.
+#[expect(clippy::print_stderr, reason = "this prints the command's output")]
 fn refuse(faults: &Faults) -> ExitCode {
     eprintln!("{faults}");
     let count = faults.0.len();

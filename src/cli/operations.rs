@@ -1,4 +1,4 @@
-//! `pumice operations`: what is under way in a running service, how far it is, and ending what takes too long.
+//! `pumice operations`: lists and cancels the open operations of a running service.
 //!
 //! Exit codes: 0 done, 1 refused or not reached.
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::client::{AskError, Client};
 
-/// How often one looks whether an operation has ended.
+/// How often it is checked whether an operation has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Options of `pumice operations`.
@@ -50,12 +50,12 @@ enum OperationsCommand {
     },
 }
 
-/// Asks, and tells.
+/// Sends the request, and prints the answer.
 #[must_use]
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "this is where the command's answer goes"
+    reason = "this prints the command's output"
 )]
 pub fn operations(args: OperationsArgs) -> ExitCode {
     match actix_rt::System::new().block_on(run(args)) {
@@ -96,7 +96,7 @@ async fn run(args: OperationsArgs) -> Result<String, AskError> {
                     Ok(answer) if answer["operation"]["finished_at"].is_null() => {
                         tokio::time::sleep(LOOK_EVERY).await;
                     }
-                    // So long ago, or a service started anew: it remembers ended ones for a while only.
+                    // It ended too long ago, or the service was restarted: ended operations are kept for a while only.
                     Ok(_) | Err(AskError::Refused { status: 404, .. }) => {
                         return Ok(format!("Operation {id} has ended.\n"));
                     }
@@ -115,7 +115,7 @@ fn escaped(text: &str) -> percent_encoding::PercentEncode<'_> {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }
 
-/// A line for each, the columns as wide as what is in them.
+/// A line per operation, in aligned columns.
 fn table(answer: &Value) -> String {
     let mut rows = vec![["ID", "KIND", "VOLUME", "STATE", "SINCE", "PROGRESS"].map(str::to_owned)];
     for operation in answer["operations"].as_array().into_iter().flatten() {
@@ -196,7 +196,7 @@ mod tests {
     use super::{table, whole};
 
     #[test]
-    fn operations_are_told_in_columns() {
+    fn operations_are_printed_in_columns() {
         let answer = json!({"operations": [
             {"id": "o-1", "kind": "retype_volume", "volume_id": "v", "state": "running", "seconds": 3.4,
              "progress": {"percent": 42, "bytes_total": 1_u64 << 30, "bytes_per_second": 30 << 20}},
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_told_with_its_steps() {
+    fn one_is_printed_with_its_steps() {
         let text = whole(&json!({"id": "o", "error": null, "attempt": 1, "steps": [
             {"name": "pick_pool", "outcome": "done", "seconds": 0.25, "error": null}
         ]}));

@@ -1,4 +1,4 @@
-//! `pumice store`: all of the state as one file, and back. For a service that stands still; one that runs exports by itself.
+//! `pumice store`: exports and restores the state as one file. For a stopped service; a running one exports by itself.
 //!
 //! Exit codes: 0 done, 1 failed, 2 the configuration cannot be read.
 
@@ -54,7 +54,7 @@ enum StoreCommand {
     },
 }
 
-/// Runs one of them.
+/// Runs one of the commands.
 #[must_use]
 pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
     let file = match &args.command {
@@ -78,7 +78,7 @@ pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "this is where the command's answer goes"
+    reason = "this prints the command's output"
 )]
 fn answer(result: Result<String, BoxError>) -> ExitCode {
     match result {
@@ -93,7 +93,7 @@ fn answer(result: Result<String, BoxError>) -> ExitCode {
     }
 }
 
-fn told(exported: Exported) -> String {
+fn summary(exported: Exported) -> String {
     format!(
         "{} entries, up to commit {}",
         exported.entries, exported.revision.0
@@ -102,10 +102,10 @@ fn told(exported: Exported) -> String {
 
 fn verify(file: &Path) -> Result<String, BoxError> {
     let exported = export::verify(file)?;
-    Ok(format!("{}: whole, {}", file.display(), told(exported)))
+    Ok(format!("{}: whole, {}", file.display(), summary(exported)))
 }
 
-/// Opens the store of a service that stands still.
+/// Opens the store of a stopped service.
 pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
     let data_dir = &config.node.data_dir;
     let path = store_path(data_dir);
@@ -129,7 +129,7 @@ async fn export_store(config: &Config, to: Option<&Path>) -> Result<String, BoxE
         Some(file) => (file.to_owned(), export::export(&store, file).await?),
         None => exports::take(&store, &folder).await?,
     };
-    Ok(format!("{}: {}", file.display(), told(exported)))
+    Ok(format!("{}: {}", file.display(), summary(exported)))
 }
 
 async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> Result<String, BoxError> {
@@ -143,7 +143,7 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
     };
     export::verify(&from)?;
     std::fs::create_dir_all(data_dir)?;
-    // Nor may a service start meanwhile.
+    // A service must not start meanwhile.
     let _owner = own(data_dir)?;
     let mut aside = String::new();
     if path.exists() && !SledStore::is_half_restored(&path) {
@@ -164,6 +164,6 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
         "{} restored from {}: {}{aside}",
         path.display(),
         from.display(),
-        told(exported)
+        summary(exported)
     ))
 }

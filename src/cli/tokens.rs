@@ -1,4 +1,4 @@
-//! `pumice tokens`: ending all tokens of a user in a running service, as when one was stolen.
+//! `pumice tokens`: revokes all tokens of a user in a running service, for example after a theft.
 //!
 //! Exit codes: 0 done, 1 refused or not reached.
 
@@ -28,12 +28,12 @@ enum TokensCommand {
     },
 }
 
-/// Asks, and tells.
+/// Sends the request, and prints the answer.
 #[must_use]
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "this is where the command's answer goes"
+    reason = "this prints the command's output"
 )]
 pub fn tokens(args: TokensArgs) -> ExitCode {
     match actix_rt::System::new().block_on(run(args)) {

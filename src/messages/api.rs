@@ -1,4 +1,4 @@
-//! To the **Api** actor: what backends report, and what is asked of backends. What clients want changed is in the verbs' files
+//! To the **Api** actor: reports of backends, and requests to backends. Requests of clients are in the verbs' files
 //! ([`crate::verbs`]).
 
 mod manage;
@@ -18,13 +18,13 @@ topic!(
     ApiTopic = "api", versions 1..=5
 );
 
-/// How metadata is changed.
+/// A change of metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetadataChange {
     /// Add or overwrite these keys.
     Merge(BTreeMap<String, String>),
-    /// These and no others.
+    /// Replace all keys by these.
     Replace(BTreeMap<String, String>),
-    /// Without this key; 404 if it is not there.
+    /// Remove this key; 404 if it does not exist.
     Remove(String),
 }

@@ -1,9 +1,9 @@
-//! What actors say to each other: one file per receiving actor.
+//! Messages between actors: one file per receiving actor.
 //!
-//! A message is a plain struct; [`Message`] says to whom it may be sent, under which name it travels, since which version
-//! of its topic, and what comes back. Its bytes are bincode, so fields are never added, removed or reordered once
-//! released: a changed message is a new struct with a new name (`CreateVolume2`), understood since a newer version of
-//! the topic. `tests/golden` holds the bytes of each.
+//! A message is a plain struct; [`Message`] defines its receiver, its name on the wire, the version of the topic that
+//! introduced it, and its reply. Its bytes are bincode, so fields are never added, removed or reordered once released: a
+//! changed message is a new struct with a new name (`CreateVolume2`), supported since a newer version of the topic.
+//! `tests/golden` holds the bytes of each.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,15 +15,15 @@ pub mod relay;
 pub mod scheduler;
 pub mod volume;
 
-/// A kind of actor that can be addressed: its topic, and the versions of it that this program speaks.
+/// A kind of actor that can be addressed: its topic, and its supported versions.
 pub trait Topic: Send + Sync + 'static {
     /// The name in addresses: `scheduler`, `volume`.
     const NAME: &'static str;
-    /// The oldest and the newest version spoken. Two releases are accepted at any time.
+    /// The oldest and the newest supported version. Two releases are supported at any time.
     const VERSIONS: (u16, u16);
 }
 
-/// Whether the sender waits.
+/// Whether the sender waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// Returns as soon as the message is accepted for delivery.
@@ -32,24 +32,24 @@ pub enum Pattern {
     Call,
 }
 
-/// Something that can be sent to an actor.
+/// A message to an actor.
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + std::fmt::Debug + 'static {
-    /// Who receives it.
+    /// The receiver.
     type To: Topic;
-    /// What comes back; `()` for a cast.
+    /// The reply; `()` for a cast.
     type Reply: Serialize + DeserializeOwned + Send + std::fmt::Debug + 'static;
-    /// The verb, the same in every room.
+    /// The name, the same in every module.
     const NAME: &'static str;
     /// Cast or call.
     const PATTERN: Pattern;
-    /// The first version of the topic that knows it.
+    /// The version of the topic that introduced it.
     const SINCE: u16;
 }
 
-/// A message nobody waits for.
+/// A message without a reply.
 pub trait Cast: Message<Reply = ()> {}
 
-/// A message that is answered.
+/// A message with a reply.
 pub trait Call: Message {}
 
 macro_rules! topic {

@@ -1,6 +1,6 @@
-//! To the **Quota** actor: whether a project may have more, and its limits.
+//! To the **Quota** actor: quota checks, and limits.
 //!
-//! The truth is in the store, where usage changes in the same commit as the records, under the limits that the answer tells.
+//! The store is authoritative: usage changes in the same commit as the records, under the limits in the answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,39 +13,39 @@ topic!(
     QuotaTopic = "quota", versions 1..=2
 );
 
-/// Whether a project may have so much more.
+/// Checks whether a project may use so much more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckQuota {
-    /// Who would use it.
+    /// The project.
     pub project_id: ProjectId,
-    /// What it would add.
+    /// The additional usage.
     pub deltas: Deltas,
-    /// The size of one volume that this makes or grows, in GiB, for `per_volume_gigabytes`.
+    /// The size of the volume that is created or extended, in GiB, for `per_volume_gigabytes`.
     pub volume_size: Option<u32>,
 }
 
-/// It may: these are the limits that the commit is to check again.
+/// The check succeeded: the limits that the commit must check again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ceilings {
-    /// By resource.
+    /// The limits by resource.
     pub limits: Vec<(Resource, i64)>,
 }
 call!(CheckQuota => QuotaTopic, "check_quota", since 2, reply Ceilings);
 
-/// Set limits of a project; the reply is nothing: the reader reads them from the catalog.
+/// Set limits of a project; the reply is empty: they are read from the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateQuotaSet {
-    /// Whose.
+    /// The project.
     pub project_id: ProjectId,
-    /// Limits by resource, -1 for none.
+    /// Limits by resource, -1 for unlimited.
     pub limits: Vec<(Resource, i64)>,
 }
 call!(UpdateQuotaSet => QuotaTopic, "update_quota_set", since 1, reply ());
 
-/// Drop a project's own limits, so that the defaults hold again.
+/// Delete a project's own limits, so that the defaults apply again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteQuotaSet {
-    /// Whose.
+    /// The project.
     pub project_id: ProjectId,
 }
 call!(DeleteQuotaSet => QuotaTopic, "delete_quota_set", since 1, reply ());

@@ -1,4 +1,4 @@
-//! To the **Registry** actor: who is alive, and what operators said of them.
+//! To the **Registry** actor: the liveness of services, and their enabling and disabling by operators.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Heartbeat {
 }
 cast!(Heartbeat => RegistryTopic, "heartbeat", since 1);
 
-/// All services, with when each was last heard of.
+/// Lists all services, with the time of their last heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListServices {}
 
@@ -33,7 +33,7 @@ pub struct ListServices {}
 pub struct ServiceView {
     /// Its record.
     pub service: Service,
-    /// When it was last heard of; `None` if not since this process started.
+    /// The time of its last heartbeat; `None` if there was none since this process started.
     pub heard_at: Option<Timestamp>,
     /// Whether that is recent enough (`service_down_time`).
     pub up: bool,
@@ -42,16 +42,16 @@ pub struct ServiceView {
 }
 call!(ListServices => RegistryTopic, "list_services", since 1, reply Vec<ServiceView>);
 
-/// Take a service out of scheduling, or put it back.
+/// Disable or enable a service for scheduling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetServiceDisabled {
-    /// `cinder-volume`, …; empty matches any, as the host alone may name it.
+    /// `cinder-volume`, …; empty matches any, since the host may be sufficient.
     pub binary: String,
     /// `host` or `host@backend`.
     pub host: String,
-    /// Out, or back.
+    /// Whether it is disabled.
     pub disabled: bool,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 call!(SetServiceDisabled => RegistryTopic, "set_service_disabled", since 1, reply Service);

@@ -1,5 +1,5 @@
-//! To the **Relay** actor of a control node: what one volume node asks another that it is not connected with. Its messages are with
-//! their verbs ([`crate::verbs`]).
+//! To the **Relay** actor of a control node: requests of a volume node to another that it is not connected with. Its messages are
+//! in the files of their verbs ([`crate::verbs`]).
 
 use super::topic;
 

@@ -1,4 +1,4 @@
-//! To the **Scheduler** actor: find a pool, and know the pools.
+//! To the **Scheduler** actor: placement, and the state of pools.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +18,13 @@ topic!(
 pub struct RequestSpec {
     /// The volume to place.
     pub volume_id: VolumeId,
-    /// GiB that must be free: the size, or the growth.
+    /// The required GiB: the size, or the growth.
     pub size: u32,
-    /// The zone asked for; `None` means any.
+    /// The requested zone; `None` for any.
     pub availability_zone: Option<String>,
     /// Extra specs of the type.
     pub extra_specs: BTreeMap<String, String>,
-    /// Only this pool's backend will do (clone, snapshot's volume).
+    /// The required backend (of a clone's source, or a snapshot's volume).
     pub resource_backend: Option<PoolName>,
     /// Scheduler hints, as JSON text.
     pub hints: Option<String>,
@@ -37,13 +37,13 @@ pub struct RequestSpec {
 pub struct UnplacedVolume(VolumeSpec);
 
 impl UnplacedVolume {
-    /// Takes the pool off a spec, whatever it says there.
+    /// Removes the pool from a spec.
     #[must_use]
     pub fn new(spec: VolumeSpec) -> Self {
         Self(spec)
     }
 
-    /// The spec, placed.
+    /// The spec on this pool.
     #[must_use]
     pub fn on(mut self, pool: PoolName) -> VolumeSpec {
         self.0.pool = pool;
@@ -51,22 +51,22 @@ impl UnplacedVolume {
     }
 }
 
-/// Find a pool for a volume that exists, and take its room. The outcome comes to the Api actor as a report:
-/// [`Outcome::Placed`](super::api::Outcome::Placed), or the failure that there is none.
+/// Find a pool for an existing volume, and reserve its capacity. The outcome is reported to the Api actor:
+/// [`Outcome::Placed`](super::api::Outcome::Placed), or a failure if there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceVolume {
-    /// Whose stage this is.
+    /// The command of this stage.
     pub command: CommandId,
     /// What a pool must satisfy.
     pub request: RequestSpec,
-    /// The pool to be chosen if it passes: the volume is there, so it needs no more room.
+    /// The pool to choose if it is suitable: the volume is on it, so it needs no more capacity.
     pub prefer: Option<PoolName>,
-    /// The pools that count.
+    /// The candidate pools.
     pub among: Among,
 }
 cast!(PlaceVolume => SchedulerTopic, "place_volume", since 2);
 
-/// Which pools count.
+/// The candidate pools.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Among {
     /// All.
@@ -78,7 +78,7 @@ pub enum Among {
 }
 
 impl Among {
-    /// The backend that they are all on, if it is one.
+    /// The backend of the pools, if it is a single one.
     #[must_use]
     pub fn backend(&self) -> Option<&BackendName> {
         match self {
@@ -99,10 +99,10 @@ impl Among {
     }
 }
 
-/// Whether the volume's present pool has room for its growth, taken from it at once if so.
+/// Checks whether the volume's pool has capacity for its growth, and reserves it at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidateExtend {
-    /// Where it is.
+    /// The pool of the volume.
     pub pool: PoolName,
     /// What the pool must satisfy; `size` is the growth.
     pub request: RequestSpec,
@@ -114,16 +114,16 @@ call!(ValidateExtend => SchedulerTopic, "validate_extend", since 1, reply ());
 /// A backend's report of itself. Sent to every scheduler, each report interval and after each change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateServiceCapabilities {
-    /// What it reports.
+    /// The statistics.
     pub stats: BackendStats,
 }
 cast!(UpdateServiceCapabilities => SchedulerTopic, "update_service_capabilities", since 1);
 
-/// The pools as the scheduler sees them now.
+/// The scheduler's current view of the pools.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetPools {}
 
-/// One pool in the scheduler's view.
+/// The scheduler's view of a pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolView {
     /// Its name.
@@ -132,7 +132,7 @@ pub struct PoolView {
     pub usable: bool,
     /// Its backend's last report.
     pub backend: BackendStats,
-    /// Which of the backend's pools it is.
+    /// Its index in the backend's pools.
     pub index: u32,
 }
 call!(GetPools => SchedulerTopic, "get_pools", since 1, reply Vec<PoolView>);

@@ -1,9 +1,9 @@
-//! To a **VolumeManager** (`volume@host/backend`): questions about its storage, and what all commands have. The commands that change
-//! storage are with their verbs ([`crate::verbs`]).
+//! To a **VolumeManager** (`volume@host/backend`): queries of its storage, and common parts of commands. The commands that change
+//! storage are in the files of their verbs ([`crate::verbs`]).
 //!
-//! A command carries all that it needs, for the manager has no catalog; and the id and attempt of its operation, so that
-//! having done it already, the manager answers the same report again. The outcome of each comes as a
-//! [`super::api::Report`]; no command is answered directly, so that a lost reply is a lost report and nothing else.
+//! A command contains everything that it needs, because the manager has no catalog, and the id and attempt of its
+//! operation, so that the manager answers a repeated command with the same report. The outcome of each is sent as a
+//! [`super::api::Report`]; no command is answered directly, so that only reports can be lost.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,29 +15,29 @@ topic!(
     VolumeTopic = "volume", versions 1..=5
 );
 
-/// Which operation a command belongs to.
+/// The operation and attempt of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CommandId {
     /// The operation.
     pub operation: OperationId,
-    /// Its attempt. A manager never goes back to an earlier one.
+    /// Its attempt. A manager ignores earlier ones.
     pub attempt: u32,
 }
 
-/// End a command that is in work; its report says what came of it.
+/// Cancel a running command; its report has the outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelOperation {
-    /// Which.
+    /// The command.
     pub command: CommandId,
 }
 cast!(CancelOperation => VolumeTopic, "cancel_operation", since 3);
 
-/// What lies on the backend, ours or not, by name, in pages: each must fit a frame.
+/// Lists everything on the backend, managed or not, by name, in pages: each must fit into a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListExisting {
-    /// The last name of the page before.
+    /// The last name of the previous page.
     pub after: Option<String>,
-    /// At most so many.
+    /// The most entries of the page.
     pub limit: u32,
 }
 call!(ListExisting => VolumeTopic, "list_existing", since 2, reply Vec<Existing>);
@@ -45,18 +45,18 @@ call!(ListExisting => VolumeTopic, "list_existing", since 2, reply Vec<Existing>
 /// The same, with an answer that says whether there is more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListExistingPage {
-    /// What the page before had as its `next`.
+    /// The `next` of the previous page.
     pub after: Option<String>,
-    /// At most so many.
+    /// The most entries of the page.
     pub limit: u32,
 }
 
-/// Part of what lies on a backend.
+/// A page of a backend's contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExistingPage {
-    /// What lies there, by name.
+    /// The entries, by name.
     pub existing: Vec<Existing>,
-    /// Where the next page begins; `None` if this is the last.
+    /// The start of the next page; `None` for the last page.
     pub next: Option<String>,
 }
 call!(ListExistingPage => VolumeTopic, "list_existing_page", since 4, reply ExistingPage);

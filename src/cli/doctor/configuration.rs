@@ -1,4 +1,4 @@
-//! What is wrong with the configuration, and what one should know of it.
+//! Faults and warnings of the configuration.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::config::{Examined, Fault, Origin};
 
 const CHECK: &str = "configuration";
 
-/// Tells all faults and warnings.
+/// Reports all faults and warnings.
 pub fn assess(examined: &Examined, file: Option<&Path>, reporter: &Reporter) {
     for fault in &examined.faults {
         reporter.fault(CHECK, fault.to_string(), mend(fault));

@@ -4,7 +4,7 @@ use super::finding::Reporter;
 use super::folder::{self, Network, Wanted};
 use crate::config::Backend;
 
-/// Tells of its folder and of what files can be there.
+/// Checks its folder and the abilities of the file system.
 pub fn check(name: &str, backend: &Backend, reporter: &Reporter) {
     let key = format!("backend.{name}.path");
     let wanted = Wanted {
@@ -30,7 +30,7 @@ pub fn check(name: &str, backend: &Backend, reporter: &Reporter) {
                     format!("set {key} to a folder on ext4, XFS or btrfs"),
                 );
             }
-            // Not even a warning: all works without.
+            // Not a warning, since everything works without.
             reporter.ok(
                 "file.reflink",
                 if can.reflink {

@@ -1,37 +1,37 @@
-//! What a check reports: one line each, and how to mend what is wrong.
+//! The findings of checks: one line each, with how to correct it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::Serialize;
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Nothing is to be done.
+    /// Nothing has to be done.
     Ok,
-    /// It will serve, but one should know.
+    /// It can serve, but the operator should know.
     Warn,
-    /// It will not serve, or not all of it.
+    /// It cannot serve, or not everything.
     Fault,
 }
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at, such as `node.data_dir`.
+    /// The name of the check, such as `node.data_dir`.
     pub check: String,
-    /// Whose it is; nothing if it is the whole node's.
+    /// The backend; `None` for the whole node.
     pub backend: Option<String>,
-    /// How it is.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was found.
+    /// The finding.
     pub what: String,
-    /// The command to type or the key to change. Every fault has one.
+    /// The command or the configuration change that corrects it. Every fault has one.
     pub mend: Option<String>,
 }
 
-/// Where a check reports its findings, one by one: those before it hung are not lost.
+/// Collects the findings of a check, one by one: those before it hangs are not lost.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     backend: Option<String>,
@@ -39,7 +39,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A place to report findings of this backend, or of the node, and where they come out.
+    /// A reporter for this backend, or for the node, and the receiver of its findings.
     #[must_use]
     pub fn new(backend: Option<&str>) -> (Self, Receiver<Finding>) {
         let (sender, receiver) = channel();
@@ -47,7 +47,7 @@ impl Reporter {
         (Self { backend, sender }, receiver)
     }
 
-    /// What a check that ends by itself has to report.
+    /// The findings of a check without a time limit.
     pub fn collect(backend: Option<&str>, check: impl FnOnce(&Self)) -> Vec<Finding> {
         let (reporter, receiver) = Self::new(backend);
         check(&reporter);
@@ -55,28 +55,28 @@ impl Reporter {
         receiver.into_iter().collect()
     }
 
-    /// All is well.
+    /// Reports that everything is in order.
     pub fn ok(&self, check: &str, what: impl Into<String>) {
         self.report(check, Outcome::Ok, what.into(), None);
     }
 
-    /// One should know.
+    /// Reports a warning.
     pub fn warn(&self, check: &str, what: impl Into<String>, mend: impl Into<String>) {
         self.report(check, Outcome::Warn, what.into(), Some(mend.into()));
     }
 
-    /// One should know, and nothing more is to be said.
+    /// Reports a warning without a correction.
     pub fn remark(&self, check: &str, what: impl Into<String>) {
         self.report(check, Outcome::Warn, what.into(), None);
     }
 
-    /// It must be mended.
+    /// Reports a fault.
     pub fn fault(&self, check: &str, what: impl Into<String>, mend: impl Into<String>) {
         self.report(check, Outcome::Fault, what.into(), Some(mend.into()));
     }
 
     fn report(&self, check: &str, outcome: Outcome, what: String, mend: Option<String>) {
-        // Nobody listens any more after the time limit: then nobody wants to know.
+        // The receiver is dropped after the time limit.
         let _ = self.sender.send(Finding {
             check: check.to_owned(),
             backend: self.backend.clone(),

@@ -1,4 +1,4 @@
-//! A folder in which Pumice keeps something: whether it is there or can be made, its owner, its room, and what it lies on.
+//! A folder of Pumice: whether it exists or can be created, its owner, its free space, and its file system.
 
 use std::path::Path;
 
@@ -7,29 +7,29 @@ use super::machine::disk::{FileSystem, Folder};
 
 const GIB: u64 = 1 << 30;
 
-/// What is asked of a folder.
+/// The requirements of a folder.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// What the check is called.
+    /// The name of the check.
     pub check: &'a str,
-    /// The key that names it.
+    /// The configuration key.
     pub key: &'a str,
-    /// What becomes of a network file system there; `None` if it is as good as any.
+    /// How to treat a network file system; `None` if it is allowed.
     pub network: Option<Network>,
-    /// With less room than this nothing can be done; 0 if something always can.
+    /// The least free space; 0 if there is no minimum.
     pub least: u64,
 }
 
-/// What a network file system is there.
+/// How to treat a network file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// It must not be one.
+    /// It is not allowed.
     Never,
-    /// It may be one that is mounted properly.
+    /// It is allowed if it is mounted properly.
     Careful,
 }
 
-/// Looks and tells; what was seen, if it can be used.
+/// Checks the folder; returns its state, if it is usable.
 pub fn look(path: &Path, wanted: Wanted<'_>, reporter: &Reporter) -> Option<Folder> {
     match Folder::look(path) {
         Ok(folder) => {
@@ -147,7 +147,7 @@ fn space(folder: &Folder, wanted: Wanted<'_>, reporter: &Reporter) {
     }
 }
 
-/// Bytes as people read them.
+/// Bytes in human-readable form.
 #[must_use]
 pub fn gib(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_folder_is_told() {
+    fn faults_of_a_folder_are_reported() {
         let open = Folder {
             mode: 0o755,
             ..folder()
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_told_in_what_people_count_in() {
+    fn sizes_are_shown_in_suitable_units() {
         assert_eq!(gib(64 << 20), "64 MiB");
         assert_eq!(gib(GIB * 3 / 2), "1.5 GiB");
     }

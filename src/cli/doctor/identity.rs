@@ -1,4 +1,4 @@
-//! What logs in: the file with the administrator's password must be its owner's alone.
+//! Credentials: only its owner may read the file with the administrator's password.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::web::identity::CLOUDS;
 
 const CHECK: &str = "identity";
 
-/// Tells of `clouds.yaml`.
+/// Checks `clouds.yaml`.
 pub fn check(config: &Config, reporter: &Reporter) {
     if !config.node.has(Role::Control) || config.auth.strategy != Strategy::Embedded {
         return;

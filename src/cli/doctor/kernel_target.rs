@@ -9,14 +9,14 @@ use crate::config::Backend;
 use crate::config::backend::Target;
 use crate::drivers::targets::{configfs, lio, nvmet};
 
-/// Services that restore a configuration of their own at start, and clear the kernel's when they stop.
+/// Services that restore their own configuration at start, and clear the kernel's when they stop.
 const SERVICES: &[(&str, Target)] = &[
     ("rtslib-fb-targetctl.service", Target::Lio),
     ("target.service", Target::Lio),
     ("nvmet.service", Target::Nvmet),
 ];
 
-/// Tells of the right to change it, configfs, the modules, other services and the portals.
+/// Checks permissions, configfs, the modules, other services and the portals.
 pub fn check(name: &str, backend: &Backend, reporter: &Reporter) {
     let root = Path::new(configfs::ROOT);
     let modules = Modules::of_this_kernel();
@@ -99,7 +99,7 @@ fn services(target: Target, reporter: &Reporter) {
     }
 }
 
-/// Which of them are started with the machine.
+/// The services that are started at boot.
 fn enabled(folder: &Path, target: Target) -> Vec<&'static str> {
     let entries = std::fs::read_dir(folder).map(|entries| {
         entries

@@ -1,4 +1,5 @@
-//! Checks side by side, each with a time limit: one that waits for a dead disk is a finding, and keeps no other waiting.
+//! Concurrent checks, each with a time limit: one that waits for a dead disk is a finding, and does not delay the
+//! others.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -10,16 +11,16 @@ use crate::drivers::Work;
 /// How long the programs of one check may take together.
 pub const WORK: Duration = Duration::from_secs(10);
 
-/// How long a check may take: its work, and the end of a program that does not want to end.
+/// The time limit of a check, including the termination of a program.
 const WHOLE: Duration = Duration::from_secs(18);
 
-/// How to find what hangs.
+/// The correction for a hanging check.
 pub const HANGS: &str = "find the disk or network file system that answers nobody: ps -eo pid,stat,wchan,args | grep ' D'; dmesg | tail";
 
-/// Our own fault.
+/// The correction for a bug in a check.
 const REPORT: &str = "run it again with RUST_BACKTRACE=1 and report what it prints";
 
-/// A check under way.
+/// A running check.
 pub struct Running {
     name: &'static str,
     backend: Option<String>,
@@ -50,7 +51,7 @@ fn start_within(
         name,
         backend: backend.map(str::to_owned),
         findings,
-        // One that never ends is left to the end of this process.
+        // A check that never ends is ended with this process.
         thread: thread.spawn(move || check(&Work::within(work), &reporter)).ok(),
         begun: Instant::now(),
         whole,
@@ -58,7 +59,7 @@ fn start_within(
 }
 
 impl Running {
-    /// What it found.
+    /// Its findings.
     pub fn wait(self) -> Vec<Finding> {
         let mut found = Vec::new();
         let trouble = loop {
@@ -93,7 +94,7 @@ mod tests {
     use crate::cli::doctor::finding::Outcome;
 
     #[test]
-    fn a_check_that_hangs_is_a_finding_and_what_it_told_before_is_kept() {
+    fn a_hanging_check_is_a_finding_and_its_earlier_findings_are_kept() {
         let (never, waits) = std::sync::mpsc::channel::<()>();
         let limits = (Duration::from_millis(1), Duration::from_millis(50));
         let running = start_within("lvm", Some("a"), limits, move |_, reporter| {

@@ -1,4 +1,4 @@
-//! Addresses to listen on: whether they are this machine's, and free or ours already.
+//! Addresses to listen on: whether they belong to this machine, and are free or already used by Pumice.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -11,31 +11,31 @@ use super::machine::ports::{self, Listener};
 /// How long `/healthcheck` may take.
 const HEALTHCHECK: Duration = Duration::from_secs(2);
 
-/// An address, and where it was given.
+/// An address, and its configuration key.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What the check is called.
+    /// The name of the check.
     pub check: &'static str,
-    /// The key that has it.
+    /// The configuration key.
     pub key: String,
     /// The address.
     pub address: SocketAddr,
 }
 
-/// Who listens on it.
+/// The listener on an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Nobody.
+    /// No listener.
     Free,
-    /// We do; in which way.
+    /// Pumice, with a description.
     Ours(String),
-    /// Somebody else, as far as is known who.
+    /// Another program, if it is known.
     Others(Option<(String, u32)>),
-    /// Somebody, but it cannot be told who.
+    /// An unknown program.
     Unknown,
 }
 
-/// Looks and tells; `is_ours` decides about whoever is there: the listener, and its process if it may be seen.
+/// Checks an address; `is_ours` classifies a listener, given its socket and, if visible, its process.
 pub fn look(
     place: &Place,
     reporter: &Reporter,
@@ -102,7 +102,7 @@ fn needs_privilege(port: u16) -> bool {
     port != 0 && port < first.unwrap_or(1024) && !rustix::process::geteuid().is_root()
 }
 
-/// Whether the process that holds our lock is the one that listens.
+/// Classifies a listener by whether its process holds the lock of Pumice.
 #[must_use]
 pub fn by_lock(held: Held, owner: Option<(String, u32)>) -> Whose {
     match (held, owner) {
@@ -115,7 +115,7 @@ pub fn by_lock(held: Held, owner: Option<(String, u32)>) -> Whose {
     }
 }
 
-/// What `/healthcheck` answers: the status and the words. `None` if nothing like it answers.
+/// The answer of `/healthcheck`: status and text. `None` without a valid answer.
 #[must_use]
 pub fn healthcheck(listen: SocketAddr) -> Option<(u16, String)> {
     let ip = match listen.ip() {

@@ -19,10 +19,10 @@ use crate::drivers::{DriverError, Work};
 /// The device-mapper's device.
 const CONTROL: &str = "/dev/mapper/control";
 
-/// What is told of a backend's group needs these.
+/// The parameters of the checks of a backend's group.
 #[derive(Clone, Debug)]
 struct Subject {
-    /// The keys of the backend begin so.
+    /// The prefix of the backend's keys.
     key: String,
     group: String,
     pool: String,
@@ -33,7 +33,7 @@ struct Subject {
     clear_size: u32,
 }
 
-/// Tells all of it. What cannot be looked at because of an earlier fault is left out.
+/// Runs all checks. A check that is impossible because of an earlier fault is skipped.
 pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, reporter: &Reporter) {
     let checkup = Checkup::new(&lvm_options(backend, host));
     let subject = Subject {
@@ -77,7 +77,7 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, reporter: &
 }
 
 impl Subject {
-    /// Which kind the driver would make.
+    /// Whether the driver would create thin volumes.
     fn is_thin(&self, content: &Content) -> bool {
         match self.kind {
             LvmType::Thin => true,
@@ -135,7 +135,7 @@ fn words(error: &DriverError) -> String {
     }
 }
 
-/// What becomes of a deleted volume's data. That of thin ones is told with their pool.
+/// Checks the wiping of deleted volumes. Thin ones are checked with their pool.
 fn wiping(subject: &Subject, is_thin: bool, reporter: &Reporter) {
     let key = &subject.key;
     match (subject.clear, subject.clear_size) {
@@ -191,7 +191,7 @@ fn privileges(reporter: &Reporter) {
     }
 }
 
-/// Opening the device to find out would load the module: it is looked for among the kernel's devices.
+/// Opening the device would load the module: it is looked up in the kernel's list of devices instead.
 fn device_mapper(modules: &Modules, reporter: &Reporter) {
     let devices = std::fs::read_to_string("/proc/misc").unwrap_or_default();
     assess_device_mapper(
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wiped_is_told() {
+    fn missing_wiping_is_reported() {
         let outcome = |clear, clear_size, is_thin| {
             let subject = Subject {
                 clear,
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_of_lvms_that_is_not_read_is_told() {
+    fn an_ignored_configuration_of_lvm_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let outcome = |name: &str| {
             let file = home.path().join(name);

@@ -1,4 +1,4 @@
-//! What the checks know of this machine, all of it read from `/proc` and `/sys` or asked without leaving a trace.
+//! The state of this machine, read from `/proc` and `/sys`, or determined without side effects.
 
 pub mod disk;
 pub mod locks;

@@ -1,4 +1,4 @@
-//! The node itself: its data directory, its clock, its limits, its name.
+//! The node itself: its data directory, its clock, its limits and its name.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,16 +13,16 @@ use crate::private_files;
 /// 2025-01-01T00:00:00Z.
 const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
 
-/// With fewer open files it does not even start its parts.
+/// With fewer open files it cannot start.
 const FILES_NEEDED: u64 = 256;
 
-/// With fewer it serves only so many connections.
+/// With fewer the number of connections is reduced.
 const FILES_WANTED: u64 = 1024;
 
-/// The data directory of a node.
+/// Checks the data directory of a node.
 pub fn data_dir(config: &Config, reporter: &Reporter) {
     let path = &config.node.data_dir;
-    // That is a fault of the configuration already.
+    // This is already reported as a fault of the configuration.
     if !path.is_absolute() {
         return;
     }
@@ -45,13 +45,13 @@ pub fn data_dir(config: &Config, reporter: &Reporter) {
     private(path, reporter);
 }
 
-/// Whether others may read what is in it. The next start mends it; until then it is told.
+/// Checks that other users cannot read its content. The next start corrects it; until then it is reported.
 fn private(data_dir: &Path, reporter: &Reporter) {
-    // One that is not there, or not to be looked at, is told of already.
+    // A missing or inaccessible one is already reported.
     let Ok(open) = private_files::open_to_others(data_dir) else {
         return;
     };
-    // The directory itself has its own line.
+    // The directory itself has its own finding.
     let inside: Vec<_> = open.iter().filter(|path| *path != data_dir).collect();
     if let Some(first) = inside.first() {
         reporter.warn(
@@ -70,7 +70,7 @@ fn private(data_dir: &Path, reporter: &Reporter) {
     }
 }
 
-/// The clock: tokens, leases and deadlines go by it.
+/// Checks the clock, on which tokens, leases and deadlines depend.
 pub fn clock(work: &Work, reporter: &Reporter) {
     #[expect(clippy::disallowed_methods, reason = "this looks at the clock itself")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -92,7 +92,7 @@ pub fn clock(work: &Work, reporter: &Reporter) {
     }
 }
 
-/// Who keeps the clock right, as far as can be seen.
+/// The service that synchronises the clock, if it is visible.
 fn keeper(work: &Work) -> Option<&'static str> {
     let is_there = |path: &str| Path::new(path).exists();
     if is_there("/run/systemd/timesync/synchronized") {
@@ -116,7 +116,7 @@ fn keeper(work: &Work) -> Option<&'static str> {
     found.map(|(_, name)| *name)
 }
 
-/// How many files may be open at once.
+/// Checks the limit of open files.
 pub fn open_files(reporter: &Reporter) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     assess_open_files(limit, reporter);
@@ -140,7 +140,7 @@ fn assess_open_files(limit: Option<u64>, reporter: &Reporter) {
     }
 }
 
-/// The node's name, which is part of every backend's.
+/// Checks the node's name, which is part of every backend's name.
 pub fn host(host: &str, hostname: &str, reporter: &Reporter) {
     let kept = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     assess_host(host, hostname, kept.trim(), reporter);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn few_open_files_are_told() {
+    fn a_low_limit_of_open_files_is_reported() {
         let assessed = |limit| {
             Reporter::collect(None, |reporter| assess_open_files(limit, reporter))
                 .remove(0)

@@ -1,4 +1,4 @@
-//! Portals: where a backend's target listens, and what initiators are told.
+//! Portals: the addresses on which a backend's target listens, and that initiators connect to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -9,10 +9,10 @@ use super::machine::locks::Held;
 use super::machine::ports::Listener;
 use crate::config::Backend;
 
-/// Decides whose a portal is that is taken: by its address, its listener, and the listener's process if that may be seen.
+/// Classifies the listener of a portal by its address, its socket and, if visible, its process.
 pub type IsOurs<'a> = dyn Fn(SocketAddr, &Listener, Option<(String, u32)>) -> Whose + 'a;
 
-/// Tells of every portal of a backend.
+/// Checks every portal of a backend.
 pub fn check(name: &str, backend: &Backend, reporter: &Reporter, is_ours: &IsOurs<'_>) {
     let portals = backend.portals();
     for (index, address) in portals.iter().copied().enumerate() {
@@ -22,7 +22,7 @@ pub fn check(name: &str, backend: &Backend, reporter: &Reporter, is_ours: &IsOur
             "target_secondary_ip_addresses"
         };
         let key = format!("backend.{name}.{field}");
-        // What no initiator could be told is a fault of the configuration already.
+        // An address that initiators could not use is already reported as a fault of the configuration.
         if address.port() == 0 || address.ip().is_unspecified() {
             continue;
         }
@@ -48,7 +48,7 @@ fn reach(ip: IpAddr, key: &str, reporter: &Reporter) {
     }
 }
 
-/// The portal of a tgtd: it is its own process, which whoever holds the lock keeps.
+/// Classifies the listener of a tgtd's portal: a separate process, owned by the holder of the lock.
 #[must_use]
 pub fn of_tgtd(held: Held, owner: Option<(String, u32)>) -> Whose {
     match (held, owner) {
@@ -60,7 +60,7 @@ pub fn of_tgtd(held: Held, owner: Option<(String, u32)>) -> Whose {
     }
 }
 
-/// A portal of the kernel's target: it has no process, but stands in the kernel's configuration.
+/// Classifies the listener of a portal of the kernel's target: it has no process, but is in the kernel's configuration.
 #[must_use]
 pub fn of_kernel(known: &[SocketAddr], address: SocketAddr, owner: Option<(String, u32)>) -> Whose {
     if known.contains(&address) {

@@ -1,11 +1,11 @@
-//! Programs that a backend needs: whether they are installed, and in which package they are.
+//! Programs that a backend needs: whether they are installed, and their packages.
 
 use std::collections::BTreeMap;
 
 use super::finding::Reporter;
 use crate::drivers::command::{Command, CommandError};
 
-/// Tells which of them are missing, those of one package together; true if none is.
+/// Reports missing programs, grouped by package; true if none is missing.
 pub fn check(check: &str, commands: &[Command], reporter: &Reporter) -> bool {
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for command in commands {
@@ -31,7 +31,7 @@ pub fn check(check: &str, commands: &[Command], reporter: &Reporter) -> bool {
     missing.is_empty()
 }
 
-/// Tells why a program did not do its work.
+/// Reports why a program failed.
 pub fn report(check: &str, key: Option<&str>, error: &CommandError, reporter: &Reporter) {
     let mend = match error {
         CommandError::Missing { program, package } => match key.filter(|_| program.contains('/')) {
@@ -51,7 +51,7 @@ pub fn report(check: &str, key: Option<&str>, error: &CommandError, reporter: &R
     reporter.fault(check, with_cause(error), mend);
 }
 
-/// An error and what is behind it.
+/// An error with its causes.
 #[must_use]
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
@@ -67,7 +67,7 @@ mod tests {
     use crate::drivers::command::Command;
 
     #[test]
-    fn missing_programs_are_told_by_their_package() {
+    fn missing_programs_are_reported_by_package() {
         let commands = [
             Command::new("sh", "dash"),
             Command::new("no-such-program", "some-package"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_where_it_should_be_is_told_with_its_key() {
+    fn a_program_at_a_wrong_path_is_reported_with_its_key() {
         let error = Command::new("/nowhere/tgtd", "tgt").find().unwrap_err();
         let findings = Reporter::collect(None, |reporter| {
             report("programs", Some("backend.a.tgtd"), &error, reporter)

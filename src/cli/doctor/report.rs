@@ -1,8 +1,8 @@
-//! The report as people read it, and as programs do.
+//! The report as text and as JSON.
 
 use super::finding::{Finding, Outcome};
 
-/// One line for each finding, in columns, with how to mend it below.
+/// One line for each finding, in columns, with its correction below.
 #[must_use]
 pub fn text(findings: &[Finding], colour: bool) -> String {
     let width = findings
@@ -66,7 +66,7 @@ fn sum(findings: &[Finding]) -> String {
     }
 }
 
-/// What other programs said may have several lines, and more than letters.
+/// Output of other programs may have several lines and control characters.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words

@@ -1,4 +1,4 @@
-//! A backend that exports by a `tgtd` of its own.
+//! A backend that exports with its own `tgtd`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::drivers::Work;
 use crate::drivers::command::Command;
 use crate::drivers::targets::tgt;
 
-/// Tells of its programs, its folder and its portals.
+/// Checks its programs, its folder and its portals.
 pub fn check(name: &str, backend: &Backend, data_dir: &Path, work: &Work, reporter: &Reporter) {
     let [tgtd, tgtadm, setpriv] = tgt::programs(&backend.tgtd, &backend.tgtadm);
     for (field, command) in [("tgtd", tgtd), ("tgtadm", tgtadm)] {

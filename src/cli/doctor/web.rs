@@ -1,4 +1,4 @@
-//! The two addresses of a control node: the API's, and the one where volume nodes join.
+//! The two addresses of a control node: that of the API, and the one for volume nodes.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use super::machine::locks::{self, Held};
 use crate::cli::serve;
 use crate::config::{Config, Role};
 
-/// Whether a control node of this data directory runs.
+/// The holder of this data directory's lock: a running control node.
 #[must_use]
 pub fn held(data_dir: &Path) -> Held {
     locks::held(&data_dir.join("store/lock"))
 }
 
-/// Tells of both.
+/// Checks both.
 pub fn check(config: &Config, reporter: &Reporter) {
     if !config.node.has(Role::Control) {
         return;

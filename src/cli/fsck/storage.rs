@@ -1,4 +1,4 @@
-//! The storage of this node's backends, looked at without a running manager: what lies there, and what is exported.
+//! The storage of this node's backends, read without a running manager: the volumes and the exports.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::model::BackendName;
 use crate::store::catalog::Catalog;
 use crate::store::catalog::verify::{self, Finding, Found};
 
-/// How long a backend may take to say what it has.
+/// The time limit of listing a backend.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What does not agree with the catalog, on all backends of this node.
+/// The differences from the catalog, on all backends of this node.
 pub(super) async fn look(catalog: &Catalog, config: &Config) -> Result<Vec<Finding>, BoxError> {
     let mut findings = Vec::new();
     for (name, backend) in &config.backend {
@@ -38,7 +38,7 @@ pub(super) async fn look(catalog: &Catalog, config: &Config) -> Result<Vec<Findi
     Ok(findings)
 }
 
-/// `None` for a backend that forgets what it has.
+/// `None` for a backend without persistent storage.
 fn ask(config: &Config, name: &str, backend: &Backend) -> DriverResult<Option<Found>> {
     let work = Work::within(LIMIT);
     let driver = volume::driver(backend, &config.node.host)();
@@ -49,7 +49,7 @@ fn ask(config: &Config, name: &str, backend: &Backend) -> DriverResult<Option<Fo
     let exports = target.map(|target| target.list_exports(&work));
     Ok(Some(Found {
         existing: driver.list_existing(&work)?,
-        // A daemon of ours has ended with the service, and its exports with it.
+        // The daemon of a user-space target has ended with the service, and its exports with it.
         exports: exports.and_then(Result::ok).unwrap_or_default(),
     }))
 }

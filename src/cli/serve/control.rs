@@ -37,10 +37,10 @@ use crate::web::server::{self, ServerOptions, Site};
 use crate::web::state::{Insight, ServerState, WebState};
 use crate::web::trusted_proxies::TrustedProxies;
 
-/// How long requests under way may take to end at shutdown.
+/// How long open requests may take at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// How often the store looks at its disk.
+/// How often the store checks its disk.
 const LOOK_AT_DISK: Duration = Duration::from_secs(1);
 
 /// How often expired tokens are removed.
@@ -49,7 +49,7 @@ const TIDY: Duration = Duration::from_secs(300);
 /// The control actors and the web server, running.
 pub struct Control {
     arbiter: Arbiter,
-    /// What passes pieces of volumes on has a thread of its own.
+    /// The relay forwards pieces of volumes on a separate thread.
     relay: Arbiter,
     server: ServerHandle,
     readiness: Readiness,
@@ -120,8 +120,8 @@ impl Control {
         })
     }
 
-    /// Comes back when the store takes no more commits, with the reason. There is nothing left to do then but to stop: what is on
-    /// the disk is known only when it is opened again.
+    /// Returns the reason once the store accepts no more commits. Then the process must stop: the state of the disk is known only
+    /// after the store is opened again.
     pub async fn failed(&mut self) -> String {
         loop {
             if let Health::Broken(why) = &*self.health.borrow_and_update() {
@@ -134,12 +134,12 @@ impl Control {
         }
     }
 
-    /// From now on requests are welcome.
+    /// Marks the node as ready for requests.
     pub fn open(&self) {
         self.readiness.ready();
     }
 
-    /// No new requests; those under way may end.
+    /// Refuses new requests; open ones may end.
     pub async fn close(&self) {
         if self.readiness.obstacle().is_none() {
             self.readiness.unready("stopping");
@@ -148,7 +148,7 @@ impl Control {
         self.server.stop(true).await;
     }
 
-    /// Ends what is left, with an export of the store.
+    /// Stops the remaining parts, with an export of the store.
     pub async fn end(self) {
         self.arbiter.stop();
         self.relay.stop();
@@ -156,11 +156,11 @@ impl Control {
     }
 }
 
-/// The most files a process of ours opens: programs that it runs inherit the limit, and some walk through all of it.
+/// The limit of open files that is set: child programs inherit it, and some iterate over all of it.
 const OPEN_FILES: u64 = 65_536;
 
-/// As many connections as configured, or as there may be open files for, of which as many as may be are allowed first: systemd and
-/// shells allow 1,024 unless asked for more.
+/// The configured number of connections, reduced to the limit of open files, which is raised first: systemd and shells allow
+/// 1,024 by default.
 fn connection_limits(config: &Config) -> ConnectionLimits {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
@@ -188,12 +188,12 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
     limits
 }
 
-/// Where the store is.
+/// The path of the store.
 pub(in crate::cli) fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("store")
 }
 
-/// How it is opened.
+/// The options of the store.
 pub(in crate::cli) fn store_options(config: &Config) -> SledOptions {
     SledOptions {
         cache_capacity: config.store.cache_size.0,
@@ -202,7 +202,7 @@ pub(in crate::cli) fn store_options(config: &Config) -> SledOptions {
     }
 }
 
-/// So that a disk that is full, or has room again, or lost the store, is noticed though nobody changes anything.
+/// Detects a full disk, free space again, or a deleted store, even without changes.
 async fn look_at_disk(store: Weak<SledStore>) {
     let mut interval = tokio::time::interval(LOOK_AT_DISK);
     loop {
@@ -227,7 +227,7 @@ async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<SledStore>, 
         )
         .into());
     }
-    // Recovery reads the whole log: not on this thread, which listens for signals.
+    // Recovery reads the whole log, so it must not run on this thread, which handles signals.
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await?;
     match (opened, newest) {
         (Ok(store), _) => Ok(Arc::new(store)),
@@ -245,7 +245,7 @@ async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<SledStore>, 
     }
 }
 
-/// Whether there is anything of a store: a folder without the file that has the log is none.
+/// Whether there is a store: a folder without the log file is none.
 pub(in crate::cli) fn is_there(path: &Path) -> bool {
     path.join("db").exists() || SledStore::is_half_restored(path)
 }
@@ -328,9 +328,9 @@ fn api_options(config: &Config) -> api::Options {
         retry_initial: operations.retry_initial.get(),
         retry_max: operations.retry_max.get(),
         patience: operations.resend_after.get(),
-        // So that the actor's own answer is there before the caller gives it up.
+        // So that the actor's answer arrives before the caller's timeout.
         wait_limit: config.web.call_timeout.get().mul_f64(0.9),
-        // The rest is for the last one, and for what is around them.
+        // The rest is for the last record, and for the message around them.
         page_bytes: config.transport.max_frame.as_usize() / 2,
         page_size: usize::try_from(config.transport.page_size).unwrap_or(usize::MAX),
         mailbox_bound: config.transport.mailbox_bound,
@@ -360,7 +360,7 @@ fn defaults(config: &Config) -> Deltas {
         .collect()
 }
 
-/// What a health check asks.
+/// The state that a health check reads.
 struct Watched {
     readiness: Readiness,
     health: watch::Receiver<Health>,
@@ -455,7 +455,7 @@ fn identity_options(config: &Config, data_dir: &Path) -> IdentityOptions {
     }
 }
 
-/// How clients on this machine reach us.
+/// The URL for clients on this machine.
 fn local_url(config: &Config) -> String {
     if let Some(url) = config.web.public_endpoint() {
         return url.to_owned();

@@ -1,7 +1,7 @@
-//! Exports of the store while it serves: one every `store.export_interval`, and one at each clean stop. They are the way back
-//! when the store is damaged or gone (`pumice store restore`).
+//! Exports of the store while it serves: one every `store.export_interval`, and one at each clean stop. They are used to
+//! restore a damaged or lost store (`pumice store restore`).
 //!
-//! They are written by a thread of their own, for the disk may be slow; commits go on meanwhile.
+//! They are written by a separate thread, since the disk may be slow; commits continue meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub(in crate::cli) fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("exports")
 }
 
-/// The exports there, oldest first. They are numbered as they are taken, and the numbers say which is older: the time in a name is
-/// for people, and the clock may have been set back since. Those of earlier versions have no number, and come first.
+/// The exports in a folder, oldest first. They are numbered in order, and the numbers determine their age: the time in a name is
+/// for humans, and the clock may have been set back since. Those of earlier versions have no number, and are first.
 pub(in crate::cli) fn all(folder: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut exports: Vec<PathBuf> = names
@@ -39,7 +39,7 @@ fn number(path: &Path) -> Option<u64> {
     number.parse().ok()
 }
 
-/// The time as a part of a file's name.
+/// The time, for a file name.
 pub(in crate::cli) fn now() -> String {
     let now = Timestamp::now().to_string();
     now.chars().filter(char::is_ascii_alphanumeric).collect()
@@ -48,7 +48,7 @@ pub(in crate::cli) fn now() -> String {
 /// Writes an export into the folder, named by its number and the time.
 ///
 /// # Errors
-/// The disk's, or the store's.
+/// Those of the disk or the store.
 pub(in crate::cli) async fn take(
     store: &dyn Store,
     folder: &Path,
@@ -59,23 +59,23 @@ pub(in crate::cli) async fn take(
     })?;
     let last = all(folder).last().and_then(|path| number(path));
     let next = last.map_or(1, |last| last.saturating_add(1));
-    // In a list of names these come behind those of earlier versions, which begin with a digit.
+    // In a sorted list of names these are after those of earlier versions, which begin with a digit.
     let path = folder.join(format!("store-n{next:08}-{}.export", now()));
     let exported = export(store, &path).await?;
     Ok((path, exported))
 }
 
-/// The thread that takes them.
+/// The thread that exports.
 pub(super) struct Exports {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Exports {
-    /// Begins to take them.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// If the thread cannot be created.
     pub(super) fn start(store: Arc<dyn Store>, config: &Config, data_dir: &Path) -> std::io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let job = Job {
@@ -94,7 +94,7 @@ impl Exports {
         Ok(Self { stop, thread })
     }
 
-    /// Takes the last one.
+    /// Writes the last export.
     pub(super) async fn end(self) {
         drop(self.stop);
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
@@ -137,7 +137,7 @@ impl Job {
         }
     }
 
-    /// Whether an export leaves the store what it needs: it is no larger than the store is on the disk.
+    /// Whether an export leaves enough space for the store: it is no larger than the store on the disk.
     async fn has_room(&self) -> bool {
         let size = self.store.size_on_disk().await.ok().flatten().unwrap_or(0);
         let disk = self.folder.parent().unwrap_or(&self.folder);
@@ -152,7 +152,7 @@ impl Job {
         let too_many = exports.len().saturating_sub(self.keep);
         for path in &exports[..too_many] {
             if let Err(error) = std::fs::remove_file(path) {
-                tracing::warn!(path = %path.display(), %error, "an old export stays");
+                tracing::warn!(path = %path.display(), %error, "an old export could not be deleted");
             }
         }
     }
@@ -168,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = MemoryStore::default();
         let name = |name: &str| folder.path().join(name);
-        // One of an earlier version, and one that was taken while the clock was far ahead.
+        // One of an earlier version, and one that was written while the clock was far ahead.
         let (old, ahead) = (
             name("store-20261126T031500000000.export"),
             name("store-n00000007-20991231T000000000000.export"),

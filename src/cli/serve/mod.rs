@@ -1,11 +1,11 @@
-//! `pumice serve`: puts the rooms together, runs them, and takes them down in order.
+//! `pumice serve`: builds the parts of the service, runs them, and stops them in order.
 //!
 //! One process is a *node*. A node with the role `control` has the store, the Api, Quota, Scheduler and Registry actors and
 //! the web server; a node with the role `volume` has one VolumeManager for each backend. With both roles (the default)
 //! everything is in one process and no connection is needed; otherwise the volume node joins the control node.
 //!
-//! Down it goes in the order in which work flows: first no new requests, then the drivers' work is parked (its operations
-//! stay in the journal and go on after the next start), then the actors, the target daemons, the store.
+//! It stops in the order of the data flow: first no new requests, then the drivers' work is parked (its operations stay
+//! in the journal and continue after the next start), then the actors, the target daemons, the store.
 
 pub(in crate::cli) mod control;
 pub(in crate::cli) mod exports;
@@ -24,35 +24,35 @@ use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
 
-/// How long all of the shutdown may take. Beyond it the process ends anyway: a killed Pumice loses nothing.
+/// The time limit of the shutdown. After it the process exits anyway: killing Pumice loses no data.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(9);
 
-/// How long actors may take to end what they have begun.
+/// How long actors may take to handle their messages.
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether the data directory is still this process's own.
+/// How often it is checked whether this process still owns the data directory.
 const LOOK_AT_LOCK: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn std::error::Error>;
 
-/// The store cannot write any more (`EX_IOERR` of sysexits.h). Whoever supervises the process is to start it again: that is how it
-/// is found out what is on the disk.
+/// The store cannot write any more (`EX_IOERR` of sysexits.h). The supervisor should restart the process: opening the store
+/// determines the state of the disk.
 const EXIT_STORE_FAILED: u8 = 74;
 
-/// Another process owns the data directory or a storage (`EX_TEMPFAIL`): this one stood still for so long that it lost a lock. There
-/// is nothing to be done but to see that only one is started.
+/// Another process owns the data directory or a storage (`EX_TEMPFAIL`): this one was paused for so long that it lost a lock. The
+/// operator must ensure that only one is started.
 const EXIT_SUPERSEDED: u8 = 75;
 
-/// Runs the service until it is told to stop, its store fails, or another process has taken its place.
+/// Runs the service until a signal, a failure of its store, or until another process has taken its place.
 ///
 /// # Errors
-/// Something that must be there at start is not: a port, the data directory, the store.
+/// If something that is needed at start is unavailable: a port, the data directory, the store.
 pub fn serve(config: Config) -> Result<ExitCode, BoxError> {
     actix_rt::System::new().block_on(run(config))
 }
 
 async fn run(config: Config) -> Result<ExitCode, BoxError> {
-    // Before anything is started: a signal that comes early must not be lost.
+    // Before anything is started: an early signal must not be lost.
     let mut signals = Signals::new()?;
     let data_dir = config.node.data_dir.clone();
     prepare(&data_dir)?;
@@ -66,7 +66,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         data_dir = %data_dir.display(),
         "pumice starts"
     );
-    // Before anything is served: a storage that is another's is no backend of ours.
+    // Before anything is served: a storage of another process must not be used.
     let owned = if has_volume {
         volume::own(&config).await?
     } else {
@@ -149,7 +149,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     Ok(code)
 }
 
-/// Comes back when there is a store and it failed.
+/// Returns when the store has failed; never without a store.
 async fn store_failed(control: Option<&mut control::Control>) -> String {
     match control {
         Some(control) => control.failed().await,
@@ -157,14 +157,14 @@ async fn store_failed(control: Option<&mut control::Control>) -> String {
     }
 }
 
-/// Comes back when another process has the data directory. That it is gone is the store's to see to.
+/// Returns when another process owns the data directory. A deleted directory is detected by the store.
 async fn data_dir_is_anothers(owner: Arc<OwnerLock>) -> String {
     let mut interval = tokio::time::interval(LOOK_AT_LOCK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let owner = Arc::clone(&owner);
-        // It may block for as long as the disk does.
+        // It may block as long as the disk does.
         let looked = tokio::task::spawn_blocking(move || owner.check()).await;
         if let Ok(Err(Lost::Replaced(why))) = looked {
             return why;
@@ -172,7 +172,7 @@ async fn data_dir_is_anothers(owner: Arc<OwnerLock>) -> String {
     }
 }
 
-/// Comes back when another process has the storage of a backend.
+/// Returns when another process owns the storage of a backend.
 async fn storage_is_anothers(volumes: Option<&volume::Volumes>) -> String {
     match volumes {
         Some(volumes) => volumes.superseded().await,
@@ -180,16 +180,16 @@ async fn storage_is_anothers(volumes: Option<&volume::Volumes>) -> String {
     }
 }
 
-/// Locks the data directory for as long as the process lives.
+/// Locks the data directory for the lifetime of the process.
 ///
 /// # Errors
-/// Another process has it.
+/// If another process has it.
 pub(in crate::cli) fn own(data_dir: &Path) -> Result<OwnerLock, BoxError> {
     let what = format!("data directory {}", data_dir.display());
     Ok(OwnerLock::take(&data_dir.join("lock"), &what, false)?)
 }
 
-/// How this process is known among nodes. Not by its host alone: a control and a volume process may share one.
+/// The node name of this process. It is not the host alone: a control and a volume process may share one.
 fn node_name(config: &Config) -> String {
     let host = &config.node.host;
     match (config.node.has(Role::Control), config.node.has(Role::Volume)) {
@@ -199,8 +199,8 @@ fn node_name(config: &Config) -> String {
     }
 }
 
-/// Makes the data directory, or takes it and all that is in it from others: it holds volumes and credentials, and may have been made
-/// by an older version or by an init system.
+/// Creates the data directory, or removes the permissions of other users from it and its content: it contains volumes and
+/// credentials, and may have been created by an older version or by an init system.
 fn prepare(data_dir: &Path) -> Result<(), BoxError> {
     private_files::create_dir(data_dir)
         .map_err(|error| format!("node.data_dir: cannot make {}: {error}", data_dir.display()))?;
@@ -222,7 +222,7 @@ fn prepare(data_dir: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Counts the starts of this node: part of its incarnation, so that peers tell a restarted node from a slow one.
+/// Counts the starts of this node: part of its incarnation, so that peers distinguish a restarted node from a slow one.
 fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
     let path: PathBuf = data_dir.join("boot");
     let counted = NumberFile::open(&path).and_then(|file| {
@@ -232,8 +232,8 @@ fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
     counted.map_err(|error| format!("cannot count this start in {}: {error}", path.display()).into())
 }
 
-/// Where to wait for volume nodes. A node that has every role needs no others, so it opens no port for them unless they
-/// can prove who they are.
+/// The address for volume nodes. A node with both roles needs no others, so it opens no port for them unless they can
+/// authenticate.
 pub(in crate::cli) fn listen_address(config: &Config) -> Option<std::net::SocketAddr> {
     let wanted = !config.node.has(Role::Volume) || config.transport.secret().is_some();
     (config.node.has(Role::Control) && wanted).then_some(config.transport.listen)

@@ -29,16 +29,17 @@ use crate::model::BackendName;
 use crate::model::service::OverSubscription;
 use crate::transport::Router;
 
-/// How long a start waits for the locks of the storage: one that does not answer is its manager's to report.
+/// How long a start waits for the locks of the storage: a storage that does not answer is reported by its manager.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
-/// The storage of each backend, locked as far as it is there.
+/// The locks on the storage of each backend, as far as it exists.
 pub type Owned = BTreeMap<String, Ownership>;
 
-/// Locks the storage of each backend. One that is not there, or cannot be locked now, is locked by its driver's setup.
+/// Locks the storage of each backend. A storage that does not exist, or cannot be locked now, is locked by its
+/// driver's setup.
 ///
 /// # Errors
-/// Another process, or another backend, has one of them.
+/// If another process, or another backend, has one of them.
 pub async fn own(config: &Config) -> Result<Owned, BoxError> {
     let mut owned = Owned::new();
     for (name, backend) in &config.backend {
@@ -50,10 +51,10 @@ pub async fn own(config: &Config) -> Result<Owned, BoxError> {
             Ok(Ok(Err(error @ LockError::Held { .. }))) => {
                 return Err(format!("backend.{name}: {error}").into());
             }
-            // A folder that was never used yet.
+            // A folder that was never used.
             Ok(Ok(Err(LockError::Io { source, .. }))) if source.kind() == ErrorKind::NotFound => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(backend = name, %error, "the storage is not locked yet; it is tried again")
+                tracing::warn!(backend = name, %error, "the storage is not locked yet; trying again")
             }
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => tracing::warn!(
@@ -66,7 +67,7 @@ pub async fn own(config: &Config) -> Result<Owned, BoxError> {
     Ok(owned)
 }
 
-/// What only one process may change.
+/// The resources that only one process may change.
 fn places(config: &Config, name: &str, backend: &Backend) -> Vec<Place> {
     let owner = BackendName::new(config.node.host.clone(), name.to_owned()).to_string();
     let of_machine =
@@ -82,7 +83,7 @@ fn places(config: &Config, name: &str, backend: &Backend) -> Vec<Place> {
     let target = match backend.target {
         backend::Target::Lio => Some(of_machine("lio", format!("LIO exports of {owner}"), &owner)),
         backend::Target::Nvmet => Some(of_machine("nvmet", format!("nvmet exports of {owner}"), &owner)),
-        // Its daemon's folder has a lock of its own.
+        // Its daemon's folder has a separate lock.
         backend::Target::Tgt | backend::Target::Fake | backend::Target::None => None,
     };
     storage.into_iter().chain(target).collect()
@@ -95,7 +96,7 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Starts a manager for each configured backend. What is wrong with a backend is its manager's to report.
+    /// Starts a manager for each configured backend. Faults of a backend are reported by its manager.
     pub fn start(
         config: &Config,
         data_dir: &Path,
@@ -120,7 +121,7 @@ impl Volumes {
         Ok(Self { arbiter, backends })
     }
 
-    /// Ends when another process was found to own the storage of a backend, with the reason.
+    /// Returns the reason once another process is found to own the storage of a backend.
     pub async fn superseded(&self) -> String {
         let all = self
             .backends
@@ -132,7 +133,7 @@ impl Volumes {
         futures_util::future::select_all(all).await.0
     }
 
-    /// Cancels what the drivers do; the operations stay in the journal.
+    /// Cancels the drivers' work; the operations stay in the journal.
     pub fn park(&self) {
         for parts in &self.backends {
             parts.workers.stop();
@@ -165,7 +166,7 @@ pub(in crate::cli) fn driver(backend: &Backend, host: &str) -> DriverFactory {
             Arc::new(move || Arc::new(LvmDriver::new(options.clone())) as Arc<dyn VolumeDriver>)
         }
         backend::Driver::Fake => {
-            // One storage, however often the driver is made anew.
+            // One storage for all instances of the driver.
             let fake = FakeDriver::new(FakeOptions {
                 pool_name: backend.volume_backend_name.clone(),
                 remembers: false,

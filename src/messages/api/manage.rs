@@ -1,4 +1,4 @@
-//! What is taken in and let go, what lies on a storage, and whether it is what the catalog says.
+//! Managing and unmanaging, listing a storage, and comparing it with the catalog.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,25 @@ use super::ApiTopic;
 use crate::messages::call;
 use crate::model::{BackendName, Reference, SnapshotId, StorageName, VolumeId};
 
-/// What a backend has that could be adopted, and what not, and why (`GET /manageable_volumes`).
+/// Lists the volumes of a backend, with whether they can be adopted and why not (`GET /manageable_volumes`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListManageableVolumes {
     /// `host@backend` or `host@backend#pool`, as the client wrote it.
     pub host: String,
 }
 
-/// Something on a backend, seen as a volume.
+/// A volume on a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageableVolume {
-    /// How to name it.
+    /// Its reference.
     pub reference: Reference,
     /// In GiB, rounded up.
     pub size: u32,
     /// Whether it may be adopted.
     pub safe_to_manage: bool,
-    /// Why not.
+    /// Why it may not be adopted.
     pub reason_not_safe: Option<String>,
-    /// The volume that it is already.
+    /// The id of the volume, if it is already managed.
     pub cinder_id: Option<VolumeId>,
 }
 call!(ListManageableVolumes => ApiTopic, "list_manageable_volumes", since 2, reply Vec<ManageableVolume>);
@@ -36,53 +36,53 @@ pub struct ListManageableSnapshots {
     pub host: String,
 }
 
-/// Something on a backend, seen as a snapshot.
+/// A snapshot on a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageableSnapshot {
-    /// How to name it.
+    /// Its reference.
     pub reference: Reference,
     /// In GiB, rounded up.
     pub size: u32,
     /// Whether it may be adopted.
     pub safe_to_manage: bool,
-    /// Why not.
+    /// Why it may not be adopted.
     pub reason_not_safe: Option<String>,
-    /// The snapshot that it is already.
+    /// The id of the snapshot, if it is already managed.
     pub cinder_id: Option<SnapshotId>,
-    /// What it is a snapshot of.
+    /// Its origin.
     pub source_reference: Reference,
 }
 call!(ListManageableSnapshots => ApiTopic, "list_manageable_snapshots", since 2, reply Vec<ManageableSnapshot>);
 
-/// A VolumeManager that starts tells what its storage has under names of ours, before it obeys any command. In pages: each
-/// covers all names behind `after`, up to its last one, or to the end.
+/// Sent by a starting VolumeManager before it executes any command: the names in Pumice's format on its storage, in pages.
+/// Each page covers all names after `after`, up to its last one, or to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompareStorage {
-    /// Who tells.
+    /// The backend.
     pub backend: BackendName,
-    /// The last name of the page before.
+    /// The last name of the previous page.
     pub after: Option<StorageName>,
-    /// What is there, sorted.
+    /// The names, sorted.
     pub found: Vec<StorageName>,
-    /// Whether there is nothing behind it.
+    /// Whether this is the last page.
     pub complete: bool,
 }
 
-/// How a storage differs from what it should have.
+/// The differences of a storage from the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageDifference {
-    /// What is there without a record, or with one that says it is elsewhere.
+    /// Names on the storage without a record, or with a record for another place.
     pub orphans: Vec<StorageName>,
-    /// What has a record and should be there, and is not. It was marked.
+    /// Names with a record that are missing on the storage. Their records were set to an error.
     pub missing: Vec<StorageName>,
 }
 call!(CompareStorage => ApiTopic, "compare_storage", since 2, reply StorageDifference);
 
-/// Which of these names, found on a storage and said to be without a record, are so still. A VolumeManager asks right before it
-/// deletes any of them.
+/// Which of these names, which were reported as orphans, still have no record. Sent by a VolumeManager right before it deletes
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmOrphans {
-    /// On whose storage.
+    /// The backend.
     pub backend: BackendName,
     /// The names.
     pub names: Vec<StorageName>,

@@ -1,4 +1,4 @@
-//! What backends tell of commands and of themselves.
+//! Reports of backends about commands and about themselves.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,208 +11,208 @@ use crate::model::{
     VolumeStatus,
 };
 
-/// How a command ended, from the backend (or the scheduler) that ended it.
+/// The result of a command, from the backend (or the scheduler).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Whose command it was. A report of an earlier attempt is dropped.
+    /// The command. A report of an earlier attempt is dropped.
     pub command: CommandId,
     /// The backend that reports; `None` is the scheduler.
     pub from: Option<BackendName>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The steps it took there, for those who ask where the time went.
+    /// The steps with their times, for inspection.
     pub steps: Vec<crate::model::StepRecord>,
 }
 cast!(Report => ApiTopic, "report", since 1);
 
-/// What came of a command. Variants are only ever appended.
+/// The outcome of a command. Variants are only appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The volume exists.
     Created {
-        /// The driver's own id for it.
+        /// The driver's id for it.
         provider_id: Option<String>,
     },
     /// It does not exist any more.
     Deleted,
     /// It has the new size.
     Extended,
-    /// It is exported, and this is how to connect.
+    /// It is exported, with these connection data.
     Connected {
-        /// What the client is told.
+        /// The connection data for the client.
         connection_info: ConnectionInfo,
-        /// Where it is exported.
+        /// The location of the export.
         provider_location: String,
-        /// With which secret.
+        /// The credentials of the export.
         provider_auth: Option<Secret>,
     },
-    /// The initiator is out.
+    /// The initiator is disconnected.
     Disconnected {
-        /// Whether the export is gone with it.
+        /// Whether the export was removed, too.
         export_removed: bool,
     },
-    /// It could not be done, and whatever was begun has been taken back.
+    /// It failed, and everything that was begun has been reverted.
     Failed(Failure),
     /// The snapshot exists.
     SnapshotCreated {
-        /// The driver's own id for it.
+        /// The driver's id for it.
         provider_id: Option<String>,
     },
     /// The snapshot does not exist any more.
     SnapshotDeleted,
-    /// The volume is what it was, and has the snapshot's size.
+    /// The volume has the snapshot's content and size.
     Reverted,
-    /// The volume is what was found.
+    /// The volume was adopted.
     Managed {
         /// Its size in GiB.
         size: u32,
-        /// The driver's own id for it.
+        /// The driver's id for it.
         provider_id: Option<String>,
     },
-    /// The volume is forgotten, and untouched.
+    /// The volume is unmanaged, and its storage unchanged.
     Unmanaged,
-    /// The snapshot is what was found.
+    /// The snapshot was adopted.
     SnapshotManaged {
         /// Its size in GiB.
         size: u32,
-        /// The driver's own id for it.
+        /// The driver's id for it.
         provider_id: Option<String>,
     },
-    /// The snapshot is forgotten, and untouched.
+    /// The snapshot is unmanaged, and its storage unchanged.
     SnapshotUnmanaged,
     /// The backend that copies the volume may read it.
     CopySourceOpened,
     /// The copy has all of the source's content, and it is durable.
     Copied {
-        /// How many bytes.
+        /// The number of bytes.
         bytes: u64,
     },
-    /// A pool was found, and its room is promised.
+    /// A pool was chosen, and its capacity reserved.
     Placed {
-        /// Which.
+        /// The pool.
         pool: PoolName,
     },
-    /// The volume is of the other type now, or cannot be where it is.
+    /// The volume has the new type now, or cannot have it on this backend.
     Retyped {
-        /// Whether it is.
+        /// Whether it has the new type.
         in_place: bool,
     },
 }
 
-/// Why a command could not be done.
+/// The failure of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure, for deciding what comes next.
+    /// The kind, which determines the next stage.
     pub kind: FailureKind,
-    /// For the volume's owner: no paths, no addresses.
+    /// The text for the volume's owner, without paths and addresses.
     pub client: String,
-    /// For the log.
+    /// The text for the log.
     pub operator: String,
 }
 
-/// What kind of failure. Variants are only ever appended.
+/// The kind of a failure. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// No pool passes (from the scheduler).
+    /// No pool is suitable (from the scheduler).
     NoValidBackend,
     /// This backend cannot; another may.
     Backend,
-    /// This backend has no room; another may.
+    /// This backend has not enough space; another may.
     NoSpace,
-    /// The request is at fault: no backend will do it.
+    /// The request is invalid: it fails on every backend.
     Request,
-    /// Something uses it.
+    /// The resource is in use.
     Busy,
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     TimedOut,
-    /// Somebody wanted it ended; only who was sent a `CancelOperation` says so.
+    /// It was cancelled by a `CancelOperation`.
     Cancelled,
 }
 
-/// How far a command is that moves data: told again and again while it does.
+/// The progress of a command that moves data, sent repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Which.
+    /// The command.
     pub command: CommandId,
-    /// Bytes done.
+    /// Completed bytes.
     pub done: u64,
-    /// Bytes in all.
+    /// Total bytes.
     pub total: u64,
 }
 cast!(Progress => ApiTopic, "progress", since 3);
 
-/// How much of a copy of a volume is durable: a command that is sent again may begin there. Sent every few seconds; one that is
-/// lost costs a restarted copy a few seconds.
+/// How much of a copy of a volume is durable: a repeated command may continue there. Sent every few seconds; a lost message
+/// costs a restarted copy a few seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyProgress {
-    /// Which command copies it.
+    /// The command of the copy.
     pub command: CommandId,
-    /// The backend that the copy is on.
+    /// The backend of the copy.
     pub from: BackendName,
     /// All bytes before this one are durable.
     pub offset: u64,
 }
 cast!(CopyProgress => ApiTopic, "copy_progress", since 5);
 
-/// End an operation that may take long, before it is done. What it was about is left as when it fails. Whose operation it is
-/// is looked at here.
+/// Cancel an operation. Its subject is left as after a failure. The receiver checks the owner of the operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelOperation {
-    /// Which.
+    /// The operation.
     pub operation: OperationId,
 }
 call!(CancelOperation => ApiTopic, "cancel_operation", since 3, reply ());
 
-/// A VolumeManager that starts asks what it has: exports to restore, space that is allocated. In pages.
+/// Sent by a starting VolumeManager for its volumes: exports to restore, and allocated space. In pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListBackendVolumes {
-    /// Who asks.
+    /// The backend.
     pub backend: BackendName,
-    /// The last volume of the page before.
+    /// The last volume of the previous page.
     pub after: Option<VolumeId>,
-    /// At most so many.
+    /// The most volumes of the page.
     pub limit: u32,
 }
 
 /// A volume in the list of a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendVolume {
-    /// What it is.
+    /// The volume.
     pub volume: VolumeSpec,
     /// Its status.
     pub status: VolumeStatus,
-    /// The initiators that have it now.
+    /// The connected initiators.
     pub connectors: Vec<Connector>,
 }
 call!(ListBackendVolumes => ApiTopic, "list_backend_volumes", since 1, reply Vec<BackendVolume>);
 
-/// The same, with an answer that says whether there is more: a page may be short because volumes went while it was read.
+/// The same, with an answer that says whether there is more: a page may be short because volumes were deleted while it
+/// was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListBackendVolumesPage {
-    /// Who asks.
+    /// The backend.
     pub backend: BackendName,
-    /// What the page before had as its `next`.
+    /// The `next` of the previous page.
     pub after: Option<VolumeId>,
-    /// At most so many.
+    /// The most volumes of the page.
     pub limit: u32,
 }
 
-/// Part of what a backend has.
+/// A page of a backend's volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendVolumesPage {
     /// Volumes, by id.
     pub volumes: Vec<BackendVolume>,
-    /// Where the next page begins; `None` if this is the last.
+    /// The start of the next page; `None` for the last page.
     pub next: Option<VolumeId>,
 }
 call!(ListBackendVolumesPage => ApiTopic, "list_backend_volumes_page", since 4, reply BackendVolumesPage);
 
-/// A backend tells that it is (re)started, and from when on: operations it had are sent again.
+/// Sent by a backend that was (re)started: its operations are sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendStarted {
-    /// Who.
+    /// The backend.
     pub backend: BackendName,
-    /// When.
+    /// When it started.
     pub at: Timestamp,
 }
 cast!(BackendStarted => ApiTopic, "backend_started", since 1);

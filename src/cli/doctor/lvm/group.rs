@@ -1,4 +1,4 @@
-//! The volume group: there, whole, and ours to change.
+//! The volume group: whether it exists, is complete, and may be changed.
 
 use super::Subject;
 use crate::cli::doctor::finding::Reporter;
@@ -7,19 +7,19 @@ use crate::drivers::lvm::checkup::{GroupFacts, Groups};
 
 const CHECK: &str = "lvm.group";
 
-/// How many of LVM's complaints are told.
+/// The most warnings of LVM that are reported.
 const WARNINGS: usize = 5;
 
-/// Where the backend's volumes take their room.
+/// Where the backend's volumes take their space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Space {
     /// In the group.
     OfGroup,
-    /// In a pool that has its room already.
+    /// In a pool that has its space already.
     OfPool,
 }
 
-/// Tells of the backend's group; the group, if it can be looked into.
+/// Checks the backend's group; returns it, if it is accessible.
 pub(super) fn assess(groups: &Groups, subject: &Subject, reporter: &Reporter) -> Option<GroupFacts> {
     for warning in groups.warnings.iter().take(WARNINGS) {
         reporter.warn(
@@ -75,7 +75,7 @@ pub(super) fn assess(groups: &Groups, subject: &Subject, reporter: &Reporter) ->
     Some(group.clone())
 }
 
-/// Tells of its room.
+/// Checks its free space.
 pub(super) fn assess_space(group: &GroupFacts, subject: &Subject, space: Space, reporter: &Reporter) {
     const LEAST: u64 = 1 << 30;
     let what = format!(

@@ -1,4 +1,4 @@
-//! The thin pool: there or to be made, and how full.
+//! The thin pool: whether it exists, and how full it is.
 
 use super::Subject;
 use crate::cli::doctor::finding::Reporter;
@@ -7,10 +7,10 @@ use crate::drivers::lvm::checkup::Content;
 
 const CHECK: &str = "lvm.pool";
 
-/// Beyond it nothing can be written.
+/// The percentage from which nothing can be written.
 const FULL: f64 = 99.9;
 
-/// Tells of it.
+/// Checks the thin pool.
 pub(super) fn assess(content: &Content, subject: &Subject, reporter: &Reporter) {
     let name = format!("{}/{}", subject.group, subject.pool);
     if content.name_taken {
@@ -57,7 +57,7 @@ pub(super) fn assess(content: &Content, subject: &Subject, reporter: &Reporter) 
     }
 }
 
-/// Whether its blocks come to their next owner as the last one left them.
+/// Checks that its blocks are zeroed before they are reused.
 fn zeroing(content: &Content, subject: &Subject, name: &str, reporter: &Reporter) {
     const CHECK: &str = "lvm.pool.zeroing";
     let mend = format!("lvchange -Zy {name}");
@@ -85,7 +85,7 @@ mod tests {
     use crate::config::backend::{LvmType, VolumeClear};
 
     #[test]
-    fn a_pool_that_fills_up_is_told_by_its_part() {
+    fn a_full_pool_is_reported_by_its_part() {
         let subject = Subject {
             key: "backend.a".to_owned(),
             group: "vg".to_owned(),

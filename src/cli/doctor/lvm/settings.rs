@@ -1,20 +1,20 @@
-//! LVM's configuration, where it decides about guests' data or about volumes after a start.
+//! The settings of LVM that affect guests' data or volumes after a start.
 
 use super::Subject;
 use crate::cli::doctor::finding::Reporter;
 use crate::drivers::lvm::checkup::Settings;
 
-/// What an unset filter is to LVM.
+/// LVM's default filter.
 const EVERYTHING: &str = "a|.*|";
 
-/// Tells of it.
+/// Checks the settings.
 pub(super) fn assess(settings: &Settings, subject: &Subject, is_thin: bool, reporter: &Reporter) {
     scanning(settings, subject, reporter);
     activation(settings, subject, reporter);
     if is_thin {
         autoextend(settings, reporter);
     }
-    // Neither is wrong: whether the disk wants to know of free space is its owner's to say.
+    // Both are valid: the operator decides whether disks are told about free space.
     reporter.ok(
         "lvm.discards",
         if settings.is_on("devices/issue_discards") {
@@ -25,12 +25,12 @@ pub(super) fn assess(settings: &Settings, subject: &Subject, is_thin: bool, repo
     );
 }
 
-/// What guests write on their volumes may look like LVM's own: this host must not act on it.
+/// Guests may write LVM metadata to their volumes: this host must not use it.
 fn scanning(settings: &Settings, subject: &Subject, reporter: &Reporter) {
     let filter = settings.list("devices/global_filter").unwrap_or_default();
     let is_set = filter.iter().any(|pattern| *pattern != EVERYTHING);
     let group = &subject.group;
-    // Without an "a|.*|": a device that has one name which is accepted is not rejected by another.
+    // Without "a|.*|": a device with one accepted name is not rejected by another name.
     let mend = format!("in lvm.conf: devices {{ global_filter = [ \"r|^/dev/{group}/volume-|\" ] }}");
     if settings.is_on("devices/use_devicesfile") {
         reporter.ok("lvm.scanning", "LVM looks at the disks of its devices file only");
@@ -73,7 +73,7 @@ fn activation(settings: &Settings, subject: &Subject, reporter: &Reporter) {
     }
 }
 
-/// Whether a list of groups, volumes and tags has the whole group. Tags are given the benefit of the doubt.
+/// Whether a list of groups, volumes and tags has the whole group. Tags are assumed to match.
 fn admits(list: &[&str], group: &str) -> bool {
     list.iter().any(|entry| *entry == group || entry.starts_with('@'))
 }
@@ -102,7 +102,7 @@ mod tests {
     use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
     use crate::config::backend::{LvmType, VolumeClear};
 
-    /// Of LVM 2.03.16 as Debian has it, without a word of its operator.
+    /// The default configuration of LVM 2.03.16 in Debian.
     const STOCK: &str = "devices {\n\tuse_devicesfile=0\n\tdevicesfile=\"system.devices\"\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n\tthin_pool_autoextend_percent=20\n}\n";
 
     fn assessed(text: &str) -> Vec<Finding> {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_may_not_be_activated_is_told() {
+    fn a_group_that_may_not_be_activated_is_reported() {
         let with = |line: &str| STOCK.replace("activation {", &format!("activation {{\n\t{line}"));
         assert_eq!(
             outcome(&with("volume_list=[\"other\"]"), "lvm.activation"),

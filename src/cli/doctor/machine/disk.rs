@@ -1,4 +1,4 @@
-//! A folder that is there or is to be made: on what, with how much room, and whether we may write to it.
+//! A folder that exists or can be created: its file system, its free space, and whether it is writable.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, Mode, OFlags};
 
-/// What a folder lies on.
+/// The kind of file system of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {
     /// A disk of this machine, as far as is known.
     Local,
     /// Another machine, by this protocol.
     Network(&'static str),
-    /// Memory: empty after the next start.
+    /// Memory: empty after a restart.
     Memory,
-    /// The kernel's own, which holds no files.
+    /// A file system of the kernel, which has no files.
     Kernel,
 }
 
@@ -25,38 +25,38 @@ pub enum FileSystem {
 pub struct Folder {
     /// The folder.
     pub path: PathBuf,
-    /// Itself, or the nearest folder above it that is there.
+    /// The folder itself, or its nearest existing parent.
     pub nearest: PathBuf,
-    /// Whether it is there itself.
+    /// Whether it exists.
     pub exists: bool,
-    /// Whether we may write: to it, or to the one in which it is to be made.
+    /// Whether it, or the parent in which it would be created, is writable.
     pub writable: Result<(), String>,
-    /// Who owns what is there.
+    /// The owner of `nearest`.
     pub owner: u32,
     /// Its permissions.
     pub mode: u32,
-    /// What it lies on.
+    /// Its file system.
     pub on: FileSystem,
-    /// Bytes in all.
+    /// Total bytes.
     pub total: u64,
-    /// Bytes that we may still write.
+    /// Bytes that this user may still write.
     pub free: u64,
 }
 
-/// How files can be made there.
+/// The abilities of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abilities {
-    /// Whether what was never written takes no room.
+    /// Whether unwritten ranges take no space.
     pub sparse: bool,
     /// Whether two files can share blocks.
     pub reflink: bool,
 }
 
 impl Folder {
-    /// Looks at it.
+    /// Examines a folder.
     ///
     /// # Errors
-    /// Why it cannot be looked at.
+    /// If it cannot be examined.
     pub fn look(path: &Path) -> io::Result<Self> {
         let (nearest, found) = nearest(path)?;
         let exists = nearest == path;
@@ -81,10 +81,10 @@ impl Folder {
         })
     }
 
-    /// Tries it with files that never have a name, so that nothing of them stays, even if we are killed.
+    /// Tests it with unnamed files, of which nothing is left, even if the process is killed.
     ///
     /// # Errors
-    /// The file system cannot have files without a name, or cannot be written.
+    /// If the file system does not support unnamed files, or is not writable.
     pub fn try_out(&self) -> io::Result<Abilities> {
         const BLOCK: usize = 64 << 10;
         const HOLE: u64 = 1 << 30;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn file_systems_are_told_apart() {
+    fn file_systems_are_distinguished() {
         assert_eq!(file_system(0xef53), FileSystem::Local);
         assert_eq!(file_system(0x6969), FileSystem::Network("NFS"));
         assert_eq!(

@@ -1,20 +1,20 @@
-//! Who holds a lock file, read from `/proc/locks`: taking the lock to find out could keep a starting Pumice out.
+//! The holder of a lock file, read from `/proc/locks`: trying to take the lock could block a starting Pumice.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Whether somebody holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// This process does.
+    /// This process.
     By(u32),
-    /// Nobody does, or there is no such file.
+    /// None, or the file does not exist.
     Free,
-    /// It cannot be looked at: it is another user's.
+    /// The file is not accessible: it belongs to another user.
     Unknown,
 }
 
-/// Whether somebody holds this lock file.
+/// The holder of this lock file.
 #[must_use]
 pub fn held(path: &Path) -> Held {
     let found = match std::fs::metadata(path) {
@@ -39,7 +39,7 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-/// Major and minor number as `/proc/locks` writes them.
+/// Major and minor number in the format of `/proc/locks`.
 fn device(number: u64) -> String {
     format!(
         "{:02x}:{:02x}",
@@ -48,7 +48,7 @@ fn device(number: u64) -> String {
     )
 }
 
-/// Where file systems lie in layers, a file's device is told in two ways: there the process's name decides.
+/// On layered file systems the device numbers of a file differ: there the process's name decides.
 fn holder(locks: &str, device: &str, inode: u64, is_pumice: impl Fn(u32) -> bool) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(held(&path), Held::Free);
         let file = std::fs::File::create(&path).unwrap();
         file.lock().unwrap();
-        // In a sandbox of its own device numbers and process names may be hidden: then it looks free, and never by another.
+        // In a sandbox device numbers and process names may be hidden: then it appears free, never held by another process.
         assert!(
             matches!(held(&path), Held::By(pid) if pid == std::process::id()) || held(&path) == Held::Free
         );

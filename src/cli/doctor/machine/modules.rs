@@ -1,23 +1,23 @@
-//! Kernel modules: loaded, built in, or there to be loaded.
+//! Kernel modules: loaded, built in, or loadable.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::doctor::finding::Reporter;
 
-/// How a module is.
+/// The state of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Module {
-    /// In use, or part of the kernel.
+    /// Loaded, or built in.
     Loaded,
-    /// There for this kernel, to be loaded when it is wanted.
+    /// Installed for this kernel.
     Loadable,
-    /// Not there for this kernel.
+    /// Not installed for this kernel.
     Missing,
-    /// Nothing says what this kernel has.
+    /// The modules of this kernel are unknown.
     Unknown,
 }
 
-/// What this kernel has.
+/// The modules of a kernel.
 #[derive(Clone, Debug)]
 pub struct Modules {
     sys: PathBuf,
@@ -29,7 +29,7 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Those of the running kernel.
+    /// The modules of the running kernel.
     #[must_use]
     pub fn of_this_kernel() -> Self {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -45,7 +45,7 @@ impl Modules {
         }
     }
 
-    /// How this one is.
+    /// The state of a module.
     #[must_use]
     pub fn state(&self, name: &str) -> Module {
         let name = plain(name);
@@ -61,7 +61,7 @@ impl Modules {
     }
 }
 
-/// Tells of those that a backend needs.
+/// Checks the modules that a backend needs.
 pub fn assess(modules: &Modules, wanted: &[&str], check: &str, reporter: &Reporter) {
     let which = |state| -> Vec<&str> {
         let found = wanted.iter().copied();
@@ -93,7 +93,7 @@ pub fn assess(modules: &Modules, wanted: &[&str], check: &str, reporter: &Report
     }
 }
 
-/// Names, out of a list of files.
+/// The module names in a list of files.
 fn names(list: &str) -> Vec<String> {
     list.lines()
         .filter_map(|line| line.split(':').next())
@@ -103,7 +103,7 @@ fn names(list: &str) -> Vec<String> {
         .collect()
 }
 
-/// `-` and `_` are one to the kernel.
+/// The kernel treats `-` and `_` as equal.
 fn plain(name: &str) -> String {
     name.replace('-', "_")
 }

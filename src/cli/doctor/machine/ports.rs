@@ -1,19 +1,19 @@
-//! Who listens where, read from `/proc/net`: opening a port to find out could keep a starting service from it.
+//! Listening sockets, read from `/proc/net`: opening a port to test it could block a starting service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::locks::process_name;
 
-/// A port that somebody listens on.
+/// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
-    /// The socket's inode; 0 if it is the kernel's own.
+    /// The socket's inode; 0 if it belongs to the kernel.
     pub inode: u64,
 }
 
-/// All of this machine, as far as this network namespace goes.
+/// All listening sockets in this network namespace.
 #[must_use]
 pub fn listeners() -> Vec<Listener> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -23,7 +23,7 @@ pub fn listeners() -> Vec<Listener> {
         .collect()
 }
 
-/// The one that keeps others from listening there.
+/// The listener that conflicts with this address.
 #[must_use]
 pub fn taken(listeners: &[Listener], wanted: SocketAddr) -> Option<Listener> {
     let wanted_ip = wanted.ip().to_canonical();
@@ -39,13 +39,14 @@ pub fn taken(listeners: &[Listener], wanted: SocketAddr) -> Option<Listener> {
         .copied()
 }
 
-/// Whether the address is one of this machine's. A datagram socket without a port of its own is in nobody's way.
+/// Whether the address belongs to this machine. It is tested with a datagram socket on an arbitrary port, which
+/// has no side effects.
 #[must_use]
 pub fn is_local(ip: IpAddr) -> bool {
     ip.is_unspecified() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }
 
-/// The addresses that this machine has, as text; loopback left out.
+/// The addresses of this machine without loopback, as text.
 #[must_use]
 pub fn local_addresses() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
@@ -54,7 +55,7 @@ pub fn local_addresses() -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
-/// Who listens, as far as this user may see: name and number of the process.
+/// The process of a listener, if visible to this user: name and id.
 #[must_use]
 pub fn owner(listener: &Listener) -> Option<(String, u32)> {
     let wanted = format!("socket:[{}]", listener.inode);
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_elsewhere_is_told_from_ours() {
+    fn a_foreign_address_is_distinguished_from_a_local_one() {
         assert!(is_local("127.0.0.1".parse().unwrap()));
         assert!(!is_local("192.0.2.77".parse().unwrap()));
         let text = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 172.16.0.2\n        /32 host LOCAL\n";
