@@ -431,6 +431,11 @@ impl Story<'_> {
         self.expected.facts.resources.remove(&lost);
         self.act("volume", &lost, json!({"os-unmanage": {}}))?;
         self.becomes("volume", &lost, &["gone"])?;
+        let of_type = format!("/types/{kind}/encryption");
+        let luks = json!({"encryption": {"provider": "luks", "control_location": "front-end"}});
+        let made = self.ask("POST", &of_type, &luks)?;
+        let encryption = made["encryption"]["encryption_id"].as_str().context("no id")?;
+        self.ask("DELETE", &format!("{of_type}/{encryption}"), &Value::Null)?;
         self.ask("DELETE", &format!("/types/{kind}"), &Value::Null)?;
         let messages = self.ask("GET", "/messages", &Value::Null)?;
         let message = messages["messages"][0]["id"]
