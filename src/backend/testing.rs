@@ -98,7 +98,7 @@ impl Fixture {
         driver.create(&work, &volume).unwrap();
         driver.take_snapshot(&work, &volume, snapshot).unwrap();
         driver.extend(&work, &volume, 5).unwrap();
-        driver.put_stranger("lv1", 7);
+        driver.put_unmanaged("lv1", 7);
         target.setup(&work).unwrap();
         let state = backend_state(&driver, &target, Options::default());
         Self {

@@ -1,12 +1,12 @@
-//! The one place that runs external programs.
+//! The only place that runs external programs.
 //!
-//! A program gets a list of arguments and never a shell, an environment of our making, a process group of its own, and the time
-//! its [`Work`] has. When that is up, or the work is cancelled, the whole group is ended, grandchildren too: first asked, then
-//! killed. What it prints is read as it comes, so that it never blocks, and kept up to a bound. Secrets among the arguments are
-//! shown as `***` in logs and errors.
+//! A program gets a list of arguments and never a shell, a defined environment, its own process group, and the time
+//! limit of its [`Work`]. When that passes, or the work is cancelled, the whole group is ended, including
+//! grandchildren: by SIGTERM, then by SIGKILL. Its output is read at once, so that it never blocks, and stored up to a
+//! bound. Secrets among the arguments are shown as `***` in logs and errors.
 //!
-//! A program that ends is noticed at once (`pidfd`), so one that takes a millisecond costs a millisecond. Cancellation is looked
-//! for every [`LOOK`], or every [`TALK`] while somebody talks with it.
+//! The end of a program is detected at once (`pidfd`), so one that takes a millisecond costs a millisecond.
+//! Cancellation is checked every [`LOOK`], or every [`TALK`] during a conversation.
 
 mod child;
 pub mod daemon;
@@ -21,19 +21,20 @@ use std::time::Duration;
 use super::{DriverError, DriverResult, Work};
 use crate::failpoint::point;
 
-/// Where programs are looked for: administration tools live in the `sbin` folders, which a user's `PATH` may lack.
+/// The search path of programs: administration tools are in the `sbin` folders, which may be missing in a user's
+/// `PATH`.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How often a running program's work is looked at: whoever looks takes the processor from the program.
+/// How often the work of a running program is checked: each check takes processor time from the program.
 pub const LOOK: Duration = Duration::from_millis(250);
 
-/// The same for one that is talked with: how often it is told something.
+/// The same during a conversation: how often something may be sent to it.
 pub const TALK: Duration = Duration::from_millis(50);
 
 /// How long a program that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How much is kept of what a program prints, unless told otherwise.
+/// How much of a program's output is stored by default.
 const KEPT: usize = 64 << 10;
 
 /// A program and its arguments, to be run as often as needed.
@@ -68,7 +69,7 @@ impl Command {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, text: impl Into<OsString>) -> Self {
         self.args.push(Arg {
@@ -78,14 +79,14 @@ impl Command {
         self
     }
 
-    /// Several more.
+    /// Adds several arguments.
     #[must_use]
     pub fn args<T: Into<OsString>>(self, texts: impl IntoIterator<Item = T>) -> Self {
         texts.into_iter().fold(self, Self::arg)
     }
 
-    /// One more, which is shown as `***`. Other users of the machine can still read it in `/proc` while the program runs: use
-    /// standard input where a program allows it.
+    /// Adds an argument that is shown as `***`. Other users of the machine can still read it in `/proc` while the
+    /// program runs: use standard input where a program allows it.
     #[must_use]
     pub fn secret_arg(mut self, text: impl Into<OsString>) -> Self {
         self.args.push(Arg {
@@ -95,38 +96,38 @@ impl Command {
         self
     }
 
-    /// A variable of its environment.
+    /// Adds a variable to its environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// What it reads; nothing if not told. Never shown.
+    /// Sets its standard input, which is empty by default. Never shown.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// It may take this long, even if its work may take longer.
+    /// Sets its time limit, even if its work may take longer.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// How many bytes are kept of each of its outputs; the rest is read and thrown away.
+    /// Sets how many bytes of each of its outputs are stored; the rest is discarded.
     #[must_use]
     pub fn keep(mut self, bytes: usize) -> Self {
         self.keep = bytes;
         self
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it to its end, with any exit code.
     ///
     /// # Errors
-    /// It could not be started, or did not end in time, or its work was cancelled.
+    /// If it could not be started, did not end in time, or its work was cancelled.
     pub fn output(&self, work: &Work) -> Result<Output, CommandError> {
         let begun = std::time::Instant::now();
         self.reached("before");
@@ -140,8 +141,9 @@ impl Command {
         result
     }
 
-    /// Runs it to its end, and talks with it meanwhile: `talk` gets each line as it comes, and may say something at every look.
-    /// Its standard input stays open for as long as we live, so that one that reads it learns of our end.
+    /// Runs it to its end, with a conversation meanwhile: `talk` gets each line that it prints, and may send something
+    /// at every check. Its standard input stays open as long as this process lives, so that the program can detect its
+    /// end.
     ///
     /// # Errors
     /// As [`Self::output`].
@@ -158,19 +160,19 @@ impl Command {
         result
     }
 
-    /// Runs it, and takes any exit code but zero for a failure.
+    /// Runs it, and fails for any exit code except zero.
     ///
     /// # Errors
     /// As [`Self::output`], and [`CommandError::Exit`].
     pub fn run(&self, work: &Work) -> Result<Output, CommandError> {
-        self.judge(self.output(work)?)
+        self.require_success(self.output(work)?)
     }
 
-    /// Takes any exit code but zero for a failure.
+    /// Fails for any exit code except zero.
     ///
     /// # Errors
     /// [`CommandError::Exit`].
-    pub fn judge(&self, output: Output) -> Result<Output, CommandError> {
+    pub fn require_success(&self, output: Output) -> Result<Output, CommandError> {
         if output.status.success() {
             return Ok(output);
         }
@@ -198,7 +200,7 @@ impl Command {
         found.ok_or_else(|| self.missing())
     }
 
-    /// By the first argument too: several of our commands are verbs of one program.
+    /// Reaches a fail point, named by program and first argument: several commands are subcommands of one program.
     fn reached(&self, when: &str) {
         point(|| {
             let verb = self.args.first().filter(|arg| !arg.secret).map(|arg| &arg.text);
@@ -216,7 +218,7 @@ impl Command {
         }
     }
 
-    /// Text without our secrets in it.
+    /// Replaces the secrets in a text.
     fn masked(&self, text: &str) -> String {
         self.args
             .iter()
@@ -226,11 +228,11 @@ impl Command {
             })
     }
 
-    /// As the operating system wants it: alone in its group, in an environment of ours, in the root folder.
+    /// The command for the operating system: in its own group, with a defined environment, in the root folder.
     ///
-    /// By its path: a name that is to be looked up in another `PATH` than ours makes the standard library `fork` rather than
-    /// `posix_spawn`, and a fork has to copy the tables of all our memory.
-    #[expect(clippy::disallowed_types, reason = "this is the one place")]
+    /// The program is given by its path: to look up a name in another `PATH` the standard library uses `fork` instead
+    /// of `posix_spawn`, and a fork copies the page tables of the whole process.
+    #[expect(clippy::disallowed_types, reason = "this is the only place")]
     fn prepare(&self) -> Result<std::process::Command, CommandError> {
         use std::os::unix::process::CommandExt;
         let mut command = std::process::Command::new(self.find()?);
@@ -247,7 +249,7 @@ impl Command {
         Ok(command)
     }
 
-    /// Whoever woke up late starts nothing more on a storage that is another's by now.
+    /// Prevents commands on a storage that another process owns by now.
     fn check_owner(&self, work: &Work) -> Result<(), CommandError> {
         let command = || self.to_string();
         work.check_owner().map_err(|error| match error {
@@ -291,19 +293,19 @@ impl fmt::Debug for Command {
     }
 }
 
-/// Whoever talks with a program while it runs.
+/// A conversation with a running program.
 pub trait Talk {
-    /// It printed this line.
+    /// Receives a line that it printed.
     fn heard(&mut self, line: &str);
 
-    /// What is to be told to it now, if anything. Asked once at the start and then at every look.
+    /// The text to send to it now, if any. Called at the start and then at every check.
     fn say(&mut self) -> Option<String>;
 }
 
-/// How a program ended, and what it printed.
+/// The exit status of a program, and its output.
 #[derive(Debug)]
 pub struct Output {
-    /// Its exit code, or the signal it died of.
+    /// Its exit code, or the signal that ended it.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: Captured,
@@ -311,24 +313,24 @@ pub struct Output {
     pub stderr: Captured,
 }
 
-/// The beginning of what a program printed.
+/// The beginning of a program's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// As much of it as was to be kept.
+    /// The stored output.
     pub bytes: Vec<u8>,
-    /// Whether there was more.
+    /// Whether output was discarded.
     pub truncated: bool,
 }
 
 impl Captured {
-    /// As text; what is no UTF-8 is replaced.
+    /// As text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
-/// Why a program did not do its work.
+/// Why a program failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It is not installed.
@@ -339,45 +341,45 @@ pub enum CommandError {
         /// The Debian package that has it.
         package: &'static str,
     },
-    /// The system would not start it.
+    /// It could not be started.
     #[error("cannot start {command}")]
     Start {
-        /// With its arguments, without secrets.
+        /// The command with its arguments, without secrets.
         command: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// It ended, and not well.
+    /// It ended with an error.
     #[error("{command}: {status}: {}", stderr.trim())]
     Exit {
         /// With its arguments, without secrets.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it said about it.
+        /// Its standard error.
         stderr: String,
     },
-    /// It took longer than it may, and was ended.
+    /// It exceeded its time limit, and was ended.
     #[error("{command} took too long and was ended")]
     TimedOut {
         /// With its arguments, without secrets.
         command: String,
     },
-    /// It was not started: the storage is another process's by now.
+    /// It was not started: another process owns the storage by now.
     #[error("{command} was not started: {why}")]
     Superseded {
         /// With its arguments, without secrets.
         command: String,
-        /// How that is known.
+        /// The evidence.
         why: String,
     },
-    /// It was not started: it cannot be seen at present whether the storage is this process's.
+    /// It was not started: the ownership of the storage is unknown at present.
     #[error("{command} was not started: {why}")]
     NotOwned {
         /// With its arguments, without secrets.
         command: String,
-        /// Why not.
+        /// The reason.
         why: String,
     },
     /// Its work was cancelled, and it was ended.
@@ -419,7 +421,7 @@ impl From<CommandError> for DriverError {
     }
 }
 
-/// Shorthand for those who want the answer as text.
+/// Runs a command and returns its output as text.
 ///
 /// # Errors
 /// As [`Command::run`].

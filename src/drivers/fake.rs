@@ -1,8 +1,8 @@
-//! A driver that keeps volumes in memory: for tests of flows, and for load tests, where storage is not what is measured.
+//! A driver that keeps volumes in memory: for tests of flows, and for load tests that do not measure storage.
 //!
-//! It refuses what a real backend would refuse (no room, a missing source, shrinking), so that flows meet the same answers. The
-//! handle is cheap to clone; all clones see the same storage. Volumes have a content, which snapshots, clones and reverts take along;
-//! at first it is nothing but zeros, and costs nothing.
+//! It refuses what a real backend would refuse (no space, a missing source, shrinking), so that flows get the same
+//! errors. The handle is cheap to clone; clones share the storage. Volumes have a content, which snapshots, clones and
+//! reverts preserve; initially it is zeros, and uses no memory.
 
 mod content;
 mod open;
@@ -26,20 +26,20 @@ use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, Volu
 
 const GIB: u64 = 1 << 30;
 
-/// How a fake backend is.
+/// Options of a fake backend.
 #[derive(Clone, Debug)]
 pub struct FakeOptions {
     /// Its one pool.
     pub pool_name: String,
-    /// How many GiB fit; `None` for no end.
+    /// Its capacity in GiB; `None` for unlimited.
     pub capacity_gib: Option<u64>,
     /// How long each verb takes.
     pub latency: Duration,
-    /// Whether its volumes have something that a target can export.
+    /// Whether its volumes have a device that a target can export.
     pub exportable: bool,
-    /// Whether it claims to keep what it has over a restart of the process.
+    /// Whether it claims that its storage survives a restart of the process.
     pub remembers: bool,
-    /// Whether a new volume reads as zeros; else its first megabyte has what another left there.
+    /// Whether a new volume reads as zeros; else its first megabyte has former data.
     pub reads_zeros_when_new: bool,
 }
 
@@ -79,7 +79,7 @@ pub enum Verb {
     Sync,
 }
 
-/// A volume or a snapshot, or something that is not ours.
+/// A volume, a snapshot, or an unmanaged disk.
 #[derive(Clone, Default)]
 struct Disk {
     gib: u32,
@@ -99,18 +99,18 @@ impl Disk {
 struct Storage {
     volumes: BTreeMap<VolumeId, Disk>,
     snapshots: BTreeMap<SnapshotId, (VolumeId, Disk)>,
-    /// What is not ours, by name.
-    strangers: BTreeMap<String, Disk>,
+    /// Unmanaged disks, by name.
+    unmanaged: BTreeMap<String, Disk>,
 }
 
 impl Storage {
-    /// Takes what a reference names, ours (given up before) or not.
+    /// Takes the disk of a reference, unmanaged or formerly managed.
     fn take(&mut self, reference: &Reference) -> Option<Disk> {
         let name = reference.source_name()?;
         match StorageName::parse(&name) {
             Some(StorageName::Volume(id)) => self.volumes.remove(&id),
             Some(StorageName::Snapshot(id)) => self.snapshots.remove(&id).map(|(_, disk)| disk),
-            None => self.strangers.remove(&name),
+            None => self.unmanaged.remove(&name),
         }
     }
 
@@ -125,7 +125,7 @@ impl Storage {
     }
 }
 
-/// A handle on one fake backend.
+/// A handle of a fake backend.
 #[derive(Clone)]
 pub struct FakeDriver {
     options: Arc<FakeOptions>,
@@ -150,7 +150,7 @@ impl FakeDriver {
         }
     }
 
-    /// The next call of `verb` that has no fault yet gets this one.
+    /// Sets the fault of the next call of `verb` without one.
     pub fn script(&self, verb: Verb, fault: Fault) {
         self.faults.push(verb, fault);
     }
@@ -162,7 +162,7 @@ impl FakeDriver {
         }
     }
 
-    /// Forgets all faults to come.
+    /// Removes all scripted faults.
     pub fn heal(&self) {
         self.faults.clear();
     }
@@ -173,50 +173,50 @@ impl FakeDriver {
         self.faults.calls(verb)
     }
 
-    /// Whether the volume is there.
+    /// Whether the volume exists.
     #[must_use]
     pub fn exists(&self, id: VolumeId) -> bool {
         self.storage().volumes.contains_key(&id)
     }
 
-    /// The volume's size in GiB, if it is there.
+    /// The volume's size in GiB, if it exists.
     #[must_use]
     pub fn size(&self, id: VolumeId) -> Option<u32> {
         self.storage().volumes.get(&id).map(|disk| disk.gib)
     }
 
-    /// The volumes that are there.
+    /// The existing volumes.
     #[must_use]
     pub fn volumes(&self) -> Vec<VolumeId> {
         self.storage().volumes.keys().copied().collect()
     }
 
-    /// The snapshots that are there.
+    /// The existing snapshots.
     #[must_use]
     pub fn snapshots(&self) -> Vec<SnapshotId> {
         self.storage().snapshots.keys().copied().collect()
     }
 
-    /// Puts something there that is not ours, of so many GiB.
-    pub fn put_stranger(&self, name: &str, size: u32) {
+    /// Adds an unmanaged disk of so many GiB.
+    pub fn put_unmanaged(&self, name: &str, size: u32) {
         self.storage()
-            .strangers
+            .unmanaged
             .insert(name.to_owned(), Disk::empty(size));
     }
 
-    /// Takes a volume away behind the service's back, as an operator might.
+    /// Deletes a volume without the service, as an operator might.
     pub fn lose(&self, id: VolumeId) {
         self.storage().volumes.remove(&id);
     }
 
-    /// Writes into a volume, as a client that has it attached would. Does nothing if it is not there.
+    /// Writes into a volume, as a client that has it attached would. Does nothing if it does not exist.
     pub fn write_volume(&self, id: VolumeId, offset: u64, bytes: &[u8]) {
         if let Ok(disk) = self.storage().volume(id) {
             let _ = disk.content.write(offset, bytes);
         }
     }
 
-    /// Reads of a volume; empty if it is not there.
+    /// Reads from a volume; empty if it does not exist.
     #[must_use]
     pub fn read_volume(&self, id: VolumeId, offset: u64, length: usize) -> Vec<u8> {
         let mut storage = self.storage();
@@ -225,13 +225,13 @@ impl FakeDriver {
             .map_or_else(|_| Vec::new(), |disk| disk.content.read(offset, length))
     }
 
-    /// What a volume holds, for comparing it with another; `None` if it is not there.
+    /// The content of a volume, for comparisons; `None` if it does not exist.
     #[must_use]
     pub fn content(&self, id: VolumeId) -> Option<Content> {
         self.storage().volumes.get(&id).map(|disk| disk.content.clone())
     }
 
-    /// What a snapshot holds; `None` if it is not there.
+    /// The content of a snapshot; `None` if it does not exist.
     #[must_use]
     pub fn snapshot_content(&self, id: SnapshotId) -> Option<Content> {
         let storage = self.storage();
@@ -290,7 +290,7 @@ fn bad_reference() -> DriverError {
     DriverError::refused("The reference names nothing on the storage backend.")
 }
 
-/// What is on the storage of a backend that does not zero it.
+/// Former data on the storage of a backend that does not zero it.
 fn left_by_another() -> Content {
     let mut content = Content::default();
     let _ = content.write(0, &[0xaa; 1 << 20]);
@@ -531,7 +531,7 @@ impl VolumeDriver for FakeDriver {
             }));
             all.extend(
                 storage
-                    .strangers
+                    .unmanaged
                     .iter()
                     .map(|(name, disk)| existing(name.clone(), disk, None)),
             );

@@ -1,5 +1,4 @@
-//! Faults on purpose, for the drivers that only pretend: the next calls of a verb fail, hang or panic, before or after the
-//! deed.
+//! Fault injection for the fake drivers: the next calls of a verb fail, hang or panic, before or after their effect.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,18 +8,18 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{DriverError, DriverResult, Work};
 
-/// What a scripted call does.
+/// The behaviour of a scripted call.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// It does nothing and answers this.
+    /// It has no effect and returns this error.
     Fails(fn() -> DriverError),
-    /// It does all it should, and answers this all the same: a reply that got lost.
+    /// It has its effect, but returns this error: a lost reply.
     FailsAfter(fn() -> DriverError),
-    /// It does nothing until it is cancelled or its time is up.
+    /// It has no effect and returns only when it is cancelled or its time limit passes.
     Hangs,
-    /// It panics before it does anything.
+    /// It panics before its effect.
     Panics,
-    /// It panics after it did everything.
+    /// It panics after its effect.
     PanicsAfter,
 }
 
@@ -31,7 +30,7 @@ impl Fault {
         Self::Fails(|| DriverError::backend_failed("scripted fault"))
     }
 
-    /// No room.
+    /// A full storage.
     #[must_use]
     pub fn no_space() -> Self {
         Self::Fails(|| DriverError::no_space("scripted fault"))
@@ -50,7 +49,7 @@ pub struct Faults<V> {
 }
 
 impl<V: Copy + Eq + Hash> Faults<V> {
-    /// Every call takes this long at least.
+    /// With a minimal duration of each call.
     #[must_use]
     pub fn new(latency: Duration) -> Self {
         let script = Script {
@@ -63,12 +62,12 @@ impl<V: Copy + Eq + Hash> Faults<V> {
         }
     }
 
-    /// The next call of `verb` that has no fault yet gets this one.
+    /// Sets the fault of the next call of `verb` without one.
     pub fn push(&self, verb: V, fault: Fault) {
         self.script().next.entry(verb).or_default().insert(0, fault);
     }
 
-    /// Forgets all faults to come.
+    /// Removes all scripted faults.
     pub fn clear(&self) {
         self.script().next.clear();
     }
@@ -79,8 +78,8 @@ impl<V: Copy + Eq + Hash> Faults<V> {
         self.script().calls.get(&verb).copied().unwrap_or(0)
     }
 
-    /// Runs `deed` as `verb`, with the fault that is due, if any.
-    #[expect(clippy::panic, reason = "a scripted panic is what the test asked for")]
+    /// Runs `deed` as `verb`, with its scripted fault, if any.
+    #[expect(clippy::panic, reason = "the test requested a panic")]
     pub fn run<T>(&self, verb: V, work: &Work, deed: impl FnOnce() -> DriverResult<T>) -> DriverResult<T> {
         let fault = {
             let mut script = self.script();
@@ -109,7 +108,7 @@ impl<V: Copy + Eq + Hash> Faults<V> {
     }
 }
 
-/// Sleeps, but looks at its work every few milliseconds.
+/// Sleeps, and checks its work every few milliseconds.
 fn pause(work: &Work, span: Duration) -> DriverResult<()> {
     const LOOK: Duration = Duration::from_millis(5);
     let mut left = span;

@@ -1,12 +1,12 @@
-//! Volumes as sparse files in a folder: storage for one machine, with nothing to install (cinder: `volume/drivers/remotefs.py` is
-//! the nearest relative; names are those of its LVM driver).
+//! Volumes as sparse files in a folder: storage for one machine, with nothing to install (similar to cinder:
+//! `volume/drivers/remotefs.py`; names are those of its LVM driver).
 //!
-//! `volume-<id>` is a volume, `_snapshot-<id>` a snapshot, each an independent file of mode 0600. A file appears under its name
-//! whole or not at all: it is made as `.new-<name>`, synced, and renamed. What a killed run left under such a name is removed by
-//! the next setup, create or delete.
+//! `volume-<id>` is a volume, `_snapshot-<id>` a snapshot, each an independent file of mode 0600. Files are created
+//! atomically: as `.new-<name>`, then synced and renamed. Leftovers of a killed run with such a name are removed by the
+//! next setup, create or delete.
 //!
-//! Copies share blocks where the file system can (XFS, btrfs), and are sparse elsewhere. Of a volume that is being written, the
-//! former are a point in time and the latter are not, which is why the API asks for `force`.
+//! Copies share blocks if the file system supports it (XFS, btrfs), else they are sparse. Copies of a volume in use are
+//! consistent only in the first case, which is why the API requires `force`.
 
 mod copy;
 mod folder;
@@ -31,28 +31,28 @@ use crate::model::{Existing, PoolStats, Reference, SnapshotId, VolumeId, VolumeS
 
 const GIB: u64 = 1 << 30;
 
-/// How a file backend is.
+/// Options of a file backend.
 #[derive(Clone, Debug)]
 pub struct FileOptions {
-    /// The folder. It is made, with mode 0700, by the first setup of a process and never later: a folder that vanished is a
-    /// disk that was not mounted.
+    /// The folder. It is created, with mode 0700, by the first setup of a process and never later: if it disappears, a
+    /// disk was unmounted.
     pub path: PathBuf,
     /// Its one pool; the backend's name, as in Cinder.
     pub pool_name: String,
-    /// Per cent that is kept free.
+    /// The percentage that is kept free.
     pub reserved_percentage: u8,
-    /// How far it may be over-subscribed.
+    /// Its largest over-subscription ratio.
     pub max_over_subscription_ratio: OverSubscription,
-    /// How many bytes a second its copies may move together; 0 is no limit.
+    /// The limit of bytes per second for its copies together; 0 is no limit.
     pub copy_bps_limit: u64,
-    /// What else its pool reports.
+    /// Further data that its pool reports.
     pub extra: BTreeMap<String, String>,
-    /// Which folder was seen at that path. Clones are one: a driver that is made anew after a panic knows it.
+    /// The identity of the folder at that path. Clones share it, so a driver that is rebuilt after a panic knows it.
     pub identity: Identity,
 }
 
 impl FileOptions {
-    /// Cinder's defaults for a pool of that name in that folder.
+    /// Cinder's defaults for a pool with that name in that folder.
     pub fn new(path: impl Into<PathBuf>, pool_name: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -75,7 +75,7 @@ pub struct FileDriver {
 }
 
 impl FileDriver {
-    /// A driver that has touched nothing yet.
+    /// A new driver. It does not access the storage.
     #[must_use]
     pub fn new(options: FileOptions) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl FileDriver {
         }
     }
 
-    /// Makes the file `name` of so many bytes, filled by `fill` first, unless it is there.
+    /// Creates the file `name` of so many bytes, with content by `fill`, unless it exists.
     fn make(
         &self,
         work: &Work,
@@ -104,7 +104,7 @@ impl FileDriver {
             Some(found) => {
                 return Err(DriverError::failed(
                     "The storage backend has another volume of that name.",
-                    format!("{name} exists with {found} bytes where {bytes} were asked for"),
+                    format!("{name} exists with {found} bytes where {bytes} were requested"),
                 ));
             }
             None => {}
@@ -118,7 +118,7 @@ impl FileDriver {
         Ok(())
     }
 
-    /// Makes `name` with the content of `source`, of `bytes` or as many as the source has.
+    /// Creates `name` with the content of `source`, with `bytes` or the size of the source.
     fn copy(&self, work: &Work, source: Name, name: Name, bytes: Option<u64>) -> DriverResult<()> {
         work.check()?;
         self.folder.check()?;
@@ -138,7 +138,7 @@ impl FileDriver {
         work.check()?;
         self.folder.check()?;
         self.folder.remove(work, name)?;
-        self.known.strike(name);
+        self.known.remove(name);
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl FileDriver {
         let source = reference.source_name().unwrap_or_default();
         let bytes = self.folder.adopt(work, &source, name)?;
         if let Some(was) = Name::parse(&source).filter(|was| *was != name) {
-            self.known.strike(was);
+            self.known.remove(was);
         }
         self.known.put(name, bytes);
         Ok(Managed {
@@ -245,7 +245,7 @@ impl VolumeDriver for FileDriver {
         let name = Name::Snapshot(snapshot);
         work.check()?;
         self.folder.check()?;
-        // One that is there is whole, whatever its volume's size has become since.
+        // An existing one is complete, even if its volume's size has changed since.
         if self.folder.size(name)?.is_some() {
             return Ok(());
         }

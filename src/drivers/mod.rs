@@ -1,8 +1,8 @@
-//! What touches storage: volume drivers, target helpers, and the one place that runs external programs.
+//! Access to storage: volume drivers, target helpers, and the only place that runs external programs.
 //!
-//! Drivers know nothing of actors. Their verbs **block**: they run in worker threads of the VolumeManager, which gives
-//! each a [`Work`] to look at: how long it may take, and whether it was cancelled. Every verb looks before it acts, so that
-//! doing it twice, or again after a kill in its middle, ends in the same state.
+//! Drivers do not depend on actors. Their verbs **block**: they run in worker threads of the VolumeManager, which gives
+//! each a [`Work`] with its time limit and cancellation. Every verb checks the state before it acts, so that repeating
+//! it, also after a kill at any point, ends in the same state.
 
 pub mod command;
 pub mod copy;
@@ -30,17 +30,17 @@ use self::ownership::Ownership;
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
 
-/// A worker's limits, and how far it is: every loop and every wait in a driver looks at it. Clones are one.
+/// A worker's limits and progress: every loop and every wait in a driver checks it. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Work {
     deadline: Instant,
     cancelled: Arc<AtomicBool>,
     progress: Arc<Progress>,
-    /// What must be this process's own.
+    /// The storage that this process must own.
     owned: Vec<Ownership>,
 }
 
-/// Bytes done, of so many. Zero of zero where there is nothing to be told.
+/// Completed and total bytes. Both zero without progress.
 #[derive(Debug, Default)]
 struct Progress {
     done: AtomicU64,
@@ -48,10 +48,10 @@ struct Progress {
 }
 
 impl Work {
-    /// Work that may take this long.
+    /// Work with this time limit.
     #[must_use]
     pub fn within(limit: Duration) -> Self {
-        /// A year is as good as for ever, and no clock overflows.
+        /// A year is practically unlimited, and no clock overflows.
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
             deadline: Instant::now() + limit.min(LONGEST),
@@ -61,14 +61,14 @@ impl Work {
         }
     }
 
-    /// On a storage that must be this process's own.
+    /// Adds a storage that this process must own.
     #[must_use]
     pub fn on(mut self, ownership: &Ownership) -> Self {
         self.owned = vec![ownership.clone()];
         self
     }
 
-    /// The same work, on one more storage that must be this process's own.
+    /// The same work, with another storage that this process must own.
     #[must_use]
     pub fn and_on(&self, ownership: &Ownership) -> Self {
         let mut work = self.clone();
@@ -76,7 +76,8 @@ impl Work {
         work
     }
 
-    /// Work on the same storage that has time of its own and is not cancelled with this: for taking back what a failure left.
+    /// Work on the same storage with a new time limit, which is not cancelled with this: for cleaning up after a
+    /// failure.
     #[must_use]
     pub fn renewed(&self, limit: Duration) -> Self {
         Self {
@@ -85,55 +86,55 @@ impl Work {
         }
     }
 
-    /// Makes the storage this process's own, unless it is. A setup calls it when it has seen that the storage is there, and before
-    /// it changes anything.
+    /// Takes the ownership of the storage, if needed. A setup calls it once the storage is found to exist, before it
+    /// changes anything.
     ///
     /// # Errors
-    /// Another process has it, or did not let go of it.
+    /// If another process owns it, or did not release it.
     pub fn take_ownership(&self) -> DriverResult<()> {
         let taken = self.owned.iter().try_for_each(Ownership::take);
         taken.map_err(|error| DriverError::backend_unavailable(error.to_string()))
     }
 
-    /// Whether the storage is still this process's own. Asked before whatever changes it or takes anything away.
+    /// Checks that this process still owns the storage. Called before every change.
     ///
     /// # Errors
-    /// [`DriverError::Superseded`] if it is another's; [`DriverError::Failed`] if that cannot be known at present.
+    /// [`DriverError::Superseded`] if another process owns it; [`DriverError::Failed`] if that is unknown at present.
     pub fn check_owner(&self) -> DriverResult<()> {
         self.owned.iter().try_for_each(Ownership::check)
     }
 
-    /// Time left; zero when it is up.
+    /// Time left; zero after the deadline.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks the worker to stop: commands are ended, loops leave at their next look.
+    /// Cancels the work: commands are ended, loops end at their next check.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
     }
 
-    /// Tells how far long work is: so many bytes, of so many.
+    /// Reports the progress of long work in bytes.
     pub fn progressed(&self, done: u64, total: u64) {
         self.progress.total.store(total, Ordering::Relaxed);
         self.progress.done.store(done, Ordering::Relaxed);
     }
 
-    /// How far it is: bytes done, and in all; both 0 for work that is not counted in bytes.
+    /// The progress: completed and total bytes; both 0 for work that is not counted in bytes.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         let total = self.progress.total.load(Ordering::Relaxed);
         (self.progress.done.load(Ordering::Relaxed).min(total), total)
     }
 
-    /// Whether it was asked to stop.
+    /// Whether it was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// `Err` when there is nothing more to be done: time is up, or somebody cancelled.
+    /// `Err` after the deadline or a cancellation.
     pub fn check(&self) -> Result<(), DriverError> {
         if self.is_cancelled() {
             return Err(DriverError::Cancelled);
@@ -145,16 +146,16 @@ impl Work {
     }
 }
 
-/// Why a driver could not do it. `client` texts name no path, no address and no secret: volume owners read them.
+/// The failure of a driver's verb. `client` texts are for volume owners: without paths, addresses and secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// There is no room.
+    /// There is not enough space.
     #[error("no space: {operator}")]
     NoSpace {
         /// For the log.
         operator: String,
     },
-    /// What it needs is not there (a source volume, a folder, a program).
+    /// Something that it needs does not exist (a source volume, a folder, a program).
     #[error("not found: {operator}")]
     NotFound {
         /// For the volume's owner.
@@ -168,13 +169,13 @@ pub enum DriverError {
         /// For the log.
         operator: String,
     },
-    /// The request can never be done here (shrinking, a connector without initiator).
+    /// The request is impossible here (shrinking, a connector without initiator).
     #[error("refused: {client}")]
     Refused {
         /// For the volume's owner.
         client: String,
     },
-    /// What it needs from elsewhere cannot be reached at present; later it may be.
+    /// Something that it needs from elsewhere is temporarily unreachable.
     #[error("unavailable: {operator}")]
     Unavailable {
         /// For the volume's owner.
@@ -182,13 +183,14 @@ pub enum DriverError {
         /// For the log.
         operator: String,
     },
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     #[error("timed out")]
     TimedOut,
     /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// Another process owns the storage by now: this one changes nothing any more, and says nothing of what came of the verb.
+    /// Another process owns the storage by now: this one changes nothing any more, and does not report the outcome of
+    /// the verb.
     #[error("superseded: {operator}")]
     Superseded {
         /// For the log.

@@ -1,4 +1,4 @@
-//! What a stage asks of another actor, built from records alone: whoever has the journal can send it again.
+//! Commands of stages to other actors, built from records only, so that they can be sent again from the journal.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::transport::{CallError, Router};
 
-/// What a command is built from.
+/// The records that a command is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Records<'a> {
     /// The operation.
@@ -33,7 +33,7 @@ pub struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// What the backend of the operation's pool is told of the volume; `None` while there is no pool.
+    /// The volume's spec for the backend of the operation's pool; `None` while there is no pool.
     #[must_use]
     pub fn spec(&self) -> Option<VolumeSpec> {
         let pool = self.operation.pool.clone()?;
@@ -76,7 +76,7 @@ impl Command {
         }))
     }
 
-    /// What ends the operation's current command, if somebody wants that.
+    /// The cancellation of the operation's current command, if it was requested.
     #[must_use]
     pub fn cancellation(operation: &Operation) -> Option<Self> {
         let pool = operation.pool.as_ref().filter(|_| operation.is_cancelled())?;
@@ -87,16 +87,16 @@ impl Command {
         Some(Self::to_backend(&pool.backend, CancelOperation { command }))
     }
 
-    /// Sends it.
+    /// Sends the command.
     ///
     /// # Errors
-    /// Why it was refused; it surely was not delivered then.
+    /// Why it was refused; then it was certainly not delivered.
     pub async fn send(self, router: &Router, context: &Context) -> Result<(), CallError> {
         (self.0)(router, context).await
     }
 }
 
-/// What a backend is told of a volume that exists.
+/// The spec of an existing volume.
 #[must_use]
 pub fn spec(volume: &Volume, extra_specs: &BTreeMap<String, String>, pool: PoolName) -> VolumeSpec {
     VolumeSpec {
@@ -132,7 +132,7 @@ pub fn holds_the_export(attachment: &Attachment) -> bool {
         || matches!(attachment.status, Attached | Attaching | ErrorDetaching)
 }
 
-/// Whether nobody but this attachment may be connected.
+/// Whether no other attachment may be connected.
 #[must_use]
 pub fn is_only_connection(records: &Records<'_>) -> bool {
     let this = records.operation.attachment_id();
@@ -143,14 +143,14 @@ pub fn is_only_connection(records: &Records<'_>) -> bool {
         && old_connectors::list(records.volume).is_empty()
 }
 
-/// Whether an attachment is the initiator's whose connector this is.
+/// Whether an attachment belongs to the initiator with this connector.
 #[must_use]
 pub fn is_of(attachment: &Attachment, connector: Option<&Connector>) -> bool {
     let theirs = attachment.connector.as_ref().zip(connector);
     theirs.is_some_and(|(theirs, ours)| theirs.is_same_initiator(ours))
 }
 
-/// The context of what an operation does after its request is gone.
+/// The context of an operation's work after the end of its request.
 #[must_use]
 pub fn context_of(operation: &Operation) -> Context {
     Context {
@@ -162,8 +162,8 @@ pub fn context_of(operation: &Operation) -> Context {
 }
 
 impl Control {
-    /// Whether an open operation copies one of these volumes or snapshots. Such copies began before whoever asks, since its status
-    /// keeps new ones from beginning, and end by themselves.
+    /// Whether an open operation copies one of these volumes or snapshots. Such copies began before the calling
+    /// operation, whose status prevents new ones, and end by themselves.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,14 +1,14 @@
-//! What a volume takes along when it goes: attachments and snapshots. There may be hundreds, so they do not go in one commit
-//! with it.
+//! Attachments and snapshots that are deleted with their volume. There may be hundreds, so they are not deleted in one
+//! commit with it.
 //!
 //! | when | what is committed, a few records at a time | then |
 //! |---|---|---|
-//! | a delete has begun | operations of its attachments and snapshots end, its snapshots are `deleting` | its command is sent |
-//! | a delete has ended | its snapshots and attachments are gone, or have the status that they are left with | it is gone, and the operation with it |
-//! | its attachments are to be forgotten | they are gone | the volume says so |
+//! | a delete began | operations of its attachments and snapshots end, its snapshots are `deleting` | its command is sent |
+//! | a delete ended | its snapshots and attachments are deleted, or have their final status | it is deleted, and the operation with it |
+//! | its attachments must be removed | they are deleted | the volume is updated |
 //!
-//! The volume's own operation stays open until the last commit, so that whoever looks at it after a crash goes on with what
-//! is left. Each commit demands that it is open.
+//! The volume's own operation stays open until the last commit, so that after a crash the rest is done. Each commit
+//! requires that it is open.
 
 use super::record_changes::add_snapshot_changes;
 use super::request::Superseded;
@@ -20,7 +20,7 @@ use crate::model::transitions::snapshots::goes_with_its_volume;
 use crate::model::{Attachment, Operation, Snapshot, SnapshotStatus, Timestamp, Volume};
 use crate::store::catalog::Stored;
 
-/// What goes with a volume.
+/// What is deleted with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Followers {
     /// Its attachments.
@@ -32,22 +32,22 @@ pub enum Followers {
     },
 }
 
-/// How far a volume's followers are.
+/// The progress of the deletion of a volume's followers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// All of them go with it.
+    /// All of them are taken.
     All,
-    /// Some were taken, more are to be.
+    /// Some were taken, others are left.
     Some,
-    /// One cannot go yet.
+    /// One cannot be deleted yet.
     Held,
 }
 
 impl Control {
-    /// Takes some of what goes with the operation's volume.
+    /// Takes some of the followers of the operation's volume.
     ///
     /// # Errors
-    /// [`Interrupt`]; nothing was changed then.
+    /// [`Interrupt`]; then nothing was changed.
     pub async fn take_along(
         &self,
         operation: &Operation,
@@ -104,10 +104,10 @@ impl Control {
         Ok(Taken::Some)
     }
 
-    /// Changes what follows the volume until no more is left than is changed in one commit with it.
+    /// Changes followers of the volume until the rest fits into one commit with it.
     ///
     /// # Errors
-    /// [`Interrupt`]; what was changed by then is done again.
+    /// [`Interrupt`]; earlier changes are repeated.
     pub async fn change_followers(
         &self,
         operation: &Stored<Operation>,
@@ -132,11 +132,11 @@ impl Control {
         Ok(())
     }
 
-    /// Removes these attachments, with what is being done to them, until no more are left than go in one commit with their volume's
-    /// change: those are the reply.
+    /// Removes these attachments, with their operations, until the rest fits into one commit with their volume's
+    /// change; returns the rest.
     ///
     /// # Errors
-    /// [`Interrupt`]; those that were removed by then stay so.
+    /// [`Interrupt`]; those that were removed before stay removed.
     pub async fn shed_attachments(
         &self,
         mut attachments: Vec<Stored<Attachment>>,
@@ -156,11 +156,11 @@ impl Control {
         Ok(attachments)
     }
 
-    /// Releases the snapshots of operations that are about to be superseded, until no more are left than go in one commit with the
-    /// ends of those operations: those are the reply.
+    /// Releases the snapshots of operations that are about to be superseded, until the rest fits into one commit with
+    /// the ends of those operations; returns the rest.
     ///
     /// # Errors
-    /// [`Interrupt`]; those that were released by then stay so.
+    /// [`Interrupt`]; those that were released before stay released.
     pub async fn release_most_snapshots(
         &self,
         volume: &Volume,

@@ -1,27 +1,27 @@
-//! What can be done to each kind of resource: one file for each verb, which tells its whole story.
+//! The verbs of each kind of resource: one file for each verb, with everything about it.
 //!
-//! A verb that takes a backend is a state machine in the journal ([`Operation`]):
+//! A verb that needs a backend is a state machine in the journal ([`Operation`]):
 //!
 //! ```text
 //!   request ── begin: checks, record changes, journal entry: one commit ──┐
 //!                                                                         v
 //!                 ┌─────────── stage: one command to one actor ───────────┤
 //!                 v                                                       │
-//!   report, deadline or cancel ── next: Transition { records, operation } ┴─> ended: who waits is answered
+//!   report, deadline or cancel ── next: Transition { records, operation } ┴─> ended: waiters are answered
 //! ```
 //!
-//! | in a verb's file | what it says |
+//! | in a verb's file | content |
 //! |---|---|
-//! | the request's type | what clients may ask, as it travels to the Api actor |
-//! | [`Request::begin`] | checks and record changes, in one commit; decided anew on a conflict |
-//! | [`Entry`] | what the journal keeps of it, with its stage |
-//! | [`Verb::command`] | what the current stage asks of which actor |
-//! | [`BackendCommand`](crate::backend::BackendCommand) | that command as it travels, and its steps on the backend, each above what takes it back |
-//! | [`Verb::next`] | what a success, a failure, the deadline or a cancel make of the records, and which stage follows |
+//! | the request's type | the message to the Api actor |
+//! | [`Request::begin`] | checks and record changes, in one commit; repeated on a conflict |
+//! | [`Entry`] | its data in the journal, with its stage |
+//! | [`Verb::command`] | the command of the current stage, and its receiver |
+//! | [`BackendCommand`](crate::backend::BackendCommand) | the message of that command, and its steps on the backend, each above its revert |
+//! | [`Verb::next`] | the record changes after a success, a failure, the deadline or a cancellation, and the next stage |
 //!
 //! Actors are the engines: the Api actor begins operations, journals, resumes and ends them; a VolumeManager runs commands. A
 //! resource's `mod.rs` has its verbs' rows: each verb's request, if it has operations its entry, and if a backend takes part in it
-//! its commands. It re-exports what others need of a verb, so that nobody else names the verb's file.
+//! its commands. It re-exports what other modules need of a verb, so that they do not name the verb's file.
 
 pub mod attachment;
 pub mod command;
@@ -65,57 +65,57 @@ pub trait Verb: Debug {
     /// How long an operation about a volume of `size` GiB may take, all stages together, before it is ended with an error.
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration;
 
-    /// Whether it may take so long that its owner may want to end it: what may move data. Anything else ends sooner than a
-    /// request to end it would be written down.
+    /// Whether it can be cancelled: only verbs that may move data, since all others end sooner than a cancellation
+    /// would be committed.
     fn may_be_cancelled(&self) -> bool {
         false
     }
 
-    /// Whether it deletes its subject: what asks for that again repeats it.
+    /// Whether it deletes its subject: another request to delete repeats it.
     fn deletes_its_subject(&self) -> bool {
         false
     }
 
-    /// The type whose extra specs its commands tell of.
+    /// The type whose extra specs are in its commands.
     fn volume_type(&self, volume: &Volume) -> Option<VolumeTypeId> {
         volume.volume_type_id
     }
 
-    /// Which records it looks at, beside its volume.
+    /// The records that it needs, besides its volume.
     fn reads(&self, volume: &Volume) -> Reads;
 
-    /// What goes with its volume; `None` where the volume does not go.
+    /// What is deleted with its volume; `None` if the volume is not deleted.
     fn takes_along(&self) -> Option<followers::Followers> {
         None
     }
 
-    /// Whether its command has to wait for another operation's end: for one that copies what this one changes.
+    /// Whether its command has to wait for the end of another operation, which copies what this one changes.
     async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
         let _ = (control, operation);
         Ok(false)
     }
 
-    /// The command of the current stage; `None` if there is nobody to send it to.
+    /// The command of the current stage; `None` without a receiver.
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command>;
 
-    /// Asks other actors what a report has to be judged by. The outcome that counts is the result.
+    /// Makes the checks of an outcome that need other actors or the store. Returns the effective outcome.
     async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {
         let _ = (control, operation);
         Ok(outcome)
     }
 
-    /// What the outcome of the current stage makes of the records, and what follows; `None` if it is not one of this stage. A
-    /// deadline and a cancel come as failures. Pure.
+    /// The record changes after an outcome of the current stage, and the next stage; `None` if the outcome does not
+    /// belong to this stage. A deadline and a cancellation are failures. Pure.
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition>;
 
-    /// The entry after so many bytes of what its current command copies are safe, so that they are not copied again; `None` where
-    /// that is of no use.
+    /// The entry after so many bytes of the current command's copy are durable, so that they are not copied again;
+    /// `None` if that is not used.
     fn progressed(&self, bytes: u64) -> Option<Vec<u8>> {
         let _ = bytes;
         None
     }
 
-    /// The hidden volume that is deleted when a stronger request ends it.
+    /// The hidden volume that must be deleted when a stronger request ends it.
     fn hidden_copy(&self) -> Option<VolumeId> {
         None
     }
@@ -125,45 +125,45 @@ pub trait Verb: Debug {
         AttachmentStatus::ErrorAttaching
     }
 
-    /// The status of the snapshots that name it when a stronger request ends it; `None` if they stay as they are.
+    /// The status of the snapshots that refer to it when a stronger request ends it; `None` if it does not change.
     fn superseded_snapshot(&self) -> Option<SnapshotStatus> {
         None
     }
 
-    /// The room in its pool that the scheduler has promised to it.
+    /// The capacity in its pool that the scheduler has reserved for it.
     fn promised_space(&self, volume: &Volume) -> Option<PromisedSpace> {
         let _ = volume;
         None
     }
 }
 
-/// What the journal keeps of a verb's operations. Its form in bincode is stored: a changed form is a new name.
+/// The data of a verb's operations in the journal. Its bincode is stored: a changed struct needs a new name.
 pub trait Entry: Verb + Serialize + DeserializeOwned + 'static {
-    /// The verb, as it is named everywhere.
+    /// The name of the verb.
     const NAME: &'static str;
 }
 
-/// Whose command one is, and how long it may take.
+/// The operation of a command, and its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandHeader {
     /// The operation, and the number of its command.
     pub id: CommandId,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 
-/// Records that an operation looks at.
+/// Records that an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
     /// Which of the volume's attachments.
     pub attachments: ReadAttachments,
     /// Which of the volume's snapshots.
     pub snapshots: ReadSnapshots,
-    /// Another volume: the one that this one is made from, or whose snapshot it is made from; the copy that it becomes.
+    /// Another volume: the source of this one, or the volume of its source snapshot; or its copy.
     pub other: Option<VolumeId>,
 }
 
-/// Which attachments of a volume an operation looks at.
+/// Which attachments of a volume an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadAttachments {
     /// None.
@@ -175,17 +175,17 @@ pub enum ReadAttachments {
     All,
 }
 
-/// Which snapshots of a volume an operation looks at.
+/// Which snapshots of a volume an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadSnapshots {
-    /// The one that the operation names, if it names one.
+    /// The operation's snapshot, if it has one.
     #[default]
     Named,
     /// All of the volume.
     All,
 }
 
-/// Room in a pool that is promised and may not be taken yet, in GiB.
+/// Capacity in a pool that is reserved and may not be used yet, in GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PromisedSpace {
     /// For a new volume.
@@ -194,10 +194,10 @@ pub enum PromisedSpace {
     Growth(u32),
 }
 
-/// Reads the verb's own part of an operation.
+/// Decodes the verb's own part of an operation.
 ///
 /// # Errors
-/// When the verb is not known to this program (it was downgraded), or the entry is damaged.
+/// If the verb is unknown to this program (it was downgraded), or the entry is damaged.
 pub fn verb_of(operation: &Operation) -> Result<Box<dyn Verb>> {
     let unreadable = |why: &str| {
         Error::internal(format!(
@@ -210,7 +210,7 @@ pub fn verb_of(operation: &Operation) -> Result<Box<dyn Verb>> {
         .copied()
         .flatten()
         .find(|(name, _)| *name == operation.verb)
-        .ok_or_else(|| unreadable("this version does not know the verb"))?;
+        .ok_or_else(|| unreadable("the verb is unknown to this version"))?;
     decode(&operation.entry).ok_or_else(|| unreadable("its entry is damaged"))
 }
 
@@ -222,7 +222,7 @@ pub fn entry_of<E: Entry>(operation: &Operation) -> Option<E> {
         .flatten()
 }
 
-/// The operation at its next stage: the same with this entry, of this or of another verb, and another command.
+/// The operation at its next stage: with this entry, of this or another verb, and the next command number.
 #[must_use]
 pub fn next_stage<E: Entry>(operation: &Operation, entry: &E) -> Option<Operation> {
     let entry = encode_part(entry).ok()?;
@@ -236,7 +236,7 @@ pub fn next_stage<E: Entry>(operation: &Operation, entry: &E) -> Option<Operatio
 
 type Decode = fn(&[u8]) -> Option<Box<dyn Verb>>;
 
-/// A verb that has operations: its name, and how its entry is read.
+/// A verb that has operations: its name, and the decoder of its entry.
 type EntryRow = (&'static str, Decode);
 
 const fn entry<E: Entry>() -> EntryRow {
@@ -250,7 +250,7 @@ const fn entry<E: Entry>() -> EntryRow {
 /// The verbs that have operations, by resource.
 const ENTRIES: &[&[EntryRow]] = &[volume::ENTRIES, attachment::ENTRIES, snapshot::ENTRIES];
 
-/// Shows every request that the Api actor serves by running its verb.
+/// Visits every request that the Api actor serves by running its verb.
 pub fn every_request(visitor: &mut impl RequestVisitor) {
     volume::requests(visitor);
     attachment::requests(visitor);
@@ -260,7 +260,7 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     message::requests(visitor);
 }
 
-/// Shows every command that a VolumeManager runs. One that is missing here is not served.
+/// Visits every command of VolumeManagers. A command that is missing here is not served.
 #[must_use]
 pub fn every_command<V: CommandVisitor>(visitor: V) -> V {
     snapshot::commands(volume::commands(visitor))

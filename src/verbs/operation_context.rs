@@ -1,4 +1,4 @@
-//! What is known when a stage of an operation ends, and the parts that the transitions of several verbs are made of.
+//! The context of the end of a stage, and common parts of transitions.
 //!
 //! Pure. The engine commits the [`Transition`] under the condition that nothing of the context has changed since. A transition
 //! never leaves the volume in a transient status without an operation.
@@ -14,10 +14,10 @@ use crate::model::{
     Timestamp, Volume, VolumeStatus,
 };
 
-/// What is known when a stage ends.
+/// The context of the end of a stage.
 #[derive(Clone, Copy, Debug)]
 pub struct OperationContext<'a> {
-    /// The operation, whose current command the outcome is of.
+    /// The operation, whose current command has the outcome.
     pub operation: &'a Operation,
     /// Its volume.
     pub volume: &'a Volume,
@@ -25,17 +25,17 @@ pub struct OperationContext<'a> {
     pub other: Option<&'a Volume>,
     /// The volume's attachments, as [`Verb::reads`] says.
     pub attachments: &'a [Attachment],
-    /// The snapshots that the operation is about: one, or all that go with their volume.
+    /// The operation's snapshots: one, or all that are deleted with their volume.
     pub snapshots: &'a [Snapshot],
     /// How many pools may be tried for a new volume.
     pub max_attempts: u32,
-    /// When operations are given up: what is left to another verb gets time of its own.
+    /// The deadlines of operations: a stage of another verb gets a new deadline.
     pub deadlines: &'a Deadlines,
     /// The time now.
     pub now: Timestamp,
 }
 
-/// What the outcome of a stage makes of the records; `None` if it does not fit the stage, and is to be dropped.
+/// The transition after an outcome; `None` if it does not belong to the stage, and must be dropped.
 #[must_use]
 pub fn next(at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
     match verb_of(at.operation) {
@@ -44,7 +44,7 @@ pub fn next(at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> 
     }
 }
 
-/// The same for a verb that was read already.
+/// The same for a decoded verb.
 #[must_use]
 pub fn next_of(verb: &dyn Verb, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
     if at.is_superseded() {
@@ -53,14 +53,14 @@ pub fn next_of(verb: &dyn Verb, at: &OperationContext<'_>, outcome: &Outcome) ->
     verb.next(at, outcome)
 }
 
-/// What the passing of the deadline makes of it.
+/// The transition after the deadline.
 #[must_use]
 pub fn give_up(at: &OperationContext<'_>) -> Transition {
     let failure = if at.operation.is_cancelled() {
         Failure {
             kind: FailureKind::Cancelled,
             client: "The operation was cancelled.".to_owned(),
-            operator: "cancelled; its backend did not say in time what is left".to_owned(),
+            operator: "cancelled; its backend did not report the result in time".to_owned(),
         }
     } else {
         Failure {
@@ -72,7 +72,7 @@ pub fn give_up(at: &OperationContext<'_>) -> Transition {
     next(at, &Outcome::Failed(failure)).unwrap_or_else(Transition::superseded)
 }
 
-/// What cancelling makes of it before its first command was sent: nothing was touched.
+/// The transition after a cancellation before the first command was sent: nothing was changed on the backend.
 #[must_use]
 pub fn cancel_unsent(at: &OperationContext<'_>) -> Transition {
     let failure = Failure {
@@ -107,7 +107,7 @@ impl OperationContext<'_> {
         volume
     }
 
-    /// The volume at rest: attached as its attachments are.
+    /// The volume after the operation, with the status of its attachments.
     #[must_use]
     pub fn resting(&self) -> Volume {
         let mut volume = self.released();
@@ -119,7 +119,7 @@ impl OperationContext<'_> {
         volume
     }
 
-    /// The volume without this operation, in that status.
+    /// The volume without this operation, with that status.
     #[must_use]
     pub fn with_status(&self, status: VolumeStatus) -> Volume {
         let mut volume = self.released();
@@ -138,7 +138,7 @@ impl OperationContext<'_> {
         self.with_status(before)
     }
 
-    /// The volume, following its attachments with this one as it is to be (`None`: without it).
+    /// The volume with the status of its attachments, where this one has a new status (`None`: is deleted).
     #[must_use]
     pub fn following(&self, id: AttachmentId, status: Option<AttachmentStatus>) -> Volume {
         let mut volume = self.released();
@@ -151,7 +151,7 @@ impl OperationContext<'_> {
         volume
     }
 
-    /// The snapshot that the operation names, if it still is the operation's.
+    /// The operation's snapshot, if it still belongs to the operation.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         let id = self.operation.snapshot_id?;
@@ -160,14 +160,14 @@ impl OperationContext<'_> {
             .find(|snapshot| snapshot.id == id && snapshot.operation == Some(self.operation.id))
     }
 
-    /// The attachment that the operation is about.
+    /// The operation's attachment.
     #[must_use]
     pub fn attachment(&self) -> Option<&Attachment> {
         let id = self.operation.attachment_id()?;
         self.attachments.iter().find(|attachment| attachment.id == id)
     }
 
-    /// A snapshot at rest, without this operation.
+    /// A snapshot without this operation, with that status.
     #[must_use]
     pub fn snapshot_with_status(
         &self,
@@ -183,7 +183,7 @@ impl OperationContext<'_> {
         (snapshot.id, RecordChange::Update(Box::new(resting)))
     }
 
-    /// The snapshot that the operation names is there.
+    /// The transition after the operation's snapshot was created.
     #[must_use]
     pub fn snapshot_available(&self, provider_id: Option<String>) -> Transition {
         let change = self.snapshot().map(|snapshot| {
@@ -197,7 +197,7 @@ impl OperationContext<'_> {
         Transition::done(Answer::Done).and_snapshot(change)
     }
 
-    /// The volume's record goes, and with it those of the snapshots that went.
+    /// The transition that deletes the volume's record and those of its deleted snapshots.
     #[must_use]
     pub fn volume_gone(&self) -> Transition {
         Transition {
@@ -211,7 +211,7 @@ impl OperationContext<'_> {
         }
     }
 
-    /// The record of the snapshot that the operation names goes.
+    /// The transition that deletes the record of the operation's snapshot.
     #[must_use]
     pub fn snapshot_gone(&self) -> Transition {
         let change = self
@@ -220,7 +220,7 @@ impl OperationContext<'_> {
         Transition::done(Answer::Done).and_snapshot(change)
     }
 
-    /// What was to be done to the snapshot that the operation names has failed.
+    /// The transition after a failure of the operation's snapshot.
     #[must_use]
     pub fn snapshot_failed(
         &self,
@@ -239,7 +239,7 @@ impl OperationContext<'_> {
         .and_snapshot(change)
     }
 
-    /// What was to be done to the attachment that the operation is about has failed.
+    /// The transition after a failure of the operation's attachment.
     #[must_use]
     pub fn attachment_failed(
         &self,

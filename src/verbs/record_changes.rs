@@ -1,4 +1,4 @@
-//! What a transition changes in the catalog: records, and in the same commit what they count for.
+//! The changes of a transition in the catalog: records and, in the same commit, their usage.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::store::catalog::{Changes, Stored};
 
-/// The volume, the operation's attachment and its message. Snapshots are added apart.
+/// Adds the changes of the volume, the operation's attachment and its message. Snapshots are added separately.
 pub fn add_changes(
     changes: &mut Changes,
     transition: &Transition,
@@ -51,7 +51,7 @@ pub fn add_changes(
     }
 }
 
-/// What becomes of the other volume, and the volume that is made.
+/// Adds the changes of the other volume, and a new volume.
 pub fn add_other_changes(changes: &mut Changes, transition: &Transition, other: Option<&Stored<Volume>>) {
     if let Some(was) = other {
         match &transition.other {
@@ -67,7 +67,7 @@ pub fn add_other_changes(changes: &mut Changes, transition: &Transition, other: 
     }
 }
 
-/// What becomes of snapshots.
+/// Adds the changes of snapshots.
 pub fn add_snapshot_changes(
     changes: &mut Changes,
     of: &[(SnapshotId, RecordChange<Snapshot>)],
@@ -87,7 +87,7 @@ pub fn add_snapshot_changes(
     }
 }
 
-/// A snapshot's record goes, with what it counts for.
+/// Deletes a snapshot's record with its usage.
 pub fn remove_snapshot(changes: &mut Changes, snapshot: &Stored<Snapshot>) {
     changes.delete(snapshot);
     if snapshot.consumes_quota {
@@ -98,7 +98,7 @@ pub fn remove_snapshot(changes: &mut Changes, snapshot: &Stored<Snapshot>) {
     }
 }
 
-/// The volume's record goes, with these attachments and with what it counts for.
+/// Deletes the volume's record with these attachments and its usage.
 pub fn remove_volume(changes: &mut Changes, volume: &Stored<Volume>, attachments: &[Stored<Attachment>]) {
     changes.delete(volume);
     for attachment in attachments {
@@ -118,7 +118,7 @@ fn message(operation: &Operation, volume: &Volume, draft: &UserMessageDraft) -> 
     new_message(&operation.project_id, &operation.request_id, about, draft)
 }
 
-/// A user message about a resource.
+/// Adds a user message about a resource.
 pub fn new_message(
     project: &ProjectId,
     request_id: &str,

@@ -1,4 +1,4 @@
-//! What a client asks for, and how it is begun.
+//! Requests of clients, and how they begin.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,27 +16,27 @@ use crate::model::{
 use crate::store::record::encode_part;
 use crate::verbs::{Answer, Entry};
 
-/// Something that the Api actor is asked for by a client.
+/// A request of a client to the Api actor.
 pub trait Request: Message<To = ApiTopic> {
-    /// The least level that any rule of the policy demands for it.
+    /// The least level that any of its policy rules requires.
     fn level(&self) -> Level;
 
-    /// Whether the client may have to wait for a backend. How many may do so at once is bounded.
+    /// Whether the client may have to wait for a backend. The number of waiters is bounded.
     fn may_wait(&self) -> bool {
         false
     }
 
-    /// Checks the request and makes the changes that begin it, in one commit. It is called again if it met a conflict, or had to
-    /// wait for another operation.
+    /// Checks the request and makes the changes that begin it, in one commit. It is called again after a conflict, or
+    /// after it had to wait for another operation.
     ///
     /// # Errors
-    /// [`Interrupt`]; nothing was changed then.
+    /// [`Interrupt`]; then nothing was changed.
     fn begin(&self, at: &BeginContext<'_>) -> impl Future<Output = Result<Began<Self::Reply>, Interrupt>>;
 
     /// The reply to a client that has waited.
     ///
     /// # Errors
-    /// What the client reads instead.
+    /// The error for the client.
     fn reply(
         &self,
         at: &BeginContext<'_>,
@@ -44,78 +44,78 @@ pub trait Request: Message<To = ApiTopic> {
         answer: Result<Answer>,
     ) -> impl Future<Output = Result<Self::Reply>> {
         let _ = (at, operation, answer);
-        async { Err(Error::internal("nobody waits for this verb")) }
+        async { Err(Error::internal("this verb has no waiters")) }
     }
 }
 
-/// Is shown each type of request.
+/// Visits each type of request.
 pub trait RequestVisitor {
-    /// One of them.
+    /// Visits one.
     fn request<R: Request>(&mut self);
 }
 
-/// What a verb begins with.
+/// The context of the begin of a request.
 pub struct BeginContext<'a> {
-    /// What it works with.
+    /// The environment of the verb.
     pub control: &'a Control,
-    /// Whose request it is.
+    /// The context of the request.
     pub context: &'a Context,
-    /// The id of the operation that it may begin. Whoever waits for that operation listens already.
+    /// The id of the operation that it may begin. The listener for its end is already registered.
     pub id: OperationId,
-    /// Sees each step of a flow.
+    /// Observes each step of a flow.
     pub observer: Rc<dyn Observer<Error>>,
-    /// Operations that were ended by what was committed so far: whoever waits for one of them is told.
+    /// Operations that were ended by the commits so far: their waiters are notified.
     pub superseded: Superseded,
 }
 
-/// Operations that were ended by a commit that did not belong to them.
+/// Operations that were ended by a commit of another request.
 #[derive(Debug, Default)]
 pub struct Superseded(RefCell<Vec<Operation>>);
 
 impl Superseded {
-    /// These were.
+    /// Adds superseded operations.
     pub fn add(&self, operations: Vec<Operation>) {
         self.0.borrow_mut().extend(operations);
     }
 
-    /// Takes those that were added since the last time.
+    /// Takes the operations that were added since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<Operation> {
         self.0.take()
     }
 }
 
-/// What a request has begun, and what happens now.
+/// The result of the begin of a request.
 #[derive(Debug)]
 pub enum Began<R> {
-    /// Nothing more: this is the reply.
+    /// It is complete: this is the reply.
     Done(R),
-    /// Nothing more; the reply is asked for.
+    /// It is complete; [`Request::reply`] makes the reply.
     Ended,
-    /// The operation is in the journal; its command is sent. This is the reply.
+    /// The operation is in the journal, and its command must be sent. This is the reply.
     Started(Box<Started>, R),
-    /// The same, and its end is waited for.
+    /// The same, but the client waits for its end.
     Awaited(Box<Started>),
-    /// An operation that was open already does the same: its command is sent again. This is the reply.
+    /// An open operation does the same: its command is sent again. This is the reply.
     Repeated(Box<Operation>, R),
-    /// An operation that was open already does the same: its end is waited for.
+    /// An open operation does the same: the client waits for its end.
     Joined(Box<Operation>),
 }
 
-/// An operation that was begun.
+/// A new operation.
 #[derive(Debug)]
 pub struct Started {
     /// Its journal entry.
     pub operation: Operation,
-    /// Its volume as it was committed.
+    /// Its volume, as committed.
     pub volume: Volume,
-    /// The steps that it took so far.
+    /// The steps so far.
     pub steps: Vec<StepRecord>,
-    /// What was read for it, so that it is not read again for its first command.
+    /// Records that were read for it, so that they are not read again for its first command.
     pub known: Known,
 }
 
-/// What was read while an operation was begun.
+/// Records that were read while an operation began.
 #[derive(Debug, Default)]
 pub struct Known {
     /// Extra specs of the volume's type.
@@ -139,7 +139,7 @@ impl<R> Began<R> {
 }
 
 impl Started {
-    /// One that has taken no steps yet.
+    /// A new operation without steps.
     #[must_use]
     pub fn new(operation: Operation, volume: Volume) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl Started {
 }
 
 impl BeginContext<'_> {
-    /// A journal entry about a volume, for its backend.
+    /// A journal entry for a volume and its backend.
     ///
     /// # Errors
     /// When the entry cannot be encoded.

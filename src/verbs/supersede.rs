@@ -1,7 +1,7 @@
-//! Ending open operations because a stronger request supersedes them: a forced delete, an administrator's reset.
+//! Ends open operations that a stronger request supersedes: a forced delete, an administrator's reset.
 //!
-//! The ends are part of the commit that supersedes, so a late report finds nothing open. An attachment whose connection was
-//! being made or ended is left as the error that this is.
+//! The ends are part of the superseding commit, so a late report finds no open operation. An attachment that was being
+//! connected or disconnected gets an error status.
 
 use super::verb_of;
 use super::volume::deletion;
@@ -10,7 +10,7 @@ use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapsho
 use crate::store::catalog::{Changes, Stored};
 
 impl Control {
-    /// Adds the ends of those of these operations that are open, which are the reply.
+    /// Adds the ends of those of these operations that are open, and returns them.
     ///
     /// # Errors
     /// When the store fails.
@@ -39,7 +39,7 @@ impl Control {
         Ok(superseded)
     }
 
-    /// The hidden copy that an operation has made, and what becomes of both: the operation goes on by deleting it.
+    /// The hidden copy of an operation, and the changes of both: the operation continues with its deletion.
     async fn deletion_of_copy(
         &self,
         operation: &Operation,
@@ -54,7 +54,7 @@ impl Control {
     }
 }
 
-/// Adds what becomes of attachments whose operations were superseded.
+/// Adds the changes of attachments whose operations were superseded.
 pub fn release_attachments(
     changes: &mut Changes,
     attachments: &[Stored<Attachment>],
@@ -75,8 +75,8 @@ pub fn release_attachments(
     }
 }
 
-/// Adds what becomes of snapshots whose volume's operation was superseded: one that the volume was being reverted to is whole, one
-/// that was to go with its volume may be half gone.
+/// Adds the changes of snapshots whose volume's operation was superseded: one that the volume was being reverted to is
+/// complete, one that was being deleted with its volume may be incomplete.
 pub fn release_snapshots(changes: &mut Changes, snapshots: &[Stored<Snapshot>], superseded: &[Operation]) {
     for snapshot in snapshots {
         let Some(operation) = named_by(superseded, snapshot.operation) else {

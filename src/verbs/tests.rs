@@ -1,4 +1,4 @@
-//! What must hold of every transition of every verb.
+//! Invariants of every transition of every verb.
 
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ fn kinds(attachment_id: AttachmentId, snapshot_id: SnapshotId) -> Vec<OperationK
     ]
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 const KINDS: usize = 16;
 
 fn outcomes() -> Vec<Outcome> {
@@ -113,7 +113,7 @@ fn outcomes() -> Vec<Outcome> {
     all
 }
 
-/// A volume with an operation of this kind under way.
+/// A volume with an open operation of this kind.
 fn under_way(kind: OperationKind, attempt: u32) -> (Operation, Volume) {
     let status = match kind {
         OperationKind::CreateVolume { .. } | OperationKind::CreateVolumeFrom { .. } => VolumeStatus::Creating,
@@ -184,7 +184,7 @@ fn check(at: &OperationContext<'_>, transition: &Transition) -> Result<(), TestC
     prop_assert_eq!(
         transition.answer.is_none(),
         goes_on,
-        "who waits is told at the end, and only then"
+        "waiters are answered at the end, and only then"
     );
     if let Some(again) = &transition.next {
         prop_assert_eq!(again.attempt, at.operation.attempt + 1);

@@ -1,34 +1,34 @@
-//! What an outcome makes of an operation's records.
+//! The changes of an operation's records after an outcome.
 
 use crate::messages::api::{Failure, FailureKind};
 use crate::model::quota::Deltas;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{Attachment, ConnectionInfo, Error, Operation, Snapshot, SnapshotId, Volume};
 
-/// What becomes of a record.
+/// The change of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordChange<R> {
-    /// It stays as it is.
+    /// It is not changed.
     Keep,
-    /// It is this from now on.
+    /// It is replaced by this.
     Update(Box<R>),
-    /// It is removed.
+    /// It is deleted.
     Delete,
 }
 
-/// A user message to be written.
+/// A user message to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserMessageDraft {
-    /// What was being done.
+    /// The action that failed.
     pub action: Action,
-    /// What went wrong.
+    /// The failure.
     pub detail: Detail,
-    /// In the backend's words, fit for the owner's eyes.
+    /// The backend's text, suitable for the owner.
     pub cause: Option<String>,
 }
 
 impl UserMessageDraft {
-    /// Of a failure: `detail`, unless the backend could not be reached in time.
+    /// For a failure: with `detail`, unless the backend could not be reached in time.
     #[must_use]
     pub fn of(failure: &Failure, action: Action, detail: Detail) -> Self {
         Self {
@@ -42,42 +42,42 @@ impl UserMessageDraft {
     }
 }
 
-/// What one who waits for an operation is answered.
+/// The answer for the waiters of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is done.
     Done,
-    /// It is done, and this is how to connect.
+    /// It is done, with these connection data.
     Connected(Box<ConnectionInfo>),
 }
 
-/// What is committed at once when a stage has ended, and what follows.
+/// The changes of one commit at the end of a stage, and the next stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The volume.
     pub volume: RecordChange<Volume>,
     /// The other volume that the operation works with.
     pub other: RecordChange<Volume>,
-    /// A volume that is made: a hidden one, which counts for nothing.
+    /// A new hidden volume, which has no usage.
     pub made: Option<Box<Volume>>,
-    /// The operation's attachment, if it is about one.
+    /// The operation's attachment, if it has one.
     pub attachment: RecordChange<Attachment>,
-    /// The operation's snapshots; one that is not listed stays.
+    /// The operation's snapshots; others are not changed.
     pub snapshots: Vec<(SnapshotId, RecordChange<Snapshot>)>,
-    /// GiB that the volume grew by, or shrank by.
+    /// The growth of the volume in GiB, negative if it shrank.
     pub growth: i64,
-    /// What else the volume's project uses more, or less, from now on: by another type, say.
+    /// Further changes of the project's usage, for example by another type.
     pub usage: Deltas,
     /// The message for its owner.
     pub message: Option<UserMessageDraft>,
-    /// `None` ends the operation; else it goes on as this: with another stage, or with another pool.
+    /// The operation with its next stage or another pool; `None` ends it.
     pub next: Option<Box<Operation>>,
-    /// For those who wait; `None` while the operation goes on.
+    /// The answer for waiters; `None` while the operation continues.
     pub answer: Option<Result<Answer, Error>>,
 }
 
 impl Transition {
-    /// It is done; nothing changes but that.
+    /// A success without changes.
     #[must_use]
     pub fn done(answer: Answer) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Transition {
         }
     }
 
-    /// It is done, and the volume is this.
+    /// A success with this volume.
     #[must_use]
     pub fn done_with(volume: Volume) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Transition {
         }
     }
 
-    /// It has failed; nothing changes but that.
+    /// A failure without changes.
     #[must_use]
     pub fn failed(error: Error) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Transition {
         }
     }
 
-    /// It has failed, and the volume is this.
+    /// A failure with this volume.
     #[must_use]
     pub fn failed_with(volume: Volume, error: Error, message: Option<UserMessageDraft>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Transition {
         }
     }
 
-    /// It goes on as this, and the volume is this.
+    /// A next stage with this volume.
     #[must_use]
     pub fn goes_on(operation: Operation, volume: Volume) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl Transition {
         }
     }
 
-    /// The operation ends, and nothing else changes: what it was about is gone, or another operation's now.
+    /// The end of the operation without changes: its subject is deleted, or belongs to another operation now.
     #[must_use]
     pub fn superseded() -> Self {
         Self::failed(Error::conflict(
@@ -141,7 +141,7 @@ impl Transition {
         ))
     }
 
-    /// The same with what becomes of a snapshot.
+    /// Adds the change of a snapshot.
     #[must_use]
     pub fn and_snapshot(mut self, change: Option<(SnapshotId, RecordChange<Snapshot>)>) -> Self {
         self.snapshots.extend(change);
@@ -149,7 +149,7 @@ impl Transition {
     }
 }
 
-/// The client's error for a failure: its own fault in the backend's words, else in Cinder's.
+/// The client's error for a failure: with the backend's text if the request is at fault, else with Cinder's.
 #[must_use]
 pub fn client_error(failure: &Failure, text: &str) -> Error {
     match failure.kind {

@@ -178,8 +178,15 @@ async fn a_report_of_another_host_or_attempt_is_dropped() {
         .await;
     let done = pumice::messages::api::Outcome::Created { provider_id: None };
     let context = Context::internal("test");
-    let liar = "h2@fake".parse().unwrap();
-    crate::support::send_report(&world.router, &context, create.command, Some(liar), done.clone()).await;
+    let other_host = "h2@fake".parse().unwrap();
+    crate::support::send_report(
+        &world.router,
+        &context,
+        create.command,
+        Some(other_host),
+        done.clone(),
+    )
+    .await;
     crate::support::send_report(&world.router, &context, create.command, None, done.clone()).await;
     let mut old = create.command;
     old.attempt = 7;

@@ -73,7 +73,7 @@ fn a_crash_of_lvms_is_tried_again_once() {
     let error = group.driver().create_volume(&work(), &volume(1)).unwrap_err();
     // Well ended, but this one makes nothing: it is not believed.
     assert!(
-        matches!(&error, DriverError::Failed { operator, .. } if operator.contains("it ended well, and there is no volume-")),
+        matches!(&error, DriverError::Failed { operator, .. } if operator.contains("it succeeded, but there is no volume-")),
         "{error}"
     );
     let programs: Vec<String> = group.commands();
@@ -88,7 +88,7 @@ fn a_removal_that_ended_well_and_removed_nothing_is_not_believed() {
     group.program("lvremove", "exit 0");
     let error = driver.delete_volume(&work(), &one).unwrap_err();
     assert!(
-        matches!(&error, DriverError::Failed { operator, .. } if operator.contains("is still there")),
+        matches!(&error, DriverError::Failed { operator, .. } if operator.contains("still exists")),
         "{error}"
     );
 }

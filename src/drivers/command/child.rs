@@ -1,4 +1,4 @@
-//! One run of a program: feed it, read it, wait for it, and end it when its time is up.
+//! One run of a program: writes its input, reads its output, waits for it, and ends it at its time limit.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,13 +12,14 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use super::{Captured, Command, CommandError, GRACE, LOOK, Output, TALK, Talk};
 use crate::drivers::{DriverError, Work};
 
-/// How long one may take to die of SIGKILL before it is told of: one in uninterruptible sleep waits for its disk.
+/// How long a program may take to end after SIGKILL before a warning is logged: one in uninterruptible sleep waits for
+/// its disk.
 const DYING: Duration = Duration::from_secs(5);
 
 /// How often one drain reads: 1 MiB, the most that a pipe can hold.
 const READS: usize = 64;
 
-/// The longest line that is handed on; what is longer comes in pieces.
+/// The longest line that is passed on; a longer one is passed on in pieces.
 const LONGEST_LINE: usize = 1024;
 
 pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError> {
@@ -81,7 +82,7 @@ fn run_with<'a>(
     }
 }
 
-/// Hands on the lines that came, and forgets them. What is not a whole line waits for its rest, unless this is the end.
+/// Passes on and removes the received lines. An incomplete line waits for its rest, unless this is the end.
 fn hand_on(bytes: &mut Vec<u8>, ended: bool, talk: &mut dyn Talk) {
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -96,14 +97,14 @@ fn hand_on(bytes: &mut Vec<u8>, ended: bool, talk: &mut dyn Talk) {
     bytes.drain(..at);
 }
 
-/// A program under way. Dropped before its end, it is killed.
+/// A running program. Dropping it before its end kills it.
 struct Running {
-    /// `None` once it was waited for.
+    /// `None` once its exit status was collected.
     child: Option<Child>,
     group: Pid,
     pidfd: OwnedFd,
     stdin: Option<(ChildStdin, Vec<u8>)>,
-    /// Whether its standard input stays open when it was told everything.
+    /// Whether its standard input stays open after everything was written.
     talking: bool,
     stdout: Stream<ChildStdout>,
     stderr: Stream<ChildStderr>,
@@ -162,10 +163,10 @@ impl Running {
         }
     }
 
-    /// Waits until something happens, but no longer than `limit`, and tends to it. True once the program has ended.
+    /// Waits for events, at most `limit`, and handles them. True once the program has ended.
     fn serve(&mut self, limit: Duration) -> bool {
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
-        // One that was told everything so far is not asked whether it would hear more: it always would.
+        // If everything was written, the pipe is not polled: it would always be writable.
         if let Some((pipe, words)) = &self.stdin
             && !(self.talking && words.is_empty())
         {
@@ -181,7 +182,7 @@ impl Running {
             tv_sec: 0,
             tv_nsec: 0,
         });
-        // An interrupted or failed poll is as good as one that timed out: whoever called looks again.
+        // An interrupted or failed poll is treated like a timeout: the caller checks again.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         let ended = !fds[0].revents().is_empty();
         self.feed();
@@ -208,7 +209,7 @@ impl Running {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // It does not want to read it all: its business.
+                // It need not read all of its input.
                 Err(_) => {
                     self.stdin = None;
                     return;
@@ -220,7 +221,7 @@ impl Running {
         }
     }
 
-    /// The end of one that ended by itself. What a grandchild may print later is not waited for.
+    /// The result of a program that ended by itself. Later output of grandchildren is not awaited.
     fn finish(mut self) -> std::io::Result<Output> {
         self.stdout.drain();
         self.stderr.drain();
@@ -233,7 +234,7 @@ impl Running {
         })
     }
 
-    /// Ends the whole group: asks, waits a little, kills.
+    /// Ends the whole group: SIGTERM, a grace period, SIGKILL.
     fn end(&mut self) {
         self.signal(Signal::TERM);
         let asked = Instant::now();
@@ -241,19 +242,19 @@ impl Running {
         self.kill();
     }
 
-    /// Kills the group and collects the child, however long that takes: as long as it is there, it may still change what it was
-    /// started for, so that nothing else may begin on it. Whoever cannot wait gives this thread up, and counts it. The child has
-    /// not been waited for until then, so its group's number is not another's.
+    /// Kills the group and collects the child, however long that takes: while the child exists, it may still change its
+    /// volume, so nothing else may begin on that. A caller that cannot wait abandons this thread, and counts it. The
+    /// child is not collected before, so its group id cannot be reused.
     fn kill(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
         self.signal(Signal::KILL);
         let killed = Instant::now();
-        let mut is_told = false;
+        let mut is_reported = false;
         while !self.serve(LOOK) {
-            if !is_told && killed.elapsed() >= DYING {
-                is_told = true;
+            if !is_reported && killed.elapsed() >= DYING {
+                is_reported = true;
                 tracing::error!(
                     pid = child.id(),
                     "a killed program does not die: it waits for its disk"
@@ -264,7 +265,7 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) {
-        // It may have ended by itself: then there is nobody to signal.
+        // It may have ended by itself: then there is no process to signal.
         let _ = rustix::process::kill_process_group(self.group, signal);
     }
 }
@@ -284,8 +285,8 @@ impl<S: Read> Stream<S> {
         }
     }
 
-    /// Reads what is there, and keeps what is to be kept. Only so much of it: a program that prints for ever must not keep its
-    /// reader from looking at the clock.
+    /// Reads the available output, and stores it up to the bound. The amount per call is limited: endless output must
+    /// not keep the reader from checking the clock.
     fn drain(&mut self) {
         let mut buffer = [0; 16 << 10];
         for _ in 0..READS {

@@ -1,8 +1,8 @@
-//! Programs that run as long as we do.
+//! Programs that run as long as this process.
 //!
-//! A daemon dies with the **thread** that started it: the kernel's parent-death signal is sent when that thread ends, not the
-//! process. So it must be a thread that does nothing but keep the daemon. `setpriv` (util-linux, part of every Debian) sets the
-//! signal, for doing it ourselves between fork and exec would need unsafe code.
+//! A daemon ends with the **thread** that started it: the kernel's parent-death signal is sent when that thread ends,
+//! not the process. So it must be a thread that is dedicated to the daemon. `setpriv` (util-linux, part of every
+//! Debian) sets the signal, because setting it between fork and exec would need unsafe code.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
@@ -16,16 +16,16 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use super::{Command, CommandError};
 use crate::drivers::Work;
 
-/// The longest line that is handed on.
+/// The longest line that is passed on.
 const LONGEST_LINE: u64 = 1024;
 
-/// A daemon, in the hands of the thread that started it. Dropped, it is killed.
+/// A daemon, owned by the thread that started it. Dropping it kills it.
 pub struct Daemon {
     child: Child,
     process: Process,
 }
 
-/// A process that one may look at and kill, without ever hitting another that got its number.
+/// A handle of a process, by which it can be observed and killed without affecting another process that reuses its pid.
 #[derive(Clone, Debug)]
 pub struct Process {
     pid: u32,
@@ -33,11 +33,12 @@ pub struct Process {
 }
 
 impl Daemon {
-    /// Starts one, bound to the present thread's life. `on_line` gets each line it prints to standard error.
+    /// Starts a daemon, bound to the lifetime of the current thread. `on_line` gets each line that it prints to
+    /// standard error.
     ///
     /// # Errors
-    /// It, or `setpriv`, could not be started, or the work's storage is not this process's. That the daemon itself ended at once
-    /// shows in [`Self::wait`].
+    /// If it, or `setpriv`, could not be started, or this process does not own the work's storage. If the daemon itself
+    /// ends at once, [`Self::wait`] reports it.
     pub fn start(
         command: &Command,
         work: &Work,
@@ -94,7 +95,7 @@ impl Daemon {
         self.child.wait()
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
@@ -102,14 +103,14 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both are harmless after its end: `Child` remembers that it was waited for.
+        // Both are harmless after its end: `Child` stores that it was collected.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Process {
-    /// The process of that number, if there is one.
+    /// The process with that pid, if it exists.
     #[must_use]
     pub fn open(pid: u32) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
@@ -120,23 +121,23 @@ impl Process {
         })
     }
 
-    /// Its number.
+    /// Its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Asks it to end; harmless if it is dead.
+    /// Sends SIGTERM; harmless if it has ended.
     pub fn terminate(&self) {
         let _ = rustix::process::pidfd_send_signal(&*self.pidfd, Signal::TERM);
     }
 
-    /// Kills it; harmless if it is dead.
+    /// Sends SIGKILL; harmless if it has ended.
     pub fn kill(&self) {
         let _ = rustix::process::pidfd_send_signal(&*self.pidfd, Signal::KILL);
     }
 
-    /// Waits for its end, but no longer than this. True if it ended.
+    /// Waits for its end, at most this long. True if it ended.
     #[must_use]
     pub fn wait_end(&self, limit: Duration) -> bool {
         let timeout = Timespec::try_from(limit).ok();

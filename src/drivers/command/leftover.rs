@@ -1,6 +1,8 @@
-//! Programs that outlived the process that started them: found by the number of that run in their environment, and ended.
+//! Ends programs that outlived the process that started them. They are found by the number of that run in their
+//! environment.
 //!
-//! A daemon that such a program started in turn (`dmeventd`) is everybody's: it has a session of its own, by which it is known.
+//! A daemon that such a program started in turn (`dmeventd`) is shared by the machine and must not be ended: it is
+//! recognised by its own session.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -13,17 +15,17 @@ pub(super) const VARIABLE: &str = "PUMICE_RUN";
 
 static RUN: LazyLock<String> = LazyLock::new(|| rng::id().simple().to_string());
 
-/// How long one gets to end by itself.
+/// How long a program gets to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The number of this run: no other process has it.
+/// The unique number of this run.
 #[must_use]
 pub fn run() -> &'static str {
     &RUN
 }
 
-/// The session of this process, and of the programs that it starts. 0 in a session that is outside of the process's namespace
-/// (the first process of a container, and what it starts without a session of its own).
+/// The session of this process, and of the programs that it starts. 0 in a session outside of the process's namespace
+/// (the first process of a container, and its children without their own session).
 #[must_use]
 pub fn session() -> u32 {
     // Not `getsid`: rustix takes its answer for a process id, and those are never 0.
@@ -31,10 +33,10 @@ pub fn session() -> u32 {
     stat.ok().and_then(|stat| session_in(&stat)).unwrap_or(0)
 }
 
-/// Ends the programs that a run left behind. There are none of a run that still is ours.
+/// Ends the programs that a run left behind. Does nothing for the current run.
 ///
 /// # Errors
-/// The process that does not end within `limit`.
+/// The pid of a process that does not end within `limit`.
 pub fn end(run: &str, session: u32, limit: Duration) -> Result<(), u32> {
     if run == self::run() {
         return Ok(());
@@ -60,7 +62,7 @@ fn find(run: &str, is_of_session: impl Fn(u32) -> bool) -> Vec<Process> {
     entries
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            // The handle comes first: should the number go to another process meanwhile, its environment is not theirs.
+            // The handle is opened first: if another process reuses the pid meanwhile, its environment does not match.
             let process = Process::open(pid)?;
             let environment = std::fs::read(entry.path().join("environ")).ok()?;
             let is_theirs = environment
@@ -72,7 +74,8 @@ fn find(run: &str, is_of_session: impl Fn(u32) -> bool) -> Vec<Process> {
         .collect()
 }
 
-/// The session in a line of `/proc/<pid>/stat`: the fourth word behind the program's name, which may have anything in it.
+/// The session in a line of `/proc/<pid>/stat`: the fourth word after the program's name, which may contain any
+/// characters.
 fn session_in(stat: &str) -> Option<u32> {
     let (_, behind) = stat.rsplit_once(')')?;
     behind.split_whitespace().nth(3)?.parse().ok()
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn programs_of_a_run_are_ended_and_those_of_another_or_their_daemons_are_not() {
-        // As the successor of a process that was killed sees it: of a run that is not its own.
+        // As the successor of a killed process sees it: from another run.
         let of_earlier = |program: &str, package| Command::new(program, package).env("PUMICE_RUN", "earlier");
         let work = Work::within(Duration::from_secs(60));
         // It leads its group, so it forks before it makes a session, and ends.

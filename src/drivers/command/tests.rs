@@ -12,7 +12,7 @@ fn sh(script: &str) -> Command {
     Command::new("sh", "dash").args(["-c", script])
 }
 
-/// Waits until `done` holds; tests fail rather than hang.
+/// Waits until `done` holds; fails after a timeout.
 fn until(what: &str, done: impl Fn() -> bool) {
     let begun = Instant::now();
     while !done() {
@@ -21,7 +21,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process runs; one that is dead and not collected yet does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         stat.rsplit_once(')')
@@ -78,7 +78,7 @@ fn much_input_to_one_that_does_not_read_is_no_trouble() {
 #[test]
 fn the_environment_is_ours() {
     let text = Command::new("env", "coreutils")
-        .env("TOLD", "yes")
+        .env("GIVEN", "yes")
         .run(&work())
         .unwrap()
         .stdout
@@ -89,7 +89,7 @@ fn the_environment_is_ours() {
         .map(|(name, _)| name)
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["HOME", "LC_ALL", "PATH", "PUMICE_RUN", "TOLD"]);
+    assert_eq!(names, ["HOME", "LC_ALL", "PATH", "PUMICE_RUN", "GIVEN"]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_missing_program_is_named_with_its_package() {
 fn one_that_takes_too_long_is_ended_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let note = folder.path().join("pids");
-    // The grandchild does not listen to SIGTERM.
+    // The grandchild ignores SIGTERM.
     let script = format!(
         "(trap '' TERM; echo $$ >{0}.a; sh -c 'trap \"\" TERM; echo $$ >{0}; while :; do sleep 1; done') & while :; do sleep 1; done",
         note.display()
@@ -214,7 +214,7 @@ fn a_daemon_dies_with_its_thread_and_its_end_is_seen_at_once() {
     assert!(process.wait_end(Duration::ZERO));
 }
 
-/// Says one line at a time, and the next one only when the last was answered.
+/// Sends one line at a time, and the next one after the answer to the last.
 struct Dialogue {
     to_say: Vec<&'static str>,
     heard: Vec<String>,

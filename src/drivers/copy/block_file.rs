@@ -1,5 +1,5 @@
-//! The content of a volume that is a file or a device, read and written in a worker's thread: past the page cache where that
-//! can be, and as fast as the backend's copies may be.
+//! The content of a volume that is a file or a device, read and written in a worker's thread: bypassing the page cache
+//! where possible, and within the rate limit of the backend's copies.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -26,10 +26,10 @@ pub(crate) struct BlockFile {
 }
 
 impl BlockFile {
-    /// Opens it. What is written counts as one of the backend's copies until it is closed.
+    /// Opens it. If it is opened for writing, it counts as one of the backend's copies until it is closed.
     ///
     /// # Errors
-    /// `NotFound`; `Busy` if it is a device that is to be written and something else holds it.
+    /// `NotFound`; `Busy` if it is a device that is opened for writing and in use.
     pub(crate) fn open(
         path: &Path,
         access: Access,
@@ -54,7 +54,7 @@ impl BlockFile {
         })
     }
 
-    /// Whatever is read or written is within the volume.
+    /// Checks that a range is within the volume.
     fn check(&self, work: &Work, offset: u64, length: u64) -> DriverResult<()> {
         work.check()?;
         if offset.checked_add(length).is_some_and(|end| end <= self.length) {
@@ -149,7 +149,7 @@ impl OpenVolume for BlockFile {
             let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
             match rustix::fs::fallocate(&self.file, flags, at, part) {
                 Ok(()) => {}
-                // A file system that cannot, or a part that is not whole sectors.
+                // A file system without support, or a range that is not aligned to sectors.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
                     data::wipe(&self.file, at, part, BLOCK, &mut |_, _| Ok(()))
                         .map_err(|error| self.error("write", &error))?;
@@ -196,7 +196,7 @@ mod tests {
         Work::within(Duration::from_secs(60))
     }
 
-    /// A file that holds this byte all over, or nothing but a hole.
+    /// A file that is filled with this byte, or consists of a hole.
     fn file(byte: u8) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(LENGTH).unwrap();
@@ -225,7 +225,7 @@ mod tests {
             for (offset, length, byte, is_zeros) in pieces {
                 let start = usize::try_from(offset).unwrap();
                 let end = (start + length).min(expected.len());
-                // A volume that is written as new holds nothing yet where zeros go.
+                // A volume that is written as new has no data yet where zeros are written.
                 if is_zeros && !is_zeroed {
                     volume.write_zeros(&work(), offset, u64::try_from(end - start).unwrap()).unwrap();
                     expected[start..end].fill(0);
@@ -272,7 +272,7 @@ mod tests {
         assert!(matches!(missing.err(), Some(DriverError::NotFound { .. })));
     }
 
-    /// Each method of an open volume, by name: what changes it, and what does not.
+    /// Each method of an open volume, by name, and whether it changes the volume.
     type Method = (
         &'static str,
         Effect,
@@ -301,7 +301,7 @@ mod tests {
         let listed: BTreeSet<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
         assert_eq!(verbs_of(source, "pub trait OpenVolume: Send"), listed);
         for (name, effect, method) in METHODS {
-            // The limit lets the first megabyte pass at once, and has each further one wait.
+            // The first megabyte passes the limit at once, each further one waits.
             for lost_after in [0, 1, 2] {
                 let (file, lock) = (file(9), Lock::taken());
                 let mut volume =
@@ -345,7 +345,7 @@ mod tests {
             read.read(&work(), offset << 20, 1 << 20).unwrap();
             volume.write(&work(), offset << 20, &vec![1; 1 << 20]).unwrap();
         }
-        // Who reads is no copy: the one that writes has the whole limit, and the first write goes at once.
+        // A reader does not count as a copy: the writer has the whole limit, and the first write passes at once.
         assert!(begun.elapsed() >= Duration::from_millis(450));
         let work = work();
         work.cancel();

@@ -1,14 +1,14 @@
-//! A token bucket: how long to wait, that so many bytes a second are not exceeded.
+//! A token bucket that limits the bytes per second.
 
 use std::time::{Duration, Instant};
 
-/// How much may be saved up while nothing moves.
+/// The most tokens that accumulate while nothing is transferred.
 const SAVED: Duration = Duration::from_millis(250);
 
-/// No wait is longer; whoever waited asks again, for the rate may have changed.
+/// The longest wait; after it the caller asks again, since the rate may have changed.
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// Bytes that may be moved now; negative while there is a debt.
+/// Bytes that may be transferred now; negative while there is a debt.
 #[derive(Debug)]
 pub(super) struct Bucket {
     bytes: f64,
@@ -24,7 +24,7 @@ impl Bucket {
         }
     }
 
-    /// Takes what is about to be moved; what is not there becomes a debt.
+    /// Takes the bytes of a transfer; missing ones become a debt.
     #[expect(clippy::cast_precision_loss, reason = "a chunk has far less than 52 bits")]
     pub(super) fn take(&mut self, bytes: u64) {
         self.bytes -= bytes as f64;
@@ -59,7 +59,7 @@ mod tests {
 
     use super::Bucket;
 
-    /// How long it takes to move chunks of these sizes, on a clock of our own.
+    /// How long it takes to transfer chunks of these sizes, with a simulated clock.
     fn time_for(chunks: &[u64], rate: u64) -> Duration {
         let start = Instant::now();
         let mut now = start;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nobody_waits() {
+    fn without_a_limit_there_is_no_wait() {
         assert_eq!(time_for(&[1 << 40, 1 << 40], 0), Duration::ZERO);
     }
 }

@@ -1,8 +1,8 @@
-//! What is read and what is written, chunk by chunk.
+//! Copying and wiping of data, chunk by chunk.
 //!
-//! Files may be open with `O_DIRECT`, which spares the page cache; where a file system or a length does not allow it, the flag
-//! is dropped and the transfer done again. A hole of the source is skipped where the target reads as zeros, and so are zeros
-//! that are no hole.
+//! Files may be open with `O_DIRECT`, which bypasses the page cache; where a file system or a length does not allow it,
+//! the flag is removed and the transfer repeated. Holes and zeros of the source are skipped if the target reads as
+//! zeros.
 
 use std::fs::File;
 use std::io;
@@ -14,20 +14,20 @@ use rustix::io::Errno;
 
 use super::{Target, as_u64};
 
-/// What direct transfers are aligned to: no disk has larger sectors.
+/// The alignment of direct transfers: no disk has larger sectors.
 const ALIGN: u64 = 4096;
 
-/// Zeros are looked for in pieces of this size: those of a thin pool's chunks, at the least.
+/// The granularity of skipped zeros: the smallest chunk of a thin pool.
 const ZERO_PIECE: usize = 64 << 10;
 
-/// Differences are looked for in pieces of this size: those that LVM's snapshots keep. What is not written because it is the
-/// same needs no room in a snapshot.
+/// The granularity of differences: that of LVM's snapshots. Equal data is not written and so needs no space in a
+/// snapshot.
 const DIFFERENCE_PIECE: usize = 4096;
 
-/// Asked before each chunk, with the bytes done and the bytes to come; it may wait, and it may refuse.
+/// Called before each chunk, with the completed and the next bytes; it may wait, or fail to stop the transfer.
 pub(crate) type Pace<'a> = dyn FnMut(u64, u64) -> io::Result<()> + 'a;
 
-/// Makes the first `length` bytes of `to` equal to those of `from`. What was written is not synced yet.
+/// Makes the first `length` bytes of `to` equal to those of `from`. The data is not synced.
 pub(crate) fn copy(
     from: &File,
     to: &File,
@@ -80,7 +80,7 @@ pub(super) fn wipe(to: &File, offset: u64, length: u64, block: usize, pace: &mut
     Ok(())
 }
 
-/// The next stretch to be read at or after `offset`: what is data, or all of it where holes matter too.
+/// The next range to read at or after `offset`: data only, or everything if holes matter, too.
 fn next_stretch(from: &File, offset: u64, length: u64, target: Target) -> io::Result<Option<Range<u64>>> {
     if offset >= length {
         return Ok(None);
@@ -100,12 +100,12 @@ fn next_stretch(from: &File, offset: u64, length: u64, target: Target) -> io::Re
         return Ok(None);
     }
     let end = rustix::fs::seek(from, SeekFrom::Hole(start.max(offset)))?;
-    // A hole at once is no hole: a file system without them says so at the end of the file only.
+    // An empty data range is extended: a file system without holes reports a hole at the end of the file only.
     let end = end.next_multiple_of(ALIGN).max(start + ALIGN).min(length);
     Ok(Some(start..end))
 }
 
-/// The stretches that hold something else than zeros.
+/// The ranges that are not all zeros.
 pub(super) fn nonzero_runs(bytes: &[u8]) -> Vec<Range<usize>> {
     runs(bytes.len(), ZERO_PIECE, |piece| !is_zeros(&bytes[piece]))
 }
@@ -116,7 +116,7 @@ pub(crate) fn is_zeros(bytes: &[u8]) -> bool {
     bytes.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()])
 }
 
-/// The stretches of so many bytes whose pieces are wanted, neighbours joined.
+/// The ranges whose pieces are wanted, with adjacent ones merged.
 fn runs(length: usize, piece: usize, wanted: impl Fn(Range<usize>) -> bool) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for start in (0..length).step_by(piece) {
@@ -160,7 +160,7 @@ pub(super) fn write_all(file: &File, buffer: &[u8], at: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the transfer may be tried again: it was interrupted, or it did not suit `O_DIRECT`, which is dropped then.
+/// Whether the transfer may be retried: if it was interrupted, or not possible with `O_DIRECT`, which is then removed.
 fn recover(file: &File, error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted {
         return Ok(());
@@ -175,7 +175,7 @@ fn recover(file: &File, error: io::Error) -> io::Result<()> {
     Err(error)
 }
 
-/// Bytes where a direct transfer may read and write: zeros at first.
+/// A buffer for direct transfers, initially zeros.
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_sets_the_pace_can_stop_it() {
+    fn the_pace_function_can_stop_a_transfer() {
         let (from, to) = (with(&[(0, vec![1; 10])]), with(&[]));
         let mut asked = 0;
         let stopped = copy(

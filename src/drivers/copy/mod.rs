@@ -1,25 +1,25 @@
-//! Moving data: copies from one file or device to another, and wipes. Volume owners' bytes, so: exact, bounded, resumable.
+//! Data transfers: copies from one file or device to another, and wipes.
 //!
-//! | room | what lives there |
+//! | module | content |
 //! |---|---|
-//! | `data` | what is read, what is written: chunk by chunk, holes kept, only as fast as it may be |
-//! | `bucket` | how long to wait, that so many bytes a second are not exceeded |
+//! | `data` | copying chunk by chunk, with holes, within the rate limit |
+//! | `bucket` | a token bucket |
 //! | `throttle` | a backend's limit, divided among its copies |
-//! | [`program`] | `pumice copy` and `pumice wipe`: the child that does it |
-//! | [`process`] | the parent: starts the child, hears how far it is, tells it how fast it may be |
-//! | `block_file` | a file or device that a worker reads and writes itself, for copies between backends |
+//! | [`program`] | `pumice copy` and `pumice wipe`: the child process |
+//! | [`process`] | the parent: starts the child, receives its progress, sends it its rate |
+//! | `block_file` | a file or device that a worker reads and writes directly, for copies between backends |
 //!
-//! **Devices are copied by a process of their own.** A device may hang, and a thread that waits for it cannot be ended; a
-//! process can, and whoever started it is not stuck with it. The child reads its standard input: first and then whenever it
-//! changes comes `limit <bytes per second>`, and when the input ends its parent is gone, so it stops at once. A copy that
-//! outlived a killed Pumice would write into a volume that the next one works on already.
+//! **Devices are copied by a separate process.** A device may hang, and a thread that waits for it cannot be ended; a
+//! process can be killed without blocking its parent. The child reads `limit <bytes per second>` from its standard
+//! input, at the start and whenever it changes; when the input ends, its parent has ended, so it stops at once. A copy
+//! that outlived a killed Pumice would write into a volume that the next process already uses.
 //!
-//! **The limit is divided, not handed out in tokens**: a backend's copies get equal shares, and each is told its new share when
-//! one begins or ends. That needs no conversation while nothing changes, and a child that is slow to listen is off by one
-//! share for a moment only.
+//! **The limit is divided, not distributed as tokens**: a backend's copies get equal shares, and each gets its new
+//! share when one begins or ends. So nothing is sent while nothing changes, and a child that reads late has a wrong
+//! share only briefly.
 //!
-//! Files that a driver keeps open itself (the file driver's) are copied in the worker's thread, by the same `data` and within the
-//! same kind of limit.
+//! Files that a driver keeps open itself (the file driver's) are copied in the worker's thread, by the same `data` and
+//! with the same kind of limit.
 
 pub(crate) mod block_file;
 mod bucket;
@@ -30,18 +30,18 @@ pub(crate) mod throttle;
 
 pub(crate) use self::data::is_zeros;
 
-/// How much is copied at once, unless told otherwise (cinder: `volume_dd_blocksize`).
+/// The default size of a chunk (cinder: `volume_dd_blocksize`).
 pub const BLOCK: usize = 1 << 20;
 
-/// What is known of the target, and so what need not be written.
+/// What is known about the target, and so need not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Target {
-    /// It reads as zeros all over: zeros are not written.
+    /// It reads as zeros: zeros are not written.
     Zeros,
-    /// It may hold anything: all is written.
+    /// It may have any content: everything is written.
     Anything,
-    /// It may be much the same: it is read, and what differs is written. The cheapest for snapshots: what is the same needs no
-    /// room in them.
+    /// It may be mostly equal: it is read, and only differences are written. The cheapest for snapshots: equal data
+    /// needs no space in them.
     Alike,
 }
 

@@ -1,4 +1,4 @@
-//! The parent's side: starts `pumice copy` or `pumice wipe`, tells it how fast it may be, hears how far it is.
+//! The parent's side: starts `pumice copy` or `pumice wipe`, sends it its rate, receives its progress.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -9,17 +9,17 @@ use super::{BLOCK, Target, program};
 use crate::drivers::command::{Command, Talk};
 use crate::drivers::{DriverError, DriverResult, Work};
 
-/// This program. As a link of the kernel's it is the one that runs, even when its file was replaced by an upgrade.
-const OURSELVES: &str = "/proc/self/exe";
+/// This program. The kernel's link refers to the running one, even after its file was replaced by an upgrade.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// How a backend moves data.
+/// Options of a backend's data transfers.
 #[derive(Clone, Debug)]
 pub struct CopyOptions {
-    /// The program that has the `copy` and `wipe` commands; `None` for the one that runs.
+    /// The program that has the `copy` and `wipe` commands; `None` for the running one.
     pub pumice: Option<PathBuf>,
-    /// How much is copied at once.
+    /// The size of a chunk.
     pub block: usize,
-    /// How many bytes a second all copies of the backend may move together; 0 is no limit.
+    /// The limit of bytes per second for all copies of the backend together; 0 is no limit.
     pub limit: u64,
 }
 
@@ -33,7 +33,7 @@ impl Default for CopyOptions {
     }
 }
 
-/// Moves data for a backend. Clones share one limit.
+/// Transfers data for a backend. Clones share one limit.
 #[derive(Clone, Debug)]
 pub struct Copier {
     options: CopyOptions,
@@ -41,7 +41,7 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// One that moves nothing yet.
+    /// A copier without transfers.
     #[must_use]
     pub fn new(options: CopyOptions) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Copier {
     /// Copies the first `length` bytes, and syncs them.
     ///
     /// # Errors
-    /// `NoSpace`, `Busy`, `NotFound` as the child found it; the work's end.
+    /// `NoSpace`, `Busy`, `NotFound` as reported by the child; or the end of the work.
     pub fn copy(&self, work: &Work, from: &Path, to: &Path, length: u64, target: Target) -> DriverResult<()> {
         let args = ["copy".into(), from.into(), to.into()];
         let command = self
@@ -68,7 +68,7 @@ impl Copier {
         self.run(work, &command, length)
     }
 
-    /// Overwrites these bytes with zeros. `ionice` has the options of that program, if it is to be used.
+    /// Overwrites these bytes with zeros. `ionice` are the options of that program, if it is used.
     ///
     /// # Errors
     /// As [`Self::copy`].
@@ -90,8 +90,8 @@ impl Copier {
     ) -> Command {
         let pumice = self.options.pumice.clone();
         let command = match ionice {
-            None => Command::new(pumice.unwrap_or_else(|| OURSELVES.into()), "pumice"),
-            // There the link would lead to ionice.
+            None => Command::new(pumice.unwrap_or_else(|| THIS_PROGRAM.into()), "pumice"),
+            // Under `ionice` the link would refer to ionice.
             Some(options) => Command::new("ionice", "util-linux")
                 .args(options.split_whitespace())
                 .arg(
@@ -111,7 +111,7 @@ impl Copier {
         let _place = self.throttle.enter();
         let mut talk = Shares {
             copier: self,
-            told: None,
+            sent: None,
             work,
             length,
         };
@@ -130,17 +130,17 @@ impl Copier {
                 operator(),
             )),
             _ => Err(command
-                .judge(output)
+                .require_success(output)
                 .err()
                 .map_or(DriverError::Cancelled, DriverError::from)),
         }
     }
 }
 
-/// The conversation: our share goes one way, the progress the other.
+/// The conversation: the share is sent, the progress received.
 struct Shares<'a> {
     copier: &'a Copier,
-    told: Option<u64>,
+    sent: Option<u64>,
     work: &'a Work,
     length: u64,
 }
@@ -154,10 +154,10 @@ impl Talk for Shares<'_> {
 
     fn say(&mut self) -> Option<String> {
         let share = self.copier.throttle.share();
-        if self.told == Some(share) {
+        if self.sent == Some(share) {
             return None;
         }
-        self.told = Some(share);
+        self.sent = Some(share);
         Some(format!("limit {share}\n"))
     }
 }

@@ -1,7 +1,9 @@
-//! `pumice copy` and `pumice wipe`: what the child does that moves a device's data. Hidden from the help, for nobody types it.
+//! `pumice copy` and `pumice wipe`: the child process that transfers a device's data. Hidden from the help, since users
+//! do not run it.
 //!
-//! It waits for its first `limit` line, prints `done <bytes>` a few times a second, syncs, and ends with 0. Its exit code says
-//! what went wrong (see the constants), its standard error says it in words. When its standard input ends, so does it.
+//! It waits for its first `limit` line, prints `done <bytes>` a few times a second, syncs, and ends with 0. Its exit
+//! code is the kind of failure (see the constants), its standard error has the text. When its standard input ends, it
+//! ends, too.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -18,34 +20,34 @@ use rustix::io::Errno;
 use super::bucket::Bucket;
 use super::{BLOCK, Target, data};
 
-/// It failed, and no other code says why.
+/// It failed for another reason than those below.
 pub const EXIT_FAILED: u8 = 1;
 /// The target, or the pool under it, is full (`ENOSPC`).
 pub const EXIT_NO_SPACE: u8 = 28;
 /// The target is in use (`EBUSY`).
 pub const EXIT_BUSY: u8 = 16;
-/// The source or the target is not there (`ENOENT`).
+/// The source or the target does not exist (`ENOENT`).
 pub const EXIT_NOT_FOUND: u8 = 6;
-/// Its standard input ended: whoever started it is gone.
+/// Its standard input ended: its parent has ended.
 pub const EXIT_ALONE: u8 = 5;
 
-/// How often it says how far it is.
+/// How often it reports its progress.
 const TELL: Duration = Duration::from_millis(250);
 
 /// Options of `pumice copy`.
 #[derive(Debug, clap::Args)]
 pub struct CopyArgs {
-    /// What is read.
+    /// The source.
     pub from: PathBuf,
-    /// What is written; a file that is not there is made.
+    /// The target; a missing file is created.
     pub to: PathBuf,
-    /// How many bytes.
+    /// The number of bytes.
     #[arg(long)]
     pub length: u64,
-    /// How many at once.
+    /// The size of a chunk.
     #[arg(long, default_value_t = BLOCK)]
     pub block: usize,
-    /// What is known of the target.
+    /// What is known about the target.
     #[arg(long, value_enum, default_value_t = Target::Anything)]
     pub target: Target,
 }
@@ -53,15 +55,15 @@ pub struct CopyArgs {
 /// Options of `pumice wipe`.
 #[derive(Debug, clap::Args)]
 pub struct WipeArgs {
-    /// What is overwritten with zeros.
+    /// The file or device to overwrite with zeros.
     pub path: PathBuf,
-    /// From which byte on.
+    /// The first byte.
     #[arg(long, default_value_t = 0)]
     pub offset: u64,
-    /// How many bytes.
+    /// The number of bytes.
     #[arg(long)]
     pub length: u64,
-    /// How many at once.
+    /// The size of a chunk.
     #[arg(long, default_value_t = BLOCK)]
     pub block: usize,
 }
@@ -90,9 +92,9 @@ pub fn wipe(args: &WipeArgs) -> ExitCode {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "this is where its parent reads it")]
+#[expect(clippy::print_stderr, reason = "its parent reads it there")]
 fn run(block: usize, job: impl FnOnce(usize, &mut data::Pace<'_>) -> io::Result<()>) -> ExitCode {
-    // Whole sectors, or no transfer could be direct.
+    // A multiple of the sector size, as direct transfers require.
     let block = block.clamp(4096, 64 << 20) / 4096 * 4096;
     let Some(limit) = listen() else {
         return ExitCode::from(EXIT_ALONE);
@@ -120,12 +122,12 @@ pub(super) fn is_device(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device())
 }
 
-/// Opens what is read.
+/// Opens the source.
 fn source(path: &Path) -> io::Result<File> {
     open(path, false, OpenOptions::new().read(true))
 }
 
-/// Opens what is written. A device is taken exclusively: one that is mounted, or that another device lies on, is busy.
+/// Opens the target. A device is opened exclusively: it is busy if it is mounted, or used by another device.
 fn target(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -135,7 +137,7 @@ fn target(path: &Path) -> io::Result<File> {
     open(path, false, options.create(true).mode(0o600))
 }
 
-/// Opens past the page cache, where that can be. A device that is opened exclusively is busy if something else holds it.
+/// Opens a file bypassing the page cache, if possible. A device that is opened exclusively is busy if it is in use.
 pub(super) fn open(path: &Path, is_exclusive: bool, options: &OpenOptions) -> io::Result<File> {
     let flags = if is_exclusive {
         OFlags::EXCL
@@ -154,13 +156,13 @@ pub(super) fn open(path: &Path, is_exclusive: bool, options: &OpenOptions) -> io
     opened.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))
 }
 
-/// Reads the first limit and listens for further ones; ends the process with its input. `None` if there was none.
+/// Reads the first limit, and further ones in a thread, which ends the process with its input. `None` without a limit.
 fn listen() -> Option<Arc<AtomicU64>> {
     let mut input = io::BufReader::new(io::stdin());
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
     let limit = Arc::new(AtomicU64::new(parse_limit(&line)?));
-    let told = Arc::clone(&limit);
+    let reported = Arc::clone(&limit);
     let listener = std::thread::Builder::new().name("listener".to_owned());
     let listening = listener.spawn(move || {
         loop {
@@ -169,7 +171,7 @@ fn listen() -> Option<Arc<AtomicU64>> {
                 std::process::exit(i32::from(EXIT_ALONE));
             }
             if let Some(limit) = parse_limit(&line) {
-                told.store(limit, Ordering::Relaxed);
+                reported.store(limit, Ordering::Relaxed);
             }
         }
     });
@@ -181,11 +183,11 @@ pub(super) fn parse_limit(line: &str) -> Option<u64> {
     line.trim_end().strip_prefix("limit ")?.parse().ok()
 }
 
-/// Holds the job to its limit, and says how far it is.
+/// Applies the limit, and reports the progress.
 struct Pacer {
     limit: Arc<AtomicU64>,
     bucket: Bucket,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Pacer {
@@ -193,15 +195,15 @@ impl Pacer {
         Self {
             limit,
             bucket: Bucket::new(Instant::now()),
-            told: None,
+            reported: None,
         }
     }
 
     fn pace(&mut self, done: u64, next: u64) -> io::Result<()> {
         loop {
             let now = Instant::now();
-            if self.told.is_none_or(|told| now - told >= TELL) {
-                self.told = Some(now);
+            if self.reported.is_none_or(|reported| now - reported >= TELL) {
+                self.reported = Some(now);
                 let mut out = io::stdout().lock();
                 writeln!(out, "done {done}")?;
                 out.flush()?;

@@ -1,4 +1,4 @@
-//! The limit of a backend's copies, divided among those that run: equal shares, looked at before each chunk.
+//! The limit of a backend's copies, divided among the running ones: equal shares, applied before each chunk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::bucket::Bucket;
 use crate::drivers::{DriverResult, Work};
 
-/// How many bytes a second all copies of a backend may move together. Clones are one.
+/// The limit of bytes per second for all copies of a backend together. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Throttle {
     limit: u64,
@@ -23,7 +23,7 @@ impl Throttle {
         }
     }
 
-    /// One more copy, until the reply is dropped.
+    /// Counts one more copy, until the returned value is dropped.
     pub(crate) fn enter(&self) -> Place {
         self.running.fetch_add(1, Ordering::Relaxed);
         Place {
@@ -32,7 +32,7 @@ impl Throttle {
         }
     }
 
-    /// What one of those that run now may move in a second; 0 is all it can.
+    /// The share of one running copy in bytes per second; 0 is unlimited.
     pub(crate) fn share(&self) -> u64 {
         match self.limit {
             0 => 0,
@@ -41,7 +41,7 @@ impl Throttle {
     }
 }
 
-/// One of the copies that run.
+/// A running copy.
 #[derive(Debug)]
 pub(crate) struct Place {
     throttle: Throttle,
@@ -49,7 +49,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Waits until so many bytes may be moved.
+    /// Waits until so many bytes may be transferred.
     ///
     /// # Errors
     /// The work's end.
@@ -107,7 +107,7 @@ mod tests {
         for _ in 0..4 {
             place.pace(&work, 1000).unwrap();
         }
-        // The first may go at once, the others after what is before them.
+        // The first passes at once, the others wait for those before them.
         assert!(begun.elapsed() >= Duration::from_millis(290));
     }
 }

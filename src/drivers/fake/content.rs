@@ -1,4 +1,4 @@
-//! What a pretended volume holds: the pieces that are not zeros, shared between a volume and its snapshots and clones.
+//! The content of a fake volume: the pieces that are not zeros, shared between a volume and its snapshots and clones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 /// The size of a piece.
 const PIECE: u64 = 4096;
 
-/// How many pieces all volumes of a test may hold together is bounded by what one may hold: 64 MiB.
+/// The most pieces of one volume: 64 MiB.
 const MOST_PIECES: usize = 16 << 10;
 
-/// The content of one volume or snapshot; a clone costs no more than its pieces' addresses.
+/// The content of one volume or snapshot; a clone copies only the references to its pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     pieces: BTreeMap<u64, Arc<[u8]>>,
 }
 
 impl Content {
-    /// The first byte at or after `offset` that lies in a piece which is not all zeros.
+    /// The first byte at or after `offset` in a piece that is not all zeros.
     #[must_use]
     pub fn next_data(&self, offset: u64) -> Option<u64> {
         let (index, _) = self.pieces.range(offset / PIECE..).next()?;
@@ -37,7 +37,7 @@ impl Content {
         bytes
     }
 
-    /// Writes these bytes. False if that is more than a pretended volume may hold.
+    /// Writes these bytes. False if the content would exceed the bound.
     #[must_use]
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
         let mut at = offset;
@@ -59,7 +59,7 @@ impl Content {
         self.pieces.len() <= MOST_PIECES
     }
 
-    /// Makes so many bytes zeros.
+    /// Overwrites so many bytes with zeros.
     pub fn write_zeros(&mut self, offset: u64, length: u64) {
         let end = offset + length;
         let touched: Vec<u64> = self

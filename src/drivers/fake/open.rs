@@ -1,10 +1,10 @@
-//! A pretended volume that is open.
+//! An open fake volume.
 
 use super::{Content, FakeDriver, Verb};
 use crate::drivers::{DriverError, DriverResult, OpenVolume, Work};
 use crate::model::VolumeId;
 
-/// A volume that is open.
+/// An open volume.
 pub(super) struct OpenFake {
     pub(super) driver: FakeDriver,
     pub(super) id: VolumeId,
@@ -12,7 +12,7 @@ pub(super) struct OpenFake {
 }
 
 impl OpenFake {
-    /// Runs `deed` on the volume, which must have so many bytes.
+    /// Runs `deed` on the volume, whose size must be sufficient.
     fn on_content<T>(
         &self,
         verb: Verb,
@@ -60,7 +60,7 @@ impl OpenVolume for OpenFake {
             if content.write(offset, bytes) {
                 return Ok(());
             }
-            Err(DriverError::no_space("a pretended volume holds no more"))
+            Err(DriverError::no_space("a fake volume cannot have more data"))
         })
     }
 

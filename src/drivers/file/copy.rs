@@ -1,4 +1,4 @@
-//! Copies of files: blocks shared where the file system can do it, and only the data, without the holes, elsewhere.
+//! Copies of files: with shared blocks if the file system supports it, else only the data, without the holes.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use crate::drivers::copy::throttle::Throttle;
 use crate::drivers::copy::{BLOCK, Target, data};
 use crate::drivers::{DriverResult, Work};
 
-/// Makes the first `length` bytes of `to`, an empty file, equal to those of `from`.
+/// Copies the first `length` bytes of `from` to the empty file `to`.
 pub(super) fn copy(
     work: &Work,
     throttle: &Throttle,
@@ -19,7 +19,7 @@ pub(super) fn copy(
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    // Whatever the reason (another file system, an old one), a copy works as well, and tells what is really wrong if it does not.
+    // Whatever the reason (another file system, an old one), a copy works, too, and reports the real error if not.
     copy_data(work, throttle, from, to, length)
 }
 
@@ -30,7 +30,7 @@ fn copy_data(work: &Work, throttle: &Throttle, from: &File, to: &File, length: u
         place.pace(work, next).map_err(io::Error::other)
     });
     if copied.is_err() {
-        // If it was stopped, that is what it is to be told as.
+        // If it was cancelled, that must be the error.
         work.check()?;
     }
     copied.map_err(|error| copy_error(&error))

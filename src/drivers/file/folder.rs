@@ -1,4 +1,4 @@
-//! The folder: names, drafts that become files at once, and the difference between an empty folder and one that is not there.
+//! The folder of a backend: names, drafts that become files atomically, and the detection of a missing disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ use crate::private_files;
 
 const DRAFT: &str = ".new-";
 
-/// Device and inode of a folder, once seen: another folder in its place is a disk that was unmounted or swapped.
+/// Device and inode of a folder, once known: another folder in its place means that a disk was unmounted or exchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Identity(Arc<Mutex<Option<(u64, u64)>>>);
 
@@ -40,7 +40,7 @@ impl Folder {
         self.path.join(format!("{DRAFT}{name}"))
     }
 
-    /// Makes the folder if this process has not seen it yet, and takes it for the right one: then it is true. One that was seen
+    /// Creates the folder if this process does not know it yet, and stores its identity; then returns true. A known one
     /// must be the same.
     pub(super) fn make(&self) -> DriverResult<bool> {
         let first = self.seen().is_none();
@@ -52,10 +52,10 @@ impl Folder {
         }
         let (identity, mode) = self.look()?;
         if mode & 0o007 != 0 {
-            tracing::warn!(path = %self.path.display(), mode = format!("{mode:o}"), "everybody may look into the volume folder");
+            tracing::warn!(path = %self.path.display(), mode = format!("{mode:o}"), "all users may read the volume folder");
         }
         *self.seen() = Some(identity);
-        // Shows at once, and not at the first volume, that nothing can be written here.
+        // Fails now, and not at the first volume, if the folder is not writable.
         rustix::fs::access(
             &self.path,
             rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
@@ -64,13 +64,13 @@ impl Folder {
         Ok(first)
     }
 
-    /// Whether the folder is there, and the same as ever. Without this, a disk that is not mounted would look like an empty one,
-    /// and a delete would be done.
+    /// Checks that the folder exists, and is the known one. Without this, an unmounted disk would look like an empty
+    /// one, and a delete would succeed.
     pub(super) fn check(&self) -> DriverResult<()> {
         let (identity, _) = self.look()?;
         let mut seen = self.seen();
         match *seen {
-            Some(before) if before != identity => Err(gone(&self.path, "is another one than before")),
+            Some(before) if before != identity => Err(gone(&self.path, "is not the same as before")),
             _ => {
                 *seen = Some(identity);
                 Ok(())
@@ -93,7 +93,7 @@ impl Folder {
         self.identity.0.lock()
     }
 
-    /// The size of a file, if it is there.
+    /// The size of a file, if it exists.
     pub(super) fn size(&self, name: Name) -> DriverResult<Option<u64>> {
         let path = self.path_of(name);
         match std::fs::symlink_metadata(&path) {
@@ -107,7 +107,7 @@ impl Folder {
         }
     }
 
-    /// An empty file that has no name yet.
+    /// An empty draft of a file.
     pub(super) fn draft<'a>(&'a self, work: &'a Work, name: Name) -> DriverResult<Draft<'a>> {
         let path = self.draft_path(name);
         unlink(work, &path)?;
@@ -128,7 +128,7 @@ impl Folder {
         })
     }
 
-    /// Makes a file longer, for good.
+    /// Extends a file, durably.
     pub(super) fn extend(&self, work: &Work, name: Name, bytes: u64) -> DriverResult<()> {
         let path = self.path_of(name);
         work.check_owner()?;
@@ -141,14 +141,14 @@ impl Folder {
             .map_err(|error| io_error("extend", &path, &error))
     }
 
-    /// Removes a file and its draft, for good. What is not there counts as removed.
+    /// Removes a file and its draft, durably. Missing ones count as removed.
     pub(super) fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
         let draft = unlink(work, &self.draft_path(name))?;
         let file = unlink(work, &self.path_of(name))?;
         if draft || file { self.sync() } else { Ok(()) }
     }
 
-    /// Removes what a killed run left half-made.
+    /// Removes drafts that a killed run left.
     pub(super) fn remove_drafts(&self, work: &Work) -> DriverResult<()> {
         for entry in self.entries()? {
             let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
@@ -158,14 +158,14 @@ impl Folder {
                 .and_then(|text| text.strip_prefix(DRAFT))
                 .and_then(Name::parse);
             if let Some(name) = draft {
-                tracing::info!(file = %name, "removing a half-made file of an earlier run");
+                tracing::info!(file = %name, "removing an incomplete file of an earlier run");
                 unlink(work, &entry.path())?;
             }
         }
         Ok(())
     }
 
-    /// Files of ours and their sizes.
+    /// The files with names of this driver, and their sizes.
     pub(super) fn list(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
         let mut all = Vec::new();
         for (index, entry) in self.entries()?.enumerate() {
@@ -179,7 +179,7 @@ impl Folder {
             match entry.metadata() {
                 Ok(found) if found.is_file() => all.push((name, found.len())),
                 Ok(_) => {}
-                // Deleted since it was listed.
+                // It was deleted since it was listed.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(io_error("look at", &entry.path(), &error)),
             }
@@ -187,7 +187,7 @@ impl Folder {
         Ok(all)
     }
 
-    /// Every regular file, ours or not, but no drafts and nothing hidden.
+    /// Every regular file, managed or not, except drafts and hidden ones.
     pub(super) fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
         let mut all = Vec::new();
         for (index, entry) in self.entries()?.enumerate() {
@@ -215,7 +215,7 @@ impl Folder {
         Ok(all)
     }
 
-    /// Gives a file of the folder a name of ours, durably, and tells its size. Twice is once.
+    /// Renames a file of the folder to a name of this driver, durably, and returns its size. Idempotent.
     pub(super) fn adopt(&self, work: &Work, source: &str, name: Name) -> DriverResult<u64> {
         let refused = |why: &str| {
             Err(DriverError::refused(format!(
@@ -252,7 +252,7 @@ impl Folder {
         std::fs::read_dir(&self.path).map_err(|error| io_error("list", &self.path, &error))
     }
 
-    /// Bytes in all, and bytes that we may still write.
+    /// Total bytes, and bytes that this user may still write.
     pub(super) fn space(&self) -> DriverResult<(u64, u64)> {
         let found = rustix::fs::statvfs(&self.path)
             .map_err(|error| io_error("measure", &self.path, &error.into()))?;
@@ -262,7 +262,7 @@ impl Folder {
         ))
     }
 
-    /// Names that were made or removed stay so.
+    /// Makes created and removed names durable.
     fn sync(&self) -> DriverResult<()> {
         File::open(&self.path)
             .and_then(|folder| folder.sync_all())
@@ -270,7 +270,7 @@ impl Folder {
     }
 }
 
-/// A file on its way to its name. Dropped before that, it is gone.
+/// A file without its final name. Dropping it removes it.
 pub(super) struct Draft<'a> {
     folder: &'a Folder,
     work: &'a Work,
@@ -285,14 +285,15 @@ impl Draft<'_> {
         &self.file
     }
 
-    /// Makes it that long; what is new is a hole.
+    /// Extends it to that length with a hole.
     pub(super) fn grow(&self, bytes: u64) -> DriverResult<()> {
         self.file
             .set_len(bytes)
             .map_err(|error| io_error("make", &self.path, &error))
     }
 
-    /// Whether the file of that name is this one: another process may own the folder by now, and make the same.
+    /// Checks that the file with the draft's name is this one: another process may own the folder by now, and create
+    /// the same.
     fn must_be_ours(&self) -> DriverResult<()> {
         self.work.check_owner()?;
         let ours = self
@@ -301,11 +302,11 @@ impl Draft<'_> {
             .map_err(|error| io_error("look at", &self.path, &error))?;
         match std::fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => Ok(()),
-            _ => Err(gone(&self.path, "is not the file that was made")),
+            _ => Err(gone(&self.path, "is not the file that was created")),
         }
     }
 
-    /// Gives it its name, durably.
+    /// Renames it to its final name, durably.
     pub(super) fn publish(mut self) -> DriverResult<()> {
         let to = self.folder.path_of(self.name);
         self.file
@@ -317,7 +318,7 @@ impl Draft<'_> {
         self.folder.sync()
     }
 
-    /// Puts it in the place of the file that has its name now, durably.
+    /// Replaces the file with its name, durably.
     pub(super) fn publish_over(mut self) -> DriverResult<()> {
         let to = self.folder.path_of(self.name);
         self.file
@@ -330,10 +331,10 @@ impl Draft<'_> {
     }
 }
 
-/// Renames, unless something has that name already.
+/// Renames a file, unless the name exists.
 fn name_file(from: &Path, to: &Path) -> DriverResult<()> {
     let renamed = match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system without this flag: nobody else makes files of that name here.
+        // A file system without this flag: no other process creates files with that name here.
         Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::rename(from, to),
         result => result,
     };
@@ -351,12 +352,12 @@ impl Drop for Draft<'_> {
             && self.must_be_ours().is_ok()
             && let Err(error) = unlink(self.work, &self.path)
         {
-            tracing::warn!(%error, "a half-made file stays until the next start");
+            tracing::warn!(%error, "an incomplete file stays until the next start");
         }
     }
 }
 
-/// Whether there was anything to remove.
+/// Removes a file; false if it does not exist.
 fn unlink(work: &Work, path: &Path) -> DriverResult<bool> {
     work.check_owner()?;
     match std::fs::remove_file(path) {
@@ -373,12 +374,12 @@ fn gone(path: &Path, how: &str) -> DriverError {
     )
 }
 
-/// A failed copy; which of the two files it was, the system does not say.
+/// The error of a failed copy; the system does not report which of the two files failed.
 pub(super) fn copy_error(error: &io::Error) -> DriverError {
     io_error("copy within", Path::new("the volume folder"), error)
 }
 
-/// An error of the system, by who must act.
+/// Maps an error of the system.
 pub(super) fn io_error(what: &str, path: &Path, error: &io::Error) -> DriverError {
     let operator = format!("cannot {what} {}: {error}", path.display());
     match error.kind() {

@@ -1,4 +1,4 @@
-//! What the folder holds, remembered: tens of thousands of files are listed once, and not at every report.
+//! A cache of the folder's contents, so that tens of thousands of files are listed once, and not at every report.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ struct Sizes {
 }
 
 impl Known {
-    /// A file is there, of that size.
+    /// Inserts a file with its size.
     pub(super) fn put(&self, name: Name, bytes: u64) {
         if let Some(sizes) = self.sizes().as_mut() {
             let before = sizes.by_name.insert(name, bytes).unwrap_or(0);
@@ -27,7 +27,7 @@ impl Known {
         }
     }
 
-    /// It is gone.
+    /// Removes a file.
     pub(super) fn strike(&self, name: Name) {
         if let Some(sizes) = self.sizes().as_mut() {
             sizes.total -= sizes.by_name.remove(&name).unwrap_or(0);
@@ -41,7 +41,8 @@ impl Known {
             .map(|sizes| (sizes.by_name.len(), sizes.total))
     }
 
-    /// Lists anew. Verbs that end meanwhile wait, so that what they did is either in the list or put after it.
+    /// Lists the folder again. Verbs that end meanwhile wait, so that their changes are either in the list or applied
+    /// after it.
     pub(super) fn replace(
         &self,
         list: impl FnOnce() -> DriverResult<Vec<(Name, u64)>>,

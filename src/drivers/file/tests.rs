@@ -112,7 +112,7 @@ fn snapshots_and_clones_have_the_content_of_their_time() {
     write(&driver, &source, b"old", 123_456);
     driver.take_snapshot(&work(), &source, snapshot).unwrap();
     write(&driver, &source, b"new", 123_456);
-    // Again, as after a lost reply: the snapshot must not become a younger one.
+    // Repeated, as after a lost reply: the snapshot must not be replaced by a newer one.
     driver.take_snapshot(&work(), &source, snapshot).unwrap();
     for _ in 0..2 {
         driver
@@ -193,7 +193,7 @@ fn a_folder_that_vanished_is_no_empty_folder() {
     fs::remove_dir(&folder).unwrap();
     assert!(
         driver.setup(&work()).is_err(),
-        "a later setup does not make the folder"
+        "a later setup does not create the folder"
     );
     fs::rename(home.path().join("elsewhere"), &folder).unwrap();
     driver.setup(&work()).unwrap();
@@ -358,7 +358,7 @@ fn a_driver_made_anew_leaves_drafts_alone_and_takes_no_other_folder_for_its_own(
     let options = FileOptions::new(&path, "file");
     let work = Work::within(Duration::from_secs(20));
     FileDriver::new(options.clone()).setup(&work).unwrap();
-    // Of a verb that runs in another thread.
+    // The draft of a verb that runs in another thread.
     let draft = path.join(format!(".new-{}", volume(1).storage_name()));
     std::fs::write(&draft, "half").unwrap();
     let anew = FileDriver::new(options);

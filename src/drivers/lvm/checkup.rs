@@ -1,5 +1,5 @@
-//! What a look at the host tells of LVM before a backend uses it: which programs are there, which groups, how LVM is configured.
-//! Facts only, and nothing is changed; whoever asks judges them.
+//! The state of LVM on the host, before a backend uses it: programs, groups, configuration. Facts only, without
+//! changes; the caller assesses them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::report::Kind;
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::{DriverResult, Work};
 
-/// What every backend calls.
+/// The programs that every backend calls.
 const PROGRAMS: &[&str] = &[
     "lvs",
     "vgs",
@@ -26,13 +26,13 @@ const PROGRAMS: &[&str] = &[
     "udevadm",
 ];
 
-/// What LVM itself calls for thin pools, and the package that has it.
+/// The programs that LVM itself calls for thin pools, and their package.
 const THIN_PROGRAMS: (&[&str], &str) = (&["thin_check", "thin_repair"], "thin-provisioning-tools");
 
 /// The columns that [`parse_groups`] reads.
 const COLUMNS: &str = "vg_name,vg_attr,vg_size,vg_free,vg_missing_pv_count";
 
-/// LVM as one backend would call it.
+/// LVM, as one backend would call it.
 pub struct Checkup {
     lvm: Lvm,
     group: String,
@@ -45,46 +45,46 @@ pub struct GroupFacts {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// What of it no volume has.
+    /// The free bytes.
     pub free: u64,
     /// Whether it may be changed.
     pub writable: bool,
-    /// Whether it was handed over to another machine.
+    /// Whether it was exported to another machine.
     pub exported: bool,
-    /// How many of its disks are not there; also those that LVM only suspects.
+    /// The number of missing disks, including suspected ones.
     pub missing: u64,
     /// Whether several machines use it.
     pub shared: bool,
 }
 
-/// All groups, and what LVM complained of meanwhile.
+/// All groups, and LVM's warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     /// Every group that LVM sees.
     pub all: Vec<GroupFacts>,
-    /// Its warnings, such as of a disk that is there twice.
+    /// Its warnings, for example of a duplicate disk.
     pub warnings: Vec<String>,
 }
 
-/// What is in the backend's group.
+/// The content of the backend's group.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Content {
-    /// How many volumes and snapshots, anybody's.
+    /// The number of all volumes and snapshots.
     pub volumes: usize,
-    /// Its thin pool, if there is one: per cent of data and of metadata in use. Unknown while it is not active.
+    /// Its thin pool, if there is one: percentage of data and of metadata in use, unknown while it is not active.
     pub pool: Option<(Option<f64>, Option<f64>)>,
-    /// Whether that pool zeroes blocks before it hands them out.
+    /// Whether that pool zeroes blocks before it allocates them.
     pub pool_zeroes: bool,
-    /// Whether something else than a thin pool has the pool's name.
+    /// Whether a volume that is not a thin pool has the pool's name.
     pub name_taken: bool,
 }
 
-/// LVM's configuration, `section/key` to value as LVM writes it.
+/// LVM's configuration, from `section/key` to the value in LVM's notation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, String>);
 
 impl Checkup {
-    /// A look with a backend's eyes.
+    /// A checkup with a backend's options.
     #[must_use]
     pub fn new(options: &LvmOptions) -> Self {
         Self {
@@ -115,16 +115,16 @@ impl Checkup {
     /// LVM's version.
     ///
     /// # Errors
-    /// It is not there, or does not answer.
+    /// If it is missing, or does not answer.
     pub fn version(&self, work: &Work) -> Result<String, CommandError> {
         let output = self.lvm.command("lvs").arg("--version").run(work)?;
         Ok(parse_version(&output.stdout.text()).unwrap_or_else(|| "unknown".to_owned()))
     }
 
-    /// Every group there is, so that a wrong name shows.
+    /// Every group, so that a wrong name is detected.
     ///
     /// # Errors
-    /// LVM fails, does not answer, or answers what is no report.
+    /// If LVM fails, does not answer, or returns no report.
     pub fn groups(&self, work: &Work) -> Result<Result<Groups, String>, CommandError> {
         let args = report_args("vgs", COLUMNS, "");
         let args = args[1..].iter().filter(|arg| !arg.is_empty());
@@ -133,10 +133,10 @@ impl Checkup {
         Ok(parse_groups(&output.stdout.text()).map(|all| Groups { all, warnings }))
     }
 
-    /// What is in the backend's group.
+    /// The content of the backend's group.
     ///
     /// # Errors
-    /// As the driver's own look at it.
+    /// As the driver's report.
     pub fn content(&self, work: &Work) -> DriverResult<Content> {
         let report = self.lvm.look_at_all(work)?;
         let named = report.find(self.lvm.pool());
@@ -149,10 +149,10 @@ impl Checkup {
         })
     }
 
-    /// How LVM is configured, its defaults included.
+    /// LVM's configuration, including defaults.
     ///
     /// # Errors
-    /// LVM fails or does not answer.
+    /// If LVM fails or does not answer.
     pub fn settings(&self, work: &Work) -> Result<Settings, CommandError> {
         let command = self.lvm.command("lvmconfig").args(["--typeconfig", "full"]);
         Ok(Settings::parse(&command.run(work)?.stdout.text()))
@@ -160,7 +160,7 @@ impl Checkup {
 }
 
 impl Settings {
-    /// Reads what `lvmconfig` prints.
+    /// Parses the output of `lvmconfig`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut all = BTreeMap::new();
@@ -179,13 +179,13 @@ impl Settings {
         Self(all)
     }
 
-    /// A value as it is written.
+    /// A value in LVM's notation.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 
-    /// Whether a switch is on.
+    /// Whether a switch is enabled.
     #[must_use]
     pub fn is_on(&self, key: &str) -> bool {
         self.get(key) == Some("1")
@@ -300,16 +300,17 @@ mod tests {
 
     #[test]
     fn the_version_and_the_warnings_are_picked_out() {
-        let told = "  LVM version:     2.03.16(2) (2022-05-18)\n  Library version: 1.02.185 (2022-05-18)\n";
-        assert_eq!(parse_version(told).as_deref(), Some("2.03.16(2)"));
+        let printed =
+            "  LVM version:     2.03.16(2) (2022-05-18)\n  Library version: 1.02.185 (2022-05-18)\n";
+        assert_eq!(parse_version(printed).as_deref(), Some("2.03.16(2)"));
         assert_eq!(parse_version("what?"), None);
-        let told = "File descriptor 10 (/dev/null) leaked on vgs invocation. Parent PID 1: x\n  WARNING: Not using device /dev/sdc for PV Zk0.\n  WARNING: PV Zk0 prefers device /dev/sdb because device is used by LV.\n";
-        let warnings = parse_warnings(told);
+        let printed = "File descriptor 10 (/dev/null) leaked on vgs invocation. Parent PID 1: x\n  WARNING: Not using device /dev/sdc for PV Zk0.\n  WARNING: PV Zk0 prefers device /dev/sdb because device is used by LV.\n";
+        let warnings = parse_warnings(printed);
         assert_eq!(warnings.len(), 2);
         assert_eq!(warnings[0], "Not using device /dev/sdc for PV Zk0.");
     }
 
-    /// LVM of which there is only `vgs`, and that does this.
+    /// A stub of LVM that has only `vgs` with this script.
     fn checkup(home: &std::path::Path, vgs: &str) -> Checkup {
         let path = home.join("vgs");
         std::fs::write(&path, format!("#!/bin/sh\n{vgs}\n")).unwrap();

@@ -1,8 +1,9 @@
-//! How many commands change a group at once. LVM lets them in one by one, so those for which there is no processor only take it
-//! from the one that is in. One more than there are processors: it works while another waits for the disk, or for udev.
+//! Bounds the concurrent commands that change a group. LVM serialises them, so further ones would only take processor
+//! time from the running one. The bound is the number of processors plus one, which runs while another waits for the
+//! disk or for udev.
 //!
-//! It orders, and guards nothing: LVM has its own lock. A command that takes longer than [`PATIENCE`], for it hangs, is no longer
-//! waited for.
+//! It only orders commands and protects nothing: LVM has its own lock. A command that hangs for longer than
+//! [`PATIENCE`] is no longer waited for.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::drivers::{DriverResult, Work};
 /// How long a command is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often one who waits looks whether it may still wait.
+/// How often a waiter checks whether it may still wait.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// See the module.
@@ -29,14 +30,14 @@ struct State {
     inside: Vec<(u64, Instant)>,
 }
 
-/// A command that is in.
+/// A running command.
 pub(super) struct Permit<'a> {
     queue: &'a CommandQueue,
     number: u64,
 }
 
 impl CommandQueue {
-    /// One for this machine's processors.
+    /// A queue for this machine's processors.
     pub(super) fn new() -> Self {
         Self::of(std::thread::available_parallelism().map_or(1, usize::from) + 1)
     }
@@ -133,7 +134,7 @@ mod tests {
         assert!(matches!(queue.acquire(&short), Err(DriverError::TimedOut)));
         queue.hang();
         let other = queue.acquire(&work()).unwrap();
-        // It gives back its own place only.
+        // It returns its own place only.
         drop(hanging);
         assert!(queue.acquire(&Work::within(Duration::from_millis(20))).is_err());
         drop(other);

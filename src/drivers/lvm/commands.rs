@@ -1,4 +1,4 @@
-//! LVM's commands: their arguments, their environment, and what is tried again.
+//! LVM's commands: their arguments, their environment, and retries.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -15,16 +15,16 @@ use super::shrink;
 use crate::drivers::command::{Command, CommandError, Output};
 use crate::drivers::{DriverError, DriverResult, Work};
 
-/// How much of a report is read: tens of thousands of volumes.
+/// The largest report: tens of thousands of volumes.
 const REPORT_SIZE: usize = 64 << 20;
 
-/// A device that was just closed is often open once more, by udev, which looks what it has become.
+/// A device that was just closed is often opened again by udev, which examines its new content.
 const RETRY: &str = "activation { retry_deactivation = 1 }";
 
-/// The same, past devices that answer nobody.
+/// The same, ignoring suspended devices.
 const RETRY_HARD: &str = "activation { retry_deactivation = 1 } devices { ignore_suspended_devices = 1 }";
 
-/// Which size mirrors' regions begin to matter at.
+/// The size from which a mirror needs larger regions.
 const LARGE_MIRROR: u64 = 3 << 39;
 
 /// LVM, as one backend calls it.
@@ -68,22 +68,22 @@ impl Lvm {
         ["/dev", &self.group, name].iter().collect()
     }
 
-    /// What is known of these volumes and of their snapshots, in one report. What is not there is not in it.
+    /// A report of these volumes and of their snapshots, without missing ones.
     pub(super) fn look(&self, work: &Work, names: &[&str]) -> DriverResult<Report> {
         self.report(work, &look_args(&self.group, names))
     }
 
-    /// Everything in the group.
+    /// A report of the whole group.
     pub(super) fn look_at_all(&self, work: &Work) -> DriverResult<Report> {
         let report = self.report(work, &report_args("lvs", COLUMNS, &self.group))?;
         if report.group.is_some() {
             return Ok(report);
         }
-        // Without volumes there is no line that could say how large the group is.
+        // Without volumes there is no row with the size of the group.
         self.report(work, &report_args("vgs", GROUP_COLUMNS, &self.group))
     }
 
-    /// In which pieces the volume's snapshots keep what it loses, by their names, in bytes.
+    /// The chunk sizes of the volume's snapshots, by name, in bytes.
     pub(super) fn chunks_of_snapshots(
         &self,
         work: &Work,
@@ -110,7 +110,7 @@ impl Lvm {
             .map_err(|problem| DriverError::backend_failed(format!("{command}: {problem}")))
     }
 
-    /// Makes an empty thick volume.
+    /// Creates an empty thick volume.
     pub(super) fn create_thick(
         &self,
         work: &Work,
@@ -125,7 +125,7 @@ impl Lvm {
         self.make(work, name, &args)
     }
 
-    /// Makes an empty thin volume.
+    /// Creates an empty thin volume.
     pub(super) fn create_thin(
         &self,
         work: &Work,
@@ -139,8 +139,8 @@ impl Lvm {
         self.make(work, name, &args)
     }
 
-    /// Makes the thin pool of most of what is free: its metadata and their spare need the rest. It zeroes blocks before it hands
-    /// them out, whatever `lvm.conf` says (`allocation/thin_pool_zero`).
+    /// Creates the thin pool with most of the free space: its metadata and their spare need the rest. It zeroes blocks
+    /// before it allocates them, independent of `lvm.conf` (`allocation/thin_pool_zero`).
     pub(super) fn create_pool(&self, work: &Work) -> Result<(), Failure> {
         let pool = self.path(&self.pool);
         self.run(
@@ -149,13 +149,13 @@ impl Lvm {
         )
     }
 
-    /// Has the pool zero blocks before it hands them out, from now on.
+    /// Enables zeroing of newly allocated blocks in the pool.
     pub(super) fn zero_new_blocks(&self, work: &Work) -> Result<(), Failure> {
         self.run(work, &words(&["lvchange", "-y", "-Zy", &self.path(&self.pool)]))
     }
 
-    /// Makes a snapshot that keeps what its thick origin loses. It has room for all of it, and for the book that says where it
-    /// is, so that it never runs full.
+    /// Creates a snapshot that stores the overwritten data of its thick origin. It has space for all data of the origin
+    /// and for its metadata, so that it never runs full.
     pub(super) fn snapshot_thick(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
         self.make(
@@ -165,13 +165,13 @@ impl Lvm {
         )
     }
 
-    /// Makes a thin snapshot: one that rests, for keeping.
+    /// Creates an inactive thin snapshot.
     pub(super) fn snapshot_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
         self.run(work, &words(&["lvcreate", "-y", "-s", "-n", name, &origin]))
     }
 
-    /// Makes a thin snapshot that is a volume: active, now and after every start.
+    /// Creates a thin snapshot that is a volume: active, now and after every boot.
     pub(super) fn clone_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
         self.make(
@@ -188,7 +188,7 @@ impl Lvm {
         )
     }
 
-    /// Cuts off what is beyond `bytes`.
+    /// Shrinks a volume to `bytes`.
     pub(super) fn reduce(&self, work: &Work, name: &str, bytes: u64) -> Result<(), Failure> {
         self.run(
             work,
@@ -200,7 +200,7 @@ impl Lvm {
         self.run(work, &words(&["lvrename", "-y", &self.group, from, to]))
     }
 
-    /// Makes the device, now and after every start.
+    /// Activates the device, now and after every boot.
     pub(super) fn activate(&self, work: &Work, name: &str, was_skipped: bool) -> Result<(), Failure> {
         let path = self.path(name);
         let mut args = words(&["lvchange", "-y", "-ay", "-K"]);
@@ -211,7 +211,7 @@ impl Lvm {
         self.run(work, &args)
     }
 
-    /// Takes the device away; refused while somebody has it open.
+    /// Deactivates the device; refused while it is open.
     pub(super) fn deactivate(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(
             work,
@@ -219,12 +219,12 @@ impl Lvm {
         )
     }
 
-    /// Lets a device go on that a killed command left suspended.
+    /// Resumes a device that a killed command left suspended.
     pub(super) fn refresh(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(work, &words(&["lvchange", "--refresh", &self.path(name)]))
     }
 
-    /// What is being copied into this one is whole.
+    /// Marks a volume as completely copied.
     pub(super) fn is_whole(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.remove_tags(work, name, &[COPYING])
     }
@@ -246,7 +246,7 @@ impl Lvm {
         self.run(work, &args)
     }
 
-    /// Takes a thick snapshot off its origin, which may be in use: a volume that holds what it has saved.
+    /// Splits a thick snapshot from its origin, which may be in use: it becomes a volume with the stored data.
     pub(super) fn split(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(
             work,
@@ -254,7 +254,7 @@ impl Lvm {
         )
     }
 
-    /// Puts it on again, with what it has saved.
+    /// Joins it to its origin again, with the stored data.
     pub(super) fn join(&self, work: &Work, origin: &str, name: &str, chunk: u64) -> Result<(), Failure> {
         let (origin, cow) = (self.path(origin), self.path(name));
         self.run(
@@ -263,8 +263,8 @@ impl Lvm {
         )
     }
 
-    /// Removes a volume, and whatever is a snapshot of it in LVM's sense: whoever calls has looked. It is believed to be gone when
-    /// its device is.
+    /// Removes a volume, and its snapshots in LVM's sense, which the caller has checked. The removal is verified by its
+    /// device.
     pub(super) fn remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.try_to_remove(work, name)?;
         if self.device(name).symlink_metadata().is_err() {
@@ -272,10 +272,10 @@ impl Lvm {
         }
         let what = match self.look(work, &[name]) {
             Ok(report) if report.find(name).is_none() => return Ok(()),
-            Ok(_) => format!("it ended well, and {name} is still there"),
-            Err(error) => format!("it ended well, and whether {name} is gone is not known: {error}"),
+            Ok(_) => format!("it succeeded, but {name} still exists"),
+            Err(error) => format!("it succeeded, but whether {name} is removed is unknown: {error}"),
         };
-        Err(self.liar(&words(&["lvremove", &self.path(name)]), what))
+        Err(self.succeeded_without_effect(&words(&["lvremove", &self.path(name)]), what))
     }
 
     fn try_to_remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
@@ -296,7 +296,7 @@ impl Lvm {
         self.run(work, &words(&["lvremove", "--config", RETRY_HARD, "-f", &path]))
     }
 
-    /// Waits until udev has looked at what changed. Where there is none, there is nothing to wait for.
+    /// Waits until udev has handled the changes. Without udev there is nothing to wait for.
     pub(super) fn settle(&self, work: &Work) {
         if let Err(error) = self.command("udevadm").arg("settle").run(work) {
             tracing::debug!(%error, "udev did not settle");
@@ -307,7 +307,7 @@ impl Lvm {
         format!("{}/{name}", self.group)
     }
 
-    /// Runs a command that makes an active volume, and believes it when there is a device. Where LVM shows none, it is asked.
+    /// Runs a command that creates an active volume, and verifies it by its device, or by a report if there is none.
     fn make(&self, work: &Work, name: &str, args: &[String]) -> Result<(), Failure> {
         self.run(work, args)?;
         if self.device(name).symlink_metadata().is_ok() {
@@ -315,14 +315,14 @@ impl Lvm {
         }
         let what = match self.look(work, &[name]) {
             Ok(report) if report.find(name).is_some() => return Ok(()),
-            Ok(_) => format!("it ended well, and there is no {name}"),
-            Err(error) => format!("it ended well, and whether there is {name} is not known: {error}"),
+            Ok(_) => format!("it succeeded, but there is no {name}"),
+            Err(error) => format!("it succeeded, but whether {name} exists is unknown: {error}"),
         };
-        Err(self.liar(args, what))
+        Err(self.succeeded_without_effect(args, what))
     }
 
-    /// A command that ended well and did not do what it is for.
-    fn liar(&self, args: &[String], what: String) -> Failure {
+    /// The failure of a command that succeeded without its effect.
+    fn succeeded_without_effect(&self, args: &[String], what: String) -> Failure {
         let command = self.command(&args[0]).args(&args[1..]);
         CommandError::Exit {
             command: command.to_string(),
@@ -372,17 +372,17 @@ impl Lvm {
     }
 }
 
-/// Runs a command, and once more if it crashed: LVM has been seen to, and its commands may be repeated.
+/// Runs a command, and retries it once if it crashed, which LVM sometimes does: its commands are repeatable.
 fn run_twice(command: &Command, work: &Work) -> Result<Output, Failure> {
     let mut output = command.output(work)?;
     if crashed(output.status) {
         tracing::warn!(%command, status = %output.status, "LVM crashed; trying once more");
         output = command.output(work)?;
     }
-    Ok(command.judge(output)?)
+    Ok(command.require_success(output)?)
 }
 
-/// Died of a signal, or is a shell that tells of one that did.
+/// Whether a command was ended by a signal, directly or under a shell.
 fn crashed(status: ExitStatus) -> bool {
     status.signal().is_some() || matches!(status.code(), Some(134 | 137 | 139))
 }
@@ -403,8 +403,8 @@ fn tag_args(copying: bool) -> Vec<String> {
     }
 }
 
-/// Mirrors as Cinder makes them, but for their log: LVM makes none any more that is mirrored itself. A mirror of many regions needs
-/// larger ones: the next power of two of its TiB.
+/// Mirrors as in Cinder, except for their log, which LVM does not mirror any more. A large mirror needs larger regions:
+/// the next power of two of its TiB.
 fn mirror_args(mirrors: u32, bytes: u64) -> Vec<String> {
     if mirrors == 0 {
         return Vec::new();
@@ -418,7 +418,7 @@ fn mirror_args(mirrors: u32, bytes: u64) -> Vec<String> {
     args
 }
 
-/// A report whose form is ours, whatever LVM's configuration says of reports.
+/// The arguments of a report with a fixed format, independent of LVM's configuration.
 pub(super) fn report_args(program: &str, columns: &str, group: &str) -> Vec<String> {
     words(&[
         program,
@@ -435,8 +435,8 @@ pub(super) fn report_args(program: &str, columns: &str, group: &str) -> Vec<Stri
     ])
 }
 
-/// The arguments that ask for these volumes and for what is a snapshot of them. A selection, for a report that names what is
-/// not there fails as a whole.
+/// The arguments for a report of these volumes and their snapshots. A selection is used, because a report with the name
+/// of a missing volume fails as a whole.
 fn look_args(group: &str, names: &[&str]) -> Vec<String> {
     let wanted: Vec<String> = names
         .iter()
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_told_from_a_failure() {
+    fn a_crash_is_distinguished_from_a_failure() {
         assert!(crashed(ExitStatus::from_raw(9)));
         assert!(crashed(ExitStatus::from_raw(139 << 8)));
         assert!(!crashed(ExitStatus::from_raw(5 << 8)));

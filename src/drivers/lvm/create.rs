@@ -1,4 +1,4 @@
-//! Making volumes and snapshots: empty ones, snapshots, copies.
+//! Creates volumes and snapshots: empty ones, snapshots, copies.
 
 use super::error_kind::{ErrorKind, Failure};
 use super::look::whole_volume;
@@ -10,7 +10,7 @@ use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{SnapshotId, VolumeId, VolumeSpec};
 
 impl LvmDriver {
-    /// One command where nothing is in the way: what LVM refuses is looked at afterwards.
+    /// A single command in the usual case: only if LVM refuses, the state is examined.
     pub(super) fn create_empty(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let (name, bytes) = (names::volume(volume.id), bytes_of(volume.size));
         match self.make(work, &name, bytes, false) {
@@ -26,7 +26,7 @@ impl LvmDriver {
         }
     }
 
-    /// Makes an empty volume of the kind that this backend makes.
+    /// Creates an empty volume of this backend's kind.
     fn make(&self, work: &Work, name: &str, bytes: u64, copying: bool) -> Result<(), MakeError> {
         match self.mode(work)? {
             Mode::Thin => self.lvm.create_thin(work, name, bytes, copying)?,
@@ -35,12 +35,12 @@ impl LvmDriver {
         Ok(())
     }
 
-    /// A volume that is there counts as made if it is whole and as large as it should be.
+    /// An existing volume counts as created if it is complete and has the right size.
     fn accept(&self, work: &Work, lv: &Lv, bytes: u64) -> DriverResult<()> {
         if !is_volume(lv) || lv.is_copying() || lv.bytes.div_ceil(GIB) != bytes.div_ceil(GIB) {
             return Err(DriverError::failed(
                 "The storage backend has another volume of that name.",
-                format!("{lv:?} is there where {bytes} bytes were asked for"),
+                format!("{lv:?} exists where {bytes} bytes were requested"),
             ));
         }
         self.awake(work, lv)
@@ -74,7 +74,7 @@ impl LvmDriver {
         let passing = names::clone_snapshot(volume.id);
         let (new, old) = (names::revert_new(source_id), names::revert_old(source_id));
         let report = self.lvm.look(work, &[&name, &source, &passing, &new, &old])?;
-        // Of the source nobody is the master here: its own verb may be at work on it, and will finish it.
+        // The source is not locked here: its own verb may be changing it, and will complete that.
         if report
             .lvs
             .iter()
@@ -93,7 +93,7 @@ impl LvmDriver {
             .find(&name)
             .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
         {
-            // A snapshot that finds room, and then no volume for it, would be wiped in vain.
+            // Both must have space: else the snapshot would be created and wiped in vain.
             if report.find(&name).is_none() && report.find(&passing).is_none() {
                 report.has_room(source.bytes + self.room_of_new(work, bytes)?)?;
             }
@@ -102,7 +102,8 @@ impl LvmDriver {
                 .snapshot_for_clone(work, &report, &passing, source)
                 .and_then(|from| self.copy_into(work, &report, &name, &from, bytes));
             if let Err(error) = copied {
-                // Whoever has no room now is not helped by a snapshot that takes some. What else went wrong is tried again.
+                // If there is no space, the snapshot is removed because it takes some. Other failures are retried with
+                // it.
                 if matches!(error, DriverError::NoSpace { .. }) {
                     self.forget(work, &passing);
                 }
@@ -117,7 +118,7 @@ impl LvmDriver {
         }
     }
 
-    /// What an empty volume of the kind that this backend makes takes of the group.
+    /// The space in the group that an empty volume of this backend's kind takes.
     fn room_of_new(&self, work: &Work, bytes: u64) -> DriverResult<u64> {
         Ok(match self.mode(work)? {
             Mode::Thin => 0,
@@ -125,7 +126,7 @@ impl LvmDriver {
         })
     }
 
-    /// The point in time that a thick clone is copied from. One that was taken by an attempt before is as good.
+    /// The snapshot that a thick clone is copied from. One of an earlier attempt is used again.
     fn snapshot_for_clone(&self, work: &Work, report: &Report, name: &str, source: &Lv) -> DriverResult<Lv> {
         let taken = Lv {
             name: name.to_owned(),
@@ -142,7 +143,7 @@ impl LvmDriver {
             {
                 return Ok(lv.clone());
             }
-            // What a killed command left, or what is left of one that was taken off to be wiped.
+            // A leftover of a killed command, or of a split snapshot that was being wiped.
             Some(lv) => self.discard(work, lv)?,
             None => {}
         }
@@ -150,7 +151,7 @@ impl LvmDriver {
         Ok(taken)
     }
 
-    /// Makes a thin volume of a thin source, which shares its blocks.
+    /// Creates a thin volume from a thin source, with shared blocks.
     fn derive(&self, work: &Work, report: &Report, name: &str, source: &str, bytes: u64) -> DriverResult<()> {
         let held = match report.find(name) {
             None => {
@@ -170,7 +171,7 @@ impl LvmDriver {
         self.grow(work, name, bytes)
     }
 
-    /// Makes a volume of its own with the source's data. Until that is whole it carries a tag.
+    /// Creates an independent volume with the source's data. It has a tag until it is complete.
     fn copy_into(
         &self,
         work: &Work,
@@ -180,7 +181,7 @@ impl LvmDriver {
         bytes: u64,
     ) -> DriverResult<()> {
         let target = match self.mode(work)? {
-            // Where a pool does not zero its blocks, what is not written of a block reads as whatever its last owner left.
+            // If the pool does not zero its blocks, unwritten parts of a block have data of its former owner.
             Mode::Thin if self.blocks_are_zeroed() => Target::Zeros,
             _ => Target::Anything,
         };
@@ -192,7 +193,7 @@ impl LvmDriver {
         }
         match report.find(name) {
             Some(lv) if is_volume(lv) && !lv.is_copying() => return self.accept(work, lv, bytes),
-            // A thick one is simply written again. A thin one must read as zeros where nothing will be written.
+            // A thick one is overwritten. A thin one must read as zeros where nothing will be written.
             Some(lv) if target == Target::Anything && lv.kind == Kind::Thick && lv.bytes >= bytes => {
                 self.awake(work, lv)?;
             }
@@ -211,14 +212,14 @@ impl LvmDriver {
         Ok(self.lvm.is_whole(work, name)?)
     }
 
-    /// Removes what is of no use, as far as that is possible now; a delete does it for good.
+    /// Removes a useless volume, if that is possible now; else a later delete does it.
     fn forget(&self, work: &Work, name: &str) {
         let forgotten = self
             .lvm
             .look(work, &[name])
             .and_then(|report| report.find(name).map_or(Ok(()), |lv| self.discard(work, lv)));
         if let Err(error) = forgotten {
-            tracing::warn!(volume = name, %error, "a half-made volume stays until it is deleted");
+            tracing::warn!(volume = name, %error, "an incomplete volume stays until it is deleted");
         }
     }
 
@@ -232,7 +233,7 @@ impl LvmDriver {
         if self.mode(work)? == Mode::Thin {
             match self.lvm.snapshot_thin(work, &name, &origin) {
                 Ok(()) => return Ok(()),
-                // It may be there already, or its volume be a thick one, or have been left by a killed revert: look.
+                // It may exist already, or its volume may be thick, or left by a killed revert: examine the state.
                 Err(failure)
                     if matches!(
                         failure.kind,
@@ -250,13 +251,13 @@ impl LvmDriver {
         match report.find(&name) {
             None => {}
             Some(lv) if is_snapshot_of(lv, &origin.name) => return Ok(()),
-            // A killed command has made its room, but no snapshot of it yet.
+            // A killed command has created its space, but not made it a snapshot yet.
             Some(lv) if lv.kind == Kind::Thick && lv.origin.is_none() && !lv.open && !is_split(lv) => {
                 self.discard(work, lv)?;
             }
             Some(lv) => {
                 return Err(failed(format!(
-                    "{lv:?} is there and is no snapshot of {}",
+                    "{lv:?} exists and is no snapshot of {}",
                     origin.name
                 )));
             }
@@ -271,7 +272,7 @@ impl LvmDriver {
     }
 }
 
-/// Why an empty volume could not be made; what LVM said is judged by whoever asked.
+/// Why an empty volume could not be created; the caller interprets LVM's error.
 struct MakeError {
     kind: ErrorKind,
     error: DriverError,
@@ -301,12 +302,12 @@ impl From<MakeError> for DriverError {
     }
 }
 
-/// Whether it is a volume, rather than a snapshot, a pool or a part of something.
+/// Whether it is a volume, rather than a snapshot, a pool or a part of another volume.
 pub(super) fn is_volume(lv: &Lv) -> bool {
     matches!(lv.kind, Kind::Thick | Kind::Thin)
 }
 
-/// Whether it is a snapshot of that volume. A thin one may have outlived what it was taken of.
+/// Whether it is a snapshot of that volume. The origin of a thin one may be deleted.
 pub(super) fn is_snapshot_of(lv: &Lv, origin: &str) -> bool {
     match lv.kind {
         Kind::Cow => lv.origin.as_deref() == Some(origin),

@@ -1,21 +1,21 @@
-//! What LVM's words mean. Its exit code says only that it failed; which of the few failures that matter it was stands in its
-//! standard error, in words that have been the same for years (`LC_ALL=C`). What is not known for sure is [`ErrorKind::Other`].
+//! Classifies LVM's errors. Its exit code shows only that it failed; the kind of failure is determined from the text of
+//! its standard error, which has been stable for years (`LC_ALL=C`). An unknown text is [`ErrorKind::Other`].
 
 use crate::drivers::DriverError;
 use crate::drivers::command::CommandError;
 
-/// A failure, as far as it is understood.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorKind {
     /// The group or the pool is full.
     NoSpace,
-    /// A volume of that name is there.
+    /// A volume with that name exists.
     Exists,
-    /// A volume is not there.
+    /// A volume does not exist.
     NoVolume,
-    /// The group is not there.
+    /// The group does not exist.
     NoGroup,
-    /// Somebody has it open.
+    /// It is open.
     Busy,
     /// It has that size already.
     SameSize,
@@ -23,7 +23,7 @@ pub(super) enum ErrorKind {
     Other,
 }
 
-/// The words, and what they mean; the first that are found count.
+/// The texts and their kinds; the first match counts.
 const WORDS: [(&str, ErrorKind); 16] = [
     ("has insufficient free space", ErrorKind::NoSpace),
     ("Insufficient free space", ErrorKind::NoSpace),

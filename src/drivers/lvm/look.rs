@@ -1,4 +1,4 @@
-//! Looking before acting: what is there, whether it may be touched, and what a killed verb left to be finished.
+//! Checks before an action: existing volumes, whether they may be changed, and unfinished work of a killed verb.
 
 use super::error_kind::ErrorKind;
 use super::report::{Kind, Lv, Report, State};
@@ -8,7 +8,7 @@ use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{VolumeId, VolumeSpec};
 
 impl LvmDriver {
-    /// Checks that everything is there, decides which kind of volumes is made, and makes the thin pool if there is none.
+    /// Checks the prerequisites, decides the kind of new volumes, and creates the thin pool if it is missing.
     pub(super) fn make_ready(&self, work: &Work) -> DriverResult<()> {
         self.lvm.find()?;
         let report = self.lvm.look_at_all(work)?;
@@ -26,10 +26,7 @@ impl LvmDriver {
                     _ => {}
                 },
                 Some(pool) if pool.kind != Kind::Pool => {
-                    return Err(failed(format!(
-                        "{} is there and is no thin pool",
-                        self.lvm.pool()
-                    )));
+                    return Err(failed(format!("{} exists and is no thin pool", self.lvm.pool())));
                 }
                 Some(pool) => {
                     self.awake(work, pool)?;
@@ -43,8 +40,8 @@ impl LvmDriver {
         Ok(())
     }
 
-    /// A pool that hands out blocks as their last owner left them is changed, unless the operator wants nothing wiped. Blocks that
-    /// it handed out before stay as they are.
+    /// Enables zeroing of a pool that allocates blocks with former data, unless the operator has disabled wiping.
+    /// Blocks that were allocated before are not changed.
     pub(super) fn see_that_blocks_are_zeroed(&self, work: &Work, pool: &Lv) -> DriverResult<()> {
         if pool.zeroes || pool.kind != Kind::Pool {
             self.watch().zeroes(true);
@@ -55,7 +52,7 @@ impl LvmDriver {
                 tracing::warn!(
                     group = self.options.volume_group,
                     pool = pool.name,
-                    "zeroing of the thin pool is off and volume_clear is none: new volumes read what deleted ones held \
+                    "zeroing of the thin pool is off and volume_clear is none: new volumes may read data of deleted ones \
                      (lvchange -Zy turns it on)"
                 );
             }
@@ -71,7 +68,7 @@ impl LvmDriver {
         Ok(())
     }
 
-    /// Whether the pool was seen to zero its blocks when it was looked at last.
+    /// Whether the pool zeroed its blocks at the last check.
     pub(super) fn blocks_are_zeroed(&self) -> bool {
         !self.watch().unzeroed
     }
@@ -80,7 +77,7 @@ impl LvmDriver {
         self.watch.lock()
     }
 
-    /// Which kind of volumes is made; found out if nobody did before.
+    /// The kind of new volumes, determined at the first call.
     pub(super) fn mode(&self, work: &Work) -> DriverResult<Mode> {
         let known = *self.mode.lock();
         if let Some(mode) = known {
@@ -101,7 +98,7 @@ impl LvmDriver {
         *self.mode.lock() = Some(mode);
     }
 
-    /// The device is there and answers.
+    /// Ensures that the device exists and is not suspended.
     pub(super) fn awake(&self, work: &Work, lv: &Lv) -> DriverResult<()> {
         match lv.state {
             State::Active if !lv.skipped => Ok(()),
@@ -109,7 +106,7 @@ impl LvmDriver {
             State::Suspended => {
                 tracing::warn!(
                     volume = lv.name,
-                    "a killed command left a volume suspended: it goes on"
+                    "a killed command left a volume suspended: it is resumed"
                 );
                 Ok(self.lvm.refresh(work, &lv.name)?)
             }
@@ -120,7 +117,7 @@ impl LvmDriver {
         }
     }
 
-    /// The volume, its snapshots and whatever else is asked for. A revert of it that was killed is finished first.
+    /// A report of the volume, its snapshots and further names. An interrupted revert of it is completed first.
     pub(super) fn look_settled(&self, work: &Work, id: VolumeId, more: &[&str]) -> DriverResult<Report> {
         let (name, new, old) = (names::volume(id), names::revert_new(id), names::revert_old(id));
         let names = [&[name.as_str(), &new, &old], more].concat();
@@ -131,7 +128,7 @@ impl LvmDriver {
         Ok(report)
     }
 
-    /// The volume, its device there and answering.
+    /// The volume, with an existing and not suspended device.
     pub(super) fn volume_awake(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<Lv> {
         let report = self.look_settled(work, volume.id, &[])?;
         let lv = whole_volume(&report, volume.id)?;
@@ -139,7 +136,7 @@ impl LvmDriver {
         Ok(lv.clone())
     }
 
-    /// A report in which none of these is open, or `Busy`. What was open only to be looked at by udev is given the time.
+    /// A report in which none of these is open, or `Busy`. Waits for devices that udev has open briefly.
     pub(super) fn unless_open(&self, work: &Work, report: Report, touched: &[&str]) -> DriverResult<Report> {
         if open_one(&report, touched).is_none() {
             return Ok(report);
@@ -153,12 +150,12 @@ impl LvmDriver {
     }
 }
 
-/// The volume, if it is there and whole.
+/// The volume, if it exists and is complete.
 pub(super) fn whole_volume(report: &Report, id: VolumeId) -> DriverResult<&Lv> {
     let name = names::volume(id);
     let lv = report.find(&name).ok_or_else(|| missing("volume", &name))?;
     if lv.is_copying() {
-        return Err(failed(format!("{name} is not whole: its copy was not finished")));
+        return Err(failed(format!("{name} is incomplete: its copy was not finished")));
     }
     Ok(lv)
 }
@@ -170,7 +167,7 @@ fn open_one<'a>(report: &Report, touched: &[&'a str]) -> Option<&'a str> {
         .copied()
 }
 
-/// Whether the programs that a thin pool needs are there.
+/// Whether the programs for thin pools are installed.
 fn can_thin(options: &super::LvmOptions) -> bool {
     options.bin_dir.is_some()
         || Command::new("thin_check", "thin-provisioning-tools")
@@ -178,7 +175,7 @@ fn can_thin(options: &super::LvmOptions) -> bool {
             .is_ok()
 }
 
-/// Thin if that was asked for; by itself if the pool is there, or nothing is and a pool could be.
+/// Thin if configured; with `Auto`, if the pool exists, or if the group is empty and a pool can be created.
 fn decide(wanted: LvmType, report: &Report, pool: &str, can_thin: bool) -> Mode {
     let has_pool = report.find(pool).is_some_and(|lv| lv.kind == Kind::Pool);
     match wanted {

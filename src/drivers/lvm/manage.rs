@@ -1,4 +1,4 @@
-//! Adopting what is in the group already, and saying what that is.
+//! Adopts and lists existing volumes of the group.
 
 use super::create::{is_snapshot_of, is_volume};
 use super::report::{Kind, Lv, Report, State};
@@ -37,7 +37,7 @@ impl LvmDriver {
         Ok(managed(&lv))
     }
 
-    /// Gives it our name, if nothing is against that. It has its old name's state afterwards.
+    /// Renames it to Pumice's name, if that is allowed. Its state is preserved.
     fn adopt(
         &self,
         work: &Work,
@@ -96,7 +96,7 @@ impl LvmDriver {
         })
     }
 
-    /// Everything that could be adopted, or is ours: one report for all of it.
+    /// Everything that is managed or could be adopted, in one report.
     pub(super) fn list(&self, work: &Work) -> DriverResult<Vec<Existing>> {
         Ok(existing(&self.lvm.look_at_all(work)?, self.lvm.pool()))
     }
@@ -113,8 +113,8 @@ fn managed(lv: &Lv) -> Managed {
     }
 }
 
-/// Volumes and snapshots, ours or not; no pools, no parts of others, nothing that is there for the length of a verb. What is in
-/// another thin pool is somebody else's, unless it has one of our names: it was adopted from there.
+/// Volumes and snapshots, managed or not, without pools, parts of others, and temporary volumes of verbs. Volumes in
+/// another thin pool are excluded, unless they have a name of Pumice's: those were adopted.
 fn existing(report: &Report, pool: &str) -> Vec<Existing> {
     let mut all: Vec<Existing> = report
         .lvs

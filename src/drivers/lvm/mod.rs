@@ -1,35 +1,36 @@
 //! Volumes as logical volumes of a volume group: thick, or thin in the pool `<vg>-pool` (cinder: `volume/drivers/lvm.py`,
-//! `brick/local_dev/lvm.py`; names are Cinder's, so a group that Cinder made is understood).
+//! `brick/local_dev/lvm.py`; names are Cinder's, so a group of Cinder's is recognised).
 //!
-//! **Every verb looks, acts, and may be killed in between.** LVM's own commands change the group's metadata all at once; what
-//! takes several of them leaves a state that the next look recognises:
+//! **Every verb checks the state before it acts, and may be killed at any point.** Each LVM command changes the group's
+//! metadata atomically; a verb with several commands leaves states that the next check recognises:
 //!
-//! | verb | looks at | commands | killed after each |
+//! | verb | checks | commands | if killed after a command |
 //! |---|---|---|---|
-//! | create | nothing, unless the name is taken | `lvcreate` | it is there: the size is compared, and it is activated |
-//! | create from a thin snapshot, clone a thin volume | source, volume | `lvcreate -s`; `lvextend` if it is to be larger | a volume that is too small yet: it is extended |
-//! | create from a thick snapshot | source, volume | `lvcreate` with the tag `pumice.copying`; copy; the tag is taken off | one with the tag is not whole: the copy begins again |
-//! | clone a thick volume | the same, and `clone-snap-<id>` | snapshot of the source; as above; the snapshot is removed as any | the snapshot is used again if it is one (a killed `lvcreate` leaves an ordinary volume: removed); beside a whole volume it is removed |
+//! | create | nothing, unless the name is taken | `lvcreate` | it exists: the size is compared, and it is activated |
+//! | create from a thin snapshot, clone a thin volume | source, volume | `lvcreate -s`; `lvextend` if it must be larger | a volume that is too small: it is extended |
+//! | create from a thick snapshot | source, volume | `lvcreate` with the tag `pumice.copying`; copy; the tag is removed | one with the tag is incomplete: the copy begins again |
+//! | clone a thick volume | the same, and `clone-snap-<id>` | snapshot of the source; as above; the snapshot is removed | the snapshot is used again if it is one (a killed `lvcreate` leaves an ordinary volume: removed); beside a complete volume it is removed |
 //! | extend | volume, its snapshots | `lvextend`; thick with snapshots: `lvchange -an` before, `-ay` after | an inactive volume: activated |
-//! | create snapshot | thin: nothing at first | `lvcreate -s` | it is there; one of a thick volume without an origin is not made yet: removed |
-//! | delete | volume, its snapshots, what its verbs may have left | wipe (thick); `lvremove` | wiped again, removed |
-//! | delete snapshot | snapshot | thick: taken off its origin (`lvconvert --splitsnapshot`), wipe; `lvremove` | an ordinary volume of its name: wiped again, removed |
-//! | revert, thin | volume, snapshot, `revert-new-`, `revert-old-` | snapshot of the snapshot as *new*; volume → *old*; *new* → volume; *old* removed | *new* beside the volume: removed, begun again. *old* and *new* without the volume: *new* takes its name. *old* beside the volume: removed |
-//! | revert, thick | volume, its snapshots | what differs is copied back; if the volume grew, what is to go is wiped and the volume is cut: `lvchange -an`, snapshots tagged `pumice.split…` and taken off (`lvconvert --splitsnapshot`), `lvreduce`, put on again (`lvconvert -s -Zn`), `lvchange -ay` | copied back again: less differs. Snapshots with the tag: the cut is finished, they are put on |
-//! | manage | both names | `lvrename`; activation | the old name is gone, the new one is there |
+//! | create snapshot | thin: nothing at first | `lvcreate -s` | it exists; one of a thick volume without an origin is incomplete: removed |
+//! | delete | volume, its snapshots, leftovers of its verbs | wipe (thick); `lvremove` | wiped again, removed |
+//! | delete snapshot | snapshot | thick: split from its origin (`lvconvert --splitsnapshot`), wipe; `lvremove` | an ordinary volume of its name: wiped again, removed |
+//! | revert, thin | volume, snapshot, `revert-new-`, `revert-old-` | snapshot of the snapshot as *new*; volume → *old*; *new* → volume; *old* removed | *new* beside the volume: removed, restarted. *old* and *new* without the volume: *new* takes its name. *old* beside the volume: removed |
+//! | revert, thick | volume, its snapshots | differences are copied back; if the volume was extended, the excess is wiped and the volume is shrunk: `lvchange -an`, snapshots tagged `pumice.split…` and split (`lvconvert --splitsnapshot`), `lvreduce`, joined again (`lvconvert -s -Zn`), `lvchange -ay` | copied back again: fewer differences. Snapshots with the tag: the shrink is finished, they are joined |
+//! | manage | both names | `lvrename`; activation | the new name exists, the old one does not |
 //!
-//! A killed revert is finished by whichever verb touches the volume next, an export's `activate` too; so is a volume let go on that a
-//! killed command left suspended. The snapshot that is reverted to is never written and never removed: what is copied back is only
-//! what differs from it, so it needs no further room for its changes, and cannot run full by it.
+//! An interrupted revert is finished by the next verb on the volume, including the `activate` of an export; a volume
+//! that a killed command left suspended is resumed. The snapshot of a revert is never written and never removed: only
+//! differences from it are copied back, so it needs no further space for changes, and cannot run full.
 //!
-//! **What is in use is not touched, and what is refused has not begun.** Delete and revert look for an open device and for dependent
-//! snapshots first: `lvremove -f` would take those along. A verb that does something before LVM could refuse the rest (copy, wipe,
-//! deactivate) looks first whether LVM would: a group with a missing disk, one without room, snapshots in the way.
+//! **Volumes in use are not changed, and a refused verb has no effect.** Delete and revert first check for an open
+//! device and for dependent snapshots, which `lvremove -f` would remove, too. A verb that does something before LVM
+//! could refuse the rest (copy, wipe, deactivate) first checks whether LVM would: a group with a missing disk, one
+//! without space, conflicting snapshots.
 //!
-//! **What goes back to the group is wiped** (`remove.rs` has all that gives back), and thin pools zero what they hand out, so what is
-//! made reads nothing that another one held. What was in the group before, or is given back by others, is as they left it: a thick
-//! volume may read that. Its first sectors are wiped by `lvcreate`; if that is killed in between they are not, which nobody can tell
-//! later.
+//! **Space that is returned to the group is wiped** (all of this is in `remove.rs`), and thin pools zero blocks that
+//! they allocate, so a new volume never reads data of another one. Space that was in the group before, or is returned
+//! by other programs, is not wiped: a thick volume may read that. Its first sectors are wiped by `lvcreate`; if that is
+//! killed in between they are not, which cannot be detected later.
 
 pub mod checkup;
 mod command_queue;
@@ -69,7 +70,7 @@ use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
 const GIB: u64 = 1 << 30;
 
-/// Whether the device is there, and not suspended: the kernel tells that without LVM (`/sys/block/dm-N/dm/suspended`).
+/// Whether the device exists, and is not suspended, read from the kernel without LVM (`/sys/block/dm-N/dm/suspended`).
 fn answers(device: &Path) -> bool {
     let Ok(node) = std::fs::canonicalize(device) else {
         return false;
@@ -81,7 +82,7 @@ fn answers(device: &Path) -> bool {
         .is_ok_and(|suspended| suspended.trim() == "0")
 }
 
-/// Which kind of volumes this backend makes, once decided.
+/// The kind of new volumes of this backend, once decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Thick,
@@ -98,7 +99,7 @@ pub struct LvmDriver {
 }
 
 impl LvmDriver {
-    /// A driver that has touched nothing yet.
+    /// A new driver. It does not access the storage.
     #[must_use]
     pub fn new(options: LvmOptions) -> Self {
         Self {
@@ -114,10 +115,10 @@ impl LvmDriver {
         }
     }
 
-    /// Copies the volume's data into a file, which is made; holes stay holes.
+    /// Copies the volume's data into a new file; holes are preserved.
     ///
     /// # Errors
-    /// As the copy ends; the volume is not there.
+    /// As the copy; or if the volume does not exist.
     pub fn copy_volume_to_file(&self, work: &Work, volume: &VolumeSpec, file: &Path) -> DriverResult<()> {
         let name = names::volume(volume.id);
         let lv = self.volume_awake(work, volume)?;
@@ -125,14 +126,14 @@ impl LvmDriver {
             .copy(work, &self.lvm.device(&name), file, lv.bytes, Target::Zeros)
     }
 
-    /// Copies a file into the volume, from its beginning. What the volume held there is lost, what is beyond stays.
+    /// Copies a file into the volume, from its beginning. The volume's data there is overwritten, the rest is kept.
     ///
     /// # Errors
-    /// As the copy ends; the volume is not there, or smaller than the file.
+    /// As the copy; or if the volume does not exist, or is smaller than the file.
     pub fn copy_file_to_volume(&self, work: &Work, file: &Path, volume: &VolumeSpec) -> DriverResult<()> {
         let name = names::volume(volume.id);
         let lv = self.volume_awake(work, volume)?;
-        // A thin one takes no room for zeros where it has none yet.
+        // A thin one takes no space for zeros in unallocated blocks.
         let target = if lv.kind == Kind::Thin {
             Target::Alike
         } else {
@@ -148,10 +149,10 @@ impl LvmDriver {
             .copy(work, file, &self.lvm.device(&name), length, target)
     }
 
-    /// Gives a volume another name: after a migration its copy takes the place of what it was copied from. Twice is once.
+    /// Renames a volume: after a migration its copy replaces the original. Idempotent.
     ///
     /// # Errors
-    /// Neither is there, or both are.
+    /// If neither exists, or both do.
     pub fn rename_volume(&self, work: &Work, from: VolumeId, to: VolumeId) -> DriverResult<()> {
         let (from, to) = (names::volume(from), names::volume(to));
         let report = self.lvm.look(work, &[&from, &to])?;
@@ -159,14 +160,14 @@ impl LvmDriver {
             (Some(_), None) => Ok(self.lvm.rename(work, &from, &to)?),
             (None, Some(_)) => Ok(()),
             (None, None) => Err(missing("volume", &from)),
-            (Some(_), Some(_)) => Err(failed(format!("both {from} and {to} are there"))),
+            (Some(_), Some(_)) => Err(failed(format!("both {from} and {to} exist"))),
         }
     }
 }
 
-/// Runs a verb, and once more if LVM found done, or gone, what the verb had it do: it crashed after its work, and was tried
-/// again. The second look sees how far it came.
-fn steadily<T>(verb: impl Fn() -> DriverResult<T>) -> DriverResult<T> {
+/// Runs a verb, and once more if LVM reported that the work of a command was already done: then LVM crashed after its
+/// work, and was retried. The second run checks the state again.
+fn retry_after_recheck<T>(verb: impl Fn() -> DriverResult<T>) -> DriverResult<T> {
     match verb() {
         Err(DriverError::Failed { operator, .. } | DriverError::NotFound { operator, .. })
             if matches!(classify(&operator), ErrorKind::Exists | ErrorKind::NoVolume) =>
@@ -220,7 +221,7 @@ impl VolumeDriver for LvmDriver {
         snapshot: SnapshotId,
     ) -> DriverResult<VolumeUpdate> {
         work.check()?;
-        steadily(|| self.create_from_snapshot(work, volume, snapshot))?;
+        retry_after_recheck(|| self.create_from_snapshot(work, volume, snapshot))?;
         Ok(VolumeUpdate::default())
     }
 
@@ -231,7 +232,7 @@ impl VolumeDriver for LvmDriver {
         source: VolumeId,
     ) -> DriverResult<VolumeUpdate> {
         work.check()?;
-        steadily(|| self.clone_volume(work, volume, source))?;
+        retry_after_recheck(|| self.clone_volume(work, volume, source))?;
         Ok(VolumeUpdate::default())
     }
 
@@ -247,7 +248,7 @@ impl VolumeDriver for LvmDriver {
 
     fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         work.check()?;
-        steadily(|| self.take_snapshot(work, volume, snapshot))
+        retry_after_recheck(|| self.take_snapshot(work, volume, snapshot))
     }
 
     fn delete_snapshot(&self, work: &Work, _volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
@@ -257,7 +258,7 @@ impl VolumeDriver for LvmDriver {
 
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         work.check()?;
-        steadily(|| self.revert(work, volume, snapshot))
+        retry_after_recheck(|| self.revert(work, volume, snapshot))
     }
 
     fn manage_volume(
@@ -283,8 +284,9 @@ impl VolumeDriver for LvmDriver {
 
     fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         work.check()?;
-        // A device that is there and answers is the volume, whole: a revert that was killed between its two renames leaves no
-        // device of that name, and beside one that is there only what nobody reads. So an attach costs no look at the group.
+        // An existing device that is not suspended is the complete volume: a revert that was killed between its two
+        // renames leaves no device with that name, and other leftovers are not read. So an attach needs no report of
+        // the group.
         if answers(&self.lvm.device(&names::volume(volume.id))) {
             return Ok(());
         }
@@ -302,7 +304,7 @@ impl VolumeDriver for LvmDriver {
                 self.activate(work, volume)?;
                 false
             }
-            // Where a pool does not zero its blocks, what is not written of a block reads as whatever its last owner left.
+            // If the pool does not zero its blocks, unwritten parts of a block have data of its former owner.
             Access::Write => self.volume_awake(work, volume)?.kind == Kind::Thin && self.blocks_are_zeroed(),
         };
         let device = self.lvm.device(&names::volume(volume.id));

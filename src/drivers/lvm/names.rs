@@ -1,5 +1,5 @@
-//! What things are called in the group. Volumes and snapshots have Cinder's names, and so has the snapshot that a clone of a
-//! thick volume is copied from; the two names of a revert are our own.
+//! Names in the group. Volumes and snapshots have Cinder's names, and so has the snapshot for a clone of a thick
+//! volume; the two names of a revert are Pumice's.
 
 use crate::model::{SnapshotId, StorageName, VolumeId};
 
@@ -20,12 +20,12 @@ pub(super) fn clone_snapshot(id: VolumeId) -> String {
     format!("{CLONE_SNAPSHOT}{id}")
 }
 
-/// What will be the volume when its revert is done.
+/// The name of the new volume during its revert.
 pub(super) fn revert_new(id: VolumeId) -> String {
     format!("{REVERT_NEW}{id}")
 }
 
-/// What was the volume before its revert.
+/// The name of the old volume during its revert.
 pub(super) fn revert_old(id: VolumeId) -> String {
     format!("{REVERT_OLD}{id}")
 }
@@ -35,19 +35,19 @@ pub(super) fn pool(group: &str) -> String {
     format!("{group}-pool")
 }
 
-/// Whether it is the name of a volume or a snapshot of ours.
+/// Whether it is the name of a managed volume or snapshot.
 pub(super) fn is_ours(name: &str) -> bool {
     StorageName::parse(name).is_some()
 }
 
-/// Whether it is there for the length of one verb only.
+/// Whether it is a temporary name of a verb.
 pub(super) fn is_passing(name: &str) -> bool {
     [CLONE_SNAPSHOT, REVERT_NEW, REVERT_OLD]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether LVM would take it for a volume's name, and a shell for nothing else.
+/// Whether it is a valid name for LVM, and safe in a shell.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 127

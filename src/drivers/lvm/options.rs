@@ -1,4 +1,4 @@
-//! How an LVM backend is.
+//! Options of an LVM backend.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::drivers::copy::process::CopyOptions;
 use crate::model::service::OverSubscription;
 
-/// Which kind of volumes is made.
+/// The kind of new volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LvmType {
     /// Thin if the thin pool exists or the group has no volumes yet, else thick.
@@ -18,12 +18,12 @@ pub enum LvmType {
     Thin,
 }
 
-/// What happens to a thick volume's data before its space is given back.
+/// What happens to a thick volume's data before its space is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeClear {
-    /// Zeros are written over it.
+    /// It is overwritten with zeros.
     Zero,
-    /// Nothing: whoever gets the space next can read it.
+    /// Nothing: the next owner of the space can read it.
     None,
 }
 
@@ -32,42 +32,42 @@ pub enum VolumeClear {
 pub struct LvmOptions {
     /// The volume group.
     pub volume_group: String,
-    /// Which kind of volumes is made.
+    /// The kind of new volumes.
     pub lvm_type: LvmType,
-    /// Copies of each thick volume beside the first.
+    /// The number of mirrors of each thick volume.
     pub mirrors: u32,
-    /// LVM's configuration; its folder is what LVM reads, if the file is there.
+    /// LVM's configuration; if the file exists, LVM reads its folder.
     pub conf_file: Option<PathBuf>,
-    /// Whether LVM is to be silent about open files.
+    /// Whether LVM's warnings about open files are suppressed.
     pub suppress_fd_warnings: bool,
     /// What happens to a deleted thick volume's data.
     pub volume_clear: VolumeClear,
     /// How many MiB of it are wiped; 0 is all.
     pub volume_clear_size: u32,
-    /// The options of `ionice` that a wipe runs under; empty: without.
+    /// The options of `ionice` for a wipe; empty: without `ionice`.
     pub volume_clear_ionice: String,
     /// How long one command of LVM's may take, also within a verb that moves data for hours.
     pub command_timeout: Duration,
-    /// How data is moved.
+    /// Options of data transfers.
     pub copy: CopyOptions,
-    /// From how many per cent on a thin pool is warned of.
+    /// The percentage from which a full thin pool is logged.
     pub thin_pool_warn_percent: u8,
-    /// Where LVM's programs are, for tests; `None`: where programs are.
+    /// The folder of LVM's programs, for tests; `None` for the default search path.
     pub bin_dir: Option<PathBuf>,
     /// The node's name, for `location_info`.
     pub host: String,
     /// Its one pool; the backend's name, as in Cinder.
     pub pool_name: String,
-    /// Per cent that is kept free.
+    /// The percentage that is kept free.
     pub reserved_percentage: u8,
-    /// How far it may be over-subscribed.
+    /// Its largest over-subscription ratio.
     pub max_over_subscription_ratio: OverSubscription,
-    /// What else its pool reports.
+    /// Further data that its pool reports.
     pub extra: BTreeMap<String, String>,
 }
 
 impl LvmOptions {
-    /// Cinder's defaults for a pool of that name in that volume group.
+    /// Cinder's defaults for a pool with that name in that volume group.
     pub fn new(volume_group: impl Into<String>, pool_name: impl Into<String>) -> Self {
         Self {
             volume_group: volume_group.into(),

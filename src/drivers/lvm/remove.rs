@@ -1,11 +1,12 @@
-//! Taking volumes and snapshots away: first whether they may be, then the data, then the volume.
+//! Removes volumes and snapshots: first the checks, then the data, then the volume.
 //!
-//! **Whatever gives extents back to the group gives them back wiped** (`volume_clear`): deleted volumes, half-made copies, snapshots,
-//! also those that a clone is copied from, and what a revert cuts off. A thick snapshot keeps what its origin lost, so it is wiped as
-//! well (cinder: `LVMVolumeDriver._clear_volume`, Launchpad 1191812): it is taken off its origin first. Cinder overwrites the
-//! snapshot's `-cow` device below the running snapshot; what its origin loses meanwhile may be saved behind the wipe.
+//! **Extents are wiped before they are returned to the group** (`volume_clear`): deleted volumes, incomplete copies,
+//! snapshots, including those that a clone is copied from, and the excess of a revert. A thick snapshot contains
+//! overwritten data of its origin, so it is wiped, too (cinder: `LVMVolumeDriver._clear_volume`, Launchpad 1191812): it
+//! is split from its origin first. Cinder overwrites the snapshot's `-cow` device below the active snapshot; data that
+//! its origin overwrites meanwhile may be stored after the wipe.
 //!
-//! Blocks of a thin pool are not wiped: the pool zeroes them when it hands them out (`look.rs` sees to that).
+//! Blocks of a thin pool are not wiped: the pool zeroes them when it allocates them (`look.rs` ensures that).
 
 use std::ops::Range;
 
@@ -28,7 +29,7 @@ impl LvmDriver {
         for lv in all.iter().filter_map(|name| report.find(name)) {
             report.may_remove(lv)?;
         }
-        // Snapshots that were taken off are snapshots still.
+        // Split snapshots still count as snapshots.
         if self.finish_shrink(work, &report, &name)? {
             report = self.lvm.look(work, &all)?;
         }
@@ -43,7 +44,7 @@ impl LvmDriver {
                 )));
             }
         }
-        // The volume last: as long as it is there, so is the one to whom the rest belongs.
+        // The volume last, so that the owner of the rest exists as long as the rest.
         for lv in all.iter().filter_map(|name| report.find(name)) {
             self.discard(work, lv)?;
         }
@@ -64,7 +65,7 @@ impl LvmDriver {
         self.discard(work, lv)
     }
 
-    /// Removes it, its space wiped. Whoever calls has looked whether it may be.
+    /// Wipes and removes it. The caller has checked that it may be removed.
     pub(super) fn discard(&self, work: &Work, lv: &Lv) -> DriverResult<()> {
         match lv.kind {
             Kind::Thick => self.wipe(work, lv, 0..lv.room)?,
@@ -78,9 +79,9 @@ impl LvmDriver {
         gone(self.lvm.remove(work, &lv.name))
     }
 
-    /// Takes a thick snapshot off its origin, for good: what it saved is a volume now. `None` if it is gone.
+    /// Splits a thick snapshot from its origin permanently: its data is a volume now. `None` if it does not exist.
     fn take_off(&self, work: &Work, name: &str) -> DriverResult<Option<Lv>> {
-        // One that failed may have failed when its work was done.
+        // A failed command may have done its work.
         let split = self.lvm.split(work, name);
         work.check()?;
         let report = self.lvm.look(work, &[name])?;
@@ -89,12 +90,12 @@ impl LvmDriver {
             (Some(lv), _) if lv.kind == Kind::Thick => Ok(Some(lv.clone())),
             (Some(_), Err(failure)) => Err(failure.into()),
             (Some(lv), Ok(())) => Err(failed(format!(
-                "it was taken off its origin, and is a snapshot still: {lv:?}"
+                "it was split from its origin, but is still a snapshot: {lv:?}"
             ))),
         }
     }
 
-    /// Overwrites a part of a thick volume with zeros, as far as `volume_clear` wants it.
+    /// Overwrites a part of a thick volume with zeros, as configured by `volume_clear`.
     pub(super) fn wipe(&self, work: &Work, lv: &Lv, part: Range<u64>) -> DriverResult<()> {
         if self.options.volume_clear == VolumeClear::None {
             return Ok(());
@@ -109,7 +110,7 @@ impl LvmDriver {
     }
 }
 
-/// What is not there is gone. That the group is not there is another matter.
+/// A missing volume counts as removed; a missing group does not.
 fn gone(removed: Result<(), Failure>) -> DriverResult<()> {
     match removed {
         Err(failure) if failure.kind == ErrorKind::NoVolume => Ok(()),

@@ -1,7 +1,8 @@
-//! What `lvs` and `vgs` report, read with care: text of another program, which may be cut off, or be no JSON at all.
+//! Parses the reports of `lvs` and `vgs`, which may be truncated, or not JSON at all.
 //!
-//! **None of the columns in [`COLUMNS`] is a segment's**: with one of those, `lvs` prints a row for each segment, and a volume
-//! that lies in several pieces is there several times. What only segments have, [`SEGMENT_COLUMNS`], is asked for by itself.
+//! **None of the columns in [`COLUMNS`] belongs to segments**: with such a column, `lvs` prints a row for each segment,
+//! and a volume with several segments appears several times. The columns of segments, [`SEGMENT_COLUMNS`], are reported
+//! separately.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::drivers::{DriverError, DriverResult};
 
-/// The columns that [`parse`] reads, for `-o`. One report has what the group and what its volumes are.
+/// The columns that [`parse`] reads, for `-o`. One report contains the group and its volumes.
 pub(super) const COLUMNS: &str = "lv_name,lv_size,origin_size,origin,pool_lv,lv_attr,lv_tags,data_percent,metadata_percent,vg_size,vg_free,vg_attr,vg_missing_pv_count";
 
 /// The columns of a group without volumes.
@@ -18,35 +19,35 @@ pub(super) const GROUP_COLUMNS: &str = "vg_size,vg_free,vg_attr,vg_missing_pv_co
 /// The columns that [`parse_chunks`] reads: one row for each segment.
 pub(super) const SEGMENT_COLUMNS: &str = "lv_name,chunk_size";
 
-/// What an `lvm.conf` or a profile may say of reports and that would change what is read here.
+/// Overrides of settings in `lvm.conf` or a profile that would change the format of reports.
 pub(super) const REPORT_CONFIG: &str = "report { compact_output = 0 compact_output_cols = \"\" aligned = 1 buffered = 1 headings = 1 \
      separator = \" \" list_item_separator = \",\" prefixes = 0 quoted = 1 columns_as_rows = 0 binary_values_as_numeric = 0 \
      mark_hidden_devices = 1 } log { report_command_log = 0 verbose = 0 }";
 
-/// The tag of a volume into which data is being copied: it is not whole.
+/// The tag of a volume whose copy is incomplete.
 pub(super) const COPYING: &str = "pumice.copying";
 
 /// A logical volume.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lv {
     pub(super) name: String,
-    /// Its size as its reader sees it, in bytes.
+    /// The size of its device, in bytes.
     pub(super) bytes: u64,
-    /// The size of its space in bytes: of a snapshot's, the room for what its origin loses.
+    /// The size of its space in bytes: for a snapshot, the space for overwritten data of its origin.
     pub(super) room: u64,
-    /// What it was made of, if that is still there.
+    /// Its origin, if that still exists.
     pub(super) origin: Option<String>,
-    /// The thin pool that it is in.
+    /// Its thin pool.
     pub(super) pool: Option<String>,
     pub(super) kind: Kind,
     pub(super) state: State,
-    /// Whether a part of it lies on a disk that cannot be found.
+    /// Whether a part of it is on a missing disk.
     pub(super) partial: bool,
-    /// Whether a pool zeroes blocks before it hands them out.
+    /// Whether a pool zeroes blocks before it allocates them.
     pub(super) zeroes: bool,
-    /// Whether somebody has its device open.
+    /// Whether its device is open.
     pub(super) open: bool,
-    /// Whether it is left out when volumes are activated.
+    /// Whether it is skipped when volumes are activated.
     pub(super) skipped: bool,
     pub(super) tags: Vec<String>,
     /// How full it is, if it is a pool or a snapshot.
@@ -54,15 +55,15 @@ pub(super) struct Lv {
     pub(super) metadata_percent: Option<f64>,
 }
 
-/// What it is.
+/// The kind of a logical volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Space of its own.
+    /// Its own space.
     #[default]
     Thick,
-    /// The changes of a thick volume since.
+    /// A snapshot of a thick volume: its overwritten data.
     Cow,
-    /// Space of a thin pool's.
+    /// Space in a thin pool.
     Thin,
     /// A thin pool, or another kind of pool.
     Pool,
@@ -70,21 +71,21 @@ pub(super) enum Kind {
     Internal,
 }
 
-/// How its device is.
+/// The state of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
-    /// There is none.
+    /// There is no device.
     #[default]
     Inactive,
     Active,
-    /// It is there and answers nobody: an LVM command was killed before it let it go on.
+    /// The device is suspended: an LVM command was killed before it resumed it.
     Suspended,
     /// A snapshot that ran full: its content is lost.
     Invalid,
 }
 
 impl Lv {
-    /// Whether its space is that of a thin pool with another name. (A cached volume names its cache for its pool.)
+    /// Whether it is in a thin pool with another name. (For a cached volume the pool column has its cache.)
     pub(super) fn is_in_another_pool(&self, pool: &str) -> bool {
         self.kind == Kind::Thin && self.pool.as_deref().is_some_and(|of| of != pool)
     }
@@ -99,13 +100,13 @@ impl Lv {
 pub(super) struct Group {
     pub(super) size: u64,
     pub(super) free: u64,
-    /// Why LVM would refuse to change anything in it.
+    /// Why LVM would refuse changes of the group.
     pub(super) fault: Option<String>,
-    /// Whether it is that disks cannot be found.
+    /// Whether the fault is missing disks.
     pub(super) is_missing_disks: bool,
 }
 
-/// The volumes of a report, and the group's space as the first of them has it.
+/// The volumes of a report, and the group's space from the first row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Report {
     pub(super) group: Option<Group>,
@@ -113,8 +114,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Whether LVM would let anything be changed. Asked by each verb that does something else before it has LVM change the
-    /// group: what LVM refuses then would have been half done.
+    /// Checks that LVM allows changes of the group. Called by each verb that does something before LVM changes the
+    /// group, so that a refusal leaves nothing incomplete.
     pub(super) fn may_change(&self) -> DriverResult<()> {
         match self.group.as_ref().and_then(|group| group.fault.as_ref()) {
             None => Ok(()),
@@ -124,8 +125,8 @@ impl Report {
         }
     }
 
-    /// Whether LVM would let this one be removed, and its data be wiped before: where disks are missing, it does so for what lies
-    /// on the others. A snapshot would have to be taken off its origin, which it does not let be done.
+    /// Checks that this volume can be wiped and removed: with missing disks LVM allows this for volumes on the others.
+    /// A snapshot would have to be split from its origin, which it refuses.
     pub(super) fn may_remove(&self, lv: &Lv) -> DriverResult<()> {
         let is_missing_disks = self.group.as_ref().is_some_and(|group| group.is_missing_disks);
         if is_missing_disks && !lv.partial && lv.kind != Kind::Cow {
@@ -134,7 +135,7 @@ impl Report {
         self.may_change()
     }
 
-    /// Whether so many bytes of the group are free.
+    /// Checks that so many bytes of the group are free.
     pub(super) fn has_room(&self, bytes: u64) -> DriverResult<()> {
         match &self.group {
             Some(group) if group.free < bytes => Err(DriverError::no_space(format!(
@@ -149,7 +150,7 @@ impl Report {
         self.lvs.iter().find(|lv| lv.name == name)
     }
 
-    /// The snapshots that go with it when it is removed. Thin ones do not: they stand for themselves.
+    /// The snapshots that are removed with it. Thin ones are not: they are independent.
     pub(super) fn cows_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Lv> {
         self.lvs
             .iter()
@@ -157,10 +158,10 @@ impl Report {
     }
 }
 
-/// Reads a report.
+/// Parses a report.
 ///
 /// # Errors
-/// Why it is none.
+/// The fault of the report.
 pub(super) fn parse(text: &str) -> Result<Report, String> {
     let parts = parts(text)?;
     let mut report = Report::default();
@@ -173,7 +174,7 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
         }
         for row in rows(part, "lv") {
             let lv = lv(row)?;
-            // A group has no name twice: a second row is a second segment.
+            // Names are unique in a group: a second row is a second segment.
             if names.insert(lv.name.clone()) {
                 report.lvs.push(lv);
             }
@@ -182,10 +183,10 @@ pub(super) fn parse(text: &str) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Reads a report of [`SEGMENT_COLUMNS`]: in which pieces each snapshot keeps what its origin loses, in bytes.
+/// Parses a report of [`SEGMENT_COLUMNS`]: the chunk size of each snapshot, in bytes.
 ///
 /// # Errors
-/// Why it is none.
+/// The fault of the report.
 pub(super) fn parse_chunks(text: &str) -> Result<BTreeMap<String, u64>, String> {
     let mut chunks = BTreeMap::new();
     for part in &parts(text)? {
@@ -225,7 +226,7 @@ fn group(row: &Value) -> Option<Group> {
             missing.max(1)
         ))
     } else if is(2, 'x') {
-        Some("it was handed over to another machine (vgimport)".to_owned())
+        Some("it was exported to another machine (vgimport)".to_owned())
     } else if is(0, 'r') {
         Some("it is read-only (vgchange -prw)".to_owned())
     } else {
@@ -258,7 +259,7 @@ fn lv(row: &Value) -> Result<Lv, String> {
     let origin_size = bytes(row, "origin_size").filter(|bytes| *bytes > 0 && kind == Kind::Cow);
     Ok(Lv {
         name: name.trim_matches(['[', ']']).to_owned(),
-        // A snapshot's own size is that of the room for changes.
+        // A snapshot's own size is that of its space for changes.
         bytes: origin_size.unwrap_or(size),
         room: size,
         origin: text(row, "origin").map(|name| name.trim_matches(['[', ']']).to_owned()),
@@ -282,7 +283,7 @@ fn lv(row: &Value) -> Result<Lv, String> {
     })
 }
 
-/// A column's text; `None` where it is empty.
+/// A column's text; `None` if it is empty.
 fn text<'a>(row: &'a Value, column: &str) -> Option<&'a str> {
     row.get(column)
         .and_then(Value::as_str)
@@ -364,7 +365,7 @@ mod tests {
         assert!(report.lvs.is_empty());
     }
 
-    /// Printed by LVM 2.03.16 for the arguments of `commands.rs`; "by-segment" has a segment's column as well.
+    /// Printed by LVM 2.03.16 for the arguments of `commands.rs`; "by-segment" has a column of segments, too.
     macro_rules! golden {
         ($name:literal) => {
             include_str!(concat!("../../../tests/golden/lvm/", $name, ".json"))
@@ -428,7 +429,7 @@ mod tests {
             lvs
         };
         let (mut before, after) = (sorted(golden!("foreign")), sorted(golden!("hostile")));
-        // It was turned on between the two.
+        // It was enabled between the two.
         for pool in before.iter_mut().filter(|lv| lv.name == "vg1-pool") {
             pool.zeroes = true;
         }
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_ran_full_is_told() {
+    fn a_full_snapshot_is_reported() {
         let report = parse(golden!("overflowed")).unwrap();
         let cow = report.find("_snapshot-x").unwrap();
         assert_eq!((cow.kind, cow.state), (Kind::Cow, State::Invalid));

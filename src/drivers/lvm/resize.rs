@@ -1,4 +1,4 @@
-//! Growing volumes, attached or not.
+//! Extends volumes, attached or not.
 
 use super::error_kind::ErrorKind;
 use super::look::whole_volume;
@@ -31,7 +31,7 @@ impl LvmDriver {
                 Ok(())
             };
         }
-        // LVM resizes an origin only while neither it nor its snapshots have a device.
+        // LVM resizes an origin only while neither it nor its snapshots are active.
         let cows: Vec<String> = report.cows_of(&name).map(|cow| cow.name.clone()).collect();
         let mut all: Vec<&str> = cows.iter().map(String::as_str).collect();
         all.push(&name);
@@ -39,12 +39,12 @@ impl LvmDriver {
         self.unless_open(work, report.clone(), &all)?;
         self.lvm.deactivate(work, &name)?;
         let grown = self.grow(work, &name, bytes);
-        // Whatever came of it, the volume is to be there again.
+        // Whatever the result, the volume must be active again.
         self.lvm.activate(work, &name, false)?;
         grown
     }
 
-    /// Makes it that large; one that is already is a success.
+    /// Extends it to that size; succeeds if it has it already.
     pub(super) fn grow(&self, work: &Work, name: &str, bytes: u64) -> DriverResult<()> {
         match self.lvm.extend(work, name, bytes) {
             Err(failure) if failure.kind == ErrorKind::SameSize => Ok(()),

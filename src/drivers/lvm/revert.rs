@@ -1,11 +1,11 @@
-//! Going back to a snapshot, which stays.
+//! Reverts a volume to a snapshot, which is kept.
 //!
-//! **Thin**: a snapshot of the snapshot takes the volume's place. Nothing is copied. Between the two renames there is no volume of
-//! that name; whichever verb comes next sees that and finishes it.
+//! **Thin**: a snapshot of the snapshot replaces the volume. Nothing is copied. Between the two renames there is no
+//! volume with that name; the next verb detects and finishes this.
 //!
-//! **Thick**: LVM can merge a snapshot back, but that uses it up, and between the merge and a new snapshot there would be none.
-//! So the data is copied back, but only what differs. Each block that differs from the snapshot was saved by it when it was
-//! changed, so writing it once more needs no further room there.
+//! **Thick**: LVM can merge a snapshot back, but that deletes it, and between the merge and a new snapshot there would
+//! be none. So the data is copied back, but only differences. The snapshot already contains each block that differs, so
+//! writing it again needs no further space there.
 
 use super::look::whole_volume;
 use super::report::{Kind, Lv, Report};
@@ -14,22 +14,22 @@ use crate::drivers::copy::Target;
 use crate::drivers::{DriverResult, Work};
 use crate::model::{SnapshotId, VolumeId, VolumeSpec};
 
-/// How a revert that was killed is finished.
+/// How an interrupted revert is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finish {
-    /// Nothing is left of one.
+    /// There is nothing to finish.
     Nothing,
-    /// The volume is what it was: the new one goes.
+    /// The volume is unchanged: the new one is removed.
     RemoveNew,
-    /// The new one takes the volume's name, and the old one goes.
+    /// The new one is renamed to the volume, and the old one removed.
     TakeNew,
-    /// The volume is what it should be: the old one goes.
+    /// The volume is reverted: the old one is removed.
     RemoveOld,
-    /// The new one is gone, too: the old one takes its name back.
+    /// The new one does not exist, either: the old one is renamed back.
     TakeOld,
 }
 
-/// Decides by what is there: the volume, the new one, the old one.
+/// Decides by which ones exist: the volume, the new one, the old one.
 fn finish(volume: bool, new: bool, old: bool) -> Finish {
     match (volume, new, old) {
         (true, true, _) => Finish::RemoveNew,
@@ -45,7 +45,7 @@ impl LvmDriver {
         let (name, source) = (names::volume(volume.id), names::snapshot(snapshot));
         let report = self.look_settled(work, volume.id, &[&source])?;
         report.may_change()?;
-        // Whatever has the volume's changes is touched with it if it is cut.
+        // Its snapshots are changed, too, if it is shrunk.
         let cows: Vec<String> = report.cows_of(&name).map(|cow| cow.name.clone()).collect();
         let mut touched: Vec<&str> = cows.iter().map(String::as_str).collect();
         touched.extend([name.as_str(), &source]);
@@ -68,7 +68,7 @@ impl LvmDriver {
     }
 
     fn copy_back(&self, work: &Work, report: &Report, volume: &Lv, source: &Lv) -> DriverResult<()> {
-        // All that may refuse is looked at before the first byte is written.
+        // All checks are done before the first byte is written.
         if volume.bytes < source.bytes {
             return Err(failed(format!("{} is smaller than its snapshot", volume.name)));
         }
@@ -82,14 +82,14 @@ impl LvmDriver {
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(&volume.name));
         self.copier.copy(work, &from, &to, source.bytes, Target::Alike)?;
         if let Some(cut) = cut {
-            // What is cut off goes back to the group. No snapshot reaches so far, so none has to save it.
+            // The excess is returned to the group. It is beyond all snapshots, so none has to store it.
             self.wipe(work, volume, source.bytes..volume.bytes)?;
             self.shrink(work, volume, cut)?;
         }
         Ok(())
     }
 
-    /// Puts right whatever a killed revert left. True if there was anything, so that a report of before is out of date.
+    /// Finishes an interrupted revert. True if there was one: then earlier reports are outdated.
     pub(super) fn finish_revert(&self, work: &Work, report: &Report, id: VolumeId) -> DriverResult<bool> {
         let name = names::volume(id);
         let (new, old) = (names::revert_new(id), names::revert_old(id));
@@ -120,7 +120,7 @@ impl LvmDriver {
 mod tests {
     use super::{Finish, finish};
 
-    /// A group with the three names in it, as LVM would change it.
+    /// A model of a group with the three names.
     #[derive(Clone, Copy, Debug, PartialEq)]
     struct Names {
         volume: Option<&'static str>,

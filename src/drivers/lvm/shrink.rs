@@ -1,52 +1,51 @@
-//! Making a thick volume smaller that has snapshots, which LVM does not do: its snapshots are taken off, the volume is cut, and they
-//! are put on again. What they have saved stays, and holds as long as nobody writes to the volume meanwhile: it has no device
-//! then.
+//! Shrinks a thick volume with snapshots, which LVM does not support: its snapshots are split, the volume is shrunk,
+//! and they are joined again. Their data remains valid, because the volume is inactive meanwhile and cannot be written.
 //!
-//! A snapshot carries tags from before it is taken off until after it was put on: by them whoever comes next finds what
-//! belongs to the volume, and goes on.
+//! A snapshot has tags from before it is split until after it was joined: by them the next verb finds the snapshots of
+//! the volume, and continues.
 
 use super::error_kind::ErrorKind;
 use super::report::{Kind, Lv, Report, State};
 use super::{LvmDriver, failed};
 use crate::drivers::{DriverError, DriverResult, Work};
 
-/// What the tag begins with. The volume's name, the size to be had and the size of the snapshot's chunks follow.
+/// The prefix of the tag, followed by the volume's name, the new size and the chunk size of the snapshot.
 const TAG: &str = "pumice.split";
 
-/// One thing to be done.
+/// A step of a shrink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    /// Take the snapshot off.
+    /// Split the snapshot.
     Split(String),
-    /// Cut the volume.
+    /// Shrink the volume.
     Reduce,
-    /// Put the snapshot on again.
+    /// Join the snapshot.
     Join(String, u64),
-    /// The snapshot is as it should be.
+    /// Remove the tags of the snapshot.
     Untag(String),
 }
 
-/// A snapshot that carries the tag.
+/// A snapshot with the tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tagged {
     name: String,
     tag: String,
     /// Whether it is a snapshot now.
     joined: bool,
-    /// The size that the volume is to have.
+    /// The new size of the volume.
     bytes: u64,
     chunk: u64,
 }
 
-/// A volume that can be cut: its snapshots, and whether they carry their tags already.
+/// A possible shrink: the snapshots, and whether they already have their tags.
 pub(super) struct Cut(Vec<(Tagged, bool)>);
 
-/// The tag of a snapshot of this volume, that is taken off so that the volume can have that size.
+/// The tag of a snapshot that is split to shrink this volume to that size.
 fn tag(volume: &str, bytes: u64, chunk: u64) -> String {
     format!("{TAG}={volume}={bytes}={chunk}")
 }
 
-/// A second tag, by which LVM finds them: it selects by whole tags only.
+/// A second tag, by which LVM selects them: it compares complete tags only.
 fn of_tag(volume: &str) -> String {
     format!("{TAG}-of.{volume}")
 }
@@ -56,7 +55,7 @@ pub(super) fn selection(volume: &str) -> String {
     format!("lv_tags={{\"{}\"}}", of_tag(volume))
 }
 
-/// Whether it was taken off its volume, or is about to be.
+/// Whether it was split from its volume, or is about to be.
 pub(super) fn is_split(lv: &Lv) -> bool {
     lv.tags.iter().any(|tag| tag.starts_with(TAG))
 }
@@ -78,8 +77,7 @@ fn tagged(report: &Report, volume: &str) -> Vec<Tagged> {
     report.lvs.iter().filter_map(of_ours).collect()
 }
 
-/// What is to be done, by what is there. `begin` if the volume is to be cut; else what was begun is finished, and what was
-/// not is left.
+/// The steps for this state. `begin` if the volume must be shrunk; else only a begun shrink is finished.
 fn plan(held: u64, tagged: &[Tagged], begin: bool) -> Vec<Step> {
     let Some(bytes) = tagged.first().map(|snapshot| snapshot.bytes) else {
         return Vec::new();
@@ -102,7 +100,7 @@ fn plan(held: u64, tagged: &[Tagged], begin: bool) -> Vec<Step> {
 }
 
 impl LvmDriver {
-    /// Looks at all that may keep the volume from being cut to the size that its snapshots have, and touches nothing.
+    /// Checks that the volume can be shrunk to the size of its snapshots, without changes.
     pub(super) fn check_shrink(
         &self,
         work: &Work,
@@ -116,7 +114,7 @@ impl LvmDriver {
             tracing::warn!(
                 volume = volume.name,
                 snapshot = other.name,
-                "a snapshot of another size is in the way"
+                "a snapshot has another size"
             );
             return refused("The volume has snapshots of several sizes; delete the others first.");
         }
@@ -125,12 +123,9 @@ impl LvmDriver {
         }
         let chunks = self.lvm.chunks_of_snapshots(work, &volume.name)?;
         let planned = |cow: &&Lv| {
-            let chunk = *chunks.get(&cow.name).ok_or_else(|| {
-                failed(format!(
-                    "LVM does not say in which pieces {} keeps its data",
-                    cow.name
-                ))
-            })?;
+            let chunk = *chunks
+                .get(&cow.name)
+                .ok_or_else(|| failed(format!("LVM does not report the chunk size of {}", cow.name)))?;
             let tag = tag(&volume.name, bytes, chunk);
             let is_tagged = cow.tags.contains(&tag);
             let cow = Tagged {
@@ -145,7 +140,7 @@ impl LvmDriver {
         Ok(Cut(cows.iter().map(planned).collect::<DriverResult<_>>()?))
     }
 
-    /// Cuts the volume as [`Self::check_shrink`] found that it can be.
+    /// Shrinks the volume after [`Self::check_shrink`].
     pub(super) fn shrink(&self, work: &Work, volume: &Lv, cut: Cut) -> DriverResult<()> {
         self.lvm.settle(work);
         self.lvm.deactivate(work, &volume.name)?;
@@ -159,14 +154,16 @@ impl LvmDriver {
         self.carry_out(work, volume, &cows, true)
     }
 
-    /// Finishes what a killed [`Self::shrink`] began. True if there was anything.
+    /// Finishes an interrupted [`Self::shrink`]. True if there was one.
     pub(super) fn finish_shrink(&self, work: &Work, report: &Report, volume: &str) -> DriverResult<bool> {
         let tagged = tagged(report, volume);
         let (Some(first), Some(lv)) = (tagged.first(), report.find(volume)) else {
             return Ok(false);
         };
         if tagged.iter().any(|other| other.bytes != first.bytes) {
-            return Err(failed(format!("{volume} is to have several sizes: {tagged:?}")));
+            return Err(failed(format!(
+                "the snapshots of {volume} are tagged with several sizes: {tagged:?}"
+            )));
         }
         tracing::info!(volume, "finishing a shrink that was interrupted");
         self.carry_out(work, lv, &tagged, false)?;
@@ -221,7 +218,7 @@ mod tests {
                 .unwrap()
         }
 
-        /// As LVM would do it, and it refuses to cut what has a snapshot.
+        /// A model of LVM, which refuses to shrink a volume with snapshots.
         fn carry_out(&mut self, step: &Step) {
             match step {
                 Step::Split(name) => {

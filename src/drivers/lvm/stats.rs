@@ -1,4 +1,4 @@
-//! How full the group or its pool is: one report of LVM's for everything that the scheduler is told.
+//! The statistics of the group or its pool, from one report of LVM.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::model::service::Capacity;
 impl LvmDriver {
     pub(super) fn pool_stats(&self, work: &Work) -> DriverResult<PoolStats> {
         let report = self.lvm.look_at_all(work)?;
-        // A group that LVM lets nobody change has no room, whatever it says of that.
+        // A group that LVM does not allow to change has no usable space.
         report.may_change()?;
         let mode = self.mode(work)?;
         if mode == Mode::Thin
@@ -60,7 +60,7 @@ impl LvmDriver {
     }
 }
 
-/// Bytes, and a number of volumes.
+/// Bytes, and the number of volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Space {
     total: u64,
@@ -70,7 +70,7 @@ struct Space {
 }
 
 fn space(report: &Report, mode: Mode, pool: &str, mirrors: u32) -> Option<Space> {
-    // Whoever else has volumes in the group takes space of it, but is not one whose volumes are counted.
+    // Other volumes in the group take space, but are not counted as volumes.
     let ours = report.lvs.iter().filter(|lv| {
         matches!(lv.kind, Kind::Thick | Kind::Thin | Kind::Cow)
             && !lv.is_in_another_pool(pool)
@@ -84,7 +84,7 @@ fn space(report: &Report, mode: Mode, pool: &str, mirrors: u32) -> Option<Space>
             let pool = report.find(pool)?;
             Some(Space {
                 total: pool.bytes,
-                // How full one is that is not active, LVM cannot tell.
+                // LVM does not report the usage of an inactive pool.
                 free: part(pool.bytes, 100.0 - pool.data_percent.unwrap_or(100.0)),
                 provisioned,
                 volumes,
@@ -104,18 +104,18 @@ fn space(report: &Report, mode: Mode, pool: &str, mirrors: u32) -> Option<Space>
     }
 }
 
-/// So many per cent of it.
+/// A percentage of a size.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a share of a pool, told in hundredths of a per cent"
+    reason = "a percentage with two decimals"
 )]
 fn part(bytes: u64, percent: f64) -> u64 {
     (bytes as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64
 }
 
-/// What types may ask for beyond the numbers (cinder: `LVMVolumeDriver._update_volume_stats`).
+/// Further capabilities for types (cinder: `LVMVolumeDriver._update_volume_stats`).
 fn extra(options: &LvmOptions, mode: Mode) -> BTreeMap<String, String> {
     let kind = match mode {
         Mode::Thin => "thin",
@@ -201,7 +201,7 @@ mod tests {
         let mut asleep = report();
         asleep.lvs[0].data_percent = None;
         let free = space(&asleep, Mode::Thin, "vg-pool", 0).map(|space| space.free);
-        assert_eq!(free, Some(0), "a pool that says nothing has no room");
+        assert_eq!(free, Some(0), "a pool without usage has no free space");
     }
 
     #[test]

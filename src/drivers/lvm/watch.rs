@@ -1,20 +1,20 @@
-//! Warnings of a thin pool that fills up: each once when it begins, and not with every report.
+//! Warnings about a full thin pool: each once, not with every report.
 
 use super::report::Lv;
 
-/// How far it must sink below the mark before the next crossing is one: a pool that sways is told of once.
+/// How far the usage must fall below the mark before the next warning, so that a fluctuating pool is reported once.
 const SLACK: f64 = 2.0;
 
-/// What was warned of.
+/// The reported warnings.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     data: bool,
     metadata: bool,
-    /// That the pool does not zero its blocks was told.
+    /// Whether missing zeroing was reported.
     pub(super) unzeroed: bool,
 }
 
-/// Something to be told.
+/// A warning.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Warning {
     /// `data` or `metadata`.
@@ -23,12 +23,12 @@ pub(super) struct Warning {
 }
 
 impl Watch {
-    /// Whether it is to be told that the pool does not zero its blocks: once, until it does again.
+    /// Whether to report that the pool does not zero its blocks: once, until it does again.
     pub(super) fn zeroes(&mut self, zeroes: bool) -> bool {
         !std::mem::replace(&mut self.unzeroed, !zeroes) && !zeroes
     }
 
-    /// What is to be told of the pool now.
+    /// The warnings about the pool now.
     pub(super) fn look(&mut self, pool: &Lv, mark: f64) -> Vec<Warning> {
         let parts = [
             ("data", pool.data_percent, &mut self.data),
@@ -55,16 +55,16 @@ mod tests {
     use crate::drivers::lvm::report::Lv;
 
     #[test]
-    fn a_pool_that_does_not_zero_its_blocks_is_told_of_until_it_does() {
+    fn a_pool_that_does_not_zero_its_blocks_is_reported_once_until_it_does() {
         let mut watch = Watch::default();
-        let told = [false, false, true, true, false].map(|zeroes| watch.zeroes(zeroes));
-        assert_eq!(told, [true, false, false, false, true]);
+        let reported = [false, false, true, true, false].map(|zeroes| watch.zeroes(zeroes));
+        assert_eq!(reported, [true, false, false, false, true]);
     }
 
     #[test]
-    fn a_pool_that_fills_up_is_told_of_once_and_again_when_it_fills_again() {
+    fn a_full_pool_is_reported_once_and_again_when_it_fills_again() {
         let mut watch = Watch::default();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for (data, metadata) in [
             (10.0, 1.0),
             (80.0, 1.0),
@@ -79,13 +79,13 @@ mod tests {
                 metadata_percent: Some(metadata),
                 ..Lv::default()
             };
-            told.extend(
+            reported.extend(
                 watch
                     .look(&pool, 80.0)
                     .into_iter()
                     .map(|warning| (warning.what, data)),
             );
         }
-        assert_eq!(told, [("data", 80.0), ("metadata", 79.0), ("data", 80.5)]);
+        assert_eq!(reported, [("data", 80.0), ("metadata", 79.0), ("data", 80.5)]);
     }
 }

@@ -1,9 +1,9 @@
-//! What keeps an attachment from being connected, whichever request asks for it.
+//! Checks before an attachment is connected, for all requests that connect one.
 
 use crate::model::{AttachMode, Attachment, Connector, Error, Result, Volume};
 use crate::store::catalog::Stored;
 
-/// 400 in Cinder's words (`InvalidVolumeAttachMode`).
+/// 400 with Cinder's text (`InvalidVolumeAttachMode`).
 pub(super) fn readonly(volume: impl std::fmt::Display, mode: AttachMode) -> Error {
     Error::bad_request(format!("Invalid attaching mode '{mode}' for volume {volume}."))
 }
@@ -16,8 +16,8 @@ pub(super) fn is_being_changed(attachment: &Stored<Attachment>) -> Error {
     ))
 }
 
-/// A second connection to the same host would be one and the same session. Another host is allowed: that is how a server
-/// moves. (The anchor's code refuses any second connection; its comments, its tests and compute want this.)
+/// A second connection to the same host would be the same session. Another host is allowed: this is how a server is
+/// migrated. (Cinder's code refuses any second connection; its comments, its tests and compute expect this.)
 pub(super) fn must_not_be_duplicate(
     volume: &Volume,
     attachments: &[Attachment],

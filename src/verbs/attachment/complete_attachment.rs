@@ -1,4 +1,4 @@
-//! Say that the server has it (cinder: `api/v3/attachments.py` `complete`; from whatever status, as there).
+//! Mark an attachment as attached (cinder: `api/v3/attachments.py` `complete`; from any status, as there).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use crate::model::transitions::follow_attachments;
 use crate::model::{AttachmentStatus, Result, Timestamp};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// The server has it.
+/// Mark an attachment as attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompleteAttachment {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub attachment_id: String,
 }
 call!(CompleteAttachment => ApiTopic, "complete_attachment", since 1, reply ());

@@ -1,5 +1,5 @@
-//! Reserve a volume for a server, and connect at once if a connector is given (cinder: `volume/api.py`
-//! `attachment_create`). What connects is an operation of `update_attachment`.
+//! Reserve a volume for a server, and connect it at once if a connector is given (cinder: `volume/api.py`
+//! `attachment_create`). The connection is an operation of `update_attachment`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,13 +22,13 @@ use crate::verbs::{Answer, Began, BeginContext, Request};
 /// Reserve a volume for a server; the reply is the attachment, connected if a connector is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateAttachment {
-    /// Which volume, as the client wrote it.
+    /// The volume's id, as the client wrote it.
     pub volume_id: String,
     /// The server.
     pub instance_uuid: Option<Uuid>,
     /// The initiator.
     pub connector: Option<Connector>,
-    /// The mode asked for (3.54).
+    /// The requested mode (3.54).
     pub mode: Option<AttachMode>,
 }
 call!(CreateAttachment => ApiTopic, "create_attachment", since 1, reply Attachment);

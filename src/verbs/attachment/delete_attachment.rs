@@ -2,10 +2,10 @@
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | if nobody else needs the export, nobody connects until the operation has ended | nothing has changed |
-//! | disconnect (backend) | the initiator is out, with the export if it was the last; the attachment is gone | `error_detaching` |
+//! | begin | if it is the last user of the export, no connection is made until the operation has ended | nothing has changed |
+//! | disconnect (backend) | the initiator is disconnected, and the export removed if it was the last; the attachment is deleted | `error_detaching` |
 //!
-//! What was never connected goes at once.
+//! An attachment that was never connected is deleted at once.
 
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ use crate::verbs::{
 /// Disconnect; the reply is the volume's other attachments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteAttachment {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub attachment_id: String,
 }
 call!(DeleteAttachment => ApiTopic, "delete_attachment", since 1, reply Vec<Attachment>);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteAttachmentEntry {
     /// The attachment.
@@ -88,7 +88,7 @@ impl Request for DeleteAttachment {
             stays |= holds_the_export(other) && !is_leaving(control, other).await?;
         }
         if !stays && volume.operation.is_none() {
-            // It takes the export with it: nobody connects until it has ended.
+            // It removes the export, too: no connection is made until it has ended.
             volume.operation = Some(operation.id);
         }
         volume.updated_at = Some(now);
@@ -213,9 +213,9 @@ impl Verb for DeleteAttachmentEntry {
 }
 
 impl DeleteAttachmentEntry {
-    /// The other attachments that keep the export when this one goes. One that is going itself does not: of two that leave
-    /// at once, the later must take the export with it. (`Volume::operation` names the one that does, so that nobody connects
-    /// meanwhile.)
+    /// The other attachments that need the export when this one is deleted. Those that are being deleted do not count:
+    /// of two concurrent deletes, the later must remove the export. (`Volume::operation` refers to that one, so that no
+    /// connection is made meanwhile.)
     fn others_that_stay<'a>(&self, records: &Records<'a>) -> impl Iterator<Item = &'a Attachment> {
         let takes_the_export = records.volume.operation == Some(records.operation.id);
         let leaving = self.attachment_id;

@@ -1,4 +1,4 @@
-//! What can be done to attachments.
+//! The verbs of attachments.
 
 mod checks;
 mod complete_attachment;
@@ -12,13 +12,13 @@ pub use self::delete_attachment::DeleteAttachment;
 pub use self::update_attachment::UpdateAttachment;
 use super::{EntryRow, RequestVisitor, entry};
 
-/// Those that have operations.
+/// The verbs with operations.
 pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<update_attachment::UpdateAttachmentEntry>(),
     entry::<delete_attachment::DeleteAttachmentEntry>(),
 ];
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateAttachment>();
     visitor.request::<UpdateAttachment>();

@@ -3,7 +3,7 @@
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
 //! | begin | the attachment has its connector | nothing has changed |
-//! | connect (backend) | the attachment is `attaching`, and tells how to connect | `error_attaching` |
+//! | connect (backend) | the attachment is `attaching`, with its connection data | `error_attaching` |
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ use crate::verbs::{
 /// Connect a reserved attachment; the reply is the attachment then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateAttachment {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub attachment_id: String,
     /// The initiator.
     pub connector: Connector,
 }
 call!(UpdateAttachment => ApiTopic, "update_attachment", since 1, reply Attachment);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateAttachmentEntry {
     /// The attachment.
@@ -67,7 +67,7 @@ impl Request for UpdateAttachment {
             && let Some(open) = control.catalog.operation(id).await?
         {
             return match entry_of::<UpdateAttachmentEntry>(&open) {
-                // The same request came twice: both wait for one end.
+                // A repeated request: both wait for the same operation.
                 Some(entry) if entry.connector == self.connector => Ok(Began::Joined(Box::new(open.record))),
                 _ => Err(is_being_changed(&attachment).into()),
             };
@@ -86,7 +86,7 @@ impl Request for UpdateAttachment {
         connecting.operation = Some(operation.id);
         connecting.updated_at = Some(now);
         let mut volume = was.record.clone();
-        // Written though nothing else changes: whoever takes the export away at this moment meets a conflict.
+        // Written though nothing else changes, so that a concurrent removal of the export gets a conflict.
         volume.updated_at = Some(now);
         let mut changes = control.catalog.change();
         changes
@@ -112,7 +112,7 @@ impl Request for UpdateAttachment {
     }
 }
 
-/// The journal entry of connecting this attachment.
+/// The journal entry of the connection of this attachment.
 pub(super) fn connect(
     at: &BeginContext<'_>,
     volume: &Volume,
@@ -158,7 +158,7 @@ impl Verb for UpdateAttachmentEntry {
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let mut spec = records.spec()?;
         if is_only_connection(records) {
-            // Nobody is connected: whoever knew the old secret shall not come in with it.
+            // No initiator is connected: the old secret must not be valid any more.
             spec = VolumeSpec {
                 provider_auth: None,
                 ..spec

@@ -13,7 +13,7 @@ use crate::verbs::{Began, BeginContext, Request};
 /// Delete a user message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteMessage {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub message_id: String,
 }
 call!(DeleteMessage => ApiTopic, "delete_message", since 1, reply ());

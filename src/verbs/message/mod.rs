@@ -1,11 +1,11 @@
-//! What can be done to user messages.
+//! The verbs of user messages.
 
 mod delete_message;
 
 pub use self::delete_message::DeleteMessage;
 use super::RequestVisitor;
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<DeleteMessage>();
 }

@@ -1,19 +1,19 @@
-//! Keep a volume as it is (cinder: `volume/api.py`, `create_snapshot_in_db`).
+//! Create a snapshot of a volume (cinder: `volume/api.py`, `create_snapshot_in_db`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the snapshot is `creating`, and counts | nothing has changed |
+//! | begin | the snapshot is `creating`, and counted | nothing has changed |
 //! | create (backend) | the snapshot is `available` | `error` |
 //!
 //! Checks in Cinder's order: the volume's state, then quota. Snapshot, usage and operation are one commit, which also touches
-//! the volume's record: a delete of the volume that was decided on meanwhile is decided again, and finds the snapshot.
+//! the volume's record: a concurrent delete of the volume gets a conflict, is decided again, and finds the snapshot.
 //!
 //! The steps on the backend (cinder: `volume/manager.py`, `create_snapshot`):
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
 //! | `notify_snapshot_create_start` | `snapshot.create.start` was emitted | – |
-//! | `create_snapshot` | the snapshot exists, and is whole | deleting it |
+//! | `create_snapshot` | the snapshot exists, and is complete | deleting it |
 //! | `notify_snapshot_create_end` | `snapshot.create.end` was emitted | – |
 
 use std::collections::BTreeMap;
@@ -46,10 +46,10 @@ use crate::verbs::{
     Transition, Verb,
 };
 
-/// Keep a volume as it is.
+/// Create a snapshot of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateSnapshot {
-    /// Of which volume, as the client wrote it.
+    /// The volume's id, as the client wrote it.
     pub volume_id: String,
     /// Name.
     pub name: Option<String>,
@@ -57,12 +57,12 @@ pub struct CreateSnapshot {
     pub description: Option<String>,
     /// Metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Whether an attached volume will do (`force`, or microversion 3.66).
+    /// Whether attached volumes are allowed (`force`, or microversion 3.66).
     pub in_use_too: bool,
 }
 call!(CreateSnapshot => ApiTopic, "create_snapshot", since 2, reply Snapshot);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateSnapshotEntry {
     /// The snapshot.
@@ -79,7 +79,7 @@ impl Request for CreateSnapshot {
     }
 }
 
-/// Writes a snapshot down in `creating`, with its operation.
+/// Commits a snapshot in `creating`, with its operation.
 pub(super) async fn begin_snapshot<E: Entry>(
     at: &BeginContext<'_>,
     wanted: &CreateSnapshot,
@@ -139,8 +139,8 @@ pub(super) async fn begin_snapshot<E: Entry>(
     Ok(Began::started(operation, volume.record, snapshot))
 }
 
-/// The time now, and later than that of the snapshot before it: the latest of a volume is the only one that it can go back to, and
-/// which one that is must not depend on a clock that was set back.
+/// The time now, but later than that of the previous snapshot: a volume can be reverted to its latest snapshot only,
+/// which must not depend on a clock that was set back.
 fn later_than(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
     before.map_or(now, |before| now.max(before.plus(Duration::from_micros(1))))
 }
@@ -182,16 +182,16 @@ impl Verb for CreateSnapshotEntry {
     }
 }
 
-/// Keep the volume as it is now.
+/// Create the snapshot on the backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateSnapshotCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume, whose pool the snapshot is on.
     pub volume: VolumeSpec,
     /// The snapshot.
     pub snapshot_id: SnapshotId,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(CreateSnapshotCommand => VolumeTopic, "create_snapshot", since 2);
@@ -224,7 +224,7 @@ async fn create_snapshot(task: &mut Task<CreateSnapshotCommand>) -> DriverResult
         .moving_data(task.moves_data());
     task.drive(locks, |call| {
         let snapshot = call.command.snapshot_id;
-        // Checked while the snapshot is locked: a delete that was sent later may have been done first.
+        // Checked while the snapshot is locked: a later delete may have been executed first.
         if call.backend.inventory().has_tombstone(snapshot.0) {
             let client = "The snapshot was deleted meanwhile.".to_owned();
             return Err(DriverError::Refused { client });
@@ -241,7 +241,7 @@ async fn delete_created(task: &mut Task<CreateSnapshotCommand>) {
             .delete_storage(call.work, call.volume, StorageName::Snapshot(snapshot))
     });
     if let Err(error) = deleted.await {
-        tracing::error!(%snapshot, %error, "a snapshot could not be taken back; it stays until it is deleted");
+        tracing::error!(%snapshot, %error, "a snapshot could not be reverted; it stays until it is deleted");
     }
 }
 

@@ -2,17 +2,17 @@
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the snapshot is `deleting`; what was done to it has ended | nothing has changed |
-//! | delete (backend) | its storage and its record are gone | `available` if the backend refused; else `error_deleting` |
+//! | begin | the snapshot is `deleting`; its earlier operation has ended | nothing has changed |
+//! | delete (backend) | its storage and its record are deleted | `available` if the backend refused; else `error_deleting` |
 //!
-//! A forced delete supersedes whatever is being done to it; going back to it is the one thing it waits for.
+//! A forced delete supersedes its open operation; only for a revert to it, it waits.
 //!
-//! The steps on the backend. They only go forward: a delete that failed half-way is done again.
+//! The steps on the backend. They have no reverts: an incomplete delete is repeated.
 //!
 //! | step | what is true after it |
 //! |---|---|
 //! | `notify_snapshot_delete_start` | `snapshot.delete.start` was emitted |
-//! | `delete_snapshot` | its storage is gone (what was not there counts as gone) |
+//! | `delete_snapshot` | its storage is deleted (a missing one counts as deleted) |
 //! | `notify_snapshot_delete_end` | `snapshot.delete.end` was emitted |
 
 use std::time::Duration;
@@ -42,14 +42,14 @@ use crate::verbs::{
 /// Delete a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteSnapshot {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub snapshot_id: String,
-    /// From any state (`os-force_delete`; policy was checked by `web`).
+    /// Whether from any state (`os-force_delete`; policy was checked by `web`).
     pub force: bool,
 }
 call!(DeleteSnapshot => ApiTopic, "delete_snapshot", since 2, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteSnapshotEntry {
     /// The snapshot.
@@ -64,7 +64,7 @@ impl Request for DeleteSnapshot {
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let snapshot_id = &self.snapshot_id;
         end_snapshot(at, snapshot_id, self.force, |snapshot, volume| {
-            // What could not be adopted is not ours to delete.
+            // Storage that could not be adopted must not be deleted.
             if snapshot.status == SnapshotStatus::ErrorManaging {
                 return unmanage(at, snapshot, volume);
             }
@@ -113,7 +113,7 @@ impl Verb for DeleteSnapshotEntry {
         match outcome {
             Outcome::SnapshotDeleted => Some(at.snapshot_gone()),
             Outcome::Failed(failure) => {
-                // Something on the backend depends on it: nothing was touched (cinder: `SnapshotIsBusy`).
+                // Something on the backend depends on it: nothing was changed (cinder: `SnapshotIsBusy`).
                 let (status, detail) = match failure.kind {
                     FailureKind::Busy => (SnapshotStatus::Available, Detail::SnapshotIsBusy),
                     _ => (SnapshotStatus::ErrorDeleting, Detail::SnapshotDeleteError),
@@ -126,16 +126,16 @@ impl Verb for DeleteSnapshotEntry {
     }
 }
 
-/// Take a snapshot away. What is not there counts as done.
+/// Delete the snapshot's storage. A missing one counts as deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteSnapshotCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume, whose pool the snapshot is on.
     pub volume: VolumeSpec,
     /// The snapshot.
     pub snapshot_id: SnapshotId,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(DeleteSnapshotCommand => VolumeTopic, "delete_snapshot", since 2);
@@ -163,7 +163,7 @@ impl BackendCommand for DeleteSnapshotCommand {
 }
 
 async fn delete_snapshot(task: &mut Task<DeleteSnapshotCommand>) -> DriverResult<()> {
-    // What a thick snapshot kept of its volume is wiped.
+    // The data of a thick snapshot is wiped.
     let locks = LockSet::snapshot(task.command.snapshot_id).moving_data(task.moves_data());
     task.drive(locks, |call| {
         let snapshot = call.command.snapshot_id;

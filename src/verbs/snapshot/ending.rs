@@ -1,4 +1,4 @@
-//! How a snapshot begins to end, whether its storage is deleted or left alone.
+//! The begin of deleting or unmanaging a snapshot.
 
 use crate::control::{Interrupt, store_failed};
 use crate::model::transitions::snapshots;
@@ -6,8 +6,8 @@ use crate::model::{Error, Operation, Result, Snapshot, SnapshotStatus, Timestamp
 use crate::verbs::record_changes::remove_snapshot;
 use crate::verbs::{Began, BeginContext, verb_of};
 
-/// Supersedes what is done to a snapshot, and begins the operation that ends it; `operation` says which, and in which status the
-/// snapshot is meanwhile. What has no storage goes at once.
+/// Supersedes the open operation of a snapshot, and begins the operation that deletes or unmanages it; `operation`
+/// returns that, and the snapshot's status meanwhile. A snapshot without storage is deleted at once.
 pub(super) async fn end_snapshot(
     at: &BeginContext<'_>,
     id: &str,
@@ -28,7 +28,7 @@ pub(super) async fn end_snapshot(
         if verb_of(&open).is_ok_and(|verb| verb.deletes_its_subject()) {
             return Ok(Began::Repeated(Box::new(open.record), ()));
         }
-        // Its volume's operation ends it, whichever way, and what is left can be deleted then.
+        // The volume's operation changes its status at its end; then it can be deleted.
         if open.owns_volume() {
             return Err(Error::conflict(
                 "Resource conflict: the snapshot's volume is being reverted to it or deleted.",

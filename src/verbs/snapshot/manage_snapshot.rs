@@ -1,9 +1,9 @@
-//! Adopt what exists on a backend as a snapshot (cinder: `volume/api.py` `manage_existing_snapshot`).
+//! Adopt existing storage as a snapshot (cinder: `volume/api.py` `manage_existing_snapshot`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the snapshot is `creating`, and counts | nothing has changed |
-//! | manage (backend) | what was found bears the snapshot's name; it is `available` | `error_managing` |
+//! | begin | the snapshot is `creating`, and counted | nothing has changed |
+//! | manage (backend) | the storage has the snapshot's name; the snapshot is `available` | `error_managing` |
 //!
 //! The steps on the backend:
 //!
@@ -37,12 +37,12 @@ use crate::verbs::{
     Transition, Verb,
 };
 
-/// Adopt what exists on a backend.
+/// Adopt existing storage as a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageSnapshot {
-    /// Of which volume, as the client wrote it.
+    /// The volume's id, as the client wrote it.
     pub volume_id: String,
-    /// What to adopt.
+    /// The reference to the storage to adopt.
     pub reference: Reference,
     /// Name.
     pub name: Option<String>,
@@ -53,12 +53,12 @@ pub struct ManageSnapshot {
 }
 call!(ManageSnapshot => ApiTopic, "manage_snapshot", since 2, reply Snapshot);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageSnapshotEntry {
-    /// The snapshot to be.
+    /// The new snapshot.
     pub snapshot_id: SnapshotId,
-    /// What to adopt.
+    /// The reference to the storage to adopt.
     pub reference: Reference,
 }
 
@@ -128,18 +128,18 @@ impl Verb for ManageSnapshotEntry {
     }
 }
 
-/// Take something that exists on the backend for a snapshot of this volume.
+/// Adopt existing storage as a snapshot of this volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageSnapshotCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// The volume that it is a snapshot of.
+    /// The volume of the snapshot.
     pub volume: VolumeSpec,
-    /// The snapshot to be.
+    /// The new snapshot.
     pub snapshot_id: SnapshotId,
     /// What to take.
     pub reference: Reference,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(ManageSnapshotCommand => VolumeTopic, "manage_snapshot", since 2);

@@ -1,4 +1,4 @@
-//! What can be done to snapshots.
+//! The verbs of snapshots.
 
 mod create_snapshot;
 mod delete_snapshot;
@@ -16,7 +16,7 @@ pub use self::update_snapshot::{ChangeSnapshot, SnapshotChange, UpdateSnapshot, 
 use super::{EntryRow, RequestVisitor, entry};
 use crate::backend::CommandVisitor;
 
-/// Those that have operations.
+/// The verbs with operations.
 pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<create_snapshot::CreateSnapshotEntry>(),
     entry::<delete_snapshot::DeleteSnapshotEntry>(),
@@ -24,7 +24,7 @@ pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<unmanage_snapshot::UnmanageSnapshotEntry>(),
 ];
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateSnapshot>();
     visitor.request::<UpdateSnapshot>();
@@ -35,7 +35,7 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<UnmanageSnapshot>();
 }
 
-/// Shows their commands to a backend.
+/// Visits their commands to a backend.
 pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
     visitor
         .command::<CreateSnapshotCommand>()

@@ -1,9 +1,9 @@
-//! Forget a snapshot without touching its storage (cinder: `volume/api.py`, a delete with `unmanage_only`).
+//! Delete a snapshot's record and keep its storage (cinder: `volume/api.py`, a delete with `unmanage_only`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the snapshot is `unmanaging`; what was done to it has ended | nothing has changed |
-//! | unmanage (backend) | its record is gone | `error_deleting` |
+//! | begin | the snapshot is `unmanaging`; its earlier operation has ended | nothing has changed |
+//! | unmanage (backend) | its record is deleted | `error_deleting` |
 //!
 //! The steps on the backend:
 //!
@@ -34,15 +34,15 @@ use crate::verbs::{
     Transition, Verb,
 };
 
-/// Forget a snapshot.
+/// Unmanage a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageSnapshot {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub snapshot_id: String,
 }
 call!(UnmanageSnapshot => ApiTopic, "unmanage_snapshot", since 2, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageSnapshotEntry {
     /// The snapshot.
@@ -60,7 +60,7 @@ impl Request for UnmanageSnapshot {
     }
 }
 
-/// The operation that forgets a snapshot, and the snapshot's status meanwhile.
+/// The operation that unmanages a snapshot, and the snapshot's status meanwhile.
 pub(super) fn unmanage(
     at: &BeginContext<'_>,
     snapshot: &Snapshot,
@@ -110,16 +110,16 @@ impl Verb for UnmanageSnapshotEntry {
     }
 }
 
-/// Forget a snapshot without touching it.
+/// Remove the snapshot from the backend's inventory, and keep its storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageSnapshotCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume, whose pool the snapshot is on.
     pub volume: VolumeSpec,
     /// The snapshot.
     pub snapshot_id: SnapshotId,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(UnmanageSnapshotCommand => VolumeTopic, "unmanage_snapshot", since 2);

@@ -1,5 +1,5 @@
-//! Change what a snapshot's record says, where no storage is touched: name, description, metadata, and the states that
-//! administrators and compute services set.
+//! Change a snapshot's record without its storage: name, description, metadata, and the statuses that administrators
+//! and compute services set.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::verbs::{Began, BeginContext, Request};
 /// Change name and description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateSnapshot {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub snapshot_id: String,
     /// `Some(None)` clears it.
     pub name: Option<Option<String>>,
@@ -27,17 +27,17 @@ pub struct UpdateSnapshot {
 }
 call!(UpdateSnapshot => ApiTopic, "update_snapshot", since 2, reply Snapshot);
 
-/// Change metadata; the reply is all of it then.
+/// Change metadata; the reply is the new metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateSnapshotMetadata {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub snapshot_id: String,
-    /// How.
+    /// The change.
     pub change: MetadataChange,
 }
 call!(UpdateSnapshotMetadata => ApiTopic, "update_snapshot_metadata", since 2, reply BTreeMap<String, String>);
 
-/// A change of state that touches no storage.
+/// A change of status without storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SnapshotChange {
     /// `os-reset_status`
@@ -45,21 +45,21 @@ pub enum SnapshotChange {
         /// New status.
         status: SnapshotStatus,
     },
-    /// `os-update_snapshot_status`: what a compute service says of a snapshot that it makes or deletes.
+    /// `os-update_snapshot_status`: the status of a snapshot that a compute service creates or deletes.
     UpdateStatus {
         /// New status, as the client wrote it.
         status: String,
-        /// How far it is: `42%`.
+        /// The progress: `42%`.
         progress: Option<String>,
     },
 }
 
-/// Change a snapshot's state.
+/// Change a snapshot's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSnapshot {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub snapshot_id: String,
-    /// How.
+    /// The change.
     pub change: SnapshotChange,
 }
 call!(ChangeSnapshot => ApiTopic, "change_snapshot", since 2, reply Snapshot);
@@ -131,7 +131,7 @@ impl Request for ChangeSnapshot {
         if let Some(id) = snapshot.operation
             && let Some(open) = control.catalog.operation(id).await?
         {
-            // One that is its volume's sets its snapshots to rights when it ends.
+            // The volume's operation sets the status of its snapshots when it ends.
             named = Some(id).filter(|_| !open.owns_volume());
         }
         let superseded = control.supersede(&mut changes, named).await?;

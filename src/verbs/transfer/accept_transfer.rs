@@ -1,15 +1,15 @@
-//! Take a volume that another project offers (cinder: `transfer/api.py` `accept`, `db/api.py` `transfer_accept`).
+//! Accept a volume that another project offers (cinder: `transfer/api.py` `accept`, `db/api.py` `transfer_accept`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the volume is the caller's and `available`, with its snapshots unless they stay, and with what they count for; the transfer is gone | nothing has changed |
+//! | begin | the volume belongs to the caller and is `available`, with its snapshots unless they stay, and with their usage; the transfer is deleted | nothing has changed |
 //!
-//! All of it is one commit: nobody sees a volume of one project whose usage is another's, and of two who accept at once one finds
-//! the transfer gone.
+//! Everything is one commit: a volume and its usage are always in the same project, and of two concurrent accepts one
+//! fails.
 //!
-//! Checks in Cinder's order: the key; the limit of one volume's size; the type, which the caller must be allowed to use; the quota
-//! for the volume, then for the snapshots on top of it; the states. As in Cinder, who accepts in the project that offers needs
-//! room for the volume a second time.
+//! Checks in Cinder's order: the key; the limit of one volume's size; the type, which the caller must be allowed to
+//! use; the quota for the volume, then for the snapshots on top of it; the states. As in Cinder, accepting in the
+//! offering project needs quota for the volume a second time.
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -28,10 +28,10 @@ use crate::model::{Error, Result, Snapshot, Timestamp, Transfer, Volume};
 use crate::store::catalog::{Changes, Stored};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Take an offered volume; the reply is the transfer as it was.
+/// Accept an offered volume; the reply is the former transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptTransfer {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub transfer_id: String,
     /// The key, as the client wrote it.
     pub auth_key: Secret,
@@ -47,7 +47,7 @@ impl Request for AcceptTransfer {
         let control = at.control;
         let transfer = control.any_transfer(&self.transfer_id).await?;
         if !transfer.key.is_of(self.auth_key.reveal()) {
-            warn!(transfer = %transfer.id, "a wrong key was shown for a transfer");
+            warn!(transfer = %transfer.id, "a transfer was requested with a wrong key");
             return Err(Error::bad_request(format!(
                 "Invalid auth key: Attempt to transfer {} with invalid auth key.",
                 self.transfer_id
@@ -110,7 +110,7 @@ impl Request for AcceptTransfer {
     }
 }
 
-/// What a volume and the snapshots that go with it count for.
+/// The usage of a volume and the snapshots that are transferred with it.
 struct Worth {
     volume: Deltas,
     snapshots: Deltas,
@@ -120,7 +120,7 @@ impl Worth {
     fn of(volume: &Volume, snapshots: Option<&[Stored<Snapshot>]>) -> Self {
         let mut of_snapshots = Deltas::new();
         if snapshots.is_some() {
-            // Asked for even where there are none: a project that has too many already gets nothing (as in Cinder).
+            // Checked even without snapshots: a project that is over quota already gets nothing (as in Cinder).
             let kinds = snapshot_deltas(0, volume.volume_type_id);
             of_snapshots.extend(kinds.into_keys().map(|resource| (resource, 0)));
         }
@@ -146,7 +146,7 @@ impl Worth {
         sum
     }
 
-    /// What each check asks for: gigabytes of snapshots come on top of the volume's, and are told without them.
+    /// The usage that each check requests: gigabytes of snapshots are added to the volume's, and reported without them.
     fn each(&self) -> Deltas {
         let mut each = self.volume.clone();
         let snapshots = self.snapshots.iter().filter(|(_, delta)| **delta > 0);
@@ -154,7 +154,7 @@ impl Worth {
         each
     }
 
-    /// Asks whether the caller may have it. What the snapshots add to what the volume counts for is left to the commit.
+    /// Checks the caller's quota. The sum of volume and snapshots is checked by the commit.
     async fn ceilings(&self, at: &BeginContext<'_>, volume: &Volume) -> Result<Vec<Ceilings>, Interrupt> {
         let only_of_snapshots = |resource: &Resource| !self.volume.contains_key(resource);
         let others = self
@@ -190,7 +190,7 @@ fn add(sum: &mut Deltas, deltas: Deltas) {
     }
 }
 
-/// Cinder catches one refusal of quota here, and tells it without the name of its class.
+/// Cinder catches one quota error here, and reports it without the name of its class.
 fn refused(interrupt: Interrupt) -> Interrupt {
     match interrupt {
         Interrupt::Refused(mut error) => {

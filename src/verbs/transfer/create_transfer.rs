@@ -2,9 +2,10 @@
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the volume is `awaiting-transfer`; whoever has the key of the transfer can accept it | nothing has changed |
+//! | begin | the volume is `awaiting-transfer`; a client with the key can accept the transfer | nothing has changed |
 //!
-//! A transfer that the volume had before (an administrator has reset its status since) ends: its key is worth nothing any more.
+//! A transfer that the volume had before (if an administrator has reset its status since) is deleted: its key is
+//! invalid.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,18 +24,18 @@ use crate::verbs::{Began, BeginContext, Request};
 /// Offer a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTransfer {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
     /// Name.
     pub name: Option<String>,
-    /// Whether its snapshots stay.
+    /// Whether its snapshots stay in the project.
     pub no_snapshots: bool,
-    /// Whether an encrypted volume will do (microversion 3.70).
+    /// Whether encrypted volumes are allowed (microversion 3.70).
     pub encrypted_too: bool,
 }
 call!(CreateTransfer => ApiTopic, "create_transfer", since 4, reply NewTransfer);
 
-/// A transfer, and the key that nobody is told again.
+/// A transfer with its key, which is shown only once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTransfer {
     /// The transfer.

@@ -1,8 +1,8 @@
-//! Take the offer of a volume back (cinder: `transfer/api.py` `delete`).
+//! Withdraw the offer of a volume (cinder: `transfer/api.py` `delete`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the transfer is gone; the volume is `available` if it was waiting for it, else as it was | nothing has changed |
+//! | begin | the transfer is deleted; the volume is `available` if it was `awaiting-transfer`, else unchanged | nothing has changed |
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use crate::model::role::Level;
 use crate::model::{Result, Timestamp, VolumeStatus};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Take an offer back.
+/// Withdraw an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTransfer {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub transfer_id: String,
 }
 call!(DeleteTransfer => ApiTopic, "delete_transfer", since 4, reply ());

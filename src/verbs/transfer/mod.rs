@@ -1,5 +1,5 @@
-//! Verbs of volume transfers. None of them has an operation: what a backend knows of a volume does not name its project but for
-//! notifications, so a volume changes hands in the catalog alone (cinder: the LVM driver has no `accept_transfer` either).
+//! Verbs of volume transfers. None of them has an operation: a backend uses a volume's project for notifications only,
+//! so a transfer changes only the catalog (cinder: the LVM driver has no `accept_transfer` either).
 
 mod accept_transfer;
 mod create_transfer;
@@ -17,19 +17,19 @@ use crate::model::{Context, Error, Result, Snapshot, Transfer, TransferId, Volum
 use crate::store::catalog::{Changes, Stored};
 use crate::store::record::size_of;
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateTransfer>();
     visitor.request::<AcceptTransfer>();
     visitor.request::<DeleteTransfer>();
 }
 
-/// What a commit has besides records and their rows, and what the rows of one record have at most, in bytes.
+/// The space in a commit besides records, and the largest index rows of one record, in bytes.
 const OTHERS: usize = 64 * 1024;
 const ROWS: usize = 4 * 1024;
 
 impl Control {
-    /// The transfer with that id, whoever offers it. (A client wrote the id.)
+    /// The transfer with that id (as a client wrote it), of any project.
     async fn any_transfer(&self, id: &str) -> Result<Stored<Transfer>> {
         let parsed: TransferId = id.parse().map_err(|_| transfer_not_found(id))?;
         let found = self.catalog.transfer(parsed).await;
@@ -38,7 +38,7 @@ impl Control {
             .ok_or_else(|| transfer_not_found(id))
     }
 
-    /// The transfer that a client names, of its own project.
+    /// The transfer with that id, of the caller's project.
     async fn find_transfer(&self, context: &Context, id: &str) -> Result<Stored<Transfer>> {
         let transfer = self.any_transfer(id).await?;
         if may_see(context, &transfer.source_project_id) {
@@ -55,15 +55,15 @@ impl Control {
             .ok_or_else(|| Error::volume_not_found(transfer.volume_id))
     }
 
-    /// The snapshots that go with a volume: those of its own project. What another project kept of it stays that project's.
-    /// (In Cinder they go too: whoever has the volume could take them by a transfer to itself.)
+    /// The snapshots that are transferred with a volume: those of its own project. Snapshots of other projects stay
+    /// there. (Cinder transfers them, too: the volume's owner could take them by a transfer to itself.)
     async fn own_snapshots(&self, volume: &Volume) -> Result<Vec<Stored<Snapshot>>> {
         let mut snapshots = self.snapshots_of(volume.id).await?;
         snapshots.retain(|snapshot| snapshot.project_id == volume.project_id);
         Ok(snapshots)
     }
 
-    /// Ends the open transfer of a volume that is about to go.
+    /// Deletes the open transfer of a volume that is being deleted.
     ///
     /// # Errors
     /// When the store fails.
@@ -76,7 +76,7 @@ impl Control {
     }
 }
 
-/// Refuses snapshots that are too large to change hands in one commit.
+/// Refuses snapshots that are too large for one commit.
 fn check_weight(volume: &Volume, snapshots: &[Stored<Snapshot>]) -> Result<()> {
     let snapshots = snapshots.iter().map(|snapshot| size_of(&snapshot.record) + ROWS);
     let bytes = size_of(volume) + snapshots.sum::<usize>();
@@ -89,7 +89,7 @@ fn check_weight(volume: &Volume, snapshots: &[Stored<Snapshot>]) -> Result<()> {
     )))
 }
 
-/// Tells of what has been done to a transfer, for those who bill and watch (cinder: `volume.transfer.*`).
+/// Emits notifications about a transfer, for billing and monitoring (cinder: `volume.transfer.*`).
 fn notify(events: [&'static str; 2], volume: &Volume) {
     for event_type in events {
         tracing::info!(

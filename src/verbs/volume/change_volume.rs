@@ -1,9 +1,9 @@
-//! The small changes of one volume that touch no storage: `os-reserve` and its kin, `os-attach`, `os-detach`,
+//! Small changes of one volume without its storage: `os-reserve` and similar, `os-attach`, `os-detach`,
 //! `os-reset_status`, flags and image metadata (cinder: `volume/api.py`, `volume/manager.py` `attach_volume`,
 //! `detach_volume`, `api/contrib/admin_actions.py`).
 //!
-//! The one thing that reaches storage: when the last attachment goes, its export is taken away behind the reply, as the
-//! anchor's manager does within its detach.
+//! The only effect on storage: when the last attachment is removed, its export is removed after the reply, as Cinder's
+//! manager does in its detach.
 
 mod attach;
 mod detach;
@@ -26,7 +26,7 @@ use crate::model::{
 };
 use crate::verbs::{Answer, Began, BeginContext, Request};
 
-/// The small changes of one volume that touch no storage.
+/// Small changes of one volume without its storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeChange {
     /// `os-reserve`
@@ -50,7 +50,7 @@ pub enum VolumeChange {
     },
     /// `os-detach`
     Detach {
-        /// Which attachment; may be left out when there is one only.
+        /// Which attachment; optional if there is only one.
         attachment_id: Option<AttachmentId>,
     },
     /// `os-update_readonly_flag`
@@ -78,12 +78,12 @@ pub enum VolumeChange {
     UnsetImageMetadata(String),
 }
 
-/// Change one volume in a way that touches no storage. The reply is the volume then.
+/// Change one volume without its storage. The reply is the changed volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
-    /// How.
+    /// The change.
     pub change: VolumeChange,
 }
 call!(ChangeVolume => ApiTopic, "change_volume", since 1, reply Volume);
@@ -146,7 +146,7 @@ impl Request for ChangeVolume {
     }
 }
 
-/// The changes that are about the record alone.
+/// Applies the changes that concern the record only.
 fn apply(volume: &mut Volume, attachments: &[Attachment], change: &VolumeChange) -> Result<()> {
     match change {
         VolumeChange::Reserve => volume.status = decide(volume, attachments, Asked::Reserve)?,

@@ -1,20 +1,21 @@
-//! Make a volume (cinder: `volume/flows/api/create_volume.py`).
+//! Create a volume (cinder: `volume/flows/api/create_volume.py`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | volume (`creating`), usage and operation are on disk, within all limits | nothing has changed |
-//! | place (scheduler) | a pool is chosen, and written into volume and operation | `error`: no valid backend |
-//! | create (backend) | the volume is `available` | placed again without that pool, `max_attempts` times; then `error` |
+//! | begin | volume (`creating`), usage and operation are durable, within all limits | nothing has changed |
+//! | place (scheduler) | a pool is chosen, and stored in volume and operation | `error`: no valid backend |
+//! | create (backend) | the volume is `available` | it is placed again without that pool, `max_attempts` times; then `error` |
 //!
 //! | step of begin | what is true after it |
 //! |---|---|
-//! | `extract_volume_request` | all that the request names was found, all rules hold; nothing has changed |
-//! | `check_quota` | the project may have so much more, as far as is known |
-//! | `create_record` | it has |
+//! | `extract_volume_request` | everything that the request names exists, and all checks passed; nothing has changed |
+//! | `check_quota` | the project's quota is sufficient at this time |
+//! | `create_record` | the volume is committed within the quota |
 //!
 //! The steps on the backend are in `on_backend`.
 //!
-//! From `create_record` on the volume cannot be lost, so nothing after it fails: what could not be sent is sent again.
+//! After `create_record` the volume cannot be lost, so nothing fails any more: messages that could not be sent are sent
+//! again.
 
 mod extract;
 mod on_backend;
@@ -51,7 +52,7 @@ use crate::verbs::{
     ReadAttachments, Reads, Records, Request, Started, Transition, UserMessageDraft, Verb,
 };
 
-/// Make a volume; the reply is its record in `creating`.
+/// Create a volume; the reply is its record in `creating`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolume {
     /// GiB; `None` takes the source's size.
@@ -66,13 +67,13 @@ pub struct CreateVolume {
     pub metadata: BTreeMap<String, String>,
     /// Zone.
     pub availability_zone: Option<String>,
-    /// Snapshot to make it from.
+    /// The snapshot to create it from.
     pub snapshot_id: Option<Uuid>,
-    /// Volume to clone.
+    /// The volume to clone.
     pub source_volid: Option<Uuid>,
-    /// Image to make it from.
+    /// The image to create it from.
     pub image: Option<String>,
-    /// Backup to make it from.
+    /// The backup to create it from.
     pub backup_id: Option<Uuid>,
     /// Group, new or old (`consistencygroup_id`).
     pub group_id: Option<Uuid>,
@@ -81,23 +82,22 @@ pub struct CreateVolume {
 }
 call!(CreateVolume => ApiTopic, "create_volume", since 1, reply Volume);
 
-/// What the journal keeps of it. What it is made from stays until it is made: what would change or delete that waits for this
-/// operation's end.
+/// The journal entry. Requests that would change or delete the source wait for this operation's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolumeEntry {
     /// Hints of the request, as JSON text (`OS-SCH-HNT:scheduler_hints`).
     pub hints: Option<String>,
-    /// What it is made from.
+    /// The source of its content.
     pub source: VolumeSource,
 }
 
-/// What the steps of `begin` hand on.
+/// The state of the steps of `begin`.
 struct CreateVolumeState<'a> {
     at: &'a BeginContext<'a>,
     request: &'a CreateVolume,
     extracted: Option<Extracted>,
     ceilings: Option<Ceilings>,
-    /// What was extracted does not hold any more.
+    /// Whether the extracted data is outdated.
     conflict: bool,
 }
 
@@ -127,7 +127,7 @@ impl Request for CreateVolume {
             ..
         } = state
             .extracted
-            .ok_or_else(|| Error::internal("the flow made nothing"))?;
+            .ok_or_else(|| Error::internal("the flow has no result"))?;
         let started = Started {
             steps: report.steps,
             known: Known {
@@ -151,7 +151,7 @@ impl CreateVolumeState<'_> {
     fn extracted(&self) -> Result<&Extracted> {
         self.extracted
             .as_ref()
-            .ok_or_else(|| Error::internal("nothing was extracted"))
+            .ok_or_else(|| Error::internal("there is no extracted data"))
     }
 }
 
@@ -216,7 +216,7 @@ impl<'a> Step<CreateVolumeState<'a>, Error> for CreateRecord {
         }
         match changes.commit().await {
             Ok(_) => Ok(()),
-            // Done already: fresh ids are nobody else's.
+            // Already done: the new ids are unique.
             Err(CommitError::Conflict(_)) if is_there(state.at.control, extracted).await? => Ok(()),
             Err(error) => match growth_failed(error, deltas, Some(volume_type)) {
                 Interrupt::Refused(error) => Err(error),
@@ -228,7 +228,7 @@ impl<'a> Step<CreateVolumeState<'a>, Error> for CreateRecord {
         }
     }
 
-    /// Takes the record away again, unless a host was chosen in the meantime: then the operation will end what it began.
+    /// Deletes the record again, unless a host was chosen meanwhile: then the operation is continued.
     async fn revert(&self, state: &mut CreateVolumeState<'a>, cause: &Error) {
         let Ok(Extracted { operation, .. }) = state.extracted() else {
             return;
@@ -270,8 +270,8 @@ async fn take_away(control: &Control, operation: &Operation) -> Result<(), Inter
     Ok(())
 }
 
-/// Place a new volume and have its backend make it. The Scheduler records the choice before it tells the backend; the
-/// outcome comes to the Api actor as a report.
+/// Place a new volume and have its backend create it. The Scheduler records the choice before it sends the command; the
+/// outcome is reported to the Api actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleVolume {
     /// The journaled operation.
@@ -280,7 +280,7 @@ pub struct ScheduleVolume {
     pub attempt: u32,
     /// What a pool must satisfy.
     pub request: RequestSpec,
-    /// What the backend is to be told; its `pool` is filled in here.
+    /// The volume's spec; the Scheduler sets its `pool`.
     pub volume: UnplacedVolume,
 }
 cast!(ScheduleVolume => SchedulerTopic, "create_volume", since 1);
@@ -345,7 +345,7 @@ impl CreateVolumeEntry {
             extra_specs,
             ..
         } = *records;
-        // The scheduler fills the pool in; the type has no way to say "none yet".
+        // The scheduler sets the pool; the type cannot represent a missing one.
         let nowhere = BackendName::new("", "").pool("");
         ScheduleVolume {
             operation: header.id.operation,
@@ -366,7 +366,7 @@ impl CreateVolumeEntry {
     fn spec(&self, records: &Records<'_>, spec: VolumeSpec) -> VolumeSpec {
         let storage_of = |id| records.other.map_or(id, Volume::storage_id);
         let source = match (&self.source, records.volume.source_volid) {
-            // An operation from before the journal told what it makes the volume from.
+            // An operation of an earlier version, whose entry has no source.
             (VolumeSource::Raw, Some(id)) => VolumeSource::Volume {
                 id: storage_of(id),
                 size: records.other.map_or(records.volume.size, |source| source.size),
@@ -381,19 +381,19 @@ impl CreateVolumeEntry {
     }
 }
 
-/// The volume, now that it exists on its backend.
+/// The volume after it was created on its backend.
 pub(super) fn made(at: &OperationContext<'_>, provider_id: Option<String>) -> Volume {
     let mut volume = at.resting();
     volume.launched_at = volume.launched_at.or(Some(at.now));
     volume.provider_id = provider_id;
     volume.placed = true;
-    // Our target helpers make one target for each volume (cinder: `shared_targets` of the backend's stats).
+    // The target helpers create one target per volume (cinder: `shared_targets` of the backend's stats).
     volume.shared_targets = Some(false);
     volume
 }
 
-/// Another pool, while attempts are left and nothing is left behind on this one. A backend that timed out may still
-/// have, or yet make, something of the volume: it keeps its host, so that the delete will clean up there.
+/// Tries another pool while attempts are left and nothing is left on this one. A backend that timed out may have, or
+/// still create, parts of the volume: then the volume keeps its host, so that a delete cleans up there.
 fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     let operation = at.operation;
     let another_may = !operation.is_cancelled()

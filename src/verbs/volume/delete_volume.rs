@@ -2,22 +2,22 @@
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the volume is `deleting`; what was done to it has ended, a transfer of it too | nothing has changed |
-//! | followers | what is done to its attachments and snapshots has ended; the snapshots are `deleting` | it is done again |
-//! | delete (backend) | storage, export, snapshots and records are gone | as before if the backend refused; else `error_deleting` |
+//! | begin | the volume is `deleting`; its earlier operation has ended, and its transfer is deleted | nothing has changed |
+//! | followers | the operations of its attachments and snapshots have ended; the snapshots are `deleting` | it is repeated |
+//! | delete (backend) | storage, export, snapshots and records are deleted | as before if the backend refused; else `error_deleting` |
 //!
-//! What never got a host has nothing on any backend: its record goes at once. Snapshots go with it if that is asked for
-//! (`cascade`), in the same operation; else they keep it from going. A forced delete supersedes whatever is being done to the
-//! volume.
+//! A volume without a host has nothing on any backend: its record is deleted at once. Snapshots are deleted with it if
+//! requested (`cascade`), in the same operation; else they prevent the delete. A forced delete supersedes the open
+//! operation of the volume.
 //!
-//! The steps on the backend. They only go forward: a delete that failed half-way is done again.
+//! The steps on the backend. They have no reverts: an incomplete delete is repeated.
 //!
 //! | step | what is true after it |
 //! |---|---|
 //! | `notify_delete_start` | `volume.delete.start` was emitted |
-//! | `remove_export` | nobody can reach it |
-//! | `delete_snapshots` | the snapshots that go with it are gone |
-//! | `delete_volume` | its storage is gone (what was not there counts as gone), and it is not in the inventory |
+//! | `remove_export` | no initiator can reach it |
+//! | `delete_snapshots` | the snapshots that are deleted with it are deleted |
+//! | `delete_volume` | its storage is deleted (a missing one counts as deleted), and it is not in the inventory |
 //! | `notify_delete_end` | `volume.delete.end` was emitted |
 
 use std::time::Duration;
@@ -55,21 +55,21 @@ use crate::verbs::{
 /// Delete a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
-    /// And all its snapshots.
+    /// Whether with all its snapshots.
     pub cascade: bool,
-    /// From any state (policy `volume:force_delete` or `os-force_delete` was checked by `web`).
+    /// Whether from any state (policy `volume:force_delete` or `os-force_delete` was checked by `web`).
     pub force: bool,
 }
 call!(DeleteVolume => ApiTopic, "delete_volume", since 1, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVolumeEntry {
-    /// Delete its snapshots, too.
+    /// Whether to delete its snapshots, too.
     pub cascade: bool,
-    /// From whatever state.
+    /// Whether from any state.
     pub force: bool,
 }
 
@@ -88,12 +88,12 @@ impl Request for DeleteVolume {
         let superseded = control.supersede(&mut changes, volume.operation).await?;
         control.end_transfer(&mut changes, volume.id).await?;
         if volume.host.is_none() {
-            // The scheduler, if it is just choosing a host, finds the record changed.
+            // The scheduler, if it is choosing a host now, gets a conflict.
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;
             remove_volume(&mut changes, &volume, &attachments);
             changes.commit().await?;
             at.superseded.add(superseded);
-            info!(volume = %volume.id, "a volume without a host is gone");
+            info!(volume = %volume.id, "a volume without a host was deleted");
             return Ok(Began::Done(()));
         }
         let status = decide(&volume, &[], Asked::Delete { force: self.force })?;
@@ -102,7 +102,7 @@ impl Request for DeleteVolume {
         if let Some(open) = superseded.iter().find(is_delete) {
             return Ok(Began::Repeated(Box::new(open.clone()), ()));
         }
-        // What another project kept when it transferred the volume is not the owner's to delete.
+        // The owner may not delete snapshots that another project kept when it transferred the volume.
         let any_project = self.force || at.context.is_admin;
         let all_may_go = snapshots.iter().all(|snapshot| {
             goes_with_its_volume(snapshot, self.force)
@@ -114,7 +114,7 @@ impl Request for DeleteVolume {
         }
         let subject = Subject::Volume(volume.id);
         let mut operation = match status {
-            // What could not be adopted is not ours to delete: it is forgotten.
+            // Storage that could not be adopted must not be deleted: the volume is unmanaged.
             VolumeStatus::ErrorManagingDeleting => at.operation(&UnmanageVolumeEntry {}, subject, &volume)?,
             _ => {
                 let entry = DeleteVolumeEntry {
@@ -124,7 +124,7 @@ impl Request for DeleteVolume {
                 at.operation(&entry, subject, &volume)?
             }
         };
-        // Where to go back to if the backend is busy: not to the middle of what this supersedes.
+        // The status to restore if the backend is busy: not that of a superseded operation.
         operation.previous_status = Some(volume.status).filter(|status| !status.is_transient());
         let mut deleting = volume.record.clone();
         deleting.status = status;
@@ -138,8 +138,8 @@ impl Request for DeleteVolume {
     }
 }
 
-/// The operation goes on by deleting this volume, which is nobody's any more: a hidden copy, or what a volume has left. `None` if the
-/// entry cannot be encoded.
+/// The operation, continued with the deletion of this volume, which is hidden: a copy, or the former storage of a
+/// volume. `None` if the entry cannot be encoded.
 pub(in crate::verbs) fn deletion(
     operation: &Operation,
     volume: &Volume,
@@ -157,7 +157,7 @@ pub(in crate::verbs) fn deletion(
     going_on.previous_status = None;
     going_on.reserved.clear();
     going_on.tried.clear();
-    // It is not this that somebody wanted ended.
+    // The cancellation does not apply to this stage.
     going_on.steps.retain(|step| !Operation::says_cancelled(step));
     going_on.deadline = now.plus(entry.deadline(deadlines, volume.size));
     let mut deleting = volume.clone();
@@ -252,9 +252,9 @@ impl Verb for DeleteVolumeEntry {
 }
 
 fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
-    // Something on the backend depends on it: nothing was touched (cinder: `VolumeIsBusy`).
+    // Something on the backend depends on it: nothing was changed (cinder: `VolumeIsBusy`).
     let (status, of_snapshots) = match failure.kind {
-        // A hidden copy is nobody's, so it has nothing to go back to.
+        // A hidden copy has no earlier status to restore.
         FailureKind::Busy if at.volume.copy_of().is_none() => (
             at.operation
                 .previous_status
@@ -265,7 +265,7 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
         _ => (VolumeStatus::ErrorDeleting, SnapshotStatus::ErrorDeleting),
     };
     Transition {
-        // Those that are gone already are deleted by the next try, which finds nothing of them.
+        // Those that are already deleted on the backend are deleted again by the next attempt, which finds nothing.
         snapshots: at
             .snapshots
             .iter()
@@ -284,28 +284,28 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     }
 }
 
-/// Take away its export and its storage. What is not there counts as done.
+/// Delete the volume's export and storage. A missing one counts as deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// What to delete.
+    /// The volume.
     pub volume: VolumeSpec,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(DeleteVolumeCommand => VolumeTopic, "delete_volume", since 1);
 
-/// Take away a volume with these snapshots of it. What is not there counts as done.
+/// Delete a volume with these snapshots. Missing ones count as deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVolumeCascadeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// What to delete.
+    /// The volume.
     pub volume: VolumeSpec,
-    /// Its snapshots, which go first.
+    /// Its snapshots, which are deleted first.
     pub snapshots: Vec<SnapshotId>,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(DeleteVolumeCascadeCommand => VolumeTopic, "delete_volume_cascade", since 2);
@@ -368,7 +368,7 @@ fn flow<C: Delete>() -> Flow<Task<C>, DriverError> {
 }
 
 async fn remove_export<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {
-    // Also if the inventory has no export: one may be left of a connection that was never acknowledged.
+    // Also if the inventory has no export: one may be left by a connection that was never acknowledged.
     task.drive_target(|call, target| call.backend.remove_export(target, call.work, call.volume))
         .await
 }
@@ -394,7 +394,7 @@ async fn delete_volume<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {
         .of_command(task.command.id());
     let deleted = task.drive(locks, move |call| {
         call.backend.inventory().insert_tombstone(id.0);
-        // Whoever was just being connected when the delete began is connected by now.
+        // A connection that was being made when the delete began is complete by now.
         let is_exported = call.backend.inventory().is_exported(id);
         if let Some(target) = call.backend.target.as_ref().filter(|_| is_exported) {
             call.backend
@@ -402,7 +402,7 @@ async fn delete_volume<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {
         }
         call.driver.delete_volume(call.work, call.volume)?;
         let mut inventory = call.backend.inventory();
-        // Again: the task may have given up waiting for this thread, and recorded a failed delete.
+        // Again: the task may have stopped waiting for this thread, and recorded a failed delete.
         inventory.insert_tombstone(id.0);
         inventory.remove(id);
         Ok(())

@@ -1,21 +1,21 @@
-//! Grow a volume (cinder: `volume/api.py` `_extend`, `scheduler/manager.py` `extend_volume`).
+//! Extend a volume (cinder: `volume/api.py` `_extend`, `scheduler/manager.py` `extend_volume`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
 //! | begin | the volume is `extending`; the growth counts as `reserved` | nothing has changed |
-//! | extend (backend) | the volume has the new size, the growth is in use | as before where the size surely is; else `error_extending` |
+//! | extend (backend) | the volume has the new size, the growth is in use | as before if the size certainly is unchanged; else `error_extending` |
 //!
-//! Checks in Cinder's order: more than before, the type's bounds, the status, quota. Then the pool is asked for room: if it
-//! has none the client still gets its 202, the volume stays as it is, and a user message says why, which is where Cinder
-//! ends too.
+//! Checks in Cinder's order: a larger size, the type's bounds, the status, quota. Then the scheduler checks the
+//! capacity of the pool: if it is insufficient the client still gets its 202, the volume is not changed, and a user
+//! message says why, as in Cinder.
 //!
-//! The steps on the backend. They only go forward: storage that has grown is not shrunk again.
+//! The steps on the backend. They have no reverts: extended storage is not shrunk again.
 //!
 //! | step | what is true after it |
 //! |---|---|
 //! | `notify_resize_start` | `volume.resize.start` was emitted |
 //! | `extend_volume` | the storage and the inventory have the new size |
-//! | `announce_size` | an initiator that has it can see the new size |
+//! | `announce_size` | connected initiators can see the new size |
 //! | `notify_resize_end` | `volume.resize.end` was emitted |
 
 use std::time::Duration;
@@ -51,22 +51,22 @@ use crate::verbs::{
     ReadAttachments, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
 };
 
-/// Grow a volume.
+/// Extend a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
-    /// GiB.
+    /// The new size, in GiB.
     pub new_size: u32,
-    /// Whether an attached volume may be grown (microversion 3.42 and policy).
+    /// Whether attached volumes may be extended (microversion 3.42 and policy).
     pub attached_too: bool,
 }
 call!(ExtendVolume => ApiTopic, "extend_volume", since 1, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendVolumeEntry {
-    /// The size it shall have, in GiB.
+    /// The new size, in GiB.
     pub new_size: u32,
 }
 
@@ -103,7 +103,7 @@ impl Request for ExtendVolume {
             .await
         {
             Ok(()) => {}
-            // Not knowing the pool yet is another thing than knowing that it is full.
+            // An unknown pool is different from a full one.
             Err(CallError::Refused(refusal)) if !matches!(refusal.kind, ErrorKind::Unavailable { .. }) => {
                 report_no_room(at, &volume, &refusal).await?;
                 return Ok(Began::Done(()));
@@ -135,7 +135,7 @@ impl Request for ExtendVolume {
 }
 
 async fn report_no_room(at: &BeginContext<'_>, volume: &Volume, refusal: &Error) -> Result<()> {
-    tracing::info!(volume = %volume.id, why = refusal.for_operator(), "no room to extend a volume");
+    tracing::info!(volume = %volume.id, why = refusal.for_operator(), "no capacity to extend a volume");
     let draft = UserMessageDraft {
         action: Action::ExtendVolume,
         detail: Detail::NoBackendAvailable,
@@ -187,7 +187,7 @@ impl Verb for ExtendVolumeEntry {
         }
     }
 
-    /// A copy, or a snapshot, is as large as its source was when it was asked for.
+    /// A copy, or a snapshot, has the size of its source at the time of its request.
     async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
         let Some(volume) = operation.volume_id else {
             return Ok(false);
@@ -233,7 +233,8 @@ impl Verb for ExtendVolumeEntry {
     }
 }
 
-/// Where the volume surely has its old size it goes back to what it was; where it may be half grown it says so.
+/// If the volume certainly has its old size, its former status is restored; if it may be partially extended, it is
+/// `error_extending`.
 fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     let volume = match failure.kind {
         FailureKind::NoValidBackend | FailureKind::NoSpace | FailureKind::Request | FailureKind::Busy => {
@@ -254,16 +255,16 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     )
 }
 
-/// Grow it.
+/// Extend the volume's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// The volume, with its size before.
+    /// The volume, with its former size.
     pub volume: VolumeSpec,
-    /// The size it shall have, in GiB.
+    /// The new size, in GiB.
     pub new_size: u32,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(ExtendVolumeCommand => VolumeTopic, "extend_volume", since 1);
@@ -303,8 +304,8 @@ async fn extend_volume(task: &mut Task<ExtendVolumeCommand>) -> DriverResult<()>
     Ok(())
 }
 
-/// Looks at the size after an extend that failed: a driver may fail after it has done its work. If the volume has its old size,
-/// the extend surely failed; if the size is another or unknown, so is the outcome.
+/// Checks the size after a failed extend: a driver may fail after it has done its work. If the volume has its old size,
+/// the extend certainly failed; else the outcome is unknown.
 fn check_size(call: &DriverCall<'_, ExtendVolumeCommand>, error: DriverError) -> DriverResult<()> {
     let is_certain = matches!(
         error,
@@ -331,7 +332,7 @@ async fn announce_size(task: &mut Task<ExtendVolumeCommand>) -> DriverResult<()>
         retry_across_daemon_restart(target, call.work, || target.resized(call.work, call.volume))
     });
     match announced.await {
-        // The storage has grown: it is no failure if the initiator sees the new size only at its next login.
+        // The storage is extended: it is not a failure if the initiator sees the new size only at its next login.
         Err(error) if !task.is_stopping() => {
             tracing::warn!(volume = %task.volume.id, %error, "the new size was not announced to an initiator");
             Ok(())

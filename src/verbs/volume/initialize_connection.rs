@@ -1,15 +1,16 @@
-//! `os-initialize_connection`: export, and say how to connect. The old way, which leaves no attachment.
+//! `os-initialize_connection`: export a volume, and return the connection data. The old API, which creates no
+//! attachment.
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | the volume's record names the initiator | nothing has changed |
-//! | connect (backend) | the volume is exported to the initiator, whose client is told how to connect | the initiator is not named, unless nobody knows |
+//! | begin | the initiator is in the volume's record | nothing has changed |
+//! | connect (backend) | the volume is exported to the initiator, and the client gets the connection data | the initiator is removed from the record, unless the result is unknown |
 //!
-//! The steps on the backend. It is one step, for a client waits for it: export and access are made by one worker in one go.
+//! The steps on the backend. It is one step, because a client waits for it: one worker creates export and access.
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
-//! | `initialize_connection` | the volume is exported, the initiator may log in, and the connection's properties are known | removing the initiator's access, unless another operation gave it access; removing the export if nobody else has the volume |
+//! | `initialize_connection` | the volume is exported, the initiator may log in, and the connection's properties are known | removing the initiator's access, unless another operation gave it access; removing the export if no other initiator is connected |
 
 use std::time::Duration;
 
@@ -44,14 +45,14 @@ use crate::verbs::{
 /// Export a volume to an initiator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitializeConnection {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
     /// The initiator.
     pub connector: Connector,
 }
 call!(InitializeConnection => ApiTopic, "initialize_connection", since 1, reply ConnectionInfo);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitializeConnectionEntry {
     /// The initiator.
@@ -77,7 +78,7 @@ impl Request for InitializeConnection {
         };
         let operation = at.operation(&entry, Subject::Export(was.id), &was)?;
         let mut volume = was.record.clone();
-        // Noted before it is so: whoever would take the export away at this moment meets a conflict, and sees it then.
+        // Recorded in advance, so that a concurrent removal of the export gets a conflict, and then sees it.
         old_connectors::note(&mut volume, &self.connector);
         check_volume(&was, &volume)?;
         volume.updated_at = Some(Timestamp::now());
@@ -95,7 +96,7 @@ impl Request for InitializeConnection {
     ) -> Result<ConnectionInfo> {
         match answer? {
             Answer::Connected(connection_info) => Ok(*connection_info),
-            Answer::Done => Err(Error::internal("connected, but to what?")),
+            Answer::Done => Err(Error::internal("connected without connection data")),
         }
     }
 }
@@ -158,7 +159,7 @@ impl Verb for InitializeConnectionEntry {
     }
 }
 
-/// The volume, now that it is exported there.
+/// The volume with its export.
 pub(in crate::verbs) fn exported(
     mut volume: Volume,
     provider_location: &str,
@@ -169,10 +170,10 @@ pub(in crate::verbs) fn exported(
     RecordChange::Update(Box::new(volume))
 }
 
-/// Export it (once for all attachments) and let this initiator in.
+/// Export the volume (once for all attachments) and give this initiator access.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitializeConnectionCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume.
     pub volume: VolumeSpec,
@@ -182,7 +183,7 @@ pub struct InitializeConnectionCommand {
     pub connector: Connector,
     /// Read-write or read-only.
     pub mode: AttachMode,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(InitializeConnectionCommand => VolumeTopic, "initialize_connection", since 1);
@@ -205,7 +206,7 @@ impl BackendCommand for InitializeConnectionCommand {
                 provider_location: export.provider_location,
                 provider_auth: export.provider_auth,
             },
-            // Only after a failure, whose report has no outcome of its own.
+            // Only after a failure, which has no outcome.
             None => Outcome::Disconnected { export_removed: true },
         }
     }
@@ -218,13 +219,13 @@ async fn initialize_connection(task: &mut Task<InitializeConnectionCommand>) -> 
     let made = task.drive(task.volume.id, move |call| {
         let (volume, work, inventory) = (call.volume, call.work, || call.backend.inventory());
         let (connector, mode) = (&call.command.connector, call.command.mode);
-        // A delete that was sent later may have been done first.
+        // A later delete may have been executed first.
         if inventory().is_deleted(volume.id.0) {
             let client = "The volume was deleted meanwhile.".to_owned();
             return Err(DriverError::Refused { client });
         }
-        // Inserted before it is checked whether the daemon is still the same: one that was restarted meanwhile has been given
-        // what was in the inventory, and no more.
+        // Inserted before it is checked whether the daemon is still the same: after a restart meanwhile only the
+        // exports in the inventory were restored.
         retry_across_daemon_restart(target.as_ref(), work, || {
             call.driver.activate(work, volume)?;
             let export = target.ensure_export(work, volume, &path)?;
@@ -236,7 +237,7 @@ async fn initialize_connection(task: &mut Task<InitializeConnectionCommand>) -> 
     });
     match made.await {
         Ok((export, info)) => {
-            // From here on every verb is given this export and its secret.
+            // From here on every driver verb gets this export and its secret.
             task.volume = with_export(&task.volume, &export);
             task.output = Some((export, info));
             Ok(())
@@ -248,8 +249,9 @@ async fn initialize_connection(task: &mut Task<InitializeConnectionCommand>) -> 
     }
 }
 
-/// Removes what this connection has made and nobody else uses. What that is is looked up while the volume is locked: others may
-/// have been connected since. Nothing is removed if the manager is stopping: the command is sent again.
+/// Removes what this connection has created and no other connection uses. This is determined while the volume is
+/// locked, because others may have been connected since. Nothing is removed if the manager is stopping: the command is
+/// sent again.
 async fn take_back(task: &mut Task<InitializeConnectionCommand>) {
     task.output = None;
     let taken_back = task.drive_target(|call, target| {
@@ -274,7 +276,7 @@ async fn take_back(task: &mut Task<InitializeConnectionCommand>) {
         }
     });
     if let Err(error) = taken_back.await {
-        tracing::warn!(volume = %task.volume.id, %error, "a connection could not be taken back");
+        tracing::warn!(volume = %task.volume.id, %error, "a connection could not be reverted");
     }
 }
 

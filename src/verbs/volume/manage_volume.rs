@@ -1,19 +1,19 @@
-//! Adopt what exists on a backend as a volume (cinder: `volume/api.py` `manage_existing`).
+//! Adopt existing storage as a volume (cinder: `volume/api.py` `manage_existing`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | a volume of size 0 is `managing`, and counts | nothing has changed |
-//! | manage (backend) | what was found bears the volume's name; its GiB count | `error_managing` |
+//! | begin | a volume of size 0 is `managing`, and counted | nothing has changed |
+//! | manage (backend) | the storage has the volume's name; its GiB are counted | `error_managing` |
 //!
-//! The record is made first and with size 0, as in Cinder: its GiB count when the backend has said how many they are. To delete a
-//! volume in `error_managing` forgets it, and touches nothing.
+//! The record is created first with size 0, as in Cinder: its GiB are counted when the backend has reported them.
+//! Deleting a volume in `error_managing` unmanages it, and keeps its storage.
 //!
 //! The steps on the backend (cinder: `volume/flows/manager/manage_existing.py`):
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
 //! | `notify_manage_start` | `volume.manage_existing.start` was emitted | – |
-//! | `manage_volume` | it has the volume's name, and its size is known | – (nothing of it was changed but its name) |
+//! | `manage_volume` | it has the volume's name, and its size is known | – (only its name was changed) |
 //! | `notify_manage_end` | it is in the inventory, `volume.manage_existing.end` was emitted | removing it from the inventory |
 
 use std::collections::BTreeMap;
@@ -49,12 +49,12 @@ use crate::verbs::{
     Request, Transition, UserMessageDraft, Verb,
 };
 
-/// Adopt what exists on a backend.
+/// Adopt existing storage as a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageVolume {
     /// `host@backend#pool`, as the client wrote it; without a pool, the backend's only one.
     pub host: String,
-    /// What to adopt.
+    /// The reference to the storage to adopt.
     pub reference: Reference,
     /// Name.
     pub name: Option<String>,
@@ -66,15 +66,15 @@ pub struct ManageVolume {
     pub availability_zone: Option<String>,
     /// Metadata.
     pub metadata: BTreeMap<String, String>,
-    /// Whether one can boot from it.
+    /// Whether it is bootable.
     pub bootable: bool,
 }
 call!(ManageVolume => ApiTopic, "manage_volume", since 2, reply Volume);
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageVolumeEntry {
-    /// What to adopt.
+    /// The reference to the storage to adopt.
     pub reference: Reference,
 }
 
@@ -149,10 +149,10 @@ impl ManageVolume {
 }
 
 impl Control {
-    /// Refuses a name that a volume or snapshot of the catalog has.
+    /// Refuses the storage name of a volume or snapshot in the catalog.
     ///
     /// # Errors
-    /// 400 in Cinder's words.
+    /// 400 with Cinder's text.
     pub(in crate::verbs) async fn refuse_what_is_managed(&self, reference: &Reference) -> Result<()> {
         let named = reference.source_name();
         match named.as_deref().and_then(StorageName::parse) {
@@ -179,7 +179,7 @@ impl Control {
         }
     }
 
-    /// Whether a volume on any backend has storage of this name: that of a migrated one is not named by its own id.
+    /// Whether a volume on any backend has storage of this name: that of a migrated volume has another id.
     async fn is_storage_of_a_volume(&self, name: StorageName) -> Result<bool> {
         let services = self.catalog.services().await;
         for service in services.map_err(|error| store_failed(&error))? {
@@ -194,10 +194,10 @@ impl Control {
         Ok(false)
     }
 
-    /// The pool that a client names, or its backend's only one, and its zone.
+    /// The requested pool, or the backend's only one, and its zone.
     ///
     /// # Errors
-    /// 400 if there is none, or it is not in service.
+    /// 400 if there is none, or its service is not up.
     pub(in crate::verbs) async fn place_to_manage(
         &self,
         context: &Context,
@@ -228,7 +228,7 @@ impl Control {
         };
         match pool {
             Some(view) => Ok((view.name.clone(), service.availability_zone.clone())),
-            // Cinder's word for a service that is down or disabled, and its 400.
+            // Cinder's text for a service that is down or disabled, and its 400.
             None => Err(Error::bad_request("Service is unavailable at this time.")),
         }
     }
@@ -260,7 +260,8 @@ impl Verb for ManageVolumeEntry {
         })
     }
 
-    /// What was found counts from now on, if there is quota for so much; else it is an error, and untouched but for its name.
+    /// Counts the adopted volume, if the quota is sufficient; else it gets an error status, and only its name was
+    /// changed.
     async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {
         let (Outcome::Managed { size, .. }, Some(id)) = (&outcome, operation.volume_id) else {
             return Ok(outcome);
@@ -306,7 +307,7 @@ impl Verb for ManageVolumeEntry {
     }
 }
 
-/// The volume could not be adopted, or forgotten.
+/// The volume could not be managed, or unmanaged.
 pub(super) fn failed(
     at: &OperationContext<'_>,
     failure: &Failure,
@@ -320,16 +321,16 @@ pub(super) fn failed(
     )
 }
 
-/// Take something that exists on the backend for this volume, whose size is not known yet.
+/// Adopt existing storage as this volume, whose size is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManageVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// The volume to be.
+    /// The new volume.
     pub volume: VolumeSpec,
-    /// What to take.
+    /// The reference to the storage.
     pub reference: Reference,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(ManageVolumeCommand => VolumeTopic, "manage_volume", since 2);

@@ -1,25 +1,27 @@
-//! Move a volume to another backend (cinder: `volume/api.py` `migrate_volume`, `volume/manager.py` `_migrate_volume_generic`).
+//! Migrate a volume to another backend (cinder: `volume/api.py` `migrate_volume`, `volume/manager.py`
+//! `_migrate_volume_generic`).
 //!
 //! | stage | command to | what is true after it | if it fails |
 //! |---|---|---|---|
 //! | begin | | `migration_status` is `starting`; `maintenance`, if the volume is locked | nothing has changed |
-//! | place | scheduler | the destination has room, which is promised; a hidden volume is in the catalog | as before, `error` |
+//! | place | scheduler | capacity is reserved on the destination; a hidden volume is in the catalog | as before, `error` |
 //! | create copy | destination | the hidden volume has storage there | the copy is deleted |
 //! | open source | source | the destination may read the volume | the copy is deleted |
-//! | copy data | destination | the copy has the volume's content; how far it is, is journaled | opened again, or the copy is deleted |
-//! | swap | | one commit: the volume is where its copy was, and the hidden volume has what it left | |
-//! | delete source | source | the hidden volume is gone, with what it left | the hidden volume is `error_deleting` |
+//! | copy data | destination | the copy has the volume's content; its progress is in the journal | the source is opened again, or the copy is deleted |
+//! | swap | | one commit: the volume has the storage of its copy, and the hidden volume the former storage | |
+//! | delete source | source | the hidden volume is deleted, with the former storage | the hidden volume is `error_deleting` |
 //!
-//! A migration that fails leaves the volume as it was, with the `migration_status` `error`. The hidden volume is deleted as any
-//! other is ([`deletion`]): at the end the copy that is not wanted, or what the volume left. So nothing is ever on a backend
-//! without a record.
+//! A migration that fails leaves the volume as it was, with the `migration_status` `error`. The hidden volume is
+//! deleted like any other ([`deletion`]): after a failure the copy, after a success the former storage. So there is
+//! never storage on a backend without a record.
 //!
-//! The copy has an id of its own, by which its storage is named on the destination. The volume is known by its old id, and keeps the
-//! copy's for its storage (`name_id`). So both backends may export what they have by the same target daemon, and what arrives late at
-//! either is never about the other's storage.
+//! The copy has its own id, which is in its storage name on the destination. The volume keeps its id, and uses the
+//! copy's id for its storage name (`name_id`). So both backends may export their storage by the same target daemon, and
+//! a late command to either never affects the other's storage.
 //!
-//! Only a volume that nobody is connected to is copied. What is attached can be moved by a compute service only, which copies what
-//! its server sees, and then says so (`os-migrate_volume_completion`): there is none here, and the migration ends with that message.
+//! Only a volume without connections is copied. An attached volume can be migrated by a compute service only, which
+//! copies the data at its server, and then completes the migration (`os-migrate_volume_completion`): there is none
+//! here, so the migration fails with that message.
 
 use std::time::Duration;
 
@@ -60,50 +62,51 @@ use crate::verbs::{
     Verb, next_stage,
 };
 
-/// How often the source is opened anew in one migration: each time its backend was started again while it was read.
+/// How often the source is opened again in one migration: each time its backend was restarted during the copy.
 const SOURCE_TRIES: u32 = 100;
 
-/// Move a volume.
+/// Migrate a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrateVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
-    /// To this backend or pool (`host@backend` or `host@backend#pool`), as the client wrote it; or the name of a cluster.
+    /// The destination backend or pool (`host@backend` or `host@backend#pool`), as the client wrote it; or the name of
+    /// a cluster.
     pub destination: String,
-    /// Whether nobody may use the volume meanwhile (`maintenance`).
+    /// Whether the volume may not be used meanwhile (`maintenance`).
     pub lock_volume: bool,
 }
 call!(MigrateVolume => ApiTopic, "migrate_volume", since 5, reply ());
 
-/// The stage that a migration is at.
+/// The stage of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
-    /// The scheduler is asked.
+    /// The scheduler chooses a pool.
     Place,
-    /// The destination makes the copy.
+    /// The destination creates the copy.
     CreateCopy,
-    /// The source lets the destination read.
+    /// The source allows the destination to read.
     OpenSource,
     /// The destination copies.
     CopyData,
 }
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrateVolumeEntry {
-    /// The stage that it is at.
+    /// The stage.
     pub stage: Stage,
-    /// Where to.
+    /// The destination.
     pub destination: Among,
     /// The hidden volume, which is in the catalog from the second stage on.
     pub copy: VolumeId,
-    /// Where the copy is, from the second stage on.
+    /// The pool of the copy, from the second stage on.
     pub pool: Option<PoolName>,
-    /// How many bytes are copied, and on disk there.
+    /// The number of copied and durable bytes.
     pub copied: u64,
     /// How often the source was opened.
     pub opened: u32,
-    /// The type that the volume has afterwards, if it is another.
+    /// The new type of the volume, for a retype.
     pub new_type: Option<NewType>,
 }
 
@@ -145,12 +148,12 @@ impl Request for MigrateVolume {
     }
 }
 
-/// 400 in Cinder's words for a place that is not in service.
+/// 400 with Cinder's text for a place that is not in service.
 fn no_such_service(name: &str) -> Error {
     Error::bad_request(format!("Invalid host: No available service named '{name}'"))
 }
 
-/// The backend or pool that a client names.
+/// Parses the requested backend or pool.
 fn parse_destination(name: &str) -> Result<Among> {
     name.parse()
         .map(Among::Pool)
@@ -185,7 +188,7 @@ impl Entry for MigrateVolumeEntry {
 }
 
 impl MigrateVolumeEntry {
-    /// A migration that is to be placed.
+    /// A migration at its first stage.
     #[must_use]
     pub fn new(destination: Among, copy: VolumeId, new_type: Option<NewType>) -> Self {
         Self {
@@ -234,7 +237,7 @@ impl Verb for MigrateVolumeEntry {
         }
     }
 
-    /// What is being made from the volume reads it where it is.
+    /// Volumes that are being created from this one read it at its present place.
     async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {
         control
             .is_any_copied(operation.volume_id.map(|volume| volume.0))
@@ -313,7 +316,7 @@ impl Verb for MigrateVolumeEntry {
                 Some(Transition::goes_on(operation, at.volume.clone()))
             }
             (Stage::CopyData, Outcome::Copied { .. }) => self.swap(at),
-            // Its backend was started anew, or could not be reached for a while.
+            // The source's backend was restarted, or unreachable for a while.
             (Stage::CopyData, Outcome::Failed(failure))
                 if failure.kind == FailureKind::Busy
                     && !at.operation.is_cancelled()
@@ -352,7 +355,8 @@ impl Verb for MigrateVolumeEntry {
 }
 
 impl MigrateVolumeEntry {
-    /// The destination has room: the hidden volume is written down, and made there. Also the way from another verb into this one.
+    /// The destination has capacity: creates the hidden volume, in the catalog and there. Also used by another verb to
+    /// continue with this one.
     pub(in crate::verbs) fn placed(&self, at: &OperationContext<'_>, pool: &PoolName) -> Option<Transition> {
         if is_connected(at) {
             return self.failed(at, &needs_compute());
@@ -371,7 +375,7 @@ impl MigrateVolumeEntry {
         })
     }
 
-    /// The hidden volume: as the volume is, but for what is its own.
+    /// The hidden volume: a copy of the volume's record with its own fields.
     fn hidden(&self, at: &OperationContext<'_>, pool: &PoolName) -> Volume {
         let of = at.volume;
         let mut hidden = Volume::new(
@@ -411,7 +415,8 @@ impl MigrateVolumeEntry {
         })
     }
 
-    /// The volume is where its copy was, and the hidden volume has what it left, which is deleted.
+    /// Exchanges the storage: the volume gets that of its copy, and the hidden volume the former storage, which is
+    /// deleted.
     fn swap(&self, at: &OperationContext<'_>) -> Option<Transition> {
         if is_connected(at) {
             return self.failed(at, &needs_compute());
@@ -426,7 +431,7 @@ impl MigrateVolumeEntry {
         if let Some(new_type) = self.new_type {
             new_type.apply(&mut volume);
         }
-        // Those of the place where it was. The zone is named by the place that it has now.
+        // These belong to the former place. The zone is determined by the new place.
         volume.provider_location = None;
         volume.provider_auth = None;
         volume.service_uuid = None;
@@ -452,7 +457,7 @@ impl MigrateVolumeEntry {
         })
     }
 
-    /// The volume is as it was, and the copy is deleted, if there is one.
+    /// Restores the volume, and deletes the copy, if there is one.
     fn failed(&self, at: &OperationContext<'_>, failure: &Failure) -> Option<Transition> {
         let mut volume = at.resting();
         volume.migration_status = Some(MigrationStatus::Error);
@@ -495,7 +500,7 @@ fn cancelled() -> Failure {
     }
 }
 
-/// The failure to move a volume that is attached.
+/// The failure to migrate an attached volume.
 pub(in crate::verbs) fn needs_compute() -> Failure {
     Failure {
         kind: FailureKind::Request,

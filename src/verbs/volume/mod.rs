@@ -1,4 +1,4 @@
-//! What can be done to volumes, and to their exports the old way.
+//! The verbs of volumes, and of their exports by the old API.
 
 mod change_volume;
 mod create_volume;
@@ -41,7 +41,7 @@ pub(super) use self::terminate_connection::{TerminateConnectionEntry, forget_exp
 use super::{EntryRow, RequestVisitor, entry};
 use crate::backend::CommandVisitor;
 
-/// Those that have operations.
+/// The verbs with operations.
 pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<create_volume::CreateVolumeEntry>(),
     entry::<delete_volume::DeleteVolumeEntry>(),
@@ -55,7 +55,7 @@ pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<terminate_connection::TerminateConnectionEntry>(),
 ];
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateVolume>();
     visitor.request::<UpdateVolume>();
@@ -73,7 +73,7 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<RetypeVolume>();
 }
 
-/// Shows their commands to a backend.
+/// Visits their commands to a backend.
 pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
     visitor
         .command::<CreateVolumeCommand>()

@@ -1,4 +1,4 @@
-//! The type that a volume is to have: in place, or once it has moved.
+//! The new type of a volume, in place or after a migration.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,23 +7,23 @@ use crate::messages::api::{Failure, FailureKind, Outcome};
 use crate::model::quota::{Deltas, given_back, volume_deltas};
 use crate::model::{Result, Volume, VolumeTypeId};
 
-/// A type that a volume is to have.
+/// The new type of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewType {
-    /// Which.
+    /// The type.
     pub id: VolumeTypeId,
     /// Whether its volumes may have several attachments.
     pub multiattach: bool,
 }
 
 impl NewType {
-    /// Makes the volume one of this type.
+    /// Sets the type of the volume.
     pub fn apply(self, volume: &mut Volume) {
         volume.volume_type_id = Some(self.id);
         volume.multiattach = self.multiattach;
     }
 
-    /// What the volume's project uses more, or less, once the volume is of this type.
+    /// The change of the project's usage by the change of type.
     #[must_use]
     pub fn usage(self, volume: &Volume) -> Deltas {
         if !volume.consumes_quota {
@@ -37,7 +37,7 @@ impl NewType {
         usage
     }
 
-    /// The outcome, or the failure that this type is gone by now, or that its volumes are encrypted by now.
+    /// The outcome, or a failure if this type is deleted or encrypted by now.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,14 +1,15 @@
-//! Give a volume another type (cinder: `volume/api.py` `retype`, `scheduler/manager.py` `retype`, `volume/manager.py` `retype`).
+//! Change the type of a volume (cinder: `volume/api.py` `retype`, `scheduler/manager.py` `retype`, `volume/manager.py`
+//! `retype`).
 //!
 //! | stage | command to | what is true after it | if it fails |
 //! |---|---|---|---|
-//! | begin | | the volume is `retyping`; what it counts for in the new type is `reserved` | nothing has changed |
-//! | place | scheduler | the pool is known that the new type wants: its own, if that will do | as before |
-//! | change | its backend | the volume is of the new type, where it is | as before; or another pool, if it may move |
-//! | create copy … | | it moves, as in [`migrate_volume`](super::migrate_volume), and is of the new type when it has | as before |
+//! | begin | | the volume is `retyping`; its usage in the new type is `reserved` | nothing has changed |
+//! | place | scheduler | a pool for the new type is chosen: the volume's own, if suitable | as before |
+//! | change | its backend | the volume has the new type in place | as before; or another pool, if it may be migrated |
+//! | create copy … | | it is migrated, as in [`migrate_volume`](super::migrate_volume), and then has the new type | as before |
 //!
-//! With the policy `never` only its own pool counts. With `on-demand` it moves where that is needed and can be done: nobody may be
-//! connected, and it may have no snapshots.
+//! With the policy `never` only its own pool is a candidate. With `on-demand` it is migrated if needed and possible:
+//! without connections and without snapshots.
 
 use std::time::Duration;
 
@@ -42,37 +43,37 @@ use crate::verbs::{
     ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb, next_stage,
 };
 
-/// Give a volume another type.
+/// Change the type of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetypeVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
     /// The type, by name or id.
     pub new_type: String,
-    /// Whether the volume may move for it (`migration_policy` `on-demand`).
+    /// Whether the volume may be migrated for it (`migration_policy` `on-demand`).
     pub may_move: bool,
 }
 call!(RetypeVolume => ApiTopic, "retype_volume", since 5, reply ());
 
-/// The stage that a retype is at.
+/// The stage of a retype.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
-    /// The scheduler is asked.
+    /// The scheduler chooses a pool.
     Place,
-    /// The backend changes the volume where it is.
+    /// The backend changes the volume in place.
     Change,
 }
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetypeVolumeEntry {
-    /// The stage that it is at.
+    /// The stage.
     pub stage: Stage,
-    /// The type that it is to have.
+    /// The new type.
     pub new_type: NewType,
-    /// Whether the volume may move for it.
+    /// Whether the volume may be migrated for it.
     pub may_move: bool,
-    /// The id of the hidden volume, if it moves.
+    /// The id of the hidden volume, if it is migrated.
     pub copy: VolumeId,
 }
 
@@ -142,7 +143,7 @@ impl Request for RetypeVolume {
     }
 }
 
-/// What the volume will count for in the new type; it counts for nothing more in all.
+/// The usage of the volume in the new type; the total usage does not change.
 fn more_of_type(volume: &Volume, new_type: VolumeTypeId) -> Deltas {
     if !volume.consumes_quota {
         return Deltas::new();
@@ -159,7 +160,7 @@ impl Entry for RetypeVolumeEntry {
 
 #[async_trait(?Send)]
 impl Verb for RetypeVolumeEntry {
-    /// If it moves, there is as much time as a migration has.
+    /// If it may be migrated, the deadline is that of a migration.
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         match self.may_move {
             true => deadlines.create + deadlines.moving_data(size) * 2,
@@ -272,7 +273,7 @@ impl Verb for RetypeVolumeEntry {
     }
 }
 
-/// The volume is as it was.
+/// Restores the volume.
 fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
     let detail = match failure.kind {
         FailureKind::NoValidBackend => Detail::NoBackendAvailable,
@@ -304,14 +305,14 @@ fn must_move() -> Failure {
     }
 }
 
-/// Make the volume one of another type, if that can be done where it is.
+/// Change the type of the volume in place, if possible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetypeVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume, with the extra specs of its new type.
     pub volume: VolumeSpec,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(RetypeVolumeCommand => VolumeTopic, "retype_volume", since 5);

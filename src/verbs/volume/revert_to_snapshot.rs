@@ -1,15 +1,15 @@
-//! Make a volume what it was at its latest snapshot (cinder: `api/v3/volumes.py` `revert`, `volume/api.py`
+//! Revert a volume to its latest snapshot (cinder: `api/v3/volumes.py` `revert`, `volume/api.py`
 //! `revert_to_snapshot`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
 //! | begin | the volume is `reverting`, the snapshot `restoring` | nothing has changed |
-//! | revert (backend) | content and size are the snapshot's | as before where nothing was touched; else `error`. The snapshot is whole |
+//! | revert (backend) | content and size are the snapshot's | as before if nothing was changed; else `error`. The snapshot is unchanged |
 //!
-//! Both records change in one commit: Cinder leaves a volume `reverting` whose snapshot was not available.
+//! Both records change in one commit: Cinder leaves a volume in `reverting` if its snapshot was not available.
 //!
-//! The steps on the backend (cinder: `volume/manager.py`, `revert_to_snapshot`). They only go forward: a volume whose revert has
-//! begun is half of each, and whole only at the end.
+//! The steps on the backend (cinder: `volume/manager.py`, `revert_to_snapshot`). They have no reverts: a partially
+//! reverted volume is inconsistent until the end.
 //!
 //! | step | what is true after it |
 //! |---|---|
@@ -43,22 +43,22 @@ use crate::verbs::{
     RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
 };
 
-/// Make a volume what it was.
+/// Revert a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevertToSnapshot {
-    /// Which volume, as the client wrote it.
+    /// The volume's id, as the client wrote it.
     pub volume_id: String,
-    /// Which snapshot, as the client wrote it; `None` can only be refused.
+    /// The snapshot's id, as the client wrote it; `None` is always refused.
     pub snapshot_id: Option<String>,
 }
 call!(RevertToSnapshot => ApiTopic, "revert_to_snapshot", since 2, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevertToSnapshotEntry {
     /// The snapshot.
     pub snapshot_id: SnapshotId,
-    /// The size that the volume shall have again, in GiB.
+    /// The size at the time of the snapshot, in GiB.
     pub size: u32,
 }
 
@@ -152,7 +152,7 @@ impl Verb for RevertToSnapshotEntry {
                 }
             }
             Outcome::Failed(failure) => {
-                // A volume that surely is what it was rests again; of any other nobody knows what it holds.
+                // If the volume is certainly unchanged its status is restored; else its content is unknown.
                 let volume = match failure.kind {
                     FailureKind::Busy | FailureKind::Request | FailureKind::NoSpace => at.resting_as_before(),
                     _ => at.with_status(VolumeStatus::Error),
@@ -177,18 +177,18 @@ impl Verb for RevertToSnapshotEntry {
     }
 }
 
-/// Make the volume what it was.
+/// Revert the volume's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevertToSnapshotCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume, whose pool the snapshot is on.
     pub volume: VolumeSpec,
     /// The snapshot.
     pub snapshot_id: SnapshotId,
-    /// The size that the volume shall have again, in GiB.
+    /// The size at the time of the snapshot, in GiB.
     pub size: u32,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(RevertToSnapshotCommand => VolumeTopic, "revert_to_snapshot", since 2);

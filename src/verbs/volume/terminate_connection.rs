@@ -1,17 +1,17 @@
-//! `os-terminate_connection`, and the storage half of `os-force_detach`: an initiator is let in no longer.
+//! `os-terminate_connection`, and the storage part of `os-force_detach`: disconnect an initiator.
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
-//! | begin | if nobody else needs the export, nobody connects until the operation has ended | nothing has changed |
-//! | disconnect (backend) | the initiator is out, with the export if it was the last | the record is as before |
-//! | reply | a volume that was reserved the old way is free again | the client may say it once more |
+//! | begin | if it is the last user of the export, no connection is made until the operation has ended | nothing has changed |
+//! | disconnect (backend) | the initiator is disconnected, and the export removed if it was the last | the record is as before |
+//! | reply | a volume that was reserved by the old API is available again | the client may retry |
 //!
-//! The steps on the backend. They only go forward.
+//! The steps on the backend. They have no reverts.
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `terminate_connection` | the initiator has no access (unless another attachment of its host stays) |
-//! | `remove_export` | the export is gone (unless another attachment stays) |
+//! | `terminate_connection` | the initiator has no access (unless another attachment of its host needs it) |
+//! | `remove_export` | the export is removed (unless another attachment needs it) |
 
 use std::time::Duration;
 
@@ -38,17 +38,17 @@ use crate::verbs::{
     Records, Request, Transition, Verb,
 };
 
-/// Let an initiator in no longer.
+/// Disconnect an initiator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminateConnection {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
     /// The initiator; `None` means all.
     pub connector: Option<Connector>,
 }
 call!(TerminateConnection => ApiTopic, "terminate_connection", since 1, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminateConnectionEntry {
     /// The initiator; `None` means all of them.
@@ -83,7 +83,7 @@ impl Request for TerminateConnection {
         let stays =
             old_connectors::others(&was, self.connector.as_ref()) || attachments.iter().any(holds_the_export);
         if !stays && volume.operation.is_none() {
-            // It takes the export with it: nobody connects until it has ended.
+            // It removes the export, too: no connection is made until it has ended.
             volume.operation = Some(operation.id);
         }
         volume.updated_at = Some(Timestamp::now());
@@ -169,17 +169,17 @@ impl Verb for TerminateConnectionEntry {
     }
 }
 
-/// Nobody can reach the volume any more.
+/// Removes the export from the volume's record.
 pub(in crate::verbs) fn forget_export(volume: &mut Volume) {
     volume.provider_location = None;
     volume.provider_auth = None;
     old_connectors::forget(volume, None);
 }
 
-/// Let this initiator in no longer, and take the export away unless others remain.
+/// Remove this initiator's access, and the export unless others need it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminateConnectionCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
     /// The volume.
     pub volume: VolumeSpec,
@@ -189,7 +189,7 @@ pub struct TerminateConnectionCommand {
     pub connector_stays: bool,
     /// Whether any attachment stays, so that the export must stay.
     pub export_stays: bool,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(TerminateConnectionCommand => VolumeTopic, "terminate_connection", since 1);
@@ -214,7 +214,7 @@ impl BackendCommand for TerminateConnectionCommand {
 }
 
 async fn terminate_connection(task: &mut Task<TerminateConnectionCommand>) -> DriverResult<()> {
-    // An export that is removed takes its initiators with it.
+    // Removing an export disconnects its initiators.
     if task.command.connector_stays || !task.command.export_stays {
         return Ok(());
     }

@@ -1,17 +1,17 @@
-//! Forget a volume without touching its storage (cinder: `volume/api.py`, `delete` with `unmanage_only`).
+//! Delete a volume's record and keep its storage (cinder: `volume/api.py`, `delete` with `unmanage_only`).
 //!
 //! | stage | what is true after it | if it fails |
 //! |---|---|---|
 //! | begin | the volume is `unmanaging` | nothing has changed |
-//! | unmanage (backend) | the backend counts it no longer; its record is gone | `error_unmanaging` |
+//! | unmanage (backend) | the volume is not in the backend's inventory; its record is deleted | `error_unmanaging` |
 //!
-//! Its backend is told, so that it counts the volume no longer and does not bring it back.
+//! The command to the backend removes the volume from its inventory, so that it is not exported again.
 //!
 //! The steps on the backend:
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `remove_export` | nobody reaches it through this backend |
+//! | `remove_export` | no initiator can reach it through this backend |
 //! | `forget_volume` | it is not in the inventory, `volume.unmanage` was emitted |
 
 use std::time::Duration;
@@ -40,15 +40,15 @@ use crate::verbs::{
     Request, Transition, Verb,
 };
 
-/// Forget a volume.
+/// Unmanage a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
 }
 call!(UnmanageVolume => ApiTopic, "unmanage_volume", since 2, reply ());
 
-/// What the journal keeps of it.
+/// The journal entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageVolumeEntry {}
 
@@ -70,7 +70,7 @@ impl Request for UnmanageVolume {
         let mut changes = control.catalog.change();
         control.end_transfer(&mut changes, volume.id).await?;
         if volume.host.is_none() {
-            // No backend has anything of it.
+            // No backend has its storage.
             let attachments = control.attachments_of(volume.id).await?;
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;
             remove_volume(&mut changes, &volume, &attachments);
@@ -132,14 +132,14 @@ impl Verb for UnmanageVolumeEntry {
     }
 }
 
-/// Forget a volume without touching it.
+/// Remove the volume from the backend's inventory, and keep its storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanageVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// What to forget.
+    /// The volume.
     pub volume: VolumeSpec,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(UnmanageVolumeCommand => VolumeTopic, "unmanage_volume", since 2);
@@ -164,7 +164,7 @@ impl BackendCommand for UnmanageVolumeCommand {
 async fn remove_export(task: &mut Task<UnmanageVolumeCommand>) -> DriverResult<()> {
     task.drive_target(|call, target| {
         let (volume, backend) = (call.volume, call.backend);
-        // Checked while the volume is locked: whoever was just being connected is connected by now.
+        // Checked while the volume is locked: a connection that was being made is complete by now.
         let is_exported = backend.inventory().is_exported(volume.id) || volume.provider_location.is_some();
         if !is_exported {
             return Ok(());

@@ -13,10 +13,10 @@ use crate::model::transitions::{Verb as Asked, decide};
 use crate::model::{Result, Volume};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Change a volume's record; the reply is the volume then.
+/// Change a volume's record; the reply is the changed volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateVolume {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
     /// `Some(None)` clears it.
     pub name: Option<Option<String>>,

@@ -13,14 +13,14 @@ use crate::model::transitions::{Verb as Asked, decide};
 use crate::model::{Error, Result, Volume};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Change a volume's metadata; the reply is the metadata then.
+/// Change a volume's metadata; the reply is the new metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateVolumeMetadata {
-    /// Which, as the client wrote it.
+    /// Its id, as the client wrote it.
     pub volume_id: String,
-    /// How.
+    /// The change.
     pub change: MetadataChange,
-    /// The metadata the client has seen (`If-Match`), to be compared before the change.
+    /// The metadata that the client expects (`If-Match`), compared before the change.
     pub expected: Option<BTreeMap<String, String>>,
 }
 call!(UpdateVolumeMetadata => ApiTopic, "update_volume_metadata", since 1, reply BTreeMap<String, String>);
@@ -59,7 +59,7 @@ fn changed(volume: &Volume, change: &MetadataChange) -> Result<BTreeMap<String, 
             metadata.clone_from(pairs);
         }
         MetadataChange::Remove(key) => {
-            // Cinder looks for the key first.
+            // Cinder looks up the key first.
             let found = metadata.remove(key).is_some();
             if !found {
                 return Err(Error::not_found(format!(

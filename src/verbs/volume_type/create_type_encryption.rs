@@ -1,4 +1,4 @@
-//! Have the volumes of a type encrypted (cinder: `api/contrib/volume_type_encryption.py` `create`).
+//! Create the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `create`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,14 @@ use crate::model::role::Level;
 use crate::model::{ControlLocation, Error, Timestamp, TypeEncryption, TypeEncryptionId, VolumeTypeId};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Have the volumes of a type encrypted. The reply is the encryption's id.
+/// Create the encryption of a volume type. The reply is the encryption's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTypeEncryption {
     /// The type.
     pub volume_type_id: VolumeTypeId,
-    /// What encrypts.
+    /// The provider.
     pub provider: String,
-    /// Where.
+    /// Where volumes are encrypted.
     pub control_location: ControlLocation,
     /// The algorithm and mode.
     pub cipher: Option<String>,

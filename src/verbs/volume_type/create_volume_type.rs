@@ -1,4 +1,4 @@
-//! Make a volume type (cinder: `api/contrib/types_manage.py`).
+//! Create a volume type (cinder: `api/contrib/types_manage.py`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::model::role::Level;
 use crate::model::{Error, Result, Timestamp, VolumeType, VolumeTypeId};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Make a volume type.
+/// Create a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolumeType {
     /// Name, unique.
@@ -49,19 +49,19 @@ impl Request for CreateVolumeType {
         changes.insert(&volume_type);
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(volume_type)),
-            // The id is fresh, so it is the name.
+            // The id is new, so the conflict is the name.
             Err(Interrupt::Conflict) => Err(exists(&volume_type.name).into()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// 409 in Cinder's words.
+/// 409 with Cinder's text.
 pub(super) fn exists(name: &str) -> Error {
     Error::conflict(format!("Volume Type {name} already exists."))
 }
 
-/// What extra specs may not say together (cinder: `_check_cacheable`).
+/// Refuses invalid combinations of extra specs (cinder: `_check_cacheable`).
 pub(super) fn check_specs(specs: &BTreeMap<String, String>) -> Result<()> {
     let is_true = |key: &str| specs.get(key).is_some_and(|value| value == "<is> True");
     if is_true("multiattach") && is_true("cacheable") {

@@ -1,4 +1,4 @@
-//! Have the volumes of a type encrypted no longer (cinder: `api/contrib/volume_type_encryption.py` `delete`).
+//! Delete the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `delete`).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::model::role::Level;
 use crate::model::type_encryption::type_encryption_not_found;
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Have the volumes of a type encrypted no longer.
+/// Delete the encryption of a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTypeEncryption {
     /// The type.

@@ -14,7 +14,7 @@ use crate::verbs::{Began, BeginContext, Request};
 /// Delete a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVolumeType {
-    /// Which.
+    /// Its id.
     pub id: VolumeTypeId,
 }
 call!(DeleteVolumeType => ApiTopic, "delete_volume_type", since 1, reply ());

@@ -1,5 +1,6 @@
-//! What changes of a type's encryption have in common. Cinder looks whether the type has volumes before it writes; here the commit
-//! holds both, and a volume that is created at the same time is decided anew, for the type changes with its encryption.
+//! Common parts of the changes of a type's encryption. Cinder checks for volumes of the type before it writes; here the
+//! commit does both, and a concurrent creation of a volume gets a conflict, because the type changes with its
+//! encryption.
 
 use crate::control::Interrupt;
 use crate::model::{Error, Result, VolumeType, VolumeTypeId};

@@ -1,4 +1,4 @@
-//! What can be done to volume types.
+//! The verbs of volume types.
 
 mod create_type_encryption;
 mod create_volume_type;
@@ -16,7 +16,7 @@ pub use self::update_type_encryption::UpdateTypeEncryption;
 pub use self::update_volume_type::{UpdateVolumeType, VolumeTypeChange};
 use super::RequestVisitor;
 
-/// Shows the requests that begin them.
+/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateVolumeType>();
     visitor.request::<UpdateVolumeType>();

@@ -1,4 +1,4 @@
-//! Change how the volumes of a type are encrypted (cinder: `api/contrib/volume_type_encryption.py` `update`).
+//! Change the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `update`).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +11,14 @@ use crate::model::type_encryption::type_encryption_not_found;
 use crate::model::{ControlLocation, Timestamp, VolumeTypeId};
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Change how the volumes of a type are encrypted. What is `None` stays.
+/// Change the encryption of a volume type. `None` keeps a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateTypeEncryption {
     /// The type.
     pub volume_type_id: VolumeTypeId,
-    /// What encrypts.
+    /// The provider.
     pub provider: Option<String>,
-    /// Where.
+    /// Where volumes are encrypted.
     pub control_location: Option<ControlLocation>,
     /// The algorithm and mode; `Some(None)` clears it.
     pub cipher: Option<Option<String>>,

@@ -1,4 +1,4 @@
-//! Change a volume type: its face, its extra specs, who may use it (cinder: `volume/volume_types.py`,
+//! Change a volume type: its name and description, its extra specs, its access (cinder: `volume/volume_types.py`,
 //! `api/contrib/types_extra_specs.py`, `api/contrib/volume_type_access.py`).
 
 use std::collections::BTreeMap;
@@ -17,33 +17,33 @@ use crate::verbs::{Began, BeginContext, Request};
 /// A change of a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeTypeChange {
-    /// Name, description, openness: whichever is given.
+    /// Change the given ones of name, description and visibility.
     Update {
         /// New name.
         name: Option<String>,
         /// New description; `Some(None)` clears it.
         description: Option<Option<String>>,
-        /// New openness.
+        /// Whether it is public.
         is_public: Option<bool>,
     },
     /// Add or overwrite extra specs.
     SetExtraSpecs(BTreeMap<String, String>),
-    /// Drop one extra spec; 404 if it is not there.
+    /// Delete one extra spec; 404 if it does not exist.
     UnsetExtraSpec(String),
-    /// Open a private type to a project.
+    /// Give a project access to a private type.
     AddProjectAccess(String),
-    /// And close it.
+    /// Remove a project's access.
     RemoveProjectAccess(String),
-    /// Add or overwrite extra specs, and drop those that are `None`, whether or not they are there.
+    /// Add or overwrite extra specs, and delete those that are `None`, whether or not they exist.
     ChangeExtraSpecs(BTreeMap<String, Option<String>>),
 }
 
-/// Change a volume type; the reply is the type then.
+/// Change a volume type; the reply is the changed type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateVolumeType {
-    /// Which.
+    /// Its id.
     pub id: VolumeTypeId,
-    /// How.
+    /// The change.
     pub change: VolumeTypeChange,
 }
 call!(UpdateVolumeType => ApiTopic, "update_volume_type", since 1, reply VolumeType);

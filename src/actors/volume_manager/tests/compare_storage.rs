@@ -20,7 +20,7 @@ async fn orphans_are_reported_and_deleted_only_if_configured() {
         driver.create(&work, &ours).unwrap();
         driver.create(&work, &orphan).unwrap();
         driver.take_snapshot(&work, &orphan, snapshot).unwrap();
-        driver.put_stranger("somebody's", 1);
+        driver.put_unmanaged("somebody's", 1);
         let options = Options {
             delete_orphans,
             ..Options::default()

@@ -1,4 +1,4 @@
-//! `os-attach`: the old way of saying that a server or host has the volume.
+//! `os-attach`: the old API for recording an attachment to a server or host.
 
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub(super) struct To<'a> {
     pub(super) mode: AttachMode,
 }
 
-/// Writes down that it is attached there.
+/// Records the attachment.
 pub(super) async fn attach(
     at: &BeginContext<'_>,
     was: &Stored<Volume>,
@@ -30,7 +30,7 @@ pub(super) async fn attach(
     let known = attachments.iter().any(|attachment| is_same(attachment, to));
     let status = match decide(was, &attachments, Asked::Attach) {
         Ok(status) => status,
-        // Said twice: it is attached there already.
+        // A repetition: it is attached there already.
         Err(_) if known && was.status == VolumeStatus::InUse => {
             return Ok(was.record.clone());
         }

@@ -1,7 +1,7 @@
-//! `os-detach`: the old way of saying that a server or host has the volume no longer.
+//! `os-detach`: the old API for recording the end of an attachment.
 //!
-//! An attachment of the new way holds an export of its own making, so it is deleted the new way. When the last of the old
-//! way goes, nobody is connected: the export is taken away behind the reply.
+//! An attachment of the new API has its own export, so it is deleted as by the new API. When the last one of the old
+//! API is removed, no initiator is connected: the export is removed after the reply.
 
 use crate::control::Interrupt;
 use crate::model::transitions::{Verb as Asked, decide, follow_attachments};
@@ -11,7 +11,7 @@ use crate::verbs::attachment::DeleteAttachment;
 use crate::verbs::volume::TerminateConnectionEntry;
 use crate::verbs::{Began, BeginContext, Request};
 
-/// Writes down that it is attached there no longer.
+/// Records the end of the attachment.
 pub(super) async fn detach(
     at: &BeginContext<'_>,
     was: &Stored<Volume>,
@@ -65,7 +65,7 @@ pub(super) async fn detach(
     })
 }
 
-/// The end of the attachment's connection is waited for; the volume is read then.
+/// Waits until the attachment is disconnected, then reads the volume.
 async fn detach_the_new_way(at: &BeginContext<'_>, id: AttachmentId) -> Result<Began<Volume>, Interrupt> {
     let request = DeleteAttachment {
         attachment_id: id.to_string(),
@@ -77,7 +77,7 @@ async fn detach_the_new_way(at: &BeginContext<'_>, id: AttachmentId) -> Result<B
     })
 }
 
-/// The attachment to go; `None` if there is none (any more), which is a success.
+/// The attachment to remove; `None` if there is none (any more), which is a success.
 fn leaving(
     attachments: &[Stored<Attachment>],
     wanted: Option<AttachmentId>,

@@ -1,6 +1,6 @@
-//! `os-reset_status`: an administrator's word on what a volume is.
+//! `os-reset_status`: an administrator sets the status of a volume.
 //!
-//! It supersedes whatever is being done: the operation ends in the same commit, and a late report finds it gone.
+//! It supersedes the open operation, which ends in the same commit, so a late report has no effect.
 
 use crate::control::Interrupt;
 use crate::model::transitions::{check_reset, follow_attachments};
@@ -9,7 +9,7 @@ use crate::store::catalog::Stored;
 use crate::verbs::BeginContext;
 use crate::verbs::supersede::{release_attachments, release_snapshots};
 
-/// Sets what is given, and ends what is being done.
+/// Sets the given statuses, and ends the open operation.
 pub(super) async fn reset(
     at: &BeginContext<'_>,
     was: &Stored<Volume>,

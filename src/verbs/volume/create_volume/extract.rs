@@ -1,8 +1,8 @@
 //! The first step of the create flow: find what the request names, and check it, in Cinder's order
 //! (cinder: `api/v3/volumes.py` `create`, `volume/api.py` `create`, `ExtractVolumeRequestTask`).
 //!
-//! Groups, images and backups do not exist yet: each is answered as Cinder answers for one that is not there, at its place in
-//! the order. A volume is made from a volume or a snapshot; both are an [`Origin`].
+//! Groups, images and backups do not exist yet: each is answered like a missing one in Cinder, at its place in the
+//! order. A volume is created from a volume or a snapshot; both are an [`Origin`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,26 +20,26 @@ use crate::model::{
 use crate::store::catalog::{Changes, Stored};
 use crate::verbs::BeginContext;
 
-/// The extra spec that says in which zones a type is offered.
+/// The extra spec with the zones of a type.
 const TYPE_ZONES: &str = "RESKEY:availability_zones";
 
-/// What was found and made of a request; nothing of it is stored yet.
+/// The result of the first step; nothing of it is stored yet.
 pub(super) struct Extracted {
-    /// The record to be.
+    /// The new record.
     pub(super) volume: Volume,
-    /// The operation to be.
+    /// The new operation.
     pub(super) operation: Operation,
     /// The volume's type.
     pub(super) volume_type: Stored<VolumeType>,
-    /// What it is made from.
+    /// The source of its content.
     pub(super) origin: Option<Origin>,
-    /// What it counts for.
+    /// Its usage.
     pub(super) deltas: Deltas,
 }
 
 impl Extracted {
-    /// Demands in the commit that what the volume is made from has not changed since it was looked at: whoever deletes it
-    /// afterwards finds the copy in the journal, and waits for it.
+    /// Requires in the commit that the source has not changed since it was read: a later delete of the source finds the
+    /// copy in the journal, and waits for it.
     pub(super) fn require_origin(&self, changes: &mut Changes) {
         let Some(origin) = &self.origin else { return };
         match &origin.snapshot {
@@ -49,16 +49,16 @@ impl Extracted {
     }
 }
 
-/// What a new volume is made from.
+/// The source of a new volume.
 pub(super) struct Origin {
-    /// The volume: the source itself, or the one that the snapshot is of.
+    /// The source volume, or the volume of the source snapshot.
     pub(super) volume: Stored<Volume>,
     /// The snapshot, if it is one.
     snapshot: Option<Stored<Snapshot>>,
 }
 
 impl Origin {
-    /// GiB that the new volume must have at least.
+    /// The least size of the new volume, in GiB.
     fn size(&self) -> u32 {
         self.snapshot
             .as_ref()
@@ -72,7 +72,7 @@ impl Origin {
         }
     }
 
-    /// As it stands in the operation.
+    /// The source, as stored in the operation.
     fn source(&self) -> VolumeSource {
         match &self.snapshot {
             Some(snapshot) => VolumeSource::Snapshot {
@@ -87,7 +87,7 @@ impl Origin {
         }
     }
 
-    /// Its state, and whether a volume of that size can hold it.
+    /// Checks its status, and that a volume of that size is large enough.
     fn check(&self, size: u32) -> Result<()> {
         let Some(snapshot) = &self.snapshot else {
             decide(&self.volume, &[], Verb::CloneFrom)?;
@@ -112,7 +112,7 @@ impl Origin {
     }
 }
 
-/// Finds and checks.
+/// Extracts and checks the request.
 pub(super) async fn extract(at: &BeginContext<'_>, request: &CreateVolume) -> Result<Extracted> {
     let BeginContext { control, context, .. } = at;
     HINTS.check(0, request.hints.as_deref().map_or(0, text))?;
@@ -187,7 +187,7 @@ impl Control {
                 let volume = self.catalog.volume(snapshot.volume_id).await;
                 let volume = volume
                     .map_err(|error| store_failed(&error))?
-                    // It and its volume were deleted since it was found.
+                    // It and its volume were deleted meanwhile.
                     .ok_or_else(|| snapshot_not_found(snapshot.id))?;
                 Ok(Some(Origin {
                     volume,
@@ -197,7 +197,7 @@ impl Control {
         }
     }
 
-    /// The type asked for, else the origin's, else the default.
+    /// The requested type, else the origin's, else the default.
     async fn type_to_use(
         &self,
         asked: Option<Stored<VolumeType>>,
@@ -226,7 +226,7 @@ impl Control {
         )))
     }
 
-    /// Whether a copy may have this type: there is one backend only, or both types name the same one.
+    /// Whether a copy may have this type: if there is only one backend, or both types select the same one.
     async fn retype_is_possible(&self, source: &Volume, volume_type: &VolumeType) -> Result<bool> {
         let services = self
             .catalog
@@ -261,7 +261,7 @@ impl Control {
             .or(origin.map(|origin| origin.volume.availability_zone.as_str()));
         let of_type = type_zones(volume_type);
         let default = self.options.default_zone();
-        // Most requests: no need to ask who is there.
+        // For most requests the known zones are not needed.
         let known = match (&of_type, asked) {
             (None, None) => return Ok(default.to_owned()),
             (None, Some(asked)) if asked == self.options.storage_availability_zone => {
@@ -295,7 +295,7 @@ impl Control {
         }
     }
 
-    /// The zones that backends were ever seen in, and the one that always exists.
+    /// The zones of all known backends, and the one that always exists.
     async fn known_zones(&self) -> Result<BTreeSet<String>> {
         let services = self
             .catalog
@@ -366,7 +366,7 @@ fn size(asked: Option<u32>, origin: Option<&Origin>) -> Result<u32> {
     }
 }
 
-/// The zones that a type is offered in; `None` if it does not say.
+/// The zones of a type; `None` if it has none.
 fn type_zones(volume_type: &VolumeType) -> Option<Vec<String>> {
     let spec = volume_type.extra_specs.get(TYPE_ZONES)?;
     Some(
@@ -377,8 +377,8 @@ fn type_zones(volume_type: &VolumeType) -> Option<Vec<String>> {
     )
 }
 
-/// The zone of a new volume (cinder: `_extract_availability_zones`). Empty if the type leaves several open: then it is
-/// that of the host which is found.
+/// The zone of a new volume (cinder: `_extract_availability_zones`). Empty if the type allows several: then it is that
+/// of the chosen host.
 fn choose_zone(
     known: &BTreeSet<String>,
     of_type: Option<&[String]>,

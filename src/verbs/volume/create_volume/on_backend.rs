@@ -1,16 +1,16 @@
 //! Create volume, on the backend.
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
 //! | `extract_volume_ref` | the command is for a pool of this backend | – |
-//! | `allocate` | the volume counts as allocated here | removing it from the inventory |
+//! | `allocate` | the volume is in the inventory | removing it from the inventory |
 //! | `notify_create_start` | `volume.create.start` was emitted | – |
 //! | `create_volume` | the storage exists, of that size and content | deleting it |
 //! | `notify_create_end` | `volume.create.end` was emitted | – |
 //!
-//! The export is made when somebody connects, not here (cinder: `volume/flows/manager/create_volume.py`,
-//! `cinder/lvm_iscsi.md` 4). Whether another backend is tried is decided on the control node; what this flow promises for that
-//! is that a failure other than `TimedOut` leaves nothing on this backend.
+//! The export is created by the first connection, not here (cinder: `volume/flows/manager/create_volume.py`,
+//! `cinder/lvm_iscsi.md` 4). The control node decides whether another backend is tried; therefore this flow guarantees
+//! that a failure other than `TimedOut` leaves nothing on this backend.
 
 use std::time::Duration;
 
@@ -27,19 +27,19 @@ use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::model::spec::VolumeSource;
 use crate::model::{StorageName, VolumeSpec};
 
-/// Make the volume.
+/// Create the volume's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolumeCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// What to make.
+    /// The volume.
     pub volume: VolumeSpec,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(CreateVolumeCommand => VolumeTopic, "create_volume", since 1);
 
-/// How long removing what a failed create left may take, before the volume is left with this backend to be deleted there.
+/// The time limit of cleaning up after a failed create. After it the volume keeps this backend, to be deleted there.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(60);
 
 impl BackendCommand for CreateVolumeCommand {
@@ -95,7 +95,7 @@ async fn create_volume(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()>
         .moving_data(*source != VolumeSource::Raw && task.moves_data())
         .of_command(task.command.command);
     let created = task.drive(locks, |call| {
-        // Checked while the volume is locked: a delete that was sent later may have been done first.
+        // Checked while the volume is locked: a later delete may have been executed first.
         if call.backend.inventory().has_tombstone(call.volume.id.0) {
             let client = "The volume was deleted meanwhile.".to_owned();
             return Err(DriverError::Refused { client });
@@ -117,7 +117,7 @@ async fn create_volume(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()>
         Err(error) if task.is_stopping() => return Err(error),
         Err(error) => error,
     };
-    // A step fails only if it surely is not done: whatever the driver left half-made goes first.
+    // A step fails only if it is certainly not done: so an incomplete volume is deleted first.
     match clean_up(task).await {
         Ok(()) => Err(error),
         Err(stopping) if task.is_stopping() => Err(stopping),
@@ -126,7 +126,7 @@ async fn create_volume(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()>
                 volume = %task.volume.id,
                 %error,
                 %clean_up,
-                "what a failed create left could not be deleted; the volume stays with this backend"
+                "an incomplete volume could not be deleted; it keeps this backend"
             );
             Err(DriverError::TimedOut)
         }
@@ -136,7 +136,7 @@ async fn create_volume(task: &mut Task<CreateVolumeCommand>) -> DriverResult<()>
 async fn delete_created(task: &mut Task<CreateVolumeCommand>) {
     match clean_up(task).await {
         Err(error) if !task.is_stopping() => {
-            tracing::error!(volume = %task.volume.id, %error, "a created volume could not be taken back");
+            tracing::error!(volume = %task.volume.id, %error, "the creation of a volume could not be reverted");
         }
         _ => {}
     }

@@ -1,5 +1,6 @@
-//! Say that a migration is complete, or has failed (cinder: `volume/api.py` `migrate_volume_completion`). A compute service does, for
-//! attached volumes. Migrations of this service complete themselves: an administrator may end one by saying that it has failed.
+//! Complete a migration, or report its failure (cinder: `volume/api.py` `migrate_volume_completion`). Used by a compute
+//! service for attached volumes. Migrations of this service complete themselves: an administrator may end one by
+//! reporting a failure.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,7 @@ impl Request for CompleteMigration {
     }
 }
 
-/// Whether there is a migration to be completed; false if neither volume has ever been in one.
+/// Checks that there is a migration to complete; false if neither volume was ever in one.
 fn check_pair(volume: &Volume, copy: &Volume) -> Result<bool> {
     let (of_volume, of_copy) = (volume.shown_migration_status(), copy.shown_migration_status());
     if of_volume.is_none() && of_copy.is_none() {

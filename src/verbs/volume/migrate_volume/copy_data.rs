@@ -1,4 +1,4 @@
-//! Copy the data of a volume from another backend, on the backend that the copy is on.
+//! Copy the data of a volume from another backend, on the backend of the copy.
 //!
 //! ```text
 //!   source's manager <──read_volume_data── reader ──pieces, in order──> batches ──> worker: write, now and then sync
@@ -6,24 +6,25 @@
 //!                                                    Api actor <──copy_progress── what is durable
 //! ```
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
 //! | `open_copy` | the copy is open, and large enough | closing it |
 //! | `copy_data` | the copy has the source's content, and it is durable | – |
 //! | `close_copy` | the copy is closed | – |
 //!
-//! What was copied before a failure stays: the verb deletes the copy, or has the command go on from what is durable. The source does
-//! not change meanwhile, so whatever an earlier attempt has written is what this one writes.
+//! Data that was copied before a failure is kept: the verb deletes the copy, or continues the command after the durable
+//! data. The source does not change meanwhile, so an earlier attempt has written the same data.
 //!
-//! A worker, and the locks of the copy, are held only while something is written. So a slow source keeps no worker, and two hosts that
-//! copy from each other never wait for each other's workers. The limit of the backend's copies is kept while writing.
+//! A worker, and the locks of the copy, are held only while data is written. So a slow source does not occupy a worker,
+//! and two hosts that copy from each other never wait for each other's workers. Writes observe the rate limit of the
+//! backend's copies.
 //!
 //! Two nodes that are not connected with each other copy through a control node (its Relay actor).
 //!
-//! | what happens | what becomes of it |
+//! | event | reaction |
 //! |---|---|
-//! | the source cannot be reached, is overloaded, starts or is slow; a piece arrives damaged | tried again, for a bounded time; then `Busy` |
-//! | the source was started anew and does not know the operation any more | `Busy` at once: it is to be opened again |
+//! | the source cannot be reached, is overloaded, is starting or slow; a piece arrives damaged | retried, for a bounded time; then `Busy` |
+//! | the source was restarted and does not know the operation any more | `Busy` at once: it must be opened again |
 //! | a read fails on the storage, or there is no such part of the volume | a failure |
 
 mod reader;
@@ -51,37 +52,37 @@ use crate::messages::cast;
 use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::model::{BackendName, VolumeId, VolumeSpec};
 
-/// How many reads are under way at once, and at most as many pieces wait to be written.
+/// The most concurrent reads, and the most pieces that wait to be written.
 const WINDOW: usize = 8;
 
-/// A copy that goes on begins at a multiple of this.
+/// A copy is continued at a multiple of this.
 const ALIGN: u64 = 64 << 10;
 
-/// How much is taken for zeros at once where zeros have to be written: so that it can be made durable in between.
+/// The largest range of zeros that is written at once, so that data can be made durable in between.
 const LONGEST_GAP: u64 = 64 << 20;
 
-/// How long closing the copy may take.
+/// The time limit of closing the copy.
 const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long the end waits for the control node to take what is durable: the report that follows says as much.
+/// How long the end waits for the last progress message: the report that follows implies it.
 const LAST_NOTICE: Duration = Duration::from_secs(1);
 
 /// Copy a volume's content into the volume that is to replace it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyVolumeDataCommand {
-    /// Whose command this is.
+    /// The operation and attempt.
     pub command: CommandId,
-    /// The copy: it exists on this backend, and nobody uses it.
+    /// The copy: it exists on this backend, and is not in use.
     pub volume: VolumeSpec,
-    /// The backend that has the source.
+    /// The backend of the source.
     pub source: BackendName,
     /// The source, which was opened for this operation.
     pub source_volume: VolumeId,
-    /// So many bytes are durable already.
+    /// The number of bytes that are already durable.
     pub offset: u64,
-    /// How many bytes in all.
+    /// The total number of bytes.
     pub length: u64,
-    /// Time left for it, in milliseconds.
+    /// The time left for it, in milliseconds.
     pub remaining_ms: u64,
 }
 cast!(CopyVolumeDataCommand => VolumeTopic, "copy_volume_data", since 5);
@@ -130,7 +131,7 @@ async fn open_copy(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> {
     let locks = locks(&task.command);
     task.drive(locks, move |call| {
         must_not_be_deleted(call.backend, call.volume.id)?;
-        // One that is open already would keep a device busy.
+        // An earlier open handle would keep the device busy.
         let mut open = target.lock();
         drop(open.take());
         let opened = call.driver.open_volume(call.work, call.volume, Access::Write)?;
@@ -147,7 +148,7 @@ async fn open_copy(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> {
     .await
 }
 
-/// Needs none of the volume's locks: a delete that holds them finds the device busy for as long as it is open.
+/// Takes none of the volume's locks: a delete that holds them finds the device busy while it is open.
 async fn close(task: &mut Task<CopyVolumeDataCommand>) {
     let target = task.output.clone();
     let closed = task.drive_within(CLOSE_LIMIT, LockSet::default(), move |_| {
@@ -164,7 +165,7 @@ async fn close(task: &mut Task<CopyVolumeDataCommand>) {
 async fn copy_data(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> {
     let mut copying = Copying::new(task);
     let copied = copying.run().await;
-    // A worker that still writes is waited for: whatever comes next finds the copy at rest.
+    // Waits for a worker that is still writing, so that nothing is written after the end.
     if let Some(batch) = copying.writing.take() {
         let _ = batch.answer.await;
     }
@@ -179,7 +180,7 @@ async fn close_copy(task: &mut Task<CopyVolumeDataCommand>) -> DriverResult<()> 
     Ok(())
 }
 
-/// A delete that was sent after this command may have been done first.
+/// A delete that was sent after this command may have been executed first.
 fn must_not_be_deleted(backend: &BackendState, volume: VolumeId) -> DriverResult<()> {
     if backend.inventory().has_tombstone(volume.0) {
         let client = "The volume was deleted meanwhile.".to_owned();
@@ -188,16 +189,16 @@ fn must_not_be_deleted(backend: &BackendState, volume: VolumeId) -> DriverResult
     Ok(())
 }
 
-/// Pieces that a worker writes now.
+/// Pieces that a worker is writing.
 struct Batch {
-    /// All before it is written then,
+    /// The end of the written data,
     end: u64,
-    /// and durable, if it is synced.
+    /// which is durable if it is synced.
     is_synced: bool,
     answer: LocalBoxFuture<'static, Result<(), Option<DriverError>>>,
 }
 
-/// A copy under way.
+/// A running copy.
 struct Copying {
     backend: Arc<BackendState>,
     command: Arc<CopyVolumeDataCommand>,
@@ -205,17 +206,17 @@ struct Copying {
     reader: Rc<Reader>,
     reads_zeros: bool,
     deadline: Instant,
-    /// From here on nothing is asked for yet.
+    /// The offset of the next read.
     next: u64,
     reads: FuturesOrdered<LocalBoxFuture<'static, DriverResult<Vec<Piece>>>>,
-    /// Read, in order, and not written yet.
+    /// Pieces that are read and not written yet, in order.
     ready: VecDeque<Piece>,
     writing: Option<Batch>,
     synced_at: Instant,
     progress: Progress,
 }
 
-/// Tells the control node what is durable. News that come while it is told are not told: others will follow.
+/// Reports what is durable to the control node. Updates during a report are skipped, since others follow.
 struct Progress {
     task: Box<dyn Fn(u64) -> LocalBoxFuture<'static, ()>>,
     telling: Option<LocalBoxFuture<'static, ()>>,
@@ -246,7 +247,7 @@ impl Copying {
         }
     }
 
-    /// Copies. `None` as an error if the manager is stopping.
+    /// Runs the copy. `Err(None)` if the manager is stopping.
     async fn run(&mut self) -> Result<(), Option<DriverError>> {
         let backend = Arc::clone(&self.backend);
         let mut interrupted = std::pin::pin!(backend.workers.interrupted(self.command.command));
@@ -284,7 +285,7 @@ impl Copying {
         }
     }
 
-    /// What is known to be zeros behind a piece is not asked for.
+    /// Known zeros after a piece are not read.
     fn was_read(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             let mut zeros = piece.zeros_until.min(self.command.length) / ALIGN * ALIGN;
@@ -343,7 +344,7 @@ impl Copying {
     }
 }
 
-/// Writes these pieces, and tells how far the copy is.
+/// Writes these pieces, and reports the progress.
 fn write(
     work: &Work,
     open: &mut dyn OpenVolume,
@@ -381,7 +382,7 @@ impl Progress {
             };
             let telling = async move {
                 if let Err(error) = api.cast(&context, progress).await {
-                    tracing::debug!(operation = %command.operation, %error, "nobody was told how much of a copy is durable");
+                    tracing::debug!(operation = %command.operation, %error, "the progress of a copy could not be reported");
                 }
             };
             Box::pin(telling) as LocalBoxFuture<'static, ()>

@@ -1,13 +1,13 @@
-//! Open the source of a copy, on its backend: from then on the backend that copies it may read it, by the operation's id
+//! Open the source of a copy, on its backend: afterwards the copying backend may read it with the operation's id
 //! ([`super::ReadVolumeData`]).
 //!
-//! | step | what is true after it | taken back by |
+//! | step | what is true after it | reverted by |
 //! |---|---|---|
-//! | `activate_source` | the volume is there and can be read | – |
-//! | `allow_reads` | the operation may read it until its deadline | forgetting that |
+//! | `activate_source` | the volume exists and is readable | – |
+//! | `allow_reads` | the operation may read it until its deadline | removing that |
 //!
-//! Nothing on the storage has to be taken back: what is allowed is remembered in memory only, and forgotten with the next command
-//! about the volume.
+//! Nothing on the storage has to be reverted: the permission is in memory only, and removed by the next command about
+//! the volume.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -21,14 +21,14 @@ use crate::messages::cast;
 use crate::messages::volume::{CommandId, VolumeTopic};
 use crate::model::VolumeSpec;
 
-/// Let this operation read the volume.
+/// Allow this operation to read the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenCopySourceCommand {
     /// Whose command this is; the operation's id is what reads are allowed by.
     pub command: CommandId,
     /// The volume.
     pub volume: VolumeSpec,
-    /// Time left for the operation, in milliseconds: reads are allowed for as long.
+    /// Time left for the operation, in milliseconds: reads are allowed for this time.
     pub remaining_ms: u64,
 }
 cast!(OpenCopySourceCommand => VolumeTopic, "open_copy_source", since 5);
@@ -53,7 +53,7 @@ impl BackendCommand for OpenCopySourceCommand {
 async fn activate_source(task: &mut Task<OpenCopySourceCommand>) -> DriverResult<()> {
     let id = task.volume.id;
     task.drive(LockSet::volume(id).and(LockSet::content_of(id)), |call| {
-        // Opened once here, so that a volume that cannot be read is told of before anything is copied.
+        // Opened once here, so that an unreadable volume is reported before anything is copied.
         call.driver
             .open_volume(call.work, call.volume, Access::Read)
             .map(drop)

@@ -1,14 +1,15 @@
-//! Read a piece of a volume that is copied: the question of the backend that copies it to the backend that has it.
+//! Read a piece of the source of a copy: the request of the copying backend to the source's backend.
 //!
-//! The source is pulled from and never pushes: a read that comes late is harmless, a write that comes late would not be.
+//! The copying backend reads; the source never writes to it: a late read is harmless, a late write would not be.
 //!
-//! - **Only what is open is read.** The operation's id must be one that the volume was opened for ([`super::open_source`]). That is
-//!   looked at while the content is locked, so that no read sees what a later command makes of the volume.
-//! - **Nothing is read for long.** One piece at a time holds the content's lock and a worker; a few wait, any more are refused and
-//!   come again. Commands of other volumes get their workers in turn.
-//! - **Zeros do not travel.** A piece of zeros is told as such, together with all that the storage knows to be zeros behind it. So is
-//!   what lies between the end of the storage and the volume's size in GiB, which a managed volume may have.
-//! - **What arrives is what was read.** TCP's checksum is weak and frames have none, so each piece has one of its own.
+//! - **Only what is open is read.** The operation's id must be one that the volume was opened for
+//!   ([`super::open_source`]). That is checked while the content is locked, so that no read sees changes of a later
+//!   command.
+//! - **Reads are short.** One piece at a time holds the content's lock and a worker; a few wait, further ones are
+//!   refused and retried. Commands of other volumes get their workers in turn.
+//! - **Zeros are not transferred.** A piece of zeros is reported as such, together with all known zeros after it. So is
+//!   the range between the end of the storage and the volume's size in GiB, which a managed volume may have.
+//! - **Pieces have checksums**, because TCP's is weak and frames have none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct ReadVolumeData {
     pub operation: OperationId,
     /// The volume.
     pub volume: VolumeId,
-    /// From which byte on.
+    /// The first byte.
     pub offset: u64,
     /// How many; at most 1 MiB, and no more than fit a frame.
     pub length: u64,
@@ -45,24 +46,24 @@ call!(ReadVolumeData => VolumeTopic, "read_volume_data", since 5, reply VolumeDa
 /// The same, through a control node that knows the backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayedRead {
-    /// The backend that has the volume.
+    /// The backend of the volume.
     pub source: BackendName,
-    /// What it is asked.
+    /// The request.
     pub question: ReadVolumeData,
 }
 call!(RelayedRead => RelayTopic, "read_volume_data", since 1, reply VolumeData);
 
-/// What was read. Variants are only ever appended.
+/// The result of a read. Variants are only appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeData {
-    /// This operation may not read this volume: it was never opened for it, or that was forgotten in a restart.
+    /// This operation may not read this volume: it was never opened for it, or that was lost in a restart.
     NotOpen,
     /// All of it is zeros.
     Zeros {
-        /// So many bytes; at least as many as were asked for.
+        /// The number of bytes; at least as many as requested.
         length: u64,
     },
-    /// These bytes; as many as were asked for.
+    /// These bytes; as many as requested.
     Bytes {
         /// See [`ReadVolumeData::checksum`].
         checksum: u32,
@@ -73,7 +74,7 @@ pub enum VolumeData {
 }
 
 impl VolumeData {
-    /// The answer to this question, if it is these bytes.
+    /// The answer with these bytes.
     #[must_use]
     pub fn of(question: &ReadVolumeData, bytes: Vec<u8>) -> Self {
         let checksum = question.checksum(&bytes);
@@ -82,10 +83,10 @@ impl VolumeData {
 }
 
 impl ReadVolumeData {
-    /// How long one read may take, from the question to the answer.
+    /// The time limit of one read, from the request to the answer.
     pub const LIMIT: Duration = Duration::from_secs(30);
 
-    /// CRC-32 of the volume's id, the offset and the bytes: the answer to another question does not pass either.
+    /// CRC-32 of the volume's id, the offset and the bytes: so the answer to another request does not match either.
     #[must_use]
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
@@ -98,8 +99,8 @@ impl ReadVolumeData {
     /// Answers the question.
     ///
     /// # Errors
-    /// 503 where trying again makes sense: the backend is starting, too many reads wait, the storage did not answer in time. 500 if
-    /// the storage failed. 400 if what is asked for is no part of the volume.
+    /// 503 if a retry can succeed: the backend is starting, too many reads wait, the storage did not answer in time.
+    /// 500 if the storage failed. 400 if the range is not within the volume.
     pub async fn answer(self, backend: &Arc<BackendState>) -> Result<VolumeData> {
         let question = self;
         let open = find(backend, &question);
@@ -169,7 +170,7 @@ fn read(
         data = open.next_data(work, offset)?;
     }
     if data >= end {
-        // Nothing but zeros to its end.
+        // Only zeros to its end.
         let length = bytes_of(volume) - offset;
         return Ok(VolumeData::Zeros { length });
     }

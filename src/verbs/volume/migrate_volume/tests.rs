@@ -1,5 +1,5 @@
-//! A migration or a retype, driven through its stages by whatever outcomes: no storage is without a record, no record of a hidden
-//! volume is without an operation that deletes it, and the volume rests at the end.
+//! A migration or a retype with arbitrary outcomes of its stages: all storage has a record, all hidden volumes have an
+//! operation that deletes them, and the volume has no transient status at the end.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::verbs::operation_context::{give_up, next};
 use crate::verbs::verb_of;
 use crate::verbs::volume::retype_volume::{self, RetypeVolumeEntry};
 
-/// What happens at a stage.
+/// An event at a stage.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Succeeds,
@@ -24,7 +24,7 @@ enum Event {
     Fails(FailureKind),
     DeadlinePasses,
     Cancelled,
-    /// Somebody was connected though nothing should let him in.
+    /// An initiator was connected, which should be impossible.
     Connected,
 }
 
@@ -53,7 +53,7 @@ struct World {
     copy: Option<Volume>,
     operation: Option<Operation>,
     attachments: Vec<Attachment>,
-    /// What is on the backends: pool, and the id in its name.
+    /// The storage on the backends: pool, and the id in the name.
     storage: BTreeSet<(String, Uuid)>,
     usage: Deltas,
     last_attempt: u32,
@@ -124,7 +124,7 @@ fn begun(retype: Option<bool>) -> World {
 }
 
 impl World {
-    /// What the actor of the stage does, and says.
+    /// Simulates a success of the stage, and returns its outcome.
     fn success(&mut self, operation: &Operation, stays: bool) -> Outcome {
         let migrates = crate::verbs::entry_of::<MigrateVolumeEntry>(operation);
         let retypes = crate::verbs::entry_of::<RetypeVolumeEntry>(operation);
@@ -144,7 +144,7 @@ impl World {
                 retype_volume::Stage::Place => Outcome::Placed { pool: destination() },
                 retype_volume::Stage::Change => Outcome::Retyped { in_place: true },
             },
-            // What is left of it is deleted.
+            // The rest of it is deleted.
             (None, None) => {
                 let copy = self.copy.as_ref().unwrap();
                 self.storage.remove(&there(copy.host.as_ref(), copy.storage_id()));
@@ -236,7 +236,7 @@ impl World {
         if let Some(operation) = &self.operation {
             assert!(
                 operation.attempt > self.last_attempt,
-                "each stage has a command of its own"
+                "each stage has its own command"
             );
             self.last_attempt = operation.attempt;
         }
@@ -253,7 +253,7 @@ impl World {
             let owner = self.operation.as_ref().map(|operation| operation.id);
             assert!(
                 copy.operation == owner && (owner.is_some() || copy.status == VolumeStatus::ErrorDeleting),
-                "a hidden volume is made or deleted by somebody, or says that it could not be: {:?}",
+                "a hidden volume is being created or deleted, or has an error status: {:?}",
                 copy.status
             );
         }

@@ -1,4 +1,4 @@
-//! Reads pieces of a volume from the backend that has it, again and again until it answers, for a bounded time.
+//! Reads pieces of a volume from its backend, with retries for a bounded time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,23 +16,23 @@ use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
 use crate::transport::{CallError, Handle};
 use crate::verbs::volume::{ReadVolumeData, RelayedRead, VolumeData};
 
-/// How much is asked for at once, where it fits a frame,
+/// The size of a read, if it fits into a frame,
 const CHUNK: u64 = 512 << 10;
 
-/// and the least.
+/// and the smallest.
 const SMALLEST_CHUNK: u64 = 32 << 10;
 
-/// The pause after a first question that was not answered, and the longest.
+/// The first and the longest pause between retries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// A part of the volume that was read.
+/// A part of the volume.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) offset: u64,
     pub(super) length: u64,
-    /// `None` is zeros.
+    /// `None` for zeros.
     pub(super) bytes: Option<Vec<u8>>,
-    /// All from its end to here is known to be zeros.
+    /// Everything from its end to here is known to be zeros.
     pub(super) zeros_until: u64,
 }
 
@@ -51,11 +51,11 @@ impl Piece {
     }
 }
 
-/// The way to the volume that is copied: from node to node where they are connected, else through a control node.
+/// Reads the source: directly if the nodes are connected, else through a control node.
 pub(super) struct Reader {
     manager: Handle<VolumeTopic>,
     relay: Handle<RelayTopic>,
-    /// Whether the nodes were not connected when they were tried last.
+    /// Whether the nodes were not connected at the last attempt.
     through_relay: Cell<bool>,
     source: BackendName,
     context: Context,
@@ -66,13 +66,13 @@ pub(super) struct Reader {
     chunk: Cell<u64>,
 }
 
-/// Why a question came to nothing.
+/// Why a read failed.
 enum Trouble {
-    /// It may be answered later.
+    /// It may be retried.
     Passing(String),
     /// The answer does not fit a frame.
     TooLarge(String),
-    /// It never will be answered.
+    /// A retry cannot succeed.
     Lasting(DriverError),
 }
 
@@ -93,7 +93,7 @@ impl Reader {
         }
     }
 
-    /// How much is to be asked for at once.
+    /// The current size of a read.
     pub(super) fn chunk(&self) -> u64 {
         self.chunk.get()
     }
@@ -155,7 +155,7 @@ impl Reader {
         };
         let answer = self.relay.call(&self.context, relayed, limit).await;
         if answer.is_err() {
-            // They may be connected by now.
+            // They may be connected now.
             self.through_relay.set(false);
         }
         answer

@@ -1,4 +1,4 @@
-//! One backend copies; the other is a pretended manager, which answers as each test has it.
+//! Copies from a stub manager, whose answers each test defines.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,7 +22,7 @@ use crate::verbs::volume::{ReadVolumeData, VolumeData};
 type Answer = Result<VolumeData, Error>;
 type Script = Arc<dyn Fn(ReadVolumeData) -> LocalBoxFuture<'static, Answer> + Send + Sync>;
 
-/// A manager that answers reads by a script.
+/// A manager that answers reads with a script.
 struct Source(Script);
 
 impl Actor for Source {
@@ -35,14 +35,14 @@ impl Serve<ReadVolumeData> for Source {
     }
 }
 
-/// An Api actor that hears what is durable.
-struct Ear(Arc<Mutex<Vec<u64>>>);
+/// A stub of the Api actor that records the progress.
+struct StubApi(Arc<Mutex<Vec<u64>>>);
 
-impl Actor for Ear {
+impl Actor for StubApi {
     type Topic = ApiTopic;
 }
 
-impl Serve<CopyProgress> for Ear {
+impl Serve<CopyProgress> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, progress: CopyProgress) -> Result<(), Error> {
         self.0.lock().push(progress.offset);
         Ok(())
@@ -65,7 +65,7 @@ fn state_of(name: BackendName, driver: &FakeDriver, options: Options) -> Arc<Bac
     BackendState::new(name, Arc::new(make), None, options)
 }
 
-/// A backend with a volume that is open for this operation, and the script that answers for it.
+/// A backend with a volume that is open for this operation, and the script that answers its reads.
 fn real_source(
     operation: OperationId,
     gib: u32,
@@ -95,7 +95,7 @@ struct Copies {
     state: Arc<BackendState>,
     router: Router,
     command: CopyVolumeDataCommand,
-    told: Arc<Mutex<Vec<u64>>>,
+    reported: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Copies {
@@ -104,9 +104,9 @@ impl Copies {
         let work = Work::within(Duration::from_millis(LONG_MS));
         driver.create(&work, &volume).unwrap();
         let router = Router::new("h");
-        let told = Arc::<Mutex<Vec<u64>>>::default();
-        let ear = Arc::clone(&told);
-        let endpoint = EndpointBuilder::new(None, 256, move || Rc::new(Ear(Arc::clone(&ear))));
+        let reported = Arc::<Mutex<Vec<u64>>>::default();
+        let stub = Arc::clone(&reported);
+        let endpoint = EndpointBuilder::new(None, 256, move || Rc::new(StubApi(Arc::clone(&stub))));
         router.register(endpoint.serves::<CopyProgress>().start());
         Self {
             state: state_of(volume.pool.backend.clone(), &driver, options),
@@ -121,7 +121,7 @@ impl Copies {
                 length: u64::from(gib) << 30,
                 remaining_ms: LONG_MS,
             },
-            told,
+            reported,
         }
     }
 
@@ -129,7 +129,7 @@ impl Copies {
         Self::of(1, Options::default(), FakeDriver::default())
     }
 
-    /// From a volume of the same size with this content.
+    /// Copies from a volume of the same size with this content.
     fn from(mut self, pieces: &[(u64, Vec<u8>)]) -> (Self, FakeDriver, Content) {
         let operation = self.command.command.operation;
         let (source, volume, script) = real_source(operation, self.command.volume.size, pieces);
@@ -236,7 +236,7 @@ proptest! {
         run_one(async {
             let driver = FakeDriver::new(FakeOptions { reads_zeros_when_new, ..FakeOptions::default() });
             let (mut copies, source, content) = Copies::of(1, Options::default(), driver).from(&pieces);
-            // What an earlier attempt has copied.
+            // The data that an earlier attempt has copied.
             copies.command.offset = began;
             let (id, source_id) = (copies.command.volume.id, copies.command.source_volume);
             let durable = source.read_volume(source_id, 0, usize::try_from(began).unwrap());
@@ -256,23 +256,23 @@ async fn a_copy_goes_on_from_what_is_durable() {
     let id = copies.command.volume.id;
     assert_eq!(copies.driver.read_volume(id, 5, 10), [0; 10]);
     assert_eq!(copies.driver.read_volume(id, 301 * MIB, 10), [2; 10]);
-    // What the storage knows to be zeros is not read.
+    // Known zeros of the storage are not read.
     assert!(source.calls(Verb::Read) < 10, "{}", source.calls(Verb::Read));
 }
 
 #[actix::test]
-async fn what_is_durable_is_told_and_never_more() {
+async fn only_durable_data_is_reported() {
     let options = Options {
         copy_sync_interval: Duration::ZERO,
         ..Options::default()
     };
     let (copies, _, _) = Copies::of(1, options, FakeDriver::default()).from(&[(0, vec![7; 9_000_000])]);
     copies.run().await.unwrap();
-    let told = copies.told.lock().clone();
-    assert!(told.is_sorted(), "{told:?}");
-    assert_eq!(told.last(), Some(&(1 << 30)));
-    assert!(told.len() > 1, "{told:?}");
-    assert!(copies.driver.calls(Verb::Sync) >= told.len());
+    let reported = copies.reported.lock().clone();
+    assert!(reported.is_sorted(), "{reported:?}");
+    assert_eq!(reported.last(), Some(&(1 << 30)));
+    assert!(reported.len() > 1, "{reported:?}");
+    assert!(copies.driver.calls(Verb::Sync) >= reported.len());
 }
 
 #[actix::test]
@@ -324,7 +324,7 @@ async fn a_damaged_piece_is_never_written() {
     let failure = copies.fails_as(FailureKind::Busy).await;
     assert!(failure.operator.contains("damaged"), "{failure:?}");
     assert!(copies.content() == Content::default());
-    // It is asked for again.
+    // It is read again.
     let mut copies = Copies::new();
     let (source, volume, script) = real_source(copies.command.command.operation, 1, &pieces());
     copies.command.source_volume = volume.id;
