@@ -148,7 +148,7 @@ section! {
         volume_copy_bps_limit: ByteSize = ByteSize(0),
         /// How they become reachable.
         target: Target = Target::Tgt,
-        /// Where the target listens, and what initiators are told.
+        /// Where the target listens, and the address that initiators receive.
         target_portal: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 3261)),
         /// Further addresses it listens on, with the same port (cinder: `target_secondary_ip_addresses`).
         target_secondary_ip_addresses: Vec<IpAddr> = Vec::new(),
@@ -158,13 +158,13 @@ section! {
         tgtd: String = "tgtd".to_owned(),
         /// The daemon's tool, by name or path.
         tgtadm: String = "tgtadm".to_owned(),
-        /// Whether clients are told that discarded blocks are given back (cinder: `report_discard_supported`).
+        /// Whether clients are informed that discarded blocks are freed (cinder: `report_discard_supported`).
         report_discard_supported: bool = false,
         /// The kernel's number of target `nvmet`'s first portal; each further one has the next (cinder: `nvmet_port_id`).
         nvmet_port_id: u16 = 1,
         /// The namespace that a volume is in its subsystem (cinder: `nvmet_ns_id`).
         nvmet_ns_id: u32 = 10,
-        /// The form of what NVMe clients are told: 1 knows one portal, 2 several (cinder: `nvmeof_conn_info_version`).
+        /// The format of the connection data for NVMe clients: 1 has one portal, 2 several (cinder: `nvmeof_conn_info_version`).
         nvmeof_conn_info_version: u8 = 1,
         /// How often its space is looked at, if nothing calls for it sooner (cinder: `backend_stats_polling_interval`).
         backend_stats_polling_interval: Duration = Duration::from_secs(60),
@@ -179,7 +179,7 @@ section! {
         /// Whether initiators must prove themselves by CHAP (cinder makes it for every volume).
         chap: bool = true,
         /// Whether what lies on the storage under a name of ours, without a record, is deleted at start. Otherwise it is only
-        /// told of in the log and in the pools' capabilities. Never set it where another service uses the same storage.
+        /// reported in the log and in the pools' capabilities. Never set it where another service uses the same storage.
         delete_orphans: bool = false,
         /// Whether a storage that has none of the backend's volumes counts as the wrong one: the backend stays down then, and
         /// no volume is marked as missing.
@@ -190,7 +190,7 @@ section! {
 }
 
 impl Backend {
-    /// Where the target listens: the first is what clients with one path are told.
+    /// Where the target listens: the first address is the one for clients with one path.
     pub fn portals(&self) -> Vec<SocketAddr> {
         let port = self.target_portal.port();
         let further = self.target_secondary_ip_addresses.iter();

@@ -369,7 +369,7 @@ fn targets<'a>(
             "target_secondary_ip_addresses"
         };
         if portal.port() == 0 || portal.ip().is_unspecified() {
-            let problem = "is what initiators are told: name an address and a port";
+            let problem = "is sent to initiators: set an address and a port";
             notes.invalid(&[&key(field)], problem);
         } else if let Some((other, kind)) = portals.insert(portal, (name, backend.target)) {
             if other == name {

@@ -24,7 +24,7 @@ section! {
         cache_size: ByteSize = ByteSize::mib(4),
         /// Changes are refused while the disk has less room than this, so that it never runs full in the middle of one.
         min_free_space: ByteSize = ByteSize::mib(64),
-        /// How many changes may wait for the disk; whoever comes next waits to be let in.
+        /// How many changes may wait for the disk; further changes wait for a free place.
         queue: usize = 1024,
         /// How often all of it is written to a file in `exports` of `node.data_dir`, as at each clean stop.
         export_interval: Duration = Duration::from_hours(1),

@@ -291,7 +291,7 @@ fn invalid_combinations_are_reported() {
         ),
         (
             "[backend.a]\ntarget_secondary_ip_addresses = [\"::\"]\n",
-            "p.toml:2: backend.a.target_secondary_ip_addresses: is what initiators are reported",
+            "p.toml:2: backend.a.target_secondary_ip_addresses: is sent to initiators",
         ),
         (
             "[backend.a]\ntarget = \"nvmet\"\ntarget_secondary_ip_addresses = [\"::1\"]\n",

@@ -38,7 +38,7 @@ section! {
         requests_at_once: usize = 256,
         /// Of them, how many of one project: what one leaves is there for the others.
         requests_per_project: usize = 64,
-        /// How many more of a project wait for their turn; whoever comes next is answered with 503.
+        /// How many more of a project wait for their turn; further requests are answered with 503.
         requests_waiting: usize = 256,
         /// How long they wait before they are answered with 503.
         request_patience: Duration = Duration::from_secs(5),

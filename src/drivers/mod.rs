@@ -207,14 +207,14 @@ pub enum DriverError {
 }
 
 impl DriverError {
-    /// There is no room.
+    /// Not enough space.
     pub fn no_space(operator: impl Into<String>) -> Self {
         Self::NoSpace {
             operator: operator.into(),
         }
     }
 
-    /// What it needs is not there.
+    /// Something that it needs does not exist.
     pub fn not_found(client: impl Into<String>, operator: impl Into<String>) -> Self {
         Self::NotFound {
             client: client.into(),
@@ -229,14 +229,14 @@ impl DriverError {
         }
     }
 
-    /// The request can never be done here.
+    /// The request is impossible here.
     pub fn refused(client: impl Into<String>) -> Self {
         Self::Refused {
             client: client.into(),
         }
     }
 
-    /// What it needs from elsewhere cannot be reached at present.
+    /// Something that it needs from elsewhere is temporarily unreachable.
     pub fn unavailable(client: impl Into<String>, operator: impl Into<String>) -> Self {
         Self::Unavailable {
             client: client.into(),
@@ -244,27 +244,27 @@ impl DriverError {
         }
     }
 
-    /// Something else, for which there is one text.
+    /// Another failure, with a generic text for the owner.
     pub fn backend_failed(operator: impl Into<String>) -> Self {
         Self::failed("The storage backend failed.", operator)
     }
 
-    /// The storage is not to be used at present.
+    /// The storage is temporarily unavailable.
     pub fn backend_unavailable(operator: impl Into<String>) -> Self {
         Self::failed("The storage backend is not available.", operator)
     }
 
-    /// Nothing can be exported at present.
+    /// Exporting is temporarily impossible.
     pub fn target_unavailable(operator: impl Into<String>) -> Self {
         Self::failed("The storage target service is not available.", operator)
     }
 
-    /// There is no export of the volume to be connected to.
+    /// The volume is not exported.
     pub fn not_exported(operator: impl Into<String>) -> Self {
         Self::failed("The volume is not exported.", operator)
     }
 
-    /// Anything else.
+    /// Another failure.
     pub fn failed(client: impl Into<String>, operator: impl Into<String>) -> Self {
         Self::Failed {
             client: client.into(),
@@ -273,10 +273,10 @@ impl DriverError {
     }
 }
 
-/// Shorthand for what drivers answer.
+/// The result of a driver's verb.
 pub type DriverResult<T> = Result<T, DriverError>;
 
-/// What a driver tells of itself, once for all.
+/// Constant information about a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverInfo {
     /// The vendor, as Cinder shows it.
@@ -285,34 +285,34 @@ pub struct DriverInfo {
     pub driver_version: String,
 }
 
-/// What a driver may tell of a volume it made.
+/// The result of creating a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeUpdate {
-    /// The driver's own id for it.
+    /// The driver's id for it.
     pub provider_id: Option<String>,
 }
 
-/// What a driver tells of something that it adopted.
+/// The result of adopting a volume or snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Managed {
     /// Its size in GiB, rounded up.
     pub size: u32,
-    /// The driver's own id for it.
+    /// The driver's id for it.
     pub provider_id: Option<String>,
 }
 
-/// A storage backend. Each verb blocks, looks at its [`Work`], and may be called twice.
+/// A storage backend. Each verb blocks, checks its [`Work`], and is idempotent.
 pub trait VolumeDriver: Send + Sync {
-    /// What it is.
+    /// Information about the driver.
     fn info(&self) -> DriverInfo;
 
-    /// Makes ready: checks that what it needs is there. Called at start, and again with backoff after a failure.
+    /// Prepares the backend and checks its prerequisites. Called at start, and again with backoff after a failure.
     fn setup(&self, work: &Work) -> DriverResult<()>;
 
-    /// Makes an empty volume of `volume.size` GiB. One of ours that exists with that size is a success.
+    /// Creates an empty volume of `volume.size` GiB. Succeeds if it exists with that size.
     fn create_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate>;
 
-    /// Makes a volume with a snapshot's content.
+    /// Creates a volume with a snapshot's content.
     fn create_volume_from_snapshot(
         &self,
         work: &Work,
@@ -320,7 +320,7 @@ pub trait VolumeDriver: Send + Sync {
         snapshot: SnapshotId,
     ) -> DriverResult<VolumeUpdate>;
 
-    /// Makes a volume with another volume's content.
+    /// Creates a volume with another volume's content.
     fn create_cloned_volume(
         &self,
         work: &Work,
@@ -328,10 +328,10 @@ pub trait VolumeDriver: Send + Sync {
         source: VolumeId,
     ) -> DriverResult<VolumeUpdate>;
 
-    /// Takes it away, with whatever a half-made one left. What is not there counts as done.
+    /// Deletes a volume, including incomplete parts. Succeeds if it does not exist.
     fn delete_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
 
-    /// Takes away the storage of this name: of `volume`, or of a snapshot that lies where `volume` lies.
+    /// Deletes the storage with this name: of `volume`, or of a snapshot in the place of `volume`.
     fn delete_storage(&self, work: &Work, volume: &VolumeSpec, name: StorageName) -> DriverResult<()> {
         match name {
             StorageName::Volume(_) => self.delete_volume(work, volume),
@@ -339,33 +339,33 @@ pub trait VolumeDriver: Send + Sync {
         }
     }
 
-    /// Grows it to `new_size` GiB. One that has that size already is a success.
+    /// Extends it to `new_size` GiB. Succeeds if it has that size already.
     fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()>;
 
-    /// Takes a snapshot.
+    /// Creates a snapshot.
     fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
 
-    /// Takes a snapshot away. What is not there counts as done.
+    /// Deletes a snapshot. Succeeds if it does not exist.
     fn delete_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
 
-    /// Makes the volume's content that of the snapshot again, which stays. A volume that was grown since has the snapshot's
-    /// size again (cinder: `volume/manager.py`, `revert_to_snapshot`). Only volumes that nobody has attached are reverted.
+    /// Reverts the volume's content to that of the snapshot, which is kept. A volume that was extended since gets the
+    /// snapshot's size again (cinder: `volume/manager.py`, `revert_to_snapshot`). Only detached volumes are reverted.
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()>;
 
-    /// Makes it one of another type, whose extra specs `volume` has, where it is. `false` if it cannot be one here: then nothing has
-    /// changed. What this driver makes is the same whatever its type says.
+    /// Changes its type in place; `volume` has the extra specs of the new type. `false` if that is impossible: then
+    /// nothing has changed. By default all types have the same storage.
     fn retype_volume(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<bool> {
         let _ = volume;
         work.check()?;
         Ok(true)
     }
 
-    /// Takes something that exists for this volume: it has the volume's name afterwards. One that has it already, and whose
-    /// old name is gone, was taken before.
+    /// Adopts existing storage as this volume, by renaming it to the volume's name. If that name exists and the old one
+    /// does not, it was adopted before.
     fn manage_volume(&self, work: &Work, volume: &VolumeSpec, reference: &Reference)
     -> DriverResult<Managed>;
 
-    /// Takes something that exists for a snapshot of this volume.
+    /// Adopts existing storage as a snapshot of this volume.
     fn manage_snapshot(
         &self,
         work: &Work,
@@ -374,13 +374,13 @@ pub trait VolumeDriver: Send + Sync {
         reference: &Reference,
     ) -> DriverResult<Managed>;
 
-    /// Makes its backing store reachable by [`VolumeDriver::backing_store`]'s path. Called before each export.
+    /// Makes its backing store accessible by [`VolumeDriver::backing_store`]'s path. Called before each export.
     fn activate(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let _ = volume;
         work.check()
     }
 
-    /// Opens a volume's content, for a copy between backends. Nobody has the volume attached meanwhile.
+    /// Opens a volume's content, for a copy between backends. The volume is not attached meanwhile.
     fn open_volume(
         &self,
         work: &Work,
@@ -395,26 +395,26 @@ pub trait VolumeDriver: Send + Sync {
         Ok(Box::new(opened))
     }
 
-    /// Whether it makes a copy, takes a volume or a snapshot away or goes back by moving data. Such verbs are long: they leave room
-    /// for short ones, and may take as long as their command says.
+    /// Whether copies, deletes and reverts move data. Such verbs are long: they leave worker permits to short ones, and
+    /// have the time limit of their command.
     fn moves_data(&self) -> bool;
 
-    /// Its pools, as they are now. `allocated_capacity_gb` is left to the manager.
+    /// The current state of its pools. The manager sets `allocated_capacity_gb`.
     fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>>;
 
-    /// Everything that lies where its volumes lie, ours or not, sorted by name. One report for all of it.
+    /// Everything in the place of its volumes, managed or not, sorted by name, in one report.
     fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>>;
 
-    /// Whether what it made is there after a restart of this process. Only a driver for tests says no.
+    /// Whether its storage survives a restart of this process. Only false for test drivers.
     fn remembers(&self) -> bool {
         true
     }
 
-    /// The file or device that a target exports; `None` where the driver has nothing to export.
+    /// The file or device that a target exports; `None` if there is nothing to export.
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;
 }
 
-/// Bytes as GiB, the way stats tell them.
+/// Bytes as GiB, as in statistics.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a number of bytes that matters has far less than 52 bits of MiB"

@@ -1,32 +1,33 @@
-//! A volume whose content a worker reads and writes itself: for copies between backends, where no driver has both ends.
+//! A volume whose content a worker reads and writes directly: for copies between backends, which no single driver can
+//! do.
 //!
-//! The volume stays open between the calls of several workers: closing a device that was written has udev look at it. Whoever
-//! opens it closes it (drops it) in a worker too, for a close may block.
+//! The volume stays open between the calls of several workers: closing a written device triggers udev. It must be
+//! dropped in a worker, too, because a close may block.
 
 use super::{DriverResult, Work};
 
-/// What a volume is opened for.
+/// The access to an open volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Its content is read.
     Read,
-    /// Its content is read and written. A device that something else holds is busy.
+    /// Its content is read and written. Fails with `Busy` for a device in use.
     Write,
 }
 
-/// An open volume. Each method blocks, and looks at its [`Work`] before it waits for the storage.
+/// An open volume. Each method blocks, and checks its [`Work`] before it waits for the storage.
 pub trait OpenVolume: Send {
-    /// How many bytes it has.
+    /// Its size in bytes.
     fn length(&self) -> u64;
 
-    /// Whether a volume that was made empty reads as zeros wherever nothing was written since.
+    /// Whether unwritten parts of a new empty volume read as zeros.
     fn reads_zeros_when_new(&self) -> bool;
 
-    /// The first byte at or after `offset` that may be something else than zero; the length if there is none. What the storage
-    /// knows without reading.
+    /// The first byte at or after `offset` that may be something else than zero; the length if there is none. This is
+    /// determined without reading the data.
     fn next_data(&mut self, work: &Work, offset: u64) -> DriverResult<u64>;
 
-    /// Reads `length` bytes. Fails where the volume ends before.
+    /// Reads `length` bytes. Fails if the volume ends before.
     fn read(&mut self, work: &Work, offset: u64, length: usize) -> DriverResult<Vec<u8>>;
 
     /// Writes these bytes; not synced yet. Where a new volume reads as zeros, zeros need not be written.

@@ -1,17 +1,17 @@
-//! Who may change a storage: one process at a time, and it finds out when it no longer is that one.
+//! Ownership of a storage: one process at a time may change it, and it detects the loss of its ownership.
 //!
 //! ```text
-//! take    lock the file; end what the last owner's commands left running; write who we are
-//! check   the file is still the one that we locked, and still says who we are
+//! take    lock the file; end running commands of the last owner; write the owner
+//! check   the file is still the locked one, and still has this owner
 //! ```
 //!
-//! The lock is the kernel's (`flock`), so it ends with the process, however that ends; programs that it started do not inherit it.
-//! Those may outlive a killed process and still change the storage, so each has the number of its run in its environment, and the
-//! next owner ends those of the last before anything else.
+//! The lock is the kernel's (`flock`), so it ends with the process; programs that it started do not inherit it. They
+//! may outlive a killed process and still change the storage, so each has the number of its run in its environment, and
+//! the next owner first ends those of the last one.
 //!
-//! A lock can be lost while its process stands still (a paused machine, a file on NFS, a file that somebody deleted), and
-//! another may own the storage by then. So every verb checks before it begins, again before it changes or removes anything, and
-//! when it has ended, before anybody hears of it. An owner that was superseded fails with [`DriverError::Superseded`] and changes
+//! A lock can be lost while its process is paused (a paused machine, a file on NFS, a deleted file), and another
+//! process may own the storage by then. So every verb checks before it begins, before every change, and at its end,
+//! before its result is reported. An owner that was superseded fails with [`DriverError::Superseded`] and changes
 //! nothing any more.
 
 mod lock;
@@ -30,18 +30,18 @@ use super::{DriverError, DriverResult};
 /// The name of the lock file in a folder of volumes.
 const IN_FOLDER: &str = ".pumice.lock";
 
-/// What is owned, and the file that says by whom.
+/// An owned resource, and its lock file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What it is, for people: `volume group vg1`.
+    /// Its description, for messages: `volume group vg1`.
     what: String,
     file: PathBuf,
-    /// Whether the file's folder is made when it is missing. That of volumes is not: its disk may not be mounted.
+    /// Whether a missing folder of the file is created. The folder of volumes is not: its disk may not be mounted.
     makes_folder: bool,
 }
 
 impl Place {
-    /// A folder of volumes: whoever reaches it finds the lock, also from another machine.
+    /// A folder of volumes: its lock is visible from all machines that can access it.
     #[must_use]
     pub fn folder(path: &Path) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Place {
         }
     }
 
-    /// A file in a folder that is there; `what` it guards, for people.
+    /// A file in an existing folder; `what` describes what it protects.
     #[must_use]
     pub fn file(file: PathBuf, what: String) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Place {
         }
     }
 
-    /// Something of this machine without a folder of its own: `kind` and `name` are its lock's name in `lock_dir`.
+    /// A resource of this machine without a folder: `kind` and `name` are its lock's name in `lock_dir`.
     #[must_use]
     pub fn of_machine(lock_dir: &Path, kind: &str, what: &str, name: &str) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
@@ -82,7 +82,7 @@ impl Place {
     /// Locks it.
     ///
     /// # Errors
-    /// Somebody else has it, a command of the last owner does not end, or the file system said no.
+    /// If another process has it, a command of the last owner does not end, or the file system reports an error.
     pub fn lock(&self) -> Result<OwnerLock, LockError> {
         if self.makes_folder
             && let Some(folder) = self.file.parent()
@@ -93,7 +93,7 @@ impl Place {
     }
 }
 
-/// The storage of one backend. Clones are one.
+/// The ownership of one backend's storage. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Ownership(Arc<Inner>);
 
@@ -111,7 +111,7 @@ impl Default for Ownership {
 }
 
 impl Ownership {
-    /// Of these places; nothing is locked yet. Of none, nothing is ever checked.
+    /// The ownership of these places, not locked yet. Without places nothing is checked.
     #[must_use]
     pub fn of(places: Vec<Place>) -> Self {
         Self(Arc::new(Inner {
@@ -121,16 +121,16 @@ impl Ownership {
         }))
     }
 
-    /// Whether nothing is to be owned.
+    /// Whether there are no places.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.0.places.is_empty()
     }
 
-    /// Locks what is not locked yet.
+    /// Locks the places that are not locked yet.
     ///
     /// # Errors
-    /// See [`Place::lock`]; what was locked before stays so.
+    /// See [`Place::lock`]; earlier locks are kept.
     pub fn take(&self) -> Result<(), LockError> {
         let mut held = self.held();
         for place in &self.0.places[held.len()..] {
@@ -139,15 +139,15 @@ impl Ownership {
         Ok(())
     }
 
-    /// Lets go of all of it.
+    /// Releases all locks.
     pub fn release(&self) {
         self.held().clear();
     }
 
-    /// Whether all of it is still ours. It looks at each lock's file, and may block as long as that takes.
+    /// Checks that this process still owns all places. It reads each lock file, and may block as long as that takes.
     ///
     /// # Errors
-    /// [`DriverError::Superseded`], for ever once it was so.
+    /// [`DriverError::Superseded`], permanently once it was lost.
     pub fn check(&self) -> DriverResult<()> {
         if self.0.places.is_empty() {
             return Ok(());
@@ -170,33 +170,33 @@ impl Ownership {
         }
     }
 
-    /// It is no longer ours, for this reason.
+    /// Marks the ownership as lost, with the reason.
     pub fn lose(&self, why: &str) {
-        self.0.superseded.send_if_modified(|told| {
-            let is_news = told.is_none();
+        self.0.superseded.send_if_modified(|superseded_by| {
+            let is_news = superseded_by.is_none();
             if is_news {
                 tracing::error!(
                     why,
                     "another process owns the storage, or may: this one changes nothing any more"
                 );
-                *told = Some(why.to_owned());
+                *superseded_by = Some(why.to_owned());
             }
             is_news
         });
     }
 
-    /// Why it is no longer ours, if that was found.
+    /// Why the ownership was lost, if it was.
     #[must_use]
     pub fn superseded(&self) -> Option<String> {
         self.0.superseded.borrow().clone()
     }
 
-    /// Ends when it was found to be no longer ours, with the reason.
+    /// Returns the reason once the ownership is lost.
     pub async fn lost(&self) -> String {
         let mut superseded = self.0.superseded.subscribe();
         match superseded.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
-            // The sender is in ourselves.
+            // The sender is in `self`.
             Err(_) => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! Specimens for this room's tests.
+//! Samples for the tests of this module.
 
 pub(crate) mod fence;
 
@@ -29,7 +29,7 @@ pub(crate) fn volume(size: u32) -> VolumeSpec {
     }
 }
 
-/// What tests ask of a driver, whichever it is: a method of the driver is named here and in drivers, and in no test.
+/// Steps of tests with any driver: methods of the driver are named here and in drivers, not in tests.
 pub(crate) trait DriverSteps: VolumeDriver {
     fn create(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<VolumeUpdate> {
         self.create_volume(work, volume)
@@ -62,7 +62,7 @@ pub(crate) trait DriverSteps: VolumeDriver {
 
 impl<D: VolumeDriver + ?Sized> DriverSteps for D {}
 
-/// A connector that has nothing but an initiator.
+/// A connector with an initiator only.
 pub(crate) fn connector(initiator: &str) -> Connector {
     let mut object = Map::new();
     object.insert("initiator".to_owned(), json!(initiator));

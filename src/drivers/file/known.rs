@@ -28,7 +28,7 @@ impl Known {
     }
 
     /// Removes a file.
-    pub(super) fn strike(&self, name: Name) {
+    pub(super) fn remove(&self, name: Name) {
         if let Some(sizes) = self.sizes().as_mut() {
             sizes.total -= sizes.by_name.remove(&name).unwrap_or(0);
         }

@@ -11,34 +11,34 @@ use rustix::fs::{FlockOperation, OFlags};
 use crate::drivers::command::leftover;
 use crate::model::Timestamp;
 
-/// How much is written: always the same, so that it needs no further room on a full disk.
+/// The size of the file: always the same, so that it needs no further space on a full disk.
 const LENGTH: usize = 512;
 
-/// How often a file that was replaced while it was being locked is tried again.
+/// How often locking is retried if the file was replaced meanwhile.
 const TRIES: u32 = 10;
 
-/// How long the lock of an owner that is dead may stay.
+/// How long the lock of a dead owner may remain.
 const DYING: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether it still does.
+/// How often that is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a command of the last owner gets to end.
 const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why something cannot be owned.
+/// Why a lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else owns it.
+    /// Another process owns it.
     #[error(
         "the {what} is in use by another process{holder}: stop that one first, or give this one a storage of its own \
          (the lock is {})",
         file.display()
     )]
     Held {
-        /// What.
+        /// The resource.
         what: String,
-        /// ` (pid … on …, since …)`, if it left its name.
+        /// ` (pid … on …, since …)`, if it is known.
         holder: String,
         /// The lock's file.
         file: PathBuf,
@@ -46,28 +46,28 @@ pub enum LockError {
     /// A command that the last owner started is still running.
     #[error("process {pid} of an earlier run still works on the {what}, and does not end when it is killed")]
     Leftover {
-        /// What.
+        /// The resource.
         what: String,
         /// The process.
         pid: u32,
     },
-    /// Others than its owner could change the locks there.
+    /// Other users could change the locks there.
     #[error("{} is not a folder of this user alone: make it so (chmod 700), or set node.lock_dir", folder.display())]
     NotPrivate {
         /// The folder.
         folder: PathBuf,
     },
-    /// The file system said no.
+    /// The file system reported an error.
     #[error("cannot lock {}: {source}", file.display())]
     Io {
         /// The lock's file, or its folder.
         file: PathBuf,
-        /// Its words.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
-/// A file that is locked for as long as this lives.
+/// A file that is locked until this is dropped.
 #[derive(Debug)]
 pub struct OwnerLock {
     file: File,
@@ -77,16 +77,16 @@ pub struct OwnerLock {
     identity: (u64, u64),
     /// Those of its folder.
     folder: (u64, u64),
-    /// What is in it; `None` if it could not be written (a full disk): then only the file itself is compared.
+    /// Its content; `None` if it could not be written (a full disk): then only the file itself is compared.
     written: Option<Vec<u8>>,
 }
 
 impl OwnerLock {
-    /// Locks the file, which is made if it is missing. With `ends_leftovers`, the commands that the last owner left are ended
-    /// before it is ours.
+    /// Locks the file, which is created if it is missing. With `ends_leftovers`, running commands of the last owner are
+    /// ended first.
     ///
     /// # Errors
-    /// It is somebody else's; a leftover does not end; the file system said no.
+    /// If another process has it, a leftover does not end, or the file system reports an error.
     pub fn take(path: &Path, what: &str, ends_leftovers: bool) -> Result<Self, LockError> {
         let io = |source: std::io::Error| LockError::Io {
             file: path.to_owned(),
@@ -98,7 +98,7 @@ impl OwnerLock {
             let file = open(path).map_err(io)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                // A program that was just being started when it was killed has its locks for a moment.
+                // A program that was being started when the owner was killed has its locks briefly.
                 Err(rustix::io::Errno::WOULDBLOCK)
                     if Owner::read(&file).is_some_and(|owner| owner.is_dead()) && begun.elapsed() < DYING =>
                 {
@@ -117,7 +117,7 @@ impl OwnerLock {
                 Err(error) => return Err(io(error.into())),
             }
             let identity = identity_of(&file.metadata().map_err(io)?);
-            // Between opening and locking, somebody may have put another file there, and locked that.
+            // Between opening and locking, another process may have replaced the file, and locked the new one.
             match std::fs::symlink_metadata(path) {
                 Ok(found) if identity_of(&found) == identity => {}
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
@@ -156,10 +156,10 @@ impl OwnerLock {
         Err(io(std::io::Error::other("the file is replaced again and again")))
     }
 
-    /// Whether it is still ours: the file at that path is the one that was locked, and says what was written into it.
+    /// Checks the ownership: the file at that path is the locked one, and has the written content.
     ///
     /// # Errors
-    /// Why it is not, or cannot be known to be.
+    /// Why it is lost or unknown.
     pub fn check(&self) -> Result<(), Lost> {
         let path = self.path.display();
         let what = &self.what;
@@ -180,7 +180,7 @@ impl OwnerLock {
                     }
                     // A disk that was unmounted.
                     _ => Lost::Unreachable(format!(
-                        "the lock {path} of the {what} is not there, nor is its folder"
+                        "the lock {path} of the {what} does not exist, and neither does its folder"
                     )),
                 });
             }
@@ -199,7 +199,7 @@ impl OwnerLock {
             Ok(length) => {
                 let holder = Owner::parse(&found[..length]).map(|owner| owner.for_people());
                 Err(Lost::Replaced(format!(
-                    "the {what} is another's now{}",
+                    "the {what} is owned by another process now{}",
                     holder.unwrap_or_default()
                 )))
             }
@@ -210,18 +210,18 @@ impl OwnerLock {
     }
 }
 
-/// How a lock is no longer what it was.
+/// How a lock was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// Its file is another's, or another file. Somebody else owns what it guards.
+    /// Its file has another owner, or was replaced: another process owns the resource.
     Replaced(String),
-    /// Its file is gone from its folder: somebody else may own what it guards.
+    /// Its file was deleted: another process may own the resource.
     Deleted(String),
-    /// It cannot be seen at present, and nor can what it guards.
+    /// Its file is inaccessible at present, and so is the resource.
     Unreachable(String),
 }
 
-/// Makes a folder for locks that nobody else can put files into.
+/// Creates a folder for locks that is writable by this user only.
 pub(super) fn make_private(folder: &Path) -> Result<(), LockError> {
     let io = |source| LockError::Io {
         file: folder.to_owned(),
@@ -245,7 +245,7 @@ pub(super) fn make_private(folder: &Path) -> Result<(), LockError> {
     Ok(())
 }
 
-/// Never through a link, and not inherited by programs that are started (the standard library's default).
+/// Never through a link, and not inherited by child programs (the standard library's default).
 fn open(path: &Path) -> std::io::Result<File> {
     options()
         .write(true)
@@ -274,14 +274,14 @@ fn identity_of(found: &std::fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// Who has a lock.
+/// The owner of a lock.
 #[derive(Debug, PartialEq, Eq)]
 struct Owner {
     run: String,
     /// Counts the owners of this storage.
     incarnation: u64,
     pid: u32,
-    /// That of the commands it starts; a daemon that one of those starts has its own.
+    /// The session of its commands; a daemon that a command starts has its own.
     session: u32,
     host: String,
     since: String,
@@ -300,7 +300,7 @@ impl Owner {
         }
     }
 
-    /// Whether it is surely no more: it was of this machine, and there is no such process.
+    /// Whether it is certainly dead: it was on this machine, and its process does not exist.
     fn is_dead(&self) -> bool {
         let us = Self::us(0);
         self.host == us.host && !Path::new("/proc").join(self.pid.to_string()).exists()

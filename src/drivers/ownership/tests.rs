@@ -1,4 +1,4 @@
-//! Who has a storage, and who finds out that it has not.
+//! Taking, losing and checking the ownership of a storage.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,14 +42,14 @@ fn a_second_owner_is_refused_by_name_until_the_first_has_ended() {
     assert!(home.path().join("locks/lvm-a%2fb.lock").exists());
 }
 
-/// What can happen to a lock while its process stands still.
+/// How a lock can be lost while its process is paused.
 const LOSSES: [fn(&Path); 3] = [
     |lock| std::fs::remove_file(lock).unwrap(),
     |lock| {
         std::fs::remove_file(lock).unwrap();
         std::fs::write(lock, "").unwrap();
     },
-    // The lock was lost, and somebody else took the same file.
+    // The lock was lost, and another process took the same file.
     |lock| std::fs::write(lock, "pumice 1\nrun other\n").unwrap(),
 ];
 
@@ -62,7 +62,7 @@ fn an_owner_finds_out_whichever_way_it_lost_the_lock_and_stays_superseded() {
         let before = std::fs::read(&lock).unwrap();
         lose(&lock);
         assert!(matches!(first.check(), Err(DriverError::Superseded { .. })));
-        // As it was, but meanwhile anything may have happened.
+        // Restored, but anything may have happened meanwhile.
         std::fs::write(&lock, before).unwrap();
         assert!(matches!(first.check(), Err(DriverError::Superseded { .. })));
         assert!(first.superseded().is_some());
@@ -108,7 +108,7 @@ fn a_process_that_was_superseded_starts_no_program() {
 }
 
 #[test]
-fn while_the_lock_cannot_be_seen_no_program_starts_and_nobody_is_superseded() {
+fn while_the_lock_is_inaccessible_no_program_starts_and_no_owner_is_superseded() {
     let home = tempfile::tempdir().unwrap();
     let ownership = owned(home.path());
     let work = Work::within(Duration::from_secs(20)).on(&ownership);
@@ -126,7 +126,7 @@ fn while_the_lock_cannot_be_seen_no_program_starts_and_nobody_is_superseded() {
     Command::new("true", "coreutils").run(&work).unwrap();
 }
 
-/// All files of a folder with what is in them.
+/// All files of a folder with their contents.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -149,7 +149,7 @@ fn no_verb_of_a_superseded_process_changes_what_its_successor_has() {
     driver.setup(&work).unwrap();
     driver.create(&work, &ours).unwrap();
     driver.take_snapshot(&work, &ours, snapshot).unwrap();
-    // The successor took the folder, removed our half-made file, and is making the same.
+    // The successor took the folder, removed the incomplete file, and is creating the same.
     std::fs::remove_file(named(".pumice.lock")).unwrap();
     let successor = Ownership::of(vec![Place::folder(&path)]);
     successor.take().unwrap();

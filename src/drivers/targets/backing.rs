@@ -1,4 +1,4 @@
-//! What is to be exported, as the kernel's targets tell it apart: a block device or a file.
+//! The kinds of backing stores that the kernel's targets distinguish: block devices and files.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -9,11 +9,11 @@ use crate::drivers::{DriverError, DriverResult};
 /// A backing store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// A block device, by its numbers: what its path leads to may change.
+    /// A block device, by its numbers: the target of its path may change.
     Device {
-        /// Its driver's.
+        /// The driver's number.
         major: u32,
-        /// Its own.
+        /// The device's number.
         minor: u32,
     },
     /// A regular file.
@@ -24,10 +24,10 @@ pub enum Backing {
 }
 
 impl Backing {
-    /// Looks at it.
+    /// Examines a path.
     ///
     /// # Errors
-    /// It is not there, or neither of the two, or has a name that the kernel would take for something else.
+    /// If it does not exist, is neither of the two, or has a name that the kernel would misinterpret.
     pub fn of(path: &Path) -> DriverResult<Self> {
         let failed =
             |operator: String| DriverError::failed("The volume's storage could not be read.", operator);
@@ -73,7 +73,7 @@ mod tests {
     use crate::drivers::DriverError;
 
     #[test]
-    fn files_are_measured_and_what_cannot_be_exported_is_told() {
+    fn files_are_measured_and_unusable_paths_are_reported() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("volume");
         std::fs::write(&file, [0; 512]).unwrap();

@@ -1,8 +1,8 @@
-//! CHAP secrets: how an initiator proves itself (cinder: `volume/utils.py: generate_username, generate_password`).
+//! CHAP secrets, which authenticate initiators (cinder: `volume/utils.py: generate_username, generate_password`).
 //!
-//! The name has 20 characters and the password 16, of letters and digits that cannot be taken for one another (no `0 1 I O l`).
-//! They come from the operating system's generator, and every export gets its own. A volume remembers them as
-//! `CHAP name password` (`provider_auth`).
+//! The name has 20 characters and the password 16, of letters and digits that are not confusable (no `0 1 I O l`). They
+//! are from the operating system's generator, and every export has its own. A volume's record has them as `CHAP name
+//! password` (`provider_auth`).
 
 use crate::drivers::DriverError;
 use crate::model::volume::Secret;
@@ -11,7 +11,7 @@ use crate::rng;
 /// Length of a name.
 pub const NAME_LENGTH: usize = 20;
 
-/// Length of a password. RFC 7143 asks for 12 at least; initiators of Windows take 16 at most.
+/// Length of a password. RFC 7143 requires at least 12; initiators of Windows accept at most 16.
 pub const PASSWORD_LENGTH: usize = 16;
 
 const GROUPS: [&[u8]; 3] = [
@@ -28,23 +28,23 @@ pub struct Chap {
 }
 
 impl Chap {
-    /// Fresh ones.
+    /// Generates a new secret.
     ///
     /// # Errors
-    /// The operating system has no random numbers to give.
+    /// If the operating system provides no random numbers.
     pub fn generate() -> Result<Self, DriverError> {
         let mut dice = Dice::default();
         loop {
             let (name, password) = (dice.word(NAME_LENGTH)?, dice.word(PASSWORD_LENGTH)?);
-            // By that word LIO is told that there is none.
+            // LIO interprets this text as no secret.
             if !name.starts_with("NULL") && !password.starts_with("NULL") {
                 return Ok(Self { name, password });
             }
         }
     }
 
-    /// Reads `CHAP name password`; `None` if it is anything else. Whoever is handed the parts puts them on a command line
-    /// or into a request, so nothing but letters, digits and a few harmless signs is let through.
+    /// Reads `CHAP name password`; `None` if it is anything else. The parts are used on command lines and in requests,
+    /// so only letters, digits and a few harmless characters are accepted.
     #[must_use]
     pub fn parse(provider_auth: &Secret) -> Option<Self> {
         let mut words = provider_auth.reveal().split(' ');
@@ -75,7 +75,7 @@ impl Chap {
         &self.name
     }
 
-    /// The password, for those who hand it on.
+    /// The password, for the code that needs it.
     #[must_use]
     pub fn reveal_password(&self) -> &str {
         &self.password
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Chap {
     }
 }
 
-/// Fair dice: bytes that would favour some numbers are thrown away.
+/// Uniformly distributed numbers: bytes that would bias them are discarded.
 #[derive(Default)]
 struct Dice {
     bytes: Vec<u8>,
@@ -116,7 +116,7 @@ impl Dice {
         }
     }
 
-    /// A word with at least one character of each group, in no particular place.
+    /// A random text with at least one character of each group.
     fn word(&mut self, length: usize) -> Result<String, DriverError> {
         let all = GROUPS.concat();
         let mut word = Vec::with_capacity(length);

@@ -1,10 +1,11 @@
-//! configfs, where the kernel's targets are folders: `mkdir` makes an object with its attributes, a symbolic link connects
-//! two, writing to a file sets one (kernel: `Documentation/filesystems/configfs.rst`).
+//! configfs, in which the kernel's targets are folders: `mkdir` creates an object with its attributes, a symbolic link
+//! connects two objects, writing to a file sets an attribute (kernel: `Documentation/filesystems/configfs.rst`).
 //!
-//! [`ConfigFs`] has the few operations there are; [`Tree`] reads, and its [`Editor`] makes of them what may be done twice: what is
-//! there is not made again, what is gone is not taken away again. An editor is a verb's: before each change it looks whether the
-//! storage is still this process's ([`Work::check_owner`]), so there is no way to change anything without that. Every single operation of the kernel is atomic, so a process that is killed
-//! leaves a state between two of them, and the emulation (for tests) can stop between any two.
+//! [`ConfigFs`] has the basic operations; [`Tree`] reads, and its [`Editor`] makes idempotent changes: existing objects
+//! are not created again, missing ones are not removed again. An editor belongs to a verb: before each change it checks
+//! that this process still owns the storage ([`Work::check_owner`]), so no change is possible without that. Every
+//! single operation of the kernel is atomic, so a killed process leaves a state between two of them, and the emulation
+//! (for tests) can stop between any two.
 
 #[cfg(test)]
 pub(super) mod emulation;
@@ -16,50 +17,51 @@ use std::sync::Arc;
 
 use crate::drivers::{DriverError, DriverResult, Work};
 
-/// Where Linux has it.
+/// Where Linux mounts it.
 pub const ROOT: &str = "/sys/kernel/config";
 
-/// What a name in a folder is.
+/// The kind of a name in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An object or a group of them.
     Folder,
     /// A connection to another object.
     Link,
-    /// An attribute.
+    /// Reads an attribute.
     File,
 }
 
-/// The operations of configfs. Paths begin below its root.
+/// The operations of configfs. Paths are relative to its root.
 pub trait ConfigFs: Send + Sync {
     /// The names in a folder.
     fn list(&self, path: &Path) -> io::Result<Vec<(String, Kind)>>;
-    /// Whether there is something.
+    /// Whether the path exists.
     fn exists(&self, path: &Path) -> bool;
     /// An attribute.
     fn read(&self, path: &Path) -> io::Result<String>;
-    /// Where a link leads. Only its last components mean something: the kernel tells it from the link's own folder.
+    /// The target of a link. Only its last components are meaningful: the kernel shows it relative to the link's
+    /// folder.
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
-    /// Makes an object.
+    /// Creates an object.
     fn mkdir(&self, path: &Path) -> io::Result<()>;
-    /// Takes one away.
+    /// Removes an object.
     fn rmdir(&self, path: &Path) -> io::Result<()>;
     /// Connects `path` to an object.
     fn symlink(&self, object: &Path, path: &Path) -> io::Result<()>;
-    /// Ends that.
+    /// Removes a link.
     fn unlink(&self, path: &Path) -> io::Result<()>;
     /// Sets an attribute, in one write.
     fn write(&self, path: &Path, value: &str) -> io::Result<()>;
 }
 
-/// The kernel's own.
+/// The kernel's configfs.
 #[derive(Clone, Debug)]
 pub struct Mounted {
     root: PathBuf,
 }
 
 impl Mounted {
-    /// The one that is mounted there.
+    /// The configfs that is mounted there.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -102,7 +104,7 @@ impl ConfigFs for Mounted {
     }
 
     fn symlink(&self, object: &Path, path: &Path) -> io::Result<()> {
-        // The kernel resolves it at once, from the process's folder and not from the link's: it must be absolute.
+        // The kernel resolves it at once, relative to the process's folder instead of the link's: it must be absolute.
         std::os::unix::fs::symlink(self.root.join(object), self.root.join(path))
     }
 
@@ -115,7 +117,7 @@ impl ConfigFs for Mounted {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .open(self.root.join(path))?;
-        // What is written second would be a second value.
+        // A second write would be a second value.
         match file.write(value.as_bytes())? {
             all if all == value.len() => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),
@@ -123,30 +125,30 @@ impl ConfigFs for Mounted {
     }
 }
 
-/// What a configfs has. Clones are one.
+/// Reads a configfs. Clones share it.
 #[derive(Clone)]
 pub struct Tree {
     fs: Arc<dyn ConfigFs>,
 }
 
 impl Tree {
-    /// Over one configfs.
+    /// A tree over a configfs.
     pub fn new(fs: impl ConfigFs + 'static) -> Self {
         Self { fs: Arc::new(fs) }
     }
 
-    /// Whether there is something.
+    /// Whether the path exists.
     #[must_use]
     pub fn exists(&self, path: &Path) -> bool {
         self.fs.exists(path)
     }
 
-    /// The folders in a folder; none if it is not there.
+    /// The folders in a folder; empty if it does not exist.
     pub fn folders(&self, path: &Path) -> DriverResult<Vec<String>> {
         self.names(path, Kind::Folder)
     }
 
-    /// The links in a folder; none if it is not there.
+    /// The links in a folder; empty if it does not exist.
     pub fn links(&self, path: &Path) -> DriverResult<Vec<String>> {
         self.names(path, Kind::Link)
     }
@@ -163,26 +165,28 @@ impl Tree {
         }
     }
 
-    /// An attribute without the line's end; `None` if it is not there, or cannot be read.
+    /// An attribute without the line's end; `None` if it does not exist, or is not readable.
     #[must_use]
     pub fn read(&self, path: &Path) -> Option<String> {
         self.fs.read(path).ok().map(|text| text.trim_end().to_owned())
     }
 
-    /// Whether the link leads to what is so called (its last components).
+    /// Whether the link's target is this object (by its last components).
     #[must_use]
     pub fn leads_to(&self, link: &Path, object: &Path) -> bool {
-        self.fs.read_link(link).is_ok_and(|told| told.ends_with(object))
+        self.fs
+            .read_link(link)
+            .is_ok_and(|target| target.ends_with(object))
     }
 
-    /// Changes it, for this work.
+    /// An editor for this work.
     #[must_use]
     pub fn editor<'a>(&'a self, work: &'a Work) -> Editor<'a> {
         Editor { tree: self, work }
     }
 }
 
-/// Changes a configfs by what may be repeated, as long as the storage is this process's own. It reads, too.
+/// Makes idempotent changes of a configfs, as long as this process owns the storage. It reads, too.
 #[derive(Clone, Copy)]
 pub struct Editor<'a> {
     tree: &'a Tree,
@@ -198,13 +202,13 @@ impl Deref for Editor<'_> {
 }
 
 impl Editor<'_> {
-    /// Where changes are made: nowhere if the storage is another's by now.
+    /// The configfs for changes; fails if another process owns the storage by now.
     fn fs(&self) -> DriverResult<&dyn ConfigFs> {
         self.work.check_owner()?;
         Ok(&*self.tree.fs)
     }
 
-    /// Makes an object that may be there.
+    /// Creates an object, unless it exists.
     pub fn make(&self, path: &Path) -> DriverResult<()> {
         match self.fs()?.mkdir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path, &error)),
@@ -212,7 +216,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Takes away an object that may be gone.
+    /// Removes an object, if it exists.
     pub fn remove(&self, path: &Path) -> DriverResult<()> {
         match self.fs()?.rmdir(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
@@ -220,7 +224,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Takes away an object that others may still use: then they keep it.
+    /// Removes an object, unless others still use it.
     pub fn remove_unused(&self, path: &Path) -> DriverResult<()> {
         match self.fs()?.rmdir(path) {
             Err(error)
@@ -235,7 +239,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Connects what may be connected already.
+    /// Creates a link, unless it exists.
     pub fn connect(&self, object: &Path, path: &Path) -> DriverResult<()> {
         match self.fs()?.symlink(object, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -245,7 +249,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Ends a connection that may be ended already.
+    /// Removes a link, if it exists.
     pub fn disconnect(&self, path: &Path) -> DriverResult<()> {
         match self.fs()?.unlink(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("disconnect", path, &error)),
@@ -253,7 +257,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Ends all connections of a folder.
+    /// Removes all links of a folder.
     pub fn disconnect_all(&self, path: &Path) -> DriverResult<()> {
         for link in self.links(path)? {
             self.disconnect(&path.join(link))?;
@@ -261,14 +265,14 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// Writes, whatever is there.
+    /// Writes an attribute, whatever its value.
     pub fn write(&self, path: &Path, value: &str) -> DriverResult<()> {
         self.fs()?
             .write(path, value)
             .map_err(|error| failed("write to", path, &error))
     }
 
-    /// Sets an attribute that may have that value: many refuse it a second time, or while they are used.
+    /// Sets an attribute, unless it has that value: many refuse a second write, or a write while they are in use.
     pub fn set(&self, path: &Path, value: &str) -> DriverResult<()> {
         if self.read(path).as_deref() == Some(value) {
             return Ok(());
@@ -277,10 +281,10 @@ impl Editor<'_> {
     }
 }
 
-/// Values are left out: some are secret.
+/// The error does not contain values, since some are secret.
 fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => ": it takes root",
+        io::ErrorKind::PermissionDenied => ": root is required",
         io::ErrorKind::ReadOnlyFilesystem => {
             ": the kernel's configuration is mounted read-only, as in containers"
         }
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_written_is_not_told() {
+    fn a_value_that_cannot_be_written_is_not_shown() {
         let home = tempfile::tempdir().unwrap();
         let (tree, work) = (Tree::new(Mounted::new(home.path())), Work::within(LIMIT));
         let tree = tree.editor(&work);

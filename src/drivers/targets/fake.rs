@@ -39,7 +39,7 @@ struct Exported {
 }
 
 struct Daemon {
-    /// `None` while it is dead.
+    /// `None` while it does not run.
     generation: Option<u64>,
     starts: u64,
     exports: BTreeMap<String, Exported>,
@@ -47,7 +47,7 @@ struct Daemon {
     restart_is_due: bool,
 }
 
-/// A handle on one fake target; all clones see the same.
+/// A handle of a fake target; clones share it.
 #[derive(Clone)]
 pub struct FakeTarget {
     portal: SocketAddr,
@@ -79,12 +79,12 @@ impl FakeTarget {
         }
     }
 
-    /// The next call of `verb` that has no fault yet gets this one.
+    /// Sets the fault of the next call of `verb` without one.
     pub fn script(&self, verb: Verb, fault: Fault) {
         self.faults.push(verb, fault);
     }
 
-    /// Forgets all faults to come.
+    /// Removes all scripted faults.
     pub fn heal(&self) {
         self.faults.clear();
     }
@@ -95,32 +95,32 @@ impl FakeTarget {
         self.faults.calls(verb)
     }
 
-    /// The daemon dies, and with it every export.
+    /// Ends the daemon, and with it every export.
     pub fn kill(&self) {
         let mut daemon = self.daemon();
         daemon.generation = None;
         daemon.exports.clear();
     }
 
-    /// The daemon is there again, without exports.
+    /// Starts the daemon again, without exports.
     pub fn revive(&self) {
         let mut daemon = self.daemon();
         daemon.exports.clear();
         daemon.start();
     }
 
-    /// The daemon is started anew as soon as it has let the next initiator in.
+    /// Restarts the daemon right after the next access is granted.
     pub fn restart_after_next_connection(&self) {
         self.daemon().restart_is_due = true;
     }
 
-    /// Volume names that are exported, without a call being counted.
+    /// The exported volume names, without counting a call.
     #[must_use]
     pub fn exports(&self) -> Vec<String> {
         self.daemon().exports.keys().cloned().collect()
     }
 
-    /// Initiators that are let in to a volume.
+    /// The initiators with access to a volume.
     #[must_use]
     pub fn initiators(&self, volume: &VolumeSpec) -> Vec<String> {
         let daemon = self.daemon();
@@ -131,7 +131,7 @@ impl FakeTarget {
         initiators.into_iter().flatten().cloned().collect()
     }
 
-    /// What a volume is exported from.
+    /// The backing store of a volume's export.
     #[must_use]
     pub fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
         let daemon = self.daemon();
@@ -141,7 +141,7 @@ impl FakeTarget {
             .map(|export| export.backing_store.clone())
     }
 
-    /// How often it was told of a new size.
+    /// The number of calls of `resized`.
     #[must_use]
     pub fn resizes(&self) -> u32 {
         self.daemon().resized
@@ -156,7 +156,7 @@ impl FakeTarget {
         if daemon.generation.is_some() {
             return Ok(daemon);
         }
-        Err(DriverError::target_unavailable("the fake target is dead"))
+        Err(DriverError::target_unavailable("the fake target does not run"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every iSCSI target says alike: names, locations, and what a client needs to connect (cinder:
+//! Common parts of iSCSI targets: names, locations, and connection data (cinder:
 //! `volume/targets/iscsi.py`). Pure functions over plain data.
 
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::net::SocketAddr;
 use serde_json::{Map, Value, json};
 
 use super::chap::Chap;
-use super::{Export, told_of_any};
+use super::{Export, common_connection_data};
 use crate::drivers::DriverError;
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
-/// The LUN of every volume of tgt's. LUN 0 is its controller.
+/// The LUN of every volume in tgt. LUN 0 is its controller.
 pub const LUN: u64 = 1;
 
 /// The longest iSCSI name (RFC 7143, 4.2.7.1).
 const LONGEST_NAME: usize = 223;
 
-/// `ip:port[;ip2:port],tid iqn lun`, taken apart (cinder: `provider_location`).
+/// `ip:port[;ip2:port],tid iqn lun`, parsed (cinder: `provider_location`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Where the target listens; never empty.
+    /// The portals; never empty.
     pub portals: Vec<SocketAddr>,
     /// The daemon's number for it.
     pub tid: u32,
@@ -30,14 +30,14 @@ pub struct Location {
 }
 
 impl Location {
-    /// As it is kept in the volume's record.
+    /// As stored in the volume's record.
     #[must_use]
     pub fn to_provider_location(&self) -> String {
         let portals: Vec<String> = self.portals.iter().map(SocketAddr::to_string).collect();
         format!("{},{} {} {}", portals.join(";"), self.tid, self.iqn, self.lun)
     }
 
-    /// Reads it back; `None` if it is something else.
+    /// Parses it; `None` for another format.
     #[must_use]
     pub fn parse(provider_location: &str) -> Option<Self> {
         let mut words = provider_location.split(' ');
@@ -54,14 +54,14 @@ impl Location {
     }
 }
 
-/// The initiator's name as it is spelled, if it has one that can be let in.
+/// The initiator's name as written, if it has a valid one.
 ///
 /// The rule is RFC 7143's, and more than a formality: tgt searches the text of a request for the words
-/// `initiator-address=`, so that a name with an equals sign in it could let everybody in. For LIO it is the name of a folder, so
-/// that `..` is none.
+/// `initiator-address=`, so that a name with an equals sign could give every initiator access. For LIO it is the name
+/// of a folder, so that `..` must be rejected.
 ///
 /// # Errors
-/// [`DriverError::Refused`] with Cinder's words (cinder: `exception.InvalidConnectorException`).
+/// [`DriverError::Refused`] with Cinder's text (cinder: `exception.InvalidConnectorException`).
 pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
     let name = connector
         .initiator()
@@ -76,21 +76,21 @@ pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
     }
 }
 
-/// Whether two iSCSI names are one: their capital letters say nothing (RFC 3722, 6.1; RFC 7143, 4.2.7.2).
+/// Whether two iSCSI names are equal: they are case-insensitive (RFC 3722, 6.1; RFC 7143, 4.2.7.2).
 #[must_use]
 pub fn is_same_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// An iSCSI name in the form in which it is compared and sent. Only the characters that [`is_name`] admits are here, so of all that
-/// RFC 3722 does to a name, this is what is left.
+/// An iSCSI name in the normalized form for comparison. For the characters that [`is_name`] accepts, RFC 3722 only
+/// requires lower case.
 #[must_use]
 pub fn normalized(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// The name of a volume's target: `prefix` and the volume's name, normalized. One that was exported with capital letters keeps its
-/// spelling for as long as its record has it, for initiators that have it connect again by that.
+/// The name of a volume's target: `prefix` and the volume's name, normalized. A volume that was exported with capital
+/// letters keeps that name as long as it is in its record, for initiators that reconnect with it.
 #[must_use]
 pub fn target_name(prefix: &str, volume: &VolumeSpec) -> String {
     let name = normalized(&format!("{prefix}{}", volume.storage_name()));
@@ -101,10 +101,10 @@ pub fn target_name(prefix: &str, volume: &VolumeSpec) -> String {
     }
 }
 
-/// Whether target names can begin so.
+/// Checks a prefix of target names.
 ///
 /// # Errors
-/// [`DriverError::Failed`]: they cannot.
+/// [`DriverError::Failed`] if it is invalid.
 pub fn check_prefix(prefix: &str) -> Result<(), DriverError> {
     if is_name(prefix) {
         return Ok(());
@@ -114,8 +114,8 @@ pub fn check_prefix(prefix: &str) -> Result<(), DriverError> {
     )))
 }
 
-/// Whether the text has only the characters of an iSCSI name. Those of other alphabets, which the standard would allow in a
-/// prepared form, are left out: tgt refuses them.
+/// Whether the text has only the characters of an iSCSI name. Other alphabets, which the standard would allow, are
+/// rejected, because tgt refuses them.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     !text.is_empty()
@@ -124,10 +124,10 @@ pub fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b".:-".contains(&byte))
 }
 
-/// What the client needs, with all keys that Cinder sends (`cinder/lvm_iscsi.md` 7).
+/// The connection data, with all keys that Cinder sends (`cinder/lvm_iscsi.md` 7).
 ///
 /// # Errors
-/// The export is not one of ours.
+/// If the export is invalid.
 pub fn connection_info(
     volume: &VolumeSpec,
     export: &Export,
@@ -166,7 +166,7 @@ pub fn connection_info(
         put("auth_username", json!(chap.name()));
         put("auth_password", json!(chap.reveal_password()));
     }
-    told_of_any(&mut data, volume, connector, mode, discard);
+    common_connection_data(&mut data, volume, connector, mode, discard);
     Ok(ConnectionInfo::new("iscsi", data))
 }
 
@@ -192,17 +192,17 @@ mod tests {
     #[test]
     fn what_a_connector_says_of_several_paths_comes_back() {
         let export = export("127.0.0.1:3260");
-        let told = |words: &str| {
+        let data_for = |words: &str| {
             let connector = serde_json::from_str(words)
                 .map(|object| Connector::from_json(&object))
                 .unwrap();
             let info = connection_info(&volume(1), &export, &connector, AttachMode::Rw, false).unwrap();
             info.data()
         };
-        let all = told(r#"{"initiator": "iqn.x", "multipath": true, "enforce_multipath": true}"#);
+        let all = data_for(r#"{"initiator": "iqn.x", "multipath": true, "enforce_multipath": true}"#);
         assert_eq!(all.get("enforce_multipath"), Some(&json!(true)));
         assert_eq!(all.get("target_portals"), Some(&json!(["127.0.0.1:3260"])));
-        let none = told(r#"{"initiator": "iqn.x"}"#);
+        let none = data_for(r#"{"initiator": "iqn.x"}"#);
         assert!(!none.contains_key("enforce_multipath") && !none.contains_key("target_portals"));
     }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn several_portals_are_all_told() {
+    fn all_portals_are_in_the_connection_data() {
         let info = connection_info(
             &volume(1),
             &export("192.0.2.1:3260;[2001:db8::1]:3260"),

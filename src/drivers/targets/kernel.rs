@@ -1,4 +1,4 @@
-//! What a kernel target needs before anything else: configfs mounted, the modules loaded, and the right to change it.
+//! The prerequisites of a kernel target: configfs is mounted, the modules are loaded, and it is writable.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use crate::drivers::{DriverError, DriverResult, Work};
 /// How long loading modules may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A part of configfs and whom it belongs to.
+/// A part of configfs, and its kernel modules.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
-    /// Where configfs is, or is to be mounted.
+    /// The mount point of configfs.
     pub(super) root: PathBuf,
-    /// The folder that is there once the modules are.
+    /// The folder that exists once the modules are loaded.
     pub(super) group: &'static str,
-    /// The modules, the one that makes the folder first.
+    /// The modules, first the one that creates the folder.
     pub(super) modules: &'static [&'static str],
     /// The program that loads them, by name or path.
     pub(super) modprobe: OsString,
 }
 
 impl Kernel {
-    /// Makes ready what is missing. Does nothing if nothing is.
+    /// Mounts and loads what is missing.
     pub(super) fn prepare(&self, work: &Work) -> DriverResult<()> {
         let group = self.root.join(self.group);
         if !group.is_dir() {
@@ -46,16 +46,16 @@ impl Kernel {
             let hint = if rustix::process::geteuid().is_root() {
                 "does this kernel have it?"
             } else {
-                "loading it takes root"
+                "loading it requires root"
             };
             return Err(DriverError::target_unavailable(format!(
-                "the kernel module {} is not there; {hint}{why}",
+                "the kernel module {} is not loaded; {hint}{why}",
                 self.modules.first().copied().unwrap_or(self.group)
             )));
         }
         rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).map_err(|error| {
             DriverError::target_unavailable(format!(
-                "{} cannot be written ({error}): a target of the kernel takes root, and no read-only /sys",
+                "{} cannot be written ({error}): a target of the kernel requires root, and a writable /sys",
                 group.display()
             ))
         })
@@ -63,13 +63,13 @@ impl Kernel {
 
     fn mount(&self, work: &Work) -> DriverResult<()> {
         let empty = std::fs::read_dir(&self.root).is_ok_and(|mut names| names.next().is_none());
-        // Without the module there is no such folder; with it, it is empty until something is mounted there.
+        // Without the module the folder does not exist; with it, it is empty until configfs is mounted.
         let real = self.root == Path::new(super::configfs::ROOT);
         if !real || !rustix::process::geteuid().is_root() {
             return Ok(());
         }
         if !self.root.is_dir() {
-            // Its failure shows as the mount's.
+            // Its failure appears as a failure of the mount.
             let _ = Command::new(self.modprobe.clone(), "kmod")
                 .arg("configfs")
                 .limit(LIMIT)
@@ -83,10 +83,10 @@ impl Kernel {
             .limit(LIMIT);
         match mount.run(work) {
             Ok(_) => Ok(()),
-            // Somebody else was faster.
+            // Another process mounted it first.
             Err(_) if std::fs::read_dir(&self.root).is_ok_and(|mut names| names.next().is_some()) => Ok(()),
             Err(error @ CommandError::Superseded { .. }) => Err(error.into()),
-            // An empty one that is mounted already is not mounted again: the modules are what is missing.
+            // An empty configfs that is already mounted is not mounted again: only the modules are missing.
             Err(error) => {
                 tracing::debug!(%error, "configfs was not mounted");
                 Ok(())
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_the_module_is_told() {
+    fn a_kernel_without_the_module_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let work = Work::within(Duration::from_secs(10));
         let Err(DriverError::Failed { operator, .. }) = kernel(home.path()).prepare(&work) else {

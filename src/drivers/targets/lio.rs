@@ -1,18 +1,19 @@
 //! iSCSI through LIO, the target in Linux itself, by configfs: no daemon, no tool, no Python (cinder: `volume/targets/lio.py`,
-//! which starts `cinder-rtstool` for each verb; why not we: `docs/decisions`).
+//! which starts `cinder-rtstool` for each verb; see `docs/decisions` for the reasons).
 //!
 //! ```text
-//! ensure_export  backstore, target, LUN 0, portals, enabled: nobody can log in yet
+//! ensure_export  backstore, target, LUN 0, portals, enabled: no initiator can log in yet
 //! grant_access   an ACL for this initiator, with its secret and the LUN
-//! revoke_access  its ACL is gone, and its sessions with it
-//! remove_export  sessions, ACLs, portals, LUN, target, backstore: gone
+//! revoke_access  removes its ACL and its sessions
+//! remove_export  removes sessions, ACLs, portals, LUN, target, backstore
 //! ```
 //!
-//! The kernel has all the state, and serves on while we restart: nothing is remembered here but what vanished exports are told
-//! by. So a half-made export is simply completed, whoever began it. Unlike tgt's, an export outlives us: `shutdown` leaves it,
-//! and after a reboot the manager makes all of them again from the catalog.
+//! The kernel has all the state, and continues to serve during a restart: this process stores only what is needed to
+//! detect missing exports. So an incomplete export is simply completed. Unlike those of tgt, exports survive this
+//! process: `shutdown` keeps them, and after a reboot the manager restores all of them from the catalog.
 //!
-//! A block device is exported by `iblock`, a file by `fileio` (buffered, which initiators are told, so that they flush).
+//! A block device is exported by `iblock`, a file by `fileio` (buffered, which is reported to initiators, so that they
+//! flush).
 
 mod access;
 mod export;
@@ -43,7 +44,7 @@ use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 /// The LUN of every volume (cinder: `volume/targets/lio.py`, `_get_target_and_lun`).
 pub const LUN: u64 = 0;
 
-/// The kernel modules it needs, the one that makes its part of configfs first.
+/// Its kernel modules, first the one that creates its part of configfs.
 pub const MODULES: &[&str] = &[
     "target_core_mod",
     "target_core_iblock",
@@ -54,27 +55,27 @@ pub const MODULES: &[&str] = &[
 /// The number of the only target portal group.
 const TAG: u32 = 1;
 
-/// How a LIO target is.
+/// Options of a LIO target.
 #[derive(Clone, Debug)]
 pub struct LioOptions {
-    /// Whose exports these are: one node may have several backends, and each lists its own only.
+    /// The owner of the exports: a node may have several backends, and each lists its own only.
     pub owner: String,
-    /// Where it listens, and what initiators are told.
+    /// Its portals, which are also in the connection data.
     pub portals: Vec<SocketAddr>,
-    /// Comes before the volume's name in the target's (cinder: `target_prefix`).
+    /// The prefix of target names, before the volume's name (cinder: `target_prefix`).
     pub target_prefix: String,
-    /// Whether initiators need a secret as well as their name on the list.
+    /// Whether initiators need a secret in addition to an ACL.
     pub chap: bool,
-    /// Whether UNMAP gives blocks back, and clients are told `discard` (cinder: `report_discard_supported`).
+    /// Whether UNMAP frees blocks, and the connection data has `discard` (cinder: `report_discard_supported`).
     pub discard: bool,
-    /// Where configfs is.
+    /// The mount point of configfs.
     pub configfs: PathBuf,
-    /// What loads the kernel's modules, by name or path.
+    /// The program that loads kernel modules, by name or path.
     pub modprobe: OsString,
 }
 
 impl LioOptions {
-    /// The defaults, for this backend at this portal.
+    /// Default options with this owner and portal.
     pub fn new(owner: impl Into<String>, portal: SocketAddr) -> Self {
         Self {
             owner: owner.into(),
@@ -95,13 +96,13 @@ pub struct LioTarget {
     tree: Tree,
     watch: Watch,
     volume_locks: VolumeLocks,
-    /// Secrets that no record has yet: of an export whose `ensure_export` was answered, and the answer lost.
+    /// Secrets that are not in a record yet, because the answer of `ensure_export` was lost.
     secrets: Mutex<BTreeMap<String, Chap>>,
     probe: fn(&Path) -> DriverResult<Backing>,
 }
 
 impl LioTarget {
-    /// A target that has touched nothing yet.
+    /// A new target. It does not access the kernel.
     #[must_use]
     pub fn new(options: LioOptions) -> Self {
         let tree = Tree::new(Mounted::new(&options.configfs));
@@ -131,7 +132,7 @@ impl LioTarget {
         place.or_where_it_stands(&self.tree, format!("{prefix}{name}"))
     }
 
-    /// The fabric, which whoever clears the kernel's configuration may take away.
+    /// Creates the fabric, which is missing after another program cleared the kernel's configuration.
     fn fabric(&self, work: &Work) -> DriverResult<()> {
         if self.tree.exists(Path::new(place::FABRIC)) {
             return Ok(());
@@ -140,7 +141,7 @@ impl LioTarget {
         self.tree.editor(work).make(Path::new(place::FABRIC))
     }
 
-    /// The secret of an export: what the volume remembers, else what we or the kernel do, else a fresh one.
+    /// The secret of an export: that of the volume's record, else the one in memory or in the kernel, else a new one.
     fn secret(&self, place: &Place, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
         if !self.options.chap {
             return Ok(None);
@@ -248,7 +249,7 @@ impl TargetDriver for LioTarget {
         let _turn = self.volume_locks.lock(work, &place.name)?;
         if !export::stands(&self.tree, &place) {
             return Err(DriverError::not_exported(format!(
-                "{} is not exported: somebody may have cleared the kernel's targets",
+                "{} is not exported: another program may have cleared the kernel's targets",
                 place.name
             )));
         }
@@ -257,7 +258,7 @@ impl TargetDriver for LioTarget {
             _ => None,
         };
         let readonly = volume.readonly || mode == AttachMode::Ro;
-        access::let_in(
+        access::grant(
             &self.tree.editor(work),
             &place,
             &initiator,
@@ -278,12 +279,12 @@ impl TargetDriver for LioTarget {
         let _turn = self.volume_locks.lock(work, &place.name)?;
         let tree = self.tree.editor(work);
         match connector {
-            // One that could not have been let in is not there.
+            // An initiator without a valid name has no access.
             Some(connector) => match iscsi::initiator(connector) {
-                Ok(initiator) => access::shut_out(&tree, &place, &initiator),
+                Ok(initiator) => access::revoke(&tree, &place, &initiator),
                 Err(_) => Ok(()),
             },
-            None => access::shut_out_all(&tree, &place),
+            None => access::revoke_all(&tree, &place),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Target helpers: how a volume becomes reachable (cinder: `volume/targets/`; facts in `cinder/lvm_iscsi.md` 4 to 8).
+//! Target drivers, which export volumes (cinder: `volume/targets/`; facts in `cinder/lvm_iscsi.md` 4 to 8).
 
 mod backing;
 pub mod chap;
@@ -22,7 +22,7 @@ use super::{DriverError, DriverResult, Work};
 use crate::model::volume::Secret;
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
-/// An export as it stands.
+/// An existing export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// `ip:port[;ip2:port],tid iqn lun` (cinder: `provider_location`).
@@ -31,29 +31,29 @@ pub struct Export {
     pub provider_auth: Option<Secret>,
 }
 
-/// A way to export volumes. Each verb blocks, looks at its [`Work`], and may be called twice.
+/// A way to export volumes. Each verb blocks, checks its [`Work`], and is idempotent.
 pub trait TargetDriver: Send + Sync {
-    /// `iSCSI`, `NVMe-oF`: what the pools report.
+    /// `iSCSI`, `NVMe-oF`: as reported by the pools.
     fn storage_protocol(&self) -> &'static str;
 
-    /// Makes ready: starts or finds the daemon. `Err` means that nothing can be exported now, and why.
+    /// Prepares the target: starts or finds the daemon. `Err` is the reason why nothing can be exported now.
     fn setup(&self, work: &Work) -> DriverResult<()>;
 
-    /// Exports `backing_store` under the volume's name. An export that is there already is kept; `volume.provider_auth` is
-    /// used again if it is set, else a fresh secret is made.
+    /// Exports `backing_store` under the volume's name. An existing export is kept; `volume.provider_auth` is used
+    /// again if it is set, else a new secret is generated.
     fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export>;
 
-    /// Takes the export away, sessions and all. What is not there counts as done.
+    /// Removes the export with its sessions. Succeeds if it does not exist.
     fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
 
-    /// Whether the connector names an initiator that can be let in. Asked before anything is exported (cinder:
+    /// Checks that the connector has a valid initiator. Called before anything is exported (cinder:
     /// `volume/driver.py`, `validate_connector`).
     ///
     /// # Errors
-    /// [`DriverError::Refused`] with what it lacks.
+    /// [`DriverError::Refused`] with what is missing.
     fn check_connector(&self, connector: &Connector) -> DriverResult<()>;
 
-    /// Lets an initiator in, and says how to connect.
+    /// Grants an initiator access, and returns the connection data.
     fn grant_access(
         &self,
         work: &Work,
@@ -63,7 +63,7 @@ pub trait TargetDriver: Send + Sync {
         mode: AttachMode,
     ) -> DriverResult<ConnectionInfo>;
 
-    /// Lets it in no longer; `None` means all of them.
+    /// Revokes the access of an initiator; `None` means all.
     fn revoke_access(
         &self,
         work: &Work,
@@ -71,14 +71,14 @@ pub trait TargetDriver: Send + Sync {
         connector: Option<&Connector>,
     ) -> DriverResult<()>;
 
-    /// The backing store has grown: say so to those who are connected, as far as can be.
+    /// Announces the new size of an extended backing store to connected initiators, as far as possible.
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()>;
 
-    /// Volume names that are exported now.
+    /// The exported volume names.
     fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>>;
 
-    /// A number that changes when exports must be restored: the daemon was started anew, or somebody cleared the kernel's
-    /// configuration. `None` while there is nothing to export with.
+    /// A number that changes when exports must be restored: the daemon was restarted, or another program cleared the
+    /// kernel's configuration. `None` while exporting is impossible.
     fn generation(&self) -> Option<u64>;
 
     /// The daemon that a verb would use now. If it is ending, its end is waited for, `patience` at most.
@@ -90,7 +90,7 @@ pub trait TargetDriver: Send + Sync {
         }
     }
 
-    /// Ends what was started. Called once, at shutdown. Exports of the kernel stay, and serve on while we restart.
+    /// Stops the target. Called once, at shutdown. Exports of the kernel are kept during a restart.
     fn shutdown(&self);
 }
 
@@ -103,7 +103,7 @@ pub struct DaemonState {
     pub running: bool,
 }
 
-/// How long a daemon that dropped a connection may take to be seen dead.
+/// How long it may take to detect the end of a daemon that dropped a connection.
 const DYING: Duration = Duration::from_millis(100);
 
 /// Runs a verb, and again whenever the daemon died under it: what was done has gone with it, so nothing has failed or is done,
@@ -135,9 +135,9 @@ pub fn retry_across_daemon_restart<T>(
     }
 }
 
-/// What Cinder's manager adds to what any target tells of a connection (cinder: `volume/manager.py`,
+/// The connection data that Cinder's manager adds for all targets (cinder: `volume/manager.py`,
 /// `_parse_connection_options`).
-fn told_of_any(
+fn common_connection_data(
     data: &mut Map<String, Value>,
     volume: &VolumeSpec,
     connector: &Connector,
@@ -145,7 +145,7 @@ fn told_of_any(
     discard: bool,
 ) {
     let mut put = |key: &str, value: Value| data.insert(key.to_owned(), value);
-    // Of all that a connector says, os-brick wants this back beside the rest: it fails then where it finds one path only.
+    // os-brick expects this field of the connector in the connection data: then it fails if it finds one path only.
     if let Some(enforced) = connector.to_json().get("enforce_multipath") {
         put("enforce_multipath", enforced.clone());
     }
@@ -159,7 +159,7 @@ fn told_of_any(
     put("cacheable", json!(false));
 }
 
-/// Whether initiators could connect to all of them.
+/// Checks that initiators can connect to all of them.
 fn check_portals(portals: &[SocketAddr]) -> DriverResult<()> {
     let wrong = |operator| Err(DriverError::target_unavailable(operator));
     match portals
@@ -196,7 +196,7 @@ mod tests {
                 1 => target.kill(),
                 2 => target.revive(),
                 3 => {
-                    // Done, and lost.
+                    // Done, but lost.
                     target.kill();
                     target.revive();
                     return Ok(3);

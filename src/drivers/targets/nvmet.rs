@@ -1,18 +1,19 @@
 //! NVMe over TCP through the target in Linux itself, by configfs (cinder: `volume/targets/nvmet.py`, `nvmeof.py`).
 //!
 //! ```text
-//! ensure_export  subsystem, namespace, ports: no host can connect yet
-//! grant_access   this host may
-//! revoke_access  it may no longer, and all connections to the volume are cut; those who still may connect again
-//! remove_export  connections, ports, namespace, subsystem: gone
+//! ensure_export  subsystem, namespace, ports: no host has access yet
+//! grant_access   this host has access
+//! revoke_access  it has no access, and all connections to the volume are cut; other hosts reconnect
+//! remove_export  removes connections, ports, namespace, subsystem
 //! ```
 //!
-//! As with LIO, the kernel has all the state and serves on while we restart ([`super::lio`]). What differs:
-//! - Ports and hosts are shared by all subsystems. They are made by the first that needs them and go with the last.
-//! - The kernel cannot cut one host's connections. After one host has gone, the others connect again by themselves (the
-//!   initiator's `reconnect_delay`: 10 s).
-//! - It cannot keep a host from writing: `ro` is told, and kept by the host, as in Cinder. Cinder lets any host in at all.
-//! - DH-HMAC-CHAP is left out: neither Cinder's connection data nor os-brick have a place for its keys.
+//! As with LIO, the kernel has all the state and continues to serve during a restart ([`super::lio`]). The differences:
+//! - Ports and hosts are shared by all subsystems. They are created with their first user and removed with the last.
+//! - The kernel cannot cut one host's connections. After the access of one host is revoked, the others reconnect by
+//!   themselves (the initiator's `reconnect_delay`: 10 s).
+//! - It cannot prevent a host from writing: `ro` is in the connection data, and enforced by the host, as in Cinder.
+//!   Cinder gives all hosts access.
+//! - DH-HMAC-CHAP is left out: neither Cinder's connection data nor os-brick support its keys.
 
 mod paths;
 mod ports;
@@ -34,17 +35,17 @@ use super::configfs::{self, Mounted, Tree};
 use super::kernel::Kernel;
 use super::volume_locks::VolumeLocks;
 use super::watch::Watch;
-use super::{Export, TargetDriver, check_portals, told_of_any};
+use super::{Export, TargetDriver, check_portals, common_connection_data};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
 /// The longest NVMe name (NVM Express Base 2.0, 4.5).
 const LONGEST_NAME: usize = 223;
 
-/// The kernel modules it needs, the one that makes its part of configfs first.
+/// Its kernel modules, first the one that creates its part of configfs.
 pub const MODULES: &[&str] = &["nvmet", "nvmet-tcp"];
 
-/// The form of the connection data (cinder: `nvmeof_conn_info_version`).
+/// The version of the connection data (cinder: `nvmeof_conn_info_version`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InfoVersion {
     /// One portal.
@@ -53,31 +54,32 @@ pub enum InfoVersion {
     Two,
 }
 
-/// How an nvmet target is.
+/// Options of an nvmet target.
 #[derive(Clone, Debug)]
 pub struct NvmetOptions {
-    /// Whose exports these are: one node may have several backends, and each lists its own only.
+    /// The owner of the exports: a node may have several backends, and each lists its own only.
     pub owner: String,
-    /// Where it listens, and what hosts are told; all with the same port number.
+    /// Its portals, which are also in the connection data; all with the same port number.
     pub portals: Vec<SocketAddr>,
-    /// Comes before the volume's name in the subsystem's (cinder: `target_prefix`); `iqn.` at its beginning becomes `nqn.`.
+    /// The prefix of subsystem names, before the volume's name (cinder: `target_prefix`); `iqn.` at its beginning
+    /// becomes `nqn.`.
     pub target_prefix: String,
     /// The kernel's number of the first portal; each further one has the next (cinder: `nvmet_port_id`).
     pub port_id: u16,
     /// The namespace of each volume (cinder: `nvmet_ns_id`).
     pub ns_id: u32,
-    /// The form of the connection data.
+    /// The version of the connection data.
     pub info_version: InfoVersion,
-    /// Whether clients are told `discard` (cinder: `report_discard_supported`).
+    /// Whether the connection data has `discard` (cinder: `report_discard_supported`).
     pub discard: bool,
-    /// Where configfs is.
+    /// The mount point of configfs.
     pub configfs: PathBuf,
-    /// What loads the kernel's modules, by name or path.
+    /// The program that loads kernel modules, by name or path.
     pub modprobe: OsString,
 }
 
 impl NvmetOptions {
-    /// The defaults, for this backend at this portal.
+    /// Default options with this owner and portal.
     pub fn new(owner: impl Into<String>, portal: SocketAddr) -> Self {
         Self {
             owner: owner.into(),
@@ -103,7 +105,7 @@ pub struct NvmetTarget {
 }
 
 impl NvmetTarget {
-    /// A target that has touched nothing yet.
+    /// A new target. It does not access the kernel.
     #[must_use]
     pub fn new(options: NvmetOptions) -> Self {
         let tree = Tree::new(Mounted::new(&options.configfs));
@@ -142,7 +144,7 @@ impl NvmetTarget {
         format!("{}:{port} tcp {nqn} {}", addresses.join(","), self.options.ns_id)
     }
 
-    /// What the host needs. Numbers are text where Cinder, which reads them out of its own text, has text.
+    /// The connection data. Numbers are text where they are text in Cinder.
     fn connection_info(
         &self,
         volume: &VolumeSpec,
@@ -176,12 +178,12 @@ impl NvmetTarget {
                 put("ns_id", json!(ns_id));
             }
         }
-        told_of_any(&mut data, volume, connector, mode, self.options.discard);
+        common_connection_data(&mut data, volume, connector, mode, self.options.discard);
         ConnectionInfo::new("nvmeof", data)
     }
 }
 
-/// As a URL has it, so that its colons are not those before a port.
+/// In a URL's notation, so that its colons are distinguished from that before a port.
 fn address(portal: &SocketAddr) -> String {
     match portal.ip() {
         IpAddr::V4(ip) => ip.to_string(),
@@ -189,10 +191,10 @@ fn address(portal: &SocketAddr) -> String {
     }
 }
 
-/// The host's name, if it has one that can be let in: it becomes the name of a folder.
+/// The host's name, if it has a valid one: it becomes the name of a folder.
 ///
 /// # Errors
-/// [`DriverError::Refused`] with Cinder's words (cinder: `volume/targets/nvmeof.py`, `validate_connector`).
+/// [`DriverError::Refused`] with Cinder's text (cinder: `volume/targets/nvmeof.py`, `validate_connector`).
 pub fn host(connector: &Connector) -> DriverResult<String> {
     let name = connector.text("nqn").filter(|name| !name.is_empty());
     let name =
@@ -236,8 +238,8 @@ impl TargetDriver for NvmetTarget {
         let tree = self.tree.editor(work);
         let known = self.ports().are_ours(&tree)?;
         if !self.ports().serve(&tree, &paths) {
-            // Whom a removal that was killed had not yet got to.
-            subsystem::shut_out_all(&tree, &paths)?;
+            // Hosts that an interrupted removal left.
+            subsystem::revoke_all(&tree, &paths)?;
         }
         subsystem::build(&tree, &paths, &wanted)?;
         self.ports().open(&tree, &paths, known)?;
@@ -275,11 +277,11 @@ impl TargetDriver for NvmetTarget {
         let _turn = self.volume_locks.lock(work, &paths.name)?;
         if !self.ports().serve(&self.tree, &paths) {
             return Err(DriverError::not_exported(format!(
-                "{} is not exported: somebody may have cleared the kernel's targets",
+                "{} is not exported: another program may have cleared the kernel's targets",
                 paths.name
             )));
         }
-        subsystem::let_in(&self.tree.editor(work), &paths, &host)?;
+        subsystem::grant(&self.tree.editor(work), &paths, &host)?;
         Ok(self.connection_info(volume, &paths.nqn, connector, mode))
     }
 
@@ -296,7 +298,7 @@ impl TargetDriver for NvmetTarget {
             return Ok(());
         }
         let allowed = subsystem::allowed(&tree, &paths)?;
-        // One that could not have been let in is not there.
+        // A host without a valid name has no access.
         let Ok(leaving) = connector.map(host).transpose() else {
             return Ok(());
         };
@@ -304,12 +306,12 @@ impl TargetDriver for NvmetTarget {
             .as_ref()
             .map_or(!allowed.is_empty(), |host| allowed.contains(host))
         {
-            // First, so that one that is killed here begins with it again.
+            // First, so that after an interruption it is done again.
             ports::close_all(&tree, &paths)?;
         }
         match leaving {
-            Some(host) => subsystem::shut_out(&tree, &paths, &host)?,
-            None => subsystem::shut_out_all(&tree, &paths)?,
+            Some(host) => subsystem::revoke(&tree, &paths, &host)?,
+            None => subsystem::revoke_all(&tree, &paths)?,
         }
         let known = self.ports().are_ours(&tree)?;
         self.ports().open(&tree, &paths, known)

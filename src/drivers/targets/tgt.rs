@@ -1,22 +1,24 @@
-//! iSCSI through tgt, in user space: no kernel module, no root, nothing but the Debian package `tgt` (cinder:
-//! `volume/targets/tgt.py`, whose daemon is the system's; ours is our own, with its own portal and control socket).
+//! iSCSI through tgt, in user space: needs no kernel module, no root, only the Debian package `tgt` (cinder:
+//! `volume/targets/tgt.py`, which uses the system's daemon; Pumice starts its own, with its own portal and control
+//! socket).
 //!
 //! ```text
-//! ensure_export          target, LUN 1, CHAP account: nobody can log in yet
-//! grant_access  this initiator may
-//! revoke_access   it may no longer, and its sessions are closed
-//! remove_export          sessions, target, account: gone
+//! ensure_export          target, LUN 1, CHAP account: no initiator can log in yet
+//! grant_access  this initiator may log in
+//! revoke_access   it may not log in, and its sessions are closed
+//! remove_export          removes sessions, target, account
 //! ```
 //!
-//! tgtd compares an initiator's name letter by letter with what the initiator sends, which is what its connector has: so names go on the
-//! list as they are spelled, and when one leaves, all spellings of its name go.
+//! tgtd compares an initiator's name exactly with the one that the initiator sends, which is that of its connector: so
+//! ACLs have names as written, and revoking removes all spellings of a name.
 //!
-//! An initiator needs both: its name on the target's list, and the export's secret. What we did is remembered as long as the
-//! daemon lives; a new daemon ([`TargetDriver::generation`]) has nothing, and is given its exports again by whoever watches it.
-//! A half-made export is taken back, or found unsound and built anew by the next `ensure_export`.
+//! An initiator needs both: its name in the target's ACL, and the export's secret. The created exports are recorded in
+//! memory as long as the daemon lives; a new daemon ([`TargetDriver::generation`]) has none, and the manager restores
+//! its exports. An incomplete export is reverted, or marked unsound and rebuilt by the next `ensure_export`.
 //!
-//! tgtd is one process for all volumes of a backend. Its LUNs are told apart by the volume's id (SCSI id and serial number): its
-//! own choice repeats itself in each tgtd, and a host with volumes of two would take them for two paths to one.
+//! tgtd is one process for all volumes of a backend. Its LUNs are identified by the volume's id (SCSI id and serial
+//! number): tgtd's default ids repeat in each tgtd, and a host with volumes of two daemons would treat them as two
+//! paths to one volume.
 
 mod admin;
 mod control;
@@ -45,7 +47,7 @@ use crate::drivers::command::Command;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
-/// tgt appends this to the control socket's path. The socket is in a folder of ours, so it need not differ.
+/// tgt appends this to the control socket's path. The socket is in a separate folder, so it need not differ.
 const CONTROL_PORT: &str = "1";
 
 /// The control socket's name, without the control port that tgt appends.
@@ -60,25 +62,26 @@ const LONGEST_SOCKET: usize = 107;
 /// How long a verb waits for a daemon that is being restarted.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a verb that waits for the others looks whether it may still wait.
+/// How often a waiting verb checks whether it may still wait.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// How a tgt target is.
+/// Options of a tgt target.
 #[derive(Clone, Debug)]
 pub struct TgtOptions {
-    /// A folder of its own, for its socket and lock. Made when missing.
+    /// Its own folder, for its socket and lock. Created if missing.
     pub folder: PathBuf,
-    /// Where it listens, and what initiators are told.
+    /// Its portals, which are also in the connection data.
     pub portals: Vec<SocketAddr>,
-    /// Comes before the volume's name in the target's (cinder: `target_prefix`).
+    /// The prefix of target names, before the volume's name (cinder: `target_prefix`).
     pub target_prefix: String,
-    /// Whether initiators need a secret as well as their name on the list.
+    /// Whether initiators need a secret in addition to an ACL entry.
     pub chap: bool,
     /// Threads for each LUN's reads and writes.
     pub io_threads: u32,
-    /// Whether LUNs are thin: UNMAP gives blocks back, and clients are told `discard` (cinder: `report_discard_supported`).
+    /// Whether LUNs are thin: UNMAP frees blocks, and the connection data has `discard` (cinder:
+    /// `report_discard_supported`).
     pub discard: bool,
-    /// How long one call of tgtadm may take.
+    /// The time limit of one call of tgtadm.
     pub command_limit: Duration,
     /// The daemon, by name or path.
     pub tgtd: OsString,
@@ -86,7 +89,7 @@ pub struct TgtOptions {
     pub tgtadm: OsString,
 }
 
-/// The programs that it needs: the daemon, its tool, and what binds the daemon's life to ours.
+/// The programs that it needs: the daemon, its tool, and the one that binds the daemon to this process.
 #[must_use]
 pub fn programs(tgtd: &str, tgtadm: &str) -> [Command; 3] {
     [
@@ -96,20 +99,20 @@ pub fn programs(tgtd: &str, tgtadm: &str) -> [Command; 3] {
     ]
 }
 
-/// Where a backend's daemon has its folder.
+/// The folder of a backend's daemon.
 #[must_use]
 pub fn folder(data_dir: &Path, backend: &str) -> PathBuf {
     data_dir.join("tgt").join(backend)
 }
 
-/// Whether the folder's path leaves room for that of the socket.
+/// Whether the path of the socket in this folder is short enough.
 #[must_use]
 pub fn has_room_for_socket(folder: &Path) -> bool {
     folder.as_os_str().len() + SOCKET.len() + CONTROL_PORT.len() + 2 <= LONGEST_SOCKET
 }
 
 impl TgtOptions {
-    /// The defaults, for a daemon in this folder at this portal.
+    /// Default options with this folder and portal.
     pub fn new(folder: impl Into<PathBuf>, portal: SocketAddr) -> Self {
         Self {
             folder: folder.into(),
@@ -125,12 +128,12 @@ impl TgtOptions {
     }
 }
 
-/// What we did to the present daemon.
+/// The exports of the present daemon.
 #[derive(Default)]
 struct Book {
     generation: u64,
     exports: BTreeMap<String, Left>,
-    /// Outlive the daemon, so that an export that is restored keeps its secret.
+    /// Kept across daemons, so that a restored export keeps its secret.
     secrets: BTreeMap<String, Chap>,
 }
 
@@ -145,7 +148,7 @@ pub struct TgtTarget {
 }
 
 impl TgtTarget {
-    /// A target that has touched nothing yet: [`TargetDriver::setup`] starts its daemon.
+    /// A new target: [`TargetDriver::setup`] starts its daemon.
     #[must_use]
     pub fn new(options: TgtOptions) -> Self {
         let options = TgtOptions {
@@ -201,7 +204,7 @@ impl TgtTarget {
         Ok((book, up))
     }
 
-    /// As [`Self::enter`], for taking away: `None` if there is no daemon, and so nothing to take away.
+    /// As [`Self::enter`], for removals: `None` if there is no daemon, and so nothing to remove.
     fn enter_if_up(&self, work: &Work) -> DriverResult<Option<MutexGuard<'_, Book>>> {
         let mut book = self.turn(work)?;
         let generation = self.keeper.up().ok().map(|up| up.generation);
@@ -216,14 +219,14 @@ impl TgtTarget {
         work.check_owner()?;
         loop {
             work.check()?;
-            // Each who is in takes some milliseconds, and `limit` at the very most for each step.
+            // Each verb takes some milliseconds, and at most `limit` for each step.
             if let Some(book) = self.book.try_lock_for(LOCK_POLL) {
                 return Ok(book);
             }
         }
     }
 
-    /// The secret of an export: what the volume remembers, else what we remember, else a fresh one.
+    /// The secret of an export: that of the volume's record, else the one in memory, else a new one.
     fn secret(&self, book: &mut Book, name: &str, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
         if !self.options.chap {
             return Ok(None);
@@ -344,7 +347,7 @@ impl TargetDriver for TgtTarget {
             .filter(|left| left.sound)
             .ok_or_else(|| {
                 DriverError::not_exported(format!(
-                    "{name} is not exported: the daemon may have been started anew meanwhile"
+                    "{name} is not exported: the daemon may have been restarted meanwhile"
                 ))
             })?;
         if !left.initiators.contains(&initiator) {
@@ -431,7 +434,7 @@ impl TargetDriver for TgtTarget {
                 return;
             };
             for left in book.exports.values() {
-                // What cannot be taken away in order is killed with the daemon.
+                // What cannot be removed in order is ended with the daemon.
                 if self.exports.tear_down(work, left).is_err() {
                     return;
                 }

@@ -1,5 +1,5 @@
-//! Locks of volumes: one verb at a time for each. Verbs on different volumes do not wait for one another: in the kernel, taking an export
-//! away lasts as long as the storage under it takes for what it was asked.
+//! Locks of volumes: one verb at a time for each. Verbs on different volumes do not wait for one another: in the
+//! kernel, removing an export takes as long as the pending requests to its storage.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

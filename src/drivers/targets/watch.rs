@@ -1,8 +1,8 @@
-//! Whether our exports still stand. The kernel keeps them without us, but whoever clears its configuration takes them too;
-//! then the generation changes, and the manager restores them ([`TargetDriver::generation`](super::TargetDriver::generation)).
+//! Detects missing exports. The kernel keeps exports, but another program may clear its configuration; then the
+//! generation changes, and the manager restores them ([`TargetDriver::generation`](super::TargetDriver::generation)).
 //!
-//! A thread looks once a second: the kernel may make a look wait for as long as an export takes to go, and who asks for the
-//! generation may not wait at all.
+//! A thread checks once a second: a check may block as long as the removal of an export, and reading the generation
+//! must not block.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::configfs::Tree;
 
-/// How often it looks.
+/// How often exports are checked.
 const EVERY: Duration = Duration::from_secs(1);
 
 struct State {
@@ -23,11 +23,11 @@ struct State {
     stop: bool,
 }
 
-/// See the module. Clones are one.
+/// See the module. Clones share it.
 #[derive(Clone)]
 pub(super) struct Watch {
     tree: Tree,
-    /// There once there is something to export with.
+    /// The folder that exists once exporting is possible.
     group: &'static str,
     generation: Arc<AtomicU64>,
     state: Arc<(Mutex<State>, Condvar)>,
@@ -48,7 +48,7 @@ impl Watch {
         }
     }
 
-    /// Begins to look, if nothing did: also for modules that are loaded later.
+    /// Starts the checks, unless they run: also for modules that are loaded later.
     pub(super) fn start(&self) {
         let mut state = self.state();
         if state.running || state.stop {
@@ -58,32 +58,32 @@ impl Watch {
         let thread = std::thread::Builder::new().name("target-watch".to_owned());
         match thread.spawn(move || watch.run()) {
             Ok(_) => state.running = true,
-            Err(error) => tracing::error!(%error, "nobody looks whether exports still stand"),
+            Err(error) => tracing::error!(%error, "missing exports are not detected: no thread"),
         }
     }
 
-    /// There is something to export with.
+    /// Records that exporting is possible.
     pub(super) fn ready(&self) {
         self.generation.fetch_max(1, Ordering::AcqRel);
     }
 
-    /// Looks no longer.
+    /// Stops the checks.
     pub(super) fn stop(&self) {
         self.state().stop = true;
         self.state.1.notify_all();
     }
 
-    /// The export stands, as long as this path does.
+    /// Records that the export exists as long as this path does.
     pub(super) fn stands(&self, name: &str, path: PathBuf) {
         self.state().known.insert(name.to_owned(), path);
     }
 
-    /// It is to go, so that it is missing is no news.
+    /// Records that it is being removed, so that it is not reported as missing.
     pub(super) fn goes(&self, name: &str) {
         self.state().known.remove(name);
     }
 
-    /// Changes when exports vanished; `None` until there is something to be exported with.
+    /// Changes when exports disappeared; `None` until exporting is possible.
     pub(super) fn generation(&self) -> Option<u64> {
         match self.generation.load(Ordering::Acquire) {
             0 => None,
@@ -91,7 +91,7 @@ impl Watch {
         }
     }
 
-    /// One look.
+    /// Checks once.
     pub(super) fn look(&self) {
         if self.generation().is_none() && self.tree.exists(Path::new(self.group)) {
             self.ready();
@@ -102,14 +102,17 @@ impl Watch {
             .filter(|(_, path)| !self.tree.exists(path))
             .map(|(name, _)| name)
             .collect();
-        // What was told to go meanwhile is known no longer.
+        // Exports that are being removed are not recorded any more.
         let mut state = self.state();
         let vanished = missing
             .iter()
             .filter(|name| state.known.remove(*name).is_some())
             .count();
         if vanished > 0 {
-            tracing::warn!(vanished, "somebody took exports out of the kernel");
+            tracing::warn!(
+                vanished,
+                "exports were removed from the kernel by another program"
+            );
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -142,7 +145,7 @@ mod tests {
     use crate::drivers::targets::configfs::{Mounted, Tree};
 
     #[test]
-    fn an_export_that_vanishes_is_noticed_once_and_one_that_was_told_to_go_is_not() {
+    fn a_missing_export_is_reported_once_and_a_removed_one_is_not() {
         let home = tempfile::tempdir().unwrap();
         let watch = Watch::new(Tree::new(Mounted::new(home.path())), "group");
         watch.look();

@@ -1,7 +1,7 @@
-//! Every verb of a driver loses the lock of its storage right before each of its changes in turn: it must fail as superseded, and
-//! change nothing more. The storage is a fake that records changes by itself, so a change that no check comes before is seen.
+//! Every verb of a driver loses the lock of its storage right before each of its changes: it must fail as superseded,
+//! and change nothing more. The storage is a fake that records changes itself, so a change without a check is detected.
 //!
-//! Unit tests and those in `tests/` share this file. Whoever includes it has the names of `super` in scope.
+//! Unit tests and those in `tests/` share this file. The including module must have the names of `super` in scope.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,13 @@ impl Lock {
         self.folder.path().join(".pumice.lock")
     }
 
-    /// Work on what it guards.
+    /// Work on the protected storage.
     pub fn work(&self) -> Work {
         Work::within(Duration::from_secs(60)).on(&self.ownership)
     }
 }
 
-/// A driver over a fake storage that records what is changed.
+/// A driver over a fake storage that records changes.
 pub trait Scene {
     /// Work on this storage.
     fn work(&self) -> Work;
@@ -43,22 +43,22 @@ pub trait Scene {
     /// The file of the lock that is to be lost.
     fn lock(&self) -> PathBuf;
 
-    /// Begins to record; removes `lock` when so many changes were made.
+    /// Begins to record; removes `lock` after so many changes.
     fn record(&self, changes: usize, lock: &Path);
 
-    /// The changes that were made, or tried, since.
+    /// The changes and attempted changes since.
     fn changes(&self) -> Vec<String>;
 
-    /// Fails if something was changed after the loss that is not among the recorded changes.
+    /// Fails if unrecorded changes were made after the loss.
     fn assert_untouched(&self) {}
 }
 
-/// What a verb does to the scene that it is run in.
+/// The effect of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It changes the storage.
     Changes,
-    /// It looks.
+    /// It only reads.
     Reads,
 }
 
@@ -79,7 +79,8 @@ pub fn verbs_of<'a>(source: &'a str, item: &str) -> BTreeSet<&'a str> {
     functions.collect()
 }
 
-/// Runs each verb in new scenes, once undisturbed and once for each of its changes. `required` are those that may not be missing.
+/// Runs each verb in new scenes, once undisturbed and once for each of its changes. `required` are the verbs that must
+/// be listed.
 pub fn all_are_fenced<S: Scene>(required: &BTreeSet<&str>, verbs: &[Verb<S>], scene: impl Fn() -> S) {
     let listed: BTreeSet<&str> = verbs.iter().map(|(name, ..)| *name).collect();
     assert_eq!(&listed, required, "each verb has an entry");

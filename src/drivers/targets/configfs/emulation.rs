@@ -1,5 +1,5 @@
-//! A configfs in memory that keeps the kernel's rules: `mkdir` makes attributes and groups, what is linked to cannot go, what
-//! is enabled cannot be changed. It can be stopped before any operation that changes something, as if we were killed there.
+//! A configfs in memory with the kernel's rules: `mkdir` creates attributes and groups, linked objects cannot be
+//! removed, enabled objects cannot be changed. It can stop before any change, as if the process were killed there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use crate::drivers::testing::fence::{Lock, Scene};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
-    /// `made`: by us, so that we can take it away.
+    /// `made`: by `mkdir`, so that it can be removed.
     Folder {
         made: bool,
     },
@@ -26,22 +26,22 @@ enum Node {
 #[derive(Default)]
 struct State {
     nodes: BTreeMap<PathBuf, Node>,
-    /// Changes until everything fails; `None`: never.
+    /// The number of changes until everything fails; `None`: never.
     left: Option<usize>,
-    /// What was changed, or was to be.
+    /// The changes and attempted changes.
     changes: Vec<String>,
-    /// A file that goes when there are so many.
+    /// A file that is removed after so many changes.
     lock: Option<(usize, PathBuf)>,
 }
 
-/// See the module. Clones are one.
+/// See the module. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Emulation {
     state: Arc<Mutex<State>>,
 }
 
 impl Emulation {
-    /// A kernel with both targets loaded, and nothing made.
+    /// A kernel with both targets loaded, and no objects.
     pub(crate) fn new() -> Self {
         let mut state = State::default();
         for folder in [
@@ -62,34 +62,34 @@ impl Emulation {
         }
     }
 
-    /// So many changes work, and then nothing does.
+    /// Makes everything fail after so many changes.
     pub(crate) fn stop_after(&self, changes: usize) {
         self.state().left = Some(changes);
     }
 
-    /// Everything works again.
+    /// Makes everything work again.
     pub(crate) fn go_on(&self) {
         self.state().left = None;
     }
 
-    /// How often something was changed so far, or was to be.
+    /// The number of changes and attempted changes.
     pub(crate) fn changes(&self) -> usize {
         self.state().changes.len()
     }
 
-    /// What that was, in words.
+    /// The descriptions of these changes.
     pub(crate) fn changed(&self) -> Vec<String> {
         self.state().changes.clone()
     }
 
-    /// Forgets what was changed so far, and removes a file when so many changes were made.
+    /// Clears the recorded changes, and removes a file after so many further ones.
     pub(crate) fn lose_after(&self, changes: usize, lock: &Path) {
         let mut state = self.state();
         state.changes.clear();
         state.lock = Some((changes, lock.to_owned()));
     }
 
-    /// All there is, in words.
+    /// The descriptions of all objects.
     pub(crate) fn shown(&self) -> Vec<String> {
         let show = |(path, node): (&PathBuf, &Node)| match node {
             Node::Folder { .. } => format!("{}/", path.display()),
@@ -99,7 +99,7 @@ impl Emulation {
         self.state().nodes.iter().map(show).collect()
     }
 
-    /// Somebody clears everything.
+    /// Clears everything, as another program might.
     pub(crate) fn clear(&self) {
         self.state().nodes = Self::new().state().nodes.clone();
     }
@@ -130,7 +130,7 @@ impl Emulation {
     }
 }
 
-/// A target over this kernel, whose lock can be lost.
+/// A target over this kernel with a lock that can be lost.
 pub(crate) struct Fenced<T> {
     pub(crate) kernel: Emulation,
     lock: Lock,
@@ -211,7 +211,7 @@ impl State {
     }
 }
 
-/// What `mkdir` makes there: attributes (`name=value`) and groups (`name/`). `None`: it makes nothing there at all.
+/// What `mkdir` creates there: attributes (`name=value`) and groups (`name/`). `None`: it is not possible there.
 fn made_with(words: &[&str]) -> Option<&'static [&'static str]> {
     match words {
         ["target", "core", adapter] if adapter.contains('_') => Some(&["hba_info="]),
@@ -369,7 +369,7 @@ impl State {
                     let size = option("fd_dev_size").unwrap_or("0");
                     format!("TCM FILEIO ID: 0        File: {name}  Size: {size}  Mode: Buffered-WCE")
                 } else {
-                    // Devices of tests are called by their numbers.
+                    // Test devices are named by their numbers.
                     let path = option("udev_path").unwrap_or_default();
                     let minor = path.rsplit('-').next().unwrap_or_default();
                     format!(

@@ -1,7 +1,8 @@
-//! Who may log in: an ACL for each initiator, with the export's secret and a way to its LUN.
+//! Access of initiators: an ACL for each, with the export's secret and a mapping to its LUN.
 //!
-//! The kernel makes an initiator's name lower-case when it logs in, and looks for an ACL of exactly that name. So that is what they are
-//! called; those of another spelling let nobody in, and go when their initiator comes or leaves.
+//! At login the kernel converts an initiator's name to lower case, and looks for an ACL with exactly that name. So ACLs
+//! have lower-case names; those with other spellings have no effect, and are removed when access of their initiator is
+//! granted or revoked.
 
 use std::path::Path;
 
@@ -15,9 +16,9 @@ use crate::model::volume::Secret;
 /// The link from an initiator's LUN to the target's; any name would do.
 const TO_LUN: &str = "lun";
 
-/// Lets an initiator in. One that may write already stays so, unless the volume itself may only be read: two attachments of
-/// one host have one ACL.
-pub(super) fn let_in(
+/// Grants an initiator access. Existing write access is kept, unless the volume itself is read-only: two attachments of
+/// one host share an ACL.
+pub(super) fn grant(
     tree: &Editor<'_>,
     place: &Place,
     initiator: &str,
@@ -41,29 +42,29 @@ pub(super) fn let_in(
     tree.connect(&place.lun(), &lun.join(TO_LUN))?;
     let protected = readonly && (readonly_volume || !may_write);
     tree.set(&protect, if protected { "1" } else { "0" })?;
-    // Last: with no secret that an initiator could prove to have, it stays out.
+    // Last: without a secret the initiator cannot log in.
     match chap {
         Some(chap) => set_secret(tree, &acl, chap),
         None => Ok(()),
     }
 }
 
-/// Lets it in no longer. Its sessions end; what they were about to write is written, or waited for.
-pub(super) fn shut_out(tree: &Editor<'_>, place: &Place, initiator: &str) -> DriverResult<()> {
+/// Revokes access. Its sessions end after their pending writes.
+pub(super) fn revoke(tree: &Editor<'_>, place: &Place, initiator: &str) -> DriverResult<()> {
     for name in spellings(tree, place, initiator)? {
         drop_acl(tree, &place.acl(&name))?;
     }
     Ok(())
 }
 
-pub(super) fn shut_out_all(tree: &Editor<'_>, place: &Place) -> DriverResult<()> {
+pub(super) fn revoke_all(tree: &Editor<'_>, place: &Place) -> DriverResult<()> {
     for initiator in tree.folders(&place.acls())? {
         drop_acl(tree, &place.acl(&initiator))?;
     }
     Ok(())
 }
 
-/// The ACLs that are this initiator's, however their names are spelled.
+/// The ACLs of this initiator, in any spelling.
 fn spellings(tree: &Tree, place: &Place, initiator: &str) -> DriverResult<Vec<String>> {
     let mut names = tree.folders(&place.acls())?;
     names.retain(|name| is_same_name(name, initiator));
@@ -80,7 +81,7 @@ pub(super) fn drop_acl(tree: &Editor<'_>, acl: &Path) -> DriverResult<()> {
     tree.remove(acl)
 }
 
-/// Gives all who are let in this secret.
+/// Sets this secret for all initiators with access.
 pub(super) fn change_secret(tree: &Editor<'_>, place: &Place, chap: &Chap) -> DriverResult<()> {
     for initiator in tree.folders(&place.acls())? {
         let acl = place.acl(&initiator);
@@ -91,7 +92,7 @@ pub(super) fn change_secret(tree: &Editor<'_>, place: &Place, chap: &Chap) -> Dr
     Ok(())
 }
 
-/// The secret of one of them: what an export was given by one who could not tell it any more.
+/// The secret of any ACL: that of an export whose creator could not report it.
 pub(super) fn some_secret(tree: &Tree, place: &Place) -> DriverResult<Option<Chap>> {
     let acls = tree.folders(&place.acls())?;
     Ok(acls
@@ -108,7 +109,7 @@ fn secret_of(tree: &Tree, acl: &Path) -> Option<Chap> {
     )))
 }
 
-/// The name comes last: without one, the kernel lets nobody prove anything.
+/// The name is set last: without one, the kernel accepts no login.
 fn set_secret(tree: &Editor<'_>, acl: &Path, chap: &Chap) -> DriverResult<()> {
     tree.set(&acl.join("auth/password"), chap.reveal_password())?;
     tree.set(&acl.join("auth/userid"), chap.name())

@@ -1,5 +1,5 @@
-//! Building an export and taking it down. Each step looks first, so that what was left half-made, by us or by one that was
-//! killed, is completed or goes.
+//! Creates and removes an export. Each step checks the state first, so that an incomplete export of this or a killed
+//! process is completed or removed.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,11 +15,12 @@ use crate::drivers::{DriverError, DriverResult, Work};
 /// The link from a LUN to its backstore; any name would do.
 const TO_BACKSTORE: &str = "backstore";
 
-/// An export as it shall be.
+/// The desired export.
 pub(super) struct Wanted<'a> {
     pub(super) path: &'a Path,
     pub(super) backing: Backing,
-    /// Told to initiators; multipath and udev know the volume by it (kernel: the NAA identifier is made of its hex digits).
+    /// Reported to initiators; multipath and udev identify the volume by it (kernel: the NAA identifier is made of its
+    /// hex digits).
     pub(super) serial: String,
     pub(super) portals: &'a [SocketAddr],
     pub(super) chap: Option<&'a Chap>,
@@ -38,18 +39,19 @@ impl Wanted<'_> {
         let path = self.path.display();
         match self.backing {
             Backing::Device { .. } => format!("udev_path={path}"),
-            // Without the last, each write would wait for the disk; with it, initiators are told of a cache and flush it.
+            // Without the last option, each write would wait for the disk; with it, a cache is reported to initiators,
+            // which flush it.
             Backing::File { bytes } => format!("fd_dev_name={path},fd_dev_size={bytes},fd_buffered_io=1"),
         }
     }
 }
 
-/// Whether an export is there and enabled.
+/// Whether an export exists and is enabled.
 pub(super) fn stands(tree: &Tree, place: &Place) -> bool {
     tree.exists(&place.lun().join(TO_BACKSTORE)) && is_on(tree, &place.group())
 }
 
-/// Whether what there is of an export, if anything, is one of this backing store.
+/// Whether the existing parts of an export belong to this backing store.
 pub(super) fn is_of(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> bool {
     let other = match wanted.plugin() {
         Plugin::Iblock => Plugin::Fileio,
@@ -67,11 +69,11 @@ pub(super) fn is_of(tree: &Tree, place: &Place, wanted: &Wanted<'_>) -> bool {
         Backing::Device { major, minor } => device_of(&info) == Some((major, minor)),
         Backing::File { .. } => file_of(&info).is_some_and(|(path, _)| Path::new(path) == wanted.path),
     };
-    // The serial cannot be changed while the LUN stands.
+    // The serial cannot be changed while the LUN exists.
     is_same && (has_serial(tree, &backstore, &wanted.serial) || !tree.exists(&place.lun().join(TO_BACKSTORE)))
 }
 
-/// Builds what is missing of an export that is of its backing store.
+/// Creates the missing parts of an export of this backing store.
 pub(super) fn build(tree: &Editor<'_>, place: &Place, wanted: &Wanted<'_>) -> DriverResult<()> {
     build_backstore(tree, place, wanted)?;
     tree.make(&place.target())?;
@@ -95,13 +97,13 @@ pub(super) fn build(tree: &Editor<'_>, place: &Place, wanted: &Wanted<'_>) -> Dr
     tree.connect(&backstore, &lun.join(TO_BACKSTORE))?;
     build_portals(tree, &place.portals(), wanted.portals)?;
     if !is_on(tree, &place.group()) {
-        // Whom a removal that was killed had not yet got to.
-        access::shut_out_all(tree, place)?;
+        // ACLs that an interrupted removal left.
+        access::revoke_all(tree, place)?;
     }
     if let Some(chap) = wanted.chap {
         access::change_secret(tree, place, chap)?;
     }
-    // Last, so that what is half-made serves nobody.
+    // Last, so that an incomplete export is not accessible.
     tree.set(&place.group().join("enable"), "1")
 }
 
@@ -126,13 +128,13 @@ fn build_backstore(tree: &Editor<'_>, place: &Place, wanted: &Wanted<'_>) -> Dri
         if let DriverError::Superseded { .. } = error {
             return Err(error);
         }
-        tracing::warn!(volume = place.name, %error, "this backing store gives nothing back");
+        tracing::warn!(volume = place.name, %error, "this backing store cannot free blocks");
     }
     Ok(())
 }
 
 fn build_portals(tree: &Editor<'_>, folder: &Path, portals: &[SocketAddr]) -> DriverResult<()> {
-    // By what they say: an address has several spellings.
+    // Compared as addresses, which have several notations.
     let address = |text: &str| text.parse::<SocketAddr>().ok();
     let mut there = BTreeSet::new();
     for spelled in tree.folders(folder)? {
@@ -156,7 +158,7 @@ fn build_portals(tree: &Editor<'_>, folder: &Path, portals: &[SocketAddr]) -> Dr
     Ok(())
 }
 
-/// Takes down all there is of an export, sessions first, in the order that the kernel asks for.
+/// Removes all parts of an export, sessions first, in the order that the kernel requires.
 pub(super) fn take_down(tree: &Editor<'_>, place: &Place, work: &Work) -> DriverResult<()> {
     let target = place.target();
     for name in tree.folders(&target)? {
@@ -190,7 +192,7 @@ pub(super) fn take_down(tree: &Editor<'_>, place: &Place, work: &Work) -> Driver
     Ok(())
 }
 
-/// Tells the kernel a file's new length; a device's it asks for itself.
+/// Sets a file's new length in the kernel; that of a device it detects itself.
 pub(super) fn resize(
     tree: &Editor<'_>,
     place: &Place,
@@ -212,7 +214,7 @@ fn grow(tree: &Editor<'_>, backstore: &Path, backing: Backing) -> DriverResult<(
         return Ok(());
     };
     let info = tree.read(&backstore.join("info")).unwrap_or_default();
-    if file_of(&info).is_some_and(|(_, told)| told != bytes) {
+    if file_of(&info).is_some_and(|(_, known)| known != bytes) {
         tree.write(&backstore.join("control"), &format!("fd_dev_size={bytes}"))?;
     }
     Ok(())
@@ -237,7 +239,7 @@ fn device_of(info: &str) -> Option<(u32, u32)> {
     Some((after("Major: ")?, after("Minor: ")?))
 }
 
-/// From `… File: /path  Size: 1073741824  Mode: …`. No path that we export has a blank in it.
+/// From `… File: /path Size: 1073741824 Mode: …`. Exported paths have no blanks.
 fn file_of(info: &str) -> Option<(&str, u64)> {
     let (_, rest) = info.split_once("File: ")?;
     let (path, rest) = rest.split_once("  Size: ")?;

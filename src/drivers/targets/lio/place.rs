@@ -1,16 +1,16 @@
-//! Where in configfs a volume's export is: pure names.
+//! The paths of a volume's export in configfs.
 //!
 //! ```text
 //! target/core/iblock_N/volume-…                      backstore (fileio_N for files)
 //! target/iscsi/<iqn>/tpgt_1                          target, its only portal group
 //!                           /lun/lun_0/backstore ->  the backstore
 //!                           /np/<ip>:<port>          portals
-//!                           /acls/<initiator>        who may log in
+//!                           /acls/<initiator>        access of initiators
 //!                                            /lun_0/lun -> the group's lun_0
 //! ```
 //!
-//! `N` stands for the backend: a backstore is made first and goes last, so its folder tells whose an export is, however
-//! little there is of it.
+//! `N` is the number of the backend: a backstore is created first and removed last, so its folder shows the owner of an
+//! export, even of an incomplete one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ pub(super) const FABRIC: &str = "target/iscsi";
 /// Where backstores are.
 const CORE: &str = "target/core";
 
-/// What makes a LUN of a backing store.
+/// The kernel's plugin for a kind of backing store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plugin {
-    /// Of a block device.
+    /// For a block device.
     Iblock,
-    /// Of a file.
+    /// For a file.
     Fileio,
 }
 
@@ -44,7 +44,7 @@ impl Plugin {
     }
 }
 
-/// The places of one export.
+/// The paths of one export.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) name: String,
@@ -61,7 +61,7 @@ impl Place {
         }
     }
 
-    /// Where a target stands that was made with this spelling of the name, before names were normalized: there.
+    /// Uses an existing target with this spelling of the name, from before names were normalized.
     pub(super) fn or_where_it_stands(mut self, tree: &Tree, spelled: String) -> Self {
         if spelled != self.iqn && !tree.exists(&self.target()) && tree.exists(&target(&spelled)) {
             self.iqn = spelled;
@@ -69,7 +69,7 @@ impl Place {
         self
     }
 
-    /// The adapter that holds this backend's backstores of one kind.
+    /// The adapter of this backend's backstores of one kind.
     pub(super) fn adapter(&self, plugin: Plugin) -> PathBuf {
         adapter(plugin, self.number)
     }
@@ -102,7 +102,7 @@ impl Place {
         self.group().join("acls")
     }
 
-    /// An initiator's, whose name is in the form in which the kernel compares it: normalized.
+    /// The ACL of an initiator, with its normalized name, as the kernel compares it.
     pub(super) fn acl(&self, initiator: &str) -> PathBuf {
         self.acls().join(initiator)
     }
@@ -116,7 +116,7 @@ fn adapter(plugin: Plugin, number: u32) -> PathBuf {
     Path::new(CORE).join(format!("{}_{number}", plugin.name()))
 }
 
-/// A backend's number, the same in each run (FNV-1a). The kernel takes any; people and their tools count from 0.
+/// A backend's number, the same in each run (FNV-1a). The kernel accepts any; other tools count from 0.
 fn number(owner: &str) -> u32 {
     let hash = owner.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -124,7 +124,7 @@ fn number(owner: &str) -> u32 {
     hash >> 1 | 0x4000_0000
 }
 
-/// The volumes of which there is an export, or part of one.
+/// The volumes with an export, or parts of one.
 pub(super) fn exports(tree: &Tree, owner: &str) -> DriverResult<Vec<String>> {
     let mut names = BTreeSet::new();
     for plugin in Plugin::ALL {

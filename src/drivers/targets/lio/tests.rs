@@ -1,4 +1,4 @@
-//! LIO over a kernel in memory. `tests/guest` and `examples/target_verbs.rs` have the real one.
+//! LIO with an emulated kernel. `tests/guest` and `examples/target_verbs.rs` use the real one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn work() -> Work {
     Work::within(Duration::from_secs(10))
 }
 
-/// Files have 1 GiB until they are called `grown`; a device's minor number ends its name.
+/// Files have 1 GiB unless they are named `grown`; a device's name ends with its minor number.
 fn probe(path: &Path) -> DriverResult<Backing> {
     let path = path.to_str().unwrap();
     Ok(match path.rsplit_once('-') {
@@ -47,7 +47,7 @@ fn options() -> LioOptions {
             "192.0.2.1:3260".parse().unwrap(),
             "[2001:db8::1]:3260".parse().unwrap(),
         ],
-        // There is nothing to be prepared: `configfs` is not looked at while the emulation has the fabric.
+        // Nothing has to be prepared: `configfs` is not used while the emulation has the fabric.
         configfs: "/nonexistent".into(),
         ..LioOptions::new("host@file", "192.0.2.1:3260".parse().unwrap())
     }
@@ -78,7 +78,7 @@ fn attach(target: &LioTarget, volume: &VolumeSpec, path: &str, who: &str) -> Dri
     target.grant_access(&work(), volume, &export, &connector(who), AttachMode::Rw)
 }
 
-/// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
+/// Interrupts a verb before each of its changes, repeats it in a new process, and expects the same result.
 fn killed_anywhere(
     begin: impl Fn(&LioTarget, &VolumeSpec),
     verb: impl Fn(&LioTarget, &VolumeSpec) -> DriverResult<()>,
@@ -202,7 +202,7 @@ fn whom_a_killed_removal_left_is_not_let_in_by_the_next_export() {
 }
 
 #[test]
-fn what_initiators_are_told_is_cinders() {
+fn connection_data_are_cinders() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let info = attach(&target(&kernel), &volume, DEVICE, GUEST).unwrap();
     let iqn = format!("iqn.2010-10.org.openstack:volume-{}", volume.id);
@@ -218,8 +218,11 @@ fn what_initiators_are_told_is_cinders() {
             "cacheable": false
         })
     );
-    let told = export(&target(&kernel), &volume, DEVICE).unwrap();
-    assert_eq!(told.provider_location, format!("{first};{second},1 {iqn} 0"));
+    let export_data = export(&target(&kernel), &volume, DEVICE).unwrap();
+    assert_eq!(
+        export_data.provider_location,
+        format!("{first};{second},1 {iqn} 0")
+    );
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn an_export_keeps_its_secret_across_processes() {
 }
 
 #[test]
-fn a_secret_that_changed_holds_for_all_who_are_let_in() {
+fn a_changed_secret_applies_to_all_initiators_with_access() {
     let (kernel, mut volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
     attach(&target, &volume, FILE, GUEST).unwrap();
@@ -256,10 +259,10 @@ fn a_secret_that_changed_holds_for_all_who_are_let_in() {
 fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
     let (kernel, mut volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
-    let told = export(&target, &volume, FILE).unwrap();
+    let export_data = export(&target, &volume, FILE).unwrap();
     let enter = |volume: &VolumeSpec, mode| {
         target
-            .grant_access(&work(), volume, &told, &connector(GUEST), mode)
+            .grant_access(&work(), volume, &export_data, &connector(GUEST), mode)
             .unwrap();
         let shown = kernel.shown();
         let line = shown
@@ -279,14 +282,20 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
 }
 
 #[test]
-fn only_those_who_were_let_in_are_there_and_all_go_at_once_if_asked() {
+fn only_granted_initiators_have_access_and_all_can_be_revoked_at_once() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
     attach(&target, &volume, FILE, GUEST).unwrap();
     attach(&target, &volume, FILE, OTHER).unwrap();
-    let told = export(&target, &volume, FILE).unwrap();
+    let export_data = export(&target, &volume, FILE).unwrap();
     for stranger in ["", "..", "a/b"] {
-        let answer = target.grant_access(&work(), &volume, &told, &connector(stranger), AttachMode::Rw);
+        let answer = target.grant_access(
+            &work(),
+            &volume,
+            &export_data,
+            &connector(stranger),
+            AttachMode::Rw,
+        );
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
         target
             .revoke_access(&work(), &volume, Some(&connector(stranger)))
@@ -318,7 +327,7 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
     let place = target.place(&volume);
     let acls = || tree.folders(&place.acls()).unwrap();
     export(&target, &volume, FILE).unwrap();
-    // As it was made when names were taken as they are.
+    // As created by versions that did not normalize names.
     tree.editor(&work()).make(&place.acl(SPELLED)).unwrap();
     for spelled in [SPELLED, GUEST] {
         attach(&target, &volume, FILE, spelled).unwrap();
@@ -350,17 +359,17 @@ fn a_target_of_another_spelling_stands_until_it_goes_and_comes_back_normalized()
         names
     };
     let target = LioTarget::over(spelled, tree.clone(), probe);
-    // As an earlier version made it: its record has its name.
+    // As created by an earlier version: its record has the name.
     volume.provider_location = Some(format!("192.0.2.1:3260,1 {large} 0"));
     export(&target, &volume, FILE).unwrap();
     assert_eq!(targets(), [large.as_str()]);
-    // Nor is it lost when the record has forgotten it.
+    // It is found even if it is not in the record any more.
     volume.provider_location = None;
-    let told = export(&target, &volume, FILE).unwrap();
+    let export_data = export(&target, &volume, FILE).unwrap();
     assert!(
-        told.provider_location.contains(&large),
+        export_data.provider_location.contains(&large),
         "{}",
-        told.provider_location
+        export_data.provider_location
     );
     target.remove_export(&work(), &volume).unwrap();
     assert!(targets().is_empty());
@@ -387,7 +396,7 @@ fn a_portal_is_the_same_however_it_is_spelled() {
 }
 
 #[test]
-fn a_file_that_has_grown_is_told_to_the_kernel() {
+fn the_kernel_gets_the_new_length_of_an_extended_file() {
     let (kernel, volume) = (Emulation::new(), specimen());
     attach(&target(&kernel), &volume, FILE, GUEST).unwrap();
     let grown = LioTarget::over(options(), Tree::new(kernel.clone()), twice_as_large);
@@ -427,30 +436,30 @@ fn exports_are_listed_by_whose_they_are() {
 }
 
 #[test]
-fn cleared_exports_change_the_generation_and_are_told_until_restored() {
+fn cleared_exports_change_the_generation_until_restored() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
     assert_eq!(target.generation(), None);
     target.watch.look();
     assert!(target.generation().is_some());
-    let told = export(&target, &volume, FILE).unwrap();
+    let export_data = export(&target, &volume, FILE).unwrap();
     let before = target.generation();
     target.watch.look();
     assert_eq!(target.generation(), before);
     kernel.clear();
     target.watch.look();
     assert_ne!(target.generation(), before);
-    let answer = target.grant_access(&work(), &volume, &told, &connector(GUEST), AttachMode::Rw);
+    let answer = target.grant_access(&work(), &volume, &export_data, &connector(GUEST), AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Failed { .. })));
     Tree::new(kernel.clone())
         .editor(&work())
         .make(Path::new(super::place::FABRIC))
         .unwrap();
-    assert_eq!(export(&target, &volume, FILE).unwrap(), told);
+    assert_eq!(export(&target, &volume, FILE).unwrap(), export_data);
 }
 
 #[test]
-fn a_kernel_without_lio_is_told_at_setup() {
+fn a_kernel_without_lio_is_reported_at_setup() {
     let home = tempfile::tempdir().unwrap();
     let target = LioTarget::new(LioOptions {
         configfs: home.path().to_owned(),
@@ -522,7 +531,7 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.export(work, DEVICE)
         }),
-        // One that grew meanwhile, and one of another device.
+        // A file that was extended meanwhile, and another device.
         ("ensure_export", Effect::Changes, |scene, work| {
             scene
                 .target

@@ -1,4 +1,4 @@
-//! Where in configfs a volume's subsystem is, and what it is called: pure names.
+//! The paths of a volume's subsystem in configfs, and its names.
 //!
 //! ```text
 //! nvmet/subsystems/<nqn>/namespaces/10            the volume
@@ -15,10 +15,10 @@ use crate::model::VolumeId;
 pub(super) const SUBSYSTEMS: &str = "nvmet/subsystems";
 /// All ports.
 pub(super) const PORTS: &str = "nvmet/ports";
-/// All hosts that are let in to anything.
+/// All hosts with access to any subsystem.
 pub(super) const HOSTS: &str = "nvmet/hosts";
 
-/// The places of one export.
+/// The paths of one export.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     pub(super) name: String,
@@ -49,7 +49,7 @@ impl Paths {
         self.subsystem().join("allowed_hosts")
     }
 
-    /// The link that lets hosts in by a port.
+    /// The link that makes it reachable by a port.
     pub(super) fn on_port(&self, id: &str) -> PathBuf {
         port(id).join("subsystems").join(&self.nqn)
     }
@@ -63,7 +63,7 @@ pub(super) fn host(name: &str) -> PathBuf {
     Path::new(HOSTS).join(name)
 }
 
-/// What the names of our subsystems begin with.
+/// The prefix of subsystem names.
 pub(super) fn nqn_prefix(prefix: &str) -> String {
     let rest = prefix
         .strip_prefix("iqn.")
@@ -71,7 +71,7 @@ pub(super) fn nqn_prefix(prefix: &str) -> String {
     format!("nqn.{}", rest.unwrap_or(prefix))
 }
 
-/// Whether subsystems' names can begin so.
+/// Checks a prefix of subsystem names.
 pub(super) fn check_prefix(prefix: &str) -> DriverResult<()> {
     if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') {
         return Ok(());
@@ -81,7 +81,7 @@ pub(super) fn check_prefix(prefix: &str) -> DriverResult<()> {
     )))
 }
 
-/// The subsystem's serial number, 20 characters: whose it is, and the end of the volume's id.
+/// The subsystem's serial number, 20 characters: the mark of the owner, and the end of the volume's id.
 pub(super) fn serial(owner: &str, volume: VolumeId) -> String {
     let id = volume.to_string().replace('-', "");
     format!(
@@ -91,7 +91,7 @@ pub(super) fn serial(owner: &str, volume: VolumeId) -> String {
     )
 }
 
-/// How serial numbers of this backend begin: the same in each run (FNV-1a).
+/// The prefix of this backend's serial numbers, the same in each run (FNV-1a).
 pub(super) fn mark(owner: &str) -> String {
     let hash = owner.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)

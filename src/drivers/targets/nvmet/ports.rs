@@ -1,4 +1,4 @@
-//! The kernel's ports: one for each portal, shared by the subsystems of everybody. A port listens while a subsystem is on it.
+//! The kernel's ports: one for each portal, shared by all subsystems. A port listens while a subsystem is on it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::paths::{self, PORTS, Paths};
 use crate::drivers::targets::configfs::{Editor, Tree};
 use crate::drivers::{DriverError, DriverResult};
 
-/// Ports and hosts belong to all backends of this process, and go with the last that needs them.
+/// Ports and hosts are shared by all backends of this process, and removed with their last user.
 static SHARED: Mutex<()> = Mutex::new(());
 
 pub(super) fn alone() -> MutexGuard<'static, ()> {
@@ -23,7 +23,7 @@ pub(super) struct Ports<'a> {
     pub(super) portals: &'a [SocketAddr],
 }
 
-/// Says that it was looked whether the ports are ours.
+/// Proof that the ports were checked.
 #[derive(Clone, Copy)]
 pub(super) struct Known(());
 
@@ -34,10 +34,10 @@ impl Ports<'_> {
             .zip(self.portals)
     }
 
-    /// Whether none of them is somebody else's, listening elsewhere.
+    /// Checks that none of them has another address.
     ///
     /// # Errors
-    /// One is.
+    /// If one has.
     pub(super) fn are_ours(&self, tree: &Tree) -> DriverResult<Known> {
         for (id, portal) in self.numbered() {
             let port = paths::port(&id);
@@ -53,12 +53,12 @@ impl Ports<'_> {
         Ok(Known(()))
     }
 
-    /// Whether the subsystem can be reached by all of them.
+    /// Whether the subsystem is reachable by all of them.
     pub(super) fn serve(&self, tree: &Tree, paths: &Paths) -> bool {
         self.numbered().all(|(id, _)| tree.exists(&paths.on_port(&id)))
     }
 
-    /// Makes what is missing of them, and has them serve a subsystem, and no other port.
+    /// Creates missing ports, and makes the subsystem reachable by exactly these.
     pub(super) fn open(&self, tree: &Editor<'_>, paths: &Paths, _known: Known) -> DriverResult<()> {
         let _alone = alone();
         for id in tree.folders(Path::new(PORTS))? {
@@ -84,7 +84,7 @@ impl Ports<'_> {
         Ok(())
     }
 
-    /// Takes away those that serve nobody.
+    /// Removes unused ports.
     pub(super) fn tidy(&self, tree: &Editor<'_>) -> DriverResult<()> {
         let _alone = alone();
         for (id, _) in self.numbered() {
@@ -97,7 +97,7 @@ impl Ports<'_> {
     }
 }
 
-/// Cuts all connections to a subsystem, and lets nobody connect.
+/// Cuts all connections to a subsystem, and makes it unreachable.
 pub(super) fn close_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     let _alone = alone();
     for id in tree.folders(Path::new(PORTS))? {
@@ -106,7 +106,7 @@ pub(super) fn close_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     Ok(())
 }
 
-/// The type comes last: before, the kernel knows nothing of the others' meaning.
+/// The type is set last: it makes the kernel use the others.
 fn attributes(portal: &SocketAddr) -> [(&'static str, String); 4] {
     let family = if portal.is_ipv4() { "ipv4" } else { "ipv6" };
     [

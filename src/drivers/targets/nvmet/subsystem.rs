@@ -1,4 +1,4 @@
-//! A volume's subsystem: its one namespace, and the hosts that are let in.
+//! A volume's subsystem: its namespace, and the hosts with access.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::model::VolumeId;
 /// The model that hosts see; with the serial number it is part of udev's links.
 const MODEL: &str = "Pumice";
 
-/// A subsystem as it shall be.
+/// The desired subsystem.
 pub(super) struct Wanted<'a> {
     pub(super) path: &'a Path,
-    /// The namespace's UUID and NGUID: os-brick, udev and multipath know the volume by it.
+    /// The namespace's UUID and NGUID: os-brick, udev and multipath identify the volume by it.
     pub(super) uuid: String,
     pub(super) serial: String,
     pub(super) ns_id: u32,
 }
 
-/// Builds what is missing. Nobody is let in.
+/// Creates missing parts, without access for hosts.
 pub(super) fn build(tree: &Editor<'_>, paths: &Paths, wanted: &Wanted<'_>) -> DriverResult<()> {
     let subsystem = paths.subsystem();
     tree.make(&subsystem)?;
-    // The first is ours, and says whose it is; it cannot be set once a host has seen it.
+    // The serial contains the owner; it cannot be set once a host has read it.
     tree.set(&subsystem.join("attr_serial"), &wanted.serial)?;
     tree.set(&subsystem.join("attr_allow_any_host"), "0")?;
     if tree.exists(&subsystem.join("attr_model")) {
@@ -56,9 +56,9 @@ pub(super) fn build(tree: &Editor<'_>, paths: &Paths, wanted: &Wanted<'_>) -> Dr
     tree.set(&enable, "1")
 }
 
-/// Takes it down. No port may serve it any more.
+/// Removes it. It must not be on any port.
 pub(super) fn take_down(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
-    shut_out_all(tree, paths)?;
+    revoke_all(tree, paths)?;
     for namespace in tree.folders(&paths.namespaces())? {
         drop_namespace(tree, &paths.namespaces().join(namespace))?;
     }
@@ -70,31 +70,31 @@ fn drop_namespace(tree: &Editor<'_>, namespace: &Path) -> DriverResult<()> {
     tree.remove(namespace)
 }
 
-/// Lets a host in.
-pub(super) fn let_in(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
+/// Grants a host access.
+pub(super) fn grant(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
     let _alone = alone();
     tree.make(&paths::host(host))?;
     tree.connect(&paths::host(host), &paths.allowed_hosts().join(host))
 }
 
-/// Who is let in.
+/// The hosts with access.
 pub(super) fn allowed(tree: &Tree, paths: &Paths) -> DriverResult<Vec<String>> {
     tree.links(&paths.allowed_hosts())
 }
 
-/// Lets it in no longer. What it has open stays open.
-pub(super) fn shut_out(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
+/// Revokes a host's access. Its connections stay open.
+pub(super) fn revoke(tree: &Editor<'_>, paths: &Paths, host: &str) -> DriverResult<()> {
     let _alone = alone();
     tree.disconnect(&paths.allowed_hosts().join(host))?;
     tree.remove_unused(&paths::host(host))
 }
 
-/// Lets all in no longer.
-pub(super) fn shut_out_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
+/// Revokes all access.
+pub(super) fn revoke_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()> {
     for host in allowed(tree, paths)? {
-        shut_out(tree, paths, &host)?;
+        revoke(tree, paths, &host)?;
     }
-    // Also those whose link is gone already. One that is let in nowhere and has no key is nothing to anybody.
+    // Also hosts whose link is already removed. A host without access and without a key is unused.
     let _alone = alone();
     for host in tree.folders(Path::new(paths::HOSTS))? {
         let host = paths::host(&host);
@@ -108,7 +108,7 @@ pub(super) fn shut_out_all(tree: &Editor<'_>, paths: &Paths) -> DriverResult<()>
     Ok(())
 }
 
-/// Has the kernel look how large the volume is now, and tell its hosts.
+/// Makes the kernel read the volume's size again, and report it to hosts.
 pub(super) fn look_at_size(tree: &Editor<'_>, paths: &Paths, ns_id: u32) -> DriverResult<()> {
     let namespace = paths.namespace(ns_id);
     let is_on = tree.read(&namespace.join("enable")).as_deref() == Some("1");

@@ -1,4 +1,4 @@
-//! nvmet over a kernel in memory. `tests/guest/nvmet` has the real one.
+//! nvmet with an emulated kernel. `tests/guest/nvmet` uses the real one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Rig {
         target.grant_access(&work(), &self.volume, &export, &connector(who), AttachMode::Rw)
     }
 
-    /// Kills a verb before each of its changes in turn, has a new process call it again, and wants the same in the end.
+    /// Interrupts a verb before each of its changes, repeats it in a new process, and expects the same result.
     fn killed_anywhere(&self, begin: impl Fn(&NvmetTarget), verb: impl Fn(&NvmetTarget) -> DriverResult<()>) {
         let straight = Emulation::new();
         begin(&self.target(&straight));
@@ -171,7 +171,7 @@ fn whom_a_killed_removal_left_is_not_let_in_by_the_next_export() {
 }
 
 #[test]
-fn hosts_are_told_what_cinder_tells_them() {
+fn connection_data_are_cinders() {
     let (rig, kernel) = (Rig::new(), Emulation::new());
     let (id, nqn) = (
         rig.volume.id.to_string(),
@@ -265,11 +265,11 @@ fn exports_are_listed_by_whose_they_are_and_share_ports_and_hosts() {
         Tree::new(kernel.clone()),
     );
     let foreign = volume(1);
-    let told = other
+    let export = other
         .ensure_export(&work(), &foreign, Path::new(&rig.home.path().join("b")))
         .unwrap();
     other
-        .grant_access(&work(), &foreign, &told, &connector(GUEST), AttachMode::Rw)
+        .grant_access(&work(), &foreign, &export, &connector(GUEST), AttachMode::Rw)
         .unwrap();
     rig.attach(&target, GUEST).unwrap();
     assert_eq!(target.list_exports(&work()).unwrap(), [rig.volume.storage_name()]);
@@ -332,7 +332,7 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.export(work, &volume(1), "b").map(drop)
         }),
-        // Another file in the place of the first; and what is left when somebody cleared everything.
+        // A replaced file; and the state after everything was cleared.
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.export(work, &scene.rig.volume, "b").map(drop)
         }),

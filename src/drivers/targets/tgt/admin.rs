@@ -1,4 +1,4 @@
-//! tgtadm, one function for each thing we have it do.
+//! tgtadm, one function for each used command.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::drivers::targets::chap::Chap;
 use crate::drivers::targets::iscsi::LUN;
 use crate::drivers::{DriverError, DriverResult, Work};
 
-/// How much of an answer is read: `target show` has some 1.3 KiB for each target.
+/// The largest answer: `target show` has some 1.3 KiB for each target.
 const LONGEST_SHOW: usize = 64 << 20;
 
-/// Talks to one tgtd.
+/// Controls one tgtd.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
     pub(super) tgtadm: OsString,
@@ -24,7 +24,7 @@ pub(super) struct Admin {
     pub(super) socket: PathBuf,
     /// How long one call may take; tgtd answers within a millisecond unless it is stuck.
     pub(super) limit: Duration,
-    /// The folder's: in another process's folder, another process's daemon answers.
+    /// The ownership of the folder: in another process's folder, another process's daemon answers.
     pub(super) folder: Ownership,
 }
 
@@ -36,7 +36,7 @@ impl Admin {
             .args(["-C", CONTROL_PORT, "--lld", "iscsi"])
     }
 
-    /// The socket's path as tgtd makes it.
+    /// The socket's path in tgtd.
     pub(super) fn socket_path(&self) -> PathBuf {
         let mut path = self.socket.clone().into_os_string();
         path.push(".");
@@ -54,7 +54,7 @@ impl Admin {
         Ok(output.stdout.text())
     }
 
-    /// Runs a command, as long as the work's storage and the daemon's folder are this process's own.
+    /// Runs a command, as long as this process owns the work's storage and the daemon's folder.
     fn run(&self, work: &Work, command: &Command) -> Result<Output, CommandError> {
         command.run(&work.and_on(&self.folder))
     }
@@ -101,7 +101,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Sets parameters of the LUN; they are taken in order, in one go.
+    /// Sets parameters of the LUN; they are applied in order, in one request.
     pub(super) fn update_lun(&self, work: &Work, tid: u32, params: &str) -> DriverResult<()> {
         let (tid, lun) = (tid.to_string(), LUN.to_string());
         self.call(
@@ -113,7 +113,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Removes a target whose sessions are gone or going. False while one of its commands is under way.
+    /// Removes a target without sessions, or with closing ones. False while one of its commands is in progress.
     pub(super) fn delete_target(&self, work: &Work, tid: u32) -> DriverResult<bool> {
         let tid = tid.to_string();
         match self.call(work, "target", "delete", &["--force", "--tid", &tid]) {
@@ -123,8 +123,8 @@ impl Admin {
         }
     }
 
-    /// Makes an account; `direct` if the daemon understands us without tgtadm. One of that name is replaced: what its password is,
-    /// nobody can say.
+    /// Creates an account; `direct` if the daemon supports the control socket. An existing one is replaced, since its
+    /// password is unknown.
     pub(super) fn new_account(&self, work: &Work, chap: &Chap, direct: bool) -> DriverResult<()> {
         if direct {
             let socket = self.socket_path();
@@ -134,7 +134,7 @@ impl Admin {
                 Ok::<_, DriverError>(control::new_account(&socket, chap))
             };
             let made = match tell()? {
-                // Most likely one of that name was left by somebody who was killed.
+                // Most likely a killed process left an account with that name.
                 Err(ControlError::Refused(_)) => {
                     self.delete_account(work, chap.name())?;
                     tell()?
@@ -168,8 +168,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Removes an account, which unbinds it. An account must never be unbound in another way: tgtd leaves a hole in its list then,
-    /// and falls over it at the next `target show`.
+    /// Removes an account, which unbinds it. An account must never be unbound in another way: tgtd then has an invalid
+    /// entry in its list, and crashes at the next `target show`.
     pub(super) fn delete_account(&self, work: &Work, name: &str) -> DriverResult<()> {
         match self.call(work, "account", "delete", &["--user", name]) {
             Err(error) if !says(&error, "can't find the account") => Err(error.into()),
@@ -205,7 +205,7 @@ impl Admin {
         }
     }
 
-    /// Takes an entry off the list that may be a name or an address: `target show` does not say which.
+    /// Removes an ACL entry that may be a name or an address, which `target show` does not distinguish.
     pub(super) fn unbind(&self, work: &Work, tid: u32, entry: &str) -> DriverResult<()> {
         self.unbind_initiator(work, tid, entry)?;
         let tid = tid.to_string();
@@ -235,14 +235,14 @@ impl Admin {
         }
     }
 
-    /// Asks the daemon to end; it does, if no target is left.
+    /// Asks the daemon to end; it does, if it has no targets.
     pub(super) fn end(&self, work: &Work) -> DriverResult<()> {
         self.call(work, "system", "delete", &[])?;
         Ok(())
     }
 }
 
-/// Whether tgtadm gave this for its reason (tgt: `usr/tgtadm.c: tgtadm_strerror`).
+/// Whether tgtadm reported this error (tgt: `usr/tgtadm.c: tgtadm_strerror`).
 fn says(error: &CommandError, reason: &str) -> bool {
     matches!(error, CommandError::Exit { stderr, .. } if stderr.contains(reason))
 }

@@ -1,8 +1,9 @@
-//! tgtd's control socket, spoken to directly: for CHAP passwords, which tgtadm takes on its command line only, where every user
-//! of the machine can read them in `/proc`.
+//! Direct requests to tgtd's control socket: for CHAP passwords, which tgtadm accepts on its command line only, where
+//! every user of the machine can read them in `/proc`.
 //!
-//! The form is that of tgtadm itself (tgt: `usr/tgtadm.h`), unchanged for more than ten years, but internal to tgt. So it is tried
-//! with a harmless question first ([`speaks`]); a daemon that does not answer it as expected gets its passwords through tgtadm.
+//! The protocol is that of tgtadm (tgt: `usr/tgtadm.h`), unchanged for more than ten years, but internal to tgt. So it
+//! is tested with a harmless request first ([`speaks`]); a daemon that does not answer as expected gets its passwords
+//! through tgtadm.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -22,16 +23,16 @@ const MODE_ACCOUNT: u32 = 7;
 const OP_NEW: u32 = 0;
 const OP_SHOW: u32 = 2;
 
-/// The longest answer that is read: that of [`speaks`] has some hundred bytes.
+/// The longest answer: that of [`speaks`] has some hundred bytes.
 const LONGEST: u32 = 64 << 10;
 
-/// How long the daemon may take.
+/// The time limit of a request.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Why it did not work.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
-    /// It said no; most likely there is an account of that name.
+    /// It was refused; most likely the account exists.
     #[error("tgtd refused with its error {0}")]
     Refused(u32),
     /// The socket failed.
@@ -39,12 +40,12 @@ pub(super) enum ControlError {
     Io(#[from] io::Error),
 }
 
-/// Whether the daemon understands us.
+/// Whether the daemon supports this protocol.
 pub(super) fn speaks(socket: &Path) -> bool {
     ask(socket, MODE_SYSTEM, OP_SHOW, &[]).is_ok_and(|answer| answer.starts_with(b"System:\n"))
 }
 
-/// Makes an account, bound to nothing.
+/// Creates an unbound account.
 pub(super) fn new_account(socket: &Path, chap: &Chap) -> Result<(), ControlError> {
     let text = format!("user={},password={}\0", chap.name(), chap.reveal_password());
     ask(socket, MODE_ACCOUNT, OP_NEW, text.as_bytes()).map(drop)

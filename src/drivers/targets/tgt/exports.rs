@@ -1,4 +1,4 @@
-//! Single exports: made step by step, changed, taken down.
+//! Single exports: creation step by step, changes, removal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,43 +11,43 @@ use crate::drivers::targets::iscsi::is_same_name;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::VolumeId;
 
-/// How long cleaning up after a failure may take, whatever the verb's own work says.
+/// The time limit of cleaning up after a failure, independent of the verb's work.
 const UNDO_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often something that goes by itself is looked for.
+/// How often it is checked whether something has ended by itself.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// One export as we left it.
+/// The recorded state of an export.
 #[derive(Clone, Debug)]
 pub(super) struct Left {
     pub(super) export: Exported,
-    /// Whom we let in.
+    /// The initiators with access.
     pub(super) initiators: BTreeSet<String>,
-    /// False while it is being made or changed, and after that went wrong.
+    /// False while it is being created or changed, and after a failure of that.
     pub(super) sound: bool,
 }
 
-/// What goes with an export that shall be.
+/// The desired export.
 pub(super) struct Wanted<'a> {
     pub(super) chap: Option<&'a Chap>,
-    /// Whether the daemon takes secrets without tgtadm.
+    /// Whether the daemon supports the control socket for secrets.
     pub(super) direct: bool,
-    /// What `target show` says now.
+    /// The present output of `target show`.
     pub(super) shown: &'a [ShownTarget],
     pub(super) id: VolumeId,
 }
 
-/// Makes and unmakes exports.
+/// Creates and removes exports.
 pub(super) struct Exports {
     pub(super) admin: Admin,
     pub(super) discard: bool,
 }
 
 impl Exports {
-    /// Makes the export `name` as it `shall` be, and notes in `book` how it was left. `shall` becomes what it is, should a part of it
-    /// have to wait.
+    /// Creates or changes the export `name` to match `shall`, and records its state in `book`. `shall` is updated if a
+    /// part of it is deferred.
     ///
-    /// Until all is done it is noted as unsound: whatever fails on the way, the next call builds it anew.
+    /// Until everything is done it is recorded as unsound: after a failure the next call rebuilds it.
     pub(super) fn ensure(
         &self,
         work: &Work,
@@ -82,7 +82,7 @@ impl Exports {
                 if let Some(left) = left {
                     tracing::warn!(
                         export = name,
-                        "an export is not as it was left, and is built anew"
+                        "an export was changed by another program, and is rebuilt"
                     );
                     self.tear_down(work, &left)?;
                     initiators = left.initiators;
@@ -95,11 +95,11 @@ impl Exports {
                 book.insert(name.to_owned(), unsound.clone());
                 if let Err(error) = self.build(work, &unsound, wanted) {
                     match self.tear_down(&work.renewed(UNDO_LIMIT), &unsound) {
-                        // Its initiators are remembered for the next try.
+                        // Its initiators are recorded for the next attempt.
                         Ok(()) if !unsound.initiators.is_empty() => {}
                         Ok(()) => drop(book.remove(name)),
                         Err(undo) => {
-                            tracing::warn!(export = name, error = %undo, "a half-made export stays for now")
+                            tracing::warn!(export = name, error = %undo, "an incomplete export could not be removed yet")
                         }
                     }
                     return Err(error);
@@ -118,7 +118,7 @@ impl Exports {
         Ok(())
     }
 
-    /// Target, LUN, account, and only then whoever may come in.
+    /// Target, LUN, account, and only then the ACL.
     fn build(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
         let export = &left.export;
         let tid = export.tid;
@@ -141,7 +141,7 @@ impl Exports {
         Ok(())
     }
 
-    /// Brings an export that stands to what it shall be. A size that cannot be told now stays what it was.
+    /// Changes an existing export to match `shall`. A size that cannot be announced now is deferred.
     fn adjust(
         &self,
         work: &Work,
@@ -166,8 +166,8 @@ impl Exports {
         Ok(())
     }
 
-    /// Puts one account in place of another. There must never be two, so for a moment there is none, and tgtd would ask for no secret:
-    /// nobody may come in meanwhile. Those who are in stay in.
+    /// Replaces the account. There must never be two, so briefly there is none, and tgtd would require no secret: so
+    /// the ACL is empty meanwhile. Existing sessions are kept.
     fn change_account(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
         let tid = left.export.tid;
         for initiator in &left.initiators {
@@ -186,11 +186,11 @@ impl Exports {
         Ok(())
     }
 
-    /// Whoever is on the list and was not let in by us goes off it, and whoever was and is not comes on again.
+    /// Removes ACL entries that are not recorded, and adds missing recorded ones.
     fn adjust_access(&self, work: &Work, left: &Left, shown: &[ShownTarget]) -> DriverResult<()> {
         let tid = left.export.tid;
         let mut alike = shown.iter().filter(|target| target.tid == tid);
-        // More than one: somebody talks in the daemon's name, and nothing it says can be told apart.
+        // More than one: the output was manipulated by an initiator, and is not reliable.
         let (Some(target), None) = (alike.next(), alike.next()) else {
             return Ok(());
         };
@@ -199,7 +199,7 @@ impl Exports {
             tracing::warn!(
                 iqn = left.export.iqn,
                 stranger,
-                "somebody else let an initiator in, and it is shut out"
+                "another program gave an initiator access, which is revoked"
             );
             self.admin.unbind(work, tid, stranger)?;
         }
@@ -209,11 +209,14 @@ impl Exports {
         Ok(())
     }
 
-    /// Has tgtd open the backing store anew, which is how it learns its size; not while anybody is connected (tgtd closes the file
-    /// under the feet of reads and writes that are under way). Cinder does the same.
+    /// Makes tgtd open the backing store again, which updates its size; not while initiators are connected (tgtd would
+    /// close the file during reads and writes). Cinder does the same.
     pub(super) fn tell_size(&self, work: &Work, export: &Exported) -> DriverResult<bool> {
         if !self.admin.connections(work, export.tid)?.is_empty() {
-            tracing::info!(iqn = export.iqn, "the new size is told when nobody is connected");
+            tracing::info!(
+                iqn = export.iqn,
+                "the new size will be announced once no initiator is connected"
+            );
             return Ok(false);
         }
         let params = format!("online=0,path={},online=1", export.backing_store.display());
@@ -221,7 +224,7 @@ impl Exports {
         Ok(true)
     }
 
-    /// Closes the connections of an initiator, or all, and waits until they are gone.
+    /// Closes the connections of an initiator, or all, and waits until they are closed.
     pub(super) fn close(&self, work: &Work, tid: u32, initiator: Option<&str>) -> DriverResult<()> {
         let mut closed = BTreeSet::new();
         loop {
@@ -240,7 +243,7 @@ impl Exports {
         }
     }
 
-    /// Nobody may come in, those who are in are out, and then it is gone.
+    /// Removes the ACL, then the sessions, then the export.
     pub(super) fn tear_down(&self, work: &Work, left: &Left) -> DriverResult<()> {
         let tid = left.export.tid;
         for initiator in &left.initiators {
@@ -258,7 +261,7 @@ impl Exports {
     }
 }
 
-/// What is exported, if tgt can: it takes paths apart at commas.
+/// The size of the backing store, if tgt can export it: it splits paths at commas.
 pub(super) fn measure(backing_store: &Path) -> DriverResult<u64> {
     let shown = backing_store.display();
     let unusable = |why: &str| {
@@ -271,7 +274,7 @@ pub(super) fn measure(backing_store: &Path) -> DriverResult<u64> {
         .to_str()
         .ok_or_else(|| unusable("its path is not UTF-8"))?;
     if !backing_store.is_absolute() || text.contains([',', '\n']) || text.len() > 900 {
-        return Err(unusable("tgt cannot take such a path"));
+        return Err(unusable("tgt does not support such a path"));
     }
     match std::fs::File::open(backing_store)
         .and_then(|mut file| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)))

@@ -1,9 +1,10 @@
-//! Keeps a tgtd of our own alive: starts it, notices its end at once, starts it again with growing pauses, ends it with us.
+//! Supervises this process's tgtd: starts it, detects its end at once, restarts it with increasing pauses, stops it at
+//! shutdown.
 //!
-//! One thread does nothing else, for the daemon dies with the thread that started it ([`crate::drivers::command::daemon`]): so a
-//! killed Pumice leaves no tgtd behind. Should one be left all the same (a kernel that lost the signal, a machine out of memory),
-//! it is found by its command line, which names our folder, and ended before a new one is started. A lock on the folder keeps two
-//! of us from ending each other's.
+//! A dedicated thread does this, because the daemon ends with the thread that started it
+//! ([`crate::drivers::command::daemon`]): so a killed Pumice leaves no tgtd behind. If one is left nevertheless (a lost
+//! signal, a machine out of memory), it is found by its command line, which contains the folder, and ended before a new
+//! one is started. A lock on the folder prevents two processes from ending each other's daemon.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -25,31 +26,31 @@ use crate::drivers::targets::DaemonState;
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::private_files;
 
-/// How long a start may take. It takes 10 ms.
+/// The time limit of a start, which usually takes 10 ms.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// How often a starting daemon is asked whether it is ready.
+/// How often it is checked whether a starting daemon is ready.
 const ASK: Duration = Duration::from_millis(3);
 
 /// The pause before a restart: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
-/// The longest one while a verb waits for the daemon: well within its patience, and no storm of starts.
+/// The longest pause while a verb waits for the daemon: well below its timeout.
 const WAITED_FOR: Duration = Duration::from_secs(1);
 
-/// A daemon that lived this long was well: the pauses begin anew.
+/// After a daemon ran this long the pauses are reset.
 const WELL: Duration = Duration::from_secs(60);
 
-/// How long the whole orderly end may take before it is a hard one.
+/// The time limit of an orderly end, before the daemon is killed.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// Within this the keeper's thread has seen that its daemon is dead.
+/// The time within which the keeper's thread detects the end of its daemon.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// What the daemon said last is told when it does not start.
+/// The number of the daemon's last lines that are reported if it does not start.
 const LAST_WORDS: usize = 8;
 
-/// What to keep.
+/// The parameters of the daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) folder: PathBuf,
@@ -60,7 +61,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Makes the folder, and locks it.
+    /// Creates the folder, and locks it.
     fn take_folder(&self) -> DriverResult<()> {
         private_files::create_dir(&self.folder).map_err(|error| {
             DriverError::target_unavailable(format!(
@@ -73,30 +74,30 @@ impl Plan {
     }
 }
 
-/// A daemon that answers.
+/// A running daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Up {
-    /// Differs for each start.
+    /// Different for each start.
     pub(super) generation: u64,
-    /// Whether it understands us without tgtadm.
+    /// Whether it supports the control socket.
     pub(super) direct: bool,
     pub(super) process: Process,
 }
 
 struct State {
     up: Option<Up>,
-    /// Why it is not up.
+    /// Why it does not run.
     reason: String,
     starts: u64,
     failures: u64,
     stop: bool,
-    /// Somebody asked for a start now.
+    /// Whether an immediate start was requested.
     hurry: bool,
-    /// How many verbs wait for it.
+    /// The number of waiting verbs.
     waiting: u32,
-    /// The work of the start under way.
+    /// The work of the current start.
     starting: Option<Work>,
-    /// Whether the folder was taken, and not let go yet.
+    /// Whether the folder is locked.
     is_owned: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -135,7 +136,7 @@ impl Keeper {
         }
     }
 
-    /// Starts keeping, or hurries a start that waits, and waits for the daemon to answer.
+    /// Starts the supervision, or ends a pause before a restart, and waits until the daemon answers.
     pub(super) fn start(&self, work: &Work) -> DriverResult<()> {
         let mut state = self.shared.state();
         if state.stop {
@@ -165,18 +166,18 @@ impl Keeper {
         self.up().map(drop)
     }
 
-    /// Whether the folder is still ours. If not, the daemon that answers there is another process's.
+    /// Checks that this process still owns the folder. If not, the daemon there belongs to another process.
     pub(super) fn check_owner(&self) -> DriverResult<()> {
         self.shared.check_owner()
     }
 
-    /// The daemon, if it answers now.
+    /// The daemon, if it runs now.
     pub(super) fn up(&self) -> DriverResult<Up> {
         let state = self.shared.state();
         state.up.clone().ok_or_else(|| down(&state.reason))
     }
 
-    /// The daemon that is up, or was last.
+    /// The present or last daemon.
     pub(super) fn daemon_state(&self, patience: Duration) -> DaemonState {
         let state = self.shared.state();
         let generation = state.starts;
@@ -189,7 +190,7 @@ impl Keeper {
         drop(state);
         let running = !up.process.wait_end(patience);
         if !running {
-            // Who comes next shall not be sent to the dead: our thread is about to see it, too.
+            // The next verb must not use an ended daemon: the keeper's thread is about to detect its end, too.
             let is_thought_up = |state: &mut State| {
                 let now = state.up.as_ref();
                 now.is_some_and(|now| now.generation == up.generation)
@@ -205,7 +206,7 @@ impl Keeper {
         }
     }
 
-    /// The daemon; one that is being restarted is waited for a little.
+    /// The daemon; waits briefly for one that is being restarted.
     pub(super) fn soon_up(&self, work: &Work, patience: Duration) -> DriverResult<Up> {
         let mut state = self.shared.state();
         if state.thread.is_some() && state.up.is_none() {
@@ -222,7 +223,7 @@ impl Keeper {
         self.up()
     }
 
-    /// Ends the daemon, after `tidy` was given the time to take its targets away. Does nothing if it was done.
+    /// Stops the daemon, after `tidy` has removed its targets. Does nothing if it is already stopped.
     pub(super) fn stop(&self, tidy: impl FnOnce(&Work)) {
         let (thread, up) = {
             let mut state = self.shared.state();
@@ -235,7 +236,7 @@ impl Keeper {
         };
         let is_ours = self.shared.check_owner().is_ok();
         if let Some(up) = up.as_ref().filter(|_| !is_ours) {
-            // What answers in the folder is another's. Ours is of no use any more.
+            // The daemon in the folder belongs to another process. This process's one is useless.
             up.process.kill();
         }
         if let Some(up) = up.filter(|_| is_ours) {
@@ -255,7 +256,7 @@ impl Keeper {
         {
             tracing::error!("the thread that kept tgtd had panicked");
         }
-        // Somebody may have taken the folder while the daemon ended.
+        // Another process may have taken the folder while the daemon ended.
         if self.shared.check_owner().is_ok() {
             let _ = std::fs::remove_file(self.shared.plan.admin.socket_path());
         }
@@ -265,7 +266,7 @@ impl Keeper {
 }
 
 impl Shared {
-    /// Why the folder is not ours any more.
+    /// Checks the ownership of the folder.
     fn check_owner(&self) -> DriverResult<()> {
         if self.state().is_owned {
             self.plan.admin.folder.check()
@@ -278,7 +279,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Waits until `done`, or for `patience` (which is no error), or as long as the work may take (which is one).
+    /// Waits until `done`, at most `patience` (which is no error), or until the work's deadline (which is one).
     fn wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -348,7 +349,7 @@ fn keep(shared: &Shared) {
     }
 }
 
-/// Tells that the daemon is up, and waits for its end; says how it ended.
+/// Records that the daemon runs, and waits for its end; returns the reason.
 fn watch(shared: &Shared, mut daemon: Daemon, direct: bool) -> String {
     {
         let mut state = shared.state();
@@ -361,7 +362,7 @@ fn watch(shared: &Shared, mut daemon: Daemon, direct: bool) -> String {
         };
         tracing::info!(pid = up.process.pid(), generation = up.generation, portals = ?shared.plan.portals, "tgtd is up");
         if state.stop {
-            // The shutdown looked before we were up.
+            // The shutdown was requested before the daemon ran.
             up.process.kill();
         }
         state.up = Some(up);
@@ -373,7 +374,7 @@ fn watch(shared: &Shared, mut daemon: Daemon, direct: bool) -> String {
     }
 }
 
-/// Starts the daemon and waits until it answers. `Err` says why it does not.
+/// Starts the daemon and waits until it answers. `Err` is the reason of a failure.
 fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
     let tgtd = Command::new(plan.tgtd.clone(), "tgt");
     tgtd.find().map_err(|error| error.to_string())?;
@@ -387,7 +388,7 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
     let tgtd = tgtd
         .env("TGT_IPC_SOCKET", plan.admin.socket.clone())
         .args(["-f", "-C", CONTROL_PORT, "-t", &plan.io_threads.to_string()])
-        // In the foreground tgtd writes no such file, but it is how a leftover is known to be ours.
+        // In the foreground tgtd writes no such file, but the argument identifies a leftover.
         .arg("-p")
         .arg(mark(&plan.folder))
         .args(["--iscsi", &portals.join(",")]);
@@ -402,7 +403,7 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
         if let Some(status) = daemon.ended() {
             return Err(format!("it ended at once ({status}): {}", words.last()));
         }
-        // The socket of an earlier daemon may still lie there, so that it exists says nothing.
+        // The socket of an earlier daemon may still exist, so its existence is not sufficient.
         if std::os::unix::net::UnixStream::connect(&socket).is_ok()
             && let Ok(open) = plan.admin.portals(work)
         {
@@ -427,8 +428,8 @@ fn start(plan: &Plan, work: &Work) -> Result<(Daemon, bool), String> {
     Ok((daemon, direct))
 }
 
-/// What the daemon says. Failed reads and writes of guests are the operator's business (most likely the disk is full), but one that
-/// fails often must not fill the log as well.
+/// The daemon's output. Failed reads and writes of guests are logged (most likely the disk is full), but frequent
+/// failures must not fill the log.
 #[derive(Default)]
 struct Words {
     last: Mutex<VecDeque<String>>,
@@ -459,19 +460,20 @@ impl Words {
     }
 }
 
-/// By this argument a tgtd is known to be ours.
+/// The argument by which this folder's tgtd is identified.
 fn mark(folder: &Path) -> PathBuf {
     folder.join("tgtd.pid")
 }
 
-/// Ends each tgtd that an earlier run left. One who woke up late would end the daemon of whoever has the folder now.
+/// Ends each tgtd that an earlier run left. Must not be called without the ownership, or it could end the daemon of the
+/// present owner.
 fn end_leftovers(mark: &Path, work: &Work) -> Result<(), String> {
     let processes = std::fs::read_dir("/proc").map_err(|error| format!("cannot list processes: {error}"))?;
     for entry in processes.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // The handle comes first: should the number go to another process meanwhile, its command line is not ours.
+        // The handle is opened first: if another process reuses the pid meanwhile, its command line does not match.
         let Some(process) = Process::open(pid) else {
             continue;
         };
@@ -499,7 +501,7 @@ fn is_ours(command_line: &[u8], mark: &Path) -> bool {
     name == b"tgtd" && words.any(|word| word == mark.as_os_str().as_bytes())
 }
 
-/// Who may use a daemon's folder.
+/// The ownership of a daemon's folder.
 pub(super) fn ownership(folder: &Path) -> Ownership {
     let what = format!("target's folder {}", folder.display());
     Ownership::of(vec![Place::file(folder.join("lock"), what)])

@@ -1,14 +1,14 @@
-//! What tgtadm prints, read. Pure: text in, facts out; any text is read without a panic.
+//! Parses the output of tgtadm. Pure; any text is parsed without a panic.
 //!
-//! `target show` repeats what an initiator said of itself (its *alias*), line breaks and all, so a guest that is logged in can
-//! add lines to it. Nothing may rest on it alone: [`compare`] takes it for a hint that is weighed against what we know we did, and
-//! sessions are read from `conn show`, which repeats nothing but names that were let in.
+//! `target show` contains an initiator's *alias* including line breaks, so a guest that is logged in can add lines to
+//! it. It must not be trusted alone: [`compare`] checks it against the recorded state, and sessions are read from `conn
+//! show`, which contains only names with access.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// A target as `target show` has it.
+/// A target in `target show`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShownTarget {
     pub(super) tid: u32,
@@ -18,7 +18,7 @@ pub(super) struct ShownTarget {
     pub(super) acl: Vec<String>,
 }
 
-/// A LUN of it.
+/// A LUN of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShownLun {
     pub(super) lun: u64,
@@ -27,7 +27,7 @@ pub(super) struct ShownLun {
     pub(super) backing_store: PathBuf,
 }
 
-/// A connection, from `conn show`.
+/// A connection in `conn show`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShownConnection {
     pub(super) sid: u64,
@@ -35,16 +35,16 @@ pub(super) struct ShownConnection {
     pub(super) initiator: String,
 }
 
-/// Reads `target show`.
+/// Parses `target show`.
 pub(super) fn targets(text: &str) -> Vec<ShownTarget> {
     let mut targets: Vec<ShownTarget> = Vec::new();
     let mut section = "";
     for line in text.lines() {
-        let told = line.trim_start_matches(' ');
-        match line.len() - told.len() {
+        let detail = line.trim_start_matches(' ');
+        match line.len() - detail.len() {
             0 => {
                 section = "";
-                if let Some((tid, iqn)) = told
+                if let Some((tid, iqn)) = detail
                     .strip_prefix("Target ")
                     .and_then(|rest| rest.split_once(": "))
                     && let Ok(tid) = tid.parse()
@@ -56,10 +56,10 @@ pub(super) fn targets(text: &str) -> Vec<ShownTarget> {
                     });
                 }
             }
-            4 => section = told,
+            4 => section = detail,
             indent => {
                 if let Some(target) = targets.last_mut() {
-                    read_detail(target, section, indent, told);
+                    read_detail(target, section, indent, detail);
                 }
             }
         }
@@ -67,10 +67,10 @@ pub(super) fn targets(text: &str) -> Vec<ShownTarget> {
     targets
 }
 
-fn read_detail(target: &mut ShownTarget, section: &str, indent: usize, told: &str) {
+fn read_detail(target: &mut ShownTarget, section: &str, indent: usize, detail: &str) {
     match (section, indent) {
         ("LUN information:", 8) => {
-            if let Some(lun) = told.strip_prefix("LUN: ").and_then(|lun| lun.parse().ok()) {
+            if let Some(lun) = detail.strip_prefix("LUN: ").and_then(|lun| lun.parse().ok()) {
                 target.luns.push(ShownLun {
                     lun,
                     ..ShownLun::default()
@@ -79,7 +79,7 @@ fn read_detail(target: &mut ShownTarget, section: &str, indent: usize, told: &st
         }
         ("LUN information:", 12) => {
             if let Some(lun) = target.luns.last_mut()
-                && let Some((key, value)) = told.split_once(": ")
+                && let Some((key, value)) = detail.split_once(": ")
             {
                 match key {
                     "Size" => {
@@ -91,13 +91,13 @@ fn read_detail(target: &mut ShownTarget, section: &str, indent: usize, told: &st
                 }
             }
         }
-        ("Account information:", 8) => target.accounts.push(told.to_owned()),
-        ("ACL information:", 8) => target.acl.push(told.to_owned()),
+        ("Account information:", 8) => target.accounts.push(detail.to_owned()),
+        ("ACL information:", 8) => target.acl.push(detail.to_owned()),
         _ => {}
     }
 }
 
-/// Reads `conn show`.
+/// Parses `conn show`.
 pub(super) fn connections(text: &str) -> Vec<ShownConnection> {
     let mut connections: Vec<ShownConnection> = Vec::new();
     let mut sid = None;
@@ -121,19 +121,19 @@ pub(super) fn connections(text: &str) -> Vec<ShownConnection> {
     connections
 }
 
-/// Reads `portal show`.
+/// Parses `portal show`.
 pub(super) fn portals(text: &str) -> Vec<SocketAddr> {
     let portal = |line: &str| line.strip_prefix("Portal: ")?.rsplit_once(',')?.0.parse().ok();
     text.lines().filter_map(portal).collect()
 }
 
-/// The megabytes that tgt shows for so many bytes (tgt: `usr/target.c: print_disksize`, whose sum may wrap on the way).
+/// The megabytes that tgt shows for so many bytes (tgt: `usr/target.c: print_disksize`, whose sum may overflow).
 pub(super) fn megabytes(bytes: u64) -> u64 {
     let sectors = bytes / 512;
     sectors.wrapping_sub((sectors / 625).wrapping_sub(974)) / 1950
 }
 
-/// An export as it shall be, or as we last left it.
+/// A desired or recorded export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exported {
     pub(super) iqn: String,
@@ -144,16 +144,16 @@ pub(super) struct Exported {
     pub(super) readonly: bool,
 }
 
-/// What must be done for an export to be as it shall.
+/// The changes that an export needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExportDifference {
-    /// Take down what there is, and build it.
+    /// Remove it, and create it again.
     Rebuild,
-    /// Change this.
+    /// Change it.
     Adjust(Change),
 }
 
-/// What of an export that stands is not as it shall be.
+/// The differences of an existing export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) account: bool,
@@ -161,7 +161,8 @@ pub(super) struct Change {
     pub(super) readonly: bool,
 }
 
-/// Weighs what we did (`left`) and what is shown against what shall be. Where the show is ambiguous, what we did counts.
+/// Compares the recorded (`left`) and the shown state with the desired one. If the shown state is ambiguous, the
+/// recorded one is used.
 pub(super) fn compare(shall: &Exported, left: &Exported, shown: &[ShownTarget]) -> ExportDifference {
     let alike: Vec<&ShownTarget> = shown.iter().filter(|target| target.tid == left.tid).collect();
     let believable = match alike.as_slice() {
@@ -179,7 +180,7 @@ pub(super) fn compare(shall: &Exported, left: &Exported, shown: &[ShownTarget]) 
     })
 }
 
-/// Whether the shown target is what we left.
+/// Whether the shown target matches the recorded one.
 fn holds(shown: &ShownTarget, left: &Exported) -> bool {
     let account = match &left.account {
         Some(account) => shown.accounts.contains(account) && shown.accounts.len() == 1,
@@ -194,7 +195,7 @@ fn holds(shown: &ShownTarget, left: &Exported) -> bool {
     account && shown.luns.iter().any(lun)
 }
 
-/// Who is on the list and should not be, and who should be and is not.
+/// The ACL entries to remove, and those to add.
 pub(super) fn access<'a>(
     acl: &'a [String],
     initiators: &'a BTreeSet<String>,
@@ -207,7 +208,7 @@ pub(super) fn access<'a>(
     )
 }
 
-/// The number for a new target: that of before if it is free, else the smallest free one.
+/// The id for a new target: the previous one if it is free, else the smallest free one.
 pub(super) fn free_tid(before: Option<u32>, taken: &dyn Fn(u32) -> bool) -> u32 {
     match before {
         Some(tid) if tid > 0 && i32::try_from(tid).is_ok() && !taken(tid) => tid,
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told() {
+    fn a_change_is_detected() {
         let shown = targets(TARGETS);
         let shall = Exported {
             bytes: 2 << 30,
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_and_missing_ones_are_told() {
+    fn unexpected_and_missing_entries_are_detected() {
         let initiators = BTreeSet::from(["iqn.a".to_owned(), "iqn.b".to_owned()]);
         let acl = ["ALL", "iqn.b"].map(str::to_owned);
         assert_eq!(access(&acl, &initiators), (vec!["ALL"], vec!["iqn.a"]));
@@ -364,7 +365,7 @@ mod tests {
         }
 
         #[test]
-        fn any_size_can_be_told(bytes in any::<u64>()) {
+        fn any_size_can_be_converted(bytes in any::<u64>()) {
             let _ = megabytes(bytes);
         }
     }

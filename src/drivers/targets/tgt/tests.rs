@@ -1,4 +1,4 @@
-//! What is not seen from outside; `tests/drivers_tgt.rs` has the rest.
+//! Tests of internals; see `tests/drivers_tgt.rs` for the others.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn without_tgt_setup_names_the_package() {
 }
 
 #[test]
-fn options_that_cannot_work_are_told() {
+fn invalid_options_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let good = TgtOptions::new(home.path(), "127.0.0.1:1".parse().unwrap());
     for (options, word) in [
