@@ -1,4 +1,4 @@
-//! `pumice doctor` as an operator types it: what is well is said, each fault is told with how to mend it, and a Pumice that
+//! `pumice doctor` as an operator types it: what is in order is printed, each fault is reported with its remedy, and a Pumice that
 //! serves is not in its way.
 
 #![expect(
@@ -31,7 +31,7 @@ impl Host {
         self.home.path().join(name)
     }
 
-    /// A program that answers as it is told.
+    /// A program with given answers.
     fn program(&self, name: &str, script: &str) -> String {
         let path = self.path(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
@@ -113,7 +113,7 @@ fn a_host_that_can_serve_is_well_and_stays_as_it_is() {
     ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
-    assert!(!printed.contains('\u{1b}'), "no colours where nobody looks");
+    assert!(!printed.contains('\u{1b}'), "no colours without a terminal");
     assert!(!host.path("data").exists(), "nothing was made");
 }
 

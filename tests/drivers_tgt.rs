@@ -1,5 +1,5 @@
-//! The real tgt, with real initiators (libiscsi, through qemu-io and its own tools). Everything runs as whoever runs the tests, in
-//! temporary folders, on free ports of 127.0.0.1, and never touches a tgtd of the system.
+//! The real tgt, with real initiators (libiscsi, through qemu-io and its own tools). Everything runs as the user that
+//! runs the tests, in temporary folders, on free ports of 127.0.0.1, and never touches a tgtd of the system.
 
 #![expect(
     clippy::unwrap_used,
@@ -323,7 +323,7 @@ fn only_the_right_initiator_with_the_right_password_gets_in() {
     qemu_io(&mine, &password, &[], &read).unwrap_err();
 }
 
-/// A guest that stays logged in, and reads when told to.
+/// A guest that stays logged in, and reads when requested to.
 struct Guest {
     _keeper: Daemon,
     process: Process,
@@ -424,7 +424,7 @@ fn what_a_daemon_that_dies_breaks_is_done_by_the_next() {
 fn a_daemon_that_dies_again_and_again_is_there_in_time_for_who_waits() {
     let rig = Rig::new().up();
     let volume = rig.create(1);
-    // The pauses of one that nobody waits for would be longer than a verb's patience by then.
+    // The pauses of one without a waiting caller would be longer than a verb's patience by then.
     for _ in 0..7 {
         let daemon = Process::open(rig.daemons()[0]).unwrap();
         daemon.kill();
@@ -554,7 +554,10 @@ fn what_an_operator_took_away_is_made_again() {
     ])
     .unwrap();
     rig.export(&volume);
-    assert!(!rig.shown().contains("ALL"), "nobody else lets anybody in");
+    assert!(
+        !rig.shown().contains("ALL"),
+        "no other target grants access to all"
+    );
     rig.tgtadm(&["--mode", "target", "--op", "delete", "--force", "--tid", "1"])
         .unwrap();
     assert!(rig.target.list_exports(&work()).unwrap().is_empty());
@@ -704,7 +707,7 @@ fn the_daemon_of_a_killed_process_dies_with_it_and_a_leftover_is_ended() {
     assert_eq!(daemons_of(&folder).len(), 1);
 }
 
-/// What the test above runs as a process of its own; nothing when nobody told it where.
+/// What the test above runs as a process of its own; does nothing without the path.
 #[test]
 fn helper_that_is_killed() {
     if std::env::var_os("PUMICE_TEST_FOLDER").is_none() {

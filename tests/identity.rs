@@ -530,7 +530,7 @@ async fn guessing_gets_slower_and_an_unknown_name_is_no_exception() {
         let wait: u64 = throttled.header("Retry-After").unwrap().parse().unwrap();
         assert!((1..=10).contains(&wait), "{wait}");
     }
-    // However many names were guessed at from here, whoever knows a password gets in.
+    // However many names were guessed at from here, a user with the right password can log in.
     for n in 0..100 {
         let answer = site
             .post(password(&format!("nobody{n}"), "guess", Value::Null))

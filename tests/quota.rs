@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// As the verbs do: under the limits that the check told.
+    /// As the verbs do: under the limits that the check returned.
     async fn store(&self, request: &CheckQuota, ceilings: &Ceilings) -> Result<(), CommitError> {
         let mut changes = self.catalog.change();
         changes.add_usage(&self.project, &request.deltas);

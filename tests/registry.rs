@@ -142,7 +142,7 @@ async fn a_disabled_service_stays_disabled_over_a_restart_and_is_back_when_enabl
     let services = life.services_when(|services| services[0].up).await;
     assert!(
         services[0].service.disabled && services[0].service.id == id,
-        "a heartbeat enables nobody"
+        "a heartbeat enables no service"
     );
 
     let service = life.set_disabled(VOLUME_BINARY, "h@lvm", false).await.unwrap();

@@ -1,5 +1,5 @@
 //! The scheduler as its neighbours see it: a real catalog and router, a backend and an Api actor that write down what
-//! they are told.
+//! they receive.
 
 #![expect(
     clippy::unwrap_used,
@@ -234,7 +234,7 @@ async fn a_host_that_may_have_been_told_keeps_the_volume_though_it_cannot_be_rea
     assert_eq!(world.records().await, before);
     assert!(
         world.commands("b@lvm").is_empty() && world.reports().is_empty(),
-        "nobody else may make it, too"
+        "no other backend may create it, too"
     );
 }
 

@@ -50,7 +50,7 @@ impl Message for Count {
 
 impl Call for Count {}
 
-/// Is counted under its number; nobody waits.
+/// Is counted under its number; no caller waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Mark(u64);
 
@@ -128,7 +128,7 @@ fn note<T>(answers: &mut Answers, number: u64, result: Result<T, CallError>) {
         Ok(_) => answers.acknowledged.push(number),
         Err(error) if error.undelivered().is_some() => answers.undelivered.push(number),
         Err(CallError::Timeout(_) | CallError::Lost(_)) => answers.unknown.push(number),
-        Err(error) => panic!("nobody said {error}"),
+        Err(error) => panic!("unexpected error {error}"),
     }
 }
 

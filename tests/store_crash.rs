@@ -63,7 +63,7 @@ fn say(word: &str, id: VolumeId) {
     let _ = writeln!(out, "{word} {id}").and_then(|()| out.flush());
 }
 
-/// Creates, finishes and deletes volumes for ever, and says what it was told is done.
+/// Creates, finishes and deletes volumes without end, and prints what was acknowledged.
 async fn live(catalog: Catalog) {
     loop {
         let mut record = volume();

@@ -1,4 +1,4 @@
-//! What every engine of the store promises, asked of each; and that none can be told from the one in memory.
+//! What every engine of the store promises, asked of each; and that each behaves as the one in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -446,7 +446,7 @@ fn identity_keeps_its_form() {
     );
 }
 
-/// Variants of stored enums are told apart by their place: this list may only grow at the end of each enum.
+/// Variants of stored enums are distinguished by their position: this list may only grow at the end of each enum.
 #[test]
 fn variants_of_stored_enums_keep_their_numbers() {
     let mut lines = String::new();

@@ -1,4 +1,4 @@
-//! What an actor, and whoever talks to one, may count on within one process.
+//! What an actor and its callers may count on within one process.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
@@ -158,7 +158,14 @@ async fn an_actor_that_panics_is_built_anew_behind_the_same_handle() {
         (report.restarts, report.incarnation, report.state),
         (1, 2, State::Running)
     );
-    assert!(report.last_failure.as_ref().unwrap().text.contains("told to"));
+    assert!(
+        report
+            .last_failure
+            .as_ref()
+            .unwrap()
+            .text
+            .contains("requested panic")
+    );
     assert!(router.healthy());
     assert_eq!(bench.endpoint.depth(), 0);
 }

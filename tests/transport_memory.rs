@@ -24,7 +24,7 @@ thread_local! {
 }
 
 fn count(more: usize, less: usize) {
-    // While a thread ends its locals are gone; what it allocates then is nobody's concern here.
+    // While a thread ends its locals are gone; what it allocates then does not count here.
     let _ = NOW.try_with(|now| {
         now.set((now.get() + more).saturating_sub(less));
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));

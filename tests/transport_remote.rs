@@ -128,7 +128,7 @@ async fn a_listener_reaches_the_actors_of_whoever_joined_it() {
         handle.call(&context(), Add(1, 1), LONG).await,
         Err(CallError::Unreachable(_))
     ));
-    // What registers later is announced, and whoever waits for it is told.
+    // What registers later is announced, and its waiters are informed.
     volume.register(bench.endpoint.clone());
     let announced = soon(events.recv()).await.unwrap();
     assert_eq!(announced.change, PeerChange::Announced);
@@ -367,7 +367,7 @@ async fn a_way_that_is_full_refuses_at_once() {
             ),
         }
     }
-    // What is written makes room, even if nobody ever reads it.
+    // What is written makes room, even if it is never read.
     assert!(overloaded > 50, "{overloaded}");
 }
 

@@ -25,7 +25,7 @@ pub struct Disk {
 }
 
 /// Leaves a test out, aloud, where the machine cannot run it.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests must see it")]
+#[expect(clippy::print_stdout, reason = "the person that runs the tests must see it")]
 pub fn leave_out(test: &str, why: &anyhow::Error) -> Result<()> {
     if std::env::var_os(MUST_RUN_ALL).is_some() {
         bail!("{test} must run where {MUST_RUN_ALL} is set, but this machine cannot: {why:#}");

@@ -106,7 +106,7 @@ fn is_read_only(pumice: &Pumice) -> Result<()> {
     Ok(())
 }
 
-/// Each time that it was full is told once, and nothing of it comes with every request.
+/// Each time that the disk was full is logged once, and not with every request.
 fn tells_once(place: &Place) -> Result<()> {
     let log = place.log()?;
     ensure!(!log.contains("panic"), "{log}");

@@ -1,4 +1,4 @@
-//! Clients that make and delete volumes, what they were told, and holding what there is against it.
+//! Clients that create and delete volumes, their answers, and a comparison of both with the records.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::acknowledged::{AcknowledgedFacts, Answer as Effect, Resource};
 use crate::client::{Answer, Client, PROJECT};
 use crate::process::Pumice;
 
-/// What clients were told, and how often with which status.
+/// The answers that clients received, and how often with which status.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// Of volumes, by id.
@@ -25,7 +25,7 @@ pub struct Answers {
     pub refusals: BTreeMap<String, usize>,
     /// Names that were asked for without an answer, and why: the connection ended first.
     pub unanswered: Vec<String>,
-    /// How long those that were told 202 to a create waited for it.
+    /// How long the clients that received 202 for a create waited for it.
     pub waits: Vec<Duration>,
 }
 
@@ -79,12 +79,12 @@ impl Load {
         self.answers.lock().clone()
     }
 
-    /// Until what clients were told is as it should be.
+    /// Waits until the answers of clients are as expected.
     pub fn until(&self, what: &str, holds: impl Fn(&Answers) -> bool) -> Result<()> {
         wait_for(what, || Ok(holds(&self.answers.lock())))
     }
 
-    /// Ends the clients; what they were told.
+    /// Ends the clients and returns their answers.
     pub fn end(self) -> Result<Answers> {
         self.stop.store(true, Ordering::Release);
         for client in self.clients {
@@ -210,7 +210,7 @@ pub fn volumes(client: &mut Client) -> Result<BTreeMap<String, Value>> {
     }
 }
 
-/// That all that was told is so, and that quota is the sum of it. Of volumes that nobody was told of there may be as many as there
+/// Checks that all answers are true, and that quota is the sum of them. Volumes that no client knows of may be as many as there
 /// were requests without an answer; they are returned.
 pub fn compare(pumice: &Pumice, answers: &Answers) -> Result<Vec<Value>> {
     let mut client = Client::connect(pumice.address)?;

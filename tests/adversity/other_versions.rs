@@ -409,7 +409,7 @@ fn populate(place: &Place) -> Result<()> {
     )?;
     load::wait_for_rest(&pumice)?;
     pumice.stop()?;
-    // Nobody makes it: its backend does not start before the program is killed.
+    // It is not created: its backend does not start before the program is killed.
     std::fs::rename(place.data.join("volumes"), place.data.join("aside"))?;
     std::fs::write(place.data.join("volumes"), "in the way")?;
     let pumice = Pumice::start(place)?;

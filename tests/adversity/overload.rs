@@ -118,7 +118,7 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
     let flood = Times::of(answers.waits.clone());
     println!(
         "alone: create {:?}, read {:?}; beside {CONNECTIONS} connections: create {:?} ({:.1} times, {:?} at most), read {:?} ({:.1} \
-         times, {:?} at most); the flood was told {:?}, and waited {:?} for a 202; {} MiB",
+         times, {:?} at most); the flood received {:?}, and waited {:?} for a 202; {} MiB",
         alone.creates.median(),
         alone.reads.median(),
         beside.creates.median(),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::child::{Child, PROGRAM};
 use crate::client::Client;
 
-/// Files, a target that leads nowhere, everybody an administrator, and room for all.
+/// Files, a target that leads nowhere, each user an administrator, and room for all.
 const CONFIG: &str = r#"
 [auth]
 strategy = "noauth"

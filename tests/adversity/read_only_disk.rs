@@ -48,7 +48,7 @@ fn a_disk_that_turned_read_only_stops_it_and_nothing_is_lost() -> Result<()> {
     let answers = load.end()?;
     load::wait_for_rest(&pumice)?;
     let unknown_volumes = load::compare(&pumice, &answers)?;
-    // A commit that failed while it was made durable may be there: its client was told 500, or nothing.
+    // A commit that failed while it was made durable may be there: its client received 500, or no answer.
     let unknown = answers.count(500) + answers.unanswered.len();
     ensure!(
         unknown_volumes.len() <= unknown,

@@ -40,7 +40,7 @@ fn stops_under_load_lose_nothing_and_begin_nothing_in_secret() -> Result<()> {
     let unknown_volumes = load::compare(&pumice, &answers)?;
     ensure!(
         unknown_volumes.is_empty(),
-        "{} volumes were made for requests that nobody answered: {unknown_volumes:?}",
+        "{} volumes were made for requests that were not answered: {unknown_volumes:?}",
         unknown_volumes.len()
     );
     let others: Vec<_> = answers

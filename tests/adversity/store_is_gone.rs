@@ -49,7 +49,7 @@ fn all_of_a_data_folder_may_go_if_an_export_was_kept_elsewhere() -> Result<()> {
     let mut pumice = Pumice::start(&place)?;
     ensure!(Client::connect(pumice.address)?.create("kept")?.status == 202);
     load::wait_for_rest(&pumice)?;
-    // Nobody asks for anything: it is noticed all the same.
+    // It is noticed without any request.
     std::fs::rename(&place.data, folder.path().join("aside"))?;
     let status = pumice.ends_within(Duration::from_secs(10))?;
     ensure!(status.code() == Some(STORE_FAILED), "it ended with {status}");

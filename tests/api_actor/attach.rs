@@ -120,7 +120,7 @@ async fn terminating_before_attaching_frees_the_volume() {
     assert_eq!(
         (now.provider_location, now.operation),
         (None, None),
-        "nobody is left"
+        "no initiator is left"
     );
     // Nothing was exported here: nothing to ask of the backend.
     let other = world.volume(1).await;

@@ -71,7 +71,7 @@ impl Store for Troubled {
     }
 }
 
-/// A world whose Api actor, and nobody else, meets trouble.
+/// A world in which only the Api actor meets trouble.
 async fn troubled(options: Options) -> (World, Arc<Troubled>) {
     let memory = Arc::new(MemoryStore::default());
     let world = World::on(memory.clone(), options.clone()).await;

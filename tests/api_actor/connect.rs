@@ -106,7 +106,7 @@ async fn a_volume_is_reserved_connected_used_and_free_again() {
     assert_ne!(
         secret(&again),
         secret(&connected),
-        "who knew the old secret shall not come in"
+        "an initiator with the old secret must not log in"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Reports that come when nobody waits for them any more: of an earlier attempt, of a backend that has lost the operation, of one
-//! that has ended.
+//! Reports that arrive when no operation waits for them any more: of an earlier attempt, of a backend that has lost the
+//! operation, of one that has ended.
 
 use pumice::messages::api::{FailureKind, Outcome};
 use pumice::messages::volume::CommandId;

@@ -111,7 +111,7 @@ fn counts(pairs: &[(&str, i64)]) -> BTreeMap<String, i64> {
     pairs.iter().flat_map(typed).collect()
 }
 
-fn told<T: std::fmt::Debug>(result: Result<T, Error>) -> (ErrorKind, String) {
+fn error_of<T: std::fmt::Debug>(result: Result<T, Error>) -> (ErrorKind, String) {
     let error = result.unwrap_err();
     (error.kind, error.client)
 }
@@ -131,7 +131,7 @@ async fn a_volume_changes_hands_with_its_snapshots_and_all_that_they_count_for()
     );
     let again = world.call(offer(offered.id)).await;
     assert_eq!(
-        told(again),
+        error_of(again),
         (
             ErrorKind::BadRequest,
             "Invalid volume: status must be available".to_owned()
@@ -156,13 +156,13 @@ async fn a_volume_changes_hands_with_its_snapshots_and_all_that_they_count_for()
     assert_eq!(transfers(&world, None).await, []);
     let gone = format!("Transfer {} could not be found.", made.transfer.id);
     for result in [
-        told(world.call_as(&taker(), accept(&made)).await),
-        told(world.call_as(&admin(), withdraw(made.transfer.id)).await),
+        error_of(world.call_as(&taker(), accept(&made)).await),
+        error_of(world.call_as(&admin(), withdraw(made.transfer.id)).await),
     ] {
         assert_eq!(result, (ErrorKind::NotFound, gone.clone()));
     }
     assert_eq!(
-        told(world.call(delete(offered.id, true, false)).await).0,
+        error_of(world.call(delete(offered.id, true, false)).await).0,
         ErrorKind::NotFound
     );
     world
@@ -180,7 +180,7 @@ async fn an_offer_that_is_taken_back_leaves_the_volume_as_it_was() {
     let offered = world.volume(1).await;
     let made = world.call(offer(offered.id)).await.unwrap();
     let foreign = world.call_as(&stranger(), withdraw(made.transfer.id)).await;
-    assert_eq!(told(foreign).0, ErrorKind::NotFound);
+    assert_eq!(error_of(foreign).0, ErrorKind::NotFound);
     world.call(withdraw(made.transfer.id)).await.unwrap();
     assert_eq!(volume(&world, offered.id).await.status, VolumeStatus::Available);
     assert_eq!(transfers(&world, None).await, []);
@@ -210,12 +210,12 @@ async fn snapshots_that_stay_are_their_projects_and_no_one_elses() {
     };
     let none = format!("Volume {} doesn't have any snapshots.", offered.id);
     assert_eq!(
-        told(world.call_as(&taker(), back).await),
+        error_of(world.call_as(&taker(), back).await),
         (ErrorKind::BadRequest, none)
     );
     let cascade = world.call_as(&taker(), delete(offered.id, true, false)).await;
     assert!(
-        told(cascade)
+        error_of(cascade)
             .1
             .contains("or be disassociated from snapshots after volume transfer.")
     );
@@ -223,7 +223,7 @@ async fn snapshots_that_stay_are_their_projects_and_no_one_elses() {
     world.call_as(&taker(), accept(&made)).await.unwrap();
     let still = world.catalog.snapshot(kept.id).await.unwrap().unwrap();
     assert_eq!(still.project_id, project());
-    // A copy of it is its project's, and what goes wrong with it is told there.
+    // A copy of it is its project's, and its errors are reported there.
     let copy = pumice::verbs::volume::CreateVolume {
         snapshot_id: Some(kept.id.0),
         ..create(1)
@@ -267,7 +267,7 @@ async fn who_may_not_have_it_does_not_get_it() {
         ..accept(&made)
     };
     assert_eq!(
-        told(world.call_as(&taker(), wrong).await),
+        error_of(world.call_as(&taker(), wrong).await),
         (
             ErrorKind::BadRequest,
             format!(
@@ -281,15 +281,15 @@ async fn who_may_not_have_it_does_not_get_it() {
         ..taker()
     };
     assert_eq!(
-        told(world.call_as(&looking, accept(&made)).await).0,
+        error_of(world.call_as(&looking, accept(&made)).await).0,
         ErrorKind::Forbidden
     );
     assert_eq!(
-        told(world.call_as(&reader(), offer(offered.id)).await).0,
+        error_of(world.call_as(&reader(), offer(offered.id)).await).0,
         ErrorKind::Forbidden
     );
     assert_eq!(
-        told(world.call_as(&taker(), offer(offered.id)).await).0,
+        error_of(world.call_as(&taker(), offer(offered.id)).await).0,
         ErrorKind::NotFound
     );
     for id in ["x", "11111111-2222-4333-8444-555555555555"] {
@@ -299,7 +299,7 @@ async fn who_may_not_have_it_does_not_get_it() {
         };
         let text = format!("Transfer {id} could not be found.");
         assert_eq!(
-            told(world.call_as(&taker(), unknown).await),
+            error_of(world.call_as(&taker(), unknown).await),
             (ErrorKind::NotFound, text)
         );
     }
@@ -321,7 +321,7 @@ async fn who_may_not_have_it_does_not_get_it() {
     ] {
         world.script.lock().limits = limits;
         let over = world.call_as(&taker(), accept(&made)).await;
-        assert_eq!(told(over), (ErrorKind::OverQuota, text.to_owned()));
+        assert_eq!(error_of(over), (ErrorKind::OverQuota, text.to_owned()));
     }
     world.script.lock().limits.clear();
     let (status, who) = (VolumeStatus::AwaitingTransfer, volume(&world, offered.id).await);
@@ -353,7 +353,7 @@ async fn a_private_type_keeps_its_volumes_among_those_who_may_use_it() {
     let made = world.call(offer(offered.id)).await.unwrap();
     let refused = world.call_as(&taker(), accept(&made)).await;
     let text = format!("Volume type {} could not be found.", private.id);
-    assert_eq!(told(refused), (ErrorKind::NotFound, text));
+    assert_eq!(error_of(refused), (ErrorKind::NotFound, text));
     let open = VolumeTypeChange::AddProjectAccess("p2".to_owned());
     world.change_type(private.id, open).await.unwrap();
     world.call_as(&taker(), accept(&made)).await.unwrap();
@@ -379,12 +379,12 @@ async fn nobody_reaches_a_volume_that_has_another_owner() {
         "Invalid volume: Volume {} must not be migrating, attached or connected to be transferred.",
         offered.id
     );
-    assert_eq!(told(world.call(offer(offered.id)).await).1, refusal);
+    assert_eq!(error_of(world.call(offer(offered.id)).await).1, refusal);
     world.call(disconnect.clone()).await.unwrap();
     let made = world.call(offer(offered.id)).await.unwrap();
     // As in Cinder, it can be connected meanwhile; then it does not change hands.
     world.call(connect).await.unwrap();
-    assert_eq!(told(world.call_as(&taker(), accept(&made)).await).1, refusal);
+    assert_eq!(error_of(world.call_as(&taker(), accept(&made)).await).1, refusal);
     world.call(disconnect).await.unwrap();
     world.call_as(&taker(), accept(&made)).await.unwrap();
     // Nor is one offered that is reserved, whatever its status was set to.
@@ -398,7 +398,7 @@ async fn nobody_reaches_a_volume_that_has_another_owner() {
     world.call(reserve).await.unwrap();
     reset(&world, reserved.id, VolumeStatus::Available).await;
     assert_eq!(
-        told(world.call(offer(reserved.id)).await).0,
+        error_of(world.call(offer(reserved.id)).await).0,
         ErrorKind::BadRequest
     );
 }
@@ -415,7 +415,7 @@ async fn a_volume_that_goes_takes_its_offer_along() {
         world.call(offer(one.id)).await.unwrap();
     }
     let waiting = world.call(delete(forced.id, false, false)).await;
-    assert!(told(waiting).1.contains("awaiting a transfer"));
+    assert!(error_of(waiting).1.contains("awaiting a transfer"));
     world
         .call_as(&admin(), delete(forced.id, false, true))
         .await
@@ -443,7 +443,7 @@ async fn a_second_offer_takes_the_place_of_one_whose_volume_was_reset() {
     reset(&world, offered.id, VolumeStatus::Available).await;
     let waits_not = world.call_as(&taker(), accept(&first)).await;
     assert_eq!(
-        told(waits_not).1,
+        error_of(waits_not).1,
         format!(
             "Invalid volume: Transfer {}: Volume id {} expected in awaiting-transfer state.",
             first.transfer.id, offered.id
@@ -451,12 +451,12 @@ async fn a_second_offer_takes_the_place_of_one_whose_volume_was_reset() {
     );
     let second = world.call(offer(offered.id)).await.unwrap();
     assert_eq!(
-        told(world.call_as(&taker(), accept(&first)).await).0,
+        error_of(world.call_as(&taker(), accept(&first)).await).0,
         ErrorKind::NotFound
     );
     reset(&world, offered.id, VolumeStatus::Maintenance).await;
     assert_eq!(
-        told(world.call_as(&taker(), accept(&second)).await).1,
+        error_of(world.call_as(&taker(), accept(&second)).await).1,
         "Invalid volume: The volume cannot accept transfer in maintenance mode."
     );
     reset(&world, offered.id, VolumeStatus::AwaitingTransfer).await;
@@ -486,7 +486,7 @@ async fn more_snapshots_than_one_commit_moves_are_refused_when_they_are_offered(
     world.snapshot_by(&taker(), offered.id).await;
     let many = world.call_as(&taker(), offer(offered.id)).await;
     assert_eq!(
-        told(many),
+        error_of(many),
         (
             ErrorKind::TooLarge,
             "Invalid number of snapshots: the volume has 101, and 100 can be transferred with it.".to_owned()
@@ -564,7 +564,7 @@ fn acts() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The keys of offers, as those who made them were told.
+/// The keys of offers, as in the answers to those that made them.
 type Keys = RefCell<Vec<NewTransfer>>;
 
 /// Somebody of one of two projects does it to one of the volumes. What comes back does not matter here.
@@ -676,7 +676,7 @@ async fn run(script: Vec<(Act, usize)>) {
         assert_eq!(offered.len(), all, "a volume is offered twice");
     }
     world.until_quiet().await;
-    // Usage is what exists, whoever it is of by now, and no transfer is of a volume that is gone.
+    // Usage is what exists, in whichever project it is now, and no transfer is of a volume that is gone.
     assert_eq!(verify(&world.catalog).await.unwrap(), []);
     for volume in world.volumes().await {
         world

@@ -203,7 +203,7 @@ class Pumice:
         return "".join(f"--- {part.name}\n{part.log()[-6000:]}" for part in self.parts.values())
 
     def target_daemons(self):
-        """Our tgtd: the ones that were told our portal."""
+        """Our tgtd: the ones that received our portal."""
         pids = []
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:

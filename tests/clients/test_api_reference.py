@@ -63,7 +63,7 @@ def test_a_route_is_what_the_reference_says(shared, volume, method, path, action
         assert answer.status_code < 500, answer.text
         there = answer.status_code != 404 or "itemNotFound" in answer.text
         assert there, f"no such route: {answer.text}"
-    # Actions that are not served yet are not told apart by version.
+    # Actions that are not served yet are not distinguished by version.
     if int(minor) > 0 and not (action and state == "501"):
         before = call(shared, method, path, action, int(minor) - 1, volume)
         assert before.status_code in (400, 404), f"already there in 3.{int(minor) - 1}: {before.text}"

@@ -41,11 +41,11 @@ def copying(pumice, source):
     clone = {"size": 1, "source_volid": source, "name": "clone"}
     volume = pumice.admin("POST", "/volumes", json={"volume": clone}).json()["volume"]["id"]
 
-    def told():
+    def with_rate():
         found = json.loads(operations(pumice, "list", "--volume", volume, "--json"))["operations"]
         return found[0] if found and (found[0]["progress"] or {}).get("bytes_per_second") else None
 
-    return volume, wait_for("progress with a rate", told)
+    return volume, wait_for("progress with a rate", with_rate)
 
 
 def test_a_copy_says_how_far_it_is_and_is_ended_by_its_owner(slow):

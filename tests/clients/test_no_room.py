@@ -29,7 +29,7 @@ def test_a_missing_volume_folder_is_an_error_with_a_reason_and_heals(make_pumice
     failed = create(pumice, "failed")
     comes_to(pumice, failed, "error")
     messages = messages_of(pumice, failed)
-    assert messages, "nobody told the owner"
+    assert messages, "the owner got no message"
     assert messages[0]["message_level"] == "ERROR" and messages[0]["event_id"].startswith("VOLUME_VOLUME_"), messages
     assert str(pumice.folder) not in messages[0]["user_message"], "a path is not the owner's business"
     assert pumice.usage()["volumes"] == (2, 0), "it counts until it is deleted"

@@ -103,8 +103,8 @@ def test_a_bad_configuration_is_told_at_once_and_nothing_is_opened(tmp_path):
         [harness.BINARY, "serve", "--config", str(config)], capture_output=True, text=True, timeout=20
     )
     assert done.returncode == 2
-    for told in ("3: node.roles", "5: web.lisen", "did you mean 'listen'", "6: web.workers", "8: transport.listen"):
-        assert told in done.stderr, done.stderr
+    for problem in ("3: node.roles", "5: web.lisen", "did you mean 'listen'", "6: web.workers", "8: transport.listen"):
+        assert problem in done.stderr, done.stderr
     assert not data.exists()
 
 

@@ -1,5 +1,5 @@
 //! Nothing acknowledged is lost, nothing is stuck, nothing is left behind: the whole program is killed again and again while
-//! clients make, grow and delete volumes, and is then held against what the clients were told.
+//! clients make, grow and delete volumes, and is then compared with the answers that clients received.
 
 #[path = "../support/acknowledged.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
@@ -36,7 +36,7 @@ const BACKENDS: [&str; 2] = ["file", "other"];
 /// How often the program is killed in `make test`. `PUMICE_CRASH_KILLS` sets another number for longer runs.
 const KILLS: usize = 12;
 
-/// What clients were told, by id.
+/// The answers that clients received, by id.
 type Facts = AcknowledgedFacts<String>;
 
 #[test]
@@ -94,7 +94,7 @@ fn whatever_is_killed_and_when_nothing_is_lost_or_stuck_or_left() -> Result<()> 
     Ok(())
 }
 
-/// Makes volumes and deletes some of them, until told to stop. A broken connection is what this test is about.
+/// Makes volumes and deletes some of them, until requested to stop. A broken connection is what this test is about.
 fn work(index: usize, facts: &Mutex<Facts>, stop: &AtomicBool, address: &Mutex<std::net::SocketAddr>) {
     let mut round = 0_usize;
     while !stop.load(Ordering::Acquire) {
@@ -190,7 +190,7 @@ fn wait_for_rest(pumice: &Pumice) -> Result<()> {
     }
 }
 
-/// Holds what is against what clients were told.
+/// Compares the records with the answers that clients received.
 fn compare(pumice: &Pumice, facts: &Facts) -> Result<()> {
     let mut client = Client::connect(pumice.address)?;
     let volumes = all_volumes(&mut client)?;
@@ -232,7 +232,7 @@ fn compare(pumice: &Pumice, facts: &Facts) -> Result<()> {
     for resource in ["volumes", "gigabytes"] {
         ensure!(
             quota["quota_set"][resource]["reserved"] == 0,
-            "{resource} is reserved for nobody: {quota}"
+            "{resource} is reserved for no operation: {quota}"
         );
     }
     Ok(())

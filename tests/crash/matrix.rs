@@ -1,5 +1,5 @@
 //! The crash matrix: the program is really killed at every point there is — before and after each step of each flow, each commit
-//! of each verb, each external command — started again, and held against what the client was told, its own catalog, and the
+//! of each verb, each external command — started again, and compared with the answers to the client, its own catalog, and the
 //! files. Which points there are is what one run without a kill reaches; that none is missing, another test sees to.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +86,7 @@ const ELSEWHERE: [(&str, usize, &str); 10] = [
     ),
 ];
 
-/// What the client was told of what it asked for, by id.
+/// The answers to the client's requests, by id.
 #[derive(Default)]
 struct Expected {
     facts: Facts,
@@ -517,7 +517,7 @@ fn compare(pumice: &Pumice, expected: &Expected) -> Result<()> {
     Ok(())
 }
 
-/// The points that the story reaches when nobody dies.
+/// The points that the story reaches when no process dies.
 fn points() -> Result<BTreeSet<String>> {
     let folder = tempfile::tempdir()?;
     let list = folder.path().join("points");

@@ -59,7 +59,7 @@ ping_interval = "500ms"
         })
     }
 
-    /// A volume node on the storage that all of them have, with what else its backend is told.
+    /// A volume node on the storage that all of them have, with the other settings of its backend.
     fn volume(&self, name: &str, data: &str, more: &str) -> Result<Child> {
         let (path, storage) = (self.folder.path(), self.storage());
         let config = path.join(format!("{name}.toml"));
@@ -150,7 +150,7 @@ fn a_paused_process_keeps_a_second_out_and_destroys_nothing_when_its_locks_were_
     let pid = Pid::from_child(&first.0);
     rustix::process::kill_process(pid, Signal::STOP)?;
 
-    // As it should be: nobody else comes in, by the same data directory or by the storage alone.
+    // As expected, no other process starts, by the same data directory or by the storage alone.
     for (name, data) in [("second", "data"), ("third", "other")] {
         let mut refused = split.volume(name, data, "")?;
         let status = refused.ends_within(LIMIT)?.context("it was not refused")?;

@@ -15,7 +15,7 @@ use anyhow::Result;
 
 use crate::child::{Child, PROGRAM};
 
-/// Files, a target that leads nowhere, everybody an administrator, and room for all.
+/// Files, a target that leads nowhere, each user an administrator, and room for all.
 const CONFIG: &str = r#"
 [auth]
 strategy = "noauth"

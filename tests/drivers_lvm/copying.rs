@@ -160,7 +160,7 @@ fn a_copy_does_not_outlive_its_parent() {
     assert_eq!(&progress, b"done ");
     drop(input);
     assert_eq!(copy.wait().unwrap().code(), Some(i32::from(EXIT_ALONE)));
-    // One that is never told its limit does nothing.
+    // One that never receives its limit does nothing.
     let mut copy = start(&["copy", paths[0], "/no/such/file", "--length", &length]);
     drop(copy.stdin.take());
     assert_eq!(copy.wait().unwrap().code(), Some(i32::from(EXIT_ALONE)));

@@ -64,7 +64,7 @@ def cows(name):
 
 
 def give_back(name, text):
-    """Its space is the group's again. `leaks` has what whoever gets it next could read."""
+    """Its space is the group's again. `leaks` has what the next user of the space could read."""
     if text:
         with open(f"{here}/leaks", "a") as file:
             file.write(f"{name}: {text}\n")

@@ -273,7 +273,7 @@ fn a_snapshot_is_taken_off_its_origin_and_wiped_before_its_room_is_given_back() 
             driver.create_volume(&work(), &one).unwrap();
             group.write(&one.storage_name(), "secret");
             driver.create_snapshot(&work(), &one, snapshot).unwrap();
-            // Whoever has its origin open goes on.
+            // A process that has its origin open continues.
             group.change(&one.storage_name(), "open", true.into());
             if overflowed {
                 group.change(&name, "attr", "swi-I-s---".into());

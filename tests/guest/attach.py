@@ -175,7 +175,7 @@ class Story:
         self.it_is_detached()
 
     def coming_back_unasked_is_refused(self):
-        # Beside the volume of another: a tgtd that has no target at all hangs up on everybody without a word, which
+        # Beside the volume of another: a tgtd that has no target at all closes every connection without an answer, which
         # iscsid takes for a passing fault and tries for minutes.
         beside = self.pumice.create("beside", 1)
         attachment, _ = self.pumice.attach(beside, connector(STRANGER))

@@ -114,9 +114,9 @@ def _disorder(pumice, names, beside):
                     found.append(f"{group}/{lv} has {there[lv][1]} bytes, and its record {one['size']} GiB")
         targets = {target.rpartition(":")[2] for target in targets_of(name)}
         for lv in targets - exported:
-            found.append(f"{lv} is exported for nobody")
+            found.append(f"{lv} is exported without an attachment")
     for lv in set(lio_backstores()) - exported:
-        found.append(f"{lv} is a backstore for nobody")
+        found.append(f"{lv} is a backstore without an attachment")
     size = sum(one["size"] for one in volumes + snapshots)
     count = {"volumes": (len(volumes), 0), "snapshots": (len(snapshots), 0), "gigabytes": (size, 0)}
     usage = pumice.usage()

@@ -167,7 +167,7 @@ class Bench:
         print(f"    commands of ours, all rounds: {commands(since)}", flush=True)
 
     def has_room_for(self, many):
-        """Until the backend has told of its group without what was just removed; the scheduler believes its last report."""
+        """Until the backend has reported its group without what was just removed; the scheduler believes its last report."""
 
         def reported():
             pools = self.pumice.pools().values()
@@ -227,7 +227,7 @@ class Bench:
             "one after the other": lambda: bare_way(one_after_the_other),
             f"{width} at a time": lambda: bare_way(side_by_side),
         }
-        # The disks are files that take their room when they are first written to: that is nobody's time.
+        # The disks are files that take their room when they are first written to: that time does not count.
         print(f"    {many} bare, not counted: {bare_way(one_after_the_other):.0f} ms", flush=True)
         times, order = collections.defaultdict(list), list(ways)
         for number in range(len(ways)):

@@ -2,7 +2,7 @@
 """Storage that fails: commands that hang, lie or fail when the work is done; groups and pools that are full; broken disks.
 
 Runs as root inside the guest (README.md): faults.py [--short] [--only WORDS]. Whatever happens to a volume must end in a state that says
-so, with a message for its owner, while other volumes go on; nothing may be left over, and nobody's data may be lost.
+so, with a message for its owner, while other volumes go on; nothing may be left over, and no data may be lost.
 """
 
 import argparse
@@ -57,7 +57,7 @@ LONG = 200
 class Story:
     def __init__(self):
         self.pumice = Pumice(
-            # What is done beside it shall be seen soon.
+            # Changes by others must be noticed soon.
             configuration(NAMES, f'command_timeout = "{TIMEOUT}s"\nbackend_stats_polling_interval = "5s"')
             + '[service]\nreport_interval = "5s"\n[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max = "2s"\n'
         )
@@ -99,10 +99,10 @@ class Story:
 
     def owner_is_told(self, which):
         """In words that name no path, no group and no command."""
-        told = wait_for(f"a message about {which}", lambda: self.pumice.messages(which), 10)
-        for text in told:
+        texts = wait_for(f"a message about {which}", lambda: self.pumice.messages(which), 10)
+        for text in texts:
             expect(not any(word in text for word in ("/", "vg1", "vg2", "vg3", "vg4", "lvcreate")), text)
-        return told[0]
+        return texts[0]
 
     def free(self, backend):
         """GiB, as the scheduler knows it."""
@@ -111,8 +111,8 @@ class Story:
     def says(self, now, which):
         if now is None:
             return "gone"
-        told = f", “{self.owner_is_told(which)}”" if now["status"].startswith("error") else ""
-        return f"{now['status']}{told}"
+        message = f", “{self.owner_is_told(which)}”" if now["status"].startswith("error") else ""
+        return f"{now['status']}{message}"
 
     def delete_whatever_it_is(self, volume):
         now = self.rests(volume)
@@ -247,9 +247,9 @@ class Story:
     def a_group_is_full(self):
         self.beside = {"filler"}
         run("/usr/sbin/lvcreate", "-y", "-W", "n", "-l", "100%FREE", "-n", "filler", "vg3")
-        # Once before the scheduler is told, as far as we are quick enough, and once after.
+        # Once before the scheduler gets the report, as far as we are quick enough, and once after.
         volumes = [self.asked("no room", "thick-lio")]
-        wait_for("the scheduler to be told", lambda: self.free("thick-lio") < 1, pause=0.5)
+        wait_for("the scheduler to get a report", lambda: self.free("thick-lio") < 1, pause=0.5)
         volumes.append(self.asked("no room either", "thick-lio"))
         for volume in volumes:
             now = self.rests(volume)
@@ -281,7 +281,7 @@ class Story:
     def with_room_again_it_works(self):
         run("/usr/sbin/lvremove", "-f", "vg3/filler")
         self.beside = set()
-        wait_for("the scheduler to be told", lambda: self.free("thick-lio") > 1, pause=0.5)
+        wait_for("the scheduler to get a report", lambda: self.free("thick-lio") > 1, pause=0.5)
         self.others_go_on("thick-lio")
         self.all_is_in_order()
 
@@ -306,7 +306,7 @@ class Story:
             return float(run("lvs", "--noheadings", "-o", "data_percent", "vg4/vg4-pool").stdout) < 50
 
         wait_for("room in the pool", there_is_room, 30, pause=1)
-        wait_for("the scheduler to be told", lambda: self.free("small") > 0.5, pause=0.5)
+        wait_for("the scheduler to get a report", lambda: self.free("small") > 0.5, pause=0.5)
         self.others_go_on("small")
         volume = self.pumice.create("again", 1, volume_type="small")
         mark(lvm.activate("vg4", f"volume-{volume}"), "again")

@@ -9,13 +9,13 @@ from story import expect, run, wait_for
 
 MOUNT = pathlib.Path("/mnt/volume")
 NAMES = pathlib.Path("/etc/iscsi/initiatorname.iscsi")
-# With capital letters, which say nothing in iSCSI names, and which LIO compares in another spelling than it was told.
+# With capital letters, which say nothing in iSCSI names, and which LIO compares in another spelling than it received.
 STRANGER = "iqn.2010-10.org.openstack:Stranger-HOST"
 GIB = 1 << 30
 MIB = 1 << 20
 
 # iscsiadm's exit codes (open-iscsi: include/iscsi_err.h). To who is not on its list, tgtd says that there is no such
-# target; who is, and has the wrong secret, is told so.
+# target; one that is, and has the wrong secret, gets an error that says so.
 LOGIN_FAILED = 19
 LOGIN_AUTH_FAILED = 24
 NO_OBJECTS_FOUND = 21

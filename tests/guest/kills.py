@@ -28,12 +28,12 @@ from story import Teller, expect, run, wait_for
 CLIENTS = 4
 # Each client keeps to this many volumes, for a thick group holds no more.
 KEPT = 3
-# How long everything may take to come to rest once nobody disturbs it.
+# How long everything may take to come to rest without further disturbance.
 REST = 180
 
 
 class Promised:
-    """What a client knows of one volume or snapshot that it was told exists."""
+    """What a client knows of one volume or snapshot that exists by the answers it received."""
 
     def __init__(self, kind, which, backend, size=None):
         self.kind, self.which, self.backend = kind, which, backend
@@ -237,7 +237,7 @@ class Killer:
             self.pumice.process.wait()
             self.killed["pumice while it started"] += 1
         self.pumice.spawn()
-        # Clients are served, and the next may die, before every backend has told what it has.
+        # Clients are served, and the next may die, before every backend has reported what it has.
         self.pumice.becomes_ready(reports=False)
 
     def command(self):

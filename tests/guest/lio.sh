@@ -46,24 +46,24 @@ until_true() { # COMMAND..., for ten seconds
     return 1
 }
 gone() { [[ $(find "$configfs" 2>/dev/null | grep -c volume-) = 0 ]]; }
-told() { sed -n 's/^{/{/p' "/tmp/told" | python3 -c "import json,sys; print(json.load(sys.stdin)['data']['$1'])"; }
+connection_data() { sed -n 's/^{/{/p' "/tmp/attached" | python3 -c "import json,sys; print(json.load(sys.stdin)['data']['$1'])"; }
 attach() { # VOLUME KEYS...
-    "$verbs" lio attach "$1" "portals=$portals" "name=$us" "${@:2}" >/tmp/told 2>/tmp/why || { cat /tmp/why; return 1; }
-    grep '^#' /tmp/told
+    "$verbs" lio attach "$1" "portals=$portals" "name=$us" "${@:2}" >/tmp/attached 2>/tmp/why || { cat /tmp/why; return 1; }
+    grep '^#' /tmp/attached
 }
-node() { iscsiadm -m node -T "$(told target_iqn)" -p "$1" -I "${interface:-default}" "${@:2}"; }
+node() { iscsiadm -m node -T "$(connection_data target_iqn)" -p "$1" -I "${interface:-default}" "${@:2}"; }
 record() { # PORTAL PASSWORD
     node "$1" -o new
     node "$1" -o update -n node.session.auth.authmethod -v CHAP
-    node "$1" -o update -n node.session.auth.username -v "$(told auth_username)"
+    node "$1" -o update -n node.session.auth.username -v "$(connection_data auth_username)"
     node "$1" -o update -n node.session.auth.password -v "$2"
     node "$1" -o update -n node.session.initial_login_retry_max -v 1
     # A session that was cut gives up soon, and its reads with it.
     node "$1" -o update -n node.session.timeo.replacement_timeout -v 2
 } >/dev/null
-disk() { readlink -f "/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-$(told target_iqn)-lun-0"; }
+disk() { readlink -f "/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-$(connection_data target_iqn)-lun-0"; }
 log_in() {
-    record 127.0.0.1:3260 "$(told auth_password)"
+    record 127.0.0.1:3260 "$(connection_data auth_password)"
     node 127.0.0.1:3260 --login && until_true test -b "$(disk)" && udevadm settle -t 30
 }
 log_out() { iscsiadm -m node -u >/dev/null 2>&1; until_true no_sessions; }
@@ -89,21 +89,21 @@ life_of() { # VOLUME STORE GROW: on a device or a file
     record 127.0.0.1:3260 wrongwrong1234
     refuse "a wrong secret is let in" node 127.0.0.1:3260 --login
     expect "we are let in" log_in
-    record "[::1]:3260" "$(told auth_password)"
+    record "[::1]:3260" "$(connection_data auth_password)"
     expect "we are let in by IPv6" node "[::1]:3260" --login
     expect "udev knows it by its id" test -e "/dev/disk/by-id/wwn-0x6001405$(tr -d - <<<"$volume" | cut -c 1-9)"*
     expect "it is written" fill
     expect "it is read back" same
 
     step "a stranger"
-    interface=other record 127.0.0.1:3260 "$(told auth_password)"
+    interface=other record 127.0.0.1:3260 "$(connection_data auth_password)"
     refuse "one who is on no list is let in" interface_other_login
-    refuse "it is told what there is" iscsiadm -m discovery -t st -p 127.0.0.1:3260 -I other -o nonpersistent
+    refuse "it receives what there is" iscsiadm -m discovery -t st -p 127.0.0.1:3260 -I other -o nonpersistent
     interface=other node 127.0.0.1:3260 -o delete
 
     step "grown while we are on it"
     "$3"
-    expect "the new size is told" "$verbs" lio resized "$volume"
+    expect "the new size is reported" "$verbs" lio resized "$volume"
     iscsiadm -m session -R >/dev/null
     expect "we see it" until_true size_is $((128 << 20))
 
@@ -113,7 +113,7 @@ life_of() { # VOLUME STORE GROW: on a device or a file
     log_out
 
     step "for reading only"
-    expect "let in" attach "$volume" "store=$store" mode=ro "auth=CHAP $(told auth_username) $(told auth_password)"
+    expect "let in" attach "$volume" "store=$store" mode=ro "auth=CHAP $(connection_data auth_username) $(connection_data auth_password)"
     expect "log in" log_in
     refuse "it is written" fill
     expect "it is read" same
@@ -137,7 +137,7 @@ life_of "$file" /volume grow_file
 
 step "killed in the middle"
 for after in $(seq 20 8 116); do
-    # Whatever it got done, whoever comes next completes it or takes it away.
+    # Whatever it got done, the next run completes or removes it.
     timeout -s KILL "0.$(printf %03d "$after")" "$verbs" lio attach "$file" store=/volume "name=$us" >/dev/null 2>&1
     ((after % 16 != 4)) || expect "completed after $after ms" attach "$file" store=/volume
     expect "taken away after $after ms" "$verbs" lio remove "$file"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The crash matrix on real storage: Pumice is killed before and after every step of every verb and every command that LVM is told,
-started again, and held against what its client was told, what LVM and the target have, the data, and `pumice fsck`.
+"""The crash matrix on real storage: Pumice is killed before and after every step of every verb and every command that LVM receives,
+started again, and compared with the answers to its client, what LVM and the target have, the data, and `pumice fsck`.
 
 Runs as root inside the guest (README.md), with a debug build, which has the points to die at. Arguments: the backends ("thin-lio",
 …). Which points there are is what one run without a kill reaches. Commits have no storage: `make test` kills at those.
@@ -23,7 +23,7 @@ QUICK = '[operations]\nresend_after = "3s"\nretry_initial = "500ms"\nretry_max =
 
 
 class Died(Wrong):
-    """It was killed: whoever waits for an answer waits no more."""
+    """It was killed: the client no longer waits for an answer."""
 
 
 class Mortal(Pumice):
@@ -49,8 +49,8 @@ class Matrix:
         self.backend, self.group = backend, group_of(backend)
         self.pumice = Mortal(configuration([backend]) + QUICK)
         self.base = self.snapshot_of_base = self.host = None
-        # What the client was told of what it asked for: id → kind, whether it is there.
-        self.told = {}
+        # The answers to the client's requests: id → kind, whether it is there.
+        self.answered = {}
         self.copies, self.beside = set(), set()
         self.points, self.killed, self.missed = [], 0, []
 
@@ -58,7 +58,7 @@ class Matrix:
 
     def volume(self, **source):
         made = self.pumice.ask_for_volume("matrix", 1, volume_type=self.backend, **source)
-        self.told[made] = ("volume", True)
+        self.answered[made] = ("volume", True)
         if source:
             self.copies.add(made)
         self.pumice.becomes(made, "available")
@@ -67,15 +67,15 @@ class Matrix:
     def snapshot(self, volume):
         asked = {"snapshot": {"volume_id": volume, "name": "matrix"}}
         made = self.pumice.ask("POST", "/snapshots", asked)["snapshot"]["id"]
-        self.told[made] = ("snapshot", True)
+        self.answered[made] = ("snapshot", True)
         self.pumice.becomes(made, "available", "snapshot")
         return made
 
     def goes(self, kind, which, verb):
-        """Sends what ends it; until that is answered, nobody knows."""
-        del self.told[which]
+        """Sends what ends it; until that is answered, its state is unknown."""
+        del self.answered[which]
         verb()
-        self.told[which] = (kind, False)
+        self.answered[which] = (kind, False)
         self.pumice.is_gone(which, kind)
 
     def delete(self, which, kind="volume", how=""):
@@ -114,7 +114,7 @@ class Matrix:
     def a_volume_goes_with_its_snapshots(self):
         volume = self.volume()
         # It may have gone alone, before the volume's delete was answered.
-        del self.told[self.snapshot(volume)]
+        del self.answered[self.snapshot(volume)]
         self.delete(volume, how="?cascade=true")
 
     def a_volume_is_let_go_and_taken_in(self):
@@ -125,7 +125,7 @@ class Matrix:
         self.goes("snapshot", snapshot, lambda: self.act("snapshot", snapshot, "os-unmanage"))
         asked = {"snapshot": {"volume_id": volume, "ref": {"source-name": lv}, "name": MANAGED}}
         taken = self.pumice.ask("POST", "/manageable_snapshots", asked)["snapshot"]["id"]
-        self.told[taken] = ("snapshot", True)
+        self.answered[taken] = ("snapshot", True)
         self.pumice.becomes(taken, "available", "snapshot")
         self.delete(taken, "snapshot")
         lv = f"volume-{volume}"
@@ -133,7 +133,7 @@ class Matrix:
         self.goes("volume", volume, lambda: self.act("volume", volume, "os-unmanage"))
         asked = {"volume": {"host": self.host, "ref": {"source-name": lv}, "name": MANAGED, "volume_type": self.backend}}
         taken = self.pumice.ask("POST", "/manageable_volumes", asked)["volume"]["id"]
-        self.told[taken] = ("volume", True)
+        self.answered[taken] = ("volume", True)
         self.pumice.becomes(taken, "available")
         self.delete(taken)
 
@@ -159,8 +159,8 @@ class Matrix:
     def all_is_as_its_client_was_told(self):
         self.pumice.rests()
         there = {one["id"]: one for one in self.pumice.volumes() + self.pumice.snapshots()}
-        for which, (kind, is_there) in self.told.items():
-            expect((which in there) == is_there, f"{kind} {which}: its client was told that it is there: {is_there}")
+        for which, (kind, is_there) in self.answered.items():
+            expect((which in there) == is_there, f"{kind} {which}: by its client's answer it is there: {is_there}")
         assert_all_is_in_order(self.pumice, [self.backend], self.beside)
         for which in self.copies & set(there):
             if there[which]["status"] == "available":
@@ -181,7 +181,7 @@ class Matrix:
                 self.pumice.ask("DELETE", f"/volumes/{volume['id']}?cascade=true")
         wait_for("all to be gone", lambda: len(self.pumice.volumes()) == 1, pause=0.2)
         self.pumice.rests()
-        self.told, self.copies, self.beside = {}, set(), set()
+        self.answered, self.copies, self.beside = {}, set(), set()
 
     def the_data_is_intact(self):
         expect(marked(lvm.path_of(self.group, f"volume-{self.base}"), "base"), "the volume beside it has changed")

@@ -64,7 +64,7 @@ class Pumice:
 
     def __init__(self, backends, log=ALL, keep=False, hear=None):
         """`keep`: a connection for each thread, as a client's session has; not for what is killed while it is asked.
-        `hear`: is told each line of its log, in a thread that costs nothing while there is none."""
+        `hear`: receives each line of its log, in a thread that costs nothing while there is none."""
         HOME.mkdir(parents=True, mode=0o700, exist_ok=True)
         self.config = HOME / "pumice.toml"
         self.config.write_text(f'{COMMON}filter = "{log}"\n{backends}')
@@ -99,7 +99,7 @@ class Pumice:
                 self.hear(line.decode(errors="replace"))
 
     def becomes_ready(self, reports=True):
-        """`reports`: every backend has told what it has; a volume made before would find no valid one, as in Cinder."""
+        """`reports`: every backend has reported what it has; a volume made before would find no valid one, as in Cinder."""
 
         def healthy():
             expect(self.process.poll() is None, f"pumice ended with {self.process.returncode}")
@@ -190,7 +190,7 @@ class Pumice:
             expect(now is not None, f"the {kind} is gone")
             if now["status"] == status:
                 return now
-            # Asked only then: what its owner is told says more than the record.
+            # Asked only then: the owner's messages say more than the record.
             if now["status"].startswith("error"):
                 raise Wrong(f"the {kind} is {now['status']}: {self.messages(which)}")
             return None
@@ -277,9 +277,9 @@ class Pumice:
         return answer["operations"]
 
     def messages(self, resource=None):
-        """What users are told, of one resource or of all."""
-        told = self.ask("GET", "/messages")["messages"]
-        return [one["user_message"] for one in told if resource in (None, one["resource_uuid"])]
+        """The messages for users, of one resource or of all."""
+        messages = self.ask("GET", "/messages")["messages"]
+        return [one["user_message"] for one in messages if resource in (None, one["resource_uuid"])]
 
     def usage(self):
         """What the project uses, and what is held for requests under way."""

@@ -2,7 +2,7 @@
 """What real storage does for a volume: each way of LVM (thin, thick) behind each target (LIO, tgt), with a real initiator.
 
 Runs as root inside the guest (README.md). Arguments: the backends to try, all of them if none is named ("thin-lio",
-"thick-tgt", …). One story that fails does not keep the others from being told.
+"thick-tgt", …). A story that fails does not prevent the others.
 """
 
 import json
@@ -150,7 +150,7 @@ class Life(Story):
         self.pumice.action(self.volume, "os-extend", {"new_size": 2})
         now = self.pumice.becomes(self.volume, "in-use")
         expect(now["size"] == 1, f"its record says {now['size']} GiB")
-        expect(wait_for("a message", lambda: self.pumice.messages(self.volume), 10), "nobody is told why")
+        expect(wait_for("a message", lambda: self.pumice.messages(self.volume), 10), "no message says why")
         expect(size_of(self.device) == GIB, f"the disk has {size_of(self.device)} bytes")
 
     def the_file_system_grows(self):

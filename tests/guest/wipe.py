@@ -386,8 +386,8 @@ class Thin(Wiping):
             return run("lvs", "--noheadings", "-o", "zero", f"{GROUP}/{GROUP}-pool").stdout.strip() == "zero"
 
         wait_for("zeroing", is_on, 30, pause=0.5)
-        told = "zeroing of the thin pool was off"
-        wait_for("a word in the log", lambda: told in LOG.read_text(errors="replace"), 30, pause=0.5)
+        warning = "zeroing of the thin pool was off"
+        wait_for("a word in the log", lambda: warning in LOG.read_text(errors="replace"), 30, pause=0.5)
 
 
 class Adopted(Thin):
@@ -400,8 +400,8 @@ class Adopted(Thin):
         run("lvcreate", "-q", "-y", "-Zn", "-l", "95%FREE", "-T", f"{GROUP}/{GROUP}-pool")
 
     def before_start(self):
-        told = run(SHARE / "pumice", "doctor", "--config", self.pumice.config, check=False).stdout
-        expect("zeroing is off" in told and f"lvchange -Zy {GROUP}/{GROUP}-pool" in told, told)
+        report = run(SHARE / "pumice", "doctor", "--config", self.pumice.config, check=False).stdout
+        expect("zeroing is off" in report and f"lvchange -Zy {GROUP}/{GROUP}-pool" in report, report)
 
     def verbs(self):
         return [self.a_volume_is_deleted]

@@ -15,8 +15,8 @@ pub trait Model: Clone + Eq + Hash {
     type Call: Clone + Debug;
     type Answer: Clone + Debug;
 
-    /// The states that may follow if this call takes effect now, and its caller is answered so (`None`: nobody knows). None if
-    /// it cannot be answered so now.
+    /// The states that may follow if this call takes effect now, and its caller is answered so (`None`: the answer is
+    /// unknown). None if it cannot be answered so now.
     fn after(&self, call: &Self::Call, answer: Option<&Self::Answer>) -> Vec<Self>;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Clients in threads of their own call the real Api actor over the real store, and note when each call began and was answered,
 //! and how. Then an order is sought in which a plain model of a volume, or of a quota, would have answered alike. If there is
-//! none, somebody was told what was never true.
+//! none, an answer was wrong.
 //!
 //! What is asked is drawn from a seed, what meets whom is up to the threads: `PUMICE_HISTORIES=500` for more of it,
 //! `PUMICE_HISTORY_SEED=7` for the same questions again.

@@ -15,7 +15,7 @@ pub enum Call {
         to: u32,
     },
     Delete(usize),
-    /// The backend has done what that volume's delete told it.
+    /// The backend has carried out that volume's delete.
     Ended(usize),
     /// It is looked for, and not there.
     Miss(usize),

@@ -1,4 +1,4 @@
-//! One of those who use up one quota, as drawn from a seed, and note what they were told.
+//! One of the clients that use up one quota, as drawn from a seed, and record their answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

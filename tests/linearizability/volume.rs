@@ -29,7 +29,7 @@ pub enum Call {
     Attach(usize),
     Complete(usize),
     Detach(usize),
-    /// What the backend was told of by that call has ended.
+    /// The work of the backend for that call has ended.
     Ended(usize),
 }
 
@@ -72,7 +72,7 @@ pub struct Volume {
     attachments: BTreeMap<usize, Attachment>,
     /// The call whose end the backend will tell, and the size it makes; no size: it deletes.
     running: Option<(usize, Option<u32>)>,
-    /// Its status was reset while a backend worked on it: nobody knows what that left.
+    /// Its status was reset while a backend worked on it: what that left is unknown.
     is_shaken: bool,
 }
 

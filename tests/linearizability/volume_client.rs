@@ -1,4 +1,4 @@
-//! One of those who ask about one volume, as drawn from a seed, and note what they were told.
+//! One of the clients that ask about one volume, as drawn from a seed, and record their answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -201,7 +201,7 @@ impl VolumeClient {
                 let request = DeleteAttachment { attachment_id };
                 self.caller.call(request).await.map(|_| Answer::Done)
             }
-            Call::Ended(_) => panic!("nobody asks for that"),
+            Call::Ended(_) => panic!("this call is never made by a client"),
         };
         answer.map_or_else(|error| refusal(&error), Some)
     }

@@ -143,7 +143,7 @@ impl Caller {
         };
         tokio::time::timeout(WITHIN, wait)
             .await
-            .expect("a backend ends what it was told");
+            .expect("a backend ends its commands");
     }
 
     /// Until nothing is being done to anything.

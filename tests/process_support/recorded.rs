@@ -8,7 +8,7 @@ use anyhow::Result;
 use pumice::store::Store;
 use pumice::store::catalog::{Catalog, SnapshotQuery, VolumeQuery};
 
-/// What lies in the catalog when nobody has it open.
+/// The contents of the catalog when no process has it open.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// What the checker finds.

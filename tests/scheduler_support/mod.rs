@@ -231,7 +231,7 @@ impl World {
             .collect()
     }
 
-    /// What the Api actor was told.
+    /// What the Api actor received.
     pub fn reports(&self) -> Vec<Report> {
         self.reports.lock().clone()
     }

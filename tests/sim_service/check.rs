@@ -1,4 +1,5 @@
-//! What is, held against what was promised: the records among themselves, with the storage, and with what clients were told.
+//! The records and storage, compared with what was promised: the records among themselves, with the storage, and with
+//! the answers to clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -216,7 +217,7 @@ fn records_are_stored(world: &World, records: &Records, wrong: &mut Vec<String>)
     }
 }
 
-/// Records against what clients were told. What belongs to a volume is of interest only if that surely exists.
+/// Compares records with the answers to clients. What belongs to a volume is of interest only if that surely exists.
 fn compare_facts(
     world: &World,
     records: &Records,

@@ -1,4 +1,4 @@
-//! What clients asked for, and what they were told: the one side of the comparison at the end.
+//! The requests of clients and their answers: one side of the comparison at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

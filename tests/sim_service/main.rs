@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `plan` | what a seed makes of a run |
 //! | `nodes`, `disk` | the machines, and what outlives them |
-//! | `clients`, `history` | who asks, and what they were told |
+//! | `clients`, `history` | the clients, and their answers |
 //! | `trouble` | what goes wrong |
 //! | `check` | what must be in the end |
 

@@ -162,7 +162,7 @@ impl Troubles {
     }
 }
 
-/// What may fail without leaving something behind that nobody can know of: whatever undoes it works.
+/// What may fail without leaving something unknown behind: whatever undoes it works.
 fn break_driver(storage: &Storage, rng: &mut StdRng) {
     const VERBS: [Verb; 6] = [
         Verb::CreateVolume,

@@ -32,7 +32,7 @@ impl Gate {
         Some(Pass(self))
     }
 
-    /// Lets nobody in any more, and waits until everybody is out.
+    /// Lets no client in any more, and waits until all are out.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -46,7 +46,7 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Everybody goes home.
+    /// Ends all clients.
     pub fn end(&self) {
         self.state().ended = true;
         self.changed.notify_all();

@@ -1,5 +1,5 @@
-//! One client: it makes, copies, grows, attaches and deletes as chance will have it, and keeps book of what it is told. Its volumes are
-//! its own, so what it was told is the whole truth about them; that others work at the same time is not its concern.
+//! One client: it makes, copies, grows, attaches and deletes as chance will have it, and records its answers. Its volumes are
+//! its own, so its answers are the whole truth about them; that others work at the same time is not its concern.
 
 mod verbs;
 
@@ -50,7 +50,7 @@ pub struct Worker {
     bounds: Bounds,
     rng: StdRng,
     client: Option<Client>,
-    /// Every question and its answer, for whoever looks for the cause of a fault.
+    /// Every question and its answer, for the search for the cause of a fault.
     log: std::fs::File,
     /// How many things it gave a name.
     named: u64,

@@ -2,7 +2,7 @@
 //! a control node, volume nodes and their target daemons are killed by chance, for as long as one likes, while clients make, copy,
 //! grow, describe, attach and delete. What a node that starts learns comes in many small pages, volumes are deleted through every
 //! start, and some metadata and connectors are as large as they may be. Again and again all comes to rest, and is held against what
-//! the clients were told.
+//! the clients were answered.
 //!
 //! `PUMICE_SOAK_KILLS` says how often (`make soak` is the long form), `PUMICE_SOAK_EVERY` after how many kills it is compared,
 //! `PUMICE_SOAK_SEED` repeats the choices of an earlier run (not their timing), and `PUMICE_SOAK_LOG` is the filter of the logs.
@@ -95,7 +95,7 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What one client was told, by the names that it gave. Of metadata it knows how many pairs there are.
+/// The answers to one client, by the names that it gave. Of metadata it knows how many pairs there are.
 type Facts = AcknowledgedFacts<String, usize>;
 type Known = Resource<String, usize>;
 
@@ -109,7 +109,7 @@ struct Soak {
     last: Option<Part>,
     killed: BTreeMap<&'static str, usize>,
     longest_rest: Duration,
-    /// How many attachments rested in an error that their client was told of.
+    /// How many attachments rested in an error that their client was informed of.
     in_error: usize,
 }
 

@@ -136,7 +136,7 @@ impl Nodes {
         if self.real_target { "tgt" } else { "fake" }
     }
 
-    /// Kills a part, and starts it again if nobody else does. False if it is not there to be killed: a daemon between two lives.
+    /// Kills a part, and starts it again if no supervisor does. False if it is not there to be killed: a daemon between two lives.
     pub fn kill(&mut self, part: Part) -> Result<bool> {
         match part {
             Part::Target(index) => {
@@ -295,7 +295,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// What `pumice fsck` says of the state; nobody may have it open.
+    /// What `pumice fsck` says of the state; no process may have it open.
     pub fn fsck(folder: &Path) -> Result<String> {
         let checked = Command::new(env!("CARGO_BIN_EXE_pumice"))
             .arg("fsck")

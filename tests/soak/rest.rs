@@ -1,5 +1,5 @@
-//! At rest: what is there against what the clients were told, and the records, the quota, the files and the exports against each other.
-//! What nobody answered becomes a fact here, so that the clients go on from what is.
+//! At rest: what is there against the answers to the clients, and the records, the quota, the files and the exports
+//! against each other. What was not answered becomes a fact here, so that the clients go on from what is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ impl Found {
         })
     }
 
-    /// Takes what all clients were told apart from what is there; what is left is nobody's.
+    /// Takes what all clients know of from what is there; what is left has no owner.
     pub fn compare(&self, facts: &mut [&mut Facts], faults: &mut Vec<String>) {
         let mut claimed = BTreeSet::new();
         for facts in facts {
@@ -71,7 +71,7 @@ impl Found {
         for (name, resource) in all.chain(&self.attachments) {
             if !claimed.contains(name) {
                 faults.push(format!(
-                    "{name} is there, and nobody can have asked for it: {resource}"
+                    "{name} is there, and no client can have requested it: {resource}"
                 ));
             }
         }
@@ -183,7 +183,7 @@ impl Found {
             faults.extend(
                 files
                     .keys()
-                    .map(|file| format!("{}: {file} is nobody's", volume_name(index))),
+                    .map(|file| format!("{}: {file} has no owner", volume_name(index))),
             );
         }
         Ok(())
@@ -264,9 +264,9 @@ impl Found {
                     }
                 }
                 (Some("attaching" | "attached"), None) => wrong.push(format!("{export} is not exported")),
-                // Whether one that failed is exported is told by nobody.
+                // Whether one that failed is exported is unknown.
                 (Some("error_attaching" | "error_detaching"), _) | (_, None) => {}
-                (_, Some(_)) => wrong.push(format!("{export} is exported, and nobody is connected to it")),
+                (_, Some(_)) => wrong.push(format!("{export} is exported, and no client is connected to it")),
             }
         }
         wrong.extend(
@@ -283,7 +283,7 @@ impl Found {
         files.map(|(_, file, _)| file).collect()
     }
 
-    /// Attachments that could not be made or taken back. Their clients were told so, and may try again; but none should be.
+    /// Attachments that could not be made or taken back. Their clients received the error, and may try again; but none should be.
     pub fn in_error(&self) -> Vec<&Value> {
         let is_in_error = |attachment: &&Value| {
             let status = attachment["status"].as_str();

@@ -1,4 +1,4 @@
-//! What clients were told, and so may rely on: one side of every comparison with what is there.
+//! The answers that clients received and may rely on: one side of every comparison with what is there.
 //!
 //! An answer is a fact. A request that was not answered leaves both what was and what was asked for possible. So a change is noted
 //! twice: before it is asked for it becomes possible (`begin_…`), and its answer makes it certain again (`end_…`). A client that dies
@@ -23,7 +23,7 @@ pub enum Answer {
 /// Whether a resource exists, once nothing is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existence {
-    /// It was acknowledged, and nobody asked for its end.
+    /// It was acknowledged, and no client requested its deletion.
     Exists,
     /// Its end was acknowledged, or its begin refused.
     Gone,
@@ -193,13 +193,13 @@ impl<K: Debug, M: Debug> Resource<K, M> {
             return None;
         };
         let is_other = self.id.as_deref().is_some_and(|known| known != id);
-        let wrong = is_other.then(|| format!("has another id than was told: {id}, {self:?}"));
+        let wrong = is_other.then(|| format!("has another id than in the answer: {id}, {self:?}"));
         self.exists_as(id);
         wrong
     }
 }
 
-/// All that some clients were told, by what names each resource for them: its id, or what they called it.
+/// All answers to some clients, by what names each resource for them: its id, or what they called it.
 #[derive(Clone, Debug)]
 pub struct AcknowledgedFacts<K, M = ()> {
     pub resources: BTreeMap<K, Resource<K, M>>,

@@ -1,4 +1,4 @@
-//! An actor to try the transport with: it adds, sleeps, panics and remembers, as it is told.
+//! An actor to try the transport with: it adds, sleeps, panics and remembers, as requested.
 
 pub mod net;
 
@@ -67,7 +67,7 @@ message!(Echo, "echo", Call, since 1, Vec<u8>);
 pub struct Inflate(pub u32);
 message!(Inflate, "inflate", Call, since 1, Vec<u8>);
 
-/// Known to nobody.
+/// Not registered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Future2;
 message!(Future2, "future", Call, since 3, ());
@@ -138,7 +138,7 @@ impl Serve<Wait> for Trier {
 
 impl Serve<Panic> for Trier {
     async fn serve(self: Rc<Self>, _: Context, _: Panic) -> Result<(), Error> {
-        panic!("told to");
+        panic!("requested panic");
     }
 }
 
@@ -180,7 +180,7 @@ pub fn trier(server: Option<&str>, bound: usize) -> Bench {
             shared.built.fetch_add(1, Ordering::SeqCst);
             assert!(
                 !shared.factory_panics.load(Ordering::SeqCst),
-                "the factory was told to"
+                "the factory was requested to"
             );
             Rc::new(Trier {
                 shared: shared.clone(),

@@ -67,7 +67,7 @@ async fn a_route_is_not_there_before_its_version() {
     house.close().await;
 }
 
-/// What each role may do, as it was observed. Routes that are not built yet answer 501 whoever asks.
+/// What each role may do, as it was observed. Routes that are not built yet answer 501 to every user.
 #[actix_web::test]
 async fn each_role_may_do_what_it_may_do_in_cinder() {
     let house = House::build().await;

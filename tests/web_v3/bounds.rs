@@ -1,4 +1,4 @@
-//! What is too large is told so, with a status and a text that clients understand; and types by any name are limited.
+//! What is too large is refused, with a status and a text that clients understand; and types by any name are limited.
 
 use crate::api::{House, PROJECT};
 use serde_json::{Value, json};
@@ -25,12 +25,12 @@ async fn what_is_larger_than_can_be_kept_is_refused_with_413_and_without_an_invi
         .send()
         .await;
     assert_eq!(made.status, 413);
-    let told = made.json();
+    let error = made.json();
     assert_eq!(
-        message(&told),
+        message(&error),
         "Invalid metadata size: 104880 bytes, more than 102400."
     );
-    assert_eq!(told["overLimit"]["retryAfter"], Value::Null);
+    assert_eq!(error["overLimit"]["retryAfter"], Value::Null);
     let made = house
         .post(
             "/volumes",
@@ -62,9 +62,9 @@ async fn what_is_larger_than_can_be_kept_is_refused_with_413_and_without_an_invi
         ),
     ] {
         let answer = house.post(&path, body).send().await;
-        let told = answer.json();
+        let error = answer.json();
         let fits = path.ends_with("metadata");
-        assert_eq!(answer.status, if fits { 200 } else { 413 }, "{path}: {told}");
+        assert_eq!(answer.status, if fits { 200 } else { 413 }, "{path}: {error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lists that are long to compute delay nobody: they are read, sorted and written down beside the web workers.
+//! Lists that are long to compute delay no other request: they are read, sorted and written down beside the web workers.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use pumice::model::{MessageId, Timestamp, UserMessage, Volume, VolumeStatus};
 /// How many rows each kind of list has.
 const ROWS: u32 = 5000;
 
-/// Lists without an index that answers them; whoever asks for one is soon answered with little, but much is read for it.
+/// Lists without an index that answers them; a request for one is soon answered with little, but much is read for it.
 const LONG: [&str; 8] = [
     "/volumes?sort=description:asc,host:desc&limit=2",
     "/volumes/detail?sort=size:asc,name:desc,user_id:asc&limit=2",
@@ -93,7 +93,7 @@ async fn lists_that_are_long_to_compute_delay_nobody() {
     let flood = futures_util::future::join_all(LONG.iter().map(async |path| {
         loop {
             let answer = house.get(path).send().await;
-            // Whoever waited for too long is told to come again.
+            // A client that waited for too long is asked to try again.
             assert!(matches!(answer.status, 200 | 503), "{path}: {}", answer.text);
         }
     }));

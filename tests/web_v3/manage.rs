@@ -128,7 +128,7 @@ async fn what_cannot_be_adopted_is_told_in_cinders_words() {
     let house = House::build().await;
     let volume = house.volume(json!({"size": 1})).await;
     let reference = json!({"source-name": "lv1"});
-    for (path, body, status, told) in [
+    for (path, body, status, expected) in [
         (
             "/manageable_volumes",
             json!({"volume": {"host": "zz", "ref": reference}}),
@@ -167,10 +167,10 @@ async fn what_cannot_be_adopted_is_told_in_cinders_words() {
         ),
     ] {
         let refused = house.post(path, body).send().await;
-        assert_eq!(refused.status, status, "{told}: {}", refused.text);
+        assert_eq!(refused.status, status, "{expected}: {}", refused.text);
         let body = refused.json();
         let message = body.as_object().unwrap().values().next().unwrap()["message"].clone();
-        assert_eq!(message, told);
+        assert_eq!(message, expected);
     }
     for query in ["host=zz", "host=zz@lvm#lvm"] {
         let host = &query[5..];

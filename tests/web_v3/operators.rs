@@ -1,4 +1,4 @@
-//! What operators look at and set, and what users are told: types, quotas, services, pools, messages.
+//! What operators look at and set, and what users read: types, quotas, services, pools, messages.
 
 use crate::api::{House, OTHER_PROJECT, PROJECT};
 use serde_json::{Value, json};

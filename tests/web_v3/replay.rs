@@ -23,7 +23,7 @@ const DIFFERENT: &[(usize, &str)] = &[
     (195, "usage of volumes that were made off the record"),
     (
         201,
-        "a mode that nobody named; Cinder says ro once the readonly flag was set, be it to false",
+        "a mode that was not requested; Cinder says ro once the readonly flag was set, be it to false",
     ),
     (203, "as above"),
     (204, "as above"),
@@ -162,7 +162,7 @@ async fn kind(house: &House, names: &mut Names, name: &str, called: &str, is_pub
 async fn difference(house: &House, names: &mut Names, seen: &Observed) -> Option<String> {
     let path = names.fill(&seen.path).replace("<time>", "2020-01-01T00:00:00");
     if path.contains('<') {
-        return Some(format!("{path} has ids that nobody made"));
+        return Some(format!("{path} has ids of no known resource"));
     }
     let mut request = house.request(&seen.method, &path).version(&seen.version);
     for (name, value) in &seen.headers {

@@ -196,7 +196,7 @@ async fn a_list_of_snapshots_is_filtered_sorted_and_read_to_its_end() {
         foreign.json()["itemNotFound"]["message"],
         format!("Snapshot {marker} could not be found.")
     );
-    for (query, told) in [
+    for (query, expected) in [
         ("sort=size", "Invalid input received: Invalid sort key"),
         ("consumes_quota=x", "Value 'x' for 'use_quota' is not a boolean."),
         ("user_id=u", "Invalid filters user_id are found in query options."),
@@ -204,7 +204,7 @@ async fn a_list_of_snapshots_is_filtered_sorted_and_read_to_its_end() {
         let refused = house.get(&format!("/snapshots?{query}")).by("member", PROJECT);
         assert_eq!(
             refused.send().await.json()["badRequest"]["message"],
-            told,
+            expected,
             "{query}"
         );
     }
@@ -268,8 +268,8 @@ async fn states_are_set_by_those_who_may() {
     let action = format!("{path}/action");
     let shown = async || house.get(&path).send().await.json()["snapshot"].clone();
     let progress = json!({"os-update_snapshot_status": {"status": "creating", "progress": "42%"}});
-    let told = house.post(&action, progress).by("member", PROJECT).send().await;
-    assert_eq!((told.status, told.text.as_str()), (202, ""));
+    let answer = house.post(&action, progress).by("member", PROJECT).send().await;
+    assert_eq!((answer.status, answer.text.as_str()), (202, ""));
     assert_eq!(shown().await["os-extended-snapshot-attributes:progress"], "42%");
     let done = json!({"os-update_snapshot_status": {"status": "available"}});
     assert_eq!(house.post(&action, done.clone()).send().await.status, 202);

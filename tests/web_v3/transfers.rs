@@ -53,7 +53,7 @@ async fn a_volume_is_given_away_and_taken() {
         assert_eq!(made["links"][link]["href"], href);
     }
     house.until_status(&volume, "awaiting-transfer").await;
-    // Its project sees it, in as many words as the version has; nobody sees the key again.
+    // Its project sees it, in as many words as the version has; the key is not shown again.
     for (version, count) in [("3.0", 5), ("3.54", 5), ("3.55", 6), ("3.56", 6), ("3.57", 9)] {
         for name in ["/volume-transfers", "/os-volume-transfer"] {
             let path = format!("{name}/{id}");

@@ -1,4 +1,4 @@
-//! How the volumes of a type are encrypted: told and changed by administrators, and refused where a volume would need a key.
+//! How the volumes of a type are encrypted: shown to and changed by administrators, and refused where a volume would need a key.
 
 use crate::api::{House, PROJECT};
 use crate::web_support::Answer;

@@ -252,7 +252,7 @@ async fn metadata_is_changed_only_as_the_client_has_seen_it() {
     assert_eq!(
         put(&tag).version("3.14").send().await.status,
         200,
-        "before 3.15 nobody looks at it"
+        "before 3.15 it is ignored"
     );
     let tag = house.get(&path).send().await.header("etag").unwrap().to_owned();
     assert_eq!(put(&tag).send().await.status, 200);

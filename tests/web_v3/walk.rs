@@ -191,7 +191,7 @@ async fn no_route_does_anything_for_whom_its_rule_does_not_allow() {
                     ),
                 ] {
                     let path = things.path(prefix, route.path, project);
-                    let told = format!("{method} {path} {body:?} by {token:?}, {:?}", route.access);
+                    let request = format!("{method} {path} {body:?} by {token:?}, {:?}", route.access);
                     // A token without a project has no project to name.
                     if token.as_deref() == Some("member:")
                         && path.contains(PROJECT)
@@ -206,25 +206,29 @@ async fn no_route_does_anything_for_whom_its_rule_does_not_allow() {
                     let answer = call(&house, &method, &path, token.as_deref(), body.as_ref()).await;
                     let status = answer.status;
                     match (route.access, &token, rule) {
-                        (Access::Open, ..) => assert!(status < 400, "{told}: {status}"),
-                        (_, None, _) => assert_eq!(status, 401, "{told}"),
+                        (Access::Open, ..) => assert!(status < 400, "{request}: {status}"),
+                        (_, None, _) => assert_eq!(status, 401, "{request}"),
                         (_, Some(_), Some(rule)) if role.is_none_or(|role| role < rule.level) => {
                             rules.insert(rule.name);
                             refused += 1;
                             if refused_late {
-                                assert!((400..500).contains(&status), "{told}: {status}");
+                                assert!((400..500).contains(&status), "{request}: {status}");
                             } else {
-                                assert_eq!(status, 403, "{told}: {}", answer.text);
+                                assert_eq!(status, 403, "{request}: {}", answer.text);
                             }
                         }
                         _ => {
-                            assert!(status < 500 || status == 501, "{told}: {status} {}", answer.text);
+                            assert!(
+                                status < 500 || status == 501,
+                                "{request}: {status} {}",
+                                answer.text
+                            );
                             if project == OTHER_PROJECT && !own {
-                                assert!(status >= 400, "{told}: {status} {}", answer.text);
+                                assert!(status >= 400, "{request}: {status} {}", answer.text);
                             }
                             assert!(
                                 project == PROJECT || !answer.text.contains(&things.volume) || status >= 400,
-                                "{told}: {}",
+                                "{request}: {}",
                                 answer.text
                             );
                         }

@@ -80,7 +80,7 @@ fn assess_configfs(mounts: &str, root: &Path, module: Module, reporter: &Reporte
         ),
         (None, Module::Unknown) => reporter.warn(
             "kernel.configfs",
-            format!("{path} is not mounted, and it cannot be told whether it could be"),
+            format!("{path} is not mounted, and it is unknown whether it could be"),
             format!("modprobe configfs && mount -t configfs configfs {path}"),
         ),
         (None, Module::Loaded | Module::Loadable) => {

@@ -15,7 +15,7 @@ pub const WORK: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(18);
 
 /// The correction for a hanging check.
-pub const HANGS: &str = "find the disk or network file system that answers nobody: ps -eo pid,stat,wchan,args | grep ' D'; dmesg | tail";
+pub const HANGS: &str = "find the disk or network file system that does not answer: ps -eo pid,stat,wchan,args | grep ' D'; dmesg | tail";
 
 /// The correction for a bug in a check.
 const REPORT: &str = "run it again with RUST_BACKTRACE=1 and report what it prints";

@@ -142,13 +142,13 @@ fn wiping(subject: &Subject, is_thin: bool, reporter: &Reporter) {
         _ if is_thin => {}
         (VolumeClear::None, _) => reporter.warn(
             "lvm.wiping",
-            "deleted volumes and snapshots are not wiped: whoever gets their space next reads what they held",
+            "deleted volumes and snapshots are not wiped: the next user of their space can read their data",
             format!("set {key}.volume_clear to \"zero\", unless everything in them is encrypted by those who own it"),
         ),
         (VolumeClear::Zero, 0) => reporter.ok("lvm.wiping", "deleted volumes and snapshots are wiped"),
         (VolumeClear::Zero, mib) => reporter.warn(
             "lvm.wiping",
-            format!("only the first {mib} MiB of deleted volumes and snapshots are wiped: whoever gets their space next reads the rest"),
+            format!("only the first {mib} MiB of deleted volumes and snapshots are wiped: the next user of their space can read the rest"),
             format!("set {key}.volume_clear_size to 0"),
         ),
     }

@@ -151,7 +151,7 @@ fn assess_host(host: &str, hostname: &str, kept: &str, reporter: &Reporter) {
     if short(host) == "localhost" {
         reporter.warn(
             "node.host",
-            format!("this node is called '{host}': two of them could not be told apart"),
+            format!("this node is called '{host}': two nodes of this name could not be distinguished"),
             "set node.host to a name for good, such as \"storage-1\"",
         );
     } else if host != hostname {

@@ -144,7 +144,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     tokio::select! {
         () = down => tracing::info!("stopped"),
         () = tokio::time::sleep(SHUTDOWN_LIMIT) => tracing::warn!("not everything stopped in time; leaving anyway"),
-        signal = signals.wait() => tracing::warn!(signal, "told again; leaving at once"),
+        signal = signals.wait() => tracing::warn!(signal, "second signal; leaving at once"),
     }
     Ok(code)
 }

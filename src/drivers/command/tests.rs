@@ -89,7 +89,7 @@ fn the_environment_is_ours() {
         .map(|(name, _)| name)
         .collect();
     names.sort_unstable();
-    assert_eq!(names, ["HOME", "LC_ALL", "PATH", "PUMICE_RUN", "GIVEN"]);
+    assert_eq!(names, ["GIVEN", "HOME", "LC_ALL", "PATH", "PUMICE_RUN"]);
 }
 
 #[test]

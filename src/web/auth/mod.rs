@@ -59,7 +59,7 @@ pub enum Admission {
 }
 
 /// Checks a request's token. `base_url` is the URL by which the client reaches this service; a client without
-/// a token is told where to log in.
+/// a token receives the address to log in at.
 pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: &HttpRequest) -> Admission {
     let token = token(request);
     match strategy {

@@ -1,5 +1,5 @@
 //! A world for the Api actor: the memory store, local transport, and scripted neighbours that do as real ones do unless
-//! told otherwise.
+//! scripted otherwise.
 
 mod backend;
 mod builders;

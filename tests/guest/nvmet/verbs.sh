@@ -45,17 +45,17 @@ until_true() { # COMMAND..., for thirty seconds
 }
 gone() { [[ -z $(find "$configfs" -mindepth 2 2>/dev/null) ]]; }
 attach() { # VOLUME KEYS...
-    "$verbs" nvmet attach "$1" "portals=$portals" "${@:2}" >/tmp/told 2>/tmp/why || { cat /tmp/why; return 1; }
-    grep '^#' /tmp/told
+    "$verbs" nvmet attach "$1" "portals=$portals" "${@:2}" >/tmp/attached 2>/tmp/why || { cat /tmp/why; return 1; }
+    grep '^#' /tmp/attached
 }
-told() { grep '^{' /tmp/told | jq -r ".data.$1"; }
-# A host that lost its target gives up at once, unless it is told to wait (--ctrl-loss-tmo, later ones win).
+connection_data() { grep '^{' /tmp/attached | jq -r ".data.$1"; }
+# A host that lost its target gives up at once, unless it is set to wait (--ctrl-loss-tmo, later ones win).
 log_in() { # ADDRESS HOST WORDS...
-    nvme connect -t tcp -a "$1" -s 4420 -n "$(told target_nqn)" -q "$2" -I "${2##*:}" --ctrl-loss-tmo 1 --reconnect-delay 1 \
+    nvme connect -t tcp -a "$1" -s 4420 -n "$(connection_data target_nqn)" -q "$2" -I "${2##*:}" --ctrl-loss-tmo 1 --reconnect-delay 1 \
         "${@:3}" && until_true test -b "$(disk)" && udevadm settle -t 30
 }
-log_out() { nvme disconnect -n "$(told target_nqn)" >/dev/null 2>&1; until_true no_disk; }
-disk() { readlink -f "/dev/disk/by-id/nvme-uuid.$(told vol_uuid)"; }
+log_out() { nvme disconnect -n "$(connection_data target_nqn)" >/dev/null 2>&1; until_true no_disk; }
+disk() { readlink -f "/dev/disk/by-id/nvme-uuid.$(connection_data vol_uuid)"; }
 no_disk() { [[ -z $(ls /sys/class/nvme 2>/dev/null) ]]; }
 size_is() { [[ $(blockdev --getsize64 "$(disk)") = "$1" ]]; }
 same() { dd "if=$(disk)" iflag=direct bs=1M count=8 status=none | cmp - /tmp/content; }
@@ -69,7 +69,7 @@ life_of() { # VOLUME STORE GROW: on a device or a file
     step "exported from $store, to us"
     expect "it is exported" attach "$volume" "store=$store" "name=$us"
     cat /tmp/out
-    grep '^{' /tmp/told
+    grep '^{' /tmp/attached
     refuse "one who is on no list is let in" log_in 127.0.0.1 "$other"
     expect "we are let in" log_in 127.0.0.1 "$us"
     expect "we are let in by IPv6" log_in ::1 "$us"
@@ -79,7 +79,7 @@ life_of() { # VOLUME STORE GROW: on a device or a file
 
     step "grown while we are on it"
     "$3"
-    expect "the new size is told" "$verbs" nvmet resized "$volume"
+    expect "the new size is reported" "$verbs" nvmet resized "$volume"
     expect "we see it" until_true size_is $((128 << 20))
 
     step "another is let in, and shut out again: we come back by ourselves"

@@ -318,7 +318,7 @@ impl Worker {
         reply
     }
 
-    /// Looks what became of something that nobody answered, as a client does that wants to go on with it.
+    /// Looks what became of something that was not answered, as a client does that wants to go on with it.
     pub(super) fn look_again(&mut self) -> Option<()> {
         let (name, known) = self.pick(|facts| {
             let unsure = facts.resources.iter().filter(|(_, one)| one.is_unsure());
@@ -339,7 +339,7 @@ impl Worker {
     /// Its id and status; `Some(None)` if it is not there, and nothing if that cannot be said now.
     #[expect(
         clippy::option_option,
-        reason = "that nobody answers and that it is not there are two things"
+        reason = "that there is no answer and that it is not there are two things"
     )]
     fn find(&mut self, name: &String, known: &Known) -> Option<Option<(String, Option<String>)>> {
         let kind = known.kind;

@@ -32,7 +32,7 @@ pub(super) fn assess(content: &Content, subject: &Subject, reporter: &Reporter) 
     let (Some(data), Some(metadata)) = (data, metadata) else {
         reporter.warn(
             CHECK,
-            format!("{name} is not active: how full it is cannot be told"),
+            format!("{name} is not active: its usage is unknown"),
             format!("lvchange -ay {name}"),
         );
         return;

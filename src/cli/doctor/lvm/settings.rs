@@ -14,13 +14,13 @@ pub(super) fn assess(settings: &Settings, subject: &Subject, is_thin: bool, repo
     if is_thin {
         autoextend(settings, reporter);
     }
-    // Both are valid: the operator decides whether disks are told about free space.
+    // Both are valid: the operator decides whether disks are informed of free space.
     reporter.ok(
         "lvm.discards",
         if settings.is_on("devices/issue_discards") {
-            "disks are told of the space that removed volumes give back"
+            "disks are informed of the space that removed volumes give back"
         } else {
-            "disks are not told of the space that removed volumes give back (devices/issue_discards)"
+            "disks are not informed of the space that removed volumes give back (devices/issue_discards)"
         },
     );
 }

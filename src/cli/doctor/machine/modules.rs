@@ -81,7 +81,7 @@ pub fn assess(modules: &Modules, wanted: &[&str], check: &str, reporter: &Report
     if !unknown.is_empty() {
         reporter.warn(
             check,
-            format!("cannot be told, for /lib/modules/{release} is not there: {unknown}"),
+            format!("unknown, since /lib/modules/{release} does not exist: {unknown}"),
             format!("modprobe -a {unknown}"),
         );
     }

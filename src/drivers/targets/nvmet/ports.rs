@@ -46,7 +46,7 @@ impl Ports<'_> {
                 .any(|(name, value)| tree.read(&port.join(name)).as_deref() != Some(value.as_str()));
             if differs && !tree.links(&port.join("subsystems"))?.is_empty() {
                 return Err(DriverError::target_unavailable(format!(
-                    "the kernel's NVMe port {id} is not {portal} but somebody's: choose another nvmet_port_id"
+                    "the kernel's NVMe port {id} is not {portal} but in use by others: choose another nvmet_port_id"
                 )));
             }
         }
@@ -75,7 +75,7 @@ impl Ports<'_> {
             tree.connect(&paths.subsystem(), &paths.on_port(&id))
                 .map_err(|error| match error {
                     DriverError::Failed { operator, .. } => DriverError::failed("The storage target service cannot be reached at its address.", format!(
-                            "the kernel cannot listen on {portal}: is it an address of this host, with nobody on it? \
+                            "the kernel cannot listen on {portal}: is it an address of this host, and not in use? \
                              {operator}"
                         )),
                     other => other,

@@ -59,7 +59,7 @@ pub async fn verify_storage(
         }
         after = volumes.next;
     }
-    check.strangers();
+    check.orphans();
     check.forget_what_came_meanwhile(catalog).await?;
     for name in found.exports.iter().filter_map(|name| StorageName::parse(name)) {
         if !exported.contains(&name) {
@@ -152,7 +152,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn strangers(&mut self) {
+    fn orphans(&mut self) {
         for name in self.there.keys().filter(|name| !self.known.contains(name)) {
             let (backend, name) = (self.backend.clone(), *name);
             self.findings.push(Finding::OrphanStorage { backend, name });
