@@ -188,7 +188,7 @@ async fn send(seed: u64, answers: Arc<Mutex<Answers>>, trouble: Duration) -> tur
     Ok(())
 }
 
-/// Returns how it went, for those who watch.
+/// Returns the result, for observers.
 fn run(seed: u64) -> String {
     sim::begin(seed, Verbs::default());
     let mut rng = StdRng::seed_from_u64(seed);

@@ -138,7 +138,7 @@ fn a_project_that_floods_does_not_starve_another() -> Result<()> {
             times.most()
         );
     }
-    // This holds on a machine of any speed: who asks for little does not wait behind who asks for much.
+    // This holds on a machine of any speed: a project with few requests does not wait behind one with many.
     ensure!(
         beside.creates.median() * 2 < flood.median(),
         "who floods is answered as soon"

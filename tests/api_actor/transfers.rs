@@ -567,7 +567,7 @@ fn acts() -> impl Strategy<Value = Act> {
 /// The keys of offers, as in the answers to those that made them.
 type Keys = RefCell<Vec<NewTransfer>>;
 
-/// Somebody of one of two projects does it to one of the volumes. What comes back does not matter here.
+/// A user of one of two projects does it to one of the volumes. What comes back does not matter here.
 async fn act(world: &World, keys: &Keys, what: &Act, which: usize) {
     let who = match which % 2 {
         0 => member(),

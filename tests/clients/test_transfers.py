@@ -12,7 +12,7 @@ PASSWORD = "secret"
 
 
 class Tenant:
-    """What clients need to know of somebody."""
+    """What clients need to know of a user."""
 
     def __init__(self, folder, url, user):
         self.folder = folder

@@ -572,7 +572,7 @@ fn wherever_it_dies_it_comes_to_rest_as_its_clients_were_told() -> Result<()> {
         points.len(),
         wrong.join("\n\n")
     );
-    // Some depend on who is faster; they may be missed, but not many.
+    // Some depend on which task is faster; they may be missed, but not many.
     ensure!(
         died * 100 >= points.len() * 95,
         "killed at {died} of {} points only",

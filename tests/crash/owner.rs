@@ -163,7 +163,7 @@ fn a_paused_process_keeps_a_second_out_and_destroys_nothing_when_its_locks_were_
         );
     }
 
-    // Somebody takes the locks away, and starts another.
+    // The lock files are deleted, and another process is started.
     std::fs::remove_file(split.storage().join(".pumice.lock"))?;
     std::fs::remove_file(split.folder.path().join("data/lock"))?;
     let second = split.volume("successor", "data", "")?;

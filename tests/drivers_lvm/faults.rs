@@ -299,7 +299,7 @@ fn a_command_that_crashes_after_its_work_does_not_fail_its_verb() {
                 scene.group.fail_at(number, "crash");
                 let ended = verb(&scene);
                 let commands = scene.group.commands();
-                // A copy that is killed was killed by somebody: its verb fails.
+                // A copy that is killed from outside fails its verb.
                 if commands.iter().any(|command| command.starts_with("pumice")) && ended.is_err() {
                     continue;
                 }

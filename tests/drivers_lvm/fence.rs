@@ -15,7 +15,7 @@ use super::group::{Group, volume, work};
 #[path = "../../src/drivers/testing/fence.rs"]
 mod harness;
 
-/// A group with a volume that grew after its first snapshot, another that lies there inactive, and one of somebody else's.
+/// A group with a volume that grew after its first snapshot, another that lies there inactive, and one of another program.
 struct Prepared {
     group: Group,
     one: VolumeSpec,

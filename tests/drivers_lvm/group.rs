@@ -107,7 +107,7 @@ impl Group {
         format!("{}-pool", self.options().volume_group)
     }
 
-    /// A volume that somebody else made.
+    /// A volume that another program made.
     pub fn put(&self, name: &str, lv: &Value) {
         let mut state = self.state();
         let mut all = json!({

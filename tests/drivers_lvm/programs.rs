@@ -307,7 +307,7 @@ fn a_thin_pool_zeroes_its_blocks_whatever_it_was_made_with() {
     let group = Group::new(LvmType::Thin);
     driver_of(&group, VolumeClear::Zero).setup(&work()).unwrap();
     assert!(zeroes(&group), "{}", group.state());
-    // One that was there, or that somebody changes while it is served.
+    // One that was there, or that another program changes while it is served.
     for (clear, wanted) in [(VolumeClear::Zero, true), (VolumeClear::None, false)] {
         let group = Group::new(LvmType::Thin);
         let unzeroed = json!({ "kind": "t", "attr": "twi-aot---" });

@@ -3,7 +3,7 @@
 //!
 //! `PUMICE_WRITE_GOLDEN=1` writes files: one of a record only if it is not there, those of messages anew.
 
-#![allow(dead_code, reason = "each of those who use it wants its part")]
+#![allow(dead_code, reason = "each test that uses it needs only a part")]
 
 use std::fmt::Debug;
 use std::path::PathBuf;

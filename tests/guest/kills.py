@@ -4,7 +4,7 @@
 Runs as root inside the guest (README.md): kills.py [--seconds N] [--seed N] [BACKEND…]. Clients create, snapshot, copy,
 extend, attach and delete as fast as they are answered, and remember what they were promised. Meanwhile the service, its
 tgtd's and the commands that it runs (lvcreate, lvs, `pumice copy`, …) are killed, the service also while it starts. The
-seed, which is printed, decides who is killed and when; not what the machine is doing then.
+seed, which is printed, decides which process is killed and when; not what the machine is doing then.
 """
 
 import argparse
@@ -192,7 +192,7 @@ class Client(threading.Thread):
         self.perhaps_wait(promised)
 
 
-# -- those who kill ------------------------------------------------------------------------------------------------
+# -- the killers ---------------------------------------------------------------------------------------------------
 
 
 def children(parent):

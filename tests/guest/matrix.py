@@ -251,7 +251,7 @@ class Matrix:
         return step
 
     def most_points_were_met(self):
-        """Some depend on who is faster."""
+        """Some depend on which task is faster."""
         print(f"    killed at {self.killed} of {len(self.points)} points; not at {self.missed}", flush=True)
         expect(self.killed * 100 >= len(self.points) * 95, "at too few")
         self.fsck_finds_nothing()

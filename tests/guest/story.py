@@ -97,7 +97,7 @@ class Teller:
             return
         with self.log.open(errors="replace") as file:
             file.seek(self.read)
-            # Those who wait ask all the time.
+            # Waiters poll without a pause.
             lines = [line for line in file.read().splitlines() if " method=GET " not in line]
         print("--- the end of pumice's log")
         print("\n".join(line[:400] for line in lines[-30:]))

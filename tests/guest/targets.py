@@ -33,5 +33,5 @@ def lio_backstores():
 
 
 def lio_initiators(iqn):
-    """Who is on a target's list."""
+    """The initiators on a target's list."""
     return sorted(path.name for path in (LIO / "iscsi" / iqn).glob("tpgt_*/acls/*"))

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `checker` | seeks an order, and the shortest history that has none |
 //! | `volume`, `quota` | the models |
-//! | `volume_client`, `quota_client` | who asks what |
+//! | `volume_client`, `quota_client` | the clients and their requests |
 //! | `world` | the service |
 
 #![expect(

@@ -1,4 +1,4 @@
-//! The quota of one project, when calls come one after the other: who is let in fits, who is refused does not.
+//! The quota of one project, when calls come one after the other: a request that is admitted fits, one that is refused does not.
 
 use std::collections::BTreeMap;
 

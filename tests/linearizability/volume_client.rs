@@ -17,7 +17,7 @@ use crate::checker::Event;
 use crate::world::{Caller, Clock};
 use crate::{CALLS, volume};
 
-/// One who asks about one volume.
+/// A client of one volume.
 pub struct VolumeClient {
     pub caller: Caller,
     pub clock: Arc<Clock>,

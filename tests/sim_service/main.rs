@@ -3,7 +3,7 @@
 //! must be what was promised.
 //!
 //! `make sim` runs thousands of seeds, `make sim SEEDS=100` so many. `PUMICE_SIM_SEED=7 make sim` runs one and tells what clients
-//! were told, with `RUST_LOG=pumice=debug` the log as well. A failure names its seed, and the same build makes the same run of it,
+//! were answered, with `RUST_LOG=pumice=debug` the log as well. A failure names its seed, and the same build makes the same run of it,
 //! event by event: `make sim-replay` runs a thousand seeds twice and compares them.
 //!
 //! What is not real: the network and all clocks (turmoil), the store's engine (in memory: sled has threads of its own), the

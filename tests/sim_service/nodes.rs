@@ -60,7 +60,7 @@ pub struct World {
     pub boots: Cell<u64>,
     /// How many clients are at it, in the present life of the control node.
     pub busy: Cell<usize>,
-    /// Of all lives: for those who look for actors that panicked.
+    /// Of all lives: for the search for actors that panicked.
     pub routers: RefCell<Vec<Router>>,
 }
 

@@ -131,7 +131,7 @@ impl Nodes {
             .collect()
     }
 
-    /// The name of the target, for those who read what came out.
+    /// The name of the target, for the readers of the output.
     pub fn target(&self) -> &'static str {
         if self.real_target { "tgt" } else { "fake" }
     }

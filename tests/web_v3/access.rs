@@ -113,7 +113,7 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
             ("admin", PROJECT, admin),
             ("member", OTHER_PROJECT, stranger),
         ] {
-            // What was not seen is not tried: it would take things from those who come after.
+            // What was not seen is not tried: it would remove things that later requests need.
             if expected == "-" {
                 continue;
             }
@@ -145,7 +145,7 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
     house.close().await;
 }
 
-/// Where who asks makes another difference here: the beginning of the line, and whose answer it is.
+/// Where the caller makes another difference here: the beginning of the line, and whose answer it is.
 const DIFFERENT: &[(&str, &[&str])] = &[
     // Limited to the volume's project, as it should be.
     ("GET\t/attachments/{attachment}", &["member"]),
@@ -167,7 +167,7 @@ fn body_of(method: &str, path: &str, name: &str) -> Value {
         "volume_type" => json!({"volume_type": {"name": uuid::Uuid::new_v4().to_string()}}),
         "extra_specs" => json!({"extra_specs": {"k": "v"}}),
         "quota_set" => json!({"quota_set": {"volumes": 100}}),
-        // Of a machine that is not there: a disabled backend would refuse those who come after.
+        // Of a machine that is not there: a disabled backend would refuse later requests.
         "host" => json!({"host": "nowhere", "binary": "cinder-volume"}),
         "os-extend" => json!({"os-extend": {"new_size": 1}}),
         "os-reset_status" => json!({"os-reset_status": {"status": "available"}}),
