@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pumice::drivers::lvm::{LvmDriver, LvmType};
 use pumice::drivers::ownership::{Ownership, Place};
 use pumice::drivers::{Access, DriverError, DriverResult, VolumeDriver, Work};
-use pumice::model::{Reference, SnapshotId, VolumeSpec};
+use pumice::model::{Reference, SnapshotId, StorageName, VolumeSpec};
 use serde_json::{Value, json};
 
 use self::harness::{Effect, Lock, Scene, Verb, all_are_fenced, verbs_of};
@@ -131,6 +131,10 @@ fn verbs<'a>(kind: LvmType) -> Vec<Verb<Fenced<'a>>> {
         }),
         ("delete_snapshot", Effect::Changes, |scene, work| {
             scene.driver.delete_snapshot(work, &scene.at.one, scene.at.first)
+        }),
+        ("delete_storage", Effect::Changes, |scene, work| {
+            let name = StorageName::Snapshot(scene.at.first);
+            scene.driver.delete_storage(work, &scene.at.one, name)
         }),
         ("retype_volume", Effect::Reads, |scene, work| {
             scene.driver.retype_volume(work, &scene.at.one).map(drop)
