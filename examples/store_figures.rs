@@ -205,7 +205,7 @@ async fn overwrite(store: &SledStore, catalog: &Catalog) -> Fallible {
         limit: 64,
         ..VolumeQuery::default()
     };
-    let volumes = catalog.volumes(&query).await?.records;
+    let volumes = catalog.page::<Volume>(&query).await?.records;
     for _ in 0..6 {
         let before = store.size_on_disk().await?.unwrap_or(0) >> 20;
         let started = Instant::now();
@@ -247,7 +247,7 @@ async fn churn(catalog: &Catalog) -> Fallible {
     let started = Instant::now();
     let mut updates = 0_u32;
     for round in 0..4_u32 {
-        for volume in catalog.volumes(&query).await?.records {
+        for volume in catalog.page::<Volume>(&query).await?.records {
             let Some(was) = catalog.volume(volume.id).await? else {
                 continue;
             };
@@ -325,10 +325,10 @@ async fn pages(catalog: &Catalog, volumes: u64) -> Fallible {
         ),
     ] {
         let started = Instant::now();
-        let page = catalog.volumes(&query).await?.records;
+        let page = catalog.page::<Volume>(&query).await?.records;
         let first = started.elapsed();
         let started = Instant::now();
-        catalog.volumes(&query).await?;
+        catalog.page::<Volume>(&query).await?;
         println!(
             "  {volumes} volumes, {what}: {first:?}, again {:?} ({} found)",
             started.elapsed(),
@@ -336,7 +336,7 @@ async fn pages(catalog: &Catalog, volumes: u64) -> Fallible {
         );
     }
     let ids: Vec<VolumeId> = catalog
-        .volumes(&all)
+        .page::<Volume>(&all)
         .await?
         .records
         .iter()

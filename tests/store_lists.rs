@@ -253,14 +253,14 @@ proptest! {
                 let gib: u64 = expected.iter().map(|volume| u64::from(volume.size)).sum();
                 prop_assert_eq!(catalog.volume_totals(&query).await.unwrap(), (expected.len() as u64, gib));
 
-                let page = catalog.volumes(&query).await.unwrap().records;
+                let page = catalog.page::<Volume>(&query).await.unwrap().records;
                 let cut: Vec<_> = expected.iter().skip(query.offset).take(query.limit).cloned().collect();
                 prop_assert_eq!(ids(&page), ids(&cut), "{:?}", query);
 
                 let mut query = VolumeQuery { offset: 0, ..query };
                 let mut all = Vec::new();
                 loop {
-                    let page = catalog.volumes(&query).await.unwrap().records;
+                    let page = catalog.page::<Volume>(&query).await.unwrap().records;
                     let Some(last) = page.last() else { break };
                     query.marker = Some(last.id);
                     all.extend(page);
@@ -276,7 +276,7 @@ proptest! {
                         .filter(|volume| naive_order(volume, marker, &query.sort) == Ordering::Greater)
                         .take(5)
                         .collect();
-                    prop_assert_eq!(ids(&catalog.volumes(&query).await.unwrap().records), ids(&behind), "{:?}", query);
+                    prop_assert_eq!(ids(&catalog.page::<Volume>(&query).await.unwrap().records), ids(&behind), "{:?}", query);
                 }
             }
             Ok(())
@@ -320,7 +320,7 @@ proptest! {
                 findings
             );
             let query = VolumeQuery { limit: 100, ..VolumeQuery::default() };
-            prop_assert_eq!(catalog.volumes(&query).await.unwrap().records, naive(&kept, &query));
+            prop_assert_eq!(catalog.page::<Volume>(&query).await.unwrap().records, naive(&kept, &query));
             Ok(())
         })?;
     }
@@ -344,7 +344,7 @@ async fn a_marker_that_is_unknown_or_of_another_project_is_told() {
         (ask(Some("q"), volume.id), false),
         (ask(None, VolumeId::new()), false),
     ] {
-        match catalog.volumes(&query).await {
+        match catalog.page::<Volume>(&query).await {
             Ok(page) => assert!(known && page.records.is_empty(), "{query:?}"),
             Err(error) => assert!(
                 !known && matches!(error, ListError::UnknownMarker(_)),

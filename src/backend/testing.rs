@@ -1,12 +1,12 @@
 //! Backends and commands for unit tests, and the [`Recipe`] by which the steps of every command are tested.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::{BackendCommand, Task};
 use super::state::{BackendState, Options};
+use crate::drivers;
 use crate::drivers::fake::FakeDriver;
 use crate::drivers::targets::TargetDriver;
 use crate::drivers::targets::fake::FakeTarget;
@@ -16,10 +16,7 @@ use crate::flow::inject::{At, FailAt, Twice};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::api::Outcome;
 use crate::messages::volume::CommandId;
-use crate::model::spec::VolumeSource;
-use crate::model::{
-    BackendName, Connector, Context, OperationId, ProjectId, SnapshotId, VolumeId, VolumeSpec,
-};
+use crate::model::{BackendName, Connector, Context, OperationId, SnapshotId, VolumeSpec};
 use crate::transport::Router;
 
 /// More time than any test takes.
@@ -49,17 +46,8 @@ pub(crate) fn backend_state(
 /// A new volume of so many GiB on the backend.
 pub(crate) fn spec(size: u32) -> VolumeSpec {
     VolumeSpec {
-        id: VolumeId::new(),
-        project_id: ProjectId::from("p"),
-        size,
         pool: backend().pool("fake"),
-        multiattach: false,
-        readonly: false,
-        encrypted: false,
-        extra_specs: BTreeMap::new(),
-        source: VolumeSource::Raw,
-        provider_location: None,
-        provider_auth: None,
+        ..drivers::testing::volume(size)
     }
 }
 

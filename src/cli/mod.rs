@@ -169,6 +169,25 @@ fn serve_with(args: &ServeArgs) -> ExitCode {
     }
 }
 
+/// Prints the output of a command, or why it failed.
+#[expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "this prints the command's output"
+)]
+fn answer(result: Result<String, impl std::fmt::Display>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("pumice: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Prints all faults of a configuration.
 #[expect(clippy::print_stderr, reason = "this prints the command's output")]
 fn refuse(faults: &Faults) -> ExitCode {

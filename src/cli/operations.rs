@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::answer;
 use super::client::{AskError, Client};
 
 /// How often it is checked whether an operation has ended.
@@ -52,22 +53,8 @@ enum OperationsCommand {
 
 /// Sends the request, and prints the answer.
 #[must_use]
-#[expect(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "this prints the command's output"
-)]
 pub fn operations(args: OperationsArgs) -> ExitCode {
-    match actix_rt::System::new().block_on(run(args)) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("pumice: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    answer(actix_rt::System::new().block_on(run(args)))
 }
 
 async fn run(args: OperationsArgs) -> Result<String, AskError> {

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::refuse;
 use super::serve::control::{is_there, store_options, store_path};
 use super::serve::{exports, own};
+use super::{answer, refuse};
 use crate::config::{Config, Surroundings};
 use crate::store::export::{self, Exported};
 use crate::store::sled::{OpenError, SledStore};
@@ -73,24 +73,6 @@ pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
         }
         StoreCommand::Verify { export } => verify(export),
     })
-}
-
-#[expect(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "this prints the command's output"
-)]
-fn answer(result: Result<String, BoxError>) -> ExitCode {
-    match result {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("pumice: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 fn summary(exported: Exported) -> String {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::answer;
 use super::client::{AskError, Client};
 
 /// Options of `pumice tokens`.
@@ -30,22 +31,8 @@ enum TokensCommand {
 
 /// Sends the request, and prints the answer.
 #[must_use]
-#[expect(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "this prints the command's output"
-)]
 pub fn tokens(args: TokensArgs) -> ExitCode {
-    match actix_rt::System::new().block_on(run(args)) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("pumice: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    answer(actix_rt::System::new().block_on(run(args)))
 }
 
 async fn run(args: TokensArgs) -> Result<String, AskError> {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::volume::UnknownWord;
 use super::volume::status_enum;
-use super::{AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
+use super::{AttachmentId, OperationId, ProjectId, Timestamp, Volume, VolumeId};
 use std::fmt;
 use std::str::FromStr;
 
@@ -203,6 +203,30 @@ pub struct Attachment {
     pub attached_at: Option<Timestamp>,
     /// When it was detached.
     pub detached_at: Option<Timestamp>,
+}
+
+impl Attachment {
+    /// An attachment of a volume: everything else is as it is before anybody says otherwise.
+    #[must_use]
+    pub fn of(volume: &Volume, status: AttachmentStatus, created_at: Timestamp) -> Self {
+        Self {
+            id: AttachmentId::new(),
+            volume_id: volume.id,
+            project_id: volume.project_id.clone(),
+            instance_uuid: None,
+            status,
+            mode: None,
+            attached_host: None,
+            mountpoint: None,
+            connector: None,
+            connection_info: None,
+            operation: None,
+            created_at,
+            updated_at: None,
+            attached_at: None,
+            detached_at: None,
+        }
+    }
 }
 
 #[cfg(test)]

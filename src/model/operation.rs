@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::quota::Deltas;
-use super::volume::VolumeStatus;
+use super::volume::{Volume, VolumeStatus};
 use super::{AttachmentId, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
 /// The subject of an operation. It may be deleted before its operation has ended. Variants are only appended, since
@@ -99,6 +99,41 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// One about a volume or what belongs to it, whose first command is to be sent: everything else is as it is before anybody says
+    /// otherwise.
+    #[must_use]
+    pub fn new(
+        verb: &str,
+        subject: Subject,
+        volume: &Volume,
+        created_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            id: OperationId::new(),
+            verb: verb.to_owned(),
+            entry: Vec::new(),
+            subject,
+            volume_id: Some(volume.id),
+            snapshot_id: match subject {
+                Subject::Snapshot(id) => Some(id),
+                _ => None,
+            },
+            copied_from: None,
+            project_id: volume.project_id.clone(),
+            user_id: volume.user_id.clone(),
+            request_id: String::new(),
+            attempt: 1,
+            pool: None,
+            tried: Vec::new(),
+            previous_status: None,
+            reserved: Deltas::new(),
+            steps: Vec::new(),
+            created_at,
+            deadline,
+        }
+    }
+
     /// Whether the volume's status belongs to it while it is open.
     #[must_use]
     pub fn owns_volume(&self) -> bool {

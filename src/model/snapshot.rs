@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::storage_name::StorageName;
 use super::volume::{UnknownWord, status_enum};
-use super::{OperationId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeTypeId};
+use super::{OperationId, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypeId};
 
 status_enum!(
     /// The status of a snapshot (cinder: `objects/fields.py`, `SnapshotStatus`). Only appended to, since it is stored.
@@ -102,6 +102,31 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A snapshot of a volume as that is now; every other field has its initial value.
+    #[must_use]
+    pub fn of(volume: &Volume, status: SnapshotStatus, created_at: Timestamp) -> Self {
+        Self {
+            id: SnapshotId::new(),
+            volume_id: volume.id,
+            project_id: volume.project_id.clone(),
+            user_id: volume.user_id.clone(),
+            name: None,
+            description: None,
+            volume_size: volume.size,
+            volume_type_id: volume.volume_type_id,
+            status,
+            progress: "0%".to_owned(),
+            metadata: BTreeMap::new(),
+            provider_id: None,
+            encryption_key_id: volume.encryption_key_id,
+            group_snapshot_id: None,
+            consumes_quota: true,
+            operation: None,
+            created_at,
+            updated_at: None,
+        }
+    }
+
     /// Whether its storage must exist: it was created, and no operation is in progress.
     #[must_use]
     pub fn claims_storage(&self) -> bool {

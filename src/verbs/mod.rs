@@ -28,6 +28,7 @@ pub mod command;
 pub mod followers;
 pub mod message;
 pub mod operation_context;
+mod prelude;
 pub mod record_changes;
 pub mod request;
 pub mod snapshot;
@@ -82,7 +83,10 @@ pub trait Verb: Debug {
     }
 
     /// The records that it needs, besides its volume.
-    fn reads(&self, volume: &Volume) -> Reads;
+    fn reads(&self, volume: &Volume) -> Reads {
+        let _ = volume;
+        Reads::default()
+    }
 
     /// What is deleted with its volume; `None` if the volume is not deleted.
     fn takes_along(&self) -> Option<followers::Followers> {
@@ -161,6 +165,17 @@ pub struct Reads {
     pub snapshots: ReadSnapshots,
     /// Another volume: the source of this one, or the volume of its source snapshot; or its copy.
     pub other: Option<VolumeId>,
+}
+
+impl Reads {
+    /// These attachments, and what is read anyway.
+    #[must_use]
+    pub fn attachments(attachments: ReadAttachments) -> Self {
+        Self {
+            attachments,
+            ..Self::default()
+        }
+    }
 }
 
 /// Which attachments of a volume an operation needs.

@@ -8,7 +8,6 @@ use crate::control::{Control, Interrupt};
 use crate::flow::Observer;
 use crate::messages::Message;
 use crate::messages::api::ApiTopic;
-use crate::model::quota::Deltas;
 use crate::model::role::Level;
 use crate::model::{
     Context, Error, Operation, OperationId, Result, StepRecord, Subject, Timestamp, Volume, VolumeStatus,
@@ -159,28 +158,15 @@ impl BeginContext<'_> {
     pub fn operation<E: Entry>(&self, entry: &E, subject: Subject, volume: &Volume) -> Result<Operation> {
         let now = Timestamp::now();
         let bytes = encode_part(entry).map_err(|error| Error::internal(error.to_string()))?;
+        let deadline = now.plus(entry.deadline(&self.control.options.deadlines, volume.size));
         Ok(Operation {
             id: self.id,
-            verb: E::NAME.to_owned(),
             entry: bytes,
-            subject,
-            volume_id: Some(volume.id),
-            snapshot_id: match subject {
-                Subject::Snapshot(id) => Some(id),
-                _ => None,
-            },
-            copied_from: None,
-            project_id: volume.project_id.clone(),
             user_id: self.context.user_id.clone(),
             request_id: self.context.request_id.clone(),
-            attempt: 1,
             pool: volume.host.clone(),
-            tried: Vec::new(),
             previous_status: Some(volume.status).filter(|status| *status != VolumeStatus::Creating),
-            reserved: Deltas::new(),
-            steps: Vec::new(),
-            created_at: now,
-            deadline: now.plus(entry.deadline(&self.control.options.deadlines, volume.size)),
+            ..Operation::new(E::NAME, subject, volume, now, deadline)
         })
     }
 }

@@ -80,10 +80,10 @@ async fn records(catalog: &Catalog) -> Result<Value> {
         limits.insert(catalog.shown(&resource).await?, json!(limit));
     }
     Ok(json!({
-        "volumes": catalog.volumes(&volumes).await?.records,
-        "snapshots": catalog.snapshots(&snapshots).await?.records,
-        "attachments": catalog.attachments(None, None, ALL).await?.records,
-        "messages": catalog.messages(None, None, ALL).await?.records,
+        "volumes": catalog.page::<Volume>(&volumes).await?.records,
+        "snapshots": catalog.page::<Snapshot>(&snapshots).await?.records,
+        "attachments": catalog.newest::<Attachment>(None, None, ALL).await?.records,
+        "messages": catalog.newest::<UserMessage>(None, None, ALL).await?.records,
         "types": types,
         "services": services,
         "operations": operations,

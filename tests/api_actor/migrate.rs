@@ -122,7 +122,7 @@ async fn while_it_is_copied_nobody_changes_or_reaches_it_and_its_owner_sees_one_
         limit: 9,
         ..VolumeQuery::default()
     };
-    let listed = world.catalog.volumes(&query).await.unwrap().records;
+    let listed = world.catalog.page::<Volume>(&query).await.unwrap().records;
     assert_eq!(
         listed.iter().map(|volume| volume.id).collect::<Vec<_>>(),
         [volume.id]

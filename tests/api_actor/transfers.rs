@@ -86,7 +86,12 @@ async fn volume(world: &World, id: VolumeId) -> Volume {
 }
 
 async fn transfers(world: &World, project: Option<&ProjectId>) -> Vec<Transfer> {
-    world.catalog.transfers(project, None, 100).await.unwrap().records
+    world
+        .catalog
+        .newest::<Transfer>(project, None, 100)
+        .await
+        .unwrap()
+        .records
 }
 
 /// What a project has in use, without what is zero.

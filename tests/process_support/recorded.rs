@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use pumice::model::{Snapshot, Volume};
 use pumice::store::Store;
 use pumice::store::catalog::{Catalog, SnapshotQuery, VolumeQuery};
 
@@ -45,7 +46,7 @@ pub fn read_catalog(data_dir: &Path) -> Result<Recorded> {
             ..VolumeQuery::default()
         };
         loop {
-            let page = catalog.volumes(&query).await?;
+            let page = catalog.page::<Volume>(&query).await?;
             for volume in &page.records {
                 recorded.note(volume.storage_name(), &volume.status);
             }
@@ -57,7 +58,7 @@ pub fn read_catalog(data_dir: &Path) -> Result<Recorded> {
             ..SnapshotQuery::default()
         };
         loop {
-            let page = catalog.snapshots(&query).await?;
+            let page = catalog.page::<Snapshot>(&query).await?;
             for snapshot in &page.records {
                 recorded.note(format!("_snapshot-{}", snapshot.id), &snapshot.status);
             }

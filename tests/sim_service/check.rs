@@ -45,7 +45,7 @@ impl Records {
             limit: 10_000,
             ..VolumeQuery::default()
         };
-        let volumes = now(catalog.volumes(&query)).records;
+        let volumes = now(catalog.page::<Volume>(&query)).records;
         let mut records = Self {
             volumes: volumes.into_iter().map(|volume| (volume.id, volume)).collect(),
             snapshots: BTreeMap::new(),

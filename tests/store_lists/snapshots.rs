@@ -242,15 +242,15 @@ proptest! {
                     }
                 }
                 let expected = kept.naive(&query);
-                prop_assert_eq!(catalog.snapshot_total(&query).await.unwrap(), expected.len() as u64);
-                let page = catalog.snapshots(&query).await.unwrap().records;
+                prop_assert_eq!(catalog.total::<Snapshot>(&query).await.unwrap(), expected.len() as u64);
+                let page = catalog.page::<Snapshot>(&query).await.unwrap().records;
                 let cut: Vec<_> = expected.iter().skip(query.offset).take(query.limit).cloned().collect();
                 prop_assert_eq!(ids(&page), ids(&cut), "{:?}", query);
 
                 let mut query = SnapshotQuery { offset: 0, ..query };
                 let mut all = Vec::new();
                 loop {
-                    let page = catalog.snapshots(&query).await.unwrap().records;
+                    let page = catalog.page::<Snapshot>(&query).await.unwrap().records;
                     let Some(last) = page.last() else { break };
                     query.marker = Some(last.id);
                     all.extend(page);
@@ -262,7 +262,7 @@ proptest! {
                 for marker in &kept.snapshots {
                     let query = SnapshotQuery { marker: Some(marker.id), limit: 5, ..query.clone() };
                     let seen = query.project.as_ref().is_none_or(|project| marker.project_id == *project);
-                    let page = catalog.snapshots(&query).await;
+                    let page = catalog.page::<Snapshot>(&query).await;
                     if !seen {
                         prop_assert!(matches!(page, Err(ListError::UnknownMarker(_))));
                         continue;

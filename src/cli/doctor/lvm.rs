@@ -247,7 +247,7 @@ mod tests {
     use crate::config::backend::{LvmType, VolumeClear};
     use crate::drivers::lvm::checkup::Content;
 
-    fn subject(kind: LvmType) -> Subject {
+    pub(super) fn subject(kind: LvmType) -> Subject {
         Subject {
             key: "backend.a".to_owned(),
             group: "vg".to_owned(),

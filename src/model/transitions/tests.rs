@@ -1,13 +1,10 @@
 //! Replays every row that was recorded from a real Cinder, and checks invariants.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    AttachmentId, MigrationStatus, PoolName, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp,
-    UserId, VolumeTypeId,
+    MigrationStatus, PoolName, ProjectId, Snapshot, SnapshotStatus, Timestamp, UserId, VolumeTypeId,
 };
 use crate::rng;
 
@@ -37,45 +34,14 @@ pub(crate) fn volume(status: VolumeStatus) -> Volume {
 
 pub(crate) fn snapshot(volume: &Volume, status: SnapshotStatus) -> Snapshot {
     Snapshot {
-        id: SnapshotId::new(),
-        volume_id: volume.id,
-        project_id: volume.project_id.clone(),
-        user_id: volume.user_id.clone(),
-        name: None,
-        description: None,
-        volume_size: volume.size,
         volume_type_id: None,
-        status,
-        progress: "0%".to_owned(),
-        metadata: BTreeMap::new(),
-        provider_id: None,
         encryption_key_id: None,
-        group_snapshot_id: None,
-        consumes_quota: true,
-        operation: None,
-        created_at: Timestamp(1),
-        updated_at: None,
+        ..Snapshot::of(volume, status, Timestamp(1))
     }
 }
 
 pub(crate) fn attachment(volume: &Volume, status: AttachmentStatus) -> Attachment {
-    Attachment {
-        id: AttachmentId::new(),
-        volume_id: volume.id,
-        project_id: volume.project_id.clone(),
-        instance_uuid: None,
-        status,
-        mode: None,
-        attached_host: None,
-        mountpoint: None,
-        connector: None,
-        connection_info: None,
-        operation: None,
-        created_at: Timestamp(3),
-        updated_at: None,
-        attached_at: None,
-        detached_at: None,
-    }
+    Attachment::of(volume, status, Timestamp(3))
 }
 
 /// A recorded row: a verb on a resource in some state, and its result.

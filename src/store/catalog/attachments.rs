@@ -1,12 +1,10 @@
 //! Attachments: their rows and reads.
 
-use uuid::Uuid;
-
 use super::changes::Indexed;
 use super::keys::{self, Table, key, last_id};
 use super::kinds::{Kind, Rows};
-use super::listable::{FieldValue, Listable, ValueIndex};
-use super::query::{AttachmentField, AttachmentQuery, ListError, Page};
+use super::listable::{FieldValue, Listable, ValueIndex, record_fields};
+use super::query::AttachmentField;
 use super::read::{BATCH, Walk};
 use super::{Catalog, Stored};
 use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
@@ -14,17 +12,11 @@ use crate::store::{Key, Scan, StoreError};
 
 impl Catalog {
     /// An attachment by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn attachment(&self, id: AttachmentId) -> Result<Option<Stored<Attachment>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// The attachments of a volume, oldest first.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_attachments(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>, StoreError> {
         let mut attachments = Vec::new();
         let mut walk = Walk::new(of_volume(id), false);
@@ -37,9 +29,6 @@ impl Catalog {
 
     /// The attachments of many volumes at once, in the order of `ids`: a page of volumes needs one read, not a
     /// thousand.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volumes_attachments(&self, ids: &[VolumeId]) -> Result<Vec<Vec<Attachment>>, StoreError> {
         let scans = ids
             .iter()
@@ -75,25 +64,6 @@ impl Catalog {
         }
         Ok(of_volumes)
     }
-
-    /// Attachments of a project (`None`: of all), newest first, after `marker`.
-    ///
-    /// # Errors
-    /// `UnknownMarker` if the marker is no attachment, or one of another project; or if the store fails.
-    pub async fn attachments(
-        &self,
-        project: Option<&ProjectId>,
-        marker: Option<AttachmentId>,
-        limit: usize,
-    ) -> Result<Page<Attachment, AttachmentId>, ListError> {
-        let query = AttachmentQuery {
-            project: project.cloned(),
-            marker,
-            limit,
-            ..Default::default()
-        };
-        self.page::<Attachment>(&query).await
-    }
 }
 
 impl Listable for Attachment {
@@ -110,21 +80,7 @@ impl Listable for Attachment {
         ordered: None,
     }];
 
-    fn id_of(id: Uuid) -> AttachmentId {
-        AttachmentId(id)
-    }
-
-    fn id(&self) -> AttachmentId {
-        self.id
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+    record_fields!(AttachmentId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at

@@ -13,25 +13,16 @@ use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A user by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn user(&self, id: &UserId) -> Result<Option<Stored<User>>, StoreError> {
         self.record(&user_key(id)).await
     }
 
     /// All users, by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn users(&self) -> Result<Vec<Stored<User>>, StoreError> {
         self.all(key(keys::USER).prefix()).await
     }
 
     /// A user by name.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn user_by_name(&self, domain: &str, name: &str) -> Result<Option<Stored<User>>, StoreError> {
         Ok(self
             .users()
@@ -41,25 +32,16 @@ impl Catalog {
     }
 
     /// A project by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn project(&self, id: &ProjectId) -> Result<Option<Stored<Project>>, StoreError> {
         self.record(&project_key(id)).await
     }
 
     /// All projects, by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn projects(&self) -> Result<Vec<Stored<Project>>, StoreError> {
         self.all(key(keys::PROJECT).prefix()).await
     }
 
     /// A project by name.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn project_by_name(
         &self,
         domain: &str,
@@ -73,26 +55,17 @@ impl Catalog {
     }
 
     /// The roles that a user has, in each of its projects.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn roles_of(&self, user: &UserId) -> Result<Vec<Stored<RoleAssignment>>, StoreError> {
         self.all(key(keys::ROLES).text(user.as_str()).prefix()).await
     }
 
     /// A token by its hash. It may have expired: the caller compares the time.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn token(&self, hash: &TokenHash) -> Result<Option<Stored<Token>>, StoreError> {
         self.record(&token_key(hash)).await
     }
 
     /// Expired tokens, the longest expired first, of up to `limit` rows. A caller that deletes them calls again from
     /// the beginning while there is a `next`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn expired_tokens(
         &self,
         now: Timestamp,

@@ -31,9 +31,6 @@ pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
 impl Catalog {
     /// The number of matching records. Order, marker, offset and limit are ignored. Without filters rows or counters
     /// are read, with filters all candidates.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn total<R: Listable>(&self, query: &QueryOf<R>) -> Result<u64, StoreError> {
         let scope = query.project.as_ref();
         let mut total = 0_u64;
@@ -75,10 +72,26 @@ impl Catalog {
         Ok(Page { records, next })
     }
 
-    /// Passes all matching records to `see`, in no order. Order, marker, offset and limit are ignored.
+    /// The records of a project (`None`: of all), newest first, after `marker`.
     ///
     /// # Errors
-    /// When the store fails.
+    /// As [`Catalog::page`].
+    pub async fn newest<R: Listable>(
+        &self,
+        project: Option<&ProjectId>,
+        marker: Option<R::Id>,
+        limit: usize,
+    ) -> Result<Page<R, R::Id>, ListError> {
+        let query = QueryOf::<R> {
+            project: project.cloned(),
+            marker,
+            limit,
+            ..QueryOf::<R>::default()
+        };
+        self.page::<R>(&query).await
+    }
+
+    /// Passes all matching records to `see`, in no order. Order, marker, offset and limit are ignored.
     pub async fn each_that_matches<R: Listable>(
         &self,
         query: &QueryOf<R>,

@@ -65,15 +65,9 @@ pub trait Listable: Record + 'static {
     /// The function from a row with that prefix to its record's key. `None` if the rows are the records.
     fn record_of(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>>;
     /// The records with these ids, without unknown ones.
-    ///
-    /// # Errors
-    /// When the store fails.
     async fn by_id(catalog: &Catalog, ids: &[Self::Id]) -> Result<Vec<Stored<Self>>, StoreError>;
 
     /// The records whose related records match, too, in the same order: for filters on more than the record.
-    ///
-    /// # Errors
-    /// When the store fails.
     async fn matching_others(
         _: &Catalog,
         _: &[Filter<Self::Field>],
@@ -83,13 +77,32 @@ pub trait Listable: Record + 'static {
     }
 
     /// The number of records in a scope, if it is counted.
-    ///
-    /// # Errors
-    /// When the store fails.
     async fn counted(_: &Catalog, _: Option<&ProjectId>) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }
 }
+
+/// The accessors of [`Listable`] for a record with the fields `id` and `created_at`, and with a field for its project.
+macro_rules! record_fields {
+    ($id:ident, $project:ident) => {
+        fn id_of(id: uuid::Uuid) -> $id {
+            $id(id)
+        }
+
+        fn id(&self) -> $id {
+            self.id
+        }
+
+        fn project_id(&self) -> &ProjectId {
+            &self.$project
+        }
+
+        fn created_at(&self) -> crate::model::Timestamp {
+            self.created_at
+        }
+    };
+}
+pub(super) use record_fields;
 
 /// The query of a list of these records.
 pub type QueryOf<R> = ListQuery<<R as Listable>::Field, <R as Listable>::Id>;

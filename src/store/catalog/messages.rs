@@ -1,49 +1,22 @@
 //! User messages: their rows, reads, and the expired ones.
 
-use uuid::Uuid;
-
 use super::changes::Indexed;
 use super::keys::{self, Table, bytes_time, key, last_id};
 use super::kinds::{Kind, Rows};
-use super::listable::{FieldValue, Listable};
-use super::query::{ListError, MessageField, MessageQuery, Page};
+use super::listable::{FieldValue, Listable, record_fields};
+use super::query::{MessageField, Page};
 use super::{Catalog, Stored};
 use crate::model::{MessageId, ProjectId, Timestamp, UserMessage};
 use crate::store::{Key, StoreError};
 
 impl Catalog {
-    /// User messages of a project (`None`: of all), newest first, after `marker`.
-    ///
-    /// # Errors
-    /// `UnknownMarker` when the marker is no message, or one of another project; or when the store fails.
-    pub async fn messages(
-        &self,
-        project: Option<&ProjectId>,
-        marker: Option<MessageId>,
-        limit: usize,
-    ) -> Result<Page<UserMessage, MessageId>, ListError> {
-        let query = MessageQuery {
-            project: project.cloned(),
-            marker,
-            limit,
-            ..Default::default()
-        };
-        self.page::<UserMessage>(&query).await
-    }
-
     /// A user message by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn message(&self, id: MessageId) -> Result<Option<Stored<UserMessage>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// Expired messages, the longest expired first, of up to `limit` rows. A caller that deletes them calls again from
     /// the beginning while there is a `next`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn expired_messages(
         &self,
         now: Timestamp,
@@ -75,21 +48,7 @@ impl Listable for UserMessage {
     const ID: MessageField = MessageField::Id;
     const PROJECT: MessageField = MessageField::ProjectId;
 
-    fn id_of(id: Uuid) -> MessageId {
-        MessageId(id)
-    }
-
-    fn id(&self) -> MessageId {
-        self.id
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+    record_fields!(MessageId, project_id);
 
     fn value(&self, field: MessageField) -> FieldValue<'_> {
         match field {

@@ -6,6 +6,9 @@
 //! Reads are not one snapshot: a list reads an index, then records. Records that are deleted or no longer match
 //! meanwhile are left out; no record is listed twice in one page.
 //!
+//! Whatever returns a [`StoreError`] does so when the store fails, or when it holds what cannot be decoded. A function says `# Errors`
+//! only if something else can go wrong, too.
+//!
 //! | file | content |
 //! |---|---|
 //! | `keys` | the layout of keys |
@@ -62,9 +65,8 @@ pub use changes::Changes;
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, OrderedIndex, QueryOf, ValueIndex};
 pub use query::{
-    AttachmentField, AttachmentQuery, Comparison, Direction, Filter, ListError, ListQuery, MessageField,
-    MessageQuery, Page, SnapshotField, SnapshotFilter, SnapshotQuery, TimeField, TransferField,
-    TransferQuery, VolumeField, VolumeFilter, VolumeQuery,
+    AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
+    SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,
 };
 pub use tokens::TokenState;
 pub use types::TYPE_IN_USE;
@@ -148,9 +150,6 @@ impl Catalog {
 
     /// Checks that the store accepts commits, with an empty commit that is made durable like any other. For health
     /// checks.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn probe(&self) -> Result<Revision, StoreError> {
         match self.store.commit(Transaction::default()).await {
             Ok(revision) => Ok(revision),
@@ -160,9 +159,6 @@ impl Catalog {
     }
 
     /// Bytes on disk, if the engine knows.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {
         self.store.size_on_disk().await
     }

@@ -15,17 +15,11 @@ use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A journal entry by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn operation(&self, id: OperationId) -> Result<Option<Stored<Operation>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// Open operations by id (so oldest first), after `after`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn operations(
         &self,
         after: Option<OperationId>,
@@ -41,9 +35,6 @@ impl Catalog {
     }
 
     /// Whether a volume is being created from this volume or snapshot.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn is_being_copied(&self, source: Uuid) -> Result<bool, StoreError> {
         let of_source = key(keys::OPERATION_BY_SOURCE).id(source).prefix();
         Ok(!self.range(of_source, None, false, 1).await?.is_empty())

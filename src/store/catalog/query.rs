@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{AttachmentId, MessageId, ProjectId, SnapshotId, Timestamp, TransferId, VolumeId};
+use crate::model::{ProjectId, SnapshotId, Timestamp, VolumeId};
 use crate::store::StoreError;
 
 /// A query of a list: `F` is the type of fields, `I` of ids.
@@ -27,15 +27,6 @@ pub type VolumeQuery = ListQuery<VolumeField, VolumeId>;
 
 /// A query of snapshots.
 pub type SnapshotQuery = ListQuery<SnapshotField, SnapshotId>;
-
-/// A query of attachments.
-pub type AttachmentQuery = ListQuery<AttachmentField, AttachmentId>;
-
-/// A query of user messages.
-pub type MessageQuery = ListQuery<MessageField, MessageId>;
-
-/// A query of transfers.
-pub type TransferQuery = ListQuery<TransferField, TransferId>;
 
 impl<F, I> Default for ListQuery<F, I> {
     fn default() -> Self {

@@ -22,9 +22,6 @@ const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
     /// What a project uses, by resource. Resources that it never used are missing.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn usage(&self, project: &ProjectId) -> Result<BTreeMap<Resource, Usage>, StoreError> {
         let mut usage = BTreeMap::new();
         let mut walk = Walk::new(key(keys::USAGE).text(project.as_str()).prefix(), false);
@@ -40,9 +37,6 @@ impl Catalog {
     }
 
     /// What a project uses of these resources.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn usage_of<'r>(
         &self,
         project: &ProjectId,
@@ -82,25 +76,16 @@ impl Catalog {
     }
 
     /// A project's own limits; empty when it has none.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn project_limits(&self, project: &ProjectId) -> Result<BTreeMap<Resource, i64>, StoreError> {
         self.limits(keys::PROJECT_LIMIT, project.as_str()).await
     }
 
     /// A quota class's limits; empty when it has none.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn class_limits(&self, class: &str) -> Result<BTreeMap<Resource, i64>, StoreError> {
         self.limits(keys::CLASS_LIMIT, class).await
     }
 
     /// The project's own limits of these resources, and those of the class `default`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn limits_of(
         &self,
         project: &ProjectId,
@@ -167,9 +152,6 @@ impl Catalog {
     }
 
     /// Deletes the limits and counters of deleted volume types, which only occupy space. Returns their number.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn forget_quota_of_gone_types(&self) -> Result<usize, StoreError> {
         let mut forgotten = 0;
         for table in [keys::PROJECT_LIMIT, keys::CLASS_LIMIT, keys::USAGE] {
@@ -214,9 +196,6 @@ impl Catalog {
     }
 
     /// A resource as shown to clients: with its type's name.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn shown(&self, resource: &Resource) -> Result<String, StoreError> {
         let volume_type = match resource.type_id() {
             Some(id) => self.volume_type(id).await?,

@@ -8,17 +8,11 @@ use crate::store::{Condition, Key, StoreError};
 
 impl Catalog {
     /// A service.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn service(&self, binary: &str, host: &str) -> Result<Option<Stored<Service>>, StoreError> {
         self.record(&service_key(binary, host)).await
     }
 
     /// All known services.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn services(&self) -> Result<Vec<Stored<Service>>, StoreError> {
         self.all(key(keys::SERVICE).prefix()).await
     }

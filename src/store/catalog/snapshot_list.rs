@@ -2,35 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use uuid::Uuid;
-
 use super::filter::matches;
-use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex};
-use super::query::{Filter, ListError, Page, SnapshotField, SnapshotFilter, SnapshotQuery};
+use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex, record_fields};
+use super::query::{Filter, SnapshotField, SnapshotFilter};
 use super::snapshots::{
     created_prefix, key_of_row, name_prefix, name_row, named_prefix, of_volume, record_key,
 };
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::store::{Key, StoreError};
-
-impl Catalog {
-    /// A page of snapshots, by index.
-    ///
-    /// # Errors
-    /// `UnknownMarker` when the marker is no snapshot, or one of another project; or when the store fails.
-    pub async fn snapshots(&self, query: &SnapshotQuery) -> Result<Page<Snapshot, SnapshotId>, ListError> {
-        self.page::<Snapshot>(query).await
-    }
-
-    /// The number of matching snapshots.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn snapshot_total(&self, query: &SnapshotQuery) -> Result<u64, StoreError> {
-        self.total::<Snapshot>(query).await
-    }
-}
 
 impl Listable for Snapshot {
     type Id = SnapshotId;
@@ -57,21 +37,7 @@ impl Listable for Snapshot {
         },
     ];
 
-    fn id_of(id: Uuid) -> SnapshotId {
-        SnapshotId(id)
-    }
-
-    fn id(&self) -> SnapshotId {
-        self.id
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+    record_fields!(SnapshotId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at

@@ -11,17 +11,11 @@ use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A snapshot by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn snapshot(&self, id: SnapshotId) -> Result<Option<Stored<Snapshot>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// The snapshots of a volume, oldest first.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_snapshots(&self, id: VolumeId) -> Result<Vec<Stored<Snapshot>>, StoreError> {
         let mut snapshots = Vec::new();
         let mut walk = Walk::new(of_volume(id), false);
@@ -33,9 +27,6 @@ impl Catalog {
     }
 
     /// The latest snapshot of a volume, if it has any.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn latest_snapshot(&self, id: VolumeId) -> Result<Option<Stored<Snapshot>>, StoreError> {
         let mut walk = Walk::new(of_volume(id), true).beginning_with(1);
         while let Some(rows) = walk.next(self).await? {
@@ -48,9 +39,6 @@ impl Catalog {
     }
 
     /// All snapshots, by id, after `after`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn snapshots_by_id(
         &self,
         after: Option<SnapshotId>,

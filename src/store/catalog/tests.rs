@@ -8,8 +8,8 @@ use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::user_message::{Action, Detail};
 use crate::model::volume::Secret;
 use crate::model::{
-    BackendName, MessageId, Project, RevokedToken, RoleAssignment, Service, ServiceId, Token, TokenHash,
-    User, UserMessage, VolumeStatus,
+    Attachment, BackendName, MessageId, Project, RevokedToken, RoleAssignment, Service, ServiceId, Token,
+    TokenHash, User, UserMessage, Volume, VolumeStatus,
 };
 use crate::store::memory::MemoryStore;
 
@@ -169,14 +169,16 @@ async fn attachments_of_a_page_of_volumes_come_in_its_order() {
     let found = catalog.volumes_attachments(&ids).await.unwrap();
     assert_eq!(found, [vec![], held[..2].to_vec(), vec![], held[2..].to_vec()]);
     let page = catalog
-        .attachments(Some(&"p".into()), Some(held[2].id), 1)
+        .newest::<Attachment>(Some(&"p".into()), Some(held[2].id), 1)
         .await
         .unwrap();
     assert_eq!(
         (page.records, page.next),
         (vec![held[1].clone()], Some(held[1].id))
     );
-    let foreign = catalog.attachments(Some(&"q".into()), Some(held[2].id), 1).await;
+    let foreign = catalog
+        .newest::<Attachment>(Some(&"q".into()), Some(held[2].id), 1)
+        .await;
     assert!(matches!(foreign, Err(ListError::UnknownMarker(_))));
 }
 
@@ -320,13 +322,13 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
     written.iter().for_each(|message| _ = changes.insert(message));
     changes.commit().await.unwrap();
     let own = catalog
-        .messages(Some(&"p".into()), None, 9)
+        .newest::<UserMessage>(Some(&"p".into()), None, 9)
         .await
         .unwrap()
         .records;
     assert_eq!(own, [written[2].clone(), written[0].clone()]);
     let behind = catalog
-        .messages(None, Some(written[1].id), 9)
+        .newest::<UserMessage>(None, Some(written[1].id), 9)
         .await
         .unwrap()
         .records;
@@ -340,7 +342,11 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
     expired.iter().for_each(|message| _ = changes.delete(message));
     changes.commit().await.unwrap();
     assert_eq!(
-        catalog.messages(None, None, 9).await.unwrap().records,
+        catalog
+            .newest::<UserMessage>(None, None, 9)
+            .await
+            .unwrap()
+            .records,
         [written[1].clone()]
     );
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
@@ -516,7 +522,7 @@ async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
             limit: 9,
             ..VolumeQuery::default()
         };
-        let listed = catalog.volumes(&query).await.unwrap().records;
+        let listed = catalog.page::<Volume>(&query).await.unwrap().records;
         assert_eq!(
             listed.len(),
             count,

@@ -24,9 +24,6 @@ pub struct TokenState {
 
 impl Catalog {
     /// The state for the token with this user and audit id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn token_state(&self, user: &UserId, audit_id: Uuid) -> Result<TokenState, StoreError> {
         let wanted = [keys_key(), generation_key(user), revoked_key(user, audit_id)];
         let mut found = self.store.get_many(&wanted).await?.into_iter();
@@ -49,17 +46,11 @@ impl Catalog {
     }
 
     /// The keys of tokens, once they are created.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn token_keys(&self) -> Result<Option<Stored<TokenKeys>>, StoreError> {
         self.record(&keys_key()).await
     }
 
     /// How often all tokens of a user were revoked; `None` if never.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn token_generation(
         &self,
         user: &UserId,
@@ -68,9 +59,6 @@ impl Catalog {
     }
 
     /// Up to `limit` revoked tokens of a user.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn revoked_tokens(
         &self,
         user: &UserId,
@@ -83,9 +71,6 @@ impl Catalog {
 
     /// Expired revocations, the longest expired first, of up to `limit` rows. A caller that deletes them calls again
     /// from the beginning while there is a `next`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn expired_revocations(
         &self,
         now: Timestamp,

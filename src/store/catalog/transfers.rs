@@ -1,55 +1,28 @@
 //! Open transfers: their rows and reads. A volume has at most one: the commit that inserts one changes the volume, and
 //! deletes its previous transfer.
 
-use uuid::Uuid;
-
 use super::changes::Indexed;
 use super::keys::{self, Table, key, last_id};
 use super::kinds::{Kind, Rows};
-use super::listable::{FieldValue, Listable};
-use super::query::{ListError, Page, TransferField, TransferQuery};
+use super::listable::{FieldValue, Listable, record_fields};
+use super::query::TransferField;
 use super::{Catalog, Stored};
-use crate::model::{ProjectId, Timestamp, Transfer, TransferId, VolumeId};
+use crate::model::{ProjectId, Transfer, TransferId, VolumeId};
 use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A transfer by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Stored<Transfer>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// The open transfer of a volume.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_transfer(&self, id: VolumeId) -> Result<Option<Stored<Transfer>>, StoreError> {
         let mut rows = self.range(of_volume(id), None, false, 1).await?;
         match rows.pop().and_then(|(row, _)| last_id(&row)) {
             Some(id) => self.transfer(TransferId(id)).await,
             None => Ok(None),
         }
-    }
-
-    /// Transfers of a project's volumes (`None`: of all), newest first, after `marker`.
-    ///
-    /// # Errors
-    /// `UnknownMarker` when the marker is no transfer, or one of another project; or when the store fails.
-    pub async fn transfers(
-        &self,
-        project: Option<&ProjectId>,
-        marker: Option<TransferId>,
-        limit: usize,
-    ) -> Result<Page<Transfer, TransferId>, ListError> {
-        let query = TransferQuery {
-            project: project.cloned(),
-            marker,
-            limit,
-            ..Default::default()
-        };
-        self.page::<Transfer>(&query).await
     }
 }
 
@@ -61,21 +34,7 @@ impl Listable for Transfer {
     const ID: TransferField = TransferField::Id;
     const PROJECT: TransferField = TransferField::SourceProjectId;
 
-    fn id_of(id: Uuid) -> TransferId {
-        TransferId(id)
-    }
-
-    fn id(&self) -> TransferId {
-        self.id
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.source_project_id
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+    record_fields!(TransferId, source_project_id);
 
     fn value(&self, field: TransferField) -> FieldValue<'_> {
         match field {
@@ -160,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::model::transfer::KeyHash;
+    use crate::store::catalog::ListError;
     use crate::store::catalog::samples::{tick, volume};
     use crate::store::catalog::verify::{Finding, verify};
     use crate::store::memory::MemoryStore;
@@ -189,14 +149,16 @@ mod tests {
             offered.push(offer);
         }
         let of = async |project: Option<&ProjectId>, marker| {
-            let page = catalog.transfers(project, marker, 10).await.unwrap();
+            let page = catalog.newest::<Transfer>(project, marker, 10).await.unwrap();
             page.records.into_iter().map(|found| found.id).collect::<Vec<_>>()
         };
         let ids: Vec<TransferId> = offered.iter().map(|offer| offer.id).collect();
         assert_eq!(of(None, None).await, [ids[2], ids[1], ids[0]]);
         assert_eq!(of(Some(&"p".into()), None).await, [ids[2], ids[0]]);
         assert_eq!(of(Some(&"p".into()), Some(ids[2])).await, [ids[0]]);
-        let unknown = catalog.transfers(Some(&"p".into()), Some(ids[1]), 10).await;
+        let unknown = catalog
+            .newest::<Transfer>(Some(&"p".into()), Some(ids[1]), 10)
+            .await;
         assert!(matches!(unknown, Err(ListError::UnknownMarker(_))));
         let was = catalog
             .volume_transfer(offered[0].volume_id)

@@ -15,17 +15,11 @@ pub const TYPE_IN_USE: &str = "volumes of a type that is to be changed";
 
 impl Catalog {
     /// A type by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_type(&self, id: VolumeTypeId) -> Result<Option<Stored<VolumeType>>, StoreError> {
         self.record(&record_key(id)).await
     }
 
     /// A type by name.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_type_by_name(&self, name: &str) -> Result<Option<Stored<VolumeType>>, StoreError> {
         let row_key = name_key(name);
         let Some(row) = self.store.get(&row_key).await? else {
@@ -41,9 +35,6 @@ impl Catalog {
     }
 
     /// How the volumes of a type are encrypted, if they are.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn type_encryption(
         &self,
         id: VolumeTypeId,
@@ -52,9 +43,6 @@ impl Catalog {
     }
 
     /// All types, newest first. There are few.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_types(&self) -> Result<Vec<Stored<VolumeType>>, StoreError> {
         let mut types = self.all::<VolumeType>(key(keys::VOLUME_TYPE).prefix()).await?;
         types.sort_by_key(|found| Reverse((found.created_at, found.id)));

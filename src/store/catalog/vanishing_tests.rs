@@ -11,7 +11,7 @@ use super::verify::expects_storage;
 use super::*;
 use crate::model::user_message::{Action, Detail};
 use crate::model::{
-    AttachmentId, BackendName, MessageId, Snapshot, StorageName, UserMessage, Volume, VolumeId,
+    Attachment, AttachmentId, BackendName, MessageId, Snapshot, StorageName, UserMessage, Volume, VolumeId,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Entry, Key, Scan, Sink};
@@ -135,7 +135,7 @@ async fn listed(catalog: &Catalog, query: VolumeQuery) -> (Vec<VolumeId>, usize)
             marker,
             ..query.clone()
         };
-        let page = catalog.volumes(&query).await.unwrap();
+        let page = catalog.page::<Volume>(&query).await.unwrap();
         seen.extend(page.records.iter().map(|volume| volume.id));
         if page.next.is_none() {
             return (seen, short);
@@ -203,16 +203,19 @@ async fn attachments_and_messages_have_full_pages_too() {
     attachments.reverse();
     messages.reverse();
     store.doom(attachments[..4].iter().map(|id| attachments::record_key(*id)));
-    let page = catalog.attachments(None, None, 5).await.unwrap();
+    let page = catalog.newest::<Attachment>(None, None, 5).await.unwrap();
     let ids: Vec<AttachmentId> = page.records.iter().map(|found| found.id).collect();
     assert_eq!((ids.len(), page.next), (5, ids.last().copied()));
     assert!(ids.iter().all(|id| attachments[2..].contains(id)));
     store.doomed.lock().clear();
     store.doom(messages[..4].iter().map(|id| messages::record_key(*id)));
-    let page = catalog.messages(None, None, 5).await.unwrap();
+    let page = catalog.newest::<UserMessage>(None, None, 5).await.unwrap();
     let ids: Vec<MessageId> = page.records.iter().map(|found| found.id).collect();
     assert_eq!((ids.len(), page.next), (5, ids.last().copied()));
-    assert_eq!(catalog.attachments(None, None, 100).await.unwrap().next, None);
+    assert_eq!(
+        catalog.newest::<Attachment>(None, None, 100).await.unwrap().next,
+        None
+    );
 }
 
 #[actix::test]

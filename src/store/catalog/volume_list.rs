@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::keys::{self, key, volume_key_of_row};
-use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex};
-use super::query::{ListError, Page, VolumeField, VolumeQuery};
+use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex, record_fields};
+use super::query::{VolumeField, VolumeQuery};
 use super::read::Walk;
 use super::volumes::{Total, VolumeIndex, totals_key};
 use super::{Catalog, Stored};
@@ -16,19 +14,8 @@ use crate::store::evaluate::counter_value;
 use crate::store::{Key, StoreError};
 
 impl Catalog {
-    /// A page of volumes, by index.
-    ///
-    /// # Errors
-    /// `UnknownMarker` when the marker is no volume, or one of another project; or when the store fails.
-    pub async fn volumes(&self, query: &VolumeQuery) -> Result<Page<Volume, VolumeId>, ListError> {
-        self.page::<Volume>(query).await
-    }
-
     /// The number of matching volumes, and the sum of their sizes in GiB (`count`, `volume-summary`). Order, marker,
     /// offset and limit are ignored. Without filters it is read from counters, with filters all candidates are walked.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume_totals(&self, query: &VolumeQuery) -> Result<(u64, u64), StoreError> {
         if query.filters.is_empty() {
             return self.counted_totals(query.project.as_ref()).await;
@@ -100,21 +87,7 @@ impl Listable for Volume {
         },
     ];
 
-    fn id_of(id: Uuid) -> VolumeId {
-        VolumeId(id)
-    }
-
-    fn id(&self) -> VolumeId {
-        self.id
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
+    record_fields!(VolumeId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at

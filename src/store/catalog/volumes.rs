@@ -17,9 +17,6 @@ use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A volume by id.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn volume(&self, id: VolumeId) -> Result<Option<Stored<Volume>>, StoreError> {
         let row_key = id_key(id);
         let Some(row) = self.store.get(&row_key).await? else {
@@ -43,9 +40,6 @@ impl Catalog {
 
     /// The volumes of one backend, by the ids in their storage names, after `after`: the records of `limit` rows of the
     /// index, so fewer if some are deleted or moved meanwhile.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn backend_volumes(
         &self,
         backend: &BackendName,
@@ -73,9 +67,6 @@ impl Catalog {
 
     /// The names that belong to volumes and snapshots of this backend by their current records, with the ids of those
     /// volumes and snapshots.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn names_on_backend(
         &self,
         backend: &BackendName,
@@ -135,9 +126,6 @@ impl Catalog {
     }
 
     /// Whether any volume is of this type.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn type_in_use(&self, id: VolumeTypeId) -> Result<bool, StoreError> {
         Ok(self.counter(&type_counter(id)).await? > 0)
     }

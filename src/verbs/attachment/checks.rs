@@ -1,7 +1,8 @@
 //! Checks before an attachment is connected, for all requests that connect one.
 
-use crate::model::{AttachMode, Attachment, Connector, Error, Result, Volume};
+use crate::model::{AttachMode, Connector};
 use crate::store::catalog::Stored;
+use crate::verbs::prelude::*;
 
 /// 400 with Cinder's text (`InvalidVolumeAttachMode`).
 pub(super) fn readonly(volume: impl std::fmt::Display, mode: AttachMode) -> Error {

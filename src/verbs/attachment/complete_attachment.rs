@@ -1,15 +1,9 @@
 //! Mark an attachment as attached (cinder: `api/v3/attachments.py` `complete`; from any status, as there).
 
-use serde::{Deserialize, Serialize};
-
 use super::checks::is_being_changed;
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
+use crate::model::AttachmentStatus;
 use crate::model::transitions::follow_attachments;
-use crate::model::{AttachmentStatus, Result, Timestamp};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Mark an attachment as attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,23 +1,15 @@
 //! Reserve a volume for a server, and connect it at once if a connector is given (cinder: `volume/api.py`
 //! `attachment_create`). The connection is an operation of `update_attachment`.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::checks::{must_not_be_duplicate, readonly};
 use super::update_attachment::connect;
-use crate::control::Interrupt;
 use crate::control::bounds::{check_attachment_connector, check_one_more};
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
-use crate::model::{
-    AttachMode, AttachStatus, Attachment, AttachmentId, AttachmentStatus, Connector, Error, ErrorKind,
-    Operation, Result, Timestamp, VolumeStatus,
-};
+use crate::model::transitions::must_have_storage;
+use crate::model::{AttachMode, AttachStatus, AttachmentStatus, Connector, ErrorKind};
 use crate::verbs::command::is_readonly;
-use crate::verbs::{Answer, Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Reserve a volume for a server; the reply is the attachment, connected if a connector is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,25 +68,14 @@ impl Request for CreateAttachment {
         let now = Timestamp::now();
         volume.updated_at = Some(now);
         let mut attachment = Attachment {
-            id: AttachmentId::new(),
-            volume_id: was.id,
-            project_id: was.project_id.clone(),
             instance_uuid: self.instance_uuid,
-            status: AttachmentStatus::Reserved,
             mode: if is_readonly(&was) {
                 Some(AttachMode::Ro)
             } else {
                 self.mode
             },
-            attached_host: None,
-            mountpoint: None,
             connector: self.connector.clone(),
-            connection_info: None,
-            operation: None,
-            created_at: now,
-            updated_at: None,
-            attached_at: None,
-            detached_at: None,
+            ..Attachment::of(&was, AttachmentStatus::Reserved, now)
         };
         let mut changes = control.catalog.change();
         changes.update(&was, &volume);

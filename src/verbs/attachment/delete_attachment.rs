@@ -7,28 +7,14 @@
 //!
 //! An attachment that was never connected is deleted at once.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::control::{Control, Deadlines, Interrupt, old_connectors};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::call;
-use crate::model::role::Level;
+use crate::control::old_connectors;
 use crate::model::transitions::follow_attachments;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Attachment, AttachmentId, AttachmentStatus, Error, Operation, Result, Subject, Timestamp, Volume,
-};
+use crate::model::{AttachmentId, AttachmentStatus};
 use crate::store::catalog::Stored;
 use crate::verbs::command::{holds_the_export, is_of};
+use crate::verbs::prelude::*;
 use crate::verbs::volume::TerminateConnectionCommand;
 use crate::verbs::volume::forget_export;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    RecordChange, Records, Request, Transition, Verb,
-};
 
 /// Disconnect; the reply is the volume's other attachments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,10 +141,7 @@ impl Verb for DeleteAttachmentEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::All,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::All)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

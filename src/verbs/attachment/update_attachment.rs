@@ -5,30 +5,15 @@
 //! | begin | the attachment has its connector | nothing has changed |
 //! | connect (backend) | the attachment is `attaching`, with its connection data | `error_attaching` |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 use super::checks::{is_being_changed, must_not_be_duplicate, readonly};
 use crate::control::bounds::check_attachment_connector;
-use crate::control::{Deadlines, Interrupt};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    AttachMode, Attachment, AttachmentId, AttachmentStatus, Connector, Operation, Result, Subject, Timestamp,
-    Volume, VolumeSpec,
-};
+use crate::model::transitions::must_have_storage;
+use crate::model::{AttachMode, AttachmentId, AttachmentStatus, Connector};
 use crate::verbs::command::{is_only_connection, is_readonly};
+use crate::verbs::entry_of;
+use crate::verbs::prelude::*;
 use crate::verbs::volume::InitializeConnectionCommand;
 use crate::verbs::volume::exported;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    RecordChange, Records, Request, Transition, Verb, entry_of,
-};
 
 /// Connect a reserved attachment; the reply is the attachment then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,10 +134,7 @@ impl Verb for UpdateAttachmentEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::All,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::All)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

@@ -1,14 +1,8 @@
 //! Delete a user message.
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
 use crate::control::lookup::may_see;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::{Error, MessageId, Result};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::model::MessageId;
+use crate::verbs::prelude::*;
 
 /// Delete a user message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

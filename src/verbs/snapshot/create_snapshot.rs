@@ -17,34 +17,13 @@
 //! | `notify_snapshot_create_end` | `snapshot.create.end` was emitted | – |
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::bounds::check_new_snapshot;
 use crate::control::lookup::growth_failed;
-use crate::control::{Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
 use crate::model::bounds::{SNAPSHOTS, check_count};
 use crate::model::quota::snapshot_deltas;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Error, Result, Snapshot, SnapshotId, SnapshotStatus, StorageName, Subject, Timestamp, Volume, VolumeSpec,
-};
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
-    Transition, Verb,
-};
+use crate::model::{SnapshotId, StorageName};
+use crate::verbs::prelude::*;
 
 /// Create a snapshot of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,25 +84,15 @@ pub(super) async fn begin_snapshot<E: Entry>(
     let id = SnapshotId::new();
     let operation = at.operation(&entry(id), Subject::Snapshot(id), &volume)?;
     let latest = control.catalog.latest_snapshot(volume.id).await?;
+    let created_at = later_than(latest.map(|latest| latest.created_at), Timestamp::now());
     let snapshot = Snapshot {
         id,
-        volume_id: volume.id,
-        project_id: volume.project_id.clone(),
         user_id: at.context.user_id.clone(),
         name: wanted.name.clone(),
         description: wanted.description.clone(),
-        volume_size: volume.size,
-        volume_type_id: volume.volume_type_id,
-        status: SnapshotStatus::Creating,
-        progress: "0%".to_owned(),
         metadata: wanted.metadata.clone(),
-        provider_id: None,
-        encryption_key_id: volume.encryption_key_id,
-        group_snapshot_id: None,
-        consumes_quota: true,
         operation: Some(operation.id),
-        created_at: later_than(latest.map(|latest| latest.created_at), Timestamp::now()),
-        updated_at: None,
+        ..Snapshot::of(&volume, SnapshotStatus::Creating, created_at)
     };
     let mut changes = control.catalog.change();
     changes
@@ -153,10 +122,6 @@ impl Entry for CreateSnapshotEntry {
 impl Verb for CreateSnapshotEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         deadlines.snapshot + deadlines.moving_data(size)
-    }
-
-    fn reads(&self, _volume: &Volume) -> Reads {
-        Reads::default()
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

@@ -15,29 +15,10 @@
 //! | `delete_snapshot` | its storage is deleted (a missing one counts as deleted) |
 //! | `notify_snapshot_delete_end` | `snapshot.delete.end` was emitted |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 use super::ending::end_snapshot;
 use super::unmanage_snapshot::unmanage;
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::{Control, Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, FailureKind, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
-use crate::model::role::Level;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{Operation, Result, SnapshotId, SnapshotStatus, Subject, Volume, VolumeSpec};
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
-    Transition, Verb,
-};
+use crate::model::SnapshotId;
+use crate::verbs::prelude::*;
 
 /// Delete a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,10 +71,6 @@ impl Verb for DeleteSnapshotEntry {
 
     fn deletes_its_subject(&self) -> bool {
         true
-    }
-
-    fn reads(&self, _volume: &Volume) -> Reads {
-        Reads::default()
     }
 
     async fn must_wait(&self, control: &Control, _operation: &Operation) -> Result<bool> {

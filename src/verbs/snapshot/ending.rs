@@ -1,10 +1,10 @@
 //! The begin of deleting or unmanaging a snapshot.
 
-use crate::control::{Interrupt, store_failed};
+use crate::control::store_failed;
 use crate::model::transitions::snapshots;
-use crate::model::{Error, Operation, Result, Snapshot, SnapshotStatus, Timestamp, Volume};
+use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_snapshot;
-use crate::verbs::{Began, BeginContext, verb_of};
+use crate::verbs::verb_of;
 
 /// Supersedes the open operation of a snapshot, and begins the operation that deletes or unmanages it; `operation`
 /// returns that, and the snapshot's status meanwhile. A snapshot without storage is deleted at once.

@@ -13,29 +13,12 @@
 //! | `notify_manage_end` | `snapshot.manage_existing.end` was emitted |
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use super::{CreateSnapshot, begin_snapshot};
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::{Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult, Managed};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
+use crate::drivers::Managed;
 use crate::model::bounds::REFERENCE;
-use crate::model::role::Level;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{Reference, Result, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeSpec};
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
-    Transition, Verb,
-};
+use crate::model::{Reference, SnapshotId};
+use crate::verbs::prelude::*;
 
 /// Adopt existing storage as a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +81,6 @@ impl Entry for ManageSnapshotEntry {
 impl Verb for ManageSnapshotEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
         deadlines.manage
-    }
-
-    fn reads(&self, _volume: &Volume) -> Reads {
-        Reads::default()
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

@@ -11,28 +11,9 @@
 //! |---|---|
 //! | `forget_snapshot` | `snapshot.unmanage` was emitted; the inventory has no snapshots |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 use super::ending::end_snapshot;
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
-use crate::control::{Deadlines, Interrupt};
-use crate::drivers::DriverError;
-use crate::flow::Flow;
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
-use crate::model::role::Level;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{Operation, Result, Snapshot, SnapshotId, SnapshotStatus, Subject, Volume, VolumeSpec};
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, Reads, Records, Request,
-    Transition, Verb,
-};
+use crate::model::SnapshotId;
+use crate::verbs::prelude::*;
 
 /// Unmanage a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,10 +62,6 @@ impl Entry for UnmanageSnapshotEntry {
 impl Verb for UnmanageSnapshotEntry {
     fn deadline(&self, deadlines: &Deadlines, _size: u32) -> Duration {
         deadlines.manage
-    }
-
-    fn reads(&self, _volume: &Volume) -> Reads {
-        Reads::default()
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

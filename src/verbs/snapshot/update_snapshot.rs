@@ -3,17 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
 use crate::control::bounds::check_snapshot;
-use crate::messages::api::{ApiTopic, MetadataChange};
-use crate::messages::call;
-use crate::model::role::Level;
+use crate::messages::api::MetadataChange;
 use crate::model::transitions::snapshots;
-use crate::model::{Error, Result, Snapshot, SnapshotStatus, Timestamp};
 use crate::store::catalog::{Changes, Stored};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Change name and description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

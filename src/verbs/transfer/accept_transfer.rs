@@ -11,22 +11,17 @@
 //! use; the quota for the volume, then for the snapshots on top of it; the states. As in Cinder, accepting in the
 //! offering project needs quota for the volume a second time.
 
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{check_weight, notify};
-use crate::control::Interrupt;
 use crate::control::lookup::{growth_failed, must_be_settled, type_not_found};
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
 use crate::messages::quota::Ceilings;
+use crate::model::Transfer;
 use crate::model::quota::{Deltas, Resource, given_back, snapshot_deltas, volume_deltas};
-use crate::model::role::Level;
 use crate::model::transfer::accept;
 use crate::model::volume::Secret;
-use crate::model::{Error, Result, Snapshot, Timestamp, Transfer, Volume};
 use crate::store::catalog::{Changes, Stored};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Accept an offered volume; the reply is the former transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

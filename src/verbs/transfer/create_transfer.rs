@@ -7,19 +7,13 @@
 //! A transfer that the volume had before (if an administrator has reset its status since) is deleted: its key is
 //! invalid.
 
-use serde::{Deserialize, Serialize};
-
 use super::{check_weight, notify};
-use crate::control::Interrupt;
 use crate::control::lookup::must_be_settled;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
 use crate::model::transfer::{KeyHash, offer};
 use crate::model::volume::Secret;
-use crate::model::{Error, Result, Timestamp, Transfer, TransferId};
+use crate::model::{Transfer, TransferId};
 use crate::rng;
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Offer a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,15 +4,8 @@
 //! |---|---|---|
 //! | begin | the transfer is deleted; the volume is `available` if it was `awaiting-transfer`, else unchanged | nothing has changed |
 
-use serde::{Deserialize, Serialize};
-
 use super::notify;
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::{Result, Timestamp, VolumeStatus};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Withdraw an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

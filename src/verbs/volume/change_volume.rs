@@ -11,20 +11,11 @@ mod reset_status;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::control::Interrupt;
 use crate::control::bounds::check_volume;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::{
-    AttachMode, AttachStatus, Attachment, AttachmentId, Error, MigrationStatus, Operation, Result, Volume,
-    VolumeStatus,
-};
-use crate::verbs::{Answer, Began, BeginContext, Request};
+use crate::model::{AttachMode, AttachStatus, AttachmentId, MigrationStatus};
+use crate::verbs::prelude::*;
 
 /// Small changes of one volume without its storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

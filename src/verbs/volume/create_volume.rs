@@ -22,35 +22,26 @@ mod on_backend;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 use uuid::Uuid;
 
 use self::extract::Extracted;
 pub use self::on_backend::CreateVolumeCommand;
 use crate::control::lookup::growth_failed;
-use crate::control::{Control, Deadlines, Interrupt, retry_on_conflict, store_failed, try_again};
-use crate::flow::{Flow, Step};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::control::{retry_on_conflict, store_failed, try_again};
+use crate::flow::Step;
 use crate::messages::quota::Ceilings;
 use crate::messages::scheduler::{RequestSpec, SchedulerTopic, UnplacedVolume};
-use crate::messages::{call, cast};
 use crate::model::bounds::{ATTEMPTS, CAUSE, cut};
-use crate::model::role::Level;
 use crate::model::spec::VolumeSource;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{BackendName, Error, Operation, OperationId, Result, Volume, VolumeSpec, VolumeStatus};
+use crate::model::{BackendName, OperationId};
 use crate::store::CommitError;
 use crate::verbs::command::spec;
+use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, Known, OperationContext, PromisedSpace,
-    ReadAttachments, Reads, Records, Request, Started, Transition, UserMessageDraft, Verb,
-};
+use crate::verbs::{Known, PromisedSpace, Started, UserMessageDraft};
 
 /// Create a volume; the reply is its record in `creating`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

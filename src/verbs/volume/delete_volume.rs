@@ -20,37 +20,17 @@
 //! | `delete_volume` | its storage is deleted (a missing one counts as deleted), and it is not in the inventory |
 //! | `notify_delete_end` | `volume.delete.end` was emitted |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::unmanage_volume::UnmanageVolumeEntry;
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::{Control, Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
-use crate::model::role::Level;
+use crate::model::transitions::not_deletable;
 use crate::model::transitions::snapshots::goes_with_its_volume;
-use crate::model::transitions::{Verb as Asked, decide, not_deletable};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Operation, Result, SnapshotId, SnapshotStatus, StorageName, Subject, Timestamp, Volume, VolumeSpec,
-    VolumeStatus,
-};
+use crate::model::{SnapshotId, StorageName};
 use crate::verbs::followers::Followers;
+use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, ReadSnapshots,
-    Reads, Records, Request, Transition, UserMessageDraft, Verb, next_stage, verb_of,
-};
+use crate::verbs::{ReadSnapshots, UserMessageDraft, next_stage, verb_of};
 
 /// Delete a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,38 +18,19 @@
 //! | `announce_size` | connected initiators can see the new size |
 //! | `notify_resize_end` | `volume.resize.end` was emitted |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, DriverCall, LockSet, SpaceEffect, Task, WhenDown};
+use crate::backend::DriverCall;
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
-use crate::control::{Control, Deadlines, Interrupt, specs_of, store_failed};
+use crate::control::{specs_of, store_failed};
 use crate::drivers::targets::retry_across_daemon_restart;
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::scheduler::{RequestSpec, ValidateExtend};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
 use crate::model::quota::extend_deltas;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, check_growth, decide, must_have_storage};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    AttachStatus, Error, ErrorKind, Operation, PoolName, Result, SnapshotStatus, Subject, Timestamp, Volume,
-    VolumeSpec, VolumeStatus, VolumeType,
-};
+use crate::model::transitions::{check_growth, must_have_storage};
+use crate::model::{AttachStatus, ErrorKind, PoolName, VolumeType};
 use crate::transport::CallError;
+use crate::verbs::prelude::*;
 use crate::verbs::record_changes::new_message;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, PromisedSpace,
-    ReadAttachments, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
-};
+use crate::verbs::{PromisedSpace, UserMessageDraft};
 
 /// Extend a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,10 +162,7 @@ impl Verb for ExtendVolumeEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::IfAttached,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::IfAttached)
     }
 
     /// A copy, or a snapshot, has the size of its source at the time of its request.

@@ -12,35 +12,16 @@
 //! |---|---|---|
 //! | `initialize_connection` | the volume is exported, the initiator may log in, and the connection's properties are known | removing the initiator's access, unless another operation gave it access; removing the export if no other initiator is connected |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
 use crate::backend::inventory::Leftover;
-use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
 use crate::control::bounds::check_volume;
-use crate::control::{Deadlines, Interrupt, old_connectors};
+use crate::control::old_connectors;
 use crate::drivers::targets::{Export, retry_across_daemon_restart};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, FailureKind, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
 use crate::model::bounds::check_connector;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide, must_have_storage};
+use crate::model::transitions::must_have_storage;
 use crate::model::volume::Secret;
-use crate::model::{
-    AttachMode, AttachmentId, ConnectionInfo, Connector, Error, Operation, Result, Subject, Timestamp,
-    Volume, VolumeSpec,
-};
+use crate::model::{AttachMode, AttachmentId, ConnectionInfo, Connector};
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    RecordChange, Records, Request, Transition, Verb,
-};
 
 /// Export a volume to an initiator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,10 +93,7 @@ impl Verb for InitializeConnectionEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::All,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::All)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

@@ -17,37 +17,20 @@
 //! | `notify_manage_end` | it is in the inventory, `volume.manage_existing.end` was emitted | removing it from the inventory |
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::notify::{Notify, notify};
-use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
+use crate::backend::notify::notify;
 use crate::control::lookup::growth_failed;
-use crate::control::{Control, Deadlines, Interrupt, store_failed};
-use crate::drivers::{DriverError, DriverResult, Managed};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
+use crate::control::store_failed;
+use crate::drivers::Managed;
 use crate::messages::scheduler::{GetPools, PoolView};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
 use crate::model::bounds::{METADATA, REFERENCE, pairs};
 use crate::model::quota::{extend_deltas, volume_deltas};
-use crate::model::role::Level;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    BackendName, Context, Error, ErrorKind, Operation, PoolName, Reference, Result, StorageName, Subject,
-    Timestamp, Volume, VolumeSpec, VolumeStatus,
-};
+use crate::model::{BackendName, Context, ErrorKind, PoolName, Reference, StorageName};
+use crate::verbs::UserMessageDraft;
 use crate::verbs::command::context_of;
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
 use crate::verbs::volume::made;
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads, Records,
-    Request, Transition, UserMessageDraft, Verb,
-};
 
 /// Adopt existing storage as a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,10 +228,7 @@ impl Verb for ManageVolumeEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::IfAttached,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::IfAttached)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

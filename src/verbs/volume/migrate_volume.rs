@@ -23,11 +23,6 @@
 //! copies the data at its server, and then completes the migration (`os-migrate_volume_completion`): there is none
 //! here, so the migration fails with that message.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 mod complete_migration;
 mod copy_data;
 mod open_source;
@@ -42,25 +37,15 @@ pub use self::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
 use super::new_type::NewType;
 use super::{CreateVolumeCommand, deletion};
 use crate::control::lookup::must_be_settled;
-use crate::control::{Control, Deadlines, Interrupt, old_connectors, store_failed};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
-use crate::messages::call;
+use crate::control::{old_connectors, store_failed};
 use crate::messages::scheduler::{Among, GetPools, PlaceVolume, PoolView, RequestSpec};
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide, not_migratable};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    AttachStatus, BackendName, Context, Error, MigrationStatus, Operation, PoolName, Result, Subject,
-    Timestamp, Volume, VolumeId, VolumeStatus, VolumeTypeId,
-};
+use crate::model::transitions::not_migratable;
+use crate::model::{AttachStatus, BackendName, Context, MigrationStatus, PoolName, VolumeId, VolumeTypeId};
 use crate::store::record::encode_part;
 use crate::verbs::command::spec;
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, PromisedSpace,
-    ReadAttachments, ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft,
-    Verb, next_stage,
-};
+use crate::verbs::{PromisedSpace, ReadSnapshots, UserMessageDraft, next_stage};
 
 /// How often the source is opened again in one migration: each time its backend was restarted during the copy.
 const SOURCE_TRIES: u32 = 100;

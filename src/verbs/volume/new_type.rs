@@ -1,11 +1,8 @@
 //! The new type of a volume, in place or after a migration.
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Control;
-use crate::messages::api::{Failure, FailureKind, Outcome};
+use crate::model::VolumeTypeId;
 use crate::model::quota::{Deltas, given_back, volume_deltas};
-use crate::model::{Result, Volume, VolumeTypeId};
+use crate::verbs::prelude::*;
 
 /// The new type of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,37 +11,15 @@
 //! With the policy `never` only its own pool is a candidate. With `on-demand` it is migrated if needed and possible:
 //! without connections and without snapshots.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 use super::migrate_volume::{MigrateVolumeEntry, is_connected, needs_compute};
 use super::new_type::NewType;
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
-use crate::control::{Control, Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome};
 use crate::messages::scheduler::{Among, PlaceVolume, RequestSpec};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
 use crate::model::quota::{Deltas, Resource};
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Error, Operation, PoolName, Result, Subject, Timestamp, Volume, VolumeId, VolumeSpec, VolumeStatus,
-    VolumeTypeId,
-};
+use crate::model::{PoolName, VolumeId, VolumeTypeId};
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments,
-    ReadSnapshots, Reads, RecordChange, Records, Request, Transition, UserMessageDraft, Verb, next_stage,
-};
+use crate::verbs::{ReadSnapshots, UserMessageDraft, next_stage};
 
 /// Change the type of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,31 +17,11 @@
 //! | `revert_to_snapshot` | the volume's content and size are the snapshot's, and the inventory has that size |
 //! | `notify_revert_end` | `volume.revert.end` and `snapshot.revert.end` were emitted |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::control::{Control, Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, FailureKind, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
-use crate::model::role::Level;
+use crate::model::SnapshotId;
 use crate::model::transitions::snapshots;
-use crate::model::user_message::{Action, Detail};
-use crate::model::{
-    Operation, Result, SnapshotId, SnapshotStatus, Subject, Timestamp, Volume, VolumeSpec, VolumeStatus,
-};
+use crate::verbs::UserMessageDraft;
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    RecordChange, Records, Request, Transition, UserMessageDraft, Verb,
-};
 
 /// Revert a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,10 +93,7 @@ impl Verb for RevertToSnapshotEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::IfAttached,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::IfAttached)
     }
 
     async fn must_wait(&self, control: &Control, operation: &Operation) -> Result<bool> {

@@ -13,30 +13,13 @@
 //! | `terminate_connection` | the initiator has no access (unless another attachment of its host needs it) |
 //! | `remove_export` | the export is removed (unless another attachment needs it) |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
-use crate::control::{Deadlines, Interrupt, old_connectors, retry_on_conflict};
+use crate::control::{old_connectors, retry_on_conflict};
 use crate::drivers::targets::retry_across_daemon_restart;
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
+use crate::model::Connector;
 use crate::model::bounds::check_connector;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::{Attachment, Connector, Operation, Result, Subject, Timestamp, Volume, VolumeSpec};
 use crate::verbs::command::{holds_the_export, is_of};
+use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
-use crate::verbs::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    Records, Request, Transition, Verb,
-};
 
 /// Disconnect an initiator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,10 +107,7 @@ impl Verb for TerminateConnectionEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::All,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::All)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

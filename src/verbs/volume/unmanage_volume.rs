@@ -14,31 +14,12 @@
 //! | `remove_export` | no initiator can reach it through this backend |
 //! | `forget_volume` | it is not in the inventory, `volume.unmanage` was emitted |
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-
 use super::failed;
-use crate::backend::command::command_fields;
 use crate::backend::notify::notify;
-use crate::backend::{BackendCommand, SpaceEffect, Task, WhenDown};
-use crate::control::{Deadlines, Interrupt};
-use crate::drivers::{DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, Outcome};
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::messages::{call, cast};
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide, not_deletable};
-use crate::model::user_message::{Action, Detail};
-use crate::model::{Error, Result, Subject, Timestamp, Volume, VolumeSpec, VolumeStatus};
+use crate::model::transitions::not_deletable;
 use crate::verbs::followers::Followers;
+use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
-use crate::verbs::{
-    Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads, Records,
-    Request, Transition, Verb,
-};
 
 /// Unmanage a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,10 +81,7 @@ impl Verb for UnmanageVolumeEntry {
     }
 
     fn reads(&self, _volume: &Volume) -> Reads {
-        Reads {
-            attachments: ReadAttachments::All,
-            ..Reads::default()
-        }
+        Reads::attachments(ReadAttachments::All)
     }
 
     fn takes_along(&self) -> Option<Followers> {

@@ -2,16 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
 use crate::control::bounds::check_volume;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::{Result, Volume};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Change a volume's record; the reply is the changed volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

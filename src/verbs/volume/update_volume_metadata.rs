@@ -2,16 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
 use crate::control::bounds::check_volume;
-use crate::messages::api::{ApiTopic, MetadataChange};
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::transitions::{Verb as Asked, decide};
-use crate::model::{Error, Result, Volume};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::messages::api::MetadataChange;
+use crate::verbs::prelude::*;
 
 /// Change a volume's metadata; the reply is the new metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

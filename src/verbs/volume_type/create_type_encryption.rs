@@ -1,14 +1,8 @@
 //! Create the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `create`).
 
-use serde::{Deserialize, Serialize};
-
 use super::encryption::{check_unused, commit};
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::{ControlLocation, Error, Timestamp, TypeEncryption, TypeEncryptionId, VolumeTypeId};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::model::{ControlLocation, TypeEncryption, TypeEncryptionId, VolumeTypeId};
+use crate::verbs::prelude::*;
 
 /// Create the encryption of a volume type. The reply is the encryption's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

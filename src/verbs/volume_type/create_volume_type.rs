@@ -2,15 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
 use crate::model::bounds::{EXTRA_SPECS, pairs};
-use crate::model::role::Level;
-use crate::model::{Error, Result, Timestamp, VolumeType, VolumeTypeId};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::model::{VolumeType, VolumeTypeId};
+use crate::verbs::prelude::*;
 
 /// Create a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,9 @@
 //! Delete the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `delete`).
 
-use serde::{Deserialize, Serialize};
-
 use super::encryption::{check_unused, commit};
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
 use crate::model::VolumeTypeId;
-use crate::model::role::Level;
 use crate::model::type_encryption::type_encryption_not_found;
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Delete the encryption of a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,9 @@
 //! Delete a volume type that no volume uses (cinder: `volume/volume_types.py` `destroy`).
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::{Error, Result, VolumeTypeId};
+use crate::model::VolumeTypeId;
 use crate::store::CommitError;
 use crate::store::catalog::TYPE_IN_USE;
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Delete a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,10 @@
 //! commit does both, and a concurrent creation of a volume gets a conflict, because the type changes with its
 //! encryption.
 
-use crate::control::Interrupt;
-use crate::model::{Error, Result, VolumeType, VolumeTypeId};
+use crate::model::{VolumeType, VolumeTypeId};
 use crate::store::CommitError;
 use crate::store::catalog::{Changes, Stored, TYPE_IN_USE};
-use crate::verbs::BeginContext;
+use crate::verbs::prelude::*;
 
 /// Refuses to `change` the encryption of a type that has volumes.
 pub(super) async fn check_unused(

@@ -1,15 +1,9 @@
 //! Change the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `update`).
 
-use serde::{Deserialize, Serialize};
-
 use super::encryption::{check_unused, commit};
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
 use crate::model::type_encryption::type_encryption_not_found;
-use crate::model::{ControlLocation, Timestamp, VolumeTypeId};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::model::{ControlLocation, VolumeTypeId};
+use crate::verbs::prelude::*;
 
 /// Change the encryption of a volume type. `None` keeps a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,16 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::create_volume_type::{check_specs, exists};
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
 use crate::model::bounds::{self, EXTRA_SPECS, TYPE_ACCESS};
-use crate::model::role::Level;
-use crate::model::{Error, ProjectId, Result, Timestamp, VolumeType, VolumeTypeId};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::model::{ProjectId, VolumeType, VolumeTypeId};
+use crate::verbs::prelude::*;
 
 /// A change of a volume type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,8 @@
 //! its holder can read its ids. An id of 32 hexadecimal digits, as Pumice's are, takes 17 bytes, any other its length plus one:
 //! about 160 characters in all.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -249,48 +251,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 /// Base64 for URLs, without padding (RFC 4648, 5).
 #[must_use]
 pub fn base64_url(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0u32, |group, byte| group << 8 | u32::from(*byte));
-        let group = group << (8 * (3 - chunk.len()));
-        for place in 0..=chunk.len() {
-            let six = group >> (18 - 6 * place) & 63;
-            text.push(char::from(ALPHABET[six as usize]));
-        }
-    }
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The decoded bytes; `None` for any text that [`base64_url`] does not write.
+/// The bytes of such a text; `None` for any text that [`base64_url`] does not write: there is one text for each token.
 fn from_base64_url(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for letter in text.bytes() {
-        let six = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(six);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits).ok()?);
-            held &= (1 << bits) - 1;
-        }
-    }
-    // Each token has exactly one text: leftover bits must be zero.
-    (bits < 6 && held == 0).then_some(bytes)
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]

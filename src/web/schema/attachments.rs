@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::Check::{Enum, NotEmpty, Required, Type};
-use super::parameter_types::UUID;
-use super::{Choice, Kind, Schema, envelope, object, text, uuid};
+use super::prelude::*;
 use crate::model::{AttachMode, Connector};
 use crate::verbs::attachment::{CreateAttachment, UpdateAttachment};
 use crate::web::fault::Fault;

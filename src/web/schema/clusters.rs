@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::Check::{Format as FormatCheck, Required, Type};
-use super::parameter_types::{NAME, NULLABLE_STRING};
-use super::{Format, Kind, Schema, object, text};
+use super::prelude::*;
 
 macro_rules! cluster {
     ($($later:expr)?) => {

@@ -3,9 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Check::{MaxLength, Required, Type};
-use super::parameter_types::{BOOLEAN, DESCRIPTION, HOST, METADATA_ALLOWS_NULL, NULLABLE_STRING, UUID};
-use super::{Kind, Schema, boolean, envelope, object, text, text_map};
+use super::prelude::*;
 use crate::model::Reference;
 use crate::verbs::snapshot::ManageSnapshot;
 use crate::verbs::volume::ManageVolume;

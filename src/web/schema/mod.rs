@@ -19,6 +19,7 @@ mod format;
 pub mod literal;
 pub mod manage;
 pub(in crate::web) mod parameter_types;
+pub(in crate::web) mod prelude;
 pub mod python;
 pub mod quotas;
 pub mod services;

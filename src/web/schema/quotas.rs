@@ -4,10 +4,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Check::{Matches, Maximum, MinLength, Minimum, NoOthers, NotEmpty, PatternProperties, Type};
 use super::format::{DIGITS_OR_NOTHING, QUOTA_KEY};
-use super::parameter_types::MAX_INT;
-use super::{Kind, Schema, envelope, python};
+use super::prelude::*;
+use super::python;
 use crate::model::quota::Resource;
 use crate::web::fault::Fault;
 

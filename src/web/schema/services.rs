@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::Check::{AnyOf, Format as FormatCheck, MaxLength, MinLength, Required, Type};
-use super::parameter_types::{HOST, NULLABLE_STRING, STRING_255};
-use super::{Format, Kind, Schema, object, text};
+use super::prelude::*;
 use crate::web::fault::Fault;
 
 macro_rules! disable {

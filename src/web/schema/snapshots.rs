@@ -3,12 +3,8 @@
 
 use serde_json::Value;
 
-use super::Check::{
-    AnyOf, AtMostOne, MaxLength, NoOthers, NotEmpty, PatternProperties, Properties, Required, Type,
-};
 use super::format::SNAPSHOT_METADATA_KEY;
-use super::parameter_types::{BOOLEAN, DESCRIPTION, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_UUID};
-use super::{Kind, Schema, boolean, envelope, object, text, text_map, trimmed};
+use super::prelude::*;
 use crate::verbs::snapshot::{CreateSnapshot, UpdateSnapshot};
 use crate::web::fault::Fault;
 use crate::web::microversion::Microversion;

@@ -1,9 +1,8 @@
 //! Bodies of the metadata routes of a volume (cinder: `api/schemas/volume_metadata.py`).
 
-use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Type};
+use super::Check;
 use super::format::METADATA_KEY;
-use super::parameter_types::METADATA;
-use super::{Check, Kind, Schema, envelope};
+use super::prelude::*;
 
 pub(in crate::web) const ALL: Schema = envelope!("metadata", METADATA);
 

@@ -3,13 +3,8 @@
 
 use serde_json::Value;
 
-use super::Check::{AtMostOne, NoOthers, NotEmpty, PatternProperties, Required, Type};
 use super::format::EXTRA_SPEC_KEY;
-use super::parameter_types::{
-    BOOLEAN, DESCRIPTION, EXTRA_SPECS_WITH_NULL, EXTRA_SPECS_WITHOUT_BLANKS, NAME, NULLABLE_STRING,
-    UPDATE_NAME,
-};
-use super::{Kind, Schema, boolean, envelope, object, text, text_map, texts};
+use super::prelude::*;
 use crate::verbs::volume_type::{CreateVolumeType, VolumeTypeChange};
 use crate::web::fault::Fault;
 

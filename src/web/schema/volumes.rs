@@ -4,14 +4,9 @@
 
 use serde_json::Value;
 
-use super::Check::{
-    AnyOf, Format as FormatCheck, Items, MaxLength, NoOthers, Properties, Required, Type, UniqueItems,
-};
-use super::parameter_types::{
-    AVAILABILITY_ZONE, METADATA, METADATA_ALLOWS_NULL, NULLABLE_STRING, OPTIONAL_BOOLEAN, OPTIONAL_UUID,
-    UUID, VOLUME_SIZE_ALLOWS_NULL,
-};
-use super::{Format, Kind, Schema, boolean, envelope, object, python, text, text_map, trimmed, uuid};
+use super::Check::Items;
+use super::prelude::*;
+use super::python;
 use crate::verbs::volume::{CreateVolume, UpdateVolume};
 use crate::web::fault::Fault;
 

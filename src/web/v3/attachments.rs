@@ -1,35 +1,18 @@
 //! `/attachments` (since 3.27): the attachments of volumes, and their connections.
 
-use actix_web::HttpResponse;
-
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
-use super::query::Query;
-use super::{find_volume, python, resource_filters};
-use crate::model::{Attachment, AttachmentId};
+use super::prelude::*;
+use super::{find_volume, resource_filters};
+use crate::model::Attachment;
 use crate::store::catalog::{AttachmentField, Catalog, Filter};
 use crate::verbs::attachment::{CompleteAttachment, DeleteAttachment};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::{ActionOn, Subject, SubjectPath};
 use crate::web::schema;
-use crate::web::state::{State, WebState};
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
-use crate::web::views::{Items, Json, Named, ok};
-
-fn not_found(id: &str) -> Fault {
-    Fault::not_found(format!(
-        "Volume attachment could not be found with filter: attachment_id = {id}."
-    ))
-}
 
 /// An attachment whose volume the caller may see. (Cinder also shows those of other projects, with their
 /// secrets; Pumice does not.)
 async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Attachment, Fault> {
-    let attachment_id = python::uuid(id).map(AttachmentId).ok_or_else(|| not_found(id))?;
-    let found = state.catalog.attachment(attachment_id).await?;
-    let found = found.filter(|attachment| caller.sees(&attachment.project_id));
-    Ok(found.ok_or_else(|| not_found(id))?.record)
+    Ok(list::find::<Attachments>(state, caller, id).await?.record)
 }
 
 pub(super) async fn no_summary(_caller: Caller) -> HandlerResult {
@@ -101,7 +84,9 @@ impl Listing for Attachments {
     ];
 
     fn not_found(id: &str) -> Fault {
-        not_found(id)
+        Fault::not_found(format!(
+            "Volume attachment could not be found with filter: attachment_id = {id}."
+        ))
     }
 
     fn path(_: bool) -> &'static str {

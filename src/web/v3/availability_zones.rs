@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::prelude::*;
 use crate::messages::registry::ListServices;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::state::State;
 use crate::web::views::service::VOLUME_BINARY;
-use crate::web::views::{Named, ok};
 
 #[derive(Serialize)]
 struct Zone {
@@ -26,8 +23,7 @@ struct ZoneState {
 
 pub(super) async fn list(caller: Caller, state: State) -> HandlerResult {
     let services = state
-        .registry
-        .call(&caller.context, ListServices {}, state.call_timeout)
+        .call(&state.registry, &caller.context, ListServices {})
         .await?;
     let mut zones: BTreeMap<String, bool> = BTreeMap::new();
     for seen in services

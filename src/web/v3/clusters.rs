@@ -1,13 +1,8 @@
 //! `/clusters` (since 3.7): there are none. Volume services are not clustered.
 
+use super::prelude::*;
 use super::python;
-use super::query::Query;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema::clusters as schema;
-use crate::web::views::{Named, ok};
 
 const FILTERS: [&str; 6] = [
     "name",

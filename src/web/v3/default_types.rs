@@ -1,8 +1,6 @@
 //! `/default-types` (since 3.62): projects cannot have their own default yet, so the list is always empty.
 
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::views::{Named, ok};
+use super::prelude::*;
 
 pub(super) async fn list(_: Caller) -> HandlerResult {
     let none: [(); 0] = [];

@@ -4,10 +4,7 @@
 
 use serde::Serialize;
 
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::SubjectPath;
-use crate::web::views::{Named, ok};
+use super::prelude::*;
 
 #[derive(Serialize)]
 struct Extension {

@@ -2,15 +2,11 @@
 
 use serde::Serialize;
 
-use super::query::Query;
+use super::prelude::*;
 use super::quotas;
 use crate::model::ProjectId;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
 use crate::web::policy::reader;
-use crate::web::state::State;
 use crate::web::views::quota::AbsoluteLimits;
-use crate::web::views::{Named, ok};
 
 #[derive(Serialize)]
 struct Limits<'a> {

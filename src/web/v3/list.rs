@@ -1,21 +1,17 @@
 //! Lists of any kind of record that the catalog lists: paging, order, filters, `all_tenants`, `with_count`, the link to the next page.
 //! A list implements [`Listing`]; [`list`] and [`detail`] are its handlers.
 
-use actix_web::http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::query::{Paging, Query, Sorting};
+use super::prelude::*;
+use super::query::{Paging, Sorting};
 use super::{python, resource_filters};
 use crate::model::ProjectId;
-use crate::store::catalog::{Catalog, Filter, ListError, Listable, QueryOf, rows_at_most};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
+use crate::store::catalog::{Catalog, Filter, ListError, Listable, QueryOf, Stored, rows_at_most};
 use crate::web::microversion::Microversion;
-use crate::web::offload::Offload;
 use crate::web::schema::literal::{self, Literal};
-use crate::web::state::State;
-use crate::web::views::{Json, Listed};
+use crate::web::views::Listed;
 
 /// A field as queries name it.
 #[derive(Clone, Copy)]
@@ -276,6 +272,21 @@ fn read<L: Listing>(caller: &Caller, query: Query) -> Result<(QueryOf<L::Record>
         limit: paging.limit,
     };
     Ok((query, with_count))
+}
+
+/// The record that the client names, if the caller may see its project.
+pub(super) async fn find<L: Listing>(
+    state: &WebState,
+    caller: &Caller,
+    id: &str,
+) -> Result<Stored<L::Record>, Fault> {
+    let not_found = || L::not_found(id);
+    let known = python::uuid(id).map(<L::Record as Listable>::id_of);
+    let found = <L::Record as Listable>::by_id(&state.catalog, &[known.ok_or_else(not_found)?]).await?;
+    let mut visible = found
+        .into_iter()
+        .filter(|record| caller.sees(record.project_id()));
+    visible.next().ok_or_else(not_found)
 }
 
 /// The listed project; `None` for all.

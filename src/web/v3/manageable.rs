@@ -5,17 +5,13 @@
 
 use serde_json::{Map, Value};
 
-use super::query::{Paging, Query, sort_by_keys};
+use super::prelude::*;
+use super::query::{Paging, sort_by_keys};
 use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
 use crate::store::catalog::Direction;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::offload::Offload;
-use crate::web::request::Body;
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
-use crate::web::state::{State, WebState};
 
 /// Unmanaged resources of a backend that can be listed and adopted.
 pub(super) trait Adoptable: 'static {

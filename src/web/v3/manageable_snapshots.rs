@@ -1,20 +1,12 @@
 //! `/manageable_snapshots` and its old name `/os-snapshot-manage`: list what a backend has, and adopt it as a snapshot.
 
-use actix_web::http::StatusCode;
-
 use super::find_volume;
 use super::manageable::{Adoptable, Wanted};
-use super::query::Query;
+use super::prelude::*;
 use crate::messages::api::ListManageableSnapshots;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::offload::Offload;
-use crate::web::request::Body;
 use crate::web::schema::manage;
-use crate::web::state::WebState;
 use crate::web::views::manageable::Manageable;
 use crate::web::views::snapshot::SnapshotSummary;
-use crate::web::views::{Items, Json, Named, answer};
 
 /// Snapshots.
 pub(super) struct Snapshots;

@@ -1,22 +1,14 @@
 //! `/manageable_volumes` and its old name `/os-volume-manage`: list what a backend has, and adopt it as a volume.
 
-use actix_web::http::StatusCode;
-
 use super::manageable::{Adoptable, Wanted};
-use super::query::Query;
+use super::prelude::*;
 use super::volumes;
 use crate::messages::api::ListManageableVolumes;
 use crate::verbs::volume::ManageVolume;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
 use crate::web::microversion::Microversion;
-use crate::web::offload::Offload;
-use crate::web::request::Body;
 use crate::web::schema::manage::{self, Place};
-use crate::web::state::WebState;
 use crate::web::views::manageable::Manageable;
 use crate::web::views::volume::VolumeViews;
-use crate::web::views::{Items, Json, Named};
 
 /// Volumes.
 pub(super) struct Volumes;

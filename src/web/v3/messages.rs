@@ -1,33 +1,16 @@
 //! `/messages` (since 3.3): user messages: why an accepted request failed later, for its owner.
 
-use actix_web::HttpResponse;
-
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
-use super::python;
-use super::query::{Paging, Query, Sorting};
-use crate::model::{MessageId, UserMessage};
+use super::prelude::*;
+use super::query::{Paging, Sorting};
+use crate::model::UserMessage;
 use crate::store::catalog::{Catalog, Filter, MessageField};
 use crate::verbs::message::DeleteMessage;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::SubjectPath;
-use crate::web::state::{State, WebState};
+use crate::web::views::LinkBase;
 use crate::web::views::message::MessageView;
-use crate::web::views::{Json, LinkBase, Named, ok};
-
-fn not_found(id: &str) -> Fault {
-    Fault::not_found(format!("Message {id} could not be found."))
-}
-
-async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<UserMessage, Fault> {
-    let message_id = python::uuid(id).map(MessageId).ok_or_else(|| not_found(id))?;
-    let found = state.catalog.message(message_id).await?;
-    let found = found.filter(|message| caller.sees(&message.project_id));
-    Ok(found.ok_or_else(|| not_found(id))?.record)
-}
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    let message = find(&state, &caller, &path.id).await?;
+    let message = list::find::<Messages>(&state, &caller, &path.id).await?;
     let links = LinkBase::new(&caller, "messages");
     ok(&Named(
         "message",
@@ -39,7 +22,7 @@ pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> Han
 }
 
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    find(&state, &caller, &path.id).await?;
+    list::find::<Messages>(&state, &caller, &path.id).await?;
     let message_id = path.into_inner().id;
     caller.ask(&state, DeleteMessage { message_id }).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -67,7 +50,7 @@ impl Listing for Messages {
     ];
 
     fn not_found(id: &str) -> Fault {
-        not_found(id)
+        Fault::not_found(format!("Message {id} could not be found."))
     }
 
     fn path(_: bool) -> &'static str {

@@ -3,22 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
+use actix_web::http::header;
 use sha2::{Digest, Sha256};
 
+use super::prelude::*;
 use crate::messages::api::MetadataChange;
 use crate::model::{Snapshot, Volume};
 use crate::store::catalog::Stored;
 use crate::verbs::snapshot::UpdateSnapshotMetadata;
 use crate::verbs::volume::UpdateVolumeMetadata;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::{Subject, SubjectNames, SubjectPath};
+use crate::web::routes::SubjectNames;
 use crate::web::schema::text_map;
-use crate::web::state::{State, WebState};
-use crate::web::views::{Named, ok};
 
 /// Keys and values.
 pub(super) type Metadata = BTreeMap<String, String>;

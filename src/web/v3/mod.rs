@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::policy::reader;
 use super::schema::python;
 use super::state::WebState;
-use crate::model::{Snapshot, SnapshotId, Volume, VolumeId, VolumeType};
+use crate::model::{Snapshot, Volume, VolumeType};
 use crate::store::catalog::Stored;
 
 mod attachments;
@@ -26,6 +26,7 @@ mod manageable_snapshots;
 mod manageable_volumes;
 mod messages;
 mod metadata;
+mod prelude;
 mod query;
 mod quota_classes;
 mod quota_sets;
@@ -56,28 +57,14 @@ fn accepted() -> HttpResponse {
 
 /// A volume that the caller may see, by the id in the request.
 async fn find_volume(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Volume>, Fault> {
-    let not_found = || Fault::not_found(format!("Volume {id} could not be found."));
-    let volume_id = python::uuid(id).map(VolumeId).ok_or_else(not_found)?;
-    let volume = state
-        .catalog
-        .volume(volume_id)
-        .await?
-        .filter(|volume| caller.sees(&volume.project_id));
-    let volume = volume.ok_or_else(not_found)?;
+    let volume = list::find::<volume_list::Volumes>(state, caller, id).await?;
     caller.may(reader("volume:get"))?;
     Ok(volume)
 }
 
 /// A snapshot that the caller may see, by the id in the request.
 async fn find_snapshot(state: &WebState, caller: &Caller, id: &str) -> Result<Stored<Snapshot>, Fault> {
-    let not_found = || Fault::not_found(format!("Snapshot {id} could not be found."));
-    let snapshot_id = python::uuid(id).map(SnapshotId).ok_or_else(not_found)?;
-    let snapshot = state
-        .catalog
-        .snapshot(snapshot_id)
-        .await?
-        .filter(|snapshot| caller.sees(&snapshot.project_id));
-    let snapshot = snapshot.ok_or_else(not_found)?;
+    let snapshot = list::find::<snapshot_list::Snapshots>(state, caller, id).await?;
     caller.may(reader("volume:get_snapshot"))?;
     Ok(snapshot)
 }

@@ -1,28 +1,15 @@
 //! `/os-quota-class-sets`: limits of classes. The class `default` has the site's defaults; other classes have no effect
 //! yet.
 
+use super::prelude::*;
 use super::quotas;
 use crate::messages::quota::UpdateQuotaClass;
 use crate::model::bounds::check_length;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::State;
-use crate::web::views::quota::QuotaSet;
-use crate::web::views::{Named, ok};
 
 pub(super) async fn show(state: State, path: SubjectPath) -> HandlerResult {
     let quotas = quotas::of_class(&state, &path.id).await?;
-    ok(&Named(
-        "quota_class_set",
-        QuotaSet {
-            quotas: &quotas,
-            with_usage: false,
-            id: Some(&path.id),
-        },
-    ))
+    quotas::limits("quota_class_set", &quotas, Some(&path.id))
 }
 
 pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
@@ -34,17 +21,7 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
         class: path.id.clone(),
         limits,
     };
-    state
-        .quota
-        .call(&caller.context, message, state.call_timeout)
-        .await?;
+    state.call(&state.quota, &caller.context, message).await?;
     let quotas = quotas::of_class(&state, &path.id).await?;
-    ok(&Named(
-        "quota_class_set",
-        QuotaSet {
-            quotas: &quotas,
-            with_usage: false,
-            id: None,
-        },
-    ))
+    quotas::limits("quota_class_set", &quotas, None)
 }

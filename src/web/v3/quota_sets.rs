@@ -1,20 +1,12 @@
 //! `/os-quota-sets`: the limits of a project, and its usage.
 
-use actix_web::HttpResponse;
-
-use super::query::Query;
+use super::prelude::*;
 use super::quotas;
 use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
 use crate::model::ProjectId;
 use crate::model::bounds::check_length;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::State;
 use crate::web::views::quota::QuotaSet;
-use crate::web::views::{Named, ok};
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath, query: Query) -> HandlerResult {
     let project = ProjectId::from(path.id.as_str());
@@ -35,14 +27,7 @@ pub(super) async fn defaults(caller: Caller, state: State, path: SubjectPath) ->
     let project = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project)?;
     let quotas = quotas::of_class(&state, quotas::DEFAULT_CLASS).await?;
-    ok(&Named(
-        "quota_set",
-        QuotaSet {
-            quotas: &quotas,
-            with_usage: false,
-            id: Some(project.as_str()),
-        },
-    ))
+    quotas::limits("quota_set", &quotas, Some(project.as_str()))
 }
 
 pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
@@ -56,27 +41,16 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
         project_id: project_id.clone(),
         limits,
     };
-    state
-        .quota
-        .call(&caller.context, message, state.call_timeout)
-        .await?;
+    state.call(&state.quota, &caller.context, message).await?;
     let quotas = quotas::of_project(&state, &project_id).await?;
-    ok(&Named(
-        "quota_set",
-        QuotaSet {
-            quotas: &quotas,
-            with_usage: false,
-            id: None,
-        },
-    ))
+    quotas::limits("quota_set", &quotas, None)
 }
 
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
     state
-        .quota
-        .call(&caller.context, DeleteQuotaSet { project_id }, state.call_timeout)
+        .call(&state.quota, &caller.context, DeleteQuotaSet { project_id })
         .await?;
     Ok(HttpResponse::Ok().finish())
 }

@@ -5,14 +5,26 @@
 
 use std::collections::BTreeMap;
 
+use super::prelude::*;
 use crate::model::ProjectId;
 use crate::model::quota::{Resource, UNLIMITED};
-use crate::web::fault::Fault;
-use crate::web::state::WebState;
-use crate::web::views::quota::{Quota, resources};
+use crate::web::views::quota::{Quota, QuotaSet, resources};
 
 /// The class whose limits are the site's defaults.
 pub(super) const DEFAULT_CLASS: &str = "default";
+
+/// An answer that is limits: of a project or class that is named, or not.
+pub(super) fn limits(name: &str, quotas: &[Quota], id: Option<&str>) -> HandlerResult {
+    let with_usage = false;
+    ok(&Named(
+        name,
+        QuotaSet {
+            quotas,
+            with_usage,
+            id,
+        },
+    ))
+}
 
 /// Every resource with its name, in Cinder's order.
 pub(super) async fn all_resources(state: &WebState) -> Result<Vec<(Resource, String)>, Fault> {

@@ -4,10 +4,7 @@
 
 use serde::Serialize;
 
-use super::query::Query;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::views::{Named, ok};
+use super::prelude::*;
 
 /// Filters by resource.
 const FILTERS: [(&str, &[&str]); 9] = [

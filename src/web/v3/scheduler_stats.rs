@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::StatusCode;
-
-use super::query::Query;
+use super::prelude::*;
 use super::{find_type_by_name, resource_filters};
 use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::capability::{Capabilities, Capability, capabilities};
 use crate::model::extra_specs_ops;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::offload::Offload;
-use crate::web::state::State;
 use crate::web::views::pool::Pool;
-use crate::web::views::{Items, Json, Named};
 
 pub(super) async fn get_pools(
     caller: Caller,
@@ -39,10 +32,7 @@ pub(super) async fn get_pools(
         ),
         None => None,
     };
-    let pools = state
-        .scheduler
-        .call(&caller.context, GetPools {}, state.call_timeout)
-        .await?;
+    let pools = state.call(&state.scheduler, &caller.context, GetPools {}).await?;
     let rows = Some(pools.len());
     let read = move || async move {
         let filters = query.filters();

@@ -1,25 +1,17 @@
 //! `/os-services`: the services with their state, and enabling or disabling them for the scheduler.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use serde::Serialize;
 
-use super::query::Query;
+use super::prelude::*;
 use crate::messages::registry::{ListServices, SetServiceDisabled};
 use crate::model::host::host_matches;
-use crate::web::caller::Caller;
-use crate::web::fault::{HandlerResult, unknown_route};
-use crate::web::offload::Offload;
-use crate::web::request::Body;
+use crate::web::fault::unknown_route;
 use crate::web::schema::services as schema;
-use crate::web::state::{State, WebState};
 use crate::web::views::service::ServiceView;
-use crate::web::views::{Items, Json, Named, ok};
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
     let services = state
-        .registry
-        .call(&caller.context, ListServices {}, state.call_timeout)
+        .call(&state.registry, &caller.context, ListServices {})
         .await?;
     let rows = Some(services.len());
     let read = move || async move {
@@ -73,10 +65,7 @@ async fn set_disabled(caller: &Caller, state: &WebState, disabled: bool, body: &
         disabled,
         reason: change.disabled_reason.clone(),
     };
-    state
-        .registry
-        .call(&caller.context, message, state.call_timeout)
-        .await?;
+    state.call(&state.registry, &caller.context, message).await?;
     ok(&Changed {
         host,
         service: &change.service,

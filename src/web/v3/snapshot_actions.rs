@@ -1,16 +1,12 @@
 //! `POST /snapshots/{id}/action`: a handler for each action, beside the schema of its arguments (cinder:
 //! `api/schemas/snapshot_actions.py`, `admin_actions.py`).
 
-use super::{accepted, find_snapshot};
+use super::find_snapshot;
+use super::prelude::*;
 use crate::model::{Snapshot, SnapshotStatus};
 use crate::store::catalog::Stored;
 use crate::verbs::snapshot::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UnmanageSnapshot};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::{ActionOn, Subject};
-use crate::web::schema::Check::{Format as FormatCheck, Required, Type};
-use crate::web::schema::{Format, Kind, Schema, object, text};
-use crate::web::state::WebState;
+use crate::web::schema::prelude::*;
 
 /// An action on a snapshot.
 type OnSnapshot = ActionOn<Stored<Snapshot>>;

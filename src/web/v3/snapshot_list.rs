@@ -3,13 +3,10 @@
 //! Values of filters are plain text, except for metadata.
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing};
-use super::query::Query;
+use super::prelude::*;
 use crate::model::{Snapshot, Timestamp};
 use crate::store::catalog::{Catalog, Comparison, Filter, SnapshotField, TimeField, VolumeField};
-use crate::web::caller::Caller;
-use crate::web::fault::Fault;
 use crate::web::schema::python;
-use crate::web::views::Json;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
 
 /// Snapshots.

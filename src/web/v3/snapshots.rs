@@ -1,17 +1,10 @@
 //! `/snapshots`: create, show, update and delete snapshots. Lists are in `snapshot_list`.
 
-use actix_web::http::StatusCode;
-
-use super::{accepted, find_snapshot, find_volume};
+use super::prelude::*;
+use super::{find_snapshot, find_volume};
 use crate::verbs::snapshot::DeleteSnapshot;
-use crate::web::caller::Caller;
-use crate::web::fault::HandlerResult;
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::State;
 use crate::web::views::snapshot::SnapshotViews;
-use crate::web::views::{Named, answer, ok};
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let wanted = schema::snapshots::create(body.value());

@@ -1,25 +1,17 @@
 //! `/volume-transfers`, and its older name `/os-volume-transfer`: transfers of volumes between projects. The older name supports
 //! neither `no_snapshots` (3.55), nor paging and sorting (3.59), nor encrypted volumes (3.70), whatever the version.
 
-use actix_web::http::StatusCode;
-
-use super::list::{FieldName, Filters, ListedPage, Listing};
-use super::query::{Paging, Query, Sorting};
-use super::{accepted, python};
+use super::list::{self, FieldName, Filters, ListedPage, Listing};
+use super::prelude::*;
+use super::python;
+use super::query::{Paging, Sorting};
 use crate::model::volume::Secret;
-use crate::model::{Transfer, TransferId, VolumeId};
+use crate::model::{Transfer, VolumeId};
 use crate::store::catalog::{Catalog, Filter, TransferField};
 use crate::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
-use crate::web::schema::Check::{AnyOf, Matches, Required, Type};
-use crate::web::schema::parameter_types::{BOOLEAN, UUID};
-use crate::web::schema::{Kind, Pattern, Schema, boolean, envelope, object, text, trimmed};
-use crate::web::state::{State, WebState};
+use crate::web::schema::prelude::*;
+use crate::web::views::LinkBase;
 use crate::web::views::transfer::{COLLECTION, Shown, TransferView};
-use crate::web::views::{Json, LinkBase, Named, answer};
 
 /// Whether a route has the newer name.
 pub(super) const NEW: bool = true;
@@ -56,18 +48,6 @@ pub(super) const ACCEPT: Schema = envelope!(
     envelope!("auth_key", Schema(&[Type(&[Kind::String, Kind::Integer])]))
 );
 
-fn not_found(id: &str) -> Fault {
-    Fault::not_found(format!("Transfer {id} could not be found."))
-}
-
-/// A transfer of a volume that the caller may see.
-async fn find(state: &WebState, caller: &Caller, id: &str) -> Result<Transfer, Fault> {
-    let transfer_id = python::uuid(id).map(TransferId).ok_or_else(|| not_found(id))?;
-    let found = state.catalog.transfer(transfer_id).await?;
-    let found = found.filter(|transfer| caller.sees(&transfer.source_project_id));
-    Ok(found.ok_or_else(|| not_found(id))?.record)
-}
-
 pub(super) async fn create<const NAME: bool>(caller: Caller, state: State, body: Body) -> HandlerResult {
     let wanted = &body.value()["transfer"];
     let volume_id = text(wanted, "volume_id").unwrap_or_default();
@@ -85,22 +65,28 @@ pub(super) async fn create<const NAME: bool>(caller: Caller, state: State, body:
         encrypted_too: NAME == NEW && caller.version.at_least(70),
     };
     let made = caller.ask(&state, message).await?;
+    one(
+        &caller,
+        StatusCode::ACCEPTED,
+        &made.transfer,
+        Shown::New(caller.version, &made.auth_key),
+    )
+}
+
+/// An answer that is one transfer.
+fn one(caller: &Caller, status: StatusCode, transfer: &Transfer, shown: Shown<'_>) -> HandlerResult {
+    let links = &LinkBase::new(caller, COLLECTION);
     let view = TransferView {
-        transfer: &made.transfer,
-        links: &LinkBase::new(&caller, COLLECTION),
-        shown: Shown::New(caller.version, &made.auth_key),
+        transfer,
+        links,
+        shown,
     };
-    answer(StatusCode::ACCEPTED, &Named("transfer", view))
+    answer(status, &Named("transfer", view))
 }
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    let transfer = find(&state, &caller, &path.id).await?;
-    let view = TransferView {
-        transfer: &transfer,
-        links: &LinkBase::new(&caller, COLLECTION),
-        shown: Shown::Detail(caller.version),
-    };
-    answer(StatusCode::OK, &Named("transfer", view))
+    let transfer = list::find::<Transfers<NEW>>(&state, &caller, &path.id).await?;
+    one(&caller, StatusCode::OK, &transfer, Shown::Detail(caller.version))
 }
 
 pub(super) async fn accept(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
@@ -114,16 +100,11 @@ pub(super) async fn accept(caller: Caller, state: State, path: SubjectPath, body
         ),
     };
     let transfer = caller.ask(&state, message).await?;
-    let view = TransferView {
-        transfer: &transfer,
-        links: &LinkBase::new(&caller, COLLECTION),
-        shown: Shown::Summary,
-    };
-    answer(StatusCode::ACCEPTED, &Named("transfer", view))
+    one(&caller, StatusCode::ACCEPTED, &transfer, Shown::Summary)
 }
 
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
-    find(&state, &caller, &path.id).await?;
+    list::find::<Transfers<NEW>>(&state, &caller, &path.id).await?;
     let transfer_id = path.into_inner().id;
     caller.ask(&state, DeleteTransfer { transfer_id }).await?;
     Ok(accepted())
@@ -154,7 +135,7 @@ impl<const NAME: bool> Listing for Transfers<NAME> {
     ];
 
     fn not_found(id: &str) -> Fault {
-        not_found(id)
+        Fault::not_found(format!("Transfer {id} could not be found."))
     }
 
     fn path(_: bool) -> &'static str {

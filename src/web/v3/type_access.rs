@@ -2,18 +2,12 @@
 
 use serde::Serialize;
 
-use super::{accepted, find_type};
+use super::find_type;
+use super::prelude::*;
 use crate::model::{ProjectId, VolumeType, VolumeTypeId};
 use crate::store::catalog::Stored;
 use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::{ActionOn, Subject, SubjectPath};
-use crate::web::schema::Check::Required;
-use crate::web::schema::parameter_types::STRING_255;
-use crate::web::schema::{Schema, object, text};
-use crate::web::state::{State, WebState};
-use crate::web::views::{Items, Named, ok};
+use crate::web::schema::prelude::*;
 
 #[derive(Serialize)]
 struct ProjectAccess<'a> {

@@ -3,20 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{accepted, find_type, python};
+use super::prelude::*;
+use super::{find_type, python};
 use crate::model::type_encryption::type_encryption_not_found;
 use crate::model::{ControlLocation, TypeEncryption, VolumeTypeId};
 use crate::verbs::volume_type::{CreateTypeEncryption, DeleteTypeEncryption, UpdateTypeEncryption};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
-use crate::web::schema::Check::{Enum, Format, MaxLength, Maximum, Minimum, Properties, Required, Type};
-use crate::web::schema::parameter_types::NULLABLE_STRING;
+use crate::web::schema::Check::Format;
+use crate::web::schema::Format as Formats;
+use crate::web::schema::prelude::*;
 use crate::web::schema::python::{Number, number};
-use crate::web::schema::{Choice, Format as Formats, Kind, Schema, envelope, text};
-use crate::web::state::State;
-use crate::web::views::{Named, ok, optional_time, time};
+use crate::web::views::{optional_time, time};
 
 const LOCATIONS: [ControlLocation; 2] = [ControlLocation::FrontEnd, ControlLocation::BackEnd];
 

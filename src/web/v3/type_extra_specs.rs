@@ -1,15 +1,10 @@
 //! `/types/{id}/extra_specs`: the requirements of a type on its backend.
 
-use super::{accepted, find_type};
+use super::find_type;
+use super::prelude::*;
 use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema::volume_types as schema;
-use crate::web::state::State;
 use crate::web::views::volume_type::visible_extra_specs;
-use crate::web::views::{Named, ok};
 
 pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let found = find_type(&state, &caller, &path.id).await?;

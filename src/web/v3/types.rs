@@ -2,24 +2,17 @@
 
 use std::cmp::Ordering;
 
-use actix_web::http::StatusCode;
-
-use super::query::{Query, part_of};
-use super::{accepted, find_type, python, resource_filters};
+use super::prelude::*;
+use super::query::{part_of, sort_by_keys};
+use super::{find_type, python, resource_filters};
 use crate::model::VolumeType;
 use crate::store::catalog::Direction;
 use crate::verbs::volume_type::{DeleteVolumeType, UpdateVolumeType};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::offload::Offload;
 use crate::web::policy::{admin, member};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
-use crate::web::state::State;
+use crate::web::views::Listed;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
-use crate::web::views::{Json, Listed, Named, ok};
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut query: Query) -> HandlerResult {
     let text = query.text().to_owned();
@@ -37,7 +30,7 @@ pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut que
             .map(|stored| &stored.record)
             .filter(|one| wanted.matches(&caller, one))
             .collect();
-        types.sort_by(|a, b| compare(a, b, &sort));
+        sort_by(&mut types, sort);
         let page = part_of(types, &paging, |one| one.id.to_string()).ok_or_else(|| {
             Fault::not_found(format!(
                 "Volume type {} could not be found.",
@@ -123,53 +116,32 @@ fn is_public(text: Option<&str>) -> Result<Option<bool>, Fault> {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SortKey {
-    CreatedAt,
-    UpdatedAt,
-    Id,
-    Name,
-    Description,
-    IsPublic,
-    QosSpecsId,
-}
+/// How two types are ordered by a key.
+type Order = fn(&VolumeType, &VolumeType) -> Ordering;
 
-fn sort_key(name: &str) -> Option<SortKey> {
+const BY_CREATION: Order = |a, b| a.created_at.cmp(&b.created_at);
+const BY_ID: Order = |a, b| a.id.cmp(&b.id);
+
+fn sort_key(name: &str) -> Option<Order> {
     Some(match name {
-        "created_at" => SortKey::CreatedAt,
-        "updated_at" => SortKey::UpdatedAt,
-        "id" => SortKey::Id,
-        "name" => SortKey::Name,
-        "description" => SortKey::Description,
-        "is_public" => SortKey::IsPublic,
-        "qos_specs_id" => SortKey::QosSpecsId,
+        "created_at" => BY_CREATION,
+        "updated_at" => |a, b| a.updated_at.cmp(&b.updated_at),
+        "id" => BY_ID,
+        "name" => |a, b| a.name.cmp(&b.name),
+        "description" => |a, b| a.description.cmp(&b.description),
+        "is_public" => |a, b| a.is_public.cmp(&b.is_public),
+        "qos_specs_id" => |a, b| a.qos_specs_id.cmp(&b.qos_specs_id),
         _ => return None,
     })
 }
 
-/// By the keys, then by time and id.
-fn compare(a: &VolumeType, b: &VolumeType, sort: &[(SortKey, Direction)]) -> Ordering {
-    let by = |key: SortKey| match key {
-        SortKey::CreatedAt => a.created_at.cmp(&b.created_at),
-        SortKey::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-        SortKey::Id => a.id.cmp(&b.id),
-        SortKey::Name => a.name.cmp(&b.name),
-        SortKey::Description => a.description.cmp(&b.description),
-        SortKey::IsPublic => a.is_public.cmp(&b.is_public),
-        SortKey::QosSpecsId => a.qos_specs_id.cmp(&b.qos_specs_id),
-    };
+/// By the keys in turn, and by time and id where they are equal.
+fn sort_by(types: &mut [&VolumeType], mut sort: Vec<(Order, Direction)>) {
     let rest = sort
         .first()
         .map_or(Direction::Descending, |(_, direction)| *direction);
-    sort.iter()
-        .copied()
-        .chain([(SortKey::CreatedAt, rest), (SortKey::Id, rest)])
-        .map(|(key, direction)| match direction {
-            Direction::Ascending => by(key),
-            Direction::Descending => by(key).reverse(),
-        })
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    sort.extend([(BY_CREATION, rest), (BY_ID, rest)]);
+    sort_by_keys(types, &sort, |a, b, order| order(a, b));
 }
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
@@ -189,13 +161,7 @@ pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerR
     let message = schema::create(body.value());
     let volume_type = caller.ask(&state, message).await?;
     let with_access = caller.can(member("volume_extension:volume_type_access"));
-    ok(&Named(
-        "volume_type",
-        ManagedTypeView {
-            volume_type: &volume_type,
-            with_access,
-        },
-    ))
+    managed(&volume_type, with_access)
 }
 
 pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
@@ -203,13 +169,15 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
     schema::check_update(&change)?;
     let id = find_type(&state, &caller, &path.id).await?.id;
     let volume_type = caller.ask(&state, UpdateVolumeType { id, change }).await?;
-    ok(&Named(
-        "volume_type",
-        ManagedTypeView {
-            volume_type: &volume_type,
-            with_access: false,
-        },
-    ))
+    managed(&volume_type, false)
+}
+
+fn managed(volume_type: &VolumeType, with_access: bool) -> HandlerResult {
+    let view = ManagedTypeView {
+        volume_type,
+        with_access,
+    };
+    ok(&Named("volume_type", view))
 }
 
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {

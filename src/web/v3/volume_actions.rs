@@ -1,14 +1,11 @@
 //! `POST /volumes/{id}/action`: a handler for each action, beside the schema of its arguments (cinder:
 //! `api/schemas/volume_actions.py`, `admin_actions.py`, `volume_image_metadata.py`, `volumes.py` for `revert`).
 
-use super::{accepted, find_volume};
+use super::find_volume;
+use super::prelude::*;
 use crate::model::Volume;
 use crate::store::catalog::Stored;
 use crate::verbs::volume::{ChangeVolume, VolumeChange};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::{ActionOn, Subject};
-use crate::web::state::WebState;
 
 pub(super) mod attaching;
 pub(super) mod extend;

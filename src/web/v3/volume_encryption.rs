@@ -1,14 +1,8 @@
 //! `GET /volumes/{id}/encryption`: the encryption of a volume. No volume is encrypted yet, so only the absence of a key
 //! is shown.
 
-use actix_web::HttpResponse;
-
 use super::find_volume;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::routes::SubjectPath;
-use crate::web::state::State;
-use crate::web::views::{Named, ok};
+use super::prelude::*;
 
 pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;

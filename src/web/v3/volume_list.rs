@@ -5,22 +5,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use super::list::{self, FieldName, Filters, ListedPage, Listing, own_project};
-use super::query::{Paging, Query, Sorting};
+use super::prelude::*;
+use super::query::{Paging, Sorting};
 use super::resource_filters;
 use crate::model::{AttachStatus, Attachment, Timestamp, Volume, VolumeId};
 use crate::store::catalog::{Catalog, Comparison, Filter, TimeField, VolumeField, VolumeQuery};
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::offload::Offload;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::python;
-use crate::web::state::State;
 use crate::web::views::volume::{VolumeViews, type_names};
-use crate::web::views::{Json, Named};
 
 /// Volumes.
 pub(super) enum Volumes {}

@@ -1,20 +1,12 @@
 //! `/volumes`: create, show, update and delete volumes. Lists are in `volume_list`.
 
-use actix_web::http::StatusCode;
-
-use super::query::Query;
-use super::{accepted, find_volume};
+use super::find_volume;
+use super::prelude::*;
 use crate::model::{AttachStatus, Attachment, Volume};
 use crate::verbs::volume::DeleteVolume;
-use crate::web::caller::Caller;
-use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{admin, member};
-use crate::web::request::Body;
-use crate::web::routes::SubjectPath;
 use crate::web::schema;
-use crate::web::state::{State, WebState};
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
-use crate::web::views::{Named, answer};
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let message = schema::volumes::create(body.value())?;

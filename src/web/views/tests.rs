@@ -93,14 +93,10 @@ fn volume() -> Volume {
 fn attachments() -> [Attachment; 2] {
     let attached = Attachment {
         id: AttachmentId(id(6)),
-        volume_id: VolumeId(id(1)),
-        project_id: volume().project_id,
         instance_uuid: Some(id(7)),
-        status: AttachmentStatus::Attached,
         mode: Some(AttachMode::Rw),
         attached_host: Some("h1".to_owned()),
         mountpoint: Some("/dev/vdb".to_owned()),
-        connector: None,
         connection_info: Some(ConnectionInfo::new(
             "iscsi",
             json!({"target_lun": 1, "auth_password": "p"})
@@ -108,11 +104,8 @@ fn attachments() -> [Attachment; 2] {
                 .cloned()
                 .unwrap_or_default(),
         )),
-        operation: None,
-        created_at: at(0),
-        updated_at: None,
         attached_at: Some(at(2)),
-        detached_at: None,
+        ..Attachment::of(&volume(), AttachmentStatus::Attached, at(0))
     };
     let reserved = Attachment {
         id: AttachmentId(id(8)),
@@ -227,23 +220,14 @@ fn brief_lists_have_links_and_counts() {
 fn snapshot() -> Snapshot {
     Snapshot {
         id: SnapshotId(id(10)),
-        volume_id: VolumeId(id(1)),
-        project_id: volume().project_id,
-        user_id: "admin".into(),
         name: Some("s1".to_owned()),
-        description: None,
-        volume_size: 1,
-        volume_type_id: Some(VolumeTypeId(id(2))),
-        status: SnapshotStatus::Available,
         progress: "100%".to_owned(),
         metadata: [("k".to_owned(), "v".to_owned())].into(),
         provider_id: Some("secret".to_owned()),
         encryption_key_id: Some(id(4)),
         group_snapshot_id: Some(id(11)),
-        consumes_quota: true,
-        operation: None,
-        created_at: at(0),
         updated_at: Some(at(1)),
+        ..Snapshot::of(&volume(), SnapshotStatus::Available, at(0))
     }
 }
 

@@ -87,7 +87,7 @@ impl World {
             limit: 1000,
             ..VolumeQuery::default()
         };
-        self.catalog.volumes(&query).await.unwrap().records
+        self.catalog.page::<Volume>(&query).await.unwrap().records
     }
 
     /// What the project uses of a resource as clients know it, by its type's name.
@@ -102,7 +102,7 @@ impl World {
 
     pub async fn messages(&self) -> Vec<UserMessage> {
         self.catalog
-            .messages(Some(&project()), None, 100)
+            .newest::<UserMessage>(Some(&project()), None, 100)
             .await
             .unwrap()
             .records

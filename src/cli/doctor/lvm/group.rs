@@ -97,21 +97,10 @@ pub(super) fn assess_space(group: &GroupFacts, subject: &Subject, space: Space, 
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupFacts, Groups, Space, Subject, assess, assess_space};
+    use super::super::tests::subject;
+    use super::{GroupFacts, Groups, Space, assess, assess_space};
     use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
-    use crate::config::backend::{LvmType, VolumeClear};
-
-    fn subject() -> Subject {
-        Subject {
-            key: "backend.a".to_owned(),
-            group: "vg".to_owned(),
-            pool: "vg-pool".to_owned(),
-            kind: LvmType::Auto,
-            warn_percent: 80,
-            clear: VolumeClear::Zero,
-            clear_size: 0,
-        }
-    }
+    use crate::config::backend::LvmType;
 
     fn whole() -> GroupFacts {
         GroupFacts {
@@ -129,7 +118,7 @@ mod tests {
             warnings: Vec::new(),
         };
         Reporter::collect(Some("a"), |reporter| {
-            assess(&groups, &subject(), reporter);
+            assess(&groups, &subject(LvmType::Auto), reporter);
         })
         .remove(0)
     }
@@ -188,9 +177,11 @@ mod tests {
             ..whole()
         };
         let outcome = |group: &GroupFacts, space| {
-            Reporter::collect(None, |reporter| assess_space(group, &subject(), space, reporter))
-                .remove(0)
-                .outcome
+            Reporter::collect(None, |reporter| {
+                assess_space(group, &subject(LvmType::Auto), space, reporter)
+            })
+            .remove(0)
+            .outcome
         };
         assert_eq!(outcome(&full, Space::OfGroup), Outcome::Warn);
         assert_eq!(outcome(&full, Space::OfPool), Outcome::Ok);

@@ -80,21 +80,14 @@ fn zeroing(content: &Content, subject: &Subject, name: &str, reporter: &Reporter
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, Subject, assess};
+    use super::super::tests::subject;
+    use super::{Content, assess};
     use crate::cli::doctor::finding::{Outcome, Reporter};
-    use crate::config::backend::{LvmType, VolumeClear};
+    use crate::config::backend::LvmType;
 
     #[test]
     fn a_full_pool_is_reported_by_its_part() {
-        let subject = Subject {
-            key: "backend.a".to_owned(),
-            group: "vg".to_owned(),
-            pool: "vg-pool".to_owned(),
-            kind: LvmType::Thin,
-            warn_percent: 80,
-            clear: VolumeClear::Zero,
-            clear_size: 0,
-        };
+        let subject = subject(LvmType::Thin);
         let assessed =
             |content: Content| Reporter::collect(None, |reporter| assess(&content, &subject, reporter));
         let pool = |data, metadata| Content {

@@ -98,23 +98,16 @@ fn autoextend(settings: &Settings, reporter: &Reporter) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Settings, Subject, assess};
+    use super::super::tests::subject;
+    use super::{Settings, assess};
     use crate::cli::doctor::finding::{Finding, Outcome, Reporter};
-    use crate::config::backend::{LvmType, VolumeClear};
+    use crate::config::backend::LvmType;
 
     /// The default configuration of LVM 2.03.16 in Debian.
     const STOCK: &str = "devices {\n\tuse_devicesfile=0\n\tdevicesfile=\"system.devices\"\n\tfilter=[\"a|.*|\"]\n\tglobal_filter=[\"a|.*|\"]\n\tscan_lvs=0\n\tissue_discards=0\n}\nactivation {\n\tthin_pool_autoextend_threshold=100\n\tthin_pool_autoextend_percent=20\n}\n";
 
     fn assessed(text: &str) -> Vec<Finding> {
-        let subject = Subject {
-            key: "backend.a".to_owned(),
-            group: "vg".to_owned(),
-            pool: "vg-pool".to_owned(),
-            kind: LvmType::Thin,
-            warn_percent: 80,
-            clear: VolumeClear::Zero,
-            clear_size: 0,
-        };
+        let subject = subject(LvmType::Thin);
         Reporter::collect(None, |reporter| {
             assess(&Settings::parse(text), &subject, true, reporter)
         })

@@ -22,9 +22,6 @@ pub struct Found {
 }
 
 /// The differences from the catalog.
-///
-/// # Errors
-/// When the store fails.
 pub async fn verify_storage(
     catalog: &Catalog,
     backend: &BackendName,
@@ -71,9 +68,6 @@ pub async fn verify_storage(
 }
 
 /// Whether there are records of volumes on this backend: without any, an inaccessible storage is not a finding.
-///
-/// # Errors
-/// When the store fails.
 pub async fn expects_storage(catalog: &Catalog, backend: &BackendName) -> Result<bool, StoreError> {
     let mut after = None;
     loop {

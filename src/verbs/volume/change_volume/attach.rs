@@ -2,15 +2,12 @@
 
 use uuid::Uuid;
 
-use crate::control::Interrupt;
 use crate::control::bounds::check_one_more;
-use crate::model::transitions::{Verb as Asked, decide, follow_attachments, must_have_storage};
-use crate::model::{
-    AttachMode, Attachment, AttachmentId, AttachmentStatus, Error, Timestamp, Volume, VolumeStatus,
-};
+use crate::model::transitions::{follow_attachments, must_have_storage};
+use crate::model::{AttachMode, AttachmentStatus};
 use crate::store::catalog::Stored;
-use crate::verbs::BeginContext;
 use crate::verbs::command::is_readonly;
+use crate::verbs::prelude::*;
 
 /// Where it is attached.
 pub(super) struct To<'a> {
@@ -80,20 +77,11 @@ fn is_same(attachment: &Attachment, to: &To<'_>) -> bool {
 fn new_attachment(volume: &Volume, to: &To<'_>) -> Attachment {
     let now = Timestamp::now();
     Attachment {
-        id: AttachmentId::new(),
-        volume_id: volume.id,
-        project_id: volume.project_id.clone(),
         instance_uuid: to.instance_uuid,
-        status: AttachmentStatus::Attached,
         mode: Some(to.mode),
         attached_host: to.host_name.map(str::to_owned),
         mountpoint: Some(to.mountpoint.to_owned()),
-        connector: None,
-        connection_info: None,
-        operation: None,
-        created_at: now,
-        updated_at: None,
         attached_at: Some(now),
-        detached_at: None,
+        ..Attachment::of(volume, AttachmentStatus::Attached, now)
     }
 }

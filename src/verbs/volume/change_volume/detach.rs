@@ -3,13 +3,12 @@
 //! An attachment of the new API has its own export, so it is deleted as by the new API. When the last one of the old
 //! API is removed, no initiator is connected: the export is removed after the reply.
 
-use crate::control::Interrupt;
-use crate::model::transitions::{Verb as Asked, decide, follow_attachments};
-use crate::model::{Attachment, AttachmentId, Error, Result, Subject, Timestamp, Volume, VolumeStatus};
+use crate::model::AttachmentId;
+use crate::model::transitions::follow_attachments;
 use crate::store::catalog::Stored;
 use crate::verbs::attachment::DeleteAttachment;
+use crate::verbs::prelude::*;
 use crate::verbs::volume::TerminateConnectionEntry;
-use crate::verbs::{Began, BeginContext, Request};
 
 /// Records the end of the attachment.
 pub(super) async fn detach(

@@ -2,11 +2,10 @@
 //!
 //! It supersedes the open operation, which ends in the same commit, so a late report has no effect.
 
-use crate::control::Interrupt;
 use crate::model::transitions::{check_reset, follow_attachments};
-use crate::model::{AttachStatus, MigrationStatus, OperationId, Timestamp, Volume, VolumeStatus};
+use crate::model::{AttachStatus, MigrationStatus, OperationId};
 use crate::store::catalog::Stored;
-use crate::verbs::BeginContext;
+use crate::verbs::prelude::*;
 use crate::verbs::supersede::{release_attachments, release_snapshots};
 
 /// Sets the given statuses, and ends the open operation.

@@ -9,16 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CreateVolume, CreateVolumeEntry};
 use crate::control::bounds::check_new_volume;
 use crate::control::lookup::{check_type_size, snapshot_not_found};
-use crate::control::{Control, store_failed};
+use crate::control::store_failed;
 use crate::model::bounds::{HINTS, text};
 use crate::model::quota::{Deltas, volume_deltas};
 use crate::model::spec::VolumeSource;
-use crate::model::transitions::{Verb, decide, snapshots};
-use crate::model::{
-    Error, Operation, Result, Snapshot, Subject, Timestamp, Volume, VolumeStatus, VolumeType, VolumeTypeId,
-};
+use crate::model::transitions::{Verb, snapshots};
+use crate::model::{VolumeType, VolumeTypeId};
 use crate::store::catalog::{Changes, Stored};
-use crate::verbs::BeginContext;
+use crate::verbs::prelude::*;
 
 /// The extra spec with the zones of a type.
 const TYPE_ZONES: &str = "RESKEY:availability_zones";

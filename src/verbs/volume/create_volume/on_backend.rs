@@ -12,20 +12,10 @@
 //! `cinder/lvm_iscsi.md` 4). The control node decides whether another backend is tried; therefore this flow guarantees
 //! that a failure other than `TimedOut` leaves nothing on this backend.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
-use crate::backend::command::command_fields;
-use crate::backend::notify::Notify;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::drivers::{DriverError, DriverResult, VolumeUpdate};
-use crate::flow::{Flow, step};
-use crate::messages::api::Outcome;
-use crate::messages::cast;
-use crate::messages::volume::{CommandId, VolumeTopic};
+use crate::drivers::VolumeUpdate;
+use crate::model::StorageName;
 use crate::model::spec::VolumeSource;
-use crate::model::{StorageName, VolumeSpec};
+use crate::verbs::prelude::*;
 
 /// Create the volume's storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,7 @@
 //! service for attached volumes. Migrations of this service complete themselves: an administrator may end one by
 //! reporting a failure.
 
-use serde::{Deserialize, Serialize};
-
-use crate::control::Interrupt;
-use crate::messages::api::ApiTopic;
-use crate::messages::call;
-use crate::model::role::Level;
-use crate::model::{Error, Result, Timestamp, Volume};
-use crate::verbs::{Began, BeginContext, Request};
+use crate::verbs::prelude::*;
 
 /// Complete a migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,25 +32,20 @@ mod reader;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{LocalBoxFuture, OptionFuture};
 use futures_util::stream::FuturesOrdered;
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::reader::{Piece, Reader};
-use crate::backend::command::command_fields;
+use crate::backend::BackendState;
 use crate::backend::failure::driver_error;
-use crate::backend::{BackendCommand, BackendState, LockSet, SpaceEffect, Task, WhenDown};
-use crate::drivers::{Access, DriverError, DriverResult, OpenVolume, Work};
-use crate::flow::{Flow, step};
-use crate::messages::api::{ApiTopic, CopyProgress, Outcome};
-use crate::messages::cast;
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::model::{BackendName, VolumeId, VolumeSpec};
+use crate::drivers::{Access, OpenVolume, Work};
+use crate::messages::api::CopyProgress;
+use crate::model::{BackendName, VolumeId};
+use crate::verbs::prelude::*;
 
 /// The most concurrent reads, and the most pieces that wait to be written.
 const WINDOW: usize = 8;

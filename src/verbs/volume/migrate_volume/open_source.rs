@@ -9,17 +9,10 @@
 //! Nothing on the storage has to be reverted: the permission is in memory only, and removed by the next command about
 //! the volume.
 
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::backend::command::command_fields;
-use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
-use crate::drivers::{Access, DriverError, DriverResult};
-use crate::flow::{Flow, step};
-use crate::messages::api::Outcome;
-use crate::messages::cast;
-use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::model::VolumeSpec;
+use crate::drivers::Access;
+use crate::verbs::prelude::*;
 
 /// Allow this operation to read the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,19 +12,16 @@
 //! - **Pieces have checksums**, because TCP's is weak and frames have none.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::backend::{BackendState, LockSet, Readiness};
+use crate::backend::{BackendState, Readiness};
 use crate::drivers::copy::is_zeros;
-use crate::drivers::{Access, DriverError, DriverResult, VolumeDriver, Work};
-use crate::messages::call;
+use crate::drivers::{Access, VolumeDriver, Work};
 use crate::messages::relay::RelayTopic;
-use crate::messages::volume::VolumeTopic;
-use crate::model::{BackendName, Error, OperationId, Result, VolumeId, VolumeSpec};
+use crate::model::{BackendName, OperationId, VolumeId};
 use crate::transport::codec::plain_bytes;
+use crate::verbs::prelude::*;
 
 /// The most bytes that are read at once.
 const LONGEST: u64 = 1 << 20;

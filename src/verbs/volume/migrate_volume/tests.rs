@@ -10,7 +10,7 @@ use super::*;
 use crate::model::VolumeTypeId;
 use crate::model::quota::Deltas;
 use crate::model::transitions::tests::{attachment, volume};
-use crate::model::{Attachment, AttachmentStatus, OperationId, ProjectId, UserId};
+use crate::model::{Attachment, AttachmentStatus};
 use crate::verbs::operation_context::{give_up, next};
 use crate::verbs::verb_of;
 use crate::verbs::volume::retype_volume::{self, RetypeVolumeEntry};
@@ -73,25 +73,11 @@ fn begun(retype: Option<bool>) -> World {
         id: VolumeTypeId::new(),
         multiattach: true,
     };
+    let subject = Subject::Volume(volume.id);
     let mut operation = Operation {
-        id: OperationId::new(),
-        verb: String::new(),
-        entry: Vec::new(),
-        subject: Subject::Volume(volume.id),
-        volume_id: Some(volume.id),
-        snapshot_id: None,
-        copied_from: None,
-        project_id: ProjectId::from("p"),
-        user_id: UserId::from("u"),
-        request_id: "req".to_owned(),
         attempt: 0,
-        pool: None,
-        tried: Vec::new(),
         previous_status: Some(VolumeStatus::Available),
-        reserved: Deltas::new(),
-        steps: Vec::new(),
-        created_at: Timestamp(1),
-        deadline: Timestamp(9),
+        ..Operation::new("", subject, &volume, Timestamp(1), Timestamp(9))
     };
     volume.previous_status = Some(volume.status);
     volume.operation = Some(operation.id);

@@ -5,15 +5,10 @@ use serde_json::{Value, json};
 use super::OnVolume;
 use crate::model::{AttachMode, AttachmentId, Connector};
 use crate::verbs::volume::{InitializeConnection, TerminateConnection, VolumeChange};
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::schema::Check::{
-    AnyOf, Format as FormatCheck, MaxLength, NoOthers, Properties, Required, Type,
-};
 use crate::web::schema::attachments::{ATTACH_MODE, attach_mode};
-use crate::web::schema::parameter_types::{OPTIONAL_UUID, STRING_255, UUID};
-use crate::web::schema::{Format, Kind, Schema, object, python, text, uuid};
-use crate::web::v3::accepted;
-use crate::web::views::ok;
+use crate::web::schema::prelude::*;
+use crate::web::schema::python;
+use crate::web::v3::prelude::*;
 
 /// `os-reserve`
 pub(in crate::web::v3) async fn reserve(on: OnVolume) -> HandlerResult {

@@ -3,12 +3,10 @@
 use super::OnVolume;
 use crate::model::VolumeStatus;
 use crate::verbs::volume::ExtendVolume;
-use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::{Rule, member};
-use crate::web::schema::Check::{Required, Type};
-use crate::web::schema::parameter_types::VOLUME_SIZE;
-use crate::web::schema::{Kind, Schema, object, python};
-use crate::web::v3::accepted;
+use crate::web::schema::prelude::*;
+use crate::web::schema::python;
+use crate::web::v3::prelude::*;
 
 pub(in crate::web::v3) const EXTEND: Schema = object!([("new_size", VOLUME_SIZE)], Required(&["new_size"]));
 

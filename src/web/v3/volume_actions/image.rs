@@ -1,15 +1,10 @@
 //! Actions about images: image metadata of a volume, and copies to and from images.
 
-use actix_web::HttpResponse;
-
 use super::OnVolume;
 use crate::verbs::volume::VolumeChange;
-use crate::web::fault::{Fault, HandlerResult};
 use crate::web::policy::admin;
-use crate::web::schema::Check::{Enum, Required, Type};
-use crate::web::schema::parameter_types::{BOOLEAN, DESCRIPTION, IMAGE_METADATA, STRING_255, UUID};
-use crate::web::schema::{Choice, Kind, Schema, object, text, text_map};
-use crate::web::views::{Named, ok};
+use crate::web::schema::prelude::*;
+use crate::web::v3::prelude::*;
 
 /// `os-show_image_metadata`
 pub(in crate::web::v3) async fn show_metadata(on: OnVolume) -> HandlerResult {

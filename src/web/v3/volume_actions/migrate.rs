@@ -5,12 +5,8 @@ use serde_json::json;
 use super::OnVolume;
 use super::extend::ERROR;
 use crate::verbs::volume::{CompleteMigration, MigrateVolume};
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::schema::Check::{MaxLength, Required, Type};
-use crate::web::schema::parameter_types::{BOOLEAN, NULLABLE_STRING, UUID};
-use crate::web::schema::{Kind, Schema, boolean, object, text};
-use crate::web::v3::accepted;
-use crate::web::views::ok;
+use crate::web::schema::prelude::*;
+use crate::web::v3::prelude::*;
 
 pub(in crate::web::v3) const MIGRATE: Schema = object!(
     [

@@ -4,8 +4,7 @@ use super::OnVolume;
 use crate::verbs::volume::RetypeVolume;
 use crate::web::fault::HandlerResult;
 use crate::web::policy::{Rule, member};
-use crate::web::schema::Check::{Enum, Required, Type};
-use crate::web::schema::{Choice, Kind, Schema, object, text};
+use crate::web::schema::prelude::*;
 use crate::web::v3::{accepted, find_type_by_name};
 
 pub(in crate::web::v3) const RETYPE: Schema = object!(

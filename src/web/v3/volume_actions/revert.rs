@@ -4,8 +4,7 @@ use super::OnVolume;
 use crate::model::transitions::snapshots;
 use crate::verbs::volume::RevertToSnapshot;
 use crate::web::fault::HandlerResult;
-use crate::web::schema::Check::{Properties, Type};
-use crate::web::schema::{Kind, Schema, text};
+use crate::web::schema::prelude::*;
 use crate::web::v3::accepted;
 
 pub(in crate::web::v3) const REVERT: Schema = Schema(&[

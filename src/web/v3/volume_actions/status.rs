@@ -1,15 +1,10 @@
 //! Actions that change the record only, or delete it.
 
-use actix_web::HttpResponse;
-
 use super::OnVolume;
 use crate::model::{AttachStatus, MigrationStatus, VolumeStatus};
 use crate::verbs::volume::{DeleteVolume, UnmanageVolume, VolumeChange};
-use crate::web::fault::{Fault, HandlerResult};
-use crate::web::schema::Check::{Format as FormatCheck, NoOthers, Properties, Required, Type};
-use crate::web::schema::parameter_types::BOOLEAN;
-use crate::web::schema::{Format, Kind, Schema, boolean, object, text};
-use crate::web::v3::accepted;
+use crate::web::schema::prelude::*;
+use crate::web::v3::prelude::*;
 
 pub(in crate::web::v3) const UPDATE_READONLY_FLAG: Schema =
     object!([("readonly", BOOLEAN)], Required(&["readonly"]));

@@ -2,18 +2,15 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::CopyVolumeDataCommand;
-use crate::backend::Task;
 use crate::backoff::Backoff;
-use crate::drivers::{DriverError, DriverResult};
 use crate::messages::relay::RelayTopic;
-use crate::messages::volume::VolumeTopic;
 use crate::model::{BackendName, Context, ErrorKind, OperationId, VolumeId};
 use crate::transport::{CallError, Handle};
+use crate::verbs::prelude::*;
 use crate::verbs::volume::{ReadVolumeData, RelayedRead, VolumeData};
 
 /// The size of a read, if it fits into a frame,
