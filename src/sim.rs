@@ -50,15 +50,6 @@ pub fn begin(seed: u64, verbs: Verbs) {
     }));
 }
 
-/// Sets the durations of driver verbs.
-pub fn set_verbs(verbs: Verbs) {
-    SEEDED.with_borrow_mut(|state| {
-        if let Some(state) = state {
-            state.verbs = verbs;
-        }
-    });
-}
-
 /// An id that sorts after all earlier ones, as in one process.
 pub(crate) fn id_by_time() -> Option<Uuid> {
     SEEDED.with_borrow_mut(|state| {

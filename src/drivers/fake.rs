@@ -18,9 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use self::open::OpenFake;
 pub use super::faults::Fault;
 use super::faults::Faults;
-use super::{
-    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
-};
+use super::{Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work};
 use crate::model::service::{Capacity, OverSubscription};
 use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
 
@@ -312,13 +310,6 @@ fn fits(volume: &VolumeSpec, source_gib: u32) -> DriverResult<()> {
 }
 
 impl VolumeDriver for FakeDriver {
-    fn info(&self) -> DriverInfo {
-        DriverInfo {
-            vendor_name: "Open Source".to_owned(),
-            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-
     fn setup(&self, work: &Work) -> DriverResult<()> {
         self.faults.run(Verb::Setup, work, || Ok(()))
     }

@@ -22,8 +22,7 @@ use self::known::Known;
 use super::copy::block_file::BlockFile;
 use super::copy::throttle::Throttle;
 use super::{
-    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
-    gib_number,
+    Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work, gib_number,
 };
 use crate::model::manageable::gib_of;
 use crate::model::service::{Capacity, OverSubscription};
@@ -177,13 +176,6 @@ fn bytes_of(gib: u32) -> u64 {
 }
 
 impl VolumeDriver for FileDriver {
-    fn info(&self) -> DriverInfo {
-        DriverInfo {
-            vendor_name: "Open Source".to_owned(),
-            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-
     fn setup(&self, work: &Work) -> DriverResult<()> {
         work.check()?;
         let is_first = self.folder.make()?;

@@ -304,7 +304,12 @@ pub struct Managed {
 /// A storage backend. Each verb blocks, checks its [`Work`], and is idempotent.
 pub trait VolumeDriver: Send + Sync {
     /// Information about the driver.
-    fn info(&self) -> DriverInfo;
+    fn info(&self) -> DriverInfo {
+        DriverInfo {
+            vendor_name: "Open Source".to_owned(),
+            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 
     /// Prepares the backend and checks its prerequisites. Called at start, and again with backoff after a failure.
     fn setup(&self, work: &Work) -> DriverResult<()>;

@@ -62,9 +62,7 @@ use self::watch::Watch;
 use super::copy::Target;
 use super::copy::block_file::BlockFile;
 use super::copy::process::Copier;
-use super::{
-    Access, DriverError, DriverInfo, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work,
-};
+use super::{Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work};
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
 
@@ -195,13 +193,6 @@ fn failed(operator: String) -> DriverError {
 }
 
 impl VolumeDriver for LvmDriver {
-    fn info(&self) -> DriverInfo {
-        DriverInfo {
-            vendor_name: "Open Source".to_owned(),
-            driver_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-
     fn setup(&self, work: &Work) -> DriverResult<()> {
         work.check()?;
         work.take_ownership()?;
