@@ -282,7 +282,7 @@ fn start_actors(
         mailbox_bound: bound,
         ..scheduler::Options::default()
     };
-    let parts = scheduler::SchedulerState::new(
+    let scheduler_state = scheduler::SchedulerState::new(
         catalog.clone(),
         router.clone(),
         liveness.clone(),
@@ -290,7 +290,7 @@ fn start_actors(
     )?;
     let insight = Insight {
         operations: FinishedOperations::new(),
-        decisions: Some(Arc::clone(parts.decisions())),
+        decisions: Some(Arc::clone(scheduler_state.decisions())),
     };
     let deps = ApiDeps {
         catalog: catalog.clone(),
@@ -302,7 +302,7 @@ fn start_actors(
     let on = &arbiter.handle();
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start_on(on));
     router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
-    router.register(scheduler::endpoint(parts).start_on(on));
+    router.register(scheduler::endpoint(scheduler_state).start_on(on));
     router.register(api::endpoint(deps, api_options(config)).start_on(on));
     Ok(insight)
 }

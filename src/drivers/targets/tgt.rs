@@ -37,7 +37,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use self::admin::Admin;
-use self::exports::{Exports, Left, Wanted, measure};
+use self::exports::{AppliedExport, Exports, Wanted, measure};
 use self::keeper::{Keeper, Plan, Up};
 use self::show::{Exported, free_tid};
 use super::chap::Chap;
@@ -130,9 +130,9 @@ impl TgtOptions {
 
 /// The exports of the present daemon.
 #[derive(Default)]
-struct Book {
+struct ExportTable {
     generation: u64,
-    exports: BTreeMap<String, Left>,
+    exports: BTreeMap<String, AppliedExport>,
     /// Kept across daemons, so that a restored export keeps its secret.
     secrets: BTreeMap<String, Chap>,
 }
@@ -144,7 +144,7 @@ pub struct TgtTarget {
     exports: Exports,
     keeper: Keeper,
     /// Also the volume_locks: tgtd does one thing at a time, and so do we.
-    book: Mutex<Book>,
+    table: Mutex<ExportTable>,
 }
 
 impl TgtTarget {
@@ -176,7 +176,7 @@ impl TgtTarget {
             options,
             admin,
             keeper: Keeper::new(plan),
-            book: Mutex::default(),
+            table: Mutex::default(),
         }
     }
 
@@ -193,45 +193,45 @@ impl TgtTarget {
         Ok(())
     }
 
-    /// The book, and the daemon that it is about. Waits for its turn, and for a daemon that is being restarted.
-    fn enter(&self, work: &Work) -> DriverResult<(MutexGuard<'_, Book>, Up)> {
-        let mut book = self.turn(work)?;
+    /// The table, and the daemon that it is about. Waits for its turn, and for a daemon that is being restarted.
+    fn lock_when_up(&self, work: &Work) -> DriverResult<(MutexGuard<'_, ExportTable>, Up)> {
+        let mut table = self.lock(work)?;
         let up = self.keeper.soon_up(work, PATIENCE)?;
-        if book.generation != up.generation {
-            book.generation = up.generation;
-            book.exports.clear();
+        if table.generation != up.generation {
+            table.generation = up.generation;
+            table.exports.clear();
         }
-        Ok((book, up))
+        Ok((table, up))
     }
 
     /// As [`Self::enter`], for removals: `None` if there is no daemon, and so nothing to remove.
-    fn enter_if_up(&self, work: &Work) -> DriverResult<Option<MutexGuard<'_, Book>>> {
-        let mut book = self.turn(work)?;
+    fn lock_if_up(&self, work: &Work) -> DriverResult<Option<MutexGuard<'_, ExportTable>>> {
+        let mut table = self.lock(work)?;
         let generation = self.keeper.up().ok().map(|up| up.generation);
-        if generation != Some(book.generation) {
-            book.exports.clear();
+        if generation != Some(table.generation) {
+            table.exports.clear();
         }
-        Ok(generation.is_some().then_some(book))
+        Ok(generation.is_some().then_some(table))
     }
 
-    fn turn(&self, work: &Work) -> DriverResult<MutexGuard<'_, Book>> {
+    fn lock(&self, work: &Work) -> DriverResult<MutexGuard<'_, ExportTable>> {
         self.keeper.check_owner()?;
         work.check_owner()?;
         loop {
             work.check()?;
             // Each verb takes some milliseconds, and at most `limit` for each step.
-            if let Some(book) = self.book.try_lock_for(LOCK_POLL) {
-                return Ok(book);
+            if let Some(table) = self.table.try_lock_for(LOCK_POLL) {
+                return Ok(table);
             }
         }
     }
 
     /// The secret of an export: that of the volume's record, else the one in memory, else a new one.
-    fn secret(&self, book: &mut Book, name: &str, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
+    fn secret(&self, table: &mut ExportTable, name: &str, volume: &VolumeSpec) -> DriverResult<Option<Chap>> {
         if !self.options.chap {
             return Ok(None);
         }
-        let chap = match (&volume.provider_auth, book.secrets.get(name)) {
+        let chap = match (&volume.provider_auth, table.secrets.get(name)) {
             (Some(auth), _) => Chap::parse(auth).ok_or_else(|| {
                 DriverError::failed(
                     "The volume's secret could not be read.",
@@ -241,7 +241,7 @@ impl TgtTarget {
             (None, Some(chap)) => chap.clone(),
             (None, None) => Chap::generate()?,
         };
-        if let Some((other, _)) = book
+        if let Some((other, _)) = table
             .secrets
             .iter()
             .find(|(other, secret)| other.as_str() != name && secret.name() == chap.name())
@@ -251,7 +251,7 @@ impl TgtTarget {
                 format!("{name} and {other} have the same CHAP name"),
             ));
         }
-        book.secrets.insert(name.to_owned(), chap.clone());
+        table.secrets.insert(name.to_owned(), chap.clone());
         Ok(Some(chap))
     }
 
@@ -282,17 +282,17 @@ impl TargetDriver for TgtTarget {
     fn ensure_export(&self, work: &Work, volume: &VolumeSpec, backing_store: &Path) -> DriverResult<Export> {
         let name = volume.storage_name();
         let bytes = measure(backing_store)?;
-        let (mut book, up) = self.enter(work)?;
-        let chap = self.secret(&mut book, &name, volume)?;
+        let (mut table, up) = self.lock_when_up(work)?;
+        let chap = self.secret(&mut table, &name, volume)?;
         let shown = self.admin.targets(work)?;
-        let own = book.exports.get(&name).map(|left| left.export.tid);
+        let own = table.exports.get(&name).map(|applied| applied.export.tid);
         let taken = |tid: u32| {
             own != Some(tid)
                 && (shown.iter().any(|target| target.tid == tid)
-                    || book.exports.values().any(|left| left.export.tid == tid))
+                    || table.exports.values().any(|applied| applied.export.tid == tid))
         };
         let recorded = || Some(Location::parse(volume.provider_location.as_deref()?)?.tid);
-        let mut shall = Exported {
+        let mut desired = Exported {
             iqn: iscsi::target_name(&self.options.target_prefix, volume),
             tid: free_tid(own.or_else(recorded), &taken),
             account: chap.as_ref().map(|chap| chap.name().to_owned()),
@@ -307,21 +307,21 @@ impl TargetDriver for TgtTarget {
             id: volume.id,
         };
         self.exports
-            .ensure(work, &mut book.exports, &name, &mut shall, &wanted)?;
-        Ok(self.export_of(&shall, chap.as_ref()))
+            .ensure(work, &mut table.exports, &name, &mut desired, &wanted)?;
+        Ok(self.export_of(&desired, chap.as_ref()))
     }
 
     fn remove_export(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let name = volume.storage_name();
-        if let Some(mut book) = self.enter_if_up(work)?
-            && let Some(left) = book.exports.get_mut(&name)
+        if let Some(mut table) = self.lock_if_up(work)?
+            && let Some(applied) = table.exports.get_mut(&name)
         {
-            left.sound = false;
-            let left = left.clone();
-            self.exports.tear_down(work, &left)?;
-            book.exports.remove(&name);
+            applied.sound = false;
+            let applied = applied.clone();
+            self.exports.tear_down(work, &applied)?;
+            table.exports.remove(&name);
         }
-        self.turn(work)?.secrets.remove(&name);
+        self.lock(work)?.secrets.remove(&name);
         Ok(())
     }
 
@@ -339,20 +339,20 @@ impl TargetDriver for TgtTarget {
     ) -> DriverResult<ConnectionInfo> {
         let initiator = iscsi::initiator(connector)?;
         let info = iscsi::connection_info(volume, export, connector, mode, self.options.discard)?;
-        let (mut book, _) = self.enter(work)?;
+        let (mut table, _) = self.lock_when_up(work)?;
         let name = volume.storage_name();
-        let left = book
+        let applied = table
             .exports
             .get_mut(&name)
-            .filter(|left| left.sound)
+            .filter(|applied| applied.sound)
             .ok_or_else(|| {
                 DriverError::not_exported(format!(
                     "{name} is not exported: the daemon may have been restarted meanwhile"
                 ))
             })?;
-        if !left.initiators.contains(&initiator) {
-            self.admin.bind_initiator(work, left.export.tid, &initiator)?;
-            left.initiators.insert(initiator);
+        if !applied.initiators.contains(&initiator) {
+            self.admin.bind_initiator(work, applied.export.tid, &initiator)?;
+            applied.initiators.insert(initiator);
         }
         Ok(info)
     }
@@ -363,10 +363,10 @@ impl TargetDriver for TgtTarget {
         volume: &VolumeSpec,
         connector: Option<&Connector>,
     ) -> DriverResult<()> {
-        let Some(mut book) = self.enter_if_up(work)? else {
+        let Some(mut table) = self.lock_if_up(work)? else {
             return Ok(());
         };
-        let Some(left) = book.exports.get_mut(&volume.storage_name()) else {
+        let Some(applied) = table.exports.get_mut(&volume.storage_name()) else {
             return Ok(());
         };
         let leaving: Vec<String> = match connector {
@@ -375,34 +375,35 @@ impl TargetDriver for TgtTarget {
                 .into_iter()
                 .flat_map(|name| {
                     let of_it = move |spelled: &&String| iscsi::is_same_name(spelled, &name);
-                    left.initiators.iter().filter(of_it).cloned()
+                    applied.initiators.iter().filter(of_it).cloned()
                 })
                 .collect(),
-            None => left.initiators.iter().cloned().collect(),
+            None => applied.initiators.iter().cloned().collect(),
         };
         for initiator in leaving {
-            self.admin.unbind_initiator(work, left.export.tid, &initiator)?;
-            self.exports.close(work, left.export.tid, Some(&initiator))?;
-            left.initiators.remove(&initiator);
+            self.admin
+                .unbind_initiator(work, applied.export.tid, &initiator)?;
+            self.exports.close(work, applied.export.tid, Some(&initiator))?;
+            applied.initiators.remove(&initiator);
         }
         Ok(())
     }
 
     fn resized(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
-        let Some(mut book) = self.enter_if_up(work)? else {
+        let Some(mut table) = self.lock_if_up(work)? else {
             return Ok(());
         };
-        if let Some(left) = book.exports.get_mut(&volume.storage_name()) {
-            let bytes = measure(&left.export.backing_store)?;
-            if bytes != left.export.bytes && self.exports.tell_size(work, &left.export)? {
-                left.export.bytes = bytes;
+        if let Some(applied) = table.exports.get_mut(&volume.storage_name()) {
+            let bytes = measure(&applied.export.backing_store)?;
+            if bytes != applied.export.bytes && self.exports.tell_size(work, &applied.export)? {
+                applied.export.bytes = bytes;
             }
         }
         Ok(())
     }
 
     fn list_exports(&self, work: &Work) -> DriverResult<Vec<String>> {
-        let Some(book) = self.enter_if_up(work)? else {
+        let Some(table) = self.lock_if_up(work)? else {
             return Ok(Vec::new());
         };
         let shown: BTreeSet<(u32, String)> = self
@@ -411,11 +412,12 @@ impl TargetDriver for TgtTarget {
             .into_iter()
             .map(|target| (target.tid, target.iqn))
             .collect();
-        let stands = |left: &Left| shown.contains(&(left.export.tid, left.export.iqn.clone()));
-        Ok(book
+        let stands =
+            |applied: &AppliedExport| shown.contains(&(applied.export.tid, applied.export.iqn.clone()));
+        Ok(table
             .exports
             .iter()
-            .filter(|(_, left)| stands(left))
+            .filter(|(_, applied)| stands(applied))
             .map(|(name, _)| name.clone())
             .collect())
     }
@@ -430,12 +432,12 @@ impl TargetDriver for TgtTarget {
 
     fn shutdown(&self) {
         self.keeper.stop(|work| {
-            let Ok(book) = self.turn(work) else {
+            let Ok(table) = self.lock(work) else {
                 return;
             };
-            for left in book.exports.values() {
+            for applied in table.exports.values() {
                 // What cannot be removed in order is ended with the daemon.
-                if self.exports.tear_down(work, left).is_err() {
+                if self.exports.tear_down(work, applied).is_err() {
                     return;
                 }
             }

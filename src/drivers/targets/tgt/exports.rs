@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// The recorded state of an export.
 #[derive(Clone, Debug)]
-pub(super) struct Left {
+pub(super) struct AppliedExport {
     pub(super) export: Exported,
     /// The initiators with access.
     pub(super) initiators: BTreeSet<String>,
@@ -44,60 +44,60 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Creates or changes the export `name` to match `shall`, and records its state in `book`. `shall` is updated if a
+    /// Creates or changes the export `name` to match `desired`, and records its state in `table`. `desired` is updated if a
     /// part of it is deferred.
     ///
     /// Until everything is done it is recorded as unsound: after a failure the next call rebuilds it.
     pub(super) fn ensure(
         &self,
         work: &Work,
-        book: &mut BTreeMap<String, Left>,
+        table: &mut BTreeMap<String, AppliedExport>,
         name: &str,
-        shall: &mut Exported,
+        desired: &mut Exported,
         wanted: &Wanted<'_>,
     ) -> DriverResult<()> {
-        let left = book.get(name).cloned();
-        let verdict = match &left {
-            Some(left) if left.sound => compare(shall, &left.export, wanted.shown),
+        let applied = table.get(name).cloned();
+        let difference = match &applied {
+            Some(applied) if applied.sound => compare(desired, &applied.export, wanted.shown),
             _ => ExportDifference::Rebuild,
         };
-        let initiators = match (verdict, left) {
-            (ExportDifference::Adjust(change), Some(left)) => {
-                self.adjust_access(work, &left, wanted.shown)?;
+        let initiators = match (difference, applied) {
+            (ExportDifference::Adjust(change), Some(applied)) => {
+                self.adjust_access(work, &applied, wanted.shown)?;
                 if change == Change::default() {
                     return Ok(());
                 }
-                book.insert(
+                table.insert(
                     name.to_owned(),
-                    Left {
+                    AppliedExport {
                         sound: false,
-                        ..left.clone()
+                        ..applied.clone()
                     },
                 );
-                self.adjust(work, &left, shall, change, wanted)?;
-                left.initiators
+                self.adjust(work, &applied, desired, change, wanted)?;
+                applied.initiators
             }
-            (_, left) => {
+            (_, applied) => {
                 let mut initiators = BTreeSet::new();
-                if let Some(left) = left {
+                if let Some(applied) = applied {
                     tracing::warn!(
                         export = name,
                         "an export was changed by another program, and is rebuilt"
                     );
-                    self.tear_down(work, &left)?;
-                    initiators = left.initiators;
+                    self.tear_down(work, &applied)?;
+                    initiators = applied.initiators;
                 }
-                let unsound = Left {
-                    export: shall.clone(),
+                let unsound = AppliedExport {
+                    export: desired.clone(),
                     initiators,
                     sound: false,
                 };
-                book.insert(name.to_owned(), unsound.clone());
+                table.insert(name.to_owned(), unsound.clone());
                 if let Err(error) = self.build(work, &unsound, wanted) {
                     match self.tear_down(&work.renewed(UNDO_LIMIT), &unsound) {
                         // Its initiators are recorded for the next attempt.
                         Ok(()) if !unsound.initiators.is_empty() => {}
-                        Ok(()) => drop(book.remove(name)),
+                        Ok(()) => drop(table.remove(name)),
                         Err(undo) => {
                             tracing::warn!(export = name, error = %undo, "an incomplete export could not be removed yet")
                         }
@@ -107,10 +107,10 @@ impl Exports {
                 unsound.initiators
             }
         };
-        book.insert(
+        table.insert(
             name.to_owned(),
-            Left {
-                export: shall.clone(),
+            AppliedExport {
+                export: desired.clone(),
                 initiators,
                 sound: true,
             },
@@ -119,8 +119,8 @@ impl Exports {
     }
 
     /// Target, LUN, account, and only then the ACL.
-    fn build(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
-        let export = &left.export;
+    fn build(&self, work: &Work, applied: &AppliedExport, wanted: &Wanted<'_>) -> DriverResult<()> {
+        let export = &applied.export;
         let tid = export.tid;
         self.admin.new_target(work, tid, &export.iqn)?;
         self.admin.new_lun(work, tid, &export.backing_store)?;
@@ -135,69 +135,69 @@ impl Exports {
             self.admin.new_account(work, chap, wanted.direct)?;
             self.admin.bind_account(work, tid, chap.name())?;
         }
-        for initiator in &left.initiators {
+        for initiator in &applied.initiators {
             self.admin.bind_initiator(work, tid, initiator)?;
         }
         Ok(())
     }
 
-    /// Changes an existing export to match `shall`. A size that cannot be announced now is deferred.
+    /// Changes an existing export to match `desired`. A size that cannot be announced now is deferred.
     fn adjust(
         &self,
         work: &Work,
-        left: &Left,
-        shall: &mut Exported,
+        applied: &AppliedExport,
+        desired: &mut Exported,
         change: Change,
         wanted: &Wanted<'_>,
     ) -> DriverResult<()> {
         if change.account {
-            self.change_account(work, left, wanted)?;
+            self.change_account(work, applied, wanted)?;
         }
         if change.readonly {
             self.admin.update_lun(
                 work,
-                left.export.tid,
-                &format!("readonly={}", u8::from(shall.readonly)),
+                applied.export.tid,
+                &format!("readonly={}", u8::from(desired.readonly)),
             )?;
         }
-        if change.size && !self.tell_size(work, &left.export)? {
-            shall.bytes = left.export.bytes;
+        if change.size && !self.tell_size(work, &applied.export)? {
+            desired.bytes = applied.export.bytes;
         }
         Ok(())
     }
 
     /// Replaces the account. There must never be two, so briefly there is none, and tgtd would require no secret: so
     /// the ACL is empty meanwhile. Existing sessions are kept.
-    fn change_account(&self, work: &Work, left: &Left, wanted: &Wanted<'_>) -> DriverResult<()> {
-        let tid = left.export.tid;
-        for initiator in &left.initiators {
+    fn change_account(&self, work: &Work, applied: &AppliedExport, wanted: &Wanted<'_>) -> DriverResult<()> {
+        let tid = applied.export.tid;
+        for initiator in &applied.initiators {
             self.admin.unbind_initiator(work, tid, initiator)?;
         }
-        if let Some(name) = &left.export.account {
+        if let Some(name) = &applied.export.account {
             self.admin.delete_account(work, name)?;
         }
         if let Some(chap) = wanted.chap {
             self.admin.new_account(work, chap, wanted.direct)?;
             self.admin.bind_account(work, tid, chap.name())?;
         }
-        for initiator in &left.initiators {
+        for initiator in &applied.initiators {
             self.admin.bind_initiator(work, tid, initiator)?;
         }
         Ok(())
     }
 
     /// Removes ACL entries that are not recorded, and adds missing recorded ones.
-    fn adjust_access(&self, work: &Work, left: &Left, shown: &[ShownTarget]) -> DriverResult<()> {
-        let tid = left.export.tid;
+    fn adjust_access(&self, work: &Work, applied: &AppliedExport, shown: &[ShownTarget]) -> DriverResult<()> {
+        let tid = applied.export.tid;
         let mut alike = shown.iter().filter(|target| target.tid == tid);
         // More than one: the output was manipulated by an initiator, and is not reliable.
         let (Some(target), None) = (alike.next(), alike.next()) else {
             return Ok(());
         };
-        let (strangers, missing) = access(&target.acl, &left.initiators);
+        let (strangers, missing) = access(&target.acl, &applied.initiators);
         for stranger in strangers {
             tracing::warn!(
-                iqn = left.export.iqn,
+                iqn = applied.export.iqn,
                 stranger,
                 "another program gave an initiator access, which is revoked"
             );
@@ -244,9 +244,9 @@ impl Exports {
     }
 
     /// Removes the ACL, then the sessions, then the export.
-    pub(super) fn tear_down(&self, work: &Work, left: &Left) -> DriverResult<()> {
-        let tid = left.export.tid;
-        for initiator in &left.initiators {
+    pub(super) fn tear_down(&self, work: &Work, applied: &AppliedExport) -> DriverResult<()> {
+        let tid = applied.export.tid;
+        for initiator in &applied.initiators {
             self.admin.unbind_initiator(work, tid, initiator)?;
         }
         self.close(work, tid, None)?;
@@ -254,7 +254,7 @@ impl Exports {
             work.check()?;
             std::thread::sleep(LOOK);
         }
-        if let Some(account) = &left.export.account {
+        if let Some(account) = &applied.export.account {
             self.admin.delete_account(work, account)?;
         }
         Ok(())

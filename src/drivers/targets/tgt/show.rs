@@ -161,36 +161,36 @@ pub(super) struct Change {
     pub(super) readonly: bool,
 }
 
-/// Compares the recorded (`left`) and the shown state with the desired one. If the shown state is ambiguous, the
+/// Compares the recorded (`applied`) and the shown state with the desired one. If the shown state is ambiguous, the
 /// recorded one is used.
-pub(super) fn compare(shall: &Exported, left: &Exported, shown: &[ShownTarget]) -> ExportDifference {
-    let alike: Vec<&ShownTarget> = shown.iter().filter(|target| target.tid == left.tid).collect();
+pub(super) fn compare(desired: &Exported, applied: &Exported, shown: &[ShownTarget]) -> ExportDifference {
+    let alike: Vec<&ShownTarget> = shown.iter().filter(|target| target.tid == applied.tid).collect();
     let believable = match alike.as_slice() {
         [] => false,
-        [one] => one.iqn == left.iqn && holds(one, left),
+        [one] => one.iqn == applied.iqn && holds(one, applied),
         _ => true,
     };
-    if !believable || left.backing_store != shall.backing_store || left.iqn != shall.iqn {
+    if !believable || applied.backing_store != desired.backing_store || applied.iqn != desired.iqn {
         return ExportDifference::Rebuild;
     }
     ExportDifference::Adjust(Change {
-        account: left.account != shall.account,
-        size: left.bytes != shall.bytes,
-        readonly: left.readonly != shall.readonly,
+        account: applied.account != desired.account,
+        size: applied.bytes != desired.bytes,
+        readonly: applied.readonly != desired.readonly,
     })
 }
 
 /// Whether the shown target matches the recorded one.
-fn holds(shown: &ShownTarget, left: &Exported) -> bool {
-    let account = match &left.account {
+fn holds(shown: &ShownTarget, applied: &Exported) -> bool {
+    let account = match &applied.account {
         Some(account) => shown.accounts.contains(account) && shown.accounts.len() == 1,
         None => shown.accounts.is_empty(),
     };
     let lun = |lun: &ShownLun| {
         lun.lun == super::LUN
-            && lun.backing_store == Path::new(&left.backing_store)
-            && lun.megabytes == megabytes(left.bytes)
-            && lun.readonly == left.readonly
+            && lun.backing_store == Path::new(&applied.backing_store)
+            && lun.megabytes == megabytes(applied.bytes)
+            && lun.readonly == applied.readonly
     };
     account && shown.luns.iter().any(lun)
 }
@@ -232,7 +232,7 @@ mod tests {
     const TARGETS: &str = include_str!("show/targets.txt");
     const CONNECTIONS: &str = include_str!("show/connections.txt");
 
-    fn left() -> Exported {
+    fn applied() -> Exported {
         Exported {
             iqn: "iqn.2010-10.org.openstack:volume-x".to_owned(),
             tid: 3,
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(target.luns[1].backing_store, PathBuf::from("/srv/pumice/vol1"));
         assert_eq!(shown[1].luns.len(), 1);
         assert_eq!(
-            compare(&left(), &left(), &shown),
+            compare(&applied(), &applied(), &shown),
             ExportDifference::Adjust(Change::default())
         );
     }
@@ -291,18 +291,18 @@ mod tests {
     #[test]
     fn what_is_not_as_we_left_it_is_built_anew() {
         let shown = targets(TARGETS);
-        assert_eq!(compare(&left(), &left(), &[]), ExportDifference::Rebuild);
+        assert_eq!(compare(&applied(), &applied(), &[]), ExportDifference::Rebuild);
         let mut other = shown.clone();
         other[0].accounts.clear();
         assert_eq!(
-            compare(&left(), &left(), &other),
+            compare(&applied(), &applied(), &other),
             ExportDifference::Rebuild,
             "it lost its account"
         );
         let mut other = shown;
         other[0].luns.pop();
         assert_eq!(
-            compare(&left(), &left(), &other),
+            compare(&applied(), &applied(), &other),
             ExportDifference::Rebuild,
             "it lost its LUN"
         );
@@ -315,7 +315,7 @@ mod tests {
             "{TARGETS}Target 9: iqn.y\n    I_T nexus information:\n            Initiator: a alias: {alias}\n"
         ));
         assert_eq!(
-            compare(&left(), &left(), &shown),
+            compare(&applied(), &applied(), &shown),
             ExportDifference::Adjust(Change::default())
         );
     }
@@ -323,14 +323,14 @@ mod tests {
     #[test]
     fn a_change_is_detected() {
         let shown = targets(TARGETS);
-        let shall = Exported {
+        let desired = Exported {
             bytes: 2 << 30,
             readonly: true,
             account: Some("new".to_owned()),
-            ..left()
+            ..applied()
         };
         assert_eq!(
-            compare(&shall, &left(), &shown),
+            compare(&desired, &applied(), &shown),
             ExportDifference::Adjust(Change {
                 account: true,
                 size: true,
