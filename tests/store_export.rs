@@ -197,7 +197,7 @@ async fn what_is_not_whole_is_refused_wherever_it_is_cut_or_changed() {
             refused(&changed);
         }
     }
-    assert!(refused(&[whole.as_slice(), b"x"].concat()).contains("more behind its end"));
+    assert!(refused(&[whole.as_slice(), b"x"].concat()).contains("there is data after its end"));
     assert!(refused(b"pumice-export 2\nwhatever").contains("another format"));
     assert!(refused(&whole[..whole.len() - 1]).contains("ends too early"));
     assert!(
