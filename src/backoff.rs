@@ -12,7 +12,6 @@ pub struct Backoff {
 
 impl Backoff {
     /// Begins with `first`; no pause is longer than `longest`.
-    #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,

@@ -3,7 +3,6 @@
 use std::any::Any;
 
 /// The message of a panic that `catch_unwind` has caught.
-#[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

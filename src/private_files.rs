@@ -30,7 +30,6 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Options to open a file, which only its owner may access if it is created.
-#[must_use]
 pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);

@@ -47,7 +47,6 @@ pub struct Quota {
 }
 
 /// The endpoint, ready to be started and registered.
-#[must_use]
 pub fn endpoint(catalog: Catalog, options: Options) -> EndpointBuilder<Quota> {
     EndpointBuilder::new(None, options.mailbox_bound, move || {
         Rc::new(Quota {

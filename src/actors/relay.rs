@@ -23,7 +23,6 @@ pub struct Relay {
 }
 
 /// The endpoint of a relay, ready to be started and registered.
-#[must_use]
 pub fn endpoint(router: Router) -> EndpointBuilder<Relay> {
     let make = move || {
         Rc::new(Relay {

@@ -126,7 +126,6 @@ pub struct DriverCall<'a, C> {
 
 impl<C: BackendCommand> Task<C> {
     /// A command whose first step has not begun.
-    #[must_use]
     pub fn new(backend: Arc<BackendState>, router: Router, context: Context, command: C) -> Self {
         Self {
             backend,
@@ -154,13 +153,11 @@ impl<C: BackendCommand> Task<C> {
     }
 
     /// Whether the driver's verbs that create, delete or revert move data.
-    #[must_use]
     pub fn moves_data(&self) -> bool {
         self.backend.driver.get().moves_data()
     }
 
     /// Whether the manager is stopping, so that a step's failure says nothing about the storage.
-    #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.is_stopping
     }

@@ -50,7 +50,6 @@ impl CopySources {
     }
 
     /// The volume, if this operation may read it now.
-    #[must_use]
     pub fn find(&self, operation: OperationId, volume: VolumeId, now: Instant) -> Option<&VolumeSpec> {
         let source = self.open.get(&operation)?;
         (source.volume.id == volume && source.until > now).then_some(&source.volume)

@@ -22,13 +22,11 @@ pub struct Generation {
 
 impl Generation {
     /// The driver.
-    #[must_use]
     pub fn driver(&self) -> Arc<dyn VolumeDriver> {
         Arc::clone(&self.driver)
     }
 
     /// Whether its setup has succeeded.
-    #[must_use]
     pub fn is_set_up(&self) -> bool {
         self.is_set_up.load(Ordering::Acquire)
     }
@@ -48,7 +46,6 @@ pub struct DriverSlot {
 
 impl DriverSlot {
     /// A slot with a new driver.
-    #[must_use]
     pub fn new(factory: DriverFactory) -> Self {
         let present = ArcSwap::from_pointee(Generation {
             driver: factory(),
@@ -63,13 +60,11 @@ impl DriverSlot {
     }
 
     /// The present driver, whether or not it is set up: for calls that do not access its storage.
-    #[must_use]
     pub fn get(&self) -> Arc<dyn VolumeDriver> {
         self.present().driver()
     }
 
     /// The present driver, and whether it is set up.
-    #[must_use]
     pub fn present(&self) -> Arc<Generation> {
         self.present.load_full()
     }
@@ -92,7 +87,6 @@ impl DriverSlot {
     }
 
     /// How often the driver was replaced.
-    #[must_use]
     pub fn rebuilt(&self) -> u64 {
         self.rebuilt.load(Ordering::Relaxed)
     }

@@ -6,7 +6,6 @@ use crate::drivers::DriverError;
 use crate::messages::api::{Failure, FailureKind};
 
 /// The report's failure for a driver's error.
-#[must_use]
 pub fn failure(error: &DriverError) -> Failure {
     let (kind, client) = match error {
         DriverError::NoSpace { .. } => (FailureKind::NoSpace, "There is not enough space on the backend."),
@@ -29,7 +28,6 @@ pub fn failure(error: &DriverError) -> Failure {
 }
 
 /// The driver's error of a piece of work that failed; `None` if the manager is stopping and the operation stays in the journal.
-#[must_use]
 pub fn driver_error(error: WorkError) -> Option<DriverError> {
     match error {
         WorkError::Driver(error) => Some(error),

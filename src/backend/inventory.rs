@@ -99,25 +99,21 @@ impl BackendInventory {
     }
 
     /// Whether a delete of it was begun: then it must not be created any more.
-    #[must_use]
     pub fn has_tombstone(&self, id: Uuid) -> bool {
         self.tombstones.contains_key(&id)
     }
 
     /// Whether it is deleted, or being deleted: then it must not be exported any more.
-    #[must_use]
     pub fn is_deleted(&self, id: Uuid) -> bool {
         self.tombstones.get(&id) == Some(&Tombstone::Deleted)
     }
 
     /// How many volumes must be on the storage, by the catalog at start: those being created or deleted need not be there.
-    #[must_use]
     pub fn expected(&self) -> usize {
         self.expected
     }
 
     /// Sum of the sizes on a pool, in GiB (`allocated_capacity_gb`).
-    #[must_use]
     pub fn allocated(&self, pool: &str) -> f64 {
         self.sizes
             .values()
@@ -152,7 +148,6 @@ impl BackendInventory {
 
     /// What this operation's connection has created and no other connection uses. The caller must be a worker that holds the
     /// volume's lock until it has acted on it.
-    #[must_use]
     pub fn leftover(&self, id: VolumeId, connector: &Connector, by: OperationId) -> Leftover {
         let others = self
             .exports
@@ -183,19 +178,16 @@ impl BackendInventory {
     }
 
     /// The volumes that must be exported.
-    #[must_use]
     pub fn exports(&self) -> Vec<VolumeId> {
         self.exports.keys().copied().collect()
     }
 
     /// The export that this volume must have.
-    #[must_use]
     pub fn exported(&self, id: VolumeId) -> Option<Exported> {
         self.exports.get(&id).cloned()
     }
 
     /// Whether the volume is exported.
-    #[must_use]
     pub fn is_exported(&self, id: VolumeId) -> bool {
         self.exports.contains_key(&id)
     }

@@ -127,7 +127,6 @@ const MOST_READS: usize = 32;
 
 impl BackendState {
     /// The state of a backend that is not started yet.
-    #[must_use]
     pub fn new(
         backend: BackendName,
         driver: DriverFactory,
@@ -138,7 +137,6 @@ impl BackendState {
     }
 
     /// The same for a storage that only one process may use: the driver's setup takes the ownership.
-    #[must_use]
     pub fn with_ownership(
         backend: BackendName,
         driver: DriverFactory,
@@ -173,7 +171,6 @@ impl BackendState {
     }
 
     /// How the storage differed from the catalog when this process started; `None` until it was compared.
-    #[must_use]
     pub fn difference(&self) -> Option<StorageDifference> {
         self.difference.lock().clone()
     }

@@ -81,25 +81,21 @@ pub struct LockSet {
 
 impl LockSet {
     /// Maintenance: needs no worker permit, so that hanging verbs do not keep it from running.
-    #[must_use]
     pub fn maintenance(kind: Maintenance) -> Self {
         Self::default().with(LockKey::Maintenance(kind))
     }
 
     /// A volume.
-    #[must_use]
     pub fn volume(volume: VolumeId) -> Self {
         Self::default().with(LockKey::Volume(volume.0))
     }
 
     /// The content of a volume.
-    #[must_use]
     pub fn content_of(volume: VolumeId) -> Self {
         Self::default().with(LockKey::Content(volume.0))
     }
 
     /// A snapshot.
-    #[must_use]
     pub fn snapshot(snapshot: SnapshotId) -> Self {
         Self::default().with(LockKey::Content(snapshot.0))
     }
@@ -139,7 +135,6 @@ impl LockSet {
     }
 
     /// Whether the verb may take very long.
-    #[must_use]
     pub fn moves_data(&self) -> bool {
         self.moves_data
     }
@@ -207,13 +202,11 @@ impl From<DriverError> for WorkError {
 
 impl Workers {
     /// At most so many verbs at once, on a storage that needs no owner.
-    #[must_use]
     pub fn new(max_workers: usize) -> Arc<Self> {
         Self::with_ownership(max_workers, Ownership::default())
     }
 
     /// At most so many verbs at once, as long as this process owns the storage.
-    #[must_use]
     pub fn with_ownership(max_workers: usize, ownership: Ownership) -> Arc<Self> {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(max_workers.max(1))),
@@ -371,7 +364,6 @@ impl Workers {
     }
 
     /// The progress of the commands whose verbs count it: bytes done, and in all.
-    #[must_use]
     pub fn progress(&self) -> Vec<(CommandId, u64, u64)> {
         self.verbs()
             .values()
@@ -394,7 +386,6 @@ impl Workers {
     }
 
     /// Whether [`Workers::stop`] was called.
-    #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
     }
@@ -422,19 +413,16 @@ impl Workers {
     }
 
     /// How many verbs run now.
-    #[must_use]
     pub fn running(&self) -> usize {
         self.verbs().len()
     }
 
     /// How many threads were abandoned since the start.
-    #[must_use]
     pub fn abandoned(&self) -> u64 {
         self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Why no more verbs can begin: every permit is held by a hanging verb. `None` as soon as one of them has ended.
-    #[must_use]
     pub fn hung(&self) -> Option<String> {
         let running = self.verbs();
         let hung: Vec<Instant> = running

@@ -6,7 +6,6 @@ use super::CheckConfigArgs;
 use crate::config::{Config, DEFAULTS, Surroundings};
 
 /// Checks a file together with the environment, as `pumice serve` would read it. Opens nothing but the file.
-#[must_use]
 #[expect(clippy::print_stdout, reason = "this prints the command's output")]
 pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> ExitCode {
     let Some(file) = &args.file else {

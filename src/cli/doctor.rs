@@ -35,7 +35,6 @@ use self::finding::{Finding, Outcome, Reporter};
 use self::limited::Running;
 
 /// Checks this host for a configuration.
-#[must_use]
 #[expect(clippy::print_stdout, reason = "this prints the command's output")]
 pub fn doctor(args: &DoctorArgs, surroundings: &Surroundings) -> ExitCode {
     let examined = Config::examine(args.config.as_deref(), surroundings, &[]);

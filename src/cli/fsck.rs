@@ -55,7 +55,6 @@ pub struct FsckArgs {
 }
 
 /// Runs the check, and prints the findings.
-#[must_use]
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,

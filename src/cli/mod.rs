@@ -124,7 +124,6 @@ impl ServeArgs {
 }
 
 /// Runs the given command.
-#[must_use]
 pub fn run() -> ExitCode {
     private_files::restrict_new_files();
     match Cli::parse().command {

@@ -52,7 +52,6 @@ enum OperationsCommand {
 }
 
 /// Sends the request, and prints the answer.
-#[must_use]
 pub fn operations(args: OperationsArgs) -> ExitCode {
     answer(actix_rt::System::new().block_on(run(args)))
 }

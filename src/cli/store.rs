@@ -55,7 +55,6 @@ enum StoreCommand {
 }
 
 /// Runs one of the commands.
-#[must_use]
 pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
     let file = match &args.command {
         StoreCommand::Verify { export } => return answer(verify(export)),

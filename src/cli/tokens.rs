@@ -30,7 +30,6 @@ enum TokensCommand {
 }
 
 /// Sends the request, and prints the answer.
-#[must_use]
 pub fn tokens(args: TokensArgs) -> ExitCode {
     answer(actix_rt::System::new().block_on(run(args)))
 }

@@ -166,7 +166,6 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The environment of this process.
-    #[must_use]
     pub fn of_this_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -221,7 +220,6 @@ impl Config {
     }
 
     /// As [`Config::load`], for callers that continue in spite of faults.
-    #[must_use]
     pub fn examine(file: Option<&Path>, surroundings: &Surroundings, flags: &[Flag]) -> Examined {
         let Some(path) = file else {
             return Self::examine_layers(None, surroundings, flags);
@@ -339,7 +337,6 @@ impl Config {
     }
 
     /// Warnings about valid but risky settings, logged once at start.
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.node.has(Role::Control) && !self.web.listen.ip().is_loopback() {

@@ -38,7 +38,6 @@ section! {
 
 impl Node {
     /// Whether it has this role.
-    #[must_use]
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }

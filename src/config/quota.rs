@@ -24,7 +24,6 @@ section! {
 
 impl Quota {
     /// The limits by Cinder's names.
-    #[must_use]
     pub fn limits(&self) -> [(&'static str, i64); 7] {
         [
             ("volumes", self.volumes),

@@ -33,7 +33,6 @@ section! {
 
 impl Transport {
     /// The secret, if there is one.
-    #[must_use]
     pub fn secret(&self) -> Option<Secret> {
         Some(self.secret.clone()).filter(|secret| !secret.reveal().is_empty())
     }

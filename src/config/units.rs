@@ -39,31 +39,26 @@ const BYTE_UNITS: [(&str, u64); 5] = [
 
 impl Duration {
     /// So many milliseconds.
-    #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(std::time::Duration::from_millis(millis))
     }
 
     /// So many seconds.
-    #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(std::time::Duration::from_secs(seconds))
     }
 
     /// So many minutes.
-    #[must_use]
     pub const fn from_mins(minutes: u64) -> Self {
         Self::from_secs(minutes * 60)
     }
 
     /// So many hours.
-    #[must_use]
     pub const fn from_hours(hours: u64) -> Self {
         Self::from_secs(hours * 3_600)
     }
 
     /// As a duration of the standard library.
-    #[must_use]
     pub const fn get(self) -> std::time::Duration {
         self.0
     }
@@ -71,19 +66,16 @@ impl Duration {
 
 impl ByteSize {
     /// So many KiB.
-    #[must_use]
     pub const fn kib(count: u64) -> Self {
         Self(count << 10)
     }
 
     /// So many MiB.
-    #[must_use]
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
 
     /// In bytes, as `usize`.
-    #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }

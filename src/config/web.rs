@@ -53,7 +53,6 @@ section! {
 
 impl Web {
     /// The public URL, if one is set.
-    #[must_use]
     pub fn public_endpoint(&self) -> Option<&str> {
         Some(self.public_endpoint.as_str()).filter(|url| !url.is_empty())
     }

@@ -74,7 +74,6 @@ fn as_optional_text<S: Serializer>(pool: &Option<PoolName>, serializer: S) -> Re
 
 impl Decision {
     /// `AvailabilityZoneFilter 24→24, CapacityFilter 24→0`.
-    #[must_use]
     pub fn counts(&self) -> String {
         let stages = self
             .stages
@@ -84,7 +83,6 @@ impl Decision {
     }
 
     /// Why no pool was chosen, as a sentence for the operator.
-    #[must_use]
     pub fn why_none(&self) -> String {
         if self.pools.is_empty() {
             return "no backend has reported a pool yet".to_owned();
@@ -115,7 +113,6 @@ struct Kept {
 
 impl Decisions {
     /// Keeps the decisions for so many volumes.
-    #[must_use]
     pub fn new(bound: usize) -> Self {
         Self {
             bound,
@@ -124,7 +121,6 @@ impl Decisions {
     }
 
     /// The last decision for this volume.
-    #[must_use]
     pub fn of(&self, volume: VolumeId) -> Option<Arc<Decision>> {
         self.kept
             .lock()
@@ -134,7 +130,6 @@ impl Decisions {
     }
 
     /// The latest decisions, newest first.
-    #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<Arc<Decision>> {
         let kept = self.kept.lock();
         let current = kept.order.iter().rev().filter_map(|(number, volume)| {

@@ -75,13 +75,11 @@ struct Inner {
 
 impl FinishedOperations {
     /// An empty ring.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The last ones, newest first.
-    #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<Finished> {
         self.inner
             .lock()
@@ -94,7 +92,6 @@ impl FinishedOperations {
     }
 
     /// An ended operation by id, if it is in memory.
-    #[must_use]
     pub fn get(&self, id: OperationId) -> Option<Finished> {
         self.inner
             .lock()
@@ -106,7 +103,6 @@ impl FinishedOperations {
     }
 
     /// Those of a volume, newest first.
-    #[must_use]
     pub fn of_volume(&self, id: VolumeId) -> Vec<Finished> {
         self.inner
             .lock()
@@ -119,7 +115,6 @@ impl FinishedOperations {
     }
 
     /// The steps of an open operation that are not (yet) in its journal entry.
-    #[must_use]
     pub fn live_steps(&self, id: OperationId) -> Vec<StepRecord> {
         self.inner.lock().live.get(&id).cloned().unwrap_or_default()
     }
@@ -133,7 +128,6 @@ impl FinishedOperations {
     }
 
     /// The progress of an open operation, if reported.
-    #[must_use]
     pub fn advance(&self, id: OperationId) -> Option<Advance> {
         self.inner.lock().advances.get(&id).copied()
     }

@@ -289,7 +289,6 @@ pub fn type_not_found(id: impl std::fmt::Display) -> Error {
 }
 
 /// Whether the caller may see resources of this project.
-#[must_use]
 pub fn may_see(context: &Context, project: &ProjectId) -> bool {
     context.is_admin || context.project_id == *project
 }

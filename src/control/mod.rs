@@ -58,7 +58,6 @@ pub struct Control {
 
 impl Control {
     /// Creates it from its dependencies.
-    #[must_use]
     pub fn new(deps: Deps, options: Options) -> Self {
         let Deps {
             catalog,
@@ -79,7 +78,6 @@ impl Control {
 }
 
 /// Extra specs of a type that may be missing.
-#[must_use]
 pub fn specs_of(volume_type: Option<&VolumeType>) -> BTreeMap<String, String> {
     volume_type
         .map(|volume_type| volume_type.extra_specs.clone())

@@ -71,7 +71,6 @@ pub fn forget(volume: &mut Volume, connector: Option<&Connector>) {
 }
 
 /// The connected connectors.
-#[must_use]
 pub fn list(volume: &Volume) -> Vec<Connector> {
     volume
         .admin_metadata
@@ -83,7 +82,6 @@ pub fn list(volume: &Volume) -> Vec<Connector> {
 }
 
 /// Whether any other connector is connected.
-#[must_use]
 pub fn others(volume: &Volume, connector: Option<&Connector>) -> bool {
     let Some(connector) = connector else { return false };
     volume

@@ -80,7 +80,6 @@ impl Default for Options {
 
 impl Options {
     /// The zone of a request without one.
-    #[must_use]
     pub fn default_zone(&self) -> &str {
         self.default_availability_zone
             .as_deref()
@@ -128,7 +127,6 @@ impl Default for Deadlines {
 
 impl Deadlines {
     /// The addition for a volume of so many GiB if data may have to move.
-    #[must_use]
     pub fn moving_data(&self, size: u32) -> Duration {
         self.per_gib.saturating_mul(size)
     }

@@ -5,7 +5,6 @@ use crate::model::Error;
 use crate::model::quota::MAX;
 
 /// A resource would be over its limit; `requested` more are requested, `consumed` are in use or reserved.
-#[must_use]
 pub fn over_quota(name: &str, limit: i64, requested: i64, consumed: i64) -> Error {
     let text = if name.starts_with("backup_gigabytes") {
         format!(
@@ -32,7 +31,6 @@ pub fn over_quota(name: &str, limit: i64, requested: i64, consumed: i64) -> Erro
 }
 
 /// One volume would be larger than `per_volume_gigabytes`.
-#[must_use]
 pub fn too_large(size: u32, limit: i64) -> Error {
     Error::over_quota(format!(
         "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
@@ -40,7 +38,6 @@ pub fn too_large(size: u32, limit: i64) -> Error {
 }
 
 /// A sum would overflow the counter.
-#[must_use]
 pub fn overflow(name: &str) -> Error {
     Error::over_quota(format!(
         "QuotaUsageOverflow: Usage of quota '{name}' would exceed {MAX}."
@@ -48,7 +45,6 @@ pub fn overflow(name: &str) -> Error {
 }
 
 /// A new limit is below the usage.
-#[must_use]
 pub fn below_use(name: &str, limit: i64, used: i64) -> Error {
     Error::bad_request(format!(
         "Quota {name} limit must be equal or greater than existing resources. Current usage is {used} and the requested \

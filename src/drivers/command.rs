@@ -324,7 +324,6 @@ pub struct Captured {
 
 impl Captured {
     /// As text; invalid UTF-8 is replaced.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }

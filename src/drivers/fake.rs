@@ -139,7 +139,6 @@ impl Default for FakeDriver {
 
 impl FakeDriver {
     /// An empty backend.
-    #[must_use]
     pub fn new(options: FakeOptions) -> Self {
         Self {
             faults: Arc::new(Faults::new(options.latency)),
@@ -166,31 +165,26 @@ impl FakeDriver {
     }
 
     /// How often `verb` was called.
-    #[must_use]
     pub fn calls(&self, verb: Verb) -> usize {
         self.faults.calls(verb)
     }
 
     /// Whether the volume exists.
-    #[must_use]
     pub fn exists(&self, id: VolumeId) -> bool {
         self.storage().volumes.contains_key(&id)
     }
 
     /// The volume's size in GiB, if it exists.
-    #[must_use]
     pub fn size(&self, id: VolumeId) -> Option<u32> {
         self.storage().volumes.get(&id).map(|disk| disk.gib)
     }
 
     /// The existing volumes.
-    #[must_use]
     pub fn volumes(&self) -> Vec<VolumeId> {
         self.storage().volumes.keys().copied().collect()
     }
 
     /// The existing snapshots.
-    #[must_use]
     pub fn snapshots(&self) -> Vec<SnapshotId> {
         self.storage().snapshots.keys().copied().collect()
     }
@@ -215,7 +209,6 @@ impl FakeDriver {
     }
 
     /// Reads from a volume; empty if it does not exist.
-    #[must_use]
     pub fn read_volume(&self, id: VolumeId, offset: u64, length: usize) -> Vec<u8> {
         let mut storage = self.storage();
         storage
@@ -224,13 +217,11 @@ impl FakeDriver {
     }
 
     /// The content of a volume, for comparisons; `None` if it does not exist.
-    #[must_use]
     pub fn content(&self, id: VolumeId) -> Option<Content> {
         self.storage().volumes.get(&id).map(|disk| disk.content.clone())
     }
 
     /// The content of a snapshot; `None` if it does not exist.
-    #[must_use]
     pub fn snapshot_content(&self, id: SnapshotId) -> Option<Content> {
         let storage = self.storage();
         storage.snapshots.get(&id).map(|(_, disk)| disk.content.clone())

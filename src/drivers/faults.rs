@@ -25,13 +25,11 @@ pub enum Fault {
 
 impl Fault {
     /// A failure like that of a broken disk.
-    #[must_use]
     pub fn broken() -> Self {
         Self::Fails(|| DriverError::backend_failed("scripted fault"))
     }
 
     /// A full storage.
-    #[must_use]
     pub fn no_space() -> Self {
         Self::Fails(|| DriverError::no_space("scripted fault"))
     }
@@ -50,7 +48,6 @@ pub struct Faults<V> {
 
 impl<V: Copy + Eq + Hash> Faults<V> {
     /// With a minimal duration of each call.
-    #[must_use]
     pub fn new(latency: Duration) -> Self {
         let script = Script {
             next: HashMap::new(),
@@ -73,7 +70,6 @@ impl<V: Copy + Eq + Hash> Faults<V> {
     }
 
     /// How often `verb` was called.
-    #[must_use]
     pub fn calls(&self, verb: V) -> usize {
         self.script().calls.get(&verb).copied().unwrap_or(0)
     }

@@ -75,7 +75,6 @@ pub struct FileDriver {
 
 impl FileDriver {
     /// A new driver. It does not access the storage.
-    #[must_use]
     pub fn new(options: FileOptions) -> Self {
         Self {
             folder: Folder::new(options.path.clone(), options.identity.clone()),

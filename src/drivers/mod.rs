@@ -49,7 +49,6 @@ struct Progress {
 
 impl Work {
     /// Work with this time limit.
-    #[must_use]
     pub fn within(limit: Duration) -> Self {
         /// A year is practically unlimited, and no clock overflows.
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -69,7 +68,6 @@ impl Work {
     }
 
     /// The same work, with another storage that this process must own.
-    #[must_use]
     pub fn and_on(&self, ownership: &Ownership) -> Self {
         let mut work = self.clone();
         work.owned.push(ownership.clone());
@@ -78,7 +76,6 @@ impl Work {
 
     /// Work on the same storage with a new time limit, which is not cancelled with this: for cleaning up after a
     /// failure.
-    #[must_use]
     pub fn renewed(&self, limit: Duration) -> Self {
         Self {
             owned: self.owned.clone(),
@@ -105,7 +102,6 @@ impl Work {
     }
 
     /// Time left; zero after the deadline.
-    #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -122,14 +118,12 @@ impl Work {
     }
 
     /// The progress: completed and total bytes; both 0 for work that is not counted in bytes.
-    #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         let total = self.progress.total.load(Ordering::Relaxed);
         (self.progress.done.load(Ordering::Relaxed).min(total), total)
     }
 
     /// Whether it was cancelled.
-    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }

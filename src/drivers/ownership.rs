@@ -42,7 +42,6 @@ pub struct Place {
 
 impl Place {
     /// A folder of volumes: its lock is visible from all machines that can access it.
-    #[must_use]
     pub fn folder(path: &Path) -> Self {
         Self {
             what: format!("volume folder {}", path.display()),
@@ -52,7 +51,6 @@ impl Place {
     }
 
     /// A file in an existing folder; `what` describes what it protects.
-    #[must_use]
     pub fn file(file: PathBuf, what: String) -> Self {
         Self {
             what,
@@ -62,7 +60,6 @@ impl Place {
     }
 
     /// A resource of this machine without a folder: `kind` and `name` are its lock's name in `lock_dir`.
-    #[must_use]
     pub fn of_machine(lock_dir: &Path, kind: &str, what: &str, name: &str) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
         let name: String = name
@@ -112,7 +109,6 @@ impl Default for Ownership {
 
 impl Ownership {
     /// The ownership of these places, not locked yet. Without places nothing is checked.
-    #[must_use]
     pub fn of(places: Vec<Place>) -> Self {
         Self(Arc::new(Inner {
             places,
@@ -122,7 +118,6 @@ impl Ownership {
     }
 
     /// Whether there are no places.
-    #[must_use]
     pub fn is_free(&self) -> bool {
         self.0.places.is_empty()
     }
@@ -186,7 +181,6 @@ impl Ownership {
     }
 
     /// Why the ownership was lost, if it was.
-    #[must_use]
     pub fn superseded(&self) -> Option<String> {
         self.0.superseded.borrow().clone()
     }

@@ -20,7 +20,6 @@ pub struct FailAt<E> {
 
 impl<E> FailAt<E> {
     /// An injector; `error` builds the failure from the step's name.
-    #[must_use]
     pub fn new(at: At, error: fn(&str) -> E) -> Self {
         Self { at, error }
     }

@@ -86,7 +86,6 @@ impl<E, T> FlowReport<E, T> {
 
 impl<S, E: std::fmt::Display> Flow<S, E> {
     /// A flow without steps.
-    #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -102,7 +101,6 @@ impl<S, E: std::fmt::Display> Flow<S, E> {
     }
 
     /// The steps' names, in order.
-    #[must_use]
     pub fn step_names(&self) -> Vec<&'static str> {
         self.steps.iter().map(|step| step.name()).collect()
     }

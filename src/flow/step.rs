@@ -20,7 +20,6 @@ pub struct NoRevert;
 pub struct RevertedBy<R>(R);
 
 /// A step that runs `execute`, under its name in the journal.
-#[must_use]
 pub fn step<X>(name: &'static str, execute: X) -> FnStep<X> {
     FnStep {
         name,
@@ -31,7 +30,6 @@ pub fn step<X>(name: &'static str, execute: X) -> FnStep<X> {
 
 impl<X> FnStep<X> {
     /// Adds the function that reverts the step.
-    #[must_use]
     pub fn reverted_by<R>(self, revert: R) -> FnStep<X, RevertedBy<R>> {
         FnStep {
             name: self.name,

@@ -38,13 +38,11 @@ pub struct UnplacedVolume(VolumeSpec);
 
 impl UnplacedVolume {
     /// Removes the pool from a spec.
-    #[must_use]
     pub fn new(spec: VolumeSpec) -> Self {
         Self(spec)
     }
 
     /// The spec on this pool.
-    #[must_use]
     pub fn on(mut self, pool: PoolName) -> VolumeSpec {
         self.0.pool = pool;
         self.0
@@ -79,7 +77,6 @@ pub enum Among {
 
 impl Among {
     /// The backend of the pools, if it is a single one.
-    #[must_use]
     pub fn backend(&self) -> Option<&BackendName> {
         match self {
             Self::All => None,
@@ -89,7 +86,6 @@ impl Among {
     }
 
     /// Whether the pool is one of them.
-    #[must_use]
     pub fn has(&self, pool: &PoolName) -> bool {
         match self {
             Self::All => true,

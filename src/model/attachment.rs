@@ -43,25 +43,21 @@ const MODE: &str = "pumice:mode";
 
 impl Connector {
     /// From a JSON object.
-    #[must_use]
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
         Self(serde_json::Value::Object(object.clone()).to_string())
     }
 
     /// Its size in a record ([`super::bounds`]).
-    #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.0)
     }
 
     /// The JSON object; empty if the text is invalid.
-    #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
     /// The text of a field.
-    #[must_use]
     pub fn text(&self, field: &str) -> Option<String> {
         self.to_json()
             .get(field)
@@ -70,7 +66,6 @@ impl Connector {
     }
 
     /// Adds the attach mode, with which a starting manager restores the connection.
-    #[must_use]
     pub fn with_mode(&self, mode: AttachMode) -> Self {
         let mut object = self.to_json();
         object.insert(MODE.to_owned(), mode.as_str().into());
@@ -89,13 +84,11 @@ impl Connector {
     }
 
     /// The initiator's name (an IQN), without which nothing can be exported over iSCSI.
-    #[must_use]
     pub fn initiator(&self) -> Option<String> {
         self.text("initiator")
     }
 
     /// The host's name.
-    #[must_use]
     pub fn host(&self) -> Option<String> {
         self.text("host")
     }
@@ -105,7 +98,6 @@ impl Connector {
     ///
     /// iSCSI names are case-insensitive (RFC 3722), NVMe names are case-sensitive (NVM Express
     /// Base 2.0, 4.5).
-    #[must_use]
     pub fn is_same_initiator(&self, other: &Self) -> bool {
         let of = |field: &str| Some((self.text(field)?, other.text(field)?));
         match (of("initiator"), of("nqn")) {
@@ -118,7 +110,6 @@ impl Connector {
     }
 
     /// Whether the host uses every portal (`"multipath": true`).
-    #[must_use]
     pub fn multipath(&self) -> bool {
         self.to_json()
             .get("multipath")
@@ -149,13 +140,11 @@ impl ConnectionInfo {
     }
 
     /// Its size in a record ([`super::bounds`]).
-    #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.driver_volume_type) + super::bounds::text(&self.data)
     }
 
     /// The `data` object.
-    #[must_use]
     pub fn data(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&self.data).unwrap_or_default()
     }
@@ -207,7 +196,6 @@ pub struct Attachment {
 
 impl Attachment {
     /// An attachment of a volume: everything else is as it is before anybody says otherwise.
-    #[must_use]
     pub fn of(volume: &Volume, status: AttachmentStatus, created_at: Timestamp) -> Self {
         Self {
             id: AttachmentId::new(),

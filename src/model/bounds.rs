@@ -147,19 +147,16 @@ impl Part {
 }
 
 /// The size of a text.
-#[must_use]
 pub fn text(text: &str) -> usize {
     8 + text.len()
 }
 
 /// The size of pairs.
-#[must_use]
 pub fn pairs(pairs: &BTreeMap<String, String>) -> usize {
     pairs.iter().map(|(key, value)| text(key) + text(value)).sum()
 }
 
 /// The size of a list of projects.
-#[must_use]
 pub fn projects(projects: &BTreeSet<ProjectId>) -> usize {
     projects.iter().map(|project| text(project.as_str())).sum()
 }
@@ -195,7 +192,6 @@ pub fn check_length(name: &str, what: &str) -> Result<()> {
 }
 
 /// Whether a reported place can be stored, and parsed again.
-#[must_use]
 pub fn is_place(place: &PoolName) -> bool {
     let text = place.to_string();
     text.len() <= PLACE && text.parse().as_ref() == Ok(place)
@@ -215,7 +211,6 @@ pub fn check_count(what: &str, count: usize, most: usize) -> Result<()> {
 }
 
 /// Truncates a text to at most so many bytes, with a mark.
-#[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= most {

@@ -23,7 +23,6 @@ pub enum Capability {
 pub type Capabilities = BTreeMap<String, Capability>;
 
 /// All capabilities of a pool of this backend.
-#[must_use]
 pub fn capabilities(backend: &BackendStats, pool: &PoolStats) -> Capabilities {
     // Additions are inserted first: they must not override the pool's own capabilities.
     let mut all: Capabilities = pool

@@ -25,7 +25,6 @@ pub struct Context {
 
 impl Context {
     /// A context for work without a request: resumes, timers, reports.
-    #[must_use]
     pub fn internal(why: &str) -> Self {
         Self {
             request_id: format!("req-{}", crate::rng::id()),

@@ -67,7 +67,6 @@ impl Error {
     }
 
     /// 403 with Cinder's text for a policy rule.
-    #[must_use]
     pub fn forbidden_by(rule: &str) -> Self {
         Self::new(
             ErrorKind::Forbidden,
@@ -138,7 +137,6 @@ impl Error {
     }
 
     /// The text for the log: the operator's text if there is one, else the client's.
-    #[must_use]
     pub fn for_operator(&self) -> &str {
         self.operator.as_deref().unwrap_or(&self.client)
     }

@@ -15,7 +15,6 @@
 //! of numbers.
 
 /// Whether a capability's value satisfies an extra spec.
-#[must_use]
 pub fn matches(value: &str, requirement: &str) -> bool {
     let mut words = requirement.split_whitespace();
     let operator = words.next().unwrap_or_default();

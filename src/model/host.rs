@@ -85,7 +85,6 @@ impl FromStr for PoolName {
 
 /// Whether a host matches `wanted`: a machine with all its backends, a backend with all its pools, or one pool (cinder:
 /// `db/sqlalchemy/api.py` `_filter_host`).
-#[must_use]
 pub fn host_matches(host: &str, wanted: &str) -> bool {
     match host.strip_prefix(wanted) {
         Some("") => true,

@@ -16,7 +16,6 @@ macro_rules! uuid_id {
 
         impl $name {
             /// A new unique id.
-            #[must_use]
             #[expect(clippy::new_without_default, reason = "an id has no default: each is new")]
             pub fn new() -> Self {
                 Self($make)
@@ -67,7 +66,6 @@ macro_rules! text_id {
 
         impl $name {
             /// The text, as shown to clients.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

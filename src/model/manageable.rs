@@ -10,13 +10,11 @@ pub struct Reference(String);
 
 impl Reference {
     /// From a JSON object.
-    #[must_use]
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
         Self(serde_json::Value::Object(object.clone()).to_string())
     }
 
     /// A reference by name.
-    #[must_use]
     pub fn named(name: &str) -> Self {
         let mut object = serde_json::Map::new();
         object.insert("source-name".to_owned(), name.into());
@@ -24,19 +22,16 @@ impl Reference {
     }
 
     /// Its size in a record ([`super::bounds`]).
-    #[must_use]
     pub fn weight(&self) -> usize {
         super::bounds::text(&self.0)
     }
 
     /// The JSON object; empty if the text is invalid.
-    #[must_use]
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
     /// `source-name`: the only kind of reference that the drivers support.
-    #[must_use]
     pub fn source_name(&self) -> Option<String> {
         self.to_json()
             .get("source-name")
@@ -60,14 +55,12 @@ pub struct Existing {
 
 impl Existing {
     /// Its size in GiB, rounded up, as in Cinder.
-    #[must_use]
     pub fn gib(&self) -> u32 {
         gib_of(self.bytes)
     }
 }
 
 /// Bytes in GiB, rounded up; never 0 (cinder: `manage_existing_get_size`).
-#[must_use]
 pub fn gib_of(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX).max(1)
 }

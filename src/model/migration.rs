@@ -13,13 +13,11 @@ const COPY_OF: &str = "migration_target";
 impl Volume {
     /// The id in its storage name. It is the volume's own unless it was migrated: then it is that of the copy that replaced its
     /// storage.
-    #[must_use]
     pub fn storage_id(&self) -> VolumeId {
         self.name_id().unwrap_or(self.id)
     }
 
     /// The id in its storage name, if it is not its own (`os-vol-mig-status-attr:name_id`).
-    #[must_use]
     pub fn name_id(&self) -> Option<VolumeId> {
         self.kept_id(NAME_ID)
     }
@@ -31,7 +29,6 @@ impl Volume {
     }
 
     /// The original, if this volume is a hidden copy of a migration.
-    #[must_use]
     pub fn copy_of(&self) -> Option<VolumeId> {
         self.kept_id(COPY_OF)
     }
@@ -42,7 +39,6 @@ impl Volume {
     }
 
     /// Its migration status, with Cinder's text: `target:<id>` for a hidden copy.
-    #[must_use]
     pub fn shown_migration_status(&self) -> Option<String> {
         match self.copy_of() {
             Some(volume) => Some(format!("target:{volume}")),
@@ -52,7 +48,6 @@ impl Volume {
 
     /// Whether a migration of it is in progress (cinder: not one of `AVAILABLE_MIGRATION_STATUS`). A hidden copy without an
     /// operation, whose deletion failed, can be deleted again.
-    #[must_use]
     pub fn is_migrating(&self) -> bool {
         (self.copy_of().is_some() && self.operation.is_some())
             || matches!(

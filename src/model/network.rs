@@ -22,7 +22,6 @@ pub struct BadNetwork(String);
 
 impl IpNetwork {
     /// The network of the first `prefix` bits of this address; a prefix longer than the address is the address alone.
-    #[must_use]
     pub fn of(address: IpAddr, prefix: u8) -> Self {
         let address = address.to_canonical();
         let prefix = prefix.min(bits(address));
@@ -40,14 +39,12 @@ impl IpNetwork {
     }
 
     /// Whether an address is in it.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && Self::of(address, self.prefix) == *self
     }
 
     /// The first address of it.
-    #[must_use]
     pub fn address(&self) -> IpAddr {
         self.address
     }

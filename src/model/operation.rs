@@ -101,7 +101,6 @@ pub struct Operation {
 impl Operation {
     /// One about a volume or what belongs to it, whose first command is to be sent: everything else is as it is before anybody says
     /// otherwise.
-    #[must_use]
     pub fn new(
         verb: &str,
         subject: Subject,
@@ -135,13 +134,11 @@ impl Operation {
     }
 
     /// Whether the volume's status belongs to it while it is open.
-    #[must_use]
     pub fn owns_volume(&self) -> bool {
         matches!(self.subject, Subject::Volume(_))
     }
 
     /// The attachment that is its subject.
-    #[must_use]
     pub fn attachment_id(&self) -> Option<AttachmentId> {
         match self.subject {
             Subject::Attachment(id) => Some(id),
@@ -153,19 +150,16 @@ impl Operation {
     const CANCEL: &str = "cancel";
 
     /// Whether its cancellation was requested.
-    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.steps.iter().any(Self::says_cancelled)
     }
 
     /// Whether a step is the record of a cancellation.
-    #[must_use]
     pub fn says_cancelled(step: &StepRecord) -> bool {
         step.name == Self::CANCEL
     }
 
     /// The operation after a cancellation: with the step that records it, and a deadline of at most `grace` from now.
-    #[must_use]
     pub fn cancelled(&self, now: Timestamp, grace: std::time::Duration) -> Self {
         let mut cancelled = self.clone();
         cancelled.deadline = self.deadline.min(now.plus(grace));

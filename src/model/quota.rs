@@ -24,49 +24,41 @@ pub struct Resource(pub String);
 
 impl Resource {
     /// `volumes`
-    #[must_use]
     pub fn volumes() -> Self {
         Self("volumes".into())
     }
 
     /// `gigabytes`
-    #[must_use]
     pub fn gigabytes() -> Self {
         Self("gigabytes".into())
     }
 
     /// `snapshots`
-    #[must_use]
     pub fn snapshots() -> Self {
         Self("snapshots".into())
     }
 
     /// `per_volume_gigabytes`: a limit on one volume's size; nothing is counted.
-    #[must_use]
     pub fn per_volume_gigabytes() -> Self {
         Self("per_volume_gigabytes".into())
     }
 
     /// This resource, counted for one volume type.
-    #[must_use]
     pub fn of_type(&self, id: VolumeTypeId) -> Self {
         Self(format!("{}_{id}", self.0))
     }
 
     /// Whether it is counted for one volume type.
-    #[must_use]
     pub fn is_of_a_type(&self) -> bool {
         self.kind_and_type().is_some()
     }
 
     /// The volume type that it is counted for.
-    #[must_use]
     pub fn type_id(&self) -> Option<VolumeTypeId> {
         self.kind_and_type()?.1.parse().ok()
     }
 
     /// As shown to clients; `volume_type` is the type that it is counted for. A deleted type has no name.
-    #[must_use]
     pub fn shown(&self, volume_type: Option<&VolumeType>) -> String {
         match (self.kind_and_type(), volume_type) {
             (Some((kind, _)), Some(found)) if self.type_id() == Some(found.id) => {
@@ -97,7 +89,6 @@ pub struct Usage {
 pub type Deltas = BTreeMap<Resource, i64>;
 
 /// The usage of a volume of `size` GiB: `volumes`, `gigabytes`, and both again for its type.
-#[must_use]
 pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([(Resource::volumes(), 1), (Resource::gigabytes(), i64::from(size))]);
     if let Some(id) = volume_type {
@@ -108,7 +99,6 @@ pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
 }
 
 /// The usage of a snapshot of a volume of `size` GiB: `snapshots`, `gigabytes`, and both again for the volume's type.
-#[must_use]
 pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
     let mut deltas = Deltas::from([
         (Resource::snapshots(), 1),
@@ -122,7 +112,6 @@ pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
 }
 
 /// The negated deltas, for a release.
-#[must_use]
 pub fn given_back(deltas: Deltas) -> Deltas {
     deltas
         .into_iter()
@@ -131,7 +120,6 @@ pub fn given_back(deltas: Deltas) -> Deltas {
 }
 
 /// The usage of an extension of a volume by `growth` GiB.
-#[must_use]
 pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) -> Deltas {
     let growth = growth.into();
     let mut deltas = Deltas::from([(Resource::gigabytes(), growth)]);
@@ -142,7 +130,6 @@ pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) 
 }
 
 /// Whether `delta` more would exceed `limit`: a negative delta never is, `-1` is no limit.
-#[must_use]
 pub fn is_over(limit: i64, usage: Usage, delta: i64) -> bool {
     limit >= 0 && delta >= 0 && usage.in_use.saturating_add(usage.reserved).saturating_add(delta) > limit
 }
@@ -183,7 +170,6 @@ impl Default for Defaults {
 
 impl Defaults {
     /// The default of a resource; a resource counted for one type has none.
-    #[must_use]
     pub fn of(&self, resource: &Resource) -> i64 {
         match resource.0.as_str() {
             "volumes" => self.volumes,
@@ -202,7 +188,6 @@ impl Defaults {
 pub const DEFAULT_CLASS: &str = "default";
 
 /// The effective limit: the project's own, else class `default`'s, else the configured one.
-#[must_use]
 pub fn limit_of(
     resource: &Resource,
     project: &BTreeMap<Resource, i64>,

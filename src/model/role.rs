@@ -15,14 +15,12 @@ pub enum Level {
 
 impl Level {
     /// `Admin` in some cases, else `Member`.
-    #[must_use]
     pub fn or_admin(is_for_admins: bool) -> Self {
         if is_for_admins { Self::Admin } else { Self::Member }
     }
 }
 
 /// The highest level that any of the roles gives. Names are compared case-insensitively, as in oslo.policy.
-#[must_use]
 pub fn highest(roles: &[String]) -> Option<Level> {
     use Level::{Admin, Member, Reader};
     let level = |role: &String| {
@@ -35,7 +33,6 @@ pub fn highest(roles: &[String]) -> Option<Level> {
 
 impl Context {
     /// Whether the caller has this level in its project.
-    #[must_use]
     pub fn has(&self, level: Level) -> bool {
         self.is_admin || highest(&self.roles).is_some_and(|has| has >= level)
     }

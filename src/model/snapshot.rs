@@ -46,7 +46,6 @@ impl SnapshotStatus {
     ];
 
     /// True for a status that an operation must end.
-    #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -103,7 +102,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A snapshot of a volume as that is now; every other field has its initial value.
-    #[must_use]
     pub fn of(volume: &Volume, status: SnapshotStatus, created_at: Timestamp) -> Self {
         Self {
             id: SnapshotId::new(),
@@ -128,13 +126,11 @@ impl Snapshot {
     }
 
     /// Whether its storage must exist: it was created, and no operation is in progress.
-    #[must_use]
     pub fn claims_storage(&self) -> bool {
         self.status == SnapshotStatus::Available && self.operation.is_none()
     }
 
     /// Its storage name: `_snapshot-<id>`.
-    #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Snapshot(self.id).to_string()
     }

@@ -37,7 +37,6 @@ pub struct VolumeSpec {
 
 impl VolumeSpec {
     /// Its storage name: `volume-<id>` (cinder: `volume_name_template`).
-    #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Volume(self.id).to_string()
     }
@@ -68,7 +67,6 @@ pub enum VolumeSource {
 
 impl VolumeSource {
     /// The id of the source, the snapshot or the volume, which must not change until the copy is complete.
-    #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Raw => None,
@@ -78,7 +76,6 @@ impl VolumeSource {
     }
 
     /// The volume by which the source's backend is found.
-    #[must_use]
     pub fn volume_id(&self) -> Option<VolumeId> {
         match self {
             Self::Raw => None,

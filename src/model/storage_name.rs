@@ -18,7 +18,6 @@ pub enum StorageName {
 
 impl StorageName {
     /// Parses a name; `None` for other names, and for other notations of the same id.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let name = if let Some(id) = text.strip_prefix("volume-") {
             Self::Volume(id.parse().ok()?)
@@ -29,7 +28,6 @@ impl StorageName {
     }
 
     /// The name of the kind, for users.
-    #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
             Self::Volume(_) => "volume",

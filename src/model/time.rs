@@ -13,7 +13,6 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// The current time of the system clock.
-    #[must_use]
     pub fn now() -> Self {
         // A simulated node has a simulated clock.
         #[cfg(feature = "sim")]
@@ -35,13 +34,11 @@ impl Timestamp {
     }
 
     /// The time since `earlier`; zero if that is in the future (clocks may be set back).
-    #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.ffffff]` with an optional zone, or a bare date. `None` for other formats.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(zoned) = DateTime::parse_from_rfc3339(text) {

@@ -51,14 +51,12 @@ pub struct KeyHash {
 
 impl KeyHash {
     /// The hash of a key.
-    #[must_use]
     pub fn new(salt: [u8; 16], key: &str) -> Self {
         let hash = mac(&salt, key).finalize().into_bytes().into();
         Self { salt, hash }
     }
 
     /// Whether this is the key. The comparison takes constant time.
-    #[must_use]
     pub fn is_of(&self, key: &str) -> bool {
         mac(&self.salt, key).verify_slice(&self.hash).is_ok()
     }
@@ -76,7 +74,6 @@ fn mac(salt: &[u8], key: &str) -> Hmac<Sha256> {
 }
 
 /// 404 with Cinder's text.
-#[must_use]
 pub fn transfer_not_found(id: impl fmt::Display) -> Error {
     Error::not_found(format!("Transfer {id} could not be found."))
 }

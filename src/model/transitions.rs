@@ -184,7 +184,6 @@ pub fn must_have_storage(volume: &Volume) -> Result<()> {
 
 /// Whether its storage must exist: it was created, no operation is in progress, and it has no error status after which
 /// it may be missing.
-#[must_use]
 pub fn claims_storage(volume: &Volume) -> bool {
     volume.launched_at.is_some() && volume.operation.is_none() && volume.status.claims_storage()
 }
@@ -213,7 +212,6 @@ pub fn attach_status(attachments: impl IntoIterator<Item = AttachmentStatus>) ->
 }
 
 /// The status of a volume without an operation and with this `attach_status`.
-#[must_use]
 pub fn resting_status(attach_status: AttachStatus) -> VolumeStatus {
     match attach_status {
         AttachStatus::Attached => VolumeStatus::InUse,
@@ -299,7 +297,6 @@ fn delete(volume: &Volume, force: bool) -> Result<VolumeStatus> {
 }
 
 /// 400 with Cinder's text for a volume whose state does not allow a delete, or that has snapshots.
-#[must_use]
 pub fn not_deletable(force: bool) -> Error {
     let status = if force {
         String::new()
@@ -325,7 +322,6 @@ fn may_be_moved(volume: &Volume) -> bool {
 }
 
 /// 400 with Cinder's text for a volume that cannot be migrated, or not to that host.
-#[must_use]
 pub fn not_migratable(volume: &Volume) -> Error {
     Error::invalid_volume(format!(
         "Volume {} status must be available or in-use, must not be migrating, have snapshots, be replicated, be part of a \

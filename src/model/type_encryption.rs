@@ -23,7 +23,6 @@ pub enum ControlLocation {
 
 impl ControlLocation {
     /// Its text in the API.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::FrontEnd => "front-end",
@@ -54,7 +53,6 @@ pub struct TypeEncryption {
 }
 
 /// 404 with Cinder's text.
-#[must_use]
 pub fn type_encryption_not_found(type_id: impl fmt::Display) -> Error {
     Error::not_found(format!(
         "Volume type encryption for type {type_id} does not exist."

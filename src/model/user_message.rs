@@ -19,13 +19,11 @@ macro_rules! coded {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// Cinder's number for it, as part of an event id.
-            #[must_use]
             pub fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)+ }
             }
 
             /// Cinder's text for it.
-            #[must_use]
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -113,7 +111,6 @@ impl UserMessage {
     pub const LEVEL: &str = "ERROR";
 
     /// `VOLUME_VOLUME_001_003`: the kind of resource, the action, and the failure.
-    #[must_use]
     pub fn event_id(&self) -> String {
         format!(
             "VOLUME_{}_{}_{}",

@@ -23,7 +23,6 @@ macro_rules! status_enum {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// Its text in the API.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -88,7 +87,6 @@ status_enum!(
 
 impl VolumeStatus {
     /// Its text for clients: three states of managing are shown as others (cinder: `objects/volume.py`).
-    #[must_use]
     pub fn shown(self) -> &'static str {
         match self {
             Self::Managing => Self::Creating.as_str(),
@@ -100,7 +98,6 @@ impl VolumeStatus {
 
     /// True for a status that an operation must end; false if no operation is in progress, or the volume waits
     /// for its client (`reserved`, `attaching`, `detaching`, `awaiting-transfer`, `maintenance`).
-    #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -120,13 +117,11 @@ impl VolumeStatus {
     }
 
     /// False for the states in which the storage of a volume may not exist yet, or not any more.
-    #[must_use]
     pub fn claims_storage(self) -> bool {
         !self.is_transient() && !matches!(self, Self::Error | Self::ErrorDeleting | Self::ErrorManaging)
     }
 
     /// True for the error states.
-    #[must_use]
     pub fn is_error(self) -> bool {
         self.as_str().starts_with("error")
     }
@@ -238,13 +233,11 @@ pub struct Volume {
 
 impl Volume {
     /// Whether it is on a pool of this backend.
-    #[must_use]
     pub fn is_on(&self, backend: &BackendName) -> bool {
         self.host.as_ref().is_some_and(|pool| pool.backend == *backend)
     }
 
     /// A volume with this project, size, status and zone, and defaults for everything else.
-    #[must_use]
     pub fn new(
         project_id: ProjectId,
         user_id: UserId,
@@ -294,7 +287,6 @@ impl Volume {
     }
 
     /// Its storage name: `volume-<id>`, with its own id or that of the copy that replaced its storage.
-    #[must_use]
     pub fn storage_name(&self) -> String {
         StorageName::Volume(self.storage_id()).to_string()
     }
@@ -312,7 +304,6 @@ impl Secret {
     }
 
     /// The secret itself, for the code that needs it.
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }

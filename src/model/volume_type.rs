@@ -40,13 +40,11 @@ pub struct VolumeType {
 
 impl VolumeType {
     /// Whether a project may see and use it.
-    #[must_use]
     pub fn is_open_to(&self, project: &ProjectId) -> bool {
         self.is_public || self.projects.contains(project)
     }
 
     /// Whether its volumes may have several attachments: extra spec `multiattach` = `<is> True`.
-    #[must_use]
     pub fn is_multiattach(&self) -> bool {
         self.extra_specs
             .get("multiattach")

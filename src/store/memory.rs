@@ -55,7 +55,6 @@ impl MemoryStore {
     }
 
     /// All entries, in key order. For tests.
-    #[must_use]
     pub fn entries(&self) -> Vec<(Key, Entry)> {
         self.state
             .lock()

@@ -103,7 +103,6 @@ pub struct Transaction {
 
 impl Transaction {
     /// The number of bytes that its changes write: keys and values.
-    #[must_use]
     pub fn size(&self) -> usize {
         let size = |change: &Change| match change {
             Change::Put(key, value) => key.0.len() + value.len(),
@@ -188,7 +187,6 @@ impl StoreError {
 
     /// The client's error. A persistent condition is logged once by the engine: it is not logged again for each
     /// request.
-    #[must_use]
     pub fn for_client(&self) -> Error {
         match self {
             Self { maybe_done: true, .. } => Error::internal(self),
@@ -237,7 +235,6 @@ pub enum CommitError {
 
 impl CommitError {
     /// The client's error for a commit that only the engine should make fail; `what` was to be done.
-    #[must_use]
     pub fn for_client(&self, what: &str) -> Error {
         match self {
             Self::Store(error) => error.for_client(),

@@ -118,7 +118,6 @@ impl From<RecordError> for StoreError {
 }
 
 /// The size of a stored record in bytes, even beyond the limit.
-#[must_use]
 pub fn size_of<R: Record>(record: &R) -> usize {
     let size = options().serialized_size(record).unwrap_or(u64::MAX);
     usize::try_from(size).unwrap_or(usize::MAX).saturating_add(2)

@@ -28,7 +28,6 @@ pub enum AdmissionDecision {
 }
 
 /// Decides between the present connection to a node and a new one.
-#[must_use]
 pub fn admit(
     us: &str,
     them: &str,

@@ -44,31 +44,26 @@ impl Endpoint {
     }
 
     /// Its address.
-    #[must_use]
     pub fn address(&self) -> &Address {
         self.stats.address()
     }
 
     /// The versions of its topic that it supports.
-    #[must_use]
     pub fn versions(&self) -> (u16, u16) {
         self.versions
     }
 
     /// The state of its actor.
-    #[must_use]
     pub fn state(&self) -> State {
         self.stats.state()
     }
 
     /// Messages waiting or in work.
-    #[must_use]
     pub fn depth(&self) -> usize {
         self.stats.depth()
     }
 
     /// A report of its work. Never waits for the actor.
-    #[must_use]
     pub fn report(&self, node: &str) -> ActorReport {
         self.stats.report(node)
     }

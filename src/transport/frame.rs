@@ -291,7 +291,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 impl<S: AsyncRead + AsyncWrite> FrameReader<S> {
     /// Splits the stream, so that it can be written to while it is read. Bytes that were already read stay with the
     /// reader.
-    #[must_use]
     pub fn split(self) -> (FrameReader<ReadHalf<S>>, WriteHalf<S>) {
         let (read, write) = tokio::io::split(self.stream);
         (

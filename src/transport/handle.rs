@@ -50,7 +50,6 @@ pub enum CallError {
 
 impl CallError {
     /// The reason as one word if the message was certainly not handled; `None` if it was or may have been.
-    #[must_use]
     pub fn undelivered(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable(_) => Some("unreachable"),
@@ -108,7 +107,6 @@ impl<T: Topic> Handle<T> {
     }
 
     /// Its destination.
-    #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }

@@ -64,7 +64,6 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// The reason, if either side refused.
-    #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::RefusedByPeer(refuse) | Self::TurnedAway(refuse) => Some(refuse.reason),

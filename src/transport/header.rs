@@ -22,7 +22,6 @@ pub struct Incarnation {
 
 impl Incarnation {
     /// A new incarnation of a node that was started so many times.
-    #[must_use]
     pub fn new(boot: u64) -> Self {
         Self {
             boot,
@@ -120,7 +119,6 @@ pub struct Announcement {
 
 impl Announcement {
     /// The supported versions of a topic.
-    #[must_use]
     pub fn versions(&self, topic: &str) -> Option<(u16, u16)> {
         self.topics
             .iter()
@@ -129,7 +127,6 @@ impl Announcement {
     }
 
     /// Whether a message to that address may be sent to this node.
-    #[must_use]
     pub fn serves(&self, to: &Address) -> bool {
         self.endpoints
             .iter()
@@ -203,7 +200,6 @@ pub enum Failure {
 
 impl Failure {
     /// The sender's error.
-    #[must_use]
     pub fn into_error(self, to: &Address) -> CallError {
         let to = to.clone();
         let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -257,7 +253,6 @@ pub struct Goodbye {
 }
 
 /// Time left in milliseconds, rounded up, so that 100 µs do not become zero.
-#[must_use]
 pub fn remaining_ms(within: Duration) -> u64 {
     u64::try_from(within.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

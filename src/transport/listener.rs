@@ -32,7 +32,6 @@ pub struct ListenerHandle {
 
 impl ListenerHandle {
     /// The address, with the assigned port if none was given.
-    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

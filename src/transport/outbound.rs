@@ -35,7 +35,6 @@ pub struct Outbound {
 
 impl Outbound {
     /// A queue of at most so many messages and bytes, and the end that the writer reads.
-    #[must_use]
     pub fn new(most_messages: usize, most_bytes: usize) -> (Self, mpsc::UnboundedReceiver<Item>) {
         let (queue, receiver) = mpsc::unbounded_channel();
         let outbound = Self {
@@ -83,7 +82,6 @@ impl Outbound {
     }
 
     /// Waiting messages and bytes.
-    #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         (
             self.messages.load(Ordering::Acquire),

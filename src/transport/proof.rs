@@ -33,7 +33,6 @@ fn mac(secret: &Secret, side: Side, dialer: &Identity, listener: &Identity) -> H
 }
 
 /// The proof of one side; `None` without a secret.
-#[must_use]
 pub fn prove(
     secret: Option<&Secret>,
     side: Side,
@@ -45,7 +44,6 @@ pub fn prove(
 
 /// Whether the other side's proof is valid. Without a local secret no proof is required, and a proof that is offered
 /// anyway means that the other side would not accept this one: that is a mismatch, too.
-#[must_use]
 pub fn verify(
     secret: Option<&Secret>,
     side: Side,

@@ -64,14 +64,12 @@ const GOODBYE_GRACE: Duration = Duration::from_secs(1);
 
 impl Router {
     /// A router for a node with this name, without endpoints or peers, whose starts are not counted.
-    #[must_use]
     pub fn new(node: &str) -> Self {
         Self::with_boot(node, 0)
     }
 
     /// A router for a node with this name that was started so many times (counted on disk), by which peers order its
     /// incarnations.
-    #[must_use]
     pub fn with_boot(node: &str, boot: u64) -> Self {
         let introduction = Introduction {
             node: node.to_owned(),
@@ -92,25 +90,21 @@ impl Router {
     }
 
     /// The node's name.
-    #[must_use]
     pub fn node(&self) -> &str {
         &self.inner.introduction.node
     }
 
     /// The incarnation of the node.
-    #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.inner.introduction.incarnation
     }
 
     /// A handle to any actor of the topic.
-    #[must_use]
     pub fn any<T: Topic>(&self) -> Handle<T> {
         Handle::new(self.clone(), None)
     }
 
     /// A handle to one actor of the topic.
-    #[must_use]
     pub fn server<T: Topic>(&self, server: &str) -> Handle<T> {
         Handle::new(self.clone(), Some(server.to_owned()))
     }
@@ -140,19 +134,16 @@ impl Router {
 
     /// Receives events when peers connect, disconnect, and announce other endpoints. A receiver that lags more
     /// than 256 events behind misses some: then [`Router::peers`] has the current state.
-    #[must_use]
     pub fn watch_peers(&self) -> broadcast::Receiver<PeerEvent> {
         self.inner.peers.watch()
     }
 
     /// All peers, and all addresses that are being dialed.
-    #[must_use]
     pub fn peers(&self) -> Vec<PeerReport> {
         self.inner.peers.reports()
     }
 
     /// All local actors, sorted by address.
-    #[must_use]
     pub fn actors(&self) -> Vec<ActorReport> {
         let mut reports: Vec<_> = self
             .endpoints()
@@ -164,13 +155,11 @@ impl Router {
     }
 
     /// The last messages that were not handled, the oldest first.
-    #[must_use]
     pub fn undelivered(&self) -> Vec<Undelivered> {
         self.inner.undelivered.lines()
     }
 
     /// Whether no local actor has failed permanently.
-    #[must_use]
     pub fn healthy(&self) -> bool {
         self.endpoints()
             .iter()

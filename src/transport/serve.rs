@@ -52,7 +52,6 @@ impl Started {
     }
 
     /// The address of the actor.
-    #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -110,14 +109,12 @@ impl<A: Actor> EndpointBuilder<A> {
     }
 
     /// Starts it on the current arbiter, supervised.
-    #[must_use]
     pub fn start(self) -> Endpoint {
         self.supervisor.build();
         Endpoint::new(self.supervisor, self.handlers)
     }
 
     /// Starts it on that arbiter, supervised. Messages sent before it runs wait for it.
-    #[must_use]
     pub fn start_on(self, arbiter: &actix::ArbiterHandle) -> Endpoint {
         let supervisor = Arc::clone(&self.supervisor);
         if !arbiter.spawn_fn(move || supervisor.build()) {

@@ -68,7 +68,6 @@ impl Histogram {
     }
 
     /// Its current values.
-    #[must_use]
     pub fn report(&self) -> HistogramReport {
         let mut count = 0;
         let mut buckets = Vec::with_capacity(BUCKETS.len());
@@ -252,13 +251,11 @@ impl ActorStats {
     }
 
     /// The actor's address.
-    #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
     /// Its state.
-    #[must_use]
     pub fn state(&self) -> State {
         State::ALL
             .get(usize::from(self.state.load(Ordering::Acquire)))
@@ -272,7 +269,6 @@ impl ActorStats {
     }
 
     /// Messages waiting or in work.
-    #[must_use]
     pub fn depth(&self) -> usize {
         self.depth.load(Ordering::Acquire)
     }
@@ -331,7 +327,6 @@ impl ActorStats {
     }
 
     /// A report for inspection. Never waits for the actor.
-    #[must_use]
     pub fn report(&self, node: &str) -> ActorReport {
         let incarnation = self.incarnation.load(Ordering::Acquire);
         let mut in_work: Vec<_> = self.in_work.lock().values().cloned().collect();

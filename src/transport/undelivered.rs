@@ -52,7 +52,6 @@ impl RecentUndelivered {
     }
 
     /// All entries, the oldest first.
-    #[must_use]
     pub fn lines(&self) -> Vec<Undelivered> {
         self.lines.lock().iter().cloned().collect()
     }

@@ -34,7 +34,6 @@ pub struct Records<'a> {
 
 impl Records<'_> {
     /// The volume's spec for the backend of the operation's pool; `None` while there is no pool.
-    #[must_use]
     pub fn spec(&self) -> Option<VolumeSpec> {
         let pool = self.operation.pool.clone()?;
         Some(spec(self.volume, self.extra_specs, pool))
@@ -58,7 +57,6 @@ pub struct Command(Deliver);
 
 impl Command {
     /// To the backend of this volume's pool.
-    #[must_use]
     pub fn to_backend<M: Cast<To = VolumeTopic>>(backend: &BackendName, message: M) -> Self {
         let server = backend.to_string();
         Self(Box::new(move |router, context| {
@@ -68,7 +66,6 @@ impl Command {
     }
 
     /// To a scheduler.
-    #[must_use]
     pub fn to_scheduler<M: Cast<To = SchedulerTopic>>(message: M) -> Self {
         Self(Box::new(move |router, context| {
             let handle = router.any::<SchedulerTopic>();
@@ -77,7 +74,6 @@ impl Command {
     }
 
     /// The cancellation of the operation's current command, if it was requested.
-    #[must_use]
     pub fn cancellation(operation: &Operation) -> Option<Self> {
         let pool = operation.pool.as_ref().filter(|_| operation.is_cancelled())?;
         let command = CommandId {
@@ -97,7 +93,6 @@ impl Command {
 }
 
 /// The spec of an existing volume.
-#[must_use]
 pub fn spec(volume: &Volume, extra_specs: &BTreeMap<String, String>, pool: PoolName) -> VolumeSpec {
     VolumeSpec {
         id: volume.storage_id(),
@@ -115,7 +110,6 @@ pub fn spec(volume: &Volume, extra_specs: &BTreeMap<String, String>, pool: PoolN
 }
 
 /// Whether the volume may only be read (`os-update_readonly_flag`).
-#[must_use]
 pub fn is_readonly(volume: &Volume) -> bool {
     volume
         .admin_metadata
@@ -133,7 +127,6 @@ pub fn holds_the_export(attachment: &Attachment) -> bool {
 }
 
 /// Whether no other attachment may be connected.
-#[must_use]
 pub fn is_only_connection(records: &Records<'_>) -> bool {
     let this = records.operation.attachment_id();
     !records
@@ -144,14 +137,12 @@ pub fn is_only_connection(records: &Records<'_>) -> bool {
 }
 
 /// Whether an attachment belongs to the initiator with this connector.
-#[must_use]
 pub fn is_of(attachment: &Attachment, connector: Option<&Connector>) -> bool {
     let theirs = attachment.connector.as_ref().zip(connector);
     theirs.is_some_and(|(theirs, ours)| theirs.is_same_initiator(ours))
 }
 
 /// The context of an operation's work after the end of its request.
-#[must_use]
 pub fn context_of(operation: &Operation) -> Context {
     Context {
         request_id: operation.request_id.clone(),

@@ -169,7 +169,6 @@ pub struct Reads {
 
 impl Reads {
     /// These attachments, and what is read anyway.
-    #[must_use]
     pub fn attachments(attachments: ReadAttachments) -> Self {
         Self {
             attachments,
@@ -230,7 +229,6 @@ pub fn verb_of(operation: &Operation) -> Result<Box<dyn Verb>> {
 }
 
 /// The verb's own part of an operation, if it is one of this verb.
-#[must_use]
 pub fn entry_of<E: Entry>(operation: &Operation) -> Option<E> {
     (operation.verb == E::NAME)
         .then(|| decode_part(&operation.entry).ok())
@@ -238,7 +236,6 @@ pub fn entry_of<E: Entry>(operation: &Operation) -> Option<E> {
 }
 
 /// The operation at its next stage: with this entry, of this or another verb, and the next command number.
-#[must_use]
 pub fn next_stage<E: Entry>(operation: &Operation, entry: &E) -> Option<Operation> {
     let entry = encode_part(entry).ok()?;
     Some(Operation {

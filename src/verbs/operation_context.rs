@@ -36,7 +36,6 @@ pub struct OperationContext<'a> {
 }
 
 /// The transition after an outcome; `None` if it does not belong to the stage, and must be dropped.
-#[must_use]
 pub fn next(at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
     match verb_of(at.operation) {
         Ok(verb) => next_of(verb.as_ref(), at, outcome),
@@ -45,7 +44,6 @@ pub fn next(at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> 
 }
 
 /// The same for a decoded verb.
-#[must_use]
 pub fn next_of(verb: &dyn Verb, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
     if at.is_superseded() {
         return Some(Transition::superseded());
@@ -54,7 +52,6 @@ pub fn next_of(verb: &dyn Verb, at: &OperationContext<'_>, outcome: &Outcome) ->
 }
 
 /// The transition after the deadline.
-#[must_use]
 pub fn give_up(at: &OperationContext<'_>) -> Transition {
     let failure = if at.operation.is_cancelled() {
         Failure {
@@ -73,7 +70,6 @@ pub fn give_up(at: &OperationContext<'_>) -> Transition {
 }
 
 /// The transition after a cancellation before the first command was sent: nothing was changed on the backend.
-#[must_use]
 pub fn cancel_unsent(at: &OperationContext<'_>) -> Transition {
     let failure = Failure {
         kind: FailureKind::Busy,
@@ -94,7 +90,6 @@ impl OperationContext<'_> {
     }
 
     /// The volume without this operation.
-    #[must_use]
     pub fn released(&self) -> Volume {
         let mut volume = self.volume.clone();
         if volume.operation == Some(self.operation.id) {
@@ -108,7 +103,6 @@ impl OperationContext<'_> {
     }
 
     /// The volume after the operation, with the status of its attachments.
-    #[must_use]
     pub fn resting(&self) -> Volume {
         let mut volume = self.released();
         volume.status = VolumeStatus::Available;
@@ -120,7 +114,6 @@ impl OperationContext<'_> {
     }
 
     /// The volume without this operation, with that status.
-    #[must_use]
     pub fn with_status(&self, status: VolumeStatus) -> Volume {
         let mut volume = self.released();
         volume.status = status;
@@ -128,7 +121,6 @@ impl OperationContext<'_> {
     }
 
     /// The volume in the status it had before the operation.
-    #[must_use]
     pub fn resting_as_before(&self) -> Volume {
         let before = self
             .volume
@@ -139,7 +131,6 @@ impl OperationContext<'_> {
     }
 
     /// The volume with the status of its attachments, where this one has a new status (`None`: is deleted).
-    #[must_use]
     pub fn following(&self, id: AttachmentId, status: Option<AttachmentStatus>) -> Volume {
         let mut volume = self.released();
         let others = self
@@ -152,7 +143,6 @@ impl OperationContext<'_> {
     }
 
     /// The operation's snapshot, if it still belongs to the operation.
-    #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         let id = self.operation.snapshot_id?;
         self.snapshots
@@ -161,14 +151,12 @@ impl OperationContext<'_> {
     }
 
     /// The operation's attachment.
-    #[must_use]
     pub fn attachment(&self) -> Option<&Attachment> {
         let id = self.operation.attachment_id()?;
         self.attachments.iter().find(|attachment| attachment.id == id)
     }
 
     /// A snapshot without this operation, with that status.
-    #[must_use]
     pub fn snapshot_with_status(
         &self,
         snapshot: &Snapshot,
@@ -184,7 +172,6 @@ impl OperationContext<'_> {
     }
 
     /// The transition after the operation's snapshot was created.
-    #[must_use]
     pub fn snapshot_available(&self, provider_id: Option<String>) -> Transition {
         let change = self.snapshot().map(|snapshot| {
             let made = Snapshot {
@@ -198,7 +185,6 @@ impl OperationContext<'_> {
     }
 
     /// The transition that deletes the volume's record and those of its deleted snapshots.
-    #[must_use]
     pub fn volume_gone(&self) -> Transition {
         Transition {
             volume: RecordChange::Delete,
@@ -212,7 +198,6 @@ impl OperationContext<'_> {
     }
 
     /// The transition that deletes the record of the operation's snapshot.
-    #[must_use]
     pub fn snapshot_gone(&self) -> Transition {
         let change = self
             .snapshot()
@@ -221,7 +206,6 @@ impl OperationContext<'_> {
     }
 
     /// The transition after a failure of the operation's snapshot.
-    #[must_use]
     pub fn snapshot_failed(
         &self,
         failure: &Failure,
@@ -240,7 +224,6 @@ impl OperationContext<'_> {
     }
 
     /// The transition after a failure of the operation's attachment.
-    #[must_use]
     pub fn attachment_failed(
         &self,
         failure: &Failure,

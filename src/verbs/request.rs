@@ -125,13 +125,11 @@ pub struct Known {
 
 impl<R> Began<R> {
     /// A backend does the rest.
-    #[must_use]
     pub fn started(operation: Operation, volume: Volume, reply: R) -> Self {
         Self::Started(Box::new(Started::new(operation, volume)), reply)
     }
 
     /// A backend does the rest, and the client waits for it.
-    #[must_use]
     pub fn awaited(operation: Operation, volume: Volume) -> Self {
         Self::Awaited(Box::new(Started::new(operation, volume)))
     }
@@ -139,7 +137,6 @@ impl<R> Began<R> {
 
 impl Started {
     /// A new operation without steps.
-    #[must_use]
     pub fn new(operation: Operation, volume: Volume) -> Self {
         Self {
             operation,

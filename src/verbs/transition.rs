@@ -29,7 +29,6 @@ pub struct UserMessageDraft {
 
 impl UserMessageDraft {
     /// For a failure: with `detail`, unless the backend could not be reached in time.
-    #[must_use]
     pub fn of(failure: &Failure, action: Action, detail: Detail) -> Self {
         Self {
             action,
@@ -78,7 +77,6 @@ pub struct Transition {
 
 impl Transition {
     /// A success without changes.
-    #[must_use]
     pub fn done(answer: Answer) -> Self {
         Self {
             volume: RecordChange::Keep,
@@ -95,7 +93,6 @@ impl Transition {
     }
 
     /// A success with this volume.
-    #[must_use]
     pub fn done_with(volume: Volume) -> Self {
         Self {
             volume: RecordChange::Update(Box::new(volume)),
@@ -104,7 +101,6 @@ impl Transition {
     }
 
     /// A failure without changes.
-    #[must_use]
     pub fn failed(error: Error) -> Self {
         Self {
             answer: Some(Err(error)),
@@ -113,7 +109,6 @@ impl Transition {
     }
 
     /// A failure with this volume.
-    #[must_use]
     pub fn failed_with(volume: Volume, error: Error, message: Option<UserMessageDraft>) -> Self {
         Self {
             volume: RecordChange::Update(Box::new(volume)),
@@ -123,7 +118,6 @@ impl Transition {
     }
 
     /// A next stage with this volume.
-    #[must_use]
     pub fn goes_on(operation: Operation, volume: Volume) -> Self {
         Self {
             volume: RecordChange::Update(Box::new(volume)),
@@ -134,7 +128,6 @@ impl Transition {
     }
 
     /// The end of the operation without changes: its subject is deleted, or belongs to another operation now.
-    #[must_use]
     pub fn superseded() -> Self {
         Self::failed(Error::conflict(
             "Resource conflict: the operation was overtaken by another request",
@@ -150,7 +143,6 @@ impl Transition {
 }
 
 /// The client's error for a failure: with the backend's text if the request is at fault, else with Cinder's.
-#[must_use]
 pub fn client_error(failure: &Failure, text: &str) -> Error {
     match failure.kind {
         FailureKind::Request => Error::invalid_input(&failure.client),

@@ -88,7 +88,6 @@ pub struct AdmissionQueues {
 
 impl AdmissionQueues {
     /// Queues with these limits for reads and for changes; those of long reads follow from the number of processors.
-    #[must_use]
     pub fn new(options: &AdmissionOptions) -> Self {
         Self {
             reads: Arc::new(AdmissionQueue::new("read", options.clone())),

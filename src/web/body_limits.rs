@@ -28,7 +28,6 @@ impl Default for BodyLimits {
 
 impl BodyLimits {
     /// How long the transfer may have taken when so many bytes are received.
-    #[must_use]
     pub fn time_for(&self, bytes: usize) -> Duration {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let earned = bytes.saturating_mul(1000) / self.bytes_per_second.max(1);

@@ -89,14 +89,12 @@ impl Caller {
     }
 
     /// Whether the caller may do this in its own project.
-    #[must_use]
     pub fn can(&self, rule: Rule) -> bool {
         rule.allows(&self.context, &self.context.project_id)
     }
 
     /// Whether the caller may see resources of that project: its own, or any as an administrator. Resources that may
     /// not be seen are answered with 404.
-    #[must_use]
     pub fn sees(&self, project: &ProjectId) -> bool {
         self.context.is_admin || self.context.project_id == *project
     }
@@ -112,7 +110,6 @@ impl Caller {
 
     /// The link to the next page, as the value of `<collection>_links`. `path` is what follows the project
     /// (`volumes/detail`), `query` the request's own query.
-    #[must_use]
     pub fn next_link(&self, path: &str, query: &str, last_id: &str) -> Value {
         let query = links::next_query(query, last_id);
         json!([{"rel": "next", "href": format!("{}/v3/{}{path}?{query}", self.base_url, self.project_segment())}])

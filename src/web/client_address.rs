@@ -13,7 +13,6 @@ use actix_web::{HttpRequest, web};
 use super::state::ServerState;
 
 /// The address of the client.
-#[must_use]
 pub fn client_address(request: &HttpRequest) -> IpAddr {
     let peer = request
         .peer_addr()

@@ -41,7 +41,6 @@ pub struct ConnectionLimits {
 impl ConnectionLimits {
     /// The given limits, reduced to what a process that may open `open_files` files can hold. `per_address` 0 means
     /// half of `total`.
-    #[must_use]
     pub fn within(total: usize, per_address: usize, open_files: u64) -> Self {
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
         let reserve = (open_files / 8).max(128);
@@ -85,7 +84,6 @@ impl Connections {
 
     /// Counts one more from that address; `None` if the limit is reached. The last sixteenth of the total is reserved for addresses
     /// without a connection: a flood from a few addresses does not block the health checks of a load balancer.
-    #[must_use]
     pub fn open(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let Registry { limits, is_proxy, .. } = &*self.0;
         let address = source(address);
@@ -183,7 +181,6 @@ impl Activity {
     }
 
     /// A request is in work until the returned value is dropped.
-    #[must_use]
     pub fn begin(&self) -> InWork {
         self.0.in_work.set(self.0.in_work.get() + 1);
         self.0.head_since.set(None);
@@ -237,7 +234,6 @@ impl<T> Watched<T> {
     }
 
     /// The activity that the requests of the connection report to.
-    #[must_use]
     pub fn activity(&self) -> Activity {
         self.activity.clone()
     }

@@ -59,7 +59,6 @@ impl Fault {
     }
 
     /// 400 with webob's own text, as in Cinder where an error has no text.
-    #[must_use]
     pub fn malformed() -> Self {
         Self::bad_request(GENERIC_BAD_REQUEST)
     }
@@ -75,7 +74,6 @@ impl Fault {
     }
 
     /// 404 with the text for an unknown route or version.
-    #[must_use]
     pub fn no_such_resource() -> Self {
         Self::not_found("The resource could not be found.")
     }
@@ -91,14 +89,12 @@ impl Fault {
     }
 
     /// 412, whose body is empty (Cinder: `If-Match` on metadata).
-    #[must_use]
     pub fn precondition_failed() -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "")
     }
 
     /// 408 for a body that arrives too slowly (webob: `HTTPRequestTimeout`). The connection is closed: what follows on it is the rest
     /// of that body.
-    #[must_use]
     pub fn body_timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -107,7 +103,6 @@ impl Fault {
     }
 
     /// 413 for a body beyond the limit (oslo.middleware: sizelimit). No `Retry-After`: a retry cannot succeed.
-    #[must_use]
     pub fn too_large(limit: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,7 +119,6 @@ impl Fault {
     }
 
     /// 415.
-    #[must_use]
     pub fn unsupported_media_type() -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Content-Type")
     }
@@ -135,7 +129,6 @@ impl Fault {
     }
 
     /// 503 with `Retry-After` in seconds.
-    #[must_use]
     pub fn unavailable(retry_after: u32) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -156,7 +149,6 @@ impl Fault {
     }
 
     /// The key of the error in the body (cinder: `Fault._fault_names`).
-    #[must_use]
     pub fn name(&self) -> &'static str {
         match self.status.as_u16() {
             400 => "badRequest",
@@ -174,7 +166,6 @@ impl Fault {
     }
 
     /// The body, `None` where Cinder sends none.
-    #[must_use]
     pub fn body(&self) -> Option<Value> {
         if self.status == StatusCode::PRECONDITION_FAILED {
             return None;
@@ -213,7 +204,6 @@ impl ResponseError for Fault {
 }
 
 /// The answer for an unknown path or method: plain text, as the Routes library sends.
-#[must_use]
 pub fn unknown_route() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=UTF-8")

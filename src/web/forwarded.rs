@@ -20,7 +20,6 @@ pub struct Forwarded {
 
 impl Forwarded {
     /// Reads a request's headers.
-    #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let last = |name: &str| text(name).and_then(|list| list.rsplit(',').next());

@@ -23,7 +23,6 @@ pub struct LinkOptions {
 impl LinkOptions {
     /// `http://host:port`, with the prefix that a proxy adds, if any; without a trailing slash. If no trusted proxy is configured,
     /// one on this machine is trusted.
-    #[must_use]
     pub fn base_url(&self, trusted: &TrustedProxies, request: &HttpRequest) -> String {
         if let Some(endpoint) = &self.public_endpoint {
             return endpoint
@@ -67,7 +66,6 @@ fn host(request: &HttpRequest) -> String {
 }
 
 /// The project in `/v3/{project_id}/…`, if the path has one: hexadecimal digits and dashes (cinder: `project_id_regex`).
-#[must_use]
 pub fn path_project(path: &str) -> Option<&str> {
     let segment = path.strip_prefix("/v3/")?.split('/').next()?;
     let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || byte == b'-';
@@ -82,7 +80,6 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Encodes a query as Python's `urlencode` does: a space is `+`.
-#[must_use]
 pub fn encode_query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let encode = |text: &str| utf8_percent_encode(text, QUERY).to_string().replace("%20", "+");
     let pairs: Vec<String> = parameters
@@ -93,7 +90,6 @@ pub fn encode_query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>
 }
 
 /// Decodes a query as browsers and Python write it. Invalid UTF-8 is replaced.
-#[must_use]
 pub fn decode_query(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
@@ -112,7 +108,6 @@ pub fn decode_query(query: &str) -> Vec<(String, String)> {
 }
 
 /// The query of the next page: the original query, with `marker` set to the last id shown.
-#[must_use]
 pub fn next_query(query: &str, last_id: &str) -> String {
     let mut parameters = decode_query(query);
     let mut found = false;

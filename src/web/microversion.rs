@@ -23,7 +23,6 @@ impl Microversion {
     pub const MAX: Self = Self(71);
 
     /// Whether this is 3.`minor` or newer.
-    #[must_use]
     pub fn at_least(self, minor: u16) -> bool {
         self.0 >= minor
     }
@@ -84,7 +83,6 @@ pub enum Refusal {
 
 impl Refusal {
     /// The answer's `OpenStack-API-Version`: Cinder repeats a version that is out of range.
-    #[must_use]
     pub fn echo(&self) -> Option<String> {
         match self {
             // cinder: `_is_legacy_endpoint` looks for these texts anywhere in the version.

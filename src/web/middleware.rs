@@ -61,7 +61,6 @@ impl RequestIds {
 
 /// Whether a text is `req-` and a UUID in lower case (oslo.middleware: `ID_FORMAT`). Any other text could forge a log
 /// line.
-#[must_use]
 pub fn is_request_id(text: &str) -> bool {
     text.strip_prefix("req-").is_some_and(|id| {
         id.len() == 36

@@ -18,7 +18,6 @@ pub struct Rule {
 }
 
 /// A rule that allows readers, members and administrators.
-#[must_use]
 pub const fn reader(name: &'static str) -> Rule {
     Rule {
         name,
@@ -27,7 +26,6 @@ pub const fn reader(name: &'static str) -> Rule {
 }
 
 /// A rule that allows members and administrators.
-#[must_use]
 pub const fn member(name: &'static str) -> Rule {
     Rule {
         name,
@@ -36,7 +34,6 @@ pub const fn member(name: &'static str) -> Rule {
 }
 
 /// A rule that allows administrators only.
-#[must_use]
 pub const fn admin(name: &'static str) -> Rule {
     Rule {
         name,
@@ -46,7 +43,6 @@ pub const fn admin(name: &'static str) -> Rule {
 
 impl Rule {
     /// Whether the rule allows the caller to act on a resource of `project`.
-    #[must_use]
     pub fn allows(self, context: &Context, project: &ProjectId) -> bool {
         if context.is_admin {
             return true;
@@ -57,7 +53,6 @@ impl Rule {
     }
 
     /// Cinder's 403 for this rule.
-    #[must_use]
     pub fn refusal(self) -> Error {
         match self.name.starts_with("volume_extension:default_") {
             // cinder: `api/v3/default_types.py` has a text of its own.

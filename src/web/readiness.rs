@@ -10,7 +10,6 @@ pub struct Readiness(Arc<ArcSwapOption<String>>);
 
 impl Readiness {
     /// Not ready yet.
-    #[must_use]
     pub fn starting() -> Self {
         Self(Arc::new(ArcSwapOption::from_pointee("starting".to_owned())))
     }
@@ -26,7 +25,6 @@ impl Readiness {
     }
 
     /// Why the node is not ready; `None` if it is.
-    #[must_use]
     pub fn obstacle(&self) -> Option<Arc<String>> {
         self.0.load_full()
     }

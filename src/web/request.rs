@@ -30,7 +30,6 @@ pub struct Body(pub Option<Value>);
 
 impl Body {
     /// The body of a route that has a schema, which is always present.
-    #[must_use]
     pub fn value(&self) -> &Value {
         self.0.as_ref().unwrap_or(&Value::Null)
     }
@@ -42,7 +41,6 @@ pub(super) fn content_type(request: &HttpRequest) -> Option<&str> {
 }
 
 /// Whether the type is accepted as JSON. Parameters (`; charset=…`) do not matter.
-#[must_use]
 pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")

@@ -71,7 +71,6 @@ pub enum RuleOrder {
 
 impl RuleOrder {
     /// Whether the gate checks the rule.
-    #[must_use]
     pub fn is_in_gate(self) -> bool {
         matches!(self, Self::BeforeVersion | Self::BeforeBody)
     }
@@ -83,7 +82,6 @@ pub struct BodySchema(Vec<(u16, Schema)>);
 
 impl BodySchema {
     /// The schema in that version; `None` if the body is not checked, or not read.
-    #[must_use]
     pub fn in_version(&self, version: Microversion) -> Option<Schema> {
         let mut latest_first = self.0.iter().rev();
         let known = latest_first.find(|(since, _)| version.at_least(*since));
@@ -161,7 +159,6 @@ impl RouteInfo {
     }
 
     /// Its rule, if it has one.
-    #[must_use]
     pub fn rule(&self) -> Option<Rule> {
         match self.access {
             Access::Rule(rule) => Some(rule),
@@ -185,7 +182,6 @@ pub struct Routes {
 
 impl Routes {
     /// The routes that a function adds.
-    #[must_use]
     pub fn of(add: impl FnOnce(&mut Self)) -> Self {
         let mut routes = Self::default();
         add(&mut routes);
@@ -341,7 +337,6 @@ impl Routes {
     }
 
     /// The table, without the handlers.
-    #[must_use]
     pub fn infos(&self) -> Vec<RouteInfo> {
         self.rows.iter().map(|(info, _)| info.clone()).collect()
     }

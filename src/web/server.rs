@@ -78,7 +78,6 @@ pub struct Site {
 }
 
 /// The tables of routes, each with the prefix it is mounted under.
-#[must_use]
 pub fn tables() -> Vec<(&'static str, Routes)> {
     vec![
         ("", Routes::of(server)),

@@ -79,7 +79,6 @@ impl WebState {
     }
 
     /// Handles from the router, and the default configuration, without limits.
-    #[must_use]
     pub fn new(catalog: Catalog, router: Router) -> Self {
         Self {
             catalog,
@@ -124,7 +123,6 @@ pub struct ServerState {
 
 impl ServerState {
     /// The default configuration, not ready yet.
-    #[must_use]
     pub fn new(strategy: Strategy) -> Self {
         Self {
             strategy,
@@ -140,7 +138,6 @@ impl ServerState {
     }
 
     /// The URL by which the client of this request reaches this service: `http://host:port`, without a trailing slash.
-    #[must_use]
     pub fn base_url(&self, request: &HttpRequest) -> String {
         self.links.base_url(&self.trusted_proxies, request)
     }

@@ -12,13 +12,11 @@ pub struct TrustedProxies(pub Vec<IpNetwork>);
 
 impl TrustedProxies {
     /// Whether this address is one of them.
-    #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
     /// Whether this request was forwarded by one of them.
-    #[must_use]
     pub fn sent(&self, request: &HttpRequest) -> bool {
         request
             .peer_addr()
@@ -26,7 +24,6 @@ impl TrustedProxies {
     }
 
     /// The client, given the connection's address and the values of `X-Forwarded-For` in their order.
-    #[must_use]
     pub fn client<'a>(&self, peer: IpAddr, forwarded: impl IntoIterator<Item = &'a str>) -> IpAddr {
         let entries: Vec<&str> = forwarded.into_iter().flat_map(|value| value.split(',')).collect();
         let mut client = peer.to_canonical();

@@ -25,7 +25,6 @@ pub fn routes(routes: &mut Routes) {
 }
 
 /// The document, with links that start with this base.
-#[must_use]
 pub fn document(base_url: &str) -> Value {
     json!({"versions": [{
         "id": "v3.0",

@@ -62,13 +62,11 @@ pub struct ApiActor {
 
 impl ApiActor {
     /// A new actor; nothing runs before it is started.
-    #[must_use]
     pub fn new(deps: ApiDeps, options: Options) -> Self {
         Self::observed(deps, options, Rc::new(Unobserved))
     }
 
     /// A new actor with an observer of its create flow, for fault injection.
-    #[must_use]
     pub fn observed(deps: ApiDeps, options: Options, observer: Rc<dyn Observer<Error>>) -> Self {
         Self {
             control: Control::new(deps, options),
@@ -105,7 +103,6 @@ impl<R: Request> Serve<R> for ApiActor {
 }
 
 /// The Api actor's endpoint, ready to be started and registered.
-#[must_use]
 pub fn endpoint(deps: ApiDeps, options: Options) -> EndpointBuilder<ApiActor> {
     struct Serving(Option<EndpointBuilder<ApiActor>>);
     impl RequestVisitor for Serving {

@@ -21,7 +21,6 @@ pub const SCHEDULER_BINARY: &str = "cinder-scheduler";
 
 /// The time after which a silent service is considered down: `down_time`, but at least two and a half report
 /// intervals, so that a service is not down between two reports (cinder: `service.py`, `basic_config_check`).
-#[must_use]
 pub fn effective_down_time(report_interval: Duration, down_time: Duration) -> Duration {
     if down_time > report_interval {
         return down_time;
@@ -60,7 +59,6 @@ pub struct Liveness {
 
 impl Liveness {
     /// Empty. `down_time` as by [`effective_down_time`].
-    #[must_use]
     pub fn new(down_time: Duration) -> Self {
         Self {
             down_time,
@@ -70,7 +68,6 @@ impl Liveness {
     }
 
     /// The time after which a silent service is considered down.
-    #[must_use]
     pub fn down_time(&self) -> Duration {
         self.down_time
     }
@@ -82,14 +79,12 @@ impl Liveness {
     }
 
     /// Whether [`Liveness::loaded`] would return at once.
-    #[must_use]
     pub fn is_loaded(&self) -> bool {
         *self.loaded.borrow()
     }
 
     /// Why an operator has excluded this backend from new work; `None` if it is not excluded. An unknown service is not
     /// excluded: its first report may be received before its first heartbeat.
-    #[must_use]
     pub fn forbids(&self, backend: &BackendName) -> Option<String> {
         let services = self.services.read();
         let service = &services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service;
@@ -103,7 +98,6 @@ impl Liveness {
     }
 
     /// The record's id of a backend's service, if it is known (`service_uuid` of its volumes).
-    #[must_use]
     pub fn service_id(&self, backend: &BackendName) -> Option<ServiceId> {
         Some(
             self.services
@@ -115,7 +109,6 @@ impl Liveness {
     }
 
     /// The expected backends: every known VolumeManager that is not disabled.
-    #[must_use]
     pub fn expected_backends(&self) -> Vec<BackendName> {
         let services = self.services.read();
         let volume = services.values().map(|known| &known.service);
@@ -124,13 +117,11 @@ impl Liveness {
     }
 
     /// The state of a service.
-    #[must_use]
     pub fn get(&self, binary: &str, host: &str) -> Option<Known> {
         self.services.read().get(&key(binary, host)).cloned()
     }
 
     /// All services in order of creation, as clients see them.
-    #[must_use]
     pub fn views(&self, now: Instant) -> Vec<ServiceView> {
         let view = |known: &Known| ServiceView {
             service: known.service.clone(),

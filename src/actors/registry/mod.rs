@@ -74,7 +74,6 @@ pub struct Registry {
 }
 
 /// The endpoint, ready to be started and registered.
-#[must_use]
 pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> EndpointBuilder<Registry> {
     EndpointBuilder::new(None, options.mailbox_bound, move || {
         Rc::new(Registry {

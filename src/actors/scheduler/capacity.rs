@@ -13,7 +13,6 @@ use super::pool_state::PoolState;
 use crate::model::service::Capacity;
 
 /// Whether a type requires thick volumes (`provisioning:type` = `thick`).
-#[must_use]
 pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
     extra_specs
         .get("provisioning:type")
@@ -21,7 +20,6 @@ pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
 }
 
 /// The GiB that can still be allocated on this pool; `None` if its driver does not know its size or its free space.
-#[must_use]
 pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
     let (Capacity::Gib(total), Capacity::Gib(free)) = (pool.total(), pool.free()) else {
         return None;

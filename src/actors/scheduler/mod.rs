@@ -67,7 +67,6 @@ pub struct Scheduler {
 }
 
 /// The endpoint, ready to be started and registered.
-#[must_use]
 pub fn endpoint(state: Arc<SchedulerState>) -> EndpointBuilder<Scheduler> {
     EndpointBuilder::new(None, state.options.mailbox_bound, move || {
         Rc::new(Scheduler {

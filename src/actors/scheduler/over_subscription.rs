@@ -6,7 +6,6 @@ use crate::model::service::{Capacity, OverSubscription, PoolStats};
 const AUTO_RATIO_OF_AN_EMPTY_POOL: f64 = 20.0;
 
 /// The effective ratio of a reported pool. Fixed until its next report, as in Cinder.
-#[must_use]
 pub fn over_subscription_ratio(pool: &PoolStats) -> f64 {
     match (
         pool.max_over_subscription_ratio,

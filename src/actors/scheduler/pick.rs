@@ -53,7 +53,6 @@ impl Chain {
 }
 
 /// Runs the chain.
-#[must_use]
 pub fn pick(ask: &Ask<'_>, candidates: &[Candidate<'_>], chain: &Chain) -> Decision {
     let mut sieve = Sieve::new(candidates);
     sieve.stage("InService", |candidate| {

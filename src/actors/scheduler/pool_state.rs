@@ -29,31 +29,26 @@ impl PoolState {
     }
 
     /// Its name.
-    #[must_use]
     pub fn name(&self) -> &PoolName {
         &self.name
     }
 
     /// Its availability zone.
-    #[must_use]
     pub fn zone(&self) -> &str {
         &self.zone
     }
 
     /// Its capabilities.
-    #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
     /// Its size.
-    #[must_use]
     pub fn total(&self) -> Capacity {
         self.stats.total_capacity_gb
     }
 
     /// Its free space, less the reservations since its report.
-    #[must_use]
     pub fn free(&self) -> Capacity {
         match self.stats.free_capacity_gb {
             Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
@@ -62,37 +57,31 @@ impl PoolState {
     }
 
     /// GiB provisioned on it, with the reservations since its report.
-    #[must_use]
     pub fn provisioned(&self) -> f64 {
         self.stats.provisioned_capacity_gb + self.taken_gib()
     }
 
     /// GiB of managed volumes on it, with the reservations since its report.
-    #[must_use]
     pub fn allocated(&self) -> f64 {
         self.stats.allocated_capacity_gb + self.taken_gib()
     }
 
     /// The percentage that is kept free.
-    #[must_use]
     pub fn reserved_percentage(&self) -> u8 {
         self.stats.reserved_percentage
     }
 
     /// Its over-subscription ratio, for thin volumes only.
-    #[must_use]
     pub fn ratio(&self) -> f64 {
         self.ratio
     }
 
     /// Whether it creates thin volumes.
-    #[must_use]
     pub fn is_thin(&self) -> bool {
         self.stats.thin_provisioning_support
     }
 
     /// Whether attached volumes can be extended on it.
-    #[must_use]
     pub fn has_online_extend(&self) -> bool {
         self.stats.online_extend_support
     }

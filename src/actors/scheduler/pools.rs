@@ -56,13 +56,11 @@ pub type Standing<'a> = &'a dyn Fn(&BackendName) -> Option<String>;
 
 impl Pools {
     /// Whether any backend has ever reported.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.backends.is_empty()
     }
 
     /// Whether this backend has ever reported.
-    #[must_use]
     pub fn knows(&self, backend: &BackendName) -> bool {
         self.backends.contains_key(backend)
     }
@@ -147,7 +145,6 @@ impl Pools {
     }
 
     /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.
-    #[must_use]
     pub fn reservations_on(&self, backend: &BackendName) -> Vec<(Reservation, Instant)> {
         let on_it = self
             .taken
@@ -176,7 +173,6 @@ impl Pools {
     }
 
     /// Whether a reservation holds anything.
-    #[must_use]
     pub fn has(&self, reservation: &Reservation) -> bool {
         self.taken.contains_key(reservation)
     }
@@ -187,7 +183,6 @@ impl Pools {
     }
 
     /// Whether any backend is excluded now because it is unreachable.
-    #[must_use]
     pub fn leaves_any_out(&self, now: Instant) -> bool {
         self.unreachable.values().any(|until| now < *until)
     }
@@ -211,7 +206,6 @@ impl Pools {
     }
 
     /// Every known pool, ordered by name, and whether it may be used now.
-    #[must_use]
     pub fn candidates(
         &self,
         now: Instant,
@@ -238,7 +232,6 @@ impl Pools {
     }
 
     /// Every known pool, less the reservations since its report, for inspection.
-    #[must_use]
     pub fn views(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Vec<PoolView> {
         let mut views = Vec::new();
         for (name, backend) in &self.backends {

@@ -86,7 +86,6 @@ struct Found {
 
 impl Scheduling {
     /// A run that has not begun.
-    #[must_use]
     pub fn new(scheduler: Arc<SchedulerState>, context: Context, command: ScheduleVolume) -> Self {
         Self {
             scheduler,
@@ -106,13 +105,11 @@ impl Scheduling {
     }
 
     /// The command that the flow was begun with.
-    #[must_use]
     pub fn into_command(self) -> (Context, ScheduleVolume) {
         (self.context, self.command)
     }
 
     /// Whether this attempt had a placement before this run.
-    #[must_use]
     pub fn was_placed(&self) -> bool {
         self.earlier_place().is_some() && self.before.is_none()
     }
@@ -174,7 +171,6 @@ impl Scheduling {
 }
 
 /// The flow.
-#[must_use]
 pub fn flow() -> Flow<Scheduling, SchedulingError> {
     Flow::new("schedule_create_volume")
         .then(ExtractSpec)

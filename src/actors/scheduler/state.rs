@@ -119,13 +119,11 @@ impl SchedulerState {
     }
 
     /// The last decision for each volume, with its reasons.
-    #[must_use]
     pub fn decisions(&self) -> &Arc<Decisions> {
         &self.decisions
     }
 
     /// The current state of every known pool.
-    #[must_use]
     pub fn pool_views(&self) -> Vec<PoolView> {
         self.pools()
             .views(Instant::now(), self.liveness.down_time(), &|backend| {

@@ -57,7 +57,6 @@ pub struct VolumeManager {
 }
 
 /// The endpoint of a backend's manager, ready to be started and registered.
-#[must_use]
 pub fn endpoint(state: Arc<BackendState>, router: Router, bound: usize) -> EndpointBuilder<VolumeManager> {
     let server = state.backend.to_string();
     let endpoint = EndpointBuilder::new(Some(server), bound, move || {
@@ -84,7 +83,6 @@ impl CommandVisitor for EndpointBuilder<VolumeManager> {
 
 impl VolumeManager {
     /// A manager of this backend; `observer` sees each step of its flows.
-    #[must_use]
     pub fn new(state: Arc<BackendState>, router: Router, observer: Rc<dyn Observer<DriverError>>) -> Self {
         let api = router.any::<ApiTopic>();
         Self {

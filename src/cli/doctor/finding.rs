@@ -40,7 +40,6 @@ pub struct Reporter {
 
 impl Reporter {
     /// A reporter for this backend, or for the node, and the receiver of its findings.
-    #[must_use]
     pub fn new(backend: Option<&str>) -> (Self, Receiver<Finding>) {
         let (sender, receiver) = channel();
         let backend = backend.map(str::to_owned);

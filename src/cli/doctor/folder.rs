@@ -148,7 +148,6 @@ fn space(folder: &Folder, wanted: Wanted<'_>, reporter: &Reporter) {
 }
 
 /// Bytes in human-readable form.
-#[must_use]
 pub fn gib(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes < GIB {

@@ -103,7 +103,6 @@ fn needs_privilege(port: u16) -> bool {
 }
 
 /// Classifies a listener by whether its process holds the lock of Pumice.
-#[must_use]
 pub fn by_lock(held: Held, owner: Option<(String, u32)>) -> Whose {
     match (held, owner) {
         (Held::By(pid), Some((_, listens))) if listens == pid => {
@@ -116,7 +115,6 @@ pub fn by_lock(held: Held, owner: Option<(String, u32)>) -> Whose {
 }
 
 /// The answer of `/healthcheck`: status and text. `None` without a valid answer.
-#[must_use]
 pub fn healthcheck(listen: SocketAddr) -> Option<(u16, String)> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -49,7 +49,6 @@ fn reach(ip: IpAddr, key: &str, reporter: &Reporter) {
 }
 
 /// Classifies the listener of a tgtd's portal: a separate process, owned by the holder of the lock.
-#[must_use]
 pub fn of_tgtd(held: Held, owner: Option<(String, u32)>) -> Whose {
     match (held, owner) {
         (Held::By(pid), owner) if owner.as_ref().is_none_or(|(name, _)| name == "tgtd") => {
@@ -61,7 +60,6 @@ pub fn of_tgtd(held: Held, owner: Option<(String, u32)>) -> Whose {
 }
 
 /// Classifies the listener of a portal of the kernel's target: it has no process, but is in the kernel's configuration.
-#[must_use]
 pub fn of_kernel(known: &[SocketAddr], address: SocketAddr, owner: Option<(String, u32)>) -> Whose {
     if known.contains(&address) {
         return Whose::Ours("the kernel's target listens there".to_owned());
@@ -73,7 +71,6 @@ pub fn of_kernel(known: &[SocketAddr], address: SocketAddr, owner: Option<(Strin
 }
 
 /// The portals of LIO's targets.
-#[must_use]
 pub fn of_lio(configfs: &Path) -> Vec<SocketAddr> {
     let below = |folder: &Path| -> Vec<std::path::PathBuf> {
         std::fs::read_dir(folder)
@@ -89,7 +86,6 @@ pub fn of_lio(configfs: &Path) -> Vec<SocketAddr> {
 }
 
 /// The portals of nvmet.
-#[must_use]
 pub fn of_nvmet(configfs: &Path) -> Vec<SocketAddr> {
     let Ok(ports) = std::fs::read_dir(configfs.join("nvmet/ports")) else {
         return Vec::new();

@@ -52,7 +52,6 @@ pub fn report(check: &str, key: Option<&str>, error: &CommandError, reporter: &R
 }
 
 /// An error with its causes.
-#[must_use]
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),

@@ -3,7 +3,6 @@
 use super::finding::{Finding, Outcome};
 
 /// One line for each finding, in columns, with its correction below.
-#[must_use]
 pub fn text(findings: &[Finding], colour: bool) -> String {
     let width = findings
         .iter()
@@ -34,7 +33,6 @@ pub fn text(findings: &[Finding], colour: bool) -> String {
 }
 
 /// A list of objects.
-#[must_use]
 pub fn json(findings: &[Finding]) -> String {
     serde_json::to_string_pretty(findings).unwrap_or_else(|_| "[]".to_owned()) + "\n"
 }

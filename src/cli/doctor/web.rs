@@ -9,7 +9,6 @@ use crate::cli::serve;
 use crate::config::{Config, Role};
 
 /// The holder of this data directory's lock: a running control node.
-#[must_use]
 pub fn held(data_dir: &Path) -> Held {
     locks::held(&data_dir.join("store/lock"))
 }

@@ -82,7 +82,6 @@ impl Daemon {
     }
 
     /// A handle for other threads.
-    #[must_use]
     pub fn process(&self) -> Process {
         self.process.clone()
     }
@@ -111,7 +110,6 @@ impl Drop for Daemon {
 
 impl Process {
     /// The process with that pid, if it exists.
-    #[must_use]
     pub fn open(pid: u32) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).ok()?;
@@ -122,7 +120,6 @@ impl Process {
     }
 
     /// Its pid.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -138,7 +135,6 @@ impl Process {
     }
 
     /// Waits for its end, at most this long. True if it ended.
-    #[must_use]
     pub fn wait_end(&self, limit: Duration) -> bool {
         let timeout = Timespec::try_from(limit).ok();
         let mut fds = [PollFd::new(&*self.pidfd, PollFlags::IN)];

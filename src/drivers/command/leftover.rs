@@ -19,14 +19,12 @@ static RUN: LazyLock<String> = LazyLock::new(|| rng::id().simple().to_string());
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The unique number of this run.
-#[must_use]
 pub fn run() -> &'static str {
     &RUN
 }
 
 /// The session of this process, and of the programs that it starts. 0 in a session outside of the process's namespace
 /// (the first process of a container, and its children without their own session).
-#[must_use]
 pub fn session() -> u32 {
     // Not `getsid`: rustix takes its answer for a process id, and those are never 0.
     let stat = std::fs::read_to_string("/proc/self/stat");

@@ -42,7 +42,6 @@ pub struct Copier {
 
 impl Copier {
     /// A copier without transfers.
-    #[must_use]
     pub fn new(options: CopyOptions) -> Self {
         Self {
             throttle: Throttle::new(options.limit),

@@ -69,7 +69,6 @@ pub struct WipeArgs {
 }
 
 /// Runs `pumice copy`.
-#[must_use]
 pub fn copy(args: &CopyArgs) -> ExitCode {
     run(args.block, |block, pace| {
         let (from, to) = (source(&args.from)?, target(&args.to)?);
@@ -83,7 +82,6 @@ pub fn copy(args: &CopyArgs) -> ExitCode {
 }
 
 /// Runs `pumice wipe`.
-#[must_use]
 pub fn wipe(args: &WipeArgs) -> ExitCode {
     run(args.block, |block, pace| {
         let to = target(&args.path)?;

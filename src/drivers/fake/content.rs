@@ -17,14 +17,12 @@ pub struct Content {
 
 impl Content {
     /// The first byte at or after `offset` in a piece that is not all zeros.
-    #[must_use]
     pub fn next_data(&self, offset: u64) -> Option<u64> {
         let (index, _) = self.pieces.range(offset / PIECE..).next()?;
         Some(offset.max(index * PIECE))
     }
 
     /// Reads so many bytes.
-    #[must_use]
     pub fn read(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let end = offset + as_u64(length);
@@ -38,7 +36,6 @@ impl Content {
     }
 
     /// Writes these bytes. False if the content would exceed the bound.
-    #[must_use]
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
         let mut at = offset;
         let mut rest = bytes;

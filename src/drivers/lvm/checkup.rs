@@ -85,7 +85,6 @@ pub struct Settings(BTreeMap<String, String>);
 
 impl Checkup {
     /// A checkup with a backend's options.
-    #[must_use]
     pub fn new(options: &LvmOptions) -> Self {
         Self {
             lvm: Lvm::new(options),
@@ -94,19 +93,16 @@ impl Checkup {
     }
 
     /// The thin pool's name.
-    #[must_use]
     pub fn pool_name(&self) -> String {
         names::pool(&self.group)
     }
 
     /// The programs that the driver calls.
-    #[must_use]
     pub fn programs(&self) -> Vec<Command> {
         PROGRAMS.iter().map(|name| self.lvm.command(name)).collect()
     }
 
     /// The programs that LVM calls for thin pools.
-    #[must_use]
     pub fn thin_programs(&self) -> Vec<Command> {
         let (names, package) = THIN_PROGRAMS;
         names.iter().map(|name| Command::new(*name, package)).collect()
@@ -161,7 +157,6 @@ impl Checkup {
 
 impl Settings {
     /// Parses the output of `lvmconfig`.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut all = BTreeMap::new();
         let mut path: Vec<&str> = Vec::new();
@@ -180,19 +175,16 @@ impl Settings {
     }
 
     /// A value in LVM's notation.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 
     /// Whether a switch is enabled.
-    #[must_use]
     pub fn is_on(&self, key: &str) -> bool {
         self.get(key) == Some("1")
     }
 
     /// The texts of a list; `None` if it is not set.
-    #[must_use]
     pub fn list(&self, key: &str) -> Option<Vec<&str>> {
         // Each text is between quotes, so every other piece is one.
         let pieces = self.get(key)?.split('"').skip(1).step_by(2);

@@ -98,7 +98,6 @@ pub struct LvmDriver {
 
 impl LvmDriver {
     /// A new driver. It does not access the storage.
-    #[must_use]
     pub fn new(options: LvmOptions) -> Self {
         Self {
             lvm: Lvm::new(&options),

@@ -45,7 +45,6 @@ impl Chap {
 
     /// Reads `CHAP name password`; `None` if it is anything else. The parts are used on command lines and in requests,
     /// so only letters, digits and a few harmless characters are accepted.
-    #[must_use]
     pub fn parse(provider_auth: &Secret) -> Option<Self> {
         let mut words = provider_auth.reveal().split(' ');
         let (method, name, password) = (words.next()?, words.next()?, words.next()?);
@@ -64,19 +63,16 @@ impl Chap {
     }
 
     /// `CHAP name password`.
-    #[must_use]
     pub fn to_provider_auth(&self) -> Secret {
         Secret::new(format!("CHAP {} {}", self.name, self.password))
     }
 
     /// The name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The password, for the code that needs it.
-    #[must_use]
     pub fn reveal_password(&self) -> &str {
         &self.password
     }

@@ -138,7 +138,6 @@ impl Tree {
     }
 
     /// Whether the path exists.
-    #[must_use]
     pub fn exists(&self, path: &Path) -> bool {
         self.fs.exists(path)
     }
@@ -166,13 +165,11 @@ impl Tree {
     }
 
     /// An attribute without the line's end; `None` if it does not exist, or is not readable.
-    #[must_use]
     pub fn read(&self, path: &Path) -> Option<String> {
         self.fs.read(path).ok().map(|text| text.trim_end().to_owned())
     }
 
     /// Whether the link's target is this object (by its last components).
-    #[must_use]
     pub fn leads_to(&self, link: &Path, object: &Path) -> bool {
         self.fs
             .read_link(link)
@@ -180,7 +177,6 @@ impl Tree {
     }
 
     /// An editor for this work.
-    #[must_use]
     pub fn editor<'a>(&'a self, work: &'a Work) -> Editor<'a> {
         Editor { tree: self, work }
     }

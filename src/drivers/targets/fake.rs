@@ -62,7 +62,6 @@ impl Default for FakeTarget {
 
 impl FakeTarget {
     /// A target whose verbs take this long each.
-    #[must_use]
     pub fn new(latency: Duration) -> Self {
         let daemon = Daemon {
             generation: None,
@@ -88,7 +87,6 @@ impl FakeTarget {
     }
 
     /// How often `verb` was called.
-    #[must_use]
     pub fn calls(&self, verb: Verb) -> usize {
         self.faults.calls(verb)
     }
@@ -113,13 +111,11 @@ impl FakeTarget {
     }
 
     /// The exported volume names, without counting a call.
-    #[must_use]
     pub fn exports(&self) -> Vec<String> {
         self.daemon().exports.keys().cloned().collect()
     }
 
     /// The initiators with access to a volume.
-    #[must_use]
     pub fn initiators(&self, volume: &VolumeSpec) -> Vec<String> {
         let daemon = self.daemon();
         let initiators = daemon
@@ -130,7 +126,6 @@ impl FakeTarget {
     }
 
     /// The backing store of a volume's export.
-    #[must_use]
     pub fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
         let daemon = self.daemon();
         daemon

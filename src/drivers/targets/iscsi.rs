@@ -31,14 +31,12 @@ pub struct Location {
 
 impl Location {
     /// As stored in the volume's record.
-    #[must_use]
     pub fn to_provider_location(&self) -> String {
         let portals: Vec<String> = self.portals.iter().map(SocketAddr::to_string).collect();
         format!("{},{} {} {}", portals.join(";"), self.tid, self.iqn, self.lun)
     }
 
     /// Parses it; `None` for another format.
-    #[must_use]
     pub fn parse(provider_location: &str) -> Option<Self> {
         let mut words = provider_location.split(' ');
         let (place, iqn, lun) = (words.next()?, words.next()?, words.next()?);
@@ -77,21 +75,18 @@ pub fn initiator(connector: &Connector) -> Result<String, DriverError> {
 }
 
 /// Whether two iSCSI names are equal: they are case-insensitive (RFC 3722, 6.1; RFC 7143, 4.2.7.2).
-#[must_use]
 pub fn is_same_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
 /// An iSCSI name in the normalized form for comparison. For the characters that [`is_name`] accepts, RFC 3722 only
 /// requires lower case.
-#[must_use]
 pub fn normalized(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
 /// The name of a volume's target: `prefix` and the volume's name, normalized. A volume that was exported with capital
 /// letters keeps that name as long as it is in its record, for initiators that reconnect with it.
-#[must_use]
 pub fn target_name(prefix: &str, volume: &VolumeSpec) -> String {
     let name = normalized(&format!("{prefix}{}", volume.storage_name()));
     let recorded = volume.provider_location.as_deref().and_then(Location::parse);
@@ -116,7 +111,6 @@ pub fn check_prefix(prefix: &str) -> Result<(), DriverError> {
 
 /// Whether the text has only the characters of an iSCSI name. Other alphabets, which the standard would allow, are
 /// rejected, because tgt refuses them.
-#[must_use]
 pub fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text

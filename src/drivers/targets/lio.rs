@@ -103,7 +103,6 @@ pub struct LioTarget {
 
 impl LioTarget {
     /// A new target. It does not access the kernel.
-    #[must_use]
     pub fn new(options: LioOptions) -> Self {
         let tree = Tree::new(Mounted::new(&options.configfs));
         Self::over(options, tree, Backing::of)

@@ -106,7 +106,6 @@ pub struct NvmetTarget {
 
 impl NvmetTarget {
     /// A new target. It does not access the kernel.
-    #[must_use]
     pub fn new(options: NvmetOptions) -> Self {
         let tree = Tree::new(Mounted::new(&options.configfs));
         Self::over(options, tree)

@@ -90,7 +90,6 @@ pub struct TgtOptions {
 }
 
 /// The programs that it needs: the daemon, its tool, and the one that binds the daemon to this process.
-#[must_use]
 pub fn programs(tgtd: &str, tgtadm: &str) -> [Command; 3] {
     [
         Command::new(tgtd, PACKAGE),
@@ -100,13 +99,11 @@ pub fn programs(tgtd: &str, tgtadm: &str) -> [Command; 3] {
 }
 
 /// The folder of a backend's daemon.
-#[must_use]
 pub fn folder(data_dir: &Path, backend: &str) -> PathBuf {
     data_dir.join("tgt").join(backend)
 }
 
 /// Whether the path of the socket in this folder is short enough.
-#[must_use]
 pub fn has_room_for_socket(folder: &Path) -> bool {
     folder.as_os_str().len() + SOCKET.len() + CONTROL_PORT.len() + 2 <= LONGEST_SOCKET
 }
@@ -149,7 +146,6 @@ pub struct TgtTarget {
 
 impl TgtTarget {
     /// A new target: [`TargetDriver::setup`] starts its daemon.
-    #[must_use]
     pub fn new(options: TgtOptions) -> Self {
         let options = TgtOptions {
             folder: std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone()),

@@ -37,7 +37,6 @@ pub fn delete(snapshot: &Snapshot, force: bool) -> Result<()> {
 }
 
 /// Whether it may be deleted with its volume.
-#[must_use]
 pub fn goes_with_its_volume(snapshot: &Snapshot, force: bool) -> bool {
     delete(snapshot, force).is_ok()
 }

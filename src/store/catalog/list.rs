@@ -18,7 +18,6 @@ use crate::model::ProjectId;
 use crate::store::{Entry, Key, StoreError};
 
 /// The most rows that are read for a page, if its query determines it; `None` if that depends on the number of records.
-#[must_use]
 pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
     match plan::<R>(query, None) {
         Plan::Nothing => Some(0),

@@ -141,7 +141,6 @@ impl SledStore {
     }
 
     /// Whether a restore into this directory did not complete: its content is useless.
-    #[must_use]
     pub fn is_half_restored(path: &Path) -> bool {
         open::is_half_restored(path)
     }
@@ -201,13 +200,11 @@ impl SledStore {
     }
 
     /// Statistics of the writer.
-    #[must_use]
     pub fn stats(&self) -> &WriterStats {
         &self.stats
     }
 
     /// The current health, and its changes.
-    #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
@@ -221,7 +218,6 @@ impl SledStore {
     }
 
     /// The directory.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -174,7 +174,6 @@ impl Entry for MigrateVolumeEntry {
 
 impl MigrateVolumeEntry {
     /// A migration at its first stage.
-    #[must_use]
     pub fn new(destination: Among, copy: VolumeId, new_type: Option<NewType>) -> Self {
         Self {
             stage: Stage::Place,

@@ -21,7 +21,6 @@ impl NewType {
     }
 
     /// The change of the project's usage by the change of type.
-    #[must_use]
     pub fn usage(self, volume: &Volume) -> Deltas {
         if !volume.consumes_quota {
             return Deltas::new();

@@ -85,7 +85,6 @@ pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: 
 }
 
 /// The token in a request's headers.
-#[must_use]
 pub fn token(request: &HttpRequest) -> Option<&str> {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     text("x-auth-token")

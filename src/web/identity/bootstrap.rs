@@ -19,7 +19,6 @@ pub const ADMIN: &str = "admin";
 pub const CLOUDS: &str = "clouds.yaml";
 
 /// 24 letters and digits: 142 bits.
-#[must_use]
 pub fn random_password() -> Secret {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut password = String::new();
@@ -32,7 +31,6 @@ pub fn random_password() -> Secret {
 }
 
 /// The text of `clouds.yaml`, with a cloud named `pumice`.
-#[must_use]
 pub fn clouds_yaml(options: &IdentityOptions, password: &Secret) -> String {
     // JSON strings are YAML strings.
     let quote = |text: &str| serde_json::Value::from(text).to_string();
@@ -60,13 +58,11 @@ pub fn clouds_yaml(options: &IdentityOptions, password: &Secret) -> String {
 }
 
 /// Where clients log in.
-#[must_use]
 pub fn auth_url(options: &IdentityOptions) -> String {
     format!("{}/identity/v3", options.url.trim_end_matches('/'))
 }
 
 /// The text with this `auth_url`; `None` if it has it already.
-#[must_use]
 pub fn readdress(text: &str, auth_url: &str) -> Option<String> {
     let quoted = serde_json::Value::from(auth_url).to_string();
     let mut changed = false;

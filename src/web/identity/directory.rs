@@ -27,7 +27,6 @@ pub struct Directory {
 }
 
 /// 32 hexadecimal digits derived from kind and name: the format of Keystone's ids.
-#[must_use]
 pub fn id_for(kind: &str, name: &str) -> String {
     let digest = Sha256::new()
         .chain_update(kind)
@@ -38,13 +37,11 @@ pub fn id_for(kind: &str, name: &str) -> String {
 }
 
 /// The id of a user of that name.
-#[must_use]
 pub fn user_id(name: &str) -> UserId {
     UserId(id_for("user", name))
 }
 
 /// A user with that name.
-#[must_use]
 pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> User {
     User {
         id: user_id(name),
@@ -57,7 +54,6 @@ pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> Us
 }
 
 /// A project with that name.
-#[must_use]
 pub fn project(name: &str) -> Project {
     Project {
         id: ProjectId(id_for("project", name)),
@@ -69,7 +65,6 @@ pub fn project(name: &str) -> Project {
 
 impl Directory {
     /// The table of the stored records.
-    #[must_use]
     pub fn of(
         users: impl IntoIterator<Item = User>,
         projects: impl IntoIterator<Item = Project>,
@@ -107,25 +102,21 @@ impl Directory {
     }
 
     /// An enabled user, by id.
-    #[must_use]
     pub fn user(&self, id: &UserId) -> Option<&User> {
         self.users.get(id).filter(|user| user.enabled)
     }
 
     /// An enabled user, by name.
-    #[must_use]
     pub fn user_by_name(&self, name: &str) -> Option<&User> {
         self.users.values().find(|user| user.enabled && user.name == name)
     }
 
     /// An enabled project, by id.
-    #[must_use]
     pub fn project(&self, id: &ProjectId) -> Option<&Project> {
         self.projects.get(id).filter(|project| project.enabled)
     }
 
     /// An enabled project, by name.
-    #[must_use]
     pub fn project_by_name(&self, name: &str) -> Option<&Project> {
         self.projects
             .values()
@@ -150,7 +141,6 @@ impl Directory {
     }
 
     /// The projects in which a user has a role.
-    #[must_use]
     pub fn projects_of(&self, user: &UserId) -> Vec<&Project> {
         self.roles
             .range((user.clone(), ProjectId(String::new()))..)
@@ -161,7 +151,6 @@ impl Directory {
     }
 
     /// The roles of a user in a project with those they imply, the most powerful first; empty if there are none.
-    #[must_use]
     pub fn roles_in(&self, user: &UserId, project: &ProjectId) -> Vec<String> {
         self.roles
             .get(&(user.clone(), project.clone()))
@@ -170,7 +159,6 @@ impl Directory {
     }
 
     /// The names of all roles.
-    #[must_use]
     pub fn role_names(&self) -> BTreeSet<String> {
         IMPLIED
             .iter()
@@ -181,7 +169,6 @@ impl Directory {
 }
 
 /// Roles with those they imply: admin → member → reader, as in Keystone's bootstrap.
-#[must_use]
 pub fn with_implied(roles: &BTreeSet<String>) -> Vec<String> {
     let first = IMPLIED
         .iter()

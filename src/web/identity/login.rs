@@ -34,7 +34,6 @@ pub enum Reference {
 
 impl Reference {
     /// The text by which failures are counted.
-    #[must_use]
     pub fn text(&self) -> &str {
         match self {
             Self::Id(text) | Self::Name(text) | Self::Elsewhere(text) => text,

@@ -163,7 +163,6 @@ pub struct LoginQueue {
 
 impl LoginQueue {
     /// A queue that allows so many checks at once.
-    #[must_use]
     pub fn new(at_once: usize) -> Self {
         let state = State {
             free: at_once.max(1),

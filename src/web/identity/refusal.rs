@@ -43,7 +43,6 @@ impl Refusal {
     }
 
     /// 400 because something is missing (keystone: `ValidationError`).
-    #[must_use]
     pub fn expecting(attribute: &str, target: &str) -> Self {
         Self::bad_request(format!(
             "Expecting to find {attribute} in {target}. The server could not comply with the request since it is \
@@ -52,7 +51,6 @@ impl Refusal {
     }
 
     /// 401 that does not say which part was wrong.
-    #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, UNAUTHENTICATED)
     }
@@ -63,7 +61,6 @@ impl Refusal {
     }
 
     /// 403 for an action by its Keystone name.
-    #[must_use]
     pub fn forbidden(action: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -77,19 +74,16 @@ impl Refusal {
     }
 
     /// 404 for a resource of that kind.
-    #[must_use]
     pub fn not_found(kind: &str, id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Could not find {kind}: {id}."))
     }
 
     /// 404 for a route.
-    #[must_use]
     pub fn no_such_route() -> Self {
         Self::new(StatusCode::NOT_FOUND, "The resource could not be found.")
     }
 
     /// 429: too many failures.
-    #[must_use]
     pub fn slow_down(wait: std::time::Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self {
@@ -102,7 +96,6 @@ impl Refusal {
     }
 
     /// 503: too many logins.
-    #[must_use]
     pub fn busy() -> Self {
         Self {
             retry_after: Some(5),

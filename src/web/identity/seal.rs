@@ -66,7 +66,6 @@ pub struct Claims {
 
 impl Claims {
     /// The methods of authentication, by Keystone's names.
-    #[must_use]
     pub fn methods(&self) -> Vec<&'static str> {
         let methods = [(self.by_token, "token"), (self.by_password, "password")];
         methods
@@ -86,7 +85,6 @@ pub struct Unproven {
 
 impl Unproven {
     /// Parses a text; `None` if it is not a token of this service.
-    #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
@@ -123,19 +121,16 @@ impl Unproven {
     }
 
     /// The claimed user.
-    #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.claims.user_id
     }
 
     /// The claimed audit id.
-    #[must_use]
     pub fn audit_id(&self) -> Uuid {
         self.claims.audit_id
     }
 
     /// The claims, if one of these keys sealed them.
-    #[must_use]
     pub fn proven(self, keys: &TokenKeys) -> Option<Claims> {
         let key = keys.keys.iter().find(|key| key.number == self.key)?;
         let (body, seal) = self.bytes.split_at(self.bytes.len() - SEAL);
@@ -147,7 +142,6 @@ impl Unproven {
 }
 
 /// The text of a token, sealed with the newest key; `None` if there is no key, or an id is too long.
-#[must_use]
 pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
     let key = keys.keys.first()?;
     let flags = [
@@ -178,13 +172,11 @@ pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
 }
 
 /// The fingerprint of a user's password: different for each user, and useless without the key.
-#[must_use]
 pub fn fingerprint(keys: &TokenKeys, user: &UserId, password_hash: &Secret) -> Fingerprint {
     derive(keys, b"credential\0", user, password_hash.reveal())
 }
 
 /// The salt for a user whose password is in the configuration: the same at each start, so that tokens stay valid.
-#[must_use]
 pub fn salt(keys: &TokenKeys, user: &UserId) -> [u8; 16] {
     derive(keys, b"salt\0", user, "")
 }
@@ -252,7 +244,6 @@ impl<'a> Reader<'a> {
 }
 
 /// Base64 for URLs, without padding (RFC 4648, 5).
-#[must_use]
 pub fn base64_url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -105,7 +105,6 @@ impl Default for Throttle {
 
 impl Throttle {
     /// An attempt on an existing user, or else on an unknown name.
-    #[must_use]
     pub fn attempt(&self, user: Option<&UserId>, name: &str, address: IpAddr) -> Attempt {
         let source = source(address);
         let known = user.and_then(|user| self.lock().sources.get(user).map(|known| known.contains(&source)));
@@ -121,7 +120,6 @@ impl Throttle {
     }
 
     /// How long to wait before the next attempt; `None` if it is allowed now.
-    #[must_use]
     pub fn wait(&self, attempt: &Attempt, now: Instant) -> Option<Duration> {
         self.lock().wait(attempt, now)
     }

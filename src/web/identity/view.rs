@@ -18,7 +18,6 @@ const SERVICES: [(&str, &str, &str); 3] = [
 const INTERFACES: [&str; 3] = ["public", "internal", "admin"];
 
 /// The default domain, as nested in other objects.
-#[must_use]
 pub fn domain() -> Value {
     json!({"id": DEFAULT_DOMAIN, "name": DEFAULT_DOMAIN_NAME})
 }
@@ -29,13 +28,11 @@ fn time(time: Timestamp) -> String {
 }
 
 /// A role by name.
-#[must_use]
 pub fn role(name: &str) -> Value {
     json!({"id": id_for("role", name), "name": name})
 }
 
 /// The body of a token; `None` if its user or project is removed.
-#[must_use]
 pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> Option<Value> {
     let user = directory.user(&token.user_id)?;
     let audit_ids: Vec<String> = [Some(token.audit_id), token.audit_chain]
@@ -73,7 +70,6 @@ pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> O
 }
 
 /// The service catalog for a project.
-#[must_use]
 pub fn catalog(base_url: &str, region: &str, project_id: &str) -> Value {
     let services = SERVICES.iter().map(|(kind, name, path)| {
         let url = format!("{base_url}{}", path.replace("$(project_id)s", project_id));
@@ -120,7 +116,6 @@ pub fn endpoints<'a>(api: &'a str, base_url: &'a str, region: &'a str) -> impl I
 }
 
 /// A user, as `GET /users/{id}` has it.
-#[must_use]
 pub fn user(api: &str, user: &User) -> Value {
     json!({
         "id": user.id,
@@ -135,7 +130,6 @@ pub fn user(api: &str, user: &User) -> Value {
 }
 
 /// A project, as `GET /projects/{id}` has it.
-#[must_use]
 pub fn project(api: &str, project: &Project) -> Value {
     json!({
         "id": project.id,
@@ -152,7 +146,6 @@ pub fn project(api: &str, project: &Project) -> Value {
 }
 
 /// A role, as `GET /roles/{id}` has it.
-#[must_use]
 pub fn whole_role(api: &str, name: &str) -> Value {
     let id = id_for("role", name);
     json!({
@@ -166,7 +159,6 @@ pub fn whole_role(api: &str, name: &str) -> Value {
 }
 
 /// The domain, as `GET /domains/{id}` has it.
-#[must_use]
 pub fn whole_domain(api: &str) -> Value {
     json!({
         "id": DEFAULT_DOMAIN,
@@ -180,14 +172,12 @@ pub fn whole_domain(api: &str) -> Value {
 }
 
 /// The region, as `GET /regions/{id}` has it.
-#[must_use]
 pub fn region(api: &str, name: &str) -> Value {
     json!({"id": name, "description": "", "parent_region_id": null,
            "links": {"self": format!("{api}/regions/{name}")}})
 }
 
 /// A role assignment, with names.
-#[must_use]
 pub fn assignment(api: &str, user: &User, project: &Project, role_name: &str) -> Value {
     json!({
         "role": role(role_name),
@@ -199,7 +189,6 @@ pub fn assignment(api: &str, user: &User, project: &Project, role_name: &str) ->
 }
 
 /// A list under its name, with Keystone's links.
-#[must_use]
 pub fn collection(name: &str, items: Vec<Value>, url: &str) -> Value {
     let mut body = Map::new();
     body.insert(name.to_owned(), Value::Array(items));
@@ -211,7 +200,6 @@ pub fn collection(name: &str, items: Vec<Value>, url: &str) -> Value {
 }
 
 /// The version document of v3.
-#[must_use]
 pub fn version(api: &str) -> Value {
     json!({
         "id": "v3.14",

@@ -36,7 +36,6 @@ pub(in crate::web) const UPDATE: Schema = envelope!(
 );
 
 /// Reads `POST /attachments`.
-#[must_use]
 pub fn create(body: &Value) -> CreateAttachment {
     let attachment = &body["attachment"];
     CreateAttachment {

@@ -23,7 +23,6 @@ pub(in crate::web) const DISABLE: Schema = cluster!((
 pub const DEFAULT_BINARY: &str = "cinder-volume";
 
 /// Reads `enable` and `disable`: which cluster, by binary and name.
-#[must_use]
 pub fn change(body: &Value) -> (String, String) {
     (
         text(body, "binary").unwrap_or(DEFAULT_BINARY).to_owned(),

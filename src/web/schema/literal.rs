@@ -23,7 +23,6 @@ pub enum Literal {
 const MAX_DEPTH: usize = 8;
 
 /// Reads a literal; `None` if the text is not a literal.
-#[must_use]
 pub fn read(text: &str) -> Option<Literal> {
     let mut reader = Reader {
         rest: text.trim(),
@@ -36,7 +35,6 @@ pub fn read(text: &str) -> Option<Literal> {
 
 impl Literal {
     /// A dict of scalars; `None` if it is something else.
-    #[must_use]
     pub fn into_text_map(self) -> Option<BTreeMap<String, String>> {
         let Self::Dict(dict) = self else { return None };
         dict.into_iter()

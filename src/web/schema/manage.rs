@@ -86,7 +86,6 @@ impl AdoptedVolume {
 }
 
 /// Reads `POST /manageable_volumes`.
-#[must_use]
 pub fn volume(body: &Value) -> AdoptedVolume {
     let volume = &body["volume"];
     let own = |field| {
@@ -125,7 +124,6 @@ pub(in crate::web) const SNAPSHOT: Schema = envelope!(
 );
 
 /// Reads `POST /manageable_snapshots`. Unlike elsewhere, names are not trimmed.
-#[must_use]
 pub fn snapshot(body: &Value) -> ManageSnapshot {
     let snapshot = &body["snapshot"];
     let own = |field| text(snapshot, field).map(str::to_owned);

@@ -6,7 +6,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// `repr(value)`: texts in quotes, `None`, `True`, `{'a': 1}`.
-#[must_use]
 pub fn repr(value: &Value) -> String {
     let mut out = String::new();
     write_repr(value, &mut out);
@@ -14,7 +13,6 @@ pub fn repr(value: &Value) -> String {
 }
 
 /// `str(value)`: as `repr`, but a text is itself.
-#[must_use]
 pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -23,7 +21,6 @@ pub fn text(value: &Value) -> String {
 }
 
 /// `repr` of a text: in single quotes, or in double ones if only that saves escaping.
-#[must_use]
 pub fn repr_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     write_text(text, &mut out);
@@ -122,7 +119,6 @@ pub enum Number {
 
 impl Number {
     /// Whether it is less than `limit`.
-    #[must_use]
     pub fn below(self, limit: i64) -> bool {
         match self {
             Self::Int(value) => value < i128::from(limit),
@@ -131,7 +127,6 @@ impl Number {
     }
 
     /// Whether it is more than `limit`.
-    #[must_use]
     pub fn above(self, limit: i64) -> bool {
         match self {
             Self::Int(value) => value > i128::from(limit),
@@ -158,7 +153,6 @@ impl fmt::Display for Number {
 }
 
 /// The number that a value or a text represents; `None` for everything else.
-#[must_use]
 pub fn number(value: &Value) -> Option<Number> {
     match value {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
@@ -174,13 +168,11 @@ pub fn number(value: &Value) -> Option<Number> {
 }
 
 /// `int(text)`.
-#[must_use]
 pub fn int(text: &str) -> Option<i128> {
     text.trim().parse().ok()
 }
 
 /// A boolean in any of the texts that `oslo_utils.strutils.bool_from_string` accepts in strict mode.
-#[must_use]
 pub fn bool_from_string(word: &str) -> Option<bool> {
     match word.trim().to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
@@ -190,7 +182,6 @@ pub fn bool_from_string(word: &str) -> Option<bool> {
 }
 
 /// A UUID in any of the formats that `oslo_utils.uuidutils.is_uuid_like` accepts.
-#[must_use]
 pub fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok()
 }

@@ -66,7 +66,6 @@ impl ServiceChange {
     }
 
     /// The effective name: `binary`, else `service`.
-    #[must_use]
     pub fn key(&self) -> &str {
         if self.binary.is_empty() {
             &self.service
@@ -77,7 +76,6 @@ impl ServiceChange {
 }
 
 /// Reads `enable`, `disable` and `disable-log-reason`.
-#[must_use]
 pub fn change(body: &Value) -> ServiceChange {
     let own = |field: &str| {
         text(body, field)

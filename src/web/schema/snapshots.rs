@@ -54,7 +54,6 @@ impl NewSnapshot {
 }
 
 /// Reads `POST /snapshots`.
-#[must_use]
 pub fn create(body: &Value) -> NewSnapshot {
     let snapshot = &body["snapshot"];
     NewSnapshot {
@@ -91,7 +90,6 @@ pub(in crate::web) const UPDATE: Schema = envelope!(
 );
 
 /// Reads `PUT /snapshots/{id}`.
-#[must_use]
 pub fn update(snapshot_id: &str, body: &Value) -> UpdateSnapshot {
     let snapshot = &body["snapshot"];
     UpdateSnapshot {

@@ -41,7 +41,6 @@ pub(in crate::web) const SET_EXTRA_SPEC: Schema = Schema(&[
 ]);
 
 /// Reads `POST /types`.
-#[must_use]
 pub fn create(body: &Value) -> CreateVolumeType {
     let volume_type = &body["volume_type"];
     CreateVolumeType {
@@ -53,7 +52,6 @@ pub fn create(body: &Value) -> CreateVolumeType {
 }
 
 /// Reads `PUT /types/{id}`. [`check_update`] is called after the policy check.
-#[must_use]
 pub fn update(body: &Value) -> VolumeTypeChange {
     let volume_type = &body["volume_type"];
     VolumeTypeChange::Update {

@@ -182,7 +182,6 @@ pub(in crate::web) const UPDATE_V353: Schema = changed_volume!(AnyOf(&[
 ]));
 
 /// Reads `PUT /volumes/{id}`.
-#[must_use]
 pub fn update(volume_id: &str, body: &Value) -> UpdateVolume {
     let volume = &body["volume"];
     // The outer `Some`: it was given; the inner: it was given a text.

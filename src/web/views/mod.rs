@@ -39,7 +39,6 @@ impl Json {
     }
 
     /// An answer with this body.
-    #[must_use]
     pub fn answer(self, status: StatusCode) -> HttpResponse {
         HttpResponse::build(status)
             .insert_header(ContentType::json())
@@ -126,7 +125,6 @@ pub struct LinkBase {
 
 impl LinkBase {
     /// For a collection such as `volumes`, for this caller: with the project if its path contains it.
-    #[must_use]
     pub fn new(caller: &Caller, collection: &str) -> Self {
         let (base, project) = (&caller.base_url, caller.project_segment());
         Self {

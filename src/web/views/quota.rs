@@ -19,7 +19,6 @@ const BEFORE: [&str; 6] = [
 const AFTER: [&str; 1] = ["groups"];
 
 /// Every resource, given these types, with its name, in Cinder's order.
-#[must_use]
 pub fn resources<'t>(types: impl IntoIterator<Item = &'t VolumeType>) -> Vec<(Resource, String)> {
     let plain = |name: &&str| (Resource((*name).to_owned()), (*name).to_owned());
     let of_types = types.into_iter().flat_map(|found| {

@@ -19,7 +19,6 @@ pub struct SnapshotViews {
 
 impl SnapshotViews {
     /// For answers of `POST` and `PUT`, which have no extended attributes.
-    #[must_use]
     pub fn plain(caller: &Caller) -> Self {
         Self {
             version: caller.version,
@@ -28,7 +27,6 @@ impl SnapshotViews {
     }
 
     /// For answers of `GET`.
-    #[must_use]
     pub fn extended(caller: &Caller) -> Self {
         Self {
             extended: caller.can(reader("volume_extension:extended_snapshot_attributes")),
@@ -37,7 +35,6 @@ impl SnapshotViews {
     }
 
     /// A snapshot with all fields.
-    #[must_use]
     pub fn detail(self, snapshot: &Snapshot) -> SnapshotDetail<'_> {
         SnapshotDetail {
             views: self,

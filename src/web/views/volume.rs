@@ -43,7 +43,6 @@ struct Extended {
 
 impl VolumeViews {
     /// For answers of `POST` and `PUT`, which have no extended attributes.
-    #[must_use]
     pub fn plain(caller: &Caller) -> Self {
         Self {
             version: caller.version,
@@ -60,7 +59,6 @@ impl VolumeViews {
     }
 
     /// For answers of `GET`.
-    #[must_use]
     pub fn extended(caller: &Caller) -> Self {
         Self {
             extended: Extended {
@@ -74,7 +72,6 @@ impl VolumeViews {
     }
 
     /// A volume with all fields.
-    #[must_use]
     pub fn detail<'a>(
         &'a self,
         volume: &'a Volume,
@@ -90,7 +87,6 @@ impl VolumeViews {
     }
 
     /// A volume in a brief list.
-    #[must_use]
     pub fn summary<'a>(&'a self, volume: &'a Volume) -> VolumeSummary<'a> {
         VolumeSummary { views: self, volume }
     }

@@ -13,13 +13,11 @@ use crate::web::policy::{admin, member, reader};
 const USER_VISIBLE: [&str; 3] = ["RESKEY:availability_zones", "multiattach", "replication_enabled"];
 
 /// Whether all users may see (and filter by) this extra spec.
-#[must_use]
 pub fn is_user_visible(key: &str) -> bool {
     USER_VISIBLE.contains(&key)
 }
 
 /// Extra specs, as far as this caller may see them.
-#[must_use]
 pub fn visible_extra_specs<'t>(caller: &Caller, volume_type: &'t VolumeType) -> BTreeMap<&'t str, &'t str> {
     let all = caller.can(admin("volume_extension:types_extra_specs:read_sensitive"));
     volume_type
@@ -43,7 +41,6 @@ pub struct TypeView<'a> {
 
 impl<'a> TypeView<'a> {
     /// As `GET` answers.
-    #[must_use]
     pub fn new(caller: &Caller, volume_type: &'a VolumeType) -> Self {
         Self {
             volume_type,
@@ -56,7 +53,6 @@ impl<'a> TypeView<'a> {
     }
 
     /// As `GET /types/default` answers: without the key of the access extension.
-    #[must_use]
     pub fn of_default(caller: &Caller, volume_type: &'a VolumeType) -> Self {
         Self {
             with_access: false,

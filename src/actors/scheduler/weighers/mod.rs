@@ -62,7 +62,6 @@ fn by_name(name: &str, multipliers: Multipliers) -> Result<Weigher, UnknownName>
 }
 
 /// Brings values into 0..=1; all equal becomes all 0. NaN counts as the smallest.
-#[must_use]
 pub fn normalise(values: &[f64]) -> Vec<f64> {
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     let (min, max) = (

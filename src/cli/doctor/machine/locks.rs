@@ -15,7 +15,6 @@ pub enum Held {
 }
 
 /// The holder of this lock file.
-#[must_use]
 pub fn held(path: &Path) -> Held {
     let found = match std::fs::metadata(path) {
         Ok(found) => found,
@@ -33,7 +32,6 @@ pub fn held(path: &Path) -> Held {
 }
 
 /// The name of a process.
-#[must_use]
 pub fn process_name(pid: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(name.trim().to_owned())

@@ -30,7 +30,6 @@ pub struct Modules {
 
 impl Modules {
     /// The modules of the running kernel.
-    #[must_use]
     pub fn of_this_kernel() -> Self {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let release = release.trim().to_owned();
@@ -46,7 +45,6 @@ impl Modules {
     }
 
     /// The state of a module.
-    #[must_use]
     pub fn state(&self, name: &str) -> Module {
         let name = plain(name);
         if self.builtin.contains(&name) || self.sys.join(&name).is_dir() {

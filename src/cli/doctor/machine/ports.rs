@@ -14,7 +14,6 @@ pub struct Listener {
 }
 
 /// All listening sockets in this network namespace.
-#[must_use]
 pub fn listeners() -> Vec<Listener> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
@@ -41,13 +40,11 @@ pub fn taken(listeners: &[Listener], wanted: SocketAddr) -> Option<Listener> {
 
 /// Whether the address belongs to this machine. It is tested with a datagram socket on an arbitrary port, which
 /// has no side effects.
-#[must_use]
 pub fn is_local(ip: IpAddr) -> bool {
     ip.is_unspecified() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }
 
 /// The addresses of this machine without loopback, as text.
-#[must_use]
 pub fn local_addresses() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
     let mut found = fib_locals(&text);
@@ -56,7 +53,6 @@ pub fn local_addresses() -> Vec<String> {
 }
 
 /// The process of a listener, if visible to this user: name and id.
-#[must_use]
 pub fn owner(listener: &Listener) -> Option<(String, u32)> {
     let wanted = format!("socket:[{}]", listener.inode);
     let is_wanted = |path: std::path::PathBuf| {

@@ -178,7 +178,6 @@ pub enum Finding {
 
 impl Finding {
     /// Its kind, for programs.
-    #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",

@@ -72,7 +72,6 @@ pub enum VolumeData {
 
 impl VolumeData {
     /// The answer with these bytes.
-    #[must_use]
     pub fn of(question: &ReadVolumeData, bytes: Vec<u8>) -> Self {
         let checksum = question.checksum(&bytes);
         Self::Bytes { checksum, bytes }
@@ -84,7 +83,6 @@ impl ReadVolumeData {
     pub const LIMIT: Duration = Duration::from_secs(30);
 
     /// CRC-32 of the volume's id, the offset and the bytes: so the answer to another request does not match either.
-    #[must_use]
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(self.volume.0.as_bytes());
