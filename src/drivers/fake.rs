@@ -5,7 +5,10 @@
 //! reverts preserve; initially it is zeros, and uses no memory.
 
 mod content;
+mod handle;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -145,86 +148,6 @@ impl FakeDriver {
             options: Arc::new(options),
             storage: Arc::default(),
         }
-    }
-
-    /// Sets the fault of the next call of `verb` without one.
-    pub fn script(&self, verb: Verb, fault: Fault) {
-        self.faults.push(verb, fault);
-    }
-
-    /// The next `times` calls of `verb` fail with this.
-    pub fn fail_next(&self, verb: Verb, times: usize, error: fn() -> DriverError) {
-        for _ in 0..times {
-            self.faults.push(verb, Fault::Fails(error));
-        }
-    }
-
-    /// Removes all scripted faults.
-    pub fn heal(&self) {
-        self.faults.clear();
-    }
-
-    /// How often `verb` was called.
-    pub fn calls(&self, verb: Verb) -> usize {
-        self.faults.calls(verb)
-    }
-
-    /// Whether the volume exists.
-    pub fn exists(&self, id: VolumeId) -> bool {
-        self.storage().volumes.contains_key(&id)
-    }
-
-    /// The volume's size in GiB, if it exists.
-    pub fn size(&self, id: VolumeId) -> Option<u32> {
-        self.storage().volumes.get(&id).map(|disk| disk.gib)
-    }
-
-    /// The existing volumes.
-    pub fn volumes(&self) -> Vec<VolumeId> {
-        self.storage().volumes.keys().copied().collect()
-    }
-
-    /// The existing snapshots.
-    pub fn snapshots(&self) -> Vec<SnapshotId> {
-        self.storage().snapshots.keys().copied().collect()
-    }
-
-    /// Adds an unmanaged disk of so many GiB.
-    pub fn put_unmanaged(&self, name: &str, size: u32) {
-        self.storage()
-            .unmanaged
-            .insert(name.to_owned(), Disk::empty(size));
-    }
-
-    /// Deletes a volume without the service, as an operator might.
-    pub fn lose(&self, id: VolumeId) {
-        self.storage().volumes.remove(&id);
-    }
-
-    /// Writes into a volume, as a client that has it attached would. Does nothing if it does not exist.
-    pub fn write_volume(&self, id: VolumeId, offset: u64, bytes: &[u8]) {
-        if let Ok(disk) = self.storage().volume(id) {
-            let _ = disk.content.write(offset, bytes);
-        }
-    }
-
-    /// Reads from a volume; empty if it does not exist.
-    pub fn read_volume(&self, id: VolumeId, offset: u64, length: usize) -> Vec<u8> {
-        let mut storage = self.storage();
-        storage
-            .volume(id)
-            .map_or_else(|_| Vec::new(), |disk| disk.content.read(offset, length))
-    }
-
-    /// The content of a volume, for comparisons; `None` if it does not exist.
-    pub fn content(&self, id: VolumeId) -> Option<Content> {
-        self.storage().volumes.get(&id).map(|disk| disk.content.clone())
-    }
-
-    /// The content of a snapshot; `None` if it does not exist.
-    pub fn snapshot_content(&self, id: SnapshotId) -> Option<Content> {
-        let storage = self.storage();
-        storage.snapshots.get(&id).map(|(_, disk)| disk.content.clone())
     }
 
     fn storage(&self) -> MutexGuard<'_, Storage> {
@@ -530,122 +453,5 @@ impl VolumeDriver for FakeDriver {
         self.options
             .exportable
             .then(|| PathBuf::from("/fake").join(volume.storage_name()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::{FakeDriver, FakeOptions, Fault, Verb};
-    use crate::drivers::testing::volume;
-    use crate::drivers::{DriverError, VolumeDriver, Work};
-    use crate::model::SnapshotId;
-
-    fn work() -> Work {
-        Work::within(Duration::from_secs(10))
-    }
-
-    #[test]
-    fn a_full_backend_says_so_and_keeps_nothing() {
-        let driver = FakeDriver::new(FakeOptions {
-            capacity_gib: Some(3),
-            ..FakeOptions::default()
-        });
-        let (small, big) = (volume(2), volume(2));
-        driver.create_volume(&work(), &small).unwrap();
-        driver.create_volume(&work(), &small).unwrap();
-        assert!(matches!(
-            driver.create_volume(&work(), &big),
-            Err(DriverError::NoSpace { .. })
-        ));
-        assert_eq!(driver.volumes(), [small.id]);
-        driver.extend_volume(&work(), &small, 3).unwrap();
-        driver.extend_volume(&work(), &small, 3).unwrap();
-        assert_eq!(driver.size(small.id), Some(3));
-        driver.delete_volume(&work(), &small).unwrap();
-        driver.delete_volume(&work(), &small).unwrap();
-        assert!(driver.volumes().is_empty());
-    }
-
-    #[test]
-    fn snapshots_and_clones_need_their_source() {
-        let driver = FakeDriver::default();
-        let (source, copy) = (volume(1), volume(2));
-        let snapshot = SnapshotId::new();
-        assert!(matches!(
-            driver.create_cloned_volume(&work(), &copy, source.id),
-            Err(DriverError::NotFound { .. })
-        ));
-        driver.create_volume(&work(), &source).unwrap();
-        driver.create_snapshot(&work(), &source, snapshot).unwrap();
-        driver
-            .create_volume_from_snapshot(&work(), &copy, snapshot)
-            .unwrap();
-        assert!(driver.exists(copy.id));
-    }
-
-    #[test]
-    fn content_goes_along_with_snapshots_clones_reverts_and_growth() {
-        let driver = FakeDriver::default();
-        let (source, clone, copy) = (volume(1), volume(1), volume(2));
-        let snapshot = SnapshotId::new();
-        driver.create_volume(&work(), &source).unwrap();
-        driver.write_volume(source.id, 4000, b"before");
-        driver.create_snapshot(&work(), &source, snapshot).unwrap();
-        driver.write_volume(source.id, 4000, b"after!");
-        driver.extend_volume(&work(), &source, 2).unwrap();
-        driver.create_cloned_volume(&work(), &copy, source.id).unwrap();
-        driver
-            .create_volume_from_snapshot(&work(), &clone, snapshot)
-            .unwrap();
-        assert_eq!(driver.read_volume(source.id, 4000, 6), b"after!");
-        assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
-        assert_eq!(driver.read_volume(clone.id, 4000, 6), b"before");
-        assert_eq!(driver.content(clone.id), driver.snapshot_content(snapshot));
-        driver.revert_to_snapshot(&work(), &source, snapshot).unwrap();
-        assert_eq!(driver.read_volume(source.id, 4000, 6), b"before");
-        assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
-    }
-
-    #[test]
-    fn scripted_faults_come_in_order_and_once() {
-        let driver = FakeDriver::default();
-        let volume = volume(1);
-        driver.fail_next(Verb::CreateVolume, 2, || DriverError::TimedOut);
-        driver.script(Verb::CreateVolume, Fault::FailsAfter(|| DriverError::busy("")));
-        assert!(matches!(
-            driver.create_volume(&work(), &volume),
-            Err(DriverError::TimedOut)
-        ));
-        assert!(matches!(
-            driver.create_volume(&work(), &volume),
-            Err(DriverError::TimedOut)
-        ));
-        assert!(!driver.exists(volume.id));
-        assert!(matches!(
-            driver.create_volume(&work(), &volume),
-            Err(DriverError::Busy { .. })
-        ));
-        assert!(driver.exists(volume.id));
-        driver.create_volume(&work(), &volume).unwrap();
-        assert_eq!(driver.calls(Verb::CreateVolume), 4);
-    }
-
-    #[test]
-    fn a_hanging_verb_ends_when_cancelled() {
-        let driver = FakeDriver::default();
-        driver.script(Verb::Stats, Fault::Hangs);
-        let work = work();
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            let hanging = scope.spawn(|| driver.stats(&work));
-            while driver.calls(Verb::Stats) == 0 {
-                std::thread::yield_now();
-            }
-            work.cancel();
-            assert!(matches!(hanging.join().unwrap(), Err(DriverError::Cancelled)));
-        });
-        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }

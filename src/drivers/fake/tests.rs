@@ -1,0 +1,115 @@
+//! The fake driver refuses and keeps what a real one does.
+
+use std::time::{Duration, Instant};
+
+use super::{FakeDriver, FakeOptions, Fault, Verb};
+use crate::drivers::testing::volume;
+use crate::drivers::{DriverError, VolumeDriver, Work};
+use crate::model::SnapshotId;
+
+fn work() -> Work {
+    Work::within(Duration::from_secs(10))
+}
+
+#[test]
+fn a_full_backend_says_so_and_keeps_nothing() {
+    let driver = FakeDriver::new(FakeOptions {
+        capacity_gib: Some(3),
+        ..FakeOptions::default()
+    });
+    let (small, big) = (volume(2), volume(2));
+    driver.create_volume(&work(), &small).unwrap();
+    driver.create_volume(&work(), &small).unwrap();
+    assert!(matches!(
+        driver.create_volume(&work(), &big),
+        Err(DriverError::NoSpace { .. })
+    ));
+    assert_eq!(driver.volumes(), [small.id]);
+    driver.extend_volume(&work(), &small, 3).unwrap();
+    driver.extend_volume(&work(), &small, 3).unwrap();
+    assert_eq!(driver.size(small.id), Some(3));
+    driver.delete_volume(&work(), &small).unwrap();
+    driver.delete_volume(&work(), &small).unwrap();
+    assert!(driver.volumes().is_empty());
+}
+
+#[test]
+fn snapshots_and_clones_need_their_source() {
+    let driver = FakeDriver::default();
+    let (source, copy) = (volume(1), volume(2));
+    let snapshot = SnapshotId::new();
+    assert!(matches!(
+        driver.create_cloned_volume(&work(), &copy, source.id),
+        Err(DriverError::NotFound { .. })
+    ));
+    driver.create_volume(&work(), &source).unwrap();
+    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver
+        .create_volume_from_snapshot(&work(), &copy, snapshot)
+        .unwrap();
+    assert!(driver.exists(copy.id));
+}
+
+#[test]
+fn content_goes_along_with_snapshots_clones_reverts_and_growth() {
+    let driver = FakeDriver::default();
+    let (source, clone, copy) = (volume(1), volume(1), volume(2));
+    let snapshot = SnapshotId::new();
+    driver.create_volume(&work(), &source).unwrap();
+    driver.write_volume(source.id, 4000, b"before");
+    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver.write_volume(source.id, 4000, b"after!");
+    driver.extend_volume(&work(), &source, 2).unwrap();
+    driver.create_cloned_volume(&work(), &copy, source.id).unwrap();
+    driver
+        .create_volume_from_snapshot(&work(), &clone, snapshot)
+        .unwrap();
+    assert_eq!(driver.read_volume(source.id, 4000, 6), b"after!");
+    assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
+    assert_eq!(driver.read_volume(clone.id, 4000, 6), b"before");
+    assert_eq!(driver.content(clone.id), driver.snapshot_content(snapshot));
+    driver.revert_to_snapshot(&work(), &source, snapshot).unwrap();
+    assert_eq!(driver.read_volume(source.id, 4000, 6), b"before");
+    assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
+}
+
+#[test]
+fn scripted_faults_come_in_order_and_once() {
+    let driver = FakeDriver::default();
+    let volume = volume(1);
+    driver.fail_next(Verb::CreateVolume, 2, || DriverError::TimedOut);
+    driver.script(Verb::CreateVolume, Fault::FailsAfter(|| DriverError::busy("")));
+    assert!(matches!(
+        driver.create_volume(&work(), &volume),
+        Err(DriverError::TimedOut)
+    ));
+    assert!(matches!(
+        driver.create_volume(&work(), &volume),
+        Err(DriverError::TimedOut)
+    ));
+    assert!(!driver.exists(volume.id));
+    assert!(matches!(
+        driver.create_volume(&work(), &volume),
+        Err(DriverError::Busy { .. })
+    ));
+    assert!(driver.exists(volume.id));
+    driver.create_volume(&work(), &volume).unwrap();
+    assert_eq!(driver.calls(Verb::CreateVolume), 4);
+}
+
+#[test]
+fn a_hanging_verb_ends_when_cancelled() {
+    let driver = FakeDriver::default();
+    driver.script(Verb::Stats, Fault::Hangs);
+    let work = work();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let hanging = scope.spawn(|| driver.stats(&work));
+        while driver.calls(Verb::Stats) == 0 {
+            std::thread::yield_now();
+        }
+        work.cancel();
+        assert!(matches!(hanging.join().unwrap(), Err(DriverError::Cancelled)));
+    });
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
