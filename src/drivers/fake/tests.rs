@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{FakeDriver, FakeOptions, Fault, Verb};
-use crate::drivers::testing::volume;
+use crate::drivers::testing::{DriverSteps, volume};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::SnapshotId;
 
@@ -18,15 +18,15 @@ fn a_full_backend_says_so_and_keeps_nothing() {
         ..FakeOptions::default()
     });
     let (small, big) = (volume(2), volume(2));
-    driver.create_volume(&work(), &small).unwrap();
-    driver.create_volume(&work(), &small).unwrap();
+    driver.create(&work(), &small).unwrap();
+    driver.create(&work(), &small).unwrap();
     assert!(matches!(
-        driver.create_volume(&work(), &big),
+        driver.create(&work(), &big),
         Err(DriverError::NoSpace { .. })
     ));
     assert_eq!(driver.volumes(), [small.id]);
-    driver.extend_volume(&work(), &small, 3).unwrap();
-    driver.extend_volume(&work(), &small, 3).unwrap();
+    driver.extend(&work(), &small, 3).unwrap();
+    driver.extend(&work(), &small, 3).unwrap();
     assert_eq!(driver.size(small.id), Some(3));
     driver.delete_volume(&work(), &small).unwrap();
     driver.delete_volume(&work(), &small).unwrap();
@@ -42,8 +42,8 @@ fn snapshots_and_clones_need_their_source() {
         driver.create_cloned_volume(&work(), &copy, source.id),
         Err(DriverError::NotFound { .. })
     ));
-    driver.create_volume(&work(), &source).unwrap();
-    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver.create(&work(), &source).unwrap();
+    driver.take_snapshot(&work(), &source, snapshot).unwrap();
     driver
         .create_volume_from_snapshot(&work(), &copy, snapshot)
         .unwrap();
@@ -55,11 +55,11 @@ fn content_goes_along_with_snapshots_clones_reverts_and_growth() {
     let driver = FakeDriver::default();
     let (source, clone, copy) = (volume(1), volume(1), volume(2));
     let snapshot = SnapshotId::new();
-    driver.create_volume(&work(), &source).unwrap();
+    driver.create(&work(), &source).unwrap();
     driver.write_volume(source.id, 4000, b"before");
-    driver.create_snapshot(&work(), &source, snapshot).unwrap();
+    driver.take_snapshot(&work(), &source, snapshot).unwrap();
     driver.write_volume(source.id, 4000, b"after!");
-    driver.extend_volume(&work(), &source, 2).unwrap();
+    driver.extend(&work(), &source, 2).unwrap();
     driver.create_cloned_volume(&work(), &copy, source.id).unwrap();
     driver
         .create_volume_from_snapshot(&work(), &clone, snapshot)
@@ -68,7 +68,7 @@ fn content_goes_along_with_snapshots_clones_reverts_and_growth() {
     assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
     assert_eq!(driver.read_volume(clone.id, 4000, 6), b"before");
     assert_eq!(driver.content(clone.id), driver.snapshot_content(snapshot));
-    driver.revert_to_snapshot(&work(), &source, snapshot).unwrap();
+    driver.revert(&work(), &source, snapshot).unwrap();
     assert_eq!(driver.read_volume(source.id, 4000, 6), b"before");
     assert_eq!(driver.read_volume(copy.id, 4000, 6), b"after!");
 }
@@ -80,20 +80,20 @@ fn scripted_faults_come_in_order_and_once() {
     driver.fail_next(Verb::CreateVolume, 2, || DriverError::TimedOut);
     driver.script(Verb::CreateVolume, Fault::FailsAfter(|| DriverError::busy("")));
     assert!(matches!(
-        driver.create_volume(&work(), &volume),
+        driver.create(&work(), &volume),
         Err(DriverError::TimedOut)
     ));
     assert!(matches!(
-        driver.create_volume(&work(), &volume),
+        driver.create(&work(), &volume),
         Err(DriverError::TimedOut)
     ));
     assert!(!driver.exists(volume.id));
     assert!(matches!(
-        driver.create_volume(&work(), &volume),
+        driver.create(&work(), &volume),
         Err(DriverError::Busy { .. })
     ));
     assert!(driver.exists(volume.id));
-    driver.create_volume(&work(), &volume).unwrap();
+    driver.create(&work(), &volume).unwrap();
     assert_eq!(driver.calls(Verb::CreateVolume), 4);
 }
 
