@@ -4,12 +4,15 @@ use pumice::messages::Message;
 use pumice::messages::api::{CopyProgress, FailureKind};
 use pumice::messages::volume::CommandId;
 use pumice::model::user_message::Detail;
-use pumice::model::{ErrorKind, MigrationStatus, Volume, VolumeId, VolumeStatus};
+use pumice::model::{
+    ControlLocation, ErrorKind, MigrationStatus, Volume, VolumeId, VolumeStatus, VolumeTypeId,
+};
 use pumice::store::catalog::VolumeQuery;
 use pumice::verbs::volume::{
     ChangeVolume, CompleteMigration, CopyVolumeDataCommand, DeleteVolumeCommand, ExtendVolume,
-    InitializeConnection, MigrateVolume, RetypeVolume, VolumeChange,
+    InitializeConnection, MigrateVolume, RetypeVolume, RetypeVolumeCommand, VolumeChange,
 };
+use pumice::verbs::volume_type::{CreateTypeEncryption, DeleteVolumeType};
 
 use crate::support::{Reaction, World, admin, connector, keep, pool, project, quick};
 
@@ -326,4 +329,44 @@ async fn a_type_is_changed_where_the_volume_is_or_where_it_may_be() {
         refused.client.starts_with("Invalid volume: Retype needs"),
         "{refused}"
     );
+}
+
+#[actix::test]
+async fn a_volume_keeps_its_type_if_the_new_one_is_deleted_or_encrypted_meanwhile() {
+    let world = two_backends().await;
+    let volume = world.volume(1).await;
+    let commands = || world.received::<RetypeVolumeCommand>().len();
+    for change in ["deleted", "encrypted"] {
+        let kind = world.new_type(change, &[]).await;
+        let before = commands();
+        world.will("retype_volume", [Reaction::Lose]);
+        world.call(retype(volume.id, change, false)).await.unwrap();
+        world
+            .wait("the backend to be asked", async || {
+                (commands() > before).then_some(())
+            })
+            .await;
+        let context = admin();
+        match change {
+            "deleted" => world
+                .call_as(&context, DeleteVolumeType { id: kind.id })
+                .await
+                .unwrap(),
+            _ => drop(world.call_as(&context, encryption_of(kind.id)).await.unwrap()),
+        }
+        world.until_quiet().await;
+        let same = world.until(volume.id, VolumeStatus::Available).await;
+        assert_eq!(same.volume_type_id, volume.volume_type_id);
+    }
+    assert_eq!(world.messages().await.len(), 2);
+}
+
+fn encryption_of(volume_type_id: VolumeTypeId) -> CreateTypeEncryption {
+    CreateTypeEncryption {
+        volume_type_id,
+        provider: "luks".into(),
+        control_location: ControlLocation::FrontEnd,
+        cipher: None,
+        key_size: None,
+    }
 }

@@ -168,9 +168,14 @@ impl ApiActor {
         if let RecordChange::Update(now) = &transition.volume
             && now.volume_type_id != volume.volume_type_id
         {
-            // Looked up before: if it is deleted by now, the outcome is examined again.
+            // Examined before: if it is deleted or encrypted by now, the outcome is examined again. The type is read first,
+            // because it changes with its encryption.
             let found = self.type_by_id(now.volume_type_id).await?;
-            changes.require(&found.ok_or(Interrupt::Conflict)?);
+            let found = found.ok_or(Interrupt::Conflict)?;
+            if self.is_encrypted(found.id).await? {
+                return Err(Interrupt::Conflict);
+            }
+            changes.require(&found);
         }
         if let Some(next) = &mut transition.next {
             next.steps.extend(self.finished.live_steps(operation.id));

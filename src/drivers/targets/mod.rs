@@ -106,11 +106,12 @@ pub struct DaemonState {
 /// How long it may take to detect the end of a daemon that dropped a connection.
 const DYING: Duration = Duration::from_millis(100);
 
-/// Runs a verb, and again whenever the daemon died under it: what was done has gone with it, so nothing has failed or is done,
-/// and the next one can do all of it. One that is dead when the verb is done will be given all that the book has.
+/// Runs a verb, and again whenever the daemon ended during it: all that the verb did is lost with the daemon, so its
+/// result does not count, and the next daemon can do all of it. If no daemon runs when the verb is done, the next one
+/// gets all exports of the table.
 ///
 /// # Errors
-/// Those of the verb under a daemon that outlived it.
+/// Those of the verb, if the daemon did not end during it.
 pub fn retry_across_daemon_restart<T>(
     target: &dyn TargetDriver,
     work: &Work,
