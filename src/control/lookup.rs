@@ -21,11 +21,6 @@ use crate::transport::CallError;
 /// How often a change is retried after a conflict.
 pub const TRIES: u32 = 32;
 
-/// The answer for a store failure: the client may retry, the cause is logged.
-pub fn store_failed(error: &StoreError) -> Error {
-    error.for_client()
-}
-
 /// 503: the client may retry.
 pub fn try_again(operator: &str) -> Error {
     Error::unavailable("The service is temporarily unable to handle the request.", 1).with_operator(operator)
@@ -79,7 +74,7 @@ impl From<CallError> for Interrupt {
 
 impl From<StoreError> for Interrupt {
     fn from(error: StoreError) -> Self {
-        Self::Refused(store_failed(&error))
+        Self::Refused(error.into())
     }
 }
 
@@ -101,8 +96,7 @@ impl Control {
         let parsed: VolumeId = id.parse().map_err(|_| Error::volume_not_found(id))?;
         self.catalog
             .volume(parsed)
-            .await
-            .map_err(|error| store_failed(&error))?
+            .await?
             .filter(|volume| may_see(context, &volume.project_id))
             .ok_or_else(|| Error::volume_not_found(id))
     }
@@ -112,18 +106,14 @@ impl Control {
         let parsed: SnapshotId = id.parse().map_err(|_| snapshot_not_found(id))?;
         self.catalog
             .snapshot(parsed)
-            .await
-            .map_err(|error| store_failed(&error))?
+            .await?
             .filter(|snapshot| may_see(context, &snapshot.project_id))
             .ok_or_else(|| snapshot_not_found(id))
     }
 
     /// The snapshots of a volume, oldest first.
     pub async fn snapshots_of(&self, id: VolumeId) -> Result<Vec<Stored<Snapshot>>> {
-        self.catalog
-            .volume_snapshots(id)
-            .await
-            .map_err(|error| store_failed(&error))
+        Ok(self.catalog.volume_snapshots(id).await?)
     }
 
     /// The attachment with this id.
@@ -136,8 +126,7 @@ impl Control {
         let parsed: AttachmentId = id.parse().map_err(|_| not_found())?;
         self.catalog
             .attachment(parsed)
-            .await
-            .map_err(|error| store_failed(&error))?
+            .await?
             .filter(|attachment| may_see(context, &attachment.project_id))
             .ok_or_else(not_found)
     }
@@ -148,18 +137,12 @@ impl Control {
         let catalog = &self.catalog;
         let id = Uuid::parse_str(name).ok().map(VolumeTypeId);
         if let Some(id) = id
-            && let Some(found) = catalog
-                .volume_type(id)
-                .await
-                .map_err(|error| store_failed(&error))?
+            && let Some(found) = catalog.volume_type(id).await?
             && open(&found)
         {
             return Ok(found);
         }
-        let by_name = catalog
-            .volume_type_by_name(name)
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let by_name = catalog.volume_type_by_name(name).await?;
         by_name.filter(open).ok_or_else(|| match id {
             Some(_) => type_not_found(name),
             None => Error::not_found(format!("Volume type with name {name} could not be found.")),
@@ -170,15 +153,13 @@ impl Control {
     pub async fn volume_type(&self, id: VolumeTypeId) -> Result<Stored<VolumeType>> {
         self.catalog
             .volume_type(id)
-            .await
-            .map_err(|error| store_failed(&error))?
+            .await?
             .ok_or_else(|| type_not_found(id))
     }
 
     /// Whether volumes of a type are encrypted.
     pub async fn is_encrypted(&self, id: VolumeTypeId) -> Result<bool> {
-        let encryption = self.catalog.type_encryption(id).await;
-        Ok(encryption.map_err(|error| store_failed(&error))?.is_some())
+        Ok(self.catalog.type_encryption(id).await?.is_some())
     }
 
     /// Refuses a type whose volumes are encrypted: there is no key manager that could keep their keys (cinder:
@@ -206,17 +187,14 @@ impl Control {
         let Some(id) = id else {
             return Ok(None);
         };
-        self.catalog
-            .volume_type(id)
-            .await
-            .map_err(|error| store_failed(&error))
+        Ok(self.catalog.volume_type(id).await?)
     }
 
     /// The type for requests without one.
     pub async fn default_volume_type(&self) -> Result<Stored<VolumeType>> {
         let name = &self.options.default_volume_type;
-        let found = self.catalog.volume_type_by_name(name).await;
-        found.map_err(|error| store_failed(&error))?.ok_or_else(|| Error {
+        let found = self.catalog.volume_type_by_name(name).await?;
+        found.ok_or_else(|| Error {
             kind: ErrorKind::Internal,
             client: format!(
                 "The request cannot be fulfilled as the default volume type {name} cannot be found."
@@ -255,10 +233,7 @@ impl Control {
 
     /// The attachments of a volume.
     pub async fn attachments_of(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>> {
-        self.catalog
-            .volume_attachments(id)
-            .await
-            .map_err(|error| store_failed(&error))
+        Ok(self.catalog.volume_attachments(id).await?)
     }
 }
 

@@ -198,6 +198,13 @@ impl StoreError {
     }
 }
 
+/// The client may retry; the cause is logged.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        error.for_client()
+    }
+}
+
 /// The client's text if a record would be too large, which the bounds of its parts prevent.
 const TOO_LARGE: &str =
     "The request would make a record that is larger than can be kept. Nothing was changed.";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
-use crate::control::{Control, old_connectors, store_failed};
+use crate::control::{Control, old_connectors};
 use crate::messages::Cast;
 use crate::messages::scheduler::SchedulerTopic;
 use crate::messages::volume::{CancelOperation, CommandId, VolumeTopic};
@@ -160,8 +160,7 @@ impl Control {
     /// When the store fails.
     pub async fn is_any_copied(&self, sources: impl IntoIterator<Item = Uuid>) -> Result<bool> {
         for source in sources {
-            let copied = self.catalog.is_being_copied(source).await;
-            if copied.map_err(|error| store_failed(&error))? {
+            if self.catalog.is_being_copied(source).await? {
                 return Ok(true);
             }
         }

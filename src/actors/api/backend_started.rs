@@ -5,7 +5,6 @@ use std::rc::Rc;
 use tracing::info;
 
 use super::ApiActor;
-use crate::control::store_failed;
 use crate::messages::api::BackendStarted;
 use crate::model::{Context, Result};
 
@@ -21,8 +20,7 @@ impl ApiActor {
     ) -> Result<()> {
         let (mut after, mut count) = (None, 0_usize);
         loop {
-            let page = self.catalog.operations(after, BATCH).await;
-            let page = page.map_err(|error| store_failed(&error))?;
+            let page = self.catalog.operations(after, BATCH).await?;
             for operation in &page.records {
                 if operation
                     .pool

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::ApiActor;
-use crate::control::{Interrupt, retry_on_conflict, store_failed};
+use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::transitions::claims_storage;
 use crate::model::user_message::{Action, Detail};
@@ -57,8 +57,7 @@ impl ApiActor {
 
     /// The names without a record on this backend. Each name is looked up: the rows of a list may change while it is read.
     async fn orphans(&self, backend: &BackendName, names: &[StorageName]) -> Result<Vec<StorageName>> {
-        let known = self.catalog.names_on_backend(backend, names).await;
-        let known = known.map_err(|error| store_failed(&error))?;
+        let known = self.catalog.names_on_backend(backend, names).await?;
         let names: BTreeSet<StorageName> = names.iter().copied().collect();
         Ok(names
             .into_iter()
@@ -83,8 +82,7 @@ impl ApiActor {
             let read = self
                 .catalog
                 .backend_volumes(&page.backend, after, self.options.page_size)
-                .await
-                .map_err(|error| store_failed(&error))?;
+                .await?;
             for volume in &read.records {
                 let name = StorageName::Volume(volume.storage_id());
                 if is_missing(page, found, name) && claims_storage(volume) {
@@ -121,19 +119,14 @@ impl ApiActor {
             let read = self
                 .catalog
                 .snapshots_by_id(after, self.options.page_size)
-                .await
-                .map_err(|error| store_failed(&error))?;
+                .await?;
             let missing = read.records.iter().filter(|snapshot| {
                 is_missing(page, found, StorageName::Snapshot(snapshot.id)) && snapshot.claims_storage()
             });
             let missing: Vec<StorageName> = missing
                 .map(|snapshot| StorageName::Snapshot(snapshot.id))
                 .collect();
-            let here = self
-                .catalog
-                .names_on_backend(&page.backend, &missing)
-                .await
-                .map_err(|error| store_failed(&error))?;
+            let here = self.catalog.names_on_backend(&page.backend, &missing).await?;
             for name in here.into_keys() {
                 if let StorageName::Snapshot(id) = name {
                     let marked: Result<bool> =

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ApiActor;
-use crate::control::store_failed;
 use crate::control::{old_connectors, specs_of};
 use crate::messages::api::{BackendVolume, BackendVolumesPage, ListBackendVolumes, ListBackendVolumesPage};
 use crate::model::{Attachment, Context, Result, Volume, VolumeId, VolumeTypeId};
@@ -25,8 +24,7 @@ impl ApiActor {
         let found = self
             .catalog
             .backend_volumes(&request.backend, request.after, page_size(request.limit))
-            .await
-            .map_err(|error| store_failed(&error))?;
+            .await?;
         let volumes = self.as_backends_know(&found.records).await?;
         Ok(within(self.options.page_bytes, volumes, found.next))
     }
@@ -45,8 +43,7 @@ impl ApiActor {
             let found = self
                 .catalog
                 .backend_volumes(&request.backend, after, limit - volumes.len())
-                .await
-                .map_err(|error| store_failed(&error))?;
+                .await?;
             volumes.extend(found.records);
             if found.next.is_none() {
                 break;
@@ -59,14 +56,8 @@ impl ApiActor {
     async fn as_backends_know(&self, volumes: &[Stored<Volume>]) -> Result<Vec<BackendVolume>> {
         let catalog = &self.catalog;
         let ids: Vec<VolumeId> = volumes.iter().map(|volume| volume.id).collect();
-        let attachments = catalog
-            .volumes_attachments(&ids)
-            .await
-            .map_err(|error| store_failed(&error))?;
-        let types = catalog
-            .volume_types()
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let attachments = catalog.volumes_attachments(&ids).await?;
+        let types = catalog.volume_types().await?;
         let specs: BTreeMap<VolumeTypeId, BTreeMap<String, String>> = types
             .iter()
             .map(|found| (found.id, specs_of(Some(found))))

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::ApiActor;
 use crate::actors::permission::demand;
-use crate::control::store_failed;
 use crate::messages::api::{
     ListManageableSnapshots, ListManageableVolumes, ManageableSnapshot, ManageableVolume,
 };
@@ -33,8 +32,7 @@ impl ApiActor {
             .iter()
             .filter_map(|found| StorageName::parse(&found.name))
             .collect();
-        let managed = self.catalog.names_on_backend(&backend, &names).await;
-        let managed = managed.map_err(|error| store_failed(&error))?;
+        let managed = self.catalog.names_on_backend(&backend, &names).await?;
         let volumes = existing.into_iter().filter(|found| !is_snapshot(found));
         Ok(volumes
             .map(|found| {
@@ -68,11 +66,7 @@ impl ApiActor {
                 continue;
             }
             let known = match StorageName::parse(&found.name) {
-                Some(StorageName::Snapshot(id)) => self
-                    .catalog
-                    .snapshot(id)
-                    .await
-                    .map_err(|error| store_failed(&error))?,
+                Some(StorageName::Snapshot(id)) => self.catalog.snapshot(id).await?,
                 _ => None,
             };
             let source = match (&found.origin, &known) {
@@ -122,11 +116,7 @@ impl ApiActor {
 
     /// The backend that the client requests, with or without a pool.
     async fn backend_to_list(&self, host: &str) -> Result<BackendName> {
-        let services = self
-            .catalog
-            .services()
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await?;
         host.parse::<PoolName>()
             .map(|pool| pool.backend)
             .or_else(|_| host.parse())

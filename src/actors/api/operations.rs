@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 use super::ApiActor;
 use super::report::gone;
 use super::timers::{self, Entry};
-use crate::control::{Finished, retry_on_conflict, specs_of, store_failed};
+use crate::control::{Finished, retry_on_conflict, specs_of};
 use crate::messages::volume::CommandId;
 use crate::model::{Error, Operation, OperationId, Result, Timestamp, Volume, VolumeId};
 use crate::rng;
@@ -49,9 +49,7 @@ impl ApiActor {
     }
 
     async fn try_to_look_at(&self, id: OperationId) -> Result<()> {
-        let found = self.catalog.operation(id).await;
-        let found = found.map_err(|error| store_failed(&error))?;
-        let Some(operation) = found else {
+        let Some(operation) = self.catalog.operation(id).await? else {
             self.is_not_in_the_journal(id);
             return Ok(());
         };
@@ -79,8 +77,7 @@ impl ApiActor {
     }
 
     pub(super) async fn read_volume(&self, id: VolumeId) -> Result<Option<Stored<Volume>>> {
-        let found = self.catalog.volume(id).await;
-        found.map_err(|error| store_failed(&error))
+        Ok(self.catalog.volume(id).await?)
     }
 
     /// The operation is in the journal now, so it is processed until it ends.

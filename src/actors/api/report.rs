@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::ApiActor;
 use crate::control::bounds::{bounded, last_steps, unknown_end};
-use crate::control::{Interrupt, retry_on_conflict, store_failed};
+use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
 use crate::model::{
     AttachStatus, Attachment, Context, Error, ErrorKind, Operation, Result, Snapshot, StepRecord, Timestamp,
@@ -215,8 +215,8 @@ impl ApiActor {
         match (reads.snapshots, operation.snapshot_id) {
             (ReadSnapshots::All, _) => self.snapshots_of(volume.id).await,
             (ReadSnapshots::Named, Some(id)) => {
-                let found = self.catalog.snapshot(id).await;
-                Ok(found.map_err(|error| store_failed(&error))?.into_iter().collect())
+                let found = self.catalog.snapshot(id).await?;
+                Ok(found.into_iter().collect())
             }
             (ReadSnapshots::Named, None) => Ok(Vec::new()),
         }
@@ -231,8 +231,7 @@ impl ApiActor {
             return Ok(());
         };
         let host = pool.backend.to_string();
-        let services = self.catalog.services().await;
-        let services = services.map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await?;
         volume.availability_zone = services.iter().find(|service| service.host == host).map_or_else(
             || self.options.default_zone().to_owned(),
             |service| service.availability_zone.clone(),

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::ApiActor;
 use super::waiters::Listener;
 use crate::actors::permission::demand;
-use crate::control::{Interrupt, TRIES, store_failed, try_again};
+use crate::control::{Interrupt, TRIES, try_again};
 use crate::model::{Context, Operation, OperationId, Result, VolumeId};
 use crate::verbs::{Answer, Began, BeginContext, Request, Started, Superseded};
 
@@ -127,8 +127,7 @@ impl ApiActor {
     /// Waits for the end of an operation that another request began; `None` if it has ended already.
     async fn join(&self, operation: &Operation) -> Result<Option<Result<Answer>>> {
         let listener = self.waiters.listen(operation.id);
-        let open = self.catalog.operation(operation.id).await;
-        if open.map_err(|error| store_failed(&error))?.is_none() {
+        if self.catalog.operation(operation.id).await?.is_none() {
             self.forget_listener(operation.id, Some(listener));
             return Ok(None);
         }
@@ -145,8 +144,7 @@ impl ApiActor {
         }
         let _seat = self.waiters.seat(self.options.max_waiting.saturating_mul(2))?;
         let listener = self.waiters.listen(operation);
-        let open = self.catalog.operation(operation).await;
-        if open.map_err(|error| store_failed(&error))?.is_none() {
+        if self.catalog.operation(operation).await?.is_none() {
             self.forget_listener(operation, Some(listener));
             return self.drop_name(operation, volume).await;
         }
@@ -159,8 +157,7 @@ impl ApiActor {
     }
 
     async fn drop_name(&self, operation: OperationId, volume: VolumeId) -> Result<()> {
-        let found = self.catalog.volume(volume).await;
-        let Some(volume) = found.map_err(|error| store_failed(&error))? else {
+        let Some(volume) = self.catalog.volume(volume).await? else {
             return Ok(());
         };
         if volume.operation != Some(operation) || volume.status.is_transient() {

@@ -19,7 +19,6 @@ use tracing::{info, warn};
 
 use super::ApiActor;
 use super::lanes::Lanes;
-use crate::control::store_failed;
 use crate::model::{BackendName, Operation, OperationId, Result};
 use crate::store::catalog::Stored;
 
@@ -121,8 +120,7 @@ impl ApiActor {
         let (mut after, mut count) = (None, 0_usize);
         let now = Instant::now();
         loop {
-            let page = self.catalog.operations(after, PAGE).await;
-            let page = page.map_err(|error| store_failed(&error))?;
+            let page = self.catalog.operations(after, PAGE).await?;
             for operation in &page.records {
                 count += usize::from(self.drive_unless_driven(operation, now));
             }

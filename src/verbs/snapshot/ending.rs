@@ -1,6 +1,5 @@
 //! The begin of deleting or unmanaging a snapshot.
 
-use crate::control::store_failed;
 use crate::model::transitions::snapshots;
 use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_snapshot;
@@ -17,10 +16,8 @@ pub(super) async fn end_snapshot(
     let control = at.control;
     let snapshot = control.find_snapshot(at.context, id).await?;
     snapshots::delete(&snapshot, force)?;
-    let volume = control.catalog.volume(snapshot.volume_id).await;
-    let volume = volume
-        .map_err(|error| store_failed(&error))?
-        .ok_or_else(|| Error::internal("a snapshot has a volume"))?;
+    let volume = control.catalog.volume(snapshot.volume_id).await?;
+    let volume = volume.ok_or_else(|| Error::internal("a snapshot has a volume"))?;
     let mut changes = control.catalog.change();
     if let Some(named) = snapshot.operation
         && let Some(open) = control.catalog.operation(named).await?

@@ -9,8 +9,8 @@ pub use self::accept_transfer::AcceptTransfer;
 pub use self::create_transfer::{CreateTransfer, NewTransfer};
 pub use self::delete_transfer::DeleteTransfer;
 use super::RequestVisitor;
+use crate::control::Control;
 use crate::control::lookup::may_see;
-use crate::control::{Control, store_failed};
 use crate::model::bounds::COMMIT;
 use crate::model::transfer::transfer_not_found;
 use crate::model::{Context, Error, Result, Snapshot, Transfer, TransferId, Volume, VolumeId};
@@ -32,10 +32,8 @@ impl Control {
     /// The transfer with that id (as a client wrote it), of any project.
     async fn any_transfer(&self, id: &str) -> Result<Stored<Transfer>> {
         let parsed: TransferId = id.parse().map_err(|_| transfer_not_found(id))?;
-        let found = self.catalog.transfer(parsed).await;
-        found
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| transfer_not_found(id))
+        let found = self.catalog.transfer(parsed).await?;
+        found.ok_or_else(|| transfer_not_found(id))
     }
 
     /// The transfer with that id, of the caller's project.
@@ -49,10 +47,8 @@ impl Control {
 
     /// The volume of a transfer.
     async fn transferred_volume(&self, transfer: &Transfer) -> Result<Stored<Volume>> {
-        let found = self.catalog.volume(transfer.volume_id).await;
-        found
-            .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| Error::volume_not_found(transfer.volume_id))
+        let found = self.catalog.volume(transfer.volume_id).await?;
+        found.ok_or_else(|| Error::volume_not_found(transfer.volume_id))
     }
 
     /// The snapshots that are transferred with a volume: those of its own project. Snapshots of other projects stay
@@ -68,8 +64,7 @@ impl Control {
     /// # Errors
     /// When the store fails.
     pub async fn end_transfer(&self, changes: &mut Changes, volume: VolumeId) -> Result<()> {
-        let open = self.catalog.volume_transfer(volume).await;
-        if let Some(open) = open.map_err(|error| store_failed(&error))? {
+        if let Some(open) = self.catalog.volume_transfer(volume).await? {
             changes.delete(&open);
         }
         Ok(())

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use self::extract::Extracted;
 pub use self::on_backend::CreateVolumeCommand;
 use crate::control::lookup::growth_failed;
-use crate::control::{retry_on_conflict, store_failed, try_again};
+use crate::control::{retry_on_conflict, try_again};
 use crate::flow::Step;
 use crate::messages::quota::Ceilings;
 use crate::messages::scheduler::{RequestSpec, SchedulerTopic, UnplacedVolume};
@@ -237,8 +237,7 @@ impl<'a> Step<CreateVolumeState<'a>, Error> for CreateRecord {
 }
 
 async fn is_there(control: &Control, extracted: &Extracted) -> Result<bool> {
-    let found = control.catalog.volume(extracted.volume.id).await;
-    let found = found.map_err(|error| store_failed(&error))?;
+    let found = control.catalog.volume(extracted.volume.id).await?;
     Ok(found.is_some_and(|found| found.operation == Some(extracted.operation.id)))
 }
 

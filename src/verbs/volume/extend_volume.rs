@@ -20,7 +20,7 @@
 
 use crate::backend::DriverCall;
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
-use crate::control::{specs_of, store_failed};
+use crate::control::specs_of;
 use crate::drivers::targets::retry_across_daemon_restart;
 use crate::messages::scheduler::{RequestSpec, ValidateExtend};
 use crate::model::quota::extend_deltas;
@@ -173,8 +173,7 @@ impl Verb for ExtendVolumeEntry {
         if control.is_any_copied([volume.0]).await? {
             return Ok(true);
         }
-        let snapshots = control.catalog.volume_snapshots(volume).await;
-        let snapshots = snapshots.map_err(|error| store_failed(&error))?;
+        let snapshots = control.catalog.volume_snapshots(volume).await?;
         Ok(snapshots
             .iter()
             .any(|snapshot| snapshot.status == SnapshotStatus::Creating && snapshot.operation.is_some()))

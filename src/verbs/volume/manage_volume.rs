@@ -20,7 +20,6 @@ use std::collections::BTreeMap;
 
 use crate::backend::notify::notify;
 use crate::control::lookup::growth_failed;
-use crate::control::store_failed;
 use crate::drivers::Managed;
 use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::bounds::{METADATA, REFERENCE, pairs};
@@ -140,37 +139,32 @@ impl Control {
         let named = reference.source_name();
         match named.as_deref().and_then(StorageName::parse) {
             Some(StorageName::Volume(id)) => {
-                let found = self.catalog.volume(id).await;
-                let found = found.map_err(|error| store_failed(&error))?;
-                if found.is_some() || self.is_storage_of_a_volume(StorageName::Volume(id)).await? {
+                let is_known = self.catalog.volume(id).await?.is_some();
+                if is_known || self.is_storage_of_a_volume(StorageName::Volume(id)).await? {
                     return Err(Error::invalid_volume(
                         "Unable to manage existing volume. The volume is already managed",
                     ));
                 }
                 Ok(())
             }
-            Some(StorageName::Snapshot(id)) => {
-                let found = self.catalog.snapshot(id).await;
-                match found.map_err(|error| store_failed(&error))? {
-                    Some(_) => Err(Error::bad_request(format!(
-                        "Invalid snapshot: Unable to manage existing snapshot. Snapshot {id} already managed."
-                    ))),
-                    None => Ok(()),
-                }
-            }
+            Some(StorageName::Snapshot(id)) => match self.catalog.snapshot(id).await? {
+                Some(_) => Err(Error::bad_request(format!(
+                    "Invalid snapshot: Unable to manage existing snapshot. Snapshot {id} already managed."
+                ))),
+                None => Ok(()),
+            },
             None => Ok(()),
         }
     }
 
     /// Whether a volume on any backend has storage of this name: that of a migrated volume has another id.
     async fn is_storage_of_a_volume(&self, name: StorageName) -> Result<bool> {
-        let services = self.catalog.services().await;
-        for service in services.map_err(|error| store_failed(&error))? {
+        for service in self.catalog.services().await? {
             let Ok(backend) = service.host.parse::<BackendName>() else {
                 continue;
             };
-            let known = self.catalog.names_on_backend(&backend, &[name]).await;
-            if !known.map_err(|error| store_failed(&error))?.is_empty() {
+            let known = self.catalog.names_on_backend(&backend, &[name]).await?;
+            if !known.is_empty() {
                 return Ok(true);
             }
         }
@@ -193,8 +187,7 @@ impl Control {
         };
         let not_found = || Error::bad_request(format!("Host '{host}' not found"));
         let backend = backend.ok_or_else(not_found)?;
-        let services = self.catalog.services().await;
-        let services = services.map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await?;
         let service = services
             .iter()
             .find(|service| service.binary == "cinder-volume" && service.host == backend.to_string())
@@ -246,8 +239,7 @@ impl Verb for ManageVolumeEntry {
         let (Outcome::Managed { size, .. }, Some(id)) = (&outcome, operation.volume_id) else {
             return Ok(outcome);
         };
-        let volume = control.catalog.volume(id).await;
-        let Some(volume) = volume.map_err(|error| store_failed(&error))? else {
+        let Some(volume) = control.catalog.volume(id).await? else {
             return Ok(outcome);
         };
         let deltas = extend_deltas(*size, volume.volume_type_id);

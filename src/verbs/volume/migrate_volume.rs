@@ -37,7 +37,7 @@ pub use self::read_volume_data::{ReadVolumeData, RelayedRead, VolumeData};
 use super::new_type::NewType;
 use super::{CreateVolumeCommand, deletion};
 use crate::control::lookup::must_be_settled;
-use crate::control::{old_connectors, store_failed};
+use crate::control::old_connectors;
 use crate::messages::scheduler::{Among, GetPools, PlaceVolume, PoolView, RequestSpec};
 use crate::model::transitions::not_migratable;
 use crate::model::{AttachStatus, BackendName, Context, MigrationStatus, PoolName, VolumeId, VolumeTypeId};
@@ -149,8 +149,7 @@ fn parse_destination(name: &str) -> Result<Among> {
 impl Control {
     /// Refuses a backend or pool whose service is not up.
     async fn must_be_in_service(&self, context: &Context, destination: &Among, name: &str) -> Result<()> {
-        let services = self.catalog.services().await;
-        let services = services.map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await?;
         let is_known = services.iter().any(|service| {
             let backend = service.host.parse::<BackendName>().ok();
             service.binary == "cinder-volume" && backend.as_ref() == destination.backend()

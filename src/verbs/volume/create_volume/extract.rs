@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CreateVolume, CreateVolumeEntry};
 use crate::control::bounds::check_new_volume;
 use crate::control::lookup::{check_type_size, snapshot_not_found};
-use crate::control::store_failed;
 use crate::model::bounds::{HINTS, text};
 use crate::model::quota::{Deltas, volume_deltas};
 use crate::model::spec::VolumeSource;
@@ -182,11 +181,9 @@ impl Control {
                 snapshot: None,
             })),
             (Some(snapshot), None) => {
-                let volume = self.catalog.volume(snapshot.volume_id).await;
-                let volume = volume
-                    .map_err(|error| store_failed(&error))?
-                    // It and its volume were deleted meanwhile.
-                    .ok_or_else(|| snapshot_not_found(snapshot.id))?;
+                let volume = self.catalog.volume(snapshot.volume_id).await?;
+                // It and its volume may have been deleted meanwhile.
+                let volume = volume.ok_or_else(|| snapshot_not_found(snapshot.id))?;
                 Ok(Some(Origin {
                     volume,
                     snapshot: Some(snapshot),
@@ -226,17 +223,11 @@ impl Control {
 
     /// Whether a copy may have this type: if there is only one backend, or both types select the same one.
     async fn retype_is_possible(&self, source: &Volume, volume_type: &VolumeType) -> Result<bool> {
-        let services = self
-            .catalog
-            .services()
-            .await
-            .map_err(|error| store_failed(&error))?;
-        if services
+        let services = self.catalog.services().await?;
+        let backends = services
             .iter()
-            .filter(|service| service.binary == "cinder-volume")
-            .count()
-            == 1
-        {
+            .filter(|service| service.binary == "cinder-volume");
+        if backends.count() == 1 {
             return Ok(true);
         }
         let name = |specs: &BTreeMap<String, String>| specs.get("volume_backend_name").cloned();
@@ -295,11 +286,7 @@ impl Control {
 
     /// The zones of all known backends, and the one that always exists.
     async fn known_zones(&self) -> Result<BTreeSet<String>> {
-        let services = self
-            .catalog
-            .services()
-            .await
-            .map_err(|error| store_failed(&error))?;
+        let services = self.catalog.services().await?;
         let mut zones: BTreeSet<String> = services
             .iter()
             .filter(|service| service.binary == "cinder-volume")
