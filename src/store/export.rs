@@ -68,15 +68,22 @@ pub enum ExportError {
     Store(#[from] StoreError),
 }
 
+impl ExportError {
+    /// The error of the file system about this file.
+    pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// Writes a store to a file atomically. Blocks on the disk, so it must not run on an actor's thread.
 ///
 /// # Errors
 /// [`ExportError::Io`], [`ExportError::Store`].
 pub async fn export(store: &dyn Store, path: &Path) -> Result<Exported, ExportError> {
-    let io = |source| ExportError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = ExportError::io(path);
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let unfinished = PathBuf::from(name);
@@ -99,10 +106,7 @@ pub async fn export(store: &dyn Store, path: &Path) -> Result<Exported, ExportEr
 }
 
 async fn write(store: &dyn Store, unfinished: &Path, path: &Path) -> Result<Exported, ExportError> {
-    let io = |source| ExportError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = ExportError::io(path);
     let file = private_files::options()
         .write(true)
         .create(true)
@@ -190,10 +194,7 @@ pub fn read<E: From<ExportError>>(
     path: &Path,
     mut sink: impl FnMut(Key, Option<Entry>) -> Result<(), E>,
 ) -> Result<Exported, E> {
-    let file = File::open(path).map_err(|source| ExportError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path).map_err(ExportError::io(path))?;
     let mut reader = Reader {
         path,
         file: BufReader::with_capacity(1 << 18, file),
@@ -269,10 +270,7 @@ impl Reader<'_> {
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), ExportError> {
         self.file.read_exact(bytes).map_err(|source| match source.kind() {
             std::io::ErrorKind::UnexpectedEof => self.damaged("it ends too early"),
-            _ => ExportError::Io {
-                path: self.path.to_owned(),
-                source,
-            },
+            _ => ExportError::io(self.path)(source),
         })
     }
 
@@ -309,10 +307,7 @@ impl Reader<'_> {
         match self.file.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.damaged("there is data after its end")),
-            Err(source) => Err(ExportError::Io {
-                path: self.path.to_owned(),
-                source,
-            }),
+            Err(source) => Err(ExportError::io(self.path)(source)),
         }
     }
 }
@@ -347,10 +342,8 @@ pub async fn restore(path: &Path, store: &dyn Store) -> Result<Exported, ExportE
             changes,
             ..Transaction::default()
         };
-        store.commit(transaction).await.map_err(|error| match error {
-            CommitError::Store(error) => error,
-            other => StoreError::new(other.to_string()),
-        })?;
+        let committed = store.commit(transaction).await;
+        committed.map_err(CommitError::unexpected)?;
     }
     reading
         .await

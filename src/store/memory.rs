@@ -102,18 +102,11 @@ impl Store for MemoryStore {
         for (key, value) in writes {
             match value {
                 Some(value) => {
-                    state.entries.insert(
-                        key,
-                        Entry {
-                            value: Bytes::from(value),
-                            revision,
-                        },
-                    );
+                    let value = Bytes::from(value);
+                    state.entries.insert(key, Entry { value, revision })
                 }
-                None => {
-                    state.entries.remove(&key);
-                }
-            }
+                None => state.entries.remove(&key),
+            };
         }
         Ok(revision)
     }

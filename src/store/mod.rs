@@ -241,6 +241,14 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// The store's error for a commit that only the engine should make fail.
+    pub(crate) fn unexpected(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            other => StoreError::new(other.to_string()),
+        }
+    }
+
     /// The client's error for a commit that only the engine should make fail; `what` was to be done.
     pub fn for_client(&self, what: &str) -> Error {
         match self {

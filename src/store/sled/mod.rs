@@ -114,9 +114,7 @@ impl SledStore {
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let opened = open::open(path, options)?;
-        Self::over(path, options, opened, |data_file| {
-            Box::new(move || data_file.sync_data())
-        })
+        Self::over(path, options, opened, synced)
     }
 
     /// Creates the store of a directory from an export; there must be none yet, except one whose restore did not
@@ -127,16 +125,10 @@ impl SledStore {
     pub async fn restore(path: &Path, options: &SledOptions, export: &Path) -> Result<Exported, ExportError> {
         export::verify(export)?;
         let opened = open::open_to_restore(path, options).map_err(StoreError::from)?;
-        let opened = Self::over(path, options, opened, |data_file| {
-            Box::new(move || data_file.sync_data())
-        });
-        let store = opened.map_err(StoreError::from)?;
+        let store = Self::over(path, options, opened, synced).map_err(StoreError::from)?;
         let exported = export::restore(export, &store).await?;
         drop(store);
-        open::restored(path).map_err(|source| ExportError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        open::restored(path).map_err(ExportError::io(path))?;
         Ok(exported)
     }
 
@@ -163,10 +155,7 @@ impl SledStore {
         let stats = Arc::new(WriterStats::default());
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let (tell_health, health) = watch::channel(Health::Well);
-        let beside = opened.data_file.try_clone().map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let beside = opened.data_file.try_clone().map_err(OpenError::io(path))?;
         let durable = Arc::new(DurableRevision::at(opened.revision));
         let to_write = writer::Writer {
             db: opened.db.clone(),
@@ -180,10 +169,7 @@ impl SledStore {
             health: tell_health,
             dumps: Dumps::default(),
         };
-        let writer = writer::start(to_write, queue).map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let writer = writer::start(to_write, queue).map_err(OpenError::io(path))?;
         Ok(Self {
             db: opened.db,
             requests: Some(requests),
@@ -361,6 +347,11 @@ impl Store for SledStore {
         })
         .await
     }
+}
+
+/// Makes the data file durable by `fdatasync`.
+fn synced(data_file: File) -> writer::Sync {
+    Box::new(move || data_file.sync_data())
 }
 
 fn get(db: &Db, key: &Key) -> Result<Option<Entry>, StoreError> {

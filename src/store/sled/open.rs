@@ -71,6 +71,23 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// The error of the file system about this store.
+    pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            what: what.into(),
+        }
+    }
+}
+
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
         let no_space = matches!(&error, OpenError::Io { source, .. } if disk_reservation::is_no_room(source));
@@ -96,20 +113,14 @@ pub(super) struct Opened {
 
 pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
     if is_half_restored(path) {
-        return Err(OpenError::Damaged {
-            path: path.to_owned(),
-            what: "a restore into it did not end".to_owned(),
-        });
+        return Err(OpenError::damaged(path, "a restore into it did not end"));
     }
     open_any(path, options)
 }
 
 /// Opens an empty or incompletely restored store; until [`restored`] is called, it cannot be opened normally.
 pub(super) fn open_to_restore(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = OpenError::io(path);
     private_files::create_dir(path).map_err(io)?;
     private_files::options()
         .write(true)
@@ -131,10 +142,7 @@ pub(super) fn restored(path: &Path) -> std::io::Result<()> {
 }
 
 fn open_any(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = OpenError::io(path);
     private_files::create_dir(path).map_err(io)?;
     let lock = lock(path)?;
     forget_unfinished_snapshots(path).map_err(io)?;
@@ -192,10 +200,7 @@ fn open_data_file(path: &Path) -> std::io::Result<File> {
 
 /// Locks the directory. This lock is taken before sled's, because sled reads its files before it locks them.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = OpenError::io(path);
     let mut file = private_files::options()
         .create(true)
         .truncate(false)
@@ -233,10 +238,6 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
             .flush_every_ms(Some(TIDY_EVERY_MS));
         // Sled asserts properties of its files, which may fail on damaged ones.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let damaged = |what: String| OpenError::Damaged {
-            path: path.to_owned(),
-            what,
-        };
         return match opened {
             Ok(Ok(db)) => Ok(db),
             // This process holds the directory's lock, so this can only be an earlier store of this process that is
@@ -251,12 +252,9 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
                     holder: None,
                 })
             }
-            Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io {
-                path: path.to_owned(),
-                source,
-            }),
-            Ok(Err(error)) => Err(damaged(error.to_string())),
-            Err(panic) => Err(damaged(panic_text(panic.as_ref()).to_owned())),
+            Ok(Err(sled::Error::Io(source))) => Err(OpenError::io(path)(source)),
+            Ok(Err(error)) => Err(OpenError::damaged(path, error.to_string())),
+            Err(panic) => Err(OpenError::damaged(path, panic_text(panic.as_ref()))),
         };
     }
 }
@@ -264,19 +262,15 @@ fn recover(path: &Path, options: &SledOptions) -> Result<Db, OpenError> {
 /// Compares what sled recovered with what is known to have been durable: sled treats an unreadable part of the log as
 /// its end, and would open a damaged store as an older or an empty one.
 fn check_watermark(path: &Path, watermark: &NumberFile, recovered: Revision) -> Result<(), OpenError> {
-    let noted = watermark.read().map_err(|source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
     // A power cut may leave it empty, because it is not synced: then nothing can be checked.
-    match noted {
-        Some(durable) if recovered.0 < durable => Err(OpenError::Damaged {
-            path: path.to_owned(),
-            what: format!(
+    match watermark.read().map_err(OpenError::io(path))? {
+        Some(durable) if recovered.0 < durable => Err(OpenError::damaged(
+            path,
+            format!(
                 "commits up to {durable} were made, but only those up to {} can be read",
                 recovered.0
             ),
-        }),
+        )),
         _ => Ok(()),
     }
 }
@@ -291,17 +285,14 @@ pub(super) fn note_durable(path: &Path, watermark: &NumberFile, durable: Revisio
 
 /// Checks the format, or writes it into a new store, and reads the last revision.
 fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
-    let damaged = |what: String| OpenError::Damaged {
-        path: path.to_owned(),
-        what,
-    };
-    let read = |key: &[u8]| db.get(key).map_err(|error| damaged(error.to_string()));
+    let damaged = |what: &str| OpenError::damaged(path, what);
+    let read = |key: &[u8]| db.get(key).map_err(|error| damaged(&error.to_string()));
     match read(FORMAT_KEY)? {
         Some(format) => {
             let format: [u8; 4] = format
                 .as_ref()
                 .try_into()
-                .map_err(|_| damaged("its format version is not a number".into()))?;
+                .map_err(|_| damaged("its format version is not a number"))?;
             let found = u32::from_be_bytes(format);
             if found > FORMAT {
                 return Err(OpenError::Newer {
@@ -315,16 +306,13 @@ fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
                 .insert(FORMAT_KEY, FORMAT.to_be_bytes().to_vec())
                 .and_then(|_| db.flush());
             written.map_err(|error| match error {
-                sled::Error::Io(source) => OpenError::Io {
-                    path: path.to_owned(),
-                    source,
-                },
-                other => damaged(other.to_string()),
+                sled::Error::Io(source) => OpenError::io(path)(source),
+                other => damaged(&other.to_string()),
             })?;
         }
         None => {
             return Err(damaged(
-                "it has entries but no format version, so it was not created by this program".into(),
+                "it has entries but no format version, so it was not created by this program",
             ));
         }
     }
@@ -332,7 +320,7 @@ fn read_format(path: &Path, db: &Db) -> Result<Revision, OpenError> {
         None => Ok(Revision(0)),
         Some(revision) => match revision.as_ref().try_into() {
             Ok(bytes) => Ok(Revision(u64::from_be_bytes(bytes))),
-            Err(_) => Err(damaged("its revision is not a number".into())),
+            Err(_) => Err(damaged("its revision is not a number")),
         },
     }
 }

@@ -19,7 +19,7 @@ use super::{REVISION_KEY, failed, get, pack};
 use crate::panic_text::panic_text;
 use crate::store::evaluate::evaluate;
 use crate::store::number_file::NumberFile;
-use crate::store::{Change, CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
+use crate::store::{CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
 
 /// The most commits per flush, and the number of changes after which a group takes no more commits: a batch blocks
 /// readers while it is applied.
@@ -115,15 +115,15 @@ pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io
         let mut queue = Queue { asked: queue, next: None };
         while let Some(next) = queue.next() {
             match next {
-                Next::Commits(group) => writer.commit_and_answer(group),
-                Next::BeginDump(by, answer) => {
+                Asked::Commit(first) => writer.commit_and_answer(queue.group(first)),
+                Asked::BeginDump(by, answer) => {
                     writer.dumps.begin(by);
                     let _ = answer.send(());
                 }
-                Next::EndDump(answer) => {
+                Asked::EndDump(answer) => {
                     let _ = answer.send(writer.end_dump());
                 }
-                Next::Look => writer.look(),
+                Asked::Look => writer.look(),
             }
         }
         if writer.is_broken().is_some() {
@@ -138,14 +138,6 @@ pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io
     })
 }
 
-/// The next work.
-enum Next {
-    Commits(Vec<Request>),
-    BeginDump(Weak<()>, oneshot::Sender<()>),
-    EndDump(oneshot::Sender<Result<Amendments, StoreError>>),
-    Look,
-}
-
 /// The queue of messages.
 struct Queue {
     asked: mpsc::Receiver<Asked>,
@@ -154,19 +146,13 @@ struct Queue {
 }
 
 impl Queue {
-    /// Waits for the next message; a commit is grouped with the other waiting ones. `None` when all senders are
-    /// dropped.
-    fn next(&mut self) -> Option<Next> {
-        let first = match self.next.take() {
-            Some(asked) => asked,
-            None => self.asked.blocking_recv()?,
-        };
-        let first = match first {
-            Asked::Commit(request) => request,
-            Asked::BeginDump(by, answer) => return Some(Next::BeginDump(by, answer)),
-            Asked::EndDump(answer) => return Some(Next::EndDump(answer)),
-            Asked::Look => return Some(Next::Look),
-        };
+    /// Waits for the next message. `None` when all senders are dropped.
+    fn next(&mut self) -> Option<Asked> {
+        self.next.take().or_else(|| self.asked.blocking_recv())
+    }
+
+    /// A commit with the other waiting ones.
+    fn group(&mut self, first: Request) -> Vec<Request> {
         let mut changes = first.transaction.changes.len();
         let mut group = vec![first];
         while group.len() < GROUP_COMMITS && changes < GROUP_CHANGES {
@@ -182,7 +168,7 @@ impl Queue {
                 Err(_) => break,
             }
         }
-        Some(Next::Commits(group))
+        group
     }
 }
 
@@ -224,7 +210,9 @@ impl Writer {
                 ..StoreError::new(format!("the store accepts no commits since it failed: {why}"))
             });
         }
-        let ready = self.disk.ready_for(group.iter().map(size).sum());
+        let ready = self
+            .disk
+            .ready_for(group.iter().map(Transaction::size).sum::<usize>() as u64);
         ready.map_err(|obstacle| self.hindered(obstacle))?;
         self.becomes(Health::Well);
         Ok(())
@@ -288,15 +276,11 @@ impl Writer {
             results.push(writes.map(|writes| {
                 self.revision = Revision(self.revision.0 + 1);
                 let revision = self.revision;
-                written.extend(writes.into_iter().map(|(key, value)| {
-                    (
-                        key,
-                        value.map(|value| Entry {
-                            value: Bytes::from(value),
-                            revision,
-                        }),
-                    )
-                }));
+                let entry = |value| Entry {
+                    value: Bytes::from(value),
+                    revision,
+                };
+                written.extend(writes.into_iter().map(|(key, value)| (key, value.map(entry))));
                 revision
             }));
         }
@@ -362,15 +346,6 @@ impl Writer {
         spend(&self.stats.flush_micros, started);
         Ok(())
     }
-}
-
-/// The number of bytes that a transaction adds to the log.
-fn size(transaction: &Transaction) -> u64 {
-    let bytes = transaction.changes.iter().map(|change| match change {
-        Change::Put(key, value) => key.0.len() + value.len(),
-        Change::Delete(key) | Change::Add { key, .. } => key.0.len(),
-    });
-    bytes.sum::<usize>() as u64
 }
 
 /// A failure with its cause.

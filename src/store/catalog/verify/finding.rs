@@ -1,7 +1,5 @@
 //! The possible findings of the check, with texts for the operator.
 
-use std::fmt;
-
 use crate::model::quota::Resource;
 use crate::model::{
     BackendName, OperationId, ProjectId, SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus,
@@ -10,9 +8,11 @@ use crate::model::{
 use crate::store::Key;
 
 /// An inconsistency.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Finding {
     /// A record that cannot be read.
+    #[error("the record at {key:?} cannot be read: {why}")]
     Unreadable {
         /// The key.
         key: Key,
@@ -20,6 +20,7 @@ pub enum Finding {
         why: String,
     },
     /// An index row is missing, or has the wrong value: the record is missing from a list.
+    #[error("{record:?} has no index row {row:?}")]
     MissingRow {
         /// The record of the row.
         record: Key,
@@ -27,16 +28,19 @@ pub enum Finding {
         row: Key,
     },
     /// An index row that belongs to no record.
+    #[error("the index row {row:?} belongs to no record")]
     StrayRow {
         /// The row.
         row: Key,
     },
     /// A key of an unknown table.
+    #[error("{key:?} is of no known table")]
     UnknownKey {
         /// The key.
         key: Key,
     },
     /// A counter of volumes, GiB, or volumes of a type is not the sum over the volumes.
+    #[error("the counter {counter:?} says {stored}, but the volumes sum up to {expected}")]
     WrongTotal {
         /// The counter.
         counter: Key,
@@ -46,6 +50,7 @@ pub enum Finding {
         expected: i64,
     },
     /// `in_use` is not the sum over the volumes and snapshots that consume quota.
+    #[error("project {project} has {stored} {} in use, but its volumes and snapshots sum up to {expected}", .resource.0)]
     WrongInUse {
         /// The project.
         project: ProjectId,
@@ -57,6 +62,7 @@ pub enum Finding {
         expected: i64,
     },
     /// `reserved` is not the sum over the open operations.
+    #[error("project {project} has {stored} {} reserved, but its operations hold {expected}", .resource.0)]
     WrongReserved {
         /// The project.
         project: ProjectId,
@@ -68,6 +74,7 @@ pub enum Finding {
         expected: i64,
     },
     /// A volume has a transient status, but no operation that ends it.
+    #[error("volume {volume} is {status}, and no operation will end that")]
     Stuck {
         /// The volume.
         volume: VolumeId,
@@ -75,6 +82,7 @@ pub enum Finding {
         status: VolumeStatus,
     },
     /// A volume or an attachment refers to an operation that is not open.
+    #[error("volume {volume} waits for operation {operation}, which is not open")]
     DanglingOperation {
         /// The volume.
         volume: VolumeId,
@@ -82,6 +90,7 @@ pub enum Finding {
         operation: OperationId,
     },
     /// An operation has a volume that does not exist.
+    #[error("operation {operation} is about volume {volume}, which is not there")]
     OperationWithoutVolume {
         /// The operation.
         operation: OperationId,
@@ -89,11 +98,13 @@ pub enum Finding {
         volume: VolumeId,
     },
     /// An attachment has a volume that does not exist.
+    #[error("an attachment is of volume {volume}, which is not there")]
     AttachmentWithoutVolume {
         /// The attachment's volume.
         volume: VolumeId,
     },
     /// A record of another kind has a volume that does not exist.
+    #[error("a {what} is of volume {volume}, which is not there")]
     RecordWithoutVolume {
         /// The kind of record.
         what: &'static str,
@@ -101,6 +112,7 @@ pub enum Finding {
         volume: VolumeId,
     },
     /// A volume has a type that does not exist.
+    #[error("volume {volume} is of type {volume_type}, which is not there")]
     VolumeWithoutType {
         /// The volume.
         volume: VolumeId,
@@ -108,6 +120,7 @@ pub enum Finding {
         volume_type: VolumeTypeId,
     },
     /// A snapshot has a transient status, but no operation that ends it.
+    #[error("snapshot {snapshot} is {status}, and no operation will end that")]
     StuckSnapshot {
         /// The snapshot.
         snapshot: SnapshotId,
@@ -115,6 +128,7 @@ pub enum Finding {
         status: SnapshotStatus,
     },
     /// A snapshot refers to an operation that is not open.
+    #[error("snapshot {snapshot} waits for operation {operation}, which is not open")]
     DanglingSnapshot {
         /// The snapshot.
         snapshot: SnapshotId,
@@ -122,6 +136,7 @@ pub enum Finding {
         operation: OperationId,
     },
     /// A snapshot has a volume that does not exist.
+    #[error("snapshot {snapshot} is of volume {volume}, which is not there")]
     SnapshotWithoutVolume {
         /// The snapshot.
         snapshot: SnapshotId,
@@ -129,6 +144,7 @@ pub enum Finding {
         volume: VolumeId,
     },
     /// An operation has a snapshot that does not exist.
+    #[error("operation {operation} is about snapshot {snapshot}, which is not there")]
     OperationWithoutSnapshot {
         /// The operation.
         operation: OperationId,
@@ -136,6 +152,7 @@ pub enum Finding {
         snapshot: SnapshotId,
     },
     /// A volume or a snapshot is not on its storage, and its status does not show it.
+    #[error("{name} is not on the storage of {backend}")]
     MissingStorage {
         /// The backend.
         backend: BackendName,
@@ -143,6 +160,7 @@ pub enum Finding {
         name: StorageName,
     },
     /// A volume or snapshot with a name of Pumice's is on the storage, and has no record.
+    #[error("{name} is on the storage of {backend}, but has no record")]
     OrphanStorage {
         /// The backend.
         backend: BackendName,
@@ -150,6 +168,7 @@ pub enum Finding {
         name: StorageName,
     },
     /// A volume has another size on its storage than in its record.
+    #[error("{name} has {seen} GiB on the storage of {backend}, but {recorded} in its record")]
     WrongSize {
         /// The backend.
         backend: BackendName,
@@ -161,6 +180,7 @@ pub enum Finding {
         seen: u32,
     },
     /// A volume is exported without an attachment.
+    #[error("{name} is exported by {backend}, but not attached")]
     StrayExport {
         /// The backend.
         backend: BackendName,
@@ -168,6 +188,7 @@ pub enum Finding {
         name: StorageName,
     },
     /// A backend's storage could not be examined.
+    #[error("the storage of {backend} cannot be examined: {why}")]
     UnknownStorage {
         /// The backend.
         backend: BackendName,
@@ -179,137 +200,6 @@ pub enum Finding {
 impl Finding {
     /// Its kind, for programs.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "unreadable",
-            Self::MissingRow { .. } => "missing_row",
-            Self::StrayRow { .. } => "stray_row",
-            Self::UnknownKey { .. } => "unknown_key",
-            Self::WrongTotal { .. } => "wrong_total",
-            Self::WrongInUse { .. } => "wrong_in_use",
-            Self::WrongReserved { .. } => "wrong_reserved",
-            Self::Stuck { .. } => "stuck",
-            Self::DanglingOperation { .. } => "dangling_operation",
-            Self::OperationWithoutVolume { .. } => "operation_without_volume",
-            Self::AttachmentWithoutVolume { .. } => "attachment_without_volume",
-            Self::RecordWithoutVolume { .. } => "record_without_volume",
-            Self::VolumeWithoutType { .. } => "volume_without_type",
-            Self::StuckSnapshot { .. } => "stuck_snapshot",
-            Self::DanglingSnapshot { .. } => "dangling_snapshot",
-            Self::MissingStorage { .. } => "missing_storage",
-            Self::OrphanStorage { .. } => "orphan_storage",
-            Self::WrongSize { .. } => "wrong_size",
-            Self::StrayExport { .. } => "stray_export",
-            Self::UnknownStorage { .. } => "unknown_storage",
-            Self::SnapshotWithoutVolume { .. } => "snapshot_without_volume",
-            Self::OperationWithoutSnapshot { .. } => "operation_without_snapshot",
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { key, why } => write!(f, "the record at {key:?} cannot be read: {why}"),
-            Self::MissingRow { record, row } => write!(f, "{record:?} has no index row {row:?}"),
-            Self::StrayRow { row } => write!(f, "the index row {row:?} belongs to no record"),
-            Self::UnknownKey { key } => write!(f, "{key:?} is of no known table"),
-            Self::WrongTotal {
-                counter,
-                stored,
-                expected,
-            } => {
-                write!(
-                    f,
-                    "the counter {counter:?} says {stored}, but the volumes sum up to {expected}"
-                )
-            }
-            Self::WrongInUse {
-                project,
-                resource,
-                stored,
-                expected,
-            } => {
-                write!(
-                    f,
-                    "project {project} has {stored} {} in use, but its volumes and snapshots sum up to \
-                     {expected}",
-                    resource.0
-                )
-            }
-            Self::WrongReserved {
-                project,
-                resource,
-                stored,
-                expected,
-            } => write!(
-                f,
-                "project {project} has {stored} {} reserved, but its operations hold {expected}",
-                resource.0
-            ),
-            Self::Stuck { volume, status } => {
-                write!(f, "volume {volume} is {status}, and no operation will end that")
-            }
-            Self::DanglingOperation { volume, operation } => {
-                write!(
-                    f,
-                    "volume {volume} waits for operation {operation}, which is not open"
-                )
-            }
-            Self::OperationWithoutVolume { operation, volume } => {
-                write!(
-                    f,
-                    "operation {operation} is about volume {volume}, which is not there"
-                )
-            }
-            Self::AttachmentWithoutVolume { volume } => {
-                write!(f, "an attachment is of volume {volume}, which is not there")
-            }
-            Self::RecordWithoutVolume { what, volume } => {
-                write!(f, "a {what} is of volume {volume}, which is not there")
-            }
-            Self::VolumeWithoutType { volume, volume_type } => {
-                write!(f, "volume {volume} is of type {volume_type}, which is not there")
-            }
-            Self::StuckSnapshot { snapshot, status } => {
-                write!(
-                    f,
-                    "snapshot {snapshot} is {status}, and no operation will end that"
-                )
-            }
-            Self::DanglingSnapshot { snapshot, operation } => {
-                write!(
-                    f,
-                    "snapshot {snapshot} waits for operation {operation}, which is not open"
-                )
-            }
-            Self::SnapshotWithoutVolume { snapshot, volume } => {
-                write!(f, "snapshot {snapshot} is of volume {volume}, which is not there")
-            }
-            Self::OperationWithoutSnapshot { operation, snapshot } => {
-                write!(
-                    f,
-                    "operation {operation} is about snapshot {snapshot}, which is not there"
-                )
-            }
-            Self::MissingStorage { backend, name } => write!(f, "{name} is not on the storage of {backend}"),
-            Self::OrphanStorage { backend, name } => {
-                write!(f, "{name} is on the storage of {backend}, but has no record")
-            }
-            Self::WrongSize {
-                backend,
-                name,
-                recorded,
-                seen,
-            } => write!(
-                f,
-                "{name} has {seen} GiB on the storage of {backend}, but {recorded} in its record"
-            ),
-            Self::StrayExport { backend, name } => {
-                write!(f, "{name} is exported by {backend}, but not attached")
-            }
-            Self::UnknownStorage { backend, why } => {
-                write!(f, "the storage of {backend} cannot be examined: {why}")
-            }
-        }
+        self.into()
     }
 }

@@ -32,14 +32,8 @@ pub async fn repair(catalog: &Catalog) -> Result<Repair, StoreError> {
             changes: changes.to_vec(),
             ..Transaction::default()
         };
-        catalog
-            .store
-            .commit(transaction)
-            .await
-            .map_err(|error| match error {
-                CommitError::Store(error) => error,
-                other => StoreError::new(other.to_string()),
-            })?;
+        let committed = catalog.store.commit(transaction).await;
+        committed.map_err(CommitError::unexpected)?;
     }
     let left = verify(catalog).await?;
     let mut repaired = check.findings;
