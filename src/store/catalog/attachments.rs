@@ -1,30 +1,19 @@
 //! Attachments: their rows and reads.
 
-use super::changes::Indexed;
-use super::keys::{self, Table, key, last_id};
-use super::kinds::{Kind, Rows};
-use super::listable::{FieldValue, Listable, ValueIndex, record_fields};
+use super::prelude::*;
 use super::query::AttachmentField;
-use super::read::{BATCH, Walk};
-use super::{Catalog, Stored};
-use crate::model::{Attachment, AttachmentId, OperationId, ProjectId, Timestamp, VolumeId};
-use crate::store::{Key, Scan, StoreError};
+use crate::model::{Attachment, AttachmentId, OperationId, VolumeId};
+use crate::store::Scan;
 
 impl Catalog {
     /// An attachment by id.
     pub async fn attachment(&self, id: AttachmentId) -> Result<Option<Stored<Attachment>>, StoreError> {
-        self.record(&record_key(id)).await
+        self.record(&record_key::<Attachment>(id.0)).await
     }
 
     /// The attachments of a volume, oldest first.
     pub async fn volume_attachments(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>, StoreError> {
-        let mut attachments = Vec::new();
-        let mut walk = Walk::new(of_volume(id), false);
-        while let Some(rows) = walk.next(self).await? {
-            let keys: Vec<Key> = rows.iter().filter_map(|(row, _)| key_of_row(row)).collect();
-            attachments.extend(self.records(&keys).await?);
-        }
-        Ok(attachments)
+        self.indexed(of_volume(id)).await
     }
 
     /// The attachments of many volumes at once, in the order of `ids`: a page of volumes needs one read, not a
@@ -46,14 +35,10 @@ impl Catalog {
                 rows.extend(more);
             }
         }
-        let keys: Vec<Key> = rows
-            .iter()
-            .flatten()
-            .filter_map(|(row, _)| key_of_row(row))
-            .collect();
         // A record that was deleted meanwhile is missing here, so records are assigned by their volume, not by
         // position.
-        let mut attachments = self.records::<Attachment>(&keys).await?.into_iter().peekable();
+        let found = self.records_of::<Attachment>(&rows.concat()).await?;
+        let mut attachments = found.into_iter().peekable();
         let mut of_volumes = Vec::with_capacity(ids.len());
         for id in ids {
             let mut of_this = Vec::new();
@@ -67,20 +52,16 @@ impl Catalog {
 }
 
 impl Listable for Attachment {
-    type Id = AttachmentId;
-    type Field = AttachmentField;
+    record_fields!(AttachmentId, AttachmentField, project_id: ProjectId);
 
-    const CREATED_AT: AttachmentField = AttachmentField::CreatedAt;
-    const ID: AttachmentField = AttachmentField::Id;
-    const PROJECT: AttachmentField = AttachmentField::ProjectId;
-    const INDEXES: &'static [ValueIndex<Self>] = &[ValueIndex {
+    const BY_VALUE: &'static [ValueIndex<Self>] = &[ValueIndex {
         field: AttachmentField::VolumeId,
+        table: keys::ATTACHMENT_BY_VOLUME,
         is_selective: true,
-        value_prefix: |_, id| Some(of_volume(id.parse().ok()?)),
-        ordered: None,
+        has_scopes: false,
+        named: |row, id| Some(row.id(id.parse().ok()?)),
+        value: |row, attachment| row.id(attachment.volume_id.0),
     }];
-
-    record_fields!(AttachmentId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
@@ -106,20 +87,11 @@ impl Listable for Attachment {
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
         key(keys::ATTACHMENT_BY_CREATED).scope(scope).prefix()
     }
-
-    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
-        Some(|row| last_id(row).map(|id| record_key(AttachmentId(id))))
-    }
-
-    async fn by_id(catalog: &Catalog, ids: &[AttachmentId]) -> Result<Vec<Stored<Self>>, StoreError> {
-        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
-        catalog.records(&keys).await
-    }
 }
 
 impl Indexed for Attachment {
     fn key(&self) -> Key {
-        record_key(self.id)
+        record_key::<Self>(self.id.0)
     }
 }
 
@@ -128,11 +100,7 @@ impl Kind for Attachment {
     const INDEXES: &'static [Table] = &[keys::ATTACHMENT_BY_VOLUME, keys::ATTACHMENT_BY_CREATED];
 
     fn rows(&self) -> Rows {
-        rows(self)
-    }
-
-    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        key_of_row(row)
+        listed_rows(self)
     }
 
     fn volume(&self) -> Option<VolumeId> {
@@ -144,35 +112,6 @@ impl Kind for Attachment {
     }
 }
 
-pub(super) fn record_key(id: AttachmentId) -> Key {
-    key(keys::ATTACHMENT).id(id.0).end()
-}
-
-/// All index rows of an attachment.
-fn rows(attachment: &Attachment) -> Rows {
-    let of_volume = key(keys::ATTACHMENT_BY_VOLUME).id(attachment.volume_id.0);
-    [
-        of_volume.time(attachment.created_at).id(attachment.id.0).end(),
-        created_row(None, attachment),
-        created_row(Some(&attachment.project_id), attachment),
-    ]
-    .into_iter()
-    .map(|row| (row, Vec::new()))
-    .collect()
-}
-
 fn of_volume(id: VolumeId) -> Vec<u8> {
     key(keys::ATTACHMENT_BY_VOLUME).id(id.0).prefix()
-}
-
-fn created_row(scope: Option<&ProjectId>, attachment: &Attachment) -> Key {
-    key(keys::ATTACHMENT_BY_CREATED)
-        .scope(scope)
-        .time(attachment.created_at)
-        .id(attachment.id.0)
-        .end()
-}
-
-fn key_of_row(row: &Key) -> Option<Key> {
-    last_id(row).map(|id| record_key(AttachmentId(id)))
 }

@@ -144,6 +144,14 @@ impl Changes {
         self.condition(Condition::Unchanged(key.clone(), revision));
     }
 
+    /// Requires that the record is as it was read, or still missing.
+    pub(super) fn expect_as_read<R>(&mut self, key: &Key, was: Option<&Stored<R>>) {
+        match was {
+            Some(was) => self.unchanged(key, was.revision),
+            None => self.condition(Condition::Absent(key.clone())),
+        }
+    }
+
     /// Writes a record. A record that cannot be encoded is reported by [`Changes::commit`].
     pub(super) fn put(&mut self, key: Key, record: &impl Record) {
         match encode(record) {

@@ -3,13 +3,9 @@
 //! Users and projects are few: a look-up by name scans them. Tokens are many, so they have an index by hash, and one by
 //! expiry.
 
-use super::changes::{Changes, Indexed};
-use super::keys::{self, Table, bytes_time, key};
-use super::kinds::{Kind, Rows};
-use super::query::Page;
-use super::{Catalog, Stored};
-use crate::model::{Project, ProjectId, RoleAssignment, Timestamp, Token, TokenHash, User, UserId};
-use crate::store::{Key, StoreError};
+use super::keys::TIME_BYTES;
+use super::prelude::*;
+use crate::model::{Project, RoleAssignment, Token, TokenHash, User, UserId};
 
 impl Catalog {
     /// A user by id.
@@ -70,19 +66,8 @@ impl Catalog {
         &self,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Page<Stored<Token>, (Timestamp, TokenHash)>, StoreError> {
-        let table = key(keys::TOKEN_BY_EXPIRY).prefix();
-        let rows = self.range(table, None, false, limit).await?;
-        let expired: Vec<(Timestamp, TokenHash)> = rows
-            .iter()
-            .filter_map(|(row, _)| expiry_and_hash(row))
-            .take_while(|(expiry, _)| *expiry <= now)
-            .collect();
-        let keys: Vec<Key> = expired.iter().map(|(_, hash)| token_key(hash)).collect();
-        Ok(Page {
-            records: self.records(&keys).await?,
-            next: expired.last().copied().filter(|_| expired.len() >= limit),
-        })
+    ) -> Result<Page<Stored<Token>, Timestamp>, StoreError> {
+        self.expired(keys::TOKEN_BY_EXPIRY, now, limit).await
     }
 }
 
@@ -149,27 +134,12 @@ impl Kind for Token {
     const INDEXES: &'static [Table] = &[keys::TOKEN_BY_EXPIRY];
 
     fn rows(&self) -> Rows {
-        token_rows(self)
+        let by_expiry = key(keys::TOKEN_BY_EXPIRY).time(self.expires_at);
+        Rows::from([(by_expiry.bytes(&self.hash.0).end(), Vec::new())])
     }
 
     fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        expiry_and_hash(row).map(|(_, hash)| token_key(&hash))
+        let hash = row.0.get(keys::TOKEN_BY_EXPIRY.len() + TIME_BYTES..)?;
+        Some(token_key(&TokenHash(hash.try_into().ok()?)))
     }
-}
-
-/// All index rows of a token.
-fn token_rows(token: &Token) -> Rows {
-    Rows::from([(
-        key(keys::TOKEN_BY_EXPIRY)
-            .time(token.expires_at)
-            .bytes(&token.hash.0)
-            .end(),
-        Vec::new(),
-    )])
-}
-
-/// Decodes the key of a row of the expiry index.
-fn expiry_and_hash(row: &Key) -> Option<(Timestamp, TokenHash)> {
-    let (expiry, hash) = row.0.get(keys::TOKEN_BY_EXPIRY.len()..)?.split_at_checked(8)?;
-    Some((bytes_time(expiry)?, TokenHash(hash.try_into().ok()?)))
 }

@@ -39,7 +39,7 @@ use crate::model::{ProjectId, Timestamp, VolumeId};
 use crate::store::Key;
 
 /// The name of a table: the first two bytes of its keys.
-pub(super) type Table = &'static [u8; 2];
+pub type Table = &'static [u8; 2];
 
 macro_rules! tables {
     ($($name:ident = $bytes:literal;)+) => {
@@ -99,7 +99,7 @@ const PRESENT: u8 = 2;
 
 /// Builds a key, part by part.
 #[derive(Clone)]
-pub(super) struct KeyOf(Vec<u8>);
+pub struct KeyOf(Vec<u8>);
 
 /// Begins a key of this table.
 pub(super) fn key(table: Table) -> KeyOf {

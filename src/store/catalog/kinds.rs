@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{self, Table};
+use uuid::Uuid;
+
+use super::keys::{self, Table, key, last_id};
 use crate::model::{
     Attachment, Operation, OperationId, Project, RevokedToken, RoleAssignment, Service, Snapshot, Token,
     TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
@@ -28,10 +30,11 @@ pub trait Kind: Record {
         Rows::new()
     }
 
-    /// The key of the record of an index row; `None` if the row is damaged.
+    /// The key of the record of an index row; `None` if the row is damaged. Most rows end with the record's id, which is
+    /// the record's key.
     fn record_of(row: &Key, value: &[u8]) -> Option<Key> {
-        let _ = (row, value);
-        None
+        let _ = value;
+        last_id(row).map(record_key::<Self>)
     }
 
     /// The volume that a record belongs to; the record must not exist without it.
@@ -43,6 +46,11 @@ pub trait Kind: Record {
     fn operation(&self) -> Option<OperationId> {
         None
     }
+}
+
+/// The key of a record in a table that is ordered by id.
+pub(super) fn record_key<K: Kind>(id: Uuid) -> Key {
+    key(K::TABLES[0]).id(id).end()
 }
 
 /// Visits each kind of record.

@@ -9,15 +9,16 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
+use super::keys::{KeyOf, Table, key, time_bytes};
+use super::kinds::{Kind, Rows, record_key};
 use super::query::{Filter, ListQuery};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Timestamp};
-use crate::store::record::Record;
 use crate::store::{Key, StoreError};
 
 /// A kind of record that is listed in pages.
 #[expect(async_fn_in_trait, reason = "its futures stay on the caller's thread")]
-pub trait Listable: Record + 'static {
+pub trait Listable: Kind + 'static {
     /// The id of a record.
     type Id: Copy + Eq + Ord + Hash + Display + Send;
     /// The fields to sort and filter by.
@@ -30,10 +31,12 @@ pub trait Listable: Record + 'static {
     /// The field of the project.
     const PROJECT: Self::Field;
     /// The indexes by a value, those first whose values have the fewest records.
-    const INDEXES: &'static [ValueIndex<Self>] = &[];
+    const BY_VALUE: &'static [ValueIndex<Self>] = &[];
 
     /// The id with this UUID.
     fn id_of(id: Uuid) -> Self::Id;
+    /// The UUID of an id.
+    fn uuid_of(id: Self::Id) -> Uuid;
     /// Its id.
     fn id(&self) -> Self::Id;
     /// Its project.
@@ -63,9 +66,15 @@ pub trait Listable: Record + 'static {
     /// The prefix of a scope's rows in order of creation, which end with time and id.
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8>;
     /// The function from a row with that prefix to its record's key. `None` if the rows are the records.
-    fn record_of(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>>;
+    fn record_of_row(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+        let _ = prefix;
+        Some(|row| Self::record_of(row, &[]))
+    }
     /// The records with these ids, without unknown ones.
-    async fn by_id(catalog: &Catalog, ids: &[Self::Id]) -> Result<Vec<Stored<Self>>, StoreError>;
+    async fn by_id(catalog: &Catalog, ids: &[Self::Id]) -> Result<Vec<Stored<Self>>, StoreError> {
+        let keys = ids.iter().map(|id| record_key::<Self>(Self::uuid_of(*id)));
+        catalog.records(&keys.collect::<Vec<Key>>()).await
+    }
 
     /// The records whose related records match, too, in the same order: for filters on more than the record.
     async fn matching_others(
@@ -82,11 +91,23 @@ pub trait Listable: Record + 'static {
     }
 }
 
-/// The accessors of [`Listable`] for a record with the fields `id` and `created_at`, and with a field for its project.
+/// The types and accessors of [`Listable`] for a record with the fields `id` and `created_at`, and with a field for its
+/// project, by which lists sort and filter as `$by_project`.
 macro_rules! record_fields {
-    ($id:ident, $project:ident) => {
+    ($id:ident, $field:ident, $project:ident: $by_project:ident) => {
+        type Id = $id;
+        type Field = $field;
+
+        const CREATED_AT: $field = $field::CreatedAt;
+        const ID: $field = $field::Id;
+        const PROJECT: $field = $field::$by_project;
+
         fn id_of(id: uuid::Uuid) -> $id {
             $id(id)
+        }
+
+        fn uuid_of(id: $id) -> uuid::Uuid {
+            id.0
         }
 
         fn id(&self) -> $id {
@@ -111,21 +132,66 @@ pub type QueryOf<R> = ListQuery<<R as Listable>::Field, <R as Listable>::Id>;
 pub struct ValueIndex<R: Listable> {
     /// The indexed field.
     pub field: R::Field,
+    /// Its table.
+    pub table: Table,
     /// Whether a value has so few records that sorting them is better than walking another index and skipping most
     /// rows.
     pub is_selective: bool,
-    /// The prefix of the rows of this value; `None` if no record can have it.
-    pub value_prefix: fn(Option<&ProjectId>, &str) -> Option<Vec<u8>>,
-    /// The ordered index, if its values are stored in their order.
-    pub ordered: Option<OrderedIndex<R>>,
+    /// Whether rows begin with a scope, so that those of a scope are in the order of their values; else they begin with
+    /// the value.
+    pub has_scopes: bool,
+    /// Appends a value, as filters name it, to a row; `None` if no record can have it.
+    pub named: fn(KeyOf, &str) -> Option<KeyOf>,
+    /// Appends the value of a record to a row.
+    pub value: fn(KeyOf, &R) -> KeyOf,
 }
 
-/// An index whose values are stored in their order.
-pub struct OrderedIndex<R> {
+impl<R: Listable> ValueIndex<R> {
+    fn begin(&self, scope: Option<&ProjectId>) -> KeyOf {
+        match self.has_scopes {
+            true => key(self.table).scope(scope),
+            false => key(self.table),
+        }
+    }
+
     /// The prefix of all rows of a scope.
-    pub prefix: fn(Option<&ProjectId>) -> Vec<u8>,
+    pub(super) fn prefix(&self, scope: Option<&ProjectId>) -> Vec<u8> {
+        self.begin(scope).prefix()
+    }
+
+    /// The prefix of the rows of this value; `None` if no record can have it.
+    pub(super) fn value_prefix(&self, scope: Option<&ProjectId>, value: &str) -> Option<Vec<u8>> {
+        (self.named)(self.begin(scope), value).map(KeyOf::prefix)
+    }
+
     /// The row of a record, which need not exist.
-    pub row: fn(Option<&ProjectId>, &R) -> Key,
+    pub(super) fn row(&self, scope: Option<&ProjectId>, record: &R) -> Key {
+        row_by_time((self.value)(self.begin(scope), record).prefix(), record)
+    }
+}
+
+/// The row of a record after a prefix, by its time of creation.
+pub(super) fn row_by_time<R: Listable>(prefix: Vec<u8>, record: &R) -> Key {
+    let id = R::uuid_of(record.id());
+    Key([prefix.as_slice(), &time_bytes(record.created_at()), id.as_bytes()].concat())
+}
+
+/// The rows of a record in these scopes: by its time of creation, and in each index by a value.
+pub(super) fn rows_in<'p, R: Listable>(
+    scopes: impl IntoIterator<Item = Option<&'p ProjectId>>,
+    record: &R,
+) -> Rows {
+    let in_scope = |scope| {
+        let by_value = R::BY_VALUE.iter().map(move |index| index.row(scope, record));
+        by_value.chain([row_by_time(R::created_prefix(scope), record)])
+    };
+    let rows = scopes.into_iter().flat_map(in_scope);
+    rows.map(|row| (row, Vec::new())).collect()
+}
+
+/// The rows of a record in the lists of all projects and of its own.
+pub(super) fn listed_rows<R: Listable>(record: &R) -> Rows {
+    rows_in([None, Some(record.project_id())], record)
 }
 
 /// The value of a field. A missing value sorts before all others.

@@ -17,6 +17,7 @@
 //! | `changes` | the changes of a commit |
 //! | `query`, `filter`, `order`, `plan`, `list` | lists: query, filters, order, choice of index, pages |
 //! | `listable` | the properties of a kind of record for its lists |
+//! | `prelude` | what the files of the kinds of records are written with |
 //! | `volume_list`, `snapshot_list` | the same of volumes and snapshots |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | `upgrade` | upgrades of the layout of keys |
@@ -34,6 +35,7 @@ mod messages;
 mod operations;
 mod order;
 mod plan;
+mod prelude;
 mod query;
 mod quota;
 mod read;
@@ -63,7 +65,7 @@ use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::Changes;
 pub use list::rows_at_most;
-pub use listable::{FieldValue, Listable, OrderedIndex, QueryOf, ValueIndex};
+pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use query::{
     AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
     SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,

@@ -2,21 +2,15 @@
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Indexed};
-use super::keys::{self, Table, key, last_id};
-use super::kinds::{Kind, Rows};
-use super::query::Page;
+use super::prelude::*;
 use super::quota::{Counted, usage_key};
-use super::read::decoded;
-use super::{Catalog, Stored};
 use crate::model::quota::Deltas;
-use crate::model::{Operation, OperationId, ProjectId};
-use crate::store::{Key, StoreError};
+use crate::model::{Operation, OperationId};
 
 impl Catalog {
     /// A journal entry by id.
     pub async fn operation(&self, id: OperationId) -> Result<Option<Stored<Operation>>, StoreError> {
-        self.record(&record_key(id)).await
+        self.record(&record_key::<Operation>(id.0)).await
     }
 
     /// Open operations by id (so oldest first), after `after`.
@@ -25,13 +19,8 @@ impl Catalog {
         after: Option<OperationId>,
         limit: usize,
     ) -> Result<Page<Stored<Operation>, OperationId>, StoreError> {
-        let entries = self
-            .range(key(keys::OPERATION).prefix(), after.map(record_key), false, limit)
-            .await?;
-        let full = entries.len() >= limit;
-        let records: Vec<Stored<Operation>> = decoded(entries).await?;
-        let next = records.last().filter(|_| full).map(|last| last.id);
-        Ok(Page { records, next })
+        self.page_by_id(after.map(|id| id.0), limit, |operation: &Operation| operation.id)
+            .await
     }
 
     /// Whether a volume is being created from this volume or snapshot.
@@ -43,7 +32,7 @@ impl Catalog {
 
 impl Indexed for Operation {
     fn key(&self) -> Key {
-        record_key(self.id)
+        record_key::<Self>(self.id.0)
     }
 
     /// The quota that it reserves is added to `reserved`.
@@ -82,24 +71,8 @@ impl Kind for Operation {
     const INDEXES: &'static [Table] = &[keys::OPERATION_BY_SOURCE];
 
     fn rows(&self) -> Rows {
-        rows(self)
+        let of_source = |source| key(keys::OPERATION_BY_SOURCE).id(source).id(self.id.0).end();
+        let row = self.copied_from.map(of_source);
+        row.into_iter().map(|row| (row, Vec::new())).collect()
     }
-
-    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        Some(record_key(OperationId(last_id(row)?)))
-    }
-}
-
-/// All index rows of an operation.
-fn rows(operation: &Operation) -> Rows {
-    let mut rows = Rows::new();
-    if let Some(source) = operation.copied_from {
-        let row = key(keys::OPERATION_BY_SOURCE).id(source).id(operation.id.0);
-        rows.insert(row.end(), Vec::new());
-    }
-    rows
-}
-
-pub(super) fn record_key(id: OperationId) -> Key {
-    key(keys::OPERATION).id(id.0).end()
 }

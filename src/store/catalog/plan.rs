@@ -11,8 +11,7 @@
 
 use uuid::Uuid;
 
-use super::keys::time_bytes;
-use super::listable::{Listable, QueryOf, ValueIndex};
+use super::listable::{Listable, QueryOf, ValueIndex, row_by_time};
 use super::order::{leading_key, total_order};
 use super::query::Filter;
 use crate::model::ProjectId;
@@ -68,27 +67,24 @@ pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<
     let scope = scope.as_ref();
     // For rows that continue with created_at and id.
     let by_time = |prefix: Vec<u8>, reverse: bool| {
-        let after = marker.map(|marker| {
-            let (time, id) = (time_bytes(marker.created_at()), uuid_of(marker));
-            Key([prefix.as_slice(), &time, id.as_bytes()].concat())
-        });
+        let after = marker.map(|marker| row_by_time(prefix.clone(), marker));
         path::<R>(prefix, reverse, after)
     };
     let leading = leading_key::<R>(&total_order::<R>(&query.sort));
     let ordering = leading.and_then(|(field, reverse)| {
         let field = field?;
-        let index = R::INDEXES.iter().find(|index| index.field == field)?;
-        Some((index, index.ordered.as_ref()?, reverse))
+        let is_by_it = |index: &&ValueIndex<R>| index.has_scopes && index.field == field;
+        Some((R::BY_VALUE.iter().find(is_by_it)?, reverse))
     });
     let mut least = None;
     for (index, value) in only_values::<R>(query) {
-        let Some(prefix) = (index.value_prefix)(scope, value) else {
+        let Some(prefix) = index.value_prefix(scope, value) else {
             return Plan::Nothing;
         };
         match (&leading, &ordering) {
             (Some((None, reverse)), _) => return Plan::Along(by_time(prefix, *reverse)),
-            (_, Some((by, ordered, reverse))) if by.field == index.field => {
-                let after = marker.map(|marker| (ordered.row)(scope, marker));
+            (_, Some((by, reverse))) if by.field == index.field => {
+                let after = marker.map(|marker| by.row(scope, marker));
                 return Plan::Along(path::<R>(prefix, *reverse, after));
             }
             _ if index.is_selective => return Plan::Sorting(path::<R>(prefix, false, None)),
@@ -97,9 +93,9 @@ pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<
     }
     match (leading, ordering) {
         (Some((None, reverse)), _) => Plan::Along(by_time(R::created_prefix(scope), reverse)),
-        (_, Some((_, ordered, reverse))) => {
-            let after = marker.map(|marker| (ordered.row)(scope, marker));
-            Plan::Along(path::<R>((ordered.prefix)(scope), reverse, after))
+        (_, Some((by, reverse))) => {
+            let after = marker.map(|marker| by.row(scope, marker));
+            Plan::Along(path::<R>(by.prefix(scope), reverse, after))
         }
         _ => {
             let prefix = least.unwrap_or_else(|| R::created_prefix(scope));
@@ -110,7 +106,7 @@ pub(super) fn plan<R: Listable>(query: &QueryOf<R>, marker: Option<&R>) -> Plan<
 
 /// The indexes of which the query selects a single value, in the order of the indexes.
 fn only_values<R: Listable>(query: &QueryOf<R>) -> impl Iterator<Item = (&'static ValueIndex<R>, &str)> {
-    R::INDEXES.iter().filter_map(|index| {
+    R::BY_VALUE.iter().filter_map(|index| {
         query.filters.iter().find_map(|filter| match filter {
             Filter::Is(field, values) if *field == index.field => match values.as_slice() {
                 [value] => Some((index, value.as_str())),
@@ -123,16 +119,9 @@ fn only_values<R: Listable>(query: &QueryOf<R>) -> impl Iterator<Item = (&'stati
 
 fn path<R: Listable>(prefix: Vec<u8>, reverse: bool, after: Option<Key>) -> Path {
     Path {
-        record_of: R::record_of(&prefix),
+        record_of: R::record_of_row(&prefix),
         prefix,
         reverse,
         after,
-    }
-}
-
-fn uuid_of<R: Listable>(record: &R) -> Uuid {
-    match record.value(R::ID) {
-        super::listable::FieldValue::Id(id) => id,
-        _ => Uuid::nil(),
     }
 }

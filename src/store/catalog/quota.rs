@@ -6,34 +6,24 @@
 
 use std::collections::BTreeMap;
 
-use super::changes::Changes;
-use super::keys::{self, Table, key, split_text};
-use super::read::{Walk, stored};
-use super::{Catalog, types};
-use crate::model::ProjectId;
+use super::keys::split_text;
+use super::prelude::*;
+use crate::model::VolumeType;
 use crate::model::bounds::RECORDS_IN_A_COMMIT;
 use crate::model::quota::{DEFAULT_CLASS, Deltas, Resource, Usage};
 use crate::store::evaluate::counter_value;
 use crate::store::record::Limit;
-use crate::store::{Ceiling, CommitError, Condition, Entry, Key, StoreError};
+use crate::store::{Ceiling, CommitError};
 
-/// The most rows of limits that one commit changes.
-const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
+/// The most rows of counters and limits that one commit changes.
+pub(super) const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
     /// What a project uses, by resource. Resources that it never used are missing.
     pub async fn usage(&self, project: &ProjectId) -> Result<BTreeMap<Resource, Usage>, StoreError> {
-        let mut usage = BTreeMap::new();
-        let mut walk = Walk::new(key(keys::USAGE).text(project.as_str()).prefix(), false);
-        while let Some(counters) = walk.next(self).await? {
-            for (key, entry) in counters {
-                add_counter(&mut usage, &key, counter_value(&key, &entry.value)?)?;
-            }
-        }
-        Ok(usage
-            .into_iter()
-            .map(|((_, resource), usage)| (resource, usage))
-            .collect())
+        let of_project = key(keys::USAGE).text(project.as_str()).prefix();
+        let usage = self.counted(of_project).await?.into_iter();
+        Ok(usage.map(|((_, resource), usage)| (resource, usage)).collect())
     }
 
     /// What a project uses of these resources.
@@ -65,8 +55,12 @@ impl Catalog {
 
     /// What every project uses.
     pub(super) async fn all_usage(&self) -> Result<BTreeMap<(ProjectId, Resource), Usage>, StoreError> {
+        self.counted(key(keys::USAGE).prefix()).await
+    }
+
+    async fn counted(&self, prefix: Vec<u8>) -> Result<BTreeMap<(ProjectId, Resource), Usage>, StoreError> {
         let mut usage = BTreeMap::new();
-        let mut walk = Walk::new(key(keys::USAGE).prefix(), false);
+        let mut walk = Walk::new(prefix, false);
         while let Some(counters) = walk.next(self).await? {
             for (key, entry) in counters {
                 add_counter(&mut usage, &key, counter_value(&key, &entry.value)?)?;
@@ -179,7 +173,7 @@ impl Catalog {
                 for some in gone.chunks(ROWS_IN_A_COMMIT) {
                     let mut changes = self.change();
                     for (row, entry, id) in some {
-                        changes.condition(Condition::Absent(types::record_key(*id)));
+                        changes.condition(Condition::Absent(record_key::<VolumeType>(id.0)));
                         changes.unchanged(row, entry.revision);
                         changes.delete_key(row.clone());
                     }

@@ -2,8 +2,13 @@
 
 use std::borrow::Borrow;
 
+use uuid::Uuid;
+
+use super::keys::{TIME_BYTES, Table, bytes_time, key};
+use super::kinds::{Kind, record_key};
+use super::query::Page;
 use super::{Catalog, Stored};
-use crate::model::ProjectId;
+use crate::model::{ProjectId, Timestamp};
 use crate::store::record::{Record, decode};
 use crate::store::{Entry, Key, Scan, StoreError};
 
@@ -43,6 +48,67 @@ impl Catalog {
                 limit,
             })
             .await
+    }
+
+    /// The records of these index rows, in their order; deleted ones are left out.
+    pub(super) async fn records_of<K: Kind>(
+        &self,
+        rows: &[(Key, Entry)],
+    ) -> Result<Vec<Stored<K>>, StoreError> {
+        let keys: Vec<Key> = rows
+            .iter()
+            .filter_map(|(row, entry)| K::record_of(row, &entry.value))
+            .collect();
+        self.records(&keys).await
+    }
+
+    /// The records of all index rows with this prefix, in their order.
+    pub(super) async fn indexed<K: Kind>(&self, prefix: Vec<u8>) -> Result<Vec<Stored<K>>, StoreError> {
+        let mut walk = Walk::new(prefix, false);
+        let mut records = Vec::new();
+        while let Some(rows) = walk.next(self).await? {
+            records.extend(self.records_of(&rows).await?);
+        }
+        Ok(records)
+    }
+
+    /// Up to `limit` records in a table that is ordered by id, after `after`.
+    pub(super) async fn page_by_id<K: Kind, I>(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+        id: fn(&K) -> I,
+    ) -> Result<Page<Stored<K>, I>, StoreError> {
+        let table = key(K::TABLES[0]).prefix();
+        let entries = self
+            .range(table, after.map(record_key::<K>), false, limit)
+            .await?;
+        let is_full = entries.len() >= limit;
+        let records: Vec<Stored<K>> = decoded(entries).await?;
+        let next = records.last().filter(|_| is_full).map(|last| id(&last.record));
+        Ok(Page { records, next })
+    }
+
+    /// Expired records by their index, the longest expired first, of up to `limit` rows.
+    pub(super) async fn expired<K: Kind>(
+        &self,
+        index: Table,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Page<Stored<K>, Timestamp>, StoreError> {
+        let rows = self.range(key(index).prefix(), None, false, limit).await?;
+        let (times, keys): (Vec<Timestamp>, Vec<Key>) = rows
+            .iter()
+            .filter_map(|(row, entry)| {
+                let expiry = bytes_time(row.0.get(2..2 + TIME_BYTES)?)?;
+                Some((expiry, K::record_of(row, &entry.value)?))
+            })
+            .take_while(|(expiry, _)| *expiry <= now)
+            .unzip();
+        Ok(Page {
+            records: self.records(&keys).await?,
+            next: times.last().copied().filter(|_| times.len() >= limit),
+        })
     }
 
     /// All records with this prefix. For small tables.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::changes::Indexed;
+use super::{Catalog, Changes, CommitError, Revision};
 use crate::model::{
     Attachment, AttachmentStatus, Operation, Snapshot, SnapshotStatus, Subject, Timestamp, Volume,
     VolumeStatus,
@@ -12,6 +14,27 @@ static CLOCK: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
 /// A time later than all earlier results.
 pub(super) fn tick() -> Timestamp {
     Timestamp(CLOCK.fetch_add(1_000, Ordering::Relaxed))
+}
+
+/// Commits these changes.
+pub(super) async fn commit(catalog: &Catalog, add: impl FnOnce(&mut Changes) -> &mut Changes) {
+    try_to_commit(catalog, add).await.unwrap();
+}
+
+/// The same, if it may be refused.
+pub(super) async fn try_to_commit(
+    catalog: &Catalog,
+    add: impl FnOnce(&mut Changes) -> &mut Changes,
+) -> Result<Revision, CommitError> {
+    let mut changes = catalog.change();
+    add(&mut changes);
+    changes.commit().await
+}
+
+/// Commits the insertion of these records.
+pub(super) async fn insert<'r, R: Indexed + 'r>(catalog: &Catalog, records: impl IntoIterator<Item = &'r R>) {
+    let records = records.into_iter();
+    commit(catalog, |changes| records.fold(changes, Changes::insert)).await;
 }
 
 pub(super) fn volume(project: &str, name: &str, size: u32) -> Volume {

@@ -1,10 +1,7 @@
 //! Services: a row for each binary on each host, kept over restarts.
 
-use super::changes::Changes;
-use super::keys::{self, key};
-use super::{Catalog, Stored};
+use super::prelude::*;
 use crate::model::Service;
-use crate::store::{Condition, Key, StoreError};
 
 impl Catalog {
     /// A service.
@@ -29,10 +26,7 @@ impl Changes {
     /// meanwhile.
     pub fn update_service(&mut self, was: Option<&Stored<Service>>, now: &Service) -> &mut Self {
         let key = service_key(&now.binary, &now.host);
-        match was {
-            Some(was) => self.unchanged(&key, was.revision),
-            None => self.condition(Condition::Absent(key)),
-        }
+        self.expect_as_read(&key, was);
         self.put_service(now)
     }
 }

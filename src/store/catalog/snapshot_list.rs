@@ -3,41 +3,31 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::filter::matches;
-use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex, record_fields};
+use super::prelude::*;
 use super::query::{Filter, SnapshotField, SnapshotFilter};
-use super::snapshots::{
-    created_prefix, key_of_row, name_prefix, name_row, named_prefix, of_volume, record_key,
-};
-use super::{Catalog, Stored};
-use crate::model::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
-use crate::store::{Key, StoreError};
+use crate::model::{Snapshot, SnapshotId, Volume, VolumeId};
 
 impl Listable for Snapshot {
-    type Id = SnapshotId;
-    type Field = SnapshotField;
+    record_fields!(SnapshotId, SnapshotField, project_id: ProjectId);
 
-    const CREATED_AT: SnapshotField = SnapshotField::CreatedAt;
-    const ID: SnapshotField = SnapshotField::Id;
-    const PROJECT: SnapshotField = SnapshotField::ProjectId;
-    const INDEXES: &'static [ValueIndex<Self>] = &[
+    const BY_VALUE: &'static [ValueIndex<Self>] = &[
         ValueIndex {
             field: SnapshotField::VolumeId,
+            table: keys::SNAPSHOT_BY_VOLUME,
             is_selective: true,
-            value_prefix: |_, id| Some(of_volume(id.parse().ok()?)),
-            ordered: None,
+            has_scopes: false,
+            named: |row, id| Some(row.id(id.parse().ok()?)),
+            value: |row, snapshot| row.id(snapshot.volume_id.0),
         },
         ValueIndex {
             field: SnapshotField::Name,
+            table: keys::SNAPSHOT_BY_NAME,
             is_selective: true,
-            value_prefix: |scope, name| Some(named_prefix(scope, name)),
-            ordered: Some(OrderedIndex {
-                prefix: name_prefix,
-                row: name_row,
-            }),
+            has_scopes: true,
+            named: |row, name| Some(row.optional_text(Some(name))),
+            value: |row, snapshot| row.optional_text(snapshot.name.as_deref()),
         },
     ];
-
-    record_fields!(SnapshotId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
@@ -70,16 +60,7 @@ impl Listable for Snapshot {
     }
 
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
-        created_prefix(scope)
-    }
-
-    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
-        Some(key_of_row)
-    }
-
-    async fn by_id(catalog: &Catalog, ids: &[SnapshotId]) -> Result<Vec<Stored<Self>>, StoreError> {
-        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
-        catalog.records(&keys).await
+        key(keys::SNAPSHOT_BY_CREATED).scope(scope).prefix()
     }
 
     async fn matching_others(

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::samples::{attachment, operation, volume};
+use super::samples::{attachment, commit, insert, operation, try_to_commit, volume};
 use super::*;
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::user_message::{Action, Detail};
 use crate::model::volume::Secret;
 use crate::model::{
-    Attachment, BackendName, MessageId, Project, RevokedToken, RoleAssignment, Service, ServiceId, Token,
-    TokenHash, User, UserMessage, Volume, VolumeStatus,
+    Attachment, BackendName, MessageId, Project, ProjectId, RevokedToken, RoleAssignment, Service, ServiceId,
+    Token, TokenHash, User, UserMessage, Volume, VolumeStatus,
 };
 use crate::store::memory::MemoryStore;
 
@@ -37,9 +37,7 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     let catalog = Catalog::open(store.clone()).await.unwrap();
     let empty = store.entries().len();
     let mut record = volume("p", "a", 2);
-    let mut changes = catalog.change();
-    changes.insert(&record);
-    changes.commit().await.unwrap();
+    insert(&catalog, [&record]).await;
 
     let was = catalog.volume(record.id).await.unwrap().unwrap();
     assert_eq!(was.record, record);
@@ -47,34 +45,23 @@ async fn a_volume_lives_and_dies_and_leaves_nothing() {
     record.name = None;
     record.size = 5;
     record.host = Some(BackendName::new("h", "b").pool("p"));
-    let mut changes = catalog.change();
-    changes.update(&was, &record);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.update(&was, &record)).await;
     assert_eq!(
         catalog.volume_totals(&VolumeQuery::default()).await.unwrap(),
         (1, 5)
     );
-    assert_eq!(
-        catalog
-            .backend_volumes(&BackendName::new("h", "b"), None, 9)
-            .await
-            .unwrap()
-            .records
-            .len(),
-        1
-    );
+    let backend = BackendName::new("h", "b");
+    let of_backend = catalog.backend_volumes(&backend, None, 9).await.unwrap();
+    assert_eq!(of_backend.records.len(), 1);
 
-    let mut changes = catalog.change();
-    changes.delete(&was);
+    let deleted = try_to_commit(&catalog, |changes| changes.delete(&was)).await;
     assert!(
-        matches!(changes.commit().await, Err(CommitError::Conflict(_))),
+        matches!(deleted, Err(CommitError::Conflict(_))),
         "it has changed since"
     );
 
     let was = catalog.volume(record.id).await.unwrap().unwrap();
-    let mut changes = catalog.change();
-    changes.delete(&was);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.delete(&was)).await;
     assert_eq!(catalog.volume(record.id).await.unwrap(), None);
     // Except for the two counters of the project.
     assert_eq!(store.entries().len(), empty + 2);
@@ -100,20 +87,10 @@ async fn a_quota_is_never_exceeded_by_concurrent_commits() {
     assert!(matches!(error, CommitError::OverCeiling { name, sum: 9, limit: 6 } if name == "gigabytes"));
     commit(-1).await.unwrap();
     let usage = catalog.usage(&project).await.unwrap();
-    assert_eq!(
-        usage[&Resource::gigabytes()],
-        Usage {
-            in_use: 9,
-            reserved: 0
-        }
-    );
-    assert_eq!(
-        usage[&Resource::volumes()],
-        Usage {
-            in_use: 3,
-            reserved: 0
-        }
-    );
+    for (resource, in_use) in [(Resource::gigabytes(), 9), (Resource::volumes(), 3)] {
+        let reserved = 0;
+        assert_eq!(usage[&resource], Usage { in_use, reserved });
+    }
     assert_eq!(
         catalog.volume_totals(&VolumeQuery::default()).await.unwrap(),
         (3, 9)
@@ -127,9 +104,7 @@ async fn what_operations_hold_is_reserved_until_they_end() {
     let mut entry = operation(&record);
     entry.reserved.insert(Resource::gigabytes(), 4);
     entry.reserved.insert(Resource::volumes(), -1);
-    let mut changes = catalog.change();
-    changes.insert(&entry);
-    changes.commit().await.unwrap();
+    insert(&catalog, [&entry]).await;
     let reserved = async || {
         let usage = catalog.usage(&"p".into()).await.unwrap();
         usage.get(&Resource::gigabytes()).map(|usage| usage.reserved)
@@ -138,15 +113,11 @@ async fn what_operations_hold_is_reserved_until_they_end() {
 
     let was = catalog.operation(entry.id).await.unwrap().unwrap();
     entry.reserved.insert(Resource::gigabytes(), 1);
-    let mut changes = catalog.change();
-    changes.update(&was, &entry);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.update(&was, &entry)).await;
     assert_eq!(reserved().await, Some(1));
 
     let was = catalog.operations(None, 10).await.unwrap().records.remove(0);
-    let mut changes = catalog.change();
-    changes.delete(&was);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.delete(&was)).await;
     assert_eq!(reserved().await, Some(0));
     assert!(catalog.operations(None, 10).await.unwrap().records.is_empty());
 }
@@ -155,16 +126,8 @@ async fn what_operations_hold_is_reserved_until_they_end() {
 async fn attachments_of_a_page_of_volumes_come_in_its_order() {
     let catalog = catalog().await;
     let volumes: Vec<_> = (0..4).map(|_| volume("p", "a", 1)).collect();
-    let held = [
-        attachment(&volumes[1]),
-        attachment(&volumes[1]),
-        attachment(&volumes[3]),
-    ];
-    let mut changes = catalog.change();
-    for record in &held {
-        changes.insert(record);
-    }
-    changes.commit().await.unwrap();
+    let held = [1, 1, 3].map(|at| attachment(&volumes[at]));
+    insert(&catalog, &held).await;
     let ids: Vec<_> = volumes.iter().map(|volume| volume.id).collect();
     let found = catalog.volumes_attachments(&ids).await.unwrap();
     assert_eq!(found, [vec![], held[..2].to_vec(), vec![], held[2..].to_vec()]);
@@ -188,30 +151,27 @@ async fn a_type_with_volumes_cannot_be_deleted_and_its_name_is_its_own() {
     let kind = catalog.volume_types().await.unwrap().remove(0);
     let mut record = volume("p", "a", 1);
     record.volume_type_id = Some(kind.id);
-    let mut changes = catalog.change();
-    changes.require(&kind).insert(&record);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.require(&kind).insert(&record)).await;
     assert!(catalog.type_in_use(kind.id).await.unwrap());
 
-    let mut changes = catalog.change();
-    changes.delete(&kind);
-    let error = changes.commit().await.unwrap_err();
-    assert!(matches!(error, CommitError::OverCeiling { name, .. } if name == TYPE_IN_USE));
+    let deleted = try_to_commit(&catalog, |changes| changes.delete(&kind)).await;
+    assert!(matches!(deleted.unwrap_err(), CommitError::OverCeiling { name, .. } if name == TYPE_IN_USE));
 
     let mut same_name = kind.record.clone();
     same_name.id = VolumeTypeId::new();
-    let mut changes = catalog.change();
-    changes.insert(&same_name);
-    assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
+    let inserted = try_to_commit(&catalog, |changes| changes.insert(&same_name)).await;
+    assert!(matches!(inserted, Err(CommitError::Conflict(_))));
 }
 
 #[actix::test]
 async fn a_later_layout_is_refused_in_words() {
     let store = Arc::new(MemoryStore::default());
     let catalog = Catalog::open(store.clone()).await.unwrap();
-    let mut changes = catalog.change();
-    changes.put(keys::key(keys::LAYOUT).end(), &Layout { version: 99 });
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| {
+        changes.put(keys::key(keys::LAYOUT).end(), &Layout { version: 99 });
+        changes
+    })
+    .await;
     let error = Catalog::open(store).await.err().unwrap();
     assert!(error.to_string().contains("downgraded"), "{error}");
 }
@@ -230,28 +190,15 @@ async fn expired_tokens_are_found_and_no_others() {
         audit_chain: None,
         methods: Vec::new(),
     };
-    let mut changes = catalog.change();
-    for (n, expires) in [(1, 30), (2, 10), (3, 20)] {
-        changes.insert(&token(n, expires));
-    }
-    changes.commit().await.unwrap();
+    insert(&catalog, &[token(1, 30), token(2, 10), token(3, 20)]).await;
     let expired = catalog.expired_tokens(Timestamp(20), 9).await.unwrap().records;
     assert_eq!(
         expired.iter().map(|token| token.hash.0[0]).collect::<Vec<_>>(),
         [2, 3]
     );
-    let mut changes = catalog.change();
-    expired.iter().for_each(|token| _ = changes.delete(token));
-    changes.commit().await.unwrap();
-    assert_eq!(
-        catalog
-            .expired_tokens(Timestamp(99), 9)
-            .await
-            .unwrap()
-            .records
-            .len(),
-        1
-    );
+    commit(&catalog, |changes| expired.iter().fold(changes, Changes::delete)).await;
+    let left = catalog.expired_tokens(Timestamp(99), 9).await.unwrap();
+    assert_eq!(left.records.len(), 1);
     assert_eq!(catalog.token(&TokenHash([2; 32])).await.unwrap(), None);
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
 }
@@ -264,40 +211,27 @@ async fn revoked_tokens_are_found_by_user_and_by_expiry() {
         audit_id: uuid::Uuid::from_u128(n),
         expires_at: Timestamp(expires),
     };
-    let mut changes = catalog.change();
-    for (user, n, expires) in [("u", 1, 30), ("u", 2, 10), ("u\0v", 3, 20)] {
-        changes.insert(&token(user, n, expires));
-    }
-    changes.commit().await.unwrap();
-    let mut again = catalog.change();
-    again.insert(&token("u", 1, 30));
-    assert!(matches!(
-        again.commit().await,
-        Err(crate::store::CommitError::Conflict(_))
-    ));
+    let revoked = [token("u", 1, 30), token("u", 2, 10), token("u\0v", 3, 20)];
+    insert(&catalog, &revoked).await;
+    let again = try_to_commit(&catalog, |changes| changes.insert(&revoked[0])).await;
+    assert!(matches!(again, Err(CommitError::Conflict(_))));
 
     let of_user = catalog.revoked_tokens(&"u".into(), 9).await.unwrap();
     assert_eq!(of_user.len(), 2);
     let is_revoked = async |user: &str, n| {
-        let state = catalog
-            .token_state(&user.into(), uuid::Uuid::from_u128(n))
-            .await
-            .unwrap();
-        state.is_revoked
+        let audit_id = uuid::Uuid::from_u128(n);
+        let state = catalog.token_state(&user.into(), audit_id).await;
+        state.unwrap().is_revoked
     };
     assert!(is_revoked("u", 1).await && !is_revoked("v", 1).await && !is_revoked("u", 9).await);
 
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     let expired = catalog.expired_revocations(Timestamp(20), 9).await.unwrap();
-    let numbers: Vec<u128> = expired
-        .records
-        .iter()
-        .map(|token| token.audit_id.as_u128())
-        .collect();
-    assert_eq!((numbers, expired.next), (vec![2, 3], None));
-    let mut changes = catalog.change();
-    expired.records.iter().for_each(|token| _ = changes.delete(token));
-    changes.commit().await.unwrap();
+    assert_eq!(expired.next, None);
+    let expired = expired.records;
+    let numbers = expired.iter().map(|token| token.audit_id.as_u128());
+    assert_eq!(numbers.collect::<Vec<_>>(), [2, 3]);
+    commit(&catalog, |changes| expired.iter().fold(changes, Changes::delete)).await;
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     assert!(is_revoked("u", 1).await && !is_revoked("u", 2).await);
 }
@@ -318,37 +252,22 @@ async fn messages_are_listed_newest_first_and_forgotten_when_they_expire() {
         expires_at: Timestamp(expires),
     };
     let written = [message("p", 10), message("q", 30), message("p", 20)];
-    let mut changes = catalog.change();
-    written.iter().for_each(|message| _ = changes.insert(message));
-    changes.commit().await.unwrap();
-    let own = catalog
-        .newest::<UserMessage>(Some(&"p".into()), None, 9)
-        .await
-        .unwrap()
-        .records;
+    insert(&catalog, &written).await;
+    let newest = async |project: Option<&ProjectId>, marker| {
+        let page = catalog.newest::<UserMessage>(project, marker, 9).await;
+        page.unwrap().records
+    };
+    let own = newest(Some(&"p".into()), None).await;
     assert_eq!(own, [written[2].clone(), written[0].clone()]);
-    let behind = catalog
-        .newest::<UserMessage>(None, Some(written[1].id), 9)
-        .await
-        .unwrap()
-        .records;
+    let behind = newest(None, Some(written[1].id)).await;
     assert_eq!(behind, [written[0].clone()]);
     let expired = catalog.expired_messages(Timestamp(20), 9).await.unwrap().records;
     assert_eq!(
         expired.iter().map(|message| message.id).collect::<Vec<_>>(),
         [written[0].id, written[2].id]
     );
-    let mut changes = catalog.change();
-    expired.iter().for_each(|message| _ = changes.delete(message));
-    changes.commit().await.unwrap();
-    assert_eq!(
-        catalog
-            .newest::<UserMessage>(None, None, 9)
-            .await
-            .unwrap()
-            .records,
-        [written[1].clone()]
-    );
+    commit(&catalog, |changes| expired.iter().fold(changes, Changes::delete)).await;
+    assert_eq!(newest(None, None).await, [written[1].clone()]);
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
 }
 
@@ -396,53 +315,32 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
     changes.commit().await.unwrap();
     let of_class = [(Resource::volumes(), 3)];
     catalog.set_class_limits("default", &of_class).await.unwrap();
-    assert_eq!(
-        catalog
-            .user_by_name("default", "admin")
-            .await
-            .unwrap()
-            .unwrap()
-            .record,
-        user
-    );
-    assert_eq!(
-        catalog
-            .project_by_name("default", "admin")
-            .await
-            .unwrap()
-            .unwrap()
-            .record,
-        project
-    );
+    let found = catalog.user_by_name("default", "admin").await.unwrap();
+    assert_eq!(found.unwrap().record, user);
+    let found = catalog.project_by_name("default", "admin").await.unwrap();
+    assert_eq!(found.unwrap().record, project);
     assert!(catalog.user_by_name("other", "admin").await.unwrap().is_none());
     assert_eq!(catalog.roles_of(&"u".into()).await.unwrap()[0].record, roles);
     assert_eq!(catalog.project_limits(&"p".into()).await.unwrap(), limits);
     assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
-    assert!(
-        catalog
-            .project_limits(&"default".into())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let of_others = catalog.project_limits(&"default".into()).await.unwrap();
+    assert!(of_others.is_empty());
 
     roles.roles.clear();
     let disabled = Service {
         disabled: true,
         ..service
     };
-    let mut changes = catalog.change();
-    changes.put_roles(&roles).put_service(&disabled);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| {
+        changes.put_roles(&roles).put_service(&disabled)
+    })
+    .await;
     assert!(catalog.roles_of(&"u".into()).await.unwrap().is_empty());
     catalog.delete_project_limits(&"p".into()).await.unwrap();
     assert!(catalog.project_limits(&"p".into()).await.unwrap().is_empty());
     assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
-    let services = catalog.services().await.unwrap();
-    assert_eq!(
-        services.iter().map(|found| &found.record).collect::<Vec<_>>(),
-        [&disabled]
-    );
+    let services = catalog.services().await.unwrap().into_iter();
+    assert_eq!(services.map(|found| found.record).collect::<Vec<_>>(), [disabled]);
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
 }
 
@@ -451,9 +349,8 @@ async fn a_record_without_measure_fails_its_commit_and_no_other() {
     let catalog = catalog().await;
     let mut record = volume("p", "a", 1);
     record.metadata = (0..400).map(|n| (format!("{n:0255}"), "v".repeat(255))).collect();
-    let mut changes = catalog.change();
-    changes.insert(&record);
-    let Err(CommitError::Store(error)) = changes.commit().await else {
+    let inserted = try_to_commit(&catalog, |changes| changes.insert(&record)).await;
+    let Err(CommitError::Store(error)) = inserted else {
         panic!("it was kept")
     };
     assert!(error.to_string().contains("over"), "{error}");
@@ -464,14 +361,13 @@ async fn a_record_without_measure_fails_its_commit_and_no_other() {
 async fn others_work_while_a_page_of_large_records_is_decoded() {
     use std::cell::Cell;
     use std::rc::Rc;
-    let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+    let catalog = catalog().await;
+    let backend = BackendName::new("h", "b");
     for _ in 0..40 {
         let mut large = volume("p", "n", 1);
         large.description = Some("d".repeat(60 * 1024));
-        large.host = Some(BackendName::new("h", "b").pool("p"));
-        let mut changes = catalog.change();
-        changes.insert(&large);
-        changes.commit().await.unwrap();
+        large.host = Some(backend.pool("p"));
+        insert(&catalog, [&large]).await;
     }
     let turns = Rc::new(Cell::new(0));
     let other = {
@@ -483,9 +379,7 @@ async fn others_work_while_a_page_of_large_records_is_decoded() {
             }
         })
     };
-    let page = catalog
-        .backend_volumes(&BackendName::new("h", "b"), None, 100)
-        .await;
+    let page = catalog.backend_volumes(&backend, None, 100).await;
     assert_eq!(page.unwrap().records.len(), 40);
     other.abort();
     // 2,400 KiB are read, in stretches of 512.
@@ -494,27 +388,29 @@ async fn others_work_while_a_page_of_large_records_is_decoded() {
 
 #[actix::test]
 async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
-    let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+    let catalog = catalog().await;
     let backends = [BackendName::new("h", "one"), BackendName::new("h", "two")];
     let (mut volume, mut copy) = (volume("p", "v", 1), volume("p", "v", 1));
     volume.host = Some(backends[0].pool("p"));
     copy.host = Some(backends[1].pool("p"));
     copy.set_copy_of(volume.id);
-    let mut changes = catalog.change();
-    changes
-        .insert(&volume)
-        .insert(&copy)
-        .add_usage(&volume.project_id, &volume_deltas(1, volume.volume_type_id))
-        .add_usage(&volume.project_id, &volume_deltas(1, copy.volume_type_id));
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| {
+        changes
+            .insert(&volume)
+            .insert(&copy)
+            .add_usage(&volume.project_id, &volume_deltas(1, volume.volume_type_id))
+            .add_usage(&volume.project_id, &volume_deltas(1, copy.volume_type_id))
+    })
+    .await;
     let was = catalog.volume(volume.id).await.unwrap().unwrap();
     let copy_was = catalog.volume(copy.id).await.unwrap().unwrap();
     std::mem::swap(&mut volume.host, &mut copy.host);
     volume.set_storage_id(copy.id);
     copy.set_storage_id(volume.id);
-    let mut changes = catalog.change();
-    changes.update(&was, &volume).update(&copy_was, &copy);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| {
+        changes.update(&was, &volume).update(&copy_was, &copy)
+    })
+    .await;
     assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     for (project, count) in [(None, 2), (Some(volume.project_id.clone()), 1)] {
         let query = VolumeQuery {

@@ -1,15 +1,12 @@
 //! What the validity of tokens of the embedded identity depends on: the keys that seal them, and the revoked tokens.
 //! The tokens themselves are not stored: their holders have them.
 
-use super::changes::{Changes, Indexed};
-use super::keys::{self, Table, bytes_time, key};
-use super::kinds::{Kind, Rows};
-use super::read::stored;
-use super::{Catalog, Page, Stored};
-use crate::model::identity::{RevokedToken, TokenGeneration, TokenKeys};
-use crate::model::{Timestamp, UserId};
-use crate::store::{Condition, Key, StoreError};
 use uuid::Uuid;
+
+use super::keys::TIME_BYTES;
+use super::prelude::*;
+use crate::model::UserId;
+use crate::model::identity::{RevokedToken, TokenGeneration, TokenKeys};
 
 /// What the validity of one token depends on.
 #[derive(Clone, Debug)]
@@ -27,20 +24,15 @@ impl Catalog {
     pub async fn token_state(&self, user: &UserId, audit_id: Uuid) -> Result<TokenState, StoreError> {
         let wanted = [keys_key(), generation_key(user), revoked_key(user, audit_id)];
         let mut found = self.store.get_many(&wanted).await?.into_iter();
-        let (keys, generation, revoked) = (
-            found.next().flatten(),
-            found.next().flatten(),
-            found.next().flatten(),
-        );
-        let keys = keys
-            .map(|entry| stored::<TokenKeys>(&wanted[0], &entry))
-            .transpose()?;
-        let generation = generation
-            .map(|entry| stored::<TokenGeneration>(&wanted[1], &entry))
-            .transpose()?;
+        let mut next = || found.next().flatten();
+        let keys = next().map(|entry| stored::<TokenKeys>(&wanted[0], &entry));
+        let generation = next().map(|entry| stored::<TokenGeneration>(&wanted[1], &entry));
+        let revoked = next();
         Ok(TokenState {
-            keys: keys.map(|keys| keys.record),
-            generation: generation.map_or(0, |stored| stored.record.generation),
+            keys: keys.transpose()?.map(|keys| keys.record),
+            generation: generation
+                .transpose()?
+                .map_or(0, |stored| stored.record.generation),
             is_revoked: revoked.is_some(),
         })
     }
@@ -76,21 +68,7 @@ impl Catalog {
         now: Timestamp,
         limit: usize,
     ) -> Result<Page<Stored<RevokedToken>, Timestamp>, StoreError> {
-        let table = key(keys::REVOKED_TOKEN_BY_EXPIRY).prefix();
-        let rows = self.range(table, None, false, limit).await?;
-        let expired: Vec<(Timestamp, Key)> = rows
-            .iter()
-            .filter_map(|(row, _)| Some((expiry(row)?, revoked_key_of_row(row)?)))
-            .take_while(|(expiry, _)| *expiry <= now)
-            .collect();
-        let keys: Vec<Key> = expired.iter().map(|(_, key)| key.clone()).collect();
-        Ok(Page {
-            records: self.records(&keys).await?,
-            next: expired
-                .last()
-                .map(|(expiry, _)| *expiry)
-                .filter(|_| expired.len() >= limit),
-        })
+        self.expired(keys::REVOKED_TOKEN_BY_EXPIRY, now, limit).await
     }
 }
 
@@ -113,13 +91,6 @@ impl Changes {
         self.expect_as_read(&key, was);
         self.put(key, generation);
         self
-    }
-
-    fn expect_as_read<R>(&mut self, key: &Key, was: Option<&Stored<R>>) {
-        match was {
-            Some(was) => self.unchanged(key, was.revision),
-            None => self.condition(Condition::Absent(key.clone())),
-        }
     }
 }
 
@@ -146,34 +117,17 @@ impl Kind for RevokedToken {
     const INDEXES: &'static [Table] = &[keys::REVOKED_TOKEN_BY_EXPIRY];
 
     fn rows(&self) -> Rows {
-        revoked_rows(self)
+        let row = key(keys::REVOKED_TOKEN_BY_EXPIRY)
+            .time(self.expires_at)
+            .text(self.user_id.as_str())
+            .id(self.audit_id)
+            .end();
+        Rows::from([(row, Vec::new())])
     }
 
+    /// The key of the record is the rest of the row after the time.
     fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        revoked_key_of_row(row)
+        let record = row.0.get(keys::REVOKED_TOKEN_BY_EXPIRY.len() + TIME_BYTES..)?;
+        Some(key(keys::REVOKED_TOKEN).bytes(record).end())
     }
-}
-
-/// All index rows of a revoked token.
-fn revoked_rows(token: &RevokedToken) -> Rows {
-    let row = key(keys::REVOKED_TOKEN_BY_EXPIRY)
-        .time(token.expires_at)
-        .text(token.user_id.as_str())
-        .id(token.audit_id)
-        .end();
-    Rows::from([(row, Vec::new())])
-}
-
-fn expiry(row: &Key) -> Option<Timestamp> {
-    let (expiry, _) = row
-        .0
-        .get(keys::REVOKED_TOKEN_BY_EXPIRY.len()..)?
-        .split_at_checked(8)?;
-    bytes_time(expiry)
-}
-
-/// The record of a row of the expiry index: its key is the rest after the time.
-fn revoked_key_of_row(row: &Key) -> Option<Key> {
-    let record = row.0.get(keys::REVOKED_TOKEN_BY_EXPIRY.len() + 8..)?;
-    Some(key(keys::REVOKED_TOKEN).bytes(record).end())
 }

@@ -1,40 +1,25 @@
 //! Open transfers: their rows and reads. A volume has at most one: the commit that inserts one changes the volume, and
 //! deletes its previous transfer.
 
-use super::changes::Indexed;
-use super::keys::{self, Table, key, last_id};
-use super::kinds::{Kind, Rows};
-use super::listable::{FieldValue, Listable, record_fields};
+use super::prelude::*;
 use super::query::TransferField;
-use super::{Catalog, Stored};
-use crate::model::{ProjectId, Transfer, TransferId, VolumeId};
-use crate::store::{Key, StoreError};
+use crate::model::{Transfer, TransferId, VolumeId};
 
 impl Catalog {
     /// A transfer by id.
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Stored<Transfer>>, StoreError> {
-        self.record(&record_key(id)).await
+        self.record(&record_key::<Transfer>(id.0)).await
     }
 
     /// The open transfer of a volume.
     pub async fn volume_transfer(&self, id: VolumeId) -> Result<Option<Stored<Transfer>>, StoreError> {
-        let mut rows = self.range(of_volume(id), None, false, 1).await?;
-        match rows.pop().and_then(|(row, _)| last_id(&row)) {
-            Some(id) => self.transfer(TransferId(id)).await,
-            None => Ok(None),
-        }
+        let rows = self.range(of_volume(id), None, false, 1).await?;
+        Ok(self.records_of(&rows).await?.pop())
     }
 }
 
 impl Listable for Transfer {
-    type Id = TransferId;
-    type Field = TransferField;
-
-    const CREATED_AT: TransferField = TransferField::CreatedAt;
-    const ID: TransferField = TransferField::Id;
-    const PROJECT: TransferField = TransferField::SourceProjectId;
-
-    record_fields!(TransferId, source_project_id);
+    record_fields!(TransferId, TransferField, source_project_id: SourceProjectId);
 
     fn value(&self, field: TransferField) -> FieldValue<'_> {
         match field {
@@ -51,20 +36,11 @@ impl Listable for Transfer {
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
         key(keys::TRANSFER_BY_CREATED).scope(scope).prefix()
     }
-
-    fn record_of(_: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
-        Some(|row| last_id(row).map(|id| record_key(TransferId(id))))
-    }
-
-    async fn by_id(catalog: &Catalog, ids: &[TransferId]) -> Result<Vec<Stored<Self>>, StoreError> {
-        let keys: Vec<Key> = ids.iter().map(|id| record_key(*id)).collect();
-        catalog.records(&keys).await
-    }
 }
 
 impl Indexed for Transfer {
     fn key(&self) -> Key {
-        record_key(self.id)
+        record_key::<Self>(self.id.0)
     }
 }
 
@@ -73,11 +49,10 @@ impl Kind for Transfer {
     const INDEXES: &'static [Table] = &[keys::TRANSFER_BY_VOLUME, keys::TRANSFER_BY_CREATED];
 
     fn rows(&self) -> Rows {
-        rows(self)
-    }
-
-    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        Some(record_key(TransferId(last_id(row)?)))
+        let of_volume = key(keys::TRANSFER_BY_VOLUME).id(self.volume_id.0).id(self.id.0);
+        let mut rows = listed_rows(self);
+        rows.insert(of_volume.end(), Vec::new());
+        rows
     }
 
     fn volume(&self) -> Option<VolumeId> {
@@ -85,32 +60,8 @@ impl Kind for Transfer {
     }
 }
 
-fn record_key(id: TransferId) -> Key {
-    key(keys::TRANSFER).id(id.0).end()
-}
-
-fn rows(transfer: &Transfer) -> Rows {
-    let of_volume = key(keys::TRANSFER_BY_VOLUME).id(transfer.volume_id.0);
-    [
-        of_volume.id(transfer.id.0).end(),
-        created_row(None, transfer),
-        created_row(Some(&transfer.source_project_id), transfer),
-    ]
-    .into_iter()
-    .map(|row| (row, Vec::new()))
-    .collect()
-}
-
 fn of_volume(id: VolumeId) -> Vec<u8> {
     key(keys::TRANSFER_BY_VOLUME).id(id.0).prefix()
-}
-
-fn created_row(scope: Option<&ProjectId>, transfer: &Transfer) -> Key {
-    key(keys::TRANSFER_BY_CREATED)
-        .scope(scope)
-        .time(transfer.created_at)
-        .id(transfer.id.0)
-        .end()
 }
 
 #[cfg(test)]
@@ -120,7 +71,7 @@ mod tests {
     use super::*;
     use crate::model::transfer::KeyHash;
     use crate::store::catalog::ListError;
-    use crate::store::catalog::samples::{tick, volume};
+    use crate::store::catalog::samples::{commit, insert, tick, try_to_commit, volume};
     use crate::store::catalog::verify::{Finding, verify};
     use crate::store::memory::MemoryStore;
     use crate::store::{Change, CommitError, Store, Transaction};
@@ -140,14 +91,8 @@ mod tests {
     #[actix::test]
     async fn a_volume_has_one_transfer_and_each_project_its_own() {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
-        let mut offered = Vec::new();
-        for project in ["p", "q", "p"] {
-            let offer = transfer(VolumeId::new(), project);
-            let mut changes = catalog.change();
-            changes.insert(&offer);
-            changes.commit().await.unwrap();
-            offered.push(offer);
-        }
+        let offered = ["p", "q", "p"].map(|project| transfer(VolumeId::new(), project));
+        insert(&catalog, &offered).await;
         let of = async |project: Option<&ProjectId>, marker| {
             let page = catalog.newest::<Transfer>(project, marker, 10).await.unwrap();
             page.records.into_iter().map(|found| found.id).collect::<Vec<_>>()
@@ -160,22 +105,16 @@ mod tests {
             .newest::<Transfer>(Some(&"p".into()), Some(ids[1]), 10)
             .await;
         assert!(matches!(unknown, Err(ListError::UnknownMarker(_))));
-        let was = catalog
-            .volume_transfer(offered[0].volume_id)
-            .await
-            .unwrap()
-            .unwrap();
+        let was = catalog.volume_transfer(offered[0].volume_id).await.unwrap();
+        let was = was.unwrap();
         assert_eq!(was.record, offered[0]);
         let second = transfer(offered[0].volume_id, "p");
-        let mut changes = catalog.change();
-        changes.delete(&was).insert(&second);
-        changes.commit().await.unwrap();
+        commit(&catalog, |changes| changes.delete(&was).insert(&second)).await;
         assert_eq!(catalog.transfer(ids[0]).await.unwrap(), None);
         let now = catalog.volume_transfer(second.volume_id).await.unwrap().unwrap();
         assert_eq!(now.record, second);
-        let mut changes = catalog.change();
-        changes.delete(&was);
-        assert!(matches!(changes.commit().await, Err(CommitError::Conflict(_))));
+        let deleted = try_to_commit(&catalog, |changes| changes.delete(&was)).await;
+        assert!(matches!(deleted, Err(CommitError::Conflict(_))));
     }
 
     #[actix::test]
@@ -183,9 +122,10 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let catalog = Catalog::open(store.clone()).await.unwrap();
         let of = volume("p", "v", 1);
-        let mut changes = catalog.change();
-        changes.insert(&of).insert(&transfer(of.id, "p"));
-        changes.commit().await.unwrap();
+        commit(&catalog, |changes| {
+            changes.insert(&of).insert(&transfer(of.id, "p"))
+        })
+        .await;
         let count = async || verify(&catalog).await.unwrap().len();
         let before = count().await;
         let of_transfers: Vec<_> = store
@@ -207,9 +147,7 @@ mod tests {
             change(Change::Put(key, entry.value.to_vec())).await;
         }
         let lost = transfer(VolumeId::new(), "p");
-        let mut changes = catalog.change();
-        changes.insert(&lost);
-        changes.commit().await.unwrap();
+        insert(&catalog, [&lost]).await;
         let findings = verify(&catalog).await.unwrap();
         let finding = Finding::RecordWithoutVolume {
             what: "transfer",

@@ -2,12 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::changes::{Changes, Indexed};
-use super::keys::{self, Table, key};
-use super::kinds::{Kind, Rows};
-use super::{Catalog, Stored};
+use super::prelude::*;
 use crate::model::{TypeEncryption, VolumeType, VolumeTypeId};
-use crate::store::{Ceiling, Condition, Key, StoreError};
+use crate::store::Ceiling;
 
 /// The name in [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) if a type that is to be deleted, or
 /// whose encryption is to change, has volumes.
@@ -16,7 +13,7 @@ pub const TYPE_IN_USE: &str = "volumes of a type that is to be changed";
 impl Catalog {
     /// A type by id.
     pub async fn volume_type(&self, id: VolumeTypeId) -> Result<Option<Stored<VolumeType>>, StoreError> {
-        self.record(&record_key(id)).await
+        self.record(&record_key::<VolumeType>(id.0)).await
     }
 
     /// A type by name.
@@ -39,7 +36,7 @@ impl Catalog {
         &self,
         id: VolumeTypeId,
     ) -> Result<Option<Stored<TypeEncryption>>, StoreError> {
-        self.record(&encryption_key(id)).await
+        self.record(&record_key::<TypeEncryption>(id.0)).await
     }
 
     /// All types, newest first. There are few.
@@ -54,7 +51,7 @@ impl Catalog {
 /// volumes: else the commit fails with `OverCeiling` named [`TYPE_IN_USE`].
 impl Indexed for VolumeType {
     fn key(&self) -> Key {
-        record_key(self.id)
+        record_key::<Self>(self.id.0)
     }
 
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
@@ -71,7 +68,7 @@ impl Indexed for VolumeType {
 /// It changes while its type has no volumes: else the commit fails with `OverCeiling` named [`TYPE_IN_USE`].
 impl Indexed for TypeEncryption {
     fn key(&self) -> Key {
-        encryption_key(self.volume_type_id)
+        record_key::<Self>(self.volume_type_id.0)
     }
 
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
@@ -89,17 +86,9 @@ fn no_volumes_of(id: VolumeTypeId) -> Ceiling {
     }
 }
 
-fn encryption_key(id: VolumeTypeId) -> Key {
-    key(keys::TYPE_ENCRYPTION).id(id.0).end()
-}
-
 /// The counter of volumes of this type.
 pub(super) fn type_counter(id: VolumeTypeId) -> Key {
     key(keys::VOLUMES_OF_TYPE).id(id.0).end()
-}
-
-pub(super) fn record_key(id: VolumeTypeId) -> Key {
-    key(keys::VOLUME_TYPE).id(id.0).end()
 }
 
 impl Kind for VolumeType {
@@ -111,8 +100,7 @@ impl Kind for VolumeType {
     }
 
     fn record_of(_row: &Key, value: &[u8]) -> Option<Key> {
-        let id = uuid::Uuid::from_slice(value).ok()?;
-        Some(record_key(VolumeTypeId(id)))
+        uuid::Uuid::from_slice(value).ok().map(record_key::<Self>)
     }
 }
 

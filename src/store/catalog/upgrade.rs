@@ -10,11 +10,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Catalog;
 use super::keys::{self, Table, key, split_text};
-use super::quota::limit_key;
+use super::kinds::record_key;
+use super::quota::{ROWS_IN_A_COMMIT, limit_key};
 use super::read::{Walk, stored};
-use super::{Catalog, operations};
-use crate::model::bounds::RECORDS_IN_A_COMMIT;
 use crate::model::quota::Resource;
 use crate::model::{Operation, VolumeType, VolumeTypeId};
 use crate::store::record::{Limit, Limits};
@@ -26,9 +26,6 @@ const USAGE_BY_NAME: Table = b"Q.";
 const PROJECT_LIMITS: Table = b"Lp";
 /// Limits of layout 1: class.
 const CLASS_LIMITS: Table = b"Lc";
-
-/// The most rows of counters and limits that one commit moves.
-const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
     /// From layout 1 to layout 2.
@@ -110,7 +107,7 @@ impl Catalog {
                     ..was.record.clone()
                 };
                 let mut changes = self.change();
-                let key = operations::record_key(was.id);
+                let key = record_key::<Operation>(was.id.0);
                 changes.unchanged(&key, was.revision);
                 // The counters have already been moved.
                 changes.put(key, &now);
@@ -179,7 +176,8 @@ mod tests {
 
     use super::{CLASS_LIMITS, PROJECT_LIMITS, USAGE_BY_NAME, key};
     use crate::model::quota::{Resource, Usage, volume_deltas};
-    use crate::model::{ProjectId, VolumeTypeId};
+    use crate::model::{Operation, ProjectId, VolumeTypeId};
+    use crate::store::catalog::kinds::record_key;
     use crate::store::catalog::{Catalog, keys, samples, verify};
     use crate::store::memory::MemoryStore;
     use crate::store::record::{Layout, Limits};
@@ -203,7 +201,7 @@ mod tests {
             .insert(Resource("gigabytes___DEFAULT__".to_owned()), 4);
         let mut changes = catalog.change();
         changes.insert(&volume);
-        changes.put(super::operations::record_key(operation.id), &operation);
+        changes.put(record_key::<Operation>(operation.id.0), &operation);
         for (resource, amount) in volume_deltas(3, None) {
             changes.add(by_name("p", &resource.0, b'u'), amount);
         }

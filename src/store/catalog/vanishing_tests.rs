@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::samples::{self, attachment, snapshot, tick};
+use super::changes::Indexed;
+use super::kinds::record_key;
+use super::samples::{self, attachment, commit, insert, snapshot, tick};
 use super::verify::expects_storage;
 use super::*;
 use crate::model::user_message::{Action, Detail};
@@ -84,18 +86,14 @@ fn backend() -> BackendName {
 
 /// Creates so many volumes of the backend, ordered by id.
 async fn volumes(catalog: &Catalog, count: usize) -> Vec<Volume> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        let volume = Volume {
+    let mut all: Vec<Volume> = (0..count)
+        .map(|_| Volume {
             id: VolumeId::new(),
             host: Some(backend().pool("p")),
             ..samples::volume("p", "v", 1)
-        };
-        let mut changes = catalog.change();
-        changes.insert(&volume);
-        changes.commit().await.unwrap();
-        all.push(volume);
-    }
+        })
+        .collect();
+    insert(catalog, &all).await;
     all.sort_by_key(|volume| volume.id);
     all
 }
@@ -107,7 +105,7 @@ async fn a_page_of_a_backend_is_the_last_one_only_when_the_index_has_ended() {
         let catalog = Catalog::open(store.clone()).await.unwrap();
         let all = volumes(&catalog, 40).await;
         let (doomed, live) = all.split_at(20);
-        store.doom(doomed.iter().map(volumes::record_key));
+        store.doom(doomed.iter().map(Indexed::key));
         let (mut after, mut seen) = (None, BTreeSet::new());
         loop {
             let page = catalog.backend_volumes(&backend(), after, limit).await.unwrap();
@@ -163,7 +161,7 @@ async fn a_list_has_full_pages_and_misses_nothing_that_stays() {
             let mut all = volumes(&catalog, 60).await;
             all.sort_by_key(|volume| std::cmp::Reverse(volume.created_at));
             // Every third is deleted while the pages are read.
-            store.doom(all.iter().skip(1).step_by(3).map(volumes::record_key));
+            store.doom(all.iter().skip(1).step_by(3).map(Indexed::key));
             let query = VolumeQuery {
                 sort,
                 limit: 7,
@@ -193,22 +191,20 @@ async fn attachments_and_messages_have_full_pages_too() {
     let (mut attachments, mut messages) = (Vec::new(), Vec::new());
     for _ in 0..20 {
         let (attachment, message) = (attachment(&volume), message(&volume));
-        let mut changes = catalog.change();
-        changes.insert(&attachment).insert(&message);
-        changes.commit().await.unwrap();
+        commit(&catalog, |changes| changes.insert(&attachment).insert(&message)).await;
         attachments.push(attachment.id);
         messages.push(message.id);
     }
     // Newest first: the deleted ones are in the first page.
     attachments.reverse();
     messages.reverse();
-    store.doom(attachments[..4].iter().map(|id| attachments::record_key(*id)));
+    store.doom(attachments[..4].iter().map(|id| record_key::<Attachment>(id.0)));
     let page = catalog.newest::<Attachment>(None, None, 5).await.unwrap();
     let ids: Vec<AttachmentId> = page.records.iter().map(|found| found.id).collect();
     assert_eq!((ids.len(), page.next), (5, ids.last().copied()));
     assert!(ids.iter().all(|id| attachments[2..].contains(id)));
     store.doomed.lock().clear();
-    store.doom(messages[..4].iter().map(|id| messages::record_key(*id)));
+    store.doom(messages[..4].iter().map(|id| record_key::<UserMessage>(id.0)));
     let page = catalog.newest::<UserMessage>(None, None, 5).await.unwrap();
     let ids: Vec<MessageId> = page.records.iter().map(|found| found.id).collect();
     assert_eq!((ids.len(), page.next), (5, ids.last().copied()));
@@ -224,12 +220,8 @@ async fn the_latest_snapshot_is_the_latest_that_is_there() {
     let catalog = Catalog::open(store.clone()).await.unwrap();
     let volume = volumes(&catalog, 1).await.remove(0);
     let all: Vec<Snapshot> = (0..5).map(|_| snapshot(&volume, "s")).collect();
-    for snapshot in &all {
-        let mut changes = catalog.change();
-        changes.insert(snapshot);
-        changes.commit().await.unwrap();
-    }
-    store.doom([snapshots::record_key(all[4].id)]);
+    insert(&catalog, &all).await;
+    store.doom([all[4].key()]);
     let latest = catalog.latest_snapshot(volume.id).await.unwrap();
     assert_eq!(latest.map(|latest| latest.id), Some(all[3].id));
 }
@@ -239,12 +231,9 @@ async fn more_attachments_of_a_volume_than_are_read_at_once_are_all_shown() {
     let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
     let all = volumes(&catalog, 2).await;
     let count = read::BATCH + 3;
-    for chunk in 0..count.div_ceil(100) {
-        let mut changes = catalog.change();
-        for _ in chunk * 100..(chunk * 100 + 100).min(count) {
-            changes.insert(&attachment(&all[0]));
-        }
-        changes.commit().await.unwrap();
+    let attachments: Vec<Attachment> = (0..count).map(|_| attachment(&all[0])).collect();
+    for some in attachments.chunks(100) {
+        insert(&catalog, some).await;
     }
     let ids: Vec<VolumeId> = all.iter().map(|volume| volume.id).collect();
     let of_volumes = catalog.volumes_attachments(&ids).await.unwrap();

@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::keys::{self, Table, key};
-use super::kinds::{Kind, KindVisitor, every_kind};
+use super::kinds::{Kind, KindVisitor, every_kind, record_key};
 use super::operations::held;
 use super::quota::{Counted, usage_key};
 use super::read::{Walk, stored};
 use super::types::type_counter;
 use super::volumes::{Total, is_in_its_project, totals_key};
-use super::{Catalog, operations, volumes};
+use super::{Catalog, volumes};
 use crate::model::quota::{Resource, Usage, volume_deltas};
 use crate::model::{
     Attachment, Operation, OperationId, ProjectId, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId,
@@ -192,7 +192,7 @@ impl<'a> Check<'a> {
     }
 
     async fn operation_is_open(&self, id: OperationId) -> Result<bool, StoreError> {
-        let found = self.catalog.store.get(&operations::record_key(id)).await?;
+        let found = self.catalog.store.get(&record_key::<Operation>(id.0)).await?;
         Ok(found.is_some())
     }
 

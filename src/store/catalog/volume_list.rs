@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{self, key, volume_key_of_row};
-use super::listable::{FieldValue, Listable, OrderedIndex, ValueIndex, record_fields};
+use super::keys::volume_key_of_row;
+use super::prelude::*;
 use super::query::{VolumeField, VolumeQuery};
-use super::read::Walk;
-use super::volumes::{Total, VolumeIndex, totals_key};
-use super::{Catalog, Stored};
+use super::volumes::{Total, totals_key};
 use crate::model::host::host_matches;
-use crate::model::{ProjectId, Timestamp, Volume, VolumeId};
+use crate::model::{Volume, VolumeId};
 use crate::store::evaluate::counter_value;
-use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// The number of matching volumes, and the sum of their sizes in GiB (`count`, `volume-summary`). Order, marker,
@@ -51,43 +48,38 @@ impl Catalog {
 }
 
 impl Listable for Volume {
-    type Id = VolumeId;
-    type Field = VolumeField;
+    record_fields!(VolumeId, VolumeField, project_id: ProjectId);
 
-    const CREATED_AT: VolumeField = VolumeField::CreatedAt;
-    const ID: VolumeField = VolumeField::Id;
-    const PROJECT: VolumeField = VolumeField::ProjectId;
-    const INDEXES: &'static [ValueIndex<Self>] = &[
+    const BY_VALUE: &'static [ValueIndex<Self>] = &[
         ValueIndex {
             field: VolumeField::Name,
+            table: keys::VOLUME_BY_NAME,
             is_selective: true,
-            value_prefix: |scope, name| VolumeIndex::Name.value_prefix(scope, name),
-            ordered: Some(OrderedIndex {
-                prefix: |scope| VolumeIndex::Name.prefix(scope),
-                row: |scope, volume| VolumeIndex::Name.row(scope, volume),
-            }),
+            has_scopes: true,
+            named: |row, name| Some(row.optional_text(Some(name))),
+            value: |row, volume| row.optional_text(volume.name.as_deref()),
         },
         ValueIndex {
             field: VolumeField::Status,
+            table: keys::VOLUME_BY_STATUS,
             is_selective: false,
-            value_prefix: |scope, status| VolumeIndex::Status.value_prefix(scope, status),
-            ordered: Some(OrderedIndex {
-                prefix: |scope| VolumeIndex::Status.prefix(scope),
-                row: |scope, volume| VolumeIndex::Status.row(scope, volume),
-            }),
+            has_scopes: true,
+            named: |row, status| Some(row.text(status)),
+            value: |row, volume| row.text(volume.status.shown()),
         },
         ValueIndex {
             field: VolumeField::Size,
+            table: keys::VOLUME_BY_SIZE,
             is_selective: false,
-            value_prefix: |scope, size| VolumeIndex::Size.value_prefix(scope, size),
-            ordered: Some(OrderedIndex {
-                prefix: |scope| VolumeIndex::Size.prefix(scope),
-                row: |scope, volume| VolumeIndex::Size.row(scope, volume),
-            }),
+            has_scopes: true,
+            // As text: a filter `01` matches no volume of size 1.
+            named: |row, text| {
+                let size = text.parse::<u32>().ok();
+                Some(row.number(size.filter(|size| size.to_string() == text)?))
+            },
+            value: |row, volume| row.number(volume.size),
         },
     ];
-
-    record_fields!(VolumeId, project_id);
 
     fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
@@ -152,7 +144,7 @@ impl Listable for Volume {
         }
     }
 
-    fn record_of(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
+    fn record_of_row(prefix: &[u8]) -> Option<fn(&Key) -> Option<Key>> {
         (!prefix.starts_with(keys::VOLUME)).then_some(volume_key_of_row)
     }
 

@@ -4,16 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::changes::{Changes, Indexed};
-use super::keys::{self, Table, key, last_id, time_bytes, volume_key, volume_key_of_row};
-use super::kinds::{Kind, Rows};
-use super::query::Page;
-use super::read::BATCH;
+use super::keys::{time_bytes, volume_key, volume_key_of_row};
+use super::listable::rows_in;
+use super::prelude::*;
 use super::types::type_counter;
-use super::{Catalog, Stored};
-use crate::model::{BackendName, ProjectId, Snapshot, StorageName, Volume, VolumeId, VolumeTypeId};
+use crate::model::{BackendName, Snapshot, StorageName, Volume, VolumeId, VolumeTypeId};
 use crate::store::evaluate::counter_value;
-use crate::store::{Key, StoreError};
 
 impl Catalog {
     /// A volume by id.
@@ -77,7 +73,7 @@ impl Catalog {
             let snapshots: Vec<Key> = names
                 .iter()
                 .filter_map(|name| match name {
-                    StorageName::Snapshot(id) => Some(super::snapshots::record_key(*id)),
+                    StorageName::Snapshot(id) => Some(record_key::<Snapshot>(id.0)),
                     StorageName::Volume(_) => None,
                 })
                 .collect();
@@ -141,7 +137,7 @@ impl Catalog {
 
 impl Indexed for Volume {
     fn key(&self) -> Key {
-        record_key(self)
+        volume_key(self.created_at, self.id)
     }
 
     fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
@@ -195,10 +191,6 @@ pub(super) fn totals_key(project: &ProjectId, total: Total) -> Key {
     key(keys::VOLUME_TOTALS).text(project.as_str()).byte(letter).end()
 }
 
-pub(super) fn record_key(volume: &Volume) -> Key {
-    volume_key(volume.created_at, volume.id)
-}
-
 pub(super) fn id_key(id: VolumeId) -> Key {
     key(keys::VOLUME_BY_ID).id(id.0).end()
 }
@@ -215,7 +207,20 @@ impl Kind for Volume {
     ];
 
     fn rows(&self) -> Rows {
-        rows(self)
+        let project = is_in_its_project(self).then_some(Some(&self.project_id));
+        let mut rows = rows_in([None].into_iter().chain(project), self);
+        // The list of all volumes by time of creation has no rows: it is that of the records.
+        rows.remove(&self.key());
+        rows.insert(id_key(self.id), time_bytes(self.created_at).to_vec());
+        if let Some(pool) = &self.host {
+            let mut value = time_bytes(self.created_at).to_vec();
+            let storage_id = self.storage_id();
+            if storage_id != self.id {
+                value.extend_from_slice(self.id.0.as_bytes());
+            }
+            rows.insert(backend_key(&pool.backend).id(storage_id.0).end(), value);
+        }
+        rows
     }
 
     fn record_of(row: &Key, value: &[u8]) -> Option<Key> {
@@ -229,94 +234,11 @@ impl Kind for Volume {
     }
 }
 
-/// All index rows of a volume.
-fn rows(volume: &Volume) -> Rows {
-    let project = Some(&volume.project_id).filter(|_| is_in_its_project(volume));
-    let mut rows = Rows::new();
-    rows.insert(id_key(volume.id), time_bytes(volume.created_at).to_vec());
-    for index in [VolumeIndex::Name, VolumeIndex::Status, VolumeIndex::Size] {
-        rows.insert(index.row(None, volume), Vec::new());
-    }
-    if let Some(project) = project {
-        rows.insert(
-            key(keys::VOLUME_BY_CREATED)
-                .text(project.as_str())
-                .time(volume.created_at)
-                .id(volume.id.0)
-                .end(),
-            Vec::new(),
-        );
-        for index in [VolumeIndex::Name, VolumeIndex::Status, VolumeIndex::Size] {
-            rows.insert(index.row(Some(project), volume), Vec::new());
-        }
-    }
-    if let Some(pool) = &volume.host {
-        let mut value = time_bytes(volume.created_at).to_vec();
-        let storage_id = volume.storage_id();
-        if storage_id != volume.id {
-            value.extend_from_slice(volume.id.0.as_bytes());
-        }
-        rows.insert(backend_key(&pool.backend).id(storage_id.0).end(), value);
-    }
-    rows
-}
-
 /// The prefix of the rows of a backend's volumes.
 fn backend_key(backend: &BackendName) -> keys::KeyOf {
     key(keys::VOLUME_BY_BACKEND)
         .text(&backend.host)
         .text(&backend.backend)
-}
-
-/// An index by a value of the volume; rows of the same value are ordered by `created_at` and id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum VolumeIndex {
-    Name,
-    Status,
-    Size,
-}
-
-impl VolumeIndex {
-    fn table(self) -> keys::Table {
-        match self {
-            Self::Name => keys::VOLUME_BY_NAME,
-            Self::Status => keys::VOLUME_BY_STATUS,
-            Self::Size => keys::VOLUME_BY_SIZE,
-        }
-    }
-
-    /// The prefix of all rows of this scope.
-    pub(super) fn prefix(self, scope: Option<&ProjectId>) -> Vec<u8> {
-        key(self.table()).scope(scope).prefix()
-    }
-
-    /// The prefix of the rows of this value; `None` if no volume can have it.
-    pub(super) fn value_prefix(self, scope: Option<&ProjectId>, value: &str) -> Option<Vec<u8>> {
-        let in_scope = key(self.table()).scope(scope);
-        Some(match self {
-            Self::Name => in_scope.optional_text(Some(value)).prefix(),
-            Self::Status => in_scope.text(value).prefix(),
-            Self::Size => {
-                // As text: a filter `01` matches no volume of size 1.
-                let size = value
-                    .parse::<u32>()
-                    .ok()
-                    .filter(|size| size.to_string() == value)?;
-                in_scope.number(size).prefix()
-            }
-        })
-    }
-
-    /// The row of a volume.
-    pub(super) fn row(self, scope: Option<&ProjectId>, volume: &Volume) -> Key {
-        let in_scope = key(self.table()).scope(scope);
-        let valued = match self {
-            Self::Name => in_scope.optional_text(volume.name.as_deref()),
-            Self::Status => in_scope.text(volume.status.shown()),
-            Self::Size => in_scope.number(volume.size),
-        };
-        valued.time(volume.created_at).id(volume.id.0).end()
-    }
 }
 
 /// The key of the record for a row with created_at as its value.

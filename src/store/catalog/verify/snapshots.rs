@@ -1,8 +1,8 @@
 //! The check of snapshots: their rows, counters and references.
 
 use super::super::keys::{self, key};
+use super::super::kinds::record_key;
 use super::super::read::Walk;
-use super::super::snapshots;
 use super::{Check, Finding, UsageOf};
 use crate::model::quota::snapshot_deltas;
 use crate::model::{Operation, Snapshot};
@@ -60,7 +60,11 @@ impl Check<'_> {
         let Some(snapshot) = operation.snapshot_id else {
             return Ok(());
         };
-        let found = self.catalog.store.get(&snapshots::record_key(snapshot)).await?;
+        let found = self
+            .catalog
+            .store
+            .get(&record_key::<Snapshot>(snapshot.0))
+            .await?;
         if found.is_none() {
             self.findings.push(Finding::OperationWithoutSnapshot {
                 operation: operation.id,

@@ -201,11 +201,7 @@ mod tests {
             launched_at: None,
             ..volume(1, VolumeStatus::Error)
         };
-        for volume in [&same, &grown, &says_so, &missing, &never_was] {
-            let mut changes = catalog.change();
-            changes.insert(volume);
-            changes.commit().await.unwrap();
-        }
+        samples::insert(&catalog, [&same, &grown, &says_so, &missing, &never_was]).await;
         let name = |volume: &Volume| StorageName::Volume(volume.id);
         let orphan = StorageName::Volume(VolumeId::new());
         let strangers = Existing {

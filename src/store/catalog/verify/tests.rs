@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::*;
 use crate::model::quota::{given_back, snapshot_deltas};
 use crate::model::{Snapshot, SnapshotId, SnapshotStatus, Subject, VolumeStatus};
-use crate::store::catalog::samples::{attachment, operation, snapshot, volume};
+use crate::store::catalog::changes::Indexed;
+use crate::store::catalog::listable::Listable;
+use crate::store::catalog::samples::{attachment, commit, operation, snapshot, volume};
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Store, Transaction};
 
@@ -25,17 +27,18 @@ async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     kept.operation = Some(deleting.id);
     let mut copying = operation(&record);
     copying.copied_from = Some(record.id.0);
-    let mut changes = catalog.change();
-    changes
-        .insert(&record)
-        .insert(&entry)
-        .insert(&attachment(&record))
-        .insert(&kept)
-        .insert(&deleting)
-        .insert(&copying)
-        .add_usage(&record.project_id, &volume_deltas(2, record.volume_type_id))
-        .add_usage(&record.project_id, &snapshot_deltas(2, record.volume_type_id));
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| {
+        changes
+            .insert(&record)
+            .insert(&entry)
+            .insert(&attachment(&record))
+            .insert(&kept)
+            .insert(&deleting)
+            .insert(&copying)
+            .add_usage(&record.project_id, &volume_deltas(2, record.volume_type_id))
+            .add_usage(&record.project_id, &snapshot_deltas(2, record.volume_type_id))
+    })
+    .await;
     (store, catalog, record)
 }
 
@@ -77,18 +80,14 @@ async fn every_key_that_vanishes_is_noticed() {
 #[actix::test]
 async fn what_should_not_be_there_is_noticed() {
     let (store, catalog, record) = sound().await;
-    let stray = volumes::VolumeIndex::Name.row(None, &volume("p", "other", 1));
+    let stray = Volume::BY_VALUE[0].row(None, &volume("p", "other", 1));
     let unknown = Key(b"zz".to_vec());
     for key in [stray, unknown] {
         change(&store, vec![Change::Put(key.clone(), Vec::new())]).await;
         assert_eq!(verify(&catalog).await.unwrap().len(), 1, "{key:?}");
         change(&store, vec![Change::Delete(key)]).await;
     }
-    change(
-        &store,
-        vec![Change::Put(volumes::record_key(&record), vec![1, 99])],
-    )
-    .await;
+    change(&store, vec![Change::Put(record.key(), vec![1, 99])]).await;
     let findings = verify(&catalog).await;
     assert!(
         findings.is_err()
@@ -107,9 +106,7 @@ async fn wrong_usage_and_a_stuck_volume_are_reported() {
     now.operation = None;
     now.size = 3;
     let open = catalog.operations(None, 1).await.unwrap().records.remove(0);
-    let mut changes = catalog.change();
-    changes.update(&was, &now).delete(&open);
-    changes.commit().await.unwrap();
+    commit(&catalog, |changes| changes.update(&was, &now).delete(&open)).await;
     assert_eq!(
         findings_of(&catalog).await,
         [
@@ -126,9 +123,7 @@ async fn change_snapshot(catalog: &Catalog, of: &Volume, change: impl Fn(&mut Sn
     let was = catalog.latest_snapshot(of.id).await.unwrap().unwrap();
     let mut now = was.record.clone();
     change(&mut now);
-    let mut changes = catalog.change();
-    changes.update(&was, &now);
-    changes.commit().await.unwrap();
+    commit(catalog, |changes| changes.update(&was, &now)).await;
     was.id
 }
 
@@ -136,20 +131,12 @@ async fn change_snapshot(catalog: &Catalog, of: &Volume, change: impl Fn(&mut Sn
 async fn a_stuck_snapshot_is_reported() {
     let (_, catalog, record) = sound().await;
     let id = change_snapshot(&catalog, &record, |snapshot| snapshot.operation = None).await;
-    assert_eq!(
-        findings_of(&catalog).await,
-        [format!(
-            "snapshot {id} is deleting, and no operation will end that"
-        )]
-    );
+    let stuck = format!("snapshot {id} is deleting, and no operation will end that");
+    assert_eq!(findings_of(&catalog).await, [stuck]);
     let strange = OperationId::new();
     change_snapshot(&catalog, &record, |snapshot| snapshot.operation = Some(strange)).await;
-    assert_eq!(
-        findings_of(&catalog).await,
-        [format!(
-            "snapshot {id} waits for operation {strange}, which is not open"
-        )]
-    );
+    let dangling = format!("snapshot {id} waits for operation {strange}, which is not open");
+    assert_eq!(findings_of(&catalog).await, [dangling]);
 }
 
 #[actix::test]
@@ -157,26 +144,19 @@ async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are
     let (_, catalog, record) = sound().await;
     let strange = VolumeId::new();
     let id = change_snapshot(&catalog, &record, |snapshot| snapshot.volume_id = strange).await;
-    assert_eq!(
-        findings_of(&catalog).await,
-        [format!(
-            "snapshot {id} is of volume {strange}, which is not there"
-        )]
-    );
+    let lost = format!("snapshot {id} is of volume {strange}, which is not there");
+    assert_eq!(findings_of(&catalog).await, [lost]);
     let was = catalog.snapshot(id).await.unwrap().unwrap();
     let operation = was.operation.unwrap();
-    let mut changes = catalog.change();
-    changes.delete(&was).add_usage(
-        &record.project_id,
-        &given_back(snapshot_deltas(2, record.volume_type_id)),
-    );
-    changes.commit().await.unwrap();
-    assert_eq!(
-        findings_of(&catalog).await,
-        [format!(
-            "operation {operation} is about snapshot {id}, which is not there"
-        )]
-    );
+    commit(&catalog, |changes| {
+        changes.delete(&was).add_usage(
+            &record.project_id,
+            &given_back(snapshot_deltas(2, record.volume_type_id)),
+        )
+    })
+    .await;
+    let lost = format!("operation {operation} is about snapshot {id}, which is not there");
+    assert_eq!(findings_of(&catalog).await, [lost]);
 }
 
 fn values(store: &MemoryStore) -> Vec<(Key, Vec<u8>)> {
@@ -235,20 +215,12 @@ async fn rows_and_counters_are_mended_from_the_records() {
 async fn what_a_person_has_to_decide_on_is_left() {
     let (store, catalog, record) = sound().await;
     // An unreadable volume contributes an unknown amount.
-    change(
-        &store,
-        vec![Change::Put(volumes::record_key(&record), vec![1, 99])],
-    )
-    .await;
+    change(&store, vec![Change::Put(record.key(), vec![1, 99])]).await;
     let before = values(&store);
     let repaired = repair(&catalog).await.unwrap();
     assert_eq!(repaired.repaired, []);
-    assert!(
-        repaired
-            .left
-            .iter()
-            .any(|found| matches!(found, Finding::Unreadable { .. }))
-    );
+    let is_unreadable = |found: &Finding| matches!(found, Finding::Unreadable { .. });
+    assert!(repaired.left.iter().any(is_unreadable));
     assert_eq!(values(&store), before);
 
     let (_, catalog, record) = sound().await;
