@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::{DriverError, DriverResult, Work};
+use super::{DriverError, Work};
 use crate::failpoint::point;
 
 /// The search path of programs: administration tools are in the `sbin` folders, which may be missing in a user's
@@ -72,10 +72,8 @@ impl Command {
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, text: impl Into<OsString>) -> Self {
-        self.args.push(Arg {
-            text: text.into(),
-            secret: false,
-        });
+        let text = text.into();
+        self.args.push(Arg { text, secret: false });
         self
     }
 
@@ -89,10 +87,8 @@ impl Command {
     /// program runs: use standard input where a program allows it.
     #[must_use]
     pub fn secret_arg(mut self, text: impl Into<OsString>) -> Self {
-        self.args.push(Arg {
-            text: text.into(),
-            secret: true,
-        });
+        let text = text.into();
+        self.args.push(Arg { text, secret: true });
         self
     }
 
@@ -129,16 +125,7 @@ impl Command {
     /// # Errors
     /// If it could not be started, did not end in time, or its work was cancelled.
     pub fn output(&self, work: &Work) -> Result<Output, CommandError> {
-        let begun = std::time::Instant::now();
-        self.reached("before");
-        let result = child::run(self, work);
-        self.reached("after");
-        let took = begun.elapsed();
-        match &result {
-            Ok(output) => tracing::debug!(command = %self, status = %output.status, ?took, "command ended"),
-            Err(error) => tracing::debug!(command = %self, %error, ?took, "command failed"),
-        }
-        result
+        self.run_once(work, None)
     }
 
     /// Runs it to its end, with a conversation meanwhile: `talk` gets each line that it prints, and may send something
@@ -148,9 +135,13 @@ impl Command {
     /// # Errors
     /// As [`Self::output`].
     pub fn converse(&self, work: &Work, talk: &mut dyn Talk) -> Result<Output, CommandError> {
+        self.run_once(work, Some(talk))
+    }
+
+    fn run_once(&self, work: &Work, talk: Option<&mut dyn Talk>) -> Result<Output, CommandError> {
         let begun = std::time::Instant::now();
         self.reached("before");
-        let result = child::converse(self, work, talk);
+        let result = child::run(self, work, talk);
         self.reached("after");
         let took = begun.elapsed();
         match &result {
@@ -211,6 +202,15 @@ impl Command {
         });
     }
 
+    /// The error of a command whose work has ended with this one.
+    pub(super) fn ended_with(&self, error: &DriverError) -> CommandError {
+        let command = self.to_string();
+        match error {
+            DriverError::Cancelled => CommandError::Cancelled { command },
+            _ => CommandError::TimedOut { command },
+        }
+    }
+
     fn missing(&self) -> CommandError {
         CommandError::Missing {
             program: self.program.to_string_lossy().into_owned(),
@@ -251,16 +251,15 @@ impl Command {
 
     /// Prevents commands on a storage that another process owns by now.
     fn check_owner(&self, work: &Work) -> Result<(), CommandError> {
-        let command = || self.to_string();
-        work.check_owner().map_err(|error| match error {
-            DriverError::Superseded { operator } => CommandError::Superseded {
-                command: command(),
-                why: operator,
-            },
-            error => CommandError::NotOwned {
-                command: command(),
-                why: error.to_string(),
-            },
+        work.check_owner().map_err(|error| {
+            let command = self.to_string();
+            match error {
+                DriverError::Superseded { operator: why } => CommandError::Superseded { command, why },
+                error => CommandError::NotOwned {
+                    command,
+                    why: error.to_string(),
+                },
+            }
         })
     }
 
@@ -400,32 +399,16 @@ impl From<CommandError> for DriverError {
             CommandError::Superseded { .. } => Self::Superseded {
                 operator: error.to_string(),
             },
-            CommandError::NotOwned { .. } => Self::Failed {
-                client: "The storage backend is not available.".to_owned(),
-                operator: error.to_string(),
-            },
-            CommandError::Missing { .. } => Self::NotFound {
-                client: "The storage backend is not available.".to_owned(),
-                operator: error.to_string(),
-            },
-            CommandError::Start { command, source } => Self::Failed {
-                client: "The storage backend failed.".to_owned(),
-                operator: format!("cannot start {command}: {source}"),
-            },
-            CommandError::Exit { .. } => Self::Failed {
-                client: "The storage backend failed.".to_owned(),
-                operator: error.to_string(),
-            },
+            CommandError::NotOwned { .. } => Self::backend_unavailable(error.to_string()),
+            CommandError::Missing { .. } => {
+                Self::not_found("The storage backend is not available.", error.to_string())
+            }
+            CommandError::Start { command, source } => {
+                Self::backend_failed(format!("cannot start {command}: {source}"))
+            }
+            CommandError::Exit { .. } => Self::backend_failed(error.to_string()),
         }
     }
-}
-
-/// Runs a command and returns its output as text.
-///
-/// # Errors
-/// As [`Command::run`].
-pub fn text(command: &Command, work: &Work) -> DriverResult<String> {
-    Ok(command.run(work)?.stdout.text())
 }
 
 #[cfg(test)]

@@ -87,15 +87,6 @@ struct Disk {
     content: Content,
 }
 
-impl Disk {
-    fn empty(gib: u32) -> Self {
-        Self {
-            gib,
-            content: Content::default(),
-        }
-    }
-}
-
 #[derive(Default)]
 struct Storage {
     volumes: BTreeMap<VolumeId, Disk>,
@@ -123,6 +114,21 @@ impl Storage {
 
     fn volume(&mut self, id: VolumeId) -> DriverResult<&mut Disk> {
         self.volumes.get_mut(&id).ok_or_else(|| missing("volume"))
+    }
+
+    fn snapshot(&self, id: SnapshotId) -> DriverResult<Disk> {
+        let (_, disk) = self.snapshots.get(&id).ok_or_else(|| missing("snapshot"))?;
+        Ok(disk.clone())
+    }
+
+    /// The disk to adopt: that of the reference, or one that was adopted before.
+    fn adopted(&mut self, before: Option<Disk>, reference: &Reference) -> DriverResult<Disk> {
+        match (before, self.take(reference)) {
+            (Some(disk), None) | (None, Some(disk)) => Ok(disk),
+            _ => Err(DriverError::refused(
+                "The reference names nothing on the storage backend.",
+            )),
+        }
     }
 }
 
@@ -198,22 +204,11 @@ fn missing(what: &str) -> DriverError {
     )
 }
 
-fn bad_reference() -> DriverError {
-    DriverError::refused("The reference names nothing on the storage backend.")
-}
-
 /// Former data on the storage of a backend that does not zero it.
 fn left_by_another() -> Content {
     let mut content = Content::default();
     let _ = content.write(0, &[0xaa; 1 << 20]);
     content
-}
-
-fn managed(size: u32) -> Managed {
-    Managed {
-        size,
-        provider_id: None,
-    }
 }
 
 fn fits(volume: &VolumeSpec, source_gib: u32) -> DriverResult<()> {
@@ -247,11 +242,7 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<VolumeUpdate> {
         self.faults.run(Verb::CreateVolumeFromSnapshot, work, || {
             let mut storage = self.storage();
-            let (_, source) = storage
-                .snapshots
-                .get(&snapshot)
-                .cloned()
-                .ok_or_else(|| missing("snapshot"))?;
+            let source = storage.snapshot(snapshot)?;
             fits(volume, source.gib)?;
             self.put(&mut storage, volume, source.content)
         })
@@ -265,11 +256,8 @@ impl VolumeDriver for FakeDriver {
     ) -> DriverResult<VolumeUpdate> {
         self.faults.run(Verb::CreateClonedVolume, work, || {
             let mut storage = self.storage();
-            let source = storage
-                .volumes
-                .get(&source)
-                .cloned()
-                .ok_or_else(|| missing("source volume"))?;
+            let source = storage.volumes.get(&source).cloned();
+            let source = source.ok_or_else(|| missing("source volume"))?;
             fits(volume, source.gib)?;
             self.put(&mut storage, volume, source.content)
         })
@@ -347,11 +335,7 @@ impl VolumeDriver for FakeDriver {
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         self.faults.run(Verb::RevertToSnapshot, work, || {
             let mut storage = self.storage();
-            let (_, disk) = storage
-                .snapshots
-                .get(&snapshot)
-                .cloned()
-                .ok_or_else(|| missing("snapshot"))?;
+            let disk = storage.snapshot(snapshot)?;
             *storage.volume(volume.id)? = disk;
             Ok(())
         })
@@ -366,13 +350,10 @@ impl VolumeDriver for FakeDriver {
         self.faults.run(Verb::ManageVolume, work, || {
             let mut storage = self.storage();
             let known = storage.volumes.get(&volume.id).cloned();
-            let disk = match (known, storage.take(reference)) {
-                (Some(disk), None) | (None, Some(disk)) => disk,
-                _ => return Err(bad_reference()),
-            };
+            let disk = storage.adopted(known, reference)?;
             let size = disk.gib;
             storage.volumes.insert(volume.id, disk);
-            Ok(managed(size))
+            Ok(Managed::of_size(size))
         })
     }
 
@@ -386,13 +367,10 @@ impl VolumeDriver for FakeDriver {
         self.faults.run(Verb::ManageSnapshot, work, || {
             let mut storage = self.storage();
             let known = storage.snapshots.get(&snapshot).map(|(_, disk)| disk.clone());
-            let disk = match (known, storage.take(reference)) {
-                (Some(disk), None) | (None, Some(disk)) => disk,
-                _ => return Err(bad_reference()),
-            };
+            let disk = storage.adopted(known, reference)?;
             let size = disk.gib;
             storage.snapshots.insert(snapshot, (volume.id, disk));
-            Ok(managed(size))
+            Ok(Managed::of_size(size))
         })
     }
 
@@ -434,12 +412,8 @@ impl VolumeDriver for FakeDriver {
             all.extend(storage.snapshots.iter().map(|(id, (volume, disk))| {
                 existing(StorageName::Snapshot(*id).to_string(), disk, Some(name(volume)))
             }));
-            all.extend(
-                storage
-                    .unmanaged
-                    .iter()
-                    .map(|(name, disk)| existing(name.clone(), disk, None)),
-            );
+            let unmanaged = storage.unmanaged.iter();
+            all.extend(unmanaged.map(|(name, disk)| existing(name.clone(), disk, None)));
             all.sort_by(|one, other| one.name.cmp(&other.name));
             Ok(all)
         })

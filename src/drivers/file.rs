@@ -14,7 +14,7 @@ mod known;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use self::folder::Identity;
 use self::folder::{Folder, Name, io_error};
@@ -84,6 +84,17 @@ impl FileDriver {
         }
     }
 
+    /// Checks the work, and that the folder is there.
+    fn begin(&self, work: &Work) -> DriverResult<()> {
+        work.check()?;
+        self.folder.check()
+    }
+
+    fn open(&self, name: Name) -> DriverResult<File> {
+        let path = self.folder.path_of(name);
+        File::open(&path).map_err(|error| io_error("open", &path, &error))
+    }
+
     /// Creates the file `name` of so many bytes, with content by `fill`, unless it exists.
     fn make(
         &self,
@@ -92,8 +103,7 @@ impl FileDriver {
         bytes: u64,
         fill: impl FnOnce(&File) -> DriverResult<()>,
     ) -> DriverResult<()> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         match self.folder.size(name)? {
             Some(found) if found == bytes => {
                 self.known.put(name, bytes);
@@ -118,41 +128,33 @@ impl FileDriver {
 
     /// Creates `name` with the content of `source`, with `bytes` or the size of the source.
     fn copy(&self, work: &Work, source: Name, name: Name, bytes: Option<u64>) -> DriverResult<()> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         let held = self.folder.size(source)?.ok_or_else(|| missing(source))?;
         let bytes = bytes.unwrap_or(held);
         if bytes < held {
             return Err(DriverError::refused("The volume is smaller than its source."));
         }
         self.make(work, name, bytes, |to| {
-            let path = self.folder.path_of(source);
-            let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
-            copy::copy(work, &self.throttle, &from, to, held)
+            copy::copy(work, &self.throttle, &self.open(source)?, to, held)
         })
     }
 
     fn remove(&self, work: &Work, name: Name) -> DriverResult<()> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         self.folder.remove(work, name)?;
         self.known.remove(name);
         Ok(())
     }
 
     fn adopt(&self, work: &Work, reference: &Reference, name: Name) -> DriverResult<Managed> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         let source = reference.source_name().unwrap_or_default();
         let bytes = self.folder.adopt(work, &source, name)?;
         if let Some(was) = Name::parse(&source).filter(|was| *was != name) {
             self.known.remove(was);
         }
         self.known.put(name, bytes);
-        Ok(Managed {
-            size: gib_of(bytes),
-            provider_id: None,
-        })
+        Ok(Managed::of_size(gib_of(bytes)))
     }
 
     fn scan(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
@@ -218,8 +220,7 @@ impl VolumeDriver for FileDriver {
     }
 
     fn extend_volume(&self, work: &Work, volume: &VolumeSpec, new_size: u32) -> DriverResult<()> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         let (name, bytes) = (Name::Volume(volume.id), bytes_of(new_size));
         let held = self.folder.size(name)?.ok_or_else(|| missing(name))?;
         if held > bytes {
@@ -234,8 +235,7 @@ impl VolumeDriver for FileDriver {
 
     fn create_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         let name = Name::Snapshot(snapshot);
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         // An existing one is complete, even if its volume's size has changed since.
         if self.folder.size(name)?.is_some() {
             return Ok(());
@@ -248,8 +248,7 @@ impl VolumeDriver for FileDriver {
     }
 
     fn stats(&self, work: &Work) -> DriverResult<Vec<PoolStats>> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         let (total, free) = self.folder.space()?;
         let (count, provisioned) = match self.known.totals() {
             Some(totals) => totals,
@@ -277,14 +276,11 @@ impl VolumeDriver for FileDriver {
 
     fn revert_to_snapshot(&self, work: &Work, volume: &VolumeSpec, snapshot: SnapshotId) -> DriverResult<()> {
         let (source, name) = (Name::Snapshot(snapshot), Name::Volume(volume.id));
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         let bytes = self.folder.size(source)?.ok_or_else(|| missing(source))?;
         self.folder.size(name)?.ok_or_else(|| missing(name))?;
         let draft = self.folder.draft(work, name)?;
-        let path = self.folder.path_of(source);
-        let from = File::open(&path).map_err(|error| io_error("open", &path, &error))?;
-        copy::copy(work, &self.throttle, &from, draft.file(), bytes)?;
+        copy::copy(work, &self.throttle, &self.open(source)?, draft.file(), bytes)?;
         draft.grow(bytes)?;
         work.check()?;
         draft.publish_over()?;
@@ -318,8 +314,7 @@ impl VolumeDriver for FileDriver {
         access: Access,
     ) -> DriverResult<Box<dyn OpenVolume>> {
         let name = Name::Volume(volume.id);
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         self.folder.size(name)?.ok_or_else(|| missing(name))?;
         let opened = BlockFile::open(&self.folder.path_of(name), access, &self.throttle, true)?;
         Ok(Box::new(opened))
@@ -330,19 +325,14 @@ impl VolumeDriver for FileDriver {
     }
 
     fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
-        work.check()?;
-        self.folder.check()?;
+        self.begin(work)?;
         self.folder.list_existing(work)
     }
 
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf> {
         let path = self.folder.path_of(Name::Volume(volume.id));
-        Some(if path.is_absolute() { path } else { absolute(&path) })
+        Some(std::path::absolute(&path).unwrap_or(path))
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -295,6 +295,16 @@ pub struct Managed {
     pub provider_id: Option<String>,
 }
 
+impl Managed {
+    /// Storage of so many GiB.
+    pub fn of_size(size: u32) -> Self {
+        Self {
+            size,
+            provider_id: None,
+        }
+    }
+}
+
 /// A storage backend. Each verb blocks, checks its [`Work`], and is idempotent.
 pub trait VolumeDriver: Send + Sync {
     /// Information about the driver.

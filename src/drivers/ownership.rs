@@ -43,11 +43,7 @@ pub struct Place {
 impl Place {
     /// A folder of volumes: its lock is visible from all machines that can access it.
     pub fn folder(path: &Path) -> Self {
-        Self {
-            what: format!("volume folder {}", path.display()),
-            file: path.join(IN_FOLDER),
-            makes_folder: false,
-        }
+        Self::file(path.join(IN_FOLDER), format!("volume folder {}", path.display()))
     }
 
     /// A file in an existing folder; `what` describes what it protects.

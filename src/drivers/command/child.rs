@@ -22,41 +22,26 @@ const READS: usize = 64;
 /// The longest line that is passed on; a longer one is passed on in pieces.
 const LONGEST_LINE: usize = 1024;
 
-pub(super) fn run(command: &Command, work: &Work) -> Result<Output, CommandError> {
-    run_with(command, work, None)
-}
-
-pub(super) fn converse(command: &Command, work: &Work, talk: &mut dyn Talk) -> Result<Output, CommandError> {
-    run_with(command, work, Some(talk))
-}
-
-fn run_with<'a>(
+/// Runs it, with a conversation meanwhile if `talk` is there.
+pub(super) fn run(
     command: &Command,
     work: &Work,
-    mut talk: Option<&mut (dyn Talk + 'a)>,
+    mut talk: Option<&mut dyn Talk>,
 ) -> Result<Output, CommandError> {
     command.check_owner(work)?;
     let mut running = Running::start(command, talk.is_some())?;
     let deadline = Instant::now().checked_add(command.limit);
     let look = if talk.is_some() { TALK } else { LOOK };
     loop {
-        let stop = match work.check() {
-            Ok(()) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                Some(CommandError::TimedOut {
-                    command: command.to_string(),
-                })
-            }
-            Ok(()) => None,
-            Err(DriverError::Cancelled) => Some(CommandError::Cancelled {
-                command: command.to_string(),
-            }),
-            Err(_) => Some(CommandError::TimedOut {
-                command: command.to_string(),
-            }),
-        };
-        if let Some(error) = stop {
+        let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let checked = work.check();
+        if let Err(error) = checked.and(if is_late {
+            Err(DriverError::TimedOut)
+        } else {
+            Ok(())
+        }) {
             running.end();
-            return Err(error);
+            return Err(command.ended_with(&error));
         }
         let left = deadline.map_or(look, |deadline| {
             deadline.saturating_duration_since(Instant::now())

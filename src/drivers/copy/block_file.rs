@@ -263,12 +263,8 @@ mod tests {
         assert!(failed(volume.write_zeros(&work(), u64::MAX, 2)));
         assert!(failed(volume.read(&work(), LENGTH - 1, 2).map(drop)));
         assert_eq!(file.as_file().metadata().unwrap().len(), LENGTH);
-        let missing = BlockFile::open(
-            std::path::Path::new("/nowhere/volume"),
-            Access::Read,
-            &Throttle::new(0),
-            true,
-        );
+        let nowhere = std::path::Path::new("/nowhere/volume");
+        let missing = BlockFile::open(nowhere, Access::Read, &Throttle::new(0), true);
         assert!(matches!(missing.err(), Some(DriverError::NotFound { .. })));
     }
 

@@ -292,21 +292,15 @@ mod tests {
     fn the_pace_function_can_stop_a_transfer() {
         let (from, to) = (with(&[(0, vec![1; 10])]), with(&[]));
         let mut asked = 0;
-        let stopped = copy(
-            &from,
-            &to,
-            LENGTH,
-            1 << 20,
-            Target::Anything,
-            &mut |done, next| {
-                asked += 1;
-                assert!(next <= 1 << 20);
-                if done >= 1 << 20 {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                Ok(())
-            },
-        );
+        let mut pace = |done, next| {
+            asked += 1;
+            assert!(next <= 1 << 20);
+            if done >= 1 << 20 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Ok(())
+        };
+        let stopped = copy(&from, &to, LENGTH, 1 << 20, Target::Anything, &mut pace);
         assert_eq!((stopped.unwrap_err().kind(), asked), (io::ErrorKind::TimedOut, 2));
     }
 }

@@ -34,7 +34,8 @@ pub(crate) use self::data::is_zeros;
 pub const BLOCK: usize = 1 << 20;
 
 /// What is known about the target, and so need not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Target {
     /// It reads as zeros: zeros are not written.
     Zeros,
@@ -43,16 +44,6 @@ pub enum Target {
     /// It may be mostly equal: it is read, and only differences are written. The cheapest for snapshots: equal data
     /// needs no space in them.
     Alike,
-}
-
-impl Target {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Zeros => "zeros",
-            Self::Anything => "anything",
-            Self::Alike => "alike",
-        }
-    }
 }
 
 fn as_u64(length: usize) -> u64 {

@@ -60,10 +60,8 @@ impl Copier {
     /// `NoSpace`, `Busy`, `NotFound` as reported by the child; or the end of the work.
     pub fn copy(&self, work: &Work, from: &Path, to: &Path, length: u64, target: Target) -> DriverResult<()> {
         let args = ["copy".into(), from.into(), to.into()];
-        let command = self
-            .command(None, args, length)
-            .arg("--target")
-            .arg(target.word());
+        let command = self.command(None, args, length);
+        let command = command.args(["--target", target.into()]);
         self.run(work, &command, length)
     }
 

@@ -49,9 +49,10 @@ impl FakeDriver {
 
     /// Adds an unmanaged disk of so many GiB.
     pub fn put_unmanaged(&self, name: &str, size: u32) {
+        let content = Content::default();
         self.storage()
             .unmanaged
-            .insert(name.to_owned(), Disk::empty(size));
+            .insert(name.to_owned(), Disk { gib: size, content });
     }
 
     /// Deletes a volume without the service, as an operator might.

@@ -46,8 +46,7 @@ impl Folder {
         let first = self.seen().is_none();
         if first {
             private_files::create_dir(&self.path).map_err(|error| io_error("make", &self.path, &error))?;
-        }
-        if !first {
+        } else {
             self.check()?;
         }
         let (identity, mode) = self.look()?;
@@ -153,11 +152,8 @@ impl Folder {
         for entry in self.entries()? {
             let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
             let name = entry.file_name();
-            let draft = name
-                .to_str()
-                .and_then(|text| text.strip_prefix(DRAFT))
-                .and_then(Name::parse);
-            if let Some(name) = draft {
+            let draft = name.to_str().and_then(|text| text.strip_prefix(DRAFT));
+            if let Some(name) = draft.and_then(Name::parse) {
                 tracing::info!(file = %name, "removing an incomplete file of an earlier run");
                 unlink(work, &entry.path())?;
             }
@@ -167,13 +163,31 @@ impl Folder {
 
     /// The files with names of this driver, and their sizes.
     pub(super) fn list(&self, work: &Work) -> DriverResult<Vec<(Name, u64)>> {
+        self.files(work, Name::parse)
+    }
+
+    /// Every regular file, managed or not, except drafts and hidden ones.
+    pub(super) fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
+        let mut files = self.files(work, |name| is_plain(name).then(|| name.to_owned()))?;
+        files.sort();
+        let existing = |(name, bytes)| Existing {
+            name,
+            bytes,
+            in_use: false,
+            origin: None,
+        };
+        Ok(files.into_iter().map(existing).collect())
+    }
+
+    /// The regular files with a name that `wanted` accepts, and their sizes.
+    fn files<N>(&self, work: &Work, wanted: impl Fn(&str) -> Option<N>) -> DriverResult<Vec<(N, u64)>> {
         let mut all = Vec::new();
         for (index, entry) in self.entries()?.enumerate() {
             if index % 1024 == 0 {
                 work.check()?;
             }
             let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
-            let Some(name) = entry.file_name().to_str().and_then(Name::parse) else {
+            let Some(name) = entry.file_name().to_str().and_then(&wanted) else {
                 continue;
             };
             match entry.metadata() {
@@ -184,34 +198,6 @@ impl Folder {
                 Err(error) => return Err(io_error("look at", &entry.path(), &error)),
             }
         }
-        Ok(all)
-    }
-
-    /// Every regular file, managed or not, except drafts and hidden ones.
-    pub(super) fn list_existing(&self, work: &Work) -> DriverResult<Vec<Existing>> {
-        let mut all = Vec::new();
-        for (index, entry) in self.entries()?.enumerate() {
-            if index % 1024 == 0 {
-                work.check()?;
-            }
-            let entry = entry.map_err(|error| io_error("list", &self.path, &error))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| is_plain(name)) else {
-                continue;
-            };
-            match entry.metadata() {
-                Ok(found) if found.is_file() => all.push(Existing {
-                    name: name.to_owned(),
-                    bytes: found.len(),
-                    in_use: false,
-                    origin: None,
-                }),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(io_error("look at", &entry.path(), &error)),
-            }
-        }
-        all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
     }
 
@@ -307,25 +293,23 @@ impl Draft<'_> {
     }
 
     /// Renames it to its final name, durably.
-    pub(super) fn publish(mut self) -> DriverResult<()> {
-        let to = self.folder.path_of(self.name);
-        self.file
-            .sync_all()
-            .map_err(|error| io_error("sync", &self.path, &error))?;
-        self.must_be_ours()?;
-        name_file(&self.path, &to)?;
-        self.published = true;
-        self.folder.sync()
+    pub(super) fn publish(self) -> DriverResult<()> {
+        self.rename_with(name_file)
     }
 
     /// Replaces the file with its name, durably.
-    pub(super) fn publish_over(mut self) -> DriverResult<()> {
-        let to = self.folder.path_of(self.name);
+    pub(super) fn publish_over(self) -> DriverResult<()> {
+        self.rename_with(|from, to| {
+            rustix::fs::rename(from, to).map_err(|error| io_error("name", to, &error.into()))
+        })
+    }
+
+    fn rename_with(mut self, rename: impl FnOnce(&Path, &Path) -> DriverResult<()>) -> DriverResult<()> {
         self.file
             .sync_all()
             .map_err(|error| io_error("sync", &self.path, &error))?;
         self.must_be_ours()?;
-        rustix::fs::rename(&self.path, &to).map_err(|error| io_error("name", &to, &error.into()))?;
+        rename(&self.path, &self.folder.path_of(self.name))?;
         self.published = true;
         self.folder.sync()
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::commands::{Lvm, report_args};
 use super::names;
 use super::options::LvmOptions;
-use super::report::Kind;
+use super::report::{self, Kind};
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::{DriverResult, Work};
 
@@ -208,14 +208,8 @@ fn parse_warnings(text: &str) -> Vec<String> {
 }
 
 fn parse_groups(text: &str) -> Result<Vec<GroupFacts>, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
-    let parts = value.get("report").and_then(Value::as_array);
-    let parts = parts.ok_or("the report has no 'report'")?;
-    let rows = parts
-        .iter()
-        .filter_map(|part| part.get("vg").and_then(Value::as_array))
-        .flatten();
+    let parts = report::parts(text)?;
+    let rows = parts.iter().flat_map(|part| report::rows(part, "vg"));
     Ok(rows.filter_map(group).collect())
 }
 
@@ -279,14 +273,10 @@ mod tests {
     fn settings_are_read_by_section() {
         let settings = Settings::parse(SETTINGS);
         assert!(settings.is_on("config/checks") && !settings.is_on("devices/scan_lvs"));
-        assert_eq!(
-            settings.get("activation/thin_pool_autoextend_threshold"),
-            Some("100")
-        );
-        assert_eq!(
-            settings.list("devices/global_filter").unwrap(),
-            ["r|^/dev/vg/volume-|", "a|.*|"]
-        );
+        let threshold = settings.get("activation/thin_pool_autoextend_threshold");
+        assert_eq!(threshold, Some("100"));
+        let filter = settings.list("devices/global_filter").unwrap();
+        assert_eq!(filter, ["r|^/dev/vg/volume-|", "a|.*|"]);
         assert_eq!(settings.list("activation/volume_list"), None);
     }
 
@@ -320,10 +310,8 @@ mod tests {
         let report = home.path().join("report");
         let script = format!("echo '  WARNING: twice' >&2; exec cat {}", report.display());
         let checkup = checkup(home.path(), &script);
-        let groups = checkup
-            .groups(&Work::within(Duration::from_secs(30)))
-            .unwrap()
-            .unwrap();
+        let work = Work::within(Duration::from_secs(30));
+        let groups = checkup.groups(&work).unwrap().unwrap();
         assert_eq!((groups.all.len(), groups.warnings), (2, vec!["twice".to_owned()]));
         assert!(checkup.programs().iter().any(|program| program.find().is_err()));
         assert_eq!(checkup.pool_name(), "cinder-volumes-pool");

@@ -118,10 +118,11 @@ impl Lvm {
         bytes: u64,
         copying: bool,
     ) -> Result<(), Failure> {
-        let mut args = words(&["lvcreate", "-y", "-Wy", "-Zy", "-n", name, "-L", &size(bytes)]);
-        args.extend(mirror_args(self.mirrors, bytes));
-        args.extend(tag_args(copying));
-        args.push(self.group.clone());
+        let (size, mirrors) = (size(bytes), mirror_args(self.mirrors, bytes));
+        let mut args = vec!["lvcreate", "-y", "-Wy", "-Zy", "-n", name, "-L", &size];
+        args.extend(mirrors.iter().map(String::as_str));
+        args.extend_from_slice(tag_args(copying));
+        args.push(&self.group);
         self.make(work, name, &args)
     }
 
@@ -133,9 +134,9 @@ impl Lvm {
         bytes: u64,
         copying: bool,
     ) -> Result<(), Failure> {
-        let pool = self.path(&self.pool);
-        let mut args = words(&["lvcreate", "-y", "-T", &pool, "-V", &size(bytes), "-n", name]);
-        args.extend(tag_args(copying));
+        let (pool, size) = (self.path(&self.pool), size(bytes));
+        let mut args = vec!["lvcreate", "-y", "-T", &pool, "-V", &size, "-n", name];
+        args.extend_from_slice(tag_args(copying));
         self.make(work, name, &args)
     }
 
@@ -143,15 +144,12 @@ impl Lvm {
     /// before it allocates them, independent of `lvm.conf` (`allocation/thin_pool_zero`).
     pub(super) fn create_pool(&self, work: &Work) -> Result<(), Failure> {
         let pool = self.path(&self.pool);
-        self.run(
-            work,
-            &words(&["lvcreate", "-y", "-Zy", "-T", "-l", "95%FREE", &pool]),
-        )
+        self.run(work, &["lvcreate", "-y", "-Zy", "-T", "-l", "95%FREE", &pool])
     }
 
     /// Enables zeroing of newly allocated blocks in the pool.
     pub(super) fn zero_new_blocks(&self, work: &Work) -> Result<(), Failure> {
-        self.run(work, &words(&["lvchange", "-y", "-Zy", &self.path(&self.pool)]))
+        self.run(work, &["lvchange", "-y", "-Zy", &self.path(&self.pool)])
     }
 
     /// Creates a snapshot that stores the overwritten data of its thick origin. It has space for all data of the origin
@@ -161,14 +159,14 @@ impl Lvm {
         self.make(
             work,
             name,
-            &words(&["lvcreate", "-y", "-s", "-l", "100%ORIGIN", "-n", name, &origin]),
+            &["lvcreate", "-y", "-s", "-l", "100%ORIGIN", "-n", name, &origin],
         )
     }
 
     /// Creates an inactive thin snapshot.
     pub(super) fn snapshot_thin(&self, work: &Work, name: &str, origin: &str) -> Result<(), Failure> {
         let origin = self.path(origin);
-        self.run(work, &words(&["lvcreate", "-y", "-s", "-n", name, &origin]))
+        self.run(work, &["lvcreate", "-y", "-s", "-n", name, &origin])
     }
 
     /// Creates a thin snapshot that is a volume: active, now and after every boot.
@@ -177,37 +175,32 @@ impl Lvm {
         self.make(
             work,
             name,
-            &words(&["lvcreate", "-y", "-s", "-kn", "-ay", "-n", name, &origin]),
+            &["lvcreate", "-y", "-s", "-kn", "-ay", "-n", name, &origin],
         )
     }
 
     pub(super) fn extend(&self, work: &Work, name: &str, bytes: u64) -> Result<(), Failure> {
-        self.run(
-            work,
-            &words(&["lvextend", "-y", "-L", &size(bytes), &self.path(name)]),
-        )
+        self.run(work, &["lvextend", "-y", "-L", &size(bytes), &self.path(name)])
     }
 
     /// Shrinks a volume to `bytes`.
     pub(super) fn reduce(&self, work: &Work, name: &str, bytes: u64) -> Result<(), Failure> {
         self.run(
             work,
-            &words(&["lvreduce", "-y", "-f", "-L", &size(bytes), &self.path(name)]),
+            &["lvreduce", "-y", "-f", "-L", &size(bytes), &self.path(name)],
         )
     }
 
     pub(super) fn rename(&self, work: &Work, from: &str, to: &str) -> Result<(), Failure> {
-        self.run(work, &words(&["lvrename", "-y", &self.group, from, to]))
+        self.run(work, &["lvrename", "-y", &self.group, from, to])
     }
 
     /// Activates the device, now and after every boot.
     pub(super) fn activate(&self, work: &Work, name: &str, was_skipped: bool) -> Result<(), Failure> {
         let path = self.path(name);
-        let mut args = words(&["lvchange", "-y", "-ay", "-K"]);
-        if was_skipped {
-            args.push("-kn".to_owned());
-        }
-        args.push(path);
+        let mut args = vec!["lvchange", "-y", "-ay", "-K"];
+        args.extend(was_skipped.then_some("-kn"));
+        args.push(&path);
         self.run(work, &args)
     }
 
@@ -215,13 +208,13 @@ impl Lvm {
     pub(super) fn deactivate(&self, work: &Work, name: &str) -> Result<(), Failure> {
         self.run(
             work,
-            &words(&["lvchange", "-y", "--config", RETRY, "-an", &self.path(name)]),
+            &["lvchange", "-y", "--config", RETRY, "-an", &self.path(name)],
         )
     }
 
     /// Resumes a device that a killed command left suspended.
     pub(super) fn refresh(&self, work: &Work, name: &str) -> Result<(), Failure> {
-        self.run(work, &words(&["lvchange", "--refresh", &self.path(name)]))
+        self.run(work, &["lvchange", "--refresh", &self.path(name)])
     }
 
     /// Marks a volume as completely copied.
@@ -238,20 +231,16 @@ impl Lvm {
     }
 
     fn change_tags(&self, work: &Work, option: &str, name: &str, tags: &[&str]) -> Result<(), Failure> {
-        let mut args = words(&["lvchange"]);
-        for tag in tags {
-            args.extend(words(&[option, tag]));
-        }
-        args.push(self.path(name));
+        let path = self.path(name);
+        let mut args = vec!["lvchange"];
+        args.extend(tags.iter().flat_map(|tag| [option, tag]));
+        args.push(&path);
         self.run(work, &args)
     }
 
     /// Splits a thick snapshot from its origin, which may be in use: it becomes a volume with the stored data.
     pub(super) fn split(&self, work: &Work, name: &str) -> Result<(), Failure> {
-        self.run(
-            work,
-            &words(&["lvconvert", "-y", "--splitsnapshot", &self.path(name)]),
-        )
+        self.run(work, &["lvconvert", "-y", "--splitsnapshot", &self.path(name)])
     }
 
     /// Joins it to its origin again, with the stored data.
@@ -259,7 +248,7 @@ impl Lvm {
         let (origin, cow) = (self.path(origin), self.path(name));
         self.run(
             work,
-            &words(&["lvconvert", "-y", "-s", "-Zn", "-c", &size(chunk), &origin, &cow]),
+            &["lvconvert", "-y", "-s", "-Zn", "-c", &size(chunk), &origin, &cow],
         )
     }
 
@@ -275,12 +264,12 @@ impl Lvm {
             Ok(_) => format!("it succeeded, but {name} still exists"),
             Err(error) => format!("it succeeded, but whether {name} is removed is unknown: {error}"),
         };
-        Err(self.succeeded_without_effect(&words(&["lvremove", &self.path(name)]), what))
+        Err(self.succeeded_without_effect(&["lvremove", &self.path(name)], what))
     }
 
     fn try_to_remove(&self, work: &Work, name: &str) -> Result<(), Failure> {
         let path = self.path(name);
-        let removed = self.run(work, &words(&["lvremove", "--config", RETRY, "-f", &path]));
+        let removed = self.run(work, &["lvremove", "--config", RETRY, "-f", &path]);
         let Err(first) = removed else {
             return Ok(());
         };
@@ -293,7 +282,7 @@ impl Lvm {
         }
         tracing::debug!(error = %first.error, "a volume could not be removed at once");
         self.settle(work);
-        self.run(work, &words(&["lvremove", "--config", RETRY_HARD, "-f", &path]))
+        self.run(work, &["lvremove", "--config", RETRY_HARD, "-f", &path])
     }
 
     /// Waits until udev has handled the changes. Without udev there is nothing to wait for.
@@ -308,7 +297,7 @@ impl Lvm {
     }
 
     /// Runs a command that creates an active volume, and verifies it by its device, or by a report if there is none.
-    fn make(&self, work: &Work, name: &str, args: &[String]) -> Result<(), Failure> {
+    fn make(&self, work: &Work, name: &str, args: &[&str]) -> Result<(), Failure> {
         self.run(work, args)?;
         if self.device(name).symlink_metadata().is_ok() {
             return Ok(());
@@ -322,8 +311,8 @@ impl Lvm {
     }
 
     /// The failure of a command that succeeded without its effect.
-    fn succeeded_without_effect(&self, args: &[String], what: String) -> Failure {
-        let command = self.command(&args[0]).args(&args[1..]);
+    fn succeeded_without_effect(&self, args: &[&str], what: String) -> Failure {
+        let command = self.command(args[0]).args(&args[1..]);
         CommandError::Exit {
             command: command.to_string(),
             status: ExitStatus::default(),
@@ -333,23 +322,10 @@ impl Lvm {
     }
 
     /// Runs a command that changes the group.
-    fn run(&self, work: &Work, args: &[String]) -> Result<(), Failure> {
-        let command = self.command(&args[0]).args(&args[1..]);
-        let _turn = match self.queue.acquire(work) {
-            Ok(turn) => turn,
-            Err(DriverError::Cancelled) => {
-                return Err(CommandError::Cancelled {
-                    command: command.to_string(),
-                }
-                .into());
-            }
-            Err(_) => {
-                return Err(CommandError::TimedOut {
-                    command: command.to_string(),
-                }
-                .into());
-            }
-        };
+    fn run(&self, work: &Work, args: &[&str]) -> Result<(), Failure> {
+        let command = self.command(args[0]).args(&args[1..]);
+        let turn = self.queue.acquire(work);
+        let _turn = turn.map_err(|error| command.ended_with(&error))?;
         run_twice(&command, work).map(|_| ())
     }
 
@@ -395,12 +371,8 @@ fn size(bytes: u64) -> String {
     format!("{bytes}b")
 }
 
-fn tag_args(copying: bool) -> Vec<String> {
-    if copying {
-        words(&["--addtag", COPYING])
-    } else {
-        Vec::new()
-    }
+fn tag_args(copying: bool) -> &'static [&'static str] {
+    if copying { &["--addtag", COPYING] } else { &[] }
 }
 
 /// Mirrors as in Cinder, except for their log, which LVM does not mirror any more. A large mirror needs larger regions:

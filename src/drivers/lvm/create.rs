@@ -13,31 +13,27 @@ impl LvmDriver {
     /// A single command in the usual case: only if LVM refuses, the state is examined.
     pub(super) fn create_empty(&self, work: &Work, volume: &VolumeSpec) -> DriverResult<()> {
         let (name, bytes) = (names::volume(volume.id), bytes_of(volume.size));
-        match self.make(work, &name, bytes, false) {
-            Ok(()) => Ok(()),
+        match self.make(work, self.mode(work)?, &name, bytes, false) {
             Err(failure) if failure.kind == ErrorKind::Exists => {
                 let report = self.lvm.look(work, &[&name])?;
-                let lv = report
-                    .find(&name)
-                    .ok_or_else(|| failed(failure.error.to_string()))?;
+                let lv = report.find(&name).ok_or(failure)?;
                 self.accept(work, lv, bytes)
             }
-            Err(failure) => Err(failure.into()),
+            made => Ok(made?),
         }
     }
 
-    /// Creates an empty volume of this backend's kind.
-    fn make(&self, work: &Work, name: &str, bytes: u64, copying: bool) -> Result<(), MakeError> {
-        match self.mode(work)? {
-            Mode::Thin => self.lvm.create_thin(work, name, bytes, copying)?,
-            Mode::Thick => self.lvm.create_thick(work, name, bytes, copying)?,
+    /// Creates an empty volume. The caller interprets LVM's error.
+    fn make(&self, work: &Work, mode: Mode, name: &str, bytes: u64, copying: bool) -> Result<(), Failure> {
+        match mode {
+            Mode::Thin => self.lvm.create_thin(work, name, bytes, copying),
+            Mode::Thick => self.lvm.create_thick(work, name, bytes, copying),
         }
-        Ok(())
     }
 
     /// An existing volume counts as created if it is complete and has the right size.
     fn accept(&self, work: &Work, lv: &Lv, bytes: u64) -> DriverResult<()> {
-        if !is_volume(lv) || lv.is_copying() || lv.bytes.div_ceil(GIB) != bytes.div_ceil(GIB) {
+        if !is_whole(lv) || lv.bytes.div_ceil(GIB) != bytes.div_ceil(GIB) {
             return Err(DriverError::failed(
                 "The storage backend has another volume of that name.",
                 format!("{lv:?} exists where {bytes} bytes were requested"),
@@ -75,11 +71,8 @@ impl LvmDriver {
         let (new, old) = (names::revert_new(source_id), names::revert_old(source_id));
         let report = self.lvm.look(work, &[&name, &source, &passing, &new, &old])?;
         // The source is not locked here: its own verb may be changing it, and will complete that.
-        if report
-            .lvs
-            .iter()
-            .any(|lv| lv.name == new || lv.name == old || is_split(lv))
-        {
+        let is_reverting = |lv: &Lv| lv.name == new || lv.name == old || is_split(lv);
+        if report.lvs.iter().any(is_reverting) {
             return Err(DriverError::busy(format!("{source} is being reverted")));
         }
         report.may_change()?;
@@ -89,10 +82,9 @@ impl LvmDriver {
         if source.kind == Kind::Thin {
             return self.derive(work, &report, &name, &source.name, bytes);
         }
-        if !report
-            .find(&name)
-            .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
-        {
+        if let Some(lv) = report.find(&name).filter(|lv| is_whole(lv)) {
+            self.accept(work, lv, bytes)?;
+        } else {
             // Both must have space: else the snapshot would be created and wiped in vain.
             if report.find(&name).is_none() && report.find(&passing).is_none() {
                 report.has_room(source.bytes + self.room_of_new(work, bytes)?)?;
@@ -109,8 +101,6 @@ impl LvmDriver {
                 }
                 return Err(error);
             }
-        } else if let Some(lv) = report.find(&name) {
-            self.accept(work, lv, bytes)?;
         }
         match self.lvm.look(work, &[&passing])?.find(&passing) {
             Some(lv) => self.discard(work, lv),
@@ -180,28 +170,27 @@ impl LvmDriver {
         source: &Lv,
         bytes: u64,
     ) -> DriverResult<()> {
-        let target = match self.mode(work)? {
+        let mode = self.mode(work)?;
+        let target = match mode {
             // If the pool does not zero its blocks, unwritten parts of a block have data of its former owner.
             Mode::Thin if self.blocks_are_zeroed() => Target::Zeros,
             _ => Target::Anything,
         };
-        if !report
-            .find(name)
-            .is_some_and(|lv| is_volume(lv) && !lv.is_copying())
-        {
-            self.awake(work, source)?;
+        let held = report.find(name);
+        if let Some(lv) = held.filter(|lv| is_whole(lv)) {
+            return self.accept(work, lv, bytes);
         }
-        match report.find(name) {
-            Some(lv) if is_volume(lv) && !lv.is_copying() => return self.accept(work, lv, bytes),
+        self.awake(work, source)?;
+        match held {
             // A thick one is overwritten. A thin one must read as zeros where nothing will be written.
             Some(lv) if target == Target::Anything && lv.kind == Kind::Thick && lv.bytes >= bytes => {
                 self.awake(work, lv)?;
             }
             Some(lv) => {
                 self.discard(work, lv)?;
-                self.make(work, name, bytes, true)?;
+                self.make(work, mode, name, bytes, true)?;
             }
-            None => self.make(work, name, bytes, true)?,
+            None => self.make(work, mode, name, bytes, true)?,
         }
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(name));
         let copied = self.copier.copy(work, &from, &to, source.bytes, target);
@@ -234,15 +223,10 @@ impl LvmDriver {
             match self.lvm.snapshot_thin(work, &name, &origin) {
                 Ok(()) => return Ok(()),
                 // It may exist already, or its volume may be thick, or left by a killed revert: examine the state.
-                Err(failure)
-                    if matches!(
-                        failure.kind,
-                        ErrorKind::Exists | ErrorKind::NoVolume | ErrorKind::Other
-                    ) =>
-                {
-                    work.check()?;
-                }
-                Err(failure) => return Err(failure.into()),
+                Err(failure) => match failure.kind {
+                    ErrorKind::Exists | ErrorKind::NoVolume | ErrorKind::Other => work.check()?,
+                    _ => return Err(failure.into()),
+                },
             }
         }
         let report = self.look_settled(work, volume.id, &[&name])?;
@@ -272,39 +256,13 @@ impl LvmDriver {
     }
 }
 
-/// Why an empty volume could not be created; the caller interprets LVM's error.
-struct MakeError {
-    kind: ErrorKind,
-    error: DriverError,
-}
-
-impl From<Failure> for MakeError {
-    fn from(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind,
-            error: failure.into(),
-        }
-    }
-}
-
-impl From<DriverError> for MakeError {
-    fn from(error: DriverError) -> Self {
-        Self {
-            kind: ErrorKind::Other,
-            error,
-        }
-    }
-}
-
-impl From<MakeError> for DriverError {
-    fn from(error: MakeError) -> Self {
-        error.error
-    }
-}
-
 /// Whether it is a volume, rather than a snapshot, a pool or a part of another volume.
 pub(super) fn is_volume(lv: &Lv) -> bool {
     matches!(lv.kind, Kind::Thick | Kind::Thin)
+}
+
+fn is_whole(lv: &Lv) -> bool {
+    is_volume(lv) && !lv.is_copying()
 }
 
 /// Whether it is a snapshot of that volume. The origin of a thin one may be deleted.

@@ -12,14 +12,7 @@ impl LvmDriver {
     pub(super) fn make_ready(&self, work: &Work) -> DriverResult<()> {
         self.lvm.find()?;
         let report = self.lvm.look_at_all(work)?;
-        let mode = decide(
-            self.options.lvm_type,
-            &report,
-            self.lvm.pool(),
-            can_thin(&self.options),
-        );
-        self.set_mode(mode);
-        if mode == Mode::Thin {
+        if self.decide_mode(&report) == Mode::Thin {
             match report.find(self.lvm.pool()) {
                 None => match self.lvm.create_pool(work) {
                     Err(failure) if failure.kind != ErrorKind::Exists => return Err(failure.into()),
@@ -83,19 +76,14 @@ impl LvmDriver {
         if let Some(mode) = known {
             return Ok(mode);
         }
-        let report = self.lvm.look_at_all(work)?;
-        let mode = decide(
-            self.options.lvm_type,
-            &report,
-            self.lvm.pool(),
-            can_thin(&self.options),
-        );
-        self.set_mode(mode);
-        Ok(mode)
+        Ok(self.decide_mode(&self.lvm.look_at_all(work)?))
     }
 
-    fn set_mode(&self, mode: Mode) {
+    fn decide_mode(&self, report: &Report) -> Mode {
+        let can_thin = can_thin(&self.options);
+        let mode = decide(self.options.lvm_type, report, self.lvm.pool(), can_thin);
         *self.mode.lock() = Some(mode);
+        mode
     }
 
     /// Ensures that the device exists and is not suspended.
@@ -194,14 +182,7 @@ mod tests {
     fn report(lvs: &[(&str, Kind)]) -> Report {
         Report {
             group: None,
-            lvs: lvs
-                .iter()
-                .map(|(name, kind)| Lv {
-                    name: (*name).to_owned(),
-                    kind: *kind,
-                    ..Lv::default()
-                })
-                .collect(),
+            lvs: lvs.iter().map(|(name, kind)| Lv::named(name, *kind)).collect(),
         }
     }
 
@@ -220,11 +201,8 @@ mod tests {
             (LvmType::Thick, &thin, true, Mode::Thick),
             (LvmType::Thin, &thick, true, Mode::Thin),
         ] {
-            assert_eq!(
-                decide(wanted, report, "vg-pool", can_thin),
-                mode,
-                "{wanted:?} {report:?}"
-            );
+            let decided = decide(wanted, report, "vg-pool", can_thin);
+            assert_eq!(decided, mode, "{wanted:?} {report:?}");
         }
     }
 }

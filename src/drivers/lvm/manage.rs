@@ -20,7 +20,7 @@ impl LvmDriver {
             (!is_volume(lv)).then_some("The logical volume is no volume, but a snapshot or a pool.")
         })?;
         self.awake(work, &lv)?;
-        Ok(managed(&lv))
+        Ok(Managed::of_size(gib_of(lv.bytes)))
     }
 
     pub(super) fn adopt_snapshot(
@@ -34,7 +34,7 @@ impl LvmDriver {
         let lv = self.adopt(work, "snapshot", reference, &name, |lv| {
             (!is_snapshot_of(lv, &origin)).then_some("The logical volume is no snapshot of this volume.")
         })?;
-        Ok(managed(&lv))
+        Ok(Managed::of_size(gib_of(lv.bytes)))
     }
 
     /// Renames it to Pumice's name, if that is allowed. Its state is preserved.
@@ -60,14 +60,13 @@ impl LvmDriver {
             return Err(refused(&source, "Specified logical volume does not exist."));
         }
         let report = self.lvm.look(work, &[&source, name])?;
-        let lv = match (visible(&report, &source), report.find(name)) {
+        let visible = report.find(&source).filter(|lv| lv.kind != Kind::Internal);
+        let lv = match (visible, report.find(name)) {
             (_, Some(ours)) if source == name => ours,
             (None, Some(ours)) => ours,
             (Some(_), Some(_)) => {
-                return Err(refused(
-                    &source,
-                    "The storage backend has another one of our name.",
-                ));
+                let why = "The storage backend has another one of our name.";
+                return Err(refused(&source, why));
             }
             (Some(lv), None) => lv,
             (None, None) => {
@@ -102,17 +101,6 @@ impl LvmDriver {
     }
 }
 
-fn visible<'a>(report: &'a Report, name: &str) -> Option<&'a Lv> {
-    report.find(name).filter(|lv| lv.kind != Kind::Internal)
-}
-
-fn managed(lv: &Lv) -> Managed {
-    Managed {
-        size: gib_of(lv.bytes),
-        provider_id: None,
-    }
-}
-
 /// Volumes and snapshots, managed or not, without pools, parts of others, and temporary volumes of verbs. Volumes in
 /// another thin pool are excluded, unless they have a name of Pumice's: those were adopted.
 fn existing(report: &Report, pool: &str) -> Vec<Existing> {
@@ -144,10 +132,8 @@ mod tests {
     fn what_is_no_volume_is_not_listed() {
         let adopted = names::volume(VolumeId::new());
         let lv = |name: &str, kind| Lv {
-            name: name.to_owned(),
-            kind,
             bytes: 5,
-            ..Lv::default()
+            ..Lv::named(name, kind)
         };
         let report = Report {
             group: None,

@@ -19,11 +19,8 @@ use crate::model::{SnapshotId, VolumeId};
 impl LvmDriver {
     pub(super) fn remove_volume(&self, work: &Work, id: VolumeId) -> DriverResult<()> {
         let name = names::volume(id);
-        let (passing, new, old) = (
-            names::clone_snapshot(id),
-            names::revert_new(id),
-            names::revert_old(id),
-        );
+        let passing = names::clone_snapshot(id);
+        let (new, old) = (names::revert_new(id), names::revert_old(id));
         let all = [passing.as_str(), &new, &old, &name];
         let mut report = self.lvm.look(work, &all)?;
         for lv in all.iter().filter_map(|name| report.find(name)) {

@@ -93,6 +93,15 @@ impl Lv {
     pub(super) fn is_copying(&self) -> bool {
         self.tags.iter().any(|tag| tag == COPYING)
     }
+
+    #[cfg(test)]
+    pub(super) fn named(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            ..Self::default()
+        }
+    }
 }
 
 /// A group's space, in bytes.
@@ -201,7 +210,7 @@ pub(super) fn parse_chunks(text: &str) -> Result<BTreeMap<String, u64>, String> 
     Ok(chunks)
 }
 
-fn parts(text: &str) -> Result<Vec<Value>, String> {
+pub(super) fn parts(text: &str) -> Result<Vec<Value>, String> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
     match value.get_mut("report").map(Value::take) {
@@ -210,7 +219,7 @@ fn parts(text: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-fn rows<'a>(part: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+pub(super) fn rows<'a>(part: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     part.get(kind).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -327,19 +336,15 @@ mod tests {
     #[test]
     fn a_report_is_understood() {
         let report = parse(REPORT).unwrap();
-        assert_eq!(
-            report.group,
-            Some(Group {
-                size: 6_438_256_640,
-                free: 1 << 20,
-                ..Group::default()
-            })
-        );
-        let kinds: Vec<_> = report.lvs.iter().map(|lv| lv.kind).collect();
-        assert_eq!(
-            kinds,
-            [Kind::Cow, Kind::Thick, Kind::Thin, Kind::Pool, Kind::Internal]
-        );
+        let group = Group {
+            size: 6_438_256_640,
+            free: 1 << 20,
+            ..Group::default()
+        };
+        assert_eq!(report.group, Some(group));
+        let kinds = report.lvs.iter().map(|lv| lv.kind);
+        let wanted = [Kind::Cow, Kind::Thick, Kind::Thin, Kind::Pool, Kind::Internal];
+        assert!(kinds.eq(wanted), "{report:?}");
         let cow = report.find("_snapshot-a").unwrap();
         assert_eq!((cow.bytes, cow.state, cow.open), (1 << 30, State::Active, false));
         let origin = report.find("volume-a").unwrap();
@@ -348,10 +353,8 @@ mod tests {
         assert_eq!((thin.state, thin.skipped), (State::Inactive, true));
         assert_eq!(thin.pool.as_deref(), Some("vg-pool"));
         let pool = report.find("vg-pool").unwrap();
-        assert_eq!(
-            (pool.data_percent, pool.metadata_percent),
-            (Some(12.5), Some(10.15))
-        );
+        let percents = (pool.data_percent, pool.metadata_percent);
+        assert_eq!(percents, (Some(12.5), Some(10.15)));
         assert!(report.find("lvol0_pmspare").is_some());
         assert_eq!(report.cows_of("volume-a").count(), 1);
         assert_eq!(report.cows_of("volume-b").count(), 0);
@@ -380,11 +383,8 @@ mod tests {
             golden!("fragmented-by-segment").matches("lv_name").count(),
             report.lvs.len()
         );
-        let volume = report
-            .lvs
-            .iter()
-            .find(|lv| lv.name.starts_with("volume-"))
-            .unwrap();
+        let mut volumes = report.lvs.iter().filter(|lv| lv.name.starts_with("volume-"));
+        let volume = volumes.next().unwrap();
         assert_eq!((volume.bytes, volume.kind), (2 << 30, Kind::Thick));
         assert_eq!(volume.tags, ["a", "b"]);
         let cow = report.cows_of(&volume.name).next().unwrap();

@@ -73,11 +73,9 @@ impl LvmDriver {
             return Err(failed(format!("{} is smaller than its snapshot", volume.name)));
         }
         self.awake(work, source)?;
-        let cut = if volume.bytes > source.bytes {
-            Some(self.check_shrink(work, report, volume, source.bytes)?)
-        } else {
-            None
-        };
+        let is_larger = volume.bytes > source.bytes;
+        let cut = is_larger.then(|| self.check_shrink(work, report, volume, source.bytes));
+        let cut = cut.transpose()?;
         self.awake(work, volume)?;
         let (from, to) = (self.lvm.device(&source.name), self.lvm.device(&volume.name));
         self.copier.copy(work, &from, &to, source.bytes, Target::Alike)?;
@@ -120,26 +118,17 @@ impl LvmDriver {
 mod tests {
     use super::{Finish, finish};
 
-    /// A model of a group with the three names.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    struct Names {
-        volume: Option<&'static str>,
-        new: Option<&'static str>,
-        old: Option<&'static str>,
-    }
+    /// A group's three names: the volume, the new one, the old one.
+    type Names = [Option<&'static str>; 3];
 
-    fn finished(mut names: Names) -> Names {
-        match finish(names.volume.is_some(), names.new.is_some(), names.old.is_some()) {
-            Finish::Nothing => {}
-            Finish::RemoveNew => names.new = None,
-            Finish::RemoveOld => names.old = None,
-            Finish::TakeNew => {
-                names.volume = names.new.take();
-                names.old = None;
-            }
-            Finish::TakeOld => names.volume = names.old.take(),
+    fn finished([volume, new, old]: Names) -> Names {
+        match finish(volume.is_some(), new.is_some(), old.is_some()) {
+            Finish::Nothing => [volume, new, old],
+            Finish::RemoveNew => [volume, None, old],
+            Finish::RemoveOld => [volume, new, None],
+            Finish::TakeNew => [new, None, None],
+            Finish::TakeOld => [old, new, None],
         }
-        names
     }
 
     #[test]
@@ -152,13 +141,8 @@ mod tests {
             (Some("snapshot"), None, None, "snapshot"),
         ];
         for (volume, new, old, content) in steps {
-            let after = finished(Names { volume, new, old });
-            let alone = Names {
-                volume: Some(content),
-                new: None,
-                old: None,
-            };
-            assert_eq!(after, alone, "{volume:?} {new:?} {old:?}");
+            let after = finished([volume, new, old]);
+            assert_eq!(after, [Some(content), None, None], "{volume:?} {new:?} {old:?}");
         }
     }
 }

@@ -111,11 +111,8 @@ impl LvmDriver {
         let refused = |client: &str| Err(DriverError::refused(client.to_owned()));
         let cows: Vec<&Lv> = report.cows_of(&volume.name).collect();
         if let Some(other) = cows.iter().find(|cow| cow.bytes != bytes) {
-            tracing::warn!(
-                volume = volume.name,
-                snapshot = other.name,
-                "a snapshot has another size"
-            );
+            let (volume, snapshot) = (&volume.name, &other.name);
+            tracing::warn!(volume, snapshot, "a snapshot has another size");
             return refused("The volume has snapshots of several sizes; delete the others first.");
         }
         if cows.iter().any(|cow| cow.state == State::Invalid) {
@@ -185,11 +182,8 @@ impl LvmDriver {
                 Step::Join(name, chunk) => self.lvm.join(work, &volume.name, &name, chunk)?,
                 Step::Untag(name) => {
                     let tag = tagged.iter().find(|snapshot| snapshot.name == name);
-                    self.lvm.remove_tags(
-                        work,
-                        &name,
-                        &[tag.map_or("", |snapshot| &snapshot.tag), &of_tag(&volume.name)],
-                    )?;
+                    let tags = [tag.map_or("", |snapshot| &snapshot.tag), &of_tag(&volume.name)];
+                    self.lvm.remove_tags(work, &name, &tags)?;
                 }
             }
         }
@@ -273,10 +267,8 @@ mod tests {
     #[test]
     fn a_tag_is_read_back_and_another_volumes_is_not_ours() {
         let lv = |name: &str, volume: &str| Lv {
-            name: name.to_owned(),
-            kind: Kind::Thick,
             tags: vec!["other".to_owned(), tag(volume, 5, 4096)],
-            ..Lv::default()
+            ..Lv::named(name, Kind::Thick)
         };
         let report = Report {
             group: None,
@@ -284,9 +276,7 @@ mod tests {
         };
         let found = tagged(&report, "volume-1");
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].name.as_str(), found[0].bytes, found[0].chunk),
-            ("a", 5, 4096)
-        );
+        let first = &found[0];
+        assert_eq!((first.name.as_str(), first.bytes, first.chunk), ("a", 5, 4096));
     }
 }

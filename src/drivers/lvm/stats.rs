@@ -47,8 +47,7 @@ impl LvmDriver {
         };
         let mark = f64::from(self.options.thin_pool_warn_percent);
         let warnings = self.watch.lock().look(pool, mark);
-        for warning in warnings {
-            let (what, percent) = (warning.what, warning.percent);
+        for (what, percent) in warnings {
             tracing::warn!(
                 group = self.options.volume_group,
                 pool = pool.name,
@@ -125,18 +124,16 @@ fn extra(options: &LvmOptions, mode: Mode) -> BTreeMap<String, String> {
         "LVMVolumeDriver:{}:{}:{kind}:{}",
         options.host, options.volume_group, options.mirrors
     );
-    let mut extra: BTreeMap<String, String> = [
-        ("location_info", location.as_str()),
-        ("QoS_support", "False"),
-        ("backend_state", "up"),
-        (
-            "sparse_copy_volume",
-            if mode == Mode::Thin { "True" } else { "False" },
-        ),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect();
+    let is_sparse = if mode == Mode::Thin { "True" } else { "False" };
+    let mut extra = BTreeMap::from(
+        [
+            ("location_info", location.as_str()),
+            ("QoS_support", "False"),
+            ("backend_state", "up"),
+            ("sparse_copy_volume", is_sparse),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
     extra.extend(options.extra.clone());
     extra
 }
@@ -150,10 +147,8 @@ mod tests {
 
     fn report() -> Report {
         let lv = |name: &str, kind, bytes| Lv {
-            name: name.to_owned(),
-            kind,
             bytes,
-            ..Lv::default()
+            ..Lv::named(name, kind)
         };
         let in_pool = |pool: &str, lv| Lv {
             pool: Some(pool.to_owned()),

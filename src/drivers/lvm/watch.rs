@@ -14,22 +14,14 @@ pub(super) struct Watch {
     pub(super) unzeroed: bool,
 }
 
-/// A warning.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Warning {
-    /// `data` or `metadata`.
-    pub(super) what: &'static str,
-    pub(super) percent: f64,
-}
-
 impl Watch {
     /// Whether to report that the pool does not zero its blocks: once, until it does again.
     pub(super) fn zeroes(&mut self, zeroes: bool) -> bool {
         !std::mem::replace(&mut self.unzeroed, !zeroes) && !zeroes
     }
 
-    /// The warnings about the pool now.
-    pub(super) fn look(&mut self, pool: &Lv, mark: f64) -> Vec<Warning> {
+    /// The warnings about the pool now: `data` or `metadata`, and the percentage.
+    pub(super) fn look(&mut self, pool: &Lv, mark: f64) -> Vec<(&'static str, f64)> {
         let parts = [
             ("data", pool.data_percent, &mut self.data),
             ("metadata", pool.metadata_percent, &mut self.metadata),
@@ -42,7 +34,7 @@ impl Watch {
             }
             if percent >= mark && !*warned {
                 *warned = true;
-                warnings.push(Warning { what, percent });
+                warnings.push((what, percent));
             }
         }
         warnings
@@ -79,12 +71,8 @@ mod tests {
                 metadata_percent: Some(metadata),
                 ..Lv::default()
             };
-            reported.extend(
-                watch
-                    .look(&pool, 80.0)
-                    .into_iter()
-                    .map(|warning| (warning.what, data)),
-            );
+            let warnings = watch.look(&pool, 80.0);
+            reported.extend(warnings.into_iter().map(|(what, _)| (what, data)));
         }
         assert_eq!(reported, [("data", 80.0), ("metadata", 79.0), ("data", 80.5)]);
     }

@@ -108,9 +108,7 @@ impl OwnerLock {
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(LockError::Held {
                         what: what.to_owned(),
-                        holder: Owner::read(&file)
-                            .map(|owner| owner.for_people())
-                            .unwrap_or_default(),
+                        holder: for_people(Owner::read(&file)),
                         file: path.to_owned(),
                     });
                 }
@@ -166,8 +164,8 @@ impl OwnerLock {
         match std::fs::symlink_metadata(&self.path) {
             Ok(found) if identity_of(&found) == self.identity => {}
             Ok(_) => {
-                let holder = open_existing(&self.path).ok().and_then(|file| Owner::read(&file));
-                let holder = holder.map(|owner| owner.for_people()).unwrap_or_default();
+                let found = options().open(&self.path).ok();
+                let holder = for_people(found.and_then(|file| Owner::read(&file)));
                 return Err(Lost::Replaced(format!(
                     "the lock {path} of the {what} was replaced{holder}"
                 )));
@@ -197,10 +195,9 @@ impl OwnerLock {
         match self.file.read_at(&mut found, 0) {
             Ok(length) if found[..length] == **written => Ok(()),
             Ok(length) => {
-                let holder = Owner::parse(&found[..length]).map(|owner| owner.for_people());
+                let holder = for_people(Owner::parse(&found[..length]));
                 Err(Lost::Replaced(format!(
-                    "the {what} is owned by another process now{}",
-                    holder.unwrap_or_default()
+                    "the {what} is owned by another process now{holder}"
                 )))
             }
             Err(error) => Err(Lost::Unreachable(format!(
@@ -255,10 +252,6 @@ fn open(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-fn open_existing(path: &Path) -> std::io::Result<File> {
-    options().open(path)
-}
-
 fn options() -> OpenOptions {
     let no_link = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or(0);
     let mut options = OpenOptions::new();
@@ -272,6 +265,13 @@ fn folder_of(path: &Path) -> &Path {
 
 fn identity_of(found: &std::fs::Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
+}
+
+/// ` (pid … on …, since …)`; empty if the owner is unknown.
+fn for_people(owner: Option<Owner>) -> String {
+    owner.map_or_else(String::new, |owner| {
+        format!(" (pid {} on {}, since {})", owner.pid, owner.host, owner.since)
+    })
 }
 
 /// The owner of a lock.
@@ -304,10 +304,6 @@ impl Owner {
     fn is_dead(&self) -> bool {
         let us = Self::us(0);
         self.host == us.host && !Path::new("/proc").join(self.pid.to_string()).exists()
-    }
-
-    fn for_people(&self) -> String {
-        format!(" (pid {} on {}, since {})", self.pid, self.host, self.since)
     }
 
     fn to_bytes(&self) -> Vec<u8> {

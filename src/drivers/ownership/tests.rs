@@ -156,11 +156,7 @@ fn no_verb_of_a_superseded_process_changes_what_its_successor_has() {
     std::fs::write(named(&format!(".new-{}", ours.storage_name())), "theirs").unwrap();
     std::fs::write(named("stranger"), "").unwrap();
     let before = contents(&path);
-    let reference = Reference::from_json(
-        serde_json::json!({"source-name": "stranger"})
-            .as_object()
-            .unwrap(),
-    );
+    let reference = Reference::named("stranger");
     let verbs: [Box<dyn Fn() -> DriverResult<()>>; 7] = [
         Box::new(|| driver.create(&work, &volume(0)).map(drop)),
         Box::new(|| driver.create_cloned_volume(&work, &volume(0), ours.id).map(drop)),

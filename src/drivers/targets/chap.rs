@@ -62,6 +62,19 @@ impl Chap {
         })
     }
 
+    /// The secret in the record of the volume that is exported by this name.
+    ///
+    /// # Errors
+    /// If it is not of that form.
+    pub fn recorded(provider_auth: &Secret, name: &str) -> Result<Self, DriverError> {
+        Self::parse(provider_auth).ok_or_else(|| {
+            DriverError::failed(
+                "The volume's secret could not be read.",
+                format!("the provider_auth of {name} is not of the form CHAP name password"),
+            )
+        })
+    }
+
     /// `CHAP name password`.
     pub fn to_provider_auth(&self) -> Secret {
         Secret::new(format!("CHAP {} {}", self.name, self.password))

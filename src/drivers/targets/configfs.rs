@@ -9,8 +9,10 @@
 
 #[cfg(test)]
 pub(super) mod emulation;
+#[cfg(test)]
+pub(super) mod scenes;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,7 +122,7 @@ impl ConfigFs for Mounted {
         // A second write would be a second value.
         match file.write(value.as_bytes())? {
             all if all == value.len() => Ok(()),
-            _ => Err(io::ErrorKind::WriteZero.into()),
+            _ => Err(ErrorKind::WriteZero.into()),
         }
     }
 }
@@ -159,7 +161,7 @@ impl Tree {
                 .filter(|(_, kind)| *kind == wanted)
                 .map(|(name, _)| name)
                 .collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(failed("list", path, &error)),
         }
     }
@@ -204,53 +206,50 @@ impl Editor<'_> {
         Ok(&*self.tree.fs)
     }
 
-    /// Creates an object, unless it exists.
-    pub fn make(&self, path: &Path) -> DriverResult<()> {
-        match self.fs()?.mkdir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path, &error)),
+    /// Makes a change. These errors count as done: the state is the desired one.
+    fn change(
+        &self,
+        what: &str,
+        path: &Path,
+        done: &[ErrorKind],
+        change: impl FnOnce(&dyn ConfigFs) -> io::Result<()>,
+    ) -> DriverResult<()> {
+        match change(self.fs()?) {
+            Err(error) if !done.contains(&error.kind()) => Err(failed(what, path, &error)),
             _ => Ok(()),
         }
+    }
+
+    /// Creates an object, unless it exists.
+    pub fn make(&self, path: &Path) -> DriverResult<()> {
+        self.change("make", path, &[ErrorKind::AlreadyExists], |fs| fs.mkdir(path))
     }
 
     /// Removes an object, if it exists.
     pub fn remove(&self, path: &Path) -> DriverResult<()> {
-        match self.fs()?.rmdir(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
-            _ => Ok(()),
-        }
+        self.change("remove", path, &[ErrorKind::NotFound], |fs| fs.rmdir(path))
     }
 
     /// Removes an object, unless others still use it.
     pub fn remove_unused(&self, path: &Path) -> DriverResult<()> {
-        match self.fs()?.rmdir(path) {
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy
-                ) =>
-            {
-                Err(failed("remove", path, &error))
-            }
-            _ => Ok(()),
-        }
+        let done = [
+            ErrorKind::NotFound,
+            ErrorKind::DirectoryNotEmpty,
+            ErrorKind::ResourceBusy,
+        ];
+        self.change("remove", path, &done, |fs| fs.rmdir(path))
     }
 
     /// Creates a link, unless it exists.
     pub fn connect(&self, object: &Path, path: &Path) -> DriverResult<()> {
-        match self.fs()?.symlink(object, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(failed("connect", path, &error))
-            }
-            _ => Ok(()),
-        }
+        self.change("connect", path, &[ErrorKind::AlreadyExists], |fs| {
+            fs.symlink(object, path)
+        })
     }
 
     /// Removes a link, if it exists.
     pub fn disconnect(&self, path: &Path) -> DriverResult<()> {
-        match self.fs()?.unlink(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("disconnect", path, &error)),
-            _ => Ok(()),
-        }
+        self.change("disconnect", path, &[ErrorKind::NotFound], |fs| fs.unlink(path))
     }
 
     /// Removes all links of a folder.
@@ -263,9 +262,7 @@ impl Editor<'_> {
 
     /// Writes an attribute, whatever its value.
     pub fn write(&self, path: &Path, value: &str) -> DriverResult<()> {
-        self.fs()?
-            .write(path, value)
-            .map_err(|error| failed("write to", path, &error))
+        self.change("write to", path, &[], |fs| fs.write(path, value))
     }
 
     /// Sets an attribute, unless it has that value: many refuse a second write, or a write while they are in use.
@@ -280,8 +277,8 @@ impl Editor<'_> {
 /// The error does not contain values, since some are secret.
 fn failed(what: &str, path: &Path, error: &io::Error) -> DriverError {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => ": root is required",
-        io::ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::PermissionDenied => ": root is required",
+        ErrorKind::ReadOnlyFilesystem => {
             ": the kernel's configuration is mounted read-only, as in containers"
         }
         _ => "",

@@ -38,6 +38,7 @@ struct Exported {
     initiators: BTreeSet<String>,
 }
 
+#[derive(Default)]
 struct Daemon {
     /// `None` while it does not run.
     generation: Option<u64>,
@@ -63,15 +64,9 @@ impl Default for FakeTarget {
 impl FakeTarget {
     /// A target whose verbs take this long each.
     pub fn new(latency: Duration) -> Self {
-        let daemon = Daemon {
-            generation: None,
-            starts: 0,
-            exports: BTreeMap::new(),
-            restart_is_due: false,
-        };
         Self {
             portal: SocketAddr::from(([127, 0, 0, 1], 3260)),
-            daemon: Arc::new(Mutex::new(daemon)),
+            daemon: Arc::default(),
             faults: Arc::new(Faults::new(latency)),
         }
     }

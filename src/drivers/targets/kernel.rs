@@ -1,6 +1,7 @@
 //! The prerequisites of a kernel target: configfs is mounted, the modules are loaded, and it is writable.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,17 +14,54 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A part of configfs, and its kernel modules.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
-    /// The mount point of configfs.
-    pub(super) root: PathBuf,
-    /// The folder that exists once the modules are loaded.
-    pub(super) group: &'static str,
-    /// The modules, first the one that creates the folder.
-    pub(super) modules: &'static [&'static str],
-    /// The program that loads them, by name or path.
-    pub(super) modprobe: OsString,
+    root: PathBuf,
+    group: &'static str,
+    modules: &'static [&'static str],
+    modprobe: OsString,
+}
+
+/// The error of a verb on an export that does not exist.
+pub(super) fn not_exported(name: &str) -> DriverError {
+    DriverError::not_exported(format!(
+        "{name} is not exported: another program may have cleared the kernel's targets"
+    ))
+}
+
+/// The error of a portal that was refused; others are kept.
+pub(super) fn cannot_listen(portal: &SocketAddr, hint: &str, error: DriverError) -> DriverError {
+    match error {
+        DriverError::Failed { operator, .. } => DriverError::failed(
+            "The storage target service cannot be reached at its address.",
+            format!("the kernel cannot listen on {portal}: is it an address of this host{hint}? {operator}"),
+        ),
+        other => other,
+    }
+}
+
+/// A hash of a backend's name, the same in each run (FNV-1a).
+pub(super) fn hash_of(owner: &str) -> u32 {
+    owner.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 impl Kernel {
+    /// The part of the configfs at `root` whose folder `group` exists once the modules are loaded; the first of them
+    /// creates it. `modprobe` loads them.
+    pub(super) fn new(
+        root: &Path,
+        group: &'static str,
+        modules: &'static [&'static str],
+        modprobe: impl Into<OsString>,
+    ) -> Self {
+        Self {
+            root: root.to_owned(),
+            group,
+            modules,
+            modprobe: modprobe.into(),
+        }
+    }
+
     /// Mounts and loads what is missing.
     pub(super) fn prepare(&self, work: &Work) -> DriverResult<()> {
         let group = self.root.join(self.group);
@@ -103,12 +141,7 @@ mod tests {
     use crate::drivers::{DriverError, Work};
 
     fn kernel(root: &std::path::Path) -> Kernel {
-        Kernel {
-            root: root.to_owned(),
-            group: "target",
-            modules: &["target_core_mod", "iscsi_target_mod"],
-            modprobe: "false".into(),
-        }
+        Kernel::new(root, "target", &["target_core_mod", "iscsi_target_mod"], "false")
     }
 
     #[test]

@@ -34,11 +34,11 @@ use super::backing::Backing;
 use super::chap::Chap;
 use super::configfs::{self, Mounted, Tree};
 use super::iscsi::{self, Location};
-use super::kernel::Kernel;
+use super::kernel::{self, Kernel};
 use super::volume_locks::VolumeLocks;
 use super::watch::Watch;
 use super::{Export, TargetDriver, check_portals};
-use crate::drivers::{DriverError, DriverResult, Work};
+use crate::drivers::{DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
 /// The LUN of every volume (cinder: `volume/targets/lio.py`, `_get_target_and_lun`).
@@ -110,12 +110,7 @@ impl LioTarget {
 
     fn over(options: LioOptions, tree: Tree, probe: fn(&Path) -> DriverResult<Backing>) -> Self {
         Self {
-            kernel: Kernel {
-                root: options.configfs.clone(),
-                group: "target",
-                modules: MODULES,
-                modprobe: options.modprobe.clone(),
-            },
+            kernel: Kernel::new(&options.configfs, "target", MODULES, &options.modprobe),
             watch: Watch::new(tree.clone(), "target/core"),
             options,
             tree,
@@ -147,15 +142,7 @@ impl LioTarget {
         }
         let mut secrets = self.secrets.lock();
         let chap = match (&volume.provider_auth, secrets.get(&place.name)) {
-            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| {
-                DriverError::failed(
-                    "The volume's secret could not be read.",
-                    format!(
-                        "the provider_auth of {} is not of the form CHAP name password",
-                        place.name
-                    ),
-                )
-            })?,
+            (Some(auth), _) => Chap::recorded(auth, &place.name)?,
             (None, Some(chap)) => chap.clone(),
             (None, None) => match access::some_secret(&self.tree, place)? {
                 Some(chap) => chap,
@@ -167,8 +154,7 @@ impl LioTarget {
     }
 
     fn forget_secret(&self, place: &Place) {
-        let mut secrets = self.secrets.lock();
-        secrets.remove(&place.name);
+        self.secrets.lock().remove(&place.name);
     }
 }
 
@@ -247,10 +233,7 @@ impl TargetDriver for LioTarget {
         let place = self.place(volume);
         let _turn = self.volume_locks.lock(work, &place.name)?;
         if !export::stands(&self.tree, &place) {
-            return Err(DriverError::not_exported(format!(
-                "{} is not exported: another program may have cleared the kernel's targets",
-                place.name
-            )));
+            return Err(kernel::not_exported(&place.name));
         }
         let chap = match (&export.provider_auth, self.options.chap) {
             (Some(auth), true) => Chap::parse(auth),

@@ -32,7 +32,7 @@ use self::ports::Ports;
 use self::subsystem::Wanted;
 use super::backing::Backing;
 use super::configfs::{self, Mounted, Tree};
-use super::kernel::Kernel;
+use super::kernel::{self, Kernel};
 use super::volume_locks::VolumeLocks;
 use super::watch::Watch;
 use super::{Export, TargetDriver, check_portals, common_connection_data};
@@ -113,12 +113,7 @@ impl NvmetTarget {
 
     fn over(options: NvmetOptions, tree: Tree) -> Self {
         Self {
-            kernel: Kernel {
-                root: options.configfs.clone(),
-                group: "nvmet",
-                modules: MODULES,
-                modprobe: options.modprobe.clone(),
-            },
+            kernel: Kernel::new(&options.configfs, "nvmet", MODULES, &options.modprobe),
             watch: Watch::new(tree.clone(), paths::SUBSYSTEMS),
             options,
             tree,
@@ -275,10 +270,7 @@ impl TargetDriver for NvmetTarget {
         let paths = self.paths(volume);
         let _turn = self.volume_locks.lock(work, &paths.name)?;
         if !self.ports().serve(&self.tree, &paths) {
-            return Err(DriverError::not_exported(format!(
-                "{} is not exported: another program may have cleared the kernel's targets",
-                paths.name
-            )));
+            return Err(kernel::not_exported(&paths.name));
         }
         subsystem::grant(&self.tree.editor(work), &paths, &host)?;
         Ok(self.connection_info(volume, &paths.nqn, connector, mode))

@@ -24,6 +24,7 @@ mod admin;
 mod control;
 mod exports;
 mod keeper;
+mod leftovers;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -228,20 +229,12 @@ impl TgtTarget {
             return Ok(None);
         }
         let chap = match (&volume.provider_auth, table.secrets.get(name)) {
-            (Some(auth), _) => Chap::parse(auth).ok_or_else(|| {
-                DriverError::failed(
-                    "The volume's secret could not be read.",
-                    format!("the provider_auth of {name} is not of the form CHAP name password"),
-                )
-            })?,
+            (Some(auth), _) => Chap::recorded(auth, name)?,
             (None, Some(chap)) => chap.clone(),
             (None, None) => Chap::generate()?,
         };
-        if let Some((other, _)) = table
-            .secrets
-            .iter()
-            .find(|(other, secret)| other.as_str() != name && secret.name() == chap.name())
-        {
+        let is_same = |(other, secret): &(&String, &Chap)| *other != name && secret.name() == chap.name();
+        if let Some((other, _)) = table.secrets.iter().find(is_same) {
             return Err(DriverError::failed(
                 "The volume's secret is not its own.",
                 format!("{name} and {other} have the same CHAP name"),

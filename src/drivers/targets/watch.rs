@@ -17,6 +17,7 @@ use super::configfs::Tree;
 /// How often exports are checked.
 const EVERY: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
 struct State {
     known: BTreeMap<String, PathBuf>,
     running: bool,
@@ -35,16 +36,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(tree: Tree, group: &'static str) -> Self {
-        let state = State {
-            known: BTreeMap::new(),
-            running: false,
-            stop: false,
-        };
         Self {
             tree,
             group,
-            generation: Arc::new(AtomicU64::new(0)),
-            state: Arc::new((Mutex::new(state), Condvar::new())),
+            generation: Arc::default(),
+            state: Arc::default(),
         }
     }
 

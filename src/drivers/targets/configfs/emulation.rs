@@ -3,15 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{ConfigFs, Kind};
-use crate::drivers::Work;
-use crate::drivers::testing::fence::{Lock, Scene};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
@@ -43,8 +40,7 @@ pub(crate) struct Emulation {
 impl Emulation {
     /// A kernel with both targets loaded, and no objects.
     pub(crate) fn new() -> Self {
-        let mut state = State::default();
-        for folder in [
+        let folders = [
             "",
             "target",
             "target/core",
@@ -52,11 +48,13 @@ impl Emulation {
             "nvmet/hosts",
             "nvmet/ports",
             "nvmet/subsystems",
-        ] {
-            state
-                .nodes
-                .insert(PathBuf::from(folder), Node::Folder { made: false });
-        }
+        ];
+        let state = State {
+            nodes: folders
+                .map(|path| (path.into(), Node::Folder { made: false }))
+                .into(),
+            ..State::default()
+        };
         Self {
             state: Arc::new(Mutex::new(state)),
         }
@@ -99,6 +97,11 @@ impl Emulation {
         self.state().nodes.iter().map(show).collect()
     }
 
+    /// Whether the description of an object contains this text.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.shown().iter().any(|line| line.contains(text))
+    }
+
     /// Clears everything, as another program might.
     pub(crate) fn clear(&self) {
         self.state().nodes = Self::new().state().nodes.clone();
@@ -127,49 +130,6 @@ impl Emulation {
             std::fs::remove_file(lock).unwrap();
         }
         what(&mut state).map_err(io::Error::from_raw_os_error)
-    }
-}
-
-/// A target over this kernel with a lock that can be lost.
-pub(crate) struct Fenced<T> {
-    pub(crate) kernel: Emulation,
-    lock: Lock,
-    parts: T,
-}
-
-impl<T> Fenced<T> {
-    pub(crate) fn new(kernel: Emulation, parts: T) -> Self {
-        Self {
-            kernel,
-            lock: Lock::taken(),
-            parts,
-        }
-    }
-}
-
-impl<T> Deref for Fenced<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.parts
-    }
-}
-
-impl<T> Scene for Fenced<T> {
-    fn work(&self) -> Work {
-        self.lock.work()
-    }
-
-    fn lock(&self) -> PathBuf {
-        self.lock.file()
-    }
-
-    fn record(&self, changes: usize, lock: &Path) {
-        self.kernel.lose_after(changes, lock);
-    }
-
-    fn changes(&self) -> Vec<String> {
-        self.kernel.changed()
     }
 }
 

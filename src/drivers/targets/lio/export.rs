@@ -10,6 +10,7 @@ use super::place::{Place, Plugin};
 use crate::drivers::targets::backing::Backing;
 use crate::drivers::targets::chap::Chap;
 use crate::drivers::targets::configfs::{Editor, Tree};
+use crate::drivers::targets::kernel::cannot_listen;
 use crate::drivers::{DriverError, DriverResult, Work};
 
 /// The link from a LUN to its backstore; any name would do.
@@ -145,15 +146,7 @@ fn build_portals(tree: &Editor<'_>, folder: &Path, portals: &[SocketAddr]) -> Dr
     }
     for portal in portals.iter().filter(|portal| !there.contains(portal)) {
         tree.make(&folder.join(portal.to_string()))
-            .map_err(|error| match error {
-                DriverError::Failed { operator, .. } => DriverError::failed(
-                    "The storage target service cannot be reached at its address.",
-                    format!(
-                        "the kernel cannot listen on {portal}: is it an address of this host? {operator}"
-                    ),
-                ),
-                other => other,
-            })?;
+            .map_err(|error| cannot_listen(portal, "", error))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::drivers::DriverResult;
 use crate::drivers::targets::configfs::Tree;
+use crate::drivers::targets::kernel::hash_of;
 
 /// The iSCSI fabric.
 pub(super) const FABRIC: &str = "target/iscsi";
@@ -25,7 +26,8 @@ pub(super) const FABRIC: &str = "target/iscsi";
 const CORE: &str = "target/core";
 
 /// The kernel's plugin for a kind of backing store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Plugin {
     /// For a block device.
     Iblock,
@@ -35,13 +37,6 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) const ALL: [Self; 2] = [Self::Iblock, Self::Fileio];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Iblock => "iblock",
-            Self::Fileio => "fileio",
-        }
-    }
 }
 
 /// The paths of one export.
@@ -113,15 +108,13 @@ fn target(iqn: &str) -> PathBuf {
 }
 
 fn adapter(plugin: Plugin, number: u32) -> PathBuf {
-    Path::new(CORE).join(format!("{}_{number}", plugin.name()))
+    let plugin: &str = plugin.into();
+    Path::new(CORE).join(format!("{plugin}_{number}"))
 }
 
-/// A backend's number, the same in each run (FNV-1a). The kernel accepts any; other tools count from 0.
+/// A backend's number, the same in each run. The kernel accepts any; other tools count from 0.
 fn number(owner: &str) -> u32 {
-    let hash = owner.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    hash >> 1 | 0x4000_0000
+    hash_of(owner) >> 1 | 0x4000_0000
 }
 
 /// The volumes with an export, or parts of one.

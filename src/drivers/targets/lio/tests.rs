@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::place::FABRIC;
 use super::{LioOptions, LioTarget};
 use crate::drivers::targets::backing::Backing;
 use crate::drivers::targets::configfs::Tree;
-use crate::drivers::targets::configfs::emulation::{Emulation, Fenced};
+use crate::drivers::targets::configfs::emulation::Emulation;
+use crate::drivers::targets::configfs::scenes::{self, Fenced};
 use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::{connector, volume};
@@ -55,11 +57,13 @@ fn options() -> LioOptions {
 
 /// A process's target over a kernel.
 fn target(kernel: &Emulation) -> LioTarget {
+    LioTarget::over(options(), tree_with_fabric(kernel), probe)
+}
+
+fn tree_with_fabric(kernel: &Emulation) -> Tree {
     let tree = Tree::new(kernel.clone());
-    tree.editor(&work())
-        .make(Path::new(super::place::FABRIC))
-        .unwrap();
-    LioTarget::over(options(), tree, probe)
+    tree.editor(&work()).make(Path::new(FABRIC)).unwrap();
+    tree
 }
 
 fn specimen() -> VolumeSpec {
@@ -78,31 +82,21 @@ fn attach(target: &LioTarget, volume: &VolumeSpec, path: &str, who: &str) -> Dri
     target.grant_access(&work(), volume, &export, &connector(who), AttachMode::Rw)
 }
 
-/// Interrupts a verb before each of its changes, repeats it in a new process, and expects the same result.
 fn killed_anywhere(
     begin: impl Fn(&LioTarget, &VolumeSpec),
     verb: impl Fn(&LioTarget, &VolumeSpec) -> DriverResult<()>,
 ) {
     let volume = specimen();
-    let straight = Emulation::new();
-    let whole = target(&straight);
-    begin(&whole, &volume);
-    let before = straight.changes();
-    verb(&whole, &volume).unwrap();
-    let changes = straight.changes() - before;
-    assert!(changes > 0, "the verb does something");
-    for stop in 0..changes {
-        let kernel = Emulation::new();
-        begin(&target(&kernel), &volume);
-        let killed = target(&kernel);
-        kernel.stop_after(stop);
-        assert!(verb(&killed, &volume).is_err(), "stopped before change {stop}");
-        kernel.go_on();
-        let next = target(&kernel);
-        for _ in 0..2 {
-            verb(&next, &volume).unwrap_or_else(|error| panic!("after {stop}: {error}"));
-            assert_eq!(kernel.shown(), straight.shown(), "after {stop}");
-        }
+    scenes::killed_anywhere(
+        target,
+        |target| begin(target, &volume),
+        |target| verb(target, &volume),
+    );
+}
+
+fn attach_both(target: &LioTarget, volume: &VolumeSpec, path: &str) {
+    for who in [GUEST, OTHER] {
+        attach(target, volume, path, who).unwrap();
     }
 }
 
@@ -124,30 +118,20 @@ fn killed_anywhere_an_initiator_is_let_in() {
 #[test]
 fn killed_anywhere_an_initiator_is_shut_out() {
     killed_anywhere(
-        |target, volume| {
-            attach(target, volume, DEVICE, GUEST).unwrap();
-            attach(target, volume, DEVICE, OTHER).unwrap();
-        },
+        |target, volume| attach_both(target, volume, DEVICE),
         |target, volume| target.revoke_access(&work(), volume, Some(&connector(GUEST))),
     );
 }
 
 #[test]
 fn killed_anywhere_an_export_goes_and_leaves_nothing() {
-    let begin = |target: &LioTarget, volume: &VolumeSpec| {
-        attach(target, volume, FILE, GUEST).unwrap();
-        attach(target, volume, FILE, OTHER).unwrap();
-    };
+    let begin = |target: &LioTarget, volume: &VolumeSpec| attach_both(target, volume, FILE);
     killed_anywhere(begin, |target, volume| target.remove_export(&work(), volume));
     let kernel = Emulation::new();
     let volume = specimen();
     begin(&target(&kernel), &volume);
     target(&kernel).remove_export(&work(), &volume).unwrap();
-    assert!(
-        !kernel.shown().iter().any(|line| line.contains("volume-")),
-        "{:#?}",
-        kernel.shown()
-    );
+    assert!(!kernel.shows("volume-"), "{:#?}", kernel.shown());
 }
 
 #[test]
@@ -162,7 +146,7 @@ fn a_half_made_export_goes_too() {
         let _ = attach(&killed, &volume, DEVICE, GUEST);
         kernel.go_on();
         target(&kernel).remove_export(&work(), &volume).unwrap();
-        assert!(!kernel.shown().iter().any(|line| line.contains("volume-")));
+        assert!(!kernel.shows("volume-"));
         assert!(target(&kernel).list_exports(&work()).unwrap().is_empty());
     }
 }
@@ -184,8 +168,8 @@ fn killed_anywhere_another_device_takes_the_place_of_the_first() {
     let target = target(&kernel);
     attach(&target, &volume, DEVICE, GUEST).unwrap();
     export(&target, &volume, "/dev/volume-4").unwrap();
-    assert!(kernel.shown().iter().any(|line| line.contains("Minor: 4")));
-    assert!(!kernel.shown().iter().any(|line| line.contains("Minor: 3")));
+    assert!(kernel.shows("Minor: 4"));
+    assert!(!kernel.shows("Minor: 3"));
 }
 
 #[test]
@@ -197,8 +181,8 @@ fn whom_a_killed_removal_left_is_not_let_in_by_the_next_export() {
     first.remove_export(&work(), &volume).unwrap_err();
     kernel.go_on();
     attach(&target(&kernel), &volume, FILE, OTHER).unwrap();
-    assert!(!kernel.shown().iter().any(|line| line.contains(GUEST)));
-    assert!(kernel.shown().iter().any(|line| line.contains(OTHER)));
+    assert!(!kernel.shows(GUEST));
+    assert!(kernel.shows(OTHER));
 }
 
 #[test]
@@ -219,10 +203,8 @@ fn connection_data_are_cinders() {
         })
     );
     let export_data = export(&target(&kernel), &volume, DEVICE).unwrap();
-    assert_eq!(
-        export_data.provider_location,
-        format!("{first};{second},1 {iqn} 0")
-    );
+    let location = format!("{first};{second},1 {iqn} 0");
+    assert_eq!(export_data.provider_location, location);
 }
 
 #[test]
@@ -247,12 +229,7 @@ fn a_changed_secret_applies_to_all_initiators_with_access() {
             .iter()
             .any(|line| line.ends_with("auth/userid = another"))
     );
-    assert!(
-        !kernel
-            .shown()
-            .iter()
-            .any(|line| line.contains("name567890123456789"))
-    );
+    assert!(!kernel.shows("name567890123456789"));
 }
 
 #[test]
@@ -265,11 +242,8 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
             .grant_access(&work(), volume, &export_data, &connector(GUEST), mode)
             .unwrap();
         let shown = kernel.shown();
-        let line = shown
-            .iter()
-            .find(|line| line.contains("write_protect = "))
-            .unwrap();
-        line.ends_with('1')
+        let is_protect = |line: &&String| line.contains("write_protect = ");
+        shown.iter().find(is_protect).unwrap().ends_with('1')
     };
     assert!(enter(&volume, AttachMode::Ro));
     assert!(enter(&volume, AttachMode::Ro));
@@ -285,29 +259,16 @@ fn one_hosts_readonly_attachment_does_not_take_the_others_right_to_write() {
 fn only_granted_initiators_have_access_and_all_can_be_revoked_at_once() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
-    attach(&target, &volume, FILE, GUEST).unwrap();
-    attach(&target, &volume, FILE, OTHER).unwrap();
+    attach_both(&target, &volume, FILE);
     let export_data = export(&target, &volume, FILE).unwrap();
     for stranger in ["", "..", "a/b"] {
-        let answer = target.grant_access(
-            &work(),
-            &volume,
-            &export_data,
-            &connector(stranger),
-            AttachMode::Rw,
-        );
+        let connector = connector(stranger);
+        let answer = target.grant_access(&work(), &volume, &export_data, &connector, AttachMode::Rw);
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
-        target
-            .revoke_access(&work(), &volume, Some(&connector(stranger)))
-            .unwrap();
+        target.revoke_access(&work(), &volume, Some(&connector)).unwrap();
     }
-    let acls = || {
-        let shown = kernel.shown();
-        shown
-            .iter()
-            .filter(|line| line.ends_with("/auth/userid = name567890123456789"))
-            .count()
-    };
+    let is_acl = |line: &&String| line.ends_with("/auth/userid = name567890123456789");
+    let acls = || kernel.shown().iter().filter(is_acl).count();
     assert_eq!(acls(), 2);
     target
         .revoke_access(&work(), &volume, Some(&connector(GUEST)))
@@ -344,17 +305,14 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
 #[test]
 fn a_target_of_another_spelling_stands_until_it_goes_and_comes_back_normalized() {
     let (kernel, mut volume) = (Emulation::new(), specimen());
-    let tree = Tree::new(kernel.clone());
-    tree.editor(&work())
-        .make(Path::new(super::place::FABRIC))
-        .unwrap();
+    let tree = tree_with_fabric(&kernel);
     let spelled = LioOptions {
         target_prefix: "iqn.2010-10.org.OpenStack:".to_owned(),
         ..options()
     };
     let large = format!("{}{}", spelled.target_prefix, volume.storage_name());
     let targets = || -> Vec<String> {
-        let mut names = tree.folders(Path::new(super::place::FABRIC)).unwrap();
+        let mut names = tree.folders(Path::new(FABRIC)).unwrap();
         names.retain(|name| name.contains("volume-"));
         names
     };
@@ -366,11 +324,8 @@ fn a_target_of_another_spelling_stands_until_it_goes_and_comes_back_normalized()
     // It is found even if it is not in the record any more.
     volume.provider_location = None;
     let export_data = export(&target, &volume, FILE).unwrap();
-    assert!(
-        export_data.provider_location.contains(&large),
-        "{}",
-        export_data.provider_location
-    );
+    let location = export_data.provider_location;
+    assert!(location.contains(&large), "{location}");
     target.remove_export(&work(), &volume).unwrap();
     assert!(targets().is_empty());
     export(&target, &volume, FILE).unwrap();
@@ -402,12 +357,7 @@ fn the_kernel_gets_the_new_length_of_an_extended_file() {
     let grown = LioTarget::over(options(), Tree::new(kernel.clone()), twice_as_large);
     for _ in 0..2 {
         grown.resized(&work(), &volume).unwrap();
-        assert!(
-            kernel
-                .shown()
-                .iter()
-                .any(|line| line.contains("Size: 2147483648"))
-        );
+        assert!(kernel.shows("Size: 2147483648"));
     }
     let before = kernel.shown();
     grown.ensure_export(&work(), &volume, Path::new(FILE)).unwrap();
@@ -419,14 +369,11 @@ fn exports_are_listed_by_whose_they_are() {
     let kernel = Emulation::new();
     let (one, other) = (specimen(), specimen());
     export(&target(&kernel), &one, FILE).unwrap();
-    let elsewhere = LioTarget::over(
-        LioOptions {
-            owner: "host@other".to_owned(),
-            ..options()
-        },
-        Tree::new(kernel.clone()),
-        probe,
-    );
+    let options = LioOptions {
+        owner: "host@other".to_owned(),
+        ..options()
+    };
+    let elsewhere = LioTarget::over(options, Tree::new(kernel.clone()), probe);
     elsewhere.ensure_export(&work(), &other, Path::new(FILE)).unwrap();
     assert_eq!(
         target(&kernel).list_exports(&work()).unwrap(),
@@ -451,10 +398,7 @@ fn cleared_exports_change_the_generation_until_restored() {
     assert_ne!(target.generation(), before);
     let answer = target.grant_access(&work(), &volume, &export_data, &connector(GUEST), AttachMode::Rw);
     assert!(matches!(answer, Err(DriverError::Failed { .. })));
-    Tree::new(kernel.clone())
-        .editor(&work())
-        .make(Path::new(super::place::FABRIC))
-        .unwrap();
+    tree_with_fabric(&kernel);
     assert_eq!(export(&target, &volume, FILE).unwrap(), export_data);
 }
 
@@ -491,8 +435,7 @@ impl Attached {
         let (kernel, volume, root) = (Emulation::new(), specimen(), tempfile::tempdir().unwrap());
         std::fs::create_dir(root.path().join("target")).unwrap();
         let before = target(&kernel);
-        attach(&before, &volume, FILE, GUEST).unwrap();
-        attach(&before, &volume, FILE, OTHER).unwrap();
+        attach_both(&before, &volume, FILE);
         let options = LioOptions {
             configfs: root.path().to_owned(),
             discard: true,
@@ -510,11 +453,8 @@ impl Attached {
         Fenced::new(kernel, attached)
     }
 
-    /// Another volume.
-    fn export(&self, work: &Work, path: &str) -> DriverResult<()> {
-        self.target
-            .ensure_export(work, &specimen(), Path::new(path))
-            .map(drop)
+    fn export(&self, work: &Work, volume: &VolumeSpec, path: &str) -> DriverResult<()> {
+        self.target.ensure_export(work, volume, Path::new(path)).map(drop)
     }
 }
 
@@ -526,38 +466,30 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
             scene.target.setup(work)
         }),
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene.export(work, FILE)
+            scene.export(work, &specimen(), FILE)
         }),
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene.export(work, DEVICE)
+            scene.export(work, &specimen(), DEVICE)
         }),
         // A file that was extended meanwhile, and another device.
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene
-                .target
-                .ensure_export(work, &scene.volume, Path::new(FILE))
-                .map(drop)
+            scene.export(work, &scene.volume, FILE)
         }),
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene
-                .target
-                .ensure_export(work, &scene.volume, Path::new(DEVICE))
-                .map(drop)
+            scene.export(work, &scene.volume, DEVICE)
         }),
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.kernel.clear();
-            scene.export(work, FILE)
+            scene.export(work, &specimen(), FILE)
         }),
         ("remove_export", Effect::Changes, |scene, work| {
             scene.target.remove_export(work, &scene.volume)
         }),
         ("grant_access", Effect::Changes, |scene, work| {
             let who = connector("iqn.1993-08.org.debian:01:third");
-            let (volume, export) = (&scene.volume, &scene.export);
-            scene
-                .target
-                .grant_access(work, volume, export, &who, AttachMode::Ro)
-                .map(drop)
+            let (target, volume) = (&scene.target, &scene.volume);
+            let granted = target.grant_access(work, volume, &scene.export, &who, AttachMode::Ro);
+            granted.map(drop)
         }),
         ("revoke_access", Effect::Changes, |scene, work| {
             let who = connector(GUEST);

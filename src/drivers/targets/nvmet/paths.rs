@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::drivers::targets::kernel::hash_of;
 use crate::drivers::{DriverError, DriverResult};
 use crate::model::VolumeId;
 
@@ -91,12 +92,9 @@ pub(super) fn serial(owner: &str, volume: VolumeId) -> String {
     )
 }
 
-/// The prefix of this backend's serial numbers, the same in each run (FNV-1a).
+/// The prefix of this backend's serial numbers, the same in each run.
 pub(super) fn mark(owner: &str) -> String {
-    let hash = owner.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    format!("{hash:08x}")
+    format!("{:08x}", hash_of(owner))
 }
 
 #[cfg(test)]

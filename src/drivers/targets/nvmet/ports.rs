@@ -7,6 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::paths::{self, PORTS, Paths};
 use crate::drivers::targets::configfs::{Editor, Tree};
+use crate::drivers::targets::kernel::cannot_listen;
 use crate::drivers::{DriverError, DriverResult};
 
 /// Ports and hosts are shared by all backends of this process, and removed with their last user.
@@ -73,13 +74,7 @@ impl Ports<'_> {
                 tree.set(&port.join(name), &value)?;
             }
             tree.connect(&paths.subsystem(), &paths.on_port(&id))
-                .map_err(|error| match error {
-                    DriverError::Failed { operator, .. } => DriverError::failed("The storage target service cannot be reached at its address.", format!(
-                            "the kernel cannot listen on {portal}: is it an address of this host, and not in use? \
-                             {operator}"
-                        )),
-                    other => other,
-                })?;
+                .map_err(|error| cannot_listen(portal, ", and not in use", error))?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{InfoVersion, NvmetOptions, NvmetTarget};
 use crate::drivers::targets::configfs::Tree;
-use crate::drivers::targets::configfs::emulation::{Emulation, Fenced};
+use crate::drivers::targets::configfs::emulation::Emulation;
+use crate::drivers::targets::configfs::scenes::{Fenced, killed_anywhere};
 use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
 use crate::drivers::testing::volume;
@@ -46,7 +47,7 @@ impl Rig {
     }
 
     fn target(&self, kernel: &Emulation) -> NvmetTarget {
-        NvmetTarget::over(options(), Tree::new(kernel.clone()))
+        target_with(kernel, options())
     }
 
     fn export(&self, target: &NvmetTarget, name: &str) -> DriverResult<Export> {
@@ -58,28 +59,13 @@ impl Rig {
         target.grant_access(&work(), &self.volume, &export, &connector(who), AttachMode::Rw)
     }
 
-    /// Interrupts a verb before each of its changes, repeats it in a new process, and expects the same result.
     fn killed_anywhere(&self, begin: impl Fn(&NvmetTarget), verb: impl Fn(&NvmetTarget) -> DriverResult<()>) {
-        let straight = Emulation::new();
-        begin(&self.target(&straight));
-        let before = straight.changes();
-        verb(&self.target(&straight)).unwrap();
-        let changes = straight.changes() - before;
-        assert!(changes > 0, "the verb does something");
-        for stop in 0..changes {
-            let kernel = Emulation::new();
-            begin(&self.target(&kernel));
-            let killed = self.target(&kernel);
-            kernel.stop_after(stop);
-            assert!(verb(&killed).is_err(), "stopped before change {stop}");
-            kernel.go_on();
-            let next = self.target(&kernel);
-            for _ in 0..2 {
-                verb(&next).unwrap_or_else(|error| panic!("after {stop}: {error}"));
-                assert_eq!(kernel.shown(), straight.shown(), "after {stop}");
-            }
-        }
+        killed_anywhere(|kernel| self.target(kernel), begin, verb);
     }
+}
+
+fn target_with(kernel: &Emulation, options: NvmetOptions) -> NvmetTarget {
+    NvmetTarget::over(options, Tree::new(kernel.clone()))
 }
 
 fn options() -> NvmetOptions {
@@ -119,23 +105,13 @@ fn killed_anywhere_a_host_is_shut_out_and_the_other_may_come_again() {
     begin(&rig.target(&kernel));
     shut_out(&rig.target(&kernel)).unwrap();
     let shown = kernel.shown();
-    assert!(!shown.iter().any(|line| line.contains(GUEST)));
-    assert!(
-        shown
-            .iter()
-            .any(|line| line.contains("allowed_hosts/") && line.contains(OTHER))
-    );
-    assert_eq!(
-        shown
-            .iter()
-            .filter(|line| line.starts_with("nvmet/ports/") && line.contains(" -> "))
-            .count(),
-        2
-    );
+    assert!(!kernel.shows(GUEST) && kernel.shows(&format!("allowed_hosts/{OTHER}")));
+    let is_on_port = |line: &&String| line.starts_with("nvmet/ports/") && line.contains(" -> ");
+    assert_eq!(shown.iter().filter(is_on_port).count(), 2);
     rig.target(&kernel)
         .revoke_access(&work(), &rig.volume, None)
         .unwrap();
-    assert!(!kernel.shown().iter().any(|line| line.contains(OTHER)));
+    assert!(!kernel.shows(OTHER));
 }
 
 #[test]
@@ -167,7 +143,7 @@ fn whom_a_killed_removal_left_is_not_let_in_by_the_next_export() {
     first.remove_export(&work(), &rig.volume).unwrap_err();
     kernel.go_on();
     rig.attach(&rig.target(&kernel), OTHER).unwrap();
-    assert!(!kernel.shown().iter().any(|line| line.contains(GUEST)));
+    assert!(!kernel.shows(GUEST));
 }
 
 #[test]
@@ -187,14 +163,12 @@ fn connection_data_are_cinders() {
             "encrypted": false, "qos_specs": null, "access_mode": "rw", "cacheable": false
         })
     );
-    let first = NvmetTarget::over(
-        NvmetOptions {
-            info_version: InfoVersion::One,
-            discard: true,
-            ..options()
-        },
-        Tree::new(kernel.clone()),
-    );
+    let options = NvmetOptions {
+        info_version: InfoVersion::One,
+        discard: true,
+        ..options()
+    };
+    let first = target_with(&kernel, options);
     assert_eq!(
         Value::Object(rig.attach(&first, GUEST).unwrap().data()),
         json!({
@@ -231,14 +205,12 @@ fn a_connector_without_a_usable_name_is_refused() {
 #[test]
 fn a_port_of_somebody_else_is_left_alone() {
     let (rig, kernel) = (Rig::new(), Emulation::new());
-    let other = NvmetTarget::over(
-        NvmetOptions {
-            owner: "somebody".to_owned(),
-            portals: vec!["192.0.2.9:4420".parse().unwrap()],
-            ..options()
-        },
-        Tree::new(kernel.clone()),
-    );
+    let options = NvmetOptions {
+        owner: "somebody".to_owned(),
+        portals: vec!["192.0.2.9:4420".parse().unwrap()],
+        ..options()
+    };
+    let other = target_with(&kernel, options);
     let foreign = volume(1);
     other
         .ensure_export(&work(), &foreign, &rig.home.path().join("b"))
@@ -257,13 +229,11 @@ fn a_port_of_somebody_else_is_left_alone() {
 fn exports_are_listed_by_whose_they_are_and_share_ports_and_hosts() {
     let (rig, kernel) = (Rig::new(), Emulation::new());
     let target = rig.target(&kernel);
-    let other = NvmetTarget::over(
-        NvmetOptions {
-            owner: "host@other".to_owned(),
-            ..options()
-        },
-        Tree::new(kernel.clone()),
-    );
+    let options = NvmetOptions {
+        owner: "host@other".to_owned(),
+        ..options()
+    };
+    let other = target_with(&kernel, options);
     let foreign = volume(1);
     let export = other
         .ensure_export(&work(), &foreign, Path::new(&rig.home.path().join("b")))
@@ -275,13 +245,8 @@ fn exports_are_listed_by_whose_they_are_and_share_ports_and_hosts() {
     assert_eq!(target.list_exports(&work()).unwrap(), [rig.volume.storage_name()]);
     assert_eq!(other.list_exports(&work()).unwrap(), [foreign.storage_name()]);
     target.remove_export(&work(), &rig.volume).unwrap();
-    let shown = kernel.shown();
-    assert!(
-        shown
-            .iter()
-            .any(|line| line.contains("allowed_hosts/") && line.contains(GUEST))
-    );
-    assert!(shown.iter().any(|line| line == "nvmet/ports/1/"));
+    assert!(kernel.shows(&format!("allowed_hosts/{GUEST}")));
+    assert!(kernel.shown().iter().any(|line| line == "nvmet/ports/1/"));
     other.remove_export(&work(), &foreign).unwrap();
     assert_eq!(kernel.shown(), Emulation::new().shown());
 }
@@ -315,13 +280,13 @@ impl Attached {
             configfs: rig.home.path().to_owned(),
             ..options()
         };
-        let target = NvmetTarget::over(options, Tree::new(kernel.clone()));
+        let target = target_with(&kernel, options);
         Fenced::new(kernel, Self { rig, target })
     }
 
-    fn export(&self, work: &Work, volume: &VolumeSpec, name: &str) -> DriverResult<Export> {
-        self.target
-            .ensure_export(work, volume, &self.rig.home.path().join(name))
+    fn export(&self, work: &Work, volume: &VolumeSpec, name: &str) -> DriverResult<()> {
+        let path = self.rig.home.path().join(name);
+        self.target.ensure_export(work, volume, &path).map(drop)
     }
 }
 
@@ -330,15 +295,15 @@ fn no_verb_changes_the_kernel_once_the_lock_is_lost() {
     let verbs: [Verb<Fenced<Attached>>; 10] = [
         ("setup", Effect::Reads, |scene, work| scene.target.setup(work)),
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene.export(work, &volume(1), "b").map(drop)
+            scene.export(work, &volume(1), "b")
         }),
         // A replaced file; and the state after everything was cleared.
         ("ensure_export", Effect::Changes, |scene, work| {
-            scene.export(work, &scene.rig.volume, "b").map(drop)
+            scene.export(work, &scene.rig.volume, "b")
         }),
         ("ensure_export", Effect::Changes, |scene, work| {
             scene.kernel.clear();
-            scene.export(work, &scene.rig.volume, "a").map(drop)
+            scene.export(work, &scene.rig.volume, "a")
         }),
         ("remove_export", Effect::Changes, |scene, work| {
             scene.target.remove_export(work, &scene.rig.volume)

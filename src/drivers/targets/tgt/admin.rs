@@ -54,6 +54,18 @@ impl Admin {
         Ok(output.stdout.text())
     }
 
+    /// A call about one target.
+    fn of_target(
+        &self,
+        work: &Work,
+        mode: &str,
+        op: &str,
+        tid: u32,
+        args: &[&str],
+    ) -> Result<String, CommandError> {
+        self.call(work, mode, op, &[&["--tid", &tid.to_string()], args].concat())
+    }
+
     /// Runs a command, as long as this process owns the work's storage and the daemon's folder.
     fn run(&self, work: &Work, command: &Command) -> Result<Output, CommandError> {
         command.run(&work.and_on(&self.folder))
@@ -68,16 +80,14 @@ impl Admin {
     }
 
     pub(super) fn connections(&self, work: &Work, tid: u32) -> DriverResult<Vec<ShownConnection>> {
-        let tid = tid.to_string();
-        match self.call(work, "conn", "show", &["--tid", &tid]) {
+        match self.of_target(work, "conn", "show", tid, &[]) {
             Err(error) if says(&error, "can't find the target") => Ok(Vec::new()),
             answer => Ok(show::connections(&answer?)),
         }
     }
 
     pub(super) fn new_target(&self, work: &Work, tid: u32, iqn: &str) -> DriverResult<()> {
-        let tid = tid.to_string();
-        self.call(work, "target", "new", &["--tid", &tid, "--targetname", iqn])?;
+        self.of_target(work, "target", "new", tid, &["--targetname", iqn])?;
         Ok(())
     }
 
@@ -85,16 +95,8 @@ impl Admin {
         let (tid, lun) = (tid.to_string(), LUN.to_string());
         let command = self
             .command()
-            .args([
-                "--mode",
-                "logicalunit",
-                "--op",
-                "new",
-                "--tid",
-                &tid,
-                "--lun",
-                &lun,
-            ])
+            .args(["--mode", "logicalunit", "--op", "new"])
+            .args(["--tid", &tid, "--lun", &lun])
             .args(["--bstype", "rdwr", "--backing-store"])
             .arg(backing_store);
         self.run(work, &command)?;
@@ -103,23 +105,16 @@ impl Admin {
 
     /// Sets parameters of the LUN; they are applied in order, in one request.
     pub(super) fn update_lun(&self, work: &Work, tid: u32, params: &str) -> DriverResult<()> {
-        let (tid, lun) = (tid.to_string(), LUN.to_string());
-        self.call(
-            work,
-            "logicalunit",
-            "update",
-            &["--tid", &tid, "--lun", &lun, "--params", params],
-        )?;
+        let args = ["--lun", &LUN.to_string(), "--params", params];
+        self.of_target(work, "logicalunit", "update", tid, &args)?;
         Ok(())
     }
 
     /// Removes a target without sessions, or with closing ones. False while one of its commands is in progress.
     pub(super) fn delete_target(&self, work: &Work, tid: u32) -> DriverResult<bool> {
-        let tid = tid.to_string();
-        match self.call(work, "target", "delete", &["--force", "--tid", &tid]) {
+        match self.of_target(work, "target", "delete", tid, &["--force"]) {
             Err(error) if says(&error, "is still active") => Ok(false),
-            Err(error) if !says(&error, "can't find the target") => Err(error.into()),
-            _ => Ok(true),
+            deleted => accepting(deleted, &["can't find the target"]).map(|()| true),
         }
     }
 
@@ -148,97 +143,66 @@ impl Admin {
         self.delete_account(work, chap.name())?;
         let command = self
             .command()
-            .args([
-                "--mode",
-                "account",
-                "--op",
-                "new",
-                "--user",
-                chap.name(),
-                "--password",
-            ])
+            .args(["--mode", "account", "--op", "new"])
+            .args(["--user", chap.name(), "--password"])
             .secret_arg(chap.reveal_password());
         self.run(work, &command)?;
         Ok(())
     }
 
     pub(super) fn bind_account(&self, work: &Work, tid: u32, name: &str) -> DriverResult<()> {
-        let tid = tid.to_string();
-        self.call(work, "account", "bind", &["--tid", &tid, "--user", name])?;
+        self.of_target(work, "account", "bind", tid, &["--user", name])?;
         Ok(())
     }
 
     /// Removes an account, which unbinds it. An account must never be unbound in another way: tgtd then has an invalid
     /// entry in its list, and crashes at the next `target show`.
     pub(super) fn delete_account(&self, work: &Work, name: &str) -> DriverResult<()> {
-        match self.call(work, "account", "delete", &["--user", name]) {
-            Err(error) if !says(&error, "can't find the account") => Err(error.into()),
-            _ => Ok(()),
-        }
+        let deleted = self.call(work, "account", "delete", &["--user", name]);
+        accepting(deleted, &["can't find the account"])
     }
 
     pub(super) fn bind_initiator(&self, work: &Work, tid: u32, initiator: &str) -> DriverResult<()> {
-        let tid = tid.to_string();
-        match self.call(
-            work,
-            "target",
-            "bind",
-            &["--tid", &tid, "--initiator-name", initiator],
-        ) {
-            Err(error) if !says(&error, "rule already exists") => Err(error.into()),
-            _ => Ok(()),
-        }
+        let args = ["--initiator-name", initiator];
+        let bound = self.of_target(work, "target", "bind", tid, &args);
+        accepting(bound, &["rule already exists"])
     }
 
     pub(super) fn unbind_initiator(&self, work: &Work, tid: u32, initiator: &str) -> DriverResult<()> {
-        let tid = tid.to_string();
-        match self.call(
-            work,
-            "target",
-            "unbind",
-            &["--tid", &tid, "--initiator-name", initiator],
-        ) {
-            Err(error) if !says(&error, "rule does not exist") && !says(&error, "can't find the target") => {
-                Err(error.into())
-            }
-            _ => Ok(()),
-        }
+        self.unbind_as(work, tid, "--initiator-name", initiator)
     }
 
     /// Removes an ACL entry that may be a name or an address, which `target show` does not distinguish.
     pub(super) fn unbind(&self, work: &Work, tid: u32, entry: &str) -> DriverResult<()> {
         self.unbind_initiator(work, tid, entry)?;
-        let tid = tid.to_string();
-        match self.call(
-            work,
-            "target",
-            "unbind",
-            &["--tid", &tid, "--initiator-address", entry],
-        ) {
-            Err(error) if !says(&error, "rule does not exist") && !says(&error, "can't find the target") => {
-                Err(error.into())
-            }
-            _ => Ok(()),
-        }
+        self.unbind_as(work, tid, "--initiator-address", entry)
+    }
+
+    fn unbind_as(&self, work: &Work, tid: u32, option: &str, entry: &str) -> DriverResult<()> {
+        let unbound = self.of_target(work, "target", "unbind", tid, &[option, entry]);
+        accepting(unbound, &["rule does not exist", "can't find the target"])
     }
 
     pub(super) fn close_connection(&self, work: &Work, tid: u32, open: &ShownConnection) -> DriverResult<()> {
-        let (tid, sid, cid) = (tid.to_string(), open.sid.to_string(), open.cid.to_string());
-        match self.call(
-            work,
-            "conn",
-            "delete",
-            &["--tid", &tid, "--sid", &sid, "--cid", &cid],
-        ) {
-            Err(error) if !says(&error, "can't find the") => Err(error.into()),
-            _ => Ok(()),
-        }
+        let args = ["--sid", &open.sid.to_string(), "--cid", &open.cid.to_string()];
+        accepting(
+            self.of_target(work, "conn", "delete", tid, &args),
+            &["can't find the"],
+        )
     }
 
     /// Asks the daemon to end; it does, if it has no targets.
     pub(super) fn end(&self, work: &Work) -> DriverResult<()> {
         self.call(work, "system", "delete", &[])?;
         Ok(())
+    }
+}
+
+/// The result of a call, which also counts as done if tgtadm reported one of these errors.
+fn accepting(called: Result<String, CommandError>, reasons: &[&str]) -> DriverResult<()> {
+    match called {
+        Err(error) if !reasons.iter().any(|reason| says(&error, reason)) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

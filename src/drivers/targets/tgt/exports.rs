@@ -67,10 +67,11 @@ impl Exports {
                 if change == Change::default() {
                     return Ok(());
                 }
+                let sound = false;
                 table.insert(
                     name.to_owned(),
                     AppliedExport {
-                        sound: false,
+                        sound,
                         ..applied.clone()
                     },
                 );
@@ -107,14 +108,12 @@ impl Exports {
                 unsound.initiators
             }
         };
-        table.insert(
-            name.to_owned(),
-            AppliedExport {
-                export: desired.clone(),
-                initiators,
-                sound: true,
-            },
-        );
+        let applied = AppliedExport {
+            export: desired.clone(),
+            initiators,
+            sound: true,
+        };
+        table.insert(name.to_owned(), applied);
         Ok(())
     }
 
@@ -131,14 +130,24 @@ impl Exports {
             u8::from(self.discard),
         );
         self.admin.update_lun(work, tid, &params)?;
+        self.give_access(work, applied, wanted)
+    }
+
+    /// The account, and then the ACL.
+    fn give_access(&self, work: &Work, applied: &AppliedExport, wanted: &Wanted<'_>) -> DriverResult<()> {
+        let tid = applied.export.tid;
         if let Some(chap) = wanted.chap {
             self.admin.new_account(work, chap, wanted.direct)?;
             self.admin.bind_account(work, tid, chap.name())?;
         }
-        for initiator in &applied.initiators {
-            self.admin.bind_initiator(work, tid, initiator)?;
-        }
-        Ok(())
+        let mut initiators = applied.initiators.iter();
+        initiators.try_for_each(|initiator| self.admin.bind_initiator(work, tid, initiator))
+    }
+
+    /// Empties the ACL. Existing sessions are kept.
+    fn take_access(&self, work: &Work, applied: &AppliedExport) -> DriverResult<()> {
+        let mut initiators = applied.initiators.iter();
+        initiators.try_for_each(|initiator| self.admin.unbind_initiator(work, applied.export.tid, initiator))
     }
 
     /// Changes an existing export to match `desired`. A size that cannot be announced now is deferred.
@@ -167,23 +176,13 @@ impl Exports {
     }
 
     /// Replaces the account. There must never be two, so briefly there is none, and tgtd would require no secret: so
-    /// the ACL is empty meanwhile. Existing sessions are kept.
+    /// the ACL is empty meanwhile.
     fn change_account(&self, work: &Work, applied: &AppliedExport, wanted: &Wanted<'_>) -> DriverResult<()> {
-        let tid = applied.export.tid;
-        for initiator in &applied.initiators {
-            self.admin.unbind_initiator(work, tid, initiator)?;
-        }
+        self.take_access(work, applied)?;
         if let Some(name) = &applied.export.account {
             self.admin.delete_account(work, name)?;
         }
-        if let Some(chap) = wanted.chap {
-            self.admin.new_account(work, chap, wanted.direct)?;
-            self.admin.bind_account(work, tid, chap.name())?;
-        }
-        for initiator in &applied.initiators {
-            self.admin.bind_initiator(work, tid, initiator)?;
-        }
-        Ok(())
+        self.give_access(work, applied, wanted)
     }
 
     /// Removes ACL entries that are not recorded, and adds missing recorded ones.
@@ -246,9 +245,7 @@ impl Exports {
     /// Removes the ACL, then the sessions, then the export.
     pub(super) fn tear_down(&self, work: &Work, applied: &AppliedExport) -> DriverResult<()> {
         let tid = applied.export.tid;
-        for initiator in &applied.initiators {
-            self.admin.unbind_initiator(work, tid, initiator)?;
-        }
+        self.take_access(work, applied)?;
         self.close(work, tid, None)?;
         while !self.admin.delete_target(work, tid)? {
             work.check()?;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::admin::Admin;
+use super::leftovers::{end_leftovers, mark};
 use super::{CONTROL_PORT, control};
 use crate::backoff::Backoff;
 use crate::drivers::command::Command;
@@ -42,7 +43,7 @@ const WAITED_FOR: Duration = Duration::from_secs(1);
 const WELL: Duration = Duration::from_secs(60);
 
 /// The time limit of an orderly end, before the daemon is killed.
-const END_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The time within which the keeper's thread detects the end of its daemon.
 const NOTICE: Duration = Duration::from_secs(1);
@@ -84,6 +85,7 @@ pub(super) struct Up {
     pub(super) process: Process,
 }
 
+#[derive(Default)]
 struct State {
     up: Option<Up>,
     /// Why it does not run.
@@ -116,16 +118,8 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(plan: Plan) -> Self {
         let state = State {
-            up: None,
             reason: "it was not started yet".to_owned(),
-            starts: 0,
-            failures: 0,
-            stop: false,
-            hurry: false,
-            waiting: 0,
-            starting: None,
-            is_owned: false,
-            thread: None,
+            ..State::default()
         };
         Self {
             shared: Arc::new(Shared {
@@ -460,72 +454,8 @@ impl Words {
     }
 }
 
-/// The argument by which this folder's tgtd is identified.
-fn mark(folder: &Path) -> PathBuf {
-    folder.join("tgtd.pid")
-}
-
-/// Ends each tgtd that an earlier run left. Must not be called without the ownership, or it could end the daemon of the
-/// present owner.
-fn end_leftovers(mark: &Path, work: &Work) -> Result<(), String> {
-    let processes = std::fs::read_dir("/proc").map_err(|error| format!("cannot list processes: {error}"))?;
-    for entry in processes.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // The handle is opened first: if another process reuses the pid meanwhile, its command line does not match.
-        let Some(process) = Process::open(pid) else {
-            continue;
-        };
-        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
-            continue;
-        };
-        if is_ours(&line, mark) {
-            work.check_owner().map_err(|error| error.to_string())?;
-            tracing::warn!(pid, "ending the tgtd of an earlier run");
-            process.kill();
-            if !process.wait_end(END_LIMIT) {
-                return Err(format!("the tgtd of an earlier run, process {pid}, does not die"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a command line is that of a tgtd of this folder.
-fn is_ours(command_line: &[u8], mark: &Path) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    let mut words = command_line.split(|byte| *byte == 0);
-    let program = words.next().unwrap_or_default();
-    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    name == b"tgtd" && words.any(|word| word == mark.as_os_str().as_bytes())
-}
-
 /// The ownership of a daemon's folder.
 pub(super) fn ownership(folder: &Path) -> Ownership {
     let what = format!("target's folder {}", folder.display());
     Ownership::of(vec![Place::file(folder.join("lock"), what)])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::is_ours;
-
-    #[test]
-    fn only_a_tgtd_of_our_folder_is_ours() {
-        let mark = Path::new("/srv/a/tgtd.pid");
-        for (line, ours) in [
-            ("/usr/sbin/tgtd\0-f\0-p\0/srv/a/tgtd.pid\0", true),
-            ("tgtd\0-p\0/srv/a/tgtd.pid\0--iscsi\0portal=x\0", true),
-            ("tgtd\0-p\0/srv/b/tgtd.pid\0", false),
-            ("tgtd\0-f\0", false),
-            ("vi\0/srv/a/tgtd.pid\0", false),
-            ("tgtd\0-p/srv/a/tgtd.pid2\0", false),
-            ("", false),
-        ] {
-            assert_eq!(is_ours(line.as_bytes(), mark), ours, "{line:?}");
-        }
-    }
 }

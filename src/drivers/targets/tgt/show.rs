@@ -290,22 +290,13 @@ mod tests {
 
     #[test]
     fn what_is_not_as_we_left_it_is_built_anew() {
-        let shown = targets(TARGETS);
-        assert_eq!(compare(&applied(), &applied(), &[]), ExportDifference::Rebuild);
-        let mut other = shown.clone();
-        other[0].accounts.clear();
-        assert_eq!(
-            compare(&applied(), &applied(), &other),
-            ExportDifference::Rebuild,
-            "it lost its account"
-        );
-        let mut other = shown;
-        other[0].luns.pop();
-        assert_eq!(
-            compare(&applied(), &applied(), &other),
-            ExportDifference::Rebuild,
-            "it lost its LUN"
-        );
+        let (mut no_account, mut no_lun) = (targets(TARGETS), targets(TARGETS));
+        no_account[0].accounts.clear();
+        no_lun[0].luns.pop();
+        for shown in [Vec::new(), no_account, no_lun] {
+            let difference = compare(&applied(), &applied(), &shown);
+            assert_eq!(difference, ExportDifference::Rebuild, "{shown:?}");
+        }
     }
 
     #[test]

@@ -43,36 +43,25 @@ fn without_tgt_setup_names_the_package() {
 fn invalid_options_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let good = TgtOptions::new(home.path(), "127.0.0.1:1".parse().unwrap());
-    for (options, word) in [
+    type Spoil = fn(&mut TgtOptions);
+    let cases: [(Spoil, &str); 4] = [
         (
-            TgtOptions {
-                portals: vec!["0.0.0.0:3260".parse().unwrap()],
-                ..good.clone()
-            },
+            |options| options.portals = vec!["0.0.0.0:3260".parse().unwrap()],
             "0.0.0.0",
         ),
+        (|options| options.portals.clear(), "no portal"),
         (
-            TgtOptions {
-                portals: Vec::new(),
-                ..good.clone()
-            },
-            "no portal",
-        ),
-        (
-            TgtOptions {
-                target_prefix: "iqn x".to_owned(),
-                ..good.clone()
-            },
+            |options| options.target_prefix = "iqn x".to_owned(),
             "target_prefix",
         ),
         (
-            TgtOptions {
-                folder: home.path().join("x".repeat(120)),
-                ..good.clone()
-            },
+            |options| options.folder = options.folder.join("x".repeat(120)),
             "too long",
         ),
-    ] {
+    ];
+    for (spoil, word) in cases {
+        let mut options = good.clone();
+        spoil(&mut options);
         let text = reason(TgtTarget::new(options).setup(&work()).unwrap_err());
         assert!(text.contains(word), "{text}");
     }
