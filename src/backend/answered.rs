@@ -42,9 +42,11 @@ impl AnsweredCommands {
     pub fn admit(&mut self, command: CommandId) -> DedupDecision {
         match self.commands.get(&command.operation) {
             Some((attempt, _)) if *attempt > command.attempt => return DedupDecision::Ignore,
-            Some((attempt, State::Running)) if *attempt == command.attempt => return DedupDecision::Ignore,
-            Some((attempt, State::Answered(report))) if *attempt == command.attempt => {
-                return DedupDecision::Repeat(report.clone());
+            Some((attempt, state)) if *attempt == command.attempt => {
+                return match state {
+                    State::Running => DedupDecision::Ignore,
+                    State::Answered(report) => DedupDecision::Repeat(report.clone()),
+                };
             }
             // A later attempt while the earlier one runs: the volume's lock puts them in order.
             Some(_) => {}
@@ -65,21 +67,16 @@ impl AnsweredCommands {
         if let Some((attempt, state)) = self.commands.get_mut(&command.operation)
             && *attempt == command.attempt
         {
-            *state = State::Answered(Report {
-                command,
-                from: report.from.clone(),
-                outcome: report.outcome.clone(),
-                steps: Vec::new(),
-            });
+            let mut answer = report.clone();
+            answer.steps.clear();
+            *state = State::Answered(answer);
         }
     }
 
     /// The command ended without an answer (shutdown, or not ready): if it comes again, it is run.
     pub fn forget(&mut self, command: CommandId) {
-        if self
-            .commands
-            .get(&command.operation)
-            .is_some_and(|(attempt, state)| *attempt == command.attempt && matches!(state, State::Running))
+        if let Some((attempt, State::Running)) = self.commands.get(&command.operation)
+            && *attempt == command.attempt
         {
             self.commands.remove(&command.operation);
             self.order.retain(|id| *id != command.operation);
@@ -106,16 +103,9 @@ impl AnsweredCommands {
 #[cfg(test)]
 mod tests {
     use super::{AnsweredCommands, DedupDecision, KEPT};
+    use crate::backend::testing::first;
     use crate::messages::api::{Outcome, Report};
     use crate::messages::volume::CommandId;
-    use crate::model::OperationId;
-
-    fn command(attempt: u32) -> CommandId {
-        CommandId {
-            operation: OperationId::new(),
-            attempt,
-        }
-    }
 
     fn report(command: CommandId) -> Report {
         Report {
@@ -129,7 +119,7 @@ mod tests {
     #[test]
     fn a_repeated_command_is_run_once_and_answered_alike() {
         let mut answers = AnsweredCommands::default();
-        let first = command(1);
+        let first = first();
         assert_eq!(answers.admit(first), DedupDecision::Run);
         assert_eq!(answers.admit(first), DedupDecision::Ignore);
         answers.record(&report(first));
@@ -139,19 +129,8 @@ mod tests {
     #[test]
     fn an_earlier_attempt_is_dropped_and_cannot_answer_for_the_later() {
         let mut answers = AnsweredCommands::default();
-        let (first, second) = {
-            let id = OperationId::new();
-            (
-                CommandId {
-                    operation: id,
-                    attempt: 1,
-                },
-                CommandId {
-                    operation: id,
-                    attempt: 2,
-                },
-            )
-        };
+        let first = first();
+        let second = CommandId { attempt: 2, ..first };
         assert_eq!(answers.admit(first), DedupDecision::Run);
         assert_eq!(answers.admit(second), DedupDecision::Run);
         assert_eq!(answers.admit(first), DedupDecision::Ignore);
@@ -162,10 +141,10 @@ mod tests {
     #[test]
     fn the_number_of_answers_is_bounded_and_a_running_command_is_never_forgotten() {
         let mut answers = AnsweredCommands::default();
-        let busy = command(1);
+        let busy = first();
         assert_eq!(answers.admit(busy), DedupDecision::Run);
         for _ in 0..2 * KEPT {
-            let done = command(1);
+            let done = first();
             assert_eq!(answers.admit(done), DedupDecision::Run);
             answers.record(&report(done));
         }

@@ -129,11 +129,8 @@ impl BackendInventory {
             connections: Vec::new(),
         });
         exported.volume = volume;
-        match exported
-            .connections
-            .iter_mut()
-            .find(|known| known.connector == connector)
-        {
+        let mut known = exported.connections.iter_mut();
+        match known.find(|known| known.connector == connector) {
             Some(known) => {
                 known.mode = mode;
                 known.by = known.by.filter(|first| *first == by);
@@ -170,10 +167,9 @@ impl BackendInventory {
         if export_removed {
             self.exports.remove(&id);
         } else if let Some(exported) = self.exports.get_mut(&id) {
-            exported.connections.retain(|known| {
-                connector
-                    .is_some_and(|gone| *gone != known.connector && !gone.is_same_initiator(&known.connector))
-            });
+            let stays = |gone: &Connector, known: &Connector| gone != known && !gone.is_same_initiator(known);
+            let connections = &mut exported.connections;
+            connections.retain(|known| connector.is_some_and(|gone| stays(gone, &known.connector)));
         }
     }
 
@@ -211,25 +207,20 @@ impl BackendInventory {
         for known in page {
             self.insert(known.volume.id, &known.volume.pool.pool, known.volume.size);
             self.expected += usize::from(known.status.claims_storage());
+            let connection = |connector: &Connector| {
+                let (connector, mode) = connector.take_mode();
+                Connection {
+                    connector,
+                    mode: mode.unwrap_or(AttachMode::Rw),
+                    by: None,
+                }
+            };
             if !known.connectors.is_empty() {
-                self.exports.insert(
-                    known.volume.id,
-                    Exported {
-                        volume: known.volume.clone(),
-                        connections: known
-                            .connectors
-                            .iter()
-                            .map(|connector| {
-                                let (connector, mode) = connector.take_mode();
-                                Connection {
-                                    connector,
-                                    mode: mode.unwrap_or(AttachMode::Rw),
-                                    by: None,
-                                }
-                            })
-                            .collect(),
-                    },
-                );
+                let exported = Exported {
+                    volume: known.volume.clone(),
+                    connections: known.connectors.iter().map(connection).collect(),
+                };
+                self.exports.insert(known.volume.id, exported);
             }
         }
     }

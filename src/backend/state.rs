@@ -284,16 +284,14 @@ impl BackendState {
         let generation = self.driver.present();
         let driver = generation.driver();
         let left = limit.saturating_sub(begun.elapsed());
-        let answer = self
-            .workers
-            .run(locks, left, move |work| {
-                work.check_owner()?;
-                let answer = verb(driver.as_ref(), work);
-                // A result from a time when another process may have owned the storage is not reported.
-                work.check_owner()?;
-                answer
-            })
-            .await;
+        let as_owner = move |work: &Work| {
+            work.check_owner()?;
+            let answer = verb(driver.as_ref(), work);
+            // A result from a time when another process may have owned the storage is not reported.
+            work.check_owner()?;
+            answer
+        };
+        let answer = self.workers.run(locks, left, as_owner).await;
         self.replace_if_panicked(&generation, &answer);
         answer
     }
@@ -309,13 +307,10 @@ impl BackendState {
             return Ok(());
         }
         let driver = generation.driver();
+        let setting_up = move |work: &Work| driver.setup(work);
         let ready = self
             .workers
-            .run(
-                LockSet::maintenance(Maintenance::SetUpDriver),
-                limit,
-                move |work| driver.setup(work),
-            )
+            .run(Maintenance::SetUpDriver, limit, setting_up)
             .await;
         self.replace_if_panicked(&generation, &ready);
         if ready.is_ok() {

@@ -124,13 +124,21 @@ pub(crate) struct Recipe<C> {
     pub(crate) is_done: fn(&Fixture, &C) -> bool,
     /// Whether the state is correct after a step has failed.
     pub(crate) after_failure: fn(&Fixture, &C) -> bool,
-    /// Whether it can be run again after a step has failed, and is done then.
-    pub(crate) is_repeatable: bool,
 }
 
 impl<C: BackendCommand + Clone> Recipe<C> {
-    /// Runs the command: with each step run once, and twice; and with a failure before, and right after, each step.
+    /// Runs the command: with each step run once, and twice; and with a failure before, and right after, each step. After
+    /// a failure it can be run again, and is done then.
     pub(crate) async fn check(self) {
+        self.check_steps(true).await;
+    }
+
+    /// The same of a command that is not run again after a failure.
+    pub(crate) async fn check_unrepeatable(self) {
+        self.check_steps(false).await;
+    }
+
+    async fn check_steps(self, is_repeatable: bool) {
         for observer in [
             Rc::new(Unobserved) as Rc<dyn Observer<DriverError>>,
             Rc::new(Twice),
@@ -149,7 +157,7 @@ impl<C: BackendCommand + Clone> Recipe<C> {
                 let result = fixture.run(command.clone(), Rc::new(fail)).await;
                 assert!(result.is_err(), "{at:?}");
                 assert!((self.after_failure)(&fixture, &command), "{at:?}");
-                if self.is_repeatable {
+                if is_repeatable {
                     let result = fixture.run(command.clone(), Rc::new(Unobserved)).await;
                     assert!(result.is_ok(), "{at:?}, again: {result:?}");
                     assert!((self.is_done)(&fixture, &command), "{at:?}, again");

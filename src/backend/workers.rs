@@ -80,11 +80,6 @@ pub struct LockSet {
 }
 
 impl LockSet {
-    /// Maintenance: needs no worker permit, so that hanging verbs do not keep it from running.
-    pub fn maintenance(kind: Maintenance) -> Self {
-        Self::default().with(LockKey::Maintenance(kind))
-    }
-
     /// A volume.
     pub fn volume(volume: VolumeId) -> Self {
         Self::default().with(LockKey::Volume(volume.0))
@@ -140,9 +135,8 @@ impl LockSet {
     }
 
     fn needs_permit(&self) -> bool {
-        self.keys
-            .iter()
-            .any(|key| !matches!(key, LockKey::Maintenance(_)))
+        let is_maintenance = |key: &LockKey| matches!(key, LockKey::Maintenance(_));
+        !self.keys.iter().all(is_maintenance)
     }
 
     fn with(mut self, key: LockKey) -> Self {
@@ -155,6 +149,13 @@ impl LockSet {
 impl From<VolumeId> for LockSet {
     fn from(volume: VolumeId) -> Self {
         Self::volume(volume)
+    }
+}
+
+/// Needs no worker permit, so that hanging verbs do not keep maintenance from running.
+impl From<Maintenance> for LockSet {
+    fn from(kind: Maintenance) -> Self {
+        Self::default().with(LockKey::Maintenance(kind))
     }
 }
 
@@ -228,10 +229,11 @@ impl Workers {
     /// The verb's; `TimedOut` if the limit passes first, or the thread could not be stopped; `Cancelled` if the command was.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        locks: LockSet,
+        locks: impl Into<LockSet>,
         limit: Duration,
         verb: impl FnOnce(&Work) -> DriverResult<T> + Send + 'static,
     ) -> Result<T, WorkError> {
+        let locks = locks.into();
         let work = Work::within(limit).on(&self.ownership);
         let id = self.next_verb.fetch_add(1, Ordering::Relaxed);
         let acquire = async {
@@ -365,16 +367,11 @@ impl Workers {
 
     /// The progress of the commands whose verbs count it: bytes done, and in all.
     pub fn progress(&self) -> Vec<(CommandId, u64, u64)> {
-        self.verbs()
-            .values()
-            .filter_map(|running| {
-                let (done, total) = running.work.progress();
-                running
-                    .command
-                    .filter(|_| total > 0)
-                    .map(|command| (command, done, total))
-            })
-            .collect()
+        let progress = |running: &RunningVerb| {
+            let (done, total) = running.work.progress();
+            (total > 0).then_some((running.command?, done, total))
+        };
+        self.verbs().values().filter_map(progress).collect()
     }
 
     /// Cancels all running verbs, and prevents new ones. The operations stay in the journal.
@@ -425,11 +422,8 @@ impl Workers {
     /// Why no more verbs can begin: every permit is held by a hanging verb. `None` as soon as one of them has ended.
     pub fn hung(&self) -> Option<String> {
         let running = self.verbs();
-        let hung: Vec<Instant> = running
-            .values()
-            .filter(|running| running.has_permit)
-            .filter_map(|running| running.abandoned)
-            .collect();
+        let with_permit = running.values().filter(|running| running.has_permit);
+        let hung: Vec<Instant> = with_permit.filter_map(|running| running.abandoned).collect();
         let oldest = hung.iter().min().filter(|_| hung.len() >= self.max_workers)?;
         Some(format!(
             "the storage does not answer: {} of {} driver verbs hang beyond their limit, the oldest for {} s",

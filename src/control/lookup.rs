@@ -22,8 +22,17 @@ use crate::transport::CallError;
 pub const TRIES: u32 = 32;
 
 /// 503: the client may retry.
-pub fn try_again(operator: &str) -> Error {
-    Error::unavailable("The service is temporarily unable to handle the request.", 1).with_operator(operator)
+pub fn try_again(operator: impl std::fmt::Display) -> Error {
+    try_again_in(1, operator)
+}
+
+/// The same, after so many seconds.
+pub fn try_again_in(seconds: u32, operator: impl std::fmt::Display) -> Error {
+    Error::unavailable(
+        "The service is temporarily unable to handle the request.",
+        seconds,
+    )
+    .with_operator(operator)
 }
 
 /// Runs an attempt at a change again for as long as it meets a conflict. `$attempt` is an expression that gives

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub use self::finished::{Advance, Finished, FinishedOperations};
 pub(crate) use self::lookup::retry_on_conflict;
-pub use self::lookup::{Interrupt, TRIES, try_again};
+pub use self::lookup::{Interrupt, TRIES, try_again, try_again_in};
 pub use self::options::{Deadlines, Options};
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;

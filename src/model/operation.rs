@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::quota::Deltas;
 use super::volume::{Volume, VolumeStatus};
-use super::{AttachmentId, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use super::{
+    AttachmentId, BackendName, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId,
+};
 
 /// The subject of an operation. It may be deleted before its operation has ended. Variants are only appended, since
 /// they are stored.
@@ -136,6 +138,11 @@ impl Operation {
     /// Whether the volume's status belongs to it while it is open.
     pub fn owns_volume(&self) -> bool {
         matches!(self.subject, Subject::Volume(_))
+    }
+
+    /// Whether its command is for this backend.
+    pub fn is_on(&self, backend: &BackendName) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool.backend == *backend)
     }
 
     /// The attachment that is its subject.

@@ -22,11 +22,7 @@ impl ApiActor {
         loop {
             let page = self.catalog.operations(after, BATCH).await?;
             for operation in &page.records {
-                if operation
-                    .pool
-                    .as_ref()
-                    .is_some_and(|pool| pool.backend == message.backend)
-                {
+                if operation.is_on(&message.backend) {
                     self.look_soon(operation);
                     count += 1;
                 }

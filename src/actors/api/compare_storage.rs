@@ -14,11 +14,12 @@ use super::ApiActor;
 use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::transitions::claims_storage;
-use crate::model::user_message::{Action, Detail};
+use crate::model::user_message::{Action, Detail, UserMessage};
 use crate::model::{
-    BackendName, Context, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume, VolumeId,
-    VolumeStatus,
+    BackendName, Context, ProjectId, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume,
+    VolumeId, VolumeStatus,
 };
+use crate::store::catalog::Stored;
 use crate::verbs::UserMessageDraft;
 use crate::verbs::record_changes::new_message;
 
@@ -30,20 +31,22 @@ impl ApiActor {
         context: Context,
         page: CompareStorage,
     ) -> Result<StorageDifference> {
-        let found: BTreeSet<StorageName> = page.found.iter().copied().collect();
-        let mut difference = StorageDifference::default();
-        self.mark_missing_volumes(&context, &page, &found, &mut difference)
-            .await?;
-        self.mark_missing_snapshots(&context, &page, &found, &mut difference)
-            .await?;
-        difference.orphans = self.orphans(&page.backend, &page.found).await?;
-        for name in &difference.missing {
-            error!(backend = %page.backend, %name, "not on its storage: marked as an error");
+        let page = Page {
+            found: page.found.iter().copied().collect(),
+            context: &context,
+            message: &page,
+        };
+        let mut missing = self.mark_missing_volumes(&page).await?;
+        missing.extend(self.mark_missing_snapshots(&page).await?);
+        let (backend, found) = (&page.message.backend, &page.message.found);
+        let orphans = self.orphans(backend, found).await?;
+        for name in &missing {
+            error!(%backend, %name, "not on its storage: marked as an error");
         }
-        for name in &difference.orphans {
-            warn!(backend = %page.backend, %name, "on the storage, without a record");
+        for name in &orphans {
+            warn!(%backend, %name, "on the storage, without a record");
         }
-        Ok(difference)
+        Ok(StorageDifference { orphans, missing })
     }
 
     /// Serves [`ConfirmOrphans`].
@@ -65,127 +68,95 @@ impl ApiActor {
             .collect())
     }
 
-    async fn mark_missing_volumes(
-        &self,
-        context: &Context,
-        page: &CompareStorage,
-        found: &BTreeSet<StorageName>,
-        difference: &mut StorageDifference,
-    ) -> Result<()> {
-        let mut after = match page.after {
+    async fn mark_missing_volumes(&self, page: &Page<'_>) -> Result<Vec<StorageName>> {
+        let mut missing = Vec::new();
+        let mut after = match page.message.after {
             None => None,
             Some(StorageName::Volume(last)) => Some(last),
             // The previous page ended among the snapshots, which are sorted after all volumes.
-            Some(StorageName::Snapshot(_)) => return Ok(()),
+            Some(StorageName::Snapshot(_)) => return Ok(missing),
         };
         loop {
-            let read = self
-                .catalog
-                .backend_volumes(&page.backend, after, self.options.page_size)
-                .await?;
+            let (backend, size) = (&page.message.backend, self.options.page_size);
+            let read = self.catalog.backend_volumes(backend, after, size).await?;
             for volume in &read.records {
                 let name = StorageName::Volume(volume.storage_id());
-                if is_missing(page, found, name) && claims_storage(volume) {
-                    let marked: Result<bool> =
-                        retry_on_conflict!(self.mark_volume(context, &page.backend, volume.id).await);
+                if page.misses(name) && claims_storage(volume) {
+                    let marked: Result<bool> = retry_on_conflict!(self.mark_volume(page, volume.id).await);
                     if marked? {
-                        difference.missing.push(name);
+                        missing.push(name);
                     }
                 }
             }
             match read.next {
-                Some(next) if covers_behind(page, StorageName::Volume(next)) => after = Some(next),
-                _ => return Ok(()),
+                Some(next) if page.covers_behind(StorageName::Volume(next)) => after = Some(next),
+                _ => return Ok(missing),
             }
         }
     }
 
-    async fn mark_missing_snapshots(
-        &self,
-        context: &Context,
-        page: &CompareStorage,
-        found: &BTreeSet<StorageName>,
-        difference: &mut StorageDifference,
-    ) -> Result<()> {
-        let mut after = match page.after {
+    async fn mark_missing_snapshots(&self, page: &Page<'_>) -> Result<Vec<StorageName>> {
+        let mut missing = Vec::new();
+        let mut after = match page.message.after {
             Some(StorageName::Snapshot(last)) => Some(last),
             _ => None,
         };
-        let last_covered = page.found.last().copied();
-        if !page.complete && !matches!(last_covered, Some(StorageName::Snapshot(_))) {
-            return Ok(());
+        let last_covered = page.message.found.last();
+        if !page.message.complete && !matches!(last_covered, Some(StorageName::Snapshot(_))) {
+            return Ok(missing);
         }
         loop {
             let read = self
                 .catalog
                 .snapshots_by_id(after, self.options.page_size)
                 .await?;
-            let missing = read.records.iter().filter(|snapshot| {
-                is_missing(page, found, StorageName::Snapshot(snapshot.id)) && snapshot.claims_storage()
-            });
-            let missing: Vec<StorageName> = missing
-                .map(|snapshot| StorageName::Snapshot(snapshot.id))
-                .collect();
-            let here = self.catalog.names_on_backend(&page.backend, &missing).await?;
+            let claiming = read.records.iter().filter(|snapshot| snapshot.claims_storage());
+            let names = claiming.map(|snapshot| StorageName::Snapshot(snapshot.id));
+            let names: Vec<StorageName> = names.filter(|name| page.misses(*name)).collect();
+            let here = self
+                .catalog
+                .names_on_backend(&page.message.backend, &names)
+                .await?;
             for name in here.into_keys() {
                 if let StorageName::Snapshot(id) = name {
-                    let marked: Result<bool> =
-                        retry_on_conflict!(self.mark_snapshot(context, &page.backend, id).await);
+                    let marked: Result<bool> = retry_on_conflict!(self.mark_snapshot(page, id).await);
                     if marked? {
-                        difference.missing.push(name);
+                        missing.push(name);
                     }
                 }
             }
             match read.next {
-                Some(next) if covers_behind(page, StorageName::Snapshot(next)) => after = Some(next),
-                _ => return Ok(()),
+                Some(next) if page.covers_behind(StorageName::Snapshot(next)) => after = Some(next),
+                _ => return Ok(missing),
             }
         }
     }
 
     /// False if it is no longer expected.
-    async fn mark_volume(
-        &self,
-        context: &Context,
-        backend: &BackendName,
-        id: VolumeId,
-    ) -> Result<bool, Interrupt> {
+    async fn mark_volume(&self, page: &Page<'_>, id: VolumeId) -> Result<bool, Interrupt> {
         let volume = self.catalog.volume(id).await?;
-        let Some(volume) = volume.filter(|volume| claims_storage(volume) && volume.is_on(backend)) else {
+        let is_expected =
+            |volume: &Stored<Volume>| claims_storage(volume) && volume.is_on(&page.message.backend);
+        let Some(volume) = volume.filter(is_expected) else {
             return Ok(false);
         };
-        let mut marked: Volume = volume.record.clone();
+        let mut marked = volume.record.clone();
         marked.status = VolumeStatus::Error;
         marked.updated_at = Some(Timestamp::now());
         let mut changes = self.catalog.change();
         changes.update(&volume, &marked);
-        let about = ("VOLUME", volume.id.0);
-        changes.insert(&new_message(
-            &volume.project_id,
-            &context.request_id,
-            about,
-            &missing(),
-        ));
+        changes.insert(&page.message_about(&volume.project_id, ("VOLUME", id.0)));
         changes.commit().await?;
         Ok(true)
     }
 
-    async fn mark_snapshot(
-        &self,
-        context: &Context,
-        backend: &BackendName,
-        id: SnapshotId,
-    ) -> Result<bool, Interrupt> {
-        let Some(snapshot) = self
-            .catalog
-            .snapshot(id)
-            .await?
-            .filter(|snapshot| snapshot.claims_storage())
-        else {
+    async fn mark_snapshot(&self, page: &Page<'_>, id: SnapshotId) -> Result<bool, Interrupt> {
+        let snapshot = self.catalog.snapshot(id).await?;
+        let Some(snapshot) = snapshot.filter(|snapshot| snapshot.claims_storage()) else {
             return Ok(false);
         };
         let origin = self.catalog.volume(snapshot.volume_id).await?;
-        if !origin.is_some_and(|origin| origin.is_on(backend)) {
+        if !origin.is_some_and(|origin| origin.is_on(&page.message.backend)) {
             return Ok(false);
         }
         let mut marked = snapshot.record.clone();
@@ -193,34 +164,38 @@ impl ApiActor {
         marked.updated_at = Some(Timestamp::now());
         let mut changes = self.catalog.change();
         changes.update(&snapshot, &marked);
-        let about: (&str, Uuid) = ("VOLUME_SNAPSHOT", snapshot.id.0);
-        changes.insert(&new_message(
-            &snapshot.project_id,
-            &context.request_id,
-            about,
-            &missing(),
-        ));
+        changes.insert(&page.message_about(&snapshot.project_id, ("VOLUME_SNAPSHOT", id.0)));
         changes.commit().await?;
         Ok(true)
     }
 }
 
-/// Whether the page's range contains the name, and the page does not.
-fn is_missing(page: &CompareStorage, found: &BTreeSet<StorageName>, name: StorageName) -> bool {
-    let behind = page.after.is_none_or(|after| name > after);
-    let before = page.complete || page.found.last().is_some_and(|last| name <= *last);
-    behind && before && !found.contains(&name)
+/// A page of names, and the request that it came with.
+struct Page<'a> {
+    context: &'a Context,
+    message: &'a CompareStorage,
+    found: BTreeSet<StorageName>,
 }
 
-/// Whether the page's range contains any name after this one.
-fn covers_behind(page: &CompareStorage, name: StorageName) -> bool {
-    page.complete || page.found.last().is_some_and(|last| name < *last)
-}
+impl Page<'_> {
+    /// Whether the page's range contains the name, and the page does not.
+    fn misses(&self, name: StorageName) -> bool {
+        let behind = self.message.after.is_none_or(|after| name > after);
+        let before = self.message.complete || self.message.found.last().is_some_and(|last| name <= *last);
+        behind && before && !self.found.contains(&name)
+    }
 
-fn missing() -> UserMessageDraft {
-    UserMessageDraft {
-        action: Action::CheckStorage,
-        detail: Detail::StorageMissing,
-        cause: None,
+    /// Whether the page's range contains any name after this one.
+    fn covers_behind(&self, name: StorageName) -> bool {
+        self.message.complete || self.message.found.last().is_some_and(|last| name < *last)
+    }
+
+    fn message_about(&self, project: &ProjectId, about: (&str, Uuid)) -> UserMessage {
+        let missing = UserMessageDraft {
+            action: Action::CheckStorage,
+            detail: Detail::StorageMissing,
+            cause: None,
+        };
+        new_message(project, &self.context.request_id, about, &missing)
     }
 }

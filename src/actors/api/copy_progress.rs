@@ -22,11 +22,7 @@ impl ApiActor {
         let Some(operation) = self.catalog.operation(progress.command.operation).await? else {
             return Ok(());
         };
-        let is_its_backend = |operation: &Operation| {
-            let pool = operation.pool.as_ref();
-            pool.is_some_and(|pool| pool.backend == progress.from)
-        };
-        if operation.attempt != progress.command.attempt || !is_its_backend(&operation) {
+        if operation.attempt != progress.command.attempt || !operation.is_on(&progress.from) {
             return Ok(());
         }
         let Some(entry) = verb_of(&operation)?.progressed(progress.offset) else {

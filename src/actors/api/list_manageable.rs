@@ -117,21 +117,18 @@ impl ApiActor {
     /// The backend that the client requests, with or without a pool.
     async fn backend_to_list(&self, host: &str) -> Result<BackendName> {
         let services = self.catalog.services().await?;
-        host.parse::<PoolName>()
-            .map(|pool| pool.backend)
-            .or_else(|_| host.parse())
-            .ok()
-            .filter(|backend: &BackendName| {
-                let name = backend.to_string();
-                services
-                    .iter()
-                    .any(|service| service.binary == "cinder-volume" && service.host == name)
-            })
-            .ok_or_else(|| {
-                Error::not_found(format!(
-                    "Service cinder-volume could not be found on host {host}."
-                ))
-            })
+        let backend = host.parse().map(|pool: PoolName| pool.backend);
+        let backend: Option<BackendName> = backend.or_else(|_| host.parse()).ok();
+        let is_known = |backend: &BackendName| {
+            let name = backend.to_string();
+            let mut services = services.iter();
+            services.any(|service| service.binary == "cinder-volume" && service.host == name)
+        };
+        backend.filter(is_known).ok_or_else(|| {
+            Error::not_found(format!(
+                "Service cinder-volume could not be found on host {host}."
+            ))
+        })
     }
 }
 

@@ -35,15 +35,8 @@ impl ApiActor {
         if let Err(error) = self.try_to_look_at(id).await {
             warn!(operation = %id, error = error.for_operator(), "cannot process an operation, trying again");
             if let Some(entry) = self.timers.get(id) {
-                let due = Instant::now() + self.pause(entry.tries);
-                self.timers.set(
-                    id,
-                    Entry {
-                        due,
-                        tries: entry.tries + 1,
-                        ..entry
-                    },
-                );
+                let (due, tries) = (Instant::now() + self.pause(entry.tries), entry.tries + 1);
+                self.timers.set(id, Entry { due, tries, ..entry });
             }
         }
     }
@@ -205,15 +198,13 @@ impl ApiActor {
 
     pub(super) fn set_timer(&self, operation: &Operation, due: Instant, tries: u32) {
         let until = self.until(operation);
-        self.timers.set(
-            operation.id,
-            Entry {
-                due: due.min(until),
-                deadline: operation.deadline,
-                until,
-                tries,
-            },
-        );
+        let entry = Entry {
+            due: due.min(until),
+            deadline: operation.deadline,
+            until,
+            tries,
+        };
+        self.timers.set(operation.id, entry);
     }
 
     fn until(&self, operation: &Operation) -> Instant {

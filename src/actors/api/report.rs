@@ -280,10 +280,7 @@ pub(super) fn gone(operation: &Operation) -> Error {
 /// A host may report for itself only, and the scheduler only that there is no host.
 fn may_report(operation: &Operation, report: &Report) -> bool {
     match &report.from {
-        Some(backend) => operation
-            .pool
-            .as_ref()
-            .is_some_and(|pool| pool.backend == *backend),
+        Some(backend) => operation.is_on(backend),
         None => matches!(
             &report.outcome,
             Outcome::Placed { .. }

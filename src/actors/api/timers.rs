@@ -68,10 +68,8 @@ impl Timers {
         inner.heap.push(Reverse((entry.due, id)));
         if inner.heap.len() > 4 * inner.entries.len() + 1024 {
             let entries = std::mem::take(&mut inner.entries);
-            inner.heap = entries
-                .iter()
-                .map(|(id, entry)| Reverse((entry.due, *id)))
-                .collect();
+            let times = entries.iter().map(|(id, entry)| Reverse((entry.due, *id)));
+            inner.heap = times.collect();
             inner.entries = entries;
         }
         if is_next {
@@ -184,10 +182,9 @@ mod tests {
         let first = until(&operation, None, began, start, GRACE);
         assert_eq!(first, start + hour);
         let known = |until: Instant| Entry {
-            due: start,
             deadline: operation.deadline,
             until,
-            tries: 0,
+            ..entry(start)
         };
         let day = Duration::from_secs(86_400);
         for set in [began.plus(day), Timestamp(0)] {
@@ -236,11 +233,11 @@ mod tests {
     fn the_heap_does_not_grow_with_operations_that_have_ended() {
         let (timers, start) = (Timers::default(), Instant::now());
         for n in 0..100_000_u64 {
-            let id = OperationId::new();
-            timers.set(
-                id,
-                entry(start + Duration::from_secs(30) + Duration::from_micros(n)),
+            let (id, later) = (
+                OperationId::new(),
+                Duration::from_secs(30) + Duration::from_micros(n),
             );
+            timers.set(id, entry(start + later));
             timers.cancel(id);
         }
         assert_eq!(timers.len(), 0);

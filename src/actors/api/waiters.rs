@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Error, OperationId, Result};
+use crate::control::{try_again, try_again_in};
+use crate::model::{OperationId, Result};
 use crate::verbs::Answer;
 
 /// The waiters of one actor.
@@ -38,10 +39,7 @@ impl Waiters {
     /// 503 at once, if there are too many waiters.
     pub(super) fn seat(&self, max: usize) -> Result<Seat<'_>> {
         if self.seats_taken.get() >= max {
-            return Err(
-                Error::unavailable("The service is temporarily unable to handle the request.", 1)
-                    .with_operator("too many requests wait for backends"),
-            );
+            return Err(try_again("too many requests wait for backends"));
         }
         self.seats_taken.set(self.seats_taken.get() + 1);
         Ok(Seat(self))
@@ -84,12 +82,7 @@ impl Listener {
     /// # Errors
     /// The operation's failure; 503 if it has not ended in time (it continues).
     pub(super) async fn end(self, within: Duration) -> Result<Answer> {
-        let late = |operator: &str| {
-            Err(
-                Error::unavailable("The service is temporarily unable to handle the request.", 5)
-                    .with_operator(operator),
-            )
-        };
+        let late = |operator: &str| Err(try_again_in(5, operator));
         match tokio::time::timeout(within, self.0).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => late("the operation was forgotten by its actor"),

@@ -86,26 +86,12 @@ mod tests {
 
     #[test]
     fn an_unknown_capacity_gives_no_number() {
-        assert_eq!(
-            room(
-                PoolStats {
-                    free_capacity_gb: Capacity::Unknown,
-                    ..pool()
-                },
-                false
-            ),
-            None
-        );
-        assert_eq!(
-            room(
-                PoolStats {
-                    total_capacity_gb: Capacity::Infinite,
-                    ..pool()
-                },
-                false
-            ),
-            None
-        );
+        let (mut unknown_free, mut infinite) = (pool(), pool());
+        unknown_free.free_capacity_gb = Capacity::Unknown;
+        infinite.total_capacity_gb = Capacity::Infinite;
+        for stats in [unknown_free, infinite] {
+            assert_eq!(room(stats, false), None);
+        }
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl Scheduler {
                         client: "The volume's record has no room for its place.".to_owned(),
                         operator: why,
                     };
-                    self.report_failure(&context, id, failure, run.steps).await;
+                    self.report(&context, id, Outcome::Failed(failure), run.steps)
+                        .await;
                     return;
                 }
                 Err(SchedulingError::Undeliverable { pool, error }) => {
@@ -162,16 +163,6 @@ impl Scheduler {
             client: NO_VALID_BACKEND.to_owned(),
             operator: why,
         };
-        self.report_failure(context, command, failure, steps).await;
-    }
-
-    async fn report_failure(
-        &self,
-        context: &Context,
-        command: CommandId,
-        failure: Failure,
-        steps: Vec<StepRecord>,
-    ) {
         self.report(context, command, Outcome::Failed(failure), steps)
             .await;
     }

@@ -40,11 +40,8 @@ mod tests {
         };
         assert_eq!(over_subscription_ratio(&auto(0.0, 100.0)), 20.0);
         assert_eq!(over_subscription_ratio(&auto(50.0, 76.0)), 3.0);
-        assert_eq!(
-            over_subscription_ratio(&auto(50.0, 500.0)),
-            51.0,
-            "more free than total counts as nothing used"
-        );
+        // More free than total counts as nothing used.
+        assert_eq!(over_subscription_ratio(&auto(50.0, 500.0)), 51.0);
         let thick = PoolStats {
             thin_provisioning_support: false,
             ..auto(50.0, 76.0)

@@ -117,11 +117,8 @@ impl Pools {
             }
             fits
         });
-        let mut pools: Vec<PoolState> = stats
-            .pools
-            .iter()
-            .map(|pool| PoolState::new(&stats, pool))
-            .collect();
+        let pools = stats.pools.iter().map(|pool| PoolState::new(&stats, pool));
+        let mut pools: Vec<PoolState> = pools.collect();
         // A failed driver reports no pools; the known ones still explain why none was chosen.
         if pools.is_empty()
             && !stats.up
@@ -133,26 +130,24 @@ impl Pools {
             let reservations = self.taken.values().filter(|taken| taken.pool == *pool.name());
             pool.set_taken(reservations.map(|taken| u64::from(taken.gib)).sum());
         }
-        self.backends.insert(
-            stats.backend.clone(),
-            Backend {
-                stats,
-                received_at: now,
-                pools,
-            },
-        );
+        let backend = Backend {
+            received_at: now,
+            pools,
+            stats,
+        };
+        self.backends.insert(backend.stats.backend.clone(), backend);
         true
     }
 
     /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.
     pub fn reservations_on(&self, backend: &BackendName) -> Vec<(Reservation, Instant)> {
-        let on_it = self
-            .taken
-            .iter()
-            .filter(|(_, taken)| taken.pool.backend == *backend);
-        on_it
-            .map(|(reservation, taken)| (*reservation, taken.at))
-            .collect()
+        let mut reservations = Vec::new();
+        for (reservation, taken) in &self.taken {
+            if taken.pool.backend == *backend {
+                reservations.push((*reservation, taken.at));
+            }
+        }
+        reservations
     }
 
     /// Reserves capacity on a pool. A reservation is on one pool: its previous capacity is released first, so the call is
@@ -162,14 +157,8 @@ impl Pools {
         if let Some(state) = self.pool_mut(pool) {
             state.take(gib);
         }
-        self.taken.insert(
-            reservation,
-            Taken {
-                pool: pool.clone(),
-                gib,
-                at: now,
-            },
-        );
+        let pool = pool.clone();
+        self.taken.insert(reservation, Taken { pool, gib, at: now });
     }
 
     /// Whether a reservation holds anything.
@@ -214,10 +203,8 @@ impl Pools {
     ) -> Vec<Candidate<'_>> {
         let mut all = Vec::new();
         for (name, backend) in &self.backends {
-            let unusable = backend
-                .unusable(now, down_time)
-                .or_else(|| standing(name))
-                .or_else(|| self.unreachable(name, now));
+            let unusable = backend.unusable(now, down_time, standing);
+            let unusable = unusable.or_else(|| self.unreachable(name, now));
             all.extend(backend.pools.iter().map(|pool| Candidate {
                 pool,
                 unusable: unusable.clone(),
@@ -234,11 +221,8 @@ impl Pools {
     /// Every known pool, less the reservations since its report, for inspection.
     pub fn views(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Vec<PoolView> {
         let mut views = Vec::new();
-        for (name, backend) in &self.backends {
-            let usable = backend
-                .unusable(now, down_time)
-                .or_else(|| standing(name))
-                .is_none();
+        for backend in self.backends.values() {
+            let usable = backend.unusable(now, down_time, standing).is_none();
             let mut stats = backend.stats.clone();
             stats.pools = backend.pools.iter().map(PoolState::adjusted).collect();
             views.extend((0_u32..).zip(&backend.pools).map(|(index, pool)| PoolView {
@@ -253,7 +237,7 @@ impl Pools {
 }
 
 impl Backend {
-    fn unusable(&self, now: Instant, down_time: Duration) -> Option<String> {
+    fn unusable(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Option<String> {
         let age = now.duration_since(self.received_at);
         if age > down_time {
             return Some(format!("its last report is {} s old", age.as_secs()));
@@ -262,7 +246,7 @@ impl Backend {
             let reason = self.stats.reason.as_deref().unwrap_or("no reason given");
             return Some(format!("its driver does not work: {reason}"));
         }
-        None
+        standing(&self.stats.backend)
     }
 }
 
@@ -274,10 +258,17 @@ mod tests {
 
     use super::{PLACE, Pools, Reservation};
     use crate::actors::scheduler::testing;
-    use crate::model::service::Capacity;
+    use crate::model::service::{BackendStats, Capacity};
     use crate::model::{OperationId, Timestamp};
 
     const DOWN: Duration = Duration::from_secs(60);
+
+    /// Pools with the report of one backend, and that report.
+    fn with_backend(now: Instant) -> (Pools, BackendStats) {
+        let (mut pools, stats) = (Pools::default(), testing::backend("h", "lvm", &["p"]));
+        assert!(pools.accept(stats.clone(), now, DOWN, &[]));
+        (pools, stats)
+    }
 
     fn free(pools: &Pools) -> f64 {
         let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
@@ -289,11 +280,10 @@ mod tests {
 
     #[test]
     fn what_was_promised_stays_promised_over_reports_until_its_operation_ends() {
-        let (mut pools, now) = (Pools::default(), Instant::now());
-        let stats = testing::backend("h", "lvm", &["p"]);
+        let now = Instant::now();
+        let (mut pools, stats) = with_backend(now);
         let pool = stats.backend.pool("p");
         let reservation = Reservation::Create(OperationId::new());
-        assert!(pools.accept(stats.clone(), now, DOWN, &[]));
         pools.take(reservation, &pool, 30, now);
         pools.take(reservation, &pool, 30, now);
         assert_eq!(free(&pools), 70.0, "it is idempotent");
@@ -328,10 +318,9 @@ mod tests {
 
     #[test]
     fn a_failed_attempt_gives_its_room_back() {
-        let (mut pools, now) = (Pools::default(), Instant::now());
-        let stats = testing::backend("h", "lvm", &["p"]);
+        let now = Instant::now();
+        let (mut pools, stats) = with_backend(now);
         let reservation = Reservation::Create(OperationId::new());
-        pools.accept(stats.clone(), now, DOWN, &[]);
         pools.take(reservation, &stats.backend.pool("p"), 30, now);
         pools.give_back(&reservation);
         assert_eq!(free(&pools), 100.0);
@@ -339,11 +328,9 @@ mod tests {
 
     #[test]
     fn an_older_report_is_dropped_unless_the_backend_was_silent_for_long() {
-        let (mut pools, now) = (Pools::default(), Instant::now());
-        let stats = testing::backend("h", "lvm", &["p"]);
-        let mut older = stats.clone();
-        older.timestamp = Timestamp(stats.timestamp.0 - 1);
-        assert!(pools.accept(stats, now, DOWN, &[]));
+        let now = Instant::now();
+        let (mut pools, mut older) = with_backend(now);
+        older.timestamp.0 -= 1;
         assert!(!pools.accept(older.clone(), now, DOWN, &[]));
         assert!(pools.accept(older, now + DOWN + Duration::from_secs(1), DOWN, &[]));
     }
@@ -368,9 +355,8 @@ mod tests {
 
     #[test]
     fn a_backend_that_cannot_be_reached_is_left_out_until_it_reports() {
-        let (mut pools, now) = (Pools::default(), Instant::now());
-        let stats = testing::backend("h", "lvm", &["p"]);
-        pools.accept(stats.clone(), now, DOWN, &[]);
+        let now = Instant::now();
+        let (mut pools, stats) = with_backend(now);
         pools.leave_out(&stats.backend, now + DOWN / 2);
         let usable = |pools: &Pools, at| pools.candidates(at, DOWN, &|_| None)[0].unusable.is_none();
         assert!(!usable(&pools, now) && pools.leaves_any_out(now));
@@ -381,9 +367,8 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_silent_or_broken_or_out_of_service_says_why() {
-        let (mut pools, now) = (Pools::default(), Instant::now());
-        let mut stats = testing::backend("h", "lvm", &["p"]);
-        pools.accept(stats.clone(), now, DOWN, &[]);
+        let now = Instant::now();
+        let (mut pools, mut stats) = with_backend(now);
         let why = |pools: &Pools, later| pools.candidates(now + later, DOWN, &|_| None)[0].unusable.clone();
         assert_eq!(why(&pools, DOWN), None);
         assert_eq!(why(&pools, DOWN * 2).unwrap(), "its last report is 120 s old");
@@ -394,9 +379,7 @@ mod tests {
         stats.reason = Some("no such folder".into());
         stats.pools.clear();
         pools.accept(stats, now, DOWN, &[]);
-        assert_eq!(
-            why(&pools, Duration::ZERO).unwrap(),
-            "its driver does not work: no such folder"
-        );
+        let why = why(&pools, Duration::ZERO).unwrap();
+        assert_eq!(why, "its driver does not work: no such folder");
     }
 }

@@ -16,7 +16,7 @@ use super::pools::{Pools, Reservation};
 use super::weighers::Multipliers;
 use crate::actors::registry::Liveness;
 use crate::control::decisions::{Decision, Decisions};
-use crate::messages::scheduler::{Among, PlaceVolume, PoolView, RequestSpec};
+use crate::messages::scheduler::{Among, PlaceVolume, PoolView, RequestSpec, ValidateExtend};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, PoolName};
 use crate::store::catalog::Catalog;
@@ -149,9 +149,8 @@ impl SchedulerState {
         excluded: &BTreeMap<PoolName, String>,
     ) -> Result<PoolName, NoPool> {
         let ask = Ask {
-            request,
-            online_extend: false,
             excluded,
+            ..Ask::of(request)
         };
         self.decide(reservation, &ask, |_| true)
     }
@@ -163,47 +162,26 @@ impl SchedulerState {
                 size: 0,
                 ..message.request.clone()
             };
-            let stays = self.choose_among(reservation, &as_it_is, |pool| pool == preferred);
+            let stays = self.decide(reservation, &Ask::of(&as_it_is), |pool| pool == preferred);
             if stays.is_ok() || message.among == Among::Pool(preferred.clone()) {
                 return stays;
             }
         }
-        self.choose_among(reservation, &message.request, |pool| message.among.has(pool))
-    }
-
-    fn choose_among(
-        &self,
-        reservation: Reservation,
-        request: &RequestSpec,
-        among: impl Fn(&PoolName) -> bool,
-    ) -> Result<PoolName, NoPool> {
-        let excluded = BTreeMap::new();
-        let ask = Ask {
-            request,
-            online_extend: false,
-            excluded: &excluded,
-        };
-        self.decide(reservation, &ask, among)
+        let ask = Ask::of(&message.request);
+        self.decide(reservation, &ask, |pool| message.among.has(pool))
     }
 
     /// Reserves the growth of a volume on its pool, if that is suitable.
     pub(super) fn grow(
         &self,
         reservation: Reservation,
-        request: &RequestSpec,
-        online_extend: bool,
-        on: &PoolName,
+        message: &ValidateExtend,
     ) -> Result<PoolName, NoPool> {
-        let excluded = BTreeMap::new();
-        self.decide(
-            reservation,
-            &Ask {
-                request,
-                online_extend,
-                excluded: &excluded,
-            },
-            |pool| pool == on,
-        )
+        let ask = Ask {
+            online_extend: message.attached,
+            ..Ask::of(&message.request)
+        };
+        self.decide(reservation, &ask, |pool| *pool == message.pool)
     }
 
     fn decide(

@@ -53,9 +53,8 @@ pub(crate) fn state(stats: PoolStats) -> PoolState {
     let mut backend = backend("h", "lvm", &[]);
     backend.pools.push(stats);
     pools.accept(backend, now, Duration::from_secs(60), &[]);
-    pools.candidates(now, Duration::from_secs(60), &|_| None)[0]
-        .pool
-        .clone()
+    let candidates = pools.candidates(now, Duration::from_secs(60), &|_| None);
+    candidates[0].pool.clone()
 }
 
 /// A request for so many GiB, anywhere.
@@ -77,14 +76,5 @@ pub(crate) fn passes(
     pool: &PoolState,
     request: &RequestSpec,
 ) -> bool {
-    let excluded = BTreeMap::new();
-    filter(
-        pool,
-        &Ask {
-            request,
-            online_extend: false,
-            excluded: &excluded,
-        },
-    )
-    .is_ok()
+    filter(pool, &Ask::of(request)).is_ok()
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::pools::Reservation;
 use super::{NO_VALID_BACKEND, Scheduler};
+use crate::control::try_again_in;
 use crate::messages::scheduler::ValidateExtend;
 use crate::model::{Context, Error};
 use crate::transport::Serve;
@@ -24,28 +25,18 @@ const RETRY_AFTER: u32 = 5;
 
 impl Serve<ValidateExtend> for Scheduler {
     async fn serve(self: Rc<Self>, _context: Context, message: ValidateExtend) -> Result<(), Error> {
-        let ValidateExtend {
-            pool,
-            request,
-            attached,
-        } = message;
-        let reservation = Reservation::Extend(request.volume_id);
+        let reservation = Reservation::Extend(message.request.volume_id);
         let mut reports = self.state.reports.subscribe();
         let since = Instant::now();
         loop {
-            let none = match self.state.grow(reservation, &request, attached, &pool) {
-                Ok(_) => return Ok(()),
-                Err(none) => none,
+            let Err(none) = self.state.grow(reservation, &message) else {
+                return Ok(());
             };
             if !self.state.may_wait(since) {
                 return Err(Error::backend(NO_VALID_BACKEND).with_operator(none.why));
             }
             if since.elapsed() >= PATIENCE {
-                return Err(Error::unavailable(
-                    "The service is temporarily unable to handle the request.",
-                    RETRY_AFTER,
-                )
-                .with_operator(none.why));
+                return Err(try_again_in(RETRY_AFTER, none.why));
             }
             // With or without a report, try again.
             let _ = timeout_at(Instant::now() + LOOK_AGAIN_EVERY, reports.changed()).await;

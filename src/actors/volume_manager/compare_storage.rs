@@ -10,7 +10,7 @@ use super::VolumeManager;
 use super::asking::ask_again;
 use crate::backend::LockSet;
 use crate::backend::workers::Maintenance;
-use crate::drivers::DriverError;
+use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::{Context, StorageName, VolumeId};
 use crate::transport::CallError;
@@ -30,14 +30,9 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
     if state.difference().is_some() || !state.driver.get().remembers() {
         return Ok(());
     }
-    let listed = state
-        .drive(
-            LockSet::maintenance(Maintenance::ListExisting),
-            state.options.command_timeout,
-            |driver, work| driver.list_existing(work),
-        )
-        .await;
-    let existing = match listed {
+    let limit = state.options.command_timeout;
+    let listing = |driver: &dyn VolumeDriver, work: &Work| driver.list_existing(work);
+    let existing = match state.drive(Maintenance::ListExisting, limit, listing).await {
         Ok(existing) => existing,
         Err(Some(error)) => return Err(format!("the storage cannot be listed: {error}")),
         Err(None) => return Ok(()),

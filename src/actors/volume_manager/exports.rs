@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::VolumeManager;
+use crate::backend::Readiness;
 use crate::backend::failure::driver_error;
 use crate::backend::workers::Maintenance;
-use crate::backend::{LockSet, Readiness};
 use crate::backoff::Backoff;
 use crate::drivers::targets::{TargetDriver, retry_across_daemon_restart};
 use crate::drivers::{DriverError, VolumeDriver, Work};
@@ -120,14 +120,8 @@ impl Restoring {
 async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool {
     let state = &manager.state;
     let listing = Arc::clone(target);
-    let listed = state
-        .drive(
-            LockSet::maintenance(Maintenance::ListExports),
-            LIMIT,
-            move |_, work| listing.list_exports(work),
-        )
-        .await;
-    let names = match listed {
+    let verb = move |_: &dyn VolumeDriver, work: &Work| listing.list_exports(work);
+    let names = match state.drive(Maintenance::ListExports, LIMIT, verb).await {
         Ok(names) => names,
         Err(error) => {
             let error = error.map(|error| error.to_string());
@@ -169,16 +163,9 @@ async fn remove_stray_exports(manager: &VolumeManager, target: &Arc<dyn TargetDr
 async fn set_up(manager: &VolumeManager, target: &Arc<dyn TargetDriver>) -> bool {
     let target = Arc::clone(target);
     let limit = manager.state.options.command_timeout.min(LIMIT);
-    let ready = manager
-        .state
-        .workers
-        .run(
-            LockSet::maintenance(Maintenance::SetUpTarget),
-            limit,
-            move |work| target.setup(work),
-        )
-        .await;
-    match ready.map_err(driver_error) {
+    let workers = &manager.state.workers;
+    let ready = workers.run(Maintenance::SetUpTarget, limit, move |work| target.setup(work));
+    match ready.await.map_err(driver_error) {
         Ok(()) => true,
         Err(error) => {
             if let Some(error) = error {

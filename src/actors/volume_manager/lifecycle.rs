@@ -81,25 +81,31 @@ async fn keep_ready(manager: &VolumeManager, context: &Context, exports: &Export
 
 async fn set_up_driver(manager: &VolumeManager) {
     let state = &manager.state;
-    let (first, longest) = state.options.retry;
-    let mut backoff = Backoff::new(first, longest);
-    while let Err(error) = state.set_up(state.options.command_timeout).await {
-        let reason = driver_error(error).map_or_else(|| "stopping".to_owned(), |error| error.to_string());
-        let pause = backoff.next_pause();
-        tracing::error!(backend = %state.backend, reason, retry_in = ?pause, "driver does not start");
-        let _ = state.readiness.send_replace(Readiness::Down(reason));
-        tokio::time::sleep(pause).await;
-    }
+    until_done(manager, "driver does not start", async || {
+        let done = state.set_up(state.options.command_timeout).await;
+        let reason =
+            |error| driver_error(error).map_or_else(|| "stopping".to_owned(), |error| error.to_string());
+        done.map_err(reason)
+    })
+    .await;
 }
 
-/// Compares the storage with the catalog. A rejected storage is checked again with backoff, indefinitely.
+/// Compares the storage with the catalog. A rejected storage is checked again.
 async fn compare_storage(manager: &VolumeManager, context: &Context) {
+    until_done(manager, "backend does not start", async || {
+        compare(manager, context).await
+    })
+    .await;
+}
+
+/// Tries again with backoff, indefinitely; the backend is down meanwhile, for the reason of the last failure.
+async fn until_done(manager: &VolumeManager, failed: &str, attempt: impl AsyncFn() -> Result<(), String>) {
     let state = &manager.state;
     let (first, longest) = state.options.retry;
     let mut backoff = Backoff::new(first, longest);
-    while let Err(reason) = compare(manager, context).await {
+    while let Err(reason) = attempt().await {
         let pause = backoff.next_pause();
-        tracing::error!(backend = %state.backend, reason, retry_in = ?pause, "backend does not start");
+        tracing::error!(backend = %state.backend, reason, retry_in = ?pause, "{failed}");
         let _ = state.readiness.send_replace(Readiness::Down(reason));
         tokio::time::sleep(pause).await;
     }
@@ -136,8 +142,7 @@ async fn ask_for_volumes(
     context: &Context,
     after: Option<VolumeId>,
 ) -> Result<BackendVolumesPage, CallError> {
-    let backend = manager.state.backend.clone();
-    let limit = manager.state.options.page_size;
+    let (backend, limit) = (manager.state.backend.clone(), manager.state.options.page_size);
     let question = ListBackendVolumesPage {
         backend: backend.clone(),
         after,

@@ -4,8 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::VolumeManager;
+use crate::backend::Readiness;
 use crate::backend::workers::Maintenance;
-use crate::backend::{LockSet, Readiness};
+use crate::control::try_again_in;
+use crate::drivers::{VolumeDriver, Work};
 use crate::messages::volume::{ExistingPage, ListExisting, ListExistingPage};
 use crate::model::{Context, Error, Existing};
 use crate::transport::Serve;
@@ -35,24 +37,15 @@ impl Serve<ListExistingPage> for VolumeManager {
 
 impl VolumeManager {
     async fn existing(&self, after: Option<String>, limit: u32) -> Result<ExistingPage, Error> {
-        let unavailable = |why: String| {
-            Error::unavailable("The service is temporarily unable to handle the request.", 5)
-                .with_operator(why)
-        };
+        let unavailable = |why: String| try_again_in(5, why);
         let readiness = self.state.readiness.borrow().clone();
         match readiness {
             Readiness::Up => {}
             Readiness::Starting => return Err(unavailable("the backend is starting".to_owned())),
             Readiness::Down(reason) => return Err(unavailable(reason)),
         }
-        let listed = self
-            .state
-            .drive(
-                LockSet::maintenance(Maintenance::ListExisting),
-                LIMIT,
-                |driver, work| driver.list_existing(work),
-            )
-            .await;
+        let listing = |driver: &dyn VolumeDriver, work: &Work| driver.list_existing(work);
+        let listed = self.state.drive(Maintenance::ListExisting, LIMIT, listing).await;
         let mut all = listed.map_err(|error| {
             unavailable(error.map_or_else(|| "stopping".to_owned(), |error| error.to_string()))
         })?;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::VolumeManager;
 use crate::backend::workers::Maintenance;
-use crate::backend::{BackendState, LockSet, Readiness};
+use crate::backend::{BackendState, Readiness};
 use crate::drivers::DriverError;
 use crate::messages::api::Progress;
 use crate::messages::registry::{Heartbeat, RegistryTopic};
@@ -36,6 +36,9 @@ const STATS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How old the statistics may become while examinations take too long, before the backend is considered down.
 const STALE: Duration = Duration::from_secs(300);
+
+/// The reason while a backend is neither up nor known to be broken.
+const STARTING: &str = "the backend is starting";
 
 /// The last statistics and reports, and their times.
 #[derive(Default)]
@@ -173,11 +176,7 @@ impl Reports {
         let at = state.report_time(Timestamp::now());
         self.began = Some(at);
         self.allocations_before = Some(state.allocations());
-        let looking = state.drive(
-            LockSet::maintenance(Maintenance::Stats),
-            STATS_LIMIT,
-            |driver, work| driver.stats(work),
-        );
+        let looking = state.drive(Maintenance::Stats, STATS_LIMIT, |driver, work| driver.stats(work));
         async move {
             let pools = looking.await?;
             let since = Instant::now();
@@ -187,17 +186,13 @@ impl Reports {
 
     /// Records the result of an examination.
     pub(super) fn looked(&mut self, state: &BackendState, looked: Looked) {
+        let is_fresh = |seen: &SeenPools| seen.since.elapsed() < STALE;
         match looked {
             Ok(seen) => {
                 self.seen = Some(seen);
                 self.failed = None;
             }
-            Err(Some(DriverError::TimedOut))
-                if self
-                    .seen
-                    .as_ref()
-                    .is_some_and(|seen| seen.since.elapsed() < STALE) =>
-            {
+            Err(Some(DriverError::TimedOut)) if self.seen.as_ref().is_some_and(is_fresh) => {
                 tracing::warn!(backend = %state.backend, "the pools were not examined in time; the last stats are reported again");
             }
             Err(Some(error)) => {
@@ -233,7 +228,7 @@ impl Reports {
                 } else if seen.is_none() {
                     Some(BackendStatus::Starting)
                 } else {
-                    Some(BackendStatus::Down("the backend is starting".to_owned()))
+                    Some(BackendStatus::Down(STARTING.to_owned()))
                 }
             }
         }
@@ -248,10 +243,8 @@ impl Reports {
         self.was_up = matches!(status, BackendStatus::Up(_));
         let sent = send(manager, context, status, self.began);
         // Limited, so that a node that does not accept it does not delay the next report.
-        if tokio::time::timeout(manager.state.options.report_interval, sent)
-            .await
-            .is_err()
-        {
+        let sent = tokio::time::timeout(manager.state.options.report_interval, sent).await;
+        if sent.is_err() {
             tracing::warn!(backend = %manager.state.backend, "a report was not accepted by every node in time");
         }
     }
@@ -280,11 +273,7 @@ async fn send(manager: &VolumeManager, context: &Context, status: BackendStatus,
     let is_starting = matches!(status, BackendStatus::Starting);
     let (pools, timestamp, reason) = match status {
         BackendStatus::Up(seen) => (seen.pools, seen.at, None),
-        BackendStatus::Starting => (
-            Vec::new(),
-            Timestamp::now(),
-            Some("the backend is starting".to_owned()),
-        ),
+        BackendStatus::Starting => (Vec::new(), Timestamp::now(), Some(STARTING.to_owned())),
         BackendStatus::Down(reason) => (Vec::new(), began.unwrap_or_else(Timestamp::now), Some(reason)),
     };
     let info = state.driver.get().info();
@@ -300,24 +289,20 @@ async fn send(manager: &VolumeManager, context: &Context, status: BackendStatus,
             .into_iter()
             .map(|mut pool| {
                 pool.extra.extend(differs.clone().into_iter().flatten());
+                pool.allocated_capacity_gb = inventory.allocated(&pool.pool_name);
+                pool.reserved_percentage = state.options.reserved_percentage;
+                pool.max_over_subscription_ratio = state.options.max_over_subscription_ratio;
                 pool
-            })
-            .map(|pool| PoolStats {
-                allocated_capacity_gb: inventory.allocated(&pool.pool_name),
-                reserved_percentage: state.options.reserved_percentage,
-                max_over_subscription_ratio: state.options.max_over_subscription_ratio,
-                ..pool
             })
             .collect()
     };
+    let target = state.target.as_ref();
     let stats = BackendStats {
         backend: state.backend.clone(),
         volume_backend_name: state.options.volume_backend_name.clone(),
         vendor_name: info.vendor_name,
         driver_version: info.driver_version,
-        storage_protocol: state
-            .target
-            .as_ref()
+        storage_protocol: target
             .map_or("file", |target| target.storage_protocol())
             .to_owned(),
         availability_zone: state.options.availability_zone.clone(),

@@ -228,7 +228,6 @@ mod tests {
             after_failure: |fixture, _| {
                 fixture.driver.snapshots() == [fixture.snapshot] && fixture.driver.exists(fixture.volume.id)
             },
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -166,7 +166,6 @@ mod tests {
             },
             is_done: |fixture, _| fixture.driver.snapshots().is_empty(),
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -412,7 +412,6 @@ mod tests {
                 fixture.driver.volumes().is_empty() && fixture.driver.snapshots().is_empty()
             },
             after_failure: |_, _| true,
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -336,7 +336,6 @@ mod tests {
                 fixture.driver.size(command.volume.id) == Some(6) && fixture.has_allocated(6)
             },
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-            is_repeatable: true,
         }
         .check()
         .await;

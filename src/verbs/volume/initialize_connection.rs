@@ -285,7 +285,6 @@ mod tests {
             },
             is_done: |fixture, command| fixture.target.initiators(&command.volume).len() == 1,
             after_failure: |fixture, _| fixture.target.exports().is_empty(),
-            is_repeatable: true,
         }
         .check()
         .await;

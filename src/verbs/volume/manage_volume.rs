@@ -370,9 +370,8 @@ mod tests {
                 fixture.driver.size(command.volume.id) == Some(7) && fixture.has_allocated(7)
             },
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id) && fixture.has_allocated(0),
-            is_repeatable: false,
         }
-        .check()
+        .check_unrepeatable()
         .await;
     }
 }

@@ -336,7 +336,6 @@ mod tests {
             },
             is_done: |fixture, _| fixture.driver.exists(fixture.volume.id),
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-            is_repeatable: true,
         }
         .check()
         .await;

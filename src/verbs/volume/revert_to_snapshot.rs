@@ -232,7 +232,6 @@ mod tests {
             },
             is_done: |fixture, command| fixture.driver.size(command.volume.id) == Some(3),
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -173,7 +173,6 @@ mod tests {
             },
             is_done: |fixture, command| fixture.has_allocated(0) && fixture.driver.exists(command.volume.id),
             after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -120,11 +120,9 @@ mod tests {
         let mut stats = testing::pool("p");
         stats.online_extend_support = false;
         let (pool, request) = (testing::state(stats), testing::request(1));
-        let none = std::collections::BTreeMap::new();
         let ask = |online_extend| super::Ask {
-            request: &request,
             online_extend,
-            excluded: &none,
+            ..super::Ask::of(&request)
         };
         assert!(super::passes(&pool, &ask(false)).is_ok());
         assert!(super::passes(&pool, &ask(true)).is_err());

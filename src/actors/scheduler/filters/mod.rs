@@ -27,6 +27,18 @@ pub struct Ask<'a> {
     pub excluded: &'a BTreeMap<PoolName, String>,
 }
 
+impl<'a> Ask<'a> {
+    /// A request for a volume that is not attached, without excluded pools.
+    pub fn of(request: &'a RequestSpec) -> Self {
+        static NONE: BTreeMap<PoolName, String> = BTreeMap::new();
+        Self {
+            request,
+            online_extend: false,
+            excluded: &NONE,
+        }
+    }
+}
+
 /// A filter: `Err` is the reason for the operator why the pool is not suitable.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter {
@@ -73,19 +85,16 @@ pub fn chain(names: &[impl AsRef<str>]) -> Result<Vec<Filter>, UnknownName> {
 }
 
 fn by_name(name: &str) -> Result<Filter, UnknownName> {
-    KNOWN
-        .iter()
-        .find(|filter| filter.name == name)
-        .copied()
-        .ok_or_else(|| UnknownName {
-            kind: "scheduler filter",
-            name: name.to_owned(),
-            known: KNOWN
-                .iter()
-                .map(|filter| filter.name)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+    let found = KNOWN.iter().find(|filter| filter.name == name).copied();
+    found.ok_or_else(|| UnknownName {
+        kind: "scheduler filter",
+        name: name.to_owned(),
+        known: KNOWN
+            .iter()
+            .map(|filter| filter.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
 }
 
 #[cfg(test)]

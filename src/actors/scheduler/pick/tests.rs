@@ -19,26 +19,17 @@ const FILTERS: [&str; 3] = ["AvailabilityZoneFilter", "CapacityFilter", "Capabil
 const DOWN: Duration = Duration::from_secs(60);
 
 fn chain(multiplier: f64) -> Chain {
-    Chain::new(
-        &FILTERS,
-        &["CapacityWeigher"],
-        Multipliers { capacity: multiplier },
-    )
-    .unwrap()
+    let multipliers = Multipliers { capacity: multiplier };
+    Chain::new(&FILTERS, &["CapacityWeigher"], multipliers).unwrap()
 }
 
 fn decide(pools: &Pools, request: &RequestSpec) -> Decision {
-    let excluded = BTreeMap::new();
-    let ask = Ask {
-        request,
-        online_extend: false,
-        excluded: &excluded,
-    };
-    pick(
-        &ask,
-        &pools.candidates(Instant::now(), DOWN, &|_| None),
-        &chain(1.0),
-    )
+    decide_by(pools, request, 1.0)
+}
+
+fn decide_by(pools: &Pools, request: &RequestSpec, multiplier: f64) -> Decision {
+    let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
+    pick(&Ask::of(request), &candidates, &chain(multiplier))
 }
 
 fn known(stats: impl IntoIterator<Item = BackendStats>) -> Pools {
@@ -62,17 +53,7 @@ fn the_pool_with_the_most_room_is_chosen_and_the_fullest_when_stacking() {
     let pools = known([sized("a", 10.0), sized("b", 30.0), sized("c", 20.0)]);
     let request = testing::request(5);
     assert_eq!(decide(&pools, &request).chosen.unwrap().to_string(), "b@lvm#p");
-    let excluded = BTreeMap::new();
-    let ask = Ask {
-        request: &request,
-        online_extend: false,
-        excluded: &excluded,
-    };
-    let stacked = pick(
-        &ask,
-        &pools.candidates(Instant::now(), DOWN, &|_| None),
-        &chain(-1.0),
-    );
+    let stacked = decide_by(&pools, &request, -1.0);
     assert_eq!(stacked.chosen.unwrap().to_string(), "a@lvm#p");
 }
 
@@ -86,22 +67,16 @@ fn a_refusal_says_which_filter_dropped_which_pool() {
     let decision = decide(&pools, &request);
     assert_eq!(decision.chosen, None);
     let dropped = |host: &str| {
-        decision
-            .pools
-            .iter()
-            .find(|verdict| verdict.pool.backend.host == host)
-            .unwrap()
-            .dropped_by
-            .unwrap()
+        let mut pools = decision.pools.iter();
+        let found = pools.find(|verdict| verdict.pool.backend.host == host);
+        found.unwrap().dropped_by.unwrap()
     };
     assert_eq!(dropped("a"), "CapacityFilter");
     assert_eq!(dropped("b"), "IgnoreAttemptedHostsFilter");
     assert_eq!(dropped("c"), "InService");
     insta::assert_snapshot!(decision.why_none(), @"InService 3→2, IgnoreAttemptedHostsFilter 2→1, AvailabilityZoneFilter 1→1, CapacityFilter 1→0, CapabilitiesFilter 0→0; a@lvm#p: 20 GiB are requested, 10.00 GiB are free (CapacityFilter); b@lvm#p: it failed in an earlier attempt (IgnoreAttemptedHostsFilter); c@lvm#p: its driver does not work: no reason given (InService)");
-    assert_eq!(
-        decide(&Pools::default(), &request).why_none(),
-        "no backend has reported a pool yet"
-    );
+    let without_pools = decide(&Pools::default(), &request).why_none();
+    assert_eq!(without_pools, "no backend has reported a pool yet");
 }
 
 #[test]
@@ -125,12 +100,8 @@ fn pools_that_do_not_know_their_room_are_filled_evenly() {
     let mut hosts = Vec::new();
     for _ in 0..4 {
         let chosen = decide(&pools, &testing::request(5)).chosen.unwrap();
-        pools.take(
-            Reservation::Create(OperationId::new()),
-            &chosen,
-            5,
-            Instant::now(),
-        );
+        let reservation = Reservation::Create(OperationId::new());
+        pools.take(reservation, &chosen, 5, Instant::now());
         hosts.push(chosen.backend.host);
     }
     assert_eq!(hosts, ["a", "b", "a", "b"]);
@@ -198,11 +169,10 @@ prop_compose! {
 }
 
 fn state<'a>(candidates: &'a [Candidate<'a>], name: &PoolName) -> &'a PoolState {
-    candidates
+    let mut found = candidates
         .iter()
-        .find(|candidate| candidate.pool.name() == name)
-        .unwrap()
-        .pool
+        .filter(|candidate| candidate.pool.name() == name);
+    found.next().unwrap().pool
 }
 
 proptest! {
@@ -211,9 +181,8 @@ proptest! {
         backends in any_backends(), request in any_request()
     ) {
         let pools = known(backends);
-        let (excluded, now) = (BTreeMap::new(), Instant::now());
-        let ask = Ask { request: &request, online_extend: false, excluded: &excluded };
-        let candidates = pools.candidates(now, DOWN, &|_| None);
+        let ask = Ask::of(&request);
+        let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
         let decision = pick(&ask, &candidates, &chain(1.0));
         let passing: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| {
             candidate.unusable.is_none() && filters::KNOWN.iter().all(|filter| (filter.passes)(candidate.pool, &ask).is_ok())

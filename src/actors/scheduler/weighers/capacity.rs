@@ -33,8 +33,6 @@ fn beyond(rooms: &[Option<f64>]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::Ask;
     use crate::actors::scheduler::testing;
     use crate::model::service::{Capacity, PoolStats};
@@ -52,13 +50,8 @@ mod tests {
                 testing::state(stats)
             })
             .collect();
-        let (request, excluded) = (testing::request(1), BTreeMap::new());
-        let ask = Ask {
-            request: &request,
-            online_extend: false,
-            excluded: &excluded,
-        };
-        super::values(&pools.iter().collect::<Vec<_>>(), &ask, multiplier)
+        let pools: Vec<_> = pools.iter().collect();
+        super::values(&pools, &Ask::of(&testing::request(1)), multiplier)
     }
 
     #[test]
@@ -68,10 +61,8 @@ mod tests {
 
     #[test]
     fn and_last_when_stacking() {
-        assert_eq!(
-            values(&[Some(20.0), None, Some(30.0)], -1.0),
-            [20.0, 1030.0, 30.0]
-        );
+        let stacked = values(&[Some(20.0), None, Some(30.0)], -1.0);
+        assert_eq!(stacked, [20.0, 1030.0, 30.0]);
         assert_eq!(values(&[Some(20.0), None], -1.0), [20.0, 10_020.0]);
         assert_eq!(values(&[None, None], -1.0), [10_000.0, 10_000.0]);
     }

@@ -31,17 +31,13 @@ async fn a_cancelled_command_is_ended_taken_back_and_reported() {
     world.send(cancel(command)).await;
     let report = next(&mut world).await;
     assert_eq!(report.command, command);
-    assert!(
-        is_failed(&report.outcome, FailureKind::Cancelled),
-        "{:?}",
-        report.outcome
-    );
+    assert_failed(&report.outcome, FailureKind::Cancelled);
     assert!(!world.driver.exists(volume.id));
     assert!(world.state.inventory().allocated("fake") < 0.5);
     // A repeated command has the same answer.
     world.create(command, &volume).await;
     let again = next(&mut world).await;
-    assert!(is_failed(&again.outcome, FailureKind::Cancelled));
+    assert_failed(&again.outcome, FailureKind::Cancelled);
 }
 
 #[actix::test]
@@ -63,13 +59,11 @@ async fn a_failed_create_leaves_nothing_even_if_the_driver_did_its_work() {
         let report = next(&mut world).await;
         assert!(
             matches!(report.outcome, Outcome::Failed(_)),
-            "{fault:?}: {:?}",
-            report.outcome
+            "{fault:?}: {report:?}"
         );
         assert!(!world.driver.exists(volume.id), "{fault:?} left the volume");
         // The manager still works.
-        world.create(first(), &spec(1)).await;
-        assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+        world.volume(1).await;
     }
 }
 
@@ -84,17 +78,14 @@ async fn a_volume_that_has_grown_has_grown_whatever_the_command_said() {
         match new_size {
             2 => assert_eq!(outcome, Outcome::Extended),
             // The volume has two GiB where one was requested: the result is unknown.
-            _ => assert!(is_failed(&outcome, FailureKind::Backend), "{outcome:?}"),
+            _ => assert_failed(&outcome, FailureKind::Backend),
         }
     }
     world.driver.lose(volume.id);
     world.create(first(), &volume).await;
     next(&mut world).await;
     world.driver.script(Verb::ExtendVolume, Fault::Fails(no_space));
-    assert!(is_failed(
-        &world.outcome(extend(&volume, 4)).await,
-        FailureKind::NoSpace
-    ));
+    assert_failed(&world.outcome(extend(&volume, 4)).await, FailureKind::NoSpace);
 }
 
 #[actix::test]
@@ -112,18 +103,12 @@ async fn a_verb_whose_driver_panicked_once_succeeds_on_a_driver_built_anew() {
 #[actix::test]
 async fn a_failed_create_that_cannot_be_taken_back_says_that_it_does_not_know() {
     let mut world = world();
-    world.driver.script(
-        Verb::CreateVolume,
-        Fault::FailsAfter(|| DriverError::busy("late")),
-    );
+    let late = Fault::FailsAfter(|| DriverError::busy("late"));
+    world.driver.script(Verb::CreateVolume, late);
     world.driver.script(Verb::DeleteVolume, Fault::broken());
     world.create(first(), &spec(1)).await;
     let report = next(&mut world).await;
-    assert!(
-        is_failed(&report.outcome, FailureKind::TimedOut),
-        "{:?}",
-        report.outcome
-    );
+    assert_failed(&report.outcome, FailureKind::TimedOut);
 }
 
 #[actix::test]
@@ -145,10 +130,7 @@ async fn a_driver_that_panics_again_has_failed() {
     for _ in 0..2 {
         world.driver.script(Verb::ExtendVolume, Fault::Panics);
     }
-    assert!(is_failed(
-        &world.outcome(extend(&volume, 2)).await,
-        FailureKind::Backend
-    ));
+    assert_failed(&world.outcome(extend(&volume, 2)).await, FailureKind::Backend);
     assert_eq!(world.state.driver.rebuilt(), 2);
 }
 
@@ -158,7 +140,7 @@ async fn a_driver_that_was_built_anew_is_used_only_when_it_is_ready() {
         retry: (Duration::from_millis(20), Duration::from_millis(20)),
         ..Options::default()
     };
-    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let mut world = world_by(options);
     let volume = world.volume(1).await;
     assert_eq!(world.driver.calls(Verb::Setup), 1);
     world.driver.fail_next(Verb::Setup, 2, || {
@@ -168,16 +150,11 @@ async fn a_driver_that_was_built_anew_is_used_only_when_it_is_ready() {
     world.delete(first(), &volume).await;
     // The verb is not run again by a driver that has not seen its storage.
     let report = next(&mut world).await;
-    assert!(is_failed(&report.outcome, FailureKind::Backend), "{report:?}");
+    assert_failed(&report.outcome, FailureKind::Backend);
     assert_eq!(world.driver.calls(Verb::DeleteVolume), 1);
-    let state = world.state.clone();
-    until("the driver is ready again", || {
-        *state.readiness.borrow() == Readiness::Up
-    })
-    .await;
+    world.is_up().await;
     assert_eq!(world.driver.calls(Verb::Setup), 4);
-    world.delete(first(), &volume).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.deleted(&volume).await;
 }
 
 #[actix::test]
@@ -191,8 +168,7 @@ async fn an_actor_that_was_built_anew_neither_learns_nor_takes_exports_away_besi
     let mut world = world_with(FakeDriver::default(), Options::default(), vec![has]);
     let listed = |world: &World| world.target.calls(TargetVerb::ListExports);
     until("exports were looked at", || listed(&world) == 1).await;
-    world.delete(first(), &volume).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.deleted(&volume).await;
     // As its supervisor does after a panic: the inventory from before the delete is outdated.
     let anew = Rc::new(super::super::VolumeManager::new(
         world.state.clone(),
@@ -214,7 +190,7 @@ async fn a_hung_verb_holds_up_no_other_volume() {
         max_workers: 2,
         ..Options::default()
     };
-    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let mut world = world_by(options);
     world.driver.script(Verb::CreateVolume, Fault::Hangs);
     let (hung, other) = (spec(1), spec(1));
     world.create(first(), &hung).await;
@@ -236,7 +212,7 @@ async fn a_create_whose_time_is_up_ends_and_leaves_nothing() {
         volume: volume.clone(),
         remaining_ms: 50,
     };
-    assert!(is_failed(&world.outcome(message).await, FailureKind::TimedOut));
+    assert_failed(&world.outcome(message).await, FailureKind::TimedOut);
     assert!(!world.driver.exists(volume.id));
 }
 
@@ -247,12 +223,11 @@ async fn a_delete_goes_through_twice_and_a_late_create_does_not_undo_it() {
     let delete = first();
     world.delete(delete, &volume).await;
     assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
-    world.delete(first(), &volume).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.deleted(&volume).await;
     // Whether or not its id is older than the delete's: the control node's clock may have been set back in between.
     for late in [create, first()] {
         world.create(late, &volume).await;
-        assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+        assert_failed(&next(&mut world).await.outcome, FailureKind::Request);
         assert!(!world.driver.exists(volume.id));
     }
 }
@@ -266,12 +241,8 @@ async fn a_volume_whose_delete_failed_is_connected_again_and_a_deleted_one_is_no
         .fail_next(Verb::DeleteVolume, 1, || DriverError::busy("in use"));
     world.delete(first(), &volume).await;
     assert!(matches!(next(&mut world).await.outcome, Outcome::Failed(_)));
-    assert!(matches!(
-        connect(&mut world, &volume).await,
-        Outcome::Connected { .. }
-    ));
-    world.delete(first(), &volume).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    connect_well(&mut world, &volume).await;
+    world.deleted(&volume).await;
     assert!(matches!(connect(&mut world, &volume).await, Outcome::Failed(_)));
 }
 
@@ -288,15 +259,9 @@ async fn a_backend_whose_driver_does_not_start_refuses_creates_and_comes_up_by_i
     let mut world = world_with(driver, options, Vec::new());
     world.create(first(), &spec(1)).await;
     let report = next(&mut world).await;
-    assert!(
-        is_failed(&report.outcome, FailureKind::Backend),
-        "{:?}",
-        report.outcome
-    );
-    let state = world.state.clone();
-    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
-    world.create(first(), &spec(1)).await;
-    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    assert_failed(&report.outcome, FailureKind::Backend);
+    world.is_up().await;
+    world.volume(1).await;
 }
 
 #[actix::test]
@@ -311,18 +276,11 @@ async fn a_connection_that_fails_leaves_those_that_were_there() {
             .target
             .script(TargetVerb::InitializeConnection, Fault::broken());
         let outcome = connect_from(&mut world, &volume, connector_of(host)).await;
-        assert!(is_failed(&outcome, FailureKind::Backend), "{host}: {outcome:?}");
+        assert_failed(&outcome, FailureKind::Backend);
         assert_eq!(world.target.initiators(&volume), there, "{host}");
-        assert!(
-            world.state.inventory().is_connected(volume.id, &connector()),
-            "{host}"
-        );
-        assert!(
-            !world
-                .state
-                .inventory()
-                .is_connected(volume.id, &connector_of("b"))
-        );
+        let inventory = world.state.inventory();
+        assert!(inventory.is_connected(volume.id, &connector()), "{host}");
+        assert!(!inventory.is_connected(volume.id, &connector_of("b")));
     }
 }
 
@@ -332,15 +290,9 @@ async fn a_target_that_did_not_start_is_tried_again() {
     let fault = Fault::Fails(|| DriverError::TimedOut);
     world.target.script(TargetVerb::Setup, fault);
     let volume = world.volume(1).await;
-    assert!(is_failed(
-        &connect(&mut world, &volume).await,
-        FailureKind::Backend
-    ));
+    assert_failed(&connect(&mut world, &volume).await, FailureKind::Backend);
     until("the target", || world.target.generation().is_some()).await;
-    assert!(matches!(
-        connect(&mut world, &volume).await,
-        Outcome::Connected { .. }
-    ));
+    connect_well(&mut world, &volume).await;
 }
 
 #[actix::test]
@@ -362,7 +314,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
             snapshot_id,
             remaining_ms: LONG_MS,
         };
-        assert!(is_failed(&world.outcome(message).await, FailureKind::Request));
+        assert_failed(&world.outcome(message).await, FailureKind::Request);
     }
     assert!(world.driver.snapshots().is_empty());
 }
@@ -370,11 +322,7 @@ async fn a_snapshot_that_was_deleted_does_not_come_back_with_a_late_command() {
 #[actix::test]
 async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
     let mut world = world();
-    let (volume, other, kept) = (spec(1), spec(2), SnapshotId::new());
-    for volume in [&volume, &other] {
-        world.create(first(), volume).await;
-        next(&mut world).await;
-    }
+    let (volume, other, kept) = (world.volume(1).await, world.volume(2).await, SnapshotId::new());
     for (snapshot_id, of) in [
         (SnapshotId::new(), &volume),
         (SnapshotId::new(), &volume),
@@ -398,12 +346,9 @@ async fn a_volume_goes_with_its_snapshots_and_what_exists_is_listed() {
             after: seen.last().cloned(),
             limit: 1,
         };
-        let page = world
-            .manager
-            .call(&world.context, question, Duration::from_secs(20))
-            .await
-            .unwrap();
-        match page.as_slice() {
+        let limit = Duration::from_secs(20);
+        let page = world.manager.call(&world.context, question, limit).await;
+        match page.unwrap().as_slice() {
             [found] => seen.push(found.name.clone()),
             _ => break,
         }
@@ -444,11 +389,16 @@ async fn a_volume_is_reverted_adopted_and_forgotten_by_command() {
         reference: Reference::named(&volume.storage_name()),
         remaining_ms: LONG_MS,
     };
-    world.send(message).await;
-    let managed = Outcome::Managed {
-        size: 2,
-        provider_id: None,
-    };
-    assert_eq!(next(&mut world).await.outcome, managed);
+    let managed = world.outcome(message).await;
+    assert!(
+        matches!(
+            managed,
+            Outcome::Managed {
+                size: 2,
+                provider_id: None
+            }
+        ),
+        "{managed:?}"
+    );
     assert!((world.state.inventory().allocated("fake") - 2.0).abs() < f64::EPSILON);
 }

@@ -15,7 +15,7 @@ fn known(volume: &VolumeSpec) -> BackendVolume {
 async fn orphans_are_reported_and_deleted_only_if_configured() {
     for delete_orphans in [false, true] {
         let driver = FakeDriver::default();
-        let work = crate::drivers::Work::within(Duration::from_secs(20));
+        let work = work();
         let (ours, orphan, snapshot) = (spec(1), spec(1), SnapshotId::new());
         driver.create(&work, &ours).unwrap();
         driver.create(&work, &orphan).unwrap();
@@ -26,8 +26,7 @@ async fn orphans_are_reported_and_deleted_only_if_configured() {
             ..Options::default()
         };
         let world = world_with(driver, options, vec![known(&ours)]);
-        let state = world.state.clone();
-        until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+        world.is_up().await;
         let difference = world.state.difference().unwrap();
         assert_eq!(
             difference.orphans,
@@ -42,7 +41,7 @@ async fn orphans_are_reported_and_deleted_only_if_configured() {
 #[actix::test]
 async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
     let driver = FakeDriver::default();
-    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    let work = work();
     let (orphan, recorded) = (spec(1), spec(1));
     driver.create(&work, &orphan).unwrap();
     driver.create(&work, &recorded).unwrap();
@@ -52,8 +51,7 @@ async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
     };
     let recorded_since = vec![StorageName::Volume(recorded.id)];
     let world = world_where(driver, Arc::default(), options, Vec::new(), recorded_since);
-    let state = world.state.clone();
-    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+    world.is_up().await;
     assert!(!world.driver.exists(orphan.id));
     assert!(world.driver.exists(recorded.id));
 }
@@ -62,7 +60,7 @@ async fn an_orphan_that_has_a_record_by_now_is_not_deleted() {
 async fn a_manager_learns_all_volumes_though_no_page_is_full() {
     let volumes: Vec<VolumeSpec> = (0..9).map(|_| spec(1)).collect();
     let driver = FakeDriver::default();
-    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    let work = work();
     for volume in &volumes {
         driver.create(&work, volume).unwrap();
     }
@@ -71,8 +69,7 @@ async fn a_manager_learns_all_volumes_though_no_page_is_full() {
         ..Options::default()
     };
     let world = world_with(driver, options, volumes.iter().map(known).collect());
-    let state = world.state.clone();
-    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+    world.is_up().await;
     assert_eq!(world.state.inventory().expected(), volumes.len());
     assert_eq!(world.state.difference(), Some(StorageDifference::default()));
 }
@@ -92,7 +89,7 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
     })
     .await;
     // The right storage is mounted.
-    let work = crate::drivers::Work::within(Duration::from_secs(20));
+    let work = work();
     driver.create(&work, &volumes[0]).unwrap();
     until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
 }
@@ -115,6 +112,5 @@ async fn volumes_that_were_being_made_or_deleted_do_not_make_an_empty_storage_th
         Options::default(),
         volumes.map(with).to_vec(),
     );
-    let state = world.state.clone();
-    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+    world.is_up().await;
 }

@@ -7,7 +7,7 @@ use crate::drivers::fake::Content;
 use crate::drivers::testing::DriverSteps as _;
 use crate::messages::api::CopyProgress;
 use crate::model::{BackendName, OperationId};
-use crate::transport::{CallError, JoinedPeer, ListenerHandle, TransportOptions};
+use crate::transport::{CallError, JoinedPeer, ListenerHandle, PeerReport, TransportOptions};
 use crate::verbs::volume::{CopyVolumeDataCommand, OpenCopySourceCommand, ReadVolumeData, VolumeData};
 
 impl Serve<CopyProgress> for StubApi {
@@ -21,7 +21,7 @@ struct Node {
     name: &'static str,
     driver: FakeDriver,
     state: Arc<BackendState>,
-    reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
+    reports: UnboundedReceiver<Report>,
     router: Router,
     _listener: ListenerHandle,
     at: SocketAddr,
@@ -38,13 +38,8 @@ fn options(max_frame: usize) -> TransportOptions {
 
 impl Node {
     async fn start(name: &'static str, driver: &FakeDriver, max_frame: usize) -> Self {
-        Self::start_at(
-            name,
-            driver,
-            max_frame,
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-        )
-        .await
+        let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self::start_at(name, driver, max_frame, anywhere).await
     }
 
     async fn start_at(name: &'static str, driver: &FakeDriver, max_frame: usize, at: SocketAddr) -> Self {
@@ -56,25 +51,8 @@ impl Node {
             Options::default(),
         );
         let router = Router::new(name);
-        let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
-        let sender = Arc::new(Mutex::new(sender));
-        let ear = EndpointBuilder::new(None, 256, move || {
-            let reports = Rc::new(RefCell::new(sender.lock().clone()));
-            Rc::new(StubApi {
-                reports,
-                has: Vec::new(),
-                recorded_since: Vec::new(),
-            })
-        });
-        router.register(
-            ear.serves::<Report>()
-                .serves::<ListBackendVolumesPage>()
-                .serves::<ConfirmOrphans>()
-                .serves::<BackendStarted>()
-                .serves::<CompareStorage>()
-                .serves::<CopyProgress>()
-                .start(),
-        );
+        let (stub, reports) = stub_api(Vec::new(), Vec::new());
+        router.register(stub.serves::<CopyProgress>().start());
         router.register(endpoint(state.clone(), router.clone(), 256).start());
         let listener = router.listen(at, options(max_frame)).await.unwrap();
         Self {
@@ -114,8 +92,7 @@ impl Node {
     fn volume(&self, pieces: &[(u64, Vec<u8>)]) -> VolumeSpec {
         let mut volume = spec(1);
         volume.pool = self.backend().pool("fake");
-        let work = crate::drivers::Work::within(Duration::from_secs(20));
-        self.driver.create(&work, &volume).unwrap();
+        self.driver.create(&work(), &volume).unwrap();
         for (offset, bytes) in pieces {
             self.driver.write_volume(volume.id, *offset, bytes);
         }
@@ -145,13 +122,8 @@ struct Pair {
 }
 
 async fn connected(router: &Router, node: &str) {
-    until("they are connected", || {
-        let peers = router.peers();
-        peers
-            .iter()
-            .any(|peer| peer.state == "connected" && peer.node.as_deref() == Some(node))
-    })
-    .await;
+    let is_it = |peer: &PeerReport| peer.state == "connected" && peer.node.as_deref() == Some(node);
+    until("they are connected", || router.peers().iter().any(is_it)).await;
 }
 
 impl Pair {
@@ -201,27 +173,28 @@ impl Pair {
     }
 
     async fn open(&mut self) -> Outcome {
-        let message = OpenCopySourceCommand {
-            command: self.command,
-            volume: self.from.clone(),
-            remaining_ms: LONG_MS,
-        };
-        self.source.send(message).await;
+        self.source.send(open_source(self.command, &self.from)).await;
         self.command.attempt += 1;
         self.source.outcome().await
     }
 
     async fn begin_copy(&self) {
-        let message = CopyVolumeDataCommand {
-            command: self.command,
-            volume: self.to.clone(),
-            source: self.source.backend(),
-            source_volume: self.from.id,
-            offset: 0,
-            length: 1 << 30,
-            remaining_ms: LONG_MS,
-        };
+        let message = copy_data(self.command, &self.to, &self.source, self.from.id);
         self.destination.send(message).await;
+    }
+
+    /// Begins a copy whose first read hangs.
+    async fn begin_hanging_copy(&self) {
+        let driver = &self.source.driver;
+        driver.script(Verb::Read, Fault::Hangs);
+        self.begin_copy().await;
+        until("it is read", || driver.calls(Verb::Read) > 0).await;
+    }
+
+    /// Copies, and compares the contents.
+    async fn copy_whole(&mut self) {
+        assert_eq!(self.copy().await, Outcome::Copied { bytes: 1 << 30 });
+        assert!(Some(self.content()) == self.source.driver.content(self.from.id));
     }
 
     async fn copy(&mut self) -> Outcome {
@@ -252,6 +225,31 @@ impl Pair {
     }
 }
 
+fn open_source(command: CommandId, volume: &VolumeSpec) -> OpenCopySourceCommand {
+    OpenCopySourceCommand {
+        command,
+        volume: volume.clone(),
+        remaining_ms: LONG_MS,
+    }
+}
+
+fn copy_data(
+    command: CommandId,
+    to: &VolumeSpec,
+    source: &Node,
+    source_volume: VolumeId,
+) -> CopyVolumeDataCommand {
+    CopyVolumeDataCommand {
+        command,
+        volume: to.clone(),
+        source: source.backend(),
+        source_volume,
+        offset: 0,
+        length: 1 << 30,
+        remaining_ms: LONG_MS,
+    }
+}
+
 fn pieces() -> Vec<(u64, Vec<u8>)> {
     let noise = |length: u32, seed: u32| {
         (0..length)
@@ -271,8 +269,7 @@ const FRAME: usize = 1 << 20;
 async fn a_volume_is_copied_from_one_host_to_another() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     assert_eq!(pair.open().await, Outcome::CopySourceOpened);
-    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
-    assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+    pair.copy_whole().await;
 }
 
 #[actix::test]
@@ -281,8 +278,7 @@ async fn nodes_that_are_not_connected_copy_through_a_control_node() {
     let directly = pair.try_read(pair.command.operation, pair.from.id).await;
     assert!(matches!(directly, Err(CallError::Unreachable(_))), "{directly:?}");
     pair.open().await;
-    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
-    assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+    pair.copy_whole().await;
 }
 
 #[actix::test]
@@ -290,8 +286,7 @@ async fn pieces_are_as_small_as_the_frames_have_to_be() {
     for way in [Way::Direct, Way::ThroughRelay] {
         let mut pair = Pair::connected(way, 200 << 10, &pieces()).await;
         pair.open().await;
-        assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
-        assert!(Some(pair.content()) == pair.source.driver.content(pair.from.id));
+        pair.copy_whole().await;
     }
 }
 
@@ -349,10 +344,7 @@ async fn a_source_that_is_started_anew_has_to_be_opened_again() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     pair.open().await;
     // The first read waits until the source is deleted.
-    pair.source.driver.script(Verb::Read, Fault::Hangs);
-    pair.begin_copy().await;
-    let reading = pair.source.driver.clone();
-    until("it is read", || reading.calls(Verb::Read) > 0).await;
+    pair.begin_hanging_copy().await;
     let (driver, at) = (pair.source.driver.clone(), pair.source.at);
     pair.source.state.workers.stop();
     pair.source.router.shutdown(Duration::ZERO).await;
@@ -365,18 +357,14 @@ async fn a_source_that_is_started_anew_has_to_be_opened_again() {
     assert!(failure.operator.contains("not open"), "{failure:?}");
     pair.command.attempt += 1;
     assert_eq!(pair.open().await, Outcome::CopySourceOpened);
-    assert_eq!(pair.copy().await, Outcome::Copied { bytes: 1 << 30 });
-    assert!(Some(pair.content()) == driver.content(pair.from.id));
+    pair.copy_whole().await;
 }
 
 #[actix::test]
 async fn a_slow_source_blocks_no_worker_of_the_destination() {
     let mut pair = Pair::new(FRAME, &pieces()).await;
     pair.open().await;
-    pair.source.driver.script(Verb::Read, Fault::Hangs);
-    pair.begin_copy().await;
-    let reading = pair.source.driver.clone();
-    until("it is read", || reading.calls(Verb::Read) > 0).await;
+    pair.begin_hanging_copy().await;
     let workers = pair.destination.state.workers.clone();
     until("nothing runs", || workers.running() == 0).await;
     // The source serves its other volumes meanwhile.
@@ -387,10 +375,7 @@ async fn a_slow_source_blocks_no_worker_of_the_destination() {
         command: pair.command,
     };
     pair.destination.send(message).await;
-    assert!(is_failed(
-        &pair.destination.outcome().await,
-        FailureKind::Cancelled
-    ));
+    assert_failed(&pair.destination.outcome().await, FailureKind::Cancelled);
 }
 
 #[actix::test]
@@ -399,29 +384,15 @@ async fn two_hosts_copy_from_each_other() {
     pair.open().await;
     let (back_from, back_to) = (pair.destination.volume(&pieces()), pair.source.volume(&[]));
     let back = first();
-    let message = OpenCopySourceCommand {
-        command: back,
-        volume: back_from.clone(),
-        remaining_ms: LONG_MS,
-    };
-    pair.destination.send(message).await;
+    pair.destination.send(open_source(back, &back_from)).await;
     pair.destination.outcome().await;
     pair.begin_copy().await;
-    let message = CopyVolumeDataCommand {
-        command: CommandId { attempt: 2, ..back },
-        volume: back_to.clone(),
-        source: pair.destination.backend(),
-        source_volume: back_from.id,
-        offset: 0,
-        length: 1 << 30,
-        remaining_ms: LONG_MS,
-    };
+    let command = CommandId { attempt: 2, ..back };
+    let message = copy_data(command, &back_to, &pair.destination, back_from.id);
     pair.source.send(message).await;
-    assert_eq!(
-        pair.destination.outcome().await,
-        Outcome::Copied { bytes: 1 << 30 }
-    );
-    assert_eq!(pair.source.outcome().await, Outcome::Copied { bytes: 1 << 30 });
+    for node in [&mut pair.destination, &mut pair.source] {
+        assert_eq!(node.outcome().await, Outcome::Copied { bytes: 1 << 30 });
+    }
     let copied = pair.source.driver.content(back_to.id);
     assert!(copied == pair.destination.driver.content(back_from.id));
 }

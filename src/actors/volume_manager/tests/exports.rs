@@ -1,7 +1,6 @@
 //! Exports: created, restored and removed.
 
 use super::*;
-use crate::drivers::Work;
 use crate::verbs::volume::TerminateConnectionCommand;
 
 #[actix::test]
@@ -42,10 +41,7 @@ async fn a_connection_that_fails_leaves_no_export() {
     world
         .target
         .script(TargetVerb::InitializeConnection, Fault::broken());
-    assert!(is_failed(
-        &connect(&mut world, &volume).await,
-        FailureKind::Backend
-    ));
+    assert_failed(&connect(&mut world, &volume).await, FailureKind::Backend);
     assert!(world.target.exports().is_empty());
 }
 
@@ -65,10 +61,7 @@ async fn what_is_being_connected_while_the_target_daemon_is_started_anew_is_expo
     let mut world = world();
     let volume = world.volume(1).await;
     world.target.restart_after_next_connection();
-    assert!(matches!(
-        connect(&mut world, &volume).await,
-        Outcome::Connected { .. }
-    ));
+    connect_well(&mut world, &volume).await;
     assert_eq!(world.target.exports(), [volume.storage_name()]);
     assert_eq!(world.target.initiators(&volume).len(), 1);
 }
@@ -95,7 +88,7 @@ async fn a_delete_takes_the_export_that_was_being_made_and_no_later_one_is_made(
         ..message
     };
     world.send(late).await;
-    assert!(is_failed(&next(&mut world).await.outcome, FailureKind::Request));
+    assert_failed(&next(&mut world).await.outcome, FailureKind::Request);
     assert!(world.target.exports().is_empty());
 }
 
@@ -124,7 +117,7 @@ async fn exports_known_to_the_catalog_are_restored_at_start() {
 #[actix::test]
 async fn an_export_of_an_earlier_process_without_a_record_is_removed_at_start() {
     let (target, owed, stray) = (Arc::new(FakeTarget::default()), spec(1), spec(1));
-    let work = Work::within(Duration::from_secs(20));
+    let work = work();
     target.setup(&work).unwrap();
     for volume in [&owed, &stray] {
         target
@@ -145,13 +138,12 @@ async fn an_export_of_an_earlier_process_without_a_record_is_removed_at_start() 
 async fn a_delete_removes_an_export_without_a_record() {
     let mut world = world();
     let volume = world.volume(1).await;
-    let work = Work::within(Duration::from_secs(20));
+    let work = work();
     let export = world
         .target
         .ensure_export(&work, &volume, std::path::Path::new("/dev/null"));
     export.unwrap();
-    world.delete(first(), &volume).await;
-    assert_eq!(next(&mut world).await.outcome, Outcome::Deleted);
+    world.deleted(&volume).await;
     assert!(world.target.exports().is_empty());
 }
 

@@ -6,12 +6,11 @@ mod copy_data;
 mod exports;
 mod reports;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::endpoint;
 use crate::backend::testing::{LONG_MS, backend, backend_state, connector_of, first, spec};
@@ -19,7 +18,7 @@ use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::targets::TargetDriver;
 use crate::drivers::targets::fake::{FakeTarget, Verb as TargetVerb};
-use crate::drivers::{DriverError, VolumeDriver};
+use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::flow::Unobserved;
 use crate::messages::api::{
     ApiTopic, BackendStarted, BackendVolume, BackendVolumesPage, CompareStorage, ConfirmOrphans, FailureKind,
@@ -40,7 +39,7 @@ use crate::verbs::volume::{
 
 /// A stub of the Api actor that records reports, and answers requests with fixed data.
 struct StubApi {
-    reports: Rc<RefCell<tokio::sync::mpsc::UnboundedSender<Report>>>,
+    reports: UnboundedSender<Report>,
     has: Vec<BackendVolume>,
     /// Names that have a record when they are confirmed, though they were reported as orphans before.
     recorded_since: Vec<StorageName>,
@@ -52,7 +51,7 @@ impl Actor for StubApi {
 
 impl Serve<Report> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, report: Report) -> Result<(), Error> {
-        let _ = self.reports.borrow().send(report);
+        let _ = self.reports.send(report);
         Ok(())
     }
 }
@@ -110,12 +109,30 @@ impl Serve<BackendStarted> for StubApi {
     }
 }
 
+/// The stub's endpoint, and what it records.
+fn stub_api(
+    has: Vec<BackendVolume>,
+    recorded_since: Vec<StorageName>,
+) -> (EndpointBuilder<StubApi>, UnboundedReceiver<Report>) {
+    let (reports, recorded) = unbounded_channel();
+    let stub = EndpointBuilder::new(None, 256, move || {
+        Rc::new(StubApi {
+            reports: reports.clone(),
+            has: has.clone(),
+            recorded_since: recorded_since.clone(),
+        })
+    });
+    let stub = stub.serves::<Report>().serves::<ListBackendVolumesPage>();
+    let stub = stub.serves::<ConfirmOrphans>().serves::<BackendStarted>();
+    (stub.serves::<CompareStorage>(), recorded)
+}
+
 struct World {
     driver: FakeDriver,
     target: Arc<FakeTarget>,
     state: Arc<BackendState>,
     manager: Handle<VolumeTopic>,
-    reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
+    reports: UnboundedReceiver<Report>,
     context: Context,
     router: Router,
 }
@@ -137,24 +154,8 @@ fn world_where(
 ) -> World {
     let state = backend_state(&driver, &target, options);
     let router = Router::new("h");
-    let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
-    let sender = Arc::new(Mutex::new(sender));
-    router.register(
-        EndpointBuilder::new(None, 256, move || {
-            let reports = Rc::new(RefCell::new(sender.lock().clone()));
-            Rc::new(StubApi {
-                reports,
-                has: has.clone(),
-                recorded_since: recorded_since.clone(),
-            })
-        })
-        .serves::<Report>()
-        .serves::<ListBackendVolumesPage>()
-        .serves::<ConfirmOrphans>()
-        .serves::<BackendStarted>()
-        .serves::<CompareStorage>()
-        .start(),
-    );
+    let (stub, reports) = stub_api(has, recorded_since);
+    router.register(stub.start());
     router.register(endpoint(state.clone(), router.clone(), 256).start());
     let manager = router.server::<VolumeTopic>(&backend().to_string());
     World {
@@ -169,7 +170,15 @@ fn world_where(
 }
 
 fn world() -> World {
-    world_with(FakeDriver::default(), Options::default(), Vec::new())
+    world_by(Options::default())
+}
+
+fn world_by(options: Options) -> World {
+    world_with(FakeDriver::default(), options, Vec::new())
+}
+
+fn work() -> Work {
+    Work::within(Duration::from_secs(20))
 }
 
 fn connector() -> Connector {
@@ -187,12 +196,24 @@ impl World {
         next(self).await.outcome
     }
 
+    async fn is_up(&self) {
+        let readiness = &self.state.readiness;
+        until("the backend is up", || *readiness.borrow() == Readiness::Up).await;
+    }
+
     /// A volume that was created, of so many GiB.
     async fn volume(&mut self, size: u32) -> VolumeSpec {
         let volume = spec(size);
         self.create(first(), &volume).await;
-        next(self).await;
+        let outcome = next(self).await.outcome;
+        assert!(matches!(outcome, Outcome::Created { .. }), "{outcome:?}");
         volume
+    }
+
+    /// Deletes a volume, and expects success.
+    async fn deleted(&mut self, volume: &VolumeSpec) {
+        self.delete(first(), volume).await;
+        assert_eq!(next(self).await.outcome, Outcome::Deleted);
     }
 
     async fn create(&self, command: CommandId, volume: &VolumeSpec) {
@@ -267,12 +288,18 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn is_failed(outcome: &Outcome, kind: FailureKind) -> bool {
-    matches!(outcome, Outcome::Failed(failure) if failure.kind == kind)
+fn assert_failed(outcome: &Outcome, kind: FailureKind) {
+    let failed = matches!(outcome, Outcome::Failed(failure) if failure.kind == kind);
+    assert!(failed, "{outcome:?} is no {kind:?}");
 }
 
 async fn connect(world: &mut World, volume: &VolumeSpec) -> Outcome {
     connect_from(world, volume, connector()).await
+}
+
+async fn connect_well(world: &mut World, volume: &VolumeSpec) {
+    let outcome = connect(world, volume).await;
+    assert!(matches!(outcome, Outcome::Connected { .. }), "{outcome:?}");
 }
 
 async fn connect_from(world: &mut World, volume: &VolumeSpec, connector: Connector) -> Outcome {

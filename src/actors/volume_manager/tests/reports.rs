@@ -3,77 +3,61 @@
 use super::super::VolumeManager;
 use super::super::reports::Reports;
 use super::*;
-use crate::messages::registry::{Heartbeat, RegistryTopic};
-use crate::messages::scheduler::{SchedulerTopic, UpdateServiceCapabilities};
+use crate::messages::registry::Heartbeat;
+use crate::messages::scheduler::UpdateServiceCapabilities;
 use crate::model::service::BackendStats;
 
-/// A stub of the scheduler that records reports.
-struct Listener(tokio::sync::mpsc::UnboundedSender<BackendStats>);
+/// A stub actor that records the messages it gets.
+struct Recorder<M>(UnboundedSender<M>);
 
-impl Actor for Listener {
-    type Topic = SchedulerTopic;
+impl<M: Message<Reply = ()>> Actor for Recorder<M> {
+    type Topic = M::To;
 }
 
-impl Serve<UpdateServiceCapabilities> for Listener {
-    async fn serve(
-        self: Rc<Self>,
-        _context: Context,
-        update: UpdateServiceCapabilities,
-    ) -> Result<(), Error> {
-        let _ = self.0.send(update.stats);
+impl<M: Message<Reply = ()>> Serve<M> for Recorder<M> {
+    async fn serve(self: Rc<Self>, _context: Context, message: M) -> Result<(), Error> {
+        let _ = self.0.send(message);
         Ok(())
     }
 }
 
-type StatsReports = tokio::sync::mpsc::UnboundedReceiver<BackendStats>;
+fn record<M: Message<Reply = ()>>(world: &World) -> UnboundedReceiver<M> {
+    let (sender, messages) = unbounded_channel();
+    let recorder = EndpointBuilder::new(None, 64, move || Rc::new(Recorder(sender.clone())));
+    world.router.register(recorder.serves::<M>().start());
+    messages
+}
+
+/// The reports to a scheduler.
+struct StatsReports(UnboundedReceiver<UpdateServiceCapabilities>);
 
 fn listen(world: &World) -> StatsReports {
-    let (sender, reports) = tokio::sync::mpsc::unbounded_channel();
-    world.router.register(
-        EndpointBuilder::new(None, 64, move || Rc::new(Listener(sender.clone())))
-            .serves::<UpdateServiceCapabilities>()
-            .start(),
-    );
-    reports
+    StatsReports(record(world))
 }
 
-/// A stub of the registry that records heartbeats.
-struct RegistryListener(tokio::sync::mpsc::UnboundedSender<Heartbeat>);
-
-impl Actor for RegistryListener {
-    type Topic = RegistryTopic;
-}
-
-impl Serve<Heartbeat> for RegistryListener {
-    async fn serve(self: Rc<Self>, _context: Context, heartbeat: Heartbeat) -> Result<(), Error> {
-        let _ = self.0.send(heartbeat);
-        Ok(())
+impl StatsReports {
+    async fn next(&mut self) -> BackendStats {
+        self.0.recv().await.unwrap().stats
     }
-}
 
-fn listen_to_heartbeats(world: &World) -> tokio::sync::mpsc::UnboundedReceiver<Heartbeat> {
-    let (sender, heartbeats) = tokio::sync::mpsc::unbounded_channel();
-    world.router.register(
-        EndpointBuilder::new(None, 64, move || Rc::new(RegistryListener(sender.clone())))
-            .serves::<Heartbeat>()
-            .start(),
-    );
-    heartbeats
-}
-
-async fn first_up(reports: &mut StatsReports) -> BackendStats {
-    loop {
-        let report = reports.recv().await.unwrap();
-        if report.up {
-            return report;
+    async fn next_that(&mut self, is_wanted: impl Fn(&BackendStats) -> bool) -> BackendStats {
+        loop {
+            let report = self.next().await;
+            if is_wanted(&report) {
+                return report;
+            }
         }
     }
 }
 
 /// Frequent reports, without another examination of the pools.
 fn often() -> Options {
+    every(Duration::from_millis(20))
+}
+
+fn every(report_interval: Duration) -> Options {
     Options {
-        report_interval: Duration::from_millis(20),
+        report_interval,
         stats_polling_interval: Duration::from_secs(3600),
         ..Options::default()
     }
@@ -95,30 +79,29 @@ async fn heartbeats_go_on_while_no_export_can_be_restored() {
     let mut reports = listen(&world);
     let ensured = || target.calls(TargetVerb::EnsureExport);
     until("exports are being restored", || ensured() > 1).await;
-    first_up(&mut reports).await;
+    reports.next_that(|report| report.up).await;
     for _ in 0..5 {
-        assert!(reports.recv().await.unwrap().up);
+        assert!(reports.next().await.up);
     }
     assert!(target.exports().is_empty());
     // Nor does a create wait: one worker is left to the commands.
-    world.create(first(), &spec(1)).await;
-    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    world.volume(1).await;
     assert!(ensured() < 8);
     world.state.workers.stop();
 }
 
 #[actix::test]
 async fn heartbeats_go_on_with_the_last_stats_while_the_storage_does_not_answer() {
-    let world = world_with(FakeDriver::default(), often(), Vec::new());
+    let world = world_by(often());
     let mut reports = listen(&world);
-    let before = first_up(&mut reports).await;
+    let before = reports.next_that(|report| report.up).await;
     world.driver.script(Verb::Stats, Fault::Hangs);
     world.state.request_stats_refresh();
     let driver = world.driver.clone();
     until("the pools are looked at", || driver.calls(Verb::Stats) == 2).await;
-    while reports.try_recv().is_ok() {}
+    while reports.0.try_recv().is_ok() {}
     for _ in 0..5 {
-        let report = reports.recv().await.unwrap();
+        let report = reports.next().await;
         assert!(report.up && report.timestamp == before.timestamp);
     }
     world.state.workers.stop();
@@ -129,13 +112,13 @@ async fn a_target_that_does_not_become_ready_keeps_nothing_but_connections_waiti
     let target = Arc::new(FakeTarget::default());
     target.script(TargetVerb::Setup, Fault::Hangs);
     let world = world_on(FakeDriver::default(), target, often(), Vec::new());
-    let (mut reports, mut heartbeats) = (listen(&world), listen_to_heartbeats(&world));
+    let (mut reports, mut heartbeats) = (listen(&world), record::<Heartbeat>(&world));
     for _ in 0..3 {
         let heartbeat = heartbeats.recv().await.unwrap();
         assert_eq!(heartbeat.backend_up, Some(false));
     }
     // A create that waits for an unknown backend continues to wait for this one.
-    assert!(reports.try_recv().is_err());
+    assert!(reports.0.try_recv().is_err());
     world.state.workers.stop();
 }
 
@@ -145,11 +128,11 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
         max_workers: 1,
         ..often()
     };
-    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let mut world = world_by(options);
     let mut reports = listen(&world);
-    first_up(&mut reports).await;
+    reports.next_that(|report| report.up).await;
     let (free, hangs) = std::sync::mpsc::channel::<()>();
-    let hangs = Mutex::new(hangs);
+    let hangs = parking_lot::Mutex::new(hangs);
     let state = world.state.clone();
     // It does not check for cancellation, like a system call on a dead NFS.
     let hung = tokio::task::spawn_local(async move {
@@ -171,50 +154,32 @@ async fn a_backend_whose_workers_all_hang_takes_no_more_until_one_comes_back() {
         failure.operator.contains("1 of 1 driver verbs hang"),
         "{failure:?}"
     );
-    loop {
-        let report = reports.recv().await.unwrap();
-        if !report.up {
-            assert!(report.reason.unwrap().contains("1 of 1 driver verbs hang"));
-            break;
-        }
-    }
+    let report = reports.next_that(|report| !report.up).await;
+    assert!(report.reason.unwrap().contains("1 of 1 driver verbs hang"));
     drop(free);
-    first_up(&mut reports).await;
-    world.create(first(), &spec(1)).await;
-    assert!(matches!(next(&mut world).await.outcome, Outcome::Created { .. }));
+    reports.next_that(|report| report.up).await;
+    world.volume(1).await;
 }
 
 #[actix::test]
 async fn the_storage_is_looked_at_when_something_went_and_not_for_every_report() {
-    let options = Options {
-        report_interval: Duration::from_millis(1),
-        stats_polling_interval: Duration::from_secs(3600),
-        ..Options::default()
-    };
-    let mut world = world_with(FakeDriver::default(), options, Vec::new());
-    let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    world.router.register(
-        EndpointBuilder::new(None, 16, move || Rc::new(Listener(sender.clone())))
-            .serves::<UpdateServiceCapabilities>()
-            .start(),
-    );
-    let before = first_up(&mut reports).await;
-    assert_eq!(reports.recv().await.unwrap().timestamp, before.timestamp);
+    let options = every(Duration::from_millis(1));
+    let mut world = world_by(options);
+    let mut reports = listen(&world);
+    let before = reports.next_that(|report| report.up).await;
+    assert_eq!(reports.next().await.timestamp, before.timestamp);
     let volume = world.volume(4).await;
     for _ in 0..2 {
-        let again = reports.recv().await.unwrap();
+        let again = reports.next().await;
         // The schedulers count what they promised; what is update again says nothing of it.
         assert_eq!(again.timestamp, before.timestamp);
     }
     assert_eq!(world.driver.calls(Verb::Stats), 1);
     world.delete(first(), &volume).await;
     next(&mut world).await;
-    let after = loop {
-        let report = reports.recv().await.unwrap();
-        if report.timestamp != before.timestamp {
-            break report;
-        }
-    };
+    let after = reports
+        .next_that(|report| report.timestamp != before.timestamp)
+        .await;
     assert_eq!(after.pools[0].total_volumes, 0);
     assert_eq!(world.driver.calls(Verb::Stats), 2);
 }
@@ -225,11 +190,10 @@ async fn what_was_made_during_a_look_is_looked_for_again() {
         report_interval: Duration::from_secs(3600),
         ..Options::default()
     };
-    let mut world = world_with(FakeDriver::default(), options, Vec::new());
+    let mut world = world_by(options);
     let manager = VolumeManager::new(world.state.clone(), world.router.clone(), Rc::new(Unobserved));
-    let state = world.state.clone();
-    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
-    let mut reports = Reports::default();
+    world.is_up().await;
+    let (state, mut reports) = (world.state.clone(), Reports::default());
     let looked = reports.begin_look(&state).await;
     reports.looked(&state, looked);
     reports.send(&manager, &world.context).await;
@@ -242,21 +206,12 @@ async fn what_was_made_during_a_look_is_looked_for_again() {
 
 #[actix::test]
 async fn a_driver_that_fails_to_tell_is_asked_at_the_next_report() {
-    let options = Options {
-        report_interval: Duration::from_millis(1),
-        stats_polling_interval: Duration::from_secs(3600),
-        ..Options::default()
-    };
+    let options = every(Duration::from_millis(1));
     let driver = FakeDriver::default();
     driver.fail_next(Verb::Stats, 1, || DriverError::TimedOut);
     let world = world_with(driver, options, Vec::new());
-    let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    world.router.register(
-        EndpointBuilder::new(None, 16, move || Rc::new(Listener(sender.clone())))
-            .serves::<UpdateServiceCapabilities>()
-            .start(),
-    );
-    while !reports.recv().await.unwrap().up {}
+    let mut reports = listen(&world);
+    reports.next_that(|report| report.up).await;
     assert_eq!(world.driver.calls(Verb::Stats), 2);
 }
 

@@ -159,7 +159,6 @@ mod tests {
             after_failure: |fixture, _| {
                 fixture.driver.volumes() == [fixture.volume.id] && fixture.has_allocated(0)
             },
-            is_repeatable: true,
         }
         .check()
         .await;

@@ -90,7 +90,6 @@ mod tests {
                     .find(command.command.operation, command.volume.id, Instant::now())
                     .is_none()
             },
-            is_repeatable: true,
         }
         .check()
         .await;

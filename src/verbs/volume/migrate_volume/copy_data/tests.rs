@@ -214,7 +214,6 @@ async fn the_data_of_a_volume_is_copied_and_a_failed_copy_can_be_repeated() {
             })
         },
         after_failure: |fixture, _| fixture.driver.exists(fixture.volume.id),
-        is_repeatable: true,
     }
     .check()
     .await;
