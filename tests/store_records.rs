@@ -194,7 +194,7 @@ fn types_and_limits_and_services_keep_their_form() {
             is_public: false,
             extra_specs: pairs(&[("multiattach", "<is> True")]),
             projects: BTreeSet::from(["p".into(), "q".into()]),
-            qos_specs_id: Some(id(2)),
+            qos_specs_id: Some(pumice::model::QosSpecsId(id(2))),
             created_at: time(1),
             updated_at: Some(time(2)),
         },

@@ -199,7 +199,22 @@ impl Control {
         Ok(self.catalog.volume_type(id).await?)
     }
 
-    /// The type for requests without one.
+    /// The type for this caller's requests without one: of its project, else the service's.
+    pub async fn default_volume_type_for(&self, context: &Context) -> Result<Stored<VolumeType>> {
+        match self.catalog.project_default_type(&context.project_id).await? {
+            Some(default) => {
+                let id = default.volume_type_id;
+                let found = self.volume_type(id).await?;
+                match context.is_admin || found.is_open_to(&context.project_id) {
+                    true => Ok(found),
+                    false => Err(type_not_found(id)),
+                }
+            }
+            None => self.default_volume_type().await,
+        }
+    }
+
+    /// The service's type for requests without one.
     pub async fn default_volume_type(&self) -> Result<Stored<VolumeType>> {
         let name = &self.options.default_volume_type;
         let found = self.catalog.volume_type_by_name(name).await?;

@@ -9,6 +9,7 @@ pub mod finished;
 pub mod lookup;
 pub mod old_connectors;
 pub mod options;
+pub mod qos_specs;
 pub mod quota;
 pub mod quota_texts;
 

@@ -62,6 +62,8 @@ pub const HINTS: Part = part("scheduler_hints", 16 * KIB);
 pub const REFERENCE: Part = part("ref", 4 * KIB);
 /// Extra specs of a type.
 pub const EXTRA_SPECS: Part = part("extra_specs", 32 * KIB);
+/// Limits of QoS specs: as JSON, which may be six times as long, they are part of the connection data.
+pub const QOS_SPECS: Part = part("qos_specs", 4 * KIB);
 /// Projects that may use a private type.
 pub const TYPE_ACCESS: Part = part("access list of the volume type", 64 * KIB);
 
@@ -117,6 +119,7 @@ const _: () = {
     // Each of the three has a length prefix.
     assert!(PLACE + 3 * 8 <= HOST);
     assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
+    assert!(QOS_SPECS.bytes + TEXT + FIXED <= RECORD);
     assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD && SERVICE <= RECORD);
     // The key of a connector in the volume is its name, or a hash of it.
     assert!(CONNECTOR.bytes + 8 + 16 + 255 <= OLD_CONNECTORS.bytes);
@@ -154,6 +157,12 @@ pub fn text(text: &str) -> usize {
 /// The size of pairs.
 pub fn pairs(pairs: &BTreeMap<String, String>) -> usize {
     pairs.iter().map(|(key, value)| text(key) + text(value)).sum()
+}
+
+/// The size of pairs whose value may be missing.
+pub fn optional_pairs(pairs: &BTreeMap<String, Option<String>>) -> usize {
+    let size = |value: &Option<String>| 1 + value.as_deref().map_or(0, text);
+    pairs.iter().map(|(key, value)| text(key) + size(value)).sum()
 }
 
 /// The size of a list of projects.

@@ -142,11 +142,7 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
             .ok_or_else(|| not_migratable(volume)),
         Verb::Retype(new_type) => {
             if !may_be_moved(volume) || volume.volume_type_id == Some(new_type) {
-                return Err(Error::invalid_volume(
-                    "Retype needs volume to be in available or in-use state, not be part of an active migration or a \
-                     consistency group, requested type has to be different that the one from the volume, and for in-use \
-                     volumes front-end qos specs cannot change.",
-                ));
+                return Err(not_retypable());
             }
             Ok(VolumeStatus::Retyping)
         }
@@ -155,6 +151,15 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
             other => other,
         }),
     }
+}
+
+/// The refusal of a retype.
+pub fn not_retypable() -> Error {
+    Error::invalid_volume(
+        "Retype needs volume to be in available or in-use state, not be part of an active migration or a consistency \
+         group, requested type has to be different that the one from the volume, and for in-use volumes front-end qos \
+         specs cannot change.",
+    )
 }
 
 /// Checks that the volume has storage that a host can be connected to. Cinder leaves this to the backend, which fails with

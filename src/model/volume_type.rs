@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::id::uuid_id;
-use super::{ProjectId, Timestamp};
+use super::{ProjectId, QosSpecsId, Timestamp};
 use crate::rng;
 
 uuid_id!(/// Names a volume type.
@@ -31,11 +30,21 @@ pub struct VolumeType {
     /// The projects that may use a private type.
     pub projects: BTreeSet<ProjectId>,
     /// Its QoS specs.
-    pub qos_specs_id: Option<Uuid>,
+    pub qos_specs_id: Option<QosSpecsId>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
+}
+
+/// The type of a project's volumes whose request has none, as stored in the catalog (version 1). Other projects use the
+/// service's default type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectDefaultType {
+    /// The project.
+    pub project_id: ProjectId,
+    /// Its default type.
+    pub volume_type_id: VolumeTypeId,
 }
 
 impl VolumeType {
@@ -49,5 +58,19 @@ impl VolumeType {
         self.extra_specs
             .get("multiattach")
             .is_some_and(|spec| spec == "<is> True")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_types_keep_their_form() {
+        let default = ProjectDefaultType {
+            project_id: "p".into(),
+            volume_type_id: VolumeTypeId(uuid::Uuid::from_u128(1)),
+        };
+        crate::golden::record("full", &default);
     }
 }

@@ -30,7 +30,8 @@ use crate::model::identity::{
 };
 use crate::model::quota::Resource;
 use crate::model::{
-    Attachment, Operation, Service, Snapshot, Transfer, TypeEncryption, UserMessage, Volume, VolumeType,
+    Attachment, Operation, ProjectDefaultType, QosSpecs, Service, Snapshot, Transfer, TypeEncryption,
+    UserMessage, Volume, VolumeType,
 };
 
 /// A stored type.
@@ -245,6 +246,8 @@ records! {
     14 "limit" Limit, version 1;
     15 "transfer" Transfer, version 1;
     16 "type encryption" TypeEncryption, version 1;
+    17 "QoS specs" QosSpecs, version 1;
+    18 "project default type" ProjectDefaultType, version 1;
     20 "token keys" TokenKeys, version 1;
     21 "token generation" TokenGeneration, version 1;
     22 "revoked token" RevokedToken, version 1;

@@ -29,6 +29,7 @@ pub mod followers;
 pub mod message;
 pub mod operation_context;
 mod prelude;
+pub mod qos_specs;
 pub mod record_changes;
 pub mod request;
 pub mod snapshot;
@@ -269,6 +270,7 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     snapshot::requests(visitor);
     transfer::requests(visitor);
     volume_type::requests(visitor);
+    qos_specs::requests(visitor);
     message::requests(visitor);
 }
 

@@ -15,6 +15,7 @@ mod bounds;
 mod long_lists;
 mod manage;
 mod operators;
+mod qos_specs;
 mod replay;
 mod snapshots;
 mod table;

@@ -19,6 +19,8 @@
 //! | `nn` | scope, name, created_at, id | snapshots by name |
 //! | `T.`, `tn` | id; name | volume types; value of `tn`: id |
 //! | `Te` | type id | how the volumes of a type are encrypted |
+//! | `Td` | project | default types of projects |
+//! | `Tq`, `tq` | id; name | QoS specs; value of `tq`: id |
 //! | `O.` | id | operations |
 //! | `os` | volume or snapshot, id | operations that create a volume from it |
 //! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
@@ -70,6 +72,9 @@ tables! {
     VOLUME_TYPE = b"T.";
     VOLUME_TYPE_BY_NAME = b"tn";
     TYPE_ENCRYPTION = b"Te";
+    PROJECT_DEFAULT_TYPE = b"Td";
+    QOS_SPECS = b"Tq";
+    QOS_SPECS_BY_NAME = b"tq";
     OPERATION = b"O.";
     OPERATION_BY_SOURCE = b"os";
     USAGE = b"Qc";

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
 use crate::model::{
-    Attachment, Operation, OperationId, Project, RevokedToken, RoleAssignment, Service, Snapshot, Token,
-    TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
+    Attachment, Operation, OperationId, Project, ProjectDefaultType, QosSpecs, RevokedToken, RoleAssignment,
+    Service, Snapshot, Token, TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage,
+    Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
@@ -73,6 +74,8 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<Operation>().await?;
     visitor.kind::<VolumeType>().await?;
     visitor.kind::<TypeEncryption>().await?;
+    visitor.kind::<ProjectDefaultType>().await?;
+    visitor.kind::<QosSpecs>().await?;
     visitor.kind::<UserMessage>().await?;
     visitor.kind::<Transfer>().await?;
     visitor.kind::<Token>().await?;
@@ -97,6 +100,7 @@ macro_rules! without_index {
 
 without_index! {
     TypeEncryption: TYPE_ENCRYPTION;
+    ProjectDefaultType: PROJECT_DEFAULT_TYPE;
     TokenKeys: TOKEN_KEYS;
     TokenGeneration: TOKEN_GENERATION;
     Limit: PROJECT_LIMIT CLASS_LIMIT;

@@ -36,6 +36,7 @@ mod operations;
 mod order;
 mod plan;
 mod prelude;
+mod qos_specs;
 mod query;
 mod quota;
 mod read;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::prelude::*;
-use crate::model::{TypeEncryption, VolumeType, VolumeTypeId};
+use crate::model::{ProjectDefaultType, ProjectId, TypeEncryption, VolumeType, VolumeTypeId};
 use crate::store::Ceiling;
 
 /// The name in [`CommitError::OverCeiling`](crate::store::CommitError::OverCeiling) if a type that is to be deleted, or
@@ -37,6 +37,19 @@ impl Catalog {
         id: VolumeTypeId,
     ) -> Result<Option<Stored<TypeEncryption>>, StoreError> {
         self.record(&record_key::<TypeEncryption>(id.0)).await
+    }
+
+    /// The default type of a project, if it has its own.
+    pub async fn project_default_type(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Option<Stored<ProjectDefaultType>>, StoreError> {
+        self.record(&default_key(project)).await
+    }
+
+    /// The default types of all projects that have their own.
+    pub async fn project_default_types(&self) -> Result<Vec<Stored<ProjectDefaultType>>, StoreError> {
+        self.all(key(keys::PROJECT_DEFAULT_TYPE).prefix()).await
     }
 
     /// All types, newest first. There are few.
@@ -76,6 +89,16 @@ impl Indexed for TypeEncryption {
             changes.ceiling(no_volumes_of(changed.volume_type_id));
         }
     }
+}
+
+impl Indexed for ProjectDefaultType {
+    fn key(&self) -> Key {
+        default_key(&self.project_id)
+    }
+}
+
+fn default_key(project: &ProjectId) -> Key {
+    key(keys::PROJECT_DEFAULT_TYPE).text(project.as_str()).end()
 }
 
 fn no_volumes_of(id: VolumeTypeId) -> Ceiling {

@@ -114,6 +114,10 @@ impl Verb for InitializeConnectionEntry {
         Some(Command::to_backend(&backend, command))
     }
 
+    async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {
+        control.with_qos_specs(operation, outcome).await
+    }
+
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
             Outcome::Connected {

@@ -76,7 +76,7 @@ impl Request for ManageVolume {
                     "Invalid volume type: Cannot find requested '{name}' volume type"
                 ))
             })?,
-            None => control.default_volume_type().await?,
+            None => control.default_volume_type_for(at.context).await?,
         };
         if control.is_encrypted(volume_type.id).await? {
             return Err(Error::bad_request("Managing to an encrypted volume type is not supported.").into());

@@ -16,6 +16,7 @@ use super::new_type::NewType;
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
 use crate::messages::scheduler::{Among, PlaceVolume, RequestSpec};
 use crate::model::quota::{Deltas, Resource};
+use crate::model::transitions::not_retypable;
 use crate::model::{PoolName, VolumeId, VolumeTypeId};
 use crate::verbs::prelude::*;
 use crate::verbs::transition::client_error;
@@ -89,6 +90,11 @@ impl Request for RetypeVolume {
             .check_quota(at.context, &volume.project_id, &more, None)
             .await?;
         let status = decide(&volume, &[], Asked::Retype(new_type.id))?;
+        if volume.status != VolumeStatus::Available
+            && control.front_end_qos_differs(&volume, &volume_type).await?
+        {
+            return Err(not_retypable().into());
+        }
         must_be_settled(&volume)?;
         if volume.host.is_none() {
             return Err(Error::internal("a volume that is available has a host").into());

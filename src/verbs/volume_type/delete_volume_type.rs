@@ -20,7 +20,12 @@ impl Request for DeleteVolumeType {
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let was = at.control.volume_type(self.id).await?;
-        if at.control.default_volume_type().await?.id == was.id {
+        let project_defaults = at.control.catalog.project_default_types().await?;
+        if project_defaults
+            .iter()
+            .any(|default| default.volume_type_id == was.id)
+            || at.control.default_volume_type().await?.id == was.id
+        {
             return Err(Error::bad_request(format!(
                 "The volume type {} is a default volume type and cannot be deleted.",
                 was.id

@@ -72,6 +72,14 @@ impl Request for UpdateVolumeType {
         let mut changes = at.control.catalog.change();
         changes.update(&was, &volume_type);
         if was.name != volume_type.name {
+            // Cinder renames it, and then fails each create without a type.
+            if was.name == at.control.options.default_volume_type {
+                return Err(Error::bad_request(format!(
+                    "The volume type {} is the default volume type and cannot be renamed.",
+                    was.id
+                ))
+                .into());
+            }
             let taken = at.control.catalog.volume_type_by_name(&volume_type.name).await?;
             if taken.is_some_and(|other| other.id != was.id) {
                 return Err(exists(&volume_type.name).into());

@@ -12,6 +12,8 @@ pub enum Format {
     Uuid,
     /// `name`: not blank.
     Name,
+    /// `name_skip_leading_trailing_spaces`: 1 to 255 characters, trimmed.
+    TrimmedName,
     /// `name_non_mandatory_remove_white_spaces`: at most 255 characters, trimmed.
     VolumeName,
     /// `description_non_mandatory_remove_white_spaces`: at most 255 characters, trimmed.
@@ -65,6 +67,17 @@ impl Format {
                 Some(text) if python::uuid(text).is_some() => None,
                 _ => Some(FormatFault::IsNot("uuid")),
             },
+            Self::TrimmedName => {
+                let name = value.as_str()?;
+                let why = match name.trim().chars().count() {
+                    0 if name.is_empty() => "The 'name' can not be None.",
+                    0 => "The 'name' can not be empty.",
+                    1..=MAX_LENGTH => return None,
+                    _ => "The 'name' can not be greater than 255 characters.",
+                };
+                let text = format!("An invalid 'name' value was provided. {why}");
+                Some(FormatFault::Raised(text))
+            }
             Self::Name => {
                 let name = value.as_str()?;
                 let why = if name.is_empty() {

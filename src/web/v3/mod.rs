@@ -27,6 +27,7 @@ mod manageable_volumes;
 mod messages;
 mod metadata;
 mod prelude;
+mod qos_specs;
 mod query;
 mod quota_classes;
 mod quota_sets;

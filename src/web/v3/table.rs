@@ -14,9 +14,9 @@ use super::transfers::{NEW, OLD};
 use super::volume_actions::{attaching, extend, image, migrate, retype, revert, status};
 use super::{
     attachments, availability_zones, clusters, default_types, extensions, limits, manageable, messages,
-    metadata, quota_classes, quota_sets, resource_filters, scheduler_stats, services, snapshot_actions,
-    snapshot_list, snapshots, transfers, type_access, type_encryption, type_extra_specs, types,
-    volume_encryption, volume_list, volumes,
+    metadata, qos_specs, quota_classes, quota_sets, resource_filters, scheduler_stats, services,
+    snapshot_actions, snapshot_list, snapshots, transfers, type_access, type_encryption, type_extra_specs,
+    types, volume_encryption, volume_list, volumes,
 };
 use crate::model::{Snapshot, Volume};
 use crate::store::catalog::Stored;
@@ -25,7 +25,6 @@ use crate::web::routes::{Access, Routes, RuleOrder};
 use crate::web::schema;
 
 const BACKUPS: &str = "Not implemented: backups.";
-const QOS: &str = "Not implemented: QoS specs.";
 const GROUPS: &str = "Not implemented: groups.";
 const GROUP_TYPES: &str = "Not implemented: group types.";
 const GROUP_SNAPSHOTS: &str = "Not implemented: group snapshots.";
@@ -33,7 +32,6 @@ const CONSISTENCY_GROUPS: &str = "Not implemented: consistency groups.";
 const HOSTS: &str = "Not implemented: hosts.";
 const CAPABILITIES: &str = "Not implemented: reporting the capabilities of a driver.";
 const CLEANUP: &str = "Not implemented: cleaning up by request.";
-const DEFAULT_TYPES: &str = "Default types of projects are not implemented.";
 const FREEZING: &str = "Freezing a host is not implemented.";
 const REPLICATION: &str = "Replication is not implemented.";
 const LOG_LEVELS: &str = "Changing log levels by request is not implemented.";
@@ -135,21 +133,21 @@ fn of_types(t: &mut Routes) {
 
     t.section("Default types");
     t.get("/default-types", admin("volume_extension:default_get_all"), default_types::list).since(62).does("all project defaults");
-    t.later(GET, "/default-types/{target_id}", admin("volume_extension:default_get"), DEFAULT_TYPES).since(62).does("one project default");
-    t.later(PUT, "/default-types/{target_id}", admin("volume_extension:default_set_or_update"), DEFAULT_TYPES).since(62).does("set");
-    t.later(DELETE, "/default-types/{target_id}", admin("volume_extension:default_unset"), DEFAULT_TYPES).since(62).does("unset");
+    t.get("/default-types/{target_id}", admin("volume_extension:default_get"), default_types::show).since(62).does("one project default");
+    t.put("/default-types/{target_id}", admin("volume_extension:default_set_or_update"), default_types::set).since(62).body(default_types::SET).does("set");
+    t.delete("/default-types/{target_id}", admin("volume_extension:default_unset"), default_types::unset).since(62).does("unset");
 
     t.section("QoS specs");
-    t.later(GET, "/qos-specs", admin("volume_extension:qos_specs_manage:get_all"), QOS).does("list");
-    t.later(POST, "/qos-specs", admin("volume_extension:qos_specs_manage:create"), QOS).does("create");
-    t.later(GET, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:get"), QOS).does("show");
-    t.later(PUT, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:update"), QOS).does("set keys");
-    t.later(DELETE, "/qos-specs/{id}", admin("volume_extension:qos_specs_manage:delete"), QOS).does("delete; 400 if associated and not force");
-    t.later(PUT, "/qos-specs/{id}/delete_keys", admin("volume_extension:qos_specs_manage:delete"), QOS).does("remove keys");
-    t.later(GET, "/qos-specs/{id}/associations", admin("volume_extension:qos_specs_manage:get_all"), QOS).does("list types");
-    t.later(GET, "/qos-specs/{id}/associate", admin("volume_extension:qos_specs_manage:update"), QOS).does("associate (GET with effect)");
-    t.later(GET, "/qos-specs/{id}/disassociate", admin("volume_extension:qos_specs_manage:update"), QOS).does("disassociate (GET with effect)");
-    t.later(GET, "/qos-specs/{id}/disassociate_all", admin("volume_extension:qos_specs_manage:update"), QOS).does("disassociate all (GET with effect)");
+    t.get("/qos-specs", admin("volume_extension:qos_specs_manage:get_all"), qos_specs::list).does("list");
+    t.post("/qos-specs", admin("volume_extension:qos_specs_manage:create"), qos_specs::create).body(qos_specs::CREATE).does("create");
+    t.get("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:get"), qos_specs::show).does("show");
+    t.put("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:update"), qos_specs::update).body(qos_specs::UPDATE).does("set keys");
+    t.delete("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:delete"), qos_specs::delete).does("delete; 400 if associated and not force");
+    t.put("/qos-specs/{id}/delete_keys", admin("volume_extension:qos_specs_manage:delete"), qos_specs::delete_keys).body(qos_specs::DELETE_KEYS).does("remove keys");
+    t.get("/qos-specs/{id}/associations", admin("volume_extension:qos_specs_manage:get_all"), qos_specs::associations).does("list types");
+    t.get("/qos-specs/{id}/associate", admin("volume_extension:qos_specs_manage:update"), qos_specs::associate).does("associate (GET with effect)");
+    t.get("/qos-specs/{id}/disassociate", admin("volume_extension:qos_specs_manage:update"), qos_specs::disassociate).does("disassociate (GET with effect)");
+    t.get("/qos-specs/{id}/disassociate_all", admin("volume_extension:qos_specs_manage:update"), qos_specs::disassociate_all).does("disassociate all (GET with effect)");
 }
 
 #[rustfmt::skip]

@@ -146,10 +146,19 @@ fn sort_by(types: &mut [&VolumeType], mut sort: Vec<(Order, Direction)>) {
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     if path.id == "default" {
-        let found = state
+        let project_default = state
             .catalog
-            .volume_type_by_name(&state.default_volume_type)
+            .project_default_type(&caller.context.project_id)
             .await?;
+        let found = match project_default {
+            Some(default) => state.catalog.volume_type(default.volume_type_id).await?,
+            None => {
+                state
+                    .catalog
+                    .volume_type_by_name(&state.default_volume_type)
+                    .await?
+            }
+        };
         let found = found.ok_or_else(|| Fault::not_found("Default volume type can not be found."))?;
         return ok(&Named("volume_type", TypeView::of_default(&caller, &found)));
     }

@@ -138,7 +138,7 @@ pub(super) async fn extract(at: &BeginContext<'_>, request: &CreateVolume) -> Re
     }
     let origin = control.origin(snapshot, source).await?;
     let size = size(request.size, origin.as_ref())?;
-    let volume_type = control.type_to_use(asked_type, origin.as_ref()).await?;
+    let volume_type = control.type_to_use(context, asked_type, origin.as_ref()).await?;
     check_type_size(&volume_type, size)?;
     control.check_key_manager(&volume_type).await?;
     if let Some(origin) = &origin {
@@ -195,13 +195,14 @@ impl Control {
     /// The requested type, else the origin's, else the default.
     async fn type_to_use(
         &self,
+        context: &crate::model::Context,
         asked: Option<Stored<VolumeType>>,
         origin: Option<&Origin>,
     ) -> Result<Stored<VolumeType>> {
         match (asked, origin.and_then(Origin::volume_type_id)) {
             (Some(asked), _) => Ok(asked),
             (None, Some(id)) => self.volume_type(id).await,
-            (None, None) => self.default_volume_type().await,
+            (None, None) => self.default_volume_type_for(context).await,
         }
     }
 
