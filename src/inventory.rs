@@ -50,6 +50,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<registry::Heartbeat>();
     visitor.message::<registry::ListServices>();
     visitor.message::<registry::SetServiceDisabled>();
+    visitor.message::<registry::SetServiceFrozen>();
 
     visitor.message::<ScheduleVolume>();
     visitor.message::<scheduler::ValidateExtend>();
@@ -61,6 +62,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::ListExisting>();
     visitor.message::<volume::CancelOperation>();
     visitor.message::<volume::ListExistingPage>();
+    visitor.message::<volume::GetLogLevels>();
+    visitor.message::<volume::SetLogLevels>();
     visitor.message::<ReadVolumeData>();
 
     visitor.message::<RelayedRead>();

@@ -47,6 +47,7 @@ pub mod flow;
 #[path = "../tests/golden_support/mod.rs"]
 mod golden;
 pub mod inventory;
+pub mod log_levels;
 pub mod messages;
 pub mod model;
 mod panic_text;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const TOOLS: &[&str] = &[
     "backoff",
     "failpoint",
+    "log_levels",
     "panic_text",
     "private_files",
     "rng",

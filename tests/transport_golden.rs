@@ -756,6 +756,13 @@ fn each_message_to_registry_has_the_bytes_it_had() {
             reason: text("because"),
         },
     )]);
+    message(&[(
+        "full",
+        SetServiceFrozen {
+            host: "h1@file".into(),
+            frozen: true,
+        },
+    )]);
     let view = ServiceView {
         service: service(),
         heard_at: Some(Timestamp(3)),
@@ -891,7 +898,7 @@ fn each_reply_of_api_has_the_bytes_it_had() {
         is_public: false,
         extra_specs: map(),
         projects: BTreeSet::from(["p".into()]),
-        qos_specs_id: Some(id(11)),
+        qos_specs_id: Some(pumice::model::QosSpecsId(id(11))),
         created_at: Timestamp(1),
         updated_at: Some(Timestamp(2)),
     };

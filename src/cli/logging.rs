@@ -6,12 +6,14 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::config::Log;
 use crate::config::log::Format;
+use crate::log_levels;
 
 /// Logging cannot be set up as configured.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +44,21 @@ pub fn start(log: &Log) -> Result<(), LoggingError> {
         Format::Text => false,
         Format::Auto => !std::io::stderr().is_terminal(),
     };
-    subscriber(&log.filter, json, std::io::stderr)?
-        .try_init()
-        .map_err(LoggingError::Twice)
+    let (subscriber, apply) = subscriber(&log.filter, json, std::io::stderr)?;
+    subscriber.try_init().map_err(LoggingError::Twice)?;
+    log_levels::install(&log.filter, apply);
+    Ok(())
 }
 
-/// A subscriber that writes to `writer`.
+/// Makes a subscriber use another filter.
+type Apply = Box<dyn Fn(EnvFilter) + Send>;
+
+/// A subscriber that writes to `writer`, and what changes its filter.
 fn subscriber<W>(
     filter: &str,
     json: bool,
     writer: W,
-) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LoggingError>
+) -> Result<(Box<dyn tracing::Subscriber + Send + Sync>, Apply), LoggingError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -60,21 +66,18 @@ where
         filter: filter.to_owned(),
         source,
     })?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
-    Ok(if json {
-        Box::new(
-            lines
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(true)
-                .finish(),
-        )
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = if json {
+        let lines = lines.json().flatten_event(true);
+        lines.with_current_span(false).with_span_list(true).boxed()
     } else {
-        Box::new(lines.with_ansi(std::io::stderr().is_terminal()).finish())
-    })
+        lines.with_ansi(std::io::stderr().is_terminal()).boxed()
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    // It fails only if the subscriber is gone, and with it the log.
+    let apply = move |filter| drop(handle.reload(filter));
+    Ok((Box::new(subscriber), Box::new(apply)))
 }
 
 #[cfg(test)]
@@ -103,11 +106,13 @@ mod tests {
     fn logged(json: bool) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber("info", json, move || writer.clone()).unwrap();
+        let (subscriber, apply) = subscriber("info", json, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             let _inside = tracing::info_span!("request", request_id = "req-1").entered();
             tracing::info!(size = 3, secret = ?Secret::new("hunter2"), "volume created");
             tracing::debug!("not to be seen");
+            apply("debug".parse().unwrap());
+            tracing::debug!("to be seen");
         });
         let bytes = lines.0.lock().clone();
         String::from_utf8(bytes).unwrap()
@@ -121,10 +126,10 @@ mod tests {
             "{text}"
         );
         assert!(
-            !text.contains("hunter2") && !text.contains("not to be seen"),
+            !text.contains("hunter2") && !text.contains("not to be seen") && text.contains("to be seen"),
             "{text}"
         );
-        let line: serde_json::Value = serde_json::from_str(&logged(true)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(logged(true).lines().next().unwrap()).unwrap();
         assert_eq!(line["message"], "volume created");
         assert_eq!(line["spans"][0]["request_id"], "req-1");
         assert!(!line.to_string().contains("hunter2"));

@@ -7,7 +7,7 @@ use crate::model::{Service, Timestamp};
 
 topic!(
     /// The Registry actor.
-    RegistryTopic = "registry", versions 1..=1
+    RegistryTopic = "registry", versions 1..=2
 );
 
 /// A service is alive. Sent every `report_interval`.
@@ -55,3 +55,13 @@ pub struct SetServiceDisabled {
     pub reason: Option<String>,
 }
 call!(SetServiceDisabled => RegistryTopic, "set_service_disabled", since 1, reply Service);
+
+/// Freeze or thaw a backend: no new volume is placed on a frozen one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetServiceFrozen {
+    /// `host@backend`, or a `host` with one backend.
+    pub host: String,
+    /// Whether it is frozen.
+    pub frozen: bool,
+}
+call!(SetServiceFrozen => RegistryTopic, "set_service_frozen", since 2, reply ());

@@ -5,14 +5,17 @@
 //! operation, so that the manager answers a repeated command with the same report. The outcome of each is sent as a
 //! [`super::api::Report`]; no command is answered directly, so that only reports can be lost.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{call, cast, topic};
+use crate::log_levels::LogLevel;
 use crate::model::{Existing, OperationId};
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=5
+    VolumeTopic = "volume", versions 1..=6
 );
 
 /// The operation and attempt of a command.
@@ -60,3 +63,21 @@ pub struct ExistingPage {
     pub next: Option<String>,
 }
 call!(ListExistingPage => VolumeTopic, "list_existing_page", since 4, reply ExistingPage);
+
+/// The levels of the log of the manager's process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetLogLevels {
+    /// The beginning of the targets; empty for all.
+    pub prefix: String,
+}
+call!(GetLogLevels => VolumeTopic, "get_log_levels", since 6, reply BTreeMap<String, String>);
+
+/// Set levels of the log of the manager's process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetLogLevels {
+    /// The beginning of the targets; empty for all.
+    pub prefix: String,
+    /// The level.
+    pub level: LogLevel,
+}
+call!(SetLogLevels => VolumeTopic, "set_log_levels", since 6, reply ());

@@ -441,7 +441,7 @@ impl Story<'_> {
         let made = self.ask("POST", &of_type, &luks)?;
         let encryption = made["encryption"]["encryption_id"].as_str().context("no id")?;
         self.ask("DELETE", &format!("{of_type}/{encryption}"), &Value::Null)?;
-        self.qos_and_default_types(kind)?;
+        self.qos_and_default_types(&kind)?;
         self.ask("DELETE", &format!("/types/{kind}"), &Value::Null)?;
         let messages = self.ask("GET", "/messages", &Value::Null)?;
         let message = messages["messages"][0]["id"]

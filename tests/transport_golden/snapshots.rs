@@ -1,6 +1,7 @@
 //! What came with version 2 of `api` and `volume`: snapshots, and the adoption of what exists.
 
 use super::*;
+use pumice::log_levels::LogLevel;
 use pumice::messages::api::*;
 use pumice::verbs::snapshot::{
     ChangeSnapshot, CreateSnapshot, DeleteSnapshot, ManageSnapshot, SnapshotChange, UnmanageSnapshot,
@@ -258,6 +259,24 @@ fn each_later_message_to_volume_has_the_bytes_it_had() {
         },
     )]);
     reply("volume.list_existing_page", &[("full", page)]);
+    message(&[(
+        "full",
+        GetLogLevels {
+            prefix: "pumice::web".into(),
+        },
+    )]);
+    let levels = BTreeMap::from([("pumice::web".to_owned(), "INFO".to_owned())]);
+    reply("volume.get_log_levels", &[("full", levels)]);
+    let set = |level| SetLogLevels {
+        prefix: "pumice::web".into(),
+        level,
+    };
+    message(&[
+        ("debug", set(LogLevel::Debug)),
+        ("info", set(LogLevel::Info)),
+        ("warning", set(LogLevel::Warning)),
+        ("error", set(LogLevel::Error)),
+    ]);
 }
 
 #[test]

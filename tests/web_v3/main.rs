@@ -17,6 +17,7 @@ mod manage;
 mod operators;
 mod qos_specs;
 mod replay;
+mod services;
 mod snapshots;
 mod table;
 mod transfers;

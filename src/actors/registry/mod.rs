@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effective_down_time};
 use crate::actors::permission::demand;
-use crate::messages::registry::{Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled};
+use crate::messages::registry::{
+    Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled, SetServiceFrozen,
+};
 use crate::model::role::Level;
 use crate::model::{Context, Error, Service, ServiceId, Timestamp, bounds};
 use crate::store::CommitError;
@@ -86,6 +88,7 @@ pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> 
     .serves::<Heartbeat>()
     .serves::<ListServices>()
     .serves::<SetServiceDisabled>()
+    .serves::<SetServiceFrozen>()
 }
 
 impl Registry {
@@ -268,5 +271,35 @@ impl Serve<SetServiceDisabled> for Registry {
             let SetServiceDisabled { binary, host, .. } = &message;
             Error::not_found(format!("Service {binary} could not be found on host {host}."))
         })
+    }
+}
+
+impl Serve<SetServiceFrozen> for Registry {
+    /// cinder: `volume/api.py` `_replication_db_change`.
+    async fn serve(self: Rc<Self>, context: Context, message: SetServiceFrozen) -> Result<(), Error> {
+        demand::<SetServiceFrozen>(Level::Admin, &context)?;
+        self.liveness.loaded().await;
+        let SetServiceFrozen { host, frozen } = message;
+        let known = match &self.liveness.services_of(VOLUME_BINARY, &host)[..] {
+            [known] => known.clone(),
+            [] => return Err(Error::bad_request(format!("No service found with host={host}"))),
+            _ => return Err(Error::bad_request("Services from different clusters found.")),
+        };
+        if known.frozen == frozen {
+            let expected = if frozen { "False" } else { "True" };
+            return Err(Error::invalid_input(format!(
+                "No service could be changed: frozen in ['{}'] must be {expected} to failover.",
+                known.host
+            )));
+        }
+        let service = self
+            .change(&known.binary, &known.host, |was| Service {
+                frozen,
+                updated_at: Some(Timestamp::now()),
+                ..was.unwrap_or_else(|| known.clone())
+            })
+            .await?;
+        tracing::info!(host = service.host, frozen, "backend frozen or thawed");
+        Ok(())
     }
 }

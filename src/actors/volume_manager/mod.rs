@@ -12,6 +12,7 @@
 //! | `asking` | the pauses between requests to the Api actor |
 //! | `reports` | stats and heartbeat |
 //! | `list_existing` | what is on the storage, for adoption |
+//! | `log_levels` | the levels of the process's log |
 //! | `read_volume_data` | reads of a volume by another backend that copies it |
 
 mod asking;
@@ -19,6 +20,7 @@ mod compare_storage;
 mod exports;
 mod lifecycle;
 mod list_existing;
+mod log_levels;
 mod read_volume_data;
 mod reports;
 #[cfg(test)]
@@ -35,7 +37,9 @@ use crate::backoff::Backoff;
 use crate::drivers::DriverError;
 use crate::flow::{FlowReport, Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
-use crate::messages::volume::{CancelOperation, CommandId, ListExisting, ListExistingPage, VolumeTopic};
+use crate::messages::volume::{
+    CancelOperation, CommandId, GetLogLevels, ListExisting, ListExistingPage, SetLogLevels, VolumeTopic,
+};
 use crate::model::{Context, Error, StepRecord};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, CallError, Handle, Router, Serve, Started};
@@ -71,6 +75,8 @@ pub fn endpoint(state: Arc<BackendState>, router: Router, bound: usize) -> Endpo
             .serves::<ListExisting>()
             .serves::<ListExistingPage>()
             .serves::<ReadVolumeData>()
+            .serves::<GetLogLevels>()
+            .serves::<SetLogLevels>()
             .serves::<CancelOperation>(),
     )
 }

@@ -34,6 +34,8 @@ pub enum Format {
     SnapshotStatus,
     /// `key_size`: a whole number, or a text that is one as Python writes it, or null.
     KeySize,
+    /// `level`: a level of a log.
+    LogLevel,
     /// `progress`: a whole percentage, or nothing.
     Progress,
     /// A `connector` that is no text: some of Cinder's schemas accept a text, which no backend can use.
@@ -90,6 +92,13 @@ impl Format {
                 Some(FormatFault::Raised(format!(
                     "An invalid 'name' value was provided. The 'name' can not be {why}."
                 )))
+            }
+            Self::LogLevel => {
+                let level = value.as_str().unwrap_or_default();
+                let text = format!("Invalid input received: {level} is not a valid log level.");
+                crate::log_levels::LogLevel::of(level)
+                    .is_none()
+                    .then_some(FormatFault::Raised(text))
             }
             Self::VolumeName => length_fault(value, "name", 0),
             Self::VolumeDescription => length_fault(value, "description", 0),
@@ -263,7 +272,7 @@ pub(super) const DIGITS: Pattern = Pattern {
 };
 
 /// Digits, or nothing.
-pub(super) const DIGITS_OR_NOTHING: Pattern = Pattern {
+pub(in crate::web) const DIGITS_OR_NOTHING: Pattern = Pattern {
     text: "^[0-9]*$",
     matches: |text| text.bytes().all(|byte| byte.is_ascii_digit()),
 };

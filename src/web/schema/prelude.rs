@@ -4,6 +4,7 @@ pub(in crate::web) use super::Check::{
     AnyOf, AtMostOne, Enum, Format as FormatCheck, Matches, MaxLength, Maximum, MinLength, Minimum, NoOthers,
     NotEmpty, PatternProperties, Properties, Required, Type, UniqueItems,
 };
+pub(in crate::web) use super::format::DIGITS_OR_NOTHING;
 pub(in crate::web) use super::parameter_types::*;
 pub(in crate::web) use super::{
     Choice, Format, Kind, Pattern, Schema, boolean, envelope, object, text, text_map, texts, trimmed, uuid,

@@ -108,6 +108,21 @@ fn repr_float(float: f64) -> String {
     }
 }
 
+/// `text.title()`: the first letter of each word in upper case, the others in lower case.
+pub fn title(text: &str) -> String {
+    let mut in_word = false;
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if in_word {
+            out.extend(character.to_lowercase());
+        } else {
+            out.extend(character.to_uppercase());
+        }
+        in_word = character.is_alphabetic();
+    }
+    out
+}
+
 /// A number, as `int()` or else `float()` reads one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {

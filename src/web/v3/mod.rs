@@ -16,11 +16,15 @@ use crate::store::catalog::Stored;
 
 mod attachments;
 mod availability_zones;
+mod capabilities;
+mod cleanup;
 mod clusters;
 mod default_types;
 mod extensions;
+mod hosts;
 mod limits;
 mod list;
+mod log_levels;
 mod manageable;
 mod manageable_snapshots;
 mod manageable_volumes;

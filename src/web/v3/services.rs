@@ -3,11 +3,14 @@
 use serde::Serialize;
 
 use super::prelude::*;
-use crate::messages::registry::{ListServices, SetServiceDisabled};
+use crate::messages::registry::{ListServices, SetServiceDisabled, SetServiceFrozen};
+use crate::model::Service;
 use crate::model::host::host_matches;
 use crate::web::fault::unknown_route;
+use crate::web::schema::manage::Place;
+use crate::web::schema::prelude::text;
 use crate::web::schema::services as schema;
-use crate::web::views::service::ServiceView;
+use crate::web::views::service::{ServiceView, VOLUME_BINARY};
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
     let services = state
@@ -74,4 +77,50 @@ async fn set_disabled(caller: &Caller, state: &WebState, disabled: bool, body: &
         disabled,
         disabled_reason: change.disabled_reason.as_deref(),
     })
+}
+
+pub(super) async fn freeze(caller: Caller, state: State, body: Body) -> HandlerResult {
+    set_frozen(&caller, &state, true, &body).await
+}
+
+pub(super) async fn thaw(caller: Caller, state: State, body: Body) -> HandlerResult {
+    set_frozen(&caller, &state, false, &body).await
+}
+
+async fn set_frozen(caller: &Caller, state: &WebState, frozen: bool, body: &Body) -> HandlerResult {
+    let host = host(caller, body)?;
+    let message = SetServiceFrozen { host, frozen };
+    state.call(&state.registry, &caller.context, message).await?;
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// `failover_host` and `failover`: no driver replicates, so no backend can be failed over.
+pub(super) async fn failover(caller: Caller, state: State, body: Body) -> HandlerResult {
+    let host = host(&caller, &body)?;
+    let services = state
+        .call(&state.registry, &caller.context, ListServices {})
+        .await?;
+    let is_meant = |service: &Service| service.binary == VOLUME_BINARY && host_matches(&service.host, &host);
+    if !services.iter().any(|seen| is_meant(&seen.service)) {
+        return Err(Fault::bad_request(format!("No service found with host={host}")));
+    }
+    Err(Fault::invalid_input(format!(
+        "No service could be changed: replication_status in ['{host}'] must be ['enabled', 'failed-over'] and must be up to \
+         failover."
+    )))
+}
+
+/// The host in the body; there are no clusters.
+fn host(caller: &Caller, body: &Body) -> Result<String, Fault> {
+    let given = |field| text(body.value(), field).filter(|text| !text.is_empty());
+    let clustered = caller.version.at_least(26);
+    if !clustered && given("host").is_none() {
+        return Err(Fault::invalid_input("Host field is missing."));
+    }
+    match Place::of(given("host"), given("cluster"), clustered)? {
+        Place::Host(host) => Ok(host),
+        Place::Cluster(cluster) => Err(Fault::bad_request(format!(
+            "No service found with cluster={cluster}"
+        ))),
+    }
 }

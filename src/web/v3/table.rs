@@ -13,10 +13,10 @@ use super::manageable_volumes::Volumes;
 use super::transfers::{NEW, OLD};
 use super::volume_actions::{attaching, extend, image, migrate, retype, revert, status};
 use super::{
-    attachments, availability_zones, clusters, default_types, extensions, limits, manageable, messages,
-    metadata, qos_specs, quota_classes, quota_sets, resource_filters, scheduler_stats, services,
-    snapshot_actions, snapshot_list, snapshots, transfers, type_access, type_encryption, type_extra_specs,
-    types, volume_encryption, volume_list, volumes,
+    attachments, availability_zones, capabilities, cleanup, clusters, default_types, extensions, hosts,
+    limits, log_levels, manageable, messages, metadata, qos_specs, quota_classes, quota_sets,
+    resource_filters, scheduler_stats, services, snapshot_actions, snapshot_list, snapshots, transfers,
+    type_access, type_encryption, type_extra_specs, types, volume_encryption, volume_list, volumes,
 };
 use crate::model::{Snapshot, Volume};
 use crate::store::catalog::Stored;
@@ -29,12 +29,6 @@ const GROUPS: &str = "Not implemented: groups.";
 const GROUP_TYPES: &str = "Not implemented: group types.";
 const GROUP_SNAPSHOTS: &str = "Not implemented: group snapshots.";
 const CONSISTENCY_GROUPS: &str = "Not implemented: consistency groups.";
-const HOSTS: &str = "Not implemented: hosts.";
-const CAPABILITIES: &str = "Not implemented: reporting the capabilities of a driver.";
-const CLEANUP: &str = "Not implemented: cleaning up by request.";
-const FREEZING: &str = "Freezing a host is not implemented.";
-const REPLICATION: &str = "Replication is not implemented.";
-const LOG_LEVELS: &str = "Changing log levels by request is not implemented.";
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -172,24 +166,24 @@ fn of_operators(t: &mut Routes) {
     t.put("/os-services/enable", UPDATE, services::enable).body(schema::services::ENABLE_AND_DISABLE).does("enable");
     t.put("/os-services/disable", UPDATE, services::disable).body(schema::services::ENABLE_AND_DISABLE).does("disable");
     t.put("/os-services/disable-log-reason", UPDATE, services::disable).body(schema::services::DISABLE_LOG_REASON).does("disable with reason");
-    t.later(PUT, "/os-services/freeze", UPDATE, FREEZING).body(schema::services::FREEZE_AND_THAW).does("freeze backend for replication");
-    t.later(PUT, "/os-services/thaw", UPDATE, FREEZING).body(schema::services::FREEZE_AND_THAW).does("thaw");
-    t.later(PUT, "/os-services/failover_host", UPDATE, REPLICATION).body(schema::services::FAILOVER).does("replication failover");
-    t.later(PUT, "/os-services/failover", UPDATE, REPLICATION).since(26).rule_order(RuleOrder::BeforeVersion).body(schema::services::FAILOVER).does("documented; route missing -> 404");
-    t.later(PUT, "/os-services/get-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("read log levels");
-    t.later(PUT, "/os-services/set-log", UPDATE, LOG_LEVELS).since(32).rule_order(RuleOrder::BeforeVersion).does("set log level");
+    t.put("/os-services/freeze", UPDATE, services::freeze).body(schema::services::FREEZE_AND_THAW).does("freeze backend for replication");
+    t.put("/os-services/thaw", UPDATE, services::thaw).body(schema::services::FREEZE_AND_THAW).does("thaw");
+    t.put("/os-services/failover_host", UPDATE, services::failover).body(schema::services::FAILOVER).does("replication failover");
+    t.put("/os-services/failover", UPDATE, services::failover).since(26).rule_order(RuleOrder::BeforeVersion).body(schema::services::FAILOVER).does("documented; route missing -> 404");
+    t.put("/os-services/get-log", UPDATE, log_levels::get).since(32).rule_order(RuleOrder::BeforeVersion).body(log_levels::GET).does("read log levels");
+    t.put("/os-services/set-log", UPDATE, log_levels::set).since(32).rule_order(RuleOrder::BeforeVersion).body(log_levels::SET).does("set log level");
     t.put("/os-services/{action}", UPDATE, services::unknown);
-    t.later(GET, "/os-hosts", admin("volume_extension:hosts"), HOSTS).does("hosts by service");
-    t.later(GET, "/os-hosts/{id}", admin("volume_extension:hosts"), HOSTS).does("per project use of a host");
-    t.later(PUT, "/os-hosts/{id}", admin("volume_extension:hosts"), HOSTS).does("enable/disable host (LVM: 500 not implemented)");
+    t.get("/os-hosts", admin("volume_extension:hosts"), hosts::list).does("hosts by service");
+    t.get("/os-hosts/{id}", admin("volume_extension:hosts"), hosts::show).does("per project use of a host");
+    t.put("/os-hosts/{id}", admin("volume_extension:hosts"), hosts::update).body(hosts::UPDATE).does("enable/disable host");
     t.get("/scheduler-stats/get_pools", admin("scheduler_extension:scheduler_stats:get_pools"), scheduler_stats::get_pools).does("scheduler view");
-    t.later(GET, "/capabilities/{id}", admin("volume_extension:capabilities"), CAPABILITIES).does("driver capability report");
+    t.get("/capabilities/{id}", admin("volume_extension:capabilities"), capabilities::show).does("driver capability report");
     t.get("/clusters", admin("clusters:get_all"), clusters::list).since(7).does("list clusters");
     t.get("/clusters/detail", admin("clusters:get_all"), clusters::list).since(7).does("full");
     t.put("/clusters/enable", admin("clusters:update"), clusters::change).body(schema::clusters::ENABLE).since(7).does("enable");
     t.put("/clusters/disable", admin("clusters:update"), clusters::change).body(schema::clusters::DISABLE).since(7).does("disable");
     t.get("/clusters/{name}", admin("clusters:get"), clusters::show).since(7).does("show");
-    t.later(POST, "/workers/cleanup", admin("workers:cleanup"), CLEANUP).since(24).does("clean unfinished work of dead services");
+    t.post("/workers/cleanup", admin("workers:cleanup"), cleanup::cleanup).since(24).does("clean unfinished work of dead services");
 
     t.section("Messages and filters");
     t.get("/resource_filters", Access::Token, resource_filters::list).since(33).does("allowed list filters");
