@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::admin::Admin;
-use super::leftovers::{end_leftovers, mark};
+use super::leftovers::{END_LIMIT, end_leftovers, mark};
 use super::{CONTROL_PORT, control};
 use crate::backoff::Backoff;
 use crate::drivers::command::Command;
@@ -41,9 +41,6 @@ const WAITED_FOR: Duration = Duration::from_secs(1);
 
 /// After a daemon ran this long the pauses are reset.
 const WELL: Duration = Duration::from_secs(60);
-
-/// The time limit of an orderly end, before the daemon is killed.
-pub(super) const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The time within which the keeper's thread detects the end of its daemon.
 const NOTICE: Duration = Duration::from_secs(1);

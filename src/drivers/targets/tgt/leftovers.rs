@@ -1,10 +1,13 @@
 //! Ends the tgtd that an earlier run left.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::keeper::END_LIMIT;
 use crate::drivers::Work;
 use crate::drivers::command::daemon::Process;
+
+/// The time limit of an orderly end, before the daemon is killed; of a kill as well.
+pub(super) const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The argument by which this folder's tgtd is identified.
 pub(super) fn mark(folder: &Path) -> PathBuf {
