@@ -145,6 +145,18 @@ impl Operation {
         self.pool.as_ref().is_some_and(|pool| pool.backend == *backend)
     }
 
+    /// The volume in this status until the operation has ended.
+    #[must_use]
+    pub fn claim(&self, volume: &Volume, status: VolumeStatus) -> Volume {
+        Volume {
+            status,
+            previous_status: Some(volume.status),
+            operation: Some(self.id),
+            updated_at: Some(Timestamp::now()),
+            ..volume.clone()
+        }
+    }
+
     /// The attachment that is its subject.
     pub fn attachment_id(&self) -> Option<AttachmentId> {
         match self.subject {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
+use crate::backend::BackendCommand;
 use crate::control::{Control, old_connectors};
 use crate::messages::Cast;
 use crate::messages::scheduler::SchedulerTopic;
@@ -40,13 +41,11 @@ impl Records<'_> {
     }
 
     /// A message about the volume, to the backend of the operation's pool; `None` while there is no pool.
-    pub fn to_backend<M: Cast<To = VolumeTopic>>(
+    pub fn to_backend<C: BackendCommand + Cast>(
         &self,
-        message: impl FnOnce(VolumeSpec) -> M,
+        message: impl FnOnce(VolumeSpec) -> C,
     ) -> Option<Command> {
-        let spec = self.spec()?;
-        let backend = spec.pool.backend.clone();
-        Some(Command::to_backend(&backend, message(spec)))
+        self.spec().map(|spec| Command::to_backend(message(spec)))
     }
 }
 
@@ -56,8 +55,12 @@ type Deliver = Box<dyn for<'a> FnOnce(&'a Router, &'a Context) -> LocalBoxFuture
 pub struct Command(Deliver);
 
 impl Command {
-    /// To the backend of this volume's pool.
-    pub fn to_backend<M: Cast<To = VolumeTopic>>(backend: &BackendName, message: M) -> Self {
+    /// To the backend of its volume's pool.
+    pub fn to_backend<C: BackendCommand + Cast>(command: C) -> Self {
+        Self::to_volume_manager(&command.volume().pool.backend.clone(), command)
+    }
+
+    fn to_volume_manager<M: Cast<To = VolumeTopic>>(backend: &BackendName, message: M) -> Self {
         let server = backend.to_string();
         Self(Box::new(move |router, context| {
             let handle = router.server::<VolumeTopic>(&server);
@@ -80,7 +83,10 @@ impl Command {
             operation: operation.id,
             attempt: operation.attempt,
         };
-        Some(Self::to_backend(&pool.backend, CancelOperation { command }))
+        Some(Self::to_volume_manager(
+            &pool.backend,
+            CancelOperation { command },
+        ))
     }
 
     /// Sends the command.

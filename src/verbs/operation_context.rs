@@ -228,7 +228,7 @@ impl OperationContext<'_> {
         &self,
         failure: &Failure,
         status: AttachmentStatus,
-        (action, detail): (Action, Detail),
+        about: (Action, Detail),
         text: &str,
     ) -> Transition {
         let Some(was) = self.attachment() else {
@@ -243,11 +243,7 @@ impl OperationContext<'_> {
         attachment.updated_at = Some(self.now);
         Transition {
             attachment: RecordChange::Update(Box::new(attachment)),
-            ..Transition::failed_with(
-                self.following(was.id, Some(status)),
-                client_error(failure, text),
-                Some(UserMessageDraft::of(failure, action, detail)),
-            )
+            ..Transition::volume_failed(self.following(was.id, Some(status)), failure, about, text)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{
     Attachment, MessageId, Operation, ProjectId, Snapshot, SnapshotId, Subject, Timestamp, UserMessage,
     Volume,
 };
-use crate::store::catalog::{Changes, Stored};
+use crate::store::catalog::{Changes, Indexed, Stored};
 
 /// Adds the changes of the volume, the operation's attachment and its message. Snapshots are added separately.
 pub fn add_changes(
@@ -20,24 +20,13 @@ pub fn add_changes(
     volume: &Stored<Volume>,
     attachments: &[Stored<Attachment>],
 ) {
-    match &transition.volume {
-        RecordChange::Keep => {}
-        RecordChange::Update(now) => {
-            changes.update(volume, now);
-        }
-        RecordChange::Delete => remove_volume(changes, volume, attachments),
-    }
+    let remove = |changes: &mut Changes| remove_volume(changes, volume, attachments);
+    add_change(changes, &transition.volume, volume, remove);
     let id = operation.attachment_id();
     if let Some(was) = attachments.iter().find(|attachment| Some(attachment.id) == id) {
-        match &transition.attachment {
-            RecordChange::Keep => {}
-            RecordChange::Update(now) => {
-                changes.update(was, now);
-            }
-            RecordChange::Delete => {
-                changes.delete(was);
-            }
-        }
+        add_change(changes, &transition.attachment, was, |changes| {
+            changes.delete(was);
+        });
     }
     if transition.growth != 0 && volume.consumes_quota {
         let deltas = extend_deltas(transition.growth, volume.volume_type_id);
@@ -51,16 +40,27 @@ pub fn add_changes(
     }
 }
 
+fn add_change<K: Indexed>(
+    changes: &mut Changes,
+    change: &RecordChange<K>,
+    was: &Stored<K>,
+    remove: impl FnOnce(&mut Changes),
+) {
+    match change {
+        RecordChange::Keep => {}
+        RecordChange::Update(now) => {
+            changes.update(was, now);
+        }
+        RecordChange::Delete => remove(changes),
+    }
+}
+
 /// Adds the changes of the other volume, and a new volume.
 pub fn add_other_changes(changes: &mut Changes, transition: &Transition, other: Option<&Stored<Volume>>) {
     if let Some(was) = other {
-        match &transition.other {
-            RecordChange::Keep => {}
-            RecordChange::Update(now) => {
-                changes.update(was, now);
-            }
-            RecordChange::Delete => remove_volume(changes, was, &[]),
-        }
+        add_change(changes, &transition.other, was, |changes| {
+            remove_volume(changes, was, &[]);
+        });
     }
     if let Some(made) = &transition.made {
         changes.insert::<Volume>(made);
@@ -74,15 +74,8 @@ pub fn add_snapshot_changes(
     snapshots: &[Stored<Snapshot>],
 ) {
     for (id, change) in of {
-        let Some(was) = snapshots.iter().find(|snapshot| snapshot.id == *id) else {
-            continue;
-        };
-        match change {
-            RecordChange::Keep => {}
-            RecordChange::Update(now) => {
-                changes.update(was, now);
-            }
-            RecordChange::Delete => remove_snapshot(changes, was),
+        if let Some(was) = snapshots.iter().find(|snapshot| snapshot.id == *id) {
+            add_change(changes, change, was, |changes| remove_snapshot(changes, was));
         }
     }
 }

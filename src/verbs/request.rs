@@ -18,7 +18,12 @@ use crate::verbs::{Answer, Entry};
 /// A request of a client to the Api actor.
 pub trait Request: Message<To = ApiTopic> {
     /// The least level that any of its policy rules requires.
-    fn level(&self) -> Level;
+    const LEVEL: Level;
+
+    /// The same for this request, if that depends on its content.
+    fn level(&self) -> Level {
+        Self::LEVEL
+    }
 
     /// Whether the client may have to wait for a backend. The number of waiters is bounded.
     fn may_wait(&self) -> bool {

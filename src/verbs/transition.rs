@@ -100,6 +100,16 @@ impl Transition {
         }
     }
 
+    /// A success with this volume, which has this new size in GiB.
+    pub fn resized(mut volume: Volume, size: u32) -> Self {
+        let growth = i64::from(size) - i64::from(volume.size);
+        volume.size = size;
+        Self {
+            growth,
+            ..Self::done_with(volume)
+        }
+    }
+
     /// A failure without changes.
     pub fn failed(error: Error) -> Self {
         Self {
@@ -115,6 +125,17 @@ impl Transition {
             message,
             ..Self::failed(error)
         }
+    }
+
+    /// A failure of a backend with this volume, and the user message about it.
+    pub fn volume_failed(
+        volume: Volume,
+        failure: &Failure,
+        (action, detail): (Action, Detail),
+        text: &str,
+    ) -> Self {
+        let message = UserMessageDraft::of(failure, action, detail);
+        Self::failed_with(volume, client_error(failure, text), Some(message))
     }
 
     /// A next stage with this volume.

@@ -64,7 +64,7 @@ use super::{CommitError, Condition, Revision, Store, StoreError, Transaction};
 use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
-pub use changes::Changes;
+pub use changes::{Changes, Indexed};
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use query::{

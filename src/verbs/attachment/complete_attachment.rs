@@ -14,9 +14,7 @@ pub struct CompleteAttachment {
 call!(CompleteAttachment => ApiTopic, "complete_attachment", since 1, reply ());
 
 impl Request for CompleteAttachment {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;

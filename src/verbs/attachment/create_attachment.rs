@@ -26,9 +26,7 @@ pub struct CreateAttachment {
 call!(CreateAttachment => ApiTopic, "create_attachment", since 1, reply Attachment);
 
 impl Request for CreateAttachment {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     fn may_wait(&self) -> bool {
         self.connector.is_some()

@@ -32,9 +32,7 @@ pub struct DeleteAttachmentEntry {
 }
 
 impl Request for DeleteAttachment {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     fn may_wait(&self) -> bool {
         true
@@ -145,23 +143,20 @@ impl Verb for DeleteAttachmentEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
         let connector = records
             .attachments
             .iter()
             .find(|attachment| attachment.id == self.attachment_id)
             .and_then(|attachment| attachment.connector.clone());
         let others: Vec<&Attachment> = self.others_that_stay(records).collect();
-        let command = TerminateConnectionCommand {
+        records.to_backend(|volume| TerminateConnectionCommand {
             command: header.id,
-            volume: spec,
+            volume,
             connector_stays: others.iter().any(|other| is_of(other, connector.as_ref())),
             export_stays: !others.is_empty(),
             connector,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -37,9 +37,7 @@ pub struct UpdateAttachmentEntry {
 }
 
 impl Request for UpdateAttachment {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     fn may_wait(&self) -> bool {
         true
@@ -138,24 +136,18 @@ impl Verb for UpdateAttachmentEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let mut spec = records.spec()?;
-        if is_only_connection(records) {
-            // No initiator is connected: the old secret must not be valid any more.
-            spec = VolumeSpec {
-                provider_auth: None,
-                ..spec
-            };
-        }
-        let backend = spec.pool.backend.clone();
-        let command = InitializeConnectionCommand {
+        records.to_backend(|volume| InitializeConnectionCommand {
             command: header.id,
-            volume: spec,
+            volume: VolumeSpec {
+                // If no initiator is connected, the old secret must not be valid any more.
+                provider_auth: volume.provider_auth.filter(|_| !is_only_connection(records)),
+                ..volume
+            },
             attachment: Some(self.attachment_id),
             connector: self.connector.clone(),
             mode: self.mode,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {

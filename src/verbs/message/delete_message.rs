@@ -13,9 +13,7 @@ pub struct DeleteMessage {
 call!(DeleteMessage => ApiTopic, "delete_message", since 1, reply ());
 
 impl Request for DeleteMessage {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let not_found = || Error::not_found(format!("Message {} could not be found.", self.message_id));

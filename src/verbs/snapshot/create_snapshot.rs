@@ -49,9 +49,7 @@ pub struct CreateSnapshotEntry {
 }
 
 impl Request for CreateSnapshot {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
         begin_snapshot(at, self, |snapshot_id| CreateSnapshotEntry { snapshot_id }).await

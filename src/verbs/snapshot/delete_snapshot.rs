@@ -38,6 +38,8 @@ pub struct DeleteSnapshotEntry {
 }
 
 impl Request for DeleteSnapshot {
+    const LEVEL: Level = Level::Member;
+
     fn level(&self) -> Level {
         Level::or_admin(self.force)
     }

@@ -46,9 +46,7 @@ pub struct ManageSnapshotEntry {
 }
 
 impl Request for ManageSnapshot {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
         REFERENCE.check(0, self.reference.weight())?;

@@ -31,9 +31,7 @@ pub struct UnmanageSnapshotEntry {
 }
 
 impl Request for UnmanageSnapshot {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let unmanage = |snapshot: &Snapshot, volume: &Volume| unmanage(at, snapshot, volume);

@@ -59,9 +59,7 @@ pub struct ChangeSnapshot {
 call!(ChangeSnapshot => ApiTopic, "change_snapshot", since 2, reply Snapshot);
 
 impl Request for UpdateSnapshot {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
         let changed = change_record(at, &self.snapshot_id, |snapshot| {
@@ -78,9 +76,7 @@ impl Request for UpdateSnapshot {
 }
 
 impl Request for UpdateSnapshotMetadata {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<BTreeMap<String, String>>, Interrupt> {
         let changed = change_record(at, &self.snapshot_id, |snapshot| {
@@ -103,6 +99,8 @@ impl Request for UpdateSnapshotMetadata {
 }
 
 impl Request for ChangeSnapshot {
+    const LEVEL: Level = Level::Member;
+
     fn level(&self) -> Level {
         Level::or_admin(matches!(self.change, SnapshotChange::ResetStatus { .. }))
     }

@@ -34,9 +34,7 @@ pub struct AcceptTransfer {
 call!(AcceptTransfer => ApiTopic, "accept_transfer", since 4, reply Transfer);
 
 impl Request for AcceptTransfer {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Transfer>, Interrupt> {
         let control = at.control;

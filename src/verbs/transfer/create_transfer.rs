@@ -39,9 +39,7 @@ pub struct NewTransfer {
 }
 
 impl Request for CreateTransfer {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<NewTransfer>, Interrupt> {
         let control = at.control;

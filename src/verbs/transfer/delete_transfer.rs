@@ -16,9 +16,7 @@ pub struct DeleteTransfer {
 call!(DeleteTransfer => ApiTopic, "delete_transfer", since 4, reply ());
 
 impl Request for DeleteTransfer {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;

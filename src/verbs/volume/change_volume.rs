@@ -80,6 +80,8 @@ pub struct ChangeVolume {
 call!(ChangeVolume => ApiTopic, "change_volume", since 1, reply Volume);
 
 impl Request for ChangeVolume {
+    const LEVEL: Level = Level::Member;
+
     fn level(&self) -> Level {
         Level::or_admin(matches!(self.change, VolumeChange::ResetStatus { .. }))
     }

@@ -93,9 +93,7 @@ struct CreateVolumeState<'a> {
 }
 
 impl Request for CreateVolume {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
         let mut state = CreateVolumeState {
@@ -305,12 +303,11 @@ impl Verb for CreateVolumeEntry {
             return Some(Command::to_scheduler(self.placement(records, header)));
         };
         let spec = self.spec(records, spec(records.volume, records.extra_specs, pool.clone()));
-        let command = CreateVolumeCommand {
+        Some(Command::to_backend(CreateVolumeCommand {
             command: header.id,
             volume: spec,
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&pool.backend, command))
+        }))
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -29,8 +29,7 @@ use crate::model::{SnapshotId, StorageName};
 use crate::verbs::followers::Followers;
 use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
-use crate::verbs::transition::client_error;
-use crate::verbs::{ReadSnapshots, UserMessageDraft, next_stage, verb_of};
+use crate::verbs::{ReadSnapshots, next_stage, verb_of};
 
 /// Delete a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +53,8 @@ pub struct DeleteVolumeEntry {
 }
 
 impl Request for DeleteVolume {
+    const LEVEL: Level = Level::Member;
+
     fn level(&self) -> Level {
         Level::or_admin(self.force)
     }
@@ -106,11 +107,10 @@ impl Request for DeleteVolume {
         };
         // The status to restore if the backend is busy: not that of a superseded operation.
         operation.previous_status = Some(volume.status).filter(|status| !status.is_transient());
-        let mut deleting = volume.record.clone();
-        deleting.status = status;
-        deleting.previous_status = None;
-        deleting.operation = Some(operation.id);
-        deleting.updated_at = Some(Timestamp::now());
+        let deleting = Volume {
+            previous_status: None,
+            ..operation.claim(&volume, status)
+        };
         changes.update(&volume, &deleting).insert(&operation);
         changes.commit().await?;
         at.superseded.add(superseded);
@@ -140,11 +140,11 @@ pub(in crate::verbs) fn deletion(
     // The cancellation does not apply to this stage.
     going_on.steps.retain(|step| !Operation::says_cancelled(step));
     going_on.deadline = now.plus(entry.deadline(deadlines, volume.size));
-    let mut deleting = volume.clone();
-    deleting.status = VolumeStatus::Deleting;
-    deleting.previous_status = None;
-    deleting.operation = Some(going_on.id);
-    deleting.updated_at = Some(now);
+    let deleting = Volume {
+        previous_status: None,
+        updated_at: Some(now),
+        ..going_on.claim(volume, VolumeStatus::Deleting)
+    };
     Some((going_on, deleting))
 }
 
@@ -199,23 +199,19 @@ impl Verb for DeleteVolumeEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
         if records.snapshots.is_empty() {
-            let command = DeleteVolumeCommand {
+            return records.to_backend(|volume| DeleteVolumeCommand {
                 command: header.id,
-                volume: spec,
+                volume,
                 remaining_ms: header.remaining_ms,
-            };
-            return Some(Command::to_backend(&backend, command));
+            });
         }
-        let command = DeleteVolumeCascadeCommand {
+        records.to_backend(|volume| DeleteVolumeCascadeCommand {
             command: header.id,
-            volume: spec,
+            volume,
             snapshots: records.snapshots.iter().map(|snapshot| snapshot.id).collect(),
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
@@ -252,14 +248,11 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
             .filter(|snapshot| snapshot.operation == Some(at.operation.id))
             .map(|snapshot| at.snapshot_with_status(snapshot, of_snapshots))
             .collect(),
-        ..Transition::failed_with(
+        ..Transition::volume_failed(
             at.with_status(status),
-            client_error(failure, "Unable to delete the volume."),
-            Some(UserMessageDraft::of(
-                failure,
-                Action::DeleteVolume,
-                Detail::DriverFailedDelete,
-            )),
+            failure,
+            (Action::DeleteVolume, Detail::DriverFailedDelete),
+            "Unable to delete the volume.",
         )
     }
 }

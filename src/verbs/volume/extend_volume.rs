@@ -29,7 +29,6 @@ use crate::model::{AttachStatus, ErrorKind, PoolName, VolumeType};
 use crate::transport::CallError;
 use crate::verbs::prelude::*;
 use crate::verbs::record_changes::new_message;
-use crate::verbs::transition::client_error;
 use crate::verbs::{PromisedSpace, UserMessageDraft};
 
 /// Extend a volume.
@@ -52,9 +51,7 @@ pub struct ExtendVolumeEntry {
 }
 
 impl Request for ExtendVolume {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let volume = at.control.find_volume(at.context, &self.volume_id).await?;
@@ -99,11 +96,7 @@ impl Request for ExtendVolume {
         if volume.consumes_quota {
             operation.reserved = deltas;
         }
-        let mut extending = volume.record.clone();
-        extending.previous_status = Some(volume.status);
-        extending.status = status;
-        extending.operation = Some(operation.id);
-        extending.updated_at = Some(Timestamp::now());
+        let extending = operation.claim(&volume, status);
         let mut changes = at.control.catalog.change();
         changes.update(&volume, &extending).insert(&operation);
         ceilings.apply(&mut changes, &volume.project_id, &operation.reserved);
@@ -190,16 +183,7 @@ impl Verb for ExtendVolumeEntry {
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
-            Outcome::Extended => {
-                let mut volume = at.resting_as_before();
-                let growth = i64::from(self.new_size) - i64::from(volume.size);
-                volume.size = self.new_size;
-                Some(Transition {
-                    volume: RecordChange::Update(Box::new(volume)),
-                    growth,
-                    ..Transition::done(Answer::Done)
-                })
-            }
+            Outcome::Extended => Some(Transition::resized(at.resting_as_before(), self.new_size)),
             Outcome::Failed(failure) => Some(failed(at, failure)),
             _ => None,
         }
@@ -225,11 +209,8 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
         FailureKind::NoValidBackend => Detail::NoBackendAvailable,
         _ => Detail::DriverFailedExtend,
     };
-    Transition::failed_with(
-        volume,
-        client_error(failure, "Unable to extend the volume."),
-        Some(UserMessageDraft::of(failure, Action::ExtendVolume, detail)),
-    )
+    let text = "Unable to extend the volume.";
+    Transition::volume_failed(volume, failure, (Action::ExtendVolume, detail), text)
 }
 
 /// Extend the volume's storage.

@@ -41,9 +41,7 @@ pub struct InitializeConnectionEntry {
 }
 
 impl Request for InitializeConnection {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     fn may_wait(&self) -> bool {
         true
@@ -97,21 +95,18 @@ impl Verb for InitializeConnectionEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
-        let command = InitializeConnectionCommand {
+        records.to_backend(|volume| InitializeConnectionCommand {
             command: header.id,
-            mode: if spec.readonly {
+            mode: if volume.readonly {
                 AttachMode::Ro
             } else {
                 AttachMode::Rw
             },
-            volume: spec,
+            volume,
             attachment: None,
             connector: self.connector.clone(),
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {

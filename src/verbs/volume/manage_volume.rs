@@ -25,10 +25,8 @@ use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::bounds::{METADATA, REFERENCE, pairs};
 use crate::model::quota::{extend_deltas, volume_deltas};
 use crate::model::{BackendName, Context, ErrorKind, PoolName, Reference, StorageName};
-use crate::verbs::UserMessageDraft;
 use crate::verbs::command::context_of;
 use crate::verbs::prelude::*;
-use crate::verbs::transition::client_error;
 use crate::verbs::volume::made;
 
 /// Adopt existing storage as a volume.
@@ -61,9 +59,7 @@ pub struct ManageVolumeEntry {
 }
 
 impl Request for ManageVolume {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
         let control = at.control;
@@ -260,37 +256,17 @@ impl Verb for ManageVolumeEntry {
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
             Outcome::Managed { size, provider_id } => {
-                let mut volume = made(at, provider_id.clone());
-                let growth = i64::from(*size) - i64::from(volume.size);
-                volume.size = *size;
-                Some(Transition {
-                    growth,
-                    ..Transition::done_with(volume)
-                })
+                Some(Transition::resized(made(at, provider_id.clone()), *size))
             }
-            Outcome::Failed(failure) => Some(failed(
-                at,
+            Outcome::Failed(failure) => Some(Transition::volume_failed(
+                at.with_status(VolumeStatus::ErrorManaging),
                 failure,
-                VolumeStatus::ErrorManaging,
                 (Action::ManageVolume, Detail::DriverFailedManage),
+                "Unable to manage the volume.",
             )),
             _ => None,
         }
     }
-}
-
-/// The volume could not be managed, or unmanaged.
-pub(super) fn failed(
-    at: &OperationContext<'_>,
-    failure: &Failure,
-    status: VolumeStatus,
-    (action, detail): (Action, Detail),
-) -> Transition {
-    Transition::failed_with(
-        at.with_status(status),
-        client_error(failure, "Unable to manage the volume."),
-        Some(UserMessageDraft::of(failure, action, detail)),
-    )
 }
 
 /// Adopt existing storage as this volume, whose size is not known yet.

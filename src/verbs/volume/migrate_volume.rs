@@ -44,8 +44,7 @@ use crate::model::{AttachStatus, BackendName, Context, MigrationStatus, PoolName
 use crate::store::record::encode_part;
 use crate::verbs::command::spec;
 use crate::verbs::prelude::*;
-use crate::verbs::transition::client_error;
-use crate::verbs::{PromisedSpace, ReadSnapshots, UserMessageDraft, next_stage};
+use crate::verbs::{PromisedSpace, ReadSnapshots, next_stage};
 
 /// How often the source is opened again in one migration: each time its backend was restarted during the copy.
 const SOURCE_TRIES: u32 = 100;
@@ -96,9 +95,7 @@ pub struct MigrateVolumeEntry {
 }
 
 impl Request for MigrateVolume {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;
@@ -118,14 +115,12 @@ impl Request for MigrateVolume {
         let entry = MigrateVolumeEntry::new(destination, VolumeId::new(), None);
         let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
         operation.pool = None;
-        let mut migrating = volume.record.clone();
+        let status = match volume.status {
+            VolumeStatus::Available if self.lock_volume => VolumeStatus::Maintenance,
+            status => status,
+        };
+        let mut migrating = operation.claim(&volume, status);
         migrating.migration_status = Some(MigrationStatus::Starting);
-        migrating.previous_status = Some(volume.status);
-        if self.lock_volume && volume.status == VolumeStatus::Available {
-            migrating.status = VolumeStatus::Maintenance;
-        }
-        migrating.operation = Some(operation.id);
-        migrating.updated_at = Some(Timestamp::now());
         let mut changes = control.catalog.change();
         changes.update(&volume, &migrating).insert(&operation);
         changes.commit().await?;
@@ -244,35 +239,25 @@ impl Verb for MigrateVolumeEntry {
                 prefer: None,
                 among: self.destination.clone(),
             })),
-            Stage::CreateCopy => {
-                let pool = self.pool.clone()?;
-                let backend = pool.backend.clone();
-                let command = CreateVolumeCommand {
-                    command: header.id,
-                    volume: spec(records.other?, records.extra_specs, pool),
-                    remaining_ms: header.remaining_ms,
-                };
-                Some(Command::to_backend(&backend, command))
-            }
+            Stage::CreateCopy => Some(Command::to_backend(CreateVolumeCommand {
+                command: header.id,
+                volume: spec(records.other?, records.extra_specs, self.pool.clone()?),
+                remaining_ms: header.remaining_ms,
+            })),
             Stage::OpenSource => records.to_backend(|volume| OpenCopySourceCommand {
                 command: header.id,
                 volume,
                 remaining_ms: header.remaining_ms,
             }),
-            Stage::CopyData => {
-                let pool = self.pool.clone()?;
-                let backend = pool.backend.clone();
-                let command = CopyVolumeDataCommand {
-                    command: header.id,
-                    volume: spec(records.other?, records.extra_specs, pool),
-                    source: volume.host.as_ref()?.backend.clone(),
-                    source_volume: volume.storage_id(),
-                    offset: self.copied,
-                    length: u64::from(volume.size) << 30,
-                    remaining_ms: header.remaining_ms,
-                };
-                Some(Command::to_backend(&backend, command))
-            }
+            Stage::CopyData => Some(Command::to_backend(CopyVolumeDataCommand {
+                command: header.id,
+                volume: spec(records.other?, records.extra_specs, self.pool.clone()?),
+                source: volume.host.as_ref()?.backend.clone(),
+                source_volume: volume.storage_id(),
+                offset: self.copied,
+                length: u64::from(volume.size) << 30,
+                remaining_ms: header.remaining_ms,
+            })),
         }
     }
 
@@ -453,17 +438,17 @@ impl MigrateVolumeEntry {
             Some(_) => Action::RetypeVolume,
             None => Action::MigrateVolume,
         };
-        let message = Some(UserMessageDraft::of(failure, action, detail));
-        let error = client_error(failure, "Unable to migrate the volume.");
+        let text = "Unable to migrate the volume.";
+        let failed = Transition::volume_failed(volume, failure, (action, detail), text);
         let Some(copy) = at.other else {
-            return Some(Transition::failed_with(volume, error, message));
+            return Some(failed);
         };
         let (operation, copy) = deletion(at.operation, copy, at.deadlines, at.now)?;
         Some(Transition {
             other: RecordChange::Update(Box::new(copy)),
             next: Some(Box::new(operation)),
             answer: None,
-            ..Transition::failed_with(volume, error, message)
+            ..failed
         })
     }
 }

@@ -36,7 +36,6 @@ pub use self::update_volume_metadata::UpdateVolumeMetadata;
 use self::create_volume::made;
 pub(super) use self::delete_volume::deletion;
 pub(super) use self::initialize_connection::exported;
-use self::manage_volume::failed;
 pub(super) use self::terminate_connection::{TerminateConnectionEntry, forget_export};
 use super::{EntryRow, RequestVisitor, entry};
 use crate::backend::CommandVisitor;

@@ -19,8 +19,7 @@ use crate::model::quota::{Deltas, Resource};
 use crate::model::transitions::not_retypable;
 use crate::model::{PoolName, VolumeId, VolumeTypeId};
 use crate::verbs::prelude::*;
-use crate::verbs::transition::client_error;
-use crate::verbs::{ReadSnapshots, UserMessageDraft, next_stage};
+use crate::verbs::{ReadSnapshots, next_stage};
 
 /// Change the type of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +56,7 @@ pub struct RetypeVolumeEntry {
 }
 
 impl Request for RetypeVolume {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;
@@ -108,11 +105,7 @@ impl Request for RetypeVolume {
         let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
         operation.pool = None;
         operation.reserved = more;
-        let mut retyping = volume.record.clone();
-        retyping.previous_status = Some(volume.status);
-        retyping.status = status;
-        retyping.operation = Some(operation.id);
-        retyping.updated_at = Some(Timestamp::now());
+        let retyping = operation.claim(&volume, status);
         let mut changes = control.catalog.change();
         changes
             .update(&volume, &retyping)
@@ -232,9 +225,8 @@ impl Verb for RetypeVolumeEntry {
                 let mut volume = at.resting();
                 self.new_type.apply(&mut volume);
                 Some(Transition {
-                    volume: RecordChange::Update(Box::new(volume)),
                     usage: self.new_type.usage(at.volume),
-                    ..Transition::done(Answer::Done)
+                    ..Transition::done_with(volume)
                 })
             }
             (Stage::Change, Outcome::Retyped { in_place: false }) if self.may_move => {
@@ -265,11 +257,8 @@ fn failed(at: &OperationContext<'_>, failure: &Failure) -> Transition {
         FailureKind::Request => Detail::TypeNeedsMigration,
         _ => Detail::UnknownError,
     };
-    Transition::failed_with(
-        at.resting(),
-        client_error(failure, "Unable to retype the volume."),
-        Some(UserMessageDraft::of(failure, Action::RetypeVolume, detail)),
-    )
+    let text = "Unable to retype the volume.";
+    Transition::volume_failed(at.resting(), failure, (Action::RetypeVolume, detail), text)
 }
 
 fn has_snapshots() -> Failure {

@@ -19,9 +19,7 @@
 
 use crate::model::SnapshotId;
 use crate::model::transitions::snapshots;
-use crate::verbs::UserMessageDraft;
 use crate::verbs::prelude::*;
-use crate::verbs::transition::client_error;
 
 /// Revert a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +41,7 @@ pub struct RevertToSnapshotEntry {
 }
 
 impl Request for RevertToSnapshot {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let volume = at.control.settled_volume(at.context, &self.volume_id).await?;
@@ -58,16 +54,11 @@ impl Request for RevertToSnapshot {
         };
         let mut operation = at.operation(&entry, Subject::Volume(volume.id), &volume)?;
         operation.snapshot_id = Some(latest.id);
-        let now = Some(Timestamp::now());
-        let mut reverting = volume.record.clone();
-        reverting.previous_status = Some(volume.status);
-        reverting.status = VolumeStatus::Reverting;
-        reverting.operation = Some(operation.id);
-        reverting.updated_at = now;
+        let reverting = operation.claim(&volume, VolumeStatus::Reverting);
         let mut restoring = latest.record.clone();
         restoring.status = SnapshotStatus::Restoring;
         restoring.operation = Some(operation.id);
-        restoring.updated_at = now;
+        restoring.updated_at = reverting.updated_at;
         let mut changes = at.control.catalog.change();
         changes
             .update(&volume, &reverting)
@@ -118,31 +109,15 @@ impl Verb for RevertToSnapshotEntry {
             .snapshot()
             .map(|snapshot| at.snapshot_with_status(snapshot, SnapshotStatus::Available));
         let transition = match outcome {
-            Outcome::Reverted => {
-                let mut volume = at.resting_as_before();
-                let growth = i64::from(self.size) - i64::from(volume.size);
-                volume.size = self.size;
-                Transition {
-                    volume: RecordChange::Update(Box::new(volume)),
-                    growth,
-                    ..Transition::done(Answer::Done)
-                }
-            }
+            Outcome::Reverted => Transition::resized(at.resting_as_before(), self.size),
             Outcome::Failed(failure) => {
                 // If the volume is certainly unchanged its status is restored; else its content is unknown.
                 let volume = match failure.kind {
                     FailureKind::Busy | FailureKind::Request | FailureKind::NoSpace => at.resting_as_before(),
                     _ => at.with_status(VolumeStatus::Error),
                 };
-                Transition::failed_with(
-                    volume,
-                    client_error(failure, "Unable to revert the volume."),
-                    Some(UserMessageDraft::of(
-                        failure,
-                        Action::RevertToSnapshot,
-                        Detail::DriverFailedRevert,
-                    )),
-                )
+                let reported = (Action::RevertToSnapshot, Detail::DriverFailedRevert);
+                Transition::volume_failed(volume, failure, reported, "Unable to revert the volume.")
             }
             _ => return None,
         };

@@ -39,9 +39,7 @@ pub struct TerminateConnectionEntry {
 }
 
 impl Request for TerminateConnection {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     fn may_wait(&self) -> bool {
         true
@@ -111,19 +109,16 @@ impl Verb for TerminateConnectionEntry {
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
-        let spec = records.spec()?;
-        let backend = spec.pool.backend.clone();
         let same_host =
             |other: &Attachment| other.connection_info.is_some() && is_of(other, self.connector.as_ref());
-        let command = TerminateConnectionCommand {
+        records.to_backend(|volume| TerminateConnectionCommand {
             command: header.id,
-            volume: spec,
+            volume,
             connector_stays: records.attachments.iter().any(same_host),
             export_stays: records.volume.operation != Some(header.id.operation),
             connector: self.connector.clone(),
             remaining_ms: header.remaining_ms,
-        };
-        Some(Command::to_backend(&backend, command))
+        })
     }
 
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {

@@ -14,7 +14,6 @@
 //! | `remove_export` | no initiator can reach it through this backend |
 //! | `forget_volume` | it is not in the inventory, `volume.unmanage` was emitted |
 
-use super::failed;
 use crate::backend::notify::notify;
 use crate::model::transitions::not_deletable;
 use crate::verbs::followers::Followers;
@@ -34,9 +33,7 @@ call!(UnmanageVolume => ApiTopic, "unmanage_volume", since 2, reply ());
 pub struct UnmanageVolumeEntry {}
 
 impl Request for UnmanageVolume {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;
@@ -59,11 +56,10 @@ impl Request for UnmanageVolume {
             return Ok(Began::Done(()));
         }
         let operation = at.operation(&UnmanageVolumeEntry {}, Subject::Volume(volume.id), &volume)?;
-        let mut unmanaging = volume.record.clone();
-        unmanaging.status = status;
-        unmanaging.previous_status = None;
-        unmanaging.operation = Some(operation.id);
-        unmanaging.updated_at = Some(Timestamp::now());
+        let unmanaging = Volume {
+            previous_status: None,
+            ..operation.claim(&volume, status)
+        };
         changes.update(&volume, &unmanaging).insert(&operation);
         changes.commit().await?;
         Ok(Began::started(operation, unmanaging, ()))
@@ -99,11 +95,11 @@ impl Verb for UnmanageVolumeEntry {
     fn next(&self, at: &OperationContext<'_>, outcome: &Outcome) -> Option<Transition> {
         match outcome {
             Outcome::Unmanaged => Some(at.volume_gone()),
-            Outcome::Failed(failure) => Some(failed(
-                at,
+            Outcome::Failed(failure) => Some(Transition::volume_failed(
+                at.with_status(VolumeStatus::ErrorUnmanaging),
                 failure,
-                VolumeStatus::ErrorUnmanaging,
                 (Action::UnmanageVolume, Detail::UnknownError),
+                "Unable to manage the volume.",
             )),
             _ => None,
         }

@@ -20,9 +20,7 @@ pub struct UpdateVolume {
 call!(UpdateVolume => ApiTopic, "update_volume", since 1, reply Volume);
 
 impl Request for UpdateVolume {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
         let was = at.control.find_volume(at.context, &self.volume_id).await?;

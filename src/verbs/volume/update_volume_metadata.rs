@@ -19,9 +19,7 @@ pub struct UpdateVolumeMetadata {
 call!(UpdateVolumeMetadata => ApiTopic, "update_volume_metadata", since 1, reply BTreeMap<String, String>);
 
 impl Request for UpdateVolumeMetadata {
-    fn level(&self) -> Level {
-        Level::Member
-    }
+    const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<BTreeMap<String, String>>, Interrupt> {
         let was = at.control.find_volume(at.context, &self.volume_id).await?;

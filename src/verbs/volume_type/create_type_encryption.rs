@@ -21,9 +21,7 @@ pub struct CreateTypeEncryption {
 call!(CreateTypeEncryption => ApiTopic, "create_type_encryption", since 5, reply TypeEncryptionId);
 
 impl Request for CreateTypeEncryption {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<TypeEncryptionId>, Interrupt> {
         let id = self.volume_type_id;

@@ -21,9 +21,7 @@ pub struct CreateVolumeType {
 call!(CreateVolumeType => ApiTopic, "create_volume_type", since 1, reply VolumeType);
 
 impl Request for CreateVolumeType {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<VolumeType>, Interrupt> {
         check_specs(&self.extra_specs)?;

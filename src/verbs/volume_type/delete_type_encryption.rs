@@ -14,9 +14,7 @@ pub struct DeleteTypeEncryption {
 call!(DeleteTypeEncryption => ApiTopic, "delete_type_encryption", since 5, reply ());
 
 impl Request for DeleteTypeEncryption {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let id = self.volume_type_id;

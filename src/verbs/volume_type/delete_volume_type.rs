@@ -14,9 +14,7 @@ pub struct DeleteVolumeType {
 call!(DeleteVolumeType => ApiTopic, "delete_volume_type", since 1, reply ());
 
 impl Request for DeleteVolumeType {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let was = at.control.volume_type(self.id).await?;

@@ -22,9 +22,7 @@ pub struct UpdateTypeEncryption {
 call!(UpdateTypeEncryption => ApiTopic, "update_type_encryption", since 5, reply ());
 
 impl Request for UpdateTypeEncryption {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let id = self.volume_type_id;

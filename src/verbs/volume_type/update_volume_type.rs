@@ -43,9 +43,7 @@ pub struct UpdateVolumeType {
 call!(UpdateVolumeType => ApiTopic, "update_volume_type", since 1, reply VolumeType);
 
 impl Request for UpdateVolumeType {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<VolumeType>, Interrupt> {
         let was = at.control.volume_type(self.id).await?;

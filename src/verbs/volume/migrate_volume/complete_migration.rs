@@ -18,9 +18,7 @@ pub struct CompleteMigration {
 call!(CompleteMigration => ApiTopic, "complete_migration", since 5, reply String);
 
 impl Request for CompleteMigration {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<String>, Interrupt> {
         let control = at.control;
