@@ -8,10 +8,7 @@ use crate::verbs::attachment::{CreateAttachment, UpdateAttachment};
 use crate::web::fault::Fault;
 
 /// How a volume is attached.
-pub(in crate::web) const ATTACH_MODE: Schema = Schema(&[
-    Type(&[Kind::String]),
-    Enum(&[Choice::Text("rw"), Choice::Text("ro")]),
-]);
+pub(in crate::web) const ATTACH_MODE: Schema = Schema(&[Type(&[Kind::String]), Enum(&["rw", "ro"])]);
 
 macro_rules! new_attachment {
     ($($later:expr)?) => {

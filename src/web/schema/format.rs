@@ -108,12 +108,7 @@ impl Format {
                 _ => None,
             },
             Self::ResetBody => {
-                let given = |field: &str| {
-                    value
-                        .get(field)
-                        .and_then(Value::as_str)
-                        .is_some_and(|word| !word.is_empty())
-                };
+                let given = |field: &str| value.get(field).and_then(status).is_some();
                 let any = value.is_null()
                     || ["status", "attach_status", "migration_status"]
                         .into_iter()
@@ -124,30 +119,24 @@ impl Format {
                     )
                 })
             }
-            Self::VolumeStatus => word_fault(value, "Volume status", ('(', ')'), || {
-                settable_statuses().map(VolumeStatus::as_str).collect()
-            }),
-            Self::AttachStatus => word_fault(value, "Volume attach status", ('[', ']'), || {
-                vec!["attached", "detached"]
-            }),
-            Self::MigrationStatus => word_fault(value, "Volume migration status", ('(', ')'), || {
-                MigrationStatus::ALL
-                    .iter()
-                    .map(|status| status.as_str())
-                    .collect()
-            }),
+            Self::VolumeStatus => {
+                let settable: Vec<&str> = settable_statuses().map(VolumeStatus::as_str).collect();
+                word_fault(status(value)?, "Volume status", ('(', ')'), &settable)
+            }
+            Self::AttachStatus => {
+                let settable = ["attached", "detached"];
+                word_fault(status(value)?, "Volume attach status", ('[', ']'), &settable)
+            }
+            Self::MigrationStatus => {
+                let all = MigrationStatus::ALL.iter().map(|status| status.as_str());
+                let all: Vec<&str> = all.collect();
+                word_fault(status(value)?, "Volume migration status", ('(', ')'), &all)
+            }
             Self::SnapshotStatus => {
-                let settable = || SnapshotStatus::SETTABLE.iter().map(|status| status.as_str());
-                match value.as_str() {
-                    // Here an empty one is invalid, too.
-                    Some("") => Some(invalid_word(
-                        "Snapshot status",
-                        "",
-                        ('(', ')'),
-                        settable().collect(),
-                    )),
-                    _ => word_fault(value, "Snapshot status", ('(', ')'), || settable().collect()),
-                }
+                let settable = SnapshotStatus::SETTABLE.iter().map(|status| status.as_str());
+                let settable: Vec<&str> = settable.collect();
+                // Here an empty one is invalid, too.
+                word_fault(value.as_str()?, "Snapshot status", ('(', ')'), &settable)
             }
             Self::KeySize => {
                 let is_whole = match value {
@@ -208,32 +197,20 @@ fn length_fault(value: &Value, field: &str, least: usize) -> Option<FormatFault>
     )))
 }
 
-/// Statuses are compared case-insensitively; an absent or empty one is valid.
-fn word_fault(
-    value: &Value,
-    what: &str,
-    (open, close): (char, char),
-    valid: impl FnOnce() -> Vec<&'static str>,
-) -> Option<FormatFault> {
-    let word = value.as_str().filter(|word| !word.is_empty())?;
-    let valid = valid();
+/// A status that was given and is not empty.
+fn status(value: &Value) -> Option<&str> {
+    value.as_str().filter(|word| !word.is_empty())
+}
+
+/// Statuses are compared case-insensitively.
+fn word_fault(word: &str, what: &str, (open, close): (char, char), valid: &[&str]) -> Option<FormatFault> {
     if valid.contains(&word.to_lowercase().as_str()) {
         return None;
     }
-    Some(invalid_word(what, word, (open, close), valid))
-}
-
-fn invalid_word(
-    what: &str,
-    word: &str,
-    (open, close): (char, char),
-    valid: Vec<&'static str>,
-) -> FormatFault {
-    let valid: Vec<String> = valid.into_iter().map(python::repr_text).collect();
-    FormatFault::Raised(format!(
+    Some(FormatFault::Raised(format!(
         "{what}: {word} is invalid, valid statuses are: {open}{}{close}.",
-        valid.join(", ")
-    ))
+        python::repr_texts(valid)
+    )))
 }
 
 fn made_of(text: &str, least: usize, most: usize, also: &[u8]) -> bool {

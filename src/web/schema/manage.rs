@@ -30,10 +30,7 @@ macro_rules! volume_schema {
 }
 
 pub(in crate::web) const VOLUME: Schema = volume_schema!();
-pub(in crate::web) const VOLUME_V316: Schema = volume_schema!((
-    "cluster",
-    Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(255)])
-));
+pub(in crate::web) const VOLUME_V316: Schema = volume_schema!(("cluster", NULLABLE_STRING));
 
 /// The location of volumes or snapshots that are adopted or listed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,8 +49,10 @@ pub enum Check {
     Required(&'static [&'static str]),
     /// `anyOf` and `oneOf` (Cinder's alternatives exclude each other): at least one of these.
     AnyOf(&'static [Schema]),
-    /// `enum`: one of these.
-    Enum(&'static [Choice]),
+    /// `enum`: one of these texts.
+    Enum(&'static [&'static str]),
+    /// `enum`: a boolean, or one of Cinder's texts for one.
+    Boolean,
     /// `minLength`, in characters.
     MinLength(usize),
     /// `maxLength`, in characters.
@@ -83,15 +85,6 @@ pub enum Kind {
     Integer,
     Boolean,
     Null,
-}
-
-/// A value of an `enum`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// A boolean.
-    Bool(bool),
-    /// A text.
-    Text(&'static str),
 }
 
 /// A regular expression: its text, which is shown in faults, and its implementation.
@@ -137,23 +130,6 @@ impl Kind {
             Self::Integer => value.is_i64() || value.is_u64(),
             Self::Boolean => value.is_boolean(),
             Self::Null => value.is_null(),
-        }
-    }
-}
-
-impl Choice {
-    fn is(self, value: &Value) -> bool {
-        match self {
-            Self::Bool(choice) => value.as_bool() == Some(choice),
-            Self::Text(choice) => value.as_str() == Some(choice),
-        }
-    }
-
-    fn repr(self) -> String {
-        match self {
-            Self::Bool(true) => "True".to_owned(),
-            Self::Bool(false) => "False".to_owned(),
-            Self::Text(text) => python::repr_text(text),
         }
     }
 }
@@ -228,48 +204,48 @@ impl Schema {
 
 impl Check {
     fn first_fault<'v>(self, schema: Schema, value: &'v Value, step: Option<&str>) -> Result<(), Wrong<'v>> {
-        let wrong = |why: String| {
-            Err(Wrong::At {
-                step: step.map(str::to_owned),
-                value,
-                why,
-            })
-        };
-        match self {
+        let (object, items, text) = (value.as_object(), value.as_array(), value.as_str());
+        let is_text_that = |is_wrong: &dyn Fn(&str) -> bool| text.is_some_and(is_wrong);
+        let shown = |why: &str| format!("{} {why}", python::repr(value));
+        let why = match self {
+            Self::Properties(known) => {
+                return known
+                    .iter()
+                    .filter_map(|(name, schema)| Some((name, schema, object?.get(*name)?)))
+                    .try_for_each(|(name, schema, value)| schema.first_fault(value, Some(name)));
+            }
+            Self::PatternProperties(pattern, schema) => {
+                return object
+                    .into_iter()
+                    .flatten()
+                    .filter(|(key, _)| (pattern.matches)(key))
+                    .try_for_each(|(key, value)| schema.first_fault(value, Some(key)));
+            }
+            Self::Items(schema) => {
+                return items
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                    .try_for_each(|(index, item)| schema.first_fault(item, Some(&index.to_string())));
+            }
+            Self::Format(format) => match format.fault(value) {
+                None => return Ok(()),
+                Some(format::FormatFault::Raised(text)) => return Err(Wrong::Plain(text)),
+                Some(format::FormatFault::IsNot(name)) => shown(&format!("is not a '{name}'")),
+            },
             Self::Type(kinds) if !kinds.iter().any(|kind| kind.is(value)) => {
                 let names: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
-                wrong(format!(
-                    "{} is not of type {}",
-                    python::repr(value),
-                    names.join(", ")
-                ))
+                shown(&format!("is not of type {}", names.join(", ")))
             }
-            Self::Properties(known) => {
-                let Some(object) = value.as_object() else {
-                    return Ok(());
-                };
-                known
-                    .iter()
-                    .filter_map(|(name, schema)| Some((name, schema, object.get(*name)?)))
-                    .try_for_each(|(name, schema, value)| schema.first_fault(value, Some(name)))
-            }
-            Self::PatternProperties(pattern, schema) => value
-                .as_object()
-                .into_iter()
-                .flatten()
-                .filter(|(key, _)| (pattern.matches)(key))
-                .try_for_each(|(key, value)| schema.first_fault(value, Some(key))),
-            Self::NoOthers => match value.as_object().and_then(|object| others(schema, object)) {
-                Some(why) => wrong(why),
-                None => Ok(()),
+            Self::NoOthers => match object.and_then(|object| others(schema, object)) {
+                Some(why) => why,
+                None => return Ok(()),
             },
             Self::Required(names) => {
-                let Some(object) = value.as_object() else {
-                    return Ok(());
-                };
-                match names.iter().find(|name| !object.contains_key(**name)) {
-                    Some(name) => wrong(format!("'{name}' is a required property")),
-                    None => Ok(()),
+                let is_missing = |name: &&&str| object.is_some_and(|object| !object.contains_key(**name));
+                match names.iter().find(is_missing) {
+                    Some(name) => format!("'{name}' is a required property"),
+                    None => return Ok(()),
                 }
             }
             Self::AnyOf(schemas)
@@ -277,96 +253,58 @@ impl Check {
                     .iter()
                     .all(|schema| schema.first_fault(value, None).is_err()) =>
             {
-                wrong(format!(
-                    "{} is not valid under any of the given schemas",
-                    python::repr(value)
-                ))
+                shown("is not valid under any of the given schemas")
             }
-            Self::Enum(choices) if !choices.iter().any(|choice| choice.is(value)) => {
-                let choices: Vec<String> = choices.iter().map(|choice| choice.repr()).collect();
-                wrong(format!(
-                    "{} is not one of [{}]",
-                    python::repr(value),
-                    choices.join(", ")
-                ))
+            Self::Enum(choices) if !is_text_that(&|text| choices.contains(&text)) => {
+                shown(&format!("is not one of [{}]", python::repr_texts(choices)))
             }
-            Self::MinLength(least) => match value.as_str() {
-                Some(text) if text.chars().count() < least => wrong(format!(
-                    "{} {}",
-                    python::repr(value),
-                    if least == 1 {
-                        "should be non-empty"
-                    } else {
-                        "is too short"
-                    }
-                )),
-                _ => Ok(()),
+            Self::Boolean if !value.is_boolean() && !is_text_that(&|text| python::is_boolean(text)) => {
+                let [yes, no] = python::BOOLEAN_WORDS.map(python::repr_texts);
+                shown(&format!("is not one of [True, {yes}, False, {no}]"))
+            }
+            Self::MinLength(1) if is_text_that(&str::is_empty) => shown("should be non-empty"),
+            Self::MinLength(least) if is_text_that(&|text| text.chars().count() < least) => {
+                shown("is too short")
+            }
+            Self::MaxLength(most) if is_text_that(&|text| text.chars().count() > most) => {
+                shown("is too long")
+            }
+            Self::Matches(pattern) if is_text_that(&|text| !(pattern.matches)(text)) => {
+                shown(&format!("does not match {}", python::repr_text(pattern.text)))
+            }
+            Self::Minimum(least) => match python::number(value).filter(|number| number.below(least)) {
+                Some(number) => format!("{number} is less than the minimum of {least}"),
+                None => return Ok(()),
             },
-            Self::MaxLength(most) => match value.as_str() {
-                Some(text) if text.chars().count() > most => {
-                    wrong(format!("{} is too long", python::repr(value)))
-                }
-                _ => Ok(()),
+            Self::Maximum(most) => match python::number(value).filter(|number| number.above(most)) {
+                Some(number) => format!("{number} is greater than the maximum of {most}"),
+                None => return Ok(()),
             },
-            Self::Matches(pattern) => match value.as_str() {
-                Some(text) if !(pattern.matches)(text) => wrong(format!(
-                    "{} does not match {}",
-                    python::repr(value),
-                    python::repr_text(pattern.text)
-                )),
-                _ => Ok(()),
-            },
-            Self::Minimum(least) => match python::number(value) {
-                Some(number) if number.below(least) => {
-                    wrong(format!("{number} is less than the minimum of {least}"))
-                }
-                _ => Ok(()),
-            },
-            Self::Maximum(most) => match python::number(value) {
-                Some(number) if number.above(most) => {
-                    wrong(format!("{number} is greater than the maximum of {most}"))
-                }
-                _ => Ok(()),
-            },
-            Self::NotEmpty => match value.as_object() {
-                Some(object) if object.is_empty() => {
-                    wrong(format!("{} should be non-empty", python::repr(value)))
-                }
-                _ => Ok(()),
-            },
-            Self::AtMostOne => match value.as_object() {
-                Some(object) if object.len() > 1 => {
-                    wrong(format!("{} has too many properties", python::repr(value)))
-                }
-                _ => Ok(()),
-            },
-            Self::Items(schema) => value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .enumerate()
-                .try_for_each(|(index, item)| schema.first_fault(item, Some(&index.to_string()))),
-            Self::UniqueItems => match value.as_array() {
-                Some(items)
-                    if items
-                        .iter()
-                        .enumerate()
-                        .any(|(at, item)| items[..at].contains(item)) =>
-                {
-                    wrong(format!("{} has non-unique elements", python::repr(value)))
-                }
-                _ => Ok(()),
-            },
-            Self::Format(format) => match format.fault(value) {
-                None => Ok(()),
-                Some(format::FormatFault::Raised(text)) => Err(Wrong::Plain(text)),
-                Some(format::FormatFault::IsNot(name)) => {
-                    wrong(format!("{} is not a '{name}'", python::repr(value)))
-                }
-            },
-            Self::Type(_) | Self::AnyOf(_) | Self::Enum(_) => Ok(()),
-        }
+            Self::NotEmpty if object.is_some_and(Map::is_empty) => shown("should be non-empty"),
+            Self::AtMostOne if object.is_some_and(|object| object.len() > 1) => {
+                shown("has too many properties")
+            }
+            Self::UniqueItems if items.is_some_and(|items| has_equal(items)) => {
+                shown("has non-unique elements")
+            }
+            Self::Type(_)
+            | Self::AnyOf(_)
+            | Self::Enum(_)
+            | Self::Boolean
+            | Self::MinLength(_)
+            | Self::MaxLength(_)
+            | Self::Matches(_)
+            | Self::NotEmpty
+            | Self::AtMostOne
+            | Self::UniqueItems => return Ok(()),
+        };
+        let step = step.map(str::to_owned);
+        Err(Wrong::At { step, value, why })
     }
+}
+
+fn has_equal(items: &[Value]) -> bool {
+    (0..items.len()).any(|at| items[..at].contains(&items[at]))
 }
 
 /// The fault of unknown keys; `None` if the schema has all of them.
@@ -381,8 +319,7 @@ fn others(schema: Schema, object: &Map<String, Value>) -> Option<String> {
     }
     unknown.sort_unstable();
     let one = unknown.len() == 1;
-    let unknown: Vec<String> = unknown.into_iter().map(python::repr_text).collect();
-    let unknown = unknown.join(", ");
+    let unknown = python::repr_texts(&unknown);
     let patterns = schema.patterns();
     Some(if patterns.is_empty() {
         format!(
@@ -390,11 +327,10 @@ fn others(schema: Schema, object: &Map<String, Value>) -> Option<String> {
             if one { "was" } else { "were" }
         )
     } else {
-        let patterns: Vec<String> = patterns.into_iter().map(python::repr_text).collect();
         format!(
             "{unknown} {} not match any of the regexes: {}",
             if one { "does" } else { "do" },
-            patterns.join(", ")
+            python::repr_texts(&patterns)
         )
     })
 }
@@ -431,6 +367,14 @@ pub(in crate::web) fn text<'v>(object: &'v Value, field: &str) -> Option<&'v str
 /// A field's text, trimmed.
 pub(in crate::web) fn trimmed(object: &Value, field: &str) -> Option<String> {
     text(object, field).map(|text| text.trim().to_owned())
+}
+
+/// A field or its older alias. The outer `Some`: it was given; the inner: it was given a text.
+pub(in crate::web) fn either(object: &Value, field: &str, alias: &str) -> Option<Option<String>> {
+    let given = [field, alias]
+        .into_iter()
+        .find(|field| object.get(*field).is_some())?;
+    Some(trimmed(object, given))
 }
 
 /// A field with a boolean or one of Cinder's texts for one. The schema refuses everything else.

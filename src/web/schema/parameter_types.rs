@@ -2,11 +2,11 @@
 //! Cinder's, because the first that fails is reported.
 
 use super::Check::{
-    AnyOf, Enum, Format as FormatCheck, Matches, MaxLength, Maximum, MinLength, Minimum, NoOthers,
+    AnyOf, Boolean, Format as FormatCheck, Matches, MaxLength, Maximum, MinLength, Minimum, NoOthers,
     PatternProperties, Type,
 };
 use super::format::{CINDER_HOST, DIGITS, EXTRA_SPEC_KEY, METADATA_KEY, PRINTABLE};
-use super::{Choice, Format, Kind, Schema};
+use super::{Format, Kind, Schema};
 
 /// The largest number that Cinder's database keeps.
 pub(in crate::web) const MAX_INT: i64 = crate::model::quota::MAX;
@@ -18,37 +18,7 @@ pub(in crate::web) const UUID: Schema = Schema(&[Type(&[Kind::String]), FormatCh
 pub(in crate::web) const OPTIONAL_UUID: Schema = Schema(&[AnyOf(&[NULL, UUID])]);
 
 /// Cinder's texts for true and false.
-pub(in crate::web) const BOOLEAN: Schema = Schema(&[
-    Type(&[Kind::Boolean, Kind::String]),
-    Enum(&[
-        Choice::Bool(true),
-        Choice::Text("True"),
-        Choice::Text("TRUE"),
-        Choice::Text("true"),
-        Choice::Text("1"),
-        Choice::Text("ON"),
-        Choice::Text("On"),
-        Choice::Text("on"),
-        Choice::Text("YES"),
-        Choice::Text("Yes"),
-        Choice::Text("yes"),
-        Choice::Text("y"),
-        Choice::Text("t"),
-        Choice::Bool(false),
-        Choice::Text("False"),
-        Choice::Text("FALSE"),
-        Choice::Text("false"),
-        Choice::Text("0"),
-        Choice::Text("OFF"),
-        Choice::Text("Off"),
-        Choice::Text("off"),
-        Choice::Text("NO"),
-        Choice::Text("No"),
-        Choice::Text("no"),
-        Choice::Text("n"),
-        Choice::Text("f"),
-    ]),
-]);
+pub(in crate::web) const BOOLEAN: Schema = Schema(&[Type(&[Kind::Boolean, Kind::String]), Boolean]);
 
 pub(in crate::web) const OPTIONAL_BOOLEAN: Schema = Schema(&[AnyOf(&[NULL, BOOLEAN])]);
 
@@ -77,7 +47,7 @@ pub(in crate::web) const STRING_255: Schema = Schema(&[Type(&[Kind::String]), Mi
 
 pub(in crate::web) const AVAILABILITY_ZONE: Schema = UPDATE_NAME;
 
-const METADATA_VALUE: Schema = Schema(&[Type(&[Kind::String]), MaxLength(255)]);
+pub(in crate::web) const METADATA_VALUE: Schema = Schema(&[Type(&[Kind::String]), MaxLength(255)]);
 
 pub(in crate::web) const METADATA: Schema = Schema(&[
     Type(&[Kind::Object]),

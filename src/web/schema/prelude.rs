@@ -7,5 +7,5 @@ pub(in crate::web) use super::Check::{
 pub(in crate::web) use super::format::DIGITS_OR_NOTHING;
 pub(in crate::web) use super::parameter_types::*;
 pub(in crate::web) use super::{
-    Choice, Format, Kind, Pattern, Schema, boolean, envelope, object, text, text_map, texts, trimmed, uuid,
+    Format, Kind, Pattern, Schema, boolean, either, envelope, object, text, text_map, texts, trimmed, uuid,
 };

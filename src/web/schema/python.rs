@@ -27,6 +27,12 @@ pub fn repr_text(text: &str) -> String {
     out
 }
 
+/// The same for several texts, separated by commas.
+pub fn repr_texts(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().copied().map(repr_text).collect();
+    texts.join(", ")
+}
+
 fn write_repr(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("None"),
@@ -185,6 +191,21 @@ pub fn number(value: &Value) -> Option<Number> {
 /// `int(text)`.
 pub fn int(text: &str) -> Option<i128> {
     text.trim().parse().ok()
+}
+
+/// The texts of Cinder's schemas for true and for false.
+pub const BOOLEAN_WORDS: [&[&str]; 2] = [
+    &[
+        "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t",
+    ],
+    &[
+        "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f",
+    ],
+];
+
+/// Whether Cinder's schemas accept the text as a boolean.
+pub fn is_boolean(text: &str) -> bool {
+    BOOLEAN_WORDS.iter().any(|words| words.contains(&text))
 }
 
 /// A boolean in any of the texts that `oslo_utils.strutils.bool_from_string` accepts in strict mode.

@@ -99,22 +99,11 @@ pub fn update(snapshot_id: &str, body: &Value) -> UpdateSnapshot {
     }
 }
 
-/// A field or its older alias. The outer `Some`: it was given; the inner: it was given a text.
-fn either(object: &Value, field: &str, alias: &str) -> Option<Option<String>> {
-    let given = [field, alias]
-        .into_iter()
-        .find(|field| object.get(*field).is_some())?;
-    Some(trimmed(object, given))
-}
-
 macro_rules! pairs {
     ($($check:expr),*) => {
         Schema(&[
             Type(&[Kind::Object]),
-            PatternProperties(
-                SNAPSHOT_METADATA_KEY,
-                Schema(&[Type(&[Kind::String]), MaxLength(255)]),
-            ),
+            PatternProperties(SNAPSHOT_METADATA_KEY, METADATA_VALUE),
             NoOthers,
             $($check,)*
         ])

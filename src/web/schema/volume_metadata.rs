@@ -1,6 +1,5 @@
 //! Bodies of the metadata routes of a volume (cinder: `api/schemas/volume_metadata.py`).
 
-use super::Check;
 use super::format::METADATA_KEY;
 use super::prelude::*;
 
@@ -10,10 +9,7 @@ pub(in crate::web) const ONE: Schema = envelope!(
     "meta",
     Schema(&[
         Type(&[Kind::Object]),
-        PatternProperties(
-            METADATA_KEY,
-            Schema(&[Type(&[Kind::String]), Check::MaxLength(255)]),
-        ),
+        PatternProperties(METADATA_KEY, METADATA_VALUE),
         NoOthers,
         NotEmpty,
         AtMostOne,

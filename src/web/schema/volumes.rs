@@ -184,17 +184,10 @@ pub(in crate::web) const UPDATE_V353: Schema = changed_volume!(AnyOf(&[
 /// Reads `PUT /volumes/{id}`.
 pub fn update(volume_id: &str, body: &Value) -> UpdateVolume {
     let volume = &body["volume"];
-    // The outer `Some`: it was given; the inner: it was given a text.
-    let either = |field: &str, alias: &str| {
-        let given = [field, alias]
-            .into_iter()
-            .find(|field| volume.get(*field).is_some())?;
-        Some(trimmed(volume, given))
-    };
     UpdateVolume {
         volume_id: volume_id.to_owned(),
-        name: either("name", "display_name"),
-        description: either("description", "display_description"),
+        name: either(volume, "name", "display_name"),
+        description: either(volume, "description", "display_description"),
         metadata: text_map(volume, "metadata"),
     }
 }

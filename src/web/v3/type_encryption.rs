@@ -27,10 +27,7 @@ const FIELDS: crate::web::schema::Check = Properties(&[
         ]),
     ),
     ("provider", Schema(&[Type(&[Kind::String]), MaxLength(255)])),
-    (
-        "control_location",
-        Schema(&[Enum(&[Choice::Text("front-end"), Choice::Text("back-end")])]),
-    ),
+    ("control_location", Schema(&[Enum(&["front-end", "back-end"])])),
     ("cipher", NULLABLE_STRING),
 ]);
 

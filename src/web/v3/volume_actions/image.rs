@@ -39,15 +39,7 @@ pub(in crate::web::v3) async fn unset_metadata(on: OnVolume) -> HandlerResult {
 
 const DISK_FORMAT: Schema = Schema(&[
     Type(&[Kind::String]),
-    Enum(&[
-        Choice::Text("raw"),
-        Choice::Text("vmdk"),
-        Choice::Text("vdi"),
-        Choice::Text("qcow2"),
-        Choice::Text("vhd"),
-        Choice::Text("vhdx"),
-        Choice::Text("ploop"),
-    ]),
+    Enum(&["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"]),
 ]);
 
 macro_rules! upload {
@@ -70,12 +62,7 @@ pub(in crate::web::v3) const UPLOAD_V31: Schema = upload!(
         "visibility",
         Schema(&[
             Type(&[Kind::String]),
-            Enum(&[
-                Choice::Text("community"),
-                Choice::Text("public"),
-                Choice::Text("private"),
-                Choice::Text("shared")
-            ])
+            Enum(&["community", "public", "private", "shared"])
         ])
     ),
     ("protected", BOOLEAN)

@@ -12,10 +12,7 @@ pub(in crate::web::v3) const RETYPE: Schema = object!(
         ("new_type", Schema(&[Type(&[Kind::String])])),
         (
             "migration_policy",
-            Schema(&[
-                Type(&[Kind::String, Kind::Null]),
-                Enum(&[Choice::Text("on-demand"), Choice::Text("never")])
-            ])
+            Schema(&[Type(&[Kind::String, Kind::Null]), Enum(&["on-demand", "never"])])
         ),
     ],
     Required(&["new_type"]),
