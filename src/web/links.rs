@@ -158,11 +158,8 @@ mod tests {
             base(&options, "127.0.0.1", &headers),
             "https://cloud.example/volume"
         );
-        assert_eq!(
-            base(&options, "192.0.2.1", &headers),
-            "http://inner:8776",
-            "no proxy is configured"
-        );
+        // No proxy is configured.
+        assert_eq!(base(&options, "192.0.2.1", &headers), "http://inner:8776");
         assert_eq!(base(&options, "127.0.0.1", &headers[..1]), "http://inner:8776");
         for endpoint in [
             "https://cloud/volume/",
@@ -196,24 +193,24 @@ mod tests {
     fn a_project_in_the_path_is_hexadecimal() {
         assert_eq!(path_project("/v3/0a-9f/volumes"), Some("0a-9f"));
         assert_eq!(path_project("/v3/0a9f"), Some("0a9f"));
-        assert_eq!(path_project("/v3/volumes/0a"), None);
-        assert_eq!(path_project("/v3/"), None);
-        assert_eq!(path_project("/v3//volumes"), None);
-        assert_eq!(path_project("/v4/0a/volumes"), None);
+        for path in ["/v3/volumes/0a", "/v3/", "/v3//volumes", "/v4/0a/volumes"] {
+            assert_eq!(path_project(path), None, "{path}");
+        }
     }
 
     #[test]
     fn the_next_page_keeps_what_was_asked_for() {
-        assert_eq!(next_query("limit=1", "b"), "limit=1&marker=b");
-        assert_eq!(
-            next_query("offset=1&marker=a&limit=1", "b"),
-            "offset=1&marker=b&limit=1"
-        );
-        assert_eq!(next_query("", "b"), "marker=b");
-        assert_eq!(
-            next_query("name=a+b%26c&sort=name:asc", "b"),
-            "name=a+b%26c&sort=name%3Aasc&marker=b"
-        );
+        for (query, next) in [
+            ("limit=1", "limit=1&marker=b"),
+            ("offset=1&marker=a&limit=1", "offset=1&marker=b&limit=1"),
+            ("", "marker=b"),
+            (
+                "name=a+b%26c&sort=name:asc",
+                "name=a+b%26c&sort=name%3Aasc&marker=b",
+            ),
+        ] {
+            assert_eq!(next_query(query, "b"), next, "{query}");
+        }
     }
 
     proptest! {

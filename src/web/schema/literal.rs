@@ -204,24 +204,17 @@ mod tests {
 
     #[test]
     fn filters_are_read_as_python_reads_them() {
-        assert_eq!(
-            read("{'k': 'v', \"l\": 1}"),
-            Some(Literal::Dict(BTreeMap::from([
-                ("k".to_owned(), scalar("v")),
-                ("l".to_owned(), scalar("1"))
-            ])))
-        );
-        assert_eq!(read("{}"), Some(Literal::Dict(BTreeMap::new())));
-        assert_eq!(
-            read("['a', u'b',]"),
-            Some(Literal::List(vec![scalar("a"), scalar("b")]))
-        );
-        assert_eq!(
-            read("(1, True)"),
-            Some(Literal::List(vec![scalar("1"), scalar("true")]))
-        );
-        assert_eq!(read("None"), Some(Literal::None));
-        assert_eq!(read("'it\\'s'"), Some(scalar("it's")));
+        let dict = [("k".to_owned(), scalar("v")), ("l".to_owned(), scalar("1"))];
+        for (text, expected) in [
+            ("{'k': 'v', \"l\": 1}", Literal::Dict(BTreeMap::from(dict))),
+            ("{}", Literal::Dict(BTreeMap::new())),
+            ("['a', u'b',]", Literal::List(vec![scalar("a"), scalar("b")])),
+            ("(1, True)", Literal::List(vec![scalar("1"), scalar("true")])),
+            ("None", Literal::None),
+            ("'it\\'s'", scalar("it's")),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
         for plain in [
             "error",
             "{'a'",

@@ -153,26 +153,25 @@ mod tests {
             let body = json!({"volume": volume});
             volume_of(minor, &body).and_then(|read| read.place(Microversion(minor)))
         };
-        let message_of = |place: Result<Place, Fault>| place.unwrap_err().message;
-        assert_eq!(
-            place(0, json!({"ref": {}, "host": "h@b#p"})),
-            Ok(Place::Host("h@b#p".into()))
-        );
-        assert_eq!(
-            place(16, json!({"ref": "x", "cluster": "c"})),
-            Ok(Place::Cluster("c".into()))
-        );
-        assert_eq!(
-            message_of(place(16, json!({"ref": {}, "cluster": "c", "host": "h"}))),
-            "Invalid input received: One and only one of cluster and host must be set."
-        );
-        assert_eq!(
-            message_of(place(15, json!({"ref": {}}))),
-            "Invalid input received: Host field is missing."
-        );
-        assert!(
-            message_of(place(15, json!({"ref": {}, "cluster": "c"}))).contains("'cluster' was unexpected")
-        );
+        let (host, cluster) = (Place::Host("h@b#p".into()), Place::Cluster("c".into()));
+        assert_eq!(place(0, json!({"ref": {}, "host": "h@b#p"})), Ok(host));
+        assert_eq!(place(16, json!({"ref": "x", "cluster": "c"})), Ok(cluster));
+        for (minor, volume, message) in [
+            (
+                16,
+                json!({"ref": {}, "cluster": "c", "host": "h"}),
+                "Invalid input received: One and only one of cluster and host must be set.",
+            ),
+            (
+                15,
+                json!({"ref": {}}),
+                "Invalid input received: Host field is missing.",
+            ),
+        ] {
+            assert_eq!(place(minor, volume).unwrap_err().message, message);
+        }
+        let refusal = place(15, json!({"ref": {}, "cluster": "c"})).unwrap_err();
+        assert!(refusal.message.contains("'cluster' was unexpected"));
     }
 
     fn volume_of(minor: u16, body: &Value) -> Result<AdoptedVolume, Fault> {

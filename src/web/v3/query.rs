@@ -280,16 +280,9 @@ mod tests {
             })
         );
         assert_eq!(some.filters(), [("name", "x")]);
-        assert_eq!(
-            query("limit=5000").take_paging().map(|paging| paging.limit),
-            Ok(1000)
-        );
-        assert_eq!(
-            query("limit=99999999999999999999999999")
-                .take_paging()
-                .map(|paging| paging.limit),
-            Ok(1000)
-        );
+        for text in ["limit=5000", "limit=99999999999999999999999999"] {
+            assert_eq!(query(text).take_paging().unwrap().limit, 1000, "{text}");
+        }
         for (text, message) in [
             ("limit=x", "limit param must be an integer"),
             ("limit=-1", "limit param must be positive"),
@@ -297,11 +290,8 @@ mod tests {
             ("offset=-1", "offset must be >= 0"),
             ("offset=2147483648", "offset must be <= 2147483647"),
         ] {
-            assert_eq!(
-                query(text).take_paging(),
-                Err(Fault::bad_request(message)),
-                "{text}"
-            );
+            let paging = query(text).take_paging();
+            assert_eq!(paging, Err(Fault::bad_request(message)), "{text}");
         }
     }
 
@@ -309,16 +299,13 @@ mod tests {
     fn both_forms_of_sorting_are_understood_but_not_together() {
         let known = |key: &str| (key == "name" || key == "created_at").then(|| key.to_owned());
         let keys = |text: &str| query(text).take_sorting().and_then(|sorting| sorting.keys(known));
-        let name = "name".to_owned();
-        assert_eq!(
-            keys("sort=name:asc"),
-            Ok(vec![(name.clone(), Direction::Ascending)])
-        );
-        assert_eq!(keys("sort_key=name"), Ok(vec![(name, Direction::Descending)]));
-        assert_eq!(
-            keys(""),
-            Ok(vec![("created_at".to_owned(), Direction::Descending)])
-        );
+        for (text, key, direction) in [
+            ("sort=name:asc", "name", Direction::Ascending),
+            ("sort_key=name", "name", Direction::Descending),
+            ("", "created_at", Direction::Descending),
+        ] {
+            assert_eq!(keys(text), Ok(vec![(key.to_owned(), direction)]), "{text}");
+        }
         for (text, message) in [
             ("sort=bogus:asc", "Invalid input received: Invalid sort key"),
             (
@@ -338,16 +325,9 @@ mod tests {
     fn an_order_has_each_key_once_however_often_it_is_named() {
         let text = format!("sort={}", ["id:asc", "name:desc"].repeat(2000).join(","));
         let known = |key: &str| ["id", "name"].into_iter().find(|known| *known == key);
-        let keys = query(&text)
-            .take_sorting()
-            .and_then(|sorting| sorting.keys(known));
-        assert_eq!(
-            keys,
-            Ok(vec![
-                ("id", Direction::Ascending),
-                ("name", Direction::Descending)
-            ])
-        );
+        let keys = query(&text).take_sorting().unwrap().keys(known);
+        let expected = vec![("id", Direction::Ascending), ("name", Direction::Descending)];
+        assert_eq!(keys, Ok(expected));
     }
 
     #[test]
@@ -383,12 +363,13 @@ mod tests {
             offset,
         };
         let id = |number: &u8| number.to_string();
-        assert_eq!(
-            part_of(vec![1, 2, 3, 4], &paging(Some("1"), 1, 1), id),
-            Some(vec![3])
-        );
-        assert_eq!(part_of(vec![1], &paging(Some("7"), 0, 1), id), None);
-        assert_eq!(part_of(vec![1], &paging(None, 5, 5), id), Some(vec![]));
+        for (list, paging, expected) in [
+            (vec![1, 2, 3, 4], paging(Some("1"), 1, 1), Some(vec![3])),
+            (vec![1], paging(Some("7"), 0, 1), None),
+            (vec![1], paging(None, 5, 5), Some(vec![])),
+        ] {
+            assert_eq!(part_of(list, &paging, id), expected, "{paging:?}");
+        }
     }
 
     proptest! {

@@ -135,95 +135,94 @@ mod tests {
 
     #[test]
     fn values_are_plain_text_but_metadata_is_python() {
-        assert_eq!(
-            read(71, false, "status=['error']&volume_id=v&name=n"),
-            Ok(vec![
-                is(SnapshotField::Status, "['error']"),
-                is(SnapshotField::VolumeId, "v"),
-                is(SnapshotField::Name, "n")
-            ])
-        );
+        let plain = vec![
+            is(SnapshotField::Status, "['error']"),
+            is(SnapshotField::VolumeId, "v"),
+            is(SnapshotField::Name, "n"),
+        ];
         let pairs = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-        assert_eq!(
-            read(22, false, "metadata={'k':'v'}"),
-            Ok(vec![SnapshotFilter::Metadata(pairs)])
-        );
-        assert_eq!(
-            read(21, true, "metadata={'k':'v'}"),
-            Ok(vec![]),
-            "it was added in 3.22"
-        );
-        assert_eq!(read(71, true, "metadata=k"), Ok(vec![SnapshotFilter::Nothing]));
+        for (minor, is_admin, query, expected) in [
+            (71, false, "status=['error']&volume_id=v&name=n", plain),
+            (
+                22,
+                false,
+                "metadata={'k':'v'}",
+                vec![SnapshotFilter::Metadata(pairs)],
+            ),
+            // It was added in 3.22.
+            (21, true, "metadata={'k':'v'}", vec![]),
+            (71, true, "metadata=k", vec![SnapshotFilter::Nothing]),
+        ] {
+            assert_eq!(read(minor, is_admin, query), Ok(expected), "3.{minor}: {query}");
+        }
     }
 
     #[test]
     fn filters_that_a_member_may_not_use_are_refused_only_since_3_31() {
-        assert_eq!(
-            read(30, false, "user_id=u&all_tenants=1&status=error"),
-            Ok(vec![is(SnapshotField::Status, "error")])
-        );
-        assert_eq!(
-            read(31, false, "user_id=u&all_tenants=1"),
-            Err(Fault::bad_request(
-                "Invalid filters user_id are found in query options."
-            ))
-        );
-        assert_eq!(
-            read(71, true, "user_id=u&bogus=1"),
-            Ok(vec![is(SnapshotField::UserId, "u"), SnapshotFilter::Nothing])
-        );
-        assert_eq!(
-            read(71, false, "availability_zone=nova"),
-            Ok(vec![SnapshotFilter::OfVolume(Box::new(Filter::Is(
-                VolumeField::AvailabilityZone,
-                vec!["nova".into()]
-            )))])
-        );
-        assert_eq!(
-            read(71, true, "name~=n"),
-            Ok(vec![SnapshotFilter::Contains(SnapshotField::Name, "n".into())])
-        );
-        assert_eq!(read(33, true, "name~=n"), Ok(vec![SnapshotFilter::Nothing]));
+        let refusal = Fault::bad_request("Invalid filters user_id are found in query options.");
+        let zone = Filter::Is(VolumeField::AvailabilityZone, vec!["nova".into()]);
+        let by_user = is(SnapshotField::UserId, "u");
+        let contains = SnapshotFilter::Contains(SnapshotField::Name, "n".into());
+        for (minor, is_admin, query, expected) in [
+            (
+                30,
+                false,
+                "user_id=u&all_tenants=1&status=error",
+                Ok(vec![is(SnapshotField::Status, "error")]),
+            ),
+            (31, false, "user_id=u&all_tenants=1", Err(refusal)),
+            (
+                71,
+                true,
+                "user_id=u&bogus=1",
+                Ok(vec![by_user, SnapshotFilter::Nothing]),
+            ),
+            (
+                71,
+                false,
+                "availability_zone=nova",
+                Ok(vec![SnapshotFilter::OfVolume(Box::new(zone))]),
+            ),
+            (71, true, "name~=n", Ok(vec![contains])),
+            (33, true, "name~=n", Ok(vec![SnapshotFilter::Nothing])),
+        ] {
+            assert_eq!(read(minor, is_admin, query), expected, "3.{minor}: {query}");
+        }
     }
 
     #[test]
     fn quota_is_a_boolean_and_a_time_is_exact() {
-        assert_eq!(
-            read(71, false, "consumes_quota=Yes"),
-            Ok(vec![is(SnapshotField::ConsumesQuota, "true")])
-        );
-        assert_eq!(
-            read(71, false, "consumes_quota=maybe"),
-            Err(Fault::bad_request(
-                "Value 'maybe' for 'use_quota' is not a boolean."
-            ))
-        );
+        let refusal = Fault::bad_request("Value 'maybe' for 'use_quota' is not a boolean.");
         let time = Timestamp::parse("2026-11-22T07:12:34").unwrap();
-        assert_eq!(
-            read(
-                71,
-                true,
-                "created_at=2026-11-22T07:12:34&updated_at=gt:2026-11-22"
+        let at = SnapshotFilter::Time(TimeField::CreatedAt, Comparison::Eq, time);
+        let times = "created_at=2026-11-22T07:12:34&updated_at=gt:2026-11-22";
+        for (is_admin, query, expected) in [
+            (
+                false,
+                "consumes_quota=Yes",
+                Ok(vec![is(SnapshotField::ConsumesQuota, "true")]),
             ),
-            Ok(vec![
-                SnapshotFilter::Time(TimeField::CreatedAt, Comparison::Eq, time),
-                SnapshotFilter::Nothing
-            ])
-        );
+            (false, "consumes_quota=maybe", Err(refusal)),
+            (true, times, Ok(vec![at, SnapshotFilter::Nothing])),
+        ] {
+            assert_eq!(read(71, is_admin, query), expected, "{query}");
+        }
     }
 
     #[test]
     fn names_sort_since_3_30() {
-        assert_eq!(Snapshots::sort_key(Microversion(29), "name"), None);
-        assert_eq!(
-            Snapshots::sort_key(Microversion(30), "name"),
-            Some(SnapshotField::Name)
-        );
-        assert_eq!(
-            Snapshots::sort_key(Microversion(0), "display_name"),
-            Some(SnapshotField::Name)
-        );
-        assert_eq!(Snapshots::sort_key(Microversion(71), "size"), None);
+        for (minor, key, expected) in [
+            (29, "name", None),
+            (30, "name", Some(SnapshotField::Name)),
+            (0, "display_name", Some(SnapshotField::Name)),
+            (71, "size", None),
+        ] {
+            assert_eq!(
+                Snapshots::sort_key(Microversion(minor), key),
+                expected,
+                "3.{minor}: {key}"
+            );
+        }
     }
 
     proptest! {

@@ -286,67 +286,57 @@ mod tests {
 
     #[test]
     fn values_may_be_python() {
-        assert_eq!(
-            read(71, false, "status=error"),
-            Ok(vec![is(VolumeField::Status, &["error"])])
-        );
-        assert_eq!(
-            read(71, false, "status=['error',%20'in-use']"),
-            Ok(vec![is(VolumeField::Status, &["error", "in-use"])])
-        );
-        assert_eq!(
-            read(71, false, "metadata={'k':'v'}"),
-            Ok(vec![VolumeFilter::Metadata(BTreeMap::from([(
-                "k".into(),
-                "v".into()
-            )]))])
-        );
-        assert_eq!(read(71, false, "metadata=k"), Ok(vec![VolumeFilter::Nothing]));
-        assert_eq!(
-            read(71, false, "name='n'"),
-            Ok(vec![is(VolumeField::Name, &["'n'"])])
-        );
-        assert_eq!(
-            read(71, false, "size=01"),
-            Ok(vec![is(VolumeField::Size, &["01"])])
-        );
+        let pair = BTreeMap::from([("k".into(), "v".into())]);
+        for (query, expected) in [
+            ("status=error", is(VolumeField::Status, &["error"])),
+            (
+                "status=['error',%20'in-use']",
+                is(VolumeField::Status, &["error", "in-use"]),
+            ),
+            ("metadata={'k':'v'}", VolumeFilter::Metadata(pair)),
+            ("metadata=k", VolumeFilter::Nothing),
+            ("name='n'", is(VolumeField::Name, &["'n'"])),
+            ("size=01", is(VolumeField::Size, &["01"])),
+        ] {
+            assert_eq!(read(71, false, query), Ok(vec![expected]), "{query}");
+        }
     }
 
     #[test]
     fn filters_that_a_member_may_not_use_are_refused_only_since_3_31() {
-        assert_eq!(
-            read(30, false, "host=h&status=error"),
-            Ok(vec![is(VolumeField::Status, &["error"])])
-        );
-        assert_eq!(
-            read(31, false, "host=h&bogus=1&all_tenants=1"),
-            Err(Fault::bad_request(
-                "Invalid filters host,bogus are found in query options."
-            ))
-        );
-        assert_eq!(read(31, false, "all_tenants=1"), Ok(vec![]));
-        assert_eq!(read(71, true, "bogus=1"), Ok(vec![VolumeFilter::Nothing]));
-        assert_eq!(read(71, true, "host=h"), Ok(vec![is(VolumeField::Host, &["h"])]));
-        assert_eq!(
-            read(71, true, "name~=n"),
-            Ok(vec![VolumeFilter::Contains(VolumeField::Name, "n".into())])
-        );
+        let refusal = Fault::bad_request("Invalid filters host,bogus are found in query options.");
+        let contains = VolumeFilter::Contains(VolumeField::Name, "n".into());
+        for (minor, is_admin, query, expected) in [
+            (
+                30,
+                false,
+                "host=h&status=error",
+                Ok(vec![is(VolumeField::Status, &["error"])]),
+            ),
+            (31, false, "host=h&bogus=1&all_tenants=1", Err(refusal)),
+            (31, false, "all_tenants=1", Ok(vec![])),
+            (71, true, "bogus=1", Ok(vec![VolumeFilter::Nothing])),
+            (71, true, "host=h", Ok(vec![is(VolumeField::Host, &["h"])])),
+            (71, true, "name~=n", Ok(vec![contains])),
+        ] {
+            assert_eq!(read(minor, is_admin, query), expected, "3.{minor}: {query}");
+        }
     }
 
     #[test]
     fn booleans_are_strict_since_3_2() {
-        assert_eq!(
-            read(1, false, "bootable=maybe"),
-            Ok(vec![is(VolumeField::Bootable, &["true"])])
-        );
-        assert_eq!(
-            read(2, false, "bootable=0"),
-            Ok(vec![is(VolumeField::Bootable, &["false"])])
-        );
-        assert_eq!(
-            read(2, false, "bootable=maybe"),
-            Err(Fault::bad_request("Invalid input received: 'bootable = maybe'"))
-        );
+        let refusal = Fault::bad_request("Invalid input received: 'bootable = maybe'");
+        for (minor, query, expected) in [
+            (
+                1,
+                "bootable=maybe",
+                Ok(vec![is(VolumeField::Bootable, &["true"])]),
+            ),
+            (2, "bootable=0", Ok(vec![is(VolumeField::Bootable, &["false"])])),
+            (2, "bootable=maybe", Err(refusal)),
+        ] {
+            assert_eq!(read(minor, false, query), expected, "3.{minor}: {query}");
+        }
     }
 
     #[test]

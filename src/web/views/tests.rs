@@ -140,6 +140,11 @@ fn shown(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).unwrap()
 }
 
+/// Compares the view with the snapshot of that name.
+fn compare(name: &str, view: &impl Serialize) {
+    insta::assert_snapshot!(name, shown(view));
+}
+
 fn detail(minor: u16, is_admin: bool) -> String {
     let caller = caller(minor, is_admin);
     let views = volume::VolumeViews::extended(&caller);
@@ -171,10 +176,7 @@ fn a_new_volume_is_shown_without_extended_attributes() {
     bare.volume_type_id = Some(VolumeTypeId(id(99)));
     bare.encryption_key_id = None;
     let views = volume::VolumeViews::plain(&caller);
-    insta::assert_snapshot!(
-        "volume_new",
-        shown(&views.detail(&bare, &volume::TypeNames::new(), &[]))
-    );
+    compare("volume_new", &views.detail(&bare, &volume::TypeNames::new(), &[]));
     let older = volume::VolumeViews::plain(&self::caller(62, true));
     let older = shown(&older.detail(&bare, &volume::TypeNames::new(), &[]));
     assert!(
@@ -206,15 +208,13 @@ fn brief_lists_have_links_and_counts() {
     caller.path_project = None;
     let views = volume::VolumeViews::extended(&caller);
     let volumes = [volume(), volume()];
-    insta::assert_snapshot!(
-        "volume_list",
-        shown(&Listed {
-            name: "volumes",
-            items: volumes.iter().map(|volume| views.summary(volume)),
-            next: Some(("volumes_links", caller.next_link("volumes", "limit=2", "x"))),
-            count: Some(7),
-        })
-    );
+    let list = Listed {
+        name: "volumes",
+        items: volumes.iter().map(|volume| views.summary(volume)),
+        next: Some(("volumes_links", caller.next_link("volumes", "limit=2", "x"))),
+        count: Some(7),
+    };
+    compare("volume_list", &list);
 }
 
 fn snapshot() -> Snapshot {
@@ -244,16 +244,15 @@ fn a_snapshot_at_each_version_that_changed_it() {
 #[test]
 fn a_snapshot_that_is_new_or_in_a_brief_list_is_shown_without_extended_attributes() {
     let views = snapshot::SnapshotViews::plain(&caller(71, true));
-    insta::assert_snapshot!("snapshot_new", shown(&views.detail(&snapshot())));
-    insta::assert_snapshot!(
-        "snapshot_list",
-        shown(&Listed {
-            name: "snapshots",
-            items: [snapshot()].iter().map(snapshot::SnapshotSummary),
-            next: None,
-            count: Some(1),
-        })
-    );
+    compare("snapshot_new", &views.detail(&snapshot()));
+    let snapshots = [snapshot()];
+    let list = Listed {
+        name: "snapshots",
+        items: snapshots.iter().map(snapshot::SnapshotSummary),
+        next: None,
+        count: Some(1),
+    };
+    compare("snapshot_list", &list);
 }
 
 #[test]
@@ -274,42 +273,24 @@ fn what_can_be_adopted_is_shown_briefly_or_with_its_reasons() {
         source_reference: Reference::named("lv1"),
     }];
     for (detail, suffix) in [(false, "_brief"), (true, "")] {
-        insta::assert_snapshot!(
-            format!("manageable_volumes{suffix}"),
-            shown(&Items(
-                volumes
-                    .iter()
-                    .map(|found| manageable::Manageable { found, detail })
-            ))
-        );
-        insta::assert_snapshot!(
-            format!("manageable_snapshots{suffix}"),
-            shown(&Items(
-                snapshots
-                    .iter()
-                    .map(|found| manageable::Manageable { found, detail })
-            ))
-        );
+        let volumes = volumes
+            .each_ref()
+            .map(|found| manageable::Manageable { found, detail });
+        compare(&format!("manageable_volumes{suffix}"), &volumes);
+        let snapshots = snapshots
+            .each_ref()
+            .map(|found| manageable::Manageable { found, detail });
+        compare(&format!("manageable_snapshots{suffix}"), &snapshots);
     }
 }
 
 #[test]
 fn attachments_are_shown_briefly_or_with_their_secrets() {
     let attachments = attachments();
-    insta::assert_snapshot!(
-        "attachments",
-        shown(&Named(
-            "attachments",
-            Items(attachments.iter().map(attachment::AttachmentDetail))
-        ))
-    );
-    insta::assert_snapshot!(
-        "attachments_brief",
-        shown(&Named(
-            "attachments",
-            Items(attachments.iter().map(attachment::AttachmentSummary))
-        ))
-    );
+    let detail = Items(attachments.iter().map(attachment::AttachmentDetail));
+    compare("attachments", &Named("attachments", detail));
+    let brief = Items(attachments.iter().map(attachment::AttachmentSummary));
+    compare("attachments_brief", &Named("attachments", brief));
 }
 
 #[test]
@@ -318,16 +299,14 @@ fn a_type_is_shown_as_far_as_the_role_goes() {
     for is_admin in [true, false] {
         let caller = caller(71, is_admin);
         let role = if is_admin { "admin" } else { "member" };
-        insta::assert_snapshot!(
-            format!("type_{role}"),
-            shown(&volume_type::TypeView::new(&caller, &volume_type))
-        );
+        let view = volume_type::TypeView::new(&caller, &volume_type);
+        compare(&format!("type_{role}"), &view);
     }
     let managed = volume_type::ManagedTypeView {
         volume_type: &volume_type,
         with_access: true,
     };
-    insta::assert_snapshot!("type_managed", shown(&managed));
+    compare("type_managed", &managed);
 }
 
 #[test]
@@ -348,14 +327,12 @@ fn quotas_stand_in_the_order_of_cinder() {
             },
         })
         .collect();
-    insta::assert_snapshot!(
-        "quota_set",
-        shown(&quota::QuotaSet {
-            quotas: &quotas,
-            with_usage: false,
-            id: Some("p")
-        })
-    );
+    let set = quota::QuotaSet {
+        quotas: &quotas,
+        with_usage: false,
+        id: Some("p"),
+    };
+    compare("quota_set", &set);
     let usage = serde_json::to_value(quota::QuotaSet {
         quotas: &quotas[..1],
         with_usage: true,
@@ -366,13 +343,11 @@ fn quotas_stand_in_the_order_of_cinder() {
         usage,
         json!({"volumes": {"limit": -1, "in_use": 1, "reserved": 2}})
     );
-    insta::assert_snapshot!(
-        "limits",
-        shown(&quota::AbsoluteLimits {
-            quotas: &quotas,
-            with_usage: true
-        })
-    );
+    let limits = quota::AbsoluteLimits {
+        quotas: &quotas,
+        with_usage: true,
+    };
+    compare("limits", &limits);
 }
 
 #[test]
@@ -411,22 +386,11 @@ fn a_pool_tells_what_it_can() {
         backend,
         index: 0,
     };
-    insta::assert_snapshot!(
-        "pool",
-        shown(&pool::Pool {
-            pool: &pool,
-            detail: true
-        })
-    );
+    let view = |pool: &PoolView| shown(&pool::Pool { pool, detail: true });
+    insta::assert_snapshot!("pool", view(&pool));
+    // An index out of range does not panic.
     let gone = PoolView { index: 7, ..pool };
-    assert!(
-        shown(&pool::Pool {
-            pool: &gone,
-            detail: true
-        })
-        .contains("backend_state"),
-        "an index out of range does not panic"
-    );
+    assert!(view(&gone).contains("backend_state"));
 }
 
 proptest::proptest! {
