@@ -1,13 +1,12 @@
 //! Attachments of volumes, with their connectors and connection data.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::volume::UnknownWord;
 use super::volume::status_enum;
 use super::{AttachmentId, OperationId, ProjectId, Timestamp, Volume, VolumeId};
-use std::fmt;
-use std::str::FromStr;
 
 status_enum!(
     /// The status of an attachment (cinder: `VolumeAttachStatus`).

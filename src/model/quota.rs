@@ -88,27 +88,26 @@ pub struct Usage {
 /// What a request adds (or, if negative, releases), by resource.
 pub type Deltas = BTreeMap<Resource, i64>;
 
-/// The usage of a volume of `size` GiB: `volumes`, `gigabytes`, and both again for its type.
-pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
-    let mut deltas = Deltas::from([(Resource::volumes(), 1), (Resource::gigabytes(), i64::from(size))]);
+/// These amounts, and each again for the volume type.
+fn counted<const N: usize>(amounts: [(Resource, i64); N], volume_type: Option<VolumeTypeId>) -> Deltas {
+    let mut deltas = Deltas::from(amounts);
     if let Some(id) = volume_type {
-        deltas.insert(Resource::volumes().of_type(id), 1);
-        deltas.insert(Resource::gigabytes().of_type(id), i64::from(size));
+        let all = deltas.clone().into_iter();
+        deltas.extend(all.map(|(resource, amount)| (resource.of_type(id), amount)));
     }
     deltas
 }
 
+/// The usage of a volume of `size` GiB: `volumes`, `gigabytes`, and both again for its type.
+pub fn volume_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
+    let size = (Resource::gigabytes(), i64::from(size));
+    counted([(Resource::volumes(), 1), size], volume_type)
+}
+
 /// The usage of a snapshot of a volume of `size` GiB: `snapshots`, `gigabytes`, and both again for the volume's type.
 pub fn snapshot_deltas(size: u32, volume_type: Option<VolumeTypeId>) -> Deltas {
-    let mut deltas = Deltas::from([
-        (Resource::snapshots(), 1),
-        (Resource::gigabytes(), i64::from(size)),
-    ]);
-    if let Some(id) = volume_type {
-        deltas.insert(Resource::snapshots().of_type(id), 1);
-        deltas.insert(Resource::gigabytes().of_type(id), i64::from(size));
-    }
-    deltas
+    let size = (Resource::gigabytes(), i64::from(size));
+    counted([(Resource::snapshots(), 1), size], volume_type)
 }
 
 /// The negated deltas, for a release.
@@ -121,12 +120,7 @@ pub fn given_back(deltas: Deltas) -> Deltas {
 
 /// The usage of an extension of a volume by `growth` GiB.
 pub fn extend_deltas(growth: impl Into<i64>, volume_type: Option<VolumeTypeId>) -> Deltas {
-    let growth = growth.into();
-    let mut deltas = Deltas::from([(Resource::gigabytes(), growth)]);
-    if let Some(id) = volume_type {
-        deltas.insert(Resource::gigabytes().of_type(id), growth);
-    }
-    deltas
+    counted([(Resource::gigabytes(), growth.into())], volume_type)
 }
 
 /// Whether `delta` more would exceed `limit`: a negative delta never is, `-1` is no limit.
@@ -212,15 +206,8 @@ mod tests {
         assert_eq!(limit_of(&volumes, &none, &none, &defaults), 10);
         assert_eq!(limit_of(&volumes, &none, &row(12), &defaults), 12);
         assert_eq!(limit_of(&volumes, &row(0), &row(12), &defaults), 0);
-        assert_eq!(
-            limit_of(
-                &volumes.of_type(VolumeTypeId::new()),
-                &row(0),
-                &row(12),
-                &defaults
-            ),
-            -1
-        );
+        let of_a_type = volumes.of_type(VolumeTypeId::new());
+        assert_eq!(limit_of(&of_a_type, &row(0), &row(12), &defaults), -1);
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Snapshots of volumes.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::storage_name::StorageName;
-use super::volume::{UnknownWord, status_enum};
+use super::volume::status_enum;
 use super::{OperationId, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypeId};
 
 status_enum!(
@@ -31,19 +29,13 @@ status_enum!(
 );
 
 impl SnapshotStatus {
-    /// The statuses that `os-reset_status` accepts, in Cinder's order.
-    pub const SETTABLE: &[Self] = &[
-        Self::Error,
-        Self::Available,
-        Self::Creating,
-        Self::Deleting,
-        Self::Deleted,
-        Self::Updating,
-        Self::ErrorDeleting,
-        Self::Unmanaging,
-        Self::BackingUp,
-        Self::Restoring,
-    ];
+    /// The statuses that `os-reset_status` accepts: those of Cinder's list, in its order.
+    pub fn settable() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(|status| *status != Self::ErrorManaging)
+    }
 
     /// True for a status that an operation must end.
     pub fn is_transient(self) -> bool {

@@ -278,13 +278,8 @@ mod tests {
         let waiting = volume(VolumeStatus::AwaitingTransfer);
         let failed = snapshot(&waiting, SnapshotStatus::Error);
         let error = accept(id, &waiting, &[], Some([failed.clone()].iter())).unwrap_err();
-        assert_eq!(
-            error.client,
-            format!(
-                "Invalid snapshot: Transfer {id}: Snapshot {} is not in the expected available state.",
-                failed.id
-            )
-        );
+        let why = format!("Snapshot {} is not in the expected available state.", failed.id);
+        assert_eq!(error.client, format!("Invalid snapshot: Transfer {id}: {why}"));
         let many = vec![snapshot(&waiting, SnapshotStatus::Available); SNAPSHOTS + 1];
         assert!(accept(id, &waiting, &[], Some(many[1..].iter())).is_ok());
         let error = accept(id, &waiting, &[], Some(many.iter())).unwrap_err();

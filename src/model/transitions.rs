@@ -20,7 +20,10 @@ use uuid::Uuid;
 
 use super::{AttachStatus, Attachment, AttachmentStatus, Error, Result, Volume, VolumeStatus, VolumeTypeId};
 
+mod attachments;
 pub mod snapshots;
+
+pub use attachments::{attach_status, follow_attachments, resting_status};
 
 /// A verb on a volume, as far as the volume's state decides whether it is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,22 +118,13 @@ pub fn decide(volume: &Volume, attachments: &[Attachment], verb: Verb) -> Result
         Verb::RollDetaching if volume.status == VolumeStatus::Detaching => Ok(VolumeStatus::InUse),
         Verb::Unreserve | Verb::RollDetaching | Verb::TerminateConnection => Ok(volume.status),
         Verb::Attach => attach(volume),
-        Verb::Detach => {
-            not_in_maintenance(volume, "The volume cannot be detached in maintenance mode.")?;
-            Ok(volume.status)
-        }
-        Verb::InitializeConnection => {
-            not_in_maintenance(
-                volume,
-                "The volume connection cannot be initialized in maintenance mode.",
-            )?;
-            Ok(volume.status)
-        }
+        Verb::Detach => not_in_maintenance(volume, "The volume cannot be detached in maintenance mode."),
+        Verb::InitializeConnection => not_in_maintenance(
+            volume,
+            "The volume connection cannot be initialized in maintenance mode.",
+        ),
         Verb::UpdateReadonlyFlag => update_readonly_flag(volume),
-        Verb::Update => {
-            not_in_maintenance(volume, "The volume cannot be updated during maintenance.")?;
-            Ok(volume.status)
-        }
+        Verb::Update => not_in_maintenance(volume, "The volume cannot be updated during maintenance."),
         Verb::UpdateMetadata => metadata(volume, "Updating"),
         Verb::DeleteMetadata => metadata(volume, "Deleting"),
         Verb::CloneFrom => clone_from(volume),
@@ -191,62 +185,6 @@ pub fn must_have_storage(volume: &Volume) -> Result<()> {
 /// it may be missing.
 pub fn claims_storage(volume: &Volume) -> bool {
     volume.launched_at.is_some() && volume.operation.is_none() && volume.status.claims_storage()
-}
-
-/// The `attach_status` for these attachments. Attachments that failed to attach do not count, since they were never used
-/// (cinder: `_get_statuses_from_attachments`). One that failed to *detach* may still be in use, so here it counts as
-/// attached, unlike in Cinder, where the volume could be deleted while in use.
-pub fn attach_status(attachments: impl IntoIterator<Item = AttachmentStatus>) -> AttachStatus {
-    attachments
-        .into_iter()
-        .map(|status| match status {
-            AttachmentStatus::Attached | AttachmentStatus::ErrorDetaching => AttachStatus::Attached,
-            AttachmentStatus::Attaching => AttachStatus::Attaching,
-            AttachmentStatus::Reserved => AttachStatus::Reserved,
-            AttachmentStatus::Detached | AttachmentStatus::Deleted | AttachmentStatus::ErrorAttaching => {
-                AttachStatus::Detached
-            }
-        })
-        .min_by_key(|status| match status {
-            AttachStatus::Attached => 0,
-            AttachStatus::Attaching => 1,
-            AttachStatus::Reserved => 2,
-            _ => 3,
-        })
-        .unwrap_or(AttachStatus::Detached)
-}
-
-/// The status of a volume without an operation and with this `attach_status`.
-pub fn resting_status(attach_status: AttachStatus) -> VolumeStatus {
-    match attach_status {
-        AttachStatus::Attached => VolumeStatus::InUse,
-        AttachStatus::Attaching => VolumeStatus::Attaching,
-        AttachStatus::Reserved => VolumeStatus::Reserved,
-        _ => VolumeStatus::Available,
-    }
-}
-
-/// Updates the volume's statuses to match its attachments. The status of a running operation is kept, and the new one is
-/// restored at its end; a volume that was never created, or waits for its owner, keeps its status, too. So does one that
-/// may be larger than its record: Cinder shows it as `available` once it is detached, and the difference is no longer
-/// visible.
-pub fn follow_attachments(volume: &mut Volume, attachments: impl IntoIterator<Item = AttachmentStatus>) {
-    volume.attach_status = attach_status(attachments);
-    let resting = resting_status(volume.attach_status);
-    if volume.status.is_transient() {
-        if volume.previous_status.is_some() {
-            volume.previous_status = Some(resting);
-        }
-        return;
-    }
-    let waits_for_its_owner = matches!(
-        volume.status,
-        VolumeStatus::Maintenance | VolumeStatus::AwaitingTransfer | VolumeStatus::ErrorExtending
-    );
-    let never_was = volume.status.is_error() && volume.launched_at.is_none();
-    if !waits_for_its_owner && !never_was {
-        volume.status = resting;
-    }
 }
 
 /// The checks of `os-reset_status` (cinder: `api/contrib/admin_actions.py`). `error_deleting` and `detaching` pass, as
@@ -403,13 +341,10 @@ fn reserve(volume: &Volume) -> Result<VolumeStatus> {
 }
 
 fn unreserved(attachments: &[Attachment]) -> VolumeStatus {
-    if attachments
-        .iter()
-        .any(|attachment| attachment.status != AttachmentStatus::Detached)
-    {
-        VolumeStatus::InUse
-    } else {
-        VolumeStatus::Available
+    let is_detached = |attachment: &Attachment| attachment.status == AttachmentStatus::Detached;
+    match attachments.iter().all(is_detached) {
+        true => VolumeStatus::Available,
+        false => VolumeStatus::InUse,
     }
 }
 
@@ -528,11 +463,11 @@ fn connect(volume: &Volume) -> Result<VolumeStatus> {
     Ok(volume.status)
 }
 
-fn not_in_maintenance(volume: &Volume, text: &str) -> Result<()> {
-    if volume.status == VolumeStatus::Maintenance {
-        return Err(Error::invalid_volume(text));
+fn not_in_maintenance(volume: &Volume, text: &str) -> Result<VolumeStatus> {
+    match volume.status {
+        VolumeStatus::Maintenance => Err(Error::invalid_volume(text)),
+        status => Ok(status),
     }
-    Ok(())
 }
 
 /// `a or b or c` (cinder: `build_or_str`).

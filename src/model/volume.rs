@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,8 +14,12 @@ use super::{
 macro_rules! status_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* $variant,)+ }
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+            strum::Display, strum::EnumString, strum::IntoStaticStr,
+        )]
+        #[strum(parse_err_ty = $crate::model::volume::UnknownWord, parse_err_fn = $crate::model::volume::UnknownWord::of)]
+        pub enum $name { $($(#[$vdoc])* #[strum(serialize = $text)] $variant,)+ }
 
         impl $name {
             /// Every value, in Cinder's order.
@@ -24,23 +27,7 @@ macro_rules! status_enum {
 
             /// Its text in the API.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord(text.to_owned())),
-                }
+                self.into()
             }
         }
     };
@@ -51,6 +38,12 @@ pub(crate) use status_enum;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a known status")]
 pub struct UnknownWord(pub String);
+
+impl UnknownWord {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 status_enum!(
     /// The status of a volume (cinder: `objects/fields.py`, `VolumeStatus`). Only appended to, since it is stored.

@@ -249,24 +249,20 @@ fn a_volume_of_uncertain_size_says_so_also_when_it_is_detached() {
 #[test]
 fn the_strongest_attachment_decides() {
     use AttachmentStatus as S;
-    assert_eq!(attach_status([]), AttachStatus::Detached);
-    assert_eq!(
-        attach_status([S::Reserved, S::Attached, S::Attaching]),
-        AttachStatus::Attached
-    );
-    assert_eq!(
-        attach_status([S::Reserved, S::Attaching]),
-        AttachStatus::Attaching
-    );
-    assert_eq!(
-        attach_status([S::ErrorAttaching, S::Detached]),
-        AttachStatus::Detached
-    );
-    assert_eq!(
-        attach_status([S::ErrorDetaching, S::Reserved]),
-        AttachStatus::Attached,
-        "still in use"
-    );
+    for (attachments, expected) in [
+        (&[][..], AttachStatus::Detached),
+        (&[S::Reserved, S::Attached, S::Attaching], AttachStatus::Attached),
+        (&[S::Reserved, S::Attaching], AttachStatus::Attaching),
+        (&[S::ErrorAttaching, S::Detached], AttachStatus::Detached),
+        // Still in use.
+        (&[S::ErrorDetaching, S::Reserved], AttachStatus::Attached),
+    ] {
+        assert_eq!(
+            attach_status(attachments.iter().copied()),
+            expected,
+            "{attachments:?}"
+        );
+    }
 }
 
 fn statuses() -> impl Strategy<Value = VolumeStatus> {

@@ -1,5 +1,7 @@
 //! Tests specific to this engine: refusals at open, failures, closing.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::store::Change;
 use crate::store::number_file::NumberFile;
@@ -15,13 +17,18 @@ fn open(path: &Path) -> Result<SledStore, OpenError> {
     SledStore::open(path, &SledOptions::default())
 }
 
+/// An empty store, and its directory.
+fn new_store() -> (tempfile::TempDir, SledStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    (directory, store)
+}
+
 #[actix::test]
 async fn what_was_committed_is_there_after_opening_again_and_revisions_go_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let first = {
-        let store = open(directory.path()).unwrap();
-        store.commit(put("a", "1")).await.unwrap()
-    };
+    let (directory, store) = new_store();
+    let first = store.commit(put("a", "1")).await.unwrap();
+    drop(store);
     let store = open(directory.path()).unwrap();
     let entry = store.get(&Key(b"a".to_vec())).await.unwrap().unwrap();
     assert_eq!((entry.value.as_ref(), entry.revision), (b"1".as_slice(), first));
@@ -30,8 +37,7 @@ async fn what_was_committed_is_there_after_opening_again_and_revisions_go_on() {
 
 #[actix::test]
 async fn a_store_in_use_is_refused_and_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let _store = open(directory.path()).unwrap();
+    let (directory, _store) = new_store();
     let error = open(directory.path()).err().unwrap();
     let text = error.to_string();
     assert!(matches!(error, OpenError::Locked { .. }), "{text}");
@@ -40,8 +46,7 @@ async fn a_store_in_use_is_refused_and_named() {
 
 #[actix::test]
 async fn a_later_format_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (directory, store) = new_store();
     store.commit(put("a", "1")).await.unwrap();
     store.db.insert(FORMAT_KEY, 9_u32.to_be_bytes().to_vec()).unwrap();
     drop(store);
@@ -64,8 +69,7 @@ async fn a_store_of_somebody_else_is_refused() {
 #[actix::test]
 async fn garbage_in_place_of_files_is_damage_and_no_panic() {
     for file in ["conf", "db"] {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path()).unwrap();
+        let (directory, store) = new_store();
         for n in 0..200 {
             store.commit(put(&format!("k{n}"), "v")).await.unwrap();
         }
@@ -88,8 +92,7 @@ async fn garbage_in_place_of_files_is_damage_and_no_panic() {
 
 #[actix::test]
 async fn half_a_snapshot_of_a_start_that_was_cut_off_is_no_damage() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (directory, store) = new_store();
     store.commit(put("a", "1")).await.unwrap();
     drop(store);
     let half = directory.path().join("snap.FFFFFFFFFFFFFF00.generating");
@@ -101,15 +104,11 @@ async fn half_a_snapshot_of_a_start_that_was_cut_off_is_no_damage() {
 
 #[actix::test]
 async fn commits_that_can_no_longer_be_read_are_missed_even_the_last() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (directory, store) = new_store();
     let last = store.commit(put("a", "1")).await.unwrap();
     let watermark = NumberFile::open(&directory.path().join("watermark")).unwrap();
-    assert_eq!(
-        watermark.read().unwrap(),
-        Some(last.0),
-        "noted before it was answered"
-    );
+    // It was noted before it was answered.
+    assert_eq!(watermark.read().unwrap(), Some(last.0));
     drop(store);
     watermark.write(last.0 + 1).unwrap();
     let error = open(directory.path()).err().unwrap();
@@ -118,8 +117,7 @@ async fn commits_that_can_no_longer_be_read_are_missed_even_the_last() {
 
 #[actix::test]
 async fn what_is_written_to_a_deleted_file_is_not_acknowledged() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (directory, store) = new_store();
     store.commit(put("a", "1")).await.unwrap();
     assert_eq!(*store.health().borrow(), Health::Well);
     std::fs::remove_file(directory.path().join("db")).unwrap();
@@ -150,8 +148,7 @@ async fn a_full_disk_refuses_commits_and_says_so() {
 
 #[actix::test]
 async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (_directory, store) = new_store();
     let only_first = |value: &str| Transaction {
         conditions: vec![crate::store::Condition::Absent(Key(b"one".to_vec()))],
         ..put("one", value)
@@ -162,11 +159,12 @@ async fn many_commits_share_a_flush_and_each_has_its_own_answer() {
     });
     let results = futures_util::future::join_all(commits).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    assert!(
-        results
-            .iter()
-            .all(|result| matches!(result, Ok(_) | Err(CommitError::Conflict(_))))
-    );
+    for result in &results {
+        assert!(
+            matches!(result, Ok(_) | Err(CommitError::Conflict(_))),
+            "{result:?}"
+        );
+    }
 }
 
 #[actix::test]
@@ -199,14 +197,11 @@ async fn what_was_read_is_settled_when_it_is_on_the_disk_and_not_before() {
 /// A store whose disk works for the first commit, and then behaves like `then`.
 fn open_with_disk(path: &Path, then: fn() -> std::io::Result<()>) -> SledStore {
     let syncs = std::sync::atomic::AtomicU32::new(0);
-    let sync = |_| -> writer::Sync {
-        Box::new(
-            move || match syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-                0 => Ok(()),
-                _ => then(),
-            },
-        )
+    let sync = move || match syncs.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => then(),
     };
+    let sync = |_| -> writer::Sync { Box::new(sync) };
     let options = SledOptions::default();
     let opened = super::open::open(path, &options).unwrap();
     SledStore::over(path, &options, opened, sync).unwrap()
@@ -237,38 +232,32 @@ async fn after_a_failed_sync_or_a_panic_every_caller_gets_an_error_and_none_hang
         // Acknowledged commits can still be read, now and after opening again.
         assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
         drop(store);
-        assert!(
-            open(directory.path())
-                .unwrap()
-                .get(&Key(b"a".to_vec()))
-                .await
-                .unwrap()
-                .is_some()
-        );
+        let store = open(directory.path()).unwrap();
+        assert!(store.get(&Key(b"a".to_vec())).await.unwrap().is_some());
+    }
+}
+
+fn first_of(prefix: &str, limit: usize) -> Scan {
+    Scan {
+        prefix: prefix.as_bytes().to_vec(),
+        after: None,
+        reverse: false,
+        limit,
     }
 }
 
 #[actix::test]
 async fn what_is_short_is_read_at_once_and_all_else_by_another_thread() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
+    let (_directory, store) = new_store();
     let large = "x".repeat(FEW_BYTES / 2);
     for n in 0..2 * FEW {
         store.commit(put(&format!("s{n:02}"), "small")).await.unwrap();
         store.commit(put(&format!("l{n:02}"), &large)).await.unwrap();
     }
     let by_threads = async |what: &str, few: usize, prefix: &str| {
-        let before = store.on_threads.load(std::sync::atomic::Ordering::Relaxed);
+        let before = store.on_threads.load(Ordering::Relaxed);
         let entries = match what {
-            "scan" => {
-                let scan = Scan {
-                    prefix: prefix.as_bytes().to_vec(),
-                    after: None,
-                    reverse: false,
-                    limit: few,
-                };
-                store.scan(scan).await.unwrap()
-            }
+            "scan" => store.scan(first_of(prefix, few)).await.unwrap(),
             _ => {
                 let keys: Vec<Key> = (0..few).map(|n| Key(format!("{prefix}{n:02}").into())).collect();
                 let found = store.get_many(&keys).await.unwrap();
@@ -281,7 +270,7 @@ async fn what_is_short_is_read_at_once_and_all_else_by_another_thread() {
             .map(|(key, _)| String::from_utf8(key.0.clone()).unwrap())
             .collect();
         assert_eq!(read, keys, "{what}: all entries, in order");
-        store.on_threads.load(std::sync::atomic::Ordering::Relaxed) > before
+        store.on_threads.load(Ordering::Relaxed) > before
     };
     for what in ["scan", "get"] {
         assert!(!by_threads(what, FEW, "s").await, "{what}: few and small");
@@ -290,16 +279,11 @@ async fn what_is_short_is_read_at_once_and_all_else_by_another_thread() {
         assert!(by_threads(what, 3, "l").await, "{what}: larger");
     }
     // At the end of the range no thread is needed.
-    let before = store.on_threads.load(std::sync::atomic::Ordering::Relaxed);
+    let before = store.on_threads.load(Ordering::Relaxed);
     let scan = Scan {
-        prefix: b"s0".to_vec(),
-        after: None,
         reverse: true,
-        limit: 1000,
+        ..first_of("s0", 1000)
     };
     assert_eq!(store.scan(scan).await.unwrap().len(), 10);
-    assert_eq!(
-        store.on_threads.load(std::sync::atomic::Ordering::Relaxed),
-        before
-    );
+    assert_eq!(store.on_threads.load(Ordering::Relaxed), before);
 }

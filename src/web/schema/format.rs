@@ -133,8 +133,7 @@ impl Format {
                 word_fault(status(value)?, "Volume migration status", ('(', ')'), &all)
             }
             Self::SnapshotStatus => {
-                let settable = SnapshotStatus::SETTABLE.iter().map(|status| status.as_str());
-                let settable: Vec<&str> = settable.collect();
+                let settable: Vec<&str> = SnapshotStatus::settable().map(SnapshotStatus::as_str).collect();
                 // Here an empty one is invalid, too.
                 word_fault(value.as_str()?, "Snapshot status", ('(', ')'), &settable)
             }

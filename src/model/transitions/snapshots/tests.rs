@@ -6,7 +6,7 @@ use crate::model::transitions::tests::{Row, rows, snapshot, volume};
 
 fn statuses(row: &Row<'_>) -> Vec<SnapshotStatus> {
     match row.from {
-        "all" => SnapshotStatus::SETTABLE.to_vec(),
+        "all" => SnapshotStatus::settable().collect(),
         from => from.split(',').map(|word| word.parse().unwrap()).collect(),
     }
 }
