@@ -15,9 +15,7 @@ pub struct AssociateQosSpecs {
 call!(AssociateQosSpecs => ApiTopic, "associate_qos_specs", since 5, reply ());
 
 impl Request for AssociateQosSpecs {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let specs = at.control.qos_specs(self.id).await?;

@@ -19,9 +19,7 @@ pub struct CreateQosSpecs {
 call!(CreateQosSpecs => ApiTopic, "create_qos_specs", since 5, reply QosSpecs);
 
 impl Request for CreateQosSpecs {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<QosSpecs>, Interrupt> {
         QOS_SPECS.check(0, optional_pairs(&self.specs))?;

@@ -15,9 +15,7 @@ pub struct DeleteQosSpecs {
 call!(DeleteQosSpecs => ApiTopic, "delete_qos_specs", since 5, reply ());
 
 impl Request for DeleteQosSpecs {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let was = at.control.qos_specs(self.id).await?;

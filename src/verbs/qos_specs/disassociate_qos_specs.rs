@@ -16,9 +16,7 @@ pub struct DisassociateQosSpecs {
 call!(DisassociateQosSpecs => ApiTopic, "disassociate_qos_specs", since 5, reply ());
 
 impl Request for DisassociateQosSpecs {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         at.control.qos_specs(self.id).await?;

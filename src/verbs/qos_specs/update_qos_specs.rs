@@ -33,9 +33,7 @@ pub struct UpdateQosSpecs {
 call!(UpdateQosSpecs => ApiTopic, "update_qos_specs", since 5, reply ());
 
 impl Request for UpdateQosSpecs {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let was = at.control.qos_specs(self.id).await?;

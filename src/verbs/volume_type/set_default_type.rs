@@ -15,9 +15,7 @@ pub struct SetDefaultType {
 call!(SetDefaultType => ApiTopic, "set_default_type", since 5, reply ProjectDefaultType);
 
 impl Request for SetDefaultType {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<ProjectDefaultType>, Interrupt> {
         let control = at.control;

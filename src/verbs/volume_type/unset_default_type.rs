@@ -12,9 +12,7 @@ pub struct UnsetDefaultType {
 call!(UnsetDefaultType => ApiTopic, "unset_default_type", since 5, reply ());
 
 impl Request for UnsetDefaultType {
-    fn level(&self) -> Level {
-        Level::Admin
-    }
+    const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         if let Some(was) = at.control.catalog.project_default_type(&self.project_id).await? {

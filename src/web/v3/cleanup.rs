@@ -21,10 +21,7 @@ use crate::web::views::service::VOLUME_BINARY;
 /// How many operations are read at once.
 const PAGE: usize = 1000;
 
-const BINARY: Schema = Schema(&[Enum(&[
-    Choice::Text(VOLUME_BINARY),
-    Choice::Text("cinder-scheduler"),
-])]);
+const BINARY: Schema = Schema(&[Enum(&[VOLUME_BINARY, "cinder-scheduler"])]);
 
 const RESOURCE_TYPE: Schema = Schema(&[Type(&[Kind::String, Kind::Null]), MaxLength(40)]);
 

@@ -25,10 +25,7 @@ pub(super) const UPDATE: Schema = Schema(&[
     Type(&[Kind::Object]),
     Properties(&[(
         "status",
-        Schema(&[
-            Type(&[Kind::String]),
-            Enum(&[Choice::Text("enable"), Choice::Text("disable")]),
-        ]),
+        Schema(&[Type(&[Kind::String]), Enum(&["enable", "disable"])]),
     )]),
 ]);
 

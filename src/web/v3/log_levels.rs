@@ -19,12 +19,12 @@ const API_BINARY: &str = "cinder-api";
 const BINARY: Schema = Schema(&[
     Type(&[Kind::String]),
     Enum(&[
-        Choice::Text("cinder-scheduler"),
-        Choice::Text(VOLUME_BINARY),
-        Choice::Text("cinder-backup"),
-        Choice::Text(API_BINARY),
-        Choice::Text(""),
-        Choice::Text("*"),
+        "cinder-scheduler",
+        VOLUME_BINARY,
+        "cinder-backup",
+        API_BINARY,
+        "",
+        "*",
     ]),
 ]);
 
