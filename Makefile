@@ -15,7 +15,7 @@ REPLAYS ?= 1000
 KILLS ?= 1000
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients tempest sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -73,6 +73,11 @@ docs:
 clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
+
+tempest: ## Tempest's block storage tests against a service of its own, with users that Tempest makes (UPDATE=1 writes the list of passes)
+	@scripts/install-packages tgt python3-venv curl
+	@$(CARGO) build --quiet --locked --bin pumice
+	@tests/tempest/run
 
 guest-image:
 	@scripts/install-packages $(GUEST_PACKAGES)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::web;
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
+use pumice::transport::Router;
 use pumice::web::auth::Strategy;
 use pumice::web::identity::{Identity, IdentityOptions};
 use pumice::web::server::{ServerOptions, Site, run};
@@ -26,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         url: format!("http://{address}"),
         ..IdentityOptions::default()
     };
-    let identity = web::Data::new(Identity::open(catalog, options).await?);
+    let identity = web::Data::new(Identity::open(catalog, Router::new("example").any(), options).await?);
     let tidying = actix_web::rt::spawn(identity.clone().into_inner().keep_tidy(Duration::from_secs(300)));
     let state = web::Data::new(ServerState::new(Strategy::Tokens(identity.clone().into_inner())));
     let site = Site {

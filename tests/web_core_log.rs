@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pumice::model::volume::Secret;
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
+use pumice::transport::Router;
 use pumice::web::auth::Strategy;
 use pumice::web::caller::Caller;
 use pumice::web::fault::Fault;
@@ -79,7 +80,11 @@ async fn the_log_tells_causes_once_and_secrets_never() {
         },
         ..IdentityOptions::default()
     };
-    let identity = web::Data::new(Identity::open(catalog, options).await.unwrap());
+    let identity = web::Data::new(
+        Identity::open(catalog, Router::new("log").any(), options)
+            .await
+            .unwrap(),
+    );
     let site = Site {
         server: web::Data::new(ServerState::new(Strategy::Tokens(identity.clone().into_inner()))),
         state: None,

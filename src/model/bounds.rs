@@ -67,6 +67,18 @@ pub const QOS_SPECS: Part = part("qos_specs", 4 * KIB);
 /// Projects that may use a private type.
 pub const TYPE_ACCESS: Part = part("access list of the volume type", 64 * KIB);
 
+/// Description, tags and further attributes of a user, project or role.
+pub const IDENTITY_ATTRIBUTES: Part = part("attributes", 16 * KIB);
+
+/// The most users that are created over the API.
+pub const USERS: usize = 10_000;
+/// The most such projects.
+pub const PROJECTS: usize = 10_000;
+/// The most such roles.
+pub const ROLES: usize = 256;
+/// The most application credentials of one user.
+pub const APPLICATION_CREDENTIALS: usize = 100;
+
 /// The most attachments of one volume.
 pub const ATTACHMENTS: usize = 512;
 /// The most snapshots of one volume: a cascading delete lists them all in one message.
@@ -114,12 +126,16 @@ const OPERATION: usize = HINTS.bytes
     + FIXED;
 const MESSAGE: usize = CAUSE + 4 * TEXT + FIXED;
 const SERVICE: usize = PLACE + 3 * TEXT + FIXED;
+/// An id of a role, as stored.
+const ROLE_ID: usize = 8 + 64;
+const IDENTITY: usize = IDENTITY_ATTRIBUTES.bytes + (ROLES + 64) * ROLE_ID + 6 * TEXT + FIXED;
 
 const _: () = {
     // Each of the three has a length prefix.
     assert!(PLACE + 3 * 8 <= HOST);
     assert!(VOLUME <= RECORD && SNAPSHOT <= RECORD && ATTACHMENT <= RECORD);
     assert!(QOS_SPECS.bytes + TEXT + FIXED <= RECORD);
+    assert!(IDENTITY <= RECORD);
     assert!(VOLUME_TYPE <= RECORD && OPERATION <= RECORD && MESSAGE <= RECORD && SERVICE <= RECORD);
     // The key of a connector in the volume is its name, or a hash of it.
     assert!(CONNECTOR.bytes + 8 + 16 + 255 <= OLD_CONNECTORS.bytes);
@@ -280,9 +296,17 @@ mod tests {
             ("`ref` of something to be adopted", REFERENCE),
             ("extra specs of a type", EXTRA_SPECS),
             ("access list of a private type", TYPE_ACCESS),
+            (
+                "description, tags and attributes of a user, project or role",
+                IDENTITY_ATTRIBUTES,
+            ),
         ] {
             has(what, format!("| {} KiB", part.bytes / KIB));
         }
+        has(
+            "application credentials of one user",
+            format!("| {APPLICATION_CREDENTIALS} |"),
+        );
         has("attachments of one volume", format!("| {ATTACHMENTS} |"));
         has("snapshots of one volume", format!("| {SNAPSHOTS} |"));
         has("pools that are tried for one volume", format!("| {ATTEMPTS} |"));

@@ -66,12 +66,14 @@ impl Error {
         Self::new(ErrorKind::BadRequest, client)
     }
 
+    /// 403 with this text.
+    pub fn forbidden(client: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Forbidden, client)
+    }
+
     /// 403 with Cinder's text for a policy rule.
     pub fn forbidden_by(rule: &str) -> Self {
-        Self::new(
-            ErrorKind::Forbidden,
-            format!("Policy doesn't allow {rule} to be performed."),
-        )
+        Self::forbidden(format!("Policy doesn't allow {rule} to be performed."))
     }
 
     /// 404 with this text.

@@ -101,3 +101,7 @@ text_id!(/// A project (tenant). Text, for identity services choose their own fo
     ProjectId);
 text_id!(/// A user. Text, for the same reason.
     UserId);
+text_id!(/// A role of the embedded identity.
+    RoleId);
+text_id!(/// An application credential of the embedded identity.
+    ApplicationCredentialId);

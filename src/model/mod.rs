@@ -35,9 +35,13 @@ pub use attachment::{AttachMode, Attachment, AttachmentStatus, ConnectionInfo, C
 pub use context::Context;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{BackendName, PoolName};
-pub use id::{AttachmentId, MessageId, OperationId, ProjectId, ServiceId, SnapshotId, UserId, VolumeId};
+pub use id::{
+    ApplicationCredentialId, AttachmentId, MessageId, OperationId, ProjectId, RoleId, ServiceId, SnapshotId,
+    UserId, VolumeId,
+};
 pub use identity::{
-    Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenHash, TokenKey, TokenKeys, User,
+    ApplicationCredential, IdentityKey, IdentityRecord, PendingCleanup, Project, RevokedToken, Role,
+    RoleAssignment, Token, TokenGeneration, TokenHash, TokenKey, TokenKeys, User,
 };
 pub use manageable::{Existing, Reference};
 pub use network::IpNetwork;

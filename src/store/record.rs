@@ -15,6 +15,7 @@
 //! new variants at their end. A record of a newer version is refused with [`RecordError::Newer`]: the program was
 //! downgraded.
 
+mod identity_v1;
 pub mod operation_v1;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,12 @@ use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::identity_v1::{ProjectV1, RoleAssignmentV1, UserV1};
 use self::operation_v1::OperationV1;
 use super::{MAX_VALUE, StoreError};
 use crate::model::identity::{
-    Project, RevokedToken, RoleAssignment, Token, TokenGeneration, TokenKeys, User,
+    ApplicationCredential, PendingCleanup, Project, RevokedToken, Role, RoleAssignment, Token,
+    TokenGeneration, TokenKeys, User,
 };
 use crate::model::quota::Resource;
 use crate::model::{
@@ -228,6 +231,20 @@ macro_rules! records {
             const NAME: &'static str = $name;
         })+
     };
+    ($($kind:literal $name:literal $record:ty, version 2 from $first:ty;)+) => {
+        $(impl Record for $record {
+            const KIND: u8 = $kind;
+            const VERSION: u8 = 2;
+            const NAME: &'static str = $name;
+
+            fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
+                match version {
+                    1 => read::<$first>(Self::NAME, bytes).map(Self::from),
+                    _ => Err(RecordError::NeverWas { name: Self::NAME, version }),
+                }
+            }
+        })+
+    };
 }
 
 records! {
@@ -238,9 +255,6 @@ records! {
     6 "service" Service, version 1;
     7 "user message" UserMessage, version 1;
     8 "layout" Layout, version 1;
-    9 "user" User, version 1;
-    10 "project" Project, version 1;
-    11 "role assignment" RoleAssignment, version 1;
     12 "token" Token, version 1;
     13 "snapshot" Snapshot, version 1;
     14 "limit" Limit, version 1;
@@ -251,6 +265,15 @@ records! {
     20 "token keys" TokenKeys, version 1;
     21 "token generation" TokenGeneration, version 1;
     22 "revoked token" RevokedToken, version 1;
+    23 "role" Role, version 1;
+    24 "application credential" ApplicationCredential, version 1;
+    25 "pending cleanup" PendingCleanup, version 1;
+}
+
+records! {
+    9 "user" User, version 2 from UserV1;
+    10 "project" Project, version 2 from ProjectV1;
+    11 "role assignment" RoleAssignment, version 2 from RoleAssignmentV1;
 }
 
 impl Record for Operation {

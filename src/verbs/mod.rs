@@ -26,6 +26,7 @@
 pub mod attachment;
 pub mod command;
 pub mod followers;
+pub mod identity;
 pub mod message;
 pub mod operation_context;
 mod prelude;
@@ -272,6 +273,7 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     volume_type::requests(visitor);
     qos_specs::requests(visitor);
     message::requests(visitor);
+    identity::requests(visitor);
 }
 
 /// Visits every command of VolumeManagers. A command that is missing here is not served.

@@ -17,12 +17,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{StatusCode, Uri};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::{FutureExt, StreamExt};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::auth::{self, Admission};
+use super::auth::{self, Admission, Principal};
 use super::caller::VersionEcho;
 use super::connection::Activity;
 use super::fault::{self, Fault};
@@ -238,13 +238,20 @@ pub async fn guard(
             return Ok(request.into_response(answer).map_into_right_body());
         }
     };
+    let context = context_of(request.request(), principal);
+    request.extensions_mut().insert(context);
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// The context of a request of this user.
+pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context {
     let ids = request.extensions().get::<RequestIds>().cloned();
     let ids = ids.unwrap_or_else(|| RequestIds::of(request.headers()));
     let traceparent = request
         .headers()
         .get("traceparent")
         .and_then(|value| value.to_str().ok());
-    let context = Context {
+    Context {
         request_id: ids.local,
         global_request_id: ids.global,
         user_id: principal.user_id,
@@ -253,9 +260,7 @@ pub async fn guard(
         is_admin: principal.is_admin,
         // A valid value has 55 characters (W3C trace context, version 00).
         traceparent: traceparent.filter(|text| text.len() == 55).map(str::to_owned),
-    };
-    request.extensions_mut().insert(context);
-    next.call(request).await.map(ServiceResponse::map_into_left_body)
+    }
 }
 
 /// Delays an answer that shows data from the store until that data is durable: else a client could see changes that a crash

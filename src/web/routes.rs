@@ -223,6 +223,16 @@ impl Routes {
         self.add(Some(Method::PUT), path, access, handler)
     }
 
+    /// Answers PATCH.
+    pub fn patch<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
+    where
+        H: Handler<A>,
+        A: FromRequest + 'static,
+        H::Output: Responder + 'static,
+    {
+        self.add(Some(Method::PATCH), path, access, handler)
+    }
+
     /// Answers DELETE.
     pub fn delete<H, A>(
         &mut self,
@@ -258,6 +268,22 @@ impl Routes {
         text: &'static str,
     ) -> &mut RouteInfo {
         let answer = move |_: Caller| async move { Err::<HttpResponse, Fault>(Fault::not_implemented(text)) };
+        self.later_with(method, path, access, answer)
+    }
+
+    /// The same, in another service's words.
+    pub fn later_with<H, A>(
+        &mut self,
+        method: Method,
+        path: &'static str,
+        access: impl Into<Access>,
+        answer: H,
+    ) -> &mut RouteInfo
+    where
+        H: Handler<A>,
+        A: FromRequest + 'static,
+        H::Output: Responder + 'static,
+    {
         self.add(Some(method), path, access, answer).not_served()
     }
 

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `1` | layout 1 of the catalog; journal entries of version 1 |
 //! | `2` | layout 2: a row for each limit, usage by the type's id; journal entries of version 2, which say verb and stage |
+//! | `3` | layout 3: index rows of users, projects and role assignments |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -387,8 +387,9 @@ async fn site(
     let identity = match config.auth.strategy {
         auth::Strategy::Noauth => None,
         auth::Strategy::Embedded => {
-            let identity =
-                Arc::new(Identity::open(catalog.clone(), identity_options(config, data_dir)).await?);
+            let identity = Arc::new(
+                Identity::open(catalog.clone(), router.any(), identity_options(config, data_dir)).await?,
+            );
             actix_rt::spawn(identity.clone().keep_tidy(TIDY));
             Some(identity)
         }
@@ -451,6 +452,7 @@ fn identity_options(config: &Config, data_dir: &Path) -> IdentityOptions {
         region: config.auth.region.clone(),
         clouds_dir: Some(data_dir.to_owned()),
         url: local_url(config),
+        call_timeout: config.web.call_timeout.get(),
         ..IdentityOptions::default()
     }
 }

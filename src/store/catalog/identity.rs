@@ -1,145 +1,178 @@
-//! Users, projects, roles and tokens of the embedded identity.
+//! Users, projects, roles and application credentials of the embedded identity: records with an id, and a name that is unique
+//! for its owner.
 //!
-//! Users and projects are few: a look-up by name scans them. Tokens are many, so they have an index by hash, and one by
-//! expiry.
+//! Names are unique by their row: a commit that would write a row that exists is a conflict.
 
-use super::keys::TIME_BYTES;
 use super::prelude::*;
-use crate::model::{Project, RoleAssignment, Token, TokenHash, User, UserId};
+use crate::model::{ApplicationCredential, Project, Role, User};
+use crate::store::record::Record;
 
-impl Catalog {
-    /// A user by id.
-    pub async fn user(&self, id: &UserId) -> Result<Option<Stored<User>>, StoreError> {
-        self.record(&user_key(id)).await
-    }
+/// A kind of record of the embedded identity with a name.
+pub trait IdentityKind: Record {
+    /// The tables of its records, and of its index rows: those by name come first.
+    const TABLES_AND_INDEXES: (&'static [Table], &'static [Table]);
 
-    /// All users, by id.
-    pub async fn users(&self) -> Result<Vec<Stored<User>>, StoreError> {
-        self.all(key(keys::USER).prefix()).await
-    }
+    /// Its id.
+    fn id(&self) -> &str;
 
-    /// A user by name.
-    pub async fn user_by_name(&self, domain: &str, name: &str) -> Result<Option<Stored<User>>, StoreError> {
-        Ok(self
-            .users()
-            .await?
-            .into_iter()
-            .find(|user| user.domain == domain && user.name == name))
-    }
+    /// The owner of its name, such as a domain; empty if it has none.
+    fn owner(&self) -> &str;
 
-    /// A project by id.
-    pub async fn project(&self, id: &ProjectId) -> Result<Option<Stored<Project>>, StoreError> {
-        self.record(&project_key(id)).await
-    }
+    /// Its name, unique for the owner.
+    fn name(&self) -> &str;
 
-    /// All projects, by id.
-    pub async fn projects(&self) -> Result<Vec<Stored<Project>>, StoreError> {
-        self.all(key(keys::PROJECT).prefix()).await
-    }
-
-    /// A project by name.
-    pub async fn project_by_name(
-        &self,
-        domain: &str,
-        name: &str,
-    ) -> Result<Option<Stored<Project>>, StoreError> {
-        Ok(self
-            .projects()
-            .await?
-            .into_iter()
-            .find(|found| found.domain == domain && found.name == name))
-    }
-
-    /// The roles that a user has, in each of its projects.
-    pub async fn roles_of(&self, user: &UserId) -> Result<Vec<Stored<RoleAssignment>>, StoreError> {
-        self.all(key(keys::ROLES).text(user.as_str()).prefix()).await
-    }
-
-    /// A token by its hash. It may have expired: the caller compares the time.
-    pub async fn token(&self, hash: &TokenHash) -> Result<Option<Stored<Token>>, StoreError> {
-        self.record(&token_key(hash)).await
-    }
-
-    /// Expired tokens, the longest expired first, of up to `limit` rows. A caller that deletes them calls again from
-    /// the beginning while there is a `next`.
-    pub async fn expired_tokens(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Page<Stored<Token>, Timestamp>, StoreError> {
-        self.expired(keys::TOKEN_BY_EXPIRY, now, limit).await
+    /// The project in its index by project, if it has one.
+    fn project(&self) -> Option<&str> {
+        None
     }
 }
 
-impl Changes {
-    /// Inserts or updates a user. The caller has checked that the name is free.
-    pub fn put_user(&mut self, user: &User) -> &mut Self {
-        self.put(user_key(&user.id), user);
-        self
-    }
-
-    /// Inserts or updates a project. The caller has checked that the name is free.
-    pub fn put_project(&mut self, project: &Project) -> &mut Self {
-        self.put(project_key(&project.id), project);
-        self
-    }
-
-    /// Sets all roles of a user in a project; an empty set deletes the assignment.
-    pub fn put_roles(&mut self, assignment: &RoleAssignment) -> &mut Self {
-        let key = key(keys::ROLES)
-            .text(assignment.user_id.as_str())
-            .text(assignment.project_id.as_str())
-            .end();
-        if assignment.roles.is_empty() {
-            self.delete_key(key);
-        } else {
-            self.put(key, assignment);
-        }
-        self
-    }
-}
-
-impl Indexed for User {
-    fn key(&self) -> Key {
-        user_key(&self.id)
-    }
-}
-
-impl Indexed for Project {
-    fn key(&self) -> Key {
-        project_key(&self.id)
-    }
-}
-
-impl Indexed for Token {
-    fn key(&self) -> Key {
-        token_key(&self.hash)
-    }
-}
-
-fn user_key(id: &UserId) -> Key {
-    key(keys::USER).text(id.as_str()).end()
-}
-
-fn project_key(id: &ProjectId) -> Key {
-    key(keys::PROJECT).text(id.as_str()).end()
-}
-
-fn token_key(hash: &TokenHash) -> Key {
-    key(keys::TOKEN).bytes(&hash.0).end()
-}
-
-impl Kind for Token {
-    const TABLES: &'static [Table] = &[keys::TOKEN];
-    const INDEXES: &'static [Table] = &[keys::TOKEN_BY_EXPIRY];
+impl<R: IdentityKind> Kind for R {
+    const TABLES: &'static [Table] = R::TABLES_AND_INDEXES.0;
+    const INDEXES: &'static [Table] = R::TABLES_AND_INDEXES.1;
 
     fn rows(&self) -> Rows {
-        let by_expiry = key(keys::TOKEN_BY_EXPIRY).time(self.expires_at);
-        Rows::from([(by_expiry.bytes(&self.hash.0).end(), Vec::new())])
+        let by_project = key(keys::APPLICATION_CREDENTIAL_BY_PROJECT);
+        let by_project = self
+            .project()
+            .map(|project| by_project.text(project).text(self.id()).end());
+        [Some(name_key::<R>(self.owner(), self.name())), by_project]
+            .into_iter()
+            .flatten()
+            .map(|row| (row, self.id().as_bytes().to_vec()))
+            .collect()
     }
 
-    fn record_of(row: &Key, _value: &[u8]) -> Option<Key> {
-        let hash = row.0.get(keys::TOKEN_BY_EXPIRY.len() + TIME_BYTES..)?;
-        Some(token_key(&TokenHash(hash.try_into().ok()?)))
+    fn record_of(_row: &Key, value: &[u8]) -> Option<Key> {
+        Some(identity_key::<R>(std::str::from_utf8(value).ok()?))
     }
+}
+
+/// A conflict if another record has the name of a new or renamed one.
+impl<R: IdentityKind> Indexed for R {
+    fn key(&self) -> Key {
+        identity_key::<R>(self.id())
+    }
+
+    fn count(was: Option<&Self>, now: Option<&Self>, changes: &mut Changes) {
+        if let Some(now) = now
+            && was.is_none_or(|was| (was.owner(), was.name()) != (now.owner(), now.name()))
+        {
+            changes.condition(Condition::Absent(name_key::<R>(now.owner(), now.name())));
+        }
+    }
+}
+
+impl Catalog {
+    /// A record by its id.
+    pub async fn identity_record<R: IdentityKind>(&self, id: &str) -> Result<Option<Stored<R>>, StoreError> {
+        self.record(&identity_key::<R>(id)).await
+    }
+
+    /// A record by its name.
+    pub async fn identity_record_named<R: IdentityKind>(
+        &self,
+        owner: &str,
+        name: &str,
+    ) -> Result<Option<Stored<R>>, StoreError> {
+        let row = name_key::<R>(owner, name);
+        let Some(found) = self.store.get(&row).await? else {
+            return Ok(None);
+        };
+        let Some(key) = R::record_of(&row, &found.value) else {
+            return Err(StoreError::new(format!("{row:?} holds no id")));
+        };
+        // A record that was renamed meanwhile has another name now.
+        let record = self.record::<R>(&key).await?;
+        Ok(record.filter(|record| record.owner() == owner && record.name() == name))
+    }
+
+    /// All records of a kind, by id.
+    pub async fn identity_records<R: IdentityKind>(&self) -> Result<Vec<Stored<R>>, StoreError> {
+        self.all(key(R::TABLES_AND_INDEXES.0[0]).prefix()).await
+    }
+
+    /// Up to `limit` records whose names have this owner, by name.
+    pub async fn identity_records_of<R: IdentityKind>(
+        &self,
+        owner: &str,
+        limit: usize,
+    ) -> Result<Vec<Stored<R>>, StoreError> {
+        let names = key(R::TABLES_AND_INDEXES.1[0]).text(owner).prefix();
+        self.identity_records_in(names, limit).await
+    }
+
+    /// Whether there are at least so many records of a kind.
+    pub async fn has_identity_records<R: IdentityKind>(&self, count: usize) -> Result<bool, StoreError> {
+        let prefix = key(R::TABLES_AND_INDEXES.0[0]).prefix();
+        Ok(self.range(prefix, None, false, count).await?.len() >= count)
+    }
+
+    /// Up to `limit` application credentials for a project.
+    pub(super) async fn credentials_of_project(
+        &self,
+        project: &str,
+        limit: usize,
+    ) -> Result<Vec<Stored<ApplicationCredential>>, StoreError> {
+        let rows = key(keys::APPLICATION_CREDENTIAL_BY_PROJECT)
+            .text(project)
+            .prefix();
+        self.identity_records_in(rows, limit).await
+    }
+
+    /// The records of up to `limit` rows of an index.
+    async fn identity_records_in<R: Kind>(
+        &self,
+        prefix: Vec<u8>,
+        limit: usize,
+    ) -> Result<Vec<Stored<R>>, StoreError> {
+        let rows = self.range(prefix, None, false, limit).await?;
+        let keys: Vec<Key> = rows
+            .iter()
+            .filter_map(|(row, entry)| R::record_of(row, &entry.value))
+            .collect();
+        self.records(&keys).await
+    }
+}
+
+pub(super) fn identity_key<R: IdentityKind>(id: &str) -> Key {
+    key(R::TABLES_AND_INDEXES.0[0]).text(id).end()
+}
+
+fn name_key<R: IdentityKind>(owner: &str, name: &str) -> Key {
+    key(R::TABLES_AND_INDEXES.1[0]).text(owner).text(name).end()
+}
+
+macro_rules! identity_kinds {
+    ($($kind:ty: $table:ident by $names:ident $($by_project:ident $project:ident)?, owner $owner:expr;)+) => {$(
+        impl IdentityKind for $kind {
+            const TABLES_AND_INDEXES: (&'static [Table], &'static [Table]) =
+                (&[keys::$table], &[keys::$names, $(keys::$by_project)?]);
+
+            fn id(&self) -> &str {
+                self.id.as_str()
+            }
+
+            fn owner(&self) -> &str {
+                let owner: fn(&$kind) -> &str = $owner;
+                owner(self)
+            }
+
+            fn name(&self) -> &str {
+                &self.name
+            }
+
+            $(fn project(&self) -> Option<&str> {
+                Some(self.$project.as_str())
+            })?
+        }
+    )+};
+}
+
+identity_kinds! {
+    User: USER by USER_BY_NAME, owner |user| &user.domain;
+    Project: PROJECT by PROJECT_BY_NAME, owner |project| &project.domain;
+    Role: ROLE by ROLE_BY_NAME, owner |_| "";
+    ApplicationCredential: APPLICATION_CREDENTIAL by APPLICATION_CREDENTIAL_BY_NAME
+        APPLICATION_CREDENTIAL_BY_PROJECT project_id, owner |credential| credential.user_id.as_str();
 }

@@ -28,7 +28,11 @@
 //! | `S.` | binary, host | services |
 //! | `M.`, `mc`, `mx` | id; scope, created_at, id; expires_at, id | user messages |
 //! | `X.`, `xv`, `xc` | id; volume, id; scope, created_at, id | transfers |
-//! | `Iu`, `Ip`, `Ir` | user; project; user, project | identity |
+//! | `Iu`, `Ip`, `Io`, `Ia` | id | users, projects, roles, application credentials |
+//! | `iu`, `ip`, `io`, `ia` | owner of the name (domain, user, or nothing), name | the same by name; value: id |
+//! | `ib` | project, id | application credentials of a project |
+//! | `Ir`, `ir`, `is` | user, project; project, user; role, user, project | role assignments |
+//! | `Ix` | kind, id | deleted records of identity whose dependents are being deleted |
 //! | `It`, `ix` | hash; expires_at, hash | tokens in the former format |
 //! | `Ik` | | the keys of tokens |
 //! | `Ig` | user | how often all tokens of a user were revoked |
@@ -89,7 +93,17 @@ tables! {
     TRANSFER_BY_CREATED = b"xc";
     USER = b"Iu";
     PROJECT = b"Ip";
+    ROLE = b"Io";
+    APPLICATION_CREDENTIAL = b"Ia";
+    USER_BY_NAME = b"iu";
+    PROJECT_BY_NAME = b"ip";
+    ROLE_BY_NAME = b"io";
+    APPLICATION_CREDENTIAL_BY_NAME = b"ia";
+    APPLICATION_CREDENTIAL_BY_PROJECT = b"ib";
     ROLES = b"Ir";
+    ROLES_BY_PROJECT = b"ir";
+    ROLES_BY_ROLE = b"is";
+    PENDING_CLEANUP = b"Ix";
     TOKEN = b"It";
     TOKEN_BY_EXPIRY = b"ix";
     TOKEN_KEYS = b"Ik";

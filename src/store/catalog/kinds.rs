@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
 use crate::model::{
-    Attachment, Operation, OperationId, Project, ProjectDefaultType, QosSpecs, RevokedToken, RoleAssignment,
-    Service, Snapshot, Token, TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage,
-    Volume, VolumeId, VolumeType,
+    ApplicationCredential, Attachment, Operation, OperationId, PendingCleanup, Project, ProjectDefaultType,
+    QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token, TokenGeneration, TokenKeys,
+    Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
@@ -86,7 +86,10 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<Service>().await?;
     visitor.kind::<User>().await?;
     visitor.kind::<Project>().await?;
+    visitor.kind::<Role>().await?;
+    visitor.kind::<ApplicationCredential>().await?;
     visitor.kind::<RoleAssignment>().await?;
+    visitor.kind::<PendingCleanup>().await?;
     visitor.kind::<Layout>().await
 }
 
@@ -105,8 +108,6 @@ without_index! {
     TokenGeneration: TOKEN_GENERATION;
     Limit: PROJECT_LIMIT CLASS_LIMIT;
     Service: SERVICE;
-    User: USER;
-    Project: PROJECT;
-    RoleAssignment: ROLES;
+    PendingCleanup: PENDING_CLEANUP;
     Layout: LAYOUT;
 }

@@ -26,7 +26,9 @@
 mod attachments;
 mod changes;
 mod filter;
+mod former_tokens;
 mod identity;
+mod identity_cleanup;
 mod keys;
 mod kinds;
 mod list;
@@ -40,6 +42,7 @@ mod qos_specs;
 mod query;
 mod quota;
 mod read;
+mod role_assignments;
 mod services;
 mod snapshot_list;
 mod snapshots;
@@ -65,17 +68,18 @@ use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::{Changes, Indexed};
+pub use identity::IdentityKind;
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use query::{
     AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
     SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,
 };
-pub use tokens::TokenState;
+pub use tokens::{TokenState, TokenSubject};
 pub use types::TYPE_IN_USE;
 
 /// The version of the layout of keys. Incremented when `keys` changes in a way that needs rewriting.
-const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION: u32 = 3;
 
 /// A record that was read, and the revision that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +120,11 @@ impl Catalog {
                 )));
             }
             Some(layout) if layout.version == LAYOUT_VERSION => {}
-            Some(_) => {
-                catalog.name_quota_by_type_ids().await?;
+            Some(layout) => {
+                if layout.version < 2 {
+                    catalog.name_quota_by_type_ids().await?;
+                }
+                catalog.index_identity().await?;
                 let mut changes = catalog.change();
                 changes.put(layout_key, &layout_now());
                 first_of_two(changes.commit().await)?;

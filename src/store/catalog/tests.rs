@@ -219,9 +219,13 @@ async fn revoked_tokens_are_found_by_user_and_by_expiry() {
     let of_user = catalog.revoked_tokens(&"u".into(), 9).await.unwrap();
     assert_eq!(of_user.len(), 2);
     let is_revoked = async |user: &str, n| {
-        let audit_id = uuid::Uuid::from_u128(n);
-        let state = catalog.token_state(&user.into(), audit_id).await;
-        state.unwrap().is_revoked
+        let subject = TokenSubject {
+            user: &user.into(),
+            project: None,
+            credential: None,
+            audit_id: uuid::Uuid::from_u128(n),
+        };
+        catalog.token_state(subject).await.unwrap().is_revoked
     };
     assert!(is_revoked("u", 1).await && !is_revoked("v", 1).await && !is_revoked("u", 9).await);
 
@@ -281,17 +285,23 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
         domain: "default".to_owned(),
         default_project: None,
         enabled: true,
+        attributes: Default::default(),
     };
     let project = Project {
         id: "p".into(),
         name: "admin".to_owned(),
         domain: "default".to_owned(),
         enabled: true,
+        description: String::new(),
+        tags: Default::default(),
+        attributes: Default::default(),
+        token_generation: 0,
     };
-    let mut roles = RoleAssignment {
+    let roles = RoleAssignment {
         user_id: "u".into(),
         project_id: "p".into(),
-        roles: ["admin".to_owned()].into(),
+        roles: ["r".into()].into(),
+        token_generation: 0,
     };
     let service = Service {
         id: ServiceId::new(),
@@ -307,35 +317,31 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
     let limits = [(Resource::volumes(), 3)].into();
     let mut changes = catalog.change();
     changes
-        .put_user(&user)
-        .put_project(&project)
-        .put_roles(&roles)
+        .insert(&user)
+        .insert(&project)
+        .insert(&roles)
         .put_service(&service);
     changes.put_project_limits(&"p".into(), &limits);
     changes.commit().await.unwrap();
     let of_class = [(Resource::volumes(), 3)];
     catalog.set_class_limits("default", &of_class).await.unwrap();
-    let found = catalog.user_by_name("default", "admin").await.unwrap();
-    assert_eq!(found.unwrap().record, user);
-    let found = catalog.project_by_name("default", "admin").await.unwrap();
-    assert_eq!(found.unwrap().record, project);
-    assert!(catalog.user_by_name("other", "admin").await.unwrap().is_none());
+    let found = catalog.identity_record_named::<User>("default", "admin").await;
+    assert_eq!(found.unwrap().unwrap().record, user);
+    let found = catalog.identity_record_named::<Project>("default", "admin").await;
+    assert_eq!(found.unwrap().unwrap().record, project);
+    let elsewhere = catalog.identity_record_named::<User>("other", "admin").await;
+    assert!(elsewhere.unwrap().is_none());
     assert_eq!(catalog.roles_of(&"u".into()).await.unwrap()[0].record, roles);
     assert_eq!(catalog.project_limits(&"p".into()).await.unwrap(), limits);
     assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
     let of_others = catalog.project_limits(&"default".into()).await.unwrap();
     assert!(of_others.is_empty());
 
-    roles.roles.clear();
     let disabled = Service {
         disabled: true,
         ..service
     };
-    commit(&catalog, |changes| {
-        changes.put_roles(&roles).put_service(&disabled)
-    })
-    .await;
-    assert!(catalog.roles_of(&"u".into()).await.unwrap().is_empty());
+    commit(&catalog, |changes| changes.put_service(&disabled)).await;
     catalog.delete_project_limits(&"p".into()).await.unwrap();
     assert!(catalog.project_limits(&"p".into()).await.unwrap().is_empty());
     assert_eq!(catalog.class_limits("default").await.unwrap(), limits);
@@ -435,5 +441,61 @@ async fn storage_that_two_volumes_exchange_is_found_by_its_name() {
         assert_eq!(known.into_iter().collect::<Vec<_>>(), [(name, owner.0)]);
         let all = catalog.backend_volumes(backend, None, 9).await.unwrap().records;
         assert_eq!(all.iter().map(|found| found.id).collect::<Vec<_>>(), [owner]);
+    }
+}
+
+fn of_user(user: &str, project: &str) -> RoleAssignment {
+    RoleAssignment {
+        user_id: user.into(),
+        project_id: project.into(),
+        roles: ["r".into()].into(),
+        token_generation: 0,
+    }
+}
+
+#[actix::test]
+async fn what_belongs_to_a_deleted_project_is_deleted_in_bounded_commits_and_goes_on_after_a_crash() {
+    let catalog = catalog().await;
+    let mut changes = catalog.change();
+    for user in 0..30 {
+        changes.insert(&of_user(&format!("u{user}"), "p"));
+    }
+    changes.insert(&of_user("u1", "q"));
+    changes.commit().await.unwrap();
+    let of = crate::model::IdentityKey::Project("p".into());
+    let left = async || catalog.roles_in_project(&"p".into()).await.unwrap().len();
+
+    let mut changes = catalog.change();
+    catalog.delete_dependents(&mut changes, &of).await.unwrap();
+    changes.commit().await.unwrap();
+    // Here a process may end; another one finds what is left.
+    assert_eq!(left().await, 22);
+    assert_eq!(catalog.clean_up_identity().await.unwrap(), 1);
+    assert_eq!(left().await, 0);
+    assert_eq!(catalog.clean_up_identity().await.unwrap(), 0);
+    assert_eq!(catalog.role_assignments().await.unwrap().len(), 1);
+    assert_eq!(verify::verify(&catalog).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn identity_of_an_earlier_layout_is_found_by_its_names_afterwards() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let catalog = Catalog::open(Arc::clone(&store)).await.unwrap();
+    let user = crate::model::identity::samples::user();
+    let mut changes = catalog.change();
+    changes.put(user.key(), &user);
+    let assignment = of_user("u", "p");
+    changes.put(assignment.key(), &assignment);
+    changes.put(keys::key(keys::LAYOUT).end(), &Layout { version: 2 });
+    changes.commit().await.unwrap();
+    for _ in 0..2 {
+        let catalog = Catalog::open(Arc::clone(&store)).await.unwrap();
+        let found = catalog
+            .identity_record_named::<User>("default", "admin")
+            .await
+            .unwrap();
+        assert_eq!(found.unwrap().record, user);
+        assert_eq!(catalog.roles_in_project(&"p".into()).await.unwrap().len(), 1);
+        assert_eq!(verify::verify(&catalog).await.unwrap(), []);
     }
 }

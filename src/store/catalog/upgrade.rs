@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | limits of a project (or class) were one record; limits, counters and reservations of a volume type were keyed by its name |
 //! | 2 | a row for each limit; everything of a type is keyed by its id |
+//! | 3 | users, projects and role assignments have index rows |
 //!
 //! A few rows are rewritten in each commit, and the layout's version is written last. So a process that was killed
 //! meanwhile continues: moved rows are no longer in the old place, and rows that were only copied are copied again.
@@ -11,12 +12,13 @@
 use std::collections::BTreeMap;
 
 use super::Catalog;
+use super::changes::Indexed;
 use super::keys::{self, Table, key, split_text};
-use super::kinds::record_key;
+use super::kinds::{Rows, record_key};
 use super::quota::{ROWS_IN_A_COMMIT, limit_key};
 use super::read::{Walk, stored};
 use crate::model::quota::Resource;
-use crate::model::{Operation, VolumeType, VolumeTypeId};
+use crate::model::{Operation, Project, RoleAssignment, User, VolumeType, VolumeTypeId};
 use crate::store::record::{Limit, Limits};
 use crate::store::{CommitError, Key, StoreError};
 
@@ -36,6 +38,25 @@ impl Catalog {
             .await?;
         self.split_limits(CLASS_LIMITS, keys::CLASS_LIMIT, &ids).await?;
         self.rename_reservations(&ids).await
+    }
+
+    /// From layout 2 to layout 3.
+    pub(super) async fn index_identity(&self) -> Result<(), StoreError> {
+        self.index_all::<User>().await?;
+        self.index_all::<Project>().await?;
+        self.index_all::<RoleAssignment>().await
+    }
+
+    /// Writes the index rows of all records of a kind, and the records in their current version.
+    async fn index_all<R: Indexed>(&self) -> Result<(), StoreError> {
+        for stored in self.all::<R>(key(R::TABLES[0]).prefix()).await? {
+            let mut changes = self.change();
+            changes.unchanged(&stored.key(), stored.revision);
+            changes.put(stored.key(), &stored.record);
+            changes.replace_rows(Rows::new(), stored.rows());
+            alone(changes.commit().await)?;
+        }
+        Ok(())
     }
 
     async fn move_counters(&self, ids: &Ids) -> Result<(), StoreError> {

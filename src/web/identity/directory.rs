@@ -1,42 +1,27 @@
-//! Users, projects and roles, as one table in memory. They are few, and every request needs them.
+//! Users, projects and roles: those of the configuration, in memory, and those of the store, read each time.
 //!
-//! Ids are derived from names, so that a configured user or project has the same id, and owns the same volumes,
-//! after a restart.
+//! Both are read as one. What the configuration defines cannot be changed over the API, and comes first: a stored record with
+//! its name is found by its id only. Nothing of the store is remembered, so there is nothing to be out of date.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::LazyLock;
 
-use sha2::{Digest, Sha256};
-
+use super::bootstrap::ADMIN;
 use super::options::UserOptions;
-use crate::model::identity::DEFAULT_DOMAIN;
+use crate::model::identity::{Attributes, BUILT_IN_ROLES, DEFAULT_DOMAIN, IMPLIED_ROLES, id_for, role_id};
 use crate::model::volume::Secret;
-use crate::model::{Project, ProjectId, RoleAssignment, User, UserId};
+use crate::model::{IdentityKey, Project, ProjectId, Role, RoleAssignment, RoleId, User, UserId};
+use crate::store::StoreError;
+use crate::store::catalog::{Catalog, IdentityKind};
 
 /// The default domain's name.
 pub const DEFAULT_DOMAIN_NAME: &str = "Default";
 
-/// Roles that imply others, the most powerful first.
-const IMPLIED: [&str; 3] = ["admin", "member", "reader"];
+/// The ids of the built-in roles.
+static BUILT_IN: LazyLock<[RoleId; BUILT_IN_ROLES.len()]> = LazyLock::new(|| BUILT_IN_ROLES.map(role_id));
 
-/// The table.
-#[derive(Clone, Debug, Default)]
-pub struct Directory {
-    users: BTreeMap<UserId, User>,
-    projects: BTreeMap<ProjectId, Project>,
-    roles: BTreeMap<(UserId, ProjectId), BTreeSet<String>>,
-}
-
-/// 32 hexadecimal digits derived from kind and name: the format of Keystone's ids.
-pub fn id_for(kind: &str, name: &str) -> String {
-    let digest = Sha256::new()
-        .chain_update(kind)
-        .chain_update([0])
-        .chain_update(name)
-        .finalize();
-    hex::encode(&digest[..16])
-}
-
-/// The id of a user of that name.
+/// The id of the user of that name in the configuration.
 pub fn user_id(name: &str) -> UserId {
     UserId(id_for("user", name))
 }
@@ -50,6 +35,7 @@ pub fn user(name: &str, password_hash: Secret, default_project: ProjectId) -> Us
         domain: DEFAULT_DOMAIN.to_owned(),
         default_project: Some(default_project),
         enabled: true,
+        attributes: Attributes::new(),
     }
 }
 
@@ -60,134 +46,296 @@ pub fn project(name: &str) -> Project {
         name: name.to_owned(),
         domain: DEFAULT_DOMAIN.to_owned(),
         enabled: true,
+        description: String::new(),
+        tags: BTreeSet::new(),
+        attributes: Attributes::new(),
+        token_generation: 0,
     }
 }
 
-impl Directory {
-    /// The table of the stored records.
-    pub fn of(
-        users: impl IntoIterator<Item = User>,
-        projects: impl IntoIterator<Item = Project>,
-        assignments: impl IntoIterator<Item = RoleAssignment>,
-    ) -> Self {
-        let mut directory = Self {
-            users: users.into_iter().map(|user| (user.id.clone(), user)).collect(),
-            projects: projects
-                .into_iter()
-                .map(|project| (project.id.clone(), project))
-                .collect(),
-            roles: BTreeMap::new(),
-        };
-        for assignment in assignments {
-            let place = directory
-                .roles
-                .entry((assignment.user_id, assignment.project_id))
-                .or_default();
-            place.extend(assignment.roles);
-        }
-        directory
+fn role(name: &str) -> Role {
+    Role {
+        id: role_id(name),
+        name: name.to_owned(),
+        description: None,
+        attributes: Attributes::new(),
     }
+}
 
-    /// Adds a configured user with its password hash. A repeated name adds roles; the first project is the default.
+/// What the configuration defines, and the built-in roles.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    users: BTreeMap<String, User>,
+    projects: BTreeMap<String, Project>,
+    roles: BTreeMap<String, Role>,
+    assignments: BTreeMap<(UserId, ProjectId), BTreeSet<RoleId>>,
+}
+
+impl Default for Configured {
+    fn default() -> Self {
+        let roles = BUILT_IN_ROLES.map(role);
+        Self {
+            users: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            roles: roles.map(|role| (role.id.0.clone(), role)).into(),
+            assignments: BTreeMap::new(),
+        }
+    }
+}
+
+impl Configured {
+    /// Adds a user with its password hash. A repeated name adds roles; the first project is the default.
     pub fn add(&mut self, options: &UserOptions, password_hash: Secret) {
         let project = project(&options.project);
         let user = user(&options.name, password_hash, project.id.clone());
-        let place = self
-            .roles
-            .entry((user.id.clone(), project.id.clone()))
-            .or_default();
-        place.extend(options.roles.iter().map(|role| role.trim().to_lowercase()));
-        self.users.entry(user.id.clone()).or_insert(user);
-        self.projects.entry(project.id.clone()).or_insert(project);
+        let place = (user.id.clone(), project.id.clone());
+        let roles = options.roles.iter().map(|name| role(&name.trim().to_lowercase()));
+        for role in roles {
+            self.assignments
+                .entry(place.clone())
+                .or_default()
+                .insert(role.id.clone());
+            self.roles.entry(role.id.0.clone()).or_insert(role);
+        }
+        self.users.entry(user.id.0.clone()).or_insert(user);
+        self.projects.entry(project.id.0.clone()).or_insert(project);
     }
 
-    /// An enabled user, by id.
-    pub fn user(&self, id: &UserId) -> Option<&User> {
-        self.users.get(id).filter(|user| user.enabled)
+    /// A record by its id.
+    pub fn get<R: Listed>(&self, id: &str) -> Option<&R> {
+        R::configured(self).get(id)
     }
 
-    /// An enabled user, by name.
-    pub fn user_by_name(&self, name: &str) -> Option<&User> {
-        self.users.values().find(|user| user.enabled && user.name == name)
+    /// A record by its name.
+    pub fn named<R: Listed>(&self, name: &str) -> Option<&R> {
+        R::configured(self).values().find(|record| record.has_name(name))
     }
 
-    /// An enabled project, by id.
-    pub fn project(&self, id: &ProjectId) -> Option<&Project> {
-        self.projects.get(id).filter(|project| project.enabled)
+    /// The roles of a user in a project.
+    pub fn roles_in(&self, user: &UserId, project: &ProjectId) -> BTreeSet<RoleId> {
+        let place = (user.clone(), project.clone());
+        self.assignments.get(&place).cloned().unwrap_or_default()
     }
 
-    /// An enabled project, by name.
-    pub fn project_by_name(&self, name: &str) -> Option<&Project> {
-        self.projects
-            .values()
-            .find(|project| project.enabled && project.name == name)
-    }
-
-    /// All users, by id.
-    pub fn users(&self) -> impl Iterator<Item = &User> {
-        self.users.values()
-    }
-
-    /// All projects, by id.
-    pub fn projects(&self) -> impl Iterator<Item = &Project> {
-        self.projects.values()
-    }
-
-    /// All assignments: user, project, roles (implied ones not included).
-    pub fn assignments(&self) -> impl Iterator<Item = (&User, &Project, &BTreeSet<String>)> {
-        self.roles.iter().filter_map(|((user, project), roles)| {
-            Some((self.users.get(user)?, self.projects.get(project)?, roles))
-        })
-    }
-
-    /// The projects in which a user has a role.
-    pub fn projects_of(&self, user: &UserId) -> Vec<&Project> {
-        self.roles
-            .range((user.clone(), ProjectId(String::new()))..)
-            .take_while(|((holder, _), _)| holder == user)
-            .filter(|(_, roles)| !roles.is_empty())
-            .filter_map(|((_, project), _)| self.project(project))
-            .collect()
-    }
-
-    /// The roles of a user in a project with those they imply, the most powerful first; empty if there are none.
-    pub fn roles_in(&self, user: &UserId, project: &ProjectId) -> Vec<String> {
-        self.roles
-            .get(&(user.clone(), project.clone()))
-            .map(with_implied)
-            .unwrap_or_default()
-    }
-
-    /// The names of all roles.
-    pub fn role_names(&self) -> BTreeSet<String> {
-        IMPLIED
+    /// All assignments.
+    fn assignments(&self) -> impl Iterator<Item = RoleAssignment> + '_ {
+        self.assignments
             .iter()
-            .map(|role| (*role).to_owned())
-            .chain(self.roles.values().flatten().cloned())
-            .collect()
+            .map(|((user, project), roles)| RoleAssignment {
+                user_id: user.clone(),
+                project_id: project.clone(),
+                roles: roles.clone(),
+                token_generation: 0,
+            })
     }
 }
 
+/// A kind of record that the configuration may define.
+pub trait Listed: IdentityKind + Clone {
+    /// The owner of its names.
+    const OWNER: &'static str;
+
+    /// The records of the configuration, by id.
+    fn configured(configured: &Configured) -> &BTreeMap<String, Self>;
+
+    /// Its key.
+    fn identity_key(&self) -> IdentityKey;
+
+    /// Whether it is found by this name.
+    fn has_name(&self, name: &str) -> bool {
+        self.name() == name
+    }
+}
+
+impl Listed for User {
+    const OWNER: &'static str = DEFAULT_DOMAIN;
+
+    fn configured(configured: &Configured) -> &BTreeMap<String, Self> {
+        &configured.users
+    }
+
+    fn identity_key(&self) -> IdentityKey {
+        IdentityKey::User(self.id.clone())
+    }
+}
+
+impl Listed for Project {
+    const OWNER: &'static str = DEFAULT_DOMAIN;
+
+    fn configured(configured: &Configured) -> &BTreeMap<String, Self> {
+        &configured.projects
+    }
+
+    fn identity_key(&self) -> IdentityKey {
+        IdentityKey::Project(self.id.clone())
+    }
+}
+
+impl Listed for Role {
+    const OWNER: &'static str = "";
+
+    fn configured(configured: &Configured) -> &BTreeMap<String, Self> {
+        &configured.roles
+    }
+
+    fn identity_key(&self) -> IdentityKey {
+        IdentityKey::Role(self.id.clone())
+    }
+
+    /// Policy compares the names of roles case-insensitively: none may look like another to it.
+    fn has_name(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+/// A record, and where it is from.
+#[derive(Clone, Debug)]
+pub struct Found<R> {
+    /// The record.
+    pub record: R,
+    /// Whether it is from the configuration, and so cannot be changed.
+    pub is_configured: bool,
+}
+
+impl<R> Deref for Found<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.record
+    }
+}
+
+/// All users, projects and roles.
+pub struct Directory {
+    /// Those of the configuration.
+    pub configured: Configured,
+    /// The others.
+    pub catalog: Catalog,
+    /// Whether the configuration has users: then the `admin` of the first start is not in force.
+    pub has_users: bool,
+}
+
+impl Directory {
+    /// A record by its id.
+    pub async fn find<R: Listed>(&self, id: &str) -> Result<Option<Found<R>>, StoreError> {
+        if let Some(record) = self.configured.get::<R>(id) {
+            return Ok(Some(configured(record)));
+        }
+        let stored = self.catalog.identity_record::<R>(id).await?;
+        Ok(stored.and_then(|stored| self.in_force(stored.record)))
+    }
+
+    /// A record by its name.
+    pub async fn named<R: Listed>(&self, name: &str) -> Result<Option<Found<R>>, StoreError> {
+        if let Some(record) = self.configured.named::<R>(name) {
+            return Ok(Some(configured(record)));
+        }
+        let stored = self.catalog.identity_record_named::<R>(R::OWNER, name).await?;
+        Ok(stored.and_then(|stored| self.in_force(stored.record)))
+    }
+
+    /// All records of a kind, those of the configuration first.
+    pub async fn all<R: Listed>(&self) -> Result<Vec<Found<R>>, StoreError> {
+        let of_configuration = R::configured(&self.configured);
+        let mut all: Vec<Found<R>> = of_configuration.values().map(configured).collect();
+        let stored = self.catalog.identity_records::<R>().await?.into_iter();
+        let stored = stored.filter(|stored| !of_configuration.contains_key(stored.id()));
+        all.extend(stored.filter_map(|stored| self.in_force(stored.record)));
+        Ok(all)
+    }
+
+    /// The `admin` of the first start counts only while the configuration names no users, as clients with its password
+    /// would not be expected then.
+    pub fn in_force<R: Listed>(&self, record: R) -> Option<Found<R>> {
+        let is_first_admin = record.identity_key() == IdentityKey::User(user_id(ADMIN));
+        (!is_first_admin || !self.has_users).then_some(Found {
+            record,
+            is_configured: false,
+        })
+    }
+
+    /// The roles that a user was given in a project.
+    pub async fn roles_in(&self, user: &UserId, project: &ProjectId) -> Result<BTreeSet<RoleId>, StoreError> {
+        let mut roles = self.configured.roles_in(user, project);
+        let stored = self.catalog.role_assignment(user, project).await?;
+        roles.extend(stored.into_iter().flat_map(|stored| stored.record.roles));
+        Ok(roles)
+    }
+
+    /// All assignments of a user, of a project or (if neither is given) at all. A pair may be twice in it: by the configuration
+    /// and by the store.
+    pub async fn assignments(
+        &self,
+        user: Option<&UserId>,
+        project: Option<&ProjectId>,
+    ) -> Result<Vec<RoleAssignment>, StoreError> {
+        let stored = match (user, project) {
+            (Some(user), _) => self.catalog.roles_of(user).await?,
+            (None, Some(project)) => self.catalog.roles_in_project(project).await?,
+            (None, None) => self.catalog.role_assignments().await?,
+        };
+        let stored = stored.into_iter().map(|stored| stored.record);
+        let all = self.configured.assignments().chain(stored);
+        Ok(all
+            .filter(|one| user.is_none_or(|user| one.user_id == *user))
+            .filter(|one| project.is_none_or(|project| one.project_id == *project))
+            .filter(|one| !one.roles.is_empty())
+            .collect())
+    }
+
+    /// The enabled projects in which a user has a role.
+    pub async fn projects_of(&self, user: &UserId) -> Result<Vec<Project>, StoreError> {
+        let assignments = self.assignments(Some(user), None).await?;
+        let ids: BTreeSet<ProjectId> = assignments.into_iter().map(|one| one.project_id).collect();
+        let mut projects = Vec::new();
+        for id in &ids {
+            let found = self.find::<Project>(id.as_str()).await?;
+            projects.extend(found.filter(|project| project.enabled).map(|found| found.record));
+        }
+        Ok(projects)
+    }
+
+    /// These roles, without those that are deleted, with those that they imply: the most powerful first.
+    pub async fn with_implied(&self, ids: &BTreeSet<RoleId>) -> Result<Vec<Role>, StoreError> {
+        let mut roles = Vec::new();
+        for id in with_implied(ids) {
+            let role = match self.configured.get::<Role>(id.as_str()) {
+                Some(role) => Some(role.clone()),
+                None => self.find::<Role>(id.as_str()).await?.map(|found| found.record),
+            };
+            roles.extend(role);
+        }
+        Ok(roles)
+    }
+}
+
+fn configured<R: Clone>(record: &R) -> Found<R> {
+    Found {
+        record: record.clone(),
+        is_configured: true,
+    }
+}
+
+/// Whether this is the role of administrators.
+pub fn is_admin(role: &Role) -> bool {
+    role.id == BUILT_IN[0]
+}
+
 /// Roles with those they imply: admin → member → reader, as in Keystone's bootstrap.
-pub fn with_implied(roles: &BTreeSet<String>) -> Vec<String> {
-    let first = IMPLIED
-        .iter()
-        .position(|role| roles.contains(*role))
-        .unwrap_or(IMPLIED.len());
-    let implied = IMPLIED[first..].iter().map(|role| (*role).to_owned());
-    implied
-        .chain(
-            roles
-                .iter()
-                .filter(|role| !IMPLIED.contains(&role.as_str()))
-                .cloned(),
-        )
-        .collect()
+pub fn with_implied(roles: &BTreeSet<RoleId>) -> Vec<RoleId> {
+    let implying = &BUILT_IN[..IMPLIED_ROLES];
+    let first = implying.iter().position(|role| roles.contains(role));
+    let implied = &implying[first.unwrap_or(IMPLIED_ROLES)..];
+    let others = roles.iter().filter(|role| !implying.contains(role));
+    implied.iter().chain(others).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::store::memory::MemoryStore;
 
     fn options(name: &str, project: &str, roles: &[&str]) -> UserOptions {
         UserOptions {
@@ -200,48 +348,41 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_has_the_same_id_after_a_restart() {
-        assert_eq!(id_for("project", "admin"), id_for("project", "admin"));
-        assert_ne!(id_for("project", "admin"), id_for("user", "admin"));
-        assert_ne!(id_for("a", "bc"), id_for("ab", "c"));
-        assert_eq!(id_for("project", "admin").len(), 32);
-    }
-
-    #[test]
     fn roles_imply_those_below_them() {
-        let implied = |roles: &[&str]| with_implied(&roles.iter().map(|role| (*role).to_owned()).collect());
-        assert_eq!(implied(&["admin"]), ["admin", "member", "reader"]);
-        assert_eq!(implied(&["member", "auditor"]), ["member", "reader", "auditor"]);
-        assert_eq!(implied(&["reader"]), ["reader"]);
-        assert_eq!(implied(&["auditor"]), ["auditor"]);
+        let implied = |roles: &[&str]| with_implied(&roles.iter().map(|role| role_id(role)).collect());
+        let ids = |names: &[&str]| names.iter().map(|name| role_id(name)).collect::<Vec<_>>();
+        assert_eq!(implied(&["admin"]), ids(&["admin", "member", "reader"]));
+        assert_eq!(
+            implied(&["member", "auditor"]),
+            ids(&["member", "reader", "auditor"])
+        );
+        assert_eq!(implied(&["reader"]), ids(&["reader"]));
+        assert_eq!(implied(&["service"]), ids(&["service"]));
         assert!(implied(&[]).is_empty());
     }
 
-    #[test]
-    fn a_name_that_comes_again_is_the_same_user_elsewhere() {
-        let mut directory = Directory::default();
-        directory.add(&options("ann", "red", &["Admin"]), Secret::new("h"));
-        directory.add(&options("ann", "blue", &["reader"]), Secret::new("h"));
-        directory.add(&options("bob", "red", &["member"]), Secret::new("h"));
-        let ann = directory.user_by_name("ann").unwrap();
-        let mut names: Vec<_> = directory
-            .projects_of(&ann.id)
-            .iter()
-            .map(|project| project.name.as_str())
-            .collect();
+    #[actix_web::test]
+    async fn a_name_that_comes_again_is_the_same_user_elsewhere() {
+        let mut configured = Configured::default();
+        configured.add(&options("ann", "red", &["Admin"]), Secret::new("h"));
+        configured.add(&options("ann", "blue", &["reader"]), Secret::new("h"));
+        configured.add(&options("bob", "red", &["member"]), Secret::new("h"));
+        let directory = Directory {
+            configured,
+            catalog: Catalog::open(Arc::new(MemoryStore::default())).await.unwrap(),
+            has_users: true,
+        };
+        let ann = directory.named::<User>("ann").await.unwrap().unwrap();
+        let projects = directory.projects_of(&ann.id).await.unwrap();
+        let mut names: Vec<_> = projects.iter().map(|project| project.name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["blue", "red"]);
-        let red = directory.project_by_name("red").unwrap();
+        let red = directory.named::<Project>("red").await.unwrap().unwrap();
         assert_eq!(ann.default_project.as_ref(), Some(&red.id));
-        assert_eq!(
-            directory.roles_in(&ann.id, &red.id),
-            ["admin", "member", "reader"]
-        );
-        let bob = directory.user_by_name("bob").unwrap();
-        assert!(
-            directory
-                .roles_in(&bob.id, &directory.project_by_name("blue").unwrap().id)
-                .is_empty()
-        );
+        let roles = directory.roles_in(&ann.id, &red.id).await.unwrap();
+        assert_eq!(roles, [role_id("admin")].into());
+        let blue = directory.named::<Project>("blue").await.unwrap().unwrap();
+        let bob = directory.named::<User>("bob").await.unwrap().unwrap();
+        assert!(directory.roles_in(&bob.id, &blue.id).await.unwrap().is_empty());
     }
 }

@@ -19,6 +19,27 @@ pub enum Proof {
     },
     /// An existing token.
     Token(Secret),
+    /// An application credential, and its secret.
+    ApplicationCredential {
+        /// The credential.
+        credential: CredentialReference,
+        /// The secret.
+        secret: Secret,
+    },
+}
+
+/// An application credential, by id or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialReference {
+    /// By id.
+    Id(String),
+    /// By name.
+    Name {
+        /// Its user.
+        user: Reference,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A user or project, by id or by name.
@@ -89,6 +110,10 @@ impl Login {
                         text(token, "id")?.ok_or_else(|| Refusal::expecting("id", "token"))?,
                     ))
                 }
+                "application_credential" => application_credential(object(
+                    identity.get("application_credential"),
+                    "application_credential",
+                )?)?,
                 _ => {
                     return Err(Refusal::unauthorized_because(
                         "Attempted to authenticate with an unsupported method.",
@@ -112,6 +137,23 @@ fn password(method: &Map<String, Value>) -> Result<Proof, Refusal> {
     Ok(Proof::Password {
         user: reference(user, "user")?,
         password: Secret::new(password),
+    })
+}
+
+fn application_credential(method: &Map<String, Value>) -> Result<Proof, Refusal> {
+    let secret =
+        text(method, "secret")?.ok_or_else(|| Refusal::expecting("secret", "application_credential"))?;
+    let credential = match (text(method, "id")?, text(method, "name")?) {
+        (Some(id), _) => CredentialReference::Id(id.to_owned()),
+        (None, Some(name)) => CredentialReference::Name {
+            user: reference(object(method.get("user"), "user")?, "user")?,
+            name: name.to_owned(),
+        },
+        (None, None) => return Err(Refusal::expecting("id or name", "application_credential")),
+    };
+    Ok(Proof::ApplicationCredential {
+        credential,
+        secret: Secret::new(secret),
     })
 }
 

@@ -1,71 +1,100 @@
-//! Lookups: a user's own user and projects, and all of them for administrators. Everything is read-only: users are
-//! defined by the configuration.
+//! Lists that cannot be changed: domains, services, endpoints and regions; what a user may log in to; and what of Keystone there is not.
 
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::directory::{DEFAULT_DOMAIN_NAME, id_for};
+use super::directory::DEFAULT_DOMAIN_NAME;
+use super::lists::{Answer, filtered, list};
 use super::refusal::Refusal;
 use super::requester::Requester;
+use super::resource::find;
 use super::view;
 use crate::model::identity::DEFAULT_DOMAIN;
-use crate::model::{ProjectId, UserId};
-use crate::web::links::decode_query;
+use crate::model::{User, UserId};
 use crate::web::routes::{Access, Routes};
 
-type Answer = Result<HttpResponse, Refusal>;
+/// Lists that are always empty, because there is nothing of the kind.
+const EMPTY: [(&str, &str); 11] = [
+    ("/v3/groups", "groups"),
+    ("/v3/credentials", "credentials"),
+    ("/v3/policies", "policies"),
+    ("/v3/limits", "limits"),
+    ("/v3/registered_limits", "registered_limits"),
+    ("/v3/auth/domains", "domains"),
+    ("/v3/OS-TRUST/trusts", "trusts"),
+    ("/v3/OS-FEDERATION/identity_providers", "identity_providers"),
+    ("/v3/users/{id}/groups", "groups"),
+    ("/v3/users/{id}/access_rules", "access_rules"),
+    ("/v3/domains/{id}/users/{user}/roles", "roles"),
+];
+
+/// What Keystone has and this service has not.
+const LATER: [(&str, &str); 22] = [
+    ("POST", "/v3/groups"),
+    ("POST", "/v3/credentials"),
+    ("POST", "/v3/policies"),
+    ("POST", "/v3/limits"),
+    ("POST", "/v3/registered_limits"),
+    ("POST", "/v3/OS-TRUST/trusts"),
+    ("POST", "/v3/domains"),
+    ("PATCH", "/v3/domains/{id}"),
+    ("DELETE", "/v3/domains/{id}"),
+    ("POST", "/v3/services"),
+    ("PATCH", "/v3/services/{id}"),
+    ("DELETE", "/v3/services/{id}"),
+    ("POST", "/v3/endpoints"),
+    ("PATCH", "/v3/endpoints/{id}"),
+    ("DELETE", "/v3/endpoints/{id}"),
+    ("POST", "/v3/regions"),
+    ("PATCH", "/v3/regions/{id}"),
+    ("DELETE", "/v3/regions/{id}"),
+    ("PUT", "/v3/domains/{id}/users/{user}/roles/{role}"),
+    ("PUT", "/v3/system/users/{id}/roles/{role}"),
+    ("PUT", "/v3/projects/{id}/groups/{group}/roles/{role}"),
+    ("PUT", "/v3/roles/{id}/implies/{role}"),
+];
 
 /// Adds the routes, relative to `/identity`.
 pub(super) fn routes(routes: &mut Routes) {
     routes.get("/v3/auth/catalog", Access::Identity, catalog);
     routes.get("/v3/auth/projects", Access::Identity, auth_projects);
-    routes.get("/v3/auth/domains", Access::Identity, auth_domains);
     routes.get("/v3/auth/system", Access::Identity, auth_system);
-    routes.get("/v3/users", Access::Identity, users);
-    routes.get("/v3/users/{id}", Access::Identity, user);
     routes.get("/v3/users/{id}/projects", Access::Identity, user_projects);
-    routes.get("/v3/projects", Access::Identity, projects);
-    routes.get("/v3/projects/{id}", Access::Identity, project);
-    routes.get("/v3/roles", Access::Identity, roles);
-    routes.get("/v3/roles/{id}", Access::Identity, role);
-    routes.get("/v3/role_assignments", Access::Identity, role_assignments);
     routes.get("/v3/domains", Access::Identity, domains);
     routes.get("/v3/domains/{id}", Access::Identity, domain);
     routes.get("/v3/services", Access::Identity, services);
     routes.get("/v3/services/{id}", Access::Identity, service);
     routes.get("/v3/endpoints", Access::Identity, endpoints);
+    routes.get("/v3/endpoints/{id}", Access::Identity, endpoint);
     routes.get("/v3/regions", Access::Identity, regions);
     routes.get("/v3/regions/{id}", Access::Identity, region);
-}
-
-fn list(requester: &Requester, name: &str, path: &str, items: Vec<Value>) -> HttpResponse {
-    HttpResponse::Ok().json(view::collection(
-        name,
-        items,
-        &format!("{}/{path}", requester.api),
-    ))
-}
-
-/// The value of a filter in the query.
-fn filter(request: &HttpRequest, name: &str) -> Option<String> {
-    decode_query(request.query_string())
-        .into_iter()
-        .find(|(other, _)| other == name)
-        .map(|(_, value)| value)
-}
-
-/// The items that match the query's `name` and `domain_id`.
-fn filtered(request: &HttpRequest, mut items: Vec<Value>) -> Vec<Value> {
-    for key in ["name", "domain_id", "type", "enabled"] {
-        if let Some(wanted) = filter(request, key) {
-            items.retain(|item| match &item[key] {
-                Value::String(text) => *text == wanted,
-                Value::Bool(flag) => wanted.eq_ignore_ascii_case(if *flag { "true" } else { "false" }),
-                _ => true,
-            });
-        }
+    routes.get("/v3/system/users/{id}/roles", Access::Identity, system_roles);
+    for (path, name) in EMPTY {
+        let answer = move |request: HttpRequest, requester: Requester| empty(request, requester, name);
+        routes.get(path, Access::Identity, answer);
     }
-    items
+    for (method, path) in LATER {
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        routes.later_with(method, path, Access::Identity, later);
+    }
+}
+
+/// 403 for those who may not do it in Keystone either.
+async fn later(requester: Requester) -> Answer {
+    requester.administrates("what this service has not")?;
+    Err(Refusal::not_implemented())
+}
+
+async fn empty(request: HttpRequest, requester: Requester, name: &'static str) -> Answer {
+    let path = request.path().split_once("/v3/").map_or("", |(_, path)| path);
+    Ok(list(&requester, name, path, Vec::new()))
+}
+
+async fn system_roles(requester: Requester, user: web::Path<String>) -> Answer {
+    requester.administrates("identity:list_system_grants_for_user")?;
+    let path = format!("system/users/{}/roles", find::<User>(&requester, &user).await?.id);
+    Ok(list(&requester, "roles", &path, Vec::new()))
 }
 
 async fn catalog(requester: Requester) -> Answer {
@@ -76,22 +105,17 @@ async fn catalog(requester: Requester) -> Answer {
     Ok(HttpResponse::Ok().json(json!({"catalog": catalog, "links": links})))
 }
 
-fn projects_of(requester: &Requester, user: &UserId) -> Vec<Value> {
-    requester
-        .directory
-        .projects_of(user)
-        .into_iter()
+async fn projects_of(requester: &Requester, user: &UserId) -> Result<Vec<Value>, Refusal> {
+    let projects = requester.directory().projects_of(user).await?;
+    Ok(projects
+        .iter()
         .map(|project| view::project(&requester.api, project))
-        .collect()
+        .collect())
 }
 
 async fn auth_projects(requester: Requester) -> Answer {
-    let items = projects_of(&requester, &requester.session.token.user_id);
+    let items = projects_of(&requester, &requester.session.user.id).await?;
     Ok(list(&requester, "projects", "auth/projects", items))
-}
-
-async fn auth_domains(requester: Requester) -> Answer {
-    Ok(list(&requester, "domains", "auth/domains", Vec::new()))
 }
 
 async fn auth_system(requester: Requester) -> Answer {
@@ -99,115 +123,16 @@ async fn auth_system(requester: Requester) -> Answer {
     Ok(HttpResponse::Ok().json(json!({"system": [], "links": links})))
 }
 
-async fn users(request: HttpRequest, requester: Requester) -> Answer {
-    requester.administrates("identity:list_users")?;
-    let items = requester
-        .directory
-        .users()
-        .map(|user| view::user(&requester.api, user))
-        .collect();
-    Ok(list(&requester, "users", "users", filtered(&request, items)))
-}
-
-async fn user(requester: Requester, id: web::Path<String>) -> Answer {
-    let id = UserId(id.into_inner());
-    if requester.session.token.user_id != id {
-        requester.administrates("identity:get_user")?;
-    }
-    let user = requester
-        .directory
-        .user(&id)
-        .ok_or_else(|| Refusal::not_found("user", id.as_str()))?;
-    Ok(HttpResponse::Ok().json(json!({"user": view::user(&requester.api, user)})))
-}
-
-async fn user_projects(requester: Requester, id: web::Path<String>) -> Answer {
-    let id = UserId(id.into_inner());
-    if requester.session.token.user_id != id {
-        requester.administrates("identity:list_user_projects")?;
-        requester
-            .directory
-            .user(&id)
-            .ok_or_else(|| Refusal::not_found("user", id.as_str()))?;
-    }
+async fn user_projects(request: HttpRequest, requester: Requester, id: web::Path<String>) -> Answer {
+    requester.is_or_administrates(&id, "identity:list_user_projects")?;
+    let user = find::<User>(&requester, &id).await?.record.id;
+    let items = filtered(&request, projects_of(&requester, &user).await?);
     Ok(list(
         &requester,
         "projects",
         &format!("users/{id}/projects"),
-        projects_of(&requester, &id),
+        items,
     ))
-}
-
-/// All projects for an administrator; for others their own, where Keystone would refuse.
-async fn projects(request: HttpRequest, requester: Requester) -> Answer {
-    let items = if requester.is_admin() {
-        requester
-            .directory
-            .projects()
-            .map(|project| view::project(&requester.api, project))
-            .collect()
-    } else {
-        projects_of(&requester, &requester.session.token.user_id)
-    };
-    Ok(list(
-        &requester,
-        "projects",
-        "projects",
-        filtered(&request, items),
-    ))
-}
-
-async fn project(requester: Requester, id: web::Path<String>) -> Answer {
-    let id = ProjectId(id.into_inner());
-    let own = !requester
-        .directory
-        .roles_in(&requester.session.token.user_id, &id)
-        .is_empty();
-    if !own {
-        requester.administrates("identity:get_project")?;
-    }
-    let project = requester
-        .directory
-        .project(&id)
-        .ok_or_else(|| Refusal::not_found("project", id.as_str()))?;
-    Ok(HttpResponse::Ok().json(json!({"project": view::project(&requester.api, project)})))
-}
-
-async fn roles(request: HttpRequest, requester: Requester) -> Answer {
-    requester.administrates("identity:list_roles")?;
-    let items = requester
-        .directory
-        .role_names()
-        .iter()
-        .map(|name| view::whole_role(&requester.api, name))
-        .collect();
-    Ok(list(&requester, "roles", "roles", filtered(&request, items)))
-}
-
-async fn role(requester: Requester, id: web::Path<String>) -> Answer {
-    requester.administrates("identity:get_role")?;
-    let names = requester.directory.role_names();
-    let name = names.iter().find(|name| id_for("role", name) == *id);
-    let name = name.ok_or_else(|| Refusal::not_found("role", &id))?;
-    Ok(HttpResponse::Ok().json(json!({"role": view::whole_role(&requester.api, name)})))
-}
-
-async fn role_assignments(request: HttpRequest, requester: Requester) -> Answer {
-    requester.administrates("identity:list_role_assignments")?;
-    let (user, project) = (filter(&request, "user.id"), filter(&request, "scope.project.id"));
-    let wanted = |filter: &Option<String>, id: &str| filter.as_deref().is_none_or(|wanted| wanted == id);
-    let items = requester
-        .directory
-        .assignments()
-        .filter(|(who, place, _)| wanted(&user, who.id.as_str()) && wanted(&project, place.id.as_str()))
-        .flat_map(|(who, place, roles)| {
-            roles
-                .iter()
-                .map(|role| view::assignment(&requester.api, who, place, role))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    Ok(list(&requester, "role_assignments", "role_assignments", items))
 }
 
 async fn domains(request: HttpRequest, requester: Requester) -> Answer {
@@ -248,18 +173,27 @@ async fn service(requester: Requester, id: web::Path<String>) -> Answer {
 
 async fn endpoints(request: HttpRequest, requester: Requester) -> Answer {
     requester.administrates("identity:list_endpoints")?;
-    let mut items: Vec<Value> = view::endpoints(
-        &requester.api,
-        &requester.base,
-        &requester.identity.options.region,
-    )
-    .collect();
-    for key in ["interface", "service_id", "region_id"] {
-        if let Some(wanted) = filter(&request, key) {
-            items.retain(|item| item[key] == *wanted);
-        }
-    }
-    Ok(list(&requester, "endpoints", "endpoints", items))
+    let items = all_endpoints(&requester);
+    Ok(list(
+        &requester,
+        "endpoints",
+        "endpoints",
+        filtered(&request, items),
+    ))
+}
+
+fn all_endpoints(requester: &Requester) -> Vec<Value> {
+    let region = &requester.identity.options.region;
+    view::endpoints(&requester.api, &requester.base, region).collect()
+}
+
+async fn endpoint(requester: Requester, id: web::Path<String>) -> Answer {
+    requester.administrates("identity:get_endpoint")?;
+    let found = all_endpoints(&requester)
+        .into_iter()
+        .find(|endpoint| endpoint["id"] == **id);
+    let found = found.ok_or_else(|| Refusal::not_found("endpoint", &id))?;
+    Ok(HttpResponse::Ok().json(json!({"endpoint": found})))
 }
 
 async fn regions(requester: Requester) -> Answer {

@@ -56,6 +56,8 @@ pub struct IdentityOptions {
     pub password_cost: PasswordCost,
     /// How many passwords are checked at once.
     pub password_workers: usize,
+    /// How long a change may take.
+    pub call_timeout: Duration,
 }
 
 impl Default for IdentityOptions {
@@ -68,6 +70,7 @@ impl Default for IdentityOptions {
             url: "http://127.0.0.1:8776".to_owned(),
             password_cost: PasswordCost::default(),
             password_workers: 2,
+            call_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::model::volume::Secret;
 use crate::rng;
 
 /// Longer passwords are rejected (Keystone: `max_password_length`).
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// Hashes and checks.
 pub struct Passwords {

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::password_error::PasswordError;
 use super::tokens::IssueError;
-use crate::model::ErrorKind;
+use crate::model::{Error, ErrorKind};
 use crate::store::{CommitError, StoreError};
+use crate::transport::CallError;
 use crate::web::fault::{Fault, chain};
 
 /// Keystone's text for a failed authentication.
@@ -76,6 +77,29 @@ impl Refusal {
     /// 404 for a resource of that kind.
     pub fn not_found(kind: &str, id: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Could not find {kind}: {id}."))
+    }
+
+    /// 403 for what the configuration defines.
+    pub fn is_configured(kind: &str, name: &str) -> Self {
+        Self::forbidden_because(format!(
+            "The {kind} {name} is defined by the configuration of this service, and can be changed only there."
+        ))
+    }
+
+    /// 409 because something else changes it at the same time.
+    pub fn changed_meanwhile() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "It is being changed by other requests. Try again.",
+        )
+    }
+
+    /// 501 for what Keystone does and this service does not.
+    pub fn not_implemented() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "The action you have requested has not been implemented.",
+        )
     }
 
     /// 404 for a route.
@@ -157,7 +181,6 @@ impl From<IssueError> for Refusal {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Store(error) => error.into(),
-            IssueError::NoUser => Self::unauthorized(),
             IssueError::Seal(_) => Self::internal(chain(&error)),
         }
     }
@@ -176,8 +199,26 @@ impl From<PasswordError> for Refusal {
 }
 
 impl From<Fault> for Refusal {
-    /// For bodies that are too large, of the wrong type, or not JSON.
+    /// For bodies that are too large, of the wrong type, or not JSON, and answers of actors.
     fn from(fault: Fault) -> Self {
-        Self::new(fault.status, fault.message)
+        if let Some(operator) = &fault.operator {
+            tracing::warn!(error = %operator, status = fault.status.as_u16(), "identity request failed");
+        }
+        Self {
+            retry_after: fault.retry_after.map(u64::from),
+            ..Self::new(fault.status, fault.message)
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        Fault::from(error).into()
     }
 }

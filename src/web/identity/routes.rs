@@ -1,25 +1,23 @@
-//! Routes for logging in: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`).
-
-use std::future::Future;
-use std::pin::Pin;
+//! The routes: versions and tokens (keystone: `api/discovery.py`, `api/auth.py`), and those of the other files.
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, FromRequest, HttpRequest, HttpResponse, Scope, web};
+use actix_web::{Error, HttpRequest, HttpResponse, Scope, web};
 use serde_json::json;
 
+use super::body::Json;
 use super::login::Login;
 use super::refusal::Refusal;
 use super::requester::{Requester, base};
+use super::resource::find;
 use super::tokens::Session;
-use super::{Identity, lookups, view};
-use crate::model::UserId;
+use super::{Identity, application_credentials, assignments, lookups, own_password, resource, view};
+use crate::model::{Project, Role, User};
 use crate::web::client_address::client_address;
 use crate::web::links::decode_query;
-use crate::web::request::Body;
 use crate::web::routes::{Access, Routes};
 
 /// Adds the routes, relative to `/identity`.
@@ -30,6 +28,12 @@ pub fn add_routes(routes: &mut Routes) {
     routes.get("/v3/auth/tokens", Access::Identity, show);
     routes.delete("/v3/auth/tokens", Access::Identity, revoke);
     routes.delete("/v3/users/{id}/tokens", Access::Identity, revoke_all);
+    routes.post("/v3/users/{id}/password", Access::Open, own_password::change);
+    resource::routes::<User>(routes);
+    resource::routes::<Project>(routes);
+    resource::routes::<Role>(routes);
+    application_credentials::routes(routes);
+    assignments::routes(routes);
     lookups::routes(routes);
 }
 
@@ -78,19 +82,6 @@ async fn version(request: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().json(json!({"version": view::version(&api)}))
 }
 
-/// A JSON body with Keystone's errors.
-struct Json(Option<serde_json::Value>);
-
-impl FromRequest for Json {
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = Body::from_request(request, payload);
-        Box::pin(async move { Ok(Self(body.await?.0)) })
-    }
-}
-
 const SUBJECT: HeaderName = HeaderName::from_static("x-subject-token");
 
 async fn issue(
@@ -99,23 +90,24 @@ async fn issue(
     Json(body): Json,
 ) -> Result<HttpResponse, Refusal> {
     let login = Login::parse(body.as_ref())?;
-    let (text, token) = identity.login(&login, client_address(&request)).await?;
-    let catalog = token
+    let (text, session) = identity.login(&login, client_address(&request)).await?;
+    let catalog = session
+        .token
         .project_id
         .as_ref()
         .filter(|_| wants_catalog(&request))
         .map(|project| view::catalog(&base(&request), &identity.options.region, project.as_str()));
-    let body = view::token(&token, &identity.directory, catalog).ok_or_else(Refusal::unauthorized)?;
     Ok(HttpResponse::Created()
         .insert_header((SUBJECT, text.reveal()))
-        .json(body))
+        .json(view::token(&session, catalog)))
 }
 
 async fn show(request: HttpRequest, requester: Requester) -> Result<HttpResponse, Refusal> {
     let (text, subject) = subject(&request, &requester, "identity:validate_token").await?;
     let catalog = requester.catalog(&subject).filter(|_| wants_catalog(&request));
-    let body = view::token(&subject.token, &requester.directory, catalog).ok_or_else(|| no_token(""))?;
-    Ok(HttpResponse::Ok().insert_header((SUBJECT, text)).json(body))
+    Ok(HttpResponse::Ok()
+        .insert_header((SUBJECT, text))
+        .json(view::token(&subject, catalog)))
 }
 
 async fn revoke(request: HttpRequest, requester: Requester) -> Result<HttpResponse, Refusal> {
@@ -128,14 +120,9 @@ async fn revoke(request: HttpRequest, requester: Requester) -> Result<HttpRespon
 /// Revokes all tokens of a user: the caller's own, or as an administrator those of any user. Keystone does so when a password
 /// changes; a separate call is Pumice's own.
 async fn revoke_all(requester: Requester, id: web::Path<String>) -> Result<HttpResponse, Refusal> {
-    let id = UserId(id.into_inner());
-    if requester.session.token.user_id != id {
-        requester.administrates("identity:revoke_tokens")?;
-    }
+    requester.is_or_administrates(&id, "identity:revoke_tokens")?;
     // Disabled users are included.
-    if !requester.directory.users().any(|user| user.id == id) {
-        return Err(Refusal::not_found("user", id.as_str()));
-    }
+    let id = find::<User>(&requester, &id).await?.record.id;
     requester.identity.tokens.revoke_all(&id).await?;
     tracing::info!(user_id = %id, by = %requester.session.token.user_id, "all tokens of a user revoked");
     Ok(HttpResponse::NoContent().finish())

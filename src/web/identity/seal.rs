@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   version u8 · key u32 · flags u8 · issued i64 · expires i64 · generation u64 · credential [8] · audit [16]
-//!   · chain [16] if flagged · user · project if flagged · seal [16]                          (numbers big-endian)
+//!   · chain [16] if flagged · user · project if flagged · application credential if flagged
+//!   · seal [16]                                                                              (numbers big-endian)
 //! ```
 //!
 //! A token that contains all of this needs no row in the store, so issuing tokens writes nothing. It is sealed, not encrypted:
@@ -17,7 +18,8 @@ use uuid::Uuid;
 
 use crate::model::identity::TokenKeys;
 use crate::model::volume::Secret;
-use crate::model::{ProjectId, Timestamp, UserId};
+use crate::model::{ApplicationCredentialId, ProjectId, Timestamp, UserId};
+use crate::store::catalog::TokenSubject;
 
 /// The format that is written, and the only one that is read.
 const VERSION: u8 = 1;
@@ -32,6 +34,7 @@ const HAS_PROJECT: u8 = 1;
 const HAS_CHAIN: u8 = 2;
 const BY_TOKEN: u8 = 4;
 const BY_PASSWORD: u8 = 8;
+const HAS_APPLICATION_CREDENTIAL: u8 = 16;
 
 /// Set in the length of an id that is written as half as many bytes.
 const HEXADECIMAL: u8 = 0x80;
@@ -58,16 +61,32 @@ pub struct Claims {
     pub by_token: bool,
     /// Whether it was issued for a password, directly or by the chain of tokens.
     pub by_password: bool,
-    /// How often all tokens of the user had been revoked before.
+    /// The application credential that it was issued for, directly or by the chain of tokens.
+    pub application_credential: Option<ApplicationCredentialId>,
+    /// How often tokens of the user, of the project, or of the user for the project had been revoked before.
     pub generation: u64,
     /// The fingerprint of the user's password at that time.
     pub credential: Fingerprint,
 }
 
 impl Claims {
+    /// What the token is about.
+    pub fn subject(&self) -> TokenSubject<'_> {
+        TokenSubject {
+            user: &self.user_id,
+            project: self.project_id.as_ref(),
+            credential: self.application_credential.as_ref(),
+            audit_id: self.audit_id,
+        }
+    }
+
     /// The methods of authentication, by Keystone's names.
     pub fn methods(&self) -> Vec<&'static str> {
-        let methods = [(self.by_token, "token"), (self.by_password, "password")];
+        let methods = [
+            (self.by_token, "token"),
+            (self.by_password, "password"),
+            (self.application_credential.is_some(), "application_credential"),
+        ];
         methods
             .into_iter()
             .filter_map(|(is_so, method)| is_so.then_some(method))
@@ -113,6 +132,10 @@ impl Unproven {
                 true => Some(ProjectId(reader.id()?)),
                 false => None,
             },
+            application_credential: match has(HAS_APPLICATION_CREDENTIAL) {
+                true => Some(ApplicationCredentialId(reader.id()?)),
+                false => None,
+            },
             by_token: has(BY_TOKEN),
             by_password: has(BY_PASSWORD),
         };
@@ -120,14 +143,9 @@ impl Unproven {
         is_read.then_some(Self { bytes, key, claims })
     }
 
-    /// The claimed user.
-    pub fn user_id(&self) -> &UserId {
-        &self.claims.user_id
-    }
-
-    /// The claimed audit id.
-    pub fn audit_id(&self) -> Uuid {
-        self.claims.audit_id
+    /// What it claims to be about.
+    pub fn subject(&self) -> TokenSubject<'_> {
+        self.claims.subject()
     }
 
     /// The claims, if one of these keys sealed them.
@@ -149,6 +167,10 @@ pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
         (claims.audit_chain.is_some(), HAS_CHAIN),
         (claims.by_token, BY_TOKEN),
         (claims.by_password, BY_PASSWORD),
+        (
+            claims.application_credential.is_some(),
+            HAS_APPLICATION_CREDENTIAL,
+        ),
     ];
     let flags = flags
         .into_iter()
@@ -165,6 +187,9 @@ pub fn seal(claims: &Claims, keys: &TokenKeys) -> Option<Secret> {
     write_id(&mut bytes, claims.user_id.as_str())?;
     if let Some(project) = &claims.project_id {
         write_id(&mut bytes, project.as_str())?;
+    }
+    if let Some(credential) = &claims.application_credential {
+        write_id(&mut bytes, credential.as_str())?;
     }
     let seal = mac(&key.secret, &[b"token\0", &bytes]).finalize().into_bytes();
     bytes.extend(&seal[..SEAL]);
@@ -284,6 +309,7 @@ mod tests {
             audit_chain: Some(Uuid::from_u128(4)),
             by_token: true,
             by_password: false,
+            application_credential: Some("00000000000000000000000000000007".into()),
             generation: 5,
             credential: [6; 8],
         }
@@ -369,11 +395,12 @@ mod tests {
                 project_id: project.as_deref().map(ProjectId::from),
                 generation,
                 audit_chain: None,
+                application_credential: None,
                 ..claims()
             };
             let text = seal(&claims, &keys(&[1])).unwrap();
             let read = Unproven::read(text.reveal()).unwrap();
-            prop_assert_eq!(read.user_id(), &claims.user_id);
+            prop_assert_eq!(read.subject().user, &claims.user_id);
             prop_assert_eq!(read.proven(&keys(&[1])), Some(claims));
         }
 

@@ -19,7 +19,7 @@
 //! Memory is bounded. An entry that is evicted early was not used by the thousands of attempts after it, and would have been
 //! full again a few minutes later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -88,8 +88,8 @@ pub struct Throttle {
 struct Memory {
     /// When each bucket will be full again.
     full_at: Bounded<Bucket, Instant>,
-    /// The sources from which users logged in, the latest last. Bounded, since it has existing users only.
-    sources: BTreeMap<UserId, VecDeque<IpAddr>>,
+    /// The sources from which users logged in, the latest last.
+    sources: Bounded<UserId, VecDeque<IpAddr>>,
 }
 
 impl Default for Throttle {
@@ -97,7 +97,7 @@ impl Default for Throttle {
         Self {
             memory: Mutex::new(Memory {
                 full_at: Bounded::new(REMEMBERED),
-                sources: BTreeMap::new(),
+                sources: Bounded::new(REMEMBERED),
             }),
         }
     }
@@ -107,7 +107,12 @@ impl Throttle {
     /// An attempt on an existing user, or else on an unknown name.
     pub fn attempt(&self, user: Option<&UserId>, name: &str, address: IpAddr) -> Attempt {
         let source = source(address);
-        let known = user.and_then(|user| self.lock().sources.get(user).map(|known| known.contains(&source)));
+        let known = user.and_then(|user| {
+            self.lock()
+                .sources
+                .get_mut(user)
+                .map(|known| known.contains(&source))
+        });
         // Attempts by id and by name count for the same user.
         let digest = Sha256::digest(user.map_or(name, UserId::as_str));
         let mut name = NameDigest::default();
@@ -150,12 +155,17 @@ impl Throttle {
                 *at = at.checked_sub(limit.interval).unwrap_or(*at);
             }
         }
-        let known = memory.sources.entry(user.clone()).or_default();
+        let mut known = memory
+            .sources
+            .get_mut(user)
+            .map(std::mem::take)
+            .unwrap_or_default();
         known.retain(|source| *source != attempt.source);
         known.push_back(attempt.source);
         if known.len() > SOURCES_OF_A_USER {
             known.pop_front();
         }
+        memory.sources.insert(user.clone(), known);
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -332,10 +342,10 @@ mod tests {
             let attempt = at(&throttle, "ann", &address);
             throttle.succeeded(&attempt, &ann());
         }
-        let memory = throttle.lock();
+        let mut memory = throttle.lock();
         assert!(memory.full_at.len() <= REMEMBERED);
         assert_eq!(memory.sources.len(), 1);
-        assert_eq!(memory.sources[&ann()].len(), SOURCES_OF_A_USER);
+        assert_eq!(memory.sources.get_mut(&ann()).unwrap().len(), SOURCES_OF_A_USER);
     }
 
     proptest! {

@@ -6,20 +6,22 @@
 //! |---|---|
 //! | it expires | `expires_at` in the token |
 //! | its user changed the password | the credential's fingerprint in the token |
-//! | all tokens of its user were revoked | the user's generation, in the store |
+//! | all tokens of its user were revoked, or the user was disabled | the user's generation, in the store |
+//! | its project was disabled, or a role there was taken from its user | the generations in these records |
 //! | it was revoked | a row in the store, until it would have expired |
-//! | user, project or role are removed | the directory |
+//! | user, project, role or application credential are removed | the directory |
 //!
 //! The store holds the keys, so tokens survive a restart; it holds no token, so a flood of logins does not fill it. Rows of revoked
 //! tokens are bounded per user: beyond the bound, all of the user's tokens are revoked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::{Directory, is_admin, with_implied};
 use super::seal::{self, Claims, Unproven};
 use crate::model::identity::{RevokedToken, TokenGeneration, TokenKey, TokenKeys};
 use crate::model::volume::Secret;
-use crate::model::{ProjectId, Timestamp, UserId};
+use crate::model::{ApplicationCredential, Project, ProjectId, Role, RoleId, Timestamp, User, UserId};
 use crate::rng;
 use crate::store::catalog::{Catalog, TokenState};
 use crate::store::{CommitError, StoreError};
@@ -39,20 +41,47 @@ const KEY_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 pub struct Session {
     /// Its claims.
     pub token: Claims,
-    /// Its user, for handlers.
-    pub principal: Principal,
+    /// Its user.
+    pub user: User,
+    /// Its project, if it is scoped.
+    pub project: Option<Project>,
+    /// The roles there, implied ones included.
+    pub roles: Vec<Role>,
+    /// The application credential that it was issued for.
+    pub credential: Option<ApplicationCredential>,
 }
 
 /// A request for a new token.
 pub struct TokenRequest {
     /// The user.
-    pub user_id: UserId,
+    pub user: User,
     /// The project.
     pub project_id: Option<ProjectId>,
     /// Whether a password was checked for it.
     pub by_password: bool,
+    /// The application credential whose secret was checked for it.
+    pub credential: Option<ApplicationCredential>,
     /// The token for which it is issued, if any: the new one expires at the same time.
     pub parent: Option<Claims>,
+}
+
+impl Session {
+    /// Whether the user is an administrator in the token's project.
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(is_admin)
+    }
+
+    /// The user, for handlers.
+    pub fn principal(self) -> Principal {
+        Principal {
+            is_admin: self.is_admin(),
+            user_id: self.user.id,
+            project_id: self
+                .project
+                .map_or_else(|| ProjectId(String::new()), |project| project.id),
+            roles: self.roles.into_iter().map(|role| role.name).collect(),
+        }
+    }
 }
 
 /// All tokens.
@@ -64,9 +93,6 @@ pub struct Tokens {
 /// Why a token could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// The user was removed meanwhile.
-    #[error("there is no such user")]
-    NoUser,
     /// There are no keys, or the user's id is too long.
     #[error("a token for user {0} cannot be sealed")]
     Seal(UserId),
@@ -136,54 +162,77 @@ impl Tokens {
     ///
     /// # Errors
     /// [`IssueError`].
-    pub async fn issue(
-        &self,
-        request: TokenRequest,
-        directory: &Directory,
-    ) -> Result<(Secret, Claims), IssueError> {
-        let user = directory.user(&request.user_id).ok_or(IssueError::NoUser)?;
-        let audit_id = rng::id();
-        let state = self.catalog.token_state(&user.id, audit_id).await?;
-        // If a crash lost the generation read here, it would be reused, and revoked tokens would become valid again.
-        self.catalog.wait_durable().await?;
-        let unsealed = || IssueError::Seal(user.id.clone());
-        let keys = state.keys.ok_or_else(unsealed)?;
+    pub async fn issue(&self, request: TokenRequest) -> Result<(Secret, Claims), IssueError> {
+        let TokenRequest {
+            user,
+            project_id,
+            by_password,
+            credential,
+            parent,
+        } = request;
         // Whole seconds: Keystone's tokens expire at them, and some clients compare the texts.
         let now = Timestamp::now();
         let end = now.plus(self.lifetime);
-        let end = Timestamp(end.0 - end.0.rem_euclid(1_000_000));
-        let parent = request.parent;
-        let claims = Claims {
-            credential: seal::fingerprint(&keys, &user.id, &user.password_hash),
-            generation: state.generation,
-            user_id: request.user_id,
-            project_id: request.project_id,
+        let ends = [
+            Some(Timestamp(end.0 - end.0.rem_euclid(1_000_000))),
+            parent.as_ref().map(|parent| parent.expires_at),
+            credential.as_ref().and_then(|credential| credential.expires_at),
+        ];
+        let of_parent = parent
+            .as_ref()
+            .and_then(|parent| parent.application_credential.clone());
+        let mut claims = Claims {
+            credential: seal::Fingerprint::default(),
+            generation: 0,
+            user_id: user.id.clone(),
+            project_id,
             issued_at: now,
-            expires_at: parent.as_ref().map_or(end, |parent| parent.expires_at.min(end)),
-            audit_id,
+            expires_at: ends.into_iter().flatten().min().unwrap_or(end),
+            audit_id: rng::id(),
             audit_chain: parent
                 .as_ref()
                 .map(|parent| parent.audit_chain.unwrap_or(parent.audit_id)),
             by_token: parent.is_some(),
-            by_password: request.by_password || parent.is_some_and(|parent| parent.by_password),
+            by_password: by_password || parent.is_some_and(|parent| parent.by_password),
+            application_credential: credential.map(|credential| credential.id).or(of_parent),
         };
+        let state = self.catalog.token_state(claims.subject()).await?;
+        // If a crash lost the generation read here, it would be reused, and revoked tokens would become valid again.
+        self.catalog.wait_durable().await?;
+        let unsealed = || IssueError::Seal(user.id.clone());
+        let keys = state.keys.ok_or_else(unsealed)?;
+        claims.credential = seal::fingerprint(&keys, &user.id, &user.password_hash);
+        claims.generation = state.generation;
         let text = seal::seal(&claims, &keys).ok_or_else(unsealed)?;
         Ok((text, claims))
     }
 
-    /// The session of a token; `None` if it is not valid now.
+    /// The session of a token; `None` if it is not valid at that time.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn resolve(&self, text: &str, directory: &Directory) -> Result<Option<Session>, StoreError> {
+    pub async fn resolve(
+        &self,
+        text: &str,
+        directory: &Directory,
+        at: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
         let Some(token) = Unproven::read(text) else {
             return Ok(None);
         };
-        let state = self
-            .catalog
-            .token_state(token.user_id(), token.audit_id())
-            .await?;
-        Ok(worth(token, &state, directory, Timestamp::now()))
+        let state = self.catalog.token_state(token.subject()).await?;
+        let Some(worth) = worth(token, state, directory, at) else {
+            return Ok(None);
+        };
+        let roles = directory.with_implied(&worth.roles).await?;
+        let is_worthless = worth.project.is_some() && roles.is_empty();
+        Ok((!is_worthless).then_some(Session {
+            token: worth.token,
+            user: worth.user,
+            project: worth.project,
+            credential: worth.credential,
+            roles,
+        }))
     }
 
     /// Revokes a token; if too many of its user were revoked one by one, all of them.
@@ -291,36 +340,65 @@ fn random_key() -> Secret {
     Secret::new(hex::encode(rng::number::<[u8; 32]>()))
 }
 
-/// The session of a token, given the current state; `None` if it is not valid.
-fn worth(token: Unproven, state: &TokenState, directory: &Directory, now: Timestamp) -> Option<Session> {
+/// What a valid token is worth: a session whose roles are not read yet.
+struct Worth {
+    token: Claims,
+    user: User,
+    project: Option<Project>,
+    roles: BTreeSet<RoleId>,
+    credential: Option<ApplicationCredential>,
+}
+
+/// What a token is worth, given the current state; `None` if it is not valid.
+fn worth(token: Unproven, state: TokenState, directory: &Directory, now: Timestamp) -> Option<Worth> {
     let keys = state.keys.as_ref()?;
     let token = token.proven(keys)?;
     if token.expires_at <= now || state.is_revoked || token.generation != state.generation {
         return None;
     }
-    let user = directory.user(&token.user_id)?;
+    let configured = &directory.configured;
+    let user = configured.get::<User>(token.user_id.as_str()).cloned();
+    let user = user.or_else(|| directory.in_force(state.user?).map(|found| found.record));
+    let user = user.filter(|user| user.enabled)?;
     if token.credential != seal::fingerprint(keys, &user.id, &user.password_hash) {
         return None;
     }
-    let (project_id, roles) = match &token.project_id {
-        None => (ProjectId(String::new()), Vec::new()),
-        Some(project) => {
-            let project = directory.project(project)?;
-            let roles = directory.roles_in(&user.id, &project.id);
-            if roles.is_empty() {
-                return None;
-            }
-            (project.id.clone(), roles)
-        }
+    let Some(project) = &token.project_id else {
+        return token.application_credential.is_none().then(|| Worth {
+            user,
+            project: None,
+            roles: BTreeSet::new(),
+            credential: None,
+            token,
+        });
     };
-    let is_admin = roles.iter().any(|role| role == "admin");
-    let principal = Principal {
-        user_id: user.id.clone(),
-        project_id,
+    let project = configured
+        .get::<Project>(project.as_str())
+        .cloned()
+        .or(state.project);
+    let project = project.filter(|project| project.enabled)?;
+    let mut roles = configured.roles_in(&user.id, &project.id);
+    roles.extend(
+        state
+            .assignment
+            .into_iter()
+            .flat_map(|assignment| assignment.roles),
+    );
+    if token.application_credential.is_some() {
+        let credential = state.credential.as_ref().filter(|credential| {
+            (&credential.user_id, &credential.project_id) == (&user.id, &project.id)
+                && credential.expires_at.is_none_or(|end| end > now)
+        })?;
+        roles = with_implied(&roles).into_iter().collect();
+        roles.retain(|role| credential.roles.contains(role));
+    }
+    Some(Worth {
+        user,
+        project: Some(project),
         roles,
-        is_admin,
-    };
-    Some(Session { token, principal })
+        credential: state.credential,
+        token,
+    })
 }
 
 #[cfg(test)]
@@ -329,6 +407,7 @@ mod tests {
 
     use super::*;
     use crate::store::memory::MemoryStore;
+    use crate::web::identity::directory::Configured;
     use crate::web::identity::options::UserOptions;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -339,8 +418,8 @@ mod tests {
     }
 
     /// A directory with the user Ann, who has this password hash.
-    fn directory(password_hash: &str) -> Directory {
-        let mut directory = Directory::default();
+    fn directory(tokens: &Tokens, password_hash: &str) -> Directory {
+        let mut configured = Configured::default();
         let ann = UserOptions {
             name: "ann".to_owned(),
             password: None,
@@ -348,28 +427,38 @@ mod tests {
             project: "red".to_owned(),
             roles: vec!["member".to_owned()],
         };
-        directory.add(&ann, Secret::new(password_hash));
-        directory
+        configured.add(&ann, Secret::new(password_hash));
+        Directory {
+            configured,
+            catalog: tokens.catalog.clone(),
+            has_users: true,
+        }
     }
 
     async fn token(tokens: &Tokens, directory: &Directory) -> (String, Claims) {
         let request = TokenRequest {
-            user_id: directory.user_by_name("ann").unwrap().id.clone(),
+            user: directory.named::<User>("ann").await.unwrap().unwrap().record,
             project_id: None,
             by_password: true,
+            credential: None,
             parent: None,
         };
-        let (text, claims) = tokens.issue(request, directory).await.unwrap();
+        let (text, claims) = tokens.issue(request).await.unwrap();
         (text.reveal().to_owned(), claims)
     }
 
     async fn is_good(tokens: &Tokens, directory: &Directory, text: &str) -> bool {
-        tokens.resolve(text, directory).await.unwrap().is_some()
+        tokens
+            .resolve(text, directory, Timestamp::now())
+            .await
+            .unwrap()
+            .is_some()
     }
 
     #[actix_web::test]
     async fn a_changed_password_ends_the_tokens_of_the_old_one() {
-        let (tokens, before, after) = (tokens().await, directory("old"), directory("new"));
+        let tokens = tokens().await;
+        let (before, after) = (directory(&tokens, "old"), directory(&tokens, "new"));
         let (text, _) = token(&tokens, &before).await;
         assert!(is_good(&tokens, &before, &text).await);
         assert!(!is_good(&tokens, &after, &text).await);
@@ -379,7 +468,8 @@ mod tests {
 
     #[actix_web::test]
     async fn all_tokens_of_a_user_end_at_once_and_new_ones_are_good() {
-        let (tokens, directory) = (tokens().await, directory("hash"));
+        let tokens = tokens().await;
+        let directory = directory(&tokens, "hash");
         let (old, claims) = token(&tokens, &directory).await;
         tokens.revoke_all(&claims.user_id).await.unwrap();
         assert!(!is_good(&tokens, &directory, &old).await);
@@ -392,7 +482,8 @@ mod tests {
 
     #[actix_web::test]
     async fn a_flood_of_tokens_leaves_no_rows_and_one_of_revocations_a_bounded_number() {
-        let (tokens, directory) = (tokens().await, directory("hash"));
+        let tokens = tokens().await;
+        let directory = directory(&tokens, "hash");
         let (kept, claims) = token(&tokens, &directory).await;
         let revoked = async || {
             let rows = tokens
@@ -419,7 +510,8 @@ mod tests {
 
     #[actix_web::test]
     async fn keys_are_renewed_and_open_what_they_sealed_until_it_has_expired() {
-        let (tokens, directory) = (tokens().await, directory("hash"));
+        let tokens = tokens().await;
+        let directory = directory(&tokens, "hash");
         let (text, _) = token(&tokens, &directory).await;
         let now = Timestamp::now();
         let numbers = async |at: Timestamp| {

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::directory::{DEFAULT_DOMAIN_NAME, Directory, id_for};
-use super::seal::{Claims, base64_url};
-use crate::model::identity::DEFAULT_DOMAIN;
-use crate::model::{Project, Timestamp, User};
+use super::directory::DEFAULT_DOMAIN_NAME;
+use super::seal::base64_url;
+use super::tokens::Session;
+use crate::model::identity::{Attributes, DEFAULT_DOMAIN, id_for};
+use crate::model::{ApplicationCredential, Project, Role, Timestamp, User};
 
 /// A service of the catalog, and the path of its endpoint. Both types have the same API: old clients look for
 /// `volumev3`, new ones for `block-storage`.
@@ -27,46 +28,47 @@ fn time(time: Timestamp) -> String {
     format!("{time}Z")
 }
 
-/// A role by name.
-pub fn role(name: &str) -> Value {
-    json!({"id": id_for("role", name), "name": name})
+/// A role, as nested in other objects.
+pub fn role(role: &Role) -> Value {
+    json!({"id": role.id, "name": role.name})
 }
 
-/// The body of a token; `None` if its user or project is removed.
-pub fn token(token: &Claims, directory: &Directory, catalog: Option<Value>) -> Option<Value> {
-    let user = directory.user(&token.user_id)?;
+/// A user or project, as nested in other objects.
+fn nested(id: &str, name: &str) -> Value {
+    json!({"domain": domain(), "id": id, "name": name})
+}
+
+/// The body of a token.
+pub fn token(session: &Session, catalog: Option<Value>) -> Value {
+    let token = &session.token;
     let audit_ids: Vec<String> = [Some(token.audit_id), token.audit_chain]
         .iter()
         .flatten()
         .map(|id| base64_url(id.as_bytes()))
         .collect();
-    let mut body = Map::new();
-    body.insert("methods".to_owned(), json!(token.methods()));
-    body.insert(
-        "user".to_owned(),
-        json!({"domain": domain(), "id": user.id, "name": user.name, "password_expires_at": null}),
-    );
-    body.insert("audit_ids".to_owned(), json!(audit_ids));
-    body.insert("expires_at".to_owned(), json!(time(token.expires_at)));
-    body.insert("issued_at".to_owned(), json!(time(token.issued_at)));
-    if let Some(project) = &token.project_id {
-        let project = directory.project(project)?;
-        let roles: Vec<Value> = directory
-            .roles_in(&user.id, &project.id)
-            .iter()
-            .map(|name| role(name))
-            .collect();
-        body.insert(
-            "project".to_owned(),
-            json!({"domain": domain(), "id": project.id, "name": project.name}),
-        );
-        body.insert("is_domain".to_owned(), json!(false));
-        body.insert("roles".to_owned(), json!(roles));
+    let mut user = nested(session.user.id.as_str(), &session.user.name);
+    user["password_expires_at"] = Value::Null;
+    let mut body = json!({
+        "methods": token.methods(),
+        "user": user,
+        "audit_ids": audit_ids,
+        "expires_at": time(token.expires_at),
+        "issued_at": time(token.issued_at),
+    });
+    if let Some(project) = &session.project {
+        body["project"] = nested(project.id.as_str(), &project.name);
+        body["is_domain"] = json!(false);
+        body["roles"] = session.roles.iter().map(role).collect();
         if let Some(catalog) = catalog {
-            body.insert("catalog".to_owned(), catalog);
+            body["catalog"] = catalog;
         }
     }
-    Some(json!({ "token": body }))
+    if let Some(credential) = &session.credential {
+        body["application_credential"] = json!({
+            "id": credential.id, "name": credential.name, "restricted": !credential.is_unrestricted,
+        });
+    }
+    json!({ "token": body })
 }
 
 /// The service catalog for a project.
@@ -115,9 +117,22 @@ pub fn endpoints<'a>(api: &'a str, base_url: &'a str, region: &'a str) -> impl I
     })
 }
 
+/// The attributes of a record, with its fields over them.
+fn with_attributes(attributes: &Attributes, fields: Value) -> Value {
+    let attributes = attributes.iter().map(|(name, text)| {
+        let value = serde_json::from_str(text).unwrap_or(Value::Null);
+        (name.clone(), value)
+    });
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    Value::Object(attributes.chain(fields).collect())
+}
+
 /// A user, as `GET /users/{id}` has it.
 pub fn user(api: &str, user: &User) -> Value {
-    json!({
+    let fields = json!({
         "id": user.id,
         "name": user.name,
         "domain_id": user.domain,
@@ -126,35 +141,59 @@ pub fn user(api: &str, user: &User) -> Value {
         "password_expires_at": null,
         "options": {},
         "links": {"self": format!("{api}/users/{}", user.id)},
-    })
+    });
+    with_attributes(&user.attributes, fields)
 }
 
 /// A project, as `GET /projects/{id}` has it.
 pub fn project(api: &str, project: &Project) -> Value {
-    json!({
+    let fields = json!({
         "id": project.id,
         "name": project.name,
         "domain_id": project.domain,
-        "description": "",
+        "description": project.description,
         "enabled": project.enabled,
         "parent_id": project.domain,
         "is_domain": false,
-        "tags": [],
+        "tags": project.tags,
         "options": {},
         "links": {"self": format!("{api}/projects/{}", project.id)},
-    })
+    });
+    with_attributes(&project.attributes, fields)
 }
 
 /// A role, as `GET /roles/{id}` has it.
-pub fn whole_role(api: &str, name: &str) -> Value {
-    let id = id_for("role", name);
-    json!({
-        "id": id,
-        "name": name,
+pub fn whole_role(api: &str, role: &Role) -> Value {
+    let fields = json!({
+        "id": role.id,
+        "name": role.name,
         "domain_id": null,
-        "description": null,
+        "description": role.description,
         "options": {},
-        "links": {"self": format!("{api}/roles/{id}")},
+        "links": {"self": format!("{api}/roles/{}", role.id)},
+    });
+    with_attributes(&role.attributes, fields)
+}
+
+/// An application credential with its roles, without its secret.
+pub fn credential(api: &str, credential: &ApplicationCredential, roles: &[Role]) -> Value {
+    let roles: Vec<Value> = roles
+        .iter()
+        .map(|role| json!({"id": role.id, "name": role.name, "domain_id": null}))
+        .collect();
+    json!({
+        "id": credential.id,
+        "name": credential.name,
+        "description": credential.description,
+        "user_id": credential.user_id,
+        "project_id": credential.project_id,
+        "system": null,
+        "roles": roles,
+        "expires_at": credential.expires_at.map(|end| end.to_string()),
+        "unrestricted": credential.is_unrestricted,
+        "access_rules": [],
+        "links": {"self": format!(
+            "{api}/users/{}/application_credentials/{}", credential.user_id, credential.id)},
     })
 }
 
@@ -177,15 +216,33 @@ pub fn region(api: &str, name: &str) -> Value {
            "links": {"self": format!("{api}/regions/{name}")}})
 }
 
-/// A role assignment, with names.
-pub fn assignment(api: &str, user: &User, project: &Project, role_name: &str) -> Value {
-    json!({
-        "role": role(role_name),
-        "user": {"id": user.id, "name": user.name, "domain": domain()},
-        "scope": {"project": {"id": project.id, "name": project.name, "domain": domain()}},
-        "links": {"assignment": format!(
-            "{api}/projects/{}/users/{}/roles/{}", project.id, user.id, id_for("role", role_name))},
-    })
+/// A role assignment. `prior` is the assigned role that implies this one.
+pub fn assignment(
+    api: &str,
+    (user, project, role): (&User, &Project, &Role),
+    prior: Option<&Role>,
+    with_names: bool,
+) -> Value {
+    let assigned = &prior.unwrap_or(role).id;
+    let link = format!("{api}/projects/{}/users/{}/roles/{assigned}", project.id, user.id);
+    let mut links = json!({"assignment": link});
+    if let Some(prior) = prior {
+        links["prior_role"] = json!(format!("{api}/prior_role/{}/implies/{}", prior.id, role.id));
+    }
+    match with_names {
+        true => json!({
+            "role": self::role(role),
+            "user": nested(user.id.as_str(), &user.name),
+            "scope": {"project": nested(project.id.as_str(), &project.name)},
+            "links": links,
+        }),
+        false => json!({
+            "role": {"id": role.id},
+            "user": {"id": user.id},
+            "scope": {"project": {"id": project.id}},
+            "links": links,
+        }),
+    }
 }
 
 /// A list under its name, with Keystone's links.

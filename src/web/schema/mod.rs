@@ -143,6 +143,14 @@ impl Schema {
         self.check_at(body, None)
     }
 
+    /// The first fault: the field that has it, if it is of one, and why.
+    pub fn fault(self, body: &Value) -> Option<(Option<String>, String)> {
+        match self.first_fault(body, None).err()? {
+            Wrong::Plain(why) => Some((None, why)),
+            Wrong::At { step, why, .. } => Some((step, why)),
+        }
+    }
+
     /// Refuses a field of the body that does not match the schema.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! `/os-quota-sets`: the limits of a project, and its usage.
 
+use actix_web::web;
+
 use super::prelude::*;
 use super::quotas;
 use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
 use crate::model::ProjectId;
 use crate::model::bounds::check_length;
+use crate::web::identity::Identity;
 use crate::web::schema;
 use crate::web::views::quota::QuotaSet;
 
@@ -30,13 +33,27 @@ pub(super) async fn defaults(caller: Caller, state: State, path: SubjectPath) ->
     quotas::limits("quota_set", &quotas, Some(project.as_str()))
 }
 
-pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
+/// A project that the embedded identity does not know is 404: its limits would never count, and be kept for ever.
+pub(super) async fn update(
+    caller: Caller,
+    state: State,
+    identity: Option<web::Data<Identity>>,
+    path: SubjectPath,
+    body: Body,
+) -> HandlerResult {
     let known = quotas::resources_by_name(&state).await?;
     let named = |key: &str| known.get(key).cloned();
     let limits = schema::quotas::quota_set(body.value(), named)?;
     let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
     check_length(project_id.as_str(), "quota_set_name")?;
+    if let Some(identity) = identity
+        && !identity.has_project(&project_id).await?
+    {
+        return Err(Fault::not_found(format!(
+            "Project {project_id} could not be found."
+        )));
+    }
     let message = UpdateQuotaSet {
         project_id: project_id.clone(),
         limits,

@@ -1,162 +1,17 @@
 //! Logging in, as Keystone's clients do it. Real HTTP over loopback.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
-
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
 use pumice::model::volume::Secret;
 use pumice::model::{Timestamp, Token, TokenHash};
-use pumice::store::Store;
 use pumice::store::catalog::Catalog;
-use pumice::store::memory::MemoryStore;
-use pumice::web::auth::Strategy;
-use pumice::web::caller::Caller;
-use pumice::web::identity::{Identity, IdentityOptions, OpenError, PasswordCost, UserOptions};
+use pumice::web::identity::{Identity, IdentityOptions, OpenError, UserOptions};
 use pumice::web::routes;
-use pumice::web::server::{Site as Routes, configure, mount_open, mount_volumes, run_with};
-use pumice::web::state::ServerState;
-use pumice::web::trusted_proxies::TrustedProxies;
 use serde_json::{Value, json};
 
-mod web_support;
-use web_support::{Answer, loopback, send};
-
-const UNAUTHORIZED: &str = r#"{"error":{"code":401,"message":"The request you have made requires authentication.","title":"Unauthorized"}}"#;
-
-/// A server with an identity service.
-struct Site {
-    address: SocketAddr,
-    identity: web::Data<Identity>,
-}
-
-async fn whoami(caller: Caller) -> HttpResponse {
-    let context = caller.context;
-    HttpResponse::Ok().json(json!({
-        "user": context.user_id, "project": context.project_id, "roles": context.roles, "admin": context.is_admin,
-    }))
-}
-
-fn volumes(routes: &mut routes::Routes) {
-    routes.get("/whoami", routes::Access::Token, whoami);
-}
-
-fn user(name: &str, password: &str, project: &str, role: &str) -> UserOptions {
-    UserOptions {
-        name: name.to_owned(),
-        password: Some(Secret::new(password)),
-        password_hash: None,
-        project: project.to_owned(),
-        roles: vec![role.to_owned()],
-    }
-}
-
-/// Three users whose passwords cost nothing.
-fn options() -> IdentityOptions {
-    IdentityOptions {
-        users: vec![
-            user("ann", "ann's", "red", "admin"),
-            UserOptions {
-                password: None,
-                ..user("ann", "", "blue", "reader")
-            },
-            user("bob", "bob's", "red", "member"),
-        ],
-        password_cost: PasswordCost {
-            memory_kib: 8,
-            passes: 1,
-        },
-        ..IdentityOptions::default()
-    }
-}
-
-impl Site {
-    async fn open() -> Self {
-        Self::on(&store(), options()).await
-    }
-
-    async fn on(store: &Arc<dyn Store>, options: IdentityOptions) -> Self {
-        Self::trusting(store, options, None).await
-    }
-
-    /// Behind this proxy.
-    async fn trusting(store: &Arc<dyn Store>, options: IdentityOptions, proxy: Option<&str>) -> Self {
-        let catalog = Catalog::open(Arc::clone(store)).await.unwrap();
-        let identity = web::Data::new(Identity::open(catalog, options).await.unwrap());
-        let mut server = ServerState::new(Strategy::Tokens(identity.clone().into_inner()));
-        server.links.proxy_headers = true;
-        server.trusted_proxies = TrustedProxies(proxy.iter().map(|proxy| proxy.parse().unwrap()).collect());
-        let routes = Routes {
-            server: web::Data::new(server),
-            state: None,
-            identity: Some(identity.clone()),
-        };
-        let (server, addresses) = run_with(&loopback(), move |cfg| {
-            mount_open(cfg);
-            mount_volumes(cfg, volumes);
-            configure(cfg, &routes);
-        })
-        .unwrap();
-        actix_web::rt::spawn(server);
-        Self {
-            address: addresses[0],
-            identity,
-        }
-    }
-
-    async fn get(&self, path: &str, token: &str) -> Answer {
-        send(self.address, "GET", path, &[("X-Auth-Token", token)], None).await
-    }
-
-    async fn post(&self, auth: Value) -> Answer {
-        let headers = [("Content-Type", "application/json")];
-        send(
-            self.address,
-            "POST",
-            "/identity/v3/auth/tokens",
-            &headers,
-            Some(auth.to_string()),
-        )
-        .await
-    }
-
-    /// A token for `red`, or panics.
-    async fn token(&self, name: &str) -> String {
-        let answer = self
-            .post(password(name, &format!("{name}'s"), in_project("red")))
-            .await;
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        answer.header("X-Subject-Token").unwrap().to_owned()
-    }
-
-    async fn about(&self, method: &str, token: &str, subject: &str) -> Answer {
-        let headers = [("X-Auth-Token", token), ("X-Subject-Token", subject)];
-        send(self.address, method, "/identity/v3/auth/tokens", &headers, None).await
-    }
-}
-
-fn store() -> Arc<dyn Store> {
-    Arc::new(MemoryStore::default())
-}
-
-fn in_project(name: &str) -> Value {
-    json!({"project": {"name": name, "domain": {"name": "Default"}}})
-}
-
-fn password(name: &str, password: &str, scope: Value) -> Value {
-    json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": {
-            "name": name, "domain": {"id": "default"}, "password": password}}},
-        "scope": scope,
-    }})
-}
-
-fn with_token(token: &str, scope: Value) -> Value {
-    json!({"auth": {"identity": {"methods": ["token"], "token": {"id": token}}, "scope": scope}})
-}
+use crate::site::*;
+use crate::web_support::send;
 
 #[actix_web::test]
 async fn a_token_is_keystones_to_the_letter() {
@@ -659,7 +514,7 @@ async fn one_may_look_oneself_up_and_only_an_administrator_others() {
     );
     assert_eq!(
         get("roles", &ann).await.json()["roles"].as_array().unwrap().len(),
-        3
+        4
     );
     assert_eq!(
         get("endpoints", &ann).await.json()["endpoints"]
@@ -727,8 +582,10 @@ async fn the_first_start_makes_an_admin_and_tells_its_password_in_one_place() {
 async fn a_user_that_cannot_log_in_is_told_at_start() {
     let open = async |user: UserOptions| {
         let catalog = Catalog::open(store()).await.unwrap();
+        let api = api(&catalog);
         Identity::open(
             catalog,
+            api,
             IdentityOptions {
                 users: vec![user],
                 ..options()
@@ -762,7 +619,8 @@ async fn a_user_that_cannot_log_in_is_told_at_start() {
         ],
         ..options()
     };
-    let error = Identity::open(catalog, twice).await.err();
+    let api = api(&catalog);
+    let error = Identity::open(catalog, api, twice).await.err();
     assert!(matches!(error, Some(OpenError::DifferentPasswords(_))));
 }
 
@@ -777,7 +635,7 @@ async fn no_route_of_the_identity_service_is_for_who_is_not_known() {
         .unwrap();
     let mut asked = 0;
     for route in table.infos() {
-        let path = format!("{prefix}{}", route.path).replace("{id}", "x");
+        let path = format!("{prefix}{}", route.path).replace(['{', '}'], "");
         let method = route.method.as_ref().map_or("GET", |method| method.as_str());
         let unknown = send(site.address, method, &path, &[], None).await.status;
         match route.access {
@@ -787,7 +645,7 @@ async fn no_route_of_the_identity_service_is_for_who_is_not_known() {
         let known = send(site.address, method, &path, &[("X-Auth-Token", &member)], None)
             .await
             .status;
-        assert!(known < 500, "{method} {path}: {known}");
+        assert!(known < 500 || !route.is_served, "{method} {path}: {known}");
         assert!(method == "GET" || known >= 400, "{method} {path}: {known}");
         asked += 1;
     }
