@@ -134,7 +134,6 @@ impl Changes {
         verb.clone_into(&mut self.verb);
     }
 
-    /// Adds a condition.
     pub(super) fn condition(&mut self, condition: Condition) {
         self.transaction.conditions.push(condition);
     }
@@ -165,7 +164,6 @@ impl Changes {
         self.transaction.changes.push(Change::Put(key, value));
     }
 
-    /// Deletes a key.
     pub(super) fn delete_key(&mut self, key: Key) {
         self.transaction.changes.push(Change::Delete(key));
     }

@@ -103,27 +103,21 @@ mod tests {
 
     #[test]
     fn an_order_is_made_total_as_cinder_does() {
-        assert_eq!(
-            total_order::<Volume>(&[]),
-            [(CreatedAt, Descending), (Id, Descending)]
-        );
-        assert_eq!(
-            total_order::<Volume>(&[(Name, Ascending), (Size, Descending)]),
-            [
-                (Name, Ascending),
-                (Size, Descending),
-                (CreatedAt, Ascending),
-                (Id, Ascending)
-            ]
-        );
-        assert_eq!(
-            total_order::<Volume>(&[(Id, Ascending), (Name, Descending)]),
-            [(Id, Ascending)]
-        );
-        assert_eq!(
-            total_order::<Volume>(&[(Name, Ascending), (Name, Descending), (CreatedAt, Descending)]),
-            [(Name, Ascending), (CreatedAt, Descending), (Id, Ascending)]
-        );
+        let (by_name, by_id) = ((Name, Ascending), (Id, Ascending));
+        for (asked, expected) in [
+            (&[][..], &[(CreatedAt, Descending), (Id, Descending)][..]),
+            (
+                &[by_name, (Size, Descending)],
+                &[by_name, (Size, Descending), (CreatedAt, Ascending), by_id],
+            ),
+            (&[by_id, (Name, Descending)], &[by_id]),
+            (
+                &[by_name, (Name, Descending), (CreatedAt, Descending)],
+                &[by_name, (CreatedAt, Descending), by_id],
+            ),
+        ] {
+            assert_eq!(total_order::<Volume>(asked), expected, "{asked:?}");
+        }
     }
 
     #[test]

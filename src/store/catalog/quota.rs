@@ -53,7 +53,6 @@ impl Catalog {
         Ok(usage)
     }
 
-    /// What every project uses.
     pub(super) async fn all_usage(&self) -> Result<BTreeMap<(ProjectId, Resource), Usage>, StoreError> {
         self.counted(key(keys::USAGE).prefix()).await
     }

@@ -205,30 +205,34 @@ impl<'a> Check<'a> {
         let found = self.catalog.all_usage().await?;
         let all: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
         for of in all {
-            let (project, resource) = of.clone();
             let found = found.get(of).copied().unwrap_or_default();
-            // As shown to clients.
-            let shown = Resource(self.catalog.shown(&resource).await?);
-            let expected = expected.get(of).copied().unwrap_or_default();
-            if found.in_use != expected.in_use {
-                let counter = usage_key(&project, &resource, Counted::InUse);
-                let finding = Finding::WrongInUse {
-                    project: project.clone(),
-                    resource: shown.clone(),
-                    stored: found.in_use,
-                    expected: expected.in_use,
+            let right = expected.get(of).copied().unwrap_or_default();
+            for (counted, stored, expected) in [
+                (Counted::InUse, found.in_use, right.in_use),
+                (Counted::Reserved, found.reserved, right.reserved),
+            ] {
+                if stored == expected {
+                    continue;
+                }
+                let counter = usage_key(&of.0, &of.1, counted);
+                let project = of.0.clone();
+                // As shown to clients.
+                let resource = Resource(self.catalog.shown(&of.1).await?);
+                let finding = match counted {
+                    Counted::InUse => Finding::WrongInUse {
+                        project,
+                        resource,
+                        stored,
+                        expected,
+                    },
+                    Counted::Reserved => Finding::WrongReserved {
+                        project,
+                        resource,
+                        stored,
+                        expected,
+                    },
                 };
-                self.find(finding, set(counter, expected.in_use));
-            }
-            if found.reserved != expected.reserved {
-                let counter = usage_key(&project, &resource, Counted::Reserved);
-                let finding = Finding::WrongReserved {
-                    project,
-                    resource: shown,
-                    stored: found.reserved,
-                    expected: expected.reserved,
-                };
-                self.find(finding, set(counter, expected.reserved));
+                self.find(finding, set(counter, expected));
             }
         }
         Ok(())
@@ -240,38 +244,32 @@ impl<'a> Check<'a> {
             while let Some(counters) = walk.next(self.catalog).await? {
                 for (counter, entry) in counters {
                     let expected = expected.remove(&counter).unwrap_or(0);
-                    let stored = match counter_value(&counter, &entry.value) {
-                        Ok(stored) => stored,
-                        Err(error) => {
-                            self.findings.push(Finding::Unreadable {
-                                key: counter,
-                                why: error.what,
-                            });
-                            continue;
-                        }
-                    };
-                    if stored != expected {
-                        let mend = set(counter.clone(), expected);
-                        let finding = Finding::WrongTotal {
-                            counter,
-                            stored,
-                            expected,
-                        };
-                        self.find(finding, mend);
+                    match counter_value(&counter, &entry.value) {
+                        Ok(stored) => self.compare_total(counter, stored, expected),
+                        Err(error) => self.findings.push(Finding::Unreadable {
+                            key: counter,
+                            why: error.what,
+                        }),
                     }
                 }
             }
         }
-        for (counter, expected) in expected.into_iter().filter(|(_, expected)| *expected != 0) {
+        for (counter, expected) in expected {
+            self.compare_total(counter, 0, expected);
+        }
+        Ok(())
+    }
+
+    fn compare_total(&mut self, counter: Key, stored: i64, expected: i64) {
+        if stored != expected {
             let mend = set(counter.clone(), expected);
             let finding = Finding::WrongTotal {
                 counter,
-                stored: 0,
+                stored,
                 expected,
             };
             self.find(finding, mend);
         }
-        Ok(())
     }
 
     /// Checks a record of a kind without counters.
@@ -322,11 +320,8 @@ impl<'a> Check<'a> {
         let mut walk = Walk::new(key(table).prefix(), false);
         let mut records = Vec::new();
         while let Some(entries) = walk.next(self.catalog).await? {
-            records.extend(
-                entries
-                    .iter()
-                    .filter_map(|(key, entry)| Some(stored::<R>(key, entry).ok()?.record)),
-            );
+            let readable = |(key, entry): &(Key, Entry)| Some(stored::<R>(key, entry).ok()?.record);
+            records.extend(entries.iter().filter_map(readable));
         }
         Ok(records)
     }

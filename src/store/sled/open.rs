@@ -98,14 +98,12 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// The parts of an open store.
 pub(super) struct Opened {
     pub(super) db: Db,
     /// Sled's data file, for `fdatasync`.
     pub(super) data_file: File,
     /// Held as long as the store is open.
     pub(super) lock: File,
-    /// The last commit.
     pub(super) revision: Revision,
     /// The file with the durable revision.
     pub(super) watermark: NumberFile,

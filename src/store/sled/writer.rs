@@ -32,7 +32,6 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
-/// A message to the writer.
 pub(super) enum Asked {
     Commit(Request),
     /// Begin to record changed keys, until the dump's handle is dropped.
@@ -138,7 +137,6 @@ pub(super) fn start(mut writer: Writer, queue: mpsc::Receiver<Asked>) -> std::io
     })
 }
 
-/// The queue of messages.
 struct Queue {
     asked: mpsc::Receiver<Asked>,
     /// A message after the commits of a group that is not a commit.

@@ -48,13 +48,11 @@ async fn findings_of(catalog: &Catalog) -> Vec<String> {
 }
 
 async fn change(store: &MemoryStore, changes: Vec<Change>) {
-    store
-        .commit(Transaction {
-            changes,
-            ..Transaction::default()
-        })
-        .await
-        .unwrap();
+    let transaction = Transaction {
+        changes,
+        ..Transaction::default()
+    };
+    store.commit(transaction).await.unwrap();
 }
 
 #[actix::test]
@@ -88,14 +86,9 @@ async fn what_should_not_be_there_is_noticed() {
         change(&store, vec![Change::Delete(key)]).await;
     }
     change(&store, vec![Change::Put(record.key(), vec![1, 99])]).await;
+    let is_unreadable = |found: &Finding| matches!(found, Finding::Unreadable { .. });
     let findings = verify(&catalog).await;
-    assert!(
-        findings.is_err()
-            || findings
-                .unwrap()
-                .iter()
-                .any(|found| matches!(found, Finding::Unreadable { .. }))
-    );
+    assert!(findings.is_err() || findings.unwrap().iter().any(is_unreadable));
 }
 
 #[actix::test]
@@ -160,11 +153,8 @@ async fn a_snapshot_without_its_volume_and_an_operation_without_its_snapshot_are
 }
 
 fn values(store: &MemoryStore) -> Vec<(Key, Vec<u8>)> {
-    let entries = store.entries();
-    entries
-        .into_iter()
-        .map(|(key, entry)| (key, entry.value.to_vec()))
-        .collect()
+    let entries = store.entries().into_iter();
+    entries.map(|(key, entry)| (key, entry.value.to_vec())).collect()
 }
 
 #[actix::test]
