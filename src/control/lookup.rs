@@ -120,11 +120,6 @@ impl Control {
             .ok_or_else(|| snapshot_not_found(id))
     }
 
-    /// The snapshots of a volume, oldest first.
-    pub async fn snapshots_of(&self, id: VolumeId) -> Result<Vec<Stored<Snapshot>>> {
-        Ok(self.catalog.volume_snapshots(id).await?)
-    }
-
     /// The attachment with this id.
     pub async fn find_attachment(&self, context: &Context, id: &str) -> Result<Stored<Attachment>> {
         let not_found = || {
@@ -239,7 +234,7 @@ impl Control {
 
     /// The attachments of a volume, without their revisions.
     pub async fn plain_attachments(&self, id: VolumeId) -> Result<Vec<Attachment>> {
-        let stored = self.attachments_of(id).await?;
+        let stored = self.catalog.volume_attachments(id).await?;
         Ok(stored.into_iter().map(|stored| stored.record).collect())
     }
 
@@ -253,11 +248,6 @@ impl Control {
         changes.update(was, &now);
         changes.commit().await?;
         Ok(now)
-    }
-
-    /// The attachments of a volume.
-    pub async fn attachments_of(&self, id: VolumeId) -> Result<Vec<Stored<Attachment>>> {
-        Ok(self.catalog.volume_attachments(id).await?)
     }
 }
 

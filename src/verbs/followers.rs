@@ -62,7 +62,7 @@ impl Control {
         changes.require(&open);
         let mut ended = Vec::new();
         let mut changed = 0;
-        for attachment in self.attachments_of(volume).await? {
+        for attachment in self.catalog.volume_attachments(volume).await? {
             if changed == RECORDS_IN_A_COMMIT {
                 break;
             }
@@ -76,7 +76,7 @@ impl Control {
         }
         let mut held = false;
         if let Followers::AndSnapshots { force } = followers {
-            for snapshot in self.snapshots_of(volume).await? {
+            for snapshot in self.catalog.volume_snapshots(volume).await? {
                 if changed == RECORDS_IN_A_COMMIT {
                     break;
                 }
@@ -166,7 +166,7 @@ impl Control {
         volume: &Volume,
         superseded: &[Operation],
     ) -> Result<Vec<Stored<Snapshot>>, Interrupt> {
-        let mut left = self.snapshots_of(volume.id).await?;
+        let mut left = self.catalog.volume_snapshots(volume.id).await?;
         left.retain(|snapshot| {
             superseded
                 .iter()

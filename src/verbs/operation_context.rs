@@ -54,29 +54,29 @@ pub fn next_of(verb: &dyn Verb, at: &OperationContext<'_>, outcome: &Outcome) ->
 /// The transition after the deadline.
 pub fn give_up(at: &OperationContext<'_>) -> Transition {
     let failure = if at.operation.is_cancelled() {
-        Failure {
-            kind: FailureKind::Cancelled,
-            client: "The operation was cancelled.".to_owned(),
-            operator: "cancelled; its backend did not report the result in time".to_owned(),
-        }
+        cancelled(
+            FailureKind::Cancelled,
+            "cancelled; its backend did not report the result in time",
+        )
     } else {
-        Failure {
-            kind: FailureKind::TimedOut,
-            client: "The operation timed out.".to_owned(),
-            operator: "its deadline passed".to_owned(),
-        }
+        Failure::new(
+            FailureKind::TimedOut,
+            "The operation timed out.",
+            "its deadline passed",
+        )
     };
     next(at, &Outcome::Failed(failure)).unwrap_or_else(Transition::superseded)
 }
 
 /// The transition after a cancellation before the first command was sent: nothing was changed on the backend.
 pub fn cancel_unsent(at: &OperationContext<'_>) -> Transition {
-    let failure = Failure {
-        kind: FailureKind::Busy,
-        client: "The operation was cancelled.".to_owned(),
-        operator: "cancelled before it was begun".to_owned(),
-    };
+    let failure = cancelled(FailureKind::Busy, "cancelled before it was begun");
     next(at, &Outcome::Failed(failure)).unwrap_or_else(Transition::superseded)
+}
+
+/// The failure of a cancelled operation.
+pub(super) fn cancelled(kind: FailureKind, operator: &str) -> Failure {
+    Failure::new(kind, "The operation was cancelled.", operator)
 }
 
 impl OperationContext<'_> {

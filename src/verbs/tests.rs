@@ -96,20 +96,15 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Retyped { in_place: true },
         Outcome::Retyped { in_place: false },
     ];
-    for kind in [
+    let failures = [
         FailureKind::NoValidBackend,
         FailureKind::Backend,
         FailureKind::NoSpace,
         FailureKind::Request,
         FailureKind::Busy,
         FailureKind::TimedOut,
-    ] {
-        all.push(Outcome::Failed(Failure {
-            kind,
-            client: "c".to_owned(),
-            operator: "o".to_owned(),
-        }));
-    }
+    ];
+    all.extend(failures.map(|kind| Outcome::Failed(Failure::new(kind, "c", "o"))));
     all
 }
 
@@ -148,18 +143,31 @@ fn under_way(kind: OperationKind, attempt: u32) -> (Operation, Volume) {
     (operation, volume)
 }
 
+/// The end of a stage of this operation, which has only its volume.
+pub(super) fn context<'a>(
+    operation: &'a Operation,
+    volume: &'a Volume,
+    deadlines: &'a Deadlines,
+) -> OperationContext<'a> {
+    OperationContext {
+        operation,
+        volume,
+        other: None,
+        deadlines,
+        attachments: &[],
+        snapshots: &[],
+        max_attempts: 3,
+        now: Timestamp(5),
+    }
+}
+
 fn check(at: &OperationContext<'_>, transition: &Transition) -> Result<(), TestCaseError> {
     let goes_on = transition.next.is_some();
     if let RecordChange::Update(volume) = &transition.volume {
-        prop_assert!(
-            !volume.status.is_transient() || goes_on,
-            "left in {}",
-            volume.status
-        );
-        prop_assert_eq!(
-            volume.operation.is_some(),
-            goes_on && at.volume.operation.is_some()
-        );
+        let status = volume.status;
+        prop_assert!(!status.is_transient() || goes_on, "left in {status}");
+        let is_owned = goes_on && at.volume.operation.is_some();
+        prop_assert_eq!(volume.operation.is_some(), is_owned);
     }
     if at.operation.owns_volume() && at.volume.operation == Some(at.operation.id) {
         prop_assert_ne!(&transition.volume, &RecordChange::Keep);
@@ -181,11 +189,8 @@ fn check(at: &OperationContext<'_>, transition: &Transition) -> Result<(), TestC
             "a snapshot was left as it was"
         );
     }
-    prop_assert_eq!(
-        transition.answer.is_none(),
-        goes_on,
-        "waiters are answered at the end, and only then"
-    );
+    // Waiters are answered at the end, and only then.
+    prop_assert_eq!(transition.answer.is_none(), goes_on);
     if let Some(again) = &transition.next {
         prop_assert_eq!(again.attempt, at.operation.attempt + 1);
         prop_assert!(again.attempt <= at.max_attempts);
@@ -226,15 +231,11 @@ proptest! {
         kept.id = snapshot_id;
         kept.operation = snapshot_is_ours.then_some(operation.id);
         let snapshots = if with_snapshot { vec![kept] } else { Vec::new() };
+        let deadlines = Deadlines::default();
         let at = OperationContext {
-            operation: &operation,
-            volume: &volume,
-            other: None,
-            deadlines: &Deadlines::default(),
             attachments: &attachments,
             snapshots: &snapshots,
-            max_attempts: 3,
-            now: Timestamp(5),
+            ..context(&operation, &volume, &deadlines)
         };
         if let Some(transition) = next(&at, &outcome) {
             check(&at, &transition)?;
@@ -248,16 +249,8 @@ proptest! {
 #[test]
 fn a_report_that_does_not_fit_its_operation_is_dropped() {
     let (operation, volume) = under_way(OperationKind::CreateVolume { hints: None }, 1);
-    let at = OperationContext {
-        operation: &operation,
-        volume: &volume,
-        other: None,
-        deadlines: &Deadlines::default(),
-        attachments: &[],
-        snapshots: &[],
-        max_attempts: 3,
-        now: Timestamp(5),
-    };
+    let deadlines = Deadlines::default();
+    let at = context(&operation, &volume, &deadlines);
     assert_eq!(next(&at, &Outcome::Deleted), None);
     assert_eq!(next(&at, &Outcome::Extended), None);
 }

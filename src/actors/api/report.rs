@@ -197,9 +197,9 @@ impl ApiActor {
         volume: &Volume,
     ) -> Result<Vec<Stored<Attachment>>> {
         match reads.attachments {
-            ReadAttachments::All => self.attachments_of(volume.id).await,
+            ReadAttachments::All => Ok(self.catalog.volume_attachments(volume.id).await?),
             ReadAttachments::IfAttached if volume.attach_status != AttachStatus::Detached => {
-                self.attachments_of(volume.id).await
+                Ok(self.catalog.volume_attachments(volume.id).await?)
             }
             ReadAttachments::IfAttached | ReadAttachments::None => Ok(Vec::new()),
         }
@@ -213,7 +213,7 @@ impl ApiActor {
         volume: &Volume,
     ) -> Result<Vec<Stored<Snapshot>>> {
         match (reads.snapshots, operation.snapshot_id) {
-            (ReadSnapshots::All, _) => self.snapshots_of(volume.id).await,
+            (ReadSnapshots::All, _) => Ok(self.catalog.volume_snapshots(volume.id).await?),
             (ReadSnapshots::Named, Some(id)) => {
                 let found = self.catalog.snapshot(id).await?;
                 Ok(found.into_iter().collect())

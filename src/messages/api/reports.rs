@@ -110,6 +110,17 @@ pub struct Failure {
     pub operator: String,
 }
 
+impl Failure {
+    /// A failure with a text for the owner and one for the log.
+    pub fn new(kind: FailureKind, client: impl Into<String>, operator: impl Into<String>) -> Self {
+        Self {
+            kind,
+            client: client.into(),
+            operator: operator.into(),
+        }
+    }
+}
+
 /// The kind of a failure. Variants are only appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {

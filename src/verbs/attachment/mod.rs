@@ -18,7 +18,6 @@ pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<delete_attachment::DeleteAttachmentEntry>(),
 ];
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateAttachment>();
     visitor.request::<UpdateAttachment>();

@@ -5,7 +5,6 @@ mod delete_message;
 pub use self::delete_message::DeleteMessage;
 use super::RequestVisitor;
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<DeleteMessage>();
 }

@@ -17,7 +17,6 @@ use crate::model::{QosSpecsId, VolumeType};
 use crate::store::catalog::{Changes, Stored};
 use crate::verbs::prelude::*;
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateQosSpecs>();
     visitor.request::<UpdateQosSpecs>();

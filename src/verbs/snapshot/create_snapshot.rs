@@ -69,7 +69,7 @@ pub(super) async fn begin_snapshot<E: Entry>(
         in_use_too: wanted.in_use_too,
     };
     decide(&volume, &[], asked)?;
-    let snapshots = control.snapshots_of(volume.id).await?;
+    let snapshots = control.catalog.volume_snapshots(volume.id).await?;
     check_count("snapshots", snapshots.len(), SNAPSHOTS)?;
     let deltas = snapshot_deltas(volume.size, volume.volume_type_id);
     let ceilings = control

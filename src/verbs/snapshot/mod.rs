@@ -24,7 +24,6 @@ pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<unmanage_snapshot::UnmanageSnapshotEntry>(),
 ];
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateSnapshot>();
     visitor.request::<UpdateSnapshot>();
@@ -35,7 +34,6 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<UnmanageSnapshot>();
 }
 
-/// Visits their commands to a backend.
 pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
     visitor
         .command::<CreateSnapshotCommand>()

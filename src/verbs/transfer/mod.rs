@@ -17,7 +17,6 @@ use crate::model::{Context, Error, Result, Snapshot, Transfer, TransferId, Volum
 use crate::store::catalog::{Changes, Stored};
 use crate::store::record::size_of;
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateTransfer>();
     visitor.request::<AcceptTransfer>();
@@ -54,7 +53,7 @@ impl Control {
     /// The snapshots that are transferred with a volume: those of its own project. Snapshots of other projects stay
     /// there. (Cinder transfers them, too: the volume's owner could take them by a transfer to itself.)
     async fn own_snapshots(&self, volume: &Volume) -> Result<Vec<Stored<Snapshot>>> {
-        let mut snapshots = self.snapshots_of(volume.id).await?;
+        let mut snapshots = self.catalog.volume_snapshots(volume.id).await?;
         snapshots.retain(|snapshot| snapshot.project_id == volume.project_id);
         Ok(snapshots)
     }

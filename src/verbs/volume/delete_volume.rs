@@ -62,8 +62,8 @@ impl Request for DeleteVolume {
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
         let control = at.control;
         let volume = control.find_volume(at.context, &self.volume_id).await?;
-        let attachments = control.attachments_of(volume.id).await?;
-        let snapshots = control.snapshots_of(volume.id).await?;
+        let attachments = control.catalog.volume_attachments(volume.id).await?;
+        let snapshots = control.catalog.volume_snapshots(volume.id).await?;
         let mut changes = control.catalog.change();
         // Operations of its attachments and snapshots end before its command is sent (`followers`).
         let superseded = control.supersede(&mut changes, volume.operation).await?;
@@ -192,7 +192,7 @@ impl Verb for DeleteVolumeEntry {
         if !self.cascade {
             return Ok(false);
         }
-        let snapshots = control.snapshots_of(volume).await?;
+        let snapshots = control.catalog.volume_snapshots(volume).await?;
         control
             .is_any_copied(snapshots.iter().map(|snapshot| snapshot.id.0))
             .await

@@ -243,11 +243,14 @@ impl Verb for ManageVolumeEntry {
         let checked = control.check_quota(&context, &volume.project_id, &deltas, Some(*size));
         match checked.await {
             Ok(_) => Ok(outcome),
-            Err(refusal) if refusal.kind == ErrorKind::OverQuota => Ok(Outcome::Failed(Failure {
-                kind: FailureKind::Request,
-                client: refusal.client.clone(),
-                operator: refusal.client,
-            })),
+            Err(refusal) if refusal.kind == ErrorKind::OverQuota => {
+                let why = refusal.client;
+                Ok(Outcome::Failed(Failure::new(
+                    FailureKind::Request,
+                    why.clone(),
+                    why,
+                )))
+            }
             // The report is repeated.
             Err(error) => Err(error),
         }

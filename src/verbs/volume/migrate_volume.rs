@@ -43,6 +43,7 @@ use crate::model::transitions::not_migratable;
 use crate::model::{AttachStatus, BackendName, Context, MigrationStatus, PoolName, VolumeId, VolumeTypeId};
 use crate::store::record::encode_part;
 use crate::verbs::command::spec;
+use crate::verbs::operation_context::cancelled;
 use crate::verbs::prelude::*;
 use crate::verbs::{PromisedSpace, ReadSnapshots, next_stage};
 
@@ -108,7 +109,7 @@ impl Request for MigrateVolume {
                 .await?;
         }
         decide(&volume, &[], Asked::Migrate)?;
-        if is_there || !control.snapshots_of(volume.id).await?.is_empty() {
+        if is_there || !control.catalog.volume_snapshots(volume.id).await?.is_empty() {
             return Err(not_migratable(&volume).into());
         }
         must_be_settled(&volume)?;
@@ -133,7 +134,6 @@ fn no_such_service(name: &str) -> Error {
     Error::bad_request(format!("Invalid host: No available service named '{name}'"))
 }
 
-/// Parses the requested backend or pool.
 fn parse_destination(name: &str) -> Result<Among> {
     name.parse()
         .map(Among::Pool)
@@ -273,7 +273,10 @@ impl Verb for MigrateVolumeEntry {
             (Stage::CreateCopy, Outcome::Created { .. }) | (Stage::OpenSource, Outcome::CopySourceOpened)
                 if at.operation.is_cancelled() =>
             {
-                self.failed(at, &cancelled())
+                self.failed(
+                    at,
+                    &cancelled(FailureKind::Cancelled, "cancelled between two stages"),
+                )
             }
             (Stage::Place, Outcome::Placed { pool }) => self.placed(at, pool),
             (Stage::CreateCopy, Outcome::Created { provider_id }) => {
@@ -458,14 +461,6 @@ pub(in crate::verbs) fn is_connected(at: &OperationContext<'_>) -> bool {
     at.volume.attach_status != AttachStatus::Detached
         || !at.attachments.is_empty()
         || !old_connectors::list(at.volume).is_empty()
-}
-
-fn cancelled() -> Failure {
-    Failure {
-        kind: FailureKind::Cancelled,
-        client: "The operation was cancelled.".to_owned(),
-        operator: "cancelled between two stages".to_owned(),
-    }
 }
 
 /// The failure to migrate an attached volume.

@@ -54,7 +54,6 @@ pub(super) const ENTRIES: &[EntryRow] = &[
     entry::<terminate_connection::TerminateConnectionEntry>(),
 ];
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateVolume>();
     visitor.request::<UpdateVolume>();
@@ -72,7 +71,6 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<RetypeVolume>();
 }
 
-/// Visits their commands to a backend.
 pub(super) fn commands<V: CommandVisitor>(visitor: V) -> V {
     visitor
         .command::<CreateVolumeCommand>()

@@ -42,14 +42,14 @@ impl Request for UnmanageVolume {
             return Err(Error::bad_request("Unmanaging encrypted volumes is not supported.").into());
         }
         let status = decide(&volume, &[], Asked::Unmanage)?;
-        if !control.snapshots_of(volume.id).await?.is_empty() {
+        if !control.catalog.volume_snapshots(volume.id).await?.is_empty() {
             return Err(not_deletable(false).into());
         }
         let mut changes = control.catalog.change();
         control.end_transfer(&mut changes, volume.id).await?;
         if volume.host.is_none() {
             // No backend has its storage.
-            let attachments = control.attachments_of(volume.id).await?;
+            let attachments = control.catalog.volume_attachments(volume.id).await?;
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;
             remove_volume(&mut changes, &volume, &attachments);
             changes.commit().await?;

@@ -20,7 +20,6 @@ pub use self::update_type_encryption::UpdateTypeEncryption;
 pub use self::update_volume_type::{UpdateVolumeType, VolumeTypeChange};
 use super::RequestVisitor;
 
-/// Visits their requests.
 pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<CreateVolumeType>();
     visitor.request::<UpdateVolumeType>();

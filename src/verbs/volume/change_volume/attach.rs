@@ -9,7 +9,6 @@ use crate::store::catalog::Stored;
 use crate::verbs::command::is_readonly;
 use crate::verbs::prelude::*;
 
-/// Where it is attached.
 pub(super) struct To<'a> {
     pub(super) instance_uuid: Option<Uuid>,
     pub(super) host_name: Option<&'a str>,
@@ -17,7 +16,6 @@ pub(super) struct To<'a> {
     pub(super) mode: AttachMode,
 }
 
-/// Records the attachment.
 pub(super) async fn attach(
     at: &BeginContext<'_>,
     was: &Stored<Volume>,

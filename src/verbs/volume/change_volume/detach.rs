@@ -10,13 +10,12 @@ use crate::verbs::attachment::DeleteAttachment;
 use crate::verbs::prelude::*;
 use crate::verbs::volume::TerminateConnectionEntry;
 
-/// Records the end of the attachment.
 pub(super) async fn detach(
     at: &BeginContext<'_>,
     was: &Stored<Volume>,
     wanted: Option<AttachmentId>,
 ) -> Result<Began<Volume>, Interrupt> {
-    let stored = at.control.attachments_of(was.id).await?;
+    let stored = at.control.catalog.volume_attachments(was.id).await?;
     decide(was, &[], Asked::Detach)?;
     let leaving = leaving(&stored, wanted)?;
     if let Some(leaving) = leaving

@@ -16,7 +16,7 @@ pub(super) async fn reset(
     attach_status: Option<AttachStatus>,
     migration_status: Option<MigrationStatus>,
 ) -> Result<Volume, Interrupt> {
-    let attachments = at.control.attachments_of(was.id).await?;
+    let attachments = at.control.catalog.volume_attachments(was.id).await?;
     let had_attachments = !attachments.is_empty();
     check_reset(status, had_attachments)?;
     let mut changes = at.control.catalog.change();

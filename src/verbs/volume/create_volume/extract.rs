@@ -22,11 +22,8 @@ const TYPE_ZONES: &str = "RESKEY:availability_zones";
 
 /// The result of the first step; nothing of it is stored yet.
 pub(super) struct Extracted {
-    /// The new record.
     pub(super) volume: Volume,
-    /// The new operation.
     pub(super) operation: Operation,
-    /// The volume's type.
     pub(super) volume_type: Stored<VolumeType>,
     /// The source of its content.
     pub(super) origin: Option<Origin>,
@@ -86,30 +83,27 @@ impl Origin {
 
     /// Checks its status, and that a volume of that size is large enough.
     fn check(&self, size: u32) -> Result<()> {
-        let Some(snapshot) = &self.snapshot else {
-            decide(&self.volume, &[], Verb::CloneFrom)?;
-            if size < self.volume.size {
-                return Err(Error::invalid_input(format!(
-                    "Volume size '{size}'GB cannot be smaller than original volume size  {}GB. They must be >= original \
-                     volume size.",
-                    self.volume.size
-                )));
+        // The double space is Cinder's.
+        let (source, original) = match &self.snapshot {
+            Some(snapshot) => {
+                snapshots::create_volume_from(snapshot)?;
+                ("the snapshot size ", "snapshot")
             }
-            return Ok(());
+            None => {
+                decide(&self.volume, &[], Verb::CloneFrom)?;
+                ("original volume size  ", "volume")
+            }
         };
-        snapshots::create_volume_from(snapshot)?;
-        if size < snapshot.volume_size {
+        let least = self.size();
+        if size < least {
             return Err(Error::invalid_input(format!(
-                "Volume size '{size}'GB cannot be smaller than the snapshot size {}GB. They must be >= original snapshot \
-                 size.",
-                snapshot.volume_size
+                "Volume size '{size}'GB cannot be smaller than {source}{least}GB. They must be >= original {original} size."
             )));
         }
         Ok(())
     }
 }
 
-/// Extracts and checks the request.
 pub(super) async fn extract(at: &BeginContext<'_>, request: &CreateVolume) -> Result<Extracted> {
     let BeginContext { control, context, .. } = at;
     HINTS.check(0, request.hints.as_deref().map_or(0, text))?;

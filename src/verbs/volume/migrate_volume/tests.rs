@@ -12,6 +12,7 @@ use crate::model::quota::Deltas;
 use crate::model::transitions::tests::{attachment, volume};
 use crate::model::{Attachment, AttachmentStatus};
 use crate::verbs::operation_context::{give_up, next};
+use crate::verbs::tests::context;
 use crate::verbs::verb_of;
 use crate::verbs::volume::retype_volume::{self, RetypeVolumeEntry};
 
@@ -33,14 +34,14 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         6 => Just(Event::Succeeds),
         1 => Just(Event::CannotInPlace),
         2 => proptest::sample::select(vec![
-            Event::Fails(FailureKind::NoValidBackend),
-            Event::Fails(FailureKind::Backend),
-            Event::Fails(FailureKind::NoSpace),
-            Event::Fails(FailureKind::Request),
-            Event::Fails(FailureKind::Busy),
-            Event::Fails(FailureKind::TimedOut),
-            Event::Fails(FailureKind::Cancelled),
-        ]),
+            FailureKind::NoValidBackend,
+            FailureKind::Backend,
+            FailureKind::NoSpace,
+            FailureKind::Request,
+            FailureKind::Busy,
+            FailureKind::TimedOut,
+            FailureKind::Cancelled,
+        ]).prop_map(Event::Fails),
         1 => Just(Event::DeadlinePasses),
         1 => Just(Event::Cancelled),
         1 => Just(Event::Connected),
@@ -155,11 +156,7 @@ impl World {
         let outcome = match event {
             Event::Succeeds => self.success(&operation, stays),
             Event::CannotInPlace => Outcome::Retyped { in_place: false },
-            Event::Fails(kind) => Outcome::Failed(Failure {
-                kind,
-                client: "c".to_owned(),
-                operator: "o".to_owned(),
-            }),
+            Event::Fails(kind) => Outcome::Failed(Failure::new(kind, "c", "o")),
             _ => Outcome::Deleted,
         };
         let verb = verb_of(&operation).unwrap();
@@ -175,15 +172,11 @@ impl World {
         } else {
             self.attachments.clone()
         };
+        let deadlines = Deadlines::default();
         let at = OperationContext {
-            operation: &operation,
-            volume: &subject,
             other: other.as_ref(),
             attachments: &mine,
-            snapshots: &[],
-            max_attempts: 3,
-            deadlines: &Deadlines::default(),
-            now: Timestamp(5),
+            ..context(&operation, &subject, &deadlines)
         };
         let transition = match event {
             Event::DeadlinePasses => Some(give_up(&at)),
@@ -220,10 +213,8 @@ impl World {
         }
         self.operation = transition.next.map(|next| *next);
         if let Some(operation) = &self.operation {
-            assert!(
-                operation.attempt > self.last_attempt,
-                "each stage has its own command"
-            );
+            // Each stage has its own command.
+            assert!(operation.attempt > self.last_attempt);
             self.last_attempt = operation.attempt;
         }
     }
@@ -245,24 +236,18 @@ impl World {
         }
         assert!(self.storage.is_subset(&recorded), "storage without a record");
         if volume.operation.is_none() {
-            assert!(
-                !volume.status.is_transient() && !volume.is_migrating(),
-                "{:?}",
-                volume.status
-            );
+            let status = volume.status;
+            assert!(!status.is_transient() && !volume.is_migrating(), "{status}");
         }
-        let new_type = volume.volume_type_id;
-        let expected = match new_type {
-            Some(id) => NewType {
-                id,
-                multiattach: true,
-            }
-            .usage(&Volume {
-                volume_type_id: None,
-                ..volume.clone()
-            }),
-            None => Deltas::new(),
+        let multiattach = true;
+        let new_type = volume.volume_type_id.map(|id| NewType { id, multiattach });
+        let before = Volume {
+            volume_type_id: None,
+            ..volume.clone()
         };
+        let expected = new_type
+            .map(|new_type| new_type.usage(&before))
+            .unwrap_or_default();
         assert_eq!(self.usage, expected, "usage follows the type");
     }
 }

@@ -147,16 +147,32 @@ impl Copies {
         self
     }
 
-    async fn run(&self) -> Result<Outcome, Failure> {
+    /// Copies as [`Copies::from`], where every third read is answered by another script.
+    fn with_disturbed_source(
+        mut self,
+        disturb: impl Fn(ReadVolumeData) -> LocalBoxFuture<'static, Answer> + Send + Sync + 'static,
+    ) -> (Self, Content) {
+        let (source, volume, script) = real_source(self.command.command.operation, 1, &pieces());
+        self.command.source_volume = volume.id;
+        let asked = AtomicUsize::new(0);
+        let copies =
+            self.with_script(
+                move |question| match asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
+                    true => disturb(question),
+                    false => script(question),
+                },
+            );
+        (copies, source.content(volume.id).unwrap())
+    }
+
+    fn task(&self) -> Task<CopyVolumeDataCommand> {
         let (state, router) = (self.state.clone(), self.router.clone());
-        let _running = state.workers.begin_command(self.command.command);
-        let task = Task::new(
-            state.clone(),
-            router,
-            Context::internal("test"),
-            self.command.clone(),
-        );
-        let report = task.run(Rc::new(Unobserved)).await.expect("not stopping");
+        Task::new(state, router, Context::internal("test"), self.command.clone())
+    }
+
+    async fn run(&self) -> Result<Outcome, Failure> {
+        let _running = self.state.workers.begin_command(self.command.command);
+        let report = self.task().run(Rc::new(Unobserved)).await.expect("not stopping");
         report.result.map_err(|error| failure(&error))
     }
 
@@ -294,19 +310,10 @@ async fn a_source_that_does_not_answer_is_waited_for_but_not_without_end() {
 
 #[actix::test]
 async fn a_source_that_is_overloaded_for_a_while_is_asked_again() {
-    let mut copies = Copies::new();
-    let operation = copies.command.command.operation;
-    let (source, volume, script) = real_source(operation, 1, &pieces());
-    copies.command.source_volume = volume.id;
-    let asked = AtomicUsize::new(0);
-    let copies = copies.with_script(move |question| {
-        if asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
-            return Box::pin(async { Err(Error::unavailable("later", 1)) });
-        }
-        script(question)
-    });
+    let (copies, content) =
+        Copies::new().with_disturbed_source(|_| Box::pin(async { Err(Error::unavailable("later", 1)) }));
     copies.run().await.unwrap();
-    assert!(Some(copies.content()) == source.content(volume.id));
+    assert!(copies.content() == content);
 }
 
 #[actix::test]
@@ -324,18 +331,9 @@ async fn a_damaged_piece_is_never_written() {
     assert!(failure.operator.contains("damaged"), "{failure:?}");
     assert!(copies.content() == Content::default());
     // It is read again.
-    let mut copies = Copies::new();
-    let (source, volume, script) = real_source(copies.command.command.operation, 1, &pieces());
-    copies.command.source_volume = volume.id;
-    let asked = AtomicUsize::new(0);
-    let copies = copies.with_script(move |question| {
-        if asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) {
-            return damaged(question);
-        }
-        script(question)
-    });
+    let (copies, content) = Copies::new().with_disturbed_source(damaged);
     copies.run().await.unwrap();
-    assert!(Some(copies.content()) == source.content(volume.id));
+    assert!(copies.content() == content);
 }
 
 #[actix::test]
@@ -360,10 +358,8 @@ async fn a_short_piece_and_a_failed_read_are_failures() {
     });
     let failure = copies.fails_as(FailureKind::Backend).await;
     assert!(failure.operator.contains("less than"), "{failure:?}");
-    assert_eq!(
-        failure.client,
-        "The volume's data could not be read on its backend."
-    );
+    let client = "The volume's data could not be read on its backend.";
+    assert_eq!(failure.client, client);
     let (copies, source, _) = Copies::new().from(&pieces());
     source.script(Verb::Read, Fault::broken());
     let failure = copies.fails_as(FailureKind::Backend).await;
@@ -409,11 +405,8 @@ async fn a_cancelled_copy_ends_while_it_waits_and_while_it_writes() {
     cancelling.await.unwrap();
     let (copies, _, _) = Copies::new().from(&pieces());
     copies.driver.script(Verb::Write, Fault::Hangs);
-    let (driver, workers, command) = (
-        copies.driver.clone(),
-        copies.state.workers.clone(),
-        copies.command.command,
-    );
+    let (driver, workers) = (copies.driver.clone(), copies.state.workers.clone());
+    let command = copies.command.command;
     let cancelling = actix::spawn(async move {
         while driver.calls(Verb::Write) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -432,23 +425,14 @@ async fn a_manager_that_stops_leaves_the_copy_in_the_journal() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         workers.stop();
     });
-    let context = Context::internal("test");
-    let task = Task::new(
-        copies.state.clone(),
-        copies.router.clone(),
-        context,
-        copies.command.clone(),
-    );
-    assert!(task.run(Rc::new(Unobserved)).await.is_none());
+    assert!(copies.task().run(Rc::new(Unobserved)).await.is_none());
 }
 
 #[actix::test]
 async fn nothing_is_copied_into_a_volume_that_is_deleted_or_too_small() {
     let (copies, _, _) = Copies::new().from(&pieces());
-    copies
-        .state
-        .inventory()
-        .insert_tombstone(copies.command.volume.id.0);
+    let id = copies.command.volume.id.0;
+    copies.state.inventory().insert_tombstone(id);
     copies.fails_as(FailureKind::Request).await;
     let (mut copies, _, _) = Copies::new().from(&pieces());
     copies.command.length += 1;
