@@ -114,7 +114,6 @@ impl AdmissionQueues {
     }
 }
 
-/// Why a request gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Busy {
     /// Too many requests of the project are waiting.

@@ -157,7 +157,6 @@ async fn decisions(_caller: Caller, request: HttpRequest, state: State) -> Handl
     Ok(HttpResponse::Ok().json(json!({ "decisions": shown })))
 }
 
-/// Selects operations.
 struct Filter {
     volume: Option<VolumeId>,
     marker: Option<OperationId>,
@@ -208,7 +207,6 @@ fn open_view(caller: &Caller, state: &WebState, operation: &Operation, now: Time
     view
 }
 
-/// An operation that has ended.
 fn finished_view(caller: &Caller, finished: &Finished) -> Value {
     let mut view = view(caller, &finished.operation, finished.finished_at);
     view["state"] = json!(if finished.failure.is_some() {
@@ -223,7 +221,6 @@ fn finished_view(caller: &Caller, finished: &Finished) -> Value {
     view
 }
 
-/// Progress and rate.
 fn progress_view(advance: Advance) -> Value {
     // If there is nothing to do, it is complete.
     let percent = advance.done.saturating_mul(100).checked_div(advance.total);

@@ -36,12 +36,10 @@ pub(super) const ROWS_HERE: usize = 100;
 pub(super) struct HeldPermit(Rc<Cell<Option<Permit>>>);
 
 impl HeldPermit {
-    /// Holds this permit.
     pub(super) fn new(permit: Option<Permit>) -> Self {
         Self(Rc::new(Cell::new(permit)))
     }
 
-    /// Returns the permit.
     pub(super) fn give_back(&self) {
         self.0.take();
     }

@@ -167,7 +167,6 @@ impl RouteInfo {
     }
 }
 
-/// What answers a route.
 enum Target {
     Route(Route),
     Action(ActionHandler),
@@ -194,32 +193,32 @@ impl Routes {
     }
 
     /// Answers GET, and HEAD without the body.
-    pub fn get<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+    pub fn get<A: FromRequest + 'static>(
+        &mut self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         self.add(Some(Method::GET), path, access, handler)
     }
 
     /// Answers POST.
-    pub fn post<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+    pub fn post<A: FromRequest + 'static>(
+        &mut self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         self.add(Some(Method::POST), path, access, handler)
     }
 
     /// Answers PUT.
-    pub fn put<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+    pub fn put<A: FromRequest + 'static>(
+        &mut self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         self.add(Some(Method::PUT), path, access, handler)
     }
 
@@ -234,27 +233,22 @@ impl Routes {
     }
 
     /// Answers DELETE.
-    pub fn delete<H, A>(
+    pub fn delete<A: FromRequest + 'static>(
         &mut self,
         path: &'static str,
         access: impl Into<Access>,
-        handler: H,
-    ) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         self.add(Some(Method::DELETE), path, access, handler)
     }
 
     /// Answers any method.
-    pub fn any<H, A>(&mut self, path: &'static str, access: impl Into<Access>, handler: H) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+    pub fn any<A: FromRequest + 'static>(
+        &mut self,
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         self.add(None, path, access, handler)
     }
 
@@ -317,18 +311,13 @@ impl Routes {
         self.action(path, action, rule, answer).not_served()
     }
 
-    fn add<H, A>(
+    fn add<A: FromRequest + 'static>(
         &mut self,
         method: Option<Method>,
         path: &'static str,
         access: impl Into<Access>,
-        handler: H,
-    ) -> &mut RouteInfo
-    where
-        H: Handler<A>,
-        A: FromRequest + 'static,
-        H::Output: Responder + 'static,
-    {
+        handler: impl Handler<A, Output: Responder + 'static>,
+    ) -> &mut RouteInfo {
         let route = match &method {
             Some(method) if *method == Method::GET => {
                 web::route().guard(guard::Any(guard::Get()).or(guard::Head()))

@@ -207,7 +207,6 @@ pub(in crate::web) fn read<'a>(
     Ok((at, arguments))
 }
 
-/// 400 for an unknown action.
 fn no_such_action(name: &str) -> Fault {
     Fault::bad_request(format!(
         "There is no such action: {name}. Verify the request body and Content-Type header and try again."

@@ -217,7 +217,6 @@ fn made_of(text: &str, least: usize, most: usize, also: &[u8]) -> bool {
     (least..=most).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Keys of metadata.
 pub(super) const METADATA_KEY: Pattern = Pattern {
     text: "^[a-zA-Z0-9-_:. /]{1,255}$",
     matches: |text| made_of(text, 1, 255, b" /"),

@@ -67,7 +67,6 @@ pub(super) type FieldOf<L> = <<L as Listing>::Record as Listable>::Field;
 
 /// A list of the API.
 pub(super) trait Listing: Sized + 'static {
-    /// The listed records.
     type Record: Listable;
 
     /// Its name in the table of `resource_filters`; `None` if it is not in the table, then unknown filters are never refused.
@@ -145,7 +144,6 @@ pub(super) trait Listing: Sized + 'static {
         Self::FIELDS.iter().find(sorts).map(|known| known.field)
     }
 
-    /// Serialises a page.
     async fn view(
         catalog: &Catalog,
         caller: &Caller,
@@ -156,7 +154,6 @@ pub(super) trait Listing: Sized + 'static {
 
 /// A page with its link and count.
 pub(super) struct ListedPage<R> {
-    /// The records of the page.
     pub(super) records: Vec<R>,
     frame: Frame,
 }

@@ -24,7 +24,6 @@ pub(super) trait Adoptable: 'static {
         detail: bool,
     ) -> HandlerResult;
 
-    /// Adopts one.
     async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult;
 }
 
@@ -54,7 +53,6 @@ pub(super) async fn manage<A: Adoptable>(caller: Caller, state: State, body: Bod
 pub(super) trait Found {
     /// The driver's reference to it.
     fn reference(&self) -> &Reference;
-    /// Its size in GiB.
     fn size(&self) -> u32;
 }
 
@@ -81,7 +79,6 @@ impl Found for ManageableSnapshot {
 /// The query of a list: host, sorting and paging.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// The host.
     pub(super) host: String,
     paging: Paging,
     sort: Vec<(Key, Direction)>,

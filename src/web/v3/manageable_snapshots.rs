@@ -8,7 +8,6 @@ use crate::web::schema::manage;
 use crate::web::views::manageable::Manageable;
 use crate::web::views::snapshot::SnapshotSummary;
 
-/// Snapshots.
 pub(super) struct Snapshots;
 
 impl Adoptable for Snapshots {

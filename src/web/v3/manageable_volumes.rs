@@ -10,7 +10,6 @@ use crate::web::schema::manage::{self, Place};
 use crate::web::views::manageable::Manageable;
 use crate::web::views::volume::VolumeViews;
 
-/// Volumes.
 pub(super) struct Volumes;
 
 impl Adoptable for Volumes {

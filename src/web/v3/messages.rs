@@ -28,7 +28,6 @@ pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> H
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// User messages.
 pub(super) enum Messages {}
 
 impl Listing for Messages {

@@ -16,7 +16,6 @@ use crate::verbs::volume::UpdateVolumeMetadata;
 use crate::web::routes::SubjectNames;
 use crate::web::schema::text_map;
 
-/// Keys and values.
 pub(super) type Metadata = BTreeMap<String, String>;
 
 /// A kind of resource that has metadata.
@@ -26,7 +25,6 @@ pub(super) trait HasMetadata: Subject {
     /// Since which minor version the metadata have an `Etag`, if ever.
     const ETAG_SINCE: Option<u16>;
 
-    /// The metadata.
     fn metadata(&self) -> &Metadata;
 
     /// Has the actor change it, if it still equals `expected`.

@@ -38,7 +38,6 @@ pub(super) struct Paging {
 pub(super) struct Sorting(Vec<(String, String)>);
 
 impl Query {
-    /// Reads a query's text.
     pub(super) fn parse(text: &str, max_page_size: usize) -> Self {
         Self {
             text: text.to_owned(),

@@ -54,7 +54,6 @@ pub(super) async fn disable(caller: Caller, state: State, body: Body) -> Handler
     set_disabled(&caller, &state, true, &body).await
 }
 
-/// An unknown action.
 pub(super) async fn unknown(_: Caller) -> HttpResponse {
     unknown_route()
 }

@@ -8,7 +8,6 @@ use crate::store::catalog::Stored;
 use crate::verbs::snapshot::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UnmanageSnapshot};
 use crate::web::schema::prelude::*;
 
-/// An action on a snapshot.
 type OnSnapshot = ActionOn<Stored<Snapshot>>;
 
 impl Subject for Stored<Snapshot> {

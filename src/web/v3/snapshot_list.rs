@@ -9,7 +9,6 @@ use crate::store::catalog::{Catalog, Comparison, Filter, SnapshotField, TimeFiel
 use crate::web::schema::python;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
 
-/// Snapshots.
 pub(super) enum Snapshots {}
 
 impl Listing for Snapshots {

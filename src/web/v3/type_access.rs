@@ -30,7 +30,6 @@ pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> Han
     ok(&Named("volume_type_access", Items(projects)))
 }
 
-/// An action on a type.
 type OnType = ActionOn<Stored<VolumeType>>;
 
 impl Subject for Stored<VolumeType> {

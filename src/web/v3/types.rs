@@ -53,7 +53,6 @@ pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut que
     Ok(offload.run(None, read).await?.answer(StatusCode::OK))
 }
 
-/// The filters of the list.
 struct Wanted {
     /// `None`: both kinds.
     is_public: Option<bool>,

@@ -15,7 +15,6 @@ pub(super) mod retype;
 pub(super) mod revert;
 pub(super) mod status;
 
-/// An action on a volume.
 pub(super) type OnVolume = ActionOn<Stored<Volume>>;
 
 impl Subject for Stored<Volume> {

@@ -17,7 +17,6 @@ use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::python;
 use crate::web::views::volume::{VolumeViews, type_names};
 
-/// Volumes.
 pub(super) enum Volumes {}
 
 impl Listing for Volumes {
