@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::CheckConfigArgs;
 use crate::config::{Config, DEFAULTS, Surroundings};
+use crate::web::policy::file::PolicyFile;
 
 /// Checks a file together with the environment, as `pumice serve` would read it. Opens nothing but the file.
 #[expect(clippy::print_stdout, reason = "this prints the command's output")]
@@ -16,6 +17,19 @@ pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> Exit
         Ok(config) => {
             for warning in config.warnings() {
                 println!("{}: warning: {warning}", file.display());
+            }
+            if !config.auth.policy_file.as_os_str().is_empty() {
+                match PolicyFile::read(&config.auth.policy_file) {
+                    Ok(policy) => policy.warnings.iter().for_each(|warning| {
+                        println!("{}: warning: {warning}", config.auth.policy_file.display())
+                    }),
+                    Err(faults) => {
+                        faults
+                            .iter()
+                            .for_each(|fault| println!("{}: auth.policy_file: {fault}", file.display()));
+                        return ExitCode::from(super::EXIT_USAGE);
+                    }
+                }
             }
             println!("{}: right", file.display());
             ExitCode::SUCCESS

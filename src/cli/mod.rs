@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod fsck;
 pub mod logging;
 pub mod operations;
+mod policy;
 pub mod serve;
 pub mod store;
 pub mod tokens;
@@ -48,6 +49,8 @@ enum Command {
     Store(store::StoreArgs),
     /// What is under way in a running service; how far it is; end it.
     Operations(operations::OperationsArgs),
+    /// The rules of the API, and who passes them with a policy file.
+    Policy(policy::PolicyArgs),
     /// End all tokens of a user of a running service.
     Tokens(tokens::TokensArgs),
     /// Copy a volume's data: what a backend's worker starts.
@@ -132,6 +135,7 @@ pub fn run() -> ExitCode {
         Command::Fsck(args) => fsck::fsck(args, &Surroundings::of_this_process()),
         Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
         Command::Operations(args) => operations::operations(args),
+        Command::Policy(args) => policy::policy(&args),
         Command::Tokens(args) => tokens::tokens(args),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),

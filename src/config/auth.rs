@@ -1,5 +1,7 @@
 //! `[auth]`: who may call.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::reading::{plain, section};
@@ -41,6 +43,8 @@ section! {
         strategy: Strategy = Strategy::Embedded,
         /// How long a token holds.
         token_lifetime: Duration = Duration::from_hours(12),
+        /// A policy file: YAML with a check for each rule that is not as by default, in the syntax of oslo.policy (cinder: `policy.yaml`). Empty: none.
+        policy_file: PathBuf = PathBuf::new(),
         /// The region's name in the service catalog.
         region: String = "RegionOne".to_owned(),
         /// The users. Empty: `admin` with a random password is made at the first start, and `clouds.yaml` says how to log in.

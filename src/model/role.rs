@@ -14,6 +14,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// The name of the role that gives it.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Member => "member",
+            Self::Admin => "admin",
+        }
+    }
+
     /// `Admin` in some cases, else `Member`.
     pub fn or_admin(is_for_admins: bool) -> Self {
         if is_for_admins { Self::Admin } else { Self::Member }

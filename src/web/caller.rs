@@ -6,6 +6,7 @@
 //! Cinder.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
@@ -14,12 +15,13 @@ use serde_json::{Value, json};
 use super::fault::Fault;
 use super::links;
 use super::microversion::{self, Microversion};
-use super::policy::Rule;
+use super::policy::{Policy, Rule};
 use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
 use crate::messages::api::ApiTopic;
 use crate::messages::{Call, Message};
 use crate::model::{Context, ProjectId};
+use crate::transport::Handle;
 
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Caller {
     /// The rule of the route or action. If the gate does not enforce it, the handler does; a handler that forgets cannot send
     /// anything to an actor.
     pub(super) rule: Option<Rule>,
+    /// The policy in force.
+    pub(super) policy: Arc<Policy>,
 }
 
 /// The value of `OpenStack-API-Version` in the answer, stored for the middleware.
@@ -49,7 +53,7 @@ impl Caller {
 
     /// 403 unless the caller may do this in that project: in its own, or in any as an administrator.
     pub fn may_in(&self, rule: Rule, project: &ProjectId) -> Result<(), Fault> {
-        if rule.allows(&self.context, project) {
+        if self.policy.allows(rule, &self.context, project) {
             Ok(())
         } else {
             Err(rule.refusal().into())
@@ -85,12 +89,34 @@ impl Caller {
         M: Call + Message<To = ApiTopic>,
     {
         self.permitted()?;
-        Ok(state.api.call(&self.context, message, state.call_timeout).await?)
+        self.call(state, &state.api, message).await
+    }
+
+    /// Sends a message to an actor. The rule of the route or action was checked.
+    ///
+    /// # Errors
+    /// What the actor answers.
+    pub async fn call<M: Call>(
+        &self,
+        state: &WebState,
+        actor: &Handle<M::To>,
+        message: M,
+    ) -> Result<M::Reply, Fault> {
+        let answer = match self.rule.filter(|rule| self.policy.changes(*rule)) {
+            // Actors require the role that the rule has by default. The caller's own project and what it sees are as before.
+            Some(rule) => {
+                let mut context = self.context.clone();
+                context.roles.push(rule.level.role().to_owned());
+                actor.call(&context, message, state.call_timeout).await
+            }
+            None => actor.call(&self.context, message, state.call_timeout).await,
+        };
+        Ok(answer?)
     }
 
     /// Whether the caller may do this in its own project.
     pub fn can(&self, rule: Rule) -> bool {
-        rule.allows(&self.context, &self.context.project_id)
+        self.policy.allows(rule, &self.context, &self.context.project_id)
     }
 
     /// Whether the caller may see resources of that project: its own, or any as an administrator. Resources that may
@@ -141,16 +167,19 @@ impl Caller {
         {
             return Err(Fault::bad_request("Malformed request url"));
         }
-        let base_url = match request.app_data::<web::Data<ServerState>>() {
+        let server = request.app_data::<web::Data<ServerState>>();
+        let base_url = match server {
             Some(server) => server.base_url(request),
             None => links::LinkOptions::default().base_url(&TrustedProxies::default(), request),
         };
+        let policy = server.map_or_else(Arc::default, |server| Arc::clone(&server.policy));
         Ok(Self {
             context,
             version,
             base_url,
             path_project,
             rule: None,
+            policy,
         })
     }
 }

@@ -222,7 +222,8 @@ pub async fn guard(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let admission = match request.app_data::<web::Data<ServerState>>().cloned() {
+    let server = request.app_data::<web::Data<ServerState>>().cloned();
+    let admission = match &server {
         Some(server) => {
             let request = request.request();
             auth::admit(&server.strategy, || server.base_url(request), request).await
@@ -239,6 +240,10 @@ pub async fn guard(
         }
     };
     let context = context_of(request.request(), principal);
+    let context = match &server {
+        Some(server) => server.policy.with_admin(context),
+        None => context,
+    };
     request.extensions_mut().insert(context);
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }

@@ -8,6 +8,7 @@ use super::admission::{AdmissionOptions, AdmissionQueues};
 use super::auth::Strategy;
 use super::body_limits::BodyLimits;
 use super::links::LinkOptions;
+use super::policy::Policy;
 use super::readiness::Readiness;
 use super::trusted_proxies::TrustedProxies;
 use crate::control::FinishedOperations;
@@ -100,6 +101,8 @@ impl WebState {
 /// The state that every route needs before its handler: authentication, links, limits, readiness
 /// (`web::Data<ServerState>`).
 pub struct ServerState {
+    /// Who may do what.
+    pub policy: Arc<Policy>,
     /// How callers are authenticated.
     pub strategy: Strategy,
     /// How links begin.
@@ -125,6 +128,7 @@ impl ServerState {
     /// The default configuration, not ready yet.
     pub fn new(strategy: Strategy) -> Self {
         Self {
+            policy: Arc::default(),
             strategy,
             links: LinkOptions::default(),
             trusted_proxies: TrustedProxies::default(),

@@ -1,5 +1,7 @@
 //! What is there for whom: by microversion and by role.
 
+use pumice::web::policy::file::PolicyFile;
+
 use crate::api::{House, OTHER_PROJECT, PROJECT};
 use serde_json::{Value, json};
 
@@ -149,6 +151,58 @@ async fn each_role_may_do_what_it_may_do_in_cinder() {
         }
     }
     assert!(compared > 120, "only {compared} answers were compared");
+    house.close().await;
+}
+
+/// A policy file may give what only administrators may by default, also at the actors, and take what they may.
+#[actix_web::test]
+async fn a_policy_file_gives_and_takes() {
+    let house = House::build_deaf().await;
+    let rules = "'volume_extension:type_create': 'role:typist'\n'volume_extension:services:update': 'role:typist'\n\
+                 'volume:get_all': '!'";
+    let policy = &house.site.server.policy;
+    policy.replace(PolicyFile::parse(rules).unwrap());
+    let make = |role: &'static str| {
+        let body = json!({"volume_type": {"name": role}});
+        house.post("/types", body).by(role, PROJECT)
+    };
+    assert_eq!(make("typist").send().await.status, 200);
+    let refused = make("admin").send().await;
+    assert_eq!(
+        (refused.status, refused.json()["forbidden"]["message"].as_str()),
+        (
+            403,
+            Some("Policy doesn't allow volume_extension:type_create to be performed.")
+        )
+    );
+    let body = json!({"host": "nowhere", "binary": "cinder-volume"});
+    let disabled = house
+        .put("/os-services/disable", body)
+        .by("typist", PROJECT)
+        .send()
+        .await;
+    assert_eq!(disabled.status, 404, "it came to the actor: {}", disabled.text);
+    assert_eq!(house.get("/volumes").send().await.status, 403);
+    // It is not an administrator by that.
+    assert_eq!(
+        house
+            .get("/os-services")
+            .by("typist", PROJECT)
+            .send()
+            .await
+            .status,
+        403
+    );
+    policy.replace(PolicyFile::parse("context_is_admin: 'role:typist'").unwrap());
+    assert_eq!(
+        house
+            .get("/os-services")
+            .by("typist", PROJECT)
+            .send()
+            .await
+            .status,
+        200
+    );
     house.close().await;
 }
 

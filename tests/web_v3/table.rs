@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use pumice::model::{Context, ProjectId};
+use pumice::web::policy::rules::cinder_rules;
 use pumice::web::policy::{Level, Rule};
 use pumice::web::routes::{RouteInfo, Routes};
 use pumice::web::v3;
@@ -74,17 +75,7 @@ fn a_path_names_one_subject_and_a_key_of_it() {
 }
 
 fn levels() -> BTreeMap<&'static str, Level> {
-    let level = |line: &'static str| match line.split_once('\t') {
-        Some((rule, "reader")) => (rule, Level::Reader),
-        Some((rule, "member")) => (rule, Level::Member),
-        Some((rule, "admin")) => (rule, Level::Admin),
-        _ => panic!("{line}"),
-    };
-    include_str!("../api/policy.tsv")
-        .lines()
-        .skip(1)
-        .map(level)
-        .collect()
+    cinder_rules().map(|rule| (rule.name, rule.level)).collect()
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
+use super::policy;
 use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -401,6 +402,7 @@ async fn site(
     let Watched { readiness, health } = watched;
     let actors = router.clone();
     let server = ServerState {
+        policy: policy::open(&config.auth.policy_file)?,
         links: LinkOptions {
             public_endpoint: config.web.public_endpoint().map(str::to_owned),
             proxy_headers: config.web.enable_proxy_headers,

@@ -22,9 +22,7 @@ struct ZoneState {
 }
 
 pub(super) async fn list(caller: Caller, state: State) -> HandlerResult {
-    let services = state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?;
+    let services = caller.call(&state, &state.registry, ListServices {}).await?;
     let mut zones: BTreeMap<String, bool> = BTreeMap::new();
     for seen in services
         .into_iter()

@@ -27,15 +27,13 @@ struct View<'a> {
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let wanted = &path.id;
-    let services = state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?;
+    let services = caller.call(&state, &state.registry, ListServices {}).await?;
     let service = services
         .iter()
         .map(|seen| &seen.service)
         .find(|service| service.binary == VOLUME_BINARY && host_matches(&service.host, wanted))
         .ok_or_else(|| Fault::not_found(format!("Can't find service: {wanted}")))?;
-    let pools = state.call(&state.scheduler, &caller.context, GetPools {}).await?;
+    let pools = caller.call(&state, &state.scheduler, GetPools {}).await?;
     let reported = pools.iter().map(|pool| &pool.backend);
     let backend = reported
         .into_iter()

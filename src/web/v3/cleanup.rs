@@ -70,9 +70,7 @@ pub(super) async fn cleanup(caller: Caller, state: State, body: Body) -> Handler
             "There is no resource with UUID {id} pending cleanup."
         )));
     }
-    let services = state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?;
+    let services = caller.call(&state, &state.registry, ListServices {}).await?;
     let mut answer = Answer {
         cleaning: Vec::new(),
         unavailable: Vec::new(),

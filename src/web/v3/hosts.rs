@@ -66,9 +66,7 @@ pub(super) async fn list(caller: Caller, state: State, query: Query) -> HandlerR
 }
 
 async fn services(caller: &Caller, state: &WebState) -> Result<Vec<ServiceView>, Fault> {
-    Ok(state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?)
+    caller.call(state, &state.registry, ListServices {}).await
 }
 
 #[derive(Serialize)]
@@ -203,7 +201,7 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
         disabled,
         reason: None,
     };
-    state.call(&state.registry, &caller.context, message).await?;
+    caller.call(&state, &state.registry, message).await?;
     let status = if disabled { "disabled" } else { "enabled" };
     ok(&Changed { host, status })
 }

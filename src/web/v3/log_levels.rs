@@ -77,9 +77,7 @@ impl<'a> Wanted<'a> {
 
     /// The services that are up, by binary and host.
     async fn services(&self, caller: &Caller, state: &WebState) -> Result<Vec<(String, String)>, Fault> {
-        let seen = state
-            .call(&state.registry, &caller.context, ListServices {})
-            .await?;
+        let seen = caller.call(state, &state.registry, ListServices {}).await?;
         let meant = seen.into_iter().filter(|seen| seen.up).map(|seen| seen.service);
         let meant = meant.filter(|service| {
             (self.binary.is_empty() || self.binary == service.binary)
@@ -104,9 +102,7 @@ pub(super) async fn get(caller: Caller, state: State, body: Body) -> HandlerResu
         let levels = if binary == VOLUME_BINARY {
             let prefix = wanted.prefix.to_owned();
             let manager = state.router.server::<VolumeTopic>(&host);
-            state
-                .call(&manager, &caller.context, GetLogLevels { prefix })
-                .await?
+            caller.call(&state, &manager, GetLogLevels { prefix }).await?
         } else {
             log_levels::levels(wanted.prefix)
         };
@@ -131,7 +127,7 @@ pub(super) async fn set(caller: Caller, state: State, body: Body) -> HandlerResu
             level,
         };
         let manager = state.router.server::<VolumeTopic>(host);
-        state.call(&manager, &caller.context, message).await?;
+        caller.call(&state, &manager, message).await?;
     }
     Ok(accepted())
 }

@@ -21,7 +21,7 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
         class: path.id.clone(),
         limits,
     };
-    state.call(&state.quota, &caller.context, message).await?;
+    caller.call(&state, &state.quota, message).await?;
     let quotas = quotas::of_class(&state, &path.id).await?;
     quotas::limits("quota_class_set", &quotas, None)
 }

@@ -58,7 +58,7 @@ pub(super) async fn update(
         project_id: project_id.clone(),
         limits,
     };
-    state.call(&state.quota, &caller.context, message).await?;
+    caller.call(&state, &state.quota, message).await?;
     let quotas = quotas::of_project(&state, &project_id).await?;
     quotas::limits("quota_set", &quotas, None)
 }
@@ -66,8 +66,8 @@ pub(super) async fn update(
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let project_id = ProjectId::from(path.id.as_str());
     caller.permitted_in(&project_id)?;
-    state
-        .call(&state.quota, &caller.context, DeleteQuotaSet { project_id })
+    caller
+        .call(&state, &state.quota, DeleteQuotaSet { project_id })
         .await?;
     Ok(HttpResponse::Ok().finish())
 }

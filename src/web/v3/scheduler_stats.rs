@@ -32,7 +32,7 @@ pub(super) async fn get_pools(
         ),
         None => None,
     };
-    let pools = state.call(&state.scheduler, &caller.context, GetPools {}).await?;
+    let pools = caller.call(&state, &state.scheduler, GetPools {}).await?;
     let rows = Some(pools.len());
     let read = move || async move {
         let filters = query.filters();

@@ -13,9 +13,7 @@ use crate::web::schema::services as schema;
 use crate::web::views::service::{ServiceView, VOLUME_BINARY};
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
-    let services = state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?;
+    let services = caller.call(&state, &state.registry, ListServices {}).await?;
     let rows = Some(services.len());
     let read = move || async move {
         let (host, binary) = (query.get("host"), query.get("binary"));
@@ -67,7 +65,7 @@ async fn set_disabled(caller: &Caller, state: &WebState, disabled: bool, body: &
         disabled,
         reason: change.disabled_reason.clone(),
     };
-    state.call(&state.registry, &caller.context, message).await?;
+    caller.call(state, &state.registry, message).await?;
     ok(&Changed {
         host,
         service: &change.service,
@@ -89,16 +87,14 @@ pub(super) async fn thaw(caller: Caller, state: State, body: Body) -> HandlerRes
 async fn set_frozen(caller: &Caller, state: &WebState, frozen: bool, body: &Body) -> HandlerResult {
     let host = host(caller, body)?;
     let message = SetServiceFrozen { host, frozen };
-    state.call(&state.registry, &caller.context, message).await?;
+    caller.call(state, &state.registry, message).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
 /// `failover_host` and `failover`: no driver replicates, so no backend can be failed over.
 pub(super) async fn failover(caller: Caller, state: State, body: Body) -> HandlerResult {
     let host = host(&caller, &body)?;
-    let services = state
-        .call(&state.registry, &caller.context, ListServices {})
-        .await?;
+    let services = caller.call(&state, &state.registry, ListServices {}).await?;
     let is_meant = |service: &Service| service.binary == VOLUME_BINARY && host_matches(&service.host, &host);
     if !services.iter().any(|seen| is_meant(&seen.service)) {
         return Err(Fault::bad_request(format!("No service found with host={host}")));

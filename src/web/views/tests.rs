@@ -31,6 +31,7 @@ pub(crate) fn caller(minor: u16, is_admin: bool) -> Caller {
         version: Microversion(minor),
         base_url: "http://localhost".to_owned(),
         path_project: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        policy: std::sync::Arc::default(),
         rule: None,
     }
 }

@@ -1,10 +1,22 @@
-//! Policy rules and the roles that they require.
+//! Policy rules: the roles that they require, and the checks of a policy file that replace them.
 //!
 //! A rule is Cinder's, with the least of the personas `reader`, `member` and `admin` that it requires (cinder: `policies/*.py`). It
 //! is in the row of its route (`routes`), or beside the handler that requires more than its route does. A rule applies in the
 //! caller's **own project**; an administrator may do everything in every project. Roles imply others (admin → member → reader), as
 //! Keystone's default roles do. The rules `inspect:*` are Pumice's own.
 
+pub mod check;
+pub mod file;
+mod parse;
+pub mod rules;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde_json::{Map, Value, json};
+
+use self::check::Question;
+use self::file::PolicyFile;
 pub use crate::model::role::Level;
 use crate::model::{Context, Error, ProjectId};
 
@@ -62,6 +74,82 @@ impl Rule {
             },
             false => Error::forbidden_by(self.name),
         }
+    }
+}
+
+/// The policy in force: each rule requires its role, unless the policy file has another check for it.
+#[derive(Debug, Default)]
+pub struct Policy {
+    file: RwLock<Arc<PolicyFile>>,
+}
+
+impl Policy {
+    /// Puts a policy file in force.
+    pub fn replace(&self, file: PolicyFile) {
+        *self.file.write() = Arc::new(file);
+    }
+
+    /// Whether the rule allows the caller to act on a resource of `project`.
+    pub fn allows(&self, rule: Rule, context: &Context, project: &ProjectId) -> bool {
+        let file = Arc::clone(&self.file.read());
+        if !file.changes(rule) {
+            return rule.allows(context, project);
+        }
+        let question = Question {
+            rules: &file.checks,
+            target: &target_of(project),
+            caller: &caller_of(context),
+        };
+        match file.checks.get(rule.name) {
+            Some(check) => question.passes(check),
+            None => question.passes_rule(rules::role_rule(rule.level)),
+        }
+    }
+
+    /// The context, with `is_admin` as the policy file decides (cinder: `context_is_admin`).
+    pub fn with_admin(&self, mut context: Context) -> Context {
+        let file = Arc::clone(&self.file.read());
+        if let Some(check) = file.own_check("context_is_admin") {
+            context.is_admin = false;
+            let question = Question {
+                rules: &file.checks,
+                target: &target_of(&context.project_id),
+                caller: &caller_of(&context),
+            };
+            context.is_admin = question.passes(check);
+        }
+        context
+    }
+
+    /// Whether the policy file decides about this rule, so that the caller's roles may be less than those that it requires by
+    /// default.
+    pub fn changes(&self, rule: Rule) -> bool {
+        self.file.read().changes(rule)
+    }
+}
+
+/// What checks know of a resource.
+pub fn target_of(project: &ProjectId) -> Map<String, Value> {
+    object(json!({"project_id": project.as_str()}))
+}
+
+/// What checks know of a caller (cinder: `context.py` `to_policy_values`).
+pub fn caller_of(context: &Context) -> Map<String, Value> {
+    object(json!({
+        "user_id": context.user_id.as_str(),
+        "project_id": context.project_id.as_str(),
+        "roles": context.roles,
+        "is_admin": context.is_admin,
+        "is_admin_project": true,
+        "system_scope": null,
+        "domain_id": null,
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
     }
 }
 
