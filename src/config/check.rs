@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::auth::Strategy;
+use super::auth::{Strategy, User};
 use super::backend::{Backend, Driver, LvmType, Target};
 use super::node::Role;
 use super::reading::Notes;
-use super::units::Duration;
+use super::units::{ByteSize, Duration};
 use super::{Config, scheduler};
 use crate::model::bounds::{CHARACTERS, PLACE};
 
@@ -30,10 +30,8 @@ fn node(config: &Config, notes: &mut Notes) {
         notes.invalid(&["node.roles"], "is empty; name \"control\", \"volume\" or both");
     }
     if node.host.contains(['@', '#', '/']) || node.host.contains(char::is_whitespace) {
-        notes.invalid(
-            &["node.host"],
-            "must have no '@', '#', '/' or blank: it becomes part of host@backend#pool",
-        );
+        let problem = "must have no '@', '#', '/' or blank: it becomes part of host@backend#pool";
+        notes.invalid(&["node.host"], problem);
     }
     if node.availability_zone.is_empty() || node.availability_zone.len() > CHARACTERS {
         notes.invalid(&["node.availability_zone"], "must have 1 to 255 characters");
@@ -71,34 +69,22 @@ fn places(config: &Config, notes: &mut Notes) {
 
 fn web(config: &Config, notes: &mut Notes) {
     let web = &config.web;
-    if !(1..=256).contains(&web.workers) {
-        notes.invalid(&["web.workers"], "must be from 1 to 256");
-    }
-    if web.max_body_size.0 < 1024 {
-        notes.invalid(&["web.max_body_size"], "must be at least 1KiB");
-    }
-    if web.requests_at_once == 0 {
-        notes.invalid(&["web.requests_at_once"], "must be at least 1");
-    }
+    notes.within("web.workers", web.workers, 1..=256);
+    notes.at_least("web.max_body_size", web.max_body_size, ByteSize::kib(1));
+    notes.at_least("web.requests_at_once", web.requests_at_once, 1);
     if !(1..=web.requests_at_once.max(1)).contains(&web.requests_per_project) {
-        notes.invalid(
-            &["web.requests_per_project", "web.requests_at_once"],
-            "must be from 1 to web.requests_at_once",
-        );
+        let problem = "must be from 1 to web.requests_at_once";
+        notes.invalid(&["web.requests_per_project", "web.requests_at_once"], problem);
     }
-    if web.max_page_size == 0 {
-        notes.invalid(&["web.max_page_size"], "must be at least 1");
-    }
+    notes.at_least("web.max_page_size", web.max_page_size, 1);
     if let Some(url) = web.public_endpoint() {
         let rest = url
             .strip_prefix("http://")
             .or_else(|| url.strip_prefix("https://"));
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' ']))
         {
-            notes.invalid(
-                &["web.public_endpoint"],
-                "must be a URL such as https://storage.example.org:8776",
-            );
+            let problem = "must be a URL such as https://storage.example.org:8776";
+            notes.invalid(&["web.public_endpoint"], problem);
         }
     }
 }
@@ -113,18 +99,14 @@ fn auth(config: &Config, notes: &mut Notes) {
     if auth.region.is_empty() {
         notes.invalid(&["auth.region"], "must not be empty");
     }
+    let is_same = |one: &User, other: &User| one.name == other.name && one.project == other.project;
     for (index, user) in auth.users.iter().enumerate() {
         let key = |name: &str| format!("auth.users[{index}].{name}");
         if user.name.is_empty() {
             notes.invalid(&[&key("name")], "is missing");
-        } else if auth.users[..index]
-            .iter()
-            .any(|other| other.name == user.name && other.project == user.project)
-        {
-            notes.invalid(
-                &[&key("name")],
-                format!("'{}' is there twice for project '{}'", user.name, user.project),
-            );
+        } else if auth.users[..index].iter().any(|other| is_same(other, user)) {
+            let problem = format!("'{}' is there twice for project '{}'", user.name, user.project);
+            notes.invalid(&[&key("name")], problem);
         }
         let credential = (&user.password, &user.password_hash);
         let first = auth.users[..index].iter().find(|other| other.name == user.name);
@@ -138,29 +120,21 @@ fn auth(config: &Config, notes: &mut Notes) {
                 } else {
                     "password_hash"
                 };
-                notes.invalid(
-                    &[&key(given)],
-                    format!(
-                        "differs from what '{}' has above: a user has one password",
-                        user.name
-                    ),
-                );
+                let name = &user.name;
+                let problem = format!("differs from what '{name}' has above: a user has one password");
+                notes.invalid(&[&key(given)], problem);
             }
             (None, None) => notes.invalid(&[&key("password")], "is missing: give password or password_hash"),
             (Some(_), Some(_)) => {
-                notes.invalid(
-                    &[&key("password")],
-                    "stands beside password_hash: give one of them",
-                );
+                let problem = "stands beside password_hash: give one of them";
+                notes.invalid(&[&key("password")], problem);
             }
             (Some(password), None) if password.reveal().is_empty() => {
                 notes.invalid(&[&key("password")], "must not be empty");
             }
             (None, Some(hash)) if !hash.reveal().starts_with("$argon2") => {
-                notes.invalid(
-                    &[&key("password_hash")],
-                    "must be an argon2 hash ($argon2id$v=19$…)",
-                );
+                let problem = "must be an argon2 hash ($argon2id$v=19$…)";
+                notes.invalid(&[&key("password_hash")], problem);
             }
             _ => {}
         }
@@ -176,19 +150,16 @@ fn auth(config: &Config, notes: &mut Notes) {
 fn transport(config: &Config, notes: &mut Notes) {
     let transport = &config.transport;
     let control = config.node.has(Role::Control);
+    let not_loopback = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
     if !transport.listen.ip().is_loopback() {
-        let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
-        notes.invalid(&["transport.listen"], problem);
+        notes.invalid(&["transport.listen"], not_loopback);
     }
     if control && transport.listen == config.web.listen && transport.listen.port() != 0 {
-        notes.invalid(
-            &["transport.listen", "web.listen"],
-            "is web.listen's address, too",
-        );
+        let problem = "is web.listen's address, too";
+        notes.invalid(&["transport.listen", "web.listen"], problem);
     }
     if transport.join.iter().any(|address| !address.ip().is_loopback()) {
-        let problem = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
-        notes.invalid(&["transport.join"], problem);
+        notes.invalid(&["transport.join"], not_loopback);
     }
     if !control && transport.join.is_empty() {
         let problem = "is empty, but this node has no control role: name a control node's transport.listen";
@@ -198,21 +169,13 @@ fn transport(config: &Config, notes: &mut Notes) {
         let problem = "is for nodes without the control role; several control nodes are not there yet";
         notes.invalid(&["transport.join", "node.roles"], problem);
     }
-    if transport
-        .secret()
-        .is_some_and(|secret| secret.reveal().len() < 16)
-    {
-        notes.invalid(
-            &["transport.secret"],
-            "must have at least 16 characters, or be empty",
-        );
+    if (1..16).contains(&transport.secret.reveal().len()) {
+        let problem = "must have at least 16 characters, or be empty";
+        notes.invalid(&["transport.secret"], problem);
     }
-    if transport.mailbox_bound == 0 {
-        notes.invalid(&["transport.mailbox_bound"], "must be at least 1");
-    }
-    if !(16 << 10..=64 << 20).contains(&transport.max_frame.0) {
-        notes.invalid(&["transport.max_frame"], "must be from 16KiB to 64MiB");
-    }
+    notes.at_least("transport.mailbox_bound", transport.mailbox_bound, 1);
+    let frames = ByteSize::kib(16)..=ByteSize::mib(64);
+    notes.within("transport.max_frame", transport.max_frame, frames);
 }
 
 fn scheduler(config: &Config, notes: &mut Notes) {
@@ -234,14 +197,10 @@ fn scheduler(config: &Config, notes: &mut Notes) {
             }
         }
     }
-    if config.scheduler.max_attempts == 0 {
-        notes.invalid(&["scheduler.max_attempts"], "must be at least 1");
-    }
+    notes.at_least("scheduler.max_attempts", config.scheduler.max_attempts, 1);
     if !config.scheduler.capacity_weight_multiplier.is_finite() {
-        notes.invalid(
-            &["scheduler.capacity_weight_multiplier"],
-            "must be a finite number",
-        );
+        let problem = "must be a finite number";
+        notes.invalid(&["scheduler.capacity_weight_multiplier"], problem);
     }
 }
 
@@ -282,18 +241,10 @@ fn times(config: &Config, notes: &mut Notes) {
         let problem = "must not be shorter than operations.retry_initial";
         notes.invalid(&["operations.retry_max", "operations.retry_initial"], problem);
     }
-    if config.transport.page_size == 0 {
-        notes.invalid(&["transport.page_size"], "must be at least 1");
-    }
-    if config.store.export_keep == 0 {
-        notes.invalid(&["store.export_keep"], "must be at least 1");
-    }
-    if config.store.queue == 0 {
-        notes.invalid(&["store.queue"], "must be at least 1");
-    }
-    if config.store.cache_size.0 < 1 << 20 {
-        notes.invalid(&["store.cache_size"], "must be at least 1MiB");
-    }
+    notes.at_least("transport.page_size", config.transport.page_size, 1);
+    notes.at_least("store.export_keep", config.store.export_keep, 1);
+    notes.at_least("store.queue", config.store.queue, 1);
+    notes.at_least("store.cache_size", config.store.cache_size, ByteSize::mib(1));
 }
 
 fn quota(config: &Config, notes: &mut Notes) {
@@ -321,10 +272,8 @@ fn backends(config: &Config, notes: &mut Notes) {
         if backend.path.is_relative() {
             notes.invalid(&[&key("path")], "must be an absolute path");
         } else if let Some(other) = folders.insert(&backend.path, name) {
-            notes.invalid(
-                &[&key("path")],
-                format!("is the folder of backend '{other}', too"),
-            );
+            let problem = format!("is the folder of backend '{other}', too");
+            notes.invalid(&[&key("path")], problem);
         }
         if backend.driver == Driver::Lvm {
             lvm(backend, &key, notes);
@@ -333,12 +282,8 @@ fn backends(config: &Config, notes: &mut Notes) {
                 notes.invalid(&[&key("volume_group")], problem);
             }
         }
-        if backend.reserved_percentage > 100 {
-            notes.invalid(&[&key("reserved_percentage")], "must be from 0 to 100");
-        }
-        if !(1..=256).contains(&backend.max_workers) {
-            notes.invalid(&[&key("max_workers")], "must be from 1 to 256");
-        }
+        notes.within(&key("reserved_percentage"), backend.reserved_percentage, 0..=100);
+        notes.within(&key("max_workers"), backend.max_workers, 1..=256);
         if backend.command_timeout.0.is_zero() {
             notes.invalid(&[&key("command_timeout")], "must be longer than nothing");
         }
@@ -391,9 +336,7 @@ fn targets<'a>(
             let problem = "must be at least 1, and leave numbers for further portals below 65536";
             notes.invalid(&[&key("nvmet_port_id")], problem);
         }
-        if matches!(backend.nvmet_ns_id, 0 | u32::MAX) {
-            notes.invalid(&[&key("nvmet_ns_id")], "must be from 1 to 4294967294");
-        }
+        notes.within(&key("nvmet_ns_id"), backend.nvmet_ns_id, 1..=u32::MAX - 1);
     }
 }
 
@@ -401,45 +344,35 @@ fn lvm(backend: &Backend, key: &dyn Fn(&str) -> String, notes: &mut Notes) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
     let group = &backend.volume_group;
     if group.is_empty() || group.starts_with('-') || group.len() > 127 || !group.chars().all(is_plain) {
-        notes.invalid(
-            &[&key("volume_group")],
-            "must be a volume group's name: letters, digits, and any of + _ . -",
-        );
+        let problem = "must be a volume group's name: letters, digits, and any of + _ . -";
+        notes.invalid(&[&key("volume_group")], problem);
     }
     if backend.lvm_mirrors > 0 && backend.lvm_type == LvmType::Thin {
-        notes.invalid(
-            &[&key("lvm_mirrors"), &key("lvm_type")],
-            "is for thick volumes: set lvm_type to \"default\", or leave it 0",
-        );
+        let problem = "is for thick volumes: set lvm_type to \"default\", or leave it 0";
+        notes.invalid(&[&key("lvm_mirrors"), &key("lvm_type")], problem);
     }
-    if backend.lvm_mirrors > 8 {
-        notes.invalid(&[&key("lvm_mirrors")], "must be from 0 to 8");
-    }
+    notes.within(&key("lvm_mirrors"), backend.lvm_mirrors, 0..=8);
     let conf_file = &backend.lvm_conf_file;
     if !conf_file.as_os_str().is_empty() && conf_file.is_relative() {
         notes.invalid(&[&key("lvm_conf_file")], "must be an absolute path");
     }
-    if !(1..=100).contains(&backend.thin_pool_warn_percent) {
-        notes.invalid(&[&key("thin_pool_warn_percent")], "must be from 1 to 100");
-    }
-    if backend.volume_clear_size > 1024 {
-        notes.invalid(&[&key("volume_clear_size")], "must be from 0 to 1024");
-    }
+    notes.within(
+        &key("thin_pool_warn_percent"),
+        backend.thin_pool_warn_percent,
+        1..=100,
+    );
+    notes.within(&key("volume_clear_size"), backend.volume_clear_size, 0..=1024);
     let ionice = &backend.volume_clear_ionice;
     if !ionice
         .split_whitespace()
         .all(|word| word.starts_with('-') || word.parse::<u8>().is_ok())
     {
-        notes.invalid(
-            &[&key("volume_clear_ionice")],
-            "must be options of ionice, such as \"-c3\"",
-        );
+        let problem = "must be options of ionice, such as \"-c3\"";
+        notes.invalid(&[&key("volume_clear_ionice")], problem);
     }
     let block = backend.volume_dd_blocksize.0;
     if !(4096..=64 << 20).contains(&block) || !block.is_multiple_of(4096) {
-        notes.invalid(
-            &[&key("volume_dd_blocksize")],
-            "must be from 4KiB to 64MiB, in steps of 4KiB",
-        );
+        let problem = "must be from 4KiB to 64MiB, in steps of 4KiB";
+        notes.invalid(&[&key("volume_dd_blocksize")], problem);
     }
 }

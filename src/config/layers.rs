@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Origin, nearest};
-use super::reading::{Leaf, Notes, Place, Section};
+use super::reading::{Leaf, Notes, Place, Section, leaves};
 
 /// The prefix of Pumice's environment variables, which have a double underscore between section and key.
 pub(super) const PREFIX: &str = "PUMICE_";
@@ -41,17 +41,12 @@ impl<'t> Layers<'t> {
             match value.into_inner() {
                 DeValue::Table(table) if name == BACKEND => self.add_backends(table, &place, notes),
                 DeValue::Table(table) if known.contains(&name.as_str()) => {
-                    self.sections
-                        .entry(name)
-                        .or_default()
-                        .extend(leaves(table, &place));
+                    let section = self.sections.entry(name).or_default();
+                    section.extend(leaves(table, &place));
                 }
                 _ if known.contains(&name.as_str()) || name == BACKEND => {
-                    notes.fault(
-                        place.origin(at.start),
-                        name.clone(),
-                        format!("is a section: write [{name}]"),
-                    );
+                    let problem = format!("is a section: write [{name}]");
+                    notes.fault(place.origin(at.start), name, problem);
                 }
                 _ => unknown_section(origin, &name, known, notes),
             }
@@ -73,10 +68,8 @@ impl<'t> Layers<'t> {
             match value.into_inner() {
                 DeValue::Table(table) => {
                     notes.origins.insert(key, origin);
-                    self.backends
-                        .entry(name)
-                        .or_default()
-                        .extend(leaves(table, place));
+                    let backend = self.backends.entry(name).or_default();
+                    backend.extend(leaves(table, place));
                 }
                 _ => notes.fault(origin, key.clone(), format!("is a section: write [{key}]")),
             }
@@ -95,15 +88,11 @@ impl<'t> Layers<'t> {
             match key.split_once("__") {
                 Some((backend, key)) => {
                     // A variable's name cannot have a '-': `MY_FILE` means `my-file` if that exists.
-                    let named = self
-                        .backends
-                        .keys()
-                        .find(|name| name.replace('-', "_") == backend);
+                    let mut names = self.backends.keys();
+                    let named = names.find(|name| name.replace('-', "_") == backend);
                     let backend = named.cloned().unwrap_or_else(|| backend.to_owned());
-                    self.backends
-                        .entry(backend)
-                        .or_default()
-                        .insert(key.to_owned(), leaf);
+                    let values = self.backends.entry(backend).or_default();
+                    values.insert(key.to_owned(), leaf);
                 }
                 None => {
                     let problem = format!("names no key: write {PREFIX}BACKEND__<NAME>__<KEY>");
@@ -120,10 +109,8 @@ impl<'t> Layers<'t> {
     /// Adds an option of the command line as the next layer.
     pub(super) fn add_flag(&mut self, flag: &str, section: &str, key: &str, value: &'t str) {
         let leaf = Leaf::text(value, Place::Flag(flag.to_owned()));
-        self.sections
-            .entry(section.to_owned())
-            .or_default()
-            .insert(key.to_owned(), leaf);
+        let values = self.sections.entry(section.to_owned()).or_default();
+        values.insert(key.to_owned(), leaf);
     }
 
     /// Removes and returns a section's values.
@@ -135,25 +122,14 @@ impl<'t> Layers<'t> {
     }
 }
 
-fn leaves<'t>(table: DeTable<'t>, place: &Place<'t>) -> impl Iterator<Item = (String, Leaf<'t>)> {
-    table.into_iter().map(|(name, value)| {
-        (
-            name.into_inner().into_owned(),
-            Leaf {
-                value,
-                place: place.clone(),
-            },
-        )
-    })
-}
-
 fn unknown_section(origin: Origin, name: &str, known: &[&str], notes: &mut Notes) {
-    let mut all = known.to_vec();
-    all.push("backend.<name>");
     let meant = nearest(name, known.iter().copied().chain([BACKEND]));
     let problem = match meant {
         Some(meant) => format!("is no known section; did you mean '{meant}'?"),
-        None => format!("is no known section; known are {}", all.join(", ")),
+        None => format!(
+            "is no known section; known are {}, backend.<name>",
+            known.join(", ")
+        ),
     };
     notes.fault(origin, name, problem);
 }

@@ -110,20 +110,7 @@ impl Examined {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            node: Node::default(),
-            web: Web::default(),
-            auth: Auth::default(),
-            log: Log::default(),
-            store: Store::default(),
-            transport: Transport::default(),
-            scheduler: Scheduler::default(),
-            service: Service::default(),
-            quota: Quota::default(),
-            volume: Volume::default(),
-            operations: Operations::default(),
-            backend: BTreeMap::from([(backend::DEFAULT_BACKEND.to_owned(), Backend::default())]),
-        }
+        Self::read(&mut Layers::default(), &mut Notes::default())
     }
 }
 
@@ -178,10 +165,8 @@ impl Surroundings {
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        let found = self.variables.iter().find(|(known, _)| known == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        let (_, value) = self.variables.iter().find(|(known, _)| known == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// `$XDG_STATE_HOME/pumice`, else `~/.local/state/pumice`.
@@ -227,18 +212,19 @@ impl Config {
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::examine_layers(Some((&name, &text)), surroundings, flags),
-            Err(error) => Examined {
-                config: Self::default(),
-                faults: vec![Fault {
-                    origin: Origin::File {
-                        path: name,
-                        line: None,
-                    },
-                    key: String::new(),
-                    problem: format!("cannot be read: {error}"),
-                }],
-                whole: false,
-            },
+            Err(error) => {
+                let mut notes = Notes::default();
+                let origin = Origin::File {
+                    path: name,
+                    line: None,
+                };
+                notes.fault(origin, "", format!("cannot be read: {error}"));
+                Examined {
+                    config: Self::default(),
+                    faults: notes.faults,
+                    whole: false,
+                }
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! its place, the default is used, and reading continues. A key without a field is unknown, which is a fault, too.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Origin, nearest};
 use super::units::{ByteSize, Duration};
@@ -66,6 +68,14 @@ impl<'t> Leaf<'t> {
     }
 }
 
+/// The values of a table.
+pub(super) fn leaves<'t>(table: DeTable<'t>, place: &Place<'t>) -> impl Iterator<Item = (String, Leaf<'t>)> {
+    table.into_iter().map(|(name, value)| {
+        let place = place.clone();
+        (name.into_inner().into_owned(), Leaf { value, place })
+    })
+}
+
 /// The values of one section.
 #[derive(Clone, Debug)]
 pub(super) struct Section<'t> {
@@ -88,6 +98,21 @@ impl Notes {
             key: key.into(),
             problem: problem.into(),
         });
+    }
+
+    /// Records a value below the least one.
+    pub(super) fn at_least<T: PartialOrd + Display>(&mut self, key: &str, value: T, least: T) {
+        if value < least {
+            self.invalid(&[key], format!("must be at least {least}"));
+        }
+    }
+
+    /// Records a value outside of its range.
+    pub(super) fn within<T: PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
+        if !range.contains(&value) {
+            let problem = format!("must be from {} to {}", range.start(), range.end());
+            self.invalid(&[key], problem);
+        }
     }
 
     /// Records a semantic fault of `keys[0]`. Ignored if one of the keys has a fault already, since its value is then
@@ -191,11 +216,8 @@ impl<T: FromSection> Setting for Vec<T> {
 
     fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self> {
         let Some(items) = leaf.value.get_ref().as_array() else {
-            let problem = format!(
-                "is of type {}; write a list of {}",
-                leaf.value.get_ref().type_str(),
-                Self::FORM
-            );
+            let kind = leaf.value.get_ref().type_str();
+            let problem = format!("is of type {kind}; write a list of {}", Self::FORM);
             notes.fault(leaf.origin(), key, problem);
             return None;
         };
@@ -207,18 +229,7 @@ impl<T: FromSection> Setting for Vec<T> {
                 notes.fault(origin, path, format!("is not a table; write {}", Self::FORM));
                 continue;
             };
-            let values = table
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        name.get_ref().to_string(),
-                        Leaf {
-                            value: value.clone(),
-                            place: leaf.place.clone(),
-                        },
-                    )
-                })
-                .collect();
+            let values = leaves(table.clone(), &leaf.place).collect();
             read.push(T::from_section(Section { path, values }, notes));
         }
         Some(read)
@@ -253,20 +264,14 @@ impl Section<'_> {
         }
         let text = leaf.value.get_ref().as_str().unwrap_or_default();
         match DeValue::parse(text) {
-            Ok(value) => T::read(
-                &Leaf {
-                    value,
-                    place: leaf.place.clone(),
-                },
-                &key,
-                notes,
-            )
-            .or_else(|| {
-                if !notes.faults.iter().any(|fault| fault.key.starts_with(&key)) {
+            Ok(value) => {
+                let place = leaf.place.clone();
+                let read = T::read(&Leaf { value, place }, &key, notes);
+                if read.is_none() && !notes.faults.iter().any(|fault| fault.key.starts_with(&key)) {
                     notes.fault(leaf.origin(), key.as_str(), format!("write {}", T::FORM));
                 }
-                None
-            }),
+                read
+            }
             Err(_) if as_text.faults.is_empty() => {
                 notes.fault(leaf.origin(), key, format!("cannot be read; write {}", T::FORM));
                 None

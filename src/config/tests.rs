@@ -24,12 +24,8 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, Faults> {
 }
 
 fn faults(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
-    load(text, variables)
-        .expect_err("faults")
-        .0
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    let Faults(faults) = load(text, variables).expect_err("faults");
+    faults.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -67,11 +63,8 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
     for (name, known_keys) in sections {
         assert_eq!(keys(&document[name]), known(known_keys), "[{name}]");
     }
-    assert_eq!(
-        keys(&document["backend"][backend::DEFAULT_BACKEND]),
-        known(Backend::KEYS),
-        "[backend.file]"
-    );
+    let of_backend = keys(&document["backend"][backend::DEFAULT_BACKEND]);
+    assert_eq!(of_backend, known(Backend::KEYS), "[backend.file]");
     let named: BTreeSet<_> = document.keys().map(String::as_str).collect();
     let all: BTreeSet<_> = SECTIONS.iter().copied().chain(["backend"]).collect();
     assert_eq!(named, all);
@@ -95,10 +88,7 @@ fn this_machine_fills_in_what_was_left_out() {
     assert_eq!(config.volume.default_availability_zone, "z1");
     let file = &config.backend["file"];
     assert_eq!(file.volume_backend_name, "file");
-    assert_eq!(
-        file.path,
-        Path::new("/home/alice/.local/state/pumice/volumes/file")
-    );
+    assert_eq!(file.path, config.node.data_dir.join("volumes/file"));
 
     let config = load("", &[("XDG_STATE_HOME", "/state")]).expect("right");
     assert_eq!(config.node.data_dir, Path::new("/state/pumice"));
@@ -198,10 +188,7 @@ filters = [\"CapasityFilter\"]
 #[test]
 fn a_file_that_is_no_toml_is_reported_with_its_lines() {
     let reported = faults("[web\nlisten = \n[node]\nhots = \"a\"\n", &[]);
-    assert!(
-        reported.iter().any(|fault| fault.starts_with("p.toml:1: ")),
-        "{reported:#?}"
-    );
+    assert_reported(&reported, "p.toml:1: ");
     assert!(
         reported.iter().all(|fault| fault.starts_with("p.toml:")),
         "{reported:#?}"
@@ -210,154 +197,62 @@ fn a_file_that_is_no_toml_is_reported_with_its_lines() {
 
 #[test]
 fn a_missing_file_is_reported() {
-    let error =
-        Config::load(Some(Path::new("/nonexistent/p.toml")), &surroundings(&[]), &[]).expect_err("gone");
+    let path = Path::new("/nonexistent/p.toml");
+    let error = Config::load(Some(path), &surroundings(&[]), &[]).expect_err("gone");
+    let error = error.to_string();
     assert!(
-        error
-            .to_string()
-            .starts_with("/nonexistent/p.toml: cannot be read: "),
+        error.starts_with("/nonexistent/p.toml: cannot be read: "),
         "{error}"
     );
 }
 
+fn assert_reported(reported: &[String], expected: &str) {
+    let is_it = |fault: &String| fault.contains(expected);
+    assert!(reported.iter().any(is_it), "{expected}\nin {reported:#?}");
+}
+
+/// Files, with `; ` for the end of a line, and what is reported of each.
+const INVALID: &str = r#"[service]; report_interval = "60s" => service.down_time: must be longer than service.report_interval
+[node]; roles = ["volume"] => transport.join: is empty
+[transport]; join = ["127.0.0.1:1"] => transport.join: is for nodes without the control role
+[node]; roles = ["volume"]; [transport]; join = ["10.0.0.1:1"] => p.toml:4: transport.join: must be on
+[auth]; strategy = "noauth"; [web]; listen = "0.0.0.0:8776" => p.toml:2: auth.strategy: lets everyone
+[transport]; secret = "short" => transport.secret: must have at least 16 characters
+[quota]; volumes = -2 => quota.volumes: must be from -1
+[auth]; users = [{ name = "ann", password = "x" }, { name = "ann", project = "p", password = "y" }] => auth.users[1].password: differs from what 'ann' has above
+[backend.a]; [backend.b] => backend.b.target_portal: is the portal of backend 'a', too
+[backend.a]; driver = "lvm"; target = "none"; [backend.b]; driver = "lvm"; target = "none" => backend.b.volume_group: is the group of backend 'a', too
+[backend.a]; driver = "lvm"; volume_group = "a/b" => p.toml:3: backend.a.volume_group: must be a volume group's name
+[backend.a]; driver = "lvm"; lvm_type = "thin"; lvm_mirrors = 1 => p.toml:4: backend.a.lvm_mirrors: is for thick volumes
+[backend.a]; driver = "lvm"; volume_clear_size = 2000 => p.toml:3: backend.a.volume_clear_size: must be from 0 to 1024
+[backend.a]; driver = "lvm"; volume_clear_ionice = "rm -rf" => p.toml:3: backend.a.volume_clear_ionice: must be options of ionice
+[backend.a]; driver = "lvm"; volume_dd_blocksize = "1000B" => p.toml:3: backend.a.volume_dd_blocksize: must be from 4KiB to 64MiB
+[backend.a]; driver = "lvm"; lvm_type = "thick" => p.toml:3: backend.a.lvm_type:
+[backend.a]; target = "lio"; [backend.b]; target = "nvmet" => backend.b.target_portal: is the portal of backend 'a', too
+[backend.a]; target_secondary_ip_addresses = ["127.0.0.1"] => backend.a.target_secondary_ip_addresses: has 127.0.0.1:3261 twice
+[backend.a]; target_secondary_ip_addresses = ["::"] => p.toml:2: backend.a.target_secondary_ip_addresses: is sent to initiators
+[backend.a]; target = "nvmet"; target_secondary_ip_addresses = ["::1"] => backend.a.nvmeof_conn_info_version: must be 2 where there are
+[backend.a]; target = "nvmet"; nvmeof_conn_info_version = 3 => p.toml:3: backend.a.nvmeof_conn_info_version: must be 1 or 2
+[backend.a]; target = "nvmet"; nvmet_port_id = 0; nvmet_ns_id = 0 => p.toml:4: backend.a.nvmet_ns_id: must be from 1
+[backend.a]; target = "iser" => "tgt", "lio", "nvmet", "fake" or "none"
+[backend.a]; target_protocol = "iser" => p.toml:2: backend.a.target_protocol: is no known key
+[backend.a]; reserved_percentage = 101 => p.toml:2: backend.a.reserved_percentage: must be from 0 to 100
+[backend.a]; max_over_subscription_ratio = "0.5" => '0.5' is no ratio; write a ratio of at least 1
+[backend.a]; target_prefix = "no name" => backend.a.target_prefix: must be the beginning of
+[node]; host = "a@b" => node.host: must have no '@'
+[node]; data_dir = "here" => node.data_dir: must be an absolute path
+[web]; public_endpoint = "example.org" => web.public_endpoint: must be a URL
+[operations]; retry_initial = "2m" => operations.retry_max: must not be shorter
+[[auth.users]]; name = "a" => auth.users[0].password: is missing
+web = 3 => p.toml:1: web: is a section: write [web]
+[backend]; file = 3 => p.toml:2: backend.file: is a section: write [backend.file]
+[auth]; users = 3 => p.toml:2: auth.users: is of type integer; write a list of {"#;
+
 #[test]
 fn invalid_combinations_are_reported() {
-    let cases = [
-        (
-            "[service]\nreport_interval = \"60s\"\n",
-            "service.down_time: must be longer than service.report_interval",
-        ),
-        ("[node]\nroles = [\"volume\"]\n", "transport.join: is empty"),
-        (
-            "[transport]\njoin = [\"127.0.0.1:1\"]\n",
-            "transport.join: is for nodes without the control role",
-        ),
-        (
-            "[node]\nroles = [\"volume\"]\n[transport]\njoin = [\"10.0.0.1:1\"]\n",
-            "p.toml:4: transport.join: must be on",
-        ),
-        (
-            "[auth]\nstrategy = \"noauth\"\n[web]\nlisten = \"0.0.0.0:8776\"\n",
-            "p.toml:2: auth.strategy: lets everyone",
-        ),
-        (
-            "[transport]\nsecret = \"short\"\n",
-            "transport.secret: must have at least 16 characters",
-        ),
-        ("[quota]\nvolumes = -2\n", "quota.volumes: must be from -1"),
-        (
-            "[auth]\nusers = [{ name = \"ann\", password = \"x\" }, { name = \"ann\", project = \"p\", password = \"y\" }]\n",
-            "auth.users[1].password: differs from what 'ann' has above",
-        ),
-        (
-            "[backend.a]\n[backend.b]\n",
-            "backend.b.target_portal: is the portal of backend 'a', too",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\ntarget = \"none\"\n[backend.b]\ndriver = \"lvm\"\ntarget = \"none\"\n",
-            "backend.b.volume_group: is the group of backend 'a', too",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nvolume_group = \"a/b\"\n",
-            "p.toml:3: backend.a.volume_group: must be a volume group's name",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nlvm_type = \"thin\"\nlvm_mirrors = 1\n",
-            "p.toml:4: backend.a.lvm_mirrors: is for thick volumes",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nvolume_clear_size = 2000\n",
-            "p.toml:3: backend.a.volume_clear_size: must be from 0 to 1024",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nvolume_clear_ionice = \"rm -rf\"\n",
-            "p.toml:3: backend.a.volume_clear_ionice: must be options of ionice",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nvolume_dd_blocksize = \"1000B\"\n",
-            "p.toml:3: backend.a.volume_dd_blocksize: must be from 4KiB to 64MiB",
-        ),
-        (
-            "[backend.a]\ndriver = \"lvm\"\nlvm_type = \"thick\"\n",
-            "p.toml:3: backend.a.lvm_type: ",
-        ),
-        (
-            "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"nvmet\"\n",
-            "backend.b.target_portal: is the portal of backend 'a', too",
-        ),
-        (
-            "[backend.a]\ntarget_secondary_ip_addresses = [\"127.0.0.1\"]\n",
-            "backend.a.target_secondary_ip_addresses: has 127.0.0.1:3261 twice",
-        ),
-        (
-            "[backend.a]\ntarget_secondary_ip_addresses = [\"::\"]\n",
-            "p.toml:2: backend.a.target_secondary_ip_addresses: is sent to initiators",
-        ),
-        (
-            "[backend.a]\ntarget = \"nvmet\"\ntarget_secondary_ip_addresses = [\"::1\"]\n",
-            "backend.a.nvmeof_conn_info_version: must be 2 where there are",
-        ),
-        (
-            "[backend.a]\ntarget = \"nvmet\"\nnvmeof_conn_info_version = 3\n",
-            "p.toml:3: backend.a.nvmeof_conn_info_version: must be 1 or 2",
-        ),
-        (
-            "[backend.a]\ntarget = \"nvmet\"\nnvmet_port_id = 0\nnvmet_ns_id = 0\n",
-            "p.toml:4: backend.a.nvmet_ns_id: must be from 1",
-        ),
-        (
-            "[backend.a]\ntarget = \"iser\"\n",
-            "\"tgt\", \"lio\", \"nvmet\", \"fake\" or \"none\"",
-        ),
-        (
-            "[backend.a]\ntarget_protocol = \"iser\"\n",
-            "p.toml:2: backend.a.target_protocol: is no known key",
-        ),
-        (
-            "[backend.a]\nreserved_percentage = 101\n",
-            "p.toml:2: backend.a.reserved_percentage: must be from 0 to 100",
-        ),
-        (
-            "[backend.a]\nmax_over_subscription_ratio = \"0.5\"\n",
-            "'0.5' is no ratio; write a ratio of at least 1",
-        ),
-        (
-            "[backend.a]\ntarget_prefix = \"no name\"\n",
-            "backend.a.target_prefix: must be the beginning of",
-        ),
-        ("[node]\nhost = \"a@b\"\n", "node.host: must have no '@'"),
-        (
-            "[node]\ndata_dir = \"here\"\n",
-            "node.data_dir: must be an absolute path",
-        ),
-        (
-            "[web]\npublic_endpoint = \"example.org\"\n",
-            "web.public_endpoint: must be a URL",
-        ),
-        (
-            "[operations]\nretry_initial = \"2m\"\n",
-            "operations.retry_max: must not be shorter",
-        ),
-        (
-            "[[auth.users]]\nname = \"a\"\n",
-            "auth.users[0].password: is missing",
-        ),
-        ("web = 3\n", "p.toml:1: web: is a section: write [web]"),
-        (
-            "[backend]\nfile = 3\n",
-            "p.toml:2: backend.file: is a section: write [backend.file]",
-        ),
-        (
-            "[auth]\nusers = 3\n",
-            "p.toml:2: auth.users: is of type integer; write a list of {",
-        ),
-    ];
-    for (text, expected) in cases {
-        let reported = faults(text, &[]);
-        assert!(
-            reported.iter().any(|fault| fault.contains(expected)),
-            "{text}: {reported:#?}"
-        );
+    for case in INVALID.lines() {
+        let (file, expected) = case.split_once(" => ").expect("a file and its fault");
+        assert_reported(&faults(&file.replace("; ", "\n"), &[]), expected);
     }
 }
 
@@ -378,21 +273,14 @@ fn a_place_that_would_not_fit_the_records_is_reported_for_every_backend() {
         "quota.volumes: must be from -1",
     ];
     for expected in expected {
-        assert!(
-            reported.iter().any(|fault| fault.contains(expected)),
-            "{expected}\nin {reported:#?}"
-        );
+        assert_reported(&reported, expected);
     }
     assert_eq!(reported.len(), expected.len(), "{reported:#?}");
 
     let host = "h".repeat(252);
     let reported = faults(&format!("[node]\nhost = \"{host}\"\n"), &[]);
-    assert!(
-        reported
-            .iter()
-            .any(|fault| fault.starts_with("p.toml:2: node.host: has 252 bytes, which leaves no room")),
-        "{reported:#?}"
-    );
+    let expected = "p.toml:2: node.host: has 252 bytes, which leaves no room";
+    assert_reported(&reported, expected);
 }
 
 #[test]
@@ -400,16 +288,11 @@ fn no_password_is_ever_reported() {
     let file = "[[auth.users]]\nname = \"a\"\npassword = 271828\n[[auth.users]]\nname = \"b\"\npasword = \"271828\"\n";
     let reported = faults(file, &[("PUMICE_AUTH__USERS", "271828")]).join("\n");
     assert!(!reported.contains("271828"), "{reported}");
-    let reported = faults(file, &[]).join("\n");
-    assert!(
-        reported.contains("p.toml:3: auth.users[0].password: is of type integer"),
-        "{reported}"
-    );
-    assert!(
-        reported.contains("p.toml:6: auth.users[1].pasword: is no known key; did you mean 'password'?"),
-        "{reported}"
-    );
-    assert!(!reported.contains("271828"), "{reported}");
+    let reported = faults(file, &[]);
+    assert_reported(&reported, "p.toml:3: auth.users[0].password: is of type integer");
+    let unknown = "p.toml:6: auth.users[1].pasword: is no known key; did you mean 'password'?";
+    assert_reported(&reported, unknown);
+    assert!(!reported.join("\n").contains("271828"), "{reported:#?}");
 
     let right = "[[auth.users]]\nname = \"a\"\npassword = \"271828\"\n";
     assert!(!format!("{:?}", load(right, &[]).expect("right")).contains("271828"));
@@ -417,12 +300,10 @@ fn no_password_is_ever_reported() {
 
 #[test]
 fn the_filters_and_weighers_that_may_be_named_are_those_that_are_built() {
-    let filters: Vec<&str> = crate::actors::scheduler::filters::KNOWN
-        .iter()
-        .map(|filter| filter.name)
-        .collect();
+    use crate::actors::scheduler::{filters, weighers};
+    let filters: Vec<&str> = filters::KNOWN.iter().map(|filter| filter.name).collect();
     assert_eq!(filters, scheduler::FILTERS);
-    assert_eq!(crate::actors::scheduler::weighers::KNOWN, scheduler::WEIGHERS);
+    assert_eq!(weighers::KNOWN, scheduler::WEIGHERS);
 }
 
 #[test]
@@ -449,10 +330,8 @@ proptest! {
 
 #[test]
 fn backends_of_one_kernel_target_may_share_a_portal() {
-    let reported = faults(
-        "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n",
-        &[],
-    );
+    let file = "[backend.a]\ntarget = \"lio\"\n[backend.b]\ntarget = \"lio\"\n[quota]\nvolumes = -2\n";
+    let reported = faults(file, &[]);
     assert!(
         !reported.iter().any(|fault| fault.contains("portal")),
         "{reported:#?}"
