@@ -31,6 +31,14 @@ pub struct Finding {
     pub mend: Option<String>,
 }
 
+#[cfg(test)]
+impl Finding {
+    /// Its correction; empty without one.
+    pub fn correction(&self) -> &str {
+        self.mend.as_deref().unwrap_or_default()
+    }
+}
+
 /// Collects the findings of a check, one by one: those before it hangs are not lost.
 #[derive(Clone, Debug)]
 pub struct Reporter {
@@ -52,6 +60,12 @@ impl Reporter {
         check(&reporter);
         drop(reporter);
         receiver.into_iter().collect()
+    }
+
+    /// The first finding of a check.
+    #[cfg(test)]
+    pub fn first(check: impl FnOnce(&Self)) -> Finding {
+        Self::collect(None, check).remove(0)
     }
 
     /// Reports that everything is in order.

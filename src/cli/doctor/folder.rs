@@ -190,11 +190,8 @@ mod tests {
     }
 
     fn worst(folder: &Folder) -> Outcome {
-        assessed(folder)
-            .iter()
-            .map(|finding| finding.outcome)
-            .max()
-            .unwrap()
+        let outcomes = assessed(folder).into_iter().map(|finding| finding.outcome);
+        outcomes.max().unwrap()
     }
 
     #[test]
@@ -212,11 +209,9 @@ mod tests {
 
     #[test]
     fn faults_of_a_folder_are_reported() {
-        let open = Folder {
-            mode: 0o755,
-            ..folder()
-        };
-        assert_eq!(assessed(&open)[0].mend.as_deref(), Some("chmod 700 /d"));
+        let mut open = folder();
+        open.mode = 0o755;
+        assert_eq!(assessed(&open)[0].correction(), "chmod 700 /d");
         assert_eq!(worst(&Folder { owner: 8, ..folder() }), Outcome::Warn);
         let on = |on| worst(&Folder { on, ..folder() });
         assert_eq!(on(FileSystem::Network("NFS")), Outcome::Fault);
@@ -230,13 +225,7 @@ mod tests {
             writable: Err("Permission denied".to_owned()),
             ..folder()
         };
-        assert!(
-            assessed(&denied)[0]
-                .mend
-                .as_deref()
-                .unwrap()
-                .contains("install -d")
-        );
+        assert!(assessed(&denied)[0].correction().contains("install -d"));
     }
 
     #[test]

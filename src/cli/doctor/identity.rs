@@ -17,13 +17,10 @@ pub fn check(config: &Config, reporter: &Reporter) {
     }
     let path = config.node.data_dir.join(CLOUDS);
     match std::fs::metadata(&path) {
-        Ok(found) => assess(
-            &path,
-            found.mode() & 0o777,
-            found.uid(),
-            rustix::process::geteuid().as_raw(),
-            reporter,
-        ),
+        Ok(found) => {
+            let user = rustix::process::geteuid().as_raw();
+            assess(&path, found.mode() & 0o777, found.uid(), user, reporter);
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if config.auth.users.is_empty() {
                 reporter.ok(CHECK, format!("{} is made at the first start", path.display()));
@@ -69,14 +66,11 @@ mod tests {
     fn a_password_that_others_may_read_is_a_fault() {
         let assessed = |mode, owner, user| {
             let path = Path::new("/d/clouds.yaml");
-            Reporter::collect(None, |reporter| assess(path, mode, owner, user, reporter)).remove(0)
+            Reporter::first(|reporter| assess(path, mode, owner, user, reporter))
         };
         assert_eq!(assessed(0o600, 7, 7).outcome, Outcome::Ok);
         assert_eq!(assessed(0o600, 7, 0).outcome, Outcome::Ok);
-        assert_eq!(
-            assessed(0o640, 7, 7).mend.as_deref(),
-            Some("chmod 600 /d/clouds.yaml")
-        );
+        assert_eq!(assessed(0o640, 7, 7).correction(), "chmod 600 /d/clouds.yaml");
         assert_eq!(assessed(0o600, 7, 8).outcome, Outcome::Fault);
     }
 }

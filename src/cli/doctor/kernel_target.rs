@@ -101,13 +101,10 @@ fn services(target: Target, reporter: &Reporter) {
 
 /// The services that are started at boot.
 fn enabled(folder: &Path, target: Target) -> Vec<&'static str> {
-    let entries = std::fs::read_dir(folder).map(|entries| {
-        entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "wants"))
-            .collect::<Vec<PathBuf>>()
-    });
-    let wants = entries.unwrap_or_default();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let is_wants = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wants");
+    let wants: Vec<PathBuf> = paths.filter(is_wants).collect();
     SERVICES
         .iter()
         .filter(|(_, of)| *of == target)
@@ -131,16 +128,12 @@ mod tests {
     fn configfs_is_mounted_or_can_be_or_cannot() {
         let assessed = |mounts: &str, module| {
             let root = Path::new("/sys/kernel/config");
-            Reporter::collect(None, |reporter| assess_configfs(mounts, root, module, reporter))
-                .remove(0)
-                .outcome
+            Reporter::first(|reporter| assess_configfs(mounts, root, module, reporter)).outcome
         };
         let mounted = "sysfs /sys sysfs rw 0 0\nconfigfs /sys/kernel/config configfs rw,nosuid 0 0\n";
         assert_eq!(assessed(mounted, Module::Unknown), Outcome::Ok);
-        assert_eq!(
-            assessed(&mounted.replace("rw,nosuid", "ro,nosuid"), Module::Loaded),
-            Outcome::Fault
-        );
+        let read_only = mounted.replace("rw,nosuid", "ro,nosuid");
+        assert_eq!(assessed(&read_only, Module::Loaded), Outcome::Fault);
         assert_eq!(assessed("", Module::Loadable), Outcome::Ok);
         assert_eq!(assessed("", Module::Missing), Outcome::Fault);
         assert_eq!(assessed("", Module::Unknown), Outcome::Warn);

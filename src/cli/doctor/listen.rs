@@ -52,23 +52,20 @@ pub fn look(
 
 fn assess(place: &Place, is_local: bool, whose: &Whose, addresses: &[String], reporter: &Reporter) {
     let Place { check, key, address } = place;
+    let port = address.port();
     if !is_local {
         let known = if addresses.is_empty() {
-            "127.0.0.1".to_owned()
+            "127.0.0.1"
         } else {
-            addresses.join(", ")
+            &addresses.join(", ")
         };
         reporter.fault(
             check,
             format!("{} is no address of this machine", address.ip()),
-            format!(
-                "set {key} to an address of this machine ({known}), with port {}",
-                address.port()
-            ),
+            format!("set {key} to an address of this machine ({known}), with port {port}"),
         );
         return;
     }
-    let port = address.port();
     match whose {
         Whose::Free if port == 0 => reporter.ok(check, format!("{address}: whichever port is free")),
         Whose::Free if needs_privilege(port) => reporter.warn(
@@ -158,10 +155,7 @@ mod tests {
             address: "127.0.0.1:8776".parse().unwrap(),
         };
         let addresses = ["10.0.0.1".to_owned()];
-        Reporter::collect(None, |reporter| {
-            assess(&place, is_local, whose, &addresses, reporter)
-        })
-        .remove(0)
+        Reporter::first(|reporter| assess(&place, is_local, whose, &addresses, reporter))
     }
 
     #[test]
@@ -173,10 +167,8 @@ mod tests {
         assert_eq!(others.outcome, Outcome::Fault);
         assert!(others.mend.unwrap().contains("kill 9"));
         assert_eq!(assessed(true, &by_lock(Held::Free, None)).outcome, Outcome::Fault);
-        assert_eq!(
-            assessed(true, &by_lock(Held::Unknown, None)).outcome,
-            Outcome::Warn
-        );
+        let unknown = by_lock(Held::Unknown, None);
+        assert_eq!(assessed(true, &unknown).outcome, Outcome::Warn);
         assert_eq!(assessed(true, &Whose::Free).outcome, Outcome::Ok);
     }
 

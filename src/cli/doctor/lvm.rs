@@ -47,14 +47,9 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, reporter: &
     };
     conf_file(&subject, &backend.lvm_conf_file, reporter);
     privileges(reporter);
-    let is_installed = programs::check("lvm.programs", &checkup.programs(), reporter);
-    if !is_installed
-        && checkup
-            .programs()
-            .iter()
-            .take(2)
-            .any(|program| program.find().is_err())
-    {
+    let programs = checkup.programs();
+    let is_installed = programs::check("lvm.programs", &programs, reporter);
+    if !is_installed && programs.iter().take(2).any(|program| program.find().is_err()) {
         kernel(backend, backend.lvm_type == LvmType::Thin, reporter);
         thin_programs(&checkup, backend.lvm_type == LvmType::Thin, reporter);
         return;
@@ -106,13 +101,14 @@ fn look_at_group(checkup: &Checkup, subject: &Subject, work: &Work, reporter: &R
     let group = group::assess(&groups, subject, reporter)?;
     match checkup.content(work) {
         Ok(content) => {
-            let space = if subject.is_thin(&content) && content.pool.is_some() {
+            let is_thin = subject.is_thin(&content);
+            let space = if is_thin && content.pool.is_some() {
                 Space::OfPool
             } else {
                 Space::OfGroup
             };
             group::assess_space(&group, subject, space, reporter);
-            if subject.is_thin(&content) {
+            if is_thin {
                 pool::assess(&content, subject, reporter);
             }
             Some(content)
@@ -194,18 +190,13 @@ fn privileges(reporter: &Reporter) {
 /// Opening the device would load the module: it is looked up in the kernel's list of devices instead.
 fn device_mapper(modules: &Modules, reporter: &Reporter) {
     let devices = std::fs::read_to_string("/proc/misc").unwrap_or_default();
-    assess_device_mapper(
-        &devices,
-        Path::new(CONTROL).exists(),
-        modules.state("dm_mod"),
-        reporter,
-    );
+    let has_control = Path::new(CONTROL).exists();
+    assess_device_mapper(&devices, has_control, modules.state("dm_mod"), reporter);
 }
 
 fn assess_device_mapper(devices: &str, has_control: bool, module: Module, reporter: &Reporter) {
-    let is_there = devices
-        .lines()
-        .any(|line| line.trim().ends_with(" device-mapper"));
+    let mut lines = devices.lines();
+    let is_there = lines.any(|line| line.trim().ends_with(" device-mapper"));
     match (is_there, module) {
         (true, _) if has_control => reporter.ok("lvm.device_mapper", "the device-mapper is there"),
         (true, _) => reporter.fault(
@@ -262,10 +253,7 @@ mod tests {
     #[test]
     fn the_device_mapper_is_there_or_can_be_loaded_or_is_missing() {
         let assessed = |devices: &str, has_control, module| {
-            let findings = Reporter::collect(None, |reporter| {
-                assess_device_mapper(devices, has_control, module, reporter)
-            });
-            findings[0].outcome
+            Reporter::first(|reporter| assess_device_mapper(devices, has_control, module, reporter)).outcome
         };
         let devices = "236 device-mapper\n144 nvram\n";
         assert_eq!(assessed(devices, true, Module::Unknown), Outcome::Ok);

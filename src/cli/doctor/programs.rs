@@ -75,30 +75,18 @@ mod tests {
         ];
         let findings = Reporter::collect(None, |reporter| assert!(!check("programs", &commands, reporter)));
         assert_eq!(findings.len(), 2);
-        assert_eq!(findings[0].mend.as_deref(), Some("apt install another"));
-        assert!(
-            findings[1]
-                .what
-                .ends_with("some-package: no-such-program, no-such-other")
-        );
-        let findings = Reporter::collect(None, |reporter| {
-            assert!(check("programs", &commands[..1], reporter))
-        });
-        assert_eq!(findings[0].what, "sh installed");
+        assert_eq!(findings[0].correction(), "apt install another");
+        let package = "some-package: no-such-program, no-such-other";
+        assert!(findings[1].what.ends_with(package));
+        let found = Reporter::first(|reporter| assert!(check("programs", &commands[..1], reporter)));
+        assert_eq!(found.what, "sh installed");
     }
 
     #[test]
     fn a_program_at_a_wrong_path_is_reported_with_its_key() {
         let error = Command::new("/nowhere/tgtd", "tgt").find().unwrap_err();
-        let findings = Reporter::collect(None, |reporter| {
-            report("programs", Some("backend.a.tgtd"), &error, reporter)
-        });
-        assert!(
-            findings[0]
-                .mend
-                .as_deref()
-                .unwrap()
-                .contains("set backend.a.tgtd")
-        );
+        let key = Some("backend.a.tgtd");
+        let found = Reporter::first(|reporter| report("programs", key, &error, reporter));
+        assert!(found.correction().contains("set backend.a.tgtd"));
     }
 }

@@ -4,11 +4,8 @@ use super::finding::{Finding, Outcome};
 
 /// One line for each finding, in columns, with its correction below.
 pub fn text(findings: &[Finding], colour: bool) -> String {
-    let width = findings
-        .iter()
-        .map(|finding| place(finding).chars().count())
-        .max()
-        .unwrap_or(0);
+    let widths = findings.iter().map(|finding| place(finding).chars().count());
+    let width = widths.max().unwrap_or(0);
     let mut text = String::new();
     for finding in findings {
         let (word, paint) = match finding.outcome {
@@ -46,10 +43,8 @@ fn place(finding: &Finding) -> String {
 
 fn sum(findings: &[Finding]) -> String {
     let count = |outcome| {
-        findings
-            .iter()
-            .filter(|finding| finding.outcome == outcome)
-            .count()
+        let of_it = findings.iter().filter(|finding| finding.outcome == outcome);
+        of_it.count()
     };
     let several = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let (faults, warnings) = (count(Outcome::Fault), count(Outcome::Warn));
@@ -67,11 +62,7 @@ fn sum(findings: &[Finding]) -> String {
 /// Output of other programs may have several lines and control characters.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    words
-        .join(" ")
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .collect()
+    words.join(" ").replace(char::is_control, "")
 }
 
 #[cfg(test)]

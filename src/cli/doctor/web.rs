@@ -48,17 +48,10 @@ pub fn check(config: &Config, reporter: &Reporter) {
 }
 
 fn health(answer: Option<&(u16, String)>, reporter: &Reporter) {
+    let unwell = |what| reporter.warn("web.health", what, "see its log: journalctl -u pumice");
     match answer {
         Some((200, _)) => reporter.ok("web.health", "/healthcheck says OK"),
-        Some((status, body)) => reporter.warn(
-            "web.health",
-            format!("/healthcheck says {status}: {body}"),
-            "see its log: journalctl -u pumice",
-        ),
-        None => reporter.warn(
-            "web.health",
-            "/healthcheck does not answer",
-            "see its log: journalctl -u pumice",
-        ),
+        Some((status, body)) => unwell(format!("/healthcheck says {status}: {body}")),
+        None => unwell("/healthcheck does not answer".to_owned()),
     }
 }

@@ -78,12 +78,8 @@ pub(super) fn assess(groups: &Groups, subject: &Subject, reporter: &Reporter) ->
 /// Checks its free space.
 pub(super) fn assess_space(group: &GroupFacts, subject: &Subject, space: Space, reporter: &Reporter) {
     const LEAST: u64 = 1 << 30;
-    let what = format!(
-        "{} of {} are free in {}",
-        gib(group.free),
-        gib(group.size),
-        subject.group
-    );
+    let (free, size) = (gib(group.free), gib(group.size));
+    let what = format!("{free} of {size} are free in {}", subject.group);
     if space == Space::OfGroup && (group.free < LEAST || group.free < group.size / 20) {
         reporter.warn(
             "lvm.space",
@@ -117,57 +113,38 @@ mod tests {
             all: vec![group],
             warnings: Vec::new(),
         };
-        Reporter::collect(Some("a"), |reporter| {
-            assess(&groups, &subject(LvmType::Auto), reporter);
-        })
-        .remove(0)
+        Reporter::first(|reporter| drop(assess(&groups, &subject(LvmType::Auto), reporter)))
     }
 
     #[test]
     fn a_group_must_be_there_whole_and_ours() {
         assert_eq!(assessed(whole()).outcome, Outcome::Ok);
-        let mend = |group| {
+        type Change = fn(&mut GroupFacts);
+        let faults: [(Change, &str); 4] = [
+            (
+                |group| group.name = "other".to_owned(),
+                "vgcreate vg /dev/DISK, or set backend.a.volume_group",
+            ),
+            (|group| group.exported = true, "vgimport vg"),
+            (
+                |group| group.missing = 1,
+                "bring them back (pvs -o pv_name,vg_name,pv_missing tells which), then: vgextend --restoremissing vg /dev/DISK",
+            ),
+            (
+                |group| group.writable = false,
+                "vgcfgbackup -f /root/vg vg, write \"WRITE\" into its status there, vgcfgrestore -f /root/vg vg",
+            ),
+        ];
+        for (change, mend) in faults {
+            let mut group = whole();
+            change(&mut group);
             let finding = assessed(group);
             assert_eq!(finding.outcome, Outcome::Fault);
-            finding.mend.unwrap()
-        };
-        let other = GroupFacts {
-            name: "other".to_owned(),
-            ..whole()
-        };
-        assert_eq!(
-            mend(other),
-            "vgcreate vg /dev/DISK, or set backend.a.volume_group"
-        );
-        assert_eq!(
-            mend(GroupFacts {
-                exported: true,
-                ..whole()
-            }),
-            "vgimport vg"
-        );
-        assert!(
-            mend(GroupFacts {
-                missing: 1,
-                ..whole()
-            })
-            .contains("vgextend --restoremissing vg")
-        );
-        assert!(
-            mend(GroupFacts {
-                writable: false,
-                ..whole()
-            })
-            .contains("vgcfgrestore")
-        );
-        assert_eq!(
-            assessed(GroupFacts {
-                shared: true,
-                ..whole()
-            })
-            .outcome,
-            Outcome::Warn
-        );
+            assert_eq!(finding.correction(), mend);
+        }
+        let mut shared = whole();
+        shared.shared = true;
+        assert_eq!(assessed(shared).outcome, Outcome::Warn);
     }
 
     #[test]
@@ -177,11 +154,8 @@ mod tests {
             ..whole()
         };
         let outcome = |group: &GroupFacts, space| {
-            Reporter::collect(None, |reporter| {
-                assess_space(group, &subject(LvmType::Auto), space, reporter)
-            })
-            .remove(0)
-            .outcome
+            let subject = subject(LvmType::Auto);
+            Reporter::first(|reporter| assess_space(group, &subject, space, reporter)).outcome
         };
         assert_eq!(outcome(&full, Space::OfGroup), Outcome::Warn);
         assert_eq!(outcome(&full, Space::OfPool), Outcome::Ok);

@@ -38,14 +38,11 @@ pub(super) fn assess(content: &Content, subject: &Subject, reporter: &Reporter) 
         return;
     };
     let parts = [
-        ("data", data, format!("lvextend -L +10G {name}")),
-        (
-            "metadata",
-            metadata,
-            format!("lvextend --poolmetadatasize +1G {name}"),
-        ),
+        ("data", data, "-L +10G"),
+        ("metadata", metadata, "--poolmetadatasize +1G"),
     ];
-    for (part, percent, mend) in parts {
+    for (part, percent, more) in parts {
+        let mend = format!("lvextend {more} {name}");
         let what = format!("{name}: {percent:.1} % of its {part} in use");
         if percent >= FULL {
             reporter.fault(CHECK, format!("{what}: nothing can be written"), mend);
@@ -98,7 +95,7 @@ mod tests {
         let found = assessed(pool(Some(100.0), Some(85.5)));
         assert_eq!(found[0].outcome, Outcome::Ok);
         assert_eq!(found[1].outcome, Outcome::Fault);
-        assert_eq!(found[1].mend.as_deref(), Some("lvextend -L +10G vg/vg-pool"));
+        assert_eq!(found[1].correction(), "lvextend -L +10G vg/vg-pool");
         assert_eq!(found[2].outcome, Outcome::Warn);
         assert!(found[2].what.contains("85.5 % of its metadata"));
         assert_eq!(assessed(pool(Some(1.0), Some(2.0)))[2].outcome, Outcome::Ok);
@@ -108,7 +105,7 @@ mod tests {
             ..pool(Some(1.0), Some(2.0))
         });
         assert_eq!(unzeroed[0].outcome, Outcome::Warn);
-        assert_eq!(unzeroed[0].mend.as_deref(), Some("lvchange -Zy vg/vg-pool"));
+        assert_eq!(unzeroed[0].correction(), "lvchange -Zy vg/vg-pool");
         assert_eq!(assessed(Content::default())[0].outcome, Outcome::Ok);
         let taken = Content {
             name_taken: true,

@@ -114,26 +114,18 @@ mod tests {
     }
 
     fn outcome(text: &str, check: &str) -> Outcome {
-        let findings = assessed(text);
-        findings
-            .iter()
-            .find(|finding| finding.check == check)
-            .unwrap()
-            .outcome
+        let mut findings = assessed(text).into_iter();
+        findings.find(|finding| finding.check == check).unwrap().outcome
     }
 
     #[test]
     fn a_stock_configuration_is_warned_of_for_its_pools_only() {
-        let warned: Vec<String> = assessed(STOCK)
-            .into_iter()
-            .filter(|finding| finding.outcome != Outcome::Ok)
-            .map(|finding| finding.check)
-            .collect();
+        let mut findings = assessed(STOCK);
+        findings.retain(|finding| finding.outcome != Outcome::Ok);
+        let warned: Vec<String> = findings.into_iter().map(|finding| finding.check).collect();
         assert_eq!(warned, ["lvm.autoextend"]);
-        assert_eq!(
-            outcome(&STOCK.replace("threshold=100", "threshold=80"), "lvm.autoextend"),
-            Outcome::Ok
-        );
+        let grows = STOCK.replace("threshold=100", "threshold=80");
+        assert_eq!(outcome(&grows, "lvm.autoextend"), Outcome::Ok);
     }
 
     #[test]
@@ -152,19 +144,13 @@ mod tests {
     #[test]
     fn a_group_that_may_not_be_activated_is_reported() {
         let with = |line: &str| STOCK.replace("activation {", &format!("activation {{\n\t{line}"));
-        assert_eq!(
-            outcome(&with("volume_list=[\"other\"]"), "lvm.activation"),
-            Outcome::Fault
-        );
-        assert_eq!(
-            outcome(&with("volume_list=[\"other\",\"vg\"]"), "lvm.activation"),
-            Outcome::Ok
-        );
-        assert_eq!(
-            outcome(&with("volume_list=[\"@tag\"]"), "lvm.activation"),
-            Outcome::Ok
-        );
-        let automatic = with("auto_activation_volume_list=[]");
-        assert_eq!(outcome(&automatic, "lvm.activation"), Outcome::Warn);
+        for (line, wanted) in [
+            (r#"volume_list=["other"]"#, Outcome::Fault),
+            (r#"volume_list=["other","vg"]"#, Outcome::Ok),
+            (r#"volume_list=["@tag"]"#, Outcome::Ok),
+            ("auto_activation_volume_list=[]", Outcome::Warn),
+        ] {
+            assert_eq!(outcome(&with(line), "lvm.activation"), wanted, "{line}");
+        }
     }
 }

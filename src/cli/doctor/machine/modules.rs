@@ -132,13 +132,8 @@ mod tests {
         let wanted = ["dm_snapshot", "nvmet-tcp", "dm_thin_pool"];
         let findings = Reporter::collect(None, |reporter| assess(&modules, &wanted, "modules", reporter));
         assert_eq!(findings.len(), 3);
-        assert!(
-            findings[0]
-                .mend
-                .as_deref()
-                .unwrap()
-                .ends_with("modprobe -a dm_thin_pool")
-        );
+        let mend = findings[0].correction();
+        assert!(mend.ends_with("modprobe -a dm_thin_pool"));
         let unknown = Modules {
             is_known: false,
             ..modules
