@@ -29,7 +29,7 @@ const SMALLEST_READ: usize = 8 * 1024;
 const LARGEST_READ: usize = 64 * 1024;
 
 /// The kind of a frame. The numbers are those of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::FromRepr, strum::VariantArray)]
 #[repr(u8)]
 pub enum Kind {
     /// The dialer introduces itself.
@@ -62,25 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
-        Self::Hello,
-        Self::Welcome,
-        Self::Refuse,
-        Self::Cast,
-        Self::Call,
-        Self::Reply,
-        Self::Accepted,
-        Self::Cancel,
-        Self::Ping,
-        Self::Pong,
-        Self::Goodbye,
-        Self::Announce,
-        Self::Proof,
-    ];
-
-    fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
-    }
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
 /// Why bytes are not a frame, or a frame cannot be encoded.
@@ -202,7 +184,7 @@ pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>
         return Err(FrameError::TooShort(len));
     }
     if let Some(&byte) = buffer.get(PREFIX)
-        && Kind::from_byte(byte).is_none()
+        && Kind::from_repr(byte).is_none()
     {
         return Err(FrameError::UnknownKind(byte));
     }
@@ -215,7 +197,7 @@ pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>
     buffer.advance(PREFIX);
     let mut frame = buffer.split_to(len).freeze();
     let byte = frame.get_u8();
-    let kind = Kind::from_byte(byte).ok_or(FrameError::UnknownKind(byte))?;
+    let kind = Kind::from_repr(byte).ok_or(FrameError::UnknownKind(byte))?;
     let header_len = usize::from(frame.get_u16_le());
     if header_len > frame.len() {
         return Err(FrameError::TooShort(len));
@@ -318,48 +300,34 @@ mod tests {
         Ok(frames)
     }
 
+    fn fault(bytes: &[u8], limit: usize) -> String {
+        parse_all(bytes, limit).unwrap_err().to_string()
+    }
+
     #[test]
     fn a_frame_that_does_not_fit_is_refused_before_it_is_written_and_before_it_is_read() {
         let written = encode_raw(Kind::Cast, &7_u64, &[0; 89], 100).unwrap();
         assert_eq!(written.len(), 104);
-        let refused = encode_raw(Kind::Cast, &7_u64, &[0; 90], 100);
-        assert!(matches!(
-            refused,
-            Err(FrameError::TooLarge {
-                bytes: 101,
-                limit: 100
-            })
-        ));
-        assert!(matches!(
-            parse_all(&written, 99),
-            Err(FrameError::TooLarge {
-                bytes: 100,
-                limit: 99
-            })
-        ));
+        let refused = encode_raw(Kind::Cast, &7_u64, &[0; 90], 100).unwrap_err();
+        assert_eq!(refused.to_string(), "a frame of 101 bytes is larger than 100");
+        assert_eq!(fault(&written, 99), "a frame of 100 bytes is larger than 99");
         // The first four bytes are enough to detect it.
-        assert!(matches!(
-            parse_all(&written[..4], 99),
-            Err(FrameError::TooLarge { .. })
-        ));
+        assert_eq!(fault(&written[..4], 99), "a frame of 100 bytes is larger than 99");
         let header = encode_raw(Kind::Cast, &vec![0_u8; 70_000], &[], MAX_FRAME);
         assert!(matches!(header, Err(FrameError::TooLarge { .. })));
     }
 
     #[test]
     fn what_is_no_frame_is_seen_as_early_as_can_be() {
-        assert!(matches!(
-            parse_all(&[2, 0, 0, 0], 100),
-            Err(FrameError::TooShort(2))
-        ));
-        assert!(matches!(
-            parse_all(&[9, 0, 0, 0, 99], 100),
-            Err(FrameError::UnknownKind(99))
-        ));
-        assert!(matches!(
-            parse_all(&[3, 0, 0, 0, 9, 1, 0], 100),
-            Err(FrameError::TooShort(3))
-        ));
+        assert_eq!(
+            fault(&[2, 0, 0, 0], 100),
+            "a frame of 2 bytes is too short to be one"
+        );
+        assert_eq!(fault(&[9, 0, 0, 0, 99], 100), "99 is no kind of frame");
+        assert_eq!(
+            fault(&[3, 0, 0, 0, 9, 1, 0], 100),
+            "a frame of 3 bytes is too short to be one"
+        );
     }
 
     #[tokio::test]
@@ -368,11 +336,8 @@ mod tests {
         bytes.truncate(100);
         let mut reader = FrameReader::new(bytes.as_slice(), MAX_FRAME);
         assert!(matches!(reader.next().await, Err(FrameError::Truncated)));
-        assert!(
-            reader.buffer.capacity() <= 2 * LARGEST_READ,
-            "{}",
-            reader.buffer.capacity()
-        );
+        let capacity = reader.buffer.capacity();
+        assert!(capacity <= 2 * LARGEST_READ, "{capacity}");
     }
 
     proptest! {

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::frame::{self, Frame, FrameError, FrameReader, Kind, MAX_HANDSHAKE_FRAME};
@@ -113,8 +114,8 @@ pub struct Introduced<S> {
 /// Introduces this node to a listener. `meet` is called with the listener's identity as soon as it is proven, even if the
 /// listener then refuses.
 ///
+/// # Errors
 /// If there is no connection, with the reason.
-/// Each way in which there is no connection.
 pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     us: &Introduction,
@@ -175,15 +176,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
         let theirs = read_preamble(&mut reader).await?;
         write(&mut reader, &preamble()).await?;
         if let Err(error) = agree(theirs) {
-            let refuse = Refuse {
-                reason: Refusal::Protocol,
-                text: error.to_string(),
-            };
-            write(
-                &mut reader,
-                &frame::encode(Kind::Refuse, &refuse, &(), MAX_HANDSHAKE_FRAME)?,
-            )
-            .await?;
+            let refuse = Refuse::new(Refusal::Protocol, error.to_string());
+            send(&mut reader, Kind::Refuse, &refuse, &()).await?;
             return Err(error);
         }
         let them: Identity = due(&mut reader, Kind::Hello).await?.decode_header()?;
@@ -194,15 +188,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
         let own = us.identity(options);
         let secret = options.secret.as_ref();
         let proof = proof::prove(secret, Side::Listener, &them, &own);
-        let welcome = Welcome {
-            identity: own.clone(),
-            proof,
-        };
-        write(
-            &mut reader,
-            &frame::encode(Kind::Welcome, &welcome, &(), MAX_HANDSHAKE_FRAME)?,
-        )
-        .await?;
+        let identity = own.clone();
+        send(&mut reader, Kind::Welcome, &Welcome { identity, proof }, &()).await?;
 
         let proof: Proof = due(&mut reader, Kind::Proof).await?.decode_header()?;
         if !proof::verify(secret, Side::Dialer, &them, &own, proof.proof.as_ref()) {
@@ -215,19 +202,13 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
             Ok(admitted) => admitted,
             Err(refuse) => return turn_away(&mut reader, refuse).await,
         };
-        write(
-            &mut reader,
-            &frame::encode(Kind::Announce, &(), &ours, MAX_HANDSHAKE_FRAME)?,
-        )
-        .await?;
-        Ok((
-            Introduced {
-                reader,
-                them,
-                announcement,
-            },
-            admitted,
-        ))
+        send(&mut reader, Kind::Announce, &(), &ours).await?;
+        let introduced = Introduced {
+            reader,
+            them,
+            announcement,
+        };
+        Ok((introduced, admitted))
     };
     timed(options, exchange).await
 }
@@ -299,25 +280,26 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(stream.flush().await.map_err(FrameError::Io)?)
 }
 
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    reader: &mut FrameReader<S>,
+    kind: Kind,
+    header: &impl Serialize,
+    payload: &impl Serialize,
+) -> Result<(), HandshakeError> {
+    let frame = frame::encode(kind, header, payload, MAX_HANDSHAKE_FRAME)?;
+    write(reader, &frame).await
+}
+
 async fn turn_away<S: AsyncRead + AsyncWrite + Unpin, T>(
     reader: &mut FrameReader<S>,
     refuse: Refuse,
 ) -> Result<T, HandshakeError> {
-    write(
-        reader,
-        &frame::encode(Kind::Refuse, &refuse, &(), MAX_HANDSHAKE_FRAME)?,
-    )
-    .await?;
+    send(reader, Kind::Refuse, &refuse, &()).await?;
     Err(HandshakeError::TurnedAway(refuse))
 }
 
 fn check_identity(them: &Identity, us: &Introduction) -> Result<(), Refuse> {
-    let refuse = |reason, text: &str| {
-        Err(Refuse {
-            reason,
-            text: text.to_owned(),
-        })
-    };
+    let refuse = |reason, text| Err(Refuse::new(reason, text));
     if them.node.is_empty() || them.node.len() > LONGEST_NAME || them.node.chars().any(char::is_control) {
         return refuse(Refusal::Malformed, "a node's name is 1 to 255 printable bytes");
     }
@@ -336,10 +318,7 @@ fn bad_proof(ours: bool, theirs: bool) -> Refuse {
         (false, true) => "a secret is set there, but not here",
         _ => "the secrets of the two nodes differ",
     };
-    Refuse {
-        reason: Refusal::BadProof,
-        text: text.to_owned(),
-    }
+    Refuse::new(Refusal::BadProof, text)
 }
 
 #[cfg(test)]
@@ -428,30 +407,26 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_are_seen_for_what_they_are() {
-        assert!(matches!(
-            say(b"GET / HTTP/1.1\r\n\r\n").await,
-            HandshakeError::NotPumice
-        ));
-        assert!(matches!(say(b"PUM").await, HandshakeError::Timeout(_)));
-        let future = [MAGIC.as_slice(), &[9, 0, 9, 0]].concat();
-        assert!(matches!(
-            say(&future).await,
-            HandshakeError::Protocol { theirs: (9, 9) }
-        ));
-        let early = [
-            preamble().as_slice(),
-            &frame::encode(Kind::Ping, &1_u64, &(), 99).unwrap(),
-        ]
-        .concat();
-        assert!(matches!(
-            say(&early).await,
-            HandshakeError::Frame(FrameError::Unexpected(Kind::Ping))
-        ));
-        let huge = [preamble().as_slice(), &u32::MAX.to_le_bytes()].concat();
-        assert!(matches!(
-            say(&huge).await,
-            HandshakeError::Frame(FrameError::TooLarge { .. })
-        ));
+        let after_preamble = |rest: &[u8]| [preamble().as_slice(), rest].concat();
+        let ping = frame::encode(Kind::Ping, &1_u64, &(), 99).unwrap();
+        for (bytes, what) in [
+            (
+                b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+                "what came does not begin as a pumice connection does",
+            ),
+            (b"PUM".to_vec(), "the handshake took longer than 50ms"),
+            (
+                [MAGIC.as_slice(), &[9, 0, 9, 0]].concat(),
+                "it speaks protocol versions 9..=9, this node 1..=1",
+            ),
+            (after_preamble(&ping), "a frame of kind Ping is not expected here"),
+            (
+                after_preamble(&u32::MAX.to_le_bytes()),
+                "a frame of 4294967295 bytes is larger than 65536",
+            ),
+        ] {
+            assert_eq!(say(&bytes).await.to_string(), what);
+        }
     }
 
     #[test]

@@ -95,6 +95,14 @@ pub struct Refuse {
     pub text: String,
 }
 
+impl Refuse {
+    /// A refusal with this reason.
+    pub fn new(reason: Refusal, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { reason, text }
+    }
+}
+
 /// Versions of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicVersions {
@@ -217,19 +225,24 @@ impl Failure {
         }
     }
 
+    /// A reply of so many bytes.
+    pub fn too_large(bytes: usize, limit: usize) -> Self {
+        let size = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
+        Self::TooLarge {
+            bytes: size(bytes),
+            limit: size(limit),
+        }
+    }
+
     /// The wire format of an error, except for an actor's own refusal.
     ///
     /// # Errors
     /// The actor's own error, which is sent in the payload.
     pub fn from_error(error: CallError) -> Result<Self, crate::model::Error> {
-        let size = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(match error {
             CallError::Unreachable(_) => Self::Unreachable,
             CallError::Overloaded(_) => Self::Overloaded,
-            CallError::TooLarge { bytes, limit, .. } => Self::TooLarge {
-                bytes: size(bytes),
-                limit: size(limit),
-            },
+            CallError::TooLarge { bytes, limit, .. } => Self::too_large(bytes, limit),
             CallError::UnsupportedVersion { speaks, needs, .. } => Self::UnsupportedVersion { speaks, needs },
             CallError::Timeout(_) => Self::Timeout,
             CallError::Lost(_) => Self::Lost,

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::DialedBy;
 use super::frame::{self, FrameError, Kind};
-use super::header::{Announcement, Goodbye, Identity, MessageHeader, Numbered, ReplyHeader, ReplyStatus};
+use super::header::{
+    Announcement, Failure, Goodbye, Identity, MessageHeader, Numbered, ReplyHeader, ReplyStatus,
+};
 use super::options::TransportOptions;
 use super::outbound::{Item, Outbound};
 use super::{Address, CallError, codec};
@@ -189,12 +191,8 @@ impl Peer {
 
     /// Sends a goodbye to the peer, and closes the connection once it is written.
     pub(super) fn say_goodbye(&self, reason: &str) {
-        self.send_always(
-            Kind::Goodbye,
-            &Goodbye {
-                reason: reason.to_owned(),
-            },
-        );
+        let reason = reason.to_owned();
+        self.send_always(Kind::Goodbye, &Goodbye { reason });
         self.outbound.end();
     }
 
@@ -266,21 +264,20 @@ impl Peer {
 
     /// Passes an answer of the peer to the sender. Answers without a waiting sender are dropped.
     pub(super) fn answered(&self, id: u64, answer: Answer) {
-        let waiting = self
-            .waiting
-            .lock()
-            .as_mut()
-            .and_then(|waiting| waiting.remove(&id));
-        if let Some(sender) = waiting {
+        if let Some(sender) = self.take_waiting(id) {
             let _ = sender.send(answer);
         }
+    }
+
+    fn take_waiting(&self, id: u64) -> Option<oneshot::Sender<Answer>> {
+        self.waiting.lock().as_mut()?.remove(&id)
     }
 
     /// Sends the answer to a call of the peer.
     pub(super) fn reply(&self, id: u64, result: Result<Vec<u8>, CallError>) {
         let (status, payload) = match result {
             Ok(payload) => (ReplyStatus::Done, payload),
-            Err(error) => match super::header::Failure::from_error(error) {
+            Err(error) => match Failure::from_error(error) {
                 Ok(failure) => (ReplyStatus::Failed(failure), Vec::new()),
                 Err(refused) => (ReplyStatus::Refused, codec::encode(&refused).unwrap_or_default()),
             },
@@ -289,10 +286,7 @@ impl Peer {
         match frame {
             Ok(frame) => self.outbound.send_always(frame),
             Err(FrameError::TooLarge { bytes, limit }) => {
-                let status = ReplyStatus::Failed(super::header::Failure::TooLarge {
-                    bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-                    limit: u64::try_from(limit).unwrap_or(u64::MAX),
-                });
+                let status = ReplyStatus::Failed(Failure::too_large(bytes, limit));
                 self.send_always(Kind::Reply, &ReplyHeader { id, status });
             }
             Err(error) => tracing::error!(peer = self.them.node, %error, "a reply could not be written"),
@@ -323,14 +317,7 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let was_waiting = self
-            .peer
-            .waiting
-            .lock()
-            .as_mut()
-            .and_then(|waiting| waiting.remove(&self.id))
-            .is_some();
-        if was_waiting && self.cancel {
+        if self.peer.take_waiting(self.id).is_some() && self.cancel {
             self.peer.send_always(Kind::Cancel, &Numbered { id: self.id });
         }
     }

@@ -150,16 +150,15 @@ impl Peers {
         let mut table = self.table.write();
         let present = table.get(node);
         if present.is_none() && table.len() >= peer.options.max_peers {
-            return Err(Refuse {
-                reason: Refusal::Full,
-                text: "this node has as many peers as it may".to_owned(),
-            });
+            return Err(Refuse::new(
+                Refusal::Full,
+                "this node has as many peers as it may",
+            ));
         }
         let lives = present.map(|present| (present.them.incarnation, present.dialed_by));
         match admission::admit(us, node, lives, (*incarnation, peer.dialed_by)) {
             AdmissionDecision::Refuse(reason) => {
-                let text = "an earlier connection to this node is kept".to_owned();
-                return Err(Refuse { reason, text });
+                return Err(Refuse::new(reason, "an earlier connection to this node is kept"));
             }
             AdmissionDecision::Take | AdmissionDecision::Replace => {}
         }
@@ -182,12 +181,8 @@ impl Peers {
         {
             table.remove(&peer.them.node);
             drop(table);
-            self.tell(
-                peer,
-                PeerChange::Down {
-                    reason: peer.reason(),
-                },
-            );
+            let reason = peer.reason();
+            self.tell(peer, PeerChange::Down { reason });
         }
     }
 

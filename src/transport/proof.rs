@@ -78,31 +78,15 @@ mod tests {
         let secret = Secret::new("s");
         let (a, b) = (identity("a", 1), identity("b", 2));
         let proof = prove(Some(&secret), Side::Dialer, &a, &b);
-        assert!(verify(Some(&secret), Side::Dialer, &a, &b, proof.as_ref()));
-        assert!(!verify(Some(&secret), Side::Listener, &a, &b, proof.as_ref()));
-        assert!(!verify(
-            Some(&Secret::new("t")),
-            Side::Dialer,
-            &a,
-            &b,
-            proof.as_ref()
-        ));
-        assert!(!verify(
-            Some(&secret),
-            Side::Dialer,
-            &identity("a", 3),
-            &b,
-            proof.as_ref()
-        ));
-        assert!(!verify(
-            Some(&secret),
-            Side::Dialer,
-            &a,
-            &identity("c", 2),
-            proof.as_ref()
-        ));
+        let (other, later_a, c) = (Secret::new("t"), identity("a", 3), identity("c", 2));
+        let proves = |secret, side, dialer, listener| verify(secret, side, dialer, listener, proof.as_ref());
+        assert!(proves(Some(&secret), Side::Dialer, &a, &b));
+        assert!(!proves(Some(&secret), Side::Listener, &a, &b));
+        assert!(!proves(Some(&other), Side::Dialer, &a, &b));
+        assert!(!proves(Some(&secret), Side::Dialer, &later_a, &b));
+        assert!(!proves(Some(&secret), Side::Dialer, &a, &c));
         assert!(!verify(Some(&secret), Side::Dialer, &a, &b, None));
-        assert!(!verify(None, Side::Dialer, &a, &b, proof.as_ref()));
+        assert!(!proves(None, Side::Dialer, &a, &b));
         assert!(verify(None, Side::Dialer, &a, &b, None));
     }
 }

@@ -29,7 +29,7 @@ use super::peers::{Link, PeerChange, PeerEvent, PeerReport, Peers};
 use super::stats::{ActorReport, State};
 use super::undelivered::{RecentUndelivered, Undelivered};
 use super::{Address, CallError, Endpoint, Handle, listener};
-use crate::messages::{Call, Cast, Message, Topic};
+use crate::messages::{Call, Cast, Message, Pattern, Topic};
 use crate::model::Context;
 
 /// The node's table of endpoints and peers. Cheap to clone; clones share the table.
@@ -246,7 +246,7 @@ impl Router {
         let sent = match self.local(to) {
             Some(endpoint) => endpoint.deliver(context, message, None, None),
             None => match self.inner.peers.serving(to, M::SINCE) {
-                Some(peer) => cast_remote(&peer, to, context, &message).await,
+                Some(peer) => send_remote(&peer, to, context, &message, peer.options.accept_timeout).await,
                 None => Err(CallError::Unreachable(to.clone())),
             },
         };
@@ -274,7 +274,7 @@ impl Router {
             remote.extend(endpoints.into_iter().map(|at| (Arc::clone(&peer), at)));
         }
         let sent = remote.iter().map(|(peer, at)| async {
-            let sent = cast_remote(peer, at, context, &message).await;
+            let sent = send_remote(peer, at, context, &message, peer.options.accept_timeout).await;
             self.note(at, M::NAME, context, sent).is_ok()
         });
         accepted
@@ -295,7 +295,7 @@ impl Router {
         let answer = match self.local(to) {
             Some(endpoint) => call_local(&endpoint, context, message, within).await,
             None => match self.inner.peers.serving(to, M::SINCE) {
-                Some(peer) => call_remote(&peer, to, context, &message, within).await,
+                Some(peer) => send_remote(&peer, to, context, &message, within).await,
                 None => Err(CallError::Unreachable(to.clone())),
             },
         };
@@ -379,11 +379,7 @@ impl Router {
         options: &TransportOptions,
     ) -> Result<Admitted, Refuse> {
         if self.inner.leaving.is_cancelled() {
-            let text = "this node is shutting down".to_owned();
-            return Err(Refuse {
-                reason: Refusal::Leaving,
-                text,
-            });
+            return Err(Refuse::new(Refusal::Leaving, "this node is shutting down"));
         }
         let number = self.inner.peers.next_number();
         let (peer, queue) = Peer::new(number, them, announcement, dialed_by, remote, options.clone());
@@ -435,28 +431,20 @@ async fn call_local<M: Message>(
     }
 }
 
-async fn call_remote<M: Message>(
+/// Sends it to a peer, and waits for the reply to a call, or until a cast is accepted.
+async fn send_remote<M: Message>(
     peer: &Arc<Peer>,
     to: &Address,
     context: &Context,
     message: &M,
     within: Duration,
 ) -> Result<M::Reply, CallError> {
-    let sent = peer.send(Kind::Call, to, context, message, Some(remaining_ms(within)))?;
+    let (kind, remaining_ms) = match M::PATTERN {
+        Pattern::Cast => (Kind::Cast, None),
+        Pattern::Call => (Kind::Call, Some(remaining_ms(within))),
+    };
+    let sent = peer.send(kind, to, context, message, remaining_ms)?;
     match tokio::time::timeout(within, sent.answer()).await {
-        Ok(answer) => outcome(to, answer),
-        Err(_elapsed) => Err(CallError::Timeout(to.clone())),
-    }
-}
-
-async fn cast_remote<M: Message>(
-    peer: &Arc<Peer>,
-    to: &Address,
-    context: &Context,
-    message: &M,
-) -> Result<(), CallError> {
-    let sent = peer.send(Kind::Cast, to, context, message, None)?;
-    match tokio::time::timeout(peer.options.accept_timeout, sent.answer()).await {
         Ok(answer) => outcome(to, answer),
         Err(_elapsed) => Err(CallError::Timeout(to.clone())),
     }

@@ -65,7 +65,7 @@ impl Started {
 /// Builds an endpoint for actor `A`: the messages that it serves, the bound of its mailbox, and its factory.
 ///
 /// ```text
-/// let endpoint = EndpointBuilder::new(None, 1024, move || Rc::new(ApiActor::new(deps.clone())))
+/// let endpoint = EndpointBuilder::new(None, 1024, move || Rc::new(ApiActor::new(control.clone())))
 ///     .serves::<CreateVolume>()
 ///     .serves::<DeleteVolume>()
 ///     .start();          // on the current arbiter; `.start_on(&arbiter)` for another

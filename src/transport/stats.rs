@@ -23,8 +23,9 @@ pub const BUCKETS: [f64; 14] = [
 ];
 
 /// The state of an actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::FromRepr)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum State {
     /// Not built yet; messages wait.
     Starting,
@@ -36,16 +37,6 @@ pub enum State {
     Failed,
     /// Ended on purpose.
     Stopped,
-}
-
-impl State {
-    const ALL: [Self; 5] = [
-        Self::Starting,
-        Self::Running,
-        Self::Restarting,
-        Self::Failed,
-        Self::Stopped,
-    ];
 }
 
 /// A histogram of times with [`BUCKETS`] as bounds.
@@ -257,10 +248,7 @@ impl ActorStats {
 
     /// Its state.
     pub fn state(&self) -> State {
-        State::ALL
-            .get(usize::from(self.state.load(Ordering::Acquire)))
-            .copied()
-            .unwrap_or(State::Failed)
+        State::from_repr(self.state.load(Ordering::Acquire)).unwrap_or(State::Failed)
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -381,11 +369,8 @@ mod tests {
         assert_eq!(report.buckets.len(), BUCKETS.len());
         assert!(report.buckets.is_sorted_by_key(|bucket| bucket.count));
         let at = |le: f64| {
-            report
-                .buckets
-                .iter()
-                .find(|b| (b.le - le).abs() < 1e-9)
-                .map(|b| b.count)
+            let found = report.buckets.iter().find(|b| (b.le - le).abs() < 1e-9);
+            found.map(|b| b.count)
         };
         assert_eq!(
             (at(0.0001), at(0.005), at(1.0), at(60.0)),
