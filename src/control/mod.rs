@@ -25,21 +25,6 @@ use crate::model::VolumeType;
 use crate::store::catalog::Catalog;
 use crate::transport::{Handle, Router};
 
-/// The dependencies of [`Control`].
-#[derive(Clone)]
-pub struct Deps {
-    /// The catalog.
-    pub catalog: Catalog,
-    /// The Quota actor.
-    pub quota: Handle<QuotaTopic>,
-    /// The Scheduler actor.
-    pub scheduler: Handle<SchedulerTopic>,
-    /// The router to the backends.
-    pub router: Router,
-    /// The ended operations.
-    pub finished: FinishedOperations,
-}
-
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
@@ -55,27 +40,6 @@ pub struct Control {
     pub finished: FinishedOperations,
     /// The options.
     pub options: Options,
-}
-
-impl Control {
-    /// Creates it from its dependencies.
-    pub fn new(deps: Deps, options: Options) -> Self {
-        let Deps {
-            catalog,
-            quota,
-            scheduler,
-            router,
-            finished,
-        } = deps;
-        Self {
-            catalog,
-            quota,
-            scheduler,
-            router,
-            finished,
-            options,
-        }
-    }
 }
 
 /// Extra specs of a type that may be missing.

@@ -123,14 +123,15 @@ impl House {
         if alive {
             router.register(scheduler::endpoint(parts).start());
         }
-        let deps = api::ApiDeps {
+        let api_control = api::Control {
             catalog: catalog.clone(),
             quota: router.any::<QuotaTopic>(),
             scheduler: router.any::<SchedulerTopic>(),
             router: router.clone(),
             finished: api::FinishedOperations::default(),
+            options: api::Options::default(),
         };
-        router.register(api::endpoint(deps, api::Options::default()).start());
+        router.register(api::endpoint(api_control).start());
         let driver = FakeDriver::new(FakeOptions {
             pool_name: "lvm".into(),
             ..FakeOptions::default()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use pumice::actors::api::{ApiDeps, Options, endpoint};
+use pumice::actors::api::{Control, Options, endpoint};
 use pumice::messages::api::FailureKind;
 use pumice::model::{OperationId, Subject, Timestamp};
 use pumice::store::catalog::Catalog;
@@ -74,16 +74,16 @@ impl Store for Troubled {
 /// A world in which only the Api actor meets trouble.
 async fn troubled(options: Options) -> (World, Arc<Troubled>) {
     let memory = Arc::new(MemoryStore::default());
-    let world = World::on(memory.clone(), options.clone()).await;
+    let world = World::on(memory.clone(), options).await;
     let store = Arc::new(Troubled {
         memory,
         next: Mutex::default(),
     });
-    let deps = ApiDeps {
+    let control = Control {
         catalog: Catalog::open(store.clone()).await.unwrap(),
-        ..world.deps()
+        ..world.control()
     };
-    world.router.register(endpoint(deps, options).start());
+    world.router.register(endpoint(control).start());
     (world, store)
 }
 

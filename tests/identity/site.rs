@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use pumice::actors::api::{ApiDeps, FinishedOperations, Options, endpoint};
+use pumice::actors::api::{Control, FinishedOperations, Options, endpoint};
 use pumice::messages::api::ApiTopic;
 use pumice::model::volume::Secret;
 use pumice::store::Store;
@@ -178,14 +178,15 @@ impl Site {
 /// An Api actor on this catalog, which serves what needs no other actor.
 pub fn api(catalog: &Catalog) -> Handle<ApiTopic> {
     let router = Router::new("test");
-    let deps = ApiDeps {
+    let control = Control {
         catalog: catalog.clone(),
         quota: router.any(),
         scheduler: router.any(),
         router: router.clone(),
         finished: FinishedOperations::new(),
+        options: Options::default(),
     };
-    router.register(endpoint(deps, Options::default()).start());
+    router.register(endpoint(control).start());
     router.any()
 }
 

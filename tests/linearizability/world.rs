@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use pumice::actors::api::{self, ApiDeps, FinishedOperations};
+use pumice::actors::api::{self, FinishedOperations};
 use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness};
 use pumice::actors::scheduler;
@@ -47,18 +47,19 @@ impl World {
         let parts =
             scheduler::SchedulerState::new(catalog.clone(), router.clone(), Arc::clone(&liveness), options)
                 .unwrap();
-        let deps = ApiDeps {
+        let api_control = api::Control {
             catalog: catalog.clone(),
             quota: router.any(),
             scheduler: router.any(),
             router: router.clone(),
             finished: FinishedOperations::new(),
+            options: api::Options::default(),
         };
         let registry = registry::endpoint(catalog.clone(), liveness, registry::Options::default());
         router.register(registry.start_on(&control));
         router.register(quota::endpoint(catalog.clone(), quota::Options::default()).start_on(&control));
         router.register(scheduler::endpoint(parts).start_on(&control));
-        router.register(api::endpoint(deps, api::Options::default()).start_on(&control));
+        router.register(api::endpoint(api_control).start_on(&control));
         let driver = FakeDriver::new(FakeOptions {
             latency: Duration::from_millis(1),
             ..FakeOptions::default()

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pumice::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
+use pumice::actors::api::{self, Deadlines, FinishedOperations};
 use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness, effective_down_time};
 use pumice::actors::relay;
@@ -181,18 +181,19 @@ pub async fn control(world: Rc<World>) -> turmoil::Result {
         Arc::clone(&liveness),
         scheduler_options,
     )?;
-    let deps = ApiDeps {
+    let api_control = api::Control {
         catalog: catalog.clone(),
         quota: router.any(),
         scheduler: router.any(),
         router: router.clone(),
         finished: FinishedOperations::new(),
+        options: api_options(&world.plan),
     };
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start());
     router.register(quota::endpoint(catalog, quota::Options::default()).start());
     router.register(scheduler::endpoint(parts).start());
     router.register(relay::endpoint(router.clone()).start());
-    router.register(api::endpoint(deps, api_options(&world.plan)).start());
+    router.register(api::endpoint(api_control).start());
     let address = (std::net::Ipv4Addr::UNSPECIFIED, PORT).into();
     let _listener = router.listen(address, transport()).await?;
     world.busy.set(world.plan.clients);

@@ -13,7 +13,6 @@
 //! | `operations` | the processing of an open operation |
 //! | `waiters` | requests that wait for the end of an operation |
 //! | `cancel_operation` | cancelling an operation |
-//! | `copy_progress` | progress of copies of volumes |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | messages to and from backends |
 //! | `copy_progress` | how far a backend has copied a volume |
 //! | `forget_messages` | deletion of expired records |
@@ -38,8 +37,7 @@ use std::rc::Rc;
 
 use self::timers::Timers;
 use self::waiters::Waiters;
-use crate::control::Control;
-pub use crate::control::{Advance, Deadlines, Deps as ApiDeps, Finished, FinishedOperations, Options};
+pub use crate::control::{Advance, Control, Deadlines, Finished, FinishedOperations, Options};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
@@ -62,14 +60,14 @@ pub struct ApiActor {
 
 impl ApiActor {
     /// A new actor; nothing runs before it is started.
-    pub fn new(deps: ApiDeps, options: Options) -> Self {
-        Self::observed(deps, options, Rc::new(Unobserved))
+    pub fn new(control: Control) -> Self {
+        Self::observed(control, Rc::new(Unobserved))
     }
 
     /// A new actor with an observer of its create flow, for fault injection.
-    pub fn observed(deps: ApiDeps, options: Options, observer: Rc<dyn Observer<Error>>) -> Self {
+    pub fn observed(control: Control, observer: Rc<dyn Observer<Error>>) -> Self {
         Self {
-            control: Control::new(deps, options),
+            control,
             timers: Timers::default(),
             waiters: Waiters::default(),
             observer,
@@ -103,16 +101,16 @@ impl<R: Request> Serve<R> for ApiActor {
 }
 
 /// The Api actor's endpoint, ready to be started and registered.
-pub fn endpoint(deps: ApiDeps, options: Options) -> EndpointBuilder<ApiActor> {
+pub fn endpoint(control: Control) -> EndpointBuilder<ApiActor> {
     struct Serving(Option<EndpointBuilder<ApiActor>>);
     impl RequestVisitor for Serving {
         fn request<R: Request>(&mut self) {
             self.0 = self.0.take().map(EndpointBuilder::serves::<R>);
         }
     }
-    let bound = options.mailbox_bound;
+    let bound = control.options.mailbox_bound;
     let mut serving = Serving(Some(own_messages(EndpointBuilder::new(None, bound, move || {
-        Rc::new(ApiActor::new(deps.clone(), options.clone()))
+        Rc::new(ApiActor::new(control.clone()))
     }))));
     every_request(&mut serving);
     serving.0.expect("an endpoint that is taken is put back")

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::BoxError;
 use super::exports::{self, Exports};
 use super::policy;
-use crate::actors::api::{self, ApiDeps, Deadlines, FinishedOperations};
+use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
 use crate::actors::relay;
@@ -293,18 +293,19 @@ fn start_actors(
         operations: FinishedOperations::new(),
         decisions: Some(Arc::clone(scheduler_state.decisions())),
     };
-    let deps = ApiDeps {
+    let api_control = api::Control {
         catalog: catalog.clone(),
         quota: router.any::<QuotaTopic>(),
         scheduler: router.any::<SchedulerTopic>(),
         router: router.clone(),
         finished: insight.operations.clone(),
+        options: api_options(config),
     };
     let on = &arbiter.handle();
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start_on(on));
     router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
     router.register(scheduler::endpoint(scheduler_state).start_on(on));
-    router.register(api::endpoint(deps, api_options(config)).start_on(on));
+    router.register(api::endpoint(api_control).start_on(on));
     Ok(insight)
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pumice::actors::api::{ApiActor, ApiDeps, FinishedOperations, Options, endpoint};
+use pumice::actors::api::{ApiActor, Control, FinishedOperations, Options, endpoint};
 use pumice::flow::Observer;
 use pumice::messages::api::{ApiTopic, Report};
 use pumice::messages::{Call, Message};
@@ -67,25 +67,25 @@ impl World {
         world
     }
 
-    pub fn deps(&self) -> ApiDeps {
-        ApiDeps {
+    pub fn control(&self) -> Control {
+        Control {
             catalog: self.catalog.clone(),
             quota: self.router.any(),
             scheduler: self.router.any(),
             router: self.router.clone(),
             finished: self.finished.clone(),
+            options: self.options.clone(),
         }
     }
 
     pub fn start_api(&self) {
-        self.router
-            .register(endpoint(self.deps(), self.options.clone()).start());
+        self.router.register(endpoint(self.control()).start());
     }
 
     pub fn start_observed_api(&self, observer: fn() -> Rc<dyn Observer<Error>>) {
-        let (deps, options) = (self.deps(), self.options.clone());
+        let control = self.control();
         let builder = EndpointBuilder::new(None, 64, move || {
-            Rc::new(ApiActor::observed(deps.clone(), options.clone(), observer()))
+            Rc::new(ApiActor::observed(control.clone(), observer()))
         });
         self.router
             .register(builder.serves::<CreateVolume>().serves::<Report>().start());
