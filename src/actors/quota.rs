@@ -12,7 +12,9 @@ use crate::control::quota_texts as texts;
 use crate::messages::quota::{
     Ceilings, CheckQuota, DeleteQuotaSet, QuotaTopic, UpdateQuotaClass, UpdateQuotaSet,
 };
-use crate::model::quota::{Defaults, Deltas, MAX, Resource, UNLIMITED, Usage, is_over, limit_of};
+use crate::model::quota::{
+    Deltas, Limits, MAX, Resource, UNLIMITED, Usage, default_limits, is_over, limit_of,
+};
 use crate::model::role::Level;
 use crate::model::{Context, Error};
 use crate::store::catalog::Catalog;
@@ -24,7 +26,7 @@ use crate::transport::{Actor, Serve};
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The default limits (`[quota]`).
-    pub defaults: Defaults,
+    pub defaults: Limits,
     /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
@@ -32,7 +34,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            defaults: Defaults::default(),
+            defaults: default_limits(),
             mailbox_bound: 4096,
         }
     }
@@ -63,19 +65,17 @@ pub fn endpoint(catalog: Catalog, options: Options) -> EndpointBuilder<Quota> {
 
 impl Quota {
     /// The limits of the requested resources, and of one volume's size. They are read each time and never cached.
-    async fn limits(&self, request: &CheckQuota) -> Result<(BTreeMap<Resource, i64>, i64), StoreError> {
+    async fn limits(&self, request: &CheckQuota) -> Result<(Limits, i64), StoreError> {
         let per_volume = Resource::per_volume_gigabytes();
         let mut resources: Vec<Resource> = request.deltas.keys().cloned().collect();
         resources.push(per_volume.clone());
         let [own, class] = self.catalog.limits_of(&request.project_id, &resources).await?;
         let defaults = &self.options.defaults;
-        let mut limits: BTreeMap<Resource, i64> = resources
-            .into_iter()
-            .map(|resource| {
-                let limit = limit_of(&resource, &own, &class, defaults);
-                (resource, limit)
-            })
-            .collect();
+        let mut limits = Limits::new();
+        for resource in resources {
+            let limit = limit_of(&resource, &own, &class, defaults);
+            limits.insert(resource, limit);
+        }
         let of_a_volume = limits.remove(&per_volume).unwrap_or(UNLIMITED);
         Ok((limits, of_a_volume))
     }
@@ -135,11 +135,7 @@ impl Excess {
     }
 }
 
-fn fits(
-    deltas: &Deltas,
-    limits: &BTreeMap<Resource, i64>,
-    usage: &BTreeMap<Resource, Usage>,
-) -> Result<(), Excess> {
+fn fits(deltas: &Deltas, limits: &Limits, usage: &BTreeMap<Resource, Usage>) -> Result<(), Excess> {
     for (resource, &requested) in deltas {
         let used = usage.get(resource).copied().unwrap_or_default();
         let limit = limits.get(resource).copied().unwrap_or(UNLIMITED);
@@ -165,7 +161,7 @@ fn unwritten(error: &CommitError) -> Error {
 }
 
 /// The limits that the commit must check again.
-fn ceilings(deltas: &Deltas, limits: &BTreeMap<Resource, i64>) -> Ceilings {
+fn ceilings(deltas: &Deltas, limits: &Limits) -> Ceilings {
     let limited = limits.iter().filter(|(resource, limit)| {
         **limit != UNLIMITED && deltas.get(*resource).is_some_and(|delta| *delta > 0)
     });

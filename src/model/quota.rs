@@ -128,79 +128,44 @@ pub fn is_over(limit: i64, usage: Usage, delta: i64) -> bool {
     limit >= 0 && delta >= 0 && usage.in_use.saturating_add(usage.reserved).saturating_add(delta) > limit
 }
 
-/// The configured defaults (`[quota]`): used if neither the project nor class `default` has a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Defaults {
-    /// `volumes`
-    pub volumes: i64,
-    /// `snapshots`
-    pub snapshots: i64,
-    /// `gigabytes`
-    pub gigabytes: i64,
-    /// `backups`
-    pub backups: i64,
-    /// `backup_gigabytes`
-    pub backup_gigabytes: i64,
-    /// `groups`
-    pub groups: i64,
-    /// `per_volume_gigabytes`
-    pub per_volume_gigabytes: i64,
-}
+/// Limits, by resource.
+pub type Limits = BTreeMap<Resource, i64>;
 
-impl Default for Defaults {
-    /// Cinder's defaults.
-    fn default() -> Self {
-        Self {
-            volumes: 10,
-            snapshots: 10,
-            gigabytes: 1000,
-            backups: 10,
-            backup_gigabytes: 1000,
-            groups: 10,
-            per_volume_gigabytes: UNLIMITED,
-        }
-    }
-}
-
-impl Defaults {
-    /// The default of a resource; a resource counted for one type has none.
-    pub fn of(&self, resource: &Resource) -> i64 {
-        match resource.0.as_str() {
-            "volumes" => self.volumes,
-            "snapshots" => self.snapshots,
-            "gigabytes" => self.gigabytes,
-            "backups" => self.backups,
-            "backup_gigabytes" => self.backup_gigabytes,
-            "groups" => self.groups,
-            "per_volume_gigabytes" => self.per_volume_gigabytes,
-            _ => UNLIMITED,
-        }
-    }
+/// Cinder's own limits, for what the configuration leaves out.
+pub fn default_limits() -> Limits {
+    let limits = [
+        ("volumes", 10),
+        ("snapshots", 10),
+        ("gigabytes", 1000),
+        ("backups", 10),
+        ("backup_gigabytes", 1000),
+        ("groups", 10),
+    ];
+    limits
+        .map(|(name, limit)| (Resource(name.to_owned()), limit))
+        .into()
 }
 
 /// The class whose limits override the configured ones.
 pub const DEFAULT_CLASS: &str = "default";
 
 /// The effective limit: the project's own, else class `default`'s, else the configured one.
-pub fn limit_of(
-    resource: &Resource,
-    project: &BTreeMap<Resource, i64>,
-    default_class: &BTreeMap<Resource, i64>,
-    defaults: &Defaults,
-) -> i64 {
-    let own = project.get(resource).or_else(|| default_class.get(resource));
-    own.copied().unwrap_or_else(|| defaults.of(resource))
+pub fn limit_of(resource: &Resource, project: &Limits, default_class: &Limits, defaults: &Limits) -> i64 {
+    let mut limits = [project, default_class, defaults].into_iter();
+    limits
+        .find_map(|limits| limits.get(resource).copied())
+        .unwrap_or(UNLIMITED)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Defaults, Resource, Usage, is_over, limit_of};
+    use super::{Resource, Usage, default_limits, is_over, limit_of};
     use crate::model::VolumeTypeId;
     use std::collections::BTreeMap;
 
     #[test]
     fn a_projects_own_limit_stands_before_the_class_and_the_class_before_the_configuration() {
-        let (volumes, defaults) = (Resource::volumes(), Defaults::default());
+        let (volumes, defaults) = (Resource::volumes(), default_limits());
         let none = BTreeMap::new();
         let row = |limit| BTreeMap::from([(volumes.clone(), limit)]);
         assert_eq!(limit_of(&volumes, &none, &none, &defaults), 10);

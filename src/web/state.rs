@@ -40,7 +40,7 @@ pub struct WebState {
     /// For inspection.
     pub router: Router,
     /// Default limits of the configuration, by resource.
-    pub default_limits: crate::model::quota::Deltas,
+    pub default_limits: crate::model::quota::Limits,
     /// The type a volume gets when none is given.
     pub default_volume_type: String,
     /// The zone a volume gets when none is given.
@@ -88,7 +88,7 @@ impl WebState {
             scheduler: router.any(),
             registry: router.any(),
             router,
-            default_limits: crate::model::quota::Deltas::new(),
+            default_limits: crate::model::quota::default_limits(),
             default_volume_type: "__DEFAULT__".to_owned(),
             default_availability_zone: "nova".to_owned(),
             call_timeout: std::time::Duration::from_secs(60),

@@ -22,7 +22,7 @@ use crate::actors::scheduler::{self, weighers::Multipliers};
 use crate::config::{Config, auth};
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::quota::{Defaults, Deltas, Resource as QuotaResource};
+use crate::model::quota::{Limits, Resource as QuotaResource};
 use crate::store::catalog::Catalog;
 use crate::store::sled::{OpenError, SledOptions, SledStore};
 use crate::store::{Health, Store};
@@ -270,7 +270,7 @@ fn start_actors(
     }
     .with_scheduler(&config.node.host, &config.node.availability_zone);
     let quota_options = quota::Options {
-        defaults: limits(config),
+        defaults: default_limits(config),
         mailbox_bound: bound,
     };
     let scheduler_options = scheduler::Options {
@@ -340,20 +340,7 @@ fn api_options(config: &Config) -> api::Options {
     }
 }
 
-fn limits(config: &Config) -> Defaults {
-    let quota = &config.quota;
-    Defaults {
-        volumes: quota.volumes,
-        snapshots: quota.snapshots,
-        gigabytes: quota.gigabytes,
-        backups: quota.backups,
-        backup_gigabytes: quota.backup_gigabytes,
-        groups: quota.groups,
-        per_volume_gigabytes: quota.per_volume_gigabytes,
-    }
-}
-
-fn defaults(config: &Config) -> Deltas {
+fn default_limits(config: &Config) -> Limits {
     config
         .quota
         .limits()
@@ -427,7 +414,7 @@ async fn site(
         ..ServerState::new(strategy)
     };
     let state = WebState {
-        default_limits: defaults(config),
+        default_limits: default_limits(config),
         default_volume_type: config.volume.default_volume_type.clone(),
         default_availability_zone: config.volume.default_availability_zone.clone(),
         call_timeout: config.web.call_timeout.get(),

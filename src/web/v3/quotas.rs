@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 
 use super::prelude::*;
 use crate::model::ProjectId;
+pub(super) use crate::model::quota::DEFAULT_CLASS;
 use crate::model::quota::{Resource, UNLIMITED};
 use crate::web::views::quota::{Quota, QuotaSet, resources};
-
-/// The class whose limits are the site's defaults.
-pub(super) const DEFAULT_CLASS: &str = "default";
 
 /// An answer that is limits: of a project or class that is named, or not.
 pub(super) fn limits(name: &str, quotas: &[Quota], id: Option<&str>) -> HandlerResult {
@@ -64,19 +62,10 @@ pub(super) async fn of_class(state: &WebState, class: &str) -> Result<Vec<Quota>
                 .get(&resource)
                 .or_else(|| state.default_limits.get(&resource))
                 .copied()
-                .unwrap_or_else(|| built_in(&resource)),
+                .unwrap_or(UNLIMITED),
             usage: crate::model::quota::Usage::default(),
             resource,
             name,
         })
         .collect())
-}
-
-/// Cinder's own defaults, for what the configuration leaves out.
-fn built_in(resource: &Resource) -> i64 {
-    match resource.0.as_str() {
-        "volumes" | "snapshots" | "backups" | "groups" => 10,
-        "gigabytes" | "backup_gigabytes" => 1000,
-        _ => UNLIMITED,
-    }
 }
