@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::reading::{plain, section};
+use super::reading::{section, settings};
 use super::units::Duration;
 use crate::model::volume::Secret;
 
@@ -18,7 +18,7 @@ pub enum Strategy {
     Noauth,
 }
 
-plain! { Strategy: "\"embedded\" or \"noauth\"" }
+settings! { read_plain; Strategy: "\"embedded\" or \"noauth\"" }
 
 section! {
     /// A user of the embedded identity service.

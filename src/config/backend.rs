@@ -1,15 +1,15 @@
 //! `[backend.<name>]`: a place for volumes, with its driver and its target.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use super::reading::{plain, section};
+use super::reading::{section, settings};
 use super::units::{ByteSize, Duration};
+pub use crate::drivers::lvm::{LvmType, VolumeClear};
+pub use crate::model::service::OverSubscription;
 
 /// The name of the backend that is there when none is configured.
 pub const DEFAULT_BACKEND: &str = "file";
@@ -26,33 +26,11 @@ pub enum Driver {
     Fake,
 }
 
-plain! { Driver: "\"file\", \"lvm\" or \"fake\"" }
+settings! { read_plain; Driver: "\"file\", \"lvm\" or \"fake\"" }
 
-/// Which kind of volumes driver `lvm` makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LvmType {
-    /// Thin if the thin pool exists or the group has no volumes yet, else thick.
-    Auto,
-    /// Thick.
-    Default,
-    /// Thin.
-    Thin,
-}
+settings! { read_plain; LvmType: "\"auto\", \"default\" (thick) or \"thin\"" }
 
-plain! { LvmType: "\"auto\", \"default\" (thick) or \"thin\"" }
-
-/// What happens to a deleted thick volume's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VolumeClear {
-    /// It is overwritten with zeros.
-    Zero,
-    /// It stays until the space is used again.
-    None,
-}
-
-plain! { VolumeClear: "\"zero\" or \"none\"" }
+settings! { read_plain; VolumeClear: "\"zero\" or \"none\"" }
 
 /// How volumes become reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -70,49 +48,11 @@ pub enum Target {
     None,
 }
 
-plain! { Target: "\"tgt\", \"lio\", \"nvmet\", \"fake\" or \"none\"" }
+settings! { read_plain; Target: "\"tgt\", \"lio\", \"nvmet\", \"fake\" or \"none\"" }
 
-plain! { Vec<IpAddr>: "a list of addresses in quotes" }
+settings! { read_plain; Vec<IpAddr>: "a list of addresses in quotes" }
 
-/// How far thin volumes may exceed the space there is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OverSubscription {
-    /// So many times the capacity; at least 1.
-    Ratio(f64),
-    /// Worked out from what is provisioned and used.
-    Auto,
-}
-
-plain! { OverSubscription: "a ratio of at least 1 in quotes, such as \"20.0\", or \"auto\"" }
-
-impl FromStr for OverSubscription {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<f64>() {
-            _ if text == "auto" => Ok(Self::Auto),
-            Ok(ratio) if ratio.is_finite() && ratio >= 1.0 => Ok(Self::Ratio(ratio)),
-            _ => Err(format!("'{text}' is no ratio")),
-        }
-    }
-}
-
-impl fmt::Display for OverSubscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ratio(ratio) => write!(f, "{ratio:?}"),
-            Self::Auto => f.write_str("auto"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for OverSubscription {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+settings! { read_text; OverSubscription: "a ratio of at least 1 in quotes, such as \"20.0\", or \"auto\"" }
 
 section! {
     /// A place for volumes, with its driver and its target.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::reading::{plain, section};
+use super::reading::{section, settings};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Format {
     Json,
 }
 
-plain! { Format: "\"auto\", \"text\" or \"json\"" }
+settings! { read_plain; Format: "\"auto\", \"text\" or \"json\"" }
 
 section! {
     /// What is logged, and in which form. Lines go to standard error.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::reading::{plain, section};
+use super::reading::{section, settings};
 
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Role {
     Volume,
 }
 
-plain! { Vec<Role>: "a list out of \"control\" and \"volume\"" }
+settings! { read_plain; Vec<Role>: "a list out of \"control\" and \"volume\"" }
 
 section! {
     /// Which machine this is and what it does.

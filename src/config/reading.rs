@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
@@ -135,12 +136,33 @@ pub(super) trait Setting: Sized {
     fn read(leaf: &Leaf<'_>, key: &str, notes: &mut Notes) -> Option<Self>;
 }
 
+/// Reads a value by `serde`.
 pub(super) fn read_plain<T: DeserializeOwned + Setting>(
     leaf: &Leaf<'_>,
     key: &str,
     notes: &mut Notes,
 ) -> Option<T> {
-    match T::deserialize(leaf.value.clone().into_deserializer()) {
+    read_as(leaf, key, notes, Ok)
+}
+
+/// Reads a value from its text form.
+pub(super) fn read_text<T: FromStr<Err: Display> + Setting>(
+    leaf: &Leaf<'_>,
+    key: &str,
+    notes: &mut Notes,
+) -> Option<T> {
+    read_as(leaf, key, notes, |text: String| {
+        text.parse().map_err(serde::de::Error::custom)
+    })
+}
+
+fn read_as<V: DeserializeOwned, T: Setting>(
+    leaf: &Leaf<'_>,
+    key: &str,
+    notes: &mut Notes,
+    convert: impl FnOnce(V) -> Result<T, toml::de::Error>,
+) -> Option<T> {
+    match V::deserialize(leaf.value.clone().into_deserializer()).and_then(convert) {
         Ok(value) => Some(value),
         Err(error) => {
             let problem = format!("{}; write {}", error.message().trim_end(), T::FORM);
@@ -150,9 +172,9 @@ pub(super) fn read_plain<T: DeserializeOwned + Setting>(
     }
 }
 
-/// Types that are read by `serde`.
-macro_rules! plain {
-    ($($type:ty: $form:literal),* $(,)?) => {$(
+/// Types that are read by this function.
+macro_rules! settings {
+    ($read:ident; $($type:ty: $form:literal),* $(,)?) => {$(
         impl $crate::config::reading::Setting for $type {
             const FORM: &'static str = $form;
 
@@ -161,14 +183,15 @@ macro_rules! plain {
                 key: &str,
                 notes: &mut $crate::config::reading::Notes,
             ) -> Option<Self> {
-                $crate::config::reading::read_plain(leaf, key, notes)
+                $crate::config::reading::$read(leaf, key, notes)
             }
         }
     )*};
 }
-pub(super) use plain;
+pub(super) use settings;
 
-plain! {
+settings! {
+    read_plain;
     bool: "true or false",
     u8: "a whole number from 0 to 255",
     u16: "a whole number from 0 to 65535",
@@ -183,6 +206,10 @@ plain! {
     Vec<IpNetwork>: "a list of addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/24\"]",
     Vec<String>: "a list of texts, such as [\"a\", \"b\"]",
     BTreeMap<String, String>: "a table of texts, such as { tier = \"gold\" }",
+}
+
+settings! {
+    read_text;
     Duration: "a number and a unit out of ms, s, m, h, d, such as \"30s\"",
     ByteSize: "a whole number and a unit out of B, KiB, MiB, GiB, TiB, such as \"16MiB\"",
 }

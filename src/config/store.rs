@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::reading::{plain, section};
+use super::reading::{section, settings};
 use super::units::{ByteSize, Duration};
 
 /// A store engine.
@@ -13,7 +13,7 @@ pub enum Engine {
     Sled,
 }
 
-plain! { Engine: "\"sled\"" }
+settings! { read_plain; Engine: "\"sled\"" }
 
 section! {
     /// Where the state of a control node lives.

@@ -1,6 +1,8 @@
 //! Services and the pools they report.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,27 @@ pub enum OverSubscription {
     Ratio(f64),
     /// Computed from the provisioned and used space (`auto`).
     Auto,
+}
+
+impl FromStr for OverSubscription {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(ratio) if ratio.is_finite() && ratio >= 1.0 => Ok(Self::Ratio(ratio)),
+            _ => Err(format!("'{text}' is no ratio")),
+        }
+    }
+}
+
+impl fmt::Display for OverSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(ratio) => write!(f, "{ratio:?}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
 }
 
 /// A pool, as reported by its VolumeManager (cinder: pool stats; `cinder/scheduler.md`, "Pool stats fields").

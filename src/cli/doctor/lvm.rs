@@ -59,7 +59,7 @@ pub fn check(name: &str, backend: &Backend, host: &str, work: &Work, reporter: &
         Err(error) => programs::report("lvm.version", None, &error, reporter),
     }
     let content = look_at_group(&checkup, &subject, work, reporter);
-    let is_thin = content.map_or(subject.kind != LvmType::Default, |content| {
+    let is_thin = content.map_or(subject.kind != LvmType::Thick, |content| {
         subject.is_thin(&content)
     });
     kernel(backend, is_thin, reporter);
@@ -76,7 +76,7 @@ impl Subject {
     fn is_thin(&self, content: &Content) -> bool {
         match self.kind {
             LvmType::Thin => true,
-            LvmType::Default => false,
+            LvmType::Thick => false,
             LvmType::Auto => content.pool.is_some() || content.volumes == 0,
         }
     }
@@ -274,7 +274,7 @@ mod tests {
         assert!(subject(LvmType::Auto).is_thin(&content(3, pool)));
         assert!(subject(LvmType::Auto).is_thin(&content(0, None)));
         assert!(!subject(LvmType::Auto).is_thin(&content(3, None)));
-        assert!(!subject(LvmType::Default).is_thin(&content(3, pool)));
+        assert!(!subject(LvmType::Thick).is_thin(&content(3, pool)));
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
             let subject = Subject {
                 clear,
                 clear_size,
-                ..subject(LvmType::Default)
+                ..subject(LvmType::Thick)
             };
             let findings = Reporter::collect(None, |reporter| wiping(&subject, is_thin, reporter));
             findings.first().map(|finding| finding.outcome)
@@ -299,10 +299,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let outcome = |name: &str| {
             let file = home.path().join(name);
-            let findings = Reporter::collect(None, |reporter| {
-                conf_file(&subject(LvmType::Auto), &file, reporter)
-            });
-            findings[0].outcome
+            Reporter::first(|reporter| conf_file(&subject(LvmType::Auto), &file, reporter)).outcome
         };
         std::fs::write(home.path().join("lvm.conf"), "").unwrap();
         std::fs::write(home.path().join("my.conf"), "").unwrap();

@@ -18,7 +18,7 @@ use crate::drivers::VolumeDriver;
 use crate::drivers::copy::process::CopyOptions;
 use crate::drivers::fake::{FakeDriver, FakeOptions};
 use crate::drivers::file::{FileDriver, FileOptions};
-use crate::drivers::lvm::{LvmDriver, LvmOptions, LvmType, VolumeClear};
+use crate::drivers::lvm::{LvmDriver, LvmOptions};
 use crate::drivers::ownership::{LockError, Ownership, Place};
 use crate::drivers::targets::TargetDriver;
 use crate::drivers::targets::fake::FakeTarget;
@@ -26,7 +26,6 @@ use crate::drivers::targets::lio::{LioOptions, LioTarget};
 use crate::drivers::targets::nvmet::{InfoVersion, NvmetOptions, NvmetTarget};
 use crate::drivers::targets::tgt::{self, TgtOptions, TgtTarget};
 use crate::model::BackendName;
-use crate::model::service::OverSubscription;
 use crate::transport::Router;
 
 /// How long a start waits for the locks of the storage: a storage that does not answer is reported by its manager.
@@ -179,19 +178,12 @@ pub(in crate::cli) fn driver(backend: &Backend, host: &str) -> DriverFactory {
 
 pub(in crate::cli) fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
     LvmOptions {
-        lvm_type: match backend.lvm_type {
-            backend::LvmType::Auto => LvmType::Auto,
-            backend::LvmType::Default => LvmType::Thick,
-            backend::LvmType::Thin => LvmType::Thin,
-        },
+        lvm_type: backend.lvm_type,
         mirrors: backend.lvm_mirrors,
         conf_file: Some(backend.lvm_conf_file.clone()).filter(|file| !file.as_os_str().is_empty()),
         suppress_fd_warnings: backend.lvm_suppress_fd_warnings,
         thin_pool_warn_percent: backend.thin_pool_warn_percent,
-        volume_clear: match backend.volume_clear {
-            backend::VolumeClear::Zero => VolumeClear::Zero,
-            backend::VolumeClear::None => VolumeClear::None,
-        },
+        volume_clear: backend.volume_clear,
         volume_clear_size: backend.volume_clear_size,
         volume_clear_ionice: backend.volume_clear_ionice.clone(),
         command_timeout: backend.command_timeout.get(),
@@ -202,16 +194,9 @@ pub(in crate::cli) fn lvm_options(backend: &Backend, host: &str) -> LvmOptions {
         },
         host: host.to_owned(),
         reserved_percentage: backend.reserved_percentage,
-        max_over_subscription_ratio: over_subscription(backend),
+        max_over_subscription_ratio: backend.max_over_subscription_ratio,
         extra: backend.capabilities.clone(),
         ..LvmOptions::new(&backend.volume_group, &backend.volume_backend_name)
-    }
-}
-
-fn over_subscription(backend: &Backend) -> OverSubscription {
-    match backend.max_over_subscription_ratio {
-        backend::OverSubscription::Ratio(ratio) => OverSubscription::Ratio(ratio),
-        backend::OverSubscription::Auto => OverSubscription::Auto,
     }
 }
 
@@ -268,7 +253,7 @@ fn options(backend: &Backend, config: &Config) -> Options {
         report_interval: config.service.report_interval.get(),
         stats_polling_interval: backend.backend_stats_polling_interval.get(),
         reserved_percentage: backend.reserved_percentage,
-        max_over_subscription_ratio: over_subscription(backend),
+        max_over_subscription_ratio: backend.max_over_subscription_ratio,
         page_size: config.transport.page_size,
         delete_orphans: backend.delete_orphans,
         expect_storage: backend.expect_storage,

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Shown, time};
 use crate::messages::scheduler::PoolView;
-use crate::model::service::{Capacity, OverSubscription};
+use crate::model::service::Capacity;
 
 /// A pool: its name, and its capabilities if requested.
 #[derive(Clone, Copy)]
@@ -60,10 +60,7 @@ impl Serialize for Capabilities<'_> {
             // Text, as in Cinder: it may be `auto`.
             map.serialize_entry(
                 "max_over_subscription_ratio",
-                &match pool.max_over_subscription_ratio {
-                    OverSubscription::Ratio(ratio) => format!("{ratio:?}"),
-                    OverSubscription::Auto => "auto".to_owned(),
-                },
+                &pool.max_over_subscription_ratio.to_string(),
             )?;
             map.serialize_entry("reserved_percentage", &pool.reserved_percentage)?;
             map.serialize_entry("multiattach", &pool.multiattach)?;
