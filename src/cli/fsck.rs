@@ -73,14 +73,8 @@ pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
     };
     match found {
         Ok(rows) => {
-            print!(
-                "{}",
-                if args.json {
-                    in_json(&rows)
-                } else {
-                    in_words(&rows)
-                }
-            );
+            let show = if args.json { in_json } else { in_words };
+            print!("{}", show(&rows));
             match rows.iter().all(|row| row.mended) {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::FAILURE,
@@ -133,9 +127,7 @@ async fn look(args: &FsckArgs, config: &Config) -> Result<Repair, BoxError> {
 
 async fn exported(file: &Path, folder: &Path) -> Result<MemoryStore, BoxError> {
     let file = match file == Path::new("newest") {
-        true => exports::all(folder)
-            .pop()
-            .ok_or_else(|| format!("there is no export in {}", folder.display()))?,
+        true => exports::newest(folder)?,
         false => file.to_owned(),
     };
     export::verify(&file)?;

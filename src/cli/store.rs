@@ -118,9 +118,7 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
     let (path, folder) = (store_path(data_dir), exports::folder(data_dir));
     let from = match from {
         Some(from) => from.to_owned(),
-        None => exports::all(&folder)
-            .pop()
-            .ok_or_else(|| format!("there is no export in {}", folder.display()))?,
+        None => exports::newest(&folder)?,
     };
     export::verify(&from)?;
     std::fs::create_dir_all(data_dir)?;

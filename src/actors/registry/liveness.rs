@@ -4,6 +4,7 @@
 //! for one look-up or one entry, never across an await.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -99,13 +100,9 @@ impl Liveness {
 
     /// The record's id of a backend's service, if it is known (`service_uuid` of its volumes).
     pub fn service_id(&self, backend: &BackendName) -> Option<ServiceId> {
-        Some(
-            self.services
-                .read()
-                .get(&key(VOLUME_BINARY, &backend.to_string()))?
-                .service
-                .id,
-        )
+        let services = self.services.read();
+        let known = services.get(&key(VOLUME_BINARY, &backend.to_string()))?;
+        Some(known.service.id)
     }
 
     /// The expected backends: every known VolumeManager that is not disabled.
@@ -162,18 +159,14 @@ impl Liveness {
     /// Adds or updates a service after a change in the catalog.
     pub(super) fn put(&self, service: Service) {
         let mut services = self.services.write();
-        match services.get_mut(&key(&service.binary, &service.host)) {
-            Some(known) => known.service = service,
-            None => {
-                let key = key(&service.binary, &service.host);
-                services.insert(
-                    key,
-                    Known {
-                        service,
-                        heard_at: None,
-                        backend_up: None,
-                    },
-                );
+        match services.entry(key(&service.binary, &service.host)) {
+            Entry::Occupied(mut known) => known.get_mut().service = service,
+            Entry::Vacant(place) => {
+                place.insert(Known {
+                    service,
+                    heard_at: None,
+                    backend_up: None,
+                });
             }
         }
     }

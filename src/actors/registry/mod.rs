@@ -20,8 +20,8 @@ use crate::messages::registry::{
 };
 use crate::model::role::Level;
 use crate::model::{Context, Error, Service, ServiceId, Timestamp, bounds};
-use crate::store::CommitError;
 use crate::store::catalog::Catalog;
+use crate::store::{CommitError, StoreError};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve, Started};
 
@@ -94,16 +94,18 @@ pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> 
 impl Registry {
     async fn load(&self) {
         while !self.liveness.is_loaded() {
-            match self.catalog.services().await {
-                Ok(services) => self
-                    .liveness
-                    .load(services.into_iter().map(|stored| stored.record)),
-                Err(error) => {
-                    tracing::error!(%error, "services could not be read; trying again");
-                    tokio::time::sleep(LOAD_AGAIN_AFTER).await;
-                }
+            if let Err(error) = self.read().await {
+                tracing::error!(%error, "services could not be read; trying again");
+                tokio::time::sleep(LOAD_AGAIN_AFTER).await;
             }
         }
+    }
+
+    async fn read(&self) -> Result<(), StoreError> {
+        let services = self.catalog.services().await?;
+        self.liveness
+            .load(services.into_iter().map(|stored| stored.record));
+        Ok(())
     }
 
     async fn beat(&self, beat: &Heartbeat) -> Result<(), Error> {
@@ -160,8 +162,7 @@ impl Registry {
     ) -> Result<Service, Error> {
         let _writing = self.writing.lock().await;
         for _ in 0..COMMIT_TRIES {
-            let was = self.catalog.service(binary, host).await;
-            let was = was.map_err(|error| error.for_client())?;
+            let was = self.catalog.service(binary, host).await?;
             let now = change(was.as_ref().map(|was| was.record.clone()));
             let mut changes = self.catalog.change();
             changes.update_service(was.as_ref(), &now);
@@ -183,13 +184,8 @@ impl Registry {
     /// Reads the services again, to include the changes of other nodes.
     async fn read_again(&self) {
         let _writing = self.writing.lock().await;
-        match self.catalog.services().await {
-            Ok(services) => self
-                .liveness
-                .load(services.into_iter().map(|stored| stored.record)),
-            Err(error) => {
-                tracing::warn!(%error, "services could not be read again; the known state is kept")
-            }
+        if let Err(error) = self.read().await {
+            tracing::warn!(%error, "services could not be read again; the known state is kept");
         }
     }
 }

@@ -32,6 +32,15 @@ pub(in crate::cli) fn all(folder: &Path) -> Vec<PathBuf> {
     exports
 }
 
+/// The newest export in a folder.
+///
+/// # Errors
+/// If there is none.
+pub(in crate::cli) fn newest(folder: &Path) -> Result<PathBuf, String> {
+    let newest = all(folder).pop();
+    newest.ok_or_else(|| format!("there is no export in {}", folder.display()))
+}
+
 /// The number in the name of an export.
 fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
