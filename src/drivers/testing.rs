@@ -3,6 +3,7 @@
 pub(crate) mod fence;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, json};
 
@@ -11,6 +12,11 @@ use super::{DriverError, DriverResult, Managed, VolumeDriver, VolumeUpdate, Work
 
 use crate::model::spec::VolumeSource;
 use crate::model::{BackendName, Connector, ProjectId, Reference, SnapshotId, VolumeId, VolumeSpec};
+
+/// Work with enough time for any test.
+pub(crate) fn work() -> Work {
+    Work::within(Duration::from_secs(60))
+}
 
 /// An empty volume of so many GiB.
 pub(crate) fn volume(size: u32) -> VolumeSpec {

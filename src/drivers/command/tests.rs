@@ -2,11 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, Process};
 use super::{Command, CommandError, Talk};
+use crate::drivers::testing::work;
 use crate::drivers::{DriverError, Work};
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(30))
-}
 
 fn sh(script: &str) -> Command {
     Command::new("sh", "dash").args(["-c", script])

@@ -189,12 +189,9 @@ mod tests {
 
     use super::{Access, BlockFile, DriverError, DriverResult, OpenVolume, Throttle, Work};
     use crate::drivers::testing::fence::{Effect, Lock, verbs_of};
+    use crate::drivers::testing::work;
 
     const LENGTH: u64 = 3 << 20;
-
-    fn work() -> Work {
-        Work::within(Duration::from_secs(60))
-    }
 
     /// A file that is filled with this byte, or consists of a hole.
     fn file(byte: u8) -> tempfile::NamedTempFile {

@@ -3,13 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{FakeDriver, FakeOptions, Fault, Verb};
-use crate::drivers::testing::{DriverSteps, volume};
-use crate::drivers::{DriverError, VolumeDriver, Work};
+use crate::drivers::testing::{DriverSteps, volume, work};
+use crate::drivers::{DriverError, VolumeDriver};
 use crate::model::SnapshotId;
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(10))
-}
 
 #[test]
 fn a_full_backend_says_so_and_keeps_nothing() {

@@ -4,14 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{FileDriver, FileOptions, GIB};
-use crate::drivers::testing::{DriverSteps as _, volume};
+use crate::drivers::testing::{DriverSteps as _, volume, work};
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::model::service::Capacity;
 use crate::model::{Reference, SnapshotId, VolumeSpec};
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(60))
-}
 
 fn backend(folder: &Path) -> FileDriver {
     let driver = FileDriver::new(FileOptions::new(folder, "file"));

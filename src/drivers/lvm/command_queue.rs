@@ -99,11 +99,8 @@ mod tests {
     use std::time::Duration;
 
     use super::CommandQueue;
+    use crate::drivers::testing::work;
     use crate::drivers::{DriverError, Work};
-
-    fn work() -> Work {
-        Work::within(Duration::from_secs(20))
-    }
 
     #[test]
     fn no_more_are_in_than_may_be_and_all_get_in() {

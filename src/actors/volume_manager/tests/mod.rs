@@ -18,7 +18,8 @@ use crate::backend::{BackendState, Options, Readiness};
 use crate::drivers::fake::{FakeDriver, FakeOptions, Fault, Verb};
 use crate::drivers::targets::TargetDriver;
 use crate::drivers::targets::fake::{FakeTarget, Verb as TargetVerb};
-use crate::drivers::{DriverError, VolumeDriver, Work};
+use crate::drivers::testing::work;
+use crate::drivers::{DriverError, VolumeDriver};
 use crate::flow::Unobserved;
 use crate::messages::api::{
     ApiTopic, BackendStarted, BackendVolume, BackendVolumesPage, CompareStorage, ConfirmOrphans, FailureKind,
@@ -175,10 +176,6 @@ fn world() -> World {
 
 fn world_by(options: Options) -> World {
     world_with(FakeDriver::default(), options, Vec::new())
-}
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(20))
 }
 
 fn connector() -> Connector {

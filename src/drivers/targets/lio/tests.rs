@@ -1,7 +1,6 @@
 //! LIO with an emulated kernel. `tests/guest` and `examples/target_verbs.rs` use the real one.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use crate::drivers::targets::configfs::emulation::Emulation;
 use crate::drivers::targets::configfs::scenes::{self, Fenced};
 use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
-use crate::drivers::testing::{connector, volume};
+use crate::drivers::testing::{connector, volume, work};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::volume::Secret;
 use crate::model::{AttachMode, ConnectionInfo, VolumeSpec};
@@ -22,10 +21,7 @@ const GUEST: &str = "iqn.1993-08.org.debian:01:guest";
 const OTHER: &str = "iqn.1993-08.org.debian:01:other";
 const FILE: &str = "/srv/volume";
 const DEVICE: &str = "/dev/volume-3";
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(10))
-}
+const PORTALS: [&str; 2] = ["192.0.2.1:3260", "[2001:db8::1]:3260"];
 
 /// Files have 1 GiB unless they are named `grown`; a device's name ends with its minor number.
 fn probe(path: &Path) -> DriverResult<Backing> {
@@ -45,10 +41,7 @@ fn twice_as_large(_: &Path) -> DriverResult<Backing> {
 
 fn options() -> LioOptions {
     LioOptions {
-        portals: vec![
-            "192.0.2.1:3260".parse().unwrap(),
-            "[2001:db8::1]:3260".parse().unwrap(),
-        ],
+        portals: PORTALS.map(|portal| portal.parse().unwrap()).to_vec(),
         // Nothing has to be prepared: `configfs` is not used while the emulation has the fabric.
         configfs: "/nonexistent".into(),
         ..LioOptions::new("host@file", "192.0.2.1:3260".parse().unwrap())
@@ -80,6 +73,11 @@ fn export(target: &LioTarget, volume: &VolumeSpec, path: &str) -> DriverResult<E
 fn attach(target: &LioTarget, volume: &VolumeSpec, path: &str, who: &str) -> DriverResult<ConnectionInfo> {
     let export = export(target, volume, path)?;
     target.grant_access(&work(), volume, &export, &connector(who), AttachMode::Rw)
+}
+
+fn revoke(target: &LioTarget, volume: &VolumeSpec, who: &str) {
+    let who = connector(who);
+    target.revoke_access(&work(), volume, Some(&who)).unwrap();
 }
 
 fn killed_anywhere(
@@ -190,7 +188,7 @@ fn connection_data_are_cinders() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let info = attach(&target(&kernel), &volume, DEVICE, GUEST).unwrap();
     let iqn = format!("iqn.2010-10.org.openstack:volume-{}", volume.id);
-    let (first, second) = ("192.0.2.1:3260", "[2001:db8::1]:3260");
+    let [first, second] = PORTALS;
     assert_eq!(info.driver_volume_type, "iscsi");
     assert_eq!(
         serde_json::Value::Object(info.data()),
@@ -223,12 +221,8 @@ fn a_changed_secret_applies_to_all_initiators_with_access() {
     attach(&target, &volume, FILE, GUEST).unwrap();
     volume.provider_auth = Some(Secret::new("CHAP another another567890"));
     export(&target, &volume, FILE).unwrap();
-    assert!(
-        kernel
-            .shown()
-            .iter()
-            .any(|line| line.ends_with("auth/userid = another"))
-    );
+    let mut shown = kernel.shown().into_iter();
+    assert!(shown.any(|line| line.ends_with("auth/userid = another")));
     assert!(!kernel.shows("name567890123456789"));
 }
 
@@ -260,19 +254,15 @@ fn only_granted_initiators_have_access_and_all_can_be_revoked_at_once() {
     let (kernel, volume) = (Emulation::new(), specimen());
     let target = target(&kernel);
     attach_both(&target, &volume, FILE);
-    let export_data = export(&target, &volume, FILE).unwrap();
     for stranger in ["", "..", "a/b"] {
-        let connector = connector(stranger);
-        let answer = target.grant_access(&work(), &volume, &export_data, &connector, AttachMode::Rw);
+        let answer = attach(&target, &volume, FILE, stranger);
         assert!(matches!(answer, Err(DriverError::Refused { .. })), "{stranger}");
-        target.revoke_access(&work(), &volume, Some(&connector)).unwrap();
+        revoke(&target, &volume, stranger);
     }
     let is_acl = |line: &&String| line.ends_with("/auth/userid = name567890123456789");
     let acls = || kernel.shown().iter().filter(is_acl).count();
     assert_eq!(acls(), 2);
-    target
-        .revoke_access(&work(), &volume, Some(&connector(GUEST)))
-        .unwrap();
+    revoke(&target, &volume, GUEST);
     assert_eq!(acls(), 1);
     for _ in 0..2 {
         target.revoke_access(&work(), &volume, None).unwrap();
@@ -296,9 +286,7 @@ fn an_initiator_is_known_however_its_name_is_spelled() {
     }
     tree.editor(&work()).make(&place.acl(SPELLED)).unwrap();
     attach(&target, &volume, FILE, OTHER).unwrap();
-    target
-        .revoke_access(&work(), &volume, Some(&connector(SPELLED)))
-        .unwrap();
+    revoke(&target, &volume, SPELLED);
     assert_eq!(acls(), [OTHER]);
 }
 
@@ -339,13 +327,12 @@ fn a_portal_is_the_same_however_it_is_spelled() {
     export(&target, &volume, FILE).unwrap();
     let portals = target.place(&volume).portals();
     let spelled = "[2001:DB8:0:0:0:0:0:1]:3260";
-    tree.editor(&work())
-        .remove(&portals.join("[2001:db8::1]:3260"))
-        .unwrap();
-    tree.editor(&work()).make(&portals.join(spelled)).unwrap();
-    tree.editor(&work())
-        .make(&portals.join("[2001:db8::2]:3260"))
-        .unwrap();
+    let work = work();
+    let editor = tree.editor(&work);
+    editor.remove(&portals.join("[2001:db8::1]:3260")).unwrap();
+    for portal in [spelled, "[2001:db8::2]:3260"] {
+        editor.make(&portals.join(portal)).unwrap();
+    }
     export(&target, &volume, FILE).unwrap();
     assert_eq!(tree.folders(&portals).unwrap(), ["192.0.2.1:3260", spelled]);
 }
@@ -375,11 +362,9 @@ fn exports_are_listed_by_whose_they_are() {
     };
     let elsewhere = LioTarget::over(options, Tree::new(kernel.clone()), probe);
     elsewhere.ensure_export(&work(), &other, Path::new(FILE)).unwrap();
-    assert_eq!(
-        target(&kernel).list_exports(&work()).unwrap(),
-        [one.storage_name()]
-    );
-    assert_eq!(elsewhere.list_exports(&work()).unwrap(), [other.storage_name()]);
+    for (target, volume) in [(target(&kernel), one), (elsewhere, other)] {
+        assert_eq!(target.list_exports(&work()).unwrap(), [volume.storage_name()]);
+    }
 }
 
 #[test]

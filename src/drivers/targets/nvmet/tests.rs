@@ -1,7 +1,6 @@
 //! nvmet with an emulated kernel. `tests/guest/nvmet` uses the real one.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -11,16 +10,12 @@ use crate::drivers::targets::configfs::emulation::Emulation;
 use crate::drivers::targets::configfs::scenes::{Fenced, killed_anywhere};
 use crate::drivers::targets::{Export, TargetDriver};
 use crate::drivers::testing::fence::{Effect, Verb, all_are_fenced, verbs_of};
-use crate::drivers::testing::volume;
+use crate::drivers::testing::{volume, work};
 use crate::drivers::{DriverError, DriverResult, Work};
 use crate::model::{AttachMode, ConnectionInfo, Connector, VolumeSpec};
 
 const GUEST: &str = "nqn.2014-08.org.nvmexpress:uuid:guest";
 const OTHER: &str = "nqn.2014-08.org.nvmexpress:uuid:other";
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(10))
-}
 
 fn connector(nqn: &str) -> Connector {
     let mut object = Map::new();

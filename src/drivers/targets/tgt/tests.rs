@@ -1,16 +1,10 @@
 //! Tests of internals; see `tests/drivers_tgt.rs` for the others.
 
-use std::time::Duration;
-
 use super::{TgtOptions, TgtTarget, measure};
+use crate::drivers::DriverError;
 use crate::drivers::targets::TargetDriver;
 use crate::drivers::targets::chap::Chap;
-use crate::drivers::testing::volume;
-use crate::drivers::{DriverError, Work};
-
-fn work() -> Work {
-    Work::within(Duration::from_secs(20))
-}
+use crate::drivers::testing::{volume, work};
 
 fn reason(error: DriverError) -> String {
     let DriverError::Failed { operator, .. } = error else {
