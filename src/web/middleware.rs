@@ -181,8 +181,9 @@ fn stamp(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// `/v3/<…>/` is `/v3/<…>`: the Routes library ignores a trailing slash. `/v3/` itself is kept: its answer differs
-/// from that of `/v3`.
+/// `/identity/<…>/` is `/identity/<…>` (keystone: `middleware/url_normalize.py`), and the same of this service's own paths and of
+/// `/v3/{project}/`. Other paths of Cinder are kept: its router knows none with a trailing slash but `/v3/`, whose answer differs from
+/// that of `/v3`.
 fn trim_slash(request: &mut ServiceRequest) {
     let Some(trimmed) = trimmed(request.uri()) else {
         return;
@@ -194,7 +195,10 @@ fn trim_slash(request: &mut ServiceRequest) {
 fn trimmed(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let short = path.strip_suffix('/')?;
-    if short.is_empty() || short == "/v3" || short.ends_with('/') {
+    let is_of_project = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    let below_v3 = short.strip_prefix("/v3/");
+    let is_resource = below_v3.is_some_and(|path| !path.bytes().all(is_of_project));
+    if short.is_empty() || short == "/v3" || is_resource || short.ends_with('/') {
         return None;
     }
     let text = match uri.query() {
@@ -335,9 +339,11 @@ mod tests {
     fn a_slash_at_the_end_means_nothing_but_behind_v3() {
         let trimmed = |uri: &str| trimmed(&uri.parse().unwrap()).map(|uri| uri.to_string());
         assert_eq!(
-            trimmed("/v3/0a/volumes/?limit=1"),
-            Some("/v3/0a/volumes?limit=1".to_owned())
+            trimmed("/identity/v3/users/?name=a"),
+            Some("/identity/v3/users?name=a".to_owned())
         );
+        assert_eq!(trimmed("/v3/0a/volumes/?limit=1"), None);
+        assert_eq!(trimmed("/v3/volumes/"), None);
         assert_eq!(trimmed("/v3/0a/"), Some("/v3/0a".to_owned()));
         assert_eq!(trimmed("/v3/"), None);
         assert_eq!(trimmed("/"), None);

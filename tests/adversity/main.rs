@@ -12,6 +12,7 @@ mod acknowledged;
 #[path = "../process_support/child.rs"]
 mod child;
 #[path = "../process_support/client.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
 mod client;
 mod disk;
 mod full_disk;

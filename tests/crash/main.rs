@@ -9,6 +9,7 @@ mod child;
 #[path = "../process_support/client.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod client;
+mod identity;
 mod matrix;
 mod owner;
 mod process;

@@ -15,11 +15,8 @@ use anyhow::Result;
 
 use crate::child::{Child, PROGRAM};
 
-/// Files, a target that leads nowhere, each user an administrator, and room for all.
+/// Files, a target that leads nowhere, and room for all.
 const CONFIG: &str = r#"
-[auth]
-strategy = "noauth"
-
 [quota]
 volumes = -1
 gigabytes = -1
@@ -36,6 +33,9 @@ target = "fake"
 max_over_subscription_ratio = "1000000.0"
 "#;
 
+/// Each user is an administrator.
+const NO_AUTHENTICATION: &str = "[auth]\nstrategy = \"noauth\"\n";
+
 pub struct Pumice {
     child: Child,
     pub address: SocketAddr,
@@ -49,8 +49,13 @@ impl Pumice {
 
     /// The same with these variables in its environment.
     pub fn start_with(folder: &Path, env: &[(&str, &OsStr)]) -> Result<Self> {
+        Self::start_for(NO_AUTHENTICATION, folder, env)
+    }
+
+    /// The same with this section of the configuration, which says who may call.
+    pub fn start_for(auth: &str, folder: &Path, env: &[(&str, &OsStr)]) -> Result<Self> {
         let config = folder.join("pumice.toml");
-        std::fs::write(&config, CONFIG)?;
+        std::fs::write(&config, format!("{auth}{CONFIG}"))?;
         let mut program = Command::new(PROGRAM);
         program.envs(env.iter().copied());
         let (child, address) = Child::serving(program, &config, &folder.join("data"), &folder.join("log"))?;

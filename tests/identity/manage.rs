@@ -470,6 +470,11 @@ async fn lists_are_filtered_as_keystone_filters_them() {
         )
         .await;
     assert_eq!(count("groups", "groups").await, 0);
+    assert_eq!(count("projects?tags=x", "projects").await, 1);
+    assert_eq!(count("projects?tags=x,y", "projects").await, 0);
+    let rules = managed.must(200, "GET", "role_inferences", None).await;
+    assert_eq!(rules["role_inferences"][0]["prior_role"]["name"], "admin");
+    assert_eq!(rules["role_inferences"][1]["implies"][0]["name"], "reader");
 }
 
 fn by_credential(id: &str, secret: &str) -> Value {

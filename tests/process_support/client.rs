@@ -14,12 +14,15 @@ pub const OTHER_PROJECT: &str = "decade00decade00decade00decade00";
 pub struct Client {
     stream: TcpStream,
     project: &'static str,
+    token: String,
 }
 
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<u32>,
+    /// `X-Subject-Token`, of a login.
+    pub token: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -51,7 +54,17 @@ impl Client {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, project })
+        let token = format!("user:{project}");
+        Ok(Self {
+            stream,
+            project,
+            token,
+        })
+    }
+
+    /// Sends this token from now on.
+    pub fn use_token(&mut self, token: String) {
+        self.token = token;
     }
 
     /// A request below `/v3/{project}`.
@@ -71,9 +84,9 @@ impl Client {
     pub fn send_raw(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         write!(
             self.stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: user:{}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {}\r\nContent-Type: application/json\r\n\
              OpenStack-API-Version: volume 3.71\r\nContent-Length: {}\r\n\r\n{body}",
-            self.project,
+            self.token,
             body.len()
         )?;
         let mut got = Vec::new();
@@ -83,7 +96,8 @@ impl Client {
             }
             self.more(&mut got)?;
         };
-        let head = String::from_utf8_lossy(&got[..head_end]).to_ascii_lowercase();
+        let as_sent = String::from_utf8_lossy(&got[..head_end]).into_owned();
+        let head = as_sent.to_ascii_lowercase();
         let number = |name: &str| {
             head.lines()
                 .find_map(|line| line.strip_prefix(name))
@@ -97,6 +111,11 @@ impl Client {
         Ok(Answer {
             status: head.get(9..12).context("no status")?.parse()?,
             retry_after: number("retry-after:")?,
+            token: as_sent.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                let is_it = name.eq_ignore_ascii_case("x-subject-token");
+                is_it.then(|| value.trim().to_owned())
+            }),
             body: got[head_end..].to_vec(),
         })
     }

@@ -316,6 +316,11 @@ fn configured<R: Clone>(record: &R) -> Found<R> {
     }
 }
 
+/// The ids of the built-in roles, in their order.
+pub fn built_in_roles() -> &'static [RoleId] {
+    BUILT_IN.as_slice()
+}
+
 /// Whether this is the role of administrators.
 pub fn is_admin(role: &Role) -> bool {
     role.id == BUILT_IN[0]

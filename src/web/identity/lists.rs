@@ -37,7 +37,7 @@ fn is_true(value: &str) -> bool {
     !["0", "false", "f", "no", "n", "off"].contains(&value.to_lowercase().as_str())
 }
 
-/// The items that match the query: a field by its value, or with a comparison such as `name__icontains` (keystone:
+/// The items that match the query: a field by its value, tags by all of them, or with a comparison such as `name__icontains` (keystone:
 /// `common/driver_hints.py`). Names that are no fields are ignored.
 pub(super) fn filtered(request: &HttpRequest, mut items: Vec<Value>) -> Vec<Value> {
     for (name, wanted) in decode_query(request.query_string()) {
@@ -45,6 +45,7 @@ pub(super) fn filtered(request: &HttpRequest, mut items: Vec<Value>) -> Vec<Valu
         items.retain(|item| match &item[field] {
             Value::String(text) => compare(comparison, text, &wanted),
             Value::Bool(flag) => is_true(&wanted) == *flag,
+            Value::Array(tags) => wanted.split(',').all(|tag| tags.iter().any(|has| has == tag)),
             // A field that is not set, as of a user without a default project.
             Value::Null => item.get(field).is_none() || field == "domain_id" && wanted == "null",
             _ => true,

@@ -4,18 +4,18 @@ use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::directory::DEFAULT_DOMAIN_NAME;
+use super::directory::{DEFAULT_DOMAIN_NAME, built_in_roles};
 use super::lists::{Answer, filtered, list};
 use super::refusal::Refusal;
 use super::requester::Requester;
 use super::resource::find;
 use super::view;
-use crate::model::identity::DEFAULT_DOMAIN;
+use crate::model::identity::{DEFAULT_DOMAIN, IMPLIED_ROLES};
 use crate::model::{User, UserId};
 use crate::web::routes::{Access, Routes};
 
 /// Lists that are always empty, because there is nothing of the kind.
-const EMPTY: [(&str, &str); 11] = [
+const EMPTY: [(&str, &str); 17] = [
     ("/v3/groups", "groups"),
     ("/v3/credentials", "credentials"),
     ("/v3/policies", "policies"),
@@ -24,6 +24,12 @@ const EMPTY: [(&str, &str); 11] = [
     ("/v3/auth/domains", "domains"),
     ("/v3/OS-TRUST/trusts", "trusts"),
     ("/v3/OS-FEDERATION/identity_providers", "identity_providers"),
+    ("/v3/OS-FEDERATION/mappings", "mappings"),
+    ("/v3/OS-FEDERATION/service_providers", "service_providers"),
+    ("/v3/users/{id}/credentials/OS-EC2", "credentials"),
+    ("/v3/projects/{id}/groups/{group}/roles", "roles"),
+    ("/v3/domains/{id}/groups/{group}/roles", "roles"),
+    ("/v3/system/groups/{id}/roles", "roles"),
     ("/v3/users/{id}/groups", "groups"),
     ("/v3/users/{id}/access_rules", "access_rules"),
     ("/v3/domains/{id}/users/{user}/roles", "roles"),
@@ -70,6 +76,7 @@ pub(super) fn routes(routes: &mut Routes) {
     routes.get("/v3/regions", Access::Identity, regions);
     routes.get("/v3/regions/{id}", Access::Identity, region);
     routes.get("/v3/system/users/{id}/roles", Access::Identity, system_roles);
+    routes.get("/v3/role_inferences", Access::Identity, role_inferences);
     for (path, name) in EMPTY {
         let answer = move |request: HttpRequest, requester: Requester| empty(request, requester, name);
         routes.get(path, Access::Identity, answer);
@@ -89,6 +96,19 @@ async fn later(requester: Requester) -> Answer {
 async fn empty(request: HttpRequest, requester: Requester, name: &'static str) -> Answer {
     let path = request.path().split_once("/v3/").map_or("", |(_, path)| path);
     Ok(list(&requester, name, path, Vec::new()))
+}
+
+/// Which roles include others (keystone: `list_role_inference_rules`).
+async fn role_inferences(requester: Requester) -> Answer {
+    requester.administrates("identity:list_role_inference_rules")?;
+    let mut rules = Vec::new();
+    for id in &built_in_roles()[..IMPLIED_ROLES - 1] {
+        let roles = requester.directory().with_implied(&[id.clone()].into()).await?;
+        let mut views = roles.iter().map(|role| view::whole_role(&requester.api, role));
+        let prior = views.next();
+        rules.push(json!({"prior_role": prior, "implies": views.collect::<Vec<_>>()}));
+    }
+    Ok(list(&requester, "role_inferences", "role_inferences", rules))
 }
 
 async fn system_roles(requester: Requester, user: web::Path<String>) -> Answer {
