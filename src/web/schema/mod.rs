@@ -394,6 +394,14 @@ pub(in crate::web) fn boolean(object: &Value, field: &str) -> Option<bool> {
     }
 }
 
+/// A number, or a text that is one, if it is whole.
+pub(in crate::web) fn whole(value: &Value) -> Option<u32> {
+    match python::number(value)? {
+        python::Number::Int(number) => u32::try_from(number).ok(),
+        python::Number::Float(_) => None,
+    }
+}
+
 /// A field with a UUID in any accepted format.
 pub(in crate::web) fn uuid(object: &Value, field: &str) -> Option<uuid::Uuid> {
     text(object, field).and_then(python::uuid)

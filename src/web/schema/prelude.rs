@@ -8,4 +8,5 @@ pub(in crate::web) use super::format::DIGITS_OR_NOTHING;
 pub(in crate::web) use super::parameter_types::*;
 pub(in crate::web) use super::{
     Format, Kind, Pattern, Schema, boolean, either, envelope, object, text, text_map, texts, trimmed, uuid,
+    whole,
 };

@@ -102,7 +102,7 @@ pub fn create(body: &Value) -> Result<CreateVolume, Fault> {
         return Err(Fault::bad_request(MULTIATTACH_REMOVED));
     }
     Ok(CreateVolume {
-        size: size(&volume["size"]),
+        size: whole(&volume["size"]),
         name: trimmed(volume, "name").or_else(|| trimmed(volume, "display_name")),
         description: trimmed(volume, "description").or_else(|| trimmed(volume, "display_description")),
         volume_type: text(volume, "volume_type")
@@ -122,14 +122,6 @@ pub fn create(body: &Value) -> Result<CreateVolume, Fault> {
         },
         hints: hints(&body[HINTS]),
     })
-}
-
-/// A size that was checked by the schema.
-fn size(value: &Value) -> Option<u32> {
-    match python::number(value)? {
-        python::Number::Int(size) => u32::try_from(size).ok(),
-        python::Number::Float(_) => None,
-    }
 }
 
 /// An id that some versions of the schema do not check. A malformed id is answered with 404.

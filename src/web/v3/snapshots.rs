@@ -17,20 +17,16 @@ pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerR
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let snapshot = find_snapshot(&state, &caller, &path.id).await?;
-    ok(&Named(
-        "snapshot",
-        SnapshotViews::extended(&caller).detail(&snapshot),
-    ))
+    let view = SnapshotViews::extended(&caller).detail(&snapshot);
+    ok(&Named("snapshot", view))
 }
 
 pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let message = schema::snapshots::update(&path.id, body.value());
     find_snapshot(&state, &caller, &path.id).await?;
     let snapshot = caller.ask(&state, message).await?;
-    ok(&Named(
-        "snapshot",
-        SnapshotViews::plain(&caller).detail(&snapshot),
-    ))
+    let view = SnapshotViews::plain(&caller).detail(&snapshot);
+    ok(&Named("snapshot", view))
 }
 
 pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {

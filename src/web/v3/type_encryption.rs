@@ -8,10 +8,7 @@ use super::{find_type, python};
 use crate::model::type_encryption::type_encryption_not_found;
 use crate::model::{ControlLocation, TypeEncryption, VolumeTypeId};
 use crate::verbs::volume_type::{CreateTypeEncryption, DeleteTypeEncryption, UpdateTypeEncryption};
-use crate::web::schema::Check::Format;
-use crate::web::schema::Format as Formats;
 use crate::web::schema::prelude::*;
-use crate::web::schema::python::{Number, number};
 use crate::web::views::{optional_time, time};
 
 const LOCATIONS: [ControlLocation; 2] = [ControlLocation::FrontEnd, ControlLocation::BackEnd];
@@ -23,7 +20,7 @@ const FIELDS: crate::web::schema::Check = Properties(&[
             Type(&[Kind::String, Kind::Integer, Kind::Null]),
             Minimum(0),
             Maximum(i32::MAX as i64),
-            Format(Formats::KeySize),
+            FormatCheck(Format::KeySize),
         ]),
     ),
     ("provider", Schema(&[Type(&[Kind::String]), MaxLength(255)])),
@@ -70,7 +67,7 @@ pub(super) async fn create(caller: Caller, state: State, path: SubjectPath, body
         provider: text(given, "provider").unwrap_or_default().to_owned(),
         control_location: location(given).ok_or_else(Fault::malformed)?,
         cipher: text(given, "cipher").map(str::to_owned),
-        key_size: key_size(&given["key_size"]),
+        key_size: whole(&given["key_size"]),
     };
     let encryption_id = caller.ask(&state, message).await?;
     let mut made = echo(given);
@@ -89,7 +86,7 @@ pub(super) async fn update(caller: Caller, state: State, path: SubjectPath, body
         cipher: given
             .get("cipher")
             .map(|cipher| cipher.as_str().map(str::to_owned)),
-        key_size: given.get("key_size").map(key_size),
+        key_size: given.get("key_size").map(whole),
     };
     caller.ask(&state, message).await?;
     ok(&Named("encryption", echo(given)))
@@ -111,19 +108,11 @@ fn location(given: &Value) -> Option<ControlLocation> {
     LOCATIONS.into_iter().find(|location| location.as_str() == given)
 }
 
-/// A size that the schema has let pass.
-fn key_size(value: &Value) -> Option<u32> {
-    match number(value)? {
-        Number::Int(size) => u32::try_from(size).ok(),
-        Number::Float(_) => None,
-    }
-}
-
 /// What was given, with the key's size as a number.
 fn echo(given: &Value) -> Map<String, Value> {
     let mut fields = given.as_object().cloned().unwrap_or_default();
     if let Some(size) = fields.get_mut("key_size") {
-        *size = json!(key_size(size));
+        *size = json!(whole(size));
     }
     fields
 }

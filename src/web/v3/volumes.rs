@@ -14,13 +14,8 @@ pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerR
         caller.may(member("volume:create_from_image"))?;
     }
     let volume = caller.ask(&state, message).await?;
-    one(
-        &state,
-        &VolumeViews::plain(&caller),
-        StatusCode::ACCEPTED,
-        &volume,
-    )
-    .await
+    let views = VolumeViews::plain(&caller);
+    one(&state, &views, StatusCode::ACCEPTED, &volume).await
 }
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
@@ -42,17 +37,12 @@ pub(super) async fn delete(caller: Caller, state: State, path: SubjectPath, quer
     if force {
         caller.may(admin("volume:force_delete"))?;
     }
-    let volume_id = path.into_inner().id;
-    caller
-        .ask(
-            &state,
-            DeleteVolume {
-                volume_id,
-                cascade,
-                force,
-            },
-        )
-        .await?;
+    let message = DeleteVolume {
+        volume_id: path.into_inner().id,
+        cascade,
+        force,
+    };
+    caller.ask(&state, message).await?;
     Ok(accepted())
 }
 

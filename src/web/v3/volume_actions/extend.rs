@@ -5,7 +5,6 @@ use crate::model::VolumeStatus;
 use crate::verbs::volume::ExtendVolume;
 use crate::web::policy::{Rule, member};
 use crate::web::schema::prelude::*;
-use crate::web::schema::python;
 use crate::web::v3::prelude::*;
 
 pub(in crate::web::v3) const EXTEND: Schema = object!([("new_size", VOLUME_SIZE)], Required(&["new_size"]));
@@ -21,19 +20,12 @@ pub(in crate::web::v3) async fn extend(on: OnVolume) -> HandlerResult {
     }
     let message = ExtendVolume {
         volume_id: on.volume_id(),
-        new_size: size(&on.arguments["new_size"]),
+        // The schema admits 1 to 2147483647.
+        new_size: whole(&on.arguments["new_size"]).unwrap_or_default(),
         attached_too: with_attached && on.caller.can(EXTEND_ATTACHED),
     };
     on.ask(message).await?;
     Ok(accepted())
-}
-
-/// A size that was checked by the schema: 1 to 2147483647.
-fn size(value: &serde_json::Value) -> u32 {
-    match python::number(value) {
-        Some(python::Number::Int(size)) => u32::try_from(size).unwrap_or(u32::MAX),
-        _ => 0,
-    }
 }
 
 /// The schema of the result that a compute service reports.

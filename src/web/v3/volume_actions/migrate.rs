@@ -5,6 +5,7 @@ use serde_json::json;
 use super::OnVolume;
 use super::extend::ERROR;
 use crate::verbs::volume::{CompleteMigration, MigrateVolume};
+use crate::web::schema::manage::Place;
 use crate::web::schema::prelude::*;
 use crate::web::v3::prelude::*;
 
@@ -26,23 +27,16 @@ pub(in crate::web::v3) const MIGRATE_V316: Schema = object!([
 /// `os-migrate_volume`
 pub(in crate::web::v3) async fn migrate(on: OnVolume) -> HandlerResult {
     let clustered = on.caller.version.at_least(16);
-    let given = |field| text(&on.arguments, field).filter(|text| !text.is_empty());
-    let (host, cluster) = (given("host"), given("cluster").filter(|_| clustered));
-    let destination = match (host, cluster) {
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        _ if clustered => {
-            return Err(Fault::invalid_input(
-                "One and only one of cluster and host must be set.",
-            ));
-        }
-        _ => return Err(Fault::invalid_input("Host field is missing.")),
+    let given = |field| text(&on.arguments, field);
+    let destination = match Place::of(given("host"), given("cluster"), clustered)? {
+        Place::Host(name) | Place::Cluster(name) => name,
     };
-    on.ask(MigrateVolume {
+    let message = MigrateVolume {
         volume_id: on.volume_id(),
         destination,
         lock_volume: boolean(&on.arguments, "lock_volume").unwrap_or(false),
-    })
-    .await?;
+    };
+    on.ask(message).await?;
     Ok(accepted())
 }
 
