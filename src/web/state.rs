@@ -13,14 +13,12 @@ use super::readiness::Readiness;
 use super::trusted_proxies::TrustedProxies;
 use crate::control::FinishedOperations;
 use crate::control::decisions::Decisions;
-use crate::messages::Call;
 use crate::messages::api::ApiTopic;
 use crate::messages::quota::QuotaTopic;
 use crate::messages::registry::RegistryTopic;
 use crate::messages::scheduler::SchedulerTopic;
-use crate::model::Context;
 use crate::store::catalog::Catalog;
-use crate::transport::{CallError, Handle, Router};
+use crate::transport::{Handle, Router};
 
 /// The extractor of the state, which all workers share.
 pub type State = web::Data<WebState>;
@@ -66,19 +64,6 @@ pub struct Insight {
 pub const DEFAULT_PAGE_SIZE: usize = 1000;
 
 impl WebState {
-    /// Asks an actor on the caller's behalf.
-    ///
-    /// # Errors
-    /// What it answers, or that it does not.
-    pub async fn call<M: Call>(
-        &self,
-        actor: &Handle<M::To>,
-        context: &Context,
-        message: M,
-    ) -> Result<M::Reply, CallError> {
-        actor.call(context, message, self.call_timeout).await
-    }
-
     /// Handles from the router, and the default configuration, without limits.
     pub fn new(catalog: Catalog, router: Router) -> Self {
         Self {

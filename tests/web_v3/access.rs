@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 async fn a_route_is_not_there_before_its_version() {
     let house = House::build_deaf().await;
     for (minor, method, path) in [
-        (3, "GET", "/messages"),
         (7, "GET", "/clusters"),
         (8, "GET", "/manageable_volumes"),
         (8, "GET", "/manageable_snapshots/detail"),

@@ -14,6 +14,7 @@ mod attachments;
 mod bounds;
 mod long_lists;
 mod manage;
+mod microversions;
 mod operators;
 mod qos_specs;
 mod replay;

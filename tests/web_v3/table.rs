@@ -40,7 +40,10 @@ fn every_route_of_cinder_is_a_row() {
         .filter(|row| !row.purpose.is_empty())
         .map(|row| {
             let (path, action) = (unnamed(row.path), row.action.unwrap_or_default());
-            format!("{}\t{path}\t{action}\t3.{}", method(row), row.since)
+            // openstackclient lists messages without a version.
+            let is_earlier = row.path.starts_with("/messages");
+            let since = if is_earlier { 3 } else { row.since };
+            format!("{}\t{path}\t{action}\t3.{since}", method(row))
         })
         .collect();
     assert_eq!(cinders.len(), 207);

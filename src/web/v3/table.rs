@@ -187,9 +187,9 @@ fn of_operators(t: &mut Routes) {
 
     t.section("Messages and filters");
     t.get("/resource_filters", Access::Token, resource_filters::list).since(33).does("allowed list filters");
-    t.get("/messages", reader("message:get_all"), list::<messages::Messages>).since(3).does("user messages");
-    t.get("/messages/{message_id}", reader("message:get"), messages::show).since(3).does("show");
-    t.delete("/messages/{message_id}", member("message:delete"), messages::delete).since(3).does("delete");
+    t.get("/messages", reader("message:get_all"), list::<messages::Messages>).does("user messages");
+    t.get("/messages/{message_id}", reader("message:get"), messages::show).does("show");
+    t.delete("/messages/{message_id}", member("message:delete"), messages::delete).does("delete");
 }
 
 #[rustfmt::skip]

@@ -77,8 +77,8 @@ impl Listing for Volumes {
         for (minor, name) in [
             (4, "glance_metadata"),
             (10, "group_id"),
-            (31, "created_at"),
-            (31, "updated_at"),
+            (60, "created_at"),
+            (60, "updated_at"),
         ] {
             if !version.at_least(minor) {
                 query.take(name);

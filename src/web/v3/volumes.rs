@@ -9,7 +9,10 @@ use crate::web::schema;
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
-    let message = schema::volumes::create(body.value())?;
+    let mut message = schema::volumes::create(body.value())?;
+    if !caller.version.at_least(47) {
+        message.backup_id = None;
+    }
     if message.image.is_some() {
         caller.may(member("volume:create_from_image"))?;
     }
