@@ -21,11 +21,12 @@ use parking_lot::{Mutex, MutexGuard};
 use self::open::OpenFake;
 pub use super::faults::Fault;
 use super::faults::Faults;
-use super::{Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work};
+use super::{
+    Access, DriverError, DriverResult, GIB, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work, bytes_of,
+    gib_number,
+};
 use crate::model::service::{Capacity, OverSubscription};
 use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, VolumeId, VolumeSpec};
-
-const GIB: u64 = 1 << 30;
 
 /// Options of a fake backend.
 #[derive(Clone, Debug)]
@@ -308,8 +309,8 @@ impl VolumeDriver for FakeDriver {
             let used = storage.used_gib();
             let (total, free) = match self.options.capacity_gib {
                 Some(capacity) => (
-                    Capacity::Gib(super::gib_number(capacity * GIB)),
-                    Capacity::Gib(super::gib_number(capacity.saturating_sub(used) * GIB)),
+                    Capacity::Gib(gib_number(capacity * GIB)),
+                    Capacity::Gib(gib_number(capacity.saturating_sub(used) * GIB)),
                 ),
                 None => (Capacity::Infinite, Capacity::Infinite),
             };
@@ -318,7 +319,7 @@ impl VolumeDriver for FakeDriver {
                 total_capacity_gb: total,
                 free_capacity_gb: free,
                 allocated_capacity_gb: 0.0,
-                provisioned_capacity_gb: super::gib_number(used * GIB),
+                provisioned_capacity_gb: gib_number(used * GIB),
                 reserved_percentage: 0,
                 max_over_subscription_ratio: OverSubscription::Ratio(1.0),
                 thin_provisioning_support: false,
@@ -385,7 +386,7 @@ impl VolumeDriver for FakeDriver {
             Ok(Box::new(OpenFake {
                 driver: self.clone(),
                 id: volume.id,
-                length: u64::from(gib) * GIB,
+                length: bytes_of(gib),
             }) as Box<dyn OpenVolume>)
         })
     }
@@ -399,7 +400,7 @@ impl VolumeDriver for FakeDriver {
             let storage = self.storage();
             let existing = |name: String, disk: &Disk, origin| Existing {
                 name,
-                bytes: u64::from(disk.gib) * GIB,
+                bytes: bytes_of(disk.gib),
                 in_use: false,
                 origin,
             };

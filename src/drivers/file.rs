@@ -22,13 +22,12 @@ use self::known::Known;
 use super::copy::block_file::BlockFile;
 use super::copy::throttle::Throttle;
 use super::{
-    Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work, gib_number,
+    Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work, bytes_of,
+    gib_number,
 };
 use crate::model::manageable::gib_of;
 use crate::model::service::{Capacity, OverSubscription};
 use crate::model::{Existing, PoolStats, Reference, SnapshotId, VolumeId, VolumeSpec};
-
-const GIB: u64 = 1 << 30;
 
 /// Options of a file backend.
 #[derive(Clone, Debug)]
@@ -170,10 +169,6 @@ fn missing(name: Name) -> DriverError {
         format!("The {} is not on the storage backend.", name.kind()),
         format!("no file {name}"),
     )
-}
-
-fn bytes_of(gib: u32) -> u64 {
-    u64::from(gib) * GIB
 }
 
 impl VolumeDriver for FileDriver {

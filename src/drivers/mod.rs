@@ -142,6 +142,7 @@ impl Work {
 
 /// The failure of a driver's verb. `client` texts are for volume owners: without paths, addresses and secrets.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(test, derive(strum::IntoStaticStr))]
 pub enum DriverError {
     /// There is not enough space.
     #[error("no space: {operator}")]
@@ -421,6 +422,12 @@ pub trait VolumeDriver: Send + Sync {
 
     /// The file or device that a target exports; `None` if there is nothing to export.
     fn backing_store(&self, volume: &VolumeSpec) -> Option<PathBuf>;
+}
+
+const GIB: u64 = 1 << 30;
+
+fn bytes_of(gib: u32) -> u64 {
+    u64::from(gib) * GIB
 }
 
 /// Bytes as GiB, as in statistics.

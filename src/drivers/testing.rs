@@ -18,6 +18,11 @@ pub(crate) fn work() -> Work {
     Work::within(Duration::from_secs(60))
 }
 
+/// The kind of an error.
+pub(crate) fn fault<T>(answer: DriverResult<T>) -> &'static str {
+    answer.err().expect("it fails").into()
+}
+
 /// An empty volume of so many GiB.
 pub(crate) fn volume(size: u32) -> VolumeSpec {
     VolumeSpec {

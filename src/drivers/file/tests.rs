@@ -1,11 +1,10 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
 
-use super::{FileDriver, FileOptions, GIB};
-use crate::drivers::testing::{DriverSteps as _, volume, work};
-use crate::drivers::{DriverError, VolumeDriver, Work};
+use super::{FileDriver, FileOptions};
+use crate::drivers::testing::{DriverSteps as _, fault, volume, work};
+use crate::drivers::{DriverError, GIB, VolumeDriver};
 use crate::model::service::Capacity;
 use crate::model::{Reference, SnapshotId, VolumeSpec};
 
@@ -70,10 +69,7 @@ fn a_volume_of_another_size_is_not_taken_for_ours() {
     let mut volume = volume(1);
     driver.create(&work(), &volume).unwrap();
     volume.size = 2;
-    assert!(matches!(
-        driver.create(&work(), &volume),
-        Err(DriverError::Failed { .. })
-    ));
+    assert_eq!(fault(driver.create(&work(), &volume)), "Failed");
 }
 
 #[test]
@@ -81,20 +77,14 @@ fn extending_keeps_the_content_and_never_shrinks() {
     let home = tempfile::tempdir().unwrap();
     let driver = backend(home.path());
     let volume = volume(1);
-    assert!(matches!(
-        driver.extend(&work(), &volume, 2),
-        Err(DriverError::NotFound { .. })
-    ));
+    assert_eq!(fault(driver.extend(&work(), &volume, 2)), "NotFound");
     driver.create(&work(), &volume).unwrap();
     write(&driver, &volume, b"hello", GIB - 5);
     for _ in 0..2 {
         driver.extend(&work(), &volume, 3).unwrap();
     }
     assert_eq!(read(&driver, &volume, 7, GIB - 5), b"hello\0\0");
-    assert!(matches!(
-        driver.extend(&work(), &volume, 2),
-        Err(DriverError::Refused { .. })
-    ));
+    assert_eq!(fault(driver.extend(&work(), &volume, 2)), "Refused");
     assert_eq!(driver.list_existing(&work()).unwrap()[0].bytes, 3 * GIB);
 }
 
@@ -122,14 +112,14 @@ fn snapshots_and_clones_have_the_content_of_their_time() {
     assert_eq!(grown.len(), 2 * GIB);
     assert!(grown.blocks() < 100, "the copy is sparse");
     let too_small = VolumeSpec { size: 0, ..volume(1) };
-    assert!(matches!(
-        driver.create_cloned_volume(&work(), &too_small, source.id),
-        Err(DriverError::Refused { .. })
-    ));
-    assert!(matches!(
-        driver.create_volume_from_snapshot(&work(), &volume(1), SnapshotId::new()),
-        Err(DriverError::NotFound { .. })
-    ));
+    assert_eq!(
+        fault(driver.create_cloned_volume(&work(), &too_small, source.id)),
+        "Refused"
+    );
+    assert_eq!(
+        fault(driver.create_volume_from_snapshot(&work(), &volume(1), SnapshotId::new())),
+        "NotFound"
+    );
     driver.drop_snapshot(&work(), &source, snapshot).unwrap();
     driver.drop_snapshot(&work(), &source, snapshot).unwrap();
     assert_eq!(driver.list_existing(&work()).unwrap().len(), 3);
@@ -179,10 +169,7 @@ fn a_folder_that_vanished_is_no_empty_folder() {
         if replaced {
             fs::create_dir(&folder).unwrap();
         }
-        assert!(matches!(
-            driver.create(&work(), &volume),
-            Err(DriverError::Failed { .. })
-        ));
+        assert_eq!(fault(driver.create(&work(), &volume)), "Failed");
         assert!(driver.delete(&work(), &volume).is_err(), "it would look deleted");
         assert!(driver.stats(&work()).is_err());
     }
@@ -240,11 +227,8 @@ fn strangers_in_the_folder_are_listed_but_not_counted_as_ours() {
     for stranger in ["lost+found", "volume-", "volume-x", "_snapshot-1", ".hidden"] {
         fs::write(home.path().join(stranger), "").unwrap();
     }
-    fs::create_dir(
-        home.path()
-            .join(crate::drivers::testing::volume(1).storage_name()),
-    )
-    .unwrap();
+    let folder = crate::drivers::testing::volume(1).storage_name();
+    fs::create_dir(home.path().join(folder)).unwrap();
     driver.setup(&work()).unwrap();
     assert_eq!(driver.stats(&work()).unwrap()[0].total_volumes, 1);
     let listed: Vec<String> = driver
@@ -284,10 +268,10 @@ fn a_volume_goes_back_to_its_snapshot_which_stays() {
         .collect();
     assert_eq!(bytes, [GIB, GIB]);
     assert!((driver.stats(&work()).unwrap()[0].provisioned_capacity_gb - 2.0).abs() < 0.001);
-    assert!(matches!(
-        driver.revert(&work(), &volume, SnapshotId::new()),
-        Err(DriverError::NotFound { .. })
-    ));
+    assert_eq!(
+        fault(driver.revert(&work(), &volume, SnapshotId::new())),
+        "NotFound"
+    );
 }
 
 #[test]
@@ -306,20 +290,13 @@ fn a_file_is_adopted_once_and_never_over_another() {
     assert_eq!(read(&driver, &volume, 1, 999), [7]);
     fs::write(home.path().join("other"), "").unwrap();
     for bad in ["other", "", "none", "../found", ".", "a/b"] {
-        let id = if bad == "other" {
-            volume.id
-        } else {
-            crate::model::VolumeId::new()
-        };
-        let spec = VolumeSpec {
-            id,
-            ..crate::drivers::testing::volume(1)
-        };
-        assert!(
-            matches!(
-                driver.manage(&work(), &spec, &Reference::named(bad)),
-                Err(DriverError::Refused { .. })
-            ),
+        let mut spec = crate::drivers::testing::volume(1);
+        if bad == "other" {
+            spec.id = volume.id;
+        }
+        assert_eq!(
+            fault(driver.manage(&work(), &spec, &Reference::named(bad))),
+            "Refused",
             "{bad}"
         );
     }
@@ -352,7 +329,7 @@ fn a_driver_made_anew_leaves_drafts_alone_and_takes_no_other_folder_for_its_own(
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("volumes");
     let options = FileOptions::new(&path, "file");
-    let work = Work::within(Duration::from_secs(20));
+    let work = work();
     FileDriver::new(options.clone()).setup(&work).unwrap();
     // The draft of a verb that runs in another thread.
     let draft = path.join(format!(".new-{}", volume(1).storage_name()));

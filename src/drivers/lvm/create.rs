@@ -4,9 +4,9 @@ use super::error_kind::{ErrorKind, Failure};
 use super::look::whole_volume;
 use super::report::{Kind, Lv, Report, State};
 use super::shrink::is_split;
-use super::{GIB, LvmDriver, Mode, bytes_of, failed, missing, names};
+use super::{LvmDriver, Mode, bytes_of, failed, missing, names};
 use crate::drivers::copy::Target;
-use crate::drivers::{DriverError, DriverResult, Work};
+use crate::drivers::{DriverError, DriverResult, GIB, Work};
 use crate::model::{SnapshotId, VolumeId, VolumeSpec};
 
 impl LvmDriver {

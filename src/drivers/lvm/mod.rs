@@ -62,11 +62,11 @@ use self::watch::Watch;
 use super::copy::Target;
 use super::copy::block_file::BlockFile;
 use super::copy::process::Copier;
-use super::{Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work};
+use super::{
+    Access, DriverError, DriverResult, Managed, OpenVolume, VolumeDriver, VolumeUpdate, Work, bytes_of,
+};
 use crate::model::service::PoolStats;
 use crate::model::{Existing, Reference, SnapshotId, VolumeId, VolumeSpec};
-
-const GIB: u64 = 1 << 30;
 
 /// Whether the device exists, and is not suspended, read from the kernel without LVM (`/sys/block/dm-N/dm/suspended`).
 fn answers(device: &Path) -> bool {
@@ -174,10 +174,6 @@ fn retry_after_recheck<T>(verb: impl Fn() -> DriverResult<T>) -> DriverResult<T>
         }
         other => other,
     }
-}
-
-fn bytes_of(gib: u32) -> u64 {
-    u64::from(gib) * GIB
 }
 
 fn missing(kind: &str, name: &str) -> DriverError {

@@ -1,13 +1,12 @@
 //! Taking, losing and checking the ownership of a storage.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::{LockError, Ownership, Place};
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::file::{FileDriver, FileOptions};
-use crate::drivers::testing::{DriverSteps as _, volume};
-use crate::drivers::{DriverError, DriverResult, VolumeDriver, Work};
+use crate::drivers::testing::{DriverSteps as _, volume, work};
+use crate::drivers::{DriverError, DriverResult, VolumeDriver};
 use crate::model::{Reference, SnapshotId};
 
 fn place(home: &Path) -> Place {
@@ -76,17 +75,12 @@ fn a_lock_folder_that_others_can_write_to_is_made_private_and_a_link_is_refused(
     let folder = home.path().join("locks");
     std::fs::create_dir(&folder).unwrap();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let first = owned(home.path());
-    assert_eq!(
-        std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(mode(&folder), 0o700);
     drop(first);
     let lock = folder.join("lvm-a%2fb.lock");
-    assert_eq!(
-        std::fs::metadata(&lock).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(mode(&lock), 0o600);
     std::fs::remove_file(&lock).unwrap();
     let target = home.path().join("precious");
     std::fs::write(&target, "kept").unwrap();
@@ -100,7 +94,7 @@ fn a_lock_folder_that_others_can_write_to_is_made_private_and_a_link_is_refused(
 fn a_process_that_was_superseded_starts_no_program() {
     let home = tempfile::tempdir().unwrap();
     let ownership = owned(home.path());
-    let work = Work::within(Duration::from_secs(20)).on(&ownership);
+    let work = work().on(&ownership);
     Command::new("true", "coreutils").run(&work).unwrap();
     std::fs::remove_file(home.path().join("locks/lvm-a%2fb.lock")).unwrap();
     let refused = Command::new("true", "coreutils").run(&work);
@@ -111,7 +105,7 @@ fn a_process_that_was_superseded_starts_no_program() {
 fn while_the_lock_is_inaccessible_no_program_starts_and_no_owner_is_superseded() {
     let home = tempfile::tempdir().unwrap();
     let ownership = owned(home.path());
-    let work = Work::within(Duration::from_secs(20)).on(&ownership);
+    let work = work().on(&ownership);
     let (folder, elsewhere) = (home.path().join("locks"), home.path().join("elsewhere"));
     std::fs::rename(&folder, &elsewhere).unwrap();
     let refused = Command::new("true", "coreutils").run(&work);
@@ -144,7 +138,7 @@ fn no_verb_of_a_superseded_process_changes_what_its_successor_has() {
     let (ours, snapshot) = (volume(0), SnapshotId::new());
     let named = |name: &str| path.join(name);
     let ownership = Ownership::of(vec![Place::folder(&path)]);
-    let work = Work::within(Duration::from_secs(20)).on(&ownership);
+    let work = work().on(&ownership);
     let driver = FileDriver::new(FileOptions::new(&path, "file"));
     driver.setup(&work).unwrap();
     driver.create(&work, &ours).unwrap();

@@ -71,6 +71,7 @@ impl Backing {
 mod tests {
     use super::Backing;
     use crate::drivers::DriverError;
+    use crate::drivers::testing::fault;
 
     #[test]
     fn files_are_measured_and_unusable_paths_are_reported() {
@@ -78,10 +79,7 @@ mod tests {
         let file = home.path().join("volume");
         std::fs::write(&file, [0; 512]).unwrap();
         assert_eq!(Backing::of(&file).unwrap(), Backing::File { bytes: 512 });
-        assert!(matches!(
-            Backing::of(&home.path().join("none")),
-            Err(DriverError::NotFound { .. })
-        ));
+        assert_eq!(fault(Backing::of(&home.path().join("none"))), "NotFound");
         for bad in [
             home.path().to_owned(),
             home.path().join("a,fd_dev_size=0"),
