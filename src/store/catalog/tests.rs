@@ -297,12 +297,7 @@ async fn users_projects_roles_limits_and_services_are_kept_by_their_names() {
         attributes: Default::default(),
         token_generation: 0,
     };
-    let roles = RoleAssignment {
-        user_id: "u".into(),
-        project_id: "p".into(),
-        roles: ["r".into()].into(),
-        token_generation: 0,
-    };
+    let roles = of_user("u", "p");
     let service = Service {
         id: ServiceId::new(),
         binary: "cinder-volume".to_owned(),
