@@ -43,7 +43,11 @@ openstack volume summary
 openstack quota show --volume
 openstack limits show --absolute
 openstack volume attachment list
+openstack volume message list
 openstack --os-volume-api-version 3.71 volume message list
+openstack volume qos list
+openstack --os-volume-api-version 3.71 block storage log level list
+openstack volume backend capability show rock@file
 cinder version-list
 cinder api-version
 cinder list --all-tenants
@@ -57,6 +61,12 @@ cinder absolute-limits
 cinder rate-limits
 cinder attachment-list
 cinder message-list
+cinder qos-list
+cinder get-capabilities rock@file
+cinder --os-volume-api-version 3.71 service-get-log
+cinder --os-volume-api-version 3.71 work-cleanup
+cinder --os-volume-api-version 3.71 default-type-list
+cinder --os-volume-api-version 3.71 cluster-list
 cinder list-filters
 cinder list-extensions
 """
@@ -117,6 +127,64 @@ def test_a_service_is_taken_out_and_put_back(shared, cli):
     available(shared, made["id"])
     cli("openstack", "volume", "delete", "again")
     wait_for("it to be gone", lambda: not shared.all_volumes())
+
+
+def test_qos_specs_limit_a_type(shared, cli):
+    limits = ("--consumer", "front-end", "--property", "total_iops_sec_per_gb=100", "--property", "note=x")
+    made = json.loads(cli("openstack", "volume", "qos", "create", *limits, "fast", "-f", "json"))
+    cli("openstack", "volume", "type", "create", "quick")
+    for command in (
+        "openstack volume qos set --property read_iops_sec=7 fast",
+        "openstack volume qos unset --property note fast",
+        "openstack volume qos associate fast quick",
+        "openstack volume type set --public quick",
+        f"cinder qos-get-association {made['id']}",
+        f"cinder qos-show {made['id']}",
+    ):
+        cli(*command.split())
+    shown = json.loads(cli("openstack", "volume", "qos", "show", "fast", "-f", "json"))
+    assert shown["properties"] == {"total_iops_sec_per_gb": "100", "read_iops_sec": "7"}
+    assert shown["associations"] == ["quick"]
+
+    volume = json.loads(cli("openstack", "volume", "create", "--size", "2", "--type", "quick", "v", "-f", "json"))["id"]
+    available(shared, volume)
+    connector = {"initiator": "iqn.1994-05.com.redhat:x", "host": "h", "ip": "127.0.0.1"}
+    attach = {"attachment": {"volume_uuid": volume, "connector": connector}}
+    attached = shared.admin("POST", "/attachments", json=attach).json()["attachment"]
+    assert attached["connection_info"]["qos_specs"] == {"total_iops_sec": 200, "read_iops_sec": "7"}
+    shared.admin("DELETE", f"/attachments/{attached['id']}")
+    available(shared, volume)
+    cli("openstack", "volume", "delete", "v")
+    wait_for("it to be gone", lambda: not shared.all_volumes())
+
+    refused = cli("openstack", "volume", "qos", "delete", "fast", fails=True)
+    assert "Qos specs still in use." in refused, refused
+    cli("openstack", "volume", "qos", "disassociate", "--all", "fast")
+    cli("openstack", "volume", "qos", "delete", "fast")
+    cli("openstack", "volume", "type", "delete", "quick")
+
+
+def test_a_project_gets_a_default_type_and_a_backend_is_frozen(shared, cli):
+    cli("openstack", "volume", "type", "create", "usual")
+    versioned = ("cinder", "--os-volume-api-version", "3.71")
+    cli(*versioned, "default-type-set", "usual", shared.project_id)
+    listed = cli(*versioned, "default-type-list", "--project-id", shared.project_id)
+    assert shared.project_id in listed
+    assert "usual" in cli("cinder", "type-default")
+    cli(*versioned, "default-type-unset", shared.project_id)
+    cli("openstack", "volume", "type", "delete", "usual")
+
+    cli("cinder", "freeze-host", "rock@file")
+    try:
+        rows = json.loads(cli("openstack", "volume", "service", "list", "--long", "-f", "json"))
+        assert rows, "the services are listed as before"
+    finally:
+        cli("cinder", "thaw-host", "rock@file")
+    refused = cli("cinder", "failover-host", "rock@file", fails=True)
+    assert "No service could be changed" in refused, refused
+    cli(*versioned, "service-set-log", "--binary", "cinder-volume", "--prefix", "pumice.drivers", "debug")
+    assert "DEBUG" in cli(*versioned, "service-get-log", "--prefix", "pumice.drivers")
+    cli(*versioned, "service-set-log", "info")
 
 
 def test_cinderclient_changes_a_volume(shared, cli):

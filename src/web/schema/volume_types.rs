@@ -8,6 +8,8 @@ use super::prelude::*;
 use crate::verbs::volume_type::{CreateVolumeType, VolumeTypeChange};
 use crate::web::fault::Fault;
 
+const IS_PUBLIC: &str = "os-volume-type-access:is_public";
+
 pub(in crate::web) const CREATE: Schema = envelope!(
     "volume_type",
     object!(
@@ -15,7 +17,7 @@ pub(in crate::web) const CREATE: Schema = envelope!(
             ("name", NAME),
             ("description", DESCRIPTION),
             ("extra_specs", EXTRA_SPECS_WITH_NULL),
-            ("os-volume-type-access:is_public", BOOLEAN),
+            (IS_PUBLIC, BOOLEAN),
         ],
         Required(&["name"])
     )
@@ -27,6 +29,8 @@ pub(in crate::web) const UPDATE: Schema = envelope!(
         ("name", UPDATE_NAME),
         ("description", DESCRIPTION),
         ("is_public", BOOLEAN),
+        // openstackclient sends the key of the answer (`volume type set --public`), which Cinder refuses.
+        (IS_PUBLIC, BOOLEAN),
     ])
 );
 
@@ -46,7 +50,7 @@ pub fn create(body: &Value) -> CreateVolumeType {
     CreateVolumeType {
         name: text(volume_type, "name").unwrap_or_default().trim().to_owned(),
         description: text(volume_type, "description").map(str::to_owned),
-        is_public: boolean(volume_type, "os-volume-type-access:is_public").unwrap_or(true),
+        is_public: boolean(volume_type, IS_PUBLIC).unwrap_or(true),
         extra_specs: text_map(volume_type, "extra_specs").unwrap_or_default(),
     }
 }
@@ -58,7 +62,7 @@ pub fn update(body: &Value) -> VolumeTypeChange {
         name: text(volume_type, "name").map(|name| name.trim().to_owned()),
         // Null cannot clear it: Cinder treats it as absent.
         description: text(volume_type, "description").map(|text| Some(text.to_owned())),
-        is_public: boolean(volume_type, "is_public"),
+        is_public: boolean(volume_type, "is_public").or_else(|| boolean(volume_type, IS_PUBLIC)),
     }
 }
 
