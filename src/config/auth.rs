@@ -47,7 +47,8 @@ section! {
         policy_file: PathBuf = PathBuf::new(),
         /// The region's name in the service catalog.
         region: String = "RegionOne".to_owned(),
-        /// The users. Empty: `admin` with a random password is made at the first start, and `clouds.yaml` says how to log in.
+        /// Users that are defined here, besides those that administrators make over the API. Empty: `admin` with a random password is made at
+        /// the first start, and `clouds.yaml` says how to log in.
         users: Vec<User> = Vec::new(),
     }
 }

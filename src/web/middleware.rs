@@ -3,7 +3,7 @@
 //! ```text
 //!   edge:  request id, span, access log, panic guard, version echo, uniform 404          (all routes)
 //!   guard: authentication: a Context for the handlers, or 401 (204 with noauth)         (/v3 and /inspect)
-//!   wait_durable: delays an answer until the data that it shows is durable              (/v3 and /inspect)
+//!   wait_durable: delays an answer until the data that it shows is durable              (also /identity)
 //!   gate:  policy, body, admission                                                      (/v3 and /inspect; see `gate`)
 //! ```
 //!

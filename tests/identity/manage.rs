@@ -329,6 +329,8 @@ async fn only_administrators_change_others() {
             .await;
     }
     managed.must(501, "POST", "domains", Some(json!({}))).await;
+    let off = json!({"user": {"options": {"ignore_password_expiry": false}}});
+    managed.must(200, "PATCH", &managed.user_path(), Some(off)).await;
     let own = managed.site.must(200, "GET", "projects", &token, None).await;
     assert_eq!(own["projects"].as_array().unwrap().len(), 1);
 }
@@ -370,7 +372,7 @@ async fn bad_bodies_are_refused_in_keystones_words() {
         (
             "users",
             json!({"user": {"name": "a", "options": {"lock_password": true}}}),
-            "resource options",
+            "no option 'lock_password'",
         ),
         (
             "projects",
@@ -599,4 +601,47 @@ async fn a_role_that_is_created_can_be_given_renamed_and_deleted() {
     assert_eq!(roles().await, json!(["member", "reader"]));
     managed.must(404, "PUT", &grant, None).await;
     managed.is_consistent().await;
+}
+
+#[actix_web::test]
+async fn a_user_that_is_deleted_while_it_is_given_roles_leaves_nothing() {
+    let managed = Managed::new().await;
+    for n in 0..8 {
+        let body = json!({"user": {"name": format!("user {n}")}});
+        let user = id(&managed.must(201, "POST", "users", Some(body)).await, "user");
+        let grant = format!(
+            "projects/{}/users/{user}/roles/{}",
+            managed.project, managed.member
+        );
+        let user = format!("users/{user}");
+        let (granted, deleted) = futures_util::future::join(
+            managed.site.ask("PUT", &grant, &managed.admin, None),
+            managed.site.ask("DELETE", &user, &managed.admin, None),
+        )
+        .await;
+        assert_eq!(deleted.status, 204, "{}", deleted.text);
+        assert!([204, 404].contains(&granted.status), "{}", granted.text);
+    }
+    let catalog = Catalog::open(Arc::clone(&managed.store)).await.unwrap();
+    assert_eq!(catalog.role_assignments().await.unwrap().len(), 1, "that of eve");
+    managed.is_consistent().await;
+}
+
+#[actix_web::test]
+async fn guessing_at_an_application_credential_gets_slower_and_delays_nobody_else() {
+    let managed = Managed::new().await;
+    let token = managed.site.logged_in(eve()).await;
+    let path = format!("{}/application_credentials", managed.user_path());
+    let body = Some(json!({"application_credential": {"name": "backup"}}));
+    let made = managed.site.must(201, "POST", &path, &token, body).await;
+    let known = made["application_credential"]["id"].as_str().unwrap();
+    for credential in [known, "nowhere"] {
+        let mut statuses = Vec::new();
+        for _ in 0..7 {
+            statuses.push(managed.site.post(by_credential(credential, "guess")).await.status);
+        }
+        assert_eq!(statuses[..5], [401; 5], "{credential}");
+        assert!(statuses.contains(&429), "{credential}: {statuses:?}");
+    }
+    managed.site.logged_in(eve()).await;
 }

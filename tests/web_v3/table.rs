@@ -8,7 +8,7 @@ use pumice::model::{Context, ProjectId};
 use pumice::web::policy::rules::cinder_rules;
 use pumice::web::policy::{Level, Rule};
 use pumice::web::routes::{RouteInfo, Routes};
-use pumice::web::v3;
+use pumice::web::{identity, v3};
 
 fn rows() -> Vec<RouteInfo> {
     Routes::of(v3::routes).infos()
@@ -214,6 +214,14 @@ fn reference() -> String {
             row.purpose
         )
         .unwrap();
+    }
+    page.push_str(
+        "\n## Identity service\n\nKeystone's API v3, relative to `/identity`; only with `auth.strategy = \"embedded\"`.\n\n\
+         | method | path | state |\n|---|---|---|\n",
+    );
+    for row in Routes::of(identity::add_routes).infos() {
+        let state = if row.is_served { "served" } else { "501" };
+        writeln!(page, "| {} | `{}` | {state} |", method(&row), row.path).unwrap();
     }
     page
 }

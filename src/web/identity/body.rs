@@ -101,15 +101,15 @@ impl Given {
                 )));
             }
         }
-        let has_options = self
-            .get("options")
-            .and_then(Value::as_object)
-            .is_some_and(|of| !of.is_empty());
-        match has_options {
-            true => Err(Refusal::bad_request(
-                "Invalid input for field 'options': this service has none of Keystone's resource options",
-            )),
-            false => Ok(()),
+        let options = self.get("options").and_then(Value::as_object);
+        // One that is switched off is as if it were not given.
+        let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+        match options.into_iter().flatten().find(|(_, value)| is_set(value)) {
+            Some((option, _)) => Err(Refusal::bad_request(format!(
+                "Invalid input for field 'options': this service has no option {}",
+                python::repr_text(option)
+            ))),
+            None => Ok(()),
         }
     }
 }

@@ -88,8 +88,8 @@ pub(super) fn routes(routes: &mut Routes) {
 }
 
 /// 403 for those who may not do it in Keystone either.
-async fn later(requester: Requester) -> Answer {
-    requester.administrates("what this service has not")?;
+async fn later(request: HttpRequest, requester: Requester) -> Answer {
+    requester.administrates(&format!("{} {}", request.method(), request.path()))?;
     Err(Refusal::not_implemented())
 }
 

@@ -18,6 +18,7 @@ use super::{Identity, application_credentials, assignments, lookups, own_passwor
 use crate::model::{Project, Role, User};
 use crate::web::client_address::client_address;
 use crate::web::links::decode_query;
+use crate::web::middleware;
 use crate::web::routes::{Access, Routes};
 
 /// Adds the routes, relative to `/identity`.
@@ -41,6 +42,7 @@ pub fn add_routes(routes: &mut Routes) {
 #[expect(clippy::disallowed_methods, reason = "the place where the table is mounted")]
 pub fn configure(cfg: &mut web::ServiceConfig) {
     let scope = web::scope("/identity")
+        .wrap(from_fn(middleware::wait_durable))
         .wrap(from_fn(common_headers))
         .default_service(web::to(nowhere));
     let resources = Routes::of(add_routes).ungated(|| web::to(nowhere));
