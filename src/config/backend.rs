@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::reading::{section, settings};
 use super::units::{ByteSize, Duration};
-pub use crate::drivers::lvm::{LvmType, VolumeClear};
+pub use crate::model::lvm::{LvmType, VolumeClear};
 pub use crate::model::service::OverSubscription;
 
 /// The name of the backend that is there when none is configured.

@@ -12,6 +12,7 @@ pub mod extra_specs_ops;
 pub mod host;
 pub mod id;
 pub mod identity;
+pub mod lvm;
 pub mod manageable;
 pub mod migration;
 pub mod network;

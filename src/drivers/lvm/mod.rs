@@ -51,8 +51,8 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use options::{LvmOptions, LvmType, VolumeClear};
-
+pub use crate::model::lvm::{LvmType, VolumeClear};
+pub use options::LvmOptions;
 use parking_lot::Mutex;
 
 use self::commands::Lvm;
