@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Users, projects and roles are those of the configuration, or the `admin` created at the first start, and those that
-//! administrators create, which are in the store ([`directory`]). Passwords are stored as argon2 hashes, tokens not at all.
+//! administrators create, which are in the store (`directory`). Passwords are stored as argon2 hashes, tokens not at all.
 
 mod application_credentials;
 mod assignments;
