@@ -122,7 +122,7 @@ def test_what_oslo_policy_cannot_read_is_refused(tmp_path):
     assert 100 < len(unread) < 480, len(unread)
 
 
-def test_a_policy_file_is_told_faulty_before_the_start_and_listed_whole(tmp_path):
+def test_a_faulty_policy_file_is_refused_and_the_list_is_a_policy_file(tmp_path):
     listed = subprocess.run([harness.BINARY, "policy", "list"], capture_output=True, text=True, check=True, timeout=60)
     # Without the comments it is a policy file with everything as by default.
     text = "\n".join(line[1:] for line in listed.stdout.splitlines() if line.startswith('#"'))
@@ -143,6 +143,6 @@ def test_a_policy_file_is_told_faulty_before_the_start_and_listed_whole(tmp_path
     file = tmp_path / "policy.yaml"
     file.write_text("'volume:create': 'role:creator and'\n")
     config.write_text(f"[node]\ndata_dir = '{tmp_path}/data'\n[auth]\npolicy_file = '{file}'\n")
-    told = subprocess.run([harness.BINARY, "check-config", config], capture_output=True, text=True, timeout=60)
-    assert told.returncode != 0
-    assert "volume:create: it ends where a check should be" in told.stdout + told.stderr
+    checked_config = subprocess.run([harness.BINARY, "check-config", config], capture_output=True, text=True, timeout=60)
+    assert checked_config.returncode != 0
+    assert "volume:create: it ends where a check should be" in checked_config.stdout + checked_config.stderr

@@ -557,7 +557,7 @@ async fn an_application_credential_acts_as_its_user_with_its_roles_only() {
 
     let listed = managed.site.must(200, "GET", &path, &token, None).await;
     assert_eq!(listed["application_credentials"].as_array().unwrap().len(), 1);
-    assert!(!listed.to_string().contains("secret"), "the secret is told once");
+    assert!(!listed.to_string().contains("secret"), "the secret is shown once");
     let one = format!("{path}/{id}");
     managed.site.must(200, "GET", &one, &managed.admin, None).await;
     let bob = managed.site.token("bob").await;

@@ -193,7 +193,7 @@ async fn hosts_are_listed_counted_and_disabled() {
 }
 
 #[actix_web::test]
-async fn a_backend_tells_its_capabilities() {
+async fn a_backend_reports_its_capabilities() {
     let house = with_services().await;
     let shown = house.get("/capabilities/h@lvm").send().await.json();
     assert_eq!(shown["namespace"], "OS::Storage::Capabilities::h@lvm");
@@ -209,7 +209,7 @@ async fn a_backend_tells_its_capabilities() {
 }
 
 #[actix_web::test]
-async fn levels_of_the_log_are_told_and_set() {
+async fn levels_of_the_log_are_shown_and_set() {
     let house = with_services().await;
     let filters: Arc<Mutex<Vec<String>>> = Arc::default();
     let applied = filters.clone();
