@@ -123,13 +123,9 @@ fn check(args: &CheckArgs) -> Result<(String, bool), Vec<String>> {
         return Ok((text, true));
     }
     let (caller, target) = (caller(args)?, target(args)?);
-    let mut checks = file.checks.clone();
-    for rule in cinder_rules() {
-        let default = crate::web::policy::check::Check::Rule(role_rule(rule.level).to_owned());
-        checks.entry(rule.name.to_owned()).or_insert(default);
-    }
+    let checks = &file.checks;
     let question = Question {
-        rules: &checks,
+        rules: checks,
         target: &target,
         caller: &caller,
     };

@@ -27,6 +27,8 @@ pub struct PolicyFile {
     pub checks: BTreeMap<String, Check>,
     /// The names in the file.
     own: BTreeSet<String>,
+    /// The names of checks that are in the file, or refer to one that is.
+    changed: BTreeSet<String>,
     /// What has no effect.
     pub warnings: Vec<String>,
 }
@@ -85,8 +87,13 @@ impl PolicyFile {
                 read.checks.entry(name.to_owned()).or_insert(check);
             }
         }
+        for rule in cinder_rules() {
+            let default = || Check::Rule(role_rule(rule.level).to_owned());
+            read.checks.entry(rule.name.to_owned()).or_insert_with(default);
+        }
         faults.extend(read.circles());
         faults.extend(read.unknown_keys());
+        read.changed = read.names_that_reach_the_file();
         read.warnings = read.without_effect();
         match faults.is_empty() {
             true => Ok(read),
@@ -99,41 +106,51 @@ impl PolicyFile {
         self.checks.get(name).filter(|_| self.own.contains(name))
     }
 
-    /// Whether the file decides about a rule: by a check of its own, or because it has one for the role that the rule requires.
+    /// Whether the file decides about a rule: by a check of its own, or by one that the rule's check refers to.
     pub(super) fn changes(&self, rule: Rule) -> bool {
-        !self.own.is_empty()
-            && (self.own.contains(rule.name) || self.reaches(role_rule(rule.level), &mut BTreeSet::new()))
+        let name = match self.checks.contains_key(rule.name) {
+            true => rule.name,
+            false => role_rule(rule.level),
+        };
+        self.changed.contains(name)
     }
 
-    /// Whether a check of the file is part of the check of this name.
-    fn reaches<'a>(&'a self, name: &'a str, seen: &mut BTreeSet<&'a str>) -> bool {
+    /// The names that the check of this name refers to. `default` stands for those that do not exist.
+    fn references(&self, name: &str) -> Vec<&str> {
         let mut names = Vec::new();
         if let Some(check) = self.checks.get(name) {
             names_in(check, &mut names);
         }
-        self.own.contains(name)
-            || names
-                .into_iter()
-                .any(|name| seen.insert(name) && self.reaches(name, seen))
+        let existing = |name| match self.checks.contains_key(name) {
+            false if self.checks.contains_key("default") => "default",
+            _ => name,
+        };
+        names.into_iter().map(existing).collect()
     }
 
-    /// Rules that refer to themselves, by way of others.
-    fn circles(&self) -> Vec<String> {
-        let goes_back = |start: &str| {
-            let (mut seen, mut ahead) = (BTreeSet::new(), vec![start]);
-            while let Some(name) = ahead.pop() {
-                let mut names = Vec::new();
-                if let Some(check) = self.checks.get(name) {
-                    names_in(check, &mut names);
-                }
-                if names.contains(&start) {
-                    return true;
-                }
-                ahead.extend(names.into_iter().filter(|name| seen.insert(*name)));
+    /// All names that the check of this name refers to, directly or by way of others.
+    fn all_references<'a>(&'a self, name: &str) -> BTreeSet<&'a str> {
+        let (mut seen, mut ahead) = (BTreeSet::new(), self.references(name));
+        while let Some(name) = ahead.pop() {
+            if seen.insert(name) {
+                ahead.extend(self.references(name));
             }
-            false
-        };
-        let own = self.own.iter().filter(|name| goes_back(name));
+        }
+        seen
+    }
+
+    fn names_that_reach_the_file(&self) -> BTreeSet<String> {
+        let is_own = |name: &str| self.own.contains(name);
+        let reaches = |name: &&String| is_own(name) || self.all_references(name).into_iter().any(is_own);
+        self.checks.keys().filter(reaches).cloned().collect()
+    }
+
+    /// Rules that refer to themselves, by way of others: they would be evaluated without an end.
+    fn circles(&self) -> Vec<String> {
+        let own = self
+            .own
+            .iter()
+            .filter(|name| self.all_references(name).contains(name.as_str()));
         own.map(|name| format!("{name}: it refers to itself")).collect()
     }
 

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::model::role::highest;
 
-    fn someone(roles: &[&str]) -> Context {
+    pub(super) fn someone(roles: &[&str]) -> Context {
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
         Context {
             project_id: "mine".into(),

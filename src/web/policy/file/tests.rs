@@ -2,20 +2,10 @@
 
 use serde_json::json;
 
+use super::super::tests::someone;
 use super::super::{Policy, admin, member, reader};
 use super::*;
-use crate::model::role::{Level, highest};
-use crate::model::{Context, ProjectId};
-
-fn by(roles: &[&str]) -> Context {
-    let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-    Context {
-        project_id: "mine".into(),
-        is_admin: highest(&roles) == Some(Level::Admin),
-        roles,
-        ..Context::internal("test")
-    }
-}
+use crate::model::ProjectId;
 
 #[test]
 fn a_file_replaces_the_checks_that_it_names() {
@@ -26,7 +16,7 @@ fn a_file_replaces_the_checks_that_it_names() {
         admin("volume_extension:type_create"),
     );
     let allowed = |policy: &Policy, roles: &[&str], project: &str| {
-        [create, show, types].map(|rule| policy.allows(rule, &by(roles), &ProjectId::from(project)))
+        [create, show, types].map(|rule| policy.allows(rule, &someone(roles), &ProjectId::from(project)))
     };
     assert_eq!(
         allowed(&policy, &["member", "reader"], "mine"),
@@ -41,6 +31,19 @@ fn a_file_replaces_the_checks_that_it_names() {
         (creators, vec!["creator"], "mine", [true, false, false]),
         (creators, vec!["creator"], "theirs", [false, false, false]),
         (creators, vec!["admin"], "mine", [false, true, true]),
+        // A rule that is not in the file is as by default, also where another refers to it.
+        (
+            "'volume:get': 'rule:volume:create'",
+            vec!["reader"],
+            "mine",
+            [false, false, false],
+        ),
+        (
+            "'volume:get': 'rule:volume:create'",
+            vec!["member"],
+            "mine",
+            [true, true, false],
+        ),
         ("'volume:create': '!'", vec!["admin"], "mine", [false, true, true]),
         (
             "'volume_extension:type_create': ''",
@@ -120,6 +123,12 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
         ("a: 7", "a: it is neither a text nor a list"),
         ("a: [[7]]", "a: a list has what is no text"),
         ("a: 'rule:b'\nb: 'not rule:a'", "a: it refers to itself"),
+        ("default: 'rule:missing'", "default: it refers to itself"),
+        ("a: 'rule:missing'\ndefault: 'rule:a'", "a: it refers to itself"),
+        (
+            "xena_system_admin_or_project_member: 'rule:volume:create'",
+            "xena_system_admin_or_project_member: it refers to itself",
+        ),
     ] {
         let faults = PolicyFile::parse(text).unwrap_err().join("\n");
         let why = why.trim_start_matches("a: 'project_id:%d'");
