@@ -9,6 +9,7 @@
 
 mod storage;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,11 +56,6 @@ pub struct FsckArgs {
 }
 
 /// Runs the check, and prints the findings.
-#[expect(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "this prints the command's output"
-)]
 pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
     let system = actix_rt::System::new();
     let found = if args.running {
@@ -71,9 +67,19 @@ pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
         };
         system.block_on(look(&args, &config)).map(|repair| rows(&repair))
     };
+    print(found, args.json)
+}
+
+/// Prints findings, or why there are none to print.
+#[expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "this prints the command's output"
+)]
+pub(super) fn print(found: Result<Vec<Row>, impl Display>, json: bool) -> ExitCode {
     match found {
         Ok(rows) => {
-            let show = if args.json { in_json } else { in_words };
+            let show = if json { in_json } else { in_words };
             print!("{}", show(&rows));
             match rows.iter().all(|row| row.mended) {
                 true => ExitCode::SUCCESS,
@@ -89,14 +95,14 @@ pub fn fsck(args: FsckArgs, surroundings: &Surroundings) -> ExitCode {
 
 /// A printed finding.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     /// Its kind.
-    finding: String,
+    pub(super) finding: String,
     /// Its text.
-    what: String,
+    pub(super) what: String,
     /// Whether it was repaired.
     #[serde(default)]
-    mended: bool,
+    pub(super) mended: bool,
 }
 
 /// The findings of a running service.

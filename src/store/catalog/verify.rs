@@ -6,11 +6,11 @@
 
 mod finding;
 mod repair;
+mod running;
 mod snapshots;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::keys::{self, Table, key};
 use super::kinds::{Kind, KindVisitor, every_kind, record_key};
@@ -25,12 +25,12 @@ use crate::model::{
     Attachment, Operation, OperationId, ProjectId, Snapshot, Volume, VolumeId, VolumeType, VolumeTypeId,
 };
 use crate::store::evaluate::counter_value;
-use crate::store::memory::MemoryStore;
 use crate::store::record::Record;
 use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
 pub use repair::{Repair, repair};
+pub use running::verify_running;
 pub use storage::{Found, expects_storage, verify_storage};
 
 /// All inconsistencies of the catalog; empty if there are none.
@@ -39,16 +39,6 @@ pub use storage::{Found, expects_storage, verify_storage};
 /// When the store fails, or a counter of usage is damaged. Any other damage is a finding.
 pub async fn verify(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
     Ok(Check::of(catalog).await?.findings)
-}
-
-/// The same for a catalog in use: checks a snapshot, which is in memory until this ends. Blocks on the disk, so it must
-/// not run on an actor's thread.
-///
-/// # Errors
-/// As [`verify`].
-pub async fn verify_running(catalog: &Catalog) -> Result<Vec<Finding>, StoreError> {
-    let copy = MemoryStore::copy_of(catalog.store.as_ref()).await?;
-    verify(&Catalog::open(Arc::new(copy)).await?).await
 }
 
 struct Check<'a> {
@@ -61,12 +51,16 @@ struct Check<'a> {
 type UsageOf = BTreeMap<(ProjectId, Resource), Usage>;
 
 impl<'a> Check<'a> {
-    async fn of(catalog: &'a Catalog) -> Result<Self, StoreError> {
-        let mut check = Self {
+    fn new(catalog: &'a Catalog) -> Self {
+        Self {
             catalog,
             findings: Vec::new(),
             repairs: Vec::new(),
-        };
+        }
+    }
+
+    async fn of(catalog: &'a Catalog) -> Result<Self, StoreError> {
+        let mut check = Self::new(catalog);
         check.tables().await?;
         check.volumes_and_usage().await?;
         every_kind(&mut Others(&mut check)).await?;

@@ -202,4 +202,9 @@ impl Finding {
     pub fn kind(&self) -> &'static str {
         self.into()
     }
+
+    /// Whether a record contributes an unknown amount to the counters, so that no sum is certain.
+    pub(super) fn hides_a_sum(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::VolumeWithoutType { .. })
+    }
 }

@@ -9,7 +9,7 @@ use crate::store::catalog::Catalog;
 use crate::store::{Change, CommitError, Key, StoreError, Transaction};
 
 /// The most changes per commit.
-const AT_ONCE: usize = 512;
+pub(super) const AT_ONCE: usize = 512;
 
 /// The result of a repair.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,14 +42,8 @@ pub async fn repair(catalog: &Catalog) -> Result<Repair, StoreError> {
 }
 
 /// The repairs that are certain, by their keys.
-fn certain(findings: &[Finding], repairs: Vec<(usize, Change)>) -> BTreeMap<Key, Change> {
-    // An unreadable record contributes an unknown amount to the counters.
-    let sums_are_known = !findings.iter().any(|finding| {
-        matches!(
-            finding,
-            Finding::Unreadable { .. } | Finding::VolumeWithoutType { .. }
-        )
-    });
+pub(super) fn certain(findings: &[Finding], repairs: Vec<(usize, Change)>) -> BTreeMap<Key, Change> {
+    let sums_are_known = !findings.iter().any(Finding::hides_a_sum);
     let mut doubtful = BTreeSet::new();
     let mut certain: BTreeMap<Key, Change> = BTreeMap::new();
     for (place, change) in repairs {

@@ -11,7 +11,7 @@ use crate::store::catalog::samples::{attachment, commit, operation, snapshot, vo
 use crate::store::memory::MemoryStore;
 use crate::store::{Change, Store, Transaction};
 
-async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
+pub(super) async fn sound() -> (Arc<MemoryStore>, Catalog, Volume) {
     let store = Arc::new(MemoryStore::default());
     let catalog = Catalog::open(store.clone()).await.unwrap();
     let mut record = volume("p", "a", 2);
