@@ -10,6 +10,7 @@ pub mod fsck;
 pub mod logging;
 pub mod operations;
 mod policy;
+mod quota;
 pub mod serve;
 pub mod store;
 pub mod tokens;
@@ -51,6 +52,8 @@ enum Command {
     Operations(operations::OperationsArgs),
     /// The rules of the API, and who passes them with a policy file.
     Policy(policy::PolicyArgs),
+    /// Whether the usage of projects is what their records sum up to, in a running service; repair it.
+    Quota(quota::QuotaArgs),
     /// End all tokens of a user of a running service.
     Tokens(tokens::TokensArgs),
     /// Copy a volume's data: what a backend's worker starts.
@@ -136,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Store(args) => store::store(&args, &Surroundings::of_this_process()),
         Command::Operations(args) => operations::operations(args),
         Command::Policy(args) => policy::policy(&args),
+        Command::Quota(args) => quota::quota(&args),
         Command::Tokens(args) => tokens::tokens(args),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),

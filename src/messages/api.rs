@@ -15,7 +15,7 @@ pub use reports::*;
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=6
+    ApiTopic = "api", versions 1..=7
 );
 
 /// A change of metadata.

@@ -31,6 +31,7 @@ pub mod message;
 pub mod operation_context;
 mod prelude;
 pub mod qos_specs;
+pub mod quota;
 pub mod record_changes;
 pub mod request;
 pub mod snapshot;
@@ -272,6 +273,7 @@ pub fn every_request(visitor: &mut impl RequestVisitor) {
     transfer::requests(visitor);
     volume_type::requests(visitor);
     qos_specs::requests(visitor);
+    quota::requests(visitor);
     message::requests(visitor);
     identity::requests(visitor);
 }

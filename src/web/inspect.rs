@@ -11,9 +11,11 @@
 //! | `/inspect/operations/finished` | recently ended operations, and their results (`volume_id`, `limit`) |
 //! | `/inspect/operations/{id}` | one of them; `DELETE` cancels it |
 //! | `/inspect/scheduler/decisions` | which pools were considered for a volume, and why each was or was not chosen |
+//! | `/inspect/quota` | whether the usage of projects (`project_id`) is what their records sum up to; `POST /inspect/quota/repair` repairs it |
 //! | `/inspect/fsck` | whether records, index rows, operations and quota are consistent at this moment |
 
 mod fsck;
+mod quota;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -47,6 +49,8 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/operations/{id}", GET_OPERATION, operation);
     routes.delete("/operations/{id}", member("inspect:cancel_operation"), cancel_operation).admitted(Admission::AsRead);
     routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always);
+    routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always);
+    routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead);
     routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always);
 }
 

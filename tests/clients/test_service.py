@@ -159,6 +159,18 @@ def test_a_running_service_says_whether_all_agrees(shared):
         assert (done.returncode, done.stdout) == (0, answer), done.stderr
 
 
+def test_the_usage_of_a_running_service_is_checked_and_repaired(shared):
+    def quota(*args):
+        return subprocess.run([harness.BINARY, "quota", *args], env=shared.client_env(), capture_output=True, text=True, timeout=60)
+
+    for command in "check", "repair":
+        for more, answer in ([], "all agrees\n"), (["--project", "none"], "all agrees\n"), (["--json"], "[]\n"):
+            done = quota(command, *more)
+            assert (done.returncode, done.stdout) == (0, answer), done.stderr
+    done = quota("check", "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1 and "127.0.0.1:1" in done.stderr
+
+
 def test_a_volume_node_that_dies_and_comes_back_goes_on(make_pumice):
     pumice = make_pumice(split=True).start()
     pumice.parts["volume"].kill()

@@ -30,7 +30,7 @@ use crate::store::{Change, Entry, Key, StoreError};
 
 pub use finding::Finding;
 pub use repair::{Repair, repair};
-pub use running::verify_running;
+pub use running::{repair_usage, verify_running, wrong_usage};
 pub use storage::{Found, expects_storage, verify_storage};
 
 /// All inconsistencies of the catalog; empty if there are none.
