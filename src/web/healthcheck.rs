@@ -6,12 +6,15 @@
 
 use actix_web::{HttpResponse, web};
 
+use super::routes::answers::Content;
 use super::routes::{Access, Routes};
 use super::state::ServerState;
 
 /// Adds the route.
 pub fn routes(routes: &mut Routes) {
-    routes.get("/healthcheck", Access::Open, check);
+    let text = Content::Other("text/plain");
+    let row = routes.get("/healthcheck", Access::Open, check);
+    row.answers(200, text).answers(503, text);
 }
 
 async fn check(server: web::Data<ServerState>) -> HttpResponse {

@@ -26,9 +26,11 @@ use super::fault::{Fault, HandlerResult};
 use super::links::decode_query;
 use super::offload::Offload;
 use super::policy::{Rule, admin, member, reader};
+use super::routes::answers::{Parameter, query};
 use super::routes::{Access, Admission, Routes};
 use super::state::{State, WebState};
 use super::views::Json;
+use super::views::shape::{OBJECT, Shape};
 use crate::control::decisions::Decision;
 use crate::control::{Advance, Finished};
 use crate::messages::api::CancelOperation;
@@ -43,16 +45,21 @@ const PAGE: usize = 1000;
 #[rustfmt::skip]
 pub fn routes(routes: &mut Routes) {
     let always = Admission::Always;
-    routes.get("/actors", admin("inspect:get_actors"), actors).admitted(always);
-    routes.get("/operations", Access::Token, operations);
-    routes.get("/operations/finished", admin("inspect:get_finished_operations"), finished).admitted(always);
-    routes.get("/operations/{id}", GET_OPERATION, operation);
-    routes.delete("/operations/{id}", member("inspect:cancel_operation"), cancel_operation).admitted(Admission::AsRead);
-    routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always);
-    routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always);
-    routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead);
-    routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always);
+    routes.get("/actors", admin("inspect:get_actors"), actors).admitted(always).ok(OBJECT);
+    routes.get("/operations", Access::Token, operations).parameters(OPERATIONS).ok(OBJECT);
+    routes.get("/operations/finished", admin("inspect:get_finished_operations"), finished).admitted(always).parameters(FINISHED).ok(OBJECT);
+    routes.get("/operations/{id}", GET_OPERATION, operation).ok(OBJECT);
+    routes.delete("/operations/{id}", member("inspect:cancel_operation"), cancel_operation).admitted(Admission::AsRead).faults(&[409]).empty(202);
+    routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always).parameters(FINISHED).ok(OBJECT);
+    routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).ok(OBJECT);
+    routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).ok(OBJECT);
+    routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always).ok(OBJECT);
 }
+
+const VOLUME: Parameter = query("volume_id", Shape::Uuid);
+const LIMIT: Parameter = query("limit", Shape::Integer);
+const OPERATIONS: &[Parameter] = &[VOLUME, LIMIT, query("marker", Shape::Uuid)];
+const FINISHED: &[Parameter] = &[VOLUME, LIMIT];
 
 const GET_OPERATION: Rule = reader("inspect:get_operation");
 

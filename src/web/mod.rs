@@ -19,6 +19,7 @@ pub mod links;
 pub mod microversion;
 pub mod middleware;
 mod offload;
+pub mod openapi;
 pub mod policy;
 pub mod readiness;
 pub mod request;

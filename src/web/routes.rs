@@ -17,8 +17,10 @@ use super::microversion::Microversion;
 use super::policy::Rule;
 use super::schema::Schema;
 use actions::ActionHandler;
+use answers::{Parameter, Success};
 
 mod actions;
+pub mod answers;
 
 #[cfg(test)]
 pub(super) use actions::read as read_action;
@@ -114,6 +116,14 @@ pub struct RouteInfo {
     pub section: &'static str,
     /// Its purpose, as in the reference; empty if it is not in Cinder's reference either.
     pub purpose: &'static str,
+    /// Its parameters in the query and in headers.
+    pub parameters: Vec<Parameter>,
+    /// Its answers that are no faults.
+    pub successes: Vec<Success>,
+    /// Whether it refuses every request.
+    pub is_always_refused: bool,
+    /// Faults that do not follow from the rest of the row.
+    pub faults: Vec<u16>,
 }
 
 impl RouteInfo {
@@ -347,6 +357,10 @@ impl Routes {
             is_served: true,
             section: self.section,
             purpose: "",
+            parameters: Vec::new(),
+            successes: Vec::new(),
+            is_always_refused: false,
+            faults: Vec::new(),
         };
         &mut self.rows.push_mut((info, target)).0
     }

@@ -4,6 +4,7 @@
 //!   /                      300, versions          no token
 //!   /v3  /v3/  /v3/{p}     versions               no token
 //!   /healthcheck           200 or 503             no token
+//!   /openapi.json          OpenAPI document       no token
 //!   /identity/…            Keystone v3            logins need none
 //!   /v3/{p}/…  /v3/…       Cinder v3              token
 //!   /inspect/…             inspection             token of an administrator
@@ -27,7 +28,7 @@ use super::identity::{self, Identity};
 use super::routes::Routes;
 use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
-use super::{fault, gate, healthcheck, inspect, middleware, v3, versions};
+use super::{fault, gate, healthcheck, inspect, middleware, openapi, v3, versions};
 
 /// Options of the server.
 #[derive(Clone)]
@@ -80,7 +81,7 @@ pub struct Site {
 /// The tables of routes, each with the prefix it is mounted under.
 pub fn tables() -> Vec<(&'static str, Routes)> {
     vec![
-        ("", Routes::of(server)),
+        ("", Routes::of(open_routes)),
         ("/identity", Routes::of(identity::add_routes)),
         ("/inspect", Routes::of(inspect::routes)),
         (WITH_PROJECT, Routes::of(v3::routes)),
@@ -89,7 +90,8 @@ pub fn tables() -> Vec<(&'static str, Routes)> {
 }
 
 /// Routes without a token.
-fn server(routes: &mut Routes) {
+pub fn open_routes(routes: &mut Routes) {
+    openapi::routes(routes);
     versions::routes(routes);
     healthcheck::routes(routes);
 }
@@ -116,7 +118,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, site: &Site) {
 
 /// Mounts version documents and the health check.
 pub fn mount_open(cfg: &mut web::ServiceConfig) {
-    for resource in Routes::of(server).ungated(|| web::to(unknown)) {
+    for resource in Routes::of(open_routes).ungated(|| web::to(unknown)) {
         cfg.service(resource);
     }
 }

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::caller::VersionEcho;
 use super::microversion::Microversion;
+use super::routes::answers::Content;
 use super::routes::{Access, Routes};
 use super::state::ServerState;
+use super::views::shape::OBJECT;
 
 /// The date of the newest version (cinder: `api_version_request.UPDATED`).
 const UPDATED: &str = "2023-08-31T00:00:00Z";
@@ -18,10 +20,14 @@ const UPDATED: &str = "2023-08-31T00:00:00Z";
 /// Adds the routes, before those of `/v3`, which would match them. Any method is accepted, as in Cinder, whose router checks only
 /// the path here: load balancers send OPTIONS or HEAD as health checks.
 pub fn routes(routes: &mut Routes) {
-    routes.any("/", Access::Open, all);
-    routes.any("/v3", Access::Open, redirect);
-    routes.any("/v3/", Access::Open, index);
-    routes.get("/v3/{project_id:[0-9a-f-]+}", Access::Open, index);
+    routes
+        .any("/", Access::Open, all)
+        .answers(300, Content::Json(OBJECT));
+    routes.any("/v3", Access::Open, redirect).empty(302);
+    routes.any("/v3/", Access::Open, index).ok(OBJECT);
+    routes
+        .get("/v3/{project_id:[0-9a-f-]+}", Access::Open, index)
+        .ok(OBJECT);
 }
 
 /// The document, with links that start with this base.

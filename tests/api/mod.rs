@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod described;
 pub mod observed;
 
 use std::net::SocketAddr;
@@ -337,15 +338,18 @@ impl Request<'_> {
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str())),
         );
-        let path = format!("/v3/{project}{}", encoded(&self.path));
-        send(
+        let path = encoded(&self.path);
+        let body = self.body.map(|body| body.to_string());
+        let answer = send(
             self.house.address,
             self.method,
-            &path,
+            &format!("/v3/{project}{path}"),
             &headers,
-            self.body.map(|body| body.to_string()),
+            body,
         )
-        .await
+        .await;
+        described::check(self.method, &path, &self.version, &answer);
+        answer
     }
 }
 

@@ -55,7 +55,7 @@ const MAX_LENGTH: usize = 255;
 
 /// The statuses that an administrator may set (cinder: `VolumeStatus.ALL` as the API shows it, which lacks the later
 /// ones).
-fn settable_statuses() -> impl Iterator<Item = VolumeStatus> {
+pub(super) fn settable_statuses() -> impl Iterator<Item = VolumeStatus> {
     VolumeStatus::ALL
         .iter()
         .copied()

@@ -16,6 +16,7 @@ use super::fault::Fault;
 pub mod attachments;
 pub mod clusters;
 mod format;
+mod json_schema;
 pub mod literal;
 pub mod manage;
 pub(in crate::web) mod parameter_types;

@@ -6,8 +6,11 @@ use super::{find_volume, resource_filters};
 use crate::model::Attachment;
 use crate::store::catalog::{AttachmentField, Catalog, Filter};
 use crate::verbs::attachment::{CompleteAttachment, DeleteAttachment};
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema;
+use crate::web::views::attachment;
 use crate::web::views::attachment::{AttachmentDetail, AttachmentSummary};
+use crate::web::views::shape::Shape;
 
 /// An attachment whose volume the caller may see. (Cinder also shows those of other projects, with their
 /// secrets; Pumice does not.)
@@ -66,6 +69,10 @@ impl Listing for Attachments {
 
     const RESOURCE: Option<&'static str> = Some("attachment");
     const LINKS: Option<&'static str> = None;
+    const NAME: &'static str = "attachments";
+    const SUMMARY: Shape = attachment::SUMMARY;
+    const DETAIL: Shape = attachment::DETAIL;
+    const PARAMETERS: &'static [Parameter] = &[query("all_tenants", Shape::Text)];
     const FIELDS: &'static [FieldName<AttachmentField>] = &[
         FieldName::both("id", AttachmentField::Id),
         FieldName::sort("created_at", AttachmentField::CreatedAt),

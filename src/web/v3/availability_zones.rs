@@ -7,6 +7,15 @@ use serde::Serialize;
 use super::prelude::*;
 use crate::messages::registry::ListServices;
 use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::shape::{Shape, field};
+
+pub(super) const ZONES: Shape = Shape::Object(&[field(
+    "availabilityZoneInfo",
+    Shape::List(&Shape::Object(&[
+        field("zoneName", Shape::Text),
+        field("zoneState", Shape::Object(&[field("available", Shape::Boolean)])),
+    ])),
+)]);
 
 #[derive(Serialize)]
 struct Zone {

@@ -9,6 +9,21 @@ use crate::messages::registry::ListServices;
 use crate::messages::scheduler::GetPools;
 use crate::model::host::host_matches;
 use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::shape::{self, Shape, field};
+
+pub(super) const CAPABILITIES: Shape = Shape::Object(&[
+    field("namespace", Shape::Text),
+    field("vendor_name", Shape::Text),
+    field("volume_backend_name", Shape::Text),
+    field("pool_name", shape::TEXT_OR_NULL),
+    field("driver_version", Shape::Text),
+    field("storage_protocol", Shape::Text),
+    field("display_name", shape::TEXT_OR_NULL),
+    field("description", shape::TEXT_OR_NULL),
+    field("visibility", shape::TEXT_OR_NULL),
+    field("replication_targets", Shape::List(&Shape::Any)),
+    field("properties", Shape::Map(&shape::TEXTS)),
+]);
 
 #[derive(Serialize)]
 struct View<'a> {

@@ -17,6 +17,17 @@ use crate::store::StoreError;
 use crate::store::catalog::Catalog;
 use crate::web::schema::prelude::*;
 use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::shape::{self, Shape, field};
+
+const SERVICES: Shape = Shape::List(&Shape::Object(&[
+    field("id", Shape::Uuid),
+    field("host", Shape::Text),
+    field("binary", Shape::Text),
+    field("cluster_name", shape::TEXT_OR_NULL),
+]));
+
+pub(super) const STARTED: Shape =
+    Shape::Object(&[field("cleaning", SERVICES), field("unavailable", SERVICES)]);
 
 /// How many operations are read at once.
 const PAGE: usize = 1000;

@@ -2,7 +2,25 @@
 
 use super::prelude::*;
 use super::python;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::clusters as schema;
+use crate::web::views::shape::{Shape, field};
+
+pub(super) const CLUSTERS: Shape = Shape::Object(&[field("clusters", Shape::List(&Shape::Any))]);
+
+pub(super) const PARAMETERS: &[Parameter] = &[
+    query("name", Shape::Text),
+    query("binary", Shape::Text),
+    query("is_up", Shape::Boolean),
+    query("disabled", Shape::Boolean),
+    query("num_hosts", Shape::Text),
+    query("num_down_hosts", Shape::Text),
+    query("replication_status", Shape::Text).since(26),
+    query("frozen", Shape::Text).since(26),
+    query("active_backend_id", Shape::Text).since(26),
+];
+
+pub(super) const OF_ONE: &[Parameter] = &[query("binary", Shape::Text)];
 
 const FILTERS: [&str; 6] = [
     "name",

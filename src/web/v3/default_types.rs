@@ -6,6 +6,15 @@ use super::prelude::*;
 use crate::model::{ProjectDefaultType, ProjectId, VolumeTypeId};
 use crate::verbs::volume_type::{SetDefaultType, UnsetDefaultType};
 use crate::web::schema::prelude::*;
+use crate::web::views::shape::{Shape, field};
+
+const DEFAULT: Shape = Shape::Object(&[
+    field("project_id", Shape::Text),
+    field("volume_type_id", Shape::Uuid),
+]);
+
+pub(super) const ONE: Shape = Shape::Object(&[field("default_type", DEFAULT)]);
+pub(super) const ALL: Shape = Shape::Object(&[field("default_types", Shape::List(&DEFAULT))]);
 
 /// Cinder does not require the envelope, and answers its absence with 500.
 pub(super) const SET: Schema = Schema(&[

@@ -5,6 +5,18 @@
 use serde::Serialize;
 
 use super::prelude::*;
+use crate::web::views::shape::{Shape, field};
+
+const EXTENSION: Shape = Shape::Object(&[
+    field("name", Shape::Text),
+    field("alias", Shape::Text),
+    field("description", Shape::Text),
+    field("updated", Shape::Text),
+    field("links", Shape::List(&Shape::Any)),
+]);
+
+pub(super) const ONE: Shape = Shape::Object(&[field("extension", EXTENSION)]);
+pub(super) const ALL: Shape = Shape::Object(&[field("extensions", Shape::List(&EXTENSION))]);
 
 #[derive(Serialize)]
 struct Extension {

@@ -13,9 +13,36 @@ use crate::messages::registry::{ListServices, ServiceView, SetServiceDisabled};
 use crate::model::{BackendName, ProjectId};
 use crate::store::StoreError;
 use crate::store::catalog::Catalog;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::prelude::*;
 use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::shape::{self, Shape, field};
 use crate::web::views::{Time, optional_time};
+
+pub(super) const PARAMETERS: &[Parameter] = &[query("zone", Shape::Text)];
+
+pub(super) const HOSTS: Shape = Shape::Object(&[field(
+    "hosts",
+    Shape::List(&Shape::Object(&[
+        field("host_name", Shape::Text),
+        field("service", Shape::Text),
+        field("zone", Shape::Text),
+        field("service-status", Shape::Enum(&["available", "unavailable"])),
+        field("service-state", Shape::Enum(&["enabled", "disabled"])),
+        field("last-update", shape::TIME_OR_NULL),
+    ])),
+)]);
+
+pub(super) const USAGE: Shape = Shape::Object(&[field(
+    "host",
+    Shape::List(&Shape::Object(&[field("resource", shape::TEXTS)])),
+)]);
+
+/// Empty if the body changes nothing.
+pub(super) const CHANGED: Shape = Shape::Object(&[
+    field("host", Shape::Text).optional(),
+    field("status", Shape::Enum(&["enabled", "disabled"])).optional(),
+]);
 
 /// How many volumes are read at once.
 const PAGE: usize = 1000;

@@ -6,7 +6,14 @@ use super::prelude::*;
 use super::quotas;
 use crate::model::ProjectId;
 use crate::web::policy::reader;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::views::quota::AbsoluteLimits;
+use crate::web::views::shape::Shape;
+
+pub(super) const PARAMETERS: &[Parameter] = &[
+    query("project_id", Shape::Text).since(39),
+    query("tenant_id", Shape::Text).since(39),
+];
 
 #[derive(Serialize)]
 struct Limits<'a> {

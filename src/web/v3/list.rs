@@ -10,8 +10,10 @@ use super::{python, resource_filters};
 use crate::model::ProjectId;
 use crate::store::catalog::{Catalog, Filter, ListError, Listable, QueryOf, Stored, rows_at_most};
 use crate::web::microversion::Microversion;
+use crate::web::routes::answers::Parameter;
 use crate::web::schema::literal::{self, Literal};
 use crate::web::views::Listed;
+use crate::web::views::shape::Shape;
 
 /// A field as queries name it.
 #[derive(Clone, Copy)]
@@ -77,12 +79,38 @@ pub(super) trait Listing: Sized + 'static {
     const LINKS: Option<&'static str>;
     /// Whether `with_count` (3.45) counts.
     const COUNTS: bool = false;
+    /// The key of the list in an answer.
+    const NAME: &'static str;
+    /// An item of a brief list.
+    const SUMMARY: Shape;
+    /// An item of a full list.
+    const DETAIL: Shape;
+    /// Parameters that are no fields, and fields that were added later.
+    const PARAMETERS: &'static [Parameter];
+    /// The minor version since which it is paged and sorted; `None`: never.
+    const PAGED_SINCE: Option<u16> = Some(0);
+    /// The minor version since which it has parameters.
+    const FILTERED_SINCE: u16 = 0;
 
     /// 404 for a marker that does not exist.
     fn not_found(id: &str) -> Fault;
 
     /// The path of the link to the next page.
     fn path(detail: bool) -> &'static str;
+
+    /// The fields that records are filtered by, in the document.
+    fn filter_names() -> impl Iterator<Item = &'static str> {
+        let fields = Self::FIELDS.iter().filter(|known| known.filters);
+        fields.map(|known| known.name)
+    }
+
+    /// The keys that records are sorted by.
+    fn sort_keys(version: Microversion) -> Vec<&'static str> {
+        let names = Self::FIELDS.iter().map(|known| known.name);
+        names
+            .filter(|name| Self::sort_key(version, name).is_some())
+            .collect()
+    }
 
     /// Adapts the query to this version, before it is parsed.
     fn in_version(caller: &Caller, query: Query) -> Query {

@@ -13,6 +13,16 @@ use crate::messages::volume::{GetLogLevels, SetLogLevels, VolumeTopic};
 use crate::model::host::host_matches;
 use crate::web::schema::prelude::*;
 use crate::web::views::service::VOLUME_BINARY;
+use crate::web::views::shape::{self, Shape, field};
+
+pub(super) const LEVELS: Shape = Shape::Object(&[field(
+    "log_levels",
+    Shape::List(&Shape::Object(&[
+        field("host", Shape::Text),
+        field("binary", Shape::Text),
+        field("levels", shape::TEXTS),
+    ])),
+)]);
 
 const API_BINARY: &str = "cinder-api";
 

@@ -10,8 +10,16 @@ use super::query::{Paging, sort_by_keys};
 use crate::messages::api::{ManageableSnapshot, ManageableVolume};
 use crate::model::Reference;
 use crate::store::catalog::Direction;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::manage::Place;
 use crate::web::schema::python;
+use crate::web::views::shape::Shape;
+
+pub(super) const PARAMETERS: &[Parameter] = &[
+    query("host", Shape::Text),
+    query("cluster", Shape::Text).since(17),
+];
+pub(super) const SORT_KEYS: Shape = Shape::Enum(&["reference", "size"]);
 
 /// Unmanaged resources of a backend that can be listed and adopted.
 pub(super) trait Adoptable: 'static {

@@ -6,8 +6,11 @@ use super::query::{Paging, Sorting};
 use crate::model::UserMessage;
 use crate::store::catalog::{Catalog, Filter, MessageField};
 use crate::verbs::message::DeleteMessage;
+use crate::web::routes::answers::Parameter;
 use crate::web::views::LinkBase;
+use crate::web::views::message;
 use crate::web::views::message::MessageView;
+use crate::web::views::shape::Shape;
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let message = list::find::<Messages>(&state, &caller, &path.id).await?;
@@ -35,6 +38,12 @@ impl Listing for Messages {
 
     const RESOURCE: Option<&'static str> = Some("message");
     const LINKS: Option<&'static str> = Some("messages_links");
+    const NAME: &'static str = "messages";
+    const SUMMARY: Shape = message::MESSAGE;
+    const DETAIL: Shape = message::MESSAGE;
+    const PARAMETERS: &'static [Parameter] = &[];
+    const PAGED_SINCE: Option<u16> = Some(5);
+    const FILTERED_SINCE: u16 = 5;
     const FIELDS: &'static [FieldName<MessageField>] = &[
         FieldName::both("id", MessageField::Id),
         FieldName::sort("created_at", MessageField::CreatedAt),

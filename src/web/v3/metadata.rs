@@ -14,7 +14,16 @@ use crate::store::catalog::Stored;
 use crate::verbs::snapshot::UpdateSnapshotMetadata;
 use crate::verbs::volume::UpdateVolumeMetadata;
 use crate::web::routes::SubjectNames;
+use crate::web::routes::answers::{Parameter, header};
 use crate::web::schema::text_map;
+use crate::web::views::shape::{self, Shape, field};
+
+/// All pairs.
+pub(super) const ALL: Shape = Shape::Object(&[field("metadata", shape::TEXTS)]);
+/// One pair.
+pub(super) const ONE: Shape = Shape::Object(&[field("meta", shape::TEXTS)]);
+/// What the metadata must be.
+pub(super) const IF_MATCH: &[Parameter] = &[header("If-Match").since(15)];
 
 pub(super) type Metadata = BTreeMap<String, String>;
 

@@ -24,6 +24,7 @@ mod extensions;
 mod hosts;
 mod limits;
 mod list;
+mod list_rows;
 mod log_levels;
 mod manageable;
 mod manageable_snapshots;

@@ -18,9 +18,51 @@ use crate::store::catalog::Direction;
 use crate::verbs::qos_specs::{
     AssociateQosSpecs, CreateQosSpecs, DeleteQosSpecs, DisassociateQosSpecs, QosSpecsChange, UpdateQosSpecs,
 };
+use crate::web::routes::answers::{Page, Parameter, query};
 use crate::web::schema::Check::Items as ItemsCheck;
 use crate::web::schema::prelude::*;
+use crate::web::views::shape::{self, Shape, field};
 use crate::web::views::{LinkBase, Links, Listed};
+
+const SPECS: Shape = Shape::Named(
+    "qos_specs",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("name", Shape::Text),
+        field("consumer", Shape::Enum(&["front-end", "back-end", "both"])),
+        field("specs", Shape::Map(&shape::TEXT_OR_NULL)),
+    ]),
+);
+
+pub(super) const ONE: Shape = Shape::Object(&[field("qos_specs", SPECS), field("links", shape::LINKS)]);
+
+pub(super) const PAGE: Page = Page {
+    name: "qos_specs",
+    item: SPECS,
+    links: Some("qos_specs_links"),
+    counts: false,
+};
+
+/// What the body said.
+pub(super) const SET: Shape = Shape::Object(&[field("qos_specs", Shape::Map(&shape::TEXT_OR_NULL))]);
+
+pub(super) const ASSOCIATIONS: Shape = Shape::Object(&[field(
+    "qos_associations",
+    Shape::List(&Shape::Object(&[
+        field("association_type", Shape::Text),
+        field("name", Shape::Text),
+        field("id", Shape::Uuid),
+    ])),
+)]);
+
+pub(super) const SORT_KEYS: Shape = Shape::Enum(&["created_at", "updated_at", "id", "name", "consumer"]);
+pub(super) const FILTERS: &[Parameter] = &[
+    query("id", Shape::Text),
+    query("name", Shape::Text),
+    query("consumer", Shape::Text),
+];
+pub(super) const FORCE: &[Parameter] = &[query("force", Shape::Boolean)];
+pub(super) const TYPE: &[Parameter] = &[query("vol_type_id", Shape::Uuid).required()];
 
 const TRIMMED_NAME: Schema = Schema(&[Type(&[Kind::String]), FormatCheck(Format::TrimmedName)]);
 

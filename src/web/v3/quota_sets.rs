@@ -8,8 +8,12 @@ use crate::messages::quota::{DeleteQuotaSet, UpdateQuotaSet};
 use crate::model::ProjectId;
 use crate::model::bounds::check_length;
 use crate::web::identity::Identity;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema;
 use crate::web::views::quota::QuotaSet;
+use crate::web::views::shape::Shape;
+
+pub(super) const USAGE: &[Parameter] = &[query("usage", Shape::Boolean)];
 
 pub(super) async fn show(caller: Caller, state: State, path: SubjectPath, query: Query) -> HandlerResult {
     let project = ProjectId::from(path.id.as_str());

@@ -5,6 +5,18 @@
 use serde::Serialize;
 
 use super::prelude::*;
+use crate::web::routes::answers::{Parameter, query};
+use crate::web::views::shape::{Shape, field};
+
+pub(super) const PARAMETERS: &[Parameter] = &[query("resource", Shape::Text)];
+
+pub(super) const ALL: Shape = Shape::Object(&[field(
+    "resource_filters",
+    Shape::List(&Shape::Object(&[
+        field("resource", Shape::Text),
+        field("filters", Shape::List(&Shape::Text)),
+    ])),
+)]);
 
 /// Filters by resource.
 const FILTERS: [(&str, &[&str]); 9] = [

@@ -7,7 +7,15 @@ use super::{find_type_by_name, resource_filters};
 use crate::messages::scheduler::{GetPools, PoolView};
 use crate::model::capability::{Capabilities, Capability, capabilities};
 use crate::model::extra_specs_ops;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::views::pool::Pool;
+use crate::web::views::shape::Shape;
+
+pub(super) const PARAMETERS: &[Parameter] = &[
+    query("detail", Shape::Boolean),
+    query("name", Shape::Text).since(28),
+    query("volume_type", Shape::Text).since(35),
+];
 
 pub(super) async fn get_pools(
     caller: Caller,

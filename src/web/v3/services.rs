@@ -7,10 +7,23 @@ use crate::messages::registry::{ListServices, SetServiceDisabled, SetServiceFroz
 use crate::model::Service;
 use crate::model::host::host_matches;
 use crate::web::fault::unknown_route;
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::manage::Place;
 use crate::web::schema::prelude::text;
 use crate::web::schema::services as schema;
 use crate::web::views::service::{ServiceView, VOLUME_BINARY};
+use crate::web::views::shape::{Shape, field};
+
+pub(super) const PARAMETERS: &[Parameter] = &[query("host", Shape::Text), query("binary", Shape::Text)];
+
+pub(super) const CHANGED: Shape = Shape::Object(&[
+    field("host", Shape::Text),
+    field("service", Shape::Text),
+    field("binary", Shape::Text),
+    field("status", Shape::Enum(&["enabled", "disabled"])),
+    field("disabled", Shape::Boolean),
+    field("disabled_reason", Shape::Text).optional(),
+]);
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, query: Query) -> HandlerResult {
     let services = caller.call(&state, &state.registry, ListServices {}).await?;

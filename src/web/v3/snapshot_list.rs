@@ -6,7 +6,10 @@ use super::list::{self, FieldName, Filters, ListedPage, Listing};
 use super::prelude::*;
 use crate::model::{Snapshot, Timestamp};
 use crate::store::catalog::{Catalog, Comparison, Filter, SnapshotField, TimeField, VolumeField};
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::python;
+use crate::web::views::shape::Shape;
+use crate::web::views::snapshot;
 use crate::web::views::snapshot::{SnapshotSummary, SnapshotViews};
 
 pub(super) enum Snapshots {}
@@ -17,6 +20,17 @@ impl Listing for Snapshots {
     const RESOURCE: Option<&'static str> = Some("snapshot");
     const LINKS: Option<&'static str> = Some("snapshots_links");
     const COUNTS: bool = true;
+    const NAME: &'static str = "snapshots";
+    const SUMMARY: Shape = snapshot::SUMMARY;
+    const DETAIL: Shape = snapshot::DETAIL;
+    const PARAMETERS: &'static [Parameter] = &[
+        query("all_tenants", Shape::Boolean),
+        query("metadata", Shape::Text).since(22),
+        query("availability_zone", Shape::Text),
+        query("host", Shape::Text),
+        query("created_at", Shape::Text),
+        query("updated_at", Shape::Text),
+    ];
     /// Sort keys are Cinder's columns, and since 3.30 `name` for `display_name`.
     const FIELDS: &'static [FieldName<SnapshotField>] = &[
         FieldName::both("id", SnapshotField::Id),

@@ -9,8 +9,11 @@ use crate::model::volume::Secret;
 use crate::model::{Transfer, VolumeId};
 use crate::store::catalog::{Catalog, Filter, TransferField};
 use crate::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer};
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::prelude::*;
 use crate::web::views::LinkBase;
+use crate::web::views::shape::Shape;
+use crate::web::views::transfer;
 use crate::web::views::transfer::{COLLECTION, Shown, TransferView};
 
 /// Whether a route has the newer name.
@@ -118,6 +121,17 @@ impl<const NAME: bool> Listing for Transfers<NAME> {
 
     const RESOURCE: Option<&'static str> = None;
     const LINKS: Option<&'static str> = Some("transfers_links");
+    const NAME: &'static str = "transfers";
+    const SUMMARY: Shape = transfer::SUMMARY;
+    const DETAIL: Shape = transfer::DETAIL;
+    const PARAMETERS: &'static [Parameter] = &[
+        query("all_tenants", Shape::Boolean),
+        query("accepted", Shape::Boolean),
+    ];
+    const PAGED_SINCE: Option<u16> = match NAME {
+        NEW => Some(59),
+        OLD => None,
+    };
     /// Clients use `name` for `display_name`.
     const FIELDS: &'static [FieldName<TransferField>] = &[
         FieldName::both("id", TransferField::Id),

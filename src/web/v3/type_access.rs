@@ -8,6 +8,15 @@ use crate::model::{ProjectId, VolumeType, VolumeTypeId};
 use crate::store::catalog::Stored;
 use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};
 use crate::web::schema::prelude::*;
+use crate::web::views::shape::{Shape, field};
+
+pub(super) const ALL: Shape = Shape::Object(&[field(
+    "volume_type_access",
+    Shape::List(&Shape::Object(&[
+        field("volume_type_id", Shape::Uuid),
+        field("project_id", Shape::Text),
+    ])),
+)]);
 
 #[derive(Serialize)]
 struct ProjectAccess<'a> {

@@ -9,7 +9,31 @@ use crate::model::type_encryption::type_encryption_not_found;
 use crate::model::{ControlLocation, TypeEncryption, VolumeTypeId};
 use crate::verbs::volume_type::{CreateTypeEncryption, DeleteTypeEncryption, UpdateTypeEncryption};
 use crate::web::schema::prelude::*;
+use crate::web::views::shape::{self, Shape, field};
 use crate::web::views::{optional_time, time};
+
+const LOCATION: Shape = Shape::Enum(&["front-end", "back-end"]);
+const SIZE_OR_NULL: Shape = Shape::Nullable(&Shape::Integer);
+
+/// Empty if there is none.
+pub(super) const ALL: Shape = Shape::Object(&[
+    field("encryption_id", Shape::Uuid).optional(),
+    field("volume_type_id", Shape::Uuid).optional(),
+    field("provider", Shape::Text).optional(),
+    field("control_location", LOCATION).optional(),
+    field("cipher", shape::TEXT_OR_NULL).optional(),
+    field("key_size", SIZE_OR_NULL).optional(),
+    field("created_at", Shape::Time).optional(),
+    field("updated_at", shape::TIME_OR_NULL).optional(),
+    field("deleted", Shape::Boolean).optional(),
+    field("deleted_at", Shape::Null).optional(),
+]);
+
+/// One field.
+pub(super) const ONE: Shape = Shape::Map(&Shape::Any);
+
+/// What the body said, which may have other keys.
+pub(super) const SET: Shape = Shape::Object(&[field("encryption", shape::OBJECT)]);
 
 const LOCATIONS: [ControlLocation; 2] = [ControlLocation::FrontEnd, ControlLocation::BackEnd];
 

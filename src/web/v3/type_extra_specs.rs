@@ -4,7 +4,14 @@ use super::find_type;
 use super::prelude::*;
 use crate::verbs::volume_type::{UpdateVolumeType, VolumeTypeChange};
 use crate::web::schema::volume_types as schema;
+use crate::web::views::shape::{self, Shape, field};
 use crate::web::views::volume_type::visible_extra_specs;
+
+pub(super) const ALL: Shape = Shape::Object(&[field("extra_specs", shape::TEXTS)]);
+/// What the body said.
+pub(super) const SET: Shape = Shape::Object(&[field("extra_specs", Shape::Map(&shape::TEXT_OR_NULL))]);
+/// One pair.
+pub(super) const ONE: Shape = Shape::Map(&shape::TEXT_OR_NULL);
 
 pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let found = find_type(&state, &caller, &path.id).await?;

@@ -9,10 +9,35 @@ use crate::model::VolumeType;
 use crate::store::catalog::Direction;
 use crate::verbs::volume_type::{DeleteVolumeType, UpdateVolumeType};
 use crate::web::policy::{admin, member};
+use crate::web::routes::answers::{Page, Parameter, query};
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::volume_types as schema;
 use crate::web::views::Listed;
+use crate::web::views::shape::Shape;
+use crate::web::views::volume_type;
 use crate::web::views::volume_type::{ManagedTypeView, TypeView, is_user_visible};
+
+pub(super) const PAGE: Page = Page {
+    name: "volume_types",
+    item: volume_type::TYPE,
+    links: Some("volume_type_links"),
+    counts: false,
+};
+
+pub(super) const SORT_KEYS: Shape = Shape::Enum(&[
+    "created_at",
+    "updated_at",
+    "id",
+    "name",
+    "description",
+    "is_public",
+    "qos_specs_id",
+]);
+
+pub(super) const FILTERS: &[Parameter] = &[
+    query("is_public", Shape::Text),
+    query("extra_specs", Shape::Text).since(52),
+];
 
 pub(super) async fn list(caller: Caller, state: State, offload: Offload, mut query: Query) -> HandlerResult {
     let text = query.text().to_owned();

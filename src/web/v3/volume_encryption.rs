@@ -3,6 +3,9 @@
 
 use super::find_volume;
 use super::prelude::*;
+use crate::web::views::shape::{self, Shape, field};
+
+pub(super) const KEY: Shape = Shape::Object(&[field("encryption_key_id", shape::UUID_OR_NULL)]);
 
 pub(super) async fn list(caller: Caller, state: State, path: SubjectPath) -> HandlerResult {
     let volume = find_volume(&state, &caller, &path.id).await?;

@@ -13,9 +13,23 @@ use super::query::{Paging, Sorting};
 use super::resource_filters;
 use crate::model::{AttachStatus, Attachment, Timestamp, Volume, VolumeId};
 use crate::store::catalog::{Catalog, Comparison, Filter, TimeField, VolumeField, VolumeQuery};
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema::literal::{self, Literal};
 use crate::web::schema::python;
+use crate::web::views::shape::{Shape, field};
+use crate::web::views::volume;
 use crate::web::views::volume::{VolumeViews, type_names};
+
+pub(super) const SUMMARY: Shape = Shape::Object(&[field(
+    "volume-summary",
+    Shape::Object(&[
+        field("total_count", Shape::Integer),
+        field("total_size", Shape::Integer),
+        field("metadata", Shape::Map(&Shape::List(&Shape::Text))).since(36),
+    ]),
+)]);
+
+pub(super) const ALL_TENANTS: &[Parameter] = &[query("all_tenants", Shape::Boolean)];
 
 pub(super) enum Volumes {}
 
@@ -25,6 +39,17 @@ impl Listing for Volumes {
     const RESOURCE: Option<&'static str> = Some("volume");
     const LINKS: Option<&'static str> = Some("volumes_links");
     const COUNTS: bool = true;
+    const NAME: &'static str = "volumes";
+    const SUMMARY: Shape = volume::SUMMARY;
+    const DETAIL: Shape = volume::DETAIL;
+    const PARAMETERS: &'static [Parameter] = &[
+        query("all_tenants", Shape::Boolean),
+        query("metadata", Shape::Text),
+        query("glance_metadata", Shape::Text).since(4),
+        query("group_id", Shape::Text).since(10),
+        query("created_at", Shape::Text).since(60),
+        query("updated_at", Shape::Text).since(60),
+    ];
     /// Both the names of Cinder's columns and those of the API are accepted.
     const FIELDS: &'static [FieldName<VolumeField>] = &[
         FieldName::both("id", VolumeField::Id),

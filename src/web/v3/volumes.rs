@@ -5,8 +5,15 @@ use super::prelude::*;
 use crate::model::{AttachStatus, Attachment, Volume};
 use crate::verbs::volume::DeleteVolume;
 use crate::web::policy::{admin, member};
+use crate::web::routes::answers::{Parameter, query};
 use crate::web::schema;
+use crate::web::views::shape::Shape;
 use crate::web::views::volume::{TypeNames, VolumeViews, type_names};
+
+pub(super) const DELETE: &[Parameter] = &[
+    query("cascade", Shape::Boolean),
+    query("force", Shape::Boolean).since(23),
+];
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let mut message = schema::volumes::create(body.value())?;

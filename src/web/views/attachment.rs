@@ -6,6 +6,41 @@ use serde_json::Value;
 
 use super::time;
 use crate::model::{Attachment, Timestamp};
+use crate::web::views::shape::{self, Shape, field};
+
+/// A time, or the empty text.
+const TIME_OR_BLANK: Shape = Shape::OneOf(&[Shape::Time, Shape::Enum(&[""])]);
+
+/// An attachment with all its fields.
+pub const DETAIL: Shape = Shape::Named(
+    "attachment",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("status", Shape::Text),
+        field("instance", shape::UUID_OR_NULL),
+        field("volume_id", Shape::Uuid),
+        field("attached_at", TIME_OR_BLANK),
+        field("detached_at", TIME_OR_BLANK),
+        field("attach_mode", Shape::Nullable(&Shape::Enum(&["rw", "ro"]))),
+        field("connection_info", shape::OBJECT),
+    ]),
+);
+
+/// An attachment in a brief list.
+pub const SUMMARY: Shape = Shape::Named(
+    "attachment_summary",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("status", Shape::Text),
+        field("instance", shape::UUID_OR_NULL),
+        field("volume_id", Shape::Uuid),
+    ]),
+);
+
+/// An answer with one attachment.
+pub const ONE: Shape = Shape::Object(&[field("attachment", DETAIL)]);
+/// An answer with those that are left of a volume.
+pub const OTHERS: Shape = Shape::Object(&[field("attachments", Shape::List(&SUMMARY))]);
 
 /// An attachment with all its fields: `connection_info` contains secrets, and is shown only to callers that
 /// may see the volume.

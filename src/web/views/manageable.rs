@@ -5,6 +5,33 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::messages::api::{ManageableSnapshot, ManageableVolume};
+use crate::web::views::shape::{self, Shape, field};
+
+/// A volume of a backend.
+pub const VOLUME: Shape = Shape::Object(&[
+    field("reference", shape::OBJECT),
+    field("size", Shape::Integer),
+    field("safe_to_manage", Shape::Boolean),
+    field("reason_not_safe", shape::TEXT_OR_NULL).optional(),
+    field("cinder_id", shape::UUID_OR_NULL).optional(),
+    field("extra_info", Shape::Null).optional(),
+]);
+
+/// A snapshot of a backend.
+pub const SNAPSHOT: Shape = Shape::Object(&[
+    field("reference", shape::OBJECT),
+    field("size", Shape::Integer),
+    field("safe_to_manage", Shape::Boolean),
+    field("reason_not_safe", shape::TEXT_OR_NULL).optional(),
+    field("extra_info", Shape::Null).optional(),
+    field("cinder_id", shape::UUID_OR_NULL).optional(),
+    field("source_reference", shape::OBJECT),
+]);
+
+/// A list of volumes.
+pub const VOLUMES: Shape = Shape::Object(&[field("manageable-volumes", Shape::List(&VOLUME))]);
+/// A list of snapshots.
+pub const SNAPSHOTS: Shape = Shape::Object(&[field("manageable-snapshots", Shape::List(&SNAPSHOT))]);
 
 /// A resource of a backend, in a brief list or with all fields.
 #[derive(Clone, Copy)]

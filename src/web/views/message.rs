@@ -5,6 +5,27 @@ use serde::{Serialize, Serializer};
 
 use super::{LinkBase, time};
 use crate::model::UserMessage;
+use crate::web::views::shape::{self, Shape, field};
+
+/// A message.
+pub const MESSAGE: Shape = Shape::Named(
+    "message",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("event_id", Shape::Text),
+        field("user_message", Shape::Text),
+        field("message_level", Shape::Text),
+        field("created_at", Shape::Time),
+        field("guaranteed_until", Shape::Time),
+        field("request_id", Shape::Text),
+        field("links", shape::LINKS),
+        field("resource_type", Shape::Text),
+        field("resource_uuid", Shape::Uuid).optional(),
+    ]),
+);
+
+/// An answer with one message.
+pub const ONE: Shape = Shape::Object(&[field("message", MESSAGE)]);
 
 /// A message.
 #[derive(Clone, Copy)]

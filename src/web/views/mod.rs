@@ -19,6 +19,7 @@ pub mod message;
 pub mod pool;
 pub mod quota;
 pub mod service;
+pub mod shape;
 pub mod snapshot;
 pub mod transfer;
 pub mod volume;

@@ -6,6 +6,16 @@ use serde::{Serialize, Serializer};
 use super::{Shown, time};
 use crate::messages::scheduler::PoolView;
 use crate::model::service::Capacity;
+use crate::web::views::shape::{self, Shape, field};
+
+/// The pools; what a pool is capable of depends on its driver.
+pub const POOLS: Shape = Shape::Object(&[field(
+    "pools",
+    Shape::List(&Shape::Object(&[
+        field("name", Shape::Text),
+        field("capabilities", shape::OBJECT).optional(),
+    ])),
+)]);
 
 /// A pool: its name, and its capabilities if requested.
 #[derive(Clone, Copy)]

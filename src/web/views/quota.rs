@@ -6,6 +6,35 @@ use serde::{Serialize, Serializer};
 
 use crate::model::VolumeType;
 use crate::model::quota::{PER_TYPE, Resource, Usage};
+use crate::web::views::shape::{Shape, field};
+
+/// Limits by resource, in some answers with usage; and in some the project or class.
+const LIMITS: Shape = Shape::Named(
+    "limits",
+    &Shape::Map(&Shape::OneOf(&[
+        Shape::Integer,
+        Shape::Text,
+        Shape::Object(&[
+            field("limit", Shape::Integer),
+            field("in_use", Shape::Integer),
+            field("reserved", Shape::Integer),
+        ]),
+    ])),
+);
+
+/// The limits of a project.
+pub const SET: Shape = Shape::Object(&[field("quota_set", LIMITS)]);
+/// The limits of a class.
+pub const CLASS_SET: Shape = Shape::Object(&[field("quota_class_set", LIMITS)]);
+
+/// The limits that dashboards show.
+pub const ABSOLUTE: Shape = Shape::Object(&[field(
+    "limits",
+    Shape::Object(&[
+        field("rate", Shape::List(&Shape::Any)),
+        field("absolute", Shape::Map(&Shape::Integer)),
+    ]),
+)]);
 
 /// Resources before those of the types, and after them, in Cinder's order.
 const BEFORE: [&str; 6] = [

@@ -6,6 +6,29 @@ use serde::{Serialize, Serializer};
 use super::optional_time;
 use crate::messages::registry::ServiceView as Seen;
 use crate::web::microversion::Microversion;
+use crate::web::views::shape::{self, Shape, field};
+
+const STATE: Shape = Shape::Enum(&["up", "down"]);
+
+/// The list of services.
+pub const SERVICES: Shape = Shape::Object(&[field("services", Shape::List(&SERVICE))]);
+
+const SERVICE: Shape = Shape::Object(&[
+    field("binary", Shape::Text),
+    field("host", Shape::Text),
+    field("zone", Shape::Text),
+    field("status", Shape::Enum(&["enabled", "disabled"])),
+    field("state", STATE),
+    field("updated_at", shape::TIME_OR_NULL),
+    field("backend_state", Shape::Nullable(&STATE))
+        .since(49)
+        .optional(),
+    field("cluster", Shape::Null).since(7),
+    field("disabled_reason", shape::TEXT_OR_NULL),
+    field("replication_status", Shape::Text).optional(),
+    field("active_backend_id", Shape::Null).optional(),
+    field("frozen", Shape::Boolean).optional(),
+]);
 
 /// The binary that has a storage backend behind it.
 pub const VOLUME_BINARY: &str = "cinder-volume";

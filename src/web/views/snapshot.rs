@@ -9,6 +9,49 @@ use crate::model::Snapshot;
 use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
 use crate::web::policy::reader;
+use crate::web::views::shape::{self, Shape, field};
+
+/// A snapshot with all fields.
+pub const DETAIL: Shape = Shape::Named(
+    "snapshot",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("created_at", Shape::Time),
+        field("updated_at", shape::TIME_OR_NULL),
+        field("name", shape::TEXT_OR_NULL),
+        field("description", shape::TEXT_OR_NULL),
+        field("volume_id", Shape::Uuid),
+        field("status", Shape::Text),
+        field("size", Shape::Integer),
+        field("metadata", shape::TEXTS),
+        field("group_snapshot_id", shape::UUID_OR_NULL).since(14),
+        field("user_id", Shape::Text).since(41),
+        field("consumes_quota", Shape::Boolean).since(65),
+        field("os-extended-snapshot-attributes:project_id", Shape::Text).optional(),
+        field("os-extended-snapshot-attributes:progress", shape::TEXT_OR_NULL).optional(),
+    ]),
+);
+
+/// A snapshot in a brief list, or just adopted.
+pub const SUMMARY: Shape = Shape::Named(
+    "snapshot_summary",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("created_at", Shape::Time),
+        field("updated_at", shape::TIME_OR_NULL),
+        field("name", shape::TEXT_OR_NULL),
+        field("description", shape::TEXT_OR_NULL),
+        field("volume_id", Shape::Uuid),
+        field("status", Shape::Text),
+        field("size", Shape::Integer),
+        field("metadata", shape::TEXTS),
+    ]),
+);
+
+/// An answer with one snapshot.
+pub const ONE: Shape = Shape::Object(&[field("snapshot", DETAIL)]);
+/// An answer with one that was adopted.
+pub const ADOPTED: Shape = Shape::Object(&[field("snapshot", SUMMARY)]);
 
 /// The options of all snapshots of an answer: the version, and whether the extension's attributes are shown.
 #[derive(Clone, Copy, Debug)]

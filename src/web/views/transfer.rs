@@ -7,6 +7,56 @@ use super::{LinkBase, time};
 use crate::model::Transfer;
 use crate::model::volume::Secret;
 use crate::web::microversion::Microversion;
+use crate::web::views::shape::{self, Shape as Kind, field};
+
+/// A transfer with all fields.
+pub const DETAIL: Kind = Kind::Named(
+    "transfer",
+    &Kind::Object(&[
+        field("id", Kind::Uuid),
+        field("created_at", Kind::Time),
+        field("name", shape::TEXT_OR_NULL),
+        field("volume_id", Kind::Uuid),
+        field("links", shape::LINKS),
+        field("no_snapshots", Kind::Boolean).since(55),
+        field("destination_project_id", shape::TEXT_OR_NULL).since(57),
+        field("source_project_id", shape::TEXT_OR_NULL).since(57),
+        field("accepted", Kind::Boolean).since(57),
+    ]),
+);
+
+/// A transfer in a brief list.
+pub const SUMMARY: Kind = Kind::Named(
+    "transfer_summary",
+    &Kind::Object(&[
+        field("id", Kind::Uuid),
+        field("name", shape::TEXT_OR_NULL),
+        field("volume_id", Kind::Uuid),
+        field("links", shape::LINKS),
+    ]),
+);
+
+/// An answer with a transfer that was created.
+pub const CREATED: Kind = Kind::Object(&[field(
+    "transfer",
+    Kind::Object(&[
+        field("id", Kind::Uuid),
+        field("created_at", Kind::Time),
+        field("name", shape::TEXT_OR_NULL),
+        field("volume_id", Kind::Uuid),
+        field("auth_key", Kind::Text),
+        field("links", shape::LINKS),
+        field("no_snapshots", Kind::Boolean).since(55),
+        field("destination_project_id", shape::TEXT_OR_NULL).since(57),
+        field("source_project_id", shape::TEXT_OR_NULL).since(57),
+        field("accepted", Kind::Boolean).since(57),
+    ]),
+)]);
+
+/// An answer with one transfer.
+pub const ONE: Kind = Kind::Object(&[field("transfer", DETAIL)]);
+/// An answer with a transfer that was accepted.
+pub const ACCEPTED: Kind = Kind::Object(&[field("transfer", SUMMARY)]);
 
 /// The collection in links.
 pub const COLLECTION: &str = "os-volume-transfer";

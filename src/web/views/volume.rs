@@ -10,6 +10,73 @@ use crate::model::{Attachment, AttachmentStatus, Volume, VolumeType, VolumeTypeI
 use crate::web::caller::Caller;
 use crate::web::microversion::Microversion;
 use crate::web::policy::{admin, reader};
+use crate::web::views::shape::{self, Field, Shape, field};
+
+/// A volume with all fields.
+pub const DETAIL: Shape = Shape::Named("volume", &ALL_FIELDS);
+
+/// The same, for answers in the format of another version.
+pub const ALL_FIELDS: Shape = Shape::Object(FIELDS);
+
+const FIELDS: &[Field] = &[
+    field("id", Shape::Uuid),
+    field("status", Shape::Text),
+    field("size", Shape::Integer),
+    field("availability_zone", Shape::Text),
+    field("created_at", Shape::Time),
+    field("updated_at", shape::TIME_OR_NULL),
+    field("name", shape::TEXT_OR_NULL),
+    field("description", shape::TEXT_OR_NULL),
+    field("volume_type", shape::TEXT_OR_NULL),
+    field("snapshot_id", shape::UUID_OR_NULL),
+    field("source_volid", shape::UUID_OR_NULL),
+    field("metadata", shape::TEXTS),
+    field("links", shape::LINKS),
+    field("user_id", Shape::Text),
+    field("bootable", Shape::Enum(&["true", "false"])),
+    field("encrypted", Shape::Boolean),
+    field("replication_status", shape::TEXT_OR_NULL),
+    field("consistencygroup_id", Shape::Null),
+    field("multiattach", Shape::Boolean),
+    field("attachments", Shape::List(&ATTACHED_TO)),
+    field("migration_status", shape::TEXT_OR_NULL).optional(),
+    field("group_id", shape::UUID_OR_NULL).since(13),
+    field("provider_id", shape::TEXT_OR_NULL).since(21).optional(),
+    field("shared_targets", Shape::Nullable(&Shape::Boolean)).since(48),
+    field("service_uuid", shape::UUID_OR_NULL).since(48),
+    field("cluster_name", Shape::Null).since(61).optional(),
+    field("volume_type_id", shape::UUID_OR_NULL).since(63),
+    field("encryption_key_id", Shape::Uuid).since(64).optional(),
+    field("consumes_quota", Shape::Boolean).since(65),
+    field("os-vol-tenant-attr:tenant_id", Shape::Text).optional(),
+    field("os-vol-mig-status-attr:migstat", shape::TEXT_OR_NULL).optional(),
+    field("os-vol-mig-status-attr:name_id", shape::UUID_OR_NULL).optional(),
+    field("os-vol-host-attr:host", shape::TEXT_OR_NULL).optional(),
+    field("volume_image_metadata", shape::TEXTS).optional(),
+];
+
+const ATTACHED_TO: Shape = Shape::Object(&[
+    field("id", Shape::Uuid),
+    field("attachment_id", Shape::Uuid),
+    field("volume_id", Shape::Uuid),
+    field("server_id", shape::UUID_OR_NULL),
+    field("host_name", shape::TEXT_OR_NULL),
+    field("device", shape::TEXT_OR_NULL),
+    field("attached_at", shape::TIME_OR_NULL),
+]);
+
+/// A volume in a brief list.
+pub const SUMMARY: Shape = Shape::Named(
+    "volume_summary",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("name", shape::TEXT_OR_NULL),
+        field("links", shape::LINKS),
+    ]),
+);
+
+/// An answer with one volume.
+pub const ONE: Shape = Shape::Object(&[field("volume", DETAIL)]);
 
 /// Admin metadata that is shown to all users among the volume's own (cinder: `_visible_admin_metadata_keys`).
 const VISIBLE_ADMIN_METADATA: [&str; 2] = ["readonly", "attached_mode"];

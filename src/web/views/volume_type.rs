@@ -8,6 +8,40 @@ use serde::{Serialize, Serializer};
 use crate::model::VolumeType;
 use crate::web::caller::Caller;
 use crate::web::policy::{admin, member, reader};
+use crate::web::views::shape::{self, Shape, field};
+
+/// A type in a list, or alone.
+pub const TYPE: Shape = Shape::Named(
+    "volume_type",
+    &Shape::Object(&[
+        field("id", Shape::Uuid),
+        field("name", Shape::Text),
+        field("is_public", Shape::Boolean),
+        field("description", shape::TEXT_OR_NULL),
+        field("extra_specs", shape::TEXTS).optional(),
+        field("qos_specs_id", shape::UUID_OR_NULL).optional(),
+        field(IS_PUBLIC, Shape::Boolean).optional(),
+    ]),
+);
+
+/// An answer with one type.
+pub const ONE: Shape = Shape::Object(&[field("volume_type", TYPE)]);
+
+/// An answer with one type that was created or changed.
+pub const MANAGED: Shape = Shape::Object(&[field(
+    "volume_type",
+    Shape::Named(
+        "managed_volume_type",
+        &Shape::Object(&[
+            field("id", Shape::Uuid),
+            field("name", Shape::Text),
+            field("is_public", Shape::Boolean),
+            field("extra_specs", shape::TEXTS),
+            field("description", shape::TEXT_OR_NULL),
+            field(IS_PUBLIC, Shape::Boolean).optional(),
+        ]),
+    ),
+)]);
 
 /// Extra specs that are visible to all users; the others describe the backend (cinder: `USER_VISIBLE_EXTRA_SPECS`).
 const USER_VISIBLE: [&str; 3] = ["RESKEY:availability_zones", "multiattach", "replication_enabled"];

@@ -9,6 +9,16 @@ use crate::web::schema::attachments::{ATTACH_MODE, attach_mode};
 use crate::web::schema::prelude::*;
 use crate::web::schema::python;
 use crate::web::v3::prelude::*;
+use crate::web::views::shape::{self, Shape, field};
+
+pub(in crate::web::v3) const CONNECTION: Shape = Shape::Object(&[field(
+    "connection_info",
+    Shape::Object(&[
+        field("driver_volume_type", Shape::Text),
+        field("data", shape::OBJECT),
+        field("enforce_multipath", Shape::Any),
+    ]),
+)]);
 
 /// `os-reserve`
 pub(in crate::web::v3) async fn reserve(on: OnVolume) -> HandlerResult {

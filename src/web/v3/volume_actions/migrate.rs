@@ -8,6 +8,9 @@ use crate::verbs::volume::{CompleteMigration, MigrateVolume};
 use crate::web::schema::manage::Place;
 use crate::web::schema::prelude::*;
 use crate::web::v3::prelude::*;
+use crate::web::views::shape::{Shape, field};
+
+pub(in crate::web::v3) const COMPLETED: Shape = Shape::Object(&[field("save_volume_id", Shape::Uuid)]);
 
 pub(in crate::web::v3) const MIGRATE: Schema = object!(
     [
