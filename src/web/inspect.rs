@@ -51,8 +51,8 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/operations/{id}", GET_OPERATION, operation).ok(OBJECT);
     routes.delete("/operations/{id}", member("inspect:cancel_operation"), cancel_operation).admitted(Admission::AsRead).faults(&[409]).empty(202);
     routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always).parameters(FINISHED).ok(OBJECT);
-    routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).ok(OBJECT);
-    routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).ok(OBJECT);
+    routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).parameters(OF_PROJECT).ok(OBJECT);
+    routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).parameters(OF_PROJECT).ok(OBJECT);
     routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always).ok(OBJECT);
 }
 
@@ -60,6 +60,7 @@ const VOLUME: Parameter = query("volume_id", Shape::Uuid);
 const LIMIT: Parameter = query("limit", Shape::Integer);
 const OPERATIONS: &[Parameter] = &[VOLUME, LIMIT, query("marker", Shape::Uuid)];
 const FINISHED: &[Parameter] = &[VOLUME, LIMIT];
+const OF_PROJECT: &[Parameter] = &[query("project_id", Shape::Text)];
 
 const GET_OPERATION: Rule = reader("inspect:get_operation");
 
