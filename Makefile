@@ -13,9 +13,11 @@ SEEDS ?= 2000
 REPLAYS ?= 1000
 # How often the soak kills: make soak KILLS=10000.
 KILLS ?= 1000
+# What is checked with a broker: make notifications-amqp NOTIFICATIONS_ARGS="delivery --changes 1000".
+NOTIFICATIONS_ARGS ?=
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients tempest sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients tempest notifications-amqp sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -78,6 +80,11 @@ tempest: ## Tempest's block storage tests against a service of its own, with use
 	@scripts/install-packages tgt python3-venv curl
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/tempest/run
+
+notifications-amqp: ## Notifications with a real RabbitMQ that is killed, read by oslo.messaging; and what a dead one costs
+	@scripts/install-packages rabbitmq-server python3-venv
+	@$(CARGO) build --quiet --locked --release --bin pumice
+	@PUMICE_BIN=$${CARGO_TARGET_DIR:-target}/release/pumice tests/notifications/run $(NOTIFICATIONS_ARGS)
 
 guest-image:
 	@scripts/install-packages $(GUEST_PACKAGES)

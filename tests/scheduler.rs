@@ -64,6 +64,12 @@ async fn a_volume_is_placed_and_its_backend_told() {
     );
     assert_eq!(commands.volume.pool.to_string(), "h@lvm#p");
     assert!(commands.remaining_ms > 0);
+    let queue = &world.catalog.outbox().unwrap().queues()[0];
+    let notified = world.catalog.pending_notifications(queue, None, 9).await.unwrap();
+    let notified: Vec<_> = notified.into_iter().filter_map(|row| row.notification).collect();
+    assert_eq!(notified[0].event_type, "volume.create.start");
+    assert_eq!(notified[0].publisher_id, "volume.h@lvm#p");
+    assert_eq!(notified.len(), 1);
 }
 
 #[actix::test]

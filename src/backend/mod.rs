@@ -14,7 +14,6 @@
 //! | `answered` | the answered commands, with their answers |
 //! | `copy_sources` | which volumes another backend may read, and for which operation |
 //! | `failure` | from a driver's error to the report's failure |
-//! | `notify` | notifications of events of volumes and snapshots |
 
 pub mod answered;
 pub mod command;
@@ -22,7 +21,6 @@ pub mod copy_sources;
 pub mod driver_slot;
 pub mod failure;
 pub mod inventory;
-pub mod notify;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,6 +10,7 @@ use super::reading::Notes;
 use super::units::{ByteSize, Duration};
 use super::{Config, scheduler};
 use crate::model::bounds::{CHARACTERS, PLACE};
+use crate::model::volume::Secret;
 
 /// Records invalid values and combinations. Only the form of paths is checked; the files are checked at start.
 pub(super) fn check(config: &Config, notes: &mut Notes) {
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config, notes: &mut Notes) {
     scheduler(config, notes);
     times(config, notes);
     quota(config, notes);
+    notifications(config, notes);
     backends(config, notes);
 }
 
@@ -145,6 +147,56 @@ fn auth(config: &Config, notes: &mut Notes) {
             notes.invalid(&[&key("roles")], "is empty; name admin, member or reader");
         }
     }
+}
+
+/// The names of the sinks.
+const SINKS: [&str; 3] = ["log", "webhook", "amqp"];
+
+/// The least bound of waiting notifications: more than are on their way at once.
+const LEAST_PENDING: usize = 1000;
+
+fn notifications(config: &Config, notes: &mut Notes) {
+    let of = &config.notifications;
+    for (index, sink) in of.sinks.iter().enumerate() {
+        if !SINKS.contains(&sink.as_str()) || of.sinks[..index].contains(sink) {
+            let problem =
+                format!("'{sink}' is unknown or there twice; write \"log\", \"webhook\" or \"amqp\"");
+            notes.invalid(&["notifications.sinks"], problem);
+        }
+    }
+    notes.at_least("notifications.max_pending", of.max_pending, LEAST_PENDING);
+    notes.at_least("notifications.webhook_refusals", of.webhook_refusals, 1);
+    // The URLs have passwords, so they are not quoted.
+    let has = |sink: &str| of.sinks.iter().any(|other| other == sink);
+    let begins = |url: &Secret, schemes: &[&str]| {
+        let rest = schemes
+            .iter()
+            .find_map(|scheme| url.reveal().strip_prefix(scheme));
+        rest.is_some_and(|rest| {
+            !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
+        })
+    };
+    if has("webhook") && !begins(&of.webhook_url, &["http://"]) {
+        let problem =
+            "must be a URL such as http://events.example.org/volumes; for https put a proxy before it";
+        notes.invalid(&["notifications.webhook_url"], problem);
+    }
+    if has("amqp") && !begins(&of.amqp_url, &["amqp://", "rabbit://"]) {
+        let problem =
+            "must be a URL such as amqp://user:password@broker.example.org:5672/; TLS is not supported";
+        notes.invalid(&["notifications.amqp_url"], problem);
+    }
+    let names = |key: &str, names: &[String], notes: &mut Notes| {
+        if names.is_empty() || names.iter().any(|name| name.is_empty() || name.len() > 200) {
+            notes.invalid(&[key], "must have names of 1 to 200 bytes");
+        }
+    };
+    names(
+        "notifications.amqp_exchange",
+        std::slice::from_ref(&of.amqp_exchange),
+        notes,
+    );
+    names("notifications.amqp_topics", &of.amqp_topics, notes);
 }
 
 fn transport(config: &Config, notes: &mut Notes) {

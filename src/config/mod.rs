@@ -24,6 +24,7 @@ pub mod auth;
 pub mod backend;
 pub mod log;
 pub mod node;
+pub mod notifications;
 pub mod operations;
 pub mod quota;
 pub mod scheduler;
@@ -41,6 +42,7 @@ pub use backend::Backend;
 pub use fault::{Fault, Faults, Origin};
 pub use log::Log;
 pub use node::{Node, Role};
+pub use notifications::Notifications;
 pub use operations::Operations;
 pub use quota::Quota;
 pub use scheduler::Scheduler;
@@ -82,6 +84,8 @@ pub struct Config {
     pub volume: Volume,
     /// `[operations]`
     pub operations: Operations,
+    /// `[notifications]`
+    pub notifications: Notifications,
     /// `[backend.<name>]`, by name.
     pub backend: BTreeMap<String, Backend>,
 }
@@ -127,6 +131,7 @@ const SECTIONS: &[&str] = &[
     "quota",
     "volume",
     "operations",
+    "notifications",
 ];
 
 /// An option of the command line that gives a key's value.
@@ -282,6 +287,7 @@ impl Config {
             quota: section(layers, "quota", notes),
             volume: section(layers, "volume", notes),
             operations: section(layers, "operations", notes),
+            notifications: section(layers, "notifications", notes),
             backend,
         }
     }

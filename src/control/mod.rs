@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod decisions;
 pub mod finished;
 pub mod lookup;
+pub mod notifications;
 pub mod old_connectors;
 pub mod options;
 pub mod qos_specs;

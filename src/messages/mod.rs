@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub mod api;
+pub mod notifier;
 pub mod quota;
 pub mod registry;
 pub mod relay;

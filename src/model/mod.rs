@@ -16,6 +16,7 @@ pub mod lvm;
 pub mod manageable;
 pub mod migration;
 pub mod network;
+pub mod notification;
 pub mod operation;
 pub mod qos_specs;
 pub mod quota;
@@ -46,6 +47,7 @@ pub use identity::{
 };
 pub use manageable::{Existing, Reference};
 pub use network::IpNetwork;
+pub use notification::{Notification, NotificationCaller, NotificationPriority};
 pub use operation::{Operation, StepOutcome, StepRecord, Subject};
 pub use qos_specs::{QosConsumer, QosSpecs, QosSpecsId};
 pub use service::{PoolStats, Service};

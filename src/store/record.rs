@@ -33,8 +33,8 @@ use crate::model::identity::{
 };
 use crate::model::quota::Resource;
 use crate::model::{
-    Attachment, Operation, ProjectDefaultType, QosSpecs, Service, Snapshot, Transfer, TypeEncryption,
-    UserMessage, Volume, VolumeType,
+    Attachment, Notification, Operation, ProjectDefaultType, QosSpecs, Service, Snapshot, Transfer,
+    TypeEncryption, UserMessage, Volume, VolumeType,
 };
 
 /// A stored type.
@@ -268,6 +268,7 @@ records! {
     23 "role" Role, version 1;
     24 "application credential" ApplicationCredential, version 1;
     25 "pending cleanup" PendingCleanup, version 1;
+    26 "notification" Notification, version 1;
 }
 
 records! {

@@ -10,6 +10,7 @@
 //! The volume's own operation stays open until the last commit, so that after a crash the rest is done. Each commit
 //! requires that it is open.
 
+use super::notifications::notify_deleted_stored;
 use super::record_changes::add_snapshot_changes;
 use super::request::Superseded;
 use super::supersede::{release_attachments, release_snapshots};
@@ -111,6 +112,7 @@ impl Control {
     pub async fn change_followers(
         &self,
         operation: &Stored<Operation>,
+        volume: &Volume,
         transition: &mut Transition,
         attachments: &mut Vec<Stored<Attachment>>,
         snapshots: &[Stored<Snapshot>],
@@ -123,6 +125,7 @@ impl Control {
             let mut changes = self.catalog.change();
             changes.require(operation);
             add_snapshot_changes(&mut changes, &some, snapshots);
+            notify_deleted_stored(&mut changes, operation, volume, &some, snapshots);
             changes.commit().await?;
         }
         if transition.volume == RecordChange::Delete {

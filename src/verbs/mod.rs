@@ -28,6 +28,7 @@ pub mod command;
 pub mod followers;
 pub mod identity;
 pub mod message;
+pub mod notifications;
 pub mod operation_context;
 mod prelude;
 pub mod qos_specs;
@@ -51,6 +52,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::command::{Command, Records};
+pub use self::notifications::{EndEvent, OperationEvents};
 pub use self::operation_context::OperationContext;
 pub use self::request::{Began, BeginContext, Known, Request, RequestVisitor, Started, Superseded};
 pub use self::transition::{Answer, RecordChange, Transition, UserMessageDraft};
@@ -104,6 +106,9 @@ pub trait Verb: Debug {
 
     /// The command of the current stage; `None` without a receiver.
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command>;
+
+    /// The notifications of its operations.
+    fn events(&self) -> OperationEvents;
 
     /// Makes the checks of an outcome that need other actors or the store. Returns the effective outcome.
     async fn examine(&self, control: &Control, operation: &Operation, outcome: Outcome) -> Result<Outcome> {

@@ -6,11 +6,10 @@ pub(super) use async_trait::async_trait;
 pub(super) use serde::{Deserialize, Serialize};
 
 pub(super) use super::{
-    Answer, Began, BeginContext, Command, CommandHeader, Entry, OperationContext, ReadAttachments, Reads,
-    RecordChange, Records, Request, Transition, Verb,
+    Answer, Began, BeginContext, Command, CommandHeader, EndEvent, Entry, OperationContext, OperationEvents,
+    ReadAttachments, Reads, RecordChange, Records, Request, Transition, Verb,
 };
 pub(super) use crate::backend::command::command_fields;
-pub(super) use crate::backend::notify::Notify;
 pub(super) use crate::backend::{BackendCommand, LockSet, SpaceEffect, Task, WhenDown};
 pub(super) use crate::control::{Control, Deadlines, Interrupt};
 pub(super) use crate::drivers::{DriverError, DriverResult};

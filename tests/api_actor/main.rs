@@ -19,6 +19,7 @@ mod load;
 mod manage;
 mod measuring;
 mod migrate;
+mod notifications;
 mod sequences;
 mod silent_node;
 mod snapshots;

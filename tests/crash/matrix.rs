@@ -15,7 +15,7 @@ use pumice::model::bounds::RECORDS_IN_A_COMMIT;
 use pumice::verbs::every_command;
 use serde_json::{Value, json};
 
-use crate::acknowledged::{Answer, Resource};
+use crate::acknowledged::{Answer, Existence, Resource};
 use crate::client::{Client, OTHER_PROJECT, PROJECT};
 use crate::process::Pumice;
 use crate::{Facts, look_behind, wait_for_rest};
@@ -517,7 +517,7 @@ fn die_at(point: &str) -> Result<bool> {
     let looked = || -> Result<()> {
         let pumice = Pumice::start(folder)?;
         wait_for_rest(&pumice)?;
-        compare(&pumice, &expected)?;
+        compare(folder, &pumice, &expected)?;
         pumice.kill()?;
         look_behind(folder, &expected.let_go)
     };
@@ -533,9 +533,35 @@ fn log(folder: &Path) -> String {
     lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
-fn compare(pumice: &Pumice, expected: &Expected) -> Result<()> {
+/// Waits until each of these volumes has one of its events in the log.
+fn wait_for_notifications(folder: &Path, volumes: &[(String, [&str; 2])]) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let log = std::fs::read_to_string(folder.join("log"))?;
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("pumice::notification"))
+            .collect();
+        let is_notified = |volume: &str, events: &[&str]| {
+            let has = |line: &&str| line.contains(volume) && events.iter().any(|event| line.contains(event));
+            lines.iter().any(has)
+        };
+        let Some((volume, events)) = volumes.iter().find(|(id, events)| !is_notified(id, events)) else {
+            return Ok(());
+        };
+        ensure!(
+            Instant::now() < deadline,
+            "volume {volume} has none of {events:?} among {} notifications",
+            lines.len()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn compare(folder: &Path, pumice: &Pumice, expected: &Expected) -> Result<()> {
     let mut client = Client::connect(pumice.address)?;
     let mut found = BTreeSet::new();
+    let mut notified = Vec::new();
     for kind in ["volume", "snapshot"] {
         // Of all projects: one may have changed hands.
         let path = format!("/{kind}s/detail?all_tenants=1");
@@ -545,6 +571,9 @@ fn compare(pumice: &Pumice, expected: &Expected) -> Result<()> {
             let status = record["status"].as_str().context("no status")?;
             ensure!(RESTING.contains(&status), "{kind} {id} rests in {status}");
             found.insert(id.to_owned());
+            if kind == "volume" && !status.starts_with("error") {
+                notified.push((id.to_owned(), ["volume.create.end", "volume.manage_existing.end"]));
+            }
         }
     }
     for (id, resource) in &expected.facts.resources {
@@ -555,8 +584,11 @@ fn compare(pumice: &Pumice, expected: &Expected) -> Result<()> {
             resource.kind,
             wrong.unwrap_or_default()
         );
+        if resource.kind == "volume" && !found.contains(id) && resource.existence == Existence::Gone {
+            notified.push((id.clone(), ["volume.delete.end", "volume.unmanage.end"]));
+        }
     }
-    Ok(())
+    wait_for_notifications(folder, &notified)
 }
 
 /// The points that the story reaches when no process dies.

@@ -15,8 +15,11 @@ use anyhow::Result;
 
 use crate::child::{Child, PROGRAM};
 
-/// Files, a target that leads nowhere, and room for all.
+/// Files, a target that leads nowhere, room for all, and notifications in the log.
 const CONFIG: &str = r#"
+[notifications]
+sinks = ["log"]
+
 [quota]
 volumes = -1
 gigabytes = -1

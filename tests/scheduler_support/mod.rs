@@ -33,7 +33,7 @@ pub struct World {
     pub parts: Arc<SchedulerState>,
     pub volume: VolumeId,
     pub operation: OperationId,
-    catalog: Catalog,
+    pub catalog: Catalog,
     router: Router,
     commands: Arc<Mutex<Vec<(String, CreateVolumeCommand)>>>,
     reports: Arc<Mutex<Vec<Report>>>,
@@ -130,6 +130,7 @@ impl Serve<Report> for Api {
 impl World {
     pub async fn new(options: Options) -> Self {
         let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let catalog = catalog.with_outbox("api-host", &["sink"]).await.unwrap();
         let volume = volume();
         let operation = operation(&volume);
         let mut changes = catalog.change();

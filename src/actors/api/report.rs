@@ -17,6 +17,7 @@ use crate::model::{
     Volume,
 };
 use crate::store::catalog::Stored;
+use crate::verbs::notifications::notify_transition;
 use crate::verbs::operation_context::{cancel_unsent, give_up, next};
 use crate::verbs::record_changes::{add_changes, add_other_changes, add_snapshot_changes};
 use crate::verbs::{
@@ -154,6 +155,7 @@ impl ApiActor {
         let changed = self
             .change_followers(
                 operation,
+                &volume,
                 &mut transition,
                 &mut attachments,
                 &snapshots,
@@ -165,6 +167,11 @@ impl ApiActor {
         add_changes(&mut changes, &transition, operation, &volume, &attachments);
         add_other_changes(&mut changes, &transition, other.as_ref());
         add_snapshot_changes(&mut changes, &transition.snapshots, &snapshots);
+        let attachments_then = match plain.is_empty() {
+            true => self.attachments_to_notify(&volume).await?,
+            false => plain.clone(),
+        };
+        notify_transition(&mut changes, &at, &transition, &attachments_then);
         if let RecordChange::Update(now) = &transition.volume
             && now.volume_type_id != volume.volume_type_id
         {

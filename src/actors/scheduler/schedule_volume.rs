@@ -34,6 +34,7 @@ use crate::model::{Context, Operation, PoolName, StepOutcome, StepRecord, Timest
 use crate::store::CommitError;
 use crate::store::catalog::{Changes, Stored};
 use crate::transport::CallError;
+use crate::verbs::notifications::notify_placed;
 use crate::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
 /// How often a commit is retried if the records were changed meanwhile (for example renamed by their owner).
@@ -248,7 +249,9 @@ impl Step<Scheduling, SchedulingError> for RecordPlacement {
                 None => {}
             }
             let (operation, volume) = state.placed(found, &chosen);
-            match state.changes(found, &operation, &volume).commit().await {
+            let mut changes = state.changes(found, &operation, &volume);
+            notify_placed(&mut changes, &operation, &volume);
+            match changes.commit().await {
                 Ok(revision) => {
                     state.before = Some((found.operation.record.clone(), found.volume.record.clone()));
                     state.found = Some(Found {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
-use super::policy;
+use super::{notifications, policy};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -52,6 +52,8 @@ pub struct Control {
     arbiter: Arbiter,
     /// The relay forwards pieces of volumes on a separate thread.
     relay: Arbiter,
+    /// Notifications are published on a separate thread.
+    notifier: Option<Arbiter>,
     server: ServerHandle,
     readiness: Readiness,
     admission: AdmissionQueues,
@@ -67,6 +69,8 @@ impl Control {
         let looking = Arc::downgrade(&store);
         let store: Arc<dyn Store> = store;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
+        let catalog = notifications::outbox(config, catalog).await?;
+        let notifier = notifications::start(config, &catalog, router);
         let arbiter = Arbiter::new();
         let insight = start_actors(config, &catalog, router, &arbiter)?;
         let relaying = Arbiter::new();
@@ -113,6 +117,7 @@ impl Control {
         Ok(Self {
             arbiter,
             relay: relaying,
+            notifier,
             server: handle,
             readiness,
             admission,
@@ -153,6 +158,9 @@ impl Control {
     pub async fn end(self) {
         self.arbiter.stop();
         self.relay.stop();
+        if let Some(notifier) = &self.notifier {
+            notifier.stop();
+        }
         self.exports.end().await;
     }
 }

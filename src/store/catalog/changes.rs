@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::panic::Location;
 
 use super::kinds::{Kind, Rows};
-use super::{Catalog, Stored};
+use super::{Catalog, Outbox, Stored};
 use crate::failpoint::point;
+use crate::model::Notification;
 use crate::store::record::{Record, encode};
 use crate::store::{
     Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, Revision, StoreError, Transaction,
@@ -38,6 +39,8 @@ pub struct Changes {
     fault: Option<StoreError>,
     /// The verb whose commit this is.
     verb: String,
+    /// Notifications of the changes.
+    notifications: Vec<Notification>,
 }
 
 impl Changes {
@@ -49,6 +52,7 @@ impl Changes {
             removed_rows: BTreeSet::new(),
             fault: None,
             verb: "-".to_owned(),
+            notifications: Vec::new(),
         }
     }
 
@@ -71,6 +75,12 @@ impl Changes {
         transaction
             .changes
             .extend(written.map(|(key, value)| Change::Put(key, value)));
+        // Their numbers are drawn here, after all records were read: so those of one resource are in order.
+        let outbox = catalog.outbox.clone();
+        let added = match &outbox {
+            Some(outbox) => outbox.add_rows(&mut transaction, &self.notifications),
+            None => 0,
+        };
         async move {
             if let Some(fault) = fault {
                 return Err(fault.into());
@@ -83,6 +93,9 @@ impl Changes {
             }
             reached("before");
             let revision = catalog.store.commit(transaction).await?;
+            if let Some(outbox) = outbox.filter(|_| added > 0) {
+                outbox.was_committed(added);
+            }
             reached("after");
             Ok(revision)
         }
@@ -126,6 +139,19 @@ impl Changes {
     /// Requires that this record has not changed since it was read.
     pub fn require<R: Indexed>(&mut self, was: &Stored<R>) -> &mut Self {
         self.unchanged(&was.key(), was.revision);
+        self
+    }
+
+    /// The outbox, if there is a sink. Without one, no notification has to be made.
+    pub fn outbox(&self) -> Option<&Outbox> {
+        self.catalog.outbox.as_deref()
+    }
+
+    /// Adds a notification of these changes to the outbox of each sink.
+    pub fn notify(&mut self, notification: Notification) -> &mut Self {
+        if self.catalog.outbox.is_some() {
+            self.notifications.push(notification);
+        }
         self
     }
 

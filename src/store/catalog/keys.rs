@@ -23,6 +23,7 @@
 //! | `Tq`, `tq` | id; name | QoS specs; value of `tq`: id |
 //! | `O.` | id | operations |
 //! | `os` | volume or snapshot, id | operations that create a volume from it |
+//! | `On` | sink, sequence number | notifications that a sink has not accepted yet |
 //! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
 //! | `Qp`, `Qd` | project, resource; class, resource | limits |
 //! | `S.` | binary, host | services |
@@ -81,6 +82,7 @@ tables! {
     QOS_SPECS_BY_NAME = b"tq";
     OPERATION = b"O.";
     OPERATION_BY_SOURCE = b"os";
+    NOTIFICATION = b"On";
     USAGE = b"Qc";
     PROJECT_LIMIT = b"Qp";
     CLASS_LIMIT = b"Qd";

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
 use crate::model::{
-    ApplicationCredential, Attachment, Operation, OperationId, PendingCleanup, Project, ProjectDefaultType,
-    QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token, TokenGeneration, TokenKeys,
-    Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
+    ApplicationCredential, Attachment, Notification, Operation, OperationId, PendingCleanup, Project,
+    ProjectDefaultType, QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token,
+    TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
 use crate::store::{Key, StoreError};
@@ -72,6 +72,7 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<Attachment>().await?;
     visitor.kind::<Snapshot>().await?;
     visitor.kind::<Operation>().await?;
+    visitor.kind::<Notification>().await?;
     visitor.kind::<VolumeType>().await?;
     visitor.kind::<TypeEncryption>().await?;
     visitor.kind::<ProjectDefaultType>().await?;
@@ -104,6 +105,7 @@ macro_rules! without_index {
 without_index! {
     TypeEncryption: TYPE_ENCRYPTION;
     ProjectDefaultType: PROJECT_DEFAULT_TYPE;
+    Notification: NOTIFICATION;
     TokenKeys: TOKEN_KEYS;
     TokenGeneration: TOKEN_GENERATION;
     Limit: PROJECT_LIMIT CLASS_LIMIT;

@@ -19,6 +19,7 @@
 //! | `listable` | the properties of a kind of record for its lists |
 //! | `prelude` | what the files of the kinds of records are written with |
 //! | `volume_list`, `snapshot_list` | the same of volumes and snapshots |
+//! | `outbox` | notifications that wait for their sinks |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | `upgrade` | upgrades of the layout of keys |
 //! | [`verify`] | the consistency check |
@@ -36,6 +37,7 @@ mod listable;
 mod messages;
 mod operations;
 mod order;
+mod outbox;
 mod plan;
 mod prelude;
 mod qos_specs;
@@ -71,6 +73,7 @@ pub use changes::{Changes, Indexed};
 pub use identity::IdentityKind;
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
+pub use outbox::{Outbox, Pending, SinkQueue};
 pub use query::{
     AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
     SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,
@@ -101,6 +104,8 @@ impl<R> Deref for Stored<R> {
 #[derive(Clone)]
 pub struct Catalog {
     store: Arc<dyn Store>,
+    /// The outbox of notifications, if there is a sink.
+    outbox: Option<Arc<Outbox>>,
 }
 
 impl Catalog {
@@ -109,7 +114,7 @@ impl Catalog {
     /// # Errors
     /// If the store fails, or has a newer layout than this program supports.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let catalog = Self { store };
+        let catalog = Self { store, outbox: None };
         let layout_key = keys::key(keys::LAYOUT).end();
         match catalog.record::<Layout>(&layout_key).await? {
             Some(layout) if layout.version > LAYOUT_VERSION => {

@@ -40,6 +40,12 @@ impl Request for CompleteAttachment {
         in_use.updated_at = Some(now);
         let mut changes = control.catalog.change();
         changes.update(&volume, &in_use).update(&was, &attachment);
+        let attachments = others.into_iter().map(|other| match other.id == was.id {
+            true => attachment.clone(),
+            false => other,
+        });
+        let attachments: Vec<Attachment> = attachments.collect();
+        at.notify_volume(&mut changes, "volume.attach.end", &in_use, &attachments);
         changes.commit().await?;
         Ok(Began::Done(()))
     }

@@ -86,6 +86,7 @@ impl Request for CreateAttachment {
         let operation = connect(at, &volume, &attachment, connector)?;
         attachment.operation = Some(operation.id);
         changes.insert(&attachment).insert(&operation);
+        at.notify_start(&mut changes, &operation, &volume, None).await?;
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
     }

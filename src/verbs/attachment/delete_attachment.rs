@@ -56,7 +56,7 @@ impl Request for DeleteAttachment {
         let others = control.plain_attachments(was.id).await?;
         let others: Vec<&Attachment> = others.iter().filter(|other| other.id != attachment.id).collect();
         if was.host.is_none() || attachment.connector.is_none() {
-            return remove_unconnected(control, &was, &attachment, &others).await;
+            return remove_unconnected(at, &was, &attachment, &others).await;
         }
         let entry = DeleteAttachmentEntry {
             attachment_id: attachment.id,
@@ -81,6 +81,7 @@ impl Request for DeleteAttachment {
             .update(&was, &volume)
             .update(&attachment, &leaving)
             .insert(&operation);
+        at.notify_start(&mut changes, &operation, &volume, None).await?;
         if let Some(open) = &open {
             changes.delete(open);
         }
@@ -105,7 +106,7 @@ impl Request for DeleteAttachment {
 }
 
 async fn remove_unconnected(
-    control: &Control,
+    at: &BeginContext<'_>,
     was: &Stored<Volume>,
     attachment: &Stored<Attachment>,
     others: &[&Attachment],
@@ -114,10 +115,13 @@ async fn remove_unconnected(
     follow_attachments(&mut volume, others.iter().map(|other| other.status));
     volume.admin_metadata.remove("attached_mode");
     volume.updated_at = Some(Timestamp::now());
-    let mut changes = control.catalog.change();
+    let mut changes = at.control.catalog.change();
     changes.update(was, &volume).delete(attachment);
+    let others: Vec<Attachment> = others.iter().map(|other| (*other).clone()).collect();
+    let before = [others.as_slice(), std::slice::from_ref(&attachment.record)].concat();
+    at.notify_attaching(&mut changes, "volume.detach", (was, &before), (&volume, &others));
     changes.commit().await?;
-    Ok(Began::Done(control.plain_attachments(was.id).await?))
+    Ok(Began::Done(at.control.plain_attachments(was.id).await?))
 }
 
 async fn is_leaving(control: &Control, attachment: &Attachment) -> Result<bool, Interrupt> {
@@ -140,6 +144,10 @@ impl Verb for DeleteAttachmentEntry {
 
     fn reads(&self, _volume: &Volume) -> Reads {
         Reads::attachments(ReadAttachments::All)
+    }
+
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.detach"])
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

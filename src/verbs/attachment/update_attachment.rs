@@ -76,6 +76,7 @@ impl Request for UpdateAttachment {
             .update(&was, &volume)
             .update(&attachment, &connecting)
             .insert(&operation);
+        at.notify_start(&mut changes, &operation, &volume, None).await?;
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
     }
@@ -133,6 +134,11 @@ impl Verb for UpdateAttachmentEntry {
 
     fn reads(&self, _volume: &Volume) -> Reads {
         Reads::attachments(ReadAttachments::All)
+    }
+
+    /// `volume.attach.end` follows when the attachment is completed.
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.attach"]).ending(EndEvent::Never)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {

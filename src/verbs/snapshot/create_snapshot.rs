@@ -12,9 +12,7 @@
 //!
 //! | step | what is true after it | reverted by |
 //! |---|---|---|
-//! | `notify_snapshot_create_start` | `snapshot.create.start` was emitted | – |
 //! | `create_snapshot` | the snapshot exists, and is complete | deleting it |
-//! | `notify_snapshot_create_end` | `snapshot.create.end` was emitted | – |
 
 use std::collections::BTreeMap;
 
@@ -98,6 +96,8 @@ pub(super) async fn begin_snapshot<E: Entry>(
         .insert(&snapshot)
         .insert(&operation)
         .add_usage(&volume.project_id, &deltas);
+    at.notify_start(&mut changes, &operation, &volume, Some(&snapshot))
+        .await?;
     ceilings.apply(&mut changes, &volume.project_id, &deltas);
     changes
         .commit()
@@ -120,6 +120,10 @@ impl Entry for CreateSnapshotEntry {
 impl Verb for CreateSnapshotEntry {
     fn deadline(&self, deadlines: &Deadlines, size: u32) -> Duration {
         deadlines.snapshot + deadlines.moving_data(size)
+    }
+
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["snapshot.create"])
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
@@ -171,9 +175,7 @@ impl BackendCommand for CreateSnapshotCommand {
 
     fn flow() -> Flow<Task<Self>, DriverError> {
         Flow::new("create_snapshot")
-            .then(Notify("notify_snapshot_create_start", &["snapshot.create.start"]))
             .then(step("create_snapshot", create_snapshot).reverted_by(delete_created))
-            .then(Notify("notify_snapshot_create_end", &["snapshot.create.end"]))
     }
 
     fn outcome(&self, (): ()) -> Outcome {

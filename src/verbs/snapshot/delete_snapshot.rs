@@ -11,9 +11,7 @@
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `notify_snapshot_delete_start` | `snapshot.delete.start` was emitted |
 //! | `delete_snapshot` | its storage is deleted (a missing one counts as deleted) |
-//! | `notify_snapshot_delete_end` | `snapshot.delete.end` was emitted |
 
 use super::ending::end_snapshot;
 use super::unmanage_snapshot::unmanage;
@@ -79,6 +77,10 @@ impl Verb for DeleteSnapshotEntry {
         control.is_any_copied([self.snapshot_id.0]).await
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["snapshot.delete"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| DeleteSnapshotCommand {
             command: header.id,
@@ -130,10 +132,7 @@ impl BackendCommand for DeleteSnapshotCommand {
     }
 
     fn flow() -> Flow<Task<Self>, DriverError> {
-        Flow::new("delete_snapshot")
-            .then(Notify("notify_snapshot_delete_start", &["snapshot.delete.start"]))
-            .then(step("delete_snapshot", delete_snapshot))
-            .then(Notify("notify_snapshot_delete_end", &["snapshot.delete.end"]))
+        Flow::new("delete_snapshot").then(step("delete_snapshot", delete_snapshot))
     }
 
     fn outcome(&self, (): ()) -> Outcome {

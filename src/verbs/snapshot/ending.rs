@@ -36,6 +36,8 @@ pub(super) async fn end_snapshot(
     let superseded = control.supersede(&mut changes, snapshot.operation).await?;
     if volume.host.is_none() {
         remove_snapshot(&mut changes, &snapshot);
+        at.notify_snapshot_change(&mut changes, "snapshot.delete", &snapshot, None)
+            .await?;
         changes.commit().await?;
         at.superseded.add(superseded);
         return Ok(Began::Done(()));
@@ -48,6 +50,8 @@ pub(super) async fn end_snapshot(
     ending.operation = Some(operation.id);
     ending.updated_at = Some(Timestamp::now());
     changes.update(&snapshot, &ending).insert(&operation);
+    at.notify_start(&mut changes, &operation, &volume, Some(&ending))
+        .await?;
     changes.commit().await?;
     at.superseded.add(superseded);
     Ok(Began::started(operation, volume.record, ()))

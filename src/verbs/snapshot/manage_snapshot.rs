@@ -10,7 +10,6 @@
 //! | step | what is true after it |
 //! |---|---|
 //! | `manage_snapshot` | it has the snapshot's name |
-//! | `notify_manage_end` | `snapshot.manage_existing.end` was emitted |
 
 use std::collections::BTreeMap;
 
@@ -81,6 +80,10 @@ impl Verb for ManageSnapshotEntry {
         deadlines.manage
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["snapshot.manage_existing_snapshot"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| ManageSnapshotCommand {
             command: header.id,
@@ -132,9 +135,7 @@ impl BackendCommand for ManageSnapshotCommand {
     }
 
     fn flow() -> Flow<Task<Self>, DriverError> {
-        Flow::new("manage_snapshot")
-            .then(step("manage_snapshot", manage_snapshot))
-            .then(Notify("notify_manage_end", &["snapshot.manage_existing.end"]))
+        Flow::new("manage_snapshot").then(step("manage_snapshot", manage_snapshot))
     }
 
     fn outcome(&self, managed: Managed) -> Outcome {

@@ -5,11 +5,7 @@
 //! | begin | the snapshot is `unmanaging`; its earlier operation has ended | nothing has changed |
 //! | unmanage (backend) | its record is deleted | `error_deleting` |
 //!
-//! The steps on the backend:
-//!
-//! | step | what is true after it |
-//! |---|---|
-//! | `forget_snapshot` | `snapshot.unmanage` was emitted; the inventory has no snapshots |
+//! The backend has nothing to do: its inventory has no snapshots.
 
 use super::ending::end_snapshot;
 use crate::model::SnapshotId;
@@ -62,6 +58,11 @@ impl Verb for UnmanageSnapshotEntry {
         deadlines.manage
     }
 
+    /// As if it were deleted (cinder: a delete with `unmanage_only`).
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["snapshot.delete"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| UnmanageSnapshotCommand {
             command: header.id,
@@ -110,7 +111,7 @@ impl BackendCommand for UnmanageSnapshotCommand {
     }
 
     fn flow() -> Flow<Task<Self>, DriverError> {
-        Flow::new("unmanage_snapshot").then(Notify("forget_snapshot", &["snapshot.unmanage"]))
+        Flow::new("unmanage_snapshot")
     }
 
     fn outcome(&self, (): ()) -> Outcome {

@@ -62,7 +62,8 @@ impl Request for UpdateSnapshot {
     const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Snapshot>, Interrupt> {
-        let changed = change_record(at, &self.snapshot_id, |snapshot| {
+        let event = Some("snapshot.update");
+        let changed = change_record(at, &self.snapshot_id, event, |snapshot| {
             if let Some(name) = &self.name {
                 snapshot.name.clone_from(name);
             }
@@ -79,7 +80,7 @@ impl Request for UpdateSnapshotMetadata {
     const LEVEL: Level = Level::Member;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<BTreeMap<String, String>>, Interrupt> {
-        let changed = change_record(at, &self.snapshot_id, |snapshot| {
+        let changed = change_record(at, &self.snapshot_id, None, |snapshot| {
             match &self.change {
                 MetadataChange::Merge(pairs) => snapshot.metadata.extend(pairs.clone()),
                 MetadataChange::Replace(pairs) => snapshot.metadata.clone_from(pairs),
@@ -130,7 +131,11 @@ impl Request for ChangeSnapshot {
         if !superseded.is_empty() {
             changed.operation = None;
         }
-        let changed = write(changes, &snapshot, changed).await?;
+        let event = match &self.change {
+            SnapshotChange::ResetStatus { .. } => Some("snapshot.reset_status"),
+            SnapshotChange::UpdateStatus { .. } => None,
+        };
+        let changed = write(at, changes, event, &snapshot, changed).await?;
         at.superseded.add(superseded);
         Ok(Began::Done(changed))
     }
@@ -139,22 +144,29 @@ impl Request for ChangeSnapshot {
 async fn change_record(
     at: &BeginContext<'_>,
     id: &str,
+    event: Option<&str>,
     change: impl FnOnce(&mut Snapshot) -> Result<()>,
 ) -> Result<Snapshot, Interrupt> {
     let snapshot = at.control.find_snapshot(at.context, id).await?;
     let mut changed = snapshot.record.clone();
     change(&mut changed)?;
     check_snapshot(&snapshot, &changed)?;
-    write(at.control.catalog.change(), &snapshot, changed).await
+    write(at, at.control.catalog.change(), event, &snapshot, changed).await
 }
 
 async fn write(
+    at: &BeginContext<'_>,
     mut changes: Changes,
+    event: Option<&str>,
     snapshot: &Stored<Snapshot>,
     mut changed: Snapshot,
 ) -> Result<Snapshot, Interrupt> {
     changed.updated_at = Some(Timestamp::now());
     changes.update(snapshot, &changed);
+    if let Some(name) = event {
+        at.notify_snapshot_change(&mut changes, name, snapshot, Some(&changed))
+            .await?;
+    }
     changes.commit().await?;
     Ok(changed)
 }

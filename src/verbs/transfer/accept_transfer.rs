@@ -13,7 +13,7 @@
 
 use tracing::{info, warn};
 
-use super::{check_weight, notify};
+use super::check_weight;
 use crate::control::lookup::{growth_failed, must_be_settled, type_not_found};
 use crate::messages::quota::Ceilings;
 use crate::model::Transfer;
@@ -87,6 +87,8 @@ impl Request for AcceptTransfer {
         for ceilings in ceilings {
             ceilings.apply(&mut changes, taker, &worth.sum());
         }
+        at.notify_change(&mut changes, "volume.transfer.accept", &volume, &taken)
+            .await?;
         changes
             .commit()
             .await
@@ -94,10 +96,6 @@ impl Request for AcceptTransfer {
         info!(
             transfer = %transfer.id, volume = %volume.id, from = %volume.project_id, to = %taker,
             snapshots = snapshots.len(), "a volume was transferred"
-        );
-        notify(
-            ["volume.transfer.accept.start", "volume.transfer.accept.end"],
-            &taken,
         );
         Ok(Began::Done(transfer.record))
     }

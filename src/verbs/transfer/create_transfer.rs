@@ -7,7 +7,7 @@
 //! A transfer that the volume had before (if an administrator has reset its status since) is deleted: its key is
 //! invalid.
 
-use super::{check_weight, notify};
+use super::check_weight;
 use crate::control::lookup::must_be_settled;
 use crate::model::transfer::{KeyHash, offer};
 use crate::model::volume::Secret;
@@ -72,11 +72,9 @@ impl Request for CreateTransfer {
         let mut changes = control.catalog.change();
         changes.update(&volume, &offered).insert(&transfer);
         replaced.inspect(|replaced| _ = changes.delete(replaced));
+        at.notify_change(&mut changes, "volume.transfer.create", &volume, &offered)
+            .await?;
         changes.commit().await?;
-        notify(
-            ["volume.transfer.create.start", "volume.transfer.create.end"],
-            &offered,
-        );
         Ok(Began::Done(NewTransfer {
             transfer,
             auth_key: Secret::new(auth_key),

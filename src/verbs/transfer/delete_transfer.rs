@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | begin | the transfer is deleted; the volume is `available` if it was `awaiting-transfer`, else unchanged | nothing has changed |
 
-use super::notify;
 use crate::verbs::prelude::*;
 
 /// Withdraw an offer.
@@ -24,17 +23,15 @@ impl Request for DeleteTransfer {
         let volume = control.transferred_volume(&transfer).await?;
         let mut changes = control.catalog.change();
         changes.delete(&transfer);
+        let mut kept = volume.record.clone();
         if volume.status == VolumeStatus::AwaitingTransfer {
-            let mut kept = volume.record.clone();
             kept.status = VolumeStatus::Available;
             kept.updated_at = Some(Timestamp::now());
             changes.update(&volume, &kept);
         }
+        at.notify_change(&mut changes, "volume.transfer.delete", &volume, &kept)
+            .await?;
         changes.commit().await?;
-        notify(
-            ["volume.transfer.delete.start", "volume.transfer.delete.end"],
-            &volume,
-        );
         Ok(Began::Done(()))
     }
 }

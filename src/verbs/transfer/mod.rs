@@ -83,20 +83,6 @@ fn check_weight(volume: &Volume, snapshots: &[Stored<Snapshot>]) -> Result<()> {
     )))
 }
 
-/// Emits notifications about a transfer, for billing and monitoring (cinder: `volume.transfer.*`).
-fn notify(events: [&'static str; 2], volume: &Volume) {
-    for event_type in events {
-        tracing::info!(
-            target: "pumice::notification",
-            event_type,
-            volume_id = %volume.id,
-            tenant_id = %volume.project_id,
-            size = volume.size,
-            "notification"
-        );
-    }
-}
-
 /// A transfer for the samples of replies.
 #[cfg(test)]
 fn sample() -> Transfer {

@@ -298,6 +298,10 @@ impl Verb for CreateVolumeEntry {
         }
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.create"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let Some(pool) = &records.operation.pool else {
             return Some(Command::to_scheduler(self.placement(records, header)));

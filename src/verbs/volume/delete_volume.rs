@@ -14,11 +14,9 @@
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `notify_delete_start` | `volume.delete.start` was emitted |
 //! | `remove_export` | no initiator can reach it |
 //! | `delete_snapshots` | the snapshots that are deleted with it are deleted |
 //! | `delete_volume` | its storage is deleted (a missing one counts as deleted), and it is not in the inventory |
-//! | `notify_delete_end` | `volume.delete.end` was emitted |
 
 use tracing::info;
 
@@ -72,6 +70,7 @@ impl Request for DeleteVolume {
             // The scheduler, if it is choosing a host now, gets a conflict.
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;
             remove_volume(&mut changes, &volume, &attachments);
+            at.notify_removed(&mut changes, "volume.delete", &volume);
             changes.commit().await?;
             at.superseded.add(superseded);
             info!(volume = %volume.id, "a volume without a host was deleted");
@@ -112,6 +111,7 @@ impl Request for DeleteVolume {
             ..operation.claim(&volume, status)
         };
         changes.update(&volume, &deleting).insert(&operation);
+        at.notify_start(&mut changes, &operation, &deleting, None).await?;
         changes.commit().await?;
         at.superseded.add(superseded);
         Ok(Began::started(operation, deleting, ()))
@@ -196,6 +196,10 @@ impl Verb for DeleteVolumeEntry {
         control
             .is_any_copied(snapshots.iter().map(|snapshot| snapshot.id.0))
             .await
+    }
+
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.delete"])
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
@@ -333,11 +337,9 @@ impl Delete for DeleteVolumeCascadeCommand {
 
 fn flow<C: Delete>() -> Flow<Task<C>, DriverError> {
     Flow::new("delete_volume")
-        .then(Notify("notify_delete_start", &["volume.delete.start"]))
         .then(step("remove_export", remove_export::<C>))
         .then(step("delete_snapshots", delete_snapshots::<C>))
         .then(step("delete_volume", delete_volume::<C>))
-        .then(Notify("notify_delete_end", &["volume.delete.end"]))
 }
 
 async fn remove_export<C: Delete>(task: &mut Task<C>) -> DriverResult<()> {

@@ -13,10 +13,8 @@
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `notify_resize_start` | `volume.resize.start` was emitted |
 //! | `extend_volume` | the storage and the inventory have the new size |
 //! | `announce_size` | connected initiators can see the new size |
-//! | `notify_resize_end` | `volume.resize.end` was emitted |
 
 use crate::backend::DriverCall;
 use crate::control::lookup::{check_type_size, growth_failed, must_be_settled};
@@ -99,6 +97,8 @@ impl Request for ExtendVolume {
         let extending = operation.claim(&volume, status);
         let mut changes = at.control.catalog.change();
         changes.update(&volume, &extending).insert(&operation);
+        at.notify_start(&mut changes, &operation, &extending, None)
+            .await?;
         ceilings.apply(&mut changes, &volume.project_id, &operation.reserved);
         changes
             .commit()
@@ -172,6 +172,10 @@ impl Verb for ExtendVolumeEntry {
             .any(|snapshot| snapshot.status == SnapshotStatus::Creating && snapshot.operation.is_some()))
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.resize"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| ExtendVolumeCommand {
             command: header.id,
@@ -235,10 +239,8 @@ impl BackendCommand for ExtendVolumeCommand {
 
     fn flow() -> Flow<Task<Self>, DriverError> {
         Flow::new("extend_volume")
-            .then(Notify("notify_resize_start", &["volume.resize.start"]))
             .then(step("extend_volume", extend_volume))
             .then(step("announce_size", announce_size))
-            .then(Notify("notify_resize_end", &["volume.resize.end"]))
     }
 
     fn outcome(&self, (): ()) -> Outcome {

@@ -94,6 +94,10 @@ impl Verb for InitializeConnectionEntry {
         Reads::attachments(ReadAttachments::All)
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::NONE
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| InitializeConnectionCommand {
             command: header.id,

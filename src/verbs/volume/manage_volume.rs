@@ -12,13 +12,11 @@
 //!
 //! | step | what is true after it | reverted by |
 //! |---|---|---|
-//! | `notify_manage_start` | `volume.manage_existing.start` was emitted | – |
 //! | `manage_volume` | it has the volume's name, and its size is known | – (only its name was changed) |
-//! | `notify_manage_end` | it is in the inventory, `volume.manage_existing.end` was emitted | removing it from the inventory |
+//! | `insert_volume` | it is in the inventory | removing it from the inventory |
 
 use std::collections::BTreeMap;
 
-use crate::backend::notify::notify;
 use crate::control::lookup::growth_failed;
 use crate::drivers::Managed;
 use crate::messages::scheduler::{GetPools, PoolView};
@@ -96,6 +94,7 @@ impl Request for ManageVolume {
             .insert(&volume)
             .insert(&operation)
             .add_usage(&volume.project_id, &deltas);
+        at.notify_start(&mut changes, &operation, &volume, None).await?;
         ceilings.apply(&mut changes, &volume.project_id, &deltas);
         changes
             .commit()
@@ -220,6 +219,10 @@ impl Verb for ManageVolumeEntry {
         Reads::attachments(ReadAttachments::IfAttached)
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.manage_existing"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         records.to_backend(|volume| ManageVolumeCommand {
             command: header.id,
@@ -294,9 +297,8 @@ impl BackendCommand for ManageVolumeCommand {
 
     fn flow() -> Flow<Task<Self>, DriverError> {
         Flow::new("manage_volume")
-            .then(Notify("notify_manage_start", &["volume.manage_existing.start"]))
             .then(step("manage_volume", manage_volume))
-            .then(step("notify_manage_end", insert_and_notify).reverted_by(remove))
+            .then(step("insert_volume", insert_volume).reverted_by(remove))
     }
 
     fn outcome(&self, managed: Managed) -> Outcome {
@@ -317,12 +319,10 @@ async fn manage_volume(task: &mut Task<ManageVolumeCommand>) -> DriverResult<()>
     Ok(())
 }
 
-async fn insert_and_notify(task: &mut Task<ManageVolumeCommand>) -> DriverResult<()> {
+async fn insert_volume(task: &mut Task<ManageVolumeCommand>) -> DriverResult<()> {
     let volume = &task.volume;
     let mut inventory = task.backend.inventory();
     inventory.insert(volume.id, &volume.pool.pool, volume.size);
-    drop(inventory);
-    notify("volume.manage_existing.end", task);
     Ok(())
 }
 

@@ -222,6 +222,11 @@ impl Verb for MigrateVolumeEntry {
             .await
     }
 
+    /// A migration has none (as in Cinder).
+    fn events(&self) -> OperationEvents {
+        OperationEvents::NONE
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let volume = records.volume;
         match self.stage {

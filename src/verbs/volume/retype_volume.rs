@@ -161,6 +161,11 @@ impl Verb for RetypeVolumeEntry {
         }
     }
 
+    /// Its success is one event, `volume.retype`, with the change of the type.
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of_failure(&["volume.retype"])
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let Records {
             volume, operation, ..
@@ -297,10 +302,7 @@ impl BackendCommand for RetypeVolumeCommand {
     command_fields!();
 
     fn flow() -> Flow<Task<Self>, DriverError> {
-        Flow::new("retype_volume")
-            .then(Notify("notify_retype_start", &["volume.retype.start"]))
-            .then(step("retype_volume", retype_volume))
-            .then(Notify("notify_retype_end", &["volume.retype.end"]))
+        Flow::new("retype_volume").then(step("retype_volume", retype_volume))
     }
 
     fn outcome(&self, in_place: bool) -> Outcome {

@@ -13,9 +13,7 @@
 //!
 //! | step | what is true after it |
 //! |---|---|
-//! | `notify_revert_start` | `volume.revert.start` and `snapshot.revert.start` were emitted |
 //! | `revert_to_snapshot` | the volume's content and size are the snapshot's, and the inventory has that size |
-//! | `notify_revert_end` | `volume.revert.end` and `snapshot.revert.end` were emitted |
 
 use crate::model::SnapshotId;
 use crate::model::transitions::snapshots;
@@ -64,6 +62,8 @@ impl Request for RevertToSnapshot {
             .update(&volume, &reverting)
             .update(&latest, &restoring)
             .insert(&operation);
+        at.notify_start(&mut changes, &operation, &reverting, Some(&restoring))
+            .await?;
         changes.commit().await?;
         Ok(Began::started(operation, reverting, ()))
     }
@@ -92,6 +92,10 @@ impl Verb for RevertToSnapshotEntry {
         control
             .is_any_copied(volume.into_iter().chain([self.snapshot_id.0]))
             .await
+    }
+
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.revert", "snapshot.revert"]).ending(EndEvent::Always)
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
@@ -156,16 +160,7 @@ impl BackendCommand for RevertToSnapshotCommand {
     }
 
     fn flow() -> Flow<Task<Self>, DriverError> {
-        Flow::new("revert_to_snapshot")
-            .then(Notify(
-                "notify_revert_start",
-                &["volume.revert.start", "snapshot.revert.start"],
-            ))
-            .then(step("revert_to_snapshot", revert_to_snapshot))
-            .then(Notify(
-                "notify_revert_end",
-                &["volume.revert.end", "snapshot.revert.end"],
-            ))
+        Flow::new("revert_to_snapshot").then(step("revert_to_snapshot", revert_to_snapshot))
     }
 
     fn outcome(&self, (): ()) -> Outcome {

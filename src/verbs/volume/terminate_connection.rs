@@ -108,6 +108,10 @@ impl Verb for TerminateConnectionEntry {
         Reads::attachments(ReadAttachments::All)
     }
 
+    fn events(&self) -> OperationEvents {
+        OperationEvents::NONE
+    }
+
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
         let same_host =
             |other: &Attachment| other.connection_info.is_some() && is_of(other, self.connector.as_ref());

@@ -12,9 +12,8 @@
 //! | step | what is true after it |
 //! |---|---|
 //! | `remove_export` | no initiator can reach it through this backend |
-//! | `forget_volume` | it is not in the inventory, `volume.unmanage` was emitted |
+//! | `forget_volume` | it is not in the inventory |
 
-use crate::backend::notify::notify;
 use crate::model::transitions::not_deletable;
 use crate::verbs::followers::Followers;
 use crate::verbs::prelude::*;
@@ -52,6 +51,7 @@ impl Request for UnmanageVolume {
             let attachments = control.catalog.volume_attachments(volume.id).await?;
             let attachments = control.shed_attachments(attachments, &at.superseded).await?;
             remove_volume(&mut changes, &volume, &attachments);
+            at.notify_removed(&mut changes, "volume.delete", &volume);
             changes.commit().await?;
             return Ok(Began::Done(()));
         }
@@ -61,6 +61,8 @@ impl Request for UnmanageVolume {
             ..operation.claim(&volume, status)
         };
         changes.update(&volume, &unmanaging).insert(&operation);
+        at.notify_start(&mut changes, &operation, &unmanaging, None)
+            .await?;
         changes.commit().await?;
         Ok(Began::started(operation, unmanaging, ()))
     }
@@ -82,6 +84,10 @@ impl Verb for UnmanageVolumeEntry {
 
     fn takes_along(&self) -> Option<Followers> {
         Some(Followers::Attachments)
+    }
+
+    fn events(&self) -> OperationEvents {
+        OperationEvents::of(&["volume.unmanage"])
     }
 
     fn command(&self, records: &Records<'_>, header: CommandHeader) -> Option<Command> {
@@ -150,7 +156,6 @@ async fn remove_export(task: &mut Task<UnmanageVolumeCommand>) -> DriverResult<(
 
 async fn forget_volume(task: &mut Task<UnmanageVolumeCommand>) -> DriverResult<()> {
     task.backend.inventory().remove(task.volume.id);
-    notify("volume.unmanage", task);
     Ok(())
 }
 

@@ -36,7 +36,15 @@ impl Request for UpdateVolume {
             volume.metadata.clone_from(metadata);
         }
         check_volume(&was, &volume)?;
-        let volume = at.control.commit_volume(&was, volume).await?;
+        if volume == was.record {
+            return Ok(Began::Done(volume));
+        }
+        volume.updated_at = Some(Timestamp::now());
+        let mut changes = at.control.catalog.change();
+        changes.update(&was, &volume);
+        at.notify_change(&mut changes, "volume.update", &was, &volume)
+            .await?;
+        changes.commit().await?;
         Ok(Began::Done(volume))
     }
 }

@@ -12,6 +12,7 @@ use pumice::model::{Context, Error, PoolName, Timestamp};
 use pumice::store::catalog::Catalog;
 use pumice::transport::serve::EndpointBuilder;
 use pumice::transport::{Actor, Endpoint, Handle, Router, Serve};
+use pumice::verbs::notifications::notify_placed;
 use pumice::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
 
 use super::backend::send_report;
@@ -122,6 +123,7 @@ impl Serve<ScheduleVolume> for FakeScheduler {
         at_work.pool = Some(chosen.clone());
         let mut changes = self.catalog.change();
         changes.update(&volume, &placed).update(&operation, &at_work);
+        notify_placed(&mut changes, &at_work, &placed);
         if changes.commit().await.is_err() {
             return Ok(());
         }

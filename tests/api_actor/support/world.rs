@@ -50,6 +50,19 @@ impl World {
 
     pub async fn on(store: Arc<dyn Store>, options: Options) -> Self {
         let catalog = Catalog::open(store).await.unwrap();
+        Self::of(catalog, options)
+    }
+
+    /// With the outbox of one sink, which publishes nothing.
+    pub async fn notifying() -> Self {
+        let catalog = Catalog::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let catalog = catalog.with_outbox("api-host", &["sink"]).await.unwrap();
+        let world = Self::of(catalog, quick());
+        world.start_api();
+        world
+    }
+
+    fn of(catalog: Catalog, options: Options) -> Self {
         let router = Router::new("test");
         let script: Shared = Arc::default();
         script.lock().pools = VecDeque::from([pool("h1@fake#p")]);

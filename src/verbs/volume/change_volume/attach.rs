@@ -61,6 +61,13 @@ pub(super) async fn attach(
     volume.updated_at = Some(Timestamp::now());
     let mut changes = at.control.catalog.change();
     changes.update(was, &volume).insert(&attachment);
+    let after = [attachments.as_slice(), std::slice::from_ref(&attachment)].concat();
+    at.notify_attaching(
+        &mut changes,
+        "volume.attach",
+        (was, &attachments),
+        (&volume, &after),
+    );
     changes.commit().await?;
     Ok(volume)
 }

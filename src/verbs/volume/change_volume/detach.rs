@@ -52,6 +52,9 @@ pub(super) async fn detach(
     changes.update(was, &volume);
     if let Some(leaving) = leaving {
         changes.delete(leaving);
+        let after: Vec<Attachment> = others.iter().map(|other| (*other).clone()).collect();
+        let before = [after.as_slice(), std::slice::from_ref(&leaving.record)].concat();
+        at.notify_attaching(&mut changes, "volume.detach", (was, &before), (&volume, &after));
     }
     if let Some(operation) = &begun {
         changes.insert(operation);

@@ -70,6 +70,8 @@ pub(super) async fn reset(
     }
     volume.updated_at = Some(Timestamp::now());
     changes.update(was, &volume);
+    at.notify_change(&mut changes, "volume.reset_status", was, &volume)
+        .await?;
     changes.commit().await?;
     at.superseded.add(superseded);
     Ok(volume)

@@ -4,9 +4,7 @@
 //! |---|---|---|
 //! | `extract_volume_ref` | the command is for a pool of this backend | – |
 //! | `allocate` | the volume is in the inventory | removing it from the inventory |
-//! | `notify_create_start` | `volume.create.start` was emitted | – |
 //! | `create_volume` | the storage exists, of that size and content | deleting it |
-//! | `notify_create_end` | `volume.create.end` was emitted | – |
 //!
 //! The export is created by the first connection, not here (cinder: `volume/flows/manager/create_volume.py`,
 //! `cinder/lvm_iscsi.md` 4). The control node decides whether another backend is tried; therefore this flow guarantees
@@ -42,9 +40,7 @@ impl BackendCommand for CreateVolumeCommand {
         Flow::new("create_volume")
             .then(step("extract_volume_ref", check_backend))
             .then(step("allocate", allocate).reverted_by(deallocate))
-            .then(Notify("notify_create_start", &["volume.create.start"]))
             .then(step("create_volume", create_volume).reverted_by(delete_created))
-            .then(Notify("notify_create_end", &["volume.create.end"]))
     }
 
     fn outcome(&self, update: VolumeUpdate) -> Outcome {
