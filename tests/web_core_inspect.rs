@@ -13,7 +13,7 @@ use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
 use pumice::store::record::operation_v1::{OperationKind, OperationV1};
 use pumice::transport::Router;
-use pumice::web::auth::{Authenticator, Principal, Strategy};
+use pumice::web::auth::{Authenticator, Credentials, Principal, Scope, Strategy};
 use pumice::web::fault::Fault;
 use pumice::web::server::{Site, run};
 use pumice::web::state::{ServerState, WebState};
@@ -28,7 +28,8 @@ struct Tokens;
 
 #[async_trait::async_trait]
 impl Authenticator for Tokens {
-    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
+    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<Principal>, Fault> {
+        let token = credentials.token;
         if token == "broken" {
             return Err(Fault::internal("the disk of hunter2 is gone"));
         }
@@ -39,6 +40,7 @@ impl Authenticator for Tokens {
                 project_id: if token == "stranger" { "0b" } else { "0a" }.into(),
                 roles: vec![if token == "stranger" { "member" } else { token }.to_owned()],
                 is_admin: token == "admin",
+                scope: Scope::Project,
             }))
     }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::CheckConfigArgs;
+use super::serve::keystone;
 use crate::config::{Config, DEFAULTS, Surroundings};
 use crate::web::policy::file::PolicyFile;
 
@@ -30,6 +31,13 @@ pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> Exit
                         return ExitCode::from(super::EXIT_USAGE);
                     }
                 }
+            }
+            let faults = keystone::faults(&config);
+            if !faults.is_empty() {
+                faults
+                    .iter()
+                    .for_each(|fault| println!("{}: {fault}", file.display()));
+                return ExitCode::from(super::EXIT_USAGE);
             }
             println!("{}: right", file.display());
             ExitCode::SUCCESS

@@ -67,14 +67,18 @@ struct Cloud {
 /// The login data, in the format of `clouds.yaml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Login {
-    auth_url: Option<String>,
-    token: Option<String>,
+pub(super) struct Login {
+    pub(super) auth_url: Option<String>,
+    pub(super) token: Option<String>,
     username: Option<String>,
     password: Option<String>,
     project_name: Option<String>,
+    project_id: Option<String>,
     user_domain_name: Option<String>,
+    user_domain_id: Option<String>,
     project_domain_name: Option<String>,
+    project_domain_id: Option<String>,
+    system_scope: Option<String>,
 }
 
 impl Client {
@@ -85,7 +89,7 @@ impl Client {
     /// If the service or the credentials are unknown, or the login fails.
     pub(super) async fn log_in(url: Option<String>) -> Result<Self, AskError> {
         let http = awc::Client::builder().timeout(PATIENCE).finish();
-        let login = Login::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+        let login = Login::of_this_process()?;
         let (token, found) = match (&login.token, &login.auth_url) {
             (Some(token), _) => (Secret::new(token), None),
             (None, Some(auth_url)) => login.tokens(&http, auth_url).await?,
@@ -114,6 +118,14 @@ impl Client {
 }
 
 impl Login {
+    /// The settings of this process's environment.
+    ///
+    /// # Errors
+    /// If the cloud that it names is not there.
+    pub(super) fn of_this_process() -> Result<Self, AskError> {
+        Self::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
     /// The settings of the environment.
     fn of(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, AskError> {
         let mut login = match variable("OS_CLOUD") {
@@ -126,8 +138,12 @@ impl Login {
             ("OS_USERNAME", &mut login.username),
             ("OS_PASSWORD", &mut login.password),
             ("OS_PROJECT_NAME", &mut login.project_name),
+            ("OS_PROJECT_ID", &mut login.project_id),
             ("OS_USER_DOMAIN_NAME", &mut login.user_domain_name),
+            ("OS_USER_DOMAIN_ID", &mut login.user_domain_id),
             ("OS_PROJECT_DOMAIN_NAME", &mut login.project_domain_name),
+            ("OS_PROJECT_DOMAIN_ID", &mut login.project_domain_id),
+            ("OS_SYSTEM_SCOPE", &mut login.system_scope),
         ] {
             *place = variable(name).or(place.take());
         }
@@ -168,18 +184,33 @@ impl Login {
         )))
     }
 
-    /// A token, and the service's address in the catalog.
-    async fn tokens(&self, http: &awc::Client, auth_url: &str) -> Result<(Secret, Option<String>), AskError> {
-        let domain = |name: &Option<String>| json!({"name": name.as_deref().unwrap_or("Default")});
+    /// The body of the request for a token.
+    pub(super) fn request(&self) -> Value {
+        let domain = |name: &Option<String>, id: &Option<String>| match id {
+            Some(id) => json!({"id": id}),
+            None => json!({"name": name.as_deref().unwrap_or("Default")}),
+        };
         let mut wanted = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {
             "name": self.username,
-            "domain": domain(&self.user_domain_name),
+            "domain": domain(&self.user_domain_name, &self.user_domain_id),
             "password": self.password,
         }}}}});
-        if let Some(project) = &self.project_name {
-            wanted["auth"]["scope"] =
-                json!({"project": {"name": project, "domain": domain(&self.project_domain_name)}});
+        let project_domain = domain(&self.project_domain_name, &self.project_domain_id);
+        let scope = match (&self.system_scope, &self.project_id, &self.project_name) {
+            (Some(_), ..) => Some(json!({"system": {"all": true}})),
+            (None, Some(id), _) => Some(json!({"project": {"id": id}})),
+            (None, None, Some(name)) => Some(json!({"project": {"name": name, "domain": project_domain}})),
+            (None, None, None) => None,
+        };
+        if let Some(scope) = scope {
+            wanted["auth"]["scope"] = scope;
         }
+        wanted
+    }
+
+    /// A token, and the service's address in the catalog.
+    async fn tokens(&self, http: &awc::Client, auth_url: &str) -> Result<(Secret, Option<String>), AskError> {
+        let wanted = self.request();
         let url = format!("{}/auth/tokens", auth_url.trim_end_matches('/'));
         let (token, body) = answer(&url, http.post(&url).send_json(&wanted).await).await?;
         let token = token.ok_or_else(|| AskError::Unknown(format!("{url} answered without a token")))?;
@@ -230,7 +261,7 @@ where
 }
 
 /// The message of a fault: `{"itemNotFound": {"code": 404, "message": "…"}}`.
-fn words(fault: &Value) -> Option<String> {
+pub(super) fn words(fault: &Value) -> Option<String> {
     let (_, fault) = fault.as_object()?.iter().next()?;
     fault["message"].as_str().map(str::to_owned)
 }

@@ -7,6 +7,7 @@ pub mod check_config;
 mod client;
 pub mod doctor;
 pub mod fsck;
+mod keystone;
 pub mod logging;
 pub mod operations;
 mod policy;
@@ -54,6 +55,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Whether the usage of projects is what their records sum up to, in a running service; repair it.
     Quota(quota::QuotaArgs),
+    /// Put this service into the catalog of a Keystone.
+    Keystone(keystone::KeystoneArgs),
     /// End all tokens of a user of a running service.
     Tokens(tokens::TokensArgs),
     /// Copy a volume's data: what a backend's worker starts.
@@ -140,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Operations(args) => operations::operations(args),
         Command::Policy(args) => policy::policy(&args),
         Command::Quota(args) => quota::quota(&args),
+        Command::Keystone(args) => keystone::keystone(&args, &Surroundings::of_this_process()),
         Command::Tokens(args) => tokens::tokens(args),
         Command::Serve(args) => serve_with(&args),
         Command::Copy(args) => program::copy(&args),

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::model::{Context, ProjectId};
+use crate::web::auth::Scope;
 use crate::web::policy::check::Question;
 use crate::web::policy::file::PolicyFile;
 use crate::web::policy::rules::{CinderRule, NAMED, cinder_rules, role_rule};
@@ -165,12 +166,13 @@ fn caller(args: &CheckArgs) -> Result<Map<String, Value>, Vec<String>> {
             roles.push(implied.to_owned());
         }
     }
-    Ok(caller_of(&Context {
+    let context = Context {
         project_id: ProjectId::from(args.project.as_str()),
         is_admin: roles.iter().any(|role| role == "admin"),
         roles,
         ..Context::internal("user")
-    }))
+    };
+    Ok(caller_of(&context, &Scope::Project))
 }
 
 fn target(args: &CheckArgs) -> Result<Map<String, Value>, Vec<String>> {

@@ -14,11 +14,13 @@ use crate::model::volume::Secret;
 pub enum Strategy {
     /// The identity service of our own, with the users below.
     Embedded,
+    /// The tokens of a Keystone.
+    Keystone,
     /// Everyone is believed and is an administrator. For trying things out.
     Noauth,
 }
 
-settings! { read_plain; Strategy: "\"embedded\" or \"noauth\"" }
+settings! { read_plain; Strategy: "\"embedded\", \"keystone\" or \"noauth\"" }
 
 section! {
     /// A user of the embedded identity service.

@@ -8,7 +8,7 @@ use super::backend::{Backend, Driver, LvmType, Target};
 use super::node::Role;
 use super::reading::Notes;
 use super::units::{ByteSize, Duration};
-use super::{Config, scheduler};
+use super::{Config, keystone, scheduler};
 use crate::model::bounds::{CHARACTERS, PLACE};
 use crate::model::volume::Secret;
 
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, notes: &mut Notes) {
     places(config, notes);
     web(config, notes);
     auth(config, notes);
+    keystone::check(config, notes);
     transport(config, notes);
     scheduler(config, notes);
     times(config, notes);

@@ -41,8 +41,7 @@ impl<'t> Layers<'t> {
             match value.into_inner() {
                 DeValue::Table(table) if name == BACKEND => self.add_backends(table, &place, notes),
                 DeValue::Table(table) if known.contains(&name.as_str()) => {
-                    let section = self.sections.entry(name).or_default();
-                    section.extend(leaves(table, &place));
+                    self.add_section(&name, table, &place, known, notes);
                 }
                 _ if known.contains(&name.as_str()) || name == BACKEND => {
                     let problem = format!("is a section: write [{name}]");
@@ -52,6 +51,33 @@ impl<'t> Layers<'t> {
             }
         }
         errors.is_empty()
+    }
+
+    /// Adds the values of a section, and those of the sections within it.
+    fn add_section(
+        &mut self,
+        name: &str,
+        table: DeTable<'t>,
+        place: &Place<'t>,
+        known: &[&str],
+        notes: &mut Notes,
+    ) {
+        for (key, leaf) in leaves(table, place) {
+            let within = format!("{name}.{key}");
+            if !known.contains(&within.as_str()) {
+                let section = self.sections.entry(name.to_owned()).or_default();
+                section.insert(key, leaf);
+                continue;
+            }
+            let origin = leaf.origin();
+            match leaf.value.into_inner() {
+                DeValue::Table(table) => {
+                    let section = self.sections.entry(within).or_default();
+                    section.extend(leaves(table, place));
+                }
+                _ => notes.fault(origin, within.clone(), format!("is a section: write [{within}]")),
+            }
+        }
     }
 
     fn add_backends(&mut self, table: DeTable<'t>, place: &Place<'t>, notes: &mut Notes) {
@@ -100,6 +126,11 @@ impl<'t> Layers<'t> {
                 }
             }
         } else if known.contains(&section.as_str()) {
+            let within = key
+                .split_once("__")
+                .map(|(first, rest)| (format!("{section}.{first}"), rest.to_owned()))
+                .filter(|(within, _)| known.contains(&within.as_str()));
+            let (section, key) = within.unwrap_or((section, key));
             self.sections.entry(section).or_default().insert(key, leaf);
         } else {
             unknown_section(place.origin(0), &section, known, notes);

@@ -22,6 +22,7 @@ mod units;
 
 pub mod auth;
 pub mod backend;
+pub mod keystone;
 pub mod log;
 pub mod node;
 pub mod notifications;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 pub use auth::Auth;
 pub use backend::Backend;
 pub use fault::{Fault, Faults, Origin};
+pub use keystone::Keystone;
 pub use log::Log;
 pub use node::{Node, Role};
 pub use notifications::Notifications;
@@ -68,6 +70,8 @@ pub struct Config {
     pub web: Web,
     /// `[auth]`
     pub auth: Auth,
+    /// `[auth.keystone]`
+    pub keystone: Keystone,
     /// `[log]`
     pub log: Log,
     /// `[store]`
@@ -118,11 +122,12 @@ impl Default for Config {
     }
 }
 
-/// The sections besides `[backend.<name>]`.
+/// The sections besides `[backend.<name>]`. One with a dot is within another.
 const SECTIONS: &[&str] = &[
     "node",
     "web",
     "auth",
+    "auth.keystone",
     "log",
     "store",
     "transport",
@@ -279,6 +284,7 @@ impl Config {
             node: section(layers, "node", notes),
             web: section(layers, "web", notes),
             auth: section(layers, "auth", notes),
+            keystone: section(layers, "auth.keystone", notes),
             log: section(layers, "log", notes),
             store: section(layers, "store", notes),
             transport: section(layers, "transport", notes),
@@ -339,6 +345,9 @@ impl Config {
         }
         if self.auth.strategy == auth::Strategy::Noauth {
             warnings.push("auth.strategy is noauth: everyone who can connect is an administrator".to_owned());
+        }
+        if self.auth.strategy == auth::Strategy::Keystone {
+            warnings.extend(self.keystone.warnings());
         }
         if self.auth.users.iter().any(|user| user.password.is_some()) {
             warnings.push("auth.users has passwords in the clear: prefer password_hash".to_owned());

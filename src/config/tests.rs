@@ -50,7 +50,8 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
     let sections: [(&str, &[&str]); 12] = [
         ("node", Node::KEYS),
         ("web", Web::KEYS),
-        ("auth", Auth::KEYS),
+        ("auth", &[Auth::KEYS, &["keystone"]].concat()),
+        ("auth.keystone", Keystone::KEYS),
         ("log", Log::KEYS),
         ("store", Store::KEYS),
         ("transport", Transport::KEYS),
@@ -62,12 +63,16 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         ("operations", Operations::KEYS),
     ];
     for (name, known_keys) in sections {
-        assert_eq!(keys(&document[name]), known(known_keys), "[{name}]");
+        let section = name.split('.').fold(None, |within: Option<&toml::Value>, part| {
+            Some(within.map_or_else(|| &document[part], |table| &table[part]))
+        });
+        assert_eq!(keys(section.expect("a section")), known(known_keys), "[{name}]");
     }
     let of_backend = keys(&document["backend"][backend::DEFAULT_BACKEND]);
     assert_eq!(of_backend, known(Backend::KEYS), "[backend.file]");
     let named: BTreeSet<_> = document.keys().map(String::as_str).collect();
-    let all: BTreeSet<_> = SECTIONS.iter().copied().chain(["backend"]).collect();
+    let outer = SECTIONS.iter().copied().filter(|name| !name.contains('.'));
+    let all: BTreeSet<_> = outer.chain(["backend"]).collect();
     assert_eq!(named, all);
 }
 
@@ -127,6 +132,7 @@ fn the_environment_gives_every_kind_of_value() {
             ("PUMICE_SCHEDULER__CAPACITY_WEIGHT_MULTIPLIER", "-1.0"),
             ("PUMICE_QUOTA__VOLUMES", "-1"),
             ("PUMICE_AUTH__USERS", r#"[{ name = "bob", password = "x" }]"#),
+            ("PUMICE_AUTH__KEYSTONE__TOKEN_CACHE_TIME", "1m"),
             ("PUMICE_BACKEND__MY_FILE__PATH", "/srv/v"),
             ("PUMICE_BACKEND__MY_FILE__CAPABILITIES", r#"{ tier = "gold" }"#),
             ("PUMICE_UNRELATED", "passed by"),
@@ -245,6 +251,17 @@ const INVALID: &str = r#"[service]; report_interval = "60s" => service.down_time
 [web]; public_endpoint = "example.org" => web.public_endpoint: must be a URL
 [operations]; retry_initial = "2m" => operations.retry_max: must not be shorter
 [[auth.users]]; name = "a" => auth.users[0].password: is missing
+[auth]; keystone = 3 => p.toml:2: auth.keystone: is a section: write [auth.keystone]
+[auth.keystone]; urll = "http://k" => p.toml:2: auth.keystone.urll: is no known key; did you mean 'url'?
+[auth]; strategy = "keystone" => auth.keystone.url: must be Keystone's URL, such as https://keystone.example.org:5000/v3
+[auth]; strategy = "keystone" => auth.keystone.password: is missing: give password or password_file
+[auth]; strategy = "keystone"; [auth.keystone]; url = "keystone:5000" => p.toml:4: auth.keystone.url: must be Keystone's URL
+[auth]; strategy = "keystone"; [auth.keystone]; url = "http://user:pw@k" => p.toml:4: auth.keystone.url: must be Keystone's URL
+[auth]; strategy = "keystone"; [auth.keystone]; password = "x"; password_file = "/p" => p.toml:5: auth.keystone.password_file: stands beside password: give one of them
+[auth]; strategy = "keystone"; [auth.keystone]; timeout = "0s" => p.toml:4: auth.keystone.timeout: must be from 100ms to 1m
+[auth]; strategy = "keystone"; [auth.keystone]; token_cache_time = "2h" => p.toml:4: auth.keystone.token_cache_time: must be from 0s to 1h
+[auth]; strategy = "keystone"; [auth.keystone]; service_token_roles = [] => p.toml:4: auth.keystone.service_token_roles: is empty, so that no service token would be accepted
+[auth]; strategy = "keystone"; users = [{ name = "a", password = "x" }] => p.toml:3: auth.users: is for the strategy "embedded"; the users are those of Keystone
 web = 3 => p.toml:1: web: is a section: write [web]
 [backend]; file = 3 => p.toml:2: backend.file: is a section: write [backend.file]
 [auth]; users = 3 => p.toml:2: auth.users: is of type integer; write a list of {"#;

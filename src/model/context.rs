@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProjectId, UserId};
+use super::{Error, ProjectId, Result, UserId};
 
 /// The request context (that of oslo.context, without unused fields). The deadline is not part of it, but of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,19 @@ pub struct Context {
 }
 
 impl Context {
+    /// The caller's project, for what is made in it.
+    ///
+    /// # Errors
+    /// 403 for a token without a project. Cinder makes a volume of no project then.
+    pub fn own_project(&self) -> Result<&ProjectId> {
+        match self.project_id.as_str() {
+            "" => Err(Error::forbidden(
+                "The token is for no project, so nothing can be made with it.",
+            )),
+            _ => Ok(&self.project_id),
+        }
+    }
+
     /// A context for work without a request: resumes, timers, reports.
     pub fn internal(why: &str) -> Self {
         Self {

@@ -12,6 +12,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use serde_json::{Value, json};
 
+use super::auth::Scope;
 use super::fault::Fault;
 use super::links;
 use super::microversion::{self, Microversion};
@@ -39,6 +40,8 @@ pub struct Caller {
     pub(super) rule: Option<Rule>,
     /// The policy in force.
     pub(super) policy: Arc<Policy>,
+    /// What the token is for.
+    pub(super) scope: Scope,
 }
 
 /// The value of `OpenStack-API-Version` in the answer, stored for the middleware.
@@ -53,7 +56,7 @@ impl Caller {
 
     /// 403 unless the caller may do this in that project: in its own, or in any as an administrator.
     pub fn may_in(&self, rule: Rule, project: &ProjectId) -> Result<(), Fault> {
-        if self.policy.allows(rule, &self.context, project) {
+        if self.policy.allows(rule, &self.context, &self.scope, project) {
             Ok(())
         } else {
             Err(rule.refusal().into())
@@ -116,7 +119,7 @@ impl Caller {
 
     /// Whether the caller may do this in its own project.
     pub fn can(&self, rule: Rule) -> bool {
-        self.policy.allows(rule, &self.context, &self.context.project_id)
+        self.may(rule).is_ok()
     }
 
     /// Whether the caller may see resources of that project: its own, or any as an administrator. Resources that may
@@ -180,6 +183,7 @@ impl Caller {
             path_project,
             rule: None,
             policy,
+            scope: request.extensions().get::<Scope>().cloned().unwrap_or_default(),
         })
     }
 }

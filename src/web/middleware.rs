@@ -243,11 +243,13 @@ pub async fn guard(
             return Ok(request.into_response(answer).map_into_right_body());
         }
     };
+    let scope = principal.scope.clone();
     let context = context_of(request.request(), principal);
     let context = match &server {
-        Some(server) => server.policy.with_admin(context),
+        Some(server) => server.policy.with_admin(context, &scope),
         None => context,
     };
+    request.extensions_mut().insert(scope);
     request.extensions_mut().insert(context);
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }

@@ -25,7 +25,7 @@ use pumice::model::{BackendName, ProjectId};
 use pumice::store::catalog::Catalog;
 use pumice::store::memory::MemoryStore;
 use pumice::transport::Router;
-use pumice::web::auth::{Authenticator, Principal, Strategy};
+use pumice::web::auth::{Authenticator, Credentials, Principal, Scope, Strategy};
 use pumice::web::fault::Fault;
 use pumice::web::server::{self, Site};
 use pumice::web::state::{ServerState, WebState};
@@ -44,7 +44,8 @@ struct Roles;
 
 #[async_trait]
 impl Authenticator for Roles {
-    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
+    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<Principal>, Fault> {
+        let token = credentials.token;
         let Some((role, project)) = token.split_once(':') else {
             return Ok(None);
         };
@@ -60,6 +61,7 @@ impl Authenticator for Roles {
             project_id: ProjectId::from(project),
             roles: implied.iter().map(|role| (*role).to_owned()).collect(),
             is_admin: role == "admin",
+            scope: Scope::Project,
         }))
     }
 

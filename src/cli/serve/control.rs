@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
-use super::{notifications, policy};
+use super::{keystone, notifications, policy};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -381,19 +381,18 @@ async fn site(
     insight: Insight,
     admission: AdmissionQueues,
 ) -> Result<Site, BoxError> {
-    let identity = match config.auth.strategy {
-        auth::Strategy::Noauth => None,
+    let mut identity = None;
+    let strategy = match config.auth.strategy {
+        auth::Strategy::Noauth => Strategy::NoAuth,
+        auth::Strategy::Keystone => Strategy::Tokens(keystone::start(config)?),
         auth::Strategy::Embedded => {
-            let identity = Arc::new(
+            let opened = Arc::new(
                 Identity::open(catalog.clone(), router.any(), identity_options(config, data_dir)).await?,
             );
-            actix_rt::spawn(identity.clone().keep_tidy(TIDY));
-            Some(identity)
+            actix_rt::spawn(opened.clone().keep_tidy(TIDY));
+            identity = Some(opened.clone());
+            Strategy::Tokens(opened)
         }
-    };
-    let strategy = match &identity {
-        Some(identity) => Strategy::Tokens(identity.clone()),
-        None => Strategy::NoAuth,
     };
     let Watched { readiness, health } = watched;
     let actors = router.clone();
@@ -456,7 +455,7 @@ fn identity_options(config: &Config, data_dir: &Path) -> IdentityOptions {
 }
 
 /// The URL for clients on this machine.
-fn local_url(config: &Config) -> String {
+pub(in crate::cli) fn local_url(config: &Config) -> String {
     if let Some(url) = config.web.public_endpoint() {
         return url.to_owned();
     }

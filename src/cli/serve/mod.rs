@@ -9,6 +9,7 @@
 
 pub(in crate::cli) mod control;
 pub(in crate::cli) mod exports;
+pub(in crate::cli) mod keystone;
 mod notifications;
 mod policy;
 pub(in crate::cli) mod volume;

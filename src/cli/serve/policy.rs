@@ -73,6 +73,7 @@ async fn watch(policy: Arc<Policy>, path: PathBuf, mut known: Option<(u64, Syste
 mod tests {
     use super::*;
     use crate::model::{Context, ProjectId};
+    use crate::web::auth::Scope;
     use crate::web::policy::member;
 
     #[actix::test]
@@ -89,7 +90,12 @@ mod tests {
                 is_admin: false,
                 ..Context::internal("test")
             };
-            policy.allows(member("volume:create"), &context, &ProjectId::from("p"))
+            policy.allows(
+                member("volume:create"),
+                &context,
+                &Scope::Project,
+                &ProjectId::from("p"),
+            )
         };
         assert_eq!((create("creator"), create("member")), (true, false));
         let reread = async |expected: (bool, bool)| {

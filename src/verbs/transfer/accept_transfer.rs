@@ -49,7 +49,7 @@ impl Request for AcceptTransfer {
         }
         let volume = control.transferred_volume(&transfer).await?;
         let volume_type = control.type_of(&volume).await?;
-        let taker = &at.context.project_id;
+        let taker = at.context.own_project()?;
         if let Some(volume_type) = &volume_type
             && !at.context.is_admin
             && !volume_type.is_open_to(taker)

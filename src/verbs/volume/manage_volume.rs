@@ -61,6 +61,7 @@ impl Request for ManageVolume {
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<Volume>, Interrupt> {
         let control = at.control;
+        at.context.own_project()?;
         REFERENCE.check(0, self.reference.weight())?;
         METADATA.check(0, pairs(&self.metadata))?;
         control.refuse_what_is_managed(&self.reference).await?;

@@ -3,6 +3,7 @@
 //! Nothing but version documents, logins and the health check is answered without a token. Unauthenticated clients
 //! receive the answer of keystonemiddleware, which tells them where to log in.
 
+pub mod keystone;
 mod noauth;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -19,22 +20,59 @@ use crate::model::{ProjectId, UserId};
 pub struct Principal {
     /// The user.
     pub user_id: UserId,
-    /// The project the token is for; empty for a token without scope, which no policy lets through.
+    /// The project the token is for; empty for a token without one, which by default only administrators can use.
     pub project_id: ProjectId,
     /// The roles there, implied ones included.
     pub roles: Vec<String>,
     /// Whether policy counts the user as an administrator.
     pub is_admin: bool,
+    /// What the token is for.
+    pub scope: Scope,
+}
+
+/// What a token is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// A project.
+    #[default]
+    Project,
+    /// All of the deployment (keystone: `system_scope:all`).
+    System,
+    /// The domain with this id.
+    Domain(String),
+    /// Nothing: it only says who the user is.
+    None,
+}
+
+/// What a request says of its sender.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// The user's token.
+    pub token: &'a str,
+    /// The token of the service that sends the request for the user (`X-Service-Token`).
+    pub service_token: Option<&'a str>,
+    /// The method of the request.
+    pub method: &'a str,
+    /// Its path.
+    pub path: &'a str,
 }
 
 /// Validates tokens.
 #[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
-    /// The user of this token; `None` if the token is not valid (any more).
+    /// The user of the token; `None` if the token is not valid (any more), or not for this request.
     ///
     /// # Errors
     /// If the store or the identity service is unavailable.
-    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault>;
+    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<Principal>, Fault>;
+
+    /// Whether there is this project, as far as can be known.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`].
+    async fn has_project(&self, _project: &ProjectId) -> Result<bool, Fault> {
+        Ok(true)
+    }
 
     /// Where to log in, for `WWW-Authenticate`.
     fn login_uri(&self, base_url: &str) -> String;
@@ -48,6 +86,19 @@ pub enum Strategy {
     /// No authentication: a token is `user:project`, and everyone is an administrator (cinder: `auth_strategy =
     /// noauth`). For local tests.
     NoAuth,
+}
+
+impl Strategy {
+    /// Whether there is this project, as far as can be known.
+    ///
+    /// # Errors
+    /// If the identity service is unavailable.
+    pub async fn has_project(&self, project: &ProjectId) -> Result<bool, Fault> {
+        match self {
+            Self::Tokens(authenticator) => authenticator.has_project(project).await,
+            Self::NoAuth => Ok(true),
+        }
+    }
 }
 
 /// The result of authentication.
@@ -72,7 +123,7 @@ pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: 
         }
         Strategy::Tokens(authenticator) => {
             let found = match token {
-                Some(token) => authenticator.authenticate(token).await,
+                Some(token) => authenticator.authenticate(&credentials(request, token)).await,
                 None => Ok(None),
             };
             match found {
@@ -86,11 +137,25 @@ pub async fn admit(strategy: &Strategy, base_url: impl Fn() -> String, request: 
 
 /// The token in a request's headers.
 pub fn token(request: &HttpRequest) -> Option<&str> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    text("x-auth-token")
-        .or_else(|| text("x-storage-token"))
+    header(request, "x-auth-token")
+        .or_else(|| header(request, "x-storage-token"))
         .map(str::trim)
         .filter(|token| !token.is_empty())
+}
+
+fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn credentials<'a>(request: &'a HttpRequest, token: &'a str) -> Credentials<'a> {
+    let service_token = request.headers().get("x-service-token");
+    Credentials {
+        token,
+        // A header that is not text is no valid token.
+        service_token: service_token.map(|value| value.to_str().unwrap_or_default().trim()),
+        method: request.method().as_str(),
+        path: request.path(),
+    }
 }
 
 /// keystonemiddleware's 401.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::Principal;
+use super::{Principal, Scope};
 use crate::model::{Error, bounds};
 
 /// A token is `user:project`; without a colon the text is both. Nothing else bounds their length, and both
@@ -20,6 +20,7 @@ pub(super) fn principal(token: &str) -> Result<Principal, Error> {
         project_id: project.into(),
         roles: Vec::new(),
         is_admin: true,
+        scope: Scope::Project,
     })
 }
 

@@ -48,7 +48,7 @@ use self::directory::{Configured, Directory};
 use self::password::Passwords;
 use self::throttle::Throttle;
 use self::tokens::{Session, Tokens};
-use super::auth::{Authenticator, Principal};
+use super::auth::{Authenticator, Credentials, Principal};
 use super::fault::{Fault, chain};
 use crate::messages::api::ApiTopic;
 use crate::model::volume::Secret;
@@ -162,8 +162,12 @@ impl Identity {
 
 #[async_trait]
 impl Authenticator for Identity {
-    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Fault> {
-        Ok(self.session(token).await?.map(Session::principal))
+    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<Principal>, Fault> {
+        Ok(self.session(credentials.token).await?.map(Session::principal))
+    }
+
+    async fn has_project(&self, project: &ProjectId) -> Result<bool, Fault> {
+        Ok(Self::has_project(self, project).await?)
     }
 
     fn login_uri(&self, base_url: &str) -> String {

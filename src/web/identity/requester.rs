@@ -13,7 +13,7 @@ use super::{Identity, view};
 use crate::messages::api::ApiTopic;
 use crate::messages::{Call, Message};
 use crate::model::{ProjectId, UserId};
-use crate::web::auth::{self, Principal};
+use crate::web::auth::{self, Principal, Scope};
 use crate::web::middleware::context_of;
 use crate::web::state::ServerState;
 
@@ -120,6 +120,7 @@ where
         project_id: ProjectId(String::new()),
         roles: Vec::new(),
         is_admin: true,
+        scope: Scope::None,
     };
     let context = context_of(request, service);
     Ok(identity

@@ -25,7 +25,7 @@ use crate::model::{ApplicationCredential, Project, ProjectId, Role, RoleId, Time
 use crate::rng;
 use crate::store::catalog::{Catalog, TokenState};
 use crate::store::{CommitError, StoreError};
-use crate::web::auth::Principal;
+use crate::web::auth::{Principal, Scope};
 
 /// How many rows are removed in one commit.
 const REMOVED_AT_ONCE: usize = 50;
@@ -74,6 +74,10 @@ impl Session {
     /// The user, for handlers.
     pub fn principal(self) -> Principal {
         Principal {
+            scope: match self.project {
+                Some(_) => Scope::Project,
+                None => Scope::None,
+            },
             is_admin: self.is_admin(),
             user_id: self.user.id,
             project_id: self

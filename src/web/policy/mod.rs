@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::check::Question;
 use self::file::PolicyFile;
+use super::auth::Scope;
 pub use crate::model::role::Level;
 use crate::model::{Context, Error, ProjectId};
 
@@ -89,8 +90,8 @@ impl Policy {
         *self.file.write() = Arc::new(file);
     }
 
-    /// Whether the rule allows the caller to act on a resource of `project`.
-    pub fn allows(&self, rule: Rule, context: &Context, project: &ProjectId) -> bool {
+    /// Whether the rule allows the caller, with a token of this scope, to act on a resource of `project`.
+    pub fn allows(&self, rule: Rule, context: &Context, scope: &Scope, project: &ProjectId) -> bool {
         let file = Arc::clone(&self.file.read());
         if !file.changes(rule) {
             return rule.allows(context, project);
@@ -98,7 +99,7 @@ impl Policy {
         let question = Question {
             rules: &file.checks,
             target: &target_of(project),
-            caller: &caller_of(context),
+            caller: &caller_of(context, scope),
         };
         match file.checks.get(rule.name) {
             Some(check) => question.passes(check),
@@ -107,14 +108,14 @@ impl Policy {
     }
 
     /// The context, with `is_admin` as the policy file decides (cinder: `context_is_admin`).
-    pub fn with_admin(&self, mut context: Context) -> Context {
+    pub fn with_admin(&self, mut context: Context, scope: &Scope) -> Context {
         let file = Arc::clone(&self.file.read());
         if let Some(check) = file.own_check("context_is_admin") {
             context.is_admin = false;
             let question = Question {
                 rules: &file.checks,
                 target: &target_of(&context.project_id),
-                caller: &caller_of(&context),
+                caller: &caller_of(&context, scope),
             };
             context.is_admin = question.passes(check);
         }
@@ -134,15 +135,21 @@ pub fn target_of(project: &ProjectId) -> Map<String, Value> {
 }
 
 /// What checks know of a caller (cinder: `context.py` `to_policy_values`).
-pub fn caller_of(context: &Context) -> Map<String, Value> {
+pub fn caller_of(context: &Context, scope: &Scope) -> Map<String, Value> {
+    let (system_scope, domain_id) = match scope {
+        Scope::System => (Some("all"), None),
+        Scope::Domain(id) => (None, Some(id.as_str())),
+        Scope::Project | Scope::None => (None, None),
+    };
     object(json!({
         "user_id": context.user_id.as_str(),
-        "project_id": context.project_id.as_str(),
+        // Not an empty text: checks compare it with `None`.
+        "project_id": Some(context.project_id.as_str()).filter(|id| !id.is_empty()),
         "roles": context.roles,
         "is_admin": context.is_admin,
         "is_admin_project": true,
-        "system_scope": null,
-        "domain_id": null,
+        "system_scope": system_scope,
+        "domain_id": domain_id,
     }))
 }
 

@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
+use actix_web::web;
+
 use super::prelude::*;
 use crate::model::{ProjectDefaultType, ProjectId, VolumeTypeId};
 use crate::verbs::volume_type::{SetDefaultType, UnsetDefaultType};
 use crate::web::schema::prelude::*;
+use crate::web::state::ServerState;
 use crate::web::views::shape::{Shape, field};
 
 const DEFAULT: Shape = Shape::Object(&[
@@ -57,10 +60,24 @@ pub(super) async fn show(_: Caller, state: State, path: SubjectPath) -> HandlerR
     ok(&Named("default_type", View::of(&default)))
 }
 
-pub(super) async fn set(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
+/// A project that the identity service does not know is 404 (cinder: `api_utils.py`, `validate_project_and_authorize`).
+pub(super) async fn set(
+    caller: Caller,
+    state: State,
+    server: web::Data<ServerState>,
+    path: SubjectPath,
+    body: Body,
+) -> HandlerResult {
     let volume_type = text(&body.value()["default_type"], "volume_type").unwrap_or_default();
+    let project_id = ProjectId::from(path.id.as_str());
+    caller.permitted()?;
+    if !server.strategy.has_project(&project_id).await? {
+        return Err(Fault::not_found(format!(
+            "Project with id {project_id} not found."
+        )));
+    }
     let message = SetDefaultType {
-        project_id: ProjectId::from(path.id.as_str()),
+        project_id,
         volume_type: volume_type.to_owned(),
     };
     let default = caller.ask(&state, message).await?;

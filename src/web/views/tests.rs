@@ -21,6 +21,7 @@ use crate::web::microversion::Microversion;
 /// A caller with version 3.`minor`.
 pub(crate) fn caller(minor: u16, is_admin: bool) -> Caller {
     Caller {
+        scope: Default::default(),
         context: Context {
             project_id: ProjectId::from("0123456789abcdef0123456789abcdef"),
             user_id: "admin".into(),

@@ -315,7 +315,7 @@ fn new_records(
         bootable: origin.is_some_and(|origin| origin.volume.bootable),
         multiattach: volume_type.is_multiattach(),
         ..Volume::new(
-            at.context.project_id.clone(),
+            at.context.own_project()?.clone(),
             at.context.user_id.clone(),
             size,
             VolumeStatus::Creating,

@@ -6,6 +6,7 @@ use super::super::tests::someone;
 use super::super::{Policy, admin, member, reader};
 use super::*;
 use crate::model::ProjectId;
+use crate::web::auth::Scope;
 
 #[test]
 fn a_file_replaces_the_checks_that_it_names() {
@@ -16,7 +17,8 @@ fn a_file_replaces_the_checks_that_it_names() {
         admin("volume_extension:type_create"),
     );
     let allowed = |policy: &Policy, roles: &[&str], project: &str| {
-        [create, show, types].map(|rule| policy.allows(rule, &someone(roles), &ProjectId::from(project)))
+        [create, show, types]
+            .map(|rule| policy.allows(rule, &someone(roles), &Scope::Project, &ProjectId::from(project)))
     };
     assert_eq!(
         allowed(&policy, &["member", "reader"], "mine"),
@@ -90,6 +92,23 @@ fn a_file_replaces_the_checks_that_it_names() {
             "{text} {roles:?} {project}"
         );
     }
+}
+
+#[test]
+fn a_check_can_ask_what_the_token_is_for() {
+    let policy = Policy::default();
+    let text = "'volume:create': 'role:member and system_scope:all'\n'volume:get': 'domain_id:d'\ncontext_is_admin: 'system_scope:all'";
+    policy.replace(PolicyFile::parse(text).unwrap());
+    let asked = |scope: Scope| {
+        let context = someone(&["member"]);
+        let [create, show] = [member("volume:create"), reader("volume:get")]
+            .map(|rule| policy.allows(rule, &context, &scope, &ProjectId::from("theirs")));
+        (create, show, policy.with_admin(context, &scope).is_admin)
+    };
+    assert_eq!(asked(Scope::Project), (false, false, false));
+    assert_eq!(asked(Scope::System), (true, false, true));
+    assert_eq!(asked(Scope::Domain("d".to_owned())), (false, true, false));
+    assert_eq!(asked(Scope::Domain("e".to_owned())), (false, false, false));
 }
 
 #[test]
