@@ -17,7 +17,7 @@ KILLS ?= 1000
 NOTIFICATIONS_ARGS ?=
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients tempest notifications-amqp sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -85,6 +85,9 @@ notifications-amqp: ## Notifications with a real RabbitMQ that is killed, read b
 	@scripts/install-packages rabbitmq-server python3-venv
 	@$(CARGO) build --quiet --locked --release --bin pumice
 	@PUMICE_BIN=$${CARGO_TARGET_DIR:-target}/release/pumice tests/notifications/run $(NOTIFICATIONS_ARGS)
+
+tempest-keystone: ## The same with the users of a real Keystone
+	@IDENTITY=keystone TEMPEST_WORK=$(CURDIR)/target/tempest-keystone $(MAKE) --no-print-directory tempest
 
 guest-image:
 	@scripts/install-packages $(GUEST_PACKAGES)
