@@ -2,7 +2,7 @@
 //! files as OpenStack's clients.
 //!
 //! In this order: `OS_TOKEN`; `OS_CLOUD`, a cloud of `clouds.yaml` (`OS_CLIENT_CONFIG_FILE`, else the default places of those
-//! clients); `OS_AUTH_URL` with `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME` and the domains. For a service without login
+//! clients); `OS_AUTH_URL` with `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME` and the domains. `OS_CACERT` has the certificates of authorities. For a service without login
 //! (`noauth`) only its address is needed.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::model::volume::Secret;
+use crate::web::auth::keystone::http;
 
 /// The time limit of a request.
 const PATIENCE: Duration = Duration::from_secs(65);
@@ -62,6 +63,7 @@ struct Clouds {
 struct Cloud {
     #[serde(default)]
     auth: Login,
+    cacert: Option<PathBuf>,
 }
 
 /// The login data, in the format of `clouds.yaml`.
@@ -79,6 +81,8 @@ pub(super) struct Login {
     project_domain_name: Option<String>,
     project_domain_id: Option<String>,
     system_scope: Option<String>,
+    /// PEM certificates that a server's is checked with, instead of those of the system.
+    pub(super) cacert: Option<PathBuf>,
 }
 
 impl Client {
@@ -88,11 +92,10 @@ impl Client {
     /// # Errors
     /// If the service or the credentials are unknown, or the login fails.
     pub(super) async fn log_in(url: Option<String>) -> Result<Self, AskError> {
-        let http = awc::Client::builder().timeout(PATIENCE).finish();
         let login = Login::of_this_process()?;
         let (token, found) = match (&login.token, &login.auth_url) {
             (Some(token), _) => (Secret::new(token), None),
-            (None, Some(auth_url)) => login.tokens(&http, auth_url).await?,
+            (None, Some(auth_url)) => login.tokens(&login.http(auth_url)?, auth_url).await?,
             // A service without login accepts any token.
             (None, None) => (Secret::new("admin:admin"), None),
         };
@@ -100,6 +103,7 @@ impl Client {
             AskError::Unknown("Say where the service is: --url, or OS_CLOUD or OS_AUTH_URL.".to_owned())
         })?;
         let url = url.trim_end_matches('/').to_owned();
+        let http = login.http(&url)?;
         Ok(Self { http, url, token })
     }
 
@@ -147,6 +151,7 @@ impl Login {
         ] {
             *place = variable(name).or(place.take());
         }
+        login.cacert = variable("OS_CACERT").map(PathBuf::from).or(login.cacert);
         Ok(login)
     }
 
@@ -174,7 +179,10 @@ impl Login {
                 AskError::Unknown(format!("{} cannot be read as a list of clouds", path.display()))
             })?;
             if let Some(cloud) = clouds.clouds.remove(name) {
-                return Ok(cloud.auth);
+                return Ok(Self {
+                    cacert: cloud.cacert.or(cloud.auth.cacert),
+                    ..cloud.auth
+                });
             }
         }
         let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
@@ -182,6 +190,13 @@ impl Login {
             "There is no cloud {name} in {}.",
             places.join(", ")
         )))
+    }
+
+    /// A client of the server at this address.
+    fn http(&self, url: &str) -> Result<awc::Client, AskError> {
+        let tls = http::tls(url, self.cacert.as_deref());
+        let tls = tls.map_err(|error| AskError::Unknown(error.to_string()))?;
+        Ok(http::client(tls, PATIENCE))
     }
 
     /// The body of the request for a token.
@@ -283,13 +298,14 @@ mod tests {
     fn the_environment_goes_before_the_cloud_and_a_token_before_both() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("clouds.yaml");
-        let text = "# mine\nclouds:\n  there:\n    auth:\n      auth_url: \"http://a/v3\"\n      username: ann\n      password: 'p: w'\n    region_name: x\n";
+        let text = "# mine\nclouds:\n  there:\n    auth:\n      auth_url: \"http://a/v3\"\n      username: ann\n      password: 'p: w'\n    region_name: x\n    cacert: /ca\n";
         std::fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();
         let cloud = [("OS_CLOUD", "there"), ("OS_CLIENT_CONFIG_FILE", file)];
         let found = login(&cloud).unwrap();
         assert_eq!(found.auth_url.as_deref(), Some("http://a/v3"));
         assert_eq!(found.password.as_deref(), Some("p: w"));
+        assert_eq!(found.cacert.as_deref(), Some(std::path::Path::new("/ca")));
         let found = login(&[cloud[0], cloud[1], ("OS_USERNAME", "bob")]).unwrap();
         assert_eq!(found.username.as_deref(), Some("bob"));
         let found = login(&[("OS_CLOUD", "nowhere"), ("OS_TOKEN", "t")]).unwrap();

@@ -124,7 +124,7 @@ impl Admin {
         let auth_url = login.auth_url.clone();
         let auth_url = auth_url.ok_or_else(|| AskError::Unknown(missing.to_owned()))?;
         let cafile = Some(config.keystone.cafile.clone()).filter(|path| !path.as_os_str().is_empty());
-        let cafile = std::env::var_os("OS_CACERT").map(PathBuf::from).or(cafile);
+        let cafile = login.cacert.clone().or(cafile);
         let tls = tls(&auth_url, cafile.as_deref()).map_err(|error| AskError::Unknown(error.to_string()))?;
         let http = Http::new(&auth_url, tls, TIMEOUT);
         let token = match &login.token {

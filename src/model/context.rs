@@ -50,3 +50,20 @@ impl Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_without_a_project_makes_nothing() {
+        let context = Context::internal("test");
+        assert_eq!(context.own_project().unwrap().as_str(), "pumice");
+        let context = Context {
+            project_id: ProjectId(String::new()),
+            ..context
+        };
+        let error = context.own_project().unwrap_err();
+        assert_eq!(error.kind, crate::model::ErrorKind::Forbidden);
+    }
+}

@@ -94,11 +94,12 @@ class Behind(harness.Pumice):
             **more,
         }
 
-    def register(self, *words, user="admin", project="admin"):
-        return subprocess.run(
-            [harness.BINARY, "keystone", "register", "--config", str(self.control.config_file), *words],
-            env=self.client_env(user, project), capture_output=True, text=True, timeout=60,
-        )
+    def register(self, *words, **env):
+        return self.run("keystone", "register", "--config", str(self.control.config_file), *words, **env)
+
+    def run(self, *words, user="admin", project="admin", **env):
+        return subprocess.run([harness.BINARY, *words], env=self.client_env(user, project, **env), capture_output=True,
+                              text=True, timeout=60)
 
     def connect(self, auth_type="password", **auth):
         return openstack.connect(
@@ -158,6 +159,9 @@ def test_registering_changes_what_differs_and_nothing_else(behind):
     other = behind.register("--internal-url", "http://10.0.0.1:8776/")
     assert other.stdout.count("update: ") == 4, other.stdout
     assert behind.register().stdout.count(f"{behind.url}/v3/$(project_id)s (was http://10.0.0.1:8776/v3/$(project_id)s)") == 4
+    other = certificate(behind.folder / "other.pem")
+    distrusted = behind.register(OS_CACERT=str(other))
+    assert distrusted.returncode == 1 and "certificate" in distrusted.stderr, distrusted.stderr
     endpoints = behind.keystone.ask("GET", "/endpoints", behind.keystone.token())["endpoints"]
     assert len(endpoints) == 3 + 6 + 6
 
@@ -181,6 +185,14 @@ def test_the_openstack_client_makes_a_volume(registered, bin_dir):
                             capture_output=True, text=True, timeout=120)
     assert cinder.returncode == 0, cinder.stderr
     assert registered.register(user="eve", project="green").returncode == 1, "she is no administrator"
+
+
+def test_commands_of_pumice_log_in_there(registered):
+    listed = registered.run("operations", "list")
+    assert listed.returncode == 0, listed.stderr
+    refused = registered.run("operations", "list", OS_PASSWORD="wrong")
+    assert refused.returncode == 1 and "401" in refused.stderr, refused.stderr
+    assert requests.get(f"{registered.url}/identity/v3", timeout=10).status_code == 404
 
 
 def test_a_wrong_token_is_refused_and_a_revoked_one_soon(registered, keystone):

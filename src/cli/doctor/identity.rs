@@ -1,20 +1,44 @@
-//! Credentials: only its owner may read the file with the administrator's password.
+//! Credentials: only its owner may read the file with a password; and the files that are named for Keystone.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::finding::Reporter;
+use crate::cli::serve;
 use crate::config::auth::Strategy;
 use crate::config::{Config, Role};
 use crate::web::identity::CLOUDS;
 
 const CHECK: &str = "identity";
 
-/// Checks `clouds.yaml`.
+/// Checks `clouds.yaml`, or what is named for Keystone.
 pub fn check(config: &Config, reporter: &Reporter) {
-    if !config.node.has(Role::Control) || config.auth.strategy != Strategy::Embedded {
+    if !config.node.has(Role::Control) {
         return;
     }
+    match config.auth.strategy {
+        Strategy::Embedded => clouds(config, reporter),
+        Strategy::Keystone => keystone(config, reporter),
+        Strategy::Noauth => {}
+    }
+}
+
+fn keystone(config: &Config, reporter: &Reporter) {
+    let faults = serve::keystone::faults(config);
+    if faults.is_empty() {
+        reporter.ok(CHECK, format!("tokens are those of {}", config.keystone.url));
+    }
+    for fault in faults {
+        reporter.fault(CHECK, fault, "correct the file, or name another in the configuration");
+    }
+    let path = &config.keystone.password_file;
+    if let Ok(found) = std::fs::metadata(path) {
+        let user = rustix::process::geteuid().as_raw();
+        assess(path, found.mode() & 0o777, found.uid(), user, reporter);
+    }
+}
+
+fn clouds(config: &Config, reporter: &Reporter) {
     let path = config.node.data_dir.join(CLOUDS);
     match std::fs::metadata(&path) {
         Ok(found) => {
@@ -59,8 +83,19 @@ fn assess(path: &Path, mode: u32, owner: u32, user: u32, reporter: &Reporter) {
 mod tests {
     use std::path::Path;
 
-    use super::assess;
+    use super::{assess, check};
     use crate::cli::doctor::finding::{Outcome, Reporter};
+    use crate::config::{Config, Surroundings};
+
+    #[test]
+    fn the_files_for_keystone_are_looked_at() {
+        let text = "[auth]\nstrategy = \"keystone\"\n[auth.keystone]\nurl = \"https://k\"\npassword_file = \"/nonexistent/p\"\n\
+                    cafile = \"/nonexistent/c\"\n[node]\ndata_dir = \"/d\"\n";
+        let config = Config::from_layers(Some(("p.toml", text)), &Surroundings::default(), &[]).unwrap();
+        let findings = Reporter::collect(None, |reporter| check(&config, reporter));
+        let faults: Vec<_> = findings.iter().map(|finding| finding.outcome).collect();
+        assert_eq!(faults, [Outcome::Fault, Outcome::Fault]);
+    }
 
     #[test]
     fn a_password_that_others_may_read_is_a_fault() {

@@ -97,6 +97,24 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
+/// A client with these settings of TLS and this time limit of a request.
+pub fn client(tls: Option<Arc<ClientConfig>>, timeout: Duration) -> awc::Client {
+    let mut connector = awc::Connector::new()
+        .timeout(timeout)
+        .limit(CONNECTIONS)
+        .conn_keep_alive(KEEP_ALIVE)
+        .max_http_version(awc::http::Version::HTTP_11);
+    if let Some(tls) = tls {
+        connector = connector.rustls_0_23(tls);
+    }
+    // A redirect would take the token to another address.
+    awc::Client::builder()
+        .connector(connector)
+        .disable_redirects()
+        .timeout(timeout)
+        .finish()
+}
+
 /// An answer of any status.
 pub struct Answer {
     /// The status.
@@ -123,20 +141,7 @@ pub struct Http {
 impl Http {
     /// A client of the Keystone at this address, with or without `/v3`. `timeout` is that of each request.
     pub fn new(url: &str, tls: Option<Arc<ClientConfig>>, timeout: Duration) -> Self {
-        let mut connector = awc::Connector::new()
-            .timeout(timeout)
-            .limit(CONNECTIONS)
-            .conn_keep_alive(KEEP_ALIVE)
-            .max_http_version(awc::http::Version::HTTP_11);
-        if let Some(tls) = tls {
-            connector = connector.rustls_0_23(tls);
-        }
-        // A redirect would take the token to another address.
-        let client = awc::Client::builder()
-            .connector(connector)
-            .disable_redirects()
-            .timeout(timeout)
-            .finish();
+        let client = client(tls, timeout);
         let base = url.trim_end_matches('/');
         let base = base.strip_suffix("/v3").unwrap_or(base);
         Self {
