@@ -83,8 +83,8 @@ tempest: ## Tempest's block storage tests against a service of its own, with use
 
 notifications-amqp: ## Notifications with a real RabbitMQ that is killed, read by oslo.messaging; and what a dead one costs
 	@scripts/install-packages rabbitmq-server python3-venv
-	@$(CARGO) build --quiet --locked --release --bin pumice
-	@PUMICE_BIN=$${CARGO_TARGET_DIR:-target}/release/pumice tests/notifications/run $(NOTIFICATIONS_ARGS)
+	@$(CARGO) build --quiet --locked --bin pumice
+	@tests/notifications/run $(NOTIFICATIONS_ARGS)
 
 tempest-keystone: ## The same with the users of a real Keystone
 	@IDENTITY=keystone TEMPEST_WORK=$(CURDIR)/target/tempest-keystone $(MAKE) --no-print-directory tempest

@@ -7,10 +7,12 @@
 //! | published by | events |
 //! |---|---|
 //! | `volume.<host>@<backend>#<pool>` | `create.*`, `manage_existing.*` of a volume, `manage_existing_snapshot.*` |
+//! | `<service>.<host>` of the control node | those of volume types and QoS specs |
 //! | `volume.<host>` of the control node | `update.*`, `reset_status.*`, `transfer.*`, `detach.end`, all of a volume without a host |
 //! | `volume.<host>@<backend>`, `snapshot.<host>@<backend>` | all others |
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::Control;
 use crate::model::{
@@ -95,6 +97,25 @@ pub fn notify_snapshot(changes: &mut Changes, caller: &NotificationCaller, event
         resource,
         caller,
         payload,
+    ));
+}
+
+/// Adds a notification of a change of something that administrators keep, published by `<service>.<host>` of the control node.
+pub fn notify_about(
+    changes: &mut Changes,
+    caller: &NotificationCaller,
+    (service, event_type): (&str, &str),
+    resource: Uuid,
+    payload: impl FnOnce() -> Value,
+) {
+    let Some(outbox) = changes.outbox() else { return };
+    let publisher = format!("{service}.{}", outbox.host());
+    changes.notify(Notification::new(
+        event_type,
+        publisher,
+        resource,
+        caller,
+        text(payload()),
     ));
 }
 

@@ -4,11 +4,14 @@
 //! not made. `<name>.start` is added where the operation begins (for a new volume: where it is placed), `<name>.end` where it has
 //! succeeded, `<name>.error` where it has failed. Changes without an operation add `start` and `end` to their only commit.
 
+use serde_json::Value;
+use uuid::Uuid;
+
 use super::request::BeginContext;
 use super::transition::{RecordChange, Transition};
 use super::{OperationContext, verb_of};
 use crate::control::notifications::{
-    SnapshotEvent, VolumeEvent, notify_not_scheduled, notify_snapshot, notify_volume,
+    SnapshotEvent, VolumeEvent, notify_about, notify_not_scheduled, notify_snapshot, notify_volume,
 };
 use crate::model::{
     Attachment, NotificationCaller, Operation, Result, Snapshot, SnapshotId, Volume, VolumeStatus,
@@ -182,6 +185,19 @@ impl BeginContext<'_> {
                 deleted: false,
             };
             records.notify(changes, &self.context.into(), event_type, "");
+        }
+    }
+
+    /// Adds an event of something that administrators keep.
+    pub fn notify_about(
+        &self,
+        changes: &mut Changes,
+        event: (&str, &str),
+        resource: Uuid,
+        payload: impl FnOnce() -> Value,
+    ) {
+        if changes.outbox().is_some() {
+            notify_about(changes, &self.context.into(), event, resource, payload);
         }
     }
 

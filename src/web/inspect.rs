@@ -12,6 +12,7 @@
 //! | `/inspect/operations/{id}` | one of them; `DELETE` cancels it |
 //! | `/inspect/scheduler/decisions` | which pools were considered for a volume, and why each was or was not chosen |
 //! | `/inspect/quota` | whether the usage of projects (`project_id`) is what their records sum up to; `POST /inspect/quota/repair` repairs it |
+//! | `/inspect/notifications` | for each sink: how many notifications wait, were published and dropped, and why it fails |
 //! | `/inspect/fsck` | whether records, index rows, operations and quota are consistent at this moment |
 
 mod fsck;
@@ -53,6 +54,7 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always).parameters(FINISHED).ok(OBJECT);
     routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).parameters(OF_PROJECT).ok(OBJECT);
     routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).parameters(OF_PROJECT).ok(OBJECT);
+    routes.get("/notifications", admin("inspect:get_notifications"), notifications).admitted(always);
     routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always).ok(OBJECT);
 }
 
@@ -72,6 +74,24 @@ async fn actors(_caller: Caller, state: State) -> HandlerResult {
         "peers": state.router.peers(),
         "undelivered": state.router.undelivered(),
     })))
+}
+
+async fn notifications(_caller: Caller, state: State) -> HandlerResult {
+    let queues = state
+        .catalog
+        .outbox()
+        .map(|outbox| outbox.queues())
+        .unwrap_or_default();
+    let sinks = queues.iter().map(|queue| {
+        json!({
+            "sink": queue.sink(),
+            "pending": queue.pending(),
+            "published": queue.published(),
+            "dropped": queue.dropped(),
+            "failure": queue.failure(),
+        })
+    });
+    Ok(HttpResponse::Ok().json(json!({ "sinks": sinks.collect::<Vec<_>>() })))
 }
 
 async fn operations(caller: Caller, request: HttpRequest, state: State, offload: Offload) -> HandlerResult {

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use pumice::messages::api::FailureKind;
 use pumice::model::{
-    AttachMode, Context, NotificationPriority, ProjectId, SnapshotStatus, Volume, VolumeId, VolumeStatus,
+    AttachMode, Context, NotificationPriority, ProjectId, QosConsumer, SnapshotStatus, Volume, VolumeId,
+    VolumeStatus,
 };
 use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment, UpdateAttachment};
+use pumice::verbs::qos_specs::{AssociateQosSpecs, CreateQosSpecs, DeleteQosSpecs};
 use pumice::verbs::snapshot::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UpdateSnapshot};
 use pumice::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer};
 use pumice::verbs::volume::{
     ChangeVolume, DeleteVolume, ExtendVolume, MigrateVolume, RetypeVolume, RevertToSnapshot, UnmanageVolume,
     UpdateVolume, VolumeChange,
 };
+use pumice::verbs::volume_type::{DeleteVolumeType, VolumeTypeChange};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -479,6 +482,65 @@ async fn a_new_type_and_the_end_of_management_are_notified() {
         .expect(&[
             ("volume.unmanage.start", "status", "unmanaging"),
             ("volume.unmanage.end", "status", "deleted"),
+        ])
+        .await;
+}
+
+#[actix::test]
+async fn what_administrators_keep_is_notified_with_its_id() {
+    let world = World::notifying().await;
+    let made = world.new_type("t", &[("a", "1"), ("b", "1")]).await;
+    let id = made.id.to_string();
+    let specs = [("a", Some("2")), ("b", None), ("c", Some("1"))];
+    let specs = specs.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
+    for change in [
+        VolumeTypeChange::ChangeExtraSpecs(specs.into()),
+        VolumeTypeChange::Update {
+            name: None,
+            description: None,
+            is_public: Some(false),
+        },
+        VolumeTypeChange::AddProjectAccess("p2".to_owned()),
+        VolumeTypeChange::RemoveProjectAccess("p2".to_owned()),
+    ] {
+        world.change_type(made.id, change).await.unwrap();
+    }
+    // Refused: nothing is notified.
+    let change = VolumeTypeChange::RemoveProjectAccess("p2".to_owned());
+    world.change_type(made.id, change).await.unwrap_err();
+    let wanted = CreateQosSpecs {
+        name: "q".to_owned(),
+        consumer: QosConsumer::Both,
+        specs: Default::default(),
+    };
+    let qos = world.call_as(&admin(), wanted).await.unwrap().id;
+    let refer = AssociateQosSpecs {
+        id: qos,
+        volume_type_id: made.id,
+    };
+    world.call_as(&admin(), refer).await.unwrap();
+    world
+        .call_as(&admin(), DeleteQosSpecs { id: qos, force: true })
+        .await
+        .unwrap();
+    world
+        .call_as(&admin(), DeleteVolumeType { id: made.id })
+        .await
+        .unwrap();
+    let qos = qos.to_string();
+    world
+        .expect(&[
+            ("volume_type.create", "publisher", "null"),
+            ("volume_type_extra_specs.create", "specs", r#"{"c":"1"}"#),
+            ("volume_type_extra_specs.update", "id", "a"),
+            ("volume_type_extra_specs.delete", "id", "b"),
+            ("volume_type.update", "publisher", "null"),
+            ("volume_type_project.access.add", "project_id", "p2"),
+            ("volume_type_project.access.remove", "volume_type_id", &id),
+            ("qos_specs.create", "name", "q"),
+            ("qos_specs.associate", "type_id", &id),
+            ("qos_specs.delete", "id", &qos),
+            ("volume_type.delete", "publisher", "null"),
         ])
         .await;
 }

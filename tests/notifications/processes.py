@@ -107,6 +107,12 @@ class Broker:
     def kill(self):
         self.server.end(signal.SIGKILL)
 
+    def stand_still(self, seconds):
+        """It keeps its connections and answers nothing."""
+        os.killpg(self.server.process.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.killpg(self.server.process.pid, signal.SIGCONT)
+
     def end(self):
         if self.server:
             self.kill()

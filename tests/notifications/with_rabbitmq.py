@@ -1,6 +1,6 @@
 """Notifications with a real RabbitMQ, read by a listener of oslo.messaging.
 
-  delivery  10,000 changes while the broker is killed five times, and Pumice once: each event is there, those of a volume in order.
+  delivery  10,000 changes while the broker is killed five times and stands still once, and Pumice is killed once: each event is there, those of a volume in order.
   latency   how long a create takes with the broker alive and dead, in alternating rounds.
 """
 
@@ -105,6 +105,9 @@ def delivery(folder, changes, kills, threads=8):
                 print("Pumice was killed, too, and started again", flush=True)
             time.sleep(2)
             broker.start()
+            if kill == 1:
+                broker.stand_still(20)
+                print("RabbitMQ stood still for 20 s", flush=True)
         for life in lives:
             life.join()
             if life.failure:

@@ -1,6 +1,8 @@
 //! Make a volume type refer to QoS specs (cinder: `volume/qos_specs.py` `associate_qos_with_type`).
 
-use super::refer;
+use serde_json::json;
+
+use super::{notify, refer};
 use crate::model::{QosSpecsId, VolumeTypeId};
 use crate::verbs::prelude::*;
 
@@ -35,6 +37,13 @@ impl Request for AssociateQosSpecs {
         refer(&mut changes, &was, Some(self.id));
         // Written though nothing changes in it, so that a concurrent delete gets a conflict, and then sees the type.
         changes.update(&specs, &specs.record);
+        notify(
+            at,
+            &mut changes,
+            "associate",
+            &specs,
+            &[("type_id", json!(was.id))],
+        );
         changes.commit().await?;
         Ok(Began::Done(()))
     }

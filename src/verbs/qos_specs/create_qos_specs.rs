@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use super::notify;
 use crate::model::bounds::{QOS_SPECS, optional_pairs};
 use crate::model::{QosConsumer, QosSpecs, QosSpecsId};
 use crate::verbs::prelude::*;
@@ -33,6 +36,8 @@ impl Request for CreateQosSpecs {
         };
         let mut changes = at.control.catalog.change();
         changes.insert(&specs);
+        let more = [("name", json!(specs.name)), ("specs", json!(specs.specs))];
+        notify(at, &mut changes, "create", &specs, &more);
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(specs)),
             // The id is new, so the conflict is the name.

@@ -1,6 +1,8 @@
 //! Delete QoS specs (cinder: `volume/qos_specs.py` `delete`).
 
-use super::{disassociate, types_with};
+use serde_json::json;
+
+use super::{disassociate, notify, types_with};
 use crate::model::QosSpecsId;
 use crate::verbs::prelude::*;
 
@@ -25,6 +27,8 @@ impl Request for DeleteQosSpecs {
         }
         let mut changes = disassociate(at.control, &types).await?;
         changes.delete(&was);
+        let deleted = ("deleted_at", json!(Timestamp::now().to_string()));
+        notify(at, &mut changes, "delete", &was, &[deleted]);
         changes.commit().await?;
         Ok(Began::Done(()))
     }

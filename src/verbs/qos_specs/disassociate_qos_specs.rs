@@ -1,7 +1,9 @@
 //! Make a volume type, or all, refer to QoS specs no longer (cinder: `volume/qos_specs.py` `disassociate_qos_specs`,
 //! `disassociate_all`).
 
-use super::{disassociate, types_with};
+use serde_json::json;
+
+use super::{disassociate, notify, types_with};
 use crate::model::{QosSpecsId, VolumeTypeId};
 use crate::verbs::prelude::*;
 
@@ -19,14 +21,25 @@ impl Request for DisassociateQosSpecs {
     const LEVEL: Level = Level::Admin;
 
     async fn begin(&self, at: &BeginContext<'_>) -> Result<Began<()>, Interrupt> {
-        at.control.qos_specs(self.id).await?;
+        let specs = at.control.qos_specs(self.id).await?;
         let mut types = types_with(at.control, self.id).await?;
         if let Some(id) = self.volume_type_id {
             at.control.volume_type(id).await?;
             types.retain(|volume_type| volume_type.id == id);
         }
         if !types.is_empty() {
-            disassociate(at.control, &types).await?.commit().await?;
+            let mut changes = disassociate(at.control, &types).await?;
+            match self.volume_type_id {
+                Some(id) => notify(
+                    at,
+                    &mut changes,
+                    "disassociate",
+                    &specs,
+                    &[("type_id", json!(id))],
+                ),
+                None => notify(at, &mut changes, "disassociate_all", &specs, &[]),
+            }
+            changes.commit().await?;
         }
         Ok(Began::Done(()))
     }

@@ -11,9 +11,11 @@ pub use self::create_qos_specs::CreateQosSpecs;
 pub use self::delete_qos_specs::DeleteQosSpecs;
 pub use self::disassociate_qos_specs::DisassociateQosSpecs;
 pub use self::update_qos_specs::{QosSpecsChange, UpdateQosSpecs};
+use serde_json::{Value, json};
+
 use super::RequestVisitor;
 use crate::model::bounds::RECORDS_IN_A_COMMIT;
-use crate::model::{QosSpecsId, VolumeType};
+use crate::model::{QosSpecs, QosSpecsId, VolumeType};
 use crate::store::catalog::{Changes, Stored};
 use crate::verbs::prelude::*;
 
@@ -23,6 +25,25 @@ pub(super) fn requests(visitor: &mut impl RequestVisitor) {
     visitor.request::<DeleteQosSpecs>();
     visitor.request::<AssociateQosSpecs>();
     visitor.request::<DisassociateQosSpecs>();
+}
+
+/// Adds an event of QoS specs (cinder: `api/contrib/qos_specs_manage.py`): with their id, when they were created, and `more`.
+fn notify(
+    at: &BeginContext<'_>,
+    changes: &mut Changes,
+    what: &str,
+    specs: &QosSpecs,
+    more: &[(&str, Value)],
+) {
+    let event_type = format!("qos_specs.{what}");
+    let payload = || {
+        let mut payload = json!({ "id": specs.id, "created_at": specs.created_at.to_string() });
+        for (key, value) in more {
+            payload[*key] = value.clone();
+        }
+        payload
+    };
+    at.notify_about(changes, ("QoSSpecs", &event_type), specs.id.0, payload);
 }
 
 /// The types that refer to these QoS specs.

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use super::notify;
 use crate::model::bounds::{QOS_SPECS, optional_pairs};
 use crate::model::{QosConsumer, QosSpecsId};
 use crate::verbs::prelude::*;
@@ -57,6 +60,19 @@ impl Request for UpdateQosSpecs {
             now.updated_at = Some(Timestamp::now());
             let mut changes = at.control.catalog.change();
             changes.update(&was, &now);
+            let updated = ("updated_at", json!(now.updated_at.map(|time| time.to_string())));
+            match &self.change {
+                QosSpecsChange::Set { specs, .. } => {
+                    notify(
+                        at,
+                        &mut changes,
+                        "update",
+                        &now,
+                        &[updated, ("specs", json!(specs))],
+                    );
+                }
+                QosSpecsChange::DeleteKeys(_) => notify(at, &mut changes, "delete_keys", &now, &[updated]),
+            }
             changes.commit().await?;
         }
         Ok(Began::Done(()))

@@ -1,6 +1,7 @@
 //! Create the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `create`).
 
 use super::encryption::{check_unused, commit};
+use super::notifications::notify_new_encryption;
 use crate::model::{ControlLocation, TypeEncryption, TypeEncryptionId, VolumeTypeId};
 use crate::verbs::prelude::*;
 
@@ -44,6 +45,7 @@ impl Request for CreateTypeEncryption {
         };
         let mut changes = at.control.catalog.change();
         changes.insert(&encryption);
+        notify_new_encryption(at, &mut changes, &encryption);
         commit(changes, &volume_type, "create").await?;
         Ok(Began::Done(encryption.id))
     }

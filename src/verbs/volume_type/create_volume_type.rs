@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::notifications::notify_type;
 use crate::model::bounds::{EXTRA_SPECS, pairs};
 use crate::model::{VolumeType, VolumeTypeId};
 use crate::verbs::prelude::*;
@@ -39,6 +40,7 @@ impl Request for CreateVolumeType {
         };
         let mut changes = at.control.catalog.change();
         changes.insert(&volume_type);
+        notify_type(at, &mut changes, "create", &volume_type);
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(volume_type)),
             // The id is new, so the conflict is the name.

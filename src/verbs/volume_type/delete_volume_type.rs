@@ -1,5 +1,6 @@
 //! Delete a volume type that no volume uses (cinder: `volume/volume_types.py` `destroy`).
 
+use super::notifications::notify_type;
 use crate::model::VolumeTypeId;
 use crate::store::CommitError;
 use crate::store::catalog::TYPE_IN_USE;
@@ -32,6 +33,7 @@ impl Request for DeleteVolumeType {
         }
         let mut changes = at.control.catalog.change();
         changes.delete(&was);
+        notify_type(at, &mut changes, "delete", &was);
         if let Some(encryption) = at.control.catalog.type_encryption(was.id).await? {
             changes.delete(&encryption);
         }

@@ -5,6 +5,7 @@ mod create_volume_type;
 mod delete_type_encryption;
 mod delete_volume_type;
 mod encryption;
+mod notifications;
 mod set_default_type;
 mod unset_default_type;
 mod update_type_encryption;

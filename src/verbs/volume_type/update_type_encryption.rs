@@ -1,6 +1,7 @@
 //! Change the encryption of a volume type (cinder: `api/contrib/volume_type_encryption.py` `update`).
 
 use super::encryption::{check_unused, commit};
+use super::notifications::notify_changed_encryption;
 use crate::model::type_encryption::type_encryption_not_found;
 use crate::model::{ControlLocation, VolumeTypeId};
 use crate::verbs::prelude::*;
@@ -46,6 +47,7 @@ impl Request for UpdateTypeEncryption {
         now.updated_at = Some(Timestamp::now());
         let mut changes = at.control.catalog.change();
         changes.update(&was, &now);
+        notify_changed_encryption(at, &mut changes, &now);
         commit(changes, &volume_type, "update").await?;
         Ok(Began::Done(()))
     }

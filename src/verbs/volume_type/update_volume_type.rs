@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::create_volume_type::{check_specs, exists};
+use super::notifications::{notify_access, notify_extra_specs, notify_type};
 use crate::model::bounds::{self, EXTRA_SPECS, TYPE_ACCESS};
 use crate::model::{ProjectId, VolumeType, VolumeTypeId};
+use crate::store::catalog::Changes;
 use crate::verbs::prelude::*;
 
 /// A change of a volume type.
@@ -83,8 +85,27 @@ impl Request for UpdateVolumeType {
                 return Err(exists(&volume_type.name).into());
             }
         }
+        notify(at, &mut changes, &self.change, &was, &volume_type);
         changes.commit().await?;
         Ok(Began::Done(volume_type))
+    }
+}
+
+/// Adds the events of a change of a type.
+fn notify(
+    at: &BeginContext<'_>,
+    changes: &mut Changes,
+    change: &VolumeTypeChange,
+    was: &VolumeType,
+    now: &VolumeType,
+) {
+    match change {
+        VolumeTypeChange::Update { .. } => notify_type(at, changes, "update", now),
+        VolumeTypeChange::AddProjectAccess(project) => notify_access(at, changes, "add", project, now),
+        VolumeTypeChange::RemoveProjectAccess(project) => notify_access(at, changes, "remove", project, now),
+        VolumeTypeChange::SetExtraSpecs(_)
+        | VolumeTypeChange::UnsetExtraSpec(_)
+        | VolumeTypeChange::ChangeExtraSpecs(_) => notify_extra_specs(at, changes, was, now),
     }
 }
 
