@@ -29,7 +29,11 @@ fn keystone(config: &Config, reporter: &Reporter) {
         reporter.ok(CHECK, format!("tokens are those of {}", config.keystone.url));
     }
     for fault in faults {
-        reporter.fault(CHECK, fault, "correct the file, or name another in the configuration");
+        reporter.fault(
+            CHECK,
+            fault,
+            "correct the file, or name another in the configuration",
+        );
     }
     let path = &config.keystone.password_file;
     if let Ok(found) = std::fs::metadata(path) {
