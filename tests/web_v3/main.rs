@@ -21,6 +21,7 @@ mod replay;
 mod services;
 mod snapshots;
 mod table;
+mod tenants;
 mod transfers;
 mod type_encryption;
 mod volumes;

@@ -28,12 +28,12 @@ const FAULTS: [u16; 14] = [
     400, 401, 403, 404, 406, 408, 409, 412, 413, 414, 415, 501, 503, 422,
 ];
 
-/// The answers of the rows of one path and method.
-pub(super) fn of_rows(rows: &[RouteInfo], version: Microversion, named: &mut Schemas) -> Value {
+/// The answers of the rows of one path, with its prefix, and method.
+pub(super) fn of_rows(path: &str, rows: &[RouteInfo], version: Microversion, named: &mut Schemas) -> Value {
     let mut bodies: BTreeMap<u16, Vec<Content>> = BTreeMap::new();
     let mut faults = BTreeSet::new();
     for row in rows {
-        faults.extend(faults_of(row));
+        faults.extend(faults_of(path, row));
         for success in &row.successes {
             bodies.entry(success.status).or_default().push(success.content);
         }
@@ -49,7 +49,7 @@ pub(super) fn of_rows(rows: &[RouteInfo], version: Microversion, named: &mut Sch
     Value::Object(answers)
 }
 
-fn faults_of(row: &RouteInfo) -> BTreeSet<u16> {
+fn faults_of(path: &str, row: &RouteInfo) -> BTreeSet<u16> {
     let mut faults: BTreeSet<u16> = match row.access {
         Access::Open => OF_OPEN.into(),
         _ => OF_EVERY.into(),
@@ -57,11 +57,8 @@ fn faults_of(row: &RouteInfo) -> BTreeSet<u16> {
     if matches!(row.access, Access::Rule(_)) {
         faults.insert(403);
     }
-    let names_something = row.path.contains('{')
-        || row.action.is_some()
-        || row.since > 0
-        || row.parameters.iter().any(|parameter| !parameter.is_header);
-    if row.access != Access::Open && (names_something || has_body(row)) {
+    let asks_for_something = row.since > 0 || !row.parameters.is_empty() || has_body(row);
+    if path.contains('{') || (row.access != Access::Open && asks_for_something) {
         faults.insert(404);
     }
     if has_body(row) {

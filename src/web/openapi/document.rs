@@ -103,7 +103,7 @@ fn add(
     put(
         &mut operation,
         "responses",
-        answers::of_rows(rows, version, named),
+        answers::of_rows(&path, rows, version, named),
     );
     describe(&mut operation, rows);
     let entry = paths.entry(path).or_insert_with(|| json!({}));
