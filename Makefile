@@ -15,9 +15,11 @@ REPLAYS ?= 1000
 KILLS ?= 1000
 # What is checked with a broker: make notifications-amqp NOTIFICATIONS_ARGS="delivery --changes 1000".
 NOTIFICATIONS_ARGS ?=
+# How many requests are drawn for each operation: make api-fuzz EXAMPLES=500.
+EXAMPLES ?= 30
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -75,6 +77,11 @@ docs:
 clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
+
+api-fuzz: ## Over 10,000 requests drawn from the OpenAPI document (EXAMPLES=n of each operation; FUZZ_SEED=n for others)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(CARGO) build --quiet --locked --bin pumice
+	@FUZZ_EXAMPLES=$(EXAMPLES) tests/clients/run -s test_api_fuzz.py
 
 tempest: ## Tempest's block storage tests against a service of its own, with users that Tempest makes (UPDATE=1 writes the list of passes)
 	@scripts/install-packages tgt python3-venv curl
