@@ -22,7 +22,7 @@ section! {
     /// What is logged, and in which form. Lines go to standard error.
     Log {
         /// The least level, and exceptions by module: `info`, `info,pumice::transport=debug`.
-        filter: String = "info,actix_server=warn".to_owned(),
+        filter: String = "info,actix_server=warn,actix_http::h1=off".to_owned(),
         /// The form of a line.
         format: Format = Format::Auto,
     }

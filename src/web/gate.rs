@@ -24,7 +24,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, Route, web};
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::admission::Kind;
 use super::body_limits::BodyLimits;
@@ -75,7 +75,7 @@ async fn pass(
         Err(fault) => return Ok(refuse(request, &fault)),
     };
     let row = match &*endpoint {
-        Endpoint::Route(route) => Some(route),
+        Endpoint::Route(route) => Some(&**route),
         // A body that names no known action is refused by the handler with Cinder's text.
         Endpoint::Actions(actions) => action(actions, request.request(), &body),
     };
@@ -154,6 +154,7 @@ fn checked_body(
         return Ok(None);
     };
     let decoded = request::decode(request::content_type(request), body)?;
+    let decoded = decoded.or_else(|| route.body.is_optional.then(|| json!({})));
     schema.check_body(decoded.as_ref())?;
     Ok(decoded)
 }

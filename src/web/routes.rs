@@ -80,12 +80,16 @@ impl RuleOrder {
 
 /// The schemas of the body, by the minor version since which they apply.
 #[derive(Clone, Debug, Default)]
-pub struct BodySchema(Vec<(u16, Schema)>);
+pub struct BodySchema {
+    schemas: Vec<(u16, Schema)>,
+    /// Whether a request without a body is as one whose body is an empty object.
+    pub is_optional: bool,
+}
 
 impl BodySchema {
     /// The schema in that version; `None` if the body is not checked, or not read.
     pub fn in_version(&self, version: Microversion) -> Option<Schema> {
-        let mut latest_first = self.0.iter().rev();
+        let mut latest_first = self.schemas.iter().rev();
         let known = latest_first.find(|(since, _)| version.at_least(*since));
         known.map(|(_, schema)| *schema)
     }
@@ -144,9 +148,15 @@ impl RouteInfo {
         self.body_since(0, schema)
     }
 
+    /// Sets the schema of a body that may be absent.
+    pub fn optional_body(&mut self, schema: Schema) -> &mut Self {
+        self.body.is_optional = true;
+        self.body(schema)
+    }
+
     /// Adds the schema of the body since that minor version, in ascending order.
     pub fn body_since(&mut self, minor: u16, schema: Schema) -> &mut Self {
-        self.body.0.push((minor, schema));
+        self.body.schemas.push((minor, schema));
         self
     }
 
@@ -394,7 +404,7 @@ impl Routes {
 /// The target of one method of one path.
 pub(super) enum Endpoint {
     /// One handler.
-    Route(RouteInfo),
+    Route(Box<RouteInfo>),
     /// The handler of the action that the body names: at least one.
     Actions(Rc<[RouteInfo]>),
 }
@@ -414,7 +424,7 @@ fn endpoints(rows: Vec<(RouteInfo, Target)>) -> Vec<(Route, Endpoint)> {
     let mut of_paths: Vec<Vec<(RouteInfo, ActionHandler)>> = Vec::new();
     for (info, target) in rows {
         match target {
-            Target::Route(route) => endpoints.push((route, Endpoint::Route(info))),
+            Target::Route(route) => endpoints.push((route, Endpoint::Route(Box::new(info)))),
             Target::Action(handler) => {
                 match of_paths.iter_mut().find(|actions| actions[0].0.path == info.path) {
                     Some(actions) => actions.push((info, handler)),

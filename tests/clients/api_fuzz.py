@@ -19,7 +19,7 @@ CHECKS = [
 # Nothing is stored or exported, and nothing is refused because others wait or much was made.
 CONFIG = {
     "backend.file": {"driver": "fake", "target": "fake"},
-    "log": {"filter": "warn", "format": "text"},
+    "log": {"filter": "warn,actix_http::h1=off", "format": "text"},
     "quota": {"volumes": -1, "snapshots": -1, "gigabytes": -1},
 }
 

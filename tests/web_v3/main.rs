@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod attachments;
 mod bounds;
+mod independent;
 mod long_lists;
 mod manage;
 mod microversions;

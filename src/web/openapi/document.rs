@@ -197,5 +197,6 @@ fn body(rows: &[RouteInfo], version: Microversion) -> Option<Value> {
         Err(schemas) if schemas.is_empty() => return None,
         Err(schemas) => json!({"oneOf": schemas}),
     };
-    Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}))
+    let is_required = !rows.iter().all(|row| row.body.is_optional);
+    Some(json!({"required": is_required, "content": {"application/json": {"schema": schema}}}))
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::prelude::*;
 use super::python;
@@ -42,8 +42,7 @@ const SERVICE_ID: Schema = Schema(&[
     MaxLength(11),
 ]);
 
-/// A body is optional.
-const CLEANUP: Schema = object!([
+pub(super) const CLEANUP: Schema = object!([
     ("cluster_name", HOST),
     ("disabled", BOOLEAN),
     ("host", HOST),
@@ -69,8 +68,7 @@ struct Answer<'a> {
 }
 
 pub(super) async fn cleanup(caller: Caller, state: State, body: Body) -> HandlerResult {
-    let body = &body.0.unwrap_or_else(|| json!({}));
-    CLEANUP.check(body)?;
+    let body = body.value();
     let resource = Resource::of(body)?;
     let hosts = hosts_with_work(&state.catalog, &resource).await?;
     let is_located = ["service_id", "cluster_name", "host"]

@@ -197,7 +197,7 @@ fn of_operators(t: &mut Routes) {
     t.put("/clusters/enable", admin("clusters:update"), clusters::change).body(schema::clusters::ENABLE).since(7).always_refused().does("enable");
     t.put("/clusters/disable", admin("clusters:update"), clusters::change).body(schema::clusters::DISABLE).since(7).always_refused().does("disable");
     t.get("/clusters/{name}", admin("clusters:get"), clusters::show).since(7).parameters(clusters::OF_ONE).always_refused().does("show");
-    t.post("/workers/cleanup", admin("workers:cleanup"), cleanup::cleanup).since(24).accepted(cleanup::STARTED).does("clean unfinished work of dead services");
+    t.post("/workers/cleanup", admin("workers:cleanup"), cleanup::cleanup).since(24).optional_body(cleanup::CLEANUP).accepted(cleanup::STARTED).does("clean unfinished work of dead services");
 
     t.section("Messages and filters");
     t.get("/resource_filters", Access::Token, resource_filters::list).since(33).parameters(resource_filters::PARAMETERS).ok(resource_filters::ALL).does("allowed list filters");
