@@ -163,6 +163,11 @@ impl Caller {
             )));
         };
         let version = agree(request)?;
+        // No name and no id has it.
+        let url = request.uri().path_and_query();
+        if url.is_some_and(|url| url.as_str().contains("%00")) {
+            return Err(Fault::bad_request("Malformed request url"));
+        }
         let path_project = links::path_project(request.path()).map(str::to_owned);
         if path_project
             .as_deref()

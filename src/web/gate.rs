@@ -140,13 +140,15 @@ fn admit(route: &RouteInfo, caller: &mut Caller) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The decoded body of a route that has a schema, checked against it. The body of an action is checked by its handler.
+/// The decoded body of a route that has a schema, checked against it. The body of an action is checked by its handler. No body may
+/// contain NUL.
 fn checked_body(
     endpoint: &Endpoint,
     caller: &Caller,
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<Option<Value>, Fault> {
+    request::refuse_nul(request::content_type(request), body)?;
     let Endpoint::Route(route) = endpoint else {
         return Ok(None);
     };

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::body_limits::BodyLimits;
 use super::fault::Fault;
+use super::schema::python;
 use super::state::ServerState;
 
 /// A body that the gate has read; the handler's [`Body`] takes it.
@@ -103,6 +104,45 @@ pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Option<Value>, 
         .map_err(|_| Fault::bad_request("Malformed request body"))
 }
 
+/// Refuses a JSON body in which a text or a key contains NUL: no name, description or identifier of any resource has one, and
+/// what reads it later (a target's configuration, a database of another service) may take it for the end.
+///
+/// # Errors
+/// 400.
+pub(super) fn refuse_nul(content_type: Option<&str>, body: &[u8]) -> Result<(), Fault> {
+    // In JSON it is always written as an escape.
+    let may_have = body.windows(NUL.len()).any(|part| part == NUL);
+    if !may_have || !content_type.is_some_and(is_json) {
+        return Ok(());
+    }
+    match serde_json::from_slice(body).ok().as_ref().and_then(with_nul) {
+        Some(field) if field.is_empty() => Err(Fault::bad_request("Malformed request body")),
+        Some(field) => Err(Fault::invalid_input(format!(
+            "{field} contains the character NUL."
+        ))),
+        None => Ok(()),
+    }
+}
+
+const NUL: &[u8] = b"\\u0000";
+
+/// The innermost field whose text contains NUL, or that has a key with it, as Python writes it; empty outside of fields.
+pub(super) fn with_nul(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items.iter().find_map(with_nul),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let inner = match name.contains('\0') {
+                true => Some(String::new()),
+                false => with_nul(value),
+            };
+            let shown = || python::repr_text(name).trim_matches('\'').to_owned();
+            inner.map(|inner| if inner.is_empty() { shown() } else { inner })
+        }),
+        _ => None,
+    }
+}
+
 impl FromRequest for Body {
     type Error = Fault;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
@@ -158,6 +198,26 @@ mod tests {
         );
         let deep = "[".repeat(100_000);
         assert_eq!(decode(json, deep.as_bytes()).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn nul_is_refused_wherever_it_stands_and_named_by_its_field() {
+        let json = Some("application/json");
+        let refuse = |body: &str| refuse_nul(json, body.as_bytes()).map_err(|fault| fault.message);
+        for (body, field) in [
+            (r#"{"volume": {"name": "a\u0000b"}}"#, "name"),
+            (r#"{"volume": {"metadata": {"k\u0000": "v"}}}"#, "k\\x00"),
+            (r#"{"keys": ["a", "\u0000"]}"#, "keys"),
+        ] {
+            let text = format!("Invalid input received: {field} contains the character NUL.");
+            assert_eq!(refuse(body), Err(text), "{body}");
+        }
+        assert_eq!(refuse(r#""\u0000""#), Err("Malformed request body".to_owned()));
+        // A backslash and digits, and what is no JSON anyway.
+        for body in [r#"{"name": "\\u0000"}"#, r#"{"name": "\u0001"}"#, r#"{"\u0000"#] {
+            assert_eq!(refuse(body), Ok(()), "{body}");
+        }
+        assert_eq!(refuse_nul(None, br#""\u0000""#), Ok(()));
     }
 
     fn limits(size: usize) -> BodyLimits {

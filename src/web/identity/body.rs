@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
 use crate::model::identity::Attributes;
-use crate::web::request::Body;
+use crate::web::request::{Body, with_nul};
 use crate::web::schema::Schema;
 use crate::web::schema::python;
 
@@ -111,23 +111,6 @@ impl Given {
             ))),
             None => Ok(()),
         }
-    }
-}
-
-/// The name of a field that contains NUL, or whose name does.
-fn with_nul(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => items.iter().find_map(with_nul),
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let nul = if name.contains('\0') {
-                Some(String::new())
-            } else {
-                with_nul(value)
-            };
-            nul.map(|_| python::repr_text(name).trim_matches('\'').to_owned())
-        }),
-        _ => None,
     }
 }
 

@@ -293,6 +293,80 @@ async fn each_route_serves_each_role_as_its_rule_says() {
     house.close().await;
 }
 
+/// A value with NUL in each of its texts and keys in turn.
+fn with_nul(value: &Value) -> Vec<Value> {
+    match value {
+        Value::String(text) => vec![json!(format!("{text}\0"))],
+        Value::Array(items) => {
+            let with = |at: usize, item: Value| {
+                let mut items = items.clone();
+                items[at] = item;
+                Value::Array(items)
+            };
+            let indexed = items.iter().enumerate();
+            let broken =
+                indexed.flat_map(|(at, item)| with_nul(item).into_iter().map(move |item| (at, item)));
+            broken.map(|(at, item)| with(at, item)).collect()
+        }
+        Value::Object(fields) => {
+            let mut all = Vec::new();
+            for (key, value) in fields {
+                let mut others = fields.clone();
+                others.remove(key);
+                let mut put = |key: String, value: Value| {
+                    let mut fields = others.clone();
+                    fields.insert(key, value);
+                    all.push(Value::Object(fields));
+                };
+                put(format!("{key}\0"), value.clone());
+                with_nul(value)
+                    .into_iter()
+                    .for_each(|broken| put(key.clone(), broken));
+            }
+            all
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a text means must not depend on who reads it: some end it at NUL.
+#[actix_web::test]
+async fn no_text_of_any_body_may_contain_nul() {
+    let house = House::build_deaf().await;
+    let mut things = Things::of_all();
+    for name in [
+        "volume_id",
+        "snapshot_id",
+        "attachment_id",
+        "transfer_id",
+        "message_id",
+        "type_id",
+    ] {
+        things.0.insert(name, new());
+    }
+    let mut refused = 0;
+    for request in rows().into_iter().filter(|row| row.is_served).map(Request::of) {
+        let name = requests::name(&request.row);
+        for body in request.body(&things).iter().flat_map(with_nul) {
+            let path = things.fill(request.row.path);
+            let answer = house
+                .request(&request.method, &path)
+                .body(body.clone())
+                .send()
+                .await;
+            assert_eq!(answer.status, 400, "{name}: {body}: {}", answer.text);
+            assert!(
+                answer.text.contains("contains the character NUL."),
+                "{name}: {body}: {}",
+                answer.text
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 200, "only {refused} were refused");
+    house.close().await;
+}
+
 /// What a project has, as an administrator sees it.
 async fn all_of(house: &House) -> Vec<Value> {
     let mut seen = Vec::new();
