@@ -133,6 +133,7 @@ fn is_the_actors(message: &str) -> bool {
         "Quota volumes limit must be equal",
         "Snapshot status available not allowed",
         "Host 'zz' not found",
+        "Invalid input received: Resource type Zz not valid",
     ]
     .iter()
     .any(|beginning| message.starts_with(beginning))
