@@ -54,7 +54,7 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/scheduler/decisions", admin("inspect:get_decisions"), decisions).admitted(always).parameters(FINISHED).ok(OBJECT);
     routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).parameters(OF_PROJECT).ok(OBJECT);
     routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).parameters(OF_PROJECT).ok(OBJECT);
-    routes.get("/notifications", admin("inspect:get_notifications"), notifications).admitted(always);
+    routes.get("/notifications", admin("inspect:get_notifications"), notifications).admitted(always).ok(OBJECT);
     routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always).ok(OBJECT);
 }
 
