@@ -41,6 +41,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::ListBackendVolumesPage>();
     visitor.message::<api::ConfirmOrphans>();
     visitor.message::<api::CopyProgress>();
+    visitor.message::<api::RunOnce>();
+    visitor.message::<api::KeepAnswer>();
 
     visitor.message::<quota::CheckQuota>();
     visitor.message::<quota::UpdateQuotaSet>();

@@ -958,6 +958,7 @@ fn each_word_has_the_number_it_had() {
         ("backend", Error::backend("t")),
         ("internal", Error::internal("t")),
         ("too_large", Error::too_large("t")),
+        ("unprocessable", Error::unprocessable("t")),
     ];
     compare("error", &lines(&kinds));
 }

@@ -258,7 +258,8 @@ fn scheduler(config: &Config, notes: &mut Notes) {
 }
 
 fn times(config: &Config, notes: &mut Notes) {
-    let positive: [(&str, Duration); 15] = [
+    let positive: [(&str, Duration); 16] = [
+        ("web.idempotency_ttl", config.web.idempotency_ttl),
         ("web.call_timeout", config.web.call_timeout),
         ("web.request_patience", config.web.request_patience),
         ("auth.token_lifetime", config.auth.token_lifetime),

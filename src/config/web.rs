@@ -34,6 +34,10 @@ section! {
         public_endpoint: String = String::new(),
         /// How long a request waits for an actor before it is answered with 503.
         call_timeout: Duration = Duration::from_secs(60),
+        /// How long the answer of a request with an `Idempotency-Key` is kept: until then a repeat makes nothing, and gets that answer.
+        idempotency_ttl: Duration = Duration::from_secs(86_400),
+        /// The most such answers that are kept of one project; of more, the oldest are forgotten first.
+        idempotency_keys_per_project: usize = 10_000,
         /// How many requests are in work at once; reading and changing are counted apart.
         requests_at_once: usize = 256,
         /// Of them, how many of one project: what one leaves is there for the others.

@@ -48,6 +48,10 @@ pub struct Options {
     pub page_size: usize,
     /// The most bytes of such records in one message, so that it always fits a frame.
     pub page_bytes: usize,
+    /// How long the answer of a request with an idempotency key is kept.
+    pub idempotency_ttl: Duration,
+    /// The most such answers that are kept of a project.
+    pub idempotency_keys_per_project: usize,
     /// The bound of the mailbox.
     pub mailbox_bound: usize,
 }
@@ -73,6 +77,8 @@ impl Default for Options {
             journal_interval: Duration::from_secs(60),
             page_size: 200,
             page_bytes: 512 * 1024,
+            idempotency_ttl: Duration::from_secs(24 * 3600),
+            idempotency_keys_per_project: 10_000,
             mailbox_bound: 1024,
         }
     }

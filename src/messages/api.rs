@@ -3,6 +3,7 @@
 
 mod manage;
 mod reports;
+mod run_once;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use super::topic;
 
 pub use manage::*;
 pub use reports::*;
+pub use run_once::*;
 
 topic!(
     /// The Api actor.

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Internal,
     /// The result would be too large to be stored (413, without `Retry-After`, because a retry cannot succeed).
     TooLarge,
+    /// The request contradicts an earlier one (422).
+    Unprocessable,
 }
 
 /// An error with a text for the client and one for the operator.
@@ -109,6 +111,16 @@ impl Error {
     /// 413 with this text: a retry cannot succeed.
     pub fn too_large(client: impl Into<String>) -> Self {
         Self::new(ErrorKind::TooLarge, client)
+    }
+
+    /// 422 for an idempotency key that was used for another request.
+    pub fn key_of_another_request() -> Self {
+        Self::unprocessable("The Idempotency-Key was used for another request.")
+    }
+
+    /// 422 with this text.
+    pub fn unprocessable(client: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unprocessable, client)
     }
 
     /// 501 with this text.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod extra_specs_ops;
 pub mod host;
 pub mod id;
+pub mod idempotency;
 pub mod identity;
 pub mod lvm;
 pub mod manageable;

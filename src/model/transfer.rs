@@ -49,7 +49,19 @@ pub struct KeyHash {
     hash: [u8; 32],
 }
 
+/// The key of a transfer that was requested with an idempotency key: it is derived from that, so that a repeat gets it though it is
+/// not stored. The salt is never shown, so an idempotency key that is easy to guess gives nothing away.
+pub fn derived_key(salt: &[u8; 16], idempotency_key: &str) -> String {
+    let derived = mac(salt, &format!("idempotency key {idempotency_key}"));
+    hex::encode(&derived.finalize().into_bytes()[..8])
+}
+
 impl KeyHash {
+    /// The salt.
+    pub fn salt(&self) -> &[u8; 16] {
+        &self.salt
+    }
+
     /// The hash of a key.
     pub fn new(salt: [u8; 16], key: &str) -> Self {
         let hash = mac(&salt, key).finalize().into_bytes().into();

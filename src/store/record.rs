@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::identity_v1::{ProjectV1, RoleAssignmentV1, UserV1};
 use self::operation_v1::OperationV1;
 use super::{MAX_VALUE, StoreError};
+use crate::model::idempotency::IdempotentRequest;
 use crate::model::identity::{
     ApplicationCredential, PendingCleanup, Project, RevokedToken, Role, RoleAssignment, Token,
     TokenGeneration, TokenKeys, User,
@@ -269,6 +270,7 @@ records! {
     24 "application credential" ApplicationCredential, version 1;
     25 "pending cleanup" PendingCleanup, version 1;
     26 "notification" Notification, version 1;
+    27 "idempotent request" IdempotentRequest, version 1;
 }
 
 records! {

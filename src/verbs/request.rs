@@ -4,14 +4,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use crate::control::{Control, Interrupt};
 use crate::flow::Observer;
 use crate::messages::Message;
 use crate::messages::api::ApiTopic;
+use crate::model::idempotency::{IdempotencyKey, IdempotentRequest};
 use crate::model::role::Level;
 use crate::model::{
     Context, Error, Operation, OperationId, Result, StepRecord, Subject, Timestamp, Volume, VolumeStatus,
 };
+use crate::store::catalog::{Changes, Stored};
 use crate::store::record::encode_part;
 use crate::verbs::{Answer, Entry};
 
@@ -36,6 +40,20 @@ pub trait Request: Message<To = ApiTopic> {
     /// # Errors
     /// [`Interrupt`]; then nothing was changed.
     fn begin(&self, at: &BeginContext<'_>) -> impl Future<Output = Result<Began<Self::Reply>, Interrupt>>;
+
+    /// The reply to a repeat of a request with an idempotency key, by the reply that was stored when it began.
+    ///
+    /// # Errors
+    /// The error for the client.
+    fn repeat(
+        &self,
+        at: &BeginContext<'_>,
+        key: &IdempotencyKey,
+        stored: Self::Reply,
+    ) -> impl Future<Output = Result<Self::Reply>> {
+        let _ = (at, key);
+        async { Ok(stored) }
+    }
 
     /// The reply to a client that has waited.
     ///
@@ -70,6 +88,21 @@ pub struct BeginContext<'a> {
     pub observer: Rc<dyn Observer<Error>>,
     /// Operations that were ended by the commits so far: their waiters are notified.
     pub superseded: Superseded,
+    /// The idempotency key of the request, if it has one.
+    pub once: Option<Once>,
+}
+
+/// The idempotency key of a request that has not been answered yet.
+#[derive(Debug)]
+pub struct Once {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The name of the request's message.
+    pub request: &'static str,
+    /// When the answer is forgotten.
+    pub expires_at: Timestamp,
+    /// An answer with the same key that has expired.
+    pub expired: Option<Stored<IdempotentRequest>>,
 }
 
 /// Operations that were ended by a commit of another request.
@@ -153,6 +186,37 @@ impl Started {
 }
 
 impl BeginContext<'_> {
+    /// Adds the reply to the commit that begins the request, if the request has an idempotency key: a repeat gets it. Called by
+    /// every verb that makes a resource. With `awaited`, the client waits for that operation's end.
+    ///
+    /// # Errors
+    /// When the reply cannot be encoded.
+    pub fn answer(
+        &self,
+        changes: &mut Changes,
+        reply: &impl Serialize,
+        awaited: Option<OperationId>,
+    ) -> Result<()> {
+        let Some(once) = &self.once else {
+            return Ok(());
+        };
+        let answered = IdempotentRequest {
+            project_id: self.context.project_id.clone(),
+            name: once.key.name(&self.context.user_id),
+            fingerprint: once.key.fingerprint,
+            request: once.request.to_owned(),
+            reply: encode_part(reply).map_err(|error| Error::internal(error.to_string()))?,
+            answer: None,
+            operation: awaited,
+            expires_at: once.expires_at,
+        };
+        match &once.expired {
+            Some(expired) => changes.update(expired, &answered),
+            None => changes.insert(&answered),
+        };
+        Ok(())
+    }
+
     /// A journal entry for a volume and its backend.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
@@ -19,10 +20,11 @@ use super::microversion::{self, Microversion};
 use super::policy::{Policy, Rule};
 use super::state::{ServerState, WebState};
 use super::trusted_proxies::TrustedProxies;
-use crate::messages::api::ApiTopic;
+use crate::messages::api::{ApiTopic, RunOnce};
 use crate::messages::{Call, Message};
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::{Context, ProjectId};
-use crate::transport::Handle;
+use crate::transport::{Handle, codec};
 
 /// An authenticated request. Handlers take it as an argument (it is an extractor); the middleware has put it together.
 #[derive(Clone, Debug)]
@@ -42,6 +44,18 @@ pub struct Caller {
     pub(super) policy: Arc<Policy>,
     /// What the token is for.
     pub(super) scope: Scope,
+    /// The idempotency key, of a request that makes a resource.
+    pub(super) once: Option<Arc<Once>>,
+}
+
+/// The idempotency key of a request.
+#[derive(Debug)]
+pub(super) struct Once {
+    pub(super) key: IdempotencyKey,
+    /// Whether an answer to a request with this key is stored.
+    pub(super) is_known: bool,
+    /// Whether an answer was repeated.
+    pub(super) is_repeated: AtomicBool,
 }
 
 /// The value of `OpenStack-API-Version` in the answer, stored for the middleware.
@@ -83,6 +97,12 @@ impl Caller {
         self.rule.map_or(Ok(()), |rule| self.may_in(rule, project))
     }
 
+    /// Whether a request with the same idempotency key was answered. What it was made from may be gone by now, and must not be looked
+    /// up: the Api actor repeats the answer.
+    pub fn has_been_answered(&self) -> bool {
+        self.once.as_ref().is_some_and(|once| once.is_known)
+    }
+
     /// Sends a change to the Api actor, if the rule of the route or action allows it.
     ///
     /// # Errors
@@ -92,7 +112,17 @@ impl Caller {
         M: Call + Message<To = ApiTopic>,
     {
         self.permitted()?;
-        self.call(state, &state.api, message).await
+        let Some(once) = &self.once else {
+            return self.call(state, &state.api, message).await;
+        };
+        let message = RunOnce {
+            key: once.key.clone(),
+            request: M::NAME.to_owned(),
+            message: codec::encode(&message).map_err(Fault::internal)?,
+        };
+        let ran = self.call(state, &state.api, message).await?;
+        once.is_repeated.fetch_or(ran.is_repeated, Ordering::Relaxed);
+        codec::decode(&ran.reply).map_err(Fault::internal)
     }
 
     /// Sends a message to an actor. The rule of the route or action was checked.
@@ -189,6 +219,7 @@ impl Caller {
             rule: None,
             policy,
             scope: request.extensions().get::<Scope>().cloned().unwrap_or_default(),
+            once: None,
         })
     }
 }

@@ -159,6 +159,7 @@ impl Fault {
             409 => "conflictingRequest",
             413 => "overLimit",
             415 => "badMediaType",
+            422 => "unprocessableEntity",
             501 => "notImplemented",
             503 => "serviceUnavailable",
             _ => "computeFault",
@@ -224,6 +225,7 @@ impl From<Error> for Fault {
             ErrorKind::Conflict => Self::conflict(client),
             ErrorKind::OverQuota => Self::over_limit(client),
             ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, client),
+            ErrorKind::Unprocessable => Self::new(StatusCode::UNPROCESSABLE_ENTITY, client),
             ErrorKind::NotImplemented => Self::not_implemented(client),
             ErrorKind::Unavailable { retry_after } => Self {
                 message: client,

@@ -18,8 +18,9 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpRequest, Resource, Route, web};
@@ -30,10 +31,11 @@ use super::admission::Kind;
 use super::body_limits::BodyLimits;
 use super::caller::Caller;
 use super::fault::{Fault, unknown_route};
+use super::idempotency::{self, Found};
 use super::middleware::read_out;
 use super::offload::HeldPermit;
 use super::request::{self, DecodedBody, ReadBody};
-use super::routes::{Admission, Endpoint, RouteInfo, Routes, RuleOrder};
+use super::routes::{Admission, Endpoint, Makes, RouteInfo, Routes, RuleOrder};
 use super::state::ServerState;
 
 /// Resources behind the gate. An unknown method is answered like an unknown path (Cinder: 404, not 405).
@@ -51,8 +53,8 @@ fn with_gate(route: Route, endpoint: Endpoint) -> Route {
 async fn pass(
     endpoint: Rc<Endpoint>,
     mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody, BoxBody>>, Error> {
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<EitherBody<BoxBody>>, Error> {
     let Some(server) = request.app_data::<web::Data<ServerState>>().cloned() else {
         let fault = Fault::internal("the server has no state");
         return Ok(refuse(request, &fault));
@@ -82,6 +84,14 @@ async fn pass(
     if let (Endpoint::Actions(_), Some(action)) = (&*endpoint, row) {
         caller.mark(action.rule());
     }
+    let makes = row.map_or(Makes::Nothing, |row| row.makes);
+    let key = match makes != Makes::Nothing {
+        true => match idempotency::key(request.request(), &caller, &body) {
+            Ok(key) => key,
+            Err(fault) => return Ok(refuse(request, &fault)),
+        },
+        false => None,
+    };
     let refused_by = caller.refused_by();
     let may = refused_by.is_none();
     let kind = match row.map_or(Admission::ByMethod, |row| row.admission) {
@@ -103,6 +113,20 @@ async fn pass(
         },
     };
     let permit = HeldPermit::new(permit);
+    if let Some(key) = key {
+        match idempotency::find(request.request(), &caller, key).await {
+            Ok(Found::Answer(answer)) if may => {
+                permit.give_back();
+                return Ok(request.into_response(answer.map_into_right_body()));
+            }
+            Ok(Found::Answer(_)) => {}
+            Ok(Found::None(once)) => caller.once = Some(Arc::new(once)),
+            Err(fault) => {
+                permit.give_back();
+                return Ok(refuse(request, &fault));
+            }
+        }
+    }
     match checked_body(&endpoint, &caller, request.request(), &body) {
         Err(fault) => {
             permit.give_back();
@@ -111,12 +135,16 @@ async fn pass(
         Ok(Some(decoded)) => request.extensions_mut().insert(DecodedBody(decoded)).is_some(),
         Ok(None) => request.extensions_mut().insert(ReadBody(body)).is_some(),
     };
+    let once = caller.once.clone().map(|once| (once, caller.context.clone()));
     request.extensions_mut().insert(permit.clone());
     request.extensions_mut().insert(caller);
     let response = next.call(request).await;
     // The request's extensions may outlive its answer.
     permit.give_back();
-    let response = response?;
+    let mut response = response?;
+    if let Some((once, context)) = once {
+        response = idempotency::keep(response, &context, &once, makes).await;
+    }
     // If a handler forgot to check the rule, it sent nothing to an actor, and its answer is replaced.
     Ok(
         match refused_by.filter(|_| !response.status().is_client_error()) {

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod forwarded;
 pub mod gate;
 pub mod healthcheck;
+mod idempotency;
 pub mod identity;
 pub mod inspect;
 pub mod links;

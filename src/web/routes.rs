@@ -56,6 +56,17 @@ pub enum Admission {
     Always,
 }
 
+/// What a request makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Makes {
+    /// Nothing that has an answer of its own.
+    Nothing,
+    /// A resource.
+    Resource,
+    /// A resource whose answer must not be stored, because it has a secret.
+    Secret,
+}
+
 /// When the rule is checked. Of several faults of a request the first one found is reported, so the order is Cinder's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleOrder {
@@ -114,6 +125,8 @@ pub struct RouteInfo {
     pub body: BodySchema,
     /// Which permit it needs.
     pub admission: Admission,
+    /// Whether it makes a resource: it takes an idempotency key.
+    pub makes: Makes,
     /// Whether it is served; else it answers 501.
     pub is_served: bool,
     /// The section of the reference that lists it.
@@ -169,6 +182,21 @@ impl RouteInfo {
     /// Sets which permit it needs, if not by its method.
     pub fn admitted(&mut self, admission: Admission) -> &mut Self {
         self.admission = admission;
+        self
+    }
+
+    /// Marks that it makes a resource, and so takes an idempotency key.
+    pub fn makes(&mut self) -> &mut Self {
+        self.makes = Makes::Resource;
+        self.parameters.push(answers::header("Idempotency-Key"));
+        self.faults.push(422);
+        self
+    }
+
+    /// The same, and the answer has a secret that must not be stored.
+    pub fn makes_secret(&mut self) -> &mut Self {
+        self.makes();
+        self.makes = Makes::Secret;
         self
     }
 
@@ -364,6 +392,7 @@ impl Routes {
             since: 0,
             body: BodySchema::default(),
             admission: Admission::ByMethod,
+            makes: Makes::Nothing,
             is_served: true,
             section: self.section,
             purpose: "",

@@ -13,6 +13,7 @@ mod create;
 mod delete;
 mod extend;
 mod followers;
+mod idempotency;
 mod journal;
 mod late;
 mod load;

@@ -15,6 +15,8 @@ pub struct Client {
     stream: TcpStream,
     project: &'static str,
     token: String,
+    /// `Idempotency-Key` of the next requests.
+    key: Option<String>,
 }
 
 #[derive(Debug)]
@@ -59,12 +61,18 @@ impl Client {
             stream,
             project,
             token,
+            key: None,
         })
     }
 
     /// Sends this token from now on.
     pub fn use_token(&mut self, token: String) {
         self.token = token;
+    }
+
+    /// Sends this `Idempotency-Key` from now on.
+    pub fn use_key(&mut self, key: Option<String>) {
+        self.key = key;
     }
 
     /// A request below `/v3/{project}`.
@@ -82,11 +90,13 @@ impl Client {
     }
 
     pub fn send_raw(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
+        let key = self.key.as_ref().map(|key| format!("Idempotency-Key: {key}\r\n"));
         write!(
             self.stream,
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {}\r\nContent-Type: application/json\r\n\
-             OpenStack-API-Version: volume 3.71\r\nContent-Length: {}\r\n\r\n{body}",
+             OpenStack-API-Version: volume 3.71\r\n{}Content-Length: {}\r\n\r\n{body}",
             self.token,
+            key.unwrap_or_default(),
             body.len()
         )?;
         let mut got = Vec::new();

@@ -13,6 +13,7 @@ mod api;
 mod attachments;
 mod bounds;
 mod independent;
+mod idempotency;
 mod long_lists;
 mod manage;
 mod microversions;

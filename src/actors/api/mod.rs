@@ -15,6 +15,7 @@
 //! | `cancel_operation` | cancelling an operation |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | messages to and from backends |
 //! | `copy_progress` | how far a backend has copied a volume |
+//! | `run_once` | requests with an idempotency key |
 //! | `forget_messages` | deletion of expired records |
 
 mod backend_started;
@@ -28,6 +29,7 @@ mod list_manageable;
 mod operations;
 mod report;
 mod requests;
+mod run_once;
 mod runner;
 mod timers;
 mod waiters;
@@ -41,9 +43,9 @@ pub use crate::control::{Advance, Control, Deadlines, Finished, FinishedOperatio
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
-    ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, CopyProgress,
+    ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, CopyProgress, KeepAnswer,
     ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes, Progress,
-    Report,
+    Report, RunOnce,
 };
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
@@ -88,6 +90,7 @@ impl Actor for ApiActor {
 
     fn started(self: Rc<Self>, started: &Started) {
         started.spawn(Rc::clone(&self).forget_messages());
+        started.spawn(Rc::clone(&self).forget_idempotency_keys());
         started.spawn(Rc::clone(&self).find_forgotten_operations());
         started.spawn(Rc::clone(&self).forget_quota_of_gone_types());
         started.spawn(self.run_operations());
@@ -96,7 +99,8 @@ impl Actor for ApiActor {
 
 impl<R: Request> Serve<R> for ApiActor {
     async fn serve(self: Rc<Self>, context: Context, request: R) -> Result<R::Reply, Error> {
-        self.run(context, request).await
+        let (reply, _) = self.run(context, request, None).await?;
+        Ok(reply)
     }
 }
 
@@ -147,4 +151,6 @@ serves! {
     CancelOperation => cancel_operation,
     Progress => progress,
     CopyProgress => copy_progress,
+    RunOnce => run_once,
+    KeepAnswer => keep_answer,
 }

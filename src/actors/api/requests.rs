@@ -12,12 +12,18 @@ use super::ApiActor;
 use super::waiters::Listener;
 use crate::actors::permission::demand;
 use crate::control::{Interrupt, TRIES, try_again};
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::{Context, Operation, OperationId, Result, VolumeId};
 use crate::verbs::{Answer, Began, BeginContext, Request, Started, Superseded};
 
 impl ApiActor {
-    /// Begins a request, and answers it.
-    pub(super) async fn run<R: Request>(self: Rc<Self>, context: Context, request: R) -> Result<R::Reply> {
+    /// Begins a request, and answers it. With an idempotency key, an answer that was given before is repeated; then the flag is set.
+    pub(super) async fn run<R: Request>(
+        self: Rc<Self>,
+        context: Context,
+        request: R,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(R::Reply, bool)> {
         demand::<R>(request.level(), &context)?;
         let _seat = match request.may_wait() {
             true => Some(self.waiters.seat(self.options.max_waiting)?),
@@ -31,8 +37,14 @@ impl ApiActor {
             id: OperationId::new(),
             observer: Rc::clone(&self.observer),
             superseded: Superseded::default(),
+            once: None,
         };
         loop {
+            if let Some(key) = &key
+                && let Some(reply) = self.repeated(&request, &mut at, key).await?
+            {
+                return Ok((reply, true));
+            }
             // Before anything is committed: the operation may have ended before this continues.
             let listener = request.may_wait().then(|| self.waiters.listen(at.id));
             let began = request.begin(&at).await;
@@ -41,14 +53,27 @@ impl ApiActor {
                 Ok(Began::Joined(operation)) => {
                     self.forget_listener(at.id, listener);
                     if let Some(answer) = self.join(&operation).await? {
-                        return request.reply(&at, Some(&operation), answer).await;
+                        let reply = request.reply(&at, Some(&operation), answer).await?;
+                        return Ok((reply, false));
                     }
                 }
-                Ok(began) => return self.follow(&request, &at, began, listener).await,
+                Ok(began) => {
+                    let reply = self.follow(&request, &at, began, listener).await?;
+                    return Ok((reply, false));
+                }
                 Err(interrupt) => {
                     self.forget_listener(at.id, listener);
                     match interrupt {
-                        Interrupt::Refused(error) => return Err(error),
+                        // It may have been refused because the same request was faster, as a name that is taken.
+                        Interrupt::Refused(error) => {
+                            return match &key {
+                                Some(key) => match self.repeated(&request, &mut at, key).await? {
+                                    Some(reply) => Ok((reply, true)),
+                                    None => Err(error),
+                                },
+                                None => Err(error),
+                            };
+                        }
                         Interrupt::Conflict => {}
                         Interrupt::WaitFor(operation, volume) => {
                             self.wait_for(operation, volume, give_up).await?;
@@ -125,7 +150,7 @@ impl ApiActor {
     }
 
     /// Waits for the end of an operation that another request began; `None` if it has ended already.
-    async fn join(&self, operation: &Operation) -> Result<Option<Result<Answer>>> {
+    pub(super) async fn join(&self, operation: &Operation) -> Result<Option<Result<Answer>>> {
         let listener = self.waiters.listen(operation.id);
         if self.catalog.operation(operation.id).await?.is_none() {
             self.forget_listener(operation.id, Some(listener));

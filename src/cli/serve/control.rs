@@ -340,6 +340,8 @@ fn api_options(config: &Config) -> api::Options {
         patience: operations.resend_after.get(),
         // So that the actor's answer arrives before the caller's timeout.
         wait_limit: config.web.call_timeout.get().mul_f64(0.9),
+        idempotency_ttl: config.web.idempotency_ttl.get(),
+        idempotency_keys_per_project: config.web.idempotency_keys_per_project,
         // The rest is for the last record, and for the message around them.
         page_bytes: config.transport.max_frame.as_usize() / 2,
         page_size: usize::try_from(config.transport.page_size).unwrap_or(usize::MAX),

@@ -38,6 +38,7 @@
 //! | `Ik` | | the keys of tokens |
 //! | `Ig` | user | how often all tokens of a user were revoked |
 //! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | revoked tokens |
+//! | `K.`, `kx` | project, hash; expires_at, project, hash | answered requests with an idempotency key |
 //! | `F.` | | the layout's own version |
 
 use uuid::Uuid;
@@ -112,6 +113,8 @@ tables! {
     TOKEN_GENERATION = b"Ig";
     REVOKED_TOKEN = b"Iv";
     REVOKED_TOKEN_BY_EXPIRY = b"iy";
+    IDEMPOTENT_REQUEST = b"K.";
+    IDEMPOTENT_REQUEST_BY_EXPIRY = b"kx";
     LAYOUT = b"F.";
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
+use crate::model::idempotency::IdempotentRequest;
 use crate::model::{
     ApplicationCredential, Attachment, Notification, Operation, OperationId, PendingCleanup, Project,
     ProjectDefaultType, QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token,
@@ -91,6 +92,7 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<ApplicationCredential>().await?;
     visitor.kind::<RoleAssignment>().await?;
     visitor.kind::<PendingCleanup>().await?;
+    visitor.kind::<IdempotentRequest>().await?;
     visitor.kind::<Layout>().await
 }
 

@@ -28,6 +28,7 @@ mod attachments;
 mod changes;
 mod filter;
 mod former_tokens;
+mod idempotency;
 mod identity;
 mod identity_cleanup;
 mod keys;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::checks::{must_not_be_duplicate, readonly};
 use super::update_attachment::connect;
 use crate::control::bounds::{check_attachment_connector, check_one_more};
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::transitions::must_have_storage;
 use crate::model::{AttachMode, AttachStatus, AttachmentStatus, Connector, ErrorKind};
 use crate::verbs::command::is_readonly;
@@ -79,6 +80,7 @@ impl Request for CreateAttachment {
         changes.update(&was, &volume);
         let Some(connector) = &self.connector else {
             changes.insert(&attachment);
+            at.answer(&mut changes, &attachment, None)?;
             changes.commit().await?;
             return Ok(Began::Done(attachment));
         };
@@ -87,8 +89,27 @@ impl Request for CreateAttachment {
         attachment.operation = Some(operation.id);
         changes.insert(&attachment).insert(&operation);
         at.notify_start(&mut changes, &operation, &volume, None).await?;
+        at.answer(&mut changes, &attachment, Some(operation.id))?;
         changes.commit().await?;
         Ok(Began::awaited(operation, volume))
+    }
+
+    /// Of a connection that has ended, the attachment is as it became.
+    async fn repeat(
+        &self,
+        at: &BeginContext<'_>,
+        _key: &IdempotencyKey,
+        stored: Attachment,
+    ) -> Result<Attachment> {
+        if stored.operation.is_none() {
+            return Ok(stored);
+        }
+        let id = stored.id.to_string();
+        let now = at.control.find_attachment(at.context, &id).await?.record;
+        match now.status {
+            AttachmentStatus::ErrorAttaching => Err(failed()),
+            _ => Ok(now),
+        }
     }
 
     async fn reply(
@@ -98,9 +119,7 @@ impl Request for CreateAttachment {
         answer: Result<Answer>,
     ) -> Result<Attachment> {
         answer.map_err(|error| match error.kind {
-            ErrorKind::Backend => {
-                Error::backend("Unable to create attachment for volume.").with_operator(error.for_operator())
-            }
+            ErrorKind::Backend => failed().with_operator(error.for_operator()),
             _ => error,
         })?;
         match operation.and_then(Operation::attachment_id) {
@@ -112,4 +131,8 @@ impl Request for CreateAttachment {
             None => Err(Error::internal("an attachment was connected without a name")),
         }
     }
+}
+
+fn failed() -> Error {
+    Error::backend("Unable to create attachment for volume.")
 }

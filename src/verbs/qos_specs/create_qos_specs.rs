@@ -38,6 +38,7 @@ impl Request for CreateQosSpecs {
         changes.insert(&specs);
         let more = [("name", json!(specs.name)), ("specs", json!(specs.specs))];
         notify(at, &mut changes, "create", &specs, &more);
+        at.answer(&mut changes, &specs, None)?;
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(specs)),
             // The id is new, so the conflict is the name.

@@ -99,6 +99,7 @@ pub(super) async fn begin_snapshot<E: Entry>(
     at.notify_start(&mut changes, &operation, &volume, Some(&snapshot))
         .await?;
     ceilings.apply(&mut changes, &volume.project_id, &deltas);
+    at.answer(&mut changes, &snapshot, None)?;
     changes
         .commit()
         .await

@@ -9,7 +9,8 @@
 
 use super::check_weight;
 use crate::control::lookup::must_be_settled;
-use crate::model::transfer::{KeyHash, offer};
+use crate::model::idempotency::IdempotencyKey;
+use crate::model::transfer::{KeyHash, derived_key, offer};
 use crate::model::volume::Secret;
 use crate::model::{Transfer, TransferId};
 use crate::rng;
@@ -54,8 +55,11 @@ impl Request for CreateTransfer {
         check_weight(&volume, snapshots.as_deref().unwrap_or_default())?;
         must_be_settled(&volume)?;
         let replaced = control.catalog.volume_transfer(volume.id).await?;
-        let auth_key = hex::encode(rng::secret::<8>().map_err(Error::internal)?);
         let salt = rng::secret::<16>().map_err(Error::internal)?;
+        let auth_key = match &at.once {
+            Some(once) => derived_key(&salt, &once.key.key),
+            None => hex::encode(rng::secret::<8>().map_err(Error::internal)?),
+        };
         let now = Timestamp::now();
         let transfer = Transfer {
             id: TransferId::new(),
@@ -74,11 +78,26 @@ impl Request for CreateTransfer {
         replaced.inspect(|replaced| _ = changes.delete(replaced));
         at.notify_change(&mut changes, "volume.transfer.create", &volume, &offered)
             .await?;
+        let stored = NewTransfer {
+            transfer: transfer.clone(),
+            auth_key: Secret::new(""),
+        };
+        at.answer(&mut changes, &stored, None)?;
         changes.commit().await?;
         Ok(Began::Done(NewTransfer {
             transfer,
             auth_key: Secret::new(auth_key),
         }))
+    }
+
+    async fn repeat(
+        &self,
+        _at: &BeginContext<'_>,
+        key: &IdempotencyKey,
+        stored: NewTransfer,
+    ) -> Result<NewTransfer> {
+        let auth_key = Secret::new(derived_key(stored.transfer.key.salt(), &key.key));
+        Ok(NewTransfer { auth_key, ..stored })
     }
 }
 

@@ -203,6 +203,7 @@ impl<'a> Step<CreateVolumeState<'a>, Error> for CreateRecord {
         if let Some(ceilings) = &state.ceilings {
             ceilings.apply(&mut changes, &volume.project_id, deltas);
         }
+        state.at.answer(&mut changes, volume, None)?;
         match changes.commit().await {
             Ok(_) => Ok(()),
             // Already done: the new ids are unique.

@@ -97,6 +97,7 @@ impl Request for ManageVolume {
             .add_usage(&volume.project_id, &deltas);
         at.notify_start(&mut changes, &operation, &volume, None).await?;
         ceilings.apply(&mut changes, &volume.project_id, &deltas);
+        at.answer(&mut changes, &volume, None)?;
         changes
             .commit()
             .await

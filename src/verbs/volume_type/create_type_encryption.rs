@@ -46,6 +46,7 @@ impl Request for CreateTypeEncryption {
         let mut changes = at.control.catalog.change();
         changes.insert(&encryption);
         notify_new_encryption(at, &mut changes, &encryption);
+        at.answer(&mut changes, &encryption.id, None)?;
         commit(changes, &volume_type, "create").await?;
         Ok(Began::Done(encryption.id))
     }

@@ -41,6 +41,7 @@ impl Request for CreateVolumeType {
         let mut changes = at.control.catalog.change();
         changes.insert(&volume_type);
         notify_type(at, &mut changes, "create", &volume_type);
+        at.answer(&mut changes, &volume_type, None)?;
         match changes.commit().await.map_err(Interrupt::from) {
             Ok(_) => Ok(Began::Done(volume_type)),
             // The id is new, so the conflict is the name.

@@ -29,7 +29,9 @@ pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> Han
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let message = schema::attachments::create(body.value());
-    find_volume(&state, &caller, &message.volume_id).await?;
+    if !caller.has_been_answered() {
+        find_volume(&state, &caller, &message.volume_id).await?;
+    }
     let attachment = caller.ask(&state, message).await?;
     ok(&Named("attachment", AttachmentDetail(&attachment)))
 }

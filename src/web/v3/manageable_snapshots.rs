@@ -32,7 +32,9 @@ impl Adoptable for Snapshots {
 
     async fn manage(caller: Caller, state: &WebState, body: Body) -> HandlerResult {
         let message = manage::snapshot(body.value());
-        find_volume(state, &caller, &message.volume_id).await?;
+        if !caller.has_been_answered() {
+            find_volume(state, &caller, &message.volume_id).await?;
+        }
         let snapshot = caller.ask(state, message).await?;
         // Cinder shows it as in the first version, whatever the version.
         let view = Named("snapshot", SnapshotSummary(&snapshot));

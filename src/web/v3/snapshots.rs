@@ -8,7 +8,9 @@ use crate::web::views::snapshot::SnapshotViews;
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
     let wanted = schema::snapshots::create(body.value());
-    find_volume(&state, &caller, &wanted.message.volume_id).await?;
+    if !caller.has_been_answered() {
+        find_volume(&state, &caller, &wanted.message.volume_id).await?;
+    }
     let message = wanted.in_version(caller.version)?;
     let snapshot = caller.ask(&state, message).await?;
     let view = SnapshotViews::plain(&caller).detail(&snapshot);

@@ -66,7 +66,7 @@ fn of_volumes(t: &mut Routes) {
     t.list::<volume_list::Volumes>("/volumes", reader("volume:get_all")).does("brief list (id,name,links)");
     t.detail::<volume_list::Volumes>("/volumes/detail", reader("volume:get_all")).does("full list");
     t.get("/volumes/summary", reader("volume:get_all"), volume_list::summary).since(12).parameters(volume_list::ALL_TENANTS).ok(volume_list::SUMMARY).does("sums");
-    t.post("/volumes", member("volume:create"), volumes::create).body(schema::volumes::CREATE).body_since(13, schema::volumes::CREATE_V313).body_since(47, schema::volumes::CREATE_V347).body_since(53, schema::volumes::CREATE_V353).faults(&[501]).accepted(volume::ONE).does("create");
+    t.post("/volumes", member("volume:create"), volumes::create).body(schema::volumes::CREATE).body_since(13, schema::volumes::CREATE_V313).body_since(47, schema::volumes::CREATE_V347).body_since(53, schema::volumes::CREATE_V353).faults(&[501]).accepted(volume::ONE).makes().does("create");
     t.get("/volumes/{volume_id}", reader("volume:get"), volumes::show).ok(volume::ONE).does("show");
     t.put("/volumes/{volume_id}", member("volume:update"), volumes::update).body(schema::volumes::UPDATE).body_since(53, schema::volumes::UPDATE_V353).ok(volume::ONE).does("update; >=3.53 at least one known key");
     t.delete("/volumes/{volume_id}", member("volume:delete"), volumes::delete).parameters(volumes::DELETE).empty(202).does("delete; force ignored below 3.23");
@@ -110,7 +110,7 @@ fn of_volumes(t: &mut Routes) {
     t.list::<attachments::Attachments>("/attachments", reader("volume:get_all")).since(27).does("list");
     t.detail::<attachments::Attachments>("/attachments/detail", reader("volume:get_all")).since(27).does("full list");
     t.get("/attachments/summary", reader("volume:get_all"), attachments::no_summary).since(27).always_refused();
-    t.post("/attachments", member("volume:attachment_create"), attachments::create).body(schema::attachments::CREATE).body_since(54, schema::attachments::CREATE_V354).since(27).faults(&[409]).ok(attachment::ONE).does("reserve (and connect when connector given)");
+    t.post("/attachments", member("volume:attachment_create"), attachments::create).body(schema::attachments::CREATE).body_since(54, schema::attachments::CREATE_V354).since(27).faults(&[409]).ok(attachment::ONE).makes().does("reserve (and connect when connector given)");
     t.get("/attachments/{attachment_id}", reader("volume:get"), attachments::show).since(27).ok(attachment::ONE).does("show");
     t.put("/attachments/{attachment_id}", member("volume:attachment_update"), attachments::update).body(schema::attachments::UPDATE).since(27).faults(&[409]).ok(attachment::ONE).does("connect");
     t.delete("/attachments/{attachment_id}", member("volume:attachment_delete"), attachments::delete).since(27).faults(&[409]).ok(attachment::OTHERS).does("disconnect");
@@ -122,7 +122,7 @@ fn of_types(t: &mut Routes) {
     t.section("Volume types");
     t.get("/types", reader("volume_extension:type_get_all"), types::list).parameters(&paged(types::SORT_KEYS)).parameters(types::FILTERS).answers(200, Content::Page(types::PAGE)).does("list");
     t.get("/types/{type_id}", reader("volume_extension:type_get"), types::show).ok(volume_type::ONE).does("show; /types/default gives effective default");
-    t.post("/types", admin("volume_extension:type_create"), types::create).body(schema::volume_types::CREATE).faults(&[409]).ok(volume_type::MANAGED).does("create");
+    t.post("/types", admin("volume_extension:type_create"), types::create).body(schema::volume_types::CREATE).faults(&[409]).ok(volume_type::MANAGED).makes().does("create");
     t.put("/types/{type_id}", admin("volume_extension:type_update"), types::update).body(schema::volume_types::UPDATE).faults(&[409]).ok(volume_type::MANAGED).does("update");
     t.delete("/types/{type_id}", admin("volume_extension:type_delete"), types::delete).empty(202).does("delete; 400 if in use");
     t.get("/types/{type_id}/extra_specs", reader("volume_extension:types_extra_specs:index"), type_extra_specs::list).ok(type_extra_specs::ALL).does("list");
@@ -131,7 +131,7 @@ fn of_types(t: &mut Routes) {
     t.put("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:update"), type_extra_specs::update).body(schema::volume_types::SET_EXTRA_SPEC).ok(type_extra_specs::ONE).does("set one");
     t.delete("/types/{type_id}/extra_specs/{key}", admin("volume_extension:types_extra_specs:delete"), type_extra_specs::delete).empty(202).does("delete one");
     t.get("/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:get"), type_encryption::list).ok(type_encryption::ALL).does("show");
-    t.post("/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:create"), type_encryption::create).body(type_encryption::CREATE).ok(type_encryption::SET).does("create; 400 if type in use");
+    t.post("/types/{type_id}/encryption", admin("volume_extension:volume_type_encryption:create"), type_encryption::create).body(type_encryption::CREATE).ok(type_encryption::SET).makes().does("create; 400 if type in use");
     t.get("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:get"), type_encryption::show).ok(type_encryption::ONE).does("one field");
     t.put("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:update"), type_encryption::update).body(type_encryption::UPDATE).ok(type_encryption::SET).does("update; 400 if type in use");
     t.delete("/types/{type_id}/encryption/{key}", admin("volume_extension:volume_type_encryption:delete"), type_encryption::delete).empty(202).does("delete; 400 if type in use");
@@ -147,7 +147,7 @@ fn of_types(t: &mut Routes) {
 
     t.section("QoS specs");
     t.get("/qos-specs", admin("volume_extension:qos_specs_manage:get_all"), qos_specs::list).parameters(&paged(qos_specs::SORT_KEYS)).parameters(qos_specs::FILTERS).answers(200, Content::Page(qos_specs::PAGE)).does("list");
-    t.post("/qos-specs", admin("volume_extension:qos_specs_manage:create"), qos_specs::create).body(qos_specs::CREATE).faults(&[409]).ok(qos_specs::ONE).does("create");
+    t.post("/qos-specs", admin("volume_extension:qos_specs_manage:create"), qos_specs::create).body(qos_specs::CREATE).faults(&[409]).ok(qos_specs::ONE).makes().does("create");
     t.get("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:get"), qos_specs::show).ok(qos_specs::ONE).does("show");
     t.put("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:update"), qos_specs::update).body(qos_specs::UPDATE).ok(qos_specs::SET).does("set keys");
     t.delete("/qos-specs/{id}", admin("volume_extension:qos_specs_manage:delete"), qos_specs::delete).parameters(qos_specs::FORCE).empty(202).does("delete; 400 if associated and not force");
@@ -211,7 +211,7 @@ fn of_snapshots(t: &mut Routes) {
     t.section("Snapshots");
     t.list::<snapshot_list::Snapshots>("/snapshots", reader("volume:get_all_snapshots")).does("list");
     t.detail::<snapshot_list::Snapshots>("/snapshots/detail", reader("volume:get_all_snapshots")).does("full list");
-    t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).body(schema::snapshots::CREATE).accepted(snapshot::ONE).does("create");
+    t.post("/snapshots", member("volume:create_snapshot"), snapshots::create).body(schema::snapshots::CREATE).accepted(snapshot::ONE).makes().does("create");
     t.get("/snapshots/{snapshot_id}", reader("volume:get_snapshot"), snapshots::show).ok(snapshot::ONE).does("show");
     t.put("/snapshots/{snapshot_id}", member("volume:update_snapshot"), snapshots::update).body(schema::snapshots::UPDATE).ok(snapshot::ONE).does("update");
     t.delete("/snapshots/{snapshot_id}", member("volume:delete_snapshot"), snapshots::delete).faults(&[409]).empty(202).does("delete");
@@ -247,13 +247,13 @@ fn of_backups_and_transfers(t: &mut Routes) {
     t.section("Transfers");
     t.list::<transfers::Transfers<OLD>>("/os-volume-transfer", reader("volume:get_all_transfers")).does("list");
     t.detail::<transfers::Transfers<OLD>>("/os-volume-transfer/detail", reader("volume:get_all_transfers")).does("full list");
-    t.post("/os-volume-transfer", member("volume:create_transfer"), transfers::create::<OLD>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).accepted(transfer::CREATED).does("create");
+    t.post("/os-volume-transfer", member("volume:create_transfer"), transfers::create::<OLD>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).accepted(transfer::CREATED).makes_secret().does("create");
     t.get("/os-volume-transfer/{transfer_id}", reader("volume:get_transfer"), transfers::show).ok(transfer::ONE).does("show");
     t.post("/os-volume-transfer/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).accepted(transfer::ACCEPTED).does("accept");
     t.delete("/os-volume-transfer/{transfer_id}", member("volume:delete_transfer"), transfers::delete).rule_order(RuleOrder::InHandler).empty(202).does("cancel");
     t.list::<transfers::Transfers<NEW>>("/volume-transfers", reader("volume:get_all_transfers")).does("list");
     t.detail::<transfers::Transfers<NEW>>("/volume-transfers/detail", reader("volume:get_all_transfers")).does("full list");
-    t.post("/volume-transfers", member("volume:create_transfer"), transfers::create::<NEW>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).body_since(55, transfers::CREATE_V355).accepted(transfer::CREATED).does("create");
+    t.post("/volume-transfers", member("volume:create_transfer"), transfers::create::<NEW>).rule_order(RuleOrder::InHandler).body(transfers::CREATE).body_since(55, transfers::CREATE_V355).accepted(transfer::CREATED).makes_secret().does("create");
     t.get("/volume-transfers/{transfer_id}", reader("volume:get_transfer"), transfers::show).ok(transfer::ONE).does("show");
     t.post("/volume-transfers/{transfer_id}/accept", member("volume:accept_transfer"), transfers::accept).body(transfers::ACCEPT).accepted(transfer::ACCEPTED).does("accept");
     t.delete("/volume-transfers/{transfer_id}", member("volume:delete_transfer"), transfers::delete).rule_order(RuleOrder::InHandler).empty(202).does("cancel");
@@ -266,16 +266,16 @@ fn of_manageable(t: &mut Routes) {
     t.section("Adopting what exists");
     t.get("/manageable_volumes", LIST_VOLUMES, manageable::list::<Volumes>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("backend volumes");
     t.get("/manageable_volumes/detail", LIST_VOLUMES, manageable::detail::<Volumes>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("with reason_not_safe, cinder_id, extra_info");
-    t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).since(8).accepted(ADOPTED_VOLUME).does("adopt");
+    t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).since(8).accepted(ADOPTED_VOLUME).makes().does("adopt");
     t.get("/os-volume-manage", LIST_VOLUMES, manageable::list::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("old name");
     t.get("/os-volume-manage/detail", LIST_VOLUMES, manageable::detail::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("old name");
-    t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).accepted(ADOPTED_VOLUME).does("old name");
+    t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).accepted(ADOPTED_VOLUME).makes().does("old name");
     t.get("/manageable_snapshots", LIST_SNAPSHOTS, manageable::list::<Snapshots>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("backend snapshots");
     t.get("/manageable_snapshots/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("with source_reference");
-    t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).since(8).accepted(snapshot::ADOPTED).does("adopt");
+    t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).since(8).accepted(snapshot::ADOPTED).makes().does("adopt");
     t.get("/os-snapshot-manage", LIST_SNAPSHOTS, manageable::list::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("old name");
     t.get("/os-snapshot-manage/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("old name");
-    t.post("/os-snapshot-manage", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).accepted(snapshot::ADOPTED).does("old name");
+    t.post("/os-snapshot-manage", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).accepted(snapshot::ADOPTED).makes().does("old name");
 }
 
 #[rustfmt::skip]

@@ -85,7 +85,11 @@ pub(super) async fn show(caller: Caller, state: State, path: SubjectPath) -> Han
 
 pub(super) async fn create(caller: Caller, state: State, path: SubjectPath, body: Body) -> HandlerResult {
     let given = &body.value()["encryption"];
-    let volume_type_id = find_type(&state, &caller, &path.id).await?.id;
+    let answered = python::uuid(&path.id).filter(|_| caller.has_been_answered());
+    let volume_type_id = match answered {
+        Some(id) => VolumeTypeId(id),
+        None => find_type(&state, &caller, &path.id).await?.id,
+    };
     let message = CreateTypeEncryption {
         volume_type_id,
         provider: text(given, "provider").unwrap_or_default().to_owned(),

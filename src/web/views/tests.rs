@@ -34,6 +34,7 @@ pub(crate) fn caller(minor: u16, is_admin: bool) -> Caller {
         path_project: Some("0123456789abcdef0123456789abcdef".to_owned()),
         policy: std::sync::Arc::default(),
         rule: None,
+        once: None,
     }
 }
 
