@@ -6,6 +6,7 @@ use super::CheckConfigArgs;
 use super::serve::keystone;
 use crate::config::{Config, DEFAULTS, Surroundings};
 use crate::web::policy::file::PolicyFile;
+use crate::web::tls::Certificate;
 
 /// Checks a file together with the environment, as `pumice serve` would read it. Opens nothing but the file.
 #[expect(clippy::print_stdout, reason = "this prints the command's output")]
@@ -37,6 +38,12 @@ pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> Exit
                 faults
                     .iter()
                     .for_each(|fault| println!("{}: {fault}", file.display()));
+                return ExitCode::from(super::EXIT_USAGE);
+            }
+            if config.web.has_tls()
+                && let Err(fault) = Certificate::read(&config.web.tls_certificate, &config.web.tls_key)
+            {
+                println!("{}: web.tls_certificate: {fault}", file.display());
                 return ExitCode::from(super::EXIT_USAGE);
             }
             println!("{}: right", file.display());

@@ -80,6 +80,10 @@ fn web(config: &Config, notes: &mut Notes) {
         notes.invalid(&["web.requests_per_project", "web.requests_at_once"], problem);
     }
     notes.at_least("web.max_page_size", web.max_page_size, 1);
+    if web.has_tls() == web.tls_key.as_os_str().is_empty() {
+        let problem = "go together: HTTPS needs a certificate and its key";
+        notes.invalid(&["web.tls_certificate", "web.tls_key"], problem);
+    }
     if let Some(url) = web.public_endpoint() {
         let rest = url
             .strip_prefix("http://")

@@ -337,10 +337,10 @@ impl Config {
     /// Warnings about valid but risky settings, logged once at start.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.node.has(Role::Control) && !self.web.listen.ip().is_loopback() {
+        if self.node.has(Role::Control) && !self.web.has_tls() && !self.web.listen.ip().is_loopback() {
             let listen = self.web.listen;
             warnings.push(format!(
-                "web.listen {listen} is plain HTTP beyond the loopback: put a TLS proxy in front"
+                "web.listen {listen} is plain HTTP beyond the loopback: set web.tls_certificate, or put a TLS proxy in front"
             ));
         }
         if self.auth.strategy == auth::Strategy::Noauth {

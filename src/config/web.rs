@@ -1,6 +1,7 @@
 //! `[web]`: the REST API.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::reading::section;
 use super::units::{ByteSize, Duration};
@@ -9,8 +10,12 @@ use crate::model::IpNetwork;
 section! {
     /// The REST API.
     Web {
-        /// Where it listens. Plain HTTP: put a TLS proxy in front before leaving the loopback.
+        /// Where it listens. Plain HTTP without `tls_certificate`: then put a TLS proxy in front before leaving the loopback.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8776)),
+        /// A certificate with its chain, PEM: HTTPS. It and its key are read again when a file changes. Empty: HTTP.
+        tls_certificate: PathBuf = PathBuf::new(),
+        /// The private key of `tls_certificate`, PEM.
+        tls_key: PathBuf = PathBuf::new(),
         /// Threads that handle requests.
         workers: usize = 2,
         /// The largest request body (cinder: `osapi_max_request_body_size`).
@@ -56,6 +61,11 @@ section! {
 }
 
 impl Web {
+    /// Whether it serves HTTPS.
+    pub fn has_tls(&self) -> bool {
+        !self.tls_certificate.as_os_str().is_empty()
+    }
+
     /// The public URL, if one is set.
     pub fn public_endpoint(&self) -> Option<&str> {
         Some(self.public_endpoint.as_str()).filter(|url| !url.is_empty())

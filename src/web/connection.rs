@@ -187,11 +187,21 @@ impl Activity {
         InWork(self.clone())
     }
 
+    /// The handshake of TLS has ended: the first request may follow.
+    pub fn handshaken(&self) {
+        self.0.idle_since.set(Instant::now());
+        self.0.head_since.set(None);
+    }
+
     /// Closes the connection once the answer is sent, even if the client is still sending.
     pub fn close(&self) {
         self.0.is_closing.set(true);
     }
 }
+
+/// A connection over TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
 
 /// The local address of a connection.
 #[derive(Clone, Copy, Debug)]

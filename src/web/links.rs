@@ -6,7 +6,7 @@
 use actix_web::HttpRequest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::connection::ListeningOn;
+use super::connection::{Encrypted, ListeningOn};
 use super::forwarded::Forwarded;
 use super::trusted_proxies::TrustedProxies;
 
@@ -21,7 +21,7 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// `http://host:port`, with the prefix that a proxy adds, if any; without a trailing slash. If no trusted proxy is configured,
+    /// `http://host:port`, or `https://…` over TLS, with the prefix that a proxy adds, if any; without a trailing slash. If no trusted proxy is configured,
     /// one on this machine is trusted.
     pub fn base_url(&self, trusted: &TrustedProxies, request: &HttpRequest) -> String {
         if let Some(endpoint) = &self.public_endpoint {
@@ -35,8 +35,12 @@ impl LinkOptions {
             true => Forwarded::of(request.headers()),
             false => Forwarded::default(),
         };
+        let own = match request.conn_data::<Encrypted>() {
+            Some(Encrypted) => "https",
+            None => "http",
+        };
         let host = forwarded.host.unwrap_or_else(|| host(request));
-        let scheme = forwarded.scheme.unwrap_or("http");
+        let scheme = forwarded.scheme.unwrap_or(own);
         format!("{scheme}://{host}{}", forwarded.prefix.unwrap_or_default())
     }
 }

@@ -28,6 +28,8 @@ pub mod routes;
 pub mod schema;
 pub mod server;
 pub mod state;
+pub mod stream;
+pub mod tls;
 pub mod trusted_proxies;
 pub mod v3;
 pub mod versions;

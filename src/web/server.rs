@@ -20,13 +20,14 @@ use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service,
 use actix_web::dev::{AppConfig, Server};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, Scope, web};
-use futures_util::future::ready;
 use tokio::net::TcpStream;
 
-use super::connection::{ConnectionLimits, Connections, ListeningOn, Patience, Watched};
+use super::connection::{ConnectionLimits, Connections, Encrypted, ListeningOn, Patience, Watched};
 use super::identity::{self, Identity};
 use super::routes::Routes;
 use super::state::{ServerState, WebState};
+use super::stream::Stream;
+use super::tls::Tls;
 use super::trusted_proxies::TrustedProxies;
 use super::{fault, gate, healthcheck, inspect, middleware, openapi, v3, versions};
 
@@ -45,6 +46,8 @@ pub struct ServerOptions {
     pub patience: Patience,
     /// How long open requests may take when the server stops.
     pub shutdown_timeout: Duration,
+    /// The certificate of HTTPS; without one it is HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerOptions {
@@ -63,6 +66,7 @@ impl Default for ServerOptions {
                 bytes_per_second: 8192,
             },
             shutdown_timeout: Duration::from_secs(30),
+            tls: None,
         }
     }
 }
@@ -184,7 +188,8 @@ pub fn run_with(
         let address = listener.local_addr()?;
         addresses.push(address);
         let (routes, ending) = (routes.clone(), ending.clone());
-        let (connections, patience) = (connections.clone(), options.patience.clone());
+        let (connections, patience, tls) =
+            (connections.clone(), options.patience.clone(), options.tls.clone());
         server = server.listen(format!("web {address}"), listener, move || {
             let (routes, ending) = (routes.clone(), ending.clone());
             let app = App::new()
@@ -200,13 +205,20 @@ pub fn run_with(
                 .client_request_timeout(patience.client_timeout)
                 .client_disconnect_timeout(LINGER)
                 .local_addr(address)
-                .on_connect_ext(move |stream: &Watched<TcpStream>, data| {
+                .on_connect_ext(move |stream: &Stream, data| {
                     data.insert(stream.activity());
+                    if stream.is_encrypted() {
+                        data.insert(Encrypted);
+                    }
                     data.insert(ListeningOn(address));
                 })
                 .finish(map_config(app, |()| AppConfig::default()));
-            let (connections, patience) = (connections.clone(), patience.clone());
-            fn_service(move |stream: TcpStream| ready(watch(stream, &connections, &patience))).and_then(http)
+            let (connections, patience, tls) = (connections.clone(), patience.clone(), tls.clone());
+            fn_service(move |stream: TcpStream| {
+                let watched = watch(stream, &connections, &patience);
+                open(watched, patience.client_timeout, tls.clone())
+            })
+            .and_then(http)
         })?;
     }
     Ok((server.run(), addresses))
@@ -220,7 +232,7 @@ fn watch(
     stream: TcpStream,
     connections: &Connections,
     patience: &Patience,
-) -> Result<(Watched<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
+) -> Result<(Watched<TcpStream>, SocketAddr), DispatchError> {
     let peer = stream.peer_addr()?;
     let Some(permit) = connections.open(peer.ip()) else {
         // As much as is possible without waiting.
@@ -229,9 +241,26 @@ fn watch(
         }
         return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
     };
-    Ok((
-        Watched::new(stream, patience.clone(), Some(permit)),
-        Protocol::Http1,
-        Some(peer),
-    ))
+    Ok((Watched::new(stream, patience.clone(), Some(permit)), peer))
+}
+
+/// Makes the handshake of TLS, if the server has a certificate.
+async fn open(
+    watched: Result<(Watched<TcpStream>, SocketAddr), DispatchError>,
+    within: Duration,
+    tls: Option<Tls>,
+) -> Result<(Stream, Protocol, Option<SocketAddr>), DispatchError> {
+    let (stream, peer) = watched?;
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(tls) => {
+            let activity = stream.activity();
+            let accepted = tokio::time::timeout(within, tls.acceptor().accept(stream)).await;
+            let accepted = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let stream = accepted.inspect_err(|error| tracing::debug!(%peer, %error, "no TLS connection"))?;
+            activity.handshaken();
+            Stream::Tls(Box::new(stream))
+        }
+    };
+    Ok((stream, Protocol::Http1, Some(peer)))
 }

@@ -114,6 +114,8 @@ class Process:
 class Pumice:
     """A Pumice of one process, or of a control and a volume process."""
 
+    scheme = "http"
+
     def __init__(self, folder, split=False, config=None, env=None):
         self.folder = pathlib.Path(folder)
         self.split = split
@@ -218,7 +220,7 @@ class Pumice:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def clouds_yaml(self):

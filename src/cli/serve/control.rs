@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
-use super::{keystone, notifications, policy};
+use super::{keystone, notifications, policy, tls};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -103,10 +103,12 @@ impl Control {
                 bytes_per_second: config.web.min_transfer_rate.0,
             },
             shutdown_timeout: WEB_SHUTDOWN,
+            tls: tls::open(config)?,
         };
         let (server, addresses) = server::run(&options, site)?;
+        let scheme = scheme(config);
         for address in addresses {
-            tracing::info!(url = %format_args!("http://{address}"), "serving");
+            tracing::info!(url = %format_args!("{scheme}://{address}"), "serving");
         }
         let handle = server.handle();
         actix_rt::spawn(async move {
@@ -461,10 +463,14 @@ pub(in crate::cli) fn local_url(config: &Config) -> String {
     if let Some(url) = config.web.public_endpoint() {
         return url.to_owned();
     }
-    let listen = config.web.listen;
+    let (listen, scheme) = (config.web.listen, scheme(config));
     match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{}", listen.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => format!("http://[::1]:{}", listen.port()),
-        _ => format!("http://{listen}"),
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("{scheme}://127.0.0.1:{}", listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("{scheme}://[::1]:{}", listen.port()),
+        _ => format!("{scheme}://{listen}"),
     }
+}
+
+fn scheme(config: &Config) -> &'static str {
+    if config.web.has_tls() { "https" } else { "http" }
 }

@@ -12,7 +12,9 @@ pub(in crate::cli) mod exports;
 pub(in crate::cli) mod keystone;
 mod notifications;
 mod policy;
+mod tls;
 pub(in crate::cli) mod volume;
+mod watched_files;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

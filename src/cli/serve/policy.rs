@@ -1,15 +1,13 @@
 //! The policy file: read at the start, and again when it has changed. A file with a fault leaves the former policy in force.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::BoxError;
+use super::watched_files::{LOOK, WatchedFiles};
 use crate::web::policy::Policy;
 use crate::web::policy::file::PolicyFile;
-
-/// How often it is checked whether the file has changed.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The policy of this file, if there is one.
 ///
@@ -22,38 +20,10 @@ pub(super) fn open(path: &Path) -> Result<Arc<Policy>, BoxError> {
 fn open_and_look(path: &Path, look: Duration) -> Result<Arc<Policy>, BoxError> {
     let policy = Arc::new(Policy::default());
     if !path.as_os_str().is_empty() {
-        let state = state_of(path);
+        let watched = WatchedFiles::new([path]);
         policy.replace(read(path).map_err(|faults| faults.join("; "))?);
-        actix_rt::spawn(watch(Arc::clone(&policy), path.to_owned(), state, look));
-    }
-    Ok(policy)
-}
-
-fn read(path: &Path) -> Result<PolicyFile, Vec<String>> {
-    let file = PolicyFile::read(path)?;
-    for warning in &file.warnings {
-        tracing::warn!(file = %path.display(), "policy: {warning}");
-    }
-    Ok(file)
-}
-
-/// What changes with a file: its size and its time.
-fn state_of(path: &Path) -> Option<(u64, SystemTime)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.len(), metadata.modified().ok()?))
-}
-
-async fn watch(policy: Arc<Policy>, path: PathBuf, mut known: Option<(u64, SystemTime)>, look: Duration) {
-    let mut interval = tokio::time::interval(look);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let now = state_of(&path);
-        if now == known {
-            continue;
-        }
-        known = now;
-        match read(&path) {
+        let (policy, path) = (Arc::clone(&policy), path.to_owned());
+        actix_rt::spawn(watched.watch(look, move || match read(&path) {
             Ok(file) => {
                 policy.replace(file);
                 tracing::info!(file = %path.display(), "policy file read again");
@@ -65,8 +35,17 @@ async fn watch(policy: Arc<Policy>, path: PathBuf, mut known: Option<(u64, Syste
                     "the policy file is faulty; the former policy stays in force"
                 );
             }
-        }
+        }));
     }
+    Ok(policy)
+}
+
+fn read(path: &Path) -> Result<PolicyFile, Vec<String>> {
+    let file = PolicyFile::read(path)?;
+    for warning in &file.warnings {
+        tracing::warn!(file = %path.display(), "policy: {warning}");
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
