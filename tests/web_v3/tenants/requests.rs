@@ -309,9 +309,8 @@ const REQUESTS: &[Sent] = &[
     sent("GET /os-snapshot-manage/detail", "").query("?host=h@lvm"),
     sent(
         "POST /manageable_volumes",
-        r#"{"volume": {"host": "h@lvm#lvm", "ref": {"source-name": "volume-{volume_id}"}}}"#,
+        r#"{"volume": {"host": "h@lvm#lvm", "ref": {"source-name": "nothing"}}}"#,
     )
-    .after(&[(ACTION, r#"{"os-unmanage": {}}"#)])
     .is(202),
     sent(
         "POST /os-volume-manage",
