@@ -64,7 +64,7 @@ pub struct IdempotentRequest {
     pub fingerprint: [u8; 32],
     /// The name of its message.
     pub request: String,
-    /// The encoded reply; empty once the answer is stored.
+    /// The encoded reply.
     pub reply: Vec<u8>,
     /// The answer, as it was sent.
     pub answer: Option<StoredAnswer>,
@@ -137,7 +137,6 @@ mod tests {
             body: b"{}".to_vec(),
         };
         let answered = IdempotentRequest {
-            reply: Vec::new(),
             answer: Some(answer),
             ..record
         };

@@ -316,8 +316,14 @@ fn keep_snapshot(volume: &Volume, in_use_too: bool) -> Result<VolumeStatus> {
 fn extend(volume: &Volume, attached_too: bool) -> Result<VolumeStatus> {
     let in_use = attached_too && volume.status == VolumeStatus::InUse;
     if volume.status != VolumeStatus::Available && !in_use {
+        // Cinder writes a Python dictionary for the allowed statuses.
+        let allowed = if attached_too {
+            "available or in-use"
+        } else {
+            "available"
+        };
         return Err(Error::invalid_volume(format!(
-            "Volume {} status must be '{{'status': 'available'}}' to extend, currently {}.",
+            "Volume {} status must be {allowed} to extend, currently {}.",
             volume.id, volume.status
         )));
     }

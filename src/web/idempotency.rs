@@ -87,11 +87,7 @@ pub(super) async fn find(
             return Err(Error::key_of_another_request().into());
         }
         if let Some(StoredAnswer { status, body }) = &found.answer {
-            let status = StatusCode::from_u16(*status).map_err(Fault::internal)?;
-            let mut answer = HttpResponse::build(status);
-            answer.content_type("application/json");
-            answer.insert_header((REPLAYED, "true"));
-            return Ok(Found::Answer(answer.body(body.clone())));
+            return Ok(Found::Answer(replayed(*status, body)?));
         }
     }
     Ok(Found::None(Once {
@@ -101,7 +97,16 @@ pub(super) async fn find(
     }))
 }
 
-/// Stores a handler's answer.
+fn replayed(status: u16, body: &[u8]) -> Result<HttpResponse, Fault> {
+    let status = StatusCode::from_u16(status).map_err(Fault::internal)?;
+    let mut answer = HttpResponse::build(status);
+    answer.content_type("application/json");
+    answer.insert_header((REPLAYED, "true"));
+    Ok(answer.body(body.to_vec()))
+}
+
+/// Stores a handler's answer. If the Api actor has repeated its reply, another request may have stored its own meanwhile: then it is
+/// that one.
 pub(super) async fn keep(
     response: ServiceResponse<BoxBody>,
     context: &Context,
@@ -109,14 +114,24 @@ pub(super) async fn keep(
     makes: Makes,
 ) -> ServiceResponse<BoxBody> {
     let (request, mut answer) = response.into_parts();
+    let state = request.app_data::<State>().cloned();
     if once.is_repeated.load(Ordering::Relaxed) {
-        let replayed = HeaderName::from_static(REPLAYED);
+        if let Some(state) = &state
+            && let Ok(Some(found)) = state
+                .catalog
+                .idempotent_request(&context.project_id, &once.key.name(&context.user_id))
+                .await
+            && let Some(StoredAnswer { status, body }) = &found.answer
+            && let Ok(stored) = replayed(*status, body)
+        {
+            return ServiceResponse::new(request, stored);
+        }
+        let name = HeaderName::from_static(REPLAYED);
         answer
             .headers_mut()
-            .insert(replayed, HeaderValue::from_static("true"));
+            .insert(name, HeaderValue::from_static("true"));
     }
     let is_short = matches!(answer.body().size(), BodySize::Sized(size) if size <= LONGEST);
-    let state = request.app_data::<State>().cloned();
     let (Some(state), true) = (
         state,
         answer.status().is_success() && is_short && makes != Makes::Secret,

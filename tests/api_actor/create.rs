@@ -145,7 +145,7 @@ async fn what_a_request_names_must_be_there() {
         (
             CreateVolume::default(),
             ErrorKind::BadRequest,
-            "Invalid input received: Volume size 'None' must be an integer and greater than 0".to_owned(),
+            "Invalid input received: Volume size must be an integer and greater than 0".to_owned(),
         ),
         (
             CreateVolume {

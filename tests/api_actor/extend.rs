@@ -54,7 +54,7 @@ async fn a_volume_grows_only() {
     assert_eq!(
         error.client,
         format!(
-            "Invalid volume: Volume {} status must be '{{'status': 'available'}}' to extend, currently extending.",
+            "Invalid volume: Volume {} status must be available or in-use to extend, currently extending.",
             volume.id
         )
     );

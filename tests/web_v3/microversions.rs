@@ -329,7 +329,7 @@ const EXPECTED: &[(u16, &str, &str)] = &[
     (41, "not there", "there"),
     (
         42,
-        "400 Invalid volume: Volume <attached> status must be '{'status': 'available'}' to extend, currently in-use.",
+        "400 Invalid volume: Volume <attached> status must be available to extend, currently in-use.",
         "202",
     ),
     (

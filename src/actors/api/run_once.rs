@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ApiActor;
-use crate::control::{Interrupt, try_again};
+use crate::control::Interrupt;
 use crate::messages::api::{KeepAnswer, RanOnce, RunOnce};
 use crate::model::idempotency::{IdempotencyKey, IdempotentRequest};
 use crate::model::{Context, Error, Result, Timestamp};
-use crate::store::CommitError;
-use crate::store::record::decode_part;
+use crate::store::record::{decode_part, size_of};
+use crate::store::{CommitError, MAX_VALUE};
 use crate::transport::codec;
 use crate::verbs::request::Once;
 use crate::verbs::{BeginContext, Request, RequestVisitor, every_request};
@@ -95,9 +95,6 @@ impl ApiActor {
         {
             return request.reply(at, Some(&operation), answer).await.map(Some);
         }
-        if first.answer.is_some() {
-            return Err(try_again("the answer was stored meanwhile"));
-        }
         let reply = decode_part(&first.reply)
             .map_err(|error| Error::internal(format!("the reply of {}: {error}", R::NAME)))?;
         request.repeat(at, key, reply).await.map(Some)
@@ -117,11 +114,14 @@ impl ApiActor {
             return Ok(());
         }
         let now = IdempotentRequest {
-            reply: Vec::new(),
             answer: Some(message.answer),
             operation: None,
             ..was.record.clone()
         };
+        // Then a repeat is answered by the reply alone.
+        if size_of(&now) > MAX_VALUE {
+            return Ok(());
+        }
         let mut changes = self.catalog.change();
         changes.update(&was, &now);
         match changes.commit().await {

@@ -341,7 +341,7 @@ fn size(asked: Option<u32>, origin: Option<&Origin>) -> Result<u32> {
         )),
         Some(size) => Ok(size),
         None => Err(Error::invalid_input(
-            "Volume size 'None' must be an integer and greater than 0",
+            "Volume size must be an integer and greater than 0",
         )),
     }
 }

@@ -9,7 +9,7 @@
 //! | Keystone answers | the client gets |
 //! |---|---|
 //! | 200 with a token | its request is served; the answer holds for `cache_time`, at most until the token expires |
-//! | 404 | 401; held for [`cache::INVALID`] |
+//! | 404 | 401; held for `cache::INVALID` |
 //! | anything else, late, or nothing | 503 with `Retry-After`; nothing is held |
 //!
 //! So a revocation is noticed after `cache_time` at the latest, and while Keystone is down the tokens it has validated work for
