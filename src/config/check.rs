@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, notes: &mut Notes) {
     times(config, notes);
     quota(config, notes);
     notifications(config, notes);
+    cors(config, notes);
     backends(config, notes);
 }
 
@@ -159,6 +160,35 @@ const SINKS: [&str; 3] = ["log", "webhook", "amqp"];
 
 /// The least bound of waiting notifications: more than are on their way at once.
 const LEAST_PENDING: usize = 1000;
+
+fn cors(config: &Config, notes: &mut Notes) {
+    let of = &config.cors;
+    let is_origin = |text: &String| {
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        text == "*" || rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', ' ', ',']))
+    };
+    if !of.allowed_origins.iter().all(is_origin) {
+        let problem = "must be \"*\" or origins such as https://dashboard.example.org, without a path";
+        notes.invalid(&["cors.allowed_origins"], problem);
+    }
+    let is_name = |text: &String| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    for (key, names) in [
+        ("cors.expose_headers", &of.expose_headers),
+        ("cors.allow_methods", &of.allow_methods),
+        ("cors.allow_headers", &of.allow_headers),
+    ] {
+        if !names.iter().all(is_name) {
+            notes.invalid(&[key], "must be names of letters, digits and dashes");
+        }
+    }
+}
 
 fn notifications(config: &Config, notes: &mut Notes) {
     let of = &config.notifications;

@@ -15,6 +15,7 @@
 //! layer has a backend, there is one named `file`.
 
 mod check;
+pub mod cors;
 mod fault;
 mod layers;
 mod reading;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 
 pub use auth::Auth;
 pub use backend::Backend;
+pub use cors::Cors;
 pub use fault::{Fault, Faults, Origin};
 pub use keystone::Keystone;
 pub use log::Log;
@@ -72,6 +74,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[auth.keystone]`
     pub keystone: Keystone,
+    /// `[cors]`
+    pub cors: Cors,
     /// `[log]`
     pub log: Log,
     /// `[store]`
@@ -128,6 +132,7 @@ const SECTIONS: &[&str] = &[
     "web",
     "auth",
     "auth.keystone",
+    "cors",
     "log",
     "store",
     "transport",
@@ -285,6 +290,7 @@ impl Config {
             web: section(layers, "web", notes),
             auth: section(layers, "auth", notes),
             keystone: section(layers, "auth.keystone", notes),
+            cors: section(layers, "cors", notes),
             log: section(layers, "log", notes),
             store: section(layers, "store", notes),
             transport: section(layers, "transport", notes),

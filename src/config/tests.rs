@@ -47,7 +47,7 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         section.as_table().expect("a section").keys().cloned().collect()
     };
     let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
-    let sections: [(&str, &[&str]); 13] = [
+    let sections: [(&str, &[&str]); 14] = [
         ("node", Node::KEYS),
         ("web", Web::KEYS),
         ("auth", &[Auth::KEYS, &["keystone"]].concat()),
@@ -56,6 +56,7 @@ fn every_key_is_documented_and_every_documented_key_is_known() {
         ("store", Store::KEYS),
         ("transport", Transport::KEYS),
         ("notifications", Notifications::KEYS),
+        ("cors", Cors::KEYS),
         ("scheduler", Scheduler::KEYS),
         ("service", Service::KEYS),
         ("quota", Quota::KEYS),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
 use actix_web::http::{StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
@@ -166,10 +166,13 @@ fn refine<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<Eithe
     if let Some(value) = echo.and_then(|echo| HeaderValue::try_from(echo).ok()) {
         let headers = response.headers_mut();
         headers.insert(HeaderName::from_static(microversion::HEADER), value);
-        headers.insert(
-            HeaderName::from_static("vary"),
-            HeaderValue::from_static("OpenStack-API-Version"),
-        );
+        // With allowed origins it has `Origin` already.
+        let varies_by_origin = headers.contains_key(VARY);
+        let vary = match varies_by_origin {
+            true => "OpenStack-API-Version,Origin",
+            false => "OpenStack-API-Version",
+        };
+        headers.insert(VARY, HeaderValue::from_static(vary));
     }
     response
 }

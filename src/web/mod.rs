@@ -9,6 +9,7 @@ pub mod body_limits;
 pub mod caller;
 pub mod client_address;
 pub mod connection;
+pub mod cors;
 pub mod fault;
 pub mod forwarded;
 pub mod gate;

@@ -12,17 +12,19 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::{AppConfig, Server};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpResponse, Scope, web};
 use tokio::net::TcpStream;
 
 use super::connection::{ConnectionLimits, Connections, Encrypted, ListeningOn, Patience, Watched};
+use super::cors::{self, Cors};
 use super::identity::{self, Identity};
 use super::routes::Routes;
 use super::state::{ServerState, WebState};
@@ -46,6 +48,8 @@ pub struct ServerOptions {
     pub patience: Patience,
     /// How long open requests may take when the server stops.
     pub shutdown_timeout: Duration,
+    /// Which pages of other origins may call; without it, none.
+    pub cors: Option<Arc<Cors>>,
     /// The certificate of HTTPS; without one it is HTTP.
     pub tls: Option<Tls>,
 }
@@ -66,6 +70,7 @@ impl Default for ServerOptions {
                 bytes_per_second: 8192,
             },
             shutdown_timeout: Duration::from_secs(30),
+            cors: None,
             tls: None,
         }
     }
@@ -187,12 +192,16 @@ pub fn run_with(
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr()?;
         addresses.push(address);
-        let (routes, ending) = (routes.clone(), ending.clone());
+        let (routes, ending, cors) = (routes.clone(), ending.clone(), options.cors.clone());
         let (connections, patience, tls) =
             (connections.clone(), options.patience.clone(), options.tls.clone());
         server = server.listen(format!("web {address}"), listener, move || {
             let (routes, ending) = (routes.clone(), ending.clone());
+            let cors = cors.clone();
             let app = App::new()
+                .wrap(from_fn(move |request, next: Next<_>| {
+                    cors::cors(cors.clone(), request, next)
+                }))
                 .wrap(from_fn(middleware::edge))
                 .configure(move |cfg| routes(cfg));
             let app = app.into_factory().map_err(HttpResponse::from_error);

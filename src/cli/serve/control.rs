@@ -31,6 +31,7 @@ use crate::web::admission::{AdmissionOptions, AdmissionQueues};
 use crate::web::auth::Strategy;
 use crate::web::body_limits::BodyLimits;
 use crate::web::connection::{ConnectionLimits, Patience};
+use crate::web::cors::Cors;
 use crate::web::identity::{Identity, IdentityOptions, UserOptions};
 use crate::web::links::LinkOptions;
 use crate::web::readiness::Readiness;
@@ -103,6 +104,7 @@ impl Control {
                 bytes_per_second: config.web.min_transfer_rate.0,
             },
             shutdown_timeout: WEB_SHUTDOWN,
+            cors: Some(Arc::new(cors(config))),
             tls: tls::open(config)?,
         };
         let (server, addresses) = server::run(&options, site)?;
@@ -468,6 +470,18 @@ pub(in crate::cli) fn local_url(config: &Config) -> String {
         IpAddr::V4(ip) if ip.is_unspecified() => format!("{scheme}://127.0.0.1:{}", listen.port()),
         IpAddr::V6(ip) if ip.is_unspecified() => format!("{scheme}://[::1]:{}", listen.port()),
         _ => format!("{scheme}://{listen}"),
+    }
+}
+
+fn cors(config: &Config) -> Cors {
+    let of = &config.cors;
+    Cors {
+        allowed_origins: of.allowed_origins.clone(),
+        allow_credentials: of.allow_credentials,
+        expose_headers: of.expose_headers.clone(),
+        max_age: of.max_age.get(),
+        allow_methods: of.allow_methods.clone(),
+        allow_headers: of.allow_headers.clone(),
     }
 }
 
