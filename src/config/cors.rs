@@ -10,7 +10,7 @@ fn texts(of: &[&str]) -> Vec<String> {
 section! {
     /// Which web pages may call the API from a browser (oslo.middleware: `cors`).
     Cors {
-        /// The origins of the pages, such as "https://dashboard.example.org"; "*": any. None: no page may.
+        /// The origins of the pages, such as `https://dashboard.example.org`; `*`: any. None: no page may.
         allowed_origins: Vec<String> = Vec::new(),
         /// Whether their requests may have the credentials of the browser.
         allow_credentials: bool = true,
