@@ -21,6 +21,8 @@ use crate::verbs::{BeginContext, Request, RequestVisitor, every_request};
 const EVERY: Duration = Duration::from_secs(600);
 /// The most deletions per commit.
 const BATCH: usize = 100;
+/// The most keys over the bound that are found in one walk through all of them.
+const OVER_AT_ONCE: usize = 1000;
 
 type Runs = fn(Rc<ApiActor>, Context, RunOnce) -> Pin<Box<dyn Future<Output = Result<RanOnce>>>>;
 
@@ -154,18 +156,18 @@ impl ApiActor {
             .records;
         if old.is_empty() {
             let bound = self.options.idempotency_keys_per_project;
-            old = self.catalog.idempotent_requests_over(bound, BATCH).await?;
+            old = self.catalog.idempotent_requests_over(bound, OVER_AT_ONCE).await?;
         }
-        if old.is_empty() {
-            return Ok(false);
+        for some in old.chunks(BATCH) {
+            let mut changes = self.catalog.change();
+            for request in some {
+                changes.delete(request);
+            }
+            match changes.commit().await.map_err(Interrupt::from) {
+                Ok(_) | Err(Interrupt::Conflict) => {}
+                Err(refused) => return Err(refused),
+            }
         }
-        let mut changes = self.catalog.change();
-        for request in &old {
-            changes.delete(request);
-        }
-        match changes.commit().await.map_err(Interrupt::from) {
-            Ok(_) | Err(Interrupt::Conflict) => Ok(true),
-            Err(refused) => Err(refused),
-        }
+        Ok(!old.is_empty())
     }
 }

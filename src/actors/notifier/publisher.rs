@@ -50,11 +50,11 @@ pub(super) struct Publisher {
     catalog: Catalog,
     queue: Arc<SinkQueue>,
     sink: Box<dyn Sink>,
-    options: PublisherOptions,
+    refusals: u32,
     backoff: Backoff,
     /// How often each row was refused.
     refused: BTreeMap<u64, u32>,
-    dropped: Dropped,
+    bound: Bound,
 }
 
 /// Dropped rows that are not in the log yet.
@@ -79,16 +79,21 @@ impl Publisher {
         options: PublisherOptions,
     ) -> Self {
         Self {
+            bound: Bound {
+                catalog: catalog.clone(),
+                queue: Arc::clone(&queue),
+                max_pending: options.max_pending,
+                dropped: Dropped {
+                    count: 0,
+                    logged: Instant::now(),
+                },
+            },
             catalog,
             queue,
             sink,
-            options,
+            refusals: options.refusals,
             backoff: Backoff::new(options.pauses.0, options.pauses.1),
             refused: BTreeMap::new(),
-            dropped: Dropped {
-                count: 0,
-                logged: Instant::now(),
-            },
         }
     }
 
@@ -121,23 +126,8 @@ impl Publisher {
             .filter(|row| row.notification.is_none())
             .map(|row| row.number)
             .collect();
-        let outcome = {
-            let Self {
-                sink,
-                catalog,
-                queue,
-                options,
-                dropped,
-                ..
-            } = self;
-            let mut bound = Bound {
-                catalog,
-                queue,
-                options,
-                dropped,
-            };
-            bound.kept_while(Some(last), publish(sink.as_ref(), batch)).await
-        };
+        let publishing = publish(self.sink.as_ref(), batch);
+        let outcome = self.bound.kept_while(Some(last), publishing).await;
         self.queue.was_published(outcome.accepted.len());
         done.extend(&outcome.accepted);
         self.drop_refused(&outcome, &mut done);
@@ -148,20 +138,7 @@ impl Publisher {
         self.note(&outcome);
         if outcome.failure.is_some() || !outcome.refused.is_empty() {
             let pause = self.backoff.next_pause();
-            let Self {
-                catalog,
-                queue,
-                options,
-                dropped,
-                ..
-            } = self;
-            let mut bound = Bound {
-                catalog,
-                queue,
-                options,
-                dropped,
-            };
-            bound.kept_while(None, sleep(pause)).await;
+            self.bound.kept_while(None, sleep(pause)).await;
         } else {
             self.backoff.reset();
         }
@@ -173,7 +150,7 @@ impl Publisher {
         for (number, why) in &outcome.refused {
             let times = self.refused.entry(*number).or_default();
             *times += 1;
-            if *times >= self.options.refusals {
+            if *times >= self.refusals {
                 error!(
                     sink = self.queue.sink(),
                     why, times, "a notification is refused, and was dropped"
@@ -200,14 +177,14 @@ impl Publisher {
 }
 
 /// Keeps the bound of a queue.
-struct Bound<'a> {
-    catalog: &'a Catalog,
-    queue: &'a SinkQueue,
-    options: &'a PublisherOptions,
-    dropped: &'a mut Dropped,
+struct Bound {
+    catalog: Catalog,
+    queue: Arc<SinkQueue>,
+    max_pending: usize,
+    dropped: Dropped,
 }
 
-impl Bound<'_> {
+impl Bound {
     /// Waits for `work`, and keeps the bound meanwhile. Rows up to `in_work` are kept.
     async fn kept_while<T>(&mut self, in_work: Option<u64>, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
@@ -226,24 +203,24 @@ impl Bound<'_> {
     }
 
     async fn is_exceeded(&self) {
-        while self.queue.pending() <= self.options.max_pending {
+        while self.queue.pending() <= self.max_pending {
             self.queue.added().await;
         }
     }
 
     /// Drops the oldest rows beyond the bound, in one commit.
     async fn drop_oldest(&mut self, in_work: Option<u64>) -> Result<(), StoreError> {
-        let excess = self.queue.pending().saturating_sub(self.options.max_pending);
+        let excess = self.queue.pending().saturating_sub(self.max_pending);
         let rows = self
             .catalog
-            .pending_notifications(self.queue, in_work, excess.min(BATCH))
+            .pending_notifications(&self.queue, in_work, excess.min(BATCH))
             .await?;
         if rows.is_empty() {
             sleep(STORE_PAUSE).await;
             return Ok(());
         }
         let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
-        self.catalog.delete_notifications(self.queue, &numbers).await?;
+        self.catalog.delete_notifications(&self.queue, &numbers).await?;
         self.queue.was_dropped(numbers.len());
         self.dropped.count += numbers.len();
         if self.dropped.logged.elapsed() >= LOG_DROPPED {
@@ -251,10 +228,10 @@ impl Bound<'_> {
                 sink = self.queue.sink(),
                 dropped = self.dropped.count,
                 in_all = self.queue.dropped(),
-                max_pending = self.options.max_pending,
+                max_pending = self.max_pending,
                 "the oldest notifications were dropped: the sink accepts too few"
             );
-            *self.dropped = Dropped {
+            self.dropped = Dropped {
                 count: 0,
                 logged: Instant::now(),
             };

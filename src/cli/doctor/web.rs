@@ -27,14 +27,17 @@ pub fn check(config: &Config, reporter: &Reporter) {
     };
     let mut answer = None;
     let whose = listen::look(&place, reporter, |_, owner| {
-        answer = listen::healthcheck(web);
+        // It is asked over plain HTTP only.
+        answer = (!config.web.has_tls())
+            .then(|| listen::healthcheck(web))
+            .flatten();
         let answers = matches!(&answer, Some((200, body)) if body == "OK");
         match listen::by_lock(held, owner) {
             Whose::Unknown if answers => Whose::Ours("/healthcheck answers".to_owned()),
             whose => whose,
         }
     });
-    if let Whose::Ours(_) = whose {
+    if let (Whose::Ours(_), false) = (whose, config.web.has_tls()) {
         health(answer.as_ref(), reporter);
     }
     if let Some(address) = serve::listen_address(config) {
