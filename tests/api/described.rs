@@ -22,17 +22,22 @@ fn of(version: Microversion) -> Arc<Value> {
     Arc::clone(document)
 }
 
-/// The document's prefix of the paths of the volume API.
-fn prefix(version: Microversion) -> &'static str {
-    if version.at_least(67) {
-        "/v3"
-    } else {
-        "/v3/{project_id}"
+/// A path as the document of that version has it: from 3.67 on without the project.
+fn documented(path: &str, version: Microversion) -> String {
+    let parts: Vec<&str> = path.splitn(4, '/').collect();
+    match parts[..] {
+        ["", "v3", project, rest] if version.at_least(67) && is_project(project) => format!("/v3/{rest}"),
+        _ => path.to_owned(),
     }
 }
 
-/// Panics if an answer of the volume API is not described. `path` follows the project, and may have a query. Requests of a version that there is
-/// not are not checked.
+fn is_project(part: &str) -> bool {
+    let is_of_pattern = |letter: char| matches!(letter, '0'..='9' | 'a'..='f' | '-');
+    !part.is_empty() && part.chars().all(is_of_pattern)
+}
+
+/// Panics if an answer is not described. `path` starts at the root of the server, and may have a query. Requests of a version that
+/// there is not are not checked.
 pub fn check(method: &str, path: &str, version: &str, answer: &Answer) {
     let version = match version {
         "" => Ok(Microversion::MIN),
@@ -50,7 +55,7 @@ pub fn check(method: &str, path: &str, version: &str, answer: &Answer) {
 
 fn described(method: &str, path: &str, version: Microversion, answer: &Answer) -> Result<(), String> {
     let document = of(version);
-    let path = format!("{}{}", prefix(version), path.split('?').next().unwrap());
+    let path = documented(path.split('?').next().unwrap(), version);
     let paths = document["paths"].as_object().unwrap();
     let matching = || paths.iter().filter(|(template, _)| is_of(template, &path));
     // A path without parameters comes first.
@@ -92,21 +97,13 @@ fn described(method: &str, path: &str, version: Microversion, answer: &Answer) -
 }
 
 fn is_of(template: &str, path: &str) -> bool {
-    // The project is no word.
-    let is_word = |path: &str| {
-        path.chars()
-            .any(|letter| letter.is_ascii_lowercase() && letter > 'f')
-    };
-    if template == "/v3/{project_id}" && is_word(path.trim_start_matches("/v3/")) {
-        return false;
-    }
     let parts: Vec<&str> = path.split('/').collect();
     let wanted: Vec<&str> = template.split('/').collect();
     parts.len() == wanted.len()
-        && parts
-            .iter()
-            .zip(&wanted)
-            .all(|(part, wanted)| wanted.starts_with('{') || part == wanted)
+        && parts.iter().zip(&wanted).all(|(part, wanted)| match *wanted {
+            "{project_id}" => is_project(part),
+            wanted => wanted.starts_with('{') || *part == wanted,
+        })
 }
 
 fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {

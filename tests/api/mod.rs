@@ -84,8 +84,10 @@ pub struct House {
 pub struct Request<'h> {
     house: &'h House,
     method: &'h str,
+    /// The project in the path, unless the path starts at the root of the server.
+    project: Option<String>,
     path: String,
-    token: String,
+    token: Option<String>,
     version: String,
     headers: Vec<(String, String)>,
     body: Option<Value>,
@@ -197,12 +199,22 @@ impl House {
         }
     }
 
+    /// A request whose path follows the project, by its administrator.
     pub fn request<'h>(&'h self, method: &'h str, path: &str) -> Request<'h> {
+        Request {
+            project: Some(PROJECT.to_owned()),
+            ..self.request_at(method, path)
+        }
+    }
+
+    /// A request whose path starts at the root of the server.
+    pub fn request_at<'h>(&'h self, method: &'h str, path: &str) -> Request<'h> {
         Request {
             house: self,
             method,
+            project: None,
             path: path.to_owned(),
-            token: format!("admin:{PROJECT}"),
+            token: Some(format!("admin:{PROJECT}")),
             version: "3.71".to_owned(),
             headers: Vec::new(),
             body: None,
@@ -305,7 +317,16 @@ impl House {
 impl Request<'_> {
     /// As somebody with this role in this project.
     pub fn by(mut self, role: &str, project: &str) -> Self {
-        self.token = format!("{role}:{project}");
+        self.token = Some(format!("{role}:{project}"));
+        if let Some(of_path) = &mut self.project {
+            project.clone_into(of_path);
+        }
+        self
+    }
+
+    /// Without a token.
+    pub fn by_anyone(mut self) -> Self {
+        self.token = None;
         self
     }
 
@@ -326,9 +347,9 @@ impl Request<'_> {
     }
 
     pub async fn send(self) -> Answer {
-        let project = self.token.split_once(':').unwrap().1;
         let version = format!("volume {}", self.version);
-        let mut headers = vec![("X-Auth-Token", self.token.as_str()), ("Host", "localhost")];
+        let mut headers = vec![("Host", "localhost")];
+        headers.extend(self.token.as_deref().map(|token| ("X-Auth-Token", token)));
         if !self.version.is_empty() {
             headers.push(("OpenStack-API-Version", &version));
         }
@@ -340,16 +361,12 @@ impl Request<'_> {
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str())),
         );
-        let path = encoded(&self.path);
+        let path = match &self.project {
+            Some(project) => format!("/v3/{project}{}", encoded(&self.path)),
+            None => encoded(&self.path),
+        };
         let body = self.body.map(|body| body.to_string());
-        let answer = send(
-            self.house.address,
-            self.method,
-            &format!("/v3/{project}{path}"),
-            &headers,
-            body,
-        )
-        .await;
+        let answer = send(self.house.address, self.method, &path, &headers, body).await;
         described::check(self.method, &path, &self.version, &answer);
         answer
     }

@@ -13,7 +13,7 @@ pub struct Observed {
     pub line: usize,
     pub section: String,
     pub method: String,
-    /// Behind the project.
+    /// From the root of the server, with `{project_id}`.
     pub path: String,
     pub version: String,
     pub headers: Vec<(String, String)>,
@@ -30,15 +30,11 @@ pub fn all() -> Vec<Observed> {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .enumerate()
-        .filter(|(_, line)| line["path"].as_str().unwrap().starts_with("/v3/{project_id}/"))
         .map(|(at, line)| Observed {
             line: at + 1,
             section: text(&line["section"]).unwrap(),
             method: text(&line["method"]).unwrap(),
-            path: text(&line["path"])
-                .unwrap()
-                .trim_start_matches("/v3/{project_id}")
-                .to_owned(),
+            path: text(&line["path"]).unwrap(),
             version: text(&line["mv"]).unwrap_or_default(),
             headers: line["headers"]
                 .as_object()

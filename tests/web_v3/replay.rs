@@ -180,7 +180,7 @@ async fn difference(house: &House, names: &mut Names, seen: &Observed) -> Option
     if path.contains('<') {
         return Some(format!("{path} has ids of no known resource"));
     }
-    let mut request = house.request(&seen.method, &path).version(&seen.version);
+    let mut request = house.request_at(&seen.method, &path).version(&seen.version);
     for (name, value) in &seen.headers {
         request = request.header(name, value);
     }

@@ -50,6 +50,77 @@ fn every_route_of_cinder_is_a_row() {
     assert_eq!(ours, cinders);
 }
 
+/// What is not served: how its path begins, and why. Nothing else answers 501.
+const NOT_SERVED: &[(&str, &str)] = &[
+    ("/backups", "backups"),
+    ("/groups", "groups"),
+    ("/group_types", "groups"),
+    ("/group_snapshots", "groups"),
+    ("/consistencygroups", "the groups of old clients"),
+    ("/cgsnapshots", "the groups of old clients"),
+    ("/volumes/{volume_id}/action os-volume_upload_image", "images"),
+    ("/volumes/{volume_id}/action os-reimage", "images"),
+];
+
+/// The same of the identity service.
+const IDENTITY_NOT_SERVED: &[(&str, &str)] = &[
+    ("/v3/groups", "users have roles themselves"),
+    ("/v3/projects/{id}/groups/", "users have roles themselves"),
+    ("/v3/credentials", "of services that are not there"),
+    ("/v3/policies", "rules are in the policy file"),
+    ("/v3/limits", "limits are those of quota sets"),
+    ("/v3/registered_limits", "limits are those of quota sets"),
+    ("/v3/OS-TRUST/", "application credentials have their purpose"),
+    ("/v3/domains", "there is one"),
+    ("/v3/services", "those of the configuration"),
+    ("/v3/endpoints", "those of the configuration"),
+    ("/v3/regions", "there is one"),
+    ("/v3/system/", "an administrator is one of the system"),
+    (
+        "/v3/roles/{id}/implies/",
+        "roles include what they include by default",
+    ),
+];
+
+/// The rows that say that they are not served, and those that refuse a part of what they are for, are of what is not served.
+#[test]
+fn nothing_else_answers_501() {
+    let mut used: BTreeSet<&(&str, &str)> = BTreeSet::new();
+    let mut find = |reasons: &'static [(&str, &str)], row: &RouteInfo| {
+        let request = format!("{} {}", row.path, row.action.unwrap_or_default());
+        let found = reasons
+            .iter()
+            .find(|(beginning, _)| request.starts_with(beginning));
+        assert!(
+            found.is_some(),
+            "{} {request} answers 501, and no reason is given",
+            method(row)
+        );
+        used.extend(found);
+    };
+    rows()
+        .iter()
+        .filter(|row| !row.is_served)
+        .for_each(|row| find(NOT_SERVED, row));
+    let identity = Routes::of(identity::add_routes).infos();
+    identity
+        .iter()
+        .filter(|row| !row.is_served)
+        .for_each(|row| find(IDENTITY_NOT_SERVED, row));
+    assert_eq!(
+        used.len(),
+        NOT_SERVED.len() + IDENTITY_NOT_SERVED.len(),
+        "only {used:?}"
+    );
+    // Of images, backups and groups, that a new volume may name.
+    let partly: Vec<_> = rows()
+        .iter()
+        .filter(|row| row.faults.contains(&501))
+        .map(|row| format!("{} {}", method(row), row.path))
+        .collect();
+    assert_eq!(partly, ["POST /volumes"]);
+}
+
 #[test]
 fn no_row_hides_a_later_one() {
     let rows = rows();
