@@ -223,8 +223,8 @@ impl Drop for Serving {
     }
 }
 
-/// Starts the service, and waits until it says that it serves.
-fn serve(config: &Path) -> Serving {
+/// Starts the service, and waits until it says that it serves over `scheme`.
+fn serve(config: &Path, scheme: &str) -> Serving {
     let mut child = pumice()
         .args(["serve", "--config", config.to_str().expect("text")])
         .stdout(Stdio::null())
@@ -234,7 +234,7 @@ fn serve(config: &Path) -> Serving {
     let stderr = child.stderr.take().expect("piped");
     let serving = Serving(child);
     let mut lines = BufReader::new(stderr).lines();
-    let said = lines.any(|line| line.expect("text").contains("http://"));
+    let said = lines.any(|line| line.expect("text").contains(&format!("{scheme}://")));
     assert!(said, "it serves");
     std::thread::spawn(move || lines.for_each(drop));
     serving
@@ -247,7 +247,7 @@ fn a_pumice_that_serves_is_not_in_its_own_way() {
     let config = host.config(&format!(
         "[web]\nlisten = \"127.0.0.1:{port}\"\n[backend.a]\ntarget = \"none\"\n"
     ));
-    let serving = serve(&config);
+    let serving = serve(&config, "http");
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let output = doctor(&config, &[]);
@@ -270,5 +270,31 @@ fn a_pumice_that_serves_is_not_in_its_own_way() {
     let output = doctor(&elsewhere, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("is taken by pumice"), "{}", text(&output));
+    drop(serving);
+}
+
+#[test]
+fn a_pumice_that_serves_https_is_not_asked_over_http() {
+    let host = Host::new();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
+    std::fs::write(host.path("cert.pem"), made.cert.pem()).expect("written");
+    std::fs::write(host.path("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(host.path("key.pem"), mode).expect("made private");
+    let port = free_port();
+    let config = host.config(&format!(
+        "[web]\nlisten = \"127.0.0.1:{port}\"\ntls_certificate = \"{}\"\ntls_key = \"{}\"\n[backend.a]\ntarget = \"none\"\n",
+        host.path("cert.pem").display(),
+        host.path("key.pem").display(),
+    ));
+    let serving = serve(&config, "https");
+    let output = doctor(&config, &[]);
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(
+        printed.contains(&format!("127.0.0.1:{port} is ours")),
+        "{printed}"
+    );
+    assert!(!printed.contains("/healthcheck"), "{printed}");
     drop(serving);
 }
