@@ -1,8 +1,8 @@
 """The same verbs through three clients, so that one scenario can be played with each."""
 
 import json
-import subprocess
 
+import shells
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
@@ -24,8 +24,7 @@ class Failed(Exception):
 class Sdk:
     """openstacksdk."""
 
-    def __init__(self, pumice, bin_dir):
-        del bin_dir
+    def __init__(self, pumice):
         clouds = OpenStackConfig(config_files=[str(pumice.clouds_yaml)], load_envvars=False)
         self.volume = Connection(config=clouds.get_one("pumice")).block_storage
 
@@ -85,15 +84,12 @@ class Sdk:
 class Cli:
     program = ""
 
-    def __init__(self, pumice, bin_dir):
-        self.bin_dir = bin_dir
+    def __init__(self, pumice):
         self.env = pumice.client_env()
-        self.sdk = Sdk(pumice, bin_dir)
+        self.sdk = Sdk(pumice)
 
     def run(self, *words):
-        done = subprocess.run(
-            [str(self.bin_dir / self.program), *words], env=self.env, capture_output=True, text=True, timeout=120
-        )
+        done = shells.run([self.program, *words], self.env)
         if done.returncode != 0:
             raise Failed(f"{self.program} {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout

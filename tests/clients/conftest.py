@@ -20,12 +20,6 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.fixture(scope="session")
-def bin_dir():
-    """Where the command line clients are."""
-    return pathlib.Path(sys.executable).parent
-
-
 @pytest.fixture(scope="module", params=["one process", "control and volume"])
 def either(request, tmp_path_factory):
     """A running Pumice: of one process, and of two."""

@@ -108,7 +108,7 @@ def test_an_attachment_survives_a_kill(make_pumice):
     import iscsi
 
     pumice = make_pumice().start()
-    client = clients.Sdk(pumice, None)
+    client = clients.Sdk(pumice)
     client.create("kept", 1)
     wait_for("the volume", lambda: client.show("kept")["status"] == "available")
     attachment, connection = client.attach("kept")
@@ -125,7 +125,7 @@ def test_an_attachment_survives_a_kill(make_pumice):
             raise OSError(error) from None
 
     wait_for("the export to be there again", readable)
-    client = clients.Sdk(pumice, None)
+    client = clients.Sdk(pumice)
     assert client.show("kept")["status"] == "in-use"
     client.detach(attachment)
     client.delete("kept")
@@ -141,7 +141,7 @@ def test_what_a_dead_tgtd_exported_is_exported_again(make_pumice):
     import iscsi
 
     pumice = make_pumice().start()
-    client = clients.Sdk(pumice, None)
+    client = clients.Sdk(pumice)
     client.create("kept", 1)
     wait_for("the volume", lambda: client.show("kept")["status"] == "available")
     attachment, connection = client.attach("kept")

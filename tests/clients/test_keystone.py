@@ -13,6 +13,7 @@ import time
 import openstack
 import pytest
 import pumice as harness
+import shells
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -166,10 +167,9 @@ def test_registering_changes_what_differs_and_nothing_else(behind):
     assert len(endpoints) == 3 + 6 + 6
 
 
-def test_the_openstack_client_makes_a_volume(registered, bin_dir):
+def test_the_openstack_client_makes_a_volume(registered):
     def run(*words, **env):
-        return subprocess.run([str(bin_dir / "openstack"), *words], env=registered.client_env("eve", "green", **env),
-                              capture_output=True, text=True, timeout=120)
+        return shells.run(["openstack", *words], registered.client_env("eve", "green", **env))
 
     done = run("volume", "create", "--size", "1", "-f", "json", "hers")
     assert done.returncode == 0, done.stderr
@@ -181,8 +181,7 @@ def test_the_openstack_client_makes_a_volume(registered, bin_dir):
     assert done.returncode == 1 and "401" in done.stderr, done.stderr
     done = run("volume", "service", "list")
     assert done.returncode == 1 and "403" in done.stderr, done.stderr
-    cinder = subprocess.run([str(bin_dir / "cinder"), "delete", "hers"], env=registered.client_env("eve", "green"),
-                            capture_output=True, text=True, timeout=120)
+    cinder = shells.run(["cinder", "delete", "hers"], registered.client_env("eve", "green"))
     assert cinder.returncode == 0, cinder.stderr
     assert registered.register(user="eve", project="green").returncode == 1, "she is no administrator"
 

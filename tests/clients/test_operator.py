@@ -1,23 +1,21 @@
 """What an operator types: types, quotas, services, pools, states. And the old way of connecting, as terraform goes it."""
 
 import json
-import subprocess
 
 import pytest
 
 import clients
 import iscsi
+import shells
 from pumice import wait_for
 
 
 @pytest.fixture(scope="module")
-def cli(shared, bin_dir):
+def cli(shared):
     """Runs one command of a client; its output."""
 
     def run(*words, fails=False):
-        done = subprocess.run(
-            [str(bin_dir / words[0]), *words[1:]], env=shared.client_env(), capture_output=True, text=True, timeout=60
-        )
+        done = shells.run(words, shared.client_env())
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + (done.stderr if fails else "")
 

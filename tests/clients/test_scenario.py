@@ -12,8 +12,8 @@ GIB = 1 << 30
 
 
 @pytest.fixture(params=clients.ALL)
-def client(request, either, bin_dir):
-    return clients.ALL[request.param](either, bin_dir)
+def client(request, either):
+    return clients.ALL[request.param](either)
 
 
 def becomes(client, name, status):

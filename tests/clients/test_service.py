@@ -9,6 +9,7 @@ import requests
 
 import clients
 import pumice as harness
+import shells
 from pumice import wait_for
 
 
@@ -69,7 +70,7 @@ def test_without_tgt_all_but_attaching_works(make_pumice):
     assert pumice.files() == set()
 
 
-def test_without_authentication_cinders_plugin_gets_in(make_pumice, bin_dir):
+def test_without_authentication_cinders_plugin_gets_in(make_pumice):
     pumice = make_pumice(config={"auth": {"strategy": "noauth"}})
     pumice.admin = lambda method, path, **kwargs: requests.request(
         method, f"{pumice.url}/v3/cafe{path}", headers={"X-Auth-Token": "admin:cafe"}, timeout=30, **kwargs
@@ -80,9 +81,7 @@ def test_without_authentication_cinders_plugin_gets_in(make_pumice, bin_dir):
     login += ["--os-endpoint", f"{pumice.url}/v3"]
 
     def cinder(*words):
-        done = subprocess.run(
-            [str(bin_dir / "cinder"), *login, *words], env=env, capture_output=True, text=True, timeout=60
-        )
+        done = shells.run(["cinder", *login, *words], env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -10,8 +10,8 @@ GIB = 1 << 30
 
 
 @pytest.fixture(params=clients.ALL)
-def client(request, either, bin_dir):
-    return clients.ALL[request.param](either, bin_dir)
+def client(request, either):
+    return clients.ALL[request.param](either)
 
 
 def becomes(show, name, status):
@@ -106,8 +106,8 @@ def test_a_volume_takes_its_snapshots_with_it(either, client):
     assert not [file for file in either.files() if volume_id in file]
 
 
-def test_what_lies_on_a_backend_is_adopted_and_forgotten(either, bin_dir):
-    cinder = clients.Cinder(either, bin_dir)
+def test_what_lies_on_a_backend_is_adopted_and_forgotten(either):
+    cinder = clients.Cinder(either)
     before = usage(either)
     either.volumes.mkdir(exist_ok=True)
     found = either.volumes / "found"

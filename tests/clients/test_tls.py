@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 import pumice as harness
+import shells
 from pumice import wait_for
 
 
@@ -32,7 +33,7 @@ def serial(port, ca):
             return stream.getpeercert()["serialNumber"]
 
 
-def test_clients_speak_https_and_a_certificate_is_renewed(authority, tmp_path, make_pumice, bin_dir, monkeypatch):
+def test_clients_speak_https_and_a_certificate_is_renewed(authority, tmp_path, make_pumice, monkeypatch):
     renew(authority, tmp_path)
     ca = tmp_path / "ca.pem"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
@@ -44,14 +45,14 @@ def test_clients_speak_https_and_a_certificate_is_renewed(authority, tmp_path, m
     env = {**pumice.client_env(), "OS_CACERT": str(ca)}
 
     def run(*command, expected=0):
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        done = shells.run(command, env)
         assert done.returncode == expected, done.stdout + done.stderr
         return done.stdout
 
-    made = json.loads(run(bin_dir / "openstack", "volume", "create", "--size", "1", "-f", "json", "over-tls"))
+    made = json.loads(run("openstack", "volume", "create", "--size", "1", "-f", "json", "over-tls"))
     assert made["name"] == "over-tls"
-    assert "over-tls" in run(bin_dir / "cinder", "list")
-    endpoints = json.loads(run(bin_dir / "openstack", "catalog", "list", "-f", "json"))
+    assert "over-tls" in run("cinder", "list")
+    endpoints = json.loads(run("openstack", "catalog", "list", "-f", "json"))
     assert all(f"https://127.0.0.1:{pumice.port}" in str(row["Endpoints"]) for row in endpoints), endpoints
     assert run(harness.BINARY, "quota", "check") == "all agrees\n"
     env.pop("OS_CACERT")

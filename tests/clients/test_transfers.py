@@ -90,9 +90,9 @@ class ByCinder(clients.Cinder):
 
 
 @pytest.mark.parametrize("client", [BySdk, ByOpenStack, ByCinder])
-def test_a_volume_is_given_away(tenants, bin_dir, client):
+def test_a_volume_is_given_away(tenants, client):
     pumice, *both = tenants
-    alice, bob = (client(who, bin_dir) for who in both)
+    alice, bob = (client(who) for who in both)
     name = f"gift-{client.__name__.lower()}"
     volume = alice.create(name, 1)
     path = f"/volumes/{volume}"
