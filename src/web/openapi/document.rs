@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::shapes::Schemas;
-use super::{answers, parameters, put};
+use super::{answers, links, parameters, put};
 use crate::web::microversion::Microversion;
 use crate::web::routes::{Access, RouteInfo, Routes};
 use crate::web::{inspect, server, v3};
@@ -29,6 +29,7 @@ pub fn document(version: Microversion) -> Value {
             let operation: Vec<RouteInfo> = rows.extract_if(.., is_same).collect();
             add(&mut paths, prefix, &operation, version, &mut named);
         }
+        links::add(&mut paths, prefix, &routes.infos(), version);
     }
     json!({
         "openapi": "3.1.0",

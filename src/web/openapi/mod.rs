@@ -9,11 +9,13 @@
 //! | `document` | the frame: paths, operations, components |
 //! | `parameters` | parameters in paths, queries and headers |
 //! | `answers` | answers and faults with their statuses |
+//! | `links` | from what makes a resource to what can be done with it |
 //! | `shapes` | a shape as JSON schema |
 //! | `page` | the page |
 
 mod answers;
 mod document;
+mod links;
 mod page;
 mod parameters;
 mod shapes;

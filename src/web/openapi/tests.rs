@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::body::to_bytes;
 use actix_web::test::TestRequest;
@@ -6,7 +6,7 @@ use serde_json::Map;
 
 use super::super::{inspect, server, v3};
 use super::*;
-use crate::web::routes::RouteInfo;
+use crate::web::routes::{Makes, RouteInfo};
 
 fn tables() -> Vec<(&'static str, Vec<RouteInfo>)> {
     vec![
@@ -95,6 +95,121 @@ fn references_lead_somewhere_and_names_are_unique() {
             }
         }
     }
+}
+
+/// The links of an operation of the document.
+fn links<'d>(document: &'d Value, path: &str) -> &'d Map<String, Value> {
+    let answers = document["paths"][path]["post"]["responses"].as_object();
+    let mut links = answers
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, answer)| answer["links"].as_object());
+    links.next().unwrap_or_else(|| panic!("{path} has no links"))
+}
+
+/// A link that names an operation or a parameter that there is not, or a field that the answer does not have, leads nowhere.
+#[test]
+fn links_lead_to_operations_with_their_parameters() {
+    for minor in [0, 27, 55, 67, 71] {
+        let document = document(Microversion(minor));
+        let mut of_operations = BTreeMap::new();
+        for item in document["paths"].as_object().unwrap().values() {
+            for operation in item.as_object().unwrap().values() {
+                if let Some(id) = operation["operationId"].as_str() {
+                    of_operations.insert(id, item["parameters"].as_array());
+                }
+            }
+        }
+        let mut count = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (status, answer) in item["post"]["responses"].as_object().into_iter().flatten() {
+                for (name, link) in answer["links"].as_object().into_iter().flatten() {
+                    let of_path = of_operations[link["operationId"].as_str().unwrap()];
+                    let expected: BTreeSet<String> = of_path
+                        .into_iter()
+                        .flatten()
+                        .map(|parameter| format!("path.{}", parameter["name"].as_str().unwrap()))
+                        .collect();
+                    let given = link["parameters"].as_object().unwrap();
+                    assert_eq!(
+                        given.keys().cloned().collect::<BTreeSet<_>>(),
+                        expected,
+                        "{path} {name}"
+                    );
+                    for value in given.values().filter_map(Value::as_str) {
+                        let is_there = match value.strip_prefix("$response.body#/") {
+                            Some(field) => {
+                                has_field(&document, &answer["content"]["application/json"]["schema"], field)
+                            }
+                            None => {
+                                path.contains(&format!("{{{}}}", value.trim_start_matches("$request.path.")))
+                            }
+                        };
+                        assert!(is_there, "{path} {status} {name}: {value}");
+                    }
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > 50, "only {count} links in 3.{minor}");
+    }
+}
+
+/// Whether each object with that schema has this field of a field.
+fn has_field(document: &Value, schema: &Value, path: &str) -> bool {
+    let resolved = |schema: &Value| match schema["$ref"].as_str() {
+        Some(reference) => document
+            .pointer(reference.trim_start_matches('#'))
+            .unwrap()
+            .clone(),
+        None => schema.clone(),
+    };
+    let mut schema = resolved(schema);
+    for name in path.split('/') {
+        let is_required = schema["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|other| other == name);
+        if !is_required {
+            return false;
+        }
+        schema = resolved(&schema["properties"][name]);
+    }
+    true
+}
+
+#[test]
+fn what_makes_a_resource_leads_to_what_can_be_done_with_it() {
+    let document = document(Microversion::MAX);
+    let rows = Routes::of(v3::routes).infos();
+    for row in rows.iter().filter(|row| row.makes != Makes::Nothing) {
+        let (path, _) = parameters::of_path(&format!("/v3{}", row.path));
+        assert!(!links(&document, &path).is_empty());
+    }
+    let to = |path: &str| {
+        links(&document, path)
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+    };
+    for made in ["/v3/volumes", "/v3/os-volume-manage"] {
+        let links = to(made);
+        for operation in [
+            "get_v3_volumes_volume_id",
+            "put_v3_volumes_volume_id",
+            "delete_v3_volumes_volume_id",
+            "post_v3_volumes_volume_id_action",
+            "post_v3_volumes_volume_id_metadata",
+        ] {
+            assert!(links.contains(&operation), "{made}: {operation}");
+        }
+    }
+    assert!(to("/v3/snapshots").contains(&"get_v3_volumes_volume_id"));
+    assert!(to("/v3/volume-transfers").contains(&"post_v3_volume_transfers_transfer_id_accept"));
+    assert!(to("/v3/types/{type_id}/encryption").contains(&"get_v3_types_type_id_encryption"));
+    let shown = &links(&document, "/v3/volumes")["get_v3_volumes_volume_id"];
+    assert_eq!(shown["parameters"]["path.volume_id"], "$response.body#/volume/id");
 }
 
 fn collect<'a>(value: &'a Value, references: &mut BTreeSet<&'a str>) {
