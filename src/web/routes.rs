@@ -16,6 +16,7 @@ use super::fault::{Fault, HandlerResult};
 use super::microversion::Microversion;
 use super::policy::Rule;
 use super::schema::Schema;
+use super::views::shape::Shape;
 use actions::ActionHandler;
 use answers::{Parameter, Success};
 
@@ -188,7 +189,10 @@ impl RouteInfo {
     /// Marks that it makes a resource, and so takes an idempotency key.
     pub fn makes(&mut self) -> &mut Self {
         self.makes = Makes::Resource;
-        self.parameters.push(answers::header("Idempotency-Key"));
+        self.parameters.push(Parameter {
+            shape: Shape::Pattern("^[!-~]{1,255}$"),
+            ..answers::header("Idempotency-Key")
+        });
         self.faults.push(422);
         self
     }

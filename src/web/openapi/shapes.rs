@@ -17,6 +17,7 @@ pub(super) fn schema(shape: &Shape, version: Microversion, named: &mut Schemas) 
         Shape::Any => json!({}),
         Shape::Null => json!({"type": "null"}),
         Shape::Text => json!({"type": "string"}),
+        Shape::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
         Shape::Uuid => json!({"type": "string", "format": "uuid"}),
         Shape::Time => json!({"type": "string", "pattern": TIME}),
         Shape::Integer => json!({"type": "integer"}),

@@ -13,6 +13,8 @@ pub enum Shape {
     Null,
     /// A text.
     Text,
+    /// A text that this regular expression describes.
+    Pattern(&'static str),
     /// A UUID with hyphens.
     Uuid,
     /// A time in UTC, as Cinder writes it: without a zone.
