@@ -21,6 +21,7 @@ pub(super) fn schema(shape: &Shape, version: Microversion, named: &mut Schemas) 
         Shape::Uuid => json!({"type": "string", "format": "uuid"}),
         Shape::Time => json!({"type": "string", "pattern": TIME}),
         Shape::Integer => json!({"type": "integer"}),
+        Shape::Natural => json!({"type": "integer", "minimum": 0}),
         Shape::Number => json!({"type": "number"}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Enum(texts) => json!({"type": "string", "enum": texts}),

@@ -54,9 +54,9 @@ fn page(name: &'static str, item: Shape, links: Option<&'static str>, counts: bo
 /// The parameters of a list that is paged, and sorted by these keys.
 pub(super) const fn paged(sort_keys: Shape) -> [Parameter; 6] {
     [
-        query("limit", Shape::Integer),
+        query("limit", Shape::Natural),
         query("marker", Shape::Text),
-        query("offset", Shape::Integer),
+        query("offset", Shape::Natural),
         query("sort", Shape::Text),
         query("sort_key", sort_keys),
         query("sort_dir", Shape::Enum(&["asc", "desc"])),

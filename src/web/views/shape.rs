@@ -21,6 +21,8 @@ pub enum Shape {
     Time,
     /// An integer.
     Integer,
+    /// An integer that is not negative.
+    Natural,
     /// A number.
     Number,
     /// A boolean.
