@@ -9,10 +9,10 @@ use crate::model::identity::{Attributes, DEFAULT_DOMAIN, id_for};
 use crate::model::{ApplicationCredential, Project, Role, Timestamp, User};
 
 /// A service of the catalog, and the path of its endpoint. Both types have the same API: old clients look for
-/// `volumev3`, new ones for `block-storage`.
+/// `volumev3`, new ones for `block-storage`. Each has a name of its own: clients look for services by name, and refuse two of one.
 const SERVICES: [(&str, &str, &str); 3] = [
     ("identity", "keystone", "/identity/v3"),
-    ("volumev3", "pumice", "/v3/$(project_id)s"),
+    ("volumev3", "pumicev3", "/v3/$(project_id)s"),
     ("block-storage", "pumice", "/v3/$(project_id)s"),
 ];
 
@@ -265,4 +265,17 @@ pub fn version(api: &str) -> Value {
         "links": [{"rel": "self", "href": format!("{api}/")}],
         "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::SERVICES;
+
+    #[test]
+    fn a_service_is_found_by_its_name() {
+        let names: BTreeSet<_> = SERVICES.iter().map(|(_, name, _)| name).collect();
+        assert_eq!(names.len(), SERVICES.len());
+    }
 }
